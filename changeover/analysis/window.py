@@ -1,0 +1,147 @@
+"""Samples of one system and what a window of them measures. Pure.
+
+A request belongs to the system that the routing *meant* it for, even when the gateway asked the
+baseline instead: retries hide a sick candidate from users and must not hide it from gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from changeover.analysis.histogram import Histogram, merge
+from changeover.plan.metrics import METRICS
+
+
+class ErrorClass(StrEnum):
+    """Why a request meant for a system counts as failed by it. A request has at most one."""
+
+    STATUS_5XX = "status_5xx"  # the system answered 5xx and the user saw it
+    TIMEOUT = "timeout"  # no answer in time
+    RESET = "reset"  # the connection broke after the request was sent
+    CONNECT = "connect"  # no connection, or no healthy host
+    OVERFLOW = "overflow"  # the circuit breaker was full
+    SAVED = "saved"  # the candidate failed and the baseline answered instead
+    NO_ANSWER = "no_answer"  # anything else that left the user without an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was measured of one system from `at` for `resolution` seconds.
+
+    Args:
+        system: `baseline` or `candidate`.
+        at: Unix time of the start, whole seconds, a multiple of `resolution`.
+        resolution: Length in seconds: 1 or 60.
+        requests: Requests meant for the system that ended in this time.
+        client_errors: Of those, answered 4xx; not the system's failure.
+        user_errors: Of those, whose user saw 5xx or no answer.
+        errors: Failures by class.
+        latency: Durations as users felt them.
+        probes: Health probes made; `probes_up` of them answered well.
+        memory_bytes: Highest resident memory; None when no process is watched.
+        cpu_cores: Mean cores used; None when no process is watched.
+    """
+
+    system: str
+    at: int
+    resolution: int = 1
+    requests: int = 0
+    client_errors: int = 0
+    user_errors: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    latency: Histogram = field(default_factory=Histogram)
+    probes: int = 0
+    probes_up: int = 0
+    memory_bytes: int | None = None
+    cpu_cores: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A metric's value over a window. `value` is None when there was nothing to measure."""
+
+    value: float | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The sum of a system's samples over `seconds` of time; same fields as a Sample."""
+
+    seconds: float
+    requests: int = 0
+    client_errors: int = 0
+    user_errors: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    latency: Histogram = field(default_factory=Histogram)
+    probes: int = 0
+    probes_up: int = 0
+    memory_bytes: int | None = None
+    cpu_cores: float | None = None
+    process_samples: int = 0
+
+    def measure(self, metric: str) -> Measured:
+        """Return the value of `metric` in base units, with how many observations stand behind it.
+
+        Raises:
+            KeyError: No such metric.
+        """
+        spec = METRICS[metric]
+        if spec.quantile is not None:
+            return Measured(self.latency.quantile_seconds(spec.quantile), self.latency.total)
+        return _MEASURES[metric](self)
+
+
+def _rate(count: int, total: int) -> Measured:
+    return Measured(count / total if total else None, total)
+
+
+_MEASURES = {
+    "error_rate": lambda w: _rate(sum(w.errors.values()), w.requests),
+    "server_error_rate": lambda w: _rate(w.errors.get(ErrorClass.STATUS_5XX, 0), w.requests),
+    "user_error_rate": lambda w: _rate(w.user_errors, w.requests),
+    "request_rate": lambda w: Measured(
+        w.requests / w.seconds if w.seconds and w.requests else None, w.requests
+    ),
+    "up": lambda w: _rate(w.probes_up, w.probes),
+    "memory": lambda w: Measured(
+        None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples
+    ),
+    "cpu": lambda w: Measured(w.cpu_cores, w.process_samples),
+    # No comparisons are made yet: nothing measured is inconclusive, never a pass.
+    "similarity": lambda w: Measured(None, 0),
+    "match_rate": lambda w: Measured(None, 0),
+    "divergence_rate": lambda w: Measured(None, 0),
+}
+
+
+def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
+    """Return the window that `samples` of one system add up to.
+
+    Args:
+        samples: Samples that do not overlap, in any order.
+        seconds: Length of the window in seconds, for rates.
+    """
+    rows = list(samples)
+    errors: dict[str, int] = {}
+    for row in rows:
+        for kind, count in row.errors.items():
+            errors[kind] = errors.get(kind, 0) + count
+    memory = [row.memory_bytes for row in rows if row.memory_bytes is not None]
+    cpu = [(row.cpu_cores, row.resolution) for row in rows if row.cpu_cores is not None]
+    cpu_seconds = sum(length for _, length in cpu)
+    return Window(
+        seconds=seconds,
+        requests=sum(row.requests for row in rows),
+        client_errors=sum(row.client_errors for row in rows),
+        user_errors=sum(row.user_errors for row in rows),
+        errors=errors,
+        latency=merge(row.latency for row in rows),
+        probes=sum(row.probes for row in rows),
+        probes_up=sum(row.probes_up for row in rows),
+        memory_bytes=max(memory, default=None),
+        cpu_cores=sum(c * n for c, n in cpu) / cpu_seconds if cpu_seconds else None,
+        process_samples=sum(row.resolution for row in rows if row.memory_bytes is not None),
+    )

@@ -1,0 +1,126 @@
+"""Every error a person can meet, and the exit code that each one ends a command with.
+
+    ChangeoverError            1  something failed that has no narrower class
+    ├── InvalidInput           2  wrong option, wrong value, unknown name
+    │   └── InvalidPlan        2  the plan was refused (carries every problem found)
+    ├── Refused                4  a rule forbids it now: transition, second cutover, stale epoch
+    │   ├── TransitionRefused
+    │   ├── CutoverActive
+    │   ├── StaleEpoch
+    │   └── ApprovalRefused
+    ├── StoreError             5  the database cannot be used
+    │   ├── StoreLocked
+    │   └── WrongStoreVersion
+    ├── Unreachable            6  another process does not answer: Prefect, the gateway, a system
+    │   └── PublishFailed         the gateway did not take a configuration; the old one serves
+    └── EnvironmentProblem     7  port in use, unwritable directory, missing program
+
+Exit code 0 means done (a cutover: promoted), 3 means the cutover was rolled back, 130 that it was
+interrupted with Ctrl-C. Texts have four parts: what is wrong, where, what is allowed, what next.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_ROLLED_BACK = 3
+EXIT_INTERRUPTED = 130
+
+
+class ChangeoverError(Exception):
+    """An error that is shown to a person as one clear message.
+
+    Args:
+        what: What is wrong, with the value found.
+        where: File and line, path in the document, table or address; empty when `what` says it.
+        allowed: What would be accepted; empty when there is nothing to choose from.
+        next_step: What to do about it, as an instruction.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(
+        self, what: str, *, where: str = "", allowed: str = "", next_step: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.allowed = allowed
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.allowed:
+            text = f"{text}. Allowed: {self.allowed}"
+        if self.next_step:
+            text = f"{text}. {self.next_step}"
+        return text
+
+
+class InvalidInput(ChangeoverError):
+    """A value given on the command line or over HTTP is not one of those allowed."""
+
+    exit_code = 2
+
+
+class InvalidPlan(InvalidInput):
+    """A plan was refused. `problems` lists every problem, each a sentence with line and path."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(
+            f"the plan was refused with {count}:\n  " + "\n  ".join(problems), where=source
+        )
+        self.problems = problems
+
+
+class Refused(ChangeoverError):
+    """A rule forbids the action in the present state; nothing was changed."""
+
+    exit_code = 4
+
+
+class TransitionRefused(Refused):
+    """The routing state may not go from where it is to where it was asked to."""
+
+
+class CutoverActive(Refused):
+    """Another cutover of the same migration has not ended."""
+
+
+class StaleEpoch(Refused):
+    """A rollback happened after the caller began; what it decided no longer counts."""
+
+
+class ApprovalRefused(Refused):
+    """An approval was given that changes nothing: no one asked, already answered, or rolled back."""
+
+
+class StoreError(ChangeoverError):
+    """The store cannot be used."""
+
+    exit_code = 5
+
+
+class StoreLocked(StoreError):
+    """The database stayed locked by another process beyond the timeout."""
+
+
+class WrongStoreVersion(StoreError):
+    """The database's schema is older or newer than this program's."""
+
+
+class Unreachable(ChangeoverError):
+    """Another process does not answer."""
+
+    exit_code = 6
+
+
+class PublishFailed(Unreachable):
+    """The gateway did not confirm a configuration; the one before it still serves."""
+
+
+class EnvironmentProblem(ChangeoverError):
+    """The machine lacks something: a free port, a writable directory, a program."""
+
+    exit_code = 7

@@ -1,0 +1,97 @@
+"""The catalogue of metrics that checks and triggers may name. Pure data.
+
+One place decides a metric's unit, where its numbers come from and how it is shown; the plan model
+parses bounds by it, analysis computes it, reports format it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from changeover.plan import units
+
+Unit = Literal["share", "duration", "size", "number"]
+
+
+class Source(StrEnum):
+    """Where a metric's numbers come from; a plan without that source cannot use the metric."""
+
+    TRAFFIC = "traffic"  # the gateway's access log
+    HEALTH = "health"  # the observer's probe of the system's health address
+    PROCESS = "process"  # memory and CPU of the system's processes
+    COMPARISON = "comparison"  # shadow comparison of both systems' answers
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its name in plans, unit, source, quantile if it is one, and meaning."""
+
+    name: str
+    unit: Unit
+    source: Source
+    description: str
+    quantile: float | None = None
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("error_rate", "share", Source.TRAFFIC,
+               "share of requests meant for the system that it failed: 5xx, timeouts, resets, "
+               "refused connections, and those the gateway saved by asking the baseline instead"),
+        Metric("server_error_rate", "share", Source.TRAFFIC,
+               "share of requests that the system answered with a 5xx status"),
+        Metric("user_error_rate", "share", Source.TRAFFIC,
+               "share of requests meant for the system whose user saw a 5xx or no answer"),
+        Metric("latency_p50", "duration", Source.TRAFFIC, "median duration of requests", 0.50),
+        Metric("latency_p95", "duration", Source.TRAFFIC,
+               "duration that 95 % of requests stay within", 0.95),
+        Metric("latency_p99", "duration", Source.TRAFFIC,
+               "duration that 99 % of requests stay within", 0.99),
+        Metric("request_rate", "number", Source.TRAFFIC, "requests per second"),
+        Metric("up", "number", Source.HEALTH,
+               "share of health probes answered (1 = up, 0 = down)"),
+        Metric("memory", "size", Source.PROCESS,
+               "highest resident memory of the system's processes together"),
+        Metric("cpu", "number", Source.PROCESS,
+               "mean cores used by the system's processes together"),
+        Metric("similarity", "share", Source.COMPARISON,
+               "mean similarity of the two systems' answers"),
+        Metric("match_rate", "share", Source.COMPARISON,
+               "share of compared answers without divergence"),
+        Metric("divergence_rate", "share", Source.COMPARISON,
+               "share of compared answers with a divergence"),
+    )
+}
+
+
+def parse_value(metric: Metric, value: object) -> float:
+    """Return a bound for `metric` as a float: shares 0..1, durations in seconds, sizes in bytes.
+
+    Raises:
+        ValueError: `value` is not of the metric's unit; the text names the forms allowed.
+    """
+    if metric.unit == "share":
+        return units.parse_share(value)
+    if metric.unit == "duration":
+        return units.parse_duration(value).total_seconds()
+    if metric.unit == "size":
+        return float(units.parse_size(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
+
+
+def format_value(metric: Metric, value: float | None) -> str:
+    """Return a metric's value for people: `0.300 %`, `12.5 ms`, `412 MB`; `no data` for None."""
+    if value is None:
+        return "no data"
+    if metric.unit == "share":
+        return f"{value * 100:.3f} %"
+    if metric.unit == "duration":
+        return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.4g} s"
+    if metric.unit == "size":
+        return units.format_size(value)
+    return f"{value:.4g}"

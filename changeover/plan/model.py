@@ -1,0 +1,456 @@
+"""The migration plan: what one YAML file may say, as pydantic models. Pure.
+
+Reading files and pointing at lines is `changeover.plan.load`; what is impossible across the parts
+of a plan (a gate nobody defined, falling percentages) is `changeover.plan.rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from changeover.plan import units
+from changeover.plan.metrics import METRICS, parse_value
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(units.parse_duration),
+    PlainSerializer(units.format_duration, return_type=str),
+    Field(json_schema_extra={"type": ["string", "integer"], "examples": ["500ms", "48h", "7d"]}),
+]
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(units.parse_percent),
+    PlainSerializer(lambda percent: f"{percent}%", return_type=str),
+    Field(json_schema_extra={"type": ["string", "number"], "examples": [5, "0.1%"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(units.parse_size),
+    Field(json_schema_extra={"type": ["string", "integer"], "examples": ["6.5GB"]}),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(units.parse_share),
+    Field(json_schema_extra={"type": ["string", "number"], "examples": ["0.1%", 0.95]}),
+]
+Address = Annotated[
+    str,
+    BeforeValidator(lambda value: f"{(a := units.parse_address(value))[0]}:{a[1]}"),
+    Field(json_schema_extra={"examples": ["127.0.0.1:8100"]}),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+HeaderName = Annotated[
+    str, BeforeValidator(lambda v: str(v).lower()), Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,100}$")
+]
+Path = Annotated[str, Field(pattern=r"^/[^\s]*$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s:]+(:\d{1,5})?/?$")]
+
+
+class Part(BaseModel):
+    """Base of every part of a plan: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class ProcessSpec(Part):
+    """How to start a system's process, or how to find one that runs already.
+
+    Give `command` to have `changeover up` start it, or `pid_file` to watch one started elsewhere.
+    """
+
+    command: list[str] | None = Field(None, min_length=1, description="Program and arguments.")
+    env: dict[str, str] = Field(default={}, description="Additional environment variables.")
+    directory: str | None = Field(None, description="Working directory, relative to the plan.")
+    restart: bool = Field(False, description="Start it again when it ends.")
+    pid_file: str | None = Field(None, description="File with the process id, for watching only.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ProcessSpec:
+        if (self.command is None) == (self.pid_file is None):
+            raise ValueError("exactly one of `command` and `pid_file` is needed")
+        return self
+
+
+class SystemSpec(Part):
+    """One of the two systems."""
+
+    name: str = Field(min_length=1, max_length=100, description="Name that people use.")
+    url: HttpUrl = Field(description="Where it answers; scheme, host and port.")
+    health: Path = Field("/health", description="Path that answers 2xx while the system is well.")
+    health_timeout: Duration = Field(timedelta(seconds=1), description="Longest health answer.")
+    concurrency: int | None = Field(
+        None, ge=1, description="Most requests at once (circuit breaker); None: no limit."
+    )
+    timeout: Duration = Field(timedelta(seconds=15), description="Longest request, with retries.")
+    attempt_timeout: Duration = Field(
+        timedelta(seconds=5),
+        description="Longest single attempt of a safe request before the baseline is asked.",
+    )
+    process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")
+
+
+class Systems(Part):
+    """The pair."""
+
+    baseline: SystemSpec
+    candidate: SystemSpec
+
+
+class KeySpec(Part):
+    """Where a user's key is found in a request."""
+
+    header: HeaderName = Field(description="Request header with the user's key.")
+
+
+class SegmentSpec(Part):
+    """A named group of users, recognised by a request header."""
+
+    header: HeaderName
+    any_of: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1)
+
+
+class RoutingSpec(Part):
+    """Where users come in and how they are told apart."""
+
+    listen: Address = Field("127.0.0.1:8100", description="Address of the gateway.")
+    key: KeySpec = Field(default_factory=lambda: KeySpec(header="x-user-id"))
+    segments: dict[Name, SegmentSpec] = {}
+    salt: str | None = Field(
+        None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Shuffles who goes first; costs a fifth of the gateway's peak.",
+    )
+
+
+class ShadowSpec(Part):
+    """How much real traffic is copied to the candidate for comparison."""
+
+    sample: Percent = Field(Decimal(10), description="Share of requests.")
+    methods: list[Literal["GET", "HEAD", "OPTIONS"]] = ["GET"]
+    replay_unsafe: list[Annotated[str, Field(pattern=r"^[A-Z]+ /\S*$")]] = []
+    max_load: float = Field(0.8, gt=0, le=1, description="Pause above this share of CPU.")
+    mask: list[str] = []
+
+
+class NumericTolerance(Part):
+    """How far numbers may be apart."""
+
+    absolute: float | None = Field(None, ge=0)
+    relative: Share | None = None
+
+
+class TextTolerance(Part):
+    """How far texts may be apart."""
+
+    cer: Share | None = Field(None, description="Character error rate.")
+    wer: Share | None = Field(None, description="Word error rate.")
+
+
+class ComparisonSpec(Part):
+    """When two answers count as the same."""
+
+    similarity: Share = 0.95
+    ignore: list[str] = []
+    numeric: dict[str, NumericTolerance] = {}
+    text: dict[str, TextTolerance] = {}
+
+
+FlagValue = bool | int | float | str
+
+
+class _Condition(Part):
+    """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
+
+    metric: str = Field(json_schema_extra={"enum": sorted(METRICS)})
+    of: Literal["baseline", "candidate"] = "candidate"
+    below: str | int | float | None = Field(None, description="Must be < this.")
+    above: str | int | float | None = Field(None, description="Must be > this.")
+    at_least: str | int | float | None = Field(None, description="Must be ≥ this.")
+    at_most: str | int | float | None = Field(None, description="Must be ≤ this.")
+    between: list[str | int | float] | None = Field(None, min_length=2, max_length=2)
+    ratio_to_baseline: float | None = Field(
+        None, gt=0, description="Must be ≤ this many times the baseline's value."
+    )
+
+    @property
+    def bound_name(self) -> str:
+        """Name of the bound that is set, for instance `below`."""
+        return self._bounds()[0]
+
+    @property
+    def bound_values(self) -> tuple[float, ...]:
+        """The bound's values in base units (shares, seconds, bytes); two for `between`."""
+        name = self.bound_name
+        if name == "ratio_to_baseline":
+            return (float(self.ratio_to_baseline or 0),)
+        raw = getattr(self, name)
+        parts = raw if isinstance(raw, list) else [raw]
+        return tuple(parse_value(METRICS[self.metric], part) for part in parts)
+
+    def _bounds(self) -> list[str]:
+        names = ("below", "above", "at_least", "at_most", "between", "ratio_to_baseline")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @model_validator(mode="after")
+    def _is_meaningful(self) -> _Condition:
+        if self.metric not in METRICS:
+            raise ValueError(f"unknown metric {self.metric!r}; allowed are {', '.join(METRICS)}")
+        if len(self._bounds()) != 1:
+            found = ", ".join(self._bounds()) or "none"
+            raise ValueError(
+                "exactly one bound is needed of below, above, at_least, at_most, between, "
+                f"ratio_to_baseline; found {found}"
+            )
+        values = self.bound_values
+        if self.between is not None and values[0] >= values[1]:
+            raise ValueError(f"between {self.between}: the first value must be the lower one")
+        if self.ratio_to_baseline is not None and self.of == "baseline":
+            raise ValueError("ratio_to_baseline of the baseline itself is always 1")
+        return self
+
+
+class CheckSpec(_Condition):
+    """One condition of a gate over a window of time."""
+
+    over: Duration | None = Field(None, description="Window; default: the stage's soak.")
+    min_samples: int = Field(
+        100, ge=1, description="Fewer requests (or probes) than this are inconclusive."
+    )
+
+
+class TriggerAction(StrEnum):
+    """What a trigger does when its condition has held."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    ALERT = "alert"
+
+
+class TriggerSpec(_Condition):
+    """A condition watched all the time; it acts after it has held for the whole of `for`."""
+
+    name: Name
+    for_: Duration = Field(alias="for", description="How long it must hold without interruption.")
+    over: Duration = Field(
+        timedelta(seconds=10), description="Window that each evaluation looks at."
+    )
+    min_samples: int = Field(10, ge=1, description="Fewer in the window is no evidence.")
+    action: TriggerAction
+
+
+class ApprovalSpec(Part):
+    """Who must agree before the next stage."""
+
+    approvers: int = Field(1, ge=1, le=10, description="How many different people.")
+
+
+class StageSpec(Part):
+    """One traffic step of the gradual phase."""
+
+    percent: Percent
+    soak: Duration
+    segments: list[Name] | None = Field(None, description="Default: the phase's.")
+    gates: list[Name] | None = Field(None, description="Default: the phase's.")
+    approval: ApprovalSpec | None = None
+
+
+class PhaseKind(StrEnum):
+    """The phases, in the only order in which they may come."""
+
+    SHADOW = "shadow"
+    BETA = "beta"
+    GRADUAL = "gradual"
+    FULL = "full"
+    DEPRECATION = "deprecation"
+
+
+class PhaseSpec(Part):
+    """One phase of the rollout."""
+
+    phase: PhaseKind
+    percent: Percent | None = Field(None, description="beta only: share of users.")
+    segments: list[Name] = []
+    soak: Duration | None = Field(None, description="Least time in the stage.")
+    gates: list[Name] = []
+    approval: ApprovalSpec | None = None
+    stages: list[StageSpec] = Field(default=[], description="gradual only.")
+    after: Duration | None = Field(None, description="deprecation only: time since promotion.")
+    levers: list[Name] = Field(default=[], description="deprecation only: what removes it.")
+
+
+class LeverSpec(Part):
+    """A named action on a system: an HTTP POST, or a command."""
+
+    of: Literal["baseline", "candidate"] | None = Field(None, description="For `post`.")
+    post: Path | None = Field(None, description="Path that is posted to.")
+    body: dict[str, Any] | None = Field(None, description="JSON body of the POST.")
+    command: list[str] | None = Field(None, min_length=1)
+    timeout: Duration = timedelta(seconds=30)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LeverSpec:
+        if (self.post is None) == (self.command is None):
+            raise ValueError("exactly one of `post` and `command` is needed")
+        if self.post is not None and self.of is None:
+            raise ValueError("`post` needs `of: baseline` or `of: candidate`")
+        return self
+
+
+class RollbackSpec(Part):
+    """What the rollback SOP does beyond moving the traffic."""
+
+    safe_flags: dict[Name, FlagValue] = {}
+    cleanup: list[str] = Field(default=[], description="Files of the candidate to clean up.")
+    restore: list[Name] = Field(default=[], description="Levers, in order.")
+    verify: Name | None = Field(None, description="Suite that checks the result.")
+
+
+class NotifySpec(Part):
+    """Who is told."""
+
+    webhook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    env: str | None = Field(
+        None, pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="Environment variable that holds the webhook's address.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> NotifySpec:
+        if (self.webhook is None) == (self.env is None):
+            raise ValueError("exactly one of `webhook` and `env` is needed")
+        return self
+
+
+class PatienceSpec(Part):
+    """What happens while a gate has too little data, and how long measurements are kept."""
+
+    recheck: Duration = Field(
+        timedelta(minutes=5), description="Wait between looks at an inconclusive gate."
+    )
+    rechecks: int = Field(12, ge=0, le=10_000, description="Looks before a person is asked.")
+
+
+class RetentionSpec(Part):
+    """How long measurements are kept."""
+
+    seconds: Duration = Field(timedelta(hours=6), description="One-second samples.")
+    minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")
+
+
+class Stage(BaseModel):
+    """One traffic step with everything inherited from its phase; made by `Plan.stages`.
+
+    `key` names it in the store: `shadow`, `beta-5`, `gradual-25`, `full`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    index: int
+    phase: PhaseKind
+    percent: Decimal
+    segments: tuple[str, ...]
+    soak: timedelta
+    gates: tuple[str, ...]
+    approvers: int
+
+    @property
+    def weight(self) -> int:
+        """Buckets (0..10_000) that go to the candidate."""
+        return int(self.percent * 100)
+
+    @property
+    def title(self) -> str:
+        """Name for people: `gradual 25 %`."""
+        if self.phase is PhaseKind.SHADOW:
+            return "shadow"
+        return f"{self.phase} {units.format_percent(self.weight)}"
+
+
+class Plan(Part):
+    """Everything about one migration."""
+
+    migration: Name = Field(description="Name of the migration; one cutover of it at a time.")
+    systems: Systems
+    routing: RoutingSpec = Field(default_factory=RoutingSpec)
+    shadow: ShadowSpec | None = None
+    comparison: ComparisonSpec | None = None
+    flags: dict[Name, FlagValue] = {}
+    environments: dict[Name, dict[Name, FlagValue]] = {}
+    gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1)]] = {}
+    phases: list[PhaseSpec] = Field(min_length=1)
+    triggers: list[TriggerSpec] = []
+    rollback: RollbackSpec = Field(default_factory=RollbackSpec)
+    levers: dict[Name, LeverSpec] = {}
+    suites: dict[Name, list[dict[str, Any]]] = {}
+    notify: list[NotifySpec] = []
+    patience: PatienceSpec = Field(default_factory=PatienceSpec)
+    retention: RetentionSpec = Field(default_factory=RetentionSpec)
+
+    def stages(self) -> list[Stage]:
+        """Return every traffic step of the cutover in order; deprecation is not one of them."""
+        steps = [step for phase in self.phases for step in _steps(phase)]
+        return [
+            Stage(key=key, index=index, **fields)
+            for index, (key, fields) in enumerate(steps)
+        ]
+
+    def stage(self, key: str) -> Stage:
+        """Return the stage called `key`.
+
+        Raises:
+            KeyError: The plan has no such stage.
+        """
+        for stage in self.stages():
+            if stage.key == key:
+                return stage
+        raise KeyError(key)
+
+    def phase(self, kind: PhaseKind) -> PhaseSpec | None:
+        """Return the phase of that kind, or None when the plan has none."""
+        return next((phase for phase in self.phases if phase.phase is kind), None)
+
+    def system(self, name: str) -> SystemSpec:
+        """Return the baseline's or the candidate's description."""
+        return self.systems.baseline if name == "baseline" else self.systems.candidate
+
+
+def _steps(phase: PhaseSpec) -> list[tuple[str, dict[str, Any]]]:
+    """Return (key, fields of Stage) for each traffic step of a phase."""
+    if phase.phase is PhaseKind.DEPRECATION:
+        return []
+    if phase.phase is PhaseKind.GRADUAL:
+        return [
+            (f"gradual-{_slug(stage.percent)}", _fields(phase, stage.percent, stage))
+            for stage in phase.stages
+        ]
+    percent = {
+        PhaseKind.SHADOW: Decimal(0),
+        PhaseKind.FULL: Decimal(100),
+    }.get(phase.phase, phase.percent or Decimal(0))
+    key = f"beta-{_slug(percent)}" if phase.phase is PhaseKind.BETA else str(phase.phase)
+    return [(key, _fields(phase, percent, None))]
+
+
+def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict[str, Any]:
+    own = stage or phase
+    approval = own.approval
+    return {
+        "phase": phase.phase,
+        "percent": percent,
+        "segments": tuple(phase.segments if own.segments is None else own.segments),
+        "soak": own.soak or timedelta(0),
+        "gates": tuple(phase.gates if own.gates is None else own.gates),
+        "approvers": approval.approvers if approval else 0,
+    }
+
+
+def _slug(percent: Decimal) -> str:
+    """Return a percentage as part of a key: 25 → `25`, 0.5 → `0-5`."""
+    text = re.sub(r"\.?0+$", "", f"{percent:f}") if "." in f"{percent:f}" else f"{percent:f}"
+    return text.replace(".", "-")

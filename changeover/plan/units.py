@@ -1,0 +1,158 @@
+"""Percentages, durations, sizes and addresses as people write them. Pure.
+
+Each `parse_*` takes what YAML delivered (text or number) and raises ValueError with the forms
+allowed; each `format_*` writes the shortest form that parses back to the same value.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+
+_DURATION_SECONDS = {
+    "us": Decimal("0.000001"),
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86_400),
+    "w": Decimal(604_800),
+}
+_SIZE_BYTES = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_NUMBER = r"\d+(?:\.\d+)?"
+_DURATION_PART = re.compile(rf"({_NUMBER})\s*(us|ms|s|m|h|d|w)")
+_SIZE = re.compile(rf"({_NUMBER})\s*([kKMGT]?i?B)")
+
+DURATION_FORMS = "durations such as 500ms, 30s, 5m, 48h, 7d or 1h30m"
+SIZE_FORMS = "sizes such as 512MB, 6.5GB or 2GiB"
+PERCENT_FORMS = "percentages such as 5, 0.1% or 12.5"
+SHARE_FORMS = "shares such as 0.1% or 0.001"
+
+
+def _decimal(value: object, forms: str) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise ValueError(f"{value!r} is not a number; allowed are {forms}")
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a number; allowed are {forms}") from None
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a finite number; allowed are {forms}")
+    return number
+
+
+def parse_duration(value: object) -> timedelta:
+    """Return the duration that `value` names, for instance `48h`, `500ms` or `1h30m`.
+
+    Args:
+        value: Text with units, or 0. Bare numbers other than 0 have no unit and are refused.
+
+    Raises:
+        ValueError: The text has no unit, an unknown unit, or is negative.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+        return timedelta(0)
+    text = str(value).strip()
+    parts = _DURATION_PART.findall(text)
+    if not parts or _DURATION_PART.sub("", text).strip():
+        raise ValueError(f"{value!r} is not a duration; allowed are {DURATION_FORMS}")
+    seconds = sum((Decimal(number) * _DURATION_SECONDS[unit] for number, unit in parts), Decimal(0))
+    try:
+        return timedelta(microseconds=int(seconds * 1_000_000))
+    except OverflowError:
+        raise ValueError(f"{value!r} is longer than any duration; at most 999999999d") from None
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return `duration` as `parse_duration` reads it: `7d`, `1h30m`, `250ms`, `0s`."""
+    left = round(duration.total_seconds() * 1_000_000)
+    parts: list[str] = []
+    for unit in ("d", "h", "m", "s", "ms", "us"):
+        size = int(_DURATION_SECONDS[unit] * 1_000_000)
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_size(value: object) -> int:
+    """Return the bytes that `value` names, for instance `6.5GB` (10⁹) or `2GiB` (2³⁰).
+
+    Raises:
+        ValueError: The text has no unit or an unknown one.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None or match[2] not in _SIZE_BYTES:
+        raise ValueError(f"{value!r} is not a size; allowed are {SIZE_FORMS}")
+    return int(Decimal(match[1]) * _SIZE_BYTES[match[2]])
+
+
+def format_size(size: float) -> str:
+    """Return a number of bytes for people, in decimal units: `6.5 GB`."""
+    for unit in ("TB", "GB", "MB", "kB"):
+        if size >= _SIZE_BYTES[unit]:
+            return f"{size / _SIZE_BYTES[unit]:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
+def parse_percent(value: object) -> Decimal:
+    """Return a traffic percentage in 0..100, exact to 0.01: `5`, `5%`, `0.25%`.
+
+    Raises:
+        ValueError: Outside 0..100, or finer than a bucket (0.01 %).
+    """
+    percent = _decimal(str(value).removesuffix("%") if isinstance(value, str) else value,
+                       PERCENT_FORMS)
+    if not 0 <= percent <= 100:
+        raise ValueError(f"{value!r} is outside 0 to 100; allowed are {PERCENT_FORMS}")
+    if percent * 100 != int(percent * 100):
+        raise ValueError(f"{value!r} is finer than 0.01 %, the size of one routing bucket")
+    return percent
+
+
+def format_percent(weight: int) -> str:
+    """Return a weight in buckets (0..10_000) as a percentage: `2500` is `25 %`."""
+    text = f"{Decimal(weight) / 100:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def parse_share(value: object) -> float:
+    """Return a share in 0..1 from `0.1%` (0.001) or `0.001`.
+
+    Raises:
+        ValueError: Outside 0..1.
+    """
+    is_percent = isinstance(value, str) and value.strip().endswith("%")
+    number = _decimal(str(value).strip().removesuffix("%") if is_percent else value, SHARE_FORMS)
+    share = number / 100 if is_percent else number
+    if not 0 <= share <= 1:
+        raise ValueError(f"{value!r} is outside 0 to 1 (0 to 100%); allowed are {SHARE_FORMS}")
+    return float(share)
+
+
+def parse_address(value: object) -> tuple[str, int]:
+    """Return (host, port) from `127.0.0.1:8100` or `[::1]:8100`.
+
+    Raises:
+        ValueError: No port, or a port outside 0..65535 (0 lets the system choose).
+    """
+    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", str(value).strip())
+    if match is None or int(match[2]) > 65_535:
+        raise ValueError(f"{value!r} is not an address; allowed is HOST:PORT, as 127.0.0.1:8100")
+    return match[1].strip("[]"), int(match[2])

@@ -1,0 +1,231 @@
+"""Which system answers whom: modes, allowed transitions, buckets, `decide`. Pure.
+
+The gateway, flags, the command line and reports all derive from these rules, so they always agree.
+Writing the state is `changeover.store.routing`; carrying it to Envoy is `changeover.gateway`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import xxhash
+
+from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
+from changeover.plan.units import format_percent
+
+BUCKETS = 10_000
+
+
+class System(StrEnum):
+    """One of the two systems of a migration."""
+
+    BASELINE = "baseline"
+    CANDIDATE = "candidate"
+
+
+class Mode(StrEnum):
+    """What the two systems do for users."""
+
+    BASELINE_ONLY = "baseline_only"  # the baseline answers everyone; where every migration starts
+    SHADOW = "shadow"  # as before; the candidate gets copies of a sample
+    PARALLEL = "parallel"  # both process; users get the baseline's answer
+    GRADUAL = "gradual"  # a percentage of users and the named segments get the candidate
+    CANDIDATE_ONLY = "candidate_only"  # the candidate answers everyone
+    EMERGENCY_ROLLBACK = "emergency_rollback"  # the baseline answers everyone until a person says so
+
+
+M = Mode
+TRANSITIONS: dict[Mode, frozenset[Mode]] = {
+    M.BASELINE_ONLY: frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
+    M.SHADOW: frozenset({M.BASELINE_ONLY, M.PARALLEL, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
+    M.PARALLEL: frozenset({M.BASELINE_ONLY, M.SHADOW, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
+    M.GRADUAL: frozenset({M.GRADUAL, M.CANDIDATE_ONLY, M.BASELINE_ONLY, M.EMERGENCY_ROLLBACK}),
+    M.CANDIDATE_ONLY: frozenset({M.GRADUAL, M.BASELINE_ONLY, M.EMERGENCY_ROLLBACK}),
+    M.EMERGENCY_ROLLBACK: frozenset({M.BASELINE_ONLY}),
+}
+"""Allowed ways from each mode. Staying put with other values is allowed in `gradual` only."""
+
+_WHY_NOT: dict[tuple[Mode, Mode], str] = {
+    (M.BASELINE_ONLY, M.CANDIDATE_ONLY): "no traffic has been measured; go through gradual",
+    (M.SHADOW, M.CANDIDATE_ONLY): "no user has been moved yet; go through gradual",
+    (M.PARALLEL, M.CANDIDATE_ONLY): "no user has been moved yet; go through gradual",
+    (M.GRADUAL, M.SHADOW): "users are on the candidate; roll back or go to baseline_only first",
+    (M.GRADUAL, M.PARALLEL): "users are on the candidate; roll back or go to baseline_only first",
+    (M.CANDIDATE_ONLY, M.SHADOW): "users are on the candidate; roll back first",
+    (M.CANDIDATE_ONLY, M.PARALLEL): "users are on the candidate; roll back first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingState:
+    """The one row that says where a migration's traffic goes.
+
+    Args:
+        migration: Name of the migration.
+        mode: What the systems do for users.
+        weight: Buckets that go to the candidate, 0..10_000; 2500 is 25 %. 0 outside `gradual`
+            and 10_000 in `candidate_only`.
+        segments: Names of the segments that go to the candidate in `gradual`.
+        maintenance: Whether users get the maintenance answer instead of a system.
+        maintenance_reason: Shown to users and in the audit; empty without maintenance.
+        shadow_sample: Buckets (0..10_000) of requests that are copied to the candidate.
+        version: Grows by one with every change.
+        epoch: Grows by one with every rollback; a decision from an older epoch is void.
+    """
+
+    migration: str
+    mode: Mode = Mode.BASELINE_ONLY
+    weight: int = 0
+    segments: tuple[str, ...] = ()
+    maintenance: bool = False
+    maintenance_reason: str = ""
+    shadow_sample: int = 0
+    version: int = 0
+    epoch: int = 0
+
+    def describe(self) -> str:
+        """Return the state in one phrase: `gradual 25 % + beta (version 7, epoch 0)`."""
+        share = ""
+        if self.mode is Mode.GRADUAL:
+            share = " ".join(["", format_percent(self.weight), *(f"+ {s}" for s in self.segments)])
+        closed = ", maintenance" if self.maintenance else ""
+        return f"{self.mode}{share}{closed} (version {self.version}, epoch {self.epoch})"
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The total order of states: a later one is never replaced by an earlier one."""
+        return self.epoch, self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A wished change of the routing state; None leaves a field as it is.
+
+    Args:
+        mode: The mode to go to.
+        weight: Buckets for the candidate, 0..10_000.
+        segments: Segments for the candidate.
+        maintenance: Switch the maintenance answer on or off.
+        maintenance_reason: Why.
+        shadow_sample: Buckets of requests to copy.
+        expected_epoch: Refuse when the state's epoch is another one.
+        is_by_person: Whether a person asked; only then does `emergency_rollback` end.
+    """
+
+    mode: Mode | None = None
+    weight: int | None = None
+    segments: tuple[str, ...] | None = None
+    maintenance: bool | None = None
+    maintenance_reason: str = ""
+    shadow_sample: int | None = None
+    expected_epoch: int | None = None
+    is_by_person: bool = False
+
+
+def bucket(key: str) -> int:
+    """Return the bucket 0..9999 of a user's key: `xxh64(key, seed 0) % 10_000`.
+
+    The same rule as Envoy's header hash policy with weighted clusters, so gateway and code agree.
+    """
+    return int(xxhash.xxh64_intdigest(key.encode(), seed=0) % BUCKETS)
+
+
+def decide(state: RoutingState, key: str | None, segments: frozenset[str] = frozenset()) -> System:
+    """Return the system whose answer a user gets.
+
+    Args:
+        state: The routing state.
+        key: The user's key; None or empty when the request carries none.
+        segments: Names of the segments the user belongs to.
+    """
+    if state.mode is Mode.CANDIDATE_ONLY:
+        return System.CANDIDATE
+    if state.mode is not Mode.GRADUAL:
+        return System.BASELINE
+    if segments & frozenset(state.segments):
+        return System.CANDIDATE
+    if key and bucket(key) < state.weight:
+        return System.CANDIDATE
+    return System.BASELINE
+
+
+def apply(state: RoutingState, change: Change) -> RoutingState:
+    """Return the state after `change`, with the next version; raises when a rule forbids it.
+
+    Going to `emergency_rollback` or `baseline_only` takes all traffic from the candidate, and
+    a rollback raises the epoch. A rollback while already rolled back returns the state unchanged.
+
+    Raises:
+        StaleEpoch: `expected_epoch` is not the state's: a rollback came first.
+        TransitionRefused: The mode may not be left or entered this way.
+        InvalidInput: `weight` or `shadow_sample` outside 0..10_000.
+    """
+    if change.expected_epoch is not None and change.expected_epoch != state.epoch:
+        raise StaleEpoch(
+            f"not changed because a rollback came first (epoch {state.epoch}, "
+            f"this began in epoch {change.expected_epoch})",
+            where=f"migration {state.migration}",
+            next_step="Read `changeover history`, and start a new cutover when the cause is mended",
+        )
+    mode = change.mode or state.mode
+    if mode is Mode.EMERGENCY_ROLLBACK and state.mode is mode:
+        return state
+    _refuse_forbidden(state, change, mode)
+    weight, segments = _shares(state, change, mode)
+    maintenance = state.maintenance if change.maintenance is None else change.maintenance
+    return replace(
+        state,
+        mode=mode,
+        weight=weight,
+        segments=segments,
+        maintenance=maintenance,
+        maintenance_reason=_reason(state, change, maintenance),
+        shadow_sample=_in_buckets("shadow_sample", change.shadow_sample, state.shadow_sample)
+        if mode is not Mode.EMERGENCY_ROLLBACK else 0,
+        version=state.version + 1,
+        epoch=state.epoch + (mode is Mode.EMERGENCY_ROLLBACK),
+    )
+
+
+def _reason(state: RoutingState, change: Change, maintenance: bool) -> str:
+    if not maintenance:
+        return ""
+    return change.maintenance_reason or state.maintenance_reason
+
+
+def _shares(state: RoutingState, change: Change, mode: Mode) -> tuple[int, tuple[str, ...]]:
+    """Return (weight, segments) in `mode`: only `gradual` keeps a choice."""
+    if mode is Mode.CANDIDATE_ONLY:
+        return BUCKETS, ()
+    if mode is not Mode.GRADUAL:
+        return 0, ()
+    weight = _in_buckets("weight", change.weight, state.weight)
+    return weight, state.segments if change.segments is None else change.segments
+
+
+def _in_buckets(name: str, wished: int | None, present: int) -> int:
+    value = present if wished is None else wished
+    if not 0 <= value <= BUCKETS:
+        raise InvalidInput(f"{name} {value} is outside 0 to {BUCKETS}")
+    return value
+
+
+def _refuse_forbidden(state: RoutingState, change: Change, mode: Mode) -> None:
+    """Raise TransitionRefused unless the way from the present mode to `mode` is open."""
+    if change.mode is None or (mode is state.mode and mode is not Mode.GRADUAL):
+        return
+    leaves_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
+    if mode not in TRANSITIONS[state.mode]:
+        why = _WHY_NOT.get((state.mode, mode), "a rollback ends in baseline_only first")
+    elif leaves_rollback and not change.is_by_person:
+        why = "only a person ends an emergency rollback"
+    else:
+        return
+    open_ways = ", ".join(sorted(TRANSITIONS[state.mode]))
+    raise TransitionRefused(
+        f"not changed from {state.mode} to {mode} because {why}",
+        where=f"migration {state.migration}",
+        allowed=f"from {state.mode} to {open_ways}",
+        next_step="Run `changeover recover` to return to baseline_only" if leaves_rollback else "",
+    )
