@@ -93,7 +93,7 @@ class StaleEpoch(Refused):
 
 
 class ApprovalRefused(Refused):
-    """An approval was given that changes nothing: no one asked, already answered, or rolled back."""
+    """An approval that changes nothing: answered before, or a rollback came first."""
 
 
 class StoreError(ChangeoverError):

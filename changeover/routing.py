@@ -32,7 +32,7 @@ class Mode(StrEnum):
     PARALLEL = "parallel"  # both process; users get the baseline's answer
     GRADUAL = "gradual"  # a percentage of users and the named segments get the candidate
     CANDIDATE_ONLY = "candidate_only"  # the candidate answers everyone
-    EMERGENCY_ROLLBACK = "emergency_rollback"  # the baseline answers everyone until a person says so
+    EMERGENCY_ROLLBACK = "emergency_rollback"  # the baseline answers all until a person says so
 
 
 M = Mode

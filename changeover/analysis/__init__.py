@@ -1,0 +1,1 @@
+"""Judging: windows, checks, gates and triggers. Pure."""

@@ -20,7 +20,7 @@ def bin_of(microseconds: int) -> int:
     value = max(1, microseconds)
     exponent = len(str(value)) - 1
     mantissa = value * 10 // 10**exponent
-    return BINS_PER_DECADE * exponent + mantissa - 10
+    return int(BINS_PER_DECADE * exponent + mantissa - 10)
 
 
 def bounds_of(bin_index: int) -> tuple[float, float]:

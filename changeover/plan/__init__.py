@@ -1,0 +1,1 @@
+"""The migration plan: its model, its rules and its loader."""

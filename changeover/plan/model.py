@@ -166,7 +166,7 @@ FlagValue = bool | int | float | str
 class _Condition(Part):
     """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
 
-    metric: str = Field(json_schema_extra={"enum": sorted(METRICS)})
+    metric: str = Field(json_schema_extra={"enum": [*sorted(METRICS)]})
     of: Literal["baseline", "candidate"] = "candidate"
     below: str | int | float | None = Field(None, description="Must be < this.")
     above: str | int | float | None = Field(None, description="Must be > this.")

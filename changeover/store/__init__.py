@@ -1,0 +1,1 @@
+"""The SQL store: one source of truth for everything measured and decided."""

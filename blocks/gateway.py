@@ -1,0 +1,33 @@
+"""The gateway as a Prefect block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from changeover.gateway.publish import Gateway
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from changeover.home import Home
+
+
+class GatewayBlock(Block):
+    """The Envoy that carries a migration's traffic, reached through its files.
+
+    Example:
+        ```python
+        from blocks import GatewayBlock
+
+        gateway = GatewayBlock.load("documents").get_client()
+        ```
+    """
+
+    _block_type_name = "Changeover Gateway"
+    _block_type_slug = "changeover-gateway"
+    _description = "The Envoy gateway of a migration: publish routes and read what it serves."
+
+    home: str = Field(description="Home directory of `changeover up` on the worker's machine.")
+
+    def get_client(self) -> Gateway:
+        """Return the gateway; nothing is contacted yet."""
+        return Gateway(Home(Path(self.home)).gateway_files)

@@ -1,0 +1,59 @@
+"""The source of metrics as a Prefect block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from blocks.store import StoreBlock
+from changeover.analysis.window import Window
+from changeover.store import samples
+from changeover.store.engine import Store
+
+
+@dataclass(frozen=True)
+class MetricsReader:
+    """Reads windows of one migration's measurements."""
+
+    store: Store
+    migration: str
+
+    def window(self, system: str, *, start: datetime, end: datetime) -> Window:
+        """Return what was measured of `system` in [start, end).
+
+        Args:
+            system: `baseline` or `candidate`.
+            start: Aware UTC start, included.
+            end: Aware UTC end, excluded.
+        """
+        return samples.window(self.store, self.migration, system, start=start, end=end)
+
+
+class MetricsSourceBlock(Block):
+    """Where gates read their numbers: the samples that the observer writes to the store.
+
+    Example:
+        ```python
+        from blocks import MetricsSourceBlock
+
+        reader = MetricsSourceBlock.load("documents").get_client()
+        ```
+    """
+
+    _block_type_name = "Changeover Metrics Source"
+    _block_type_slug = "changeover-metrics-source"
+    _description = "The measurements of a migration's two systems."
+
+    migration: str = Field(description="Name of the migration.")
+    store: StoreBlock = Field(description="The store with the samples.")
+
+    def get_client(self) -> MetricsReader:
+        """Return a reader of windows.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        return MetricsReader(self.store.get_client(), self.migration)

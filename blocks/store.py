@@ -1,0 +1,41 @@
+"""The store as a Prefect block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from changeover.home import Home
+from changeover.store.engine import Store
+
+
+class StoreBlock(Block):
+    """Where everything measured and decided is kept.
+
+    The block holds the home directory only; the database's address, which may carry a password,
+    stays in that directory's `secrets.json` or in the variable `CHANGEOVER_STORE_URL`, because
+    whoever reaches Prefect's API can read a block.
+
+    Example:
+        ```python
+        from blocks import StoreBlock
+
+        store = StoreBlock.load("documents").get_client()
+        ```
+    """
+
+    _block_type_name = "Changeover Store"
+    _block_type_slug = "changeover-store"
+    _description = "The SQL database of a migration: routing state, measurements, decisions."
+
+    home: str = Field(description="Home directory of `changeover up` on the worker's machine.")
+
+    def get_client(self) -> Store:
+        """Return the opened store.
+
+        Raises:
+            StoreError: The database cannot be used, or is of another version.
+        """
+        return Store.open(Home(Path(self.home)).store_url)

@@ -1,0 +1,36 @@
+"""One of the two systems as a Prefect block."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import httpx
+from prefect.blocks.core import Block
+from pydantic import Field
+
+
+class SystemBlock(Block):
+    """The baseline or the candidate: where it answers and how its health is asked.
+
+    Example:
+        ```python
+        from blocks import SystemBlock
+
+        with SystemBlock.load("documents-candidate").get_client() as client:
+            client.get("/health").raise_for_status()
+        ```
+    """
+
+    _block_type_name = "Changeover System"
+    _block_type_slug = "changeover-system"
+    _description = "One system of a migration: its address and health path."
+
+    role: Literal["baseline", "candidate"] = Field(description="Which of the two it is.")
+    name: str = Field(description="Name that people use for it.")
+    url: str = Field(description="Scheme, host and port where it answers.")
+    health: str = Field(default="/health", description="Path that answers 2xx while it is well.")
+    timeout_seconds: float = Field(default=1.0, gt=0, description="Longest wait for an answer.")
+
+    def get_client(self) -> httpx.Client:
+        """Return an HTTP client with the system's address and time limit."""
+        return httpx.Client(base_url=self.url, timeout=self.timeout_seconds)

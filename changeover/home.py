@@ -1,0 +1,137 @@
+"""The home directory: where one machine keeps a migration's store, gateway files, logs and reports.
+
+Default `.changeover` in the working directory, or `$CHANGEOVER_HOME`. Layout:
+
+    run.json      addresses and process ids of the running `changeover up`
+    secrets.json  mode 0600: the token that guards faults in the demo, Prefect's password
+    store.db      the store, unless a database URL is given
+    prefect/      Prefect's own home: its database and task results
+    gateway/      Envoy's configuration, access log and admin socket
+    logs/         one file per process
+    reports/      rendered reports
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from changeover.errors import EnvironmentProblem, InvalidInput
+from changeover.gateway.files import GatewayFiles
+
+HOME_VARIABLE = "CHANGEOVER_HOME"
+STORE_VARIABLE = "CHANGEOVER_STORE_URL"
+DEFAULT_HOME = ".changeover"
+
+
+class Home:
+    """Paths and settings under one directory. Creating the object touches nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+
+    @classmethod
+    def resolve(cls, given: Path | None = None) -> Home:
+        """Return the home that was given, or `$CHANGEOVER_HOME`, or `.changeover` here."""
+        return cls(given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME))
+
+    @property
+    def logs(self) -> Path:
+        """One log file per process."""
+        return self.root / "logs"
+
+    @property
+    def reports(self) -> Path:
+        """Rendered reports."""
+        return self.root / "reports"
+
+    @property
+    def prefect_home(self) -> Path:
+        """`PREFECT_HOME` of the server, the worker and the flows."""
+        return self.root / "prefect"
+
+    @property
+    def gateway_files(self) -> GatewayFiles:
+        """Envoy's files."""
+        return GatewayFiles(self.root / "gateway")
+
+    @property
+    def store_url(self) -> str:
+        """Database URL: `$CHANGEOVER_STORE_URL`, else what `up` was told, else SQLite here."""
+        told = os.environ.get(STORE_VARIABLE) or self.secrets().get("store_url")
+        return str(told) if told else f"sqlite:///{self.root / 'store.db'}"
+
+    def create(self) -> None:
+        """Make the directories, readable by the owner only.
+
+        Raises:
+            EnvironmentProblem: The directory cannot be made or written.
+        """
+        try:
+            for path in (self.root, self.logs, self.reports, self.prefect_home,
+                         self.gateway_files.root):
+                path.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(stat.S_IRWXU)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the home directory cannot be written: {error.strerror or error}",
+                where=str(self.root),
+                next_step="Give a writable directory with --home DIR",
+            ) from error
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the running `changeover up` wrote: addresses, process ids, migration."""
+        return self._read("run.json")
+
+    def save_settings(self, settings: dict[str, Any]) -> None:
+        """Replace the settings atomically."""
+        self._write("run.json", settings, mode=0o644)
+
+    def secrets(self) -> dict[str, Any]:
+        """Return the secrets of this home; never printed, readable by the owner only."""
+        return self._read("secrets.json")
+
+    def save_secrets(self, secrets: dict[str, Any]) -> None:
+        """Replace the secrets atomically, readable by the owner only."""
+        self._write("secrets.json", secrets, mode=0o600)
+
+    def require_settings(self) -> dict[str, Any]:
+        """Return the settings.
+
+        Raises:
+            InvalidInput: `changeover up` never ran with this home.
+        """
+        settings = self.settings()
+        if not settings:
+            raise InvalidInput(
+                "nothing has been started with this home directory",
+                where=str(self.root),
+                next_step="Run `changeover up --plan FILE`, or name the directory with --home DIR",
+            )
+        return settings
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.root / name
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise EnvironmentProblem(
+                f"the file cannot be read: {error}", where=str(path),
+                next_step="Mend or remove it; `changeover up` writes it anew",
+            ) from error
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, name: str, content: dict[str, Any], *, mode: int) -> None:
+        handle, temporary = tempfile.mkstemp(dir=self.root, prefix=f".{name}.")
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=1)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(self.root / name)

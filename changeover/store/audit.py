@@ -1,0 +1,168 @@
+"""The append-only audit: every decision and change, each carrying the hash of the one before.
+
+`hash = sha256(canonical JSON of [migration, seq, at, actor, kind, data, previous_hash])`. The head
+row locks the chain while a link is added and reveals a tail that was cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from changeover.store.engine import Store
+from changeover.store.records import AuditEvent
+from changeover.store.tables import AuditHeadRow, AuditRow
+
+GENESIS = "0" * 64
+
+
+def canonical(value: object) -> str:
+    """Return JSON with sorted keys and no spaces; the same value gives the same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def digest(row: AuditRow) -> str:
+    """Return the hash that a row must carry."""
+    link = [row.migration, row.seq, row.at, row.actor, row.kind, row.data, row.previous_hash]
+    return hashlib.sha256(canonical(link).encode()).hexdigest()
+
+
+def append(
+    session: Session,
+    migration: str,
+    *,
+    actor: str,
+    kind: str,
+    data: dict[str, Any],
+    now: datetime,
+    once_key: str | None = None,
+) -> AuditEvent:
+    """Add a link inside the caller's transaction, so that both are kept or neither.
+
+    Args:
+        session: An open write transaction.
+        migration: Whose chain.
+        actor: Who or what acted.
+        kind: What happened, as `stage.entered`.
+        data: Facts, JSON-able.
+        now: The present moment.
+        once_key: Unique within the migration when given.
+    """
+    head = lock(session, migration)
+    row = AuditRow(
+        migration=migration,
+        seq=head.seq + 1,
+        at=now.isoformat(),
+        actor=actor,
+        kind=kind,
+        data=canonical(data),
+        previous_hash=head.hash,
+        once_key=once_key,
+    )
+    row.hash = digest(row)
+    session.add(row)
+    head.seq, head.hash = row.seq, row.hash
+    session.flush()
+    return _event(row)
+
+
+def record(
+    store: Store, migration: str, *, actor: str, kind: str, data: dict[str, Any], now: datetime
+) -> AuditEvent:
+    """Add a link in a transaction of its own."""
+    with store.begin() as session:
+        return append(session, migration, actor=actor, kind=kind, data=data, now=now)
+
+
+def record_once(
+    store: Store,
+    migration: str,
+    *,
+    key: str,
+    actor: str,
+    kind: str,
+    data: dict[str, Any],
+    now: datetime,
+) -> bool:
+    """Add a link unless one with this key exists; return whether it was added."""
+    with store.begin() as session:
+        lock(session, migration)
+        known = session.scalar(
+            select(AuditRow.seq).where(AuditRow.migration == migration, AuditRow.once_key == key)
+        )
+        if known is not None:
+            return False
+        append(session, migration, actor=actor, kind=kind, data=data, now=now, once_key=key)
+        return True
+
+
+def events(
+    store: Store, migration: str, *, after_seq: int = 0, limit: int | None = None
+) -> list[AuditEvent]:
+    """Return events in order, from `after_seq` on."""
+    query = (
+        select(AuditRow)
+        .where(AuditRow.migration == migration, AuditRow.seq > after_seq)
+        .order_by(AuditRow.seq)
+        .limit(limit)
+    )
+    with store.read() as session:
+        return [_event(row) for row in session.scalars(query)]
+
+
+def verify(store: Store, migration: str) -> list[str]:
+    """Return one sentence for each fault in the chain; an empty list means it is intact."""
+    problems: list[str] = []
+    expected_seq, previous = 1, GENESIS
+    with store.read() as session:
+        rows = session.scalars(
+            select(AuditRow).where(AuditRow.migration == migration).order_by(AuditRow.seq)
+        )
+        for row in rows:
+            if row.seq != expected_seq:
+                problems.append(f"events {expected_seq} to {row.seq - 1} are missing")
+            elif row.previous_hash != previous:
+                problems.append(f"event {row.seq} does not follow the one before it")
+            if row.hash != digest(row):
+                problems.append(f"event {row.seq} ({row.kind}) was changed after it was written")
+            expected_seq, previous = row.seq + 1, row.hash
+        head = session.get(AuditHeadRow, migration)
+    if head is None:
+        return problems if expected_seq == 1 else [*problems, "the chain's head is missing"]
+    if (head.seq, head.hash) != (expected_seq - 1, previous):
+        problems.append(
+            f"the chain ends at event {expected_seq - 1}, its head says {head.seq}: "
+            "the tail was cut off or replaced"
+        )
+    return problems
+
+
+def lock(session: Session, migration: str) -> AuditHeadRow:
+    """Return the chain's head, locked until the transaction ends: one writer at a time."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    session.execute(
+        insert(AuditHeadRow)
+        .values(migration=migration, seq=0, hash=GENESIS)
+        .on_conflict_do_nothing()
+    )
+    query = select(AuditHeadRow).where(AuditHeadRow.migration == migration).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _event(row: AuditRow) -> AuditEvent:
+    return AuditEvent(
+        migration=row.migration,
+        seq=row.seq,
+        at=datetime.fromisoformat(row.at),
+        actor=row.actor,
+        kind=row.kind,
+        data=json.loads(row.data),
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )

@@ -1,0 +1,294 @@
+"""Cutovers, their stages and the verdicts of their gates. Every function may be called twice."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from changeover.errors import CutoverActive, InvalidInput, Refused
+from changeover.plan.model import Stage
+from changeover.routing import Mode
+from changeover.store import audit
+from changeover.store.engine import Store
+from changeover.store.records import (
+    Cutover,
+    CutoverStatus,
+    GateVerdict,
+    StageRecord,
+    StageStatus,
+)
+from changeover.store.rows import to_record
+from changeover.store.tables import CutoverRow, RoutingRow, StageRow, VerdictRow
+
+
+def begin(store: Store, migration: str, *, flow_run_id: str, now: datetime) -> Cutover:
+    """Open a cutover for a flow run, or return the one that this run opened before.
+
+    Raises:
+        CutoverActive: Another one of the migration has not ended.
+        Refused: The migration is rolled back, or is on the candidate already.
+    """
+    with store.begin() as session:
+        audit.lock(session, migration)
+        mine = session.scalar(select(CutoverRow).where(CutoverRow.flow_run_id == flow_run_id))
+        if mine is not None:
+            return _cutover(mine)
+        state = session.get(RoutingRow, migration)
+        if state is None:
+            raise InvalidInput(f"no migration {migration} is registered")
+        _refuse_second(session, migration)
+        _refuse_mode(migration, Mode(state.mode))
+        row = CutoverRow(
+            migration=migration, epoch=state.epoch, status=CutoverStatus.RUNNING,
+            flow_run_id=flow_run_id, started_at=now, outcome="",
+        )
+        session.add(row)
+        session.flush()
+        _note(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now)
+        return _cutover(row)
+
+
+def get(store: Store, cutover_id: int) -> Cutover:
+    """Return a cutover.
+
+    Raises:
+        InvalidInput: No such cutover.
+    """
+    with store.read() as session:
+        return _cutover(_row(session, cutover_id))
+
+
+def active(store: Store, migration: str) -> Cutover | None:
+    """Return the running cutover of a migration, if one runs."""
+    return _first(store, migration, CutoverRow.status == CutoverStatus.RUNNING)
+
+
+def latest(store: Store, migration: str) -> Cutover | None:
+    """Return the newest cutover of a migration."""
+    return _first(store, migration)
+
+
+def of_flow_run(store: Store, flow_run_id: str) -> Cutover | None:
+    """Return the cutover that a flow run carries out."""
+    with store.read() as session:
+        row = session.scalar(select(CutoverRow).where(CutoverRow.flow_run_id == flow_run_id))
+        return _cutover(row) if row else None
+
+
+def all_of(store: Store, migration: str) -> list[Cutover]:
+    """Return every cutover of a migration, oldest first."""
+    query = select(CutoverRow).where(CutoverRow.migration == migration).order_by(CutoverRow.id)
+    with store.read() as session:
+        return [_cutover(row) for row in session.scalars(query)]
+
+
+def finish(
+    store: Store, cutover_id: int, status: CutoverStatus, *, outcome: str, now: datetime
+) -> Cutover:
+    """Close a cutover; the first final status stands, later calls return it."""
+    with store.begin() as session:
+        row = _locked(session, cutover_id)
+        if row.status == CutoverStatus.RUNNING:
+            row.status, row.outcome, row.ended_at = status, outcome, now
+            _note(session, row, f"cutover.{status}", {"outcome": outcome}, now)
+        return _cutover(row)
+
+
+def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> StageRecord:
+    """Begin a stage's soak; entered once, its times never move by entering again."""
+    with store.begin() as session:
+        cutover = _locked(session, cutover_id)
+        row = session.get(StageRow, (cutover_id, stage.key))
+        if row is None:
+            row = StageRow(
+                cutover_id=cutover_id, key=stage.key, index=stage.index,
+                status=StageStatus.SOAKING, entered_at=now, soak_until=now + stage.soak,
+                round=1, rechecks=0, decision="", reason="",
+            )
+            session.add(row)
+            _note(session, cutover, "stage.entered", {
+                "stage": stage.key, "weight": stage.weight, "segments": list(stage.segments),
+                "soak_until": row.soak_until.isoformat()}, now)
+        return _stage(row)
+
+
+def stage(store: Store, cutover_id: int, key: str) -> StageRecord | None:
+    """Return a stage of a cutover, or None before it was entered."""
+    with store.read() as session:
+        row = session.get(StageRow, (cutover_id, key))
+        return _stage(row) if row else None
+
+
+def stages(store: Store, cutover_id: int) -> list[StageRecord]:
+    """Return the stages entered so far, in order."""
+    query = select(StageRow).where(StageRow.cutover_id == cutover_id).order_by(StageRow.index)
+    with store.read() as session:
+        return [_stage(row) for row in session.scalars(query)]
+
+
+def extend_soak(
+    store: Store, cutover_id: int, key: str, *, until: datetime, rechecks: int
+) -> StageRecord:
+    """Wait until `until` before look number `rechecks`; does nothing when that was reached."""
+    with store.begin() as session:
+        _locked(session, cutover_id)
+        row = _stage_row(session, cutover_id, key)
+        if row.rechecks < rechecks:
+            row.rechecks, row.soak_until = rechecks, until
+        return _stage(row)
+
+
+def next_round(
+    store: Store, cutover_id: int, key: str, *, expected_round: int, until: datetime, now: datetime
+) -> StageRecord:
+    """Soak a stage once more after a person held it; once per round."""
+    with store.begin() as session:
+        cutover = _locked(session, cutover_id)
+        row = _stage_row(session, cutover_id, key)
+        if row.round == expected_round:
+            row.round, row.rechecks, row.soak_until = expected_round + 1, 0, until
+            row.status = StageStatus.SOAKING
+            _note(session, cutover, "stage.held", {
+                "stage": key, "round": row.round, "soak_until": until.isoformat()}, now)
+        return _stage(row)
+
+
+def wait_for_approval(store: Store, cutover_id: int, key: str) -> StageRecord:
+    """Note that people are asked about a stage."""
+    with store.begin() as session:
+        _locked(session, cutover_id)
+        row = _stage_row(session, cutover_id, key)
+        if row.status == StageStatus.SOAKING:
+            row.status = StageStatus.WAITING
+        return _stage(row)
+
+
+def decide(
+    store: Store, cutover_id: int, key: str, *, decision: str, reason: str, now: datetime
+) -> StageRecord:
+    """Close a stage as `promoted` or `rolled_back`; the first decision stands."""
+    with store.begin() as session:
+        cutover = _locked(session, cutover_id)
+        row = _stage_row(session, cutover_id, key)
+        if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
+            row.status, row.decision, row.reason = StageStatus(decision), decision, reason
+            row.decided_at = now
+            _note(session, cutover, f"stage.{decision}", {"stage": key, "reason": reason}, now)
+        return _stage(row)
+
+
+def save_verdict(
+    store: Store,
+    *,
+    cutover_id: int,
+    stage: str,
+    gate: str,
+    round: int,
+    attempt: int,
+    verdict: str,
+    reason: str,
+    evidence: list[dict[str, Any]],
+    now: datetime,
+) -> GateVerdict:
+    """Keep a gate's verdict; the first one of a look stands."""
+    key = {"cutover_id": cutover_id, "stage": stage, "gate": gate, "round": round,
+           "attempt": attempt}
+    with store.begin() as session:
+        cutover = _locked(session, cutover_id)
+        row = session.scalar(select(VerdictRow).filter_by(**key))
+        if row is None:
+            row = VerdictRow(**key, verdict=verdict, reason=reason, at=now, evidence=evidence)
+            session.add(row)
+            session.flush()
+            _note(session, cutover, "gate.judged", {
+                "stage": stage, "gate": gate, "verdict": verdict, "reason": reason}, now)
+        return to_record(GateVerdict, row)
+
+
+def verdicts(store: Store, cutover_id: int, stage: str | None = None) -> list[GateVerdict]:
+    """Return the verdicts of a cutover, or of one of its stages, in order."""
+    query = select(VerdictRow).where(VerdictRow.cutover_id == cutover_id).order_by(VerdictRow.id)
+    if stage is not None:
+        query = query.where(VerdictRow.stage == stage)
+    with store.read() as session:
+        return [to_record(GateVerdict, row) for row in session.scalars(query)]
+
+
+def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:
+    query = (
+        select(CutoverRow)
+        .where(CutoverRow.migration == migration, *conditions)
+        .order_by(CutoverRow.id.desc())
+        .limit(1)
+    )
+    with store.read() as session:
+        row = session.scalar(query)
+        return _cutover(row) if row else None
+
+
+def _refuse_second(session: Session, migration: str) -> None:
+    other = session.scalar(
+        select(CutoverRow).where(
+            CutoverRow.migration == migration, CutoverRow.status == CutoverStatus.RUNNING
+        )
+    )
+    if other is not None:
+        raise CutoverActive(
+            f"not started because cutover {other.id} of {migration} has not ended "
+            f"(flow run {other.flow_run_id}, since {other.started_at:%Y-%m-%d %H:%M:%S} UTC)",
+            next_step="Approve it to its end, or end it with `changeover rollback`",
+        )
+
+
+def _refuse_mode(migration: str, mode: Mode) -> None:
+    if mode is Mode.EMERGENCY_ROLLBACK:
+        raise Refused(
+            f"not started because {migration} is rolled back",
+            next_step="When the cause is mended, run `changeover recover` and start again",
+        )
+    if mode is Mode.CANDIDATE_ONLY:
+        raise Refused(
+            f"not started because the candidate answers everyone of {migration} already",
+            next_step="`deprecation/main` retires the baseline",
+        )
+
+
+def _note(
+    session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], now: datetime
+) -> None:
+    audit.append(
+        session, cutover.migration, actor=f"cutover {cutover.id}", kind=kind,
+        data={"cutover": cutover.id, **data}, now=now,
+    )
+
+
+def _row(session: Session, cutover_id: int) -> CutoverRow:
+    row = session.get(CutoverRow, cutover_id)
+    if row is None:
+        raise InvalidInput(f"no cutover {cutover_id}", next_step="See `changeover history`")
+    return row
+
+
+def _locked(session: Session, cutover_id: int) -> CutoverRow:
+    """Return the cutover's row, locked until the transaction ends: one writer at a time."""
+    query = select(CutoverRow).where(CutoverRow.id == cutover_id).with_for_update()
+    row = session.scalar(query)
+    return row if row is not None else _row(session, cutover_id)
+
+
+def _stage_row(session: Session, cutover_id: int, key: str) -> StageRow:
+    row = session.get(StageRow, (cutover_id, key))
+    if row is None:
+        raise InvalidInput(f"stage {key} of cutover {cutover_id} was never entered")
+    return row
+
+
+def _cutover(row: CutoverRow) -> Cutover:
+    return to_record(Cutover, row, status=CutoverStatus(row.status))
+
+
+def _stage(row: StageRow) -> StageRecord:
+    return to_record(StageRecord, row, status=StageStatus(row.status))

@@ -1,0 +1,263 @@
+"""What happens around a cutover: trigger firings, rollbacks, health, publications, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from changeover.errors import InvalidInput
+from changeover.store import audit
+from changeover.store.engine import Store
+from changeover.store.records import (
+    HealthResult,
+    Heartbeat,
+    Publication,
+    Report,
+    Rollback,
+    RollbackStep,
+    TriggerFiring,
+)
+from changeover.store.rows import to_record
+from changeover.store.tables import (
+    FiringRow,
+    HealthRow,
+    HeartbeatRow,
+    PublicationRow,
+    ReportRow,
+    RollbackRow,
+    RollbackStepRow,
+)
+
+
+def record_firing(
+    store: Store,
+    migration: str,
+    *,
+    trigger: str,
+    action: str,
+    reason: str,
+    evidence: dict[str, Any],
+    evidence_complete_at: datetime,
+    epoch: int,
+    now: datetime,
+) -> TriggerFiring:
+    """Keep a trigger's firing; a rollback trigger fires once per epoch."""
+    with store.begin() as session:
+        audit.lock(session, migration)
+        known = select(FiringRow).filter_by(migration=migration, trigger=trigger, epoch=epoch,
+                                            action="rollback")
+        row = session.scalar(known) if action == "rollback" else None
+        if row is None:
+            row = FiringRow(
+                migration=migration, trigger=trigger, action=action, reason=reason,
+                evidence=evidence, evidence_complete_at=evidence_complete_at, fired_at=now,
+                epoch=epoch,
+            )
+            session.add(row)
+            session.flush()
+            audit.append(
+                session, migration, actor="observer", kind="trigger.fired",
+                data={"trigger": trigger, "action": action, "reason": reason}, now=now,
+            )
+        return to_record(TriggerFiring, row)
+
+
+def firing_published(store: Store, firing_id: int, *, at: datetime) -> None:
+    """Note when the gateway confirmed the rollback that a firing caused; the first time stands."""
+    with store.begin() as session:
+        row = session.get(FiringRow, firing_id)
+        if row is not None and row.published_at is None:
+            row.published_at = at
+
+
+def firings(store: Store, migration: str, *, since: datetime | None = None) -> list[TriggerFiring]:
+    """Return firings in order, from `since` on."""
+    query = select(FiringRow).where(FiringRow.migration == migration).order_by(FiringRow.id)
+    if since is not None:
+        query = query.where(FiringRow.fired_at >= since)
+    with store.read() as session:
+        return [to_record(TriggerFiring, row) for row in session.scalars(query)]
+
+
+def begin_rollback(
+    store: Store,
+    migration: str,
+    *,
+    epoch: int,
+    reason: str,
+    severity: str,
+    scope: str,
+    actor: str,
+    cutover_id: int | None,
+    now: datetime,
+) -> Rollback:
+    """Open the rollback that created `epoch`, or return it when it was opened before."""
+    with store.begin() as session:
+        audit.lock(session, migration)
+        row = session.scalar(select(RollbackRow).filter_by(migration=migration, epoch=epoch))
+        if row is None:
+            row = RollbackRow(
+                migration=migration, epoch=epoch, reason=reason, severity=severity, scope=scope,
+                actor=actor, started_at=now, cutover_id=cutover_id, status="running",
+                is_handed_over=False, analysis={},
+            )
+            session.add(row)
+            session.flush()
+        return to_record(Rollback, row)
+
+
+def rollback_of(store: Store, migration: str, epoch: int) -> Rollback | None:
+    """Return the rollback that created `epoch`."""
+    return _rollback(store, migration, RollbackRow.epoch == epoch)
+
+
+def latest_rollback(store: Store, migration: str) -> Rollback | None:
+    """Return the newest rollback."""
+    return _rollback(store, migration)
+
+
+def rollbacks(store: Store, migration: str) -> list[Rollback]:
+    """Return all rollbacks in order."""
+    query = select(RollbackRow).where(RollbackRow.migration == migration).order_by(RollbackRow.id)
+    with store.read() as session:
+        return [to_record(Rollback, row) for row in session.scalars(query)]
+
+
+def not_handed_over(store: Store, migration: str) -> list[Rollback]:
+    """Return rollbacks for which no `rollback/main` was started yet."""
+    return [rollback for rollback in rollbacks(store, migration) if not rollback.is_handed_over]
+
+
+def hand_over(store: Store, rollback_id: int, *, flow_run_id: str | None) -> Rollback:
+    """Note the flow run that carries the rollback's further steps."""
+    with store.begin() as session:
+        row = _rollback_row(session, rollback_id)
+        row.is_handed_over = True
+        row.flow_run_id = flow_run_id or row.flow_run_id
+        return to_record(Rollback, row)
+
+
+def save_step(store: Store, step: RollbackStep) -> RollbackStep:
+    """Keep a step's result; a step that is done stays done."""
+    with store.begin() as session:
+        row = session.get(RollbackStepRow, (step.rollback_id, step.number))
+        if row is None or row.status != "done":
+            row = session.merge(RollbackStepRow(
+                rollback_id=step.rollback_id, number=step.number, name=step.name,
+                status=step.status, detail=step.detail, started_at=step.started_at,
+                ended_at=step.ended_at,
+            ))
+        return to_record(RollbackStep, row)
+
+
+def steps(store: Store, rollback_id: int) -> list[RollbackStep]:
+    """Return a rollback's steps in order."""
+    query = select(RollbackStepRow).filter_by(rollback_id=rollback_id)
+    with store.read() as session:
+        rows = session.scalars(query.order_by(RollbackStepRow.number))
+        return [to_record(RollbackStep, row) for row in rows]
+
+
+def finish_rollback(
+    store: Store, rollback_id: int, *, status: str, analysis: dict[str, Any], now: datetime
+) -> Rollback:
+    """Close a rollback as `completed` or `needs_person`; the first end stands."""
+    with store.begin() as session:
+        row = _rollback_row(session, rollback_id)
+        if row.ended_at is None:
+            row.status, row.analysis, row.ended_at = status, analysis, now
+            audit.append(
+                session, row.migration, actor=f"rollback {rollback_id}",
+                kind=f"rollback.{status}", data={"rollback": rollback_id}, now=now,
+            )
+        return to_record(Rollback, row)
+
+
+def save_health(store: Store, results: Sequence[HealthResult]) -> None:
+    """Keep the results of one health check."""
+    with store.begin() as session:
+        for result in results:
+            session.merge(HealthRow(
+                migration=result.migration, at=result.at, check=result.check,
+                status=result.status, detail=result.detail, data=result.data,
+            ))
+
+
+def latest_health(store: Store, migration: str) -> list[HealthResult]:
+    """Return the results of the newest health check."""
+    newest = (
+        select(HealthRow.at).where(HealthRow.migration == migration)
+        .order_by(HealthRow.at.desc()).limit(1).scalar_subquery()
+    )
+    query = select(HealthRow).where(HealthRow.migration == migration, HealthRow.at == newest)
+    with store.read() as session:
+        return [to_record(HealthResult, row) for row in session.scalars(query)]
+
+
+def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetime) -> None:
+    """Note a service's sign of life."""
+    with store.begin() as session:
+        session.merge(HeartbeatRow(service=service, at=now, pid=pid, detail=detail))
+
+
+def heartbeats(store: Store) -> list[Heartbeat]:
+    """Return the last sign of life of every service."""
+    with store.read() as session:
+        return [to_record(Heartbeat, row) for row in session.scalars(select(HeartbeatRow))]
+
+
+def save_publication(store: Store, publication: Publication) -> None:
+    """Keep an attempt to publish."""
+    with store.begin() as session:
+        session.add(PublicationRow(
+            migration=publication.migration, epoch=publication.epoch,
+            version=publication.version, at=publication.at,
+            is_confirmed=publication.is_confirmed, seconds=publication.seconds,
+            error=publication.error,
+        ))
+
+
+def publications(store: Store, migration: str) -> list[Publication]:
+    """Return the attempts to publish, in order."""
+    query = select(PublicationRow).where(PublicationRow.migration == migration)
+    with store.read() as session:
+        rows = session.scalars(query.order_by(PublicationRow.id))
+        return [to_record(Publication, row) for row in rows]
+
+
+def save_report(store: Store, report: Report) -> None:
+    """Keep where a report was written."""
+    with store.begin() as session:
+        session.add(ReportRow(
+            migration=report.migration, subject=report.subject, cutover_id=report.cutover_id,
+            at=report.at, html_path=report.html_path, markdown_path=report.markdown_path,
+            json_path=report.json_path,
+        ))
+
+
+def latest_report(store: Store, migration: str, subject: str | None = None) -> Report | None:
+    """Return the newest report, of one subject if given."""
+    query = select(ReportRow).where(ReportRow.migration == migration)
+    if subject is not None:
+        query = query.where(ReportRow.subject == subject)
+    with store.read() as session:
+        row = session.scalar(query.order_by(ReportRow.id.desc()).limit(1))
+        return to_record(Report, row) if row else None
+
+
+def _rollback(store: Store, migration: str, *conditions: Any) -> Rollback | None:
+    query = select(RollbackRow).where(RollbackRow.migration == migration, *conditions)
+    with store.read() as session:
+        row = session.scalar(query.order_by(RollbackRow.id.desc()).limit(1))
+        return to_record(Rollback, row) if row else None
+
+
+def _rollback_row(session: Session, rollback_id: int) -> RollbackRow:
+    row = session.get(RollbackRow, rollback_id, with_for_update=True)
+    if row is None:
+        raise InvalidInput(f"no rollback {rollback_id}")
+    return row

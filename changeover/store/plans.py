@@ -1,0 +1,101 @@
+"""The plans that were registered, and the routing state that comes into being with each."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from changeover.errors import InvalidInput, Refused
+from changeover.plan.model import Plan
+from changeover.store import audit
+from changeover.store.engine import Store
+from changeover.store.records import CutoverStatus
+from changeover.store.tables import CutoverRow, MigrationRow, RoutingRow
+
+
+def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
+    """Keep `plan` as its migration's; the first time, traffic starts at the baseline.
+
+    Registering the same plan again changes nothing.
+
+    Args:
+        store: The store.
+        plan: The plan.
+        source: Where it came from, for people.
+        now: The present moment.
+
+    Raises:
+        Refused: The plan changed while a cutover of it runs.
+    """
+    content = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
+    digest = hashlib.sha256(audit.canonical(content).encode()).hexdigest()
+    with store.begin() as session:
+        row = session.get(MigrationRow, plan.migration)
+        if row is not None and row.digest == digest:
+            row.registered_at, row.source = now, source
+            return
+        if row is not None:
+            _refuse_while_running(session, plan.migration, source)
+        session.merge(
+            MigrationRow(
+                name=plan.migration, plan=content, digest=digest, source=source, registered_at=now
+            )
+        )
+        if row is None:
+            session.flush()
+            session.add(_first_state(plan.migration, now))
+        audit.append(
+            session, plan.migration, actor="up", kind="plan.registered",
+            data={"digest": digest, "source": source}, now=now,
+        )
+
+
+def load(store: Store, migration: str | None = None) -> Plan:
+    """Return a migration's plan; without a name, the one registered last.
+
+    Raises:
+        InvalidInput: No such migration.
+    """
+    query = select(MigrationRow).order_by(MigrationRow.registered_at.desc()).limit(1)
+    if migration is not None:
+        query = select(MigrationRow).where(MigrationRow.name == migration)
+    with store.read() as session:
+        row = session.scalar(query)
+        if row is not None:
+            return Plan.model_validate(row.plan)
+    known = ", ".join(names(store)) or "none is registered"
+    raise InvalidInput(
+        f"no migration {migration or 'is registered'}", where=store.url, allowed=known,
+        next_step="Register one with `changeover up --plan FILE`",
+    )
+
+
+def names(store: Store) -> list[str]:
+    """Return the names of all registered migrations."""
+    with store.read() as session:
+        return list(session.scalars(select(MigrationRow.name).order_by(MigrationRow.name)))
+
+
+def _refuse_while_running(session: Session, migration: str, source: str) -> None:
+    running = session.scalar(
+        select(CutoverRow.id).where(
+            CutoverRow.migration == migration, CutoverRow.status == CutoverStatus.RUNNING
+        )
+    )
+    if running is not None:
+        raise Refused(
+            f"not registered because cutover {running} of {migration} runs on another plan",
+            where=source,
+            next_step="Start with the plan that it began with, or end it first "
+            "(approve it to its end, or `changeover rollback`)",
+        )
+
+
+def _first_state(migration: str, now: datetime) -> RoutingRow:
+    return RoutingRow(
+        migration=migration, mode="baseline_only", weight=0, segments=[], maintenance=False,
+        maintenance_reason="", shadow_sample=0, version=1, epoch=0, changed_at=now,
+    )

@@ -1,0 +1,111 @@
+"""The routing state's row: read, and changed by compare-and-swap with its audit event."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CursorResult, update
+from sqlalchemy.orm import Session
+
+from changeover import routing
+from changeover.errors import InvalidInput, StoreLocked
+from changeover.routing import Change, Mode, RoutingState
+from changeover.store import audit
+from changeover.store.engine import Store
+from changeover.store.tables import RoutingRow
+
+_ATTEMPTS = 20
+
+
+def read(store: Store, migration: str) -> RoutingState:
+    """Return the routing state.
+
+    Raises:
+        InvalidInput: No such migration.
+    """
+    with store.read() as session:
+        return _read(session, migration)
+
+
+def change(
+    store: Store, migration: str, change: Change, *, actor: str, reason: str, now: datetime
+) -> RoutingState:
+    """Change the routing state in one transaction with its audit event; the only way to do it.
+
+    The new state is computed by `changeover.routing.apply` and written only if nobody changed the
+    row in between; else it is computed anew from what is there now.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        change: What is wished.
+        actor: Who or what changes it.
+        reason: Why, one sentence.
+        now: The present moment.
+
+    Returns:
+        The state that holds now; the present one when the change was none.
+
+    Raises:
+        StaleEpoch, TransitionRefused, InvalidInput: As `apply` says; nothing was changed.
+        StoreLocked: The row changed under every attempt.
+    """
+    for _ in range(_ATTEMPTS):
+        with store.begin() as session:
+            present = _read(session, migration)
+            wished = routing.apply(present, change)
+            if wished is present:
+                return present
+            if _swap(session, present, wished, now):
+                audit.append(
+                    session, migration, actor=actor, kind=_kind(present, wished),
+                    data={"from": present.describe(), "to": wished.describe(), "reason": reason,
+                          "weight": wished.weight, "mode": str(wished.mode)},
+                    now=now,
+                )
+                return wished
+    raise StoreLocked(
+        f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
+        next_step="Look who else changes it with `changeover history`",
+    )
+
+
+def _kind(present: RoutingState, wished: RoutingState) -> str:
+    return "rollback.started" if wished.epoch != present.epoch else "routing.changed"
+
+
+def _read(session: Session, migration: str) -> RoutingState:
+    row = session.get(RoutingRow, migration)
+    if row is None:
+        raise InvalidInput(
+            f"no migration {migration} is registered",
+            next_step="Register one with `changeover up --plan FILE`",
+        )
+    return RoutingState(
+        migration=row.migration,
+        mode=Mode(row.mode),
+        weight=row.weight,
+        segments=tuple(row.segments),
+        maintenance=row.maintenance,
+        maintenance_reason=row.maintenance_reason,
+        shadow_sample=row.shadow_sample,
+        version=row.version,
+        epoch=row.epoch,
+    )
+
+
+def _swap(session: Session, present: RoutingState, wished: RoutingState, now: datetime) -> bool:
+    """Write `wished` if the row still has `present`'s version; return whether it had."""
+    result = session.execute(
+        update(RoutingRow)
+        .where(RoutingRow.migration == present.migration, RoutingRow.version == present.version)
+        .values(
+            mode=str(wished.mode), weight=wished.weight, segments=list(wished.segments),
+            maintenance=wished.maintenance, maintenance_reason=wished.maintenance_reason,
+            shadow_sample=wished.shadow_sample, version=wished.version, epoch=wished.epoch,
+            changed_at=now,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)  # noqa: S101  narrows the type: an UPDATE has one
+    return result.rowcount == 1

@@ -1,0 +1,260 @@
+"""Measurements: one-second samples, minute rollups, windows over both, and their retention."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, CursorResult, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from changeover.analysis.histogram import Histogram
+from changeover.analysis.window import Sample, Window, combine
+from changeover.store.engine import Store
+from changeover.store.tables import SampleRow, UserErrorRow
+
+MINUTE = 60
+
+
+def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
+    """Keep samples; one that was written before is replaced, so writing again adds nothing."""
+    if not samples:
+        return
+    with store.begin() as session:
+        _upsert(session, migration, samples)
+
+
+def rollup(store: Store, migration: str, *, now: datetime) -> int:
+    """Sum complete minutes into rows of resolution 60; return how many were written.
+
+    A minute is complete 30 s after its end, when late log lines have arrived.
+    """
+    end = (int(now.timestamp()) - 30) // MINUTE * MINUTE
+    with store.begin() as session:
+        start = _first_open_minute(session, migration)
+        if start is None or start >= end:
+            return 0
+        rows = _rows(session, migration, None, 1, start, end)
+        groups: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+        for sample in rows:
+            groups[sample.system, sample.at // MINUTE * MINUTE].append(sample)
+        minutes = [_minute(system, at, group) for (system, at), group in groups.items()]
+        _upsert(session, migration, minutes)
+        return len(minutes)
+
+
+def window(
+    store: Store, migration: str, system: str, *, start: datetime, end: datetime
+) -> Window:
+    """Return what was measured of a system in [start, end).
+
+    Whole minutes inside are read from their rollups where there are any, the rest from seconds,
+    so that 48 hours cost some thousand rows. Nothing is counted twice.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        system: `baseline` or `candidate`.
+        start: Aware time, included, rounded up to a whole second.
+        end: Aware time, excluded, rounded down to a whole second.
+    """
+    first, last = -int(-start.timestamp() // 1), int(end.timestamp())
+    seconds = max(0.0, (end - start).total_seconds())
+    with store.read() as session:
+        rows = _covering(session, migration, system, first, last)
+        return combine(rows, seconds=seconds)
+
+
+def series(
+    store: Store, migration: str, system: str, *, start: datetime, end: datetime, points: int = 200
+) -> list[Sample]:
+    """Return a system's measurements in [start, end) merged into at most `points` samples."""
+    first, last = int(start.timestamp()), int(end.timestamp()) + 1
+    step = max(1, -(-(last - first) // points))
+    with store.read() as session:
+        rows = _covering(session, migration, system, first, last)
+    groups: dict[int, list[Sample]] = defaultdict(list)
+    for row in rows:
+        groups[first + (row.at - first) // step * step].append(row)
+    return [_sum(system, at, step, groups[at]) for at in sorted(groups)]
+
+
+def prune(
+    store: Store,
+    migration: str,
+    *,
+    keep_seconds: timedelta,
+    keep_minutes: timedelta,
+    now: datetime,
+) -> int:
+    """Delete what is older than its retention; seconds only after they were rolled up."""
+    with store.begin() as session:
+        open_minute = _first_open_minute(session, migration)
+        limit = int((now - keep_seconds).timestamp())
+        seconds_before = limit if open_minute is None else min(limit, open_minute)
+        return sum(
+            _delete(session, migration, resolution, before)
+            for resolution, before in (
+                (1, seconds_before),
+                (MINUTE, int((now - keep_minutes).timestamp())),
+            )
+        )
+
+
+def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
+    """Return the one-second samples of both systems since a time, oldest first."""
+    with store.read() as session:
+        return _rows(session, migration, None, 1, int(since.timestamp()), None)
+
+
+def record_user_errors(
+    store: Store, migration: str, rows: Sequence[tuple[str, str, datetime]]
+) -> None:
+    """Keep the first error of each user: (hash of the key, system, time); later ones are known."""
+    if not rows:
+        return
+    values = [
+        {"migration": migration, "user_hash": user, "system": system, "at": at}
+        for user, system, at in rows
+    ]
+    with store.begin() as session:
+        session.execute(_insert(session)(UserErrorRow).values(values).on_conflict_do_nothing())
+
+
+def _insert(session: Session) -> Any:
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+
+
+def _upsert(session: Session, migration: str, samples: Iterable[Sample]) -> None:
+    values = [_values(migration, sample) for sample in samples]
+    statement = _insert(session)(SampleRow).values(values)
+    keys = ("migration", "system", "resolution", "at")
+    replaced = {name: statement.excluded[name] for name in values[0] if name not in keys}
+    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
+
+
+def _values(migration: str, sample: Sample) -> dict[str, Any]:
+    return {
+        "migration": migration,
+        "system": sample.system,
+        "resolution": sample.resolution,
+        "at": sample.at,
+        "requests": sample.requests,
+        "client_errors": sample.client_errors,
+        "user_errors": sample.user_errors,
+        "errors": {str(kind): count for kind, count in sample.errors.items()},
+        "latency": sample.latency.encode(),
+        "probes": sample.probes,
+        "probes_up": sample.probes_up,
+        "memory_bytes": sample.memory_bytes,
+        "cpu_cores": sample.cpu_cores,
+    }
+
+
+def _rows(
+    session: Session, migration: str, system: str | None, resolution: int, start: int,
+    end: int | None,
+) -> list[Sample]:
+    conditions: list[ColumnElement[bool]] = [
+        SampleRow.migration == migration,
+        SampleRow.resolution == resolution,
+        SampleRow.at >= start,
+    ]
+    if system is not None:
+        conditions.append(SampleRow.system == system)
+    if end is not None:
+        conditions.append(SampleRow.at < end)
+    rows = session.scalars(select(SampleRow).where(*conditions).order_by(SampleRow.at))
+    return [_sample(row) for row in rows]
+
+
+def _covering(
+    session: Session, migration: str, system: str, first: int, last: int
+) -> list[Sample]:
+    """Return minute rows for whole minutes inside [first, last) and second rows elsewhere."""
+    minute_start, minute_end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
+    minutes = (
+        _rows(session, migration, system, MINUTE, minute_start, minute_end)
+        if minute_end > minute_start
+        else []
+    )
+    if not minutes:
+        return _rows(session, migration, system, 1, first, last)
+    covered = {sample.at for sample in minutes}
+    lowest, highest = min(covered), max(covered) + MINUTE
+    seconds = _rows(session, migration, system, 1, first, lowest)
+    seconds += _rows(session, migration, system, 1, highest, last)
+    if len(covered) * MINUTE < highest - lowest:  # a minute without rollup in between
+        between = _rows(session, migration, system, 1, lowest, highest)
+        seconds += [sample for sample in between if sample.at // MINUTE * MINUTE not in covered]
+    return sorted([*minutes, *seconds], key=lambda sample: sample.at)
+
+
+def _sample(row: SampleRow) -> Sample:
+    return Sample(
+        system=row.system,
+        at=row.at,
+        resolution=row.resolution,
+        requests=row.requests,
+        client_errors=row.client_errors,
+        user_errors=row.user_errors,
+        errors={kind: int(count) for kind, count in row.errors.items()},
+        latency=Histogram.decode(row.latency),
+        probes=row.probes,
+        probes_up=row.probes_up,
+        memory_bytes=row.memory_bytes,
+        cpu_cores=row.cpu_cores,
+    )
+
+
+def _minute(system: str, at: int, group: list[Sample]) -> Sample:
+    return _sum(system, at, MINUTE, group)
+
+
+def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
+    total = combine(group, seconds=resolution)
+    return Sample(
+        system=system,
+        at=at,
+        resolution=resolution,
+        requests=total.requests,
+        client_errors=total.client_errors,
+        user_errors=total.user_errors,
+        errors=total.errors,
+        latency=total.latency,
+        probes=total.probes,
+        probes_up=total.probes_up,
+        memory_bytes=total.memory_bytes,
+        cpu_cores=total.cpu_cores,
+    )
+
+
+def _first_open_minute(session: Session, migration: str) -> int | None:
+    """Return the start of the first minute not rolled up yet, or None without any seconds."""
+    newest = session.scalar(
+        select(func.max(SampleRow.at)).where(
+            SampleRow.migration == migration, SampleRow.resolution == MINUTE
+        )
+    )
+    if newest is not None:
+        return int(newest) + MINUTE
+    oldest = session.scalar(
+        select(func.min(SampleRow.at)).where(
+            SampleRow.migration == migration, SampleRow.resolution == 1
+        )
+    )
+    return None if oldest is None else int(oldest) // MINUTE * MINUTE
+
+
+def _delete(session: Session, migration: str, resolution: int, before: int) -> int:
+    result = session.execute(
+        delete(SampleRow).where(
+            SampleRow.migration == migration,
+            SampleRow.resolution == resolution,
+            SampleRow.at < before,
+        )
+    )
+    return result.rowcount if isinstance(result, CursorResult) else 0

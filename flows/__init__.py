@@ -1,0 +1,1 @@
+"""One module per flow; each body reads like the SOP that it carries out."""

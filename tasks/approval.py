@@ -1,0 +1,104 @@
+"""Asking people through Prefect's page, and taking their answer for what the store says it is.
+
+A pause that Prefect thinks was passed proves nothing: a run woken by anything but a person's
+answer asks again under the next key. What counts is the approval's row in the store.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from changeover.analysis.gate import Action, Decision
+from prefect import suspend_flow_run
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from pydantic import Field, ValidationError
+
+from changeover import clock
+from changeover.errors import ApprovalRefused
+from changeover.store import approvals, cutovers
+from changeover.store.records import Approval
+from tasks.lifecycle import cutover_of
+from tasks.reporting import approval_question
+from tasks.runtime import Runtime, current_state, runtime_of
+
+
+class StageApproval(RunInput):
+    """The form that a person fills in; decision and approver have no default on purpose."""
+
+    decision: Literal["promote", "hold", "rollback"] = Field(
+        description="promote: go to the next stage. hold: soak this stage once more. "
+        "rollback: all users back to the baseline."
+    )
+    approver: str = Field(min_length=2, max_length=100, description="Your name, for the audit.")
+    comment: str = Field(default="", max_length=2000, description="Why, if there is more to say.")
+
+
+async def ask_people(migration: str, cutover_id: int, stage: str, reason: str) -> Decision:
+    """Suspend the run until the stage's approvers have decided, and return the decision.
+
+    Args:
+        migration: Name of the migration.
+        cutover_id: The cutover.
+        stage: Key of the stage that is to be left.
+        reason: Why they are asked: the gate's result.
+
+    Raises:
+        StaleEpoch: A rollback came first; the answer, if one was given, is kept as void.
+        Pause: Nobody has answered yet; Prefect ends the process and resumes on the answer.
+    """
+    runtime = runtime_of(migration)
+    needed = max(1, runtime.plan.stage(stage).approvers)
+    record = cutovers.wait_for_approval(runtime.store, cutover_id, stage)
+    for ordinal in range(1, needed + 1):
+        cutover = cutover_of(migration, cutover_id)
+        current_state(runtime, cutover)
+        asked = approvals.ask(
+            runtime.store, cutover_id=cutover_id, stage=stage, round=record.round,
+            ordinal=ordinal, epoch=cutover.epoch,
+            question=approval_question(runtime, cutover_id, stage, reason, ordinal, needed),
+            now=clock.now(),
+        )
+        answered = asked if asked.decision else await _suspend_until_answered(runtime, asked)
+        if answered.decision != "promote":
+            return _decision(answered)
+    return _decision(answered)
+
+
+def _decision(answered: Approval) -> Decision:
+    comment = f": {answered.comment}" if answered.comment else ""
+    action = Action(answered.decision or "hold")
+    return Decision(action, f"{answered.approver} decided {action}{comment}")
+
+
+async def _suspend_until_answered(runtime: Runtime, asked: Approval) -> Approval:
+    """Suspend, read the answer back, store it; ask again when it was none or not allowed."""
+    attempt, note = 0, ""
+    while True:
+        key = f"{asked.stage}-r{asked.round}-a{asked.ordinal}-{attempt}"
+        attempt += 1
+        try:
+            form = await suspend_flow_run(  # type: ignore[misc]
+                wait_for_input=StageApproval.with_initial_data(description=note + asked.question),
+                key=key,
+                timeout=None,
+            )
+        except ValidationError:
+            continue  # woken without an answer: ask under the next key
+        current = cutover_of(runtime.migration, asked.cutover_id)
+        epoch = _present_epoch(runtime)
+        try:
+            return approvals.answer(
+                runtime.store, asked.id, decision=form.decision, approver=form.approver,
+                comment=form.comment, source="prefect", epoch=epoch, now=clock.now(),
+            )
+        except ApprovalRefused as refusal:
+            get_run_logger().warning("Approval of %s: %s", asked.stage, refusal)
+            current_state(runtime, current)
+            note = f"> **The last answer was not taken:** {refusal}\n\n"
+
+
+def _present_epoch(runtime: Runtime) -> int:
+    from changeover.store import routing
+
+    return routing.read(runtime.store, runtime.migration).epoch

@@ -1,0 +1,80 @@
+"""How our tasks are declared, and how a flow run leaves and comes back later."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Pause
+from prefect.states import Scheduled
+
+from changeover import clock
+from changeover.errors import StoreError, Unreachable
+from tasks.runtime import root_run_id
+
+RETRY_AFTER = timedelta(seconds=5)
+STAY_AWAKE = timedelta(seconds=2)
+PASSING_TROUBLE = (StoreError, Unreachable)
+
+
+def _is_passing(task_: Any, run: Any, state: Any) -> bool:
+    """Whether trying again can help: another process is away or holds the database."""
+    try:
+        state.result(raise_on_failure=True)
+    except PASSING_TROUBLE:
+        return True
+    except Exception:  # noqa: BLE001  anything else is a fault or a refusal: no retry
+        return False
+    return False
+
+
+step = partial(
+    task,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=3,
+    retry_delay_seconds=1,
+    retry_condition_fn=_is_passing,
+)
+"""Decorator of every task: never cached (the store knows what is done), retried on trouble."""
+
+
+async def come_back(at: datetime, *, name: str, message: str) -> None:
+    """End this process and have the worker start the flow run again at `at`.
+
+    The root run's own state becomes Scheduled, so nothing is held while it waits, and a kill of
+    anything changes nothing. Short waits are waited here.
+
+    Args:
+        at: When to go on.
+        name: Name of the state in the Prefect UI, for instance `Soaking`.
+        message: One sentence for people.
+
+    Raises:
+        Pause: Always, unless the wait is short; Prefect ends the process on it.
+    """
+    wait = at - clock.now()
+    if wait <= STAY_AWAKE:
+        await asyncio.sleep(max(0.0, wait.total_seconds()))
+        return
+    async with get_client() as client:
+        result = await client.set_flow_run_state(
+            root_run_id(), Scheduled(scheduled_time=at, name=name, message=message), force=True
+        )
+    raise Pause(state=result.state)
+
+
+async def try_again_later(trouble: Exception) -> None:
+    """Leave and come back in some seconds because something needed is away.
+
+    Args:
+        trouble: What happened; shown in the UI as the state's message.
+    """
+    await come_back(
+        clock.now() + RETRY_AFTER, name="Retrying", message=f"not continued because {trouble}"
+    )

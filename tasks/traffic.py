@@ -1,0 +1,85 @@
+"""Moving traffic: the routing state first, then the gateway, then its confirmation."""
+
+from __future__ import annotations
+
+from changeover import clock
+from changeover.errors import PublishFailed
+from changeover.plan.model import PhaseKind, Plan, Stage
+from changeover.routing import Change, Mode, RoutingState
+from changeover.store import cutovers, operations, routing
+from tasks.lifecycle import cutover_of
+from tasks.runtime import Runtime, current_state, runtime_of
+from tasks.steps import step
+
+_MODES = {
+    PhaseKind.SHADOW: Mode.SHADOW,
+    PhaseKind.BETA: Mode.GRADUAL,
+    PhaseKind.GRADUAL: Mode.GRADUAL,
+    PhaseKind.FULL: Mode.CANDIDATE_ONLY,
+}
+
+
+@step(name="move traffic", task_run_name="move traffic: {stage}")
+def move_traffic(migration: str, cutover_id: int, stage: str) -> str:
+    """Put the stage's share of users on the candidate; done when the gateway confirmed it.
+
+    The soak begins only then. A stage that was entered before is left as it is.
+
+    Returns:
+        The routing state in one phrase.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        PublishFailed: The gateway did not confirm.
+    """
+    runtime = runtime_of(migration)
+    cutover = cutover_of(migration, cutover_id)
+    state = current_state(runtime, cutover)
+    if cutovers.stage(runtime.store, cutover_id, stage) is not None:
+        return state.describe()
+    spec = runtime.plan.stage(stage)
+    wished = _wished(runtime.plan, spec, cutover.epoch)
+    if not _is_there(state, wished):
+        state = routing.change(
+            runtime.store, migration, wished,
+            actor=f"cutover {cutover_id}", reason=f"stage {spec.title} begins", now=clock.now(),
+        )
+    publish(runtime, state)
+    cutovers.enter_stage(runtime.store, cutover_id, spec, now=clock.now())
+    return state.describe()
+
+
+def publish(runtime: Runtime, state: RoutingState) -> None:
+    """Bring a routing state to the gateway and note the confirmation.
+
+    Raises:
+        PublishFailed: The gateway did not confirm; the attempt is noted too.
+    """
+    try:
+        publication = runtime.gateway.publish(runtime.plan, state)
+    except PublishFailed as failure:
+        operations.record_failed_publication(
+            runtime.store, runtime.migration, state, error=str(failure), now=clock.now()
+        )
+        raise
+    operations.save_publication(runtime.store, publication)
+
+
+def _wished(plan: Plan, stage: Stage, epoch: int) -> Change:
+    sample = int(plan.shadow.sample * 100) if plan.shadow else 0
+    return Change(
+        mode=_MODES[stage.phase],
+        weight=stage.weight,
+        segments=stage.segments,
+        shadow_sample=sample,
+        expected_epoch=epoch,
+    )
+
+
+def _is_there(state: RoutingState, wished: Change) -> bool:
+    """Whether the state is already what the stage wants, as after a kill between two steps."""
+    if state.mode is not wished.mode or state.shadow_sample != wished.shadow_sample:
+        return False
+    return state.mode is not Mode.GRADUAL or (
+        (state.weight, state.segments) == (wished.weight, wished.segments)
+    )
