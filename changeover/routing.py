@@ -127,6 +127,7 @@ def bucket(key: str) -> int:
     """Return the bucket 0..9999 of a user's key: `xxh64(key, seed 0) % 10_000`.
 
     The same rule as Envoy's header hash policy with weighted clusters, so gateway and code agree.
+    A plan with `routing.salt` hashes the salt followed by the key.
     """
     return int(xxhash.xxh64_intdigest(key.encode(), seed=0) % BUCKETS)
 

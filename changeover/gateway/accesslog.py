@@ -1,0 +1,191 @@
+"""The access log: parsing its lines, judging whose failure each request was, following the file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from changeover.analysis.window import ErrorClass
+from changeover.routing import System, bucket
+
+SERVED_BY = {"baseline": System.BASELINE, "candidate": System.CANDIDATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request as the gateway saw it.
+
+    Args:
+        end: Unix time of its end, in seconds.
+        duration_us: Microseconds from its first byte in to its last byte out.
+        status: HTTP status that the user got; 0 when none.
+        flags: Envoy's response flags, as `UF,URX`.
+        route: Name of the route: `target:weight:safe|unsafe`.
+        key: The user's key, or None.
+        served_by: The system that answered, or None.
+        attempts: How many attempts were made.
+    """
+
+    end: float
+    duration_us: int
+    status: int
+    flags: frozenset[str]
+    route: str
+    key: str | None
+    served_by: System | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whose request it was and how it went; `error` is None when the system did its work."""
+
+    system: System
+    error: ErrorClass | None
+    is_user_error: bool
+    is_client_error: bool
+
+
+def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
+    """Return the entry of one line, or None for a line that is not one.
+
+    Args:
+        line: JSON as the gateway writes it.
+        hosts: System by upstream address, for lines whose cluster is the aggregate's.
+    """
+    try:
+        raw = orjson.loads(line)
+        started = float(raw["t"])
+        duration = raw.get("us")
+        microseconds = int(raw["ms"]) * 1000 if duration is None else int(duration)
+        served = SERVED_BY.get(raw.get("c") or "") or hosts.get(raw.get("h") or "")
+        return Entry(
+            end=started + microseconds / 1e6,
+            duration_us=microseconds,
+            status=int(raw["s"]),
+            flags=frozenset((raw.get("f") or "-").split(",")) - {"-"},
+            route=raw.get("r") or "",
+            key=raw.get("k"),
+            served_by=served if raw.get("h") else None,
+            attempts=int(raw.get("n") or 0),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def meant_for(entry: Entry, salt: str = "") -> System | None:
+    """Return the system that the routing meant the request for; None for maintenance answers."""
+    target, _, rest = entry.route.partition(":")
+    if target == "candidate":
+        return System.CANDIDATE
+    if target == "baseline":
+        return System.BASELINE
+    if target != "split":
+        return None
+    weight = int(rest.partition(":")[0])
+    return System.CANDIDATE if bucket(salt + (entry.key or "")) < weight else System.BASELINE
+
+
+def classify(entry: Entry, salt: str = "") -> Outcome | None:
+    """Return how a request went for the system it was meant for; None when for neither.
+
+    A request that the baseline answered in the candidate's place counts as the candidate's
+    failure (`saved`). A user who went away is nobody's failure.
+    """
+    meant = meant_for(entry, salt)
+    if meant is None:
+        return None
+    is_user_error = entry.status >= 500 or (entry.status == 0 and "DC" not in entry.flags)
+    is_saved = meant is System.CANDIDATE and entry.served_by is System.BASELINE
+    error: ErrorClass | None = None
+    if is_user_error:
+        error = _error_of(entry)
+    elif is_saved or (meant is System.CANDIDATE and entry.attempts > 1):
+        error = ErrorClass.SAVED
+    return Outcome(meant, error, is_user_error, 400 <= entry.status < 500)
+
+
+def _error_of(entry: Entry) -> ErrorClass:
+    """Return why a request failed, from the flags that Envoy sets."""
+    by_flag = (
+        (ErrorClass.OVERFLOW, {"UO"}),
+        (ErrorClass.TIMEOUT, {"UT", "SI", "UPE"}),
+        (ErrorClass.CONNECT, {"UF", "UH", "NC"}),
+        (ErrorClass.RESET, {"UC", "UR", "LR"}),
+    )
+    for error, flags in by_flag:
+        if entry.flags & flags:
+            return error
+    return ErrorClass.STATUS_5XX if entry.status >= 500 else ErrorClass.NO_ANSWER
+
+
+class Tailer:
+    """Follows the access log over rotations; reads whole lines only.
+
+    `position` (inode, offset) can be kept and given back, so that a restart goes on there.
+    """
+
+    def __init__(
+        self, path: Path, hosts: dict[str, System], *, position: tuple[int, int] | None = None
+    ) -> None:
+        self._path = path
+        self._hosts = hosts
+        self._inode, self._offset = position or (0, 0)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """(inode, offset) up to which lines were read."""
+        return self._inode, self._offset
+
+    def read(self, limit: int = 8 << 20) -> list[Entry]:
+        """Return the entries written since the last call, at most `limit` bytes of them.
+
+        A file that was replaced is read to its end first when it still lies beside the new one.
+        """
+        entries: list[Entry] = []
+        for path in self._files():
+            entries += self._read_file(path, limit)
+        return entries
+
+    def rotate(self, max_bytes: int) -> bool:
+        """Move a file larger than `max_bytes` aside; True when Envoy must reopen its log."""
+        try:
+            if self._path.stat().st_size <= max_bytes:
+                return False
+        except FileNotFoundError:
+            return False
+        self._path.replace(self._aside)
+        return True
+
+    @property
+    def _aside(self) -> Path:
+        return self._path.with_suffix(".log.1")
+
+    def _files(self) -> list[Path]:
+        """Return the file being read when it was moved aside, then the present one."""
+        aside, present = _inode(self._aside), _inode(self._path)
+        if aside is not None and aside == self._inode != present:
+            return [self._aside, self._path]
+        return [self._path] if present is not None else []
+
+    def _read_file(self, path: Path, limit: int) -> list[Entry]:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._inode or status.st_size < self._offset:
+                self._inode, self._offset = status.st_ino, 0
+            file.seek(self._offset)
+            chunk = file.read(limit)
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        parsed = (parse_line(line, self._hosts) for line in whole.splitlines())
+        return [entry for entry in parsed if entry is not None]
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

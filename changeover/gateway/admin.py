@@ -1,0 +1,97 @@
+"""Reading from Envoy's admin socket: the served version, refusals, statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from changeover.errors import Unreachable
+from changeover.gateway.config import ROUTES, parse_version
+
+_PREFIX = f"http.users.rds.{ROUTES}."
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What Envoy says of its routes.
+
+    Args:
+        version: (epoch, version) that it serves, or None before the first routes.
+        refusals: How many updates it refused so far, whatever the reason.
+        refusal: Why it refused the last one, when that is still the newest update.
+    """
+
+    version: tuple[int, int] | None
+    refusals: int
+    refusal: str
+
+
+class Admin:
+    """Envoy's admin interface on its Unix socket. Every call may raise Unreachable."""
+
+    def __init__(self, socket: Path, *, timeout: float = 1.0) -> None:
+        self._socket = socket
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://envoy",
+            timeout=timeout,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def is_alive(self) -> bool:
+        """Whether Envoy answers and serves."""
+        try:
+            return self._get("/ready").text.strip() == "LIVE"
+        except Unreachable:
+            return False
+
+    def served(self) -> Served:
+        """Return the routes' version and refusals."""
+        counters = self.counters(f"^{_PREFIX.replace('.', '[.]')}update_(rejected|failure)$")
+        version, refusal = self._routes()
+        return Served(version, sum(counters.values()), refusal)
+
+    def counters(self, pattern: str) -> dict[str, int]:
+        """Return counters and gauges whose name matches a regular expression."""
+        answer = self._get("/stats", params={"filter": pattern, "format": "json"}).json()
+        return {
+            entry["name"]: int(entry["value"])
+            for entry in answer["stats"]
+            if isinstance(entry.get("value"), int)
+        }
+
+    def healthy_hosts(self) -> dict[str, int]:
+        """Return how many hosts of each system Envoy sends requests to."""
+        found = self.counters("^cluster[.](baseline|candidate)[.]membership_healthy$")
+        return {name.split(".")[1]: count for name, count in found.items()}
+
+    def reopen_logs(self) -> None:
+        """Have Envoy open its access log anew, after it was moved away."""
+        self._request("POST", "/reopen_logs")
+
+    def _routes(self) -> tuple[tuple[int, int] | None, str]:
+        answer = self._get("/config_dump", params={"resource": "dynamic_route_configs"}).json()
+        for config in answer.get("configs", []):
+            text = str(config.get("version_info", ""))
+            error: dict[str, Any] = config.get("error_state") or {}
+            return parse_version(text) if text else None, str(error.get("details", ""))
+        return None, ""
+
+    def _get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response:
+        return self._request("GET", path, params)
+
+    def _request(
+        self, method: str, path: str, params: dict[str, str] | None = None
+    ) -> httpx.Response:
+        try:
+            return self._client.request(method, path, params=params).raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"the gateway does not answer ({type(error).__name__})", where=str(self._socket),
+                next_step="Look whether envoy runs: `changeover status`, and logs/envoy.log",
+            ) from error

@@ -1,0 +1,384 @@
+"""Plan and routing state as Envoy's configuration. Pure: dictionaries in, dictionaries out.
+
+The failover is the priority-group cluster specifier over an aggregate cluster: the first attempt
+goes where the user's bucket says, the second one to the baseline. Every route's name says what was
+decided (`split:2500:safe`), so that an access-log line alone tells which system was meant.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.units import parse_address
+from changeover.routing import BUCKETS, Mode, RoutingState
+
+Json = dict[str, Any]
+
+ROUTES = "changeover"
+KEY_HEADER = "x-changeover-key"
+SAFE_METHODS = r"GET|HEAD|OPTIONS"
+FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
+FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
+FLUSH_MILLISECONDS = 100
+_TYPE = "type.googleapis.com/envoy."
+
+
+def version_of(state: RoutingState) -> str:
+    """Return the version that Envoy reports for a state's routes: `epoch.version`."""
+    return f"{state.epoch}.{state.version}"
+
+
+def parse_version(text: str) -> tuple[int, int]:
+    """Return (epoch, version) from what Envoy reports.
+
+    Raises:
+        ValueError: Not such a version.
+    """
+    epoch, version = text.split(".")
+    return int(epoch), int(version)
+
+
+def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
+    """Return Envoy's bootstrap: one listener, routes and clusters from watched files."""
+    host, port = parse_address(plan.routing.listen)
+    return {
+        "node": {"id": f"changeover-{plan.migration}", "cluster": "changeover"},
+        "admin": {"address": {"pipe": {"path": str(files.admin_socket), "mode": 0o600}}},
+        "stats_flush_interval": "1s",
+        "dynamic_resources": {"cds_config": _watched(files.clusters)},
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "users",
+                    "address": {"socket_address": {"address": host, "port_value": port}},
+                    "filter_chains": [{"filters": [_connection_manager(plan, files)]}],
+                }
+            ]
+        },
+    }
+
+
+def render_clusters(plan: Plan) -> Json:
+    """Return the clusters: both systems, and the candidate with the baseline behind it."""
+    aggregate = {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": "candidate_or_baseline",
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": _circuit_breakers(None),
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": _TYPE + "extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": ["candidate", "baseline"],
+            },
+        },
+    }
+    return {
+        "version_info": "1",
+        "resources": [
+            _cluster("baseline", plan.systems.baseline),
+            _cluster("candidate", plan.systems.candidate),
+            aggregate,
+        ],
+    }
+
+
+def render_routes(plan: Plan, state: RoutingState) -> Json:
+    """Return the routes of a routing state, as a discovery response with its version."""
+    return {
+        "version_info": version_of(state),
+        "resources": [
+            {
+                "@type": _TYPE + "config.route.v3.RouteConfiguration",
+                "name": ROUTES,
+                "validate_clusters": True,
+                "virtual_hosts": [
+                    {"name": "users", "domains": ["*"], "routes": _routes(plan, state)}
+                ],
+            }
+        ],
+    }
+
+
+def _routes(plan: Plan, state: RoutingState) -> list[Json]:
+    if state.maintenance:
+        return [_maintenance(state)]
+    if state.mode is Mode.CANDIDATE_ONLY:
+        return _pair(plan, "candidate", BUCKETS, [])
+    if state.mode is not Mode.GRADUAL:
+        return _pair(plan, "baseline", 0, [])
+    routes: list[Json] = []
+    for name in state.segments:
+        routes += _pair(plan, "candidate", BUCKETS, [_segment(plan, name)])
+    if state.weight:
+        present = {"name": plan.routing.key.header, "present_match": True}
+        nonempty = {**_string(plan.routing.key.header, {"safe_regex": {"regex": ".+"}})}
+        routes += _pair(plan, "split", state.weight, [present, nonempty])
+    return routes + _pair(plan, "baseline", 0, [])
+
+
+def _pair(plan: Plan, target: str, weight: int, headers: list[Json]) -> list[Json]:
+    """Return the routes of one target for safe and for all other methods."""
+    method = _string(":method", {"safe_regex": {"regex": SAFE_METHODS}})
+    return [
+        _route(plan, target, weight, [*headers, method], is_safe=True),
+        _route(plan, target, weight, headers, is_safe=False),
+    ]
+
+
+def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe: bool) -> Json:
+    return {
+        "name": f"{target}:{weight}:{'safe' if is_safe else 'unsafe'}",
+        "match": {"prefix": "/", "headers": headers},
+        "route": {
+            "inline_cluster_specifier_plugin": _specifier(target, weight),
+            "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
+            "timeout": _seconds(max(plan.systems.baseline.timeout, plan.systems.candidate.timeout)),
+            "retry_policy": _retry(plan.systems.candidate, target, is_safe=is_safe),
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+        },
+    }
+
+
+def _hashed_header(plan: Plan) -> str:
+    return KEY_HEADER if plan.routing.salt else plan.routing.key.header
+
+
+def _specifier(target: str, weight: int) -> Json:
+    """Return who gets the first attempt and who the second; weights must be at least 1."""
+    first = {
+        "candidate": [_weighted("candidate_or_baseline", 1)],
+        "baseline": [_weighted("baseline", 1)],
+        "split": [
+            _weighted("candidate_or_baseline", weight),
+            _weighted("baseline", BUCKETS - weight),
+        ],
+    }[target]
+    groups = [
+        {"name": "meant", "clusters": [choice for choice in first if choice["weight"]]},
+        {"name": "safe", "clusters": [_weighted("baseline", 1)]},
+    ]
+    name = "priority_group.v3.PriorityGroupClusterSpecifier"
+    return {
+        "extension": {
+            "name": "envoy.router.cluster_specifier_plugin.priority_group",
+            "typed_config": {
+                "@type": _TYPE + "extensions.router.cluster_specifiers." + name,
+                "priority_groups": groups,
+                "use_hash_policy": target == "split",
+            },
+        }
+    }
+
+
+def _weighted(cluster: str, weight: int) -> Json:
+    return {"cluster_name": cluster, "weight": weight}
+
+
+def _retry(candidate: SystemSpec, target: str, *, is_safe: bool) -> Json:
+    """Return when a request is tried again: never when it may have run already, unless safe."""
+    policy: Json = {
+        "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
+        "num_retries": 1,
+        "refresh_cluster_on_retry": True,
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
+    }
+    if is_safe and target != "baseline":
+        policy["per_try_timeout"] = _seconds(candidate.attempt_timeout)
+    return policy
+
+
+def _maintenance(state: RoutingState) -> Json:
+    reason = state.maintenance_reason or "maintenance"
+    return {
+        "name": "maintenance:0:all",
+        "match": {"prefix": "/"},
+        "direct_response": {
+            "status": 503,
+            "body": {"inline_string": json.dumps({"error": "maintenance", "reason": reason})},
+        },
+        "response_headers_to_add": [
+            {"header": {"key": "retry-after", "value": "60"}},
+            {"header": {"key": "content-type", "value": "application/json"},
+             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
+        ],
+    }
+
+
+def _segment(plan: Plan, name: str) -> Json:
+    segment = plan.routing.segments[name]
+    alternatives = "|".join(_literal(value) for value in segment.any_of)
+    return _string(segment.header, {"safe_regex": {"regex": alternatives}})
+
+
+def _literal(value: str) -> str:
+    """Return `value` as a regular expression (RE2) that matches nothing else."""
+    return "".join(
+        character if character.isalnum() or ord(character) > 127 else "\\" + character
+        for character in value
+    )
+
+
+def _string(header: str, matcher: Json) -> Json:
+    return {"name": header, "string_match": matcher}
+
+
+def _cluster(name: str, system: SystemSpec) -> Json:
+    url = urlsplit(system.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    address = {"socket_address": {"address": url.hostname, "port_value": port}}
+    cluster: Json = {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": name,
+        "connect_timeout": "1s",
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": _circuit_breakers(system.concurrency),
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+    if name == "candidate":
+        cluster["outlier_detection"] = _outlier_detection()
+    if url.scheme == "https":
+        cluster["transport_socket"] = _tls(url.hostname or "")
+    return cluster
+
+
+def _outlier_detection() -> Json:
+    """Return when the candidate is left alone for a while: its share then goes to the baseline."""
+    return {
+        "consecutive_5xx": 5,
+        "consecutive_gateway_failure": 3,
+        "enforcing_consecutive_gateway_failure": 100,
+        "interval": "0.5s",
+        "base_ejection_time": "2s",
+        "max_ejection_time": "10s",
+        "max_ejection_percent": 100,
+    }
+
+
+def _circuit_breakers(concurrency: int | None) -> Json:
+    """Return limits: the plan's concurrency is hard, everything else practically none."""
+    most = 100_000
+    threshold: Json = {
+        "max_connections": most,
+        "max_pending_requests": most,
+        "max_requests": concurrency or most,
+        "retry_budget": {"budget_percent": {"value": 100}, "min_retry_concurrency": 100},
+    }
+    return {"thresholds": [threshold]}
+
+
+def _tls(hostname: str) -> Json:
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": _TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": hostname,
+            "common_tls_context": {
+                "validation_context": {
+                    "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
+                    "match_typed_subject_alt_names": [
+                        {"san_type": "DNS", "matcher": {"exact": hostname}}
+                    ],
+                }
+            },
+        },
+    }
+
+
+def _watched(path: Any) -> Json:
+    return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+
+
+def _connection_manager(plan: Plan, files: GatewayFiles) -> Json:
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3."
+            "HttpConnectionManager",
+            "stat_prefix": "users",
+            "codec_type": "AUTO",
+            "use_remote_address": True,
+            "generate_request_id": True,
+            "preserve_external_request_id": True,
+            "common_http_protocol_options": {"idle_timeout": "3600s"},
+            "stream_idle_timeout": "300s",
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            "early_header_mutation_extensions": [_edge_headers(plan)],
+            "rds": {"route_config_name": ROUTES, "config_source": _watched(files.routes)},
+            "http_filters": [
+                {
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {
+                        "@type": _TYPE + "extensions.filters.http.router.v3.Router",
+                        "suppress_envoy_headers": True,
+                    },
+                }
+            ],
+            "access_log": [_access_log(plan, files)],
+        },
+    }
+
+
+def _edge_headers(plan: Plan) -> Json:
+    """Return the mutation at the edge: what clients send in our name is removed, the salt added."""
+    mutations: list[Json] = [
+        {"remove": name} for name in (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
+    ]
+    if plan.routing.salt:
+        key = plan.routing.key.header.upper()
+        mutations.append({
+            "append": {
+                "header": {"key": KEY_HEADER, "value": f"{plan.routing.salt}%REQ({key})%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        })
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": _TYPE + "extensions.http.early_header_mutation.header_mutation.v3."
+            "HeaderMutation",
+            "mutations": mutations,
+        },
+    }
+
+
+def _access_log(plan: Plan, files: GatewayFiles) -> Json:
+    key = plan.routing.key.header.upper()
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(files.access_log),
+            "log_format": {
+                "json_format": {
+                    "t": "%START_TIME(%s.%6f)%",
+                    "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+                    "ms": "%DURATION%",
+                    "s": "%RESPONSE_CODE%",
+                    "f": "%RESPONSE_FLAGS%",
+                    "r": "%ROUTE_NAME%",
+                    "c": "%UPSTREAM_CLUSTER%",
+                    "h": "%UPSTREAM_HOST%",
+                    "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                    "k": f"%REQ({key})%",
+                    "m": "%REQ(:METHOD)%",
+                    "i": "%REQ(X-REQUEST-ID)%",
+                }
+            },
+        },
+    }
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"

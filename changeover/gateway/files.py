@@ -1,0 +1,61 @@
+"""Where Envoy's files lie. Creating the object touches nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+_LONGEST_SOCKET = 100
+"""A Unix socket's path may have 107 characters on Linux and 103 on macOS."""
+
+
+class GatewayFiles:
+    """Paths under the gateway's directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+
+    @property
+    def bootstrap(self) -> Path:
+        """What Envoy starts with: listener, admin socket, where routes and clusters are."""
+        return self.root / "bootstrap.json"
+
+    @property
+    def routes(self) -> Path:
+        """The routes that Envoy watches; only ever replaced as a whole."""
+        return self.root / "routes.json"
+
+    @property
+    def safe_routes(self) -> Path:
+        """Routes that send everyone to the baseline, ready for break glass."""
+        return self.root / "routes.safe.json"
+
+    @property
+    def clusters(self) -> Path:
+        """The two systems as Envoy clusters."""
+        return self.root / "clusters.json"
+
+    @property
+    def access_log(self) -> Path:
+        """One JSON line per request."""
+        return self.root / "access.log"
+
+    @property
+    def journal(self) -> Path:
+        """What break glass did, until the store knows it."""
+        return self.root / "break-glass.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while routes are replaced."""
+        return self.root / "publish.lock"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Envoy's admin interface: a Unix socket that only the owner may use."""
+        path = self.root / "admin.sock"
+        if len(str(path)) <= _LONGEST_SOCKET:
+            return path
+        short = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"changeover-{short}.sock"

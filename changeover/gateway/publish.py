@@ -1,0 +1,250 @@
+"""Bringing a routing state to Envoy: replace the file as a whole, and confirm what it serves.
+
+Publishers may race (a flow, the observer, a person). Under one file lock the later state by
+(epoch, version) always wins, so an old one can never come back; a refused configuration is taken
+back at once, so that a restart of Envoy finds a good one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from changeover import clock
+from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
+from changeover.gateway.admin import Admin
+from changeover.gateway.config import (
+    Json,
+    parse_version,
+    render_bootstrap,
+    render_clusters,
+    render_routes,
+    version_of,
+)
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.process import validate_command
+from changeover.plan.model import Plan
+from changeover.routing import RoutingState
+from changeover.store.records import Publication
+
+_POLL_SECONDS = 0.003
+
+
+class Gateway:
+    """One Envoy, reached through its files and its admin socket."""
+
+    def __init__(self, files: GatewayFiles) -> None:
+        self.files = files
+        self._admin: Admin | None = None
+
+    @property
+    def admin(self) -> Admin:
+        """The admin interface."""
+        if self._admin is None:
+            self._admin = Admin(self.files.admin_socket)
+        return self._admin
+
+    def prepare(self, plan: Plan, state: RoutingState) -> None:
+        """Write everything Envoy starts with, and have Envoy check it.
+
+        Routes already on disk that are later than `state` stay.
+
+        Raises:
+            InvalidPlan: Envoy refuses the configuration; its reason is the problem.
+            EnvironmentProblem: Envoy is missing, or the directory cannot be written.
+        """
+        self.files.root.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            _replace(self.files.bootstrap, render_bootstrap(plan, self.files))
+            _replace(self.files.clusters, render_clusters(plan))
+            self._write_safe(plan, state)
+            if (self.on_disk() or (-1, -1)) < state.order:
+                _replace(self.files.routes, render_routes(plan, state))
+        checked = subprocess.run(
+            validate_command(self.files), capture_output=True, text=True, check=False, timeout=30
+        )
+        if checked.returncode:
+            reason = (checked.stderr or checked.stdout).strip().splitlines()
+            raise InvalidPlan(
+                f"plan of {plan.migration}", [f"the gateway refuses it: {reason[-1:] or ''}"]
+            )
+
+    def publish(self, plan: Plan, state: RoutingState, *, timeout: float = 2.0) -> Publication:
+        """Bring `state` to Envoy and wait until it serves that version or a later one.
+
+        Args:
+            plan: The migration's plan.
+            state: The routing state to serve.
+            timeout: Longest wait for the confirmation, in seconds.
+
+        Returns:
+            What is served now, with the seconds it took.
+
+        Raises:
+            PublishFailed: Envoy refused it (the old routes serve on), does not answer (the file is
+                in place and serves as soon as it does), or break glass was used and is not
+                reconciled yet.
+        """
+        began, at = time.monotonic(), clock.now()
+        with self._locked():
+            self._refuse_while_glass_is_broken()
+            previous = self.files.routes.read_bytes() if self.files.routes.exists() else b""
+            refusals = self._refusals()
+            present = self.on_disk() or (-1, -1)
+            if present < state.order:
+                self._write_safe(plan, state)
+                _replace(self.files.routes, render_routes(plan, state))
+            wanted = max(present, state.order)
+            try:
+                self._confirm(wanted, refusals, began + timeout)
+            except _RefusedByEnvoy as refusal:
+                _replace_bytes(self.files.routes, previous)
+                raise PublishFailed(
+                    f"the gateway refused version {version_of(state)}: {refusal}",
+                    where=str(self.files.routes),
+                    next_step="The routes before it serve on; mend the plan and publish again",
+                ) from None
+        return Publication(
+            migration=plan.migration, epoch=wanted[0], version=wanted[1], at=at,
+            is_confirmed=True, seconds=time.monotonic() - began,
+        )
+
+    def break_glass(self, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
+        """Send everyone to the baseline with nothing but the files: no store, no Prefect.
+
+        The journal is written first; the observer carries it into the store when it can.
+
+        Returns:
+            The journal: epoch, version, reason, actor, at.
+        """
+        with self._locked():
+            epoch, version = self.on_disk() or (0, 0)
+            safe = json.loads(self.files.safe_routes.read_bytes())
+            known = self.journal()
+            entry = known or {
+                "epoch": epoch + 1, "version": version + 1, "reason": reason, "actor": actor,
+                "at": now.isoformat(),
+            }
+            safe["version_info"] = f"{entry['epoch']}.{entry['version']}"
+            _replace(self.files.journal, entry)
+            _replace(self.files.routes, safe)
+        return entry
+
+    def journal(self) -> dict[str, Any] | None:
+        """Return what break glass did and the store does not know yet."""
+        try:
+            found: dict[str, Any] = json.loads(self.files.journal.read_bytes())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def clear_journal(self) -> None:
+        """Forget the journal, after the store knows."""
+        self.files.journal.unlink(missing_ok=True)
+
+    def on_disk(self) -> tuple[int, int] | None:
+        """Return (epoch, version) of the routes in place, None before the first."""
+        try:
+            return parse_version(json.loads(self.files.routes.read_bytes())["version_info"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    def served(self) -> tuple[int, int] | None:
+        """Return (epoch, version) that Envoy serves.
+
+        Raises:
+            Unreachable: Envoy does not answer.
+        """
+        return self.admin.served().version
+
+    def _confirm(self, wanted: tuple[int, int], refusals: int, deadline: float) -> None:
+        """Wait until Envoy serves `wanted` or later."""
+        last: Exception | None = None
+        while True:
+            try:
+                served = self.admin.served()
+                if served.version is not None and served.version >= wanted:
+                    return
+                if served.refusals > refusals:
+                    raise _RefusedByEnvoy(served.refusal or "no reason given")
+                last = None
+            except Unreachable as error:
+                last = error
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        why = str(last) if last else "it did not take the new routes in time"
+        raise PublishFailed(
+            f"version {wanted[0]}.{wanted[1]} is in place but not confirmed: {why}",
+            where=str(self.files.routes),
+            next_step="It serves as soon as the gateway runs; look at logs/envoy.log",
+        )
+
+    def _refusals(self) -> int:
+        try:
+            return self.admin.served().refusals
+        except Unreachable:
+            return 0
+
+    def _refuse_while_glass_is_broken(self) -> None:
+        if self.journal() is not None:
+            raise PublishFailed(
+                "not published because break glass was used and the store does not know yet",
+                where=str(self.files.journal),
+                next_step="The observer reconciles it as soon as the store answers; "
+                "see `changeover status`",
+            )
+
+    def _write_safe(self, plan: Plan, state: RoutingState) -> None:
+        """Keep routes to the baseline at hand, so that break glass needs nothing else."""
+        safe = RoutingState(plan.migration, version=state.version, epoch=state.epoch)
+        _replace(self.files.safe_routes, render_routes(plan, safe))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            handle = os.open(self.files.lock, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the gateway's directory cannot be written: {error.strerror}",
+                where=str(self.files.root),
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+class _RefusedByEnvoy(Exception):
+    """Envoy did not take an update."""
+
+
+def _replace(path: Path, content: Json) -> None:
+    _replace_bytes(path, json.dumps(content).encode())
+
+
+def _replace_bytes(path: Path, content: bytes) -> None:
+    """Write beside and rename: a reader sees the old file or the new one, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise EnvironmentProblem(
+            f"the file cannot be written: {error.strerror}", where=str(path),
+            next_step="Free some space or mend the permissions; the file before it stays",
+        ) from error

@@ -1,0 +1,90 @@
+"""A real Envoy between two real systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+
+import httpx
+import pytest
+
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.process import envoy_command
+from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
+from changeover.routing import Mode, RoutingState
+from tests.support.processes import free_port, running, upstream, wait_for
+
+
+@dataclass
+class Bench:
+    """A gateway that serves, its two systems and the plan; `move` publishes the next state."""
+
+    plan: Plan
+    gateway: Gateway
+    processes: dict[str, Popen[bytes]]
+    state: RoutingState = field(default_factory=lambda: RoutingState("bench"))
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.plan.routing.listen}"
+
+    def move(self, mode: Mode, weight: int = 0, **fields: object) -> None:
+        """Publish the next version of the routing state."""
+        self.state = RoutingState(
+            "bench", mode=mode, weight=weight, version=self.state.version + 1,
+            epoch=self.state.epoch, **fields,  # type: ignore[arg-type]
+        )
+        self.gateway.publish(self.plan, self.state)
+
+    def fault(self, kind: str, system: str = "candidate") -> None:
+        """Have a system misbehave."""
+        httpx.post(f"{self.plan.system(system).url}/fault?kind={kind}").raise_for_status()
+
+    def ran(self, system: str) -> dict[str, list[str]]:
+        """Return what a system ran."""
+        return httpx.get(f"{self.plan.system(system).url}/ran").json()
+
+
+def make_plan(**changes: object) -> Plan:
+    """Return a plan of two local systems on free ports."""
+    ports = [free_port() for _ in range(3)]
+    document: dict[str, object] = {
+        "migration": "bench",
+        "systems": {
+            "baseline": {"name": "old", "url": f"http://127.0.0.1:{ports[0]}"},
+            "candidate": {"name": "new", "url": f"http://127.0.0.1:{ports[1]}",
+                          "attempt_timeout": "500ms"},
+        },
+        "routing": {
+            "listen": f"127.0.0.1:{ports[2]}",
+            "segments": {"beta": {"header": "x-cohort", "any_of": ["beta", "a.b|c"]}},
+        },
+        "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
+    }
+    return Plan.model_validate({**document, **changes})
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A serving gateway with everyone at the baseline."""
+    yield from start_bench(make_plan(), tmp_path)
+
+
+def start_bench(plan: Plan, directory: Path) -> Iterator[Bench]:
+    """Start the two systems and Envoy; end them afterwards."""
+    gateway = Gateway(GatewayFiles(directory / "gateway"))
+    state = RoutingState("bench", version=1)
+    gateway.prepare(plan, state)
+    ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
+    with (
+        upstream("baseline", ports[0], directory) as baseline,
+        upstream("candidate", ports[1], directory) as candidate,
+        running(envoy_command(gateway.files), directory / "envoy.log") as envoy,
+    ):
+        wait_for(lambda: gateway.admin.is_alive(), what="envoy")
+        processes = {"baseline": baseline, "candidate": candidate, "envoy": envoy}
+        wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
+        yield Bench(plan, gateway, processes, state)

@@ -1,0 +1,66 @@
+"""A small real HTTP system for tests: `python -m tests.support.upstream NAME PORT`.
+
+Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|none`
+makes it misbehave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+STATE = {"fault": "none", "gets": 0, "posts": []}
+
+
+def _answer(name: str, method: str, path: str, headers: dict[str, str]) -> tuple[int, object]:
+    if path.startswith("/fault"):
+        STATE["fault"] = path.partition("kind=")[2] or "none"
+        return 200, STATE["fault"]
+    if path == "/ran":
+        return 200, STATE
+    if STATE["fault"] == "503":
+        return 503, {"served_by": name}
+    if path == "/health":
+        return 200, {"ok": True}
+    if method == "POST":
+        STATE["posts"].append(headers.get("x-item", ""))
+    else:
+        STATE["gets"] += 1
+    return 200, {"served_by": name, "headers": headers}
+
+
+async def _serve(name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while line := await reader.readline():
+            method, path, _ = line.decode().split(" ", 2)
+            headers: dict[str, str] = {}
+            while (raw := await reader.readline()).strip():
+                key, _, value = raw.decode("utf-8", "surrogateescape").partition(":")
+                headers[key.strip().lower()] = value.strip()
+            await reader.readexactly(int(headers.get("content-length", 0)))
+            status, content = _answer(name, method, path, headers)
+            if STATE["fault"] == "hang" and not path.startswith("/fault"):
+                await asyncio.sleep(3600)
+            if STATE["fault"] == "slow" and not path.startswith("/fault"):
+                await asyncio.sleep(0.3)
+            body = json.dumps(content).encode()
+            head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n"
+            writer.write(f"{head}content-type: application/json\r\n\r\n".encode() + body)
+            await writer.drain()
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return
+    finally:
+        writer.close()
+
+
+async def _main(name: str, port: int) -> None:
+    server = await asyncio.start_server(
+        lambda r, w: _serve(name, r, w), "127.0.0.1", port, backlog=1024
+    )
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))
