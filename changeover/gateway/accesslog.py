@@ -54,14 +54,17 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
 
     Args:
         line: JSON as the gateway writes it.
-        hosts: System by upstream address, for lines whose cluster is the aggregate's.
+        hosts: System by upstream address, for lines whose cluster is the aggregate's; an
+            unknown address there is one of the candidate's.
     """
     try:
         raw = orjson.loads(line)
         started = float(raw["t"])
         duration = raw.get("us")
         microseconds = int(raw["ms"]) * 1000 if duration is None else int(duration)
-        served = SERVED_BY.get(raw.get("c") or "") or hosts.get(raw.get("h") or "")
+        served = SERVED_BY.get(raw.get("c") or "") or hosts.get(
+            raw.get("h") or "", System.CANDIDATE
+        )
         return Entry(
             end=started + microseconds / 1e6,
             duration_us=microseconds,

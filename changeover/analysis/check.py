@@ -1,0 +1,172 @@
+"""Judging one check over one window: thresholds and ratios to the baseline. Pure.
+
+`Judge` is the seam for statistics beyond thresholds: anything that turns a check and its windows
+into a result with its evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from changeover.analysis.verdict import Verdict
+from changeover.analysis.window import Measured, Window
+from changeover.plan.metrics import METRICS, Metric, Source, format_value
+from changeover.plan.model import CheckSpec, TriggerSpec
+
+_HOLDS = {
+    "below": lambda value, bound: value < bound[0],
+    "above": lambda value, bound: value > bound[0],
+    "at_least": lambda value, bound: value >= bound[0],
+    "at_most": lambda value, bound: value <= bound[0],
+    "between": lambda value, bound: bound[0] <= value <= bound[1],
+}
+_RELATION = {
+    "below": ("is below", "is at or above"),
+    "above": ("is above", "is at or below"),
+    "at_least": ("is at least", "is below"),
+    "at_most": ("is at most", "is above"),
+    "between": ("lies within", "lies outside"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A check's verdict with the numbers that a person needs to recompute it.
+
+    `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes.
+    """
+
+    metric: str
+    of: str
+    bound: str
+    verdict: Verdict
+    reason: str
+    value: float | None
+    samples: int
+    min_samples: int
+    start: datetime
+    end: datetime
+    baseline_value: float | None = None
+    baseline_samples: int | None = None
+
+    def as_evidence(self) -> dict[str, Any]:
+        """Return the result as the mapping that the store keeps; times in ISO form."""
+        return {
+            "metric": self.metric, "of": self.of, "bound": self.bound,
+            "verdict": str(self.verdict), "reason": self.reason, "value": self.value,
+            "samples": self.samples, "min_samples": self.min_samples,
+            "baseline_value": self.baseline_value, "baseline_samples": self.baseline_samples,
+            "window_start": self.start.isoformat(), "window_end": self.end.isoformat(),
+        }
+
+
+class Judge(Protocol):
+    """Turns a check and what was measured into a result."""
+
+    def __call__(
+        self, check: CheckSpec, own: Window, baseline: Window | None, *, start: datetime,
+        end: datetime,
+    ) -> CheckResult:
+        """Judge `check` over [start, end)."""
+        ...
+
+
+def judge(
+    check: CheckSpec, own: Window, baseline: Window | None, *, start: datetime, end: datetime
+) -> CheckResult:
+    """Judge a check by its threshold, or by its ratio to the baseline.
+
+    Args:
+        check: The check.
+        own: What was measured of the check's system in the window.
+        baseline: The baseline's measurements, needed for ratios.
+        start: Start of the window.
+        end: End of the window.
+    """
+    measured = own.measure(check.metric)
+    other = baseline.measure(check.metric) if baseline else None
+    needed = _needed(METRICS[check.metric], check.min_samples, own.seconds)
+    verdict, reason = evaluate(check, measured, other, needed=needed)
+    return CheckResult(
+        metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
+        reason=reason, value=measured.value, samples=measured.samples, min_samples=needed,
+        start=start, end=end,
+        baseline_value=other.value if other else None,
+        baseline_samples=other.samples if other else None,
+    )
+
+
+def evaluate(
+    condition: CheckSpec | TriggerSpec, measured: Measured, baseline: Measured | None, *,
+    needed: int,
+) -> tuple[Verdict, str]:
+    """Return whether a condition holds, with a sentence of value, relation, bound and samples.
+
+    Too few samples, on either side of a ratio, are inconclusive: no data is never a pass.
+    """
+    metric = METRICS[condition.metric]
+    if measured.value is None or measured.samples < needed:
+        what = f"{metric.name} of {condition.of}"
+        return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
+    if condition.bound_name == "ratio_to_baseline":
+        return _evaluate_ratio(condition, metric, measured, baseline, needed)
+    holds = _HOLDS[condition.bound_name](measured.value, condition.bound_values)
+    relation = _RELATION[condition.bound_name][0 if holds else 1]
+    bounds = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
+    return (
+        Verdict.PASS if holds else Verdict.FAIL,
+        f"{metric.name} of {condition.of} {format_value(metric, measured.value)} {relation} "
+        f"{bounds} in {measured.samples} samples",
+    )
+
+
+def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
+    """Return a condition's bound for people: `below 0.100 %`, `at most 1.1 × baseline`."""
+    if condition.bound_name == "ratio_to_baseline":
+        return f"at most {condition.bound_values[0]:g} × baseline"
+    metric = METRICS[condition.metric]
+    values = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
+    return f"{condition.bound_name.replace('_', ' ')} {values}"
+
+
+def needed_samples(condition: CheckSpec | TriggerSpec, seconds: float) -> int:
+    """Return how many samples a condition needs in a window of `seconds`."""
+    return _needed(METRICS[condition.metric], condition.min_samples, seconds)
+
+
+def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
+    """A probe or a look at a process comes once a second: more cannot be asked of a window."""
+    if metric.source in (Source.HEALTH, Source.PROCESS):
+        return max(1, min(min_samples, int(seconds * 0.8)))
+    return min_samples
+
+
+def _evaluate_ratio(
+    condition: CheckSpec | TriggerSpec, metric: Metric, measured: Measured,
+    baseline: Measured | None, needed: int,
+) -> tuple[Verdict, str]:
+    bound, value = condition.bound_values[0], measured.value or 0.0
+    if baseline is None or baseline.value is None or baseline.samples < needed:
+        found = baseline.samples if baseline else 0
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{metric.name} of the baseline: {found} of at least {needed} samples",
+        )
+    numbers = (
+        f"{metric.name} of {condition.of} {format_value(metric, value)} against the baseline's "
+        f"{format_value(metric, baseline.value)}"
+    )
+    if baseline.value == 0:
+        if value == 0:
+            return Verdict.PASS, f"{numbers}: both are zero"
+        return Verdict.INCONCLUSIVE, f"{numbers}: there is no ratio to zero"
+    ratio = value / baseline.value
+    holds = ratio <= bound
+    relation = "is at most" if holds else "is above"
+    return (
+        Verdict.PASS if holds else Verdict.FAIL,
+        f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} in {measured.samples} and "
+        f"{baseline.samples} samples",
+    )

@@ -1,0 +1,66 @@
+"""A gate is all checks of a stage; what follows from its verdict is decided here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from changeover.analysis.check import CheckResult
+from changeover.analysis.verdict import Verdict, worst
+
+
+class Action(StrEnum):
+    """What happens to a stage next."""
+
+    PROMOTE = "promote"  # go to the next stage
+    ASK = "ask"  # ask people
+    WAIT = "wait"  # look again later
+    HOLD = "hold"  # a person wants another soak
+    ROLLBACK = "rollback"  # everyone back to the baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action and why, as `<done or not done> because <cause>` needs it."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """A gate's verdict: the worst of its checks'."""
+
+    gate: str
+    verdict: Verdict
+    reason: str
+    results: tuple[CheckResult, ...]
+
+
+def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
+    """Return the gate's verdict with the reasons of the checks that decided it."""
+    verdict = worst(result.verdict for result in results)
+    reasons = [result.reason for result in results if result.verdict is verdict]
+    if verdict is Verdict.PASS:
+        reasons = [f"all {len(results)} checks passed"]
+    return GateResult(gate, verdict, "; ".join(reasons) or "the gate has no check", tuple(results))
+
+
+def decide_stage(*, verdict: Verdict, rechecks_left: int, needs_approval: bool) -> Decision:
+    """Return what follows from a stage's worst verdict.
+
+    Args:
+        verdict: The worst verdict of its gates.
+        rechecks_left: How often an inconclusive gate may still be looked at again.
+        needs_approval: Whether the plan, or a trigger that says hold, wants people asked.
+    """
+    if verdict is Verdict.FAIL:
+        return Decision(Action.ROLLBACK, "the gate failed")
+    if verdict is Verdict.INCONCLUSIVE and rechecks_left > 0:
+        return Decision(Action.WAIT, "too little data; it is looked at again")
+    if verdict is Verdict.INCONCLUSIVE:
+        return Decision(Action.ASK, "too little data to judge; people decide")
+    if needs_approval:
+        return Decision(Action.ASK, "the gate passed and approval is needed")
+    return Decision(Action.PROMOTE, "the gate passed")

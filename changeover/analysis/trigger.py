@@ -1,0 +1,77 @@
+"""Triggers: conditions that must hold for the whole of `for`, second by second. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from changeover.analysis.check import evaluate, needed_samples
+from changeover.analysis.verdict import Verdict
+from changeover.analysis.window import Window
+from changeover.plan.model import TriggerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerState:
+    """What a trigger remembers.
+
+    Args:
+        held_since: Unix second at whose end the condition first held without interruption since.
+        has_fired: Whether it fired and the condition has not been false since.
+    """
+
+    held_since: int | None = None
+    has_fired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A trigger's condition held for its whole duration; `at` is the second that completed it."""
+
+    trigger: str
+    reason: str
+    at: int
+    evidence: dict[str, Any]
+
+
+def step(
+    spec: TriggerSpec, state: TriggerState, own: Window, baseline: Window | None, *, at: int
+) -> tuple[TriggerState, Firing | None]:
+    """Return the trigger's next state and its firing, if the second `at` completes one.
+
+    Without enough data nothing is known: that neither starts, extends, completes nor ends a hold.
+    After firing it stays quiet until the condition was false once.
+
+    Args:
+        spec: The trigger.
+        state: What it remembers.
+        own: The window of its system that ends with second `at`.
+        baseline: The baseline's window, for ratios.
+        at: Unix time of the second that was just completed.
+    """
+    needed = needed_samples(spec, own.seconds)
+    measured = own.measure(spec.metric)
+    other = baseline.measure(spec.metric) if baseline else None
+    verdict, reason = evaluate(spec, measured, other, needed=needed)
+    if verdict is Verdict.INCONCLUSIVE:
+        return state, None
+    is_true = (verdict is Verdict.PASS) != (spec.bound_name == "ratio_to_baseline")
+    if not is_true:
+        return TriggerState(), None
+    held_since = at if state.held_since is None else state.held_since
+    state = replace(state, held_since=held_since)
+    held = at - held_since
+    if state.has_fired or held < spec.for_.total_seconds():
+        return state, None
+    firing = Firing(
+        trigger=spec.name,
+        reason=f"{reason}, for {held} s",
+        at=at,
+        evidence={
+            "metric": spec.metric, "of": spec.of, "value": measured.value,
+            "samples": measured.samples, "held_since": held_since, "second": at,
+            "window_seconds": own.seconds,
+            "baseline_value": other.value if other else None,
+        },
+    )
+    return replace(state, has_fired=True), firing
