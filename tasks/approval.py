@@ -16,10 +16,10 @@ from pydantic import Field, ValidationError
 
 from changeover import clock
 from changeover.errors import ApprovalRefused
-from changeover.store import approvals, cutovers
+from changeover.store import approvals, cutovers, routing
 from changeover.store.records import Approval
 from tasks.lifecycle import cutover_of
-from tasks.reporting import approval_question
+from tasks.reporting import approval_question, tell_once
 from tasks.runtime import Runtime, current_state, runtime_of
 
 
@@ -34,7 +34,9 @@ class StageApproval(RunInput):
     comment: str = Field(default="", max_length=2000, description="Why, if there is more to say.")
 
 
-async def ask_people(migration: str, cutover_id: int, stage: str, reason: str) -> Decision:
+async def ask_people(
+    migration: str, cutover_id: int, stage: str, reason: str, round_: int
+) -> Decision:
     """Suspend the run until the stage's approvers have decided, and return the decision.
 
     Args:
@@ -42,6 +44,7 @@ async def ask_people(migration: str, cutover_id: int, stage: str, reason: str) -
         cutover_id: The cutover.
         stage: Key of the stage that is to be left.
         reason: Why they are asked: the gate's result.
+        round_: Which soak of the stage they are asked about, from 1.
 
     Raises:
         StaleEpoch: A rollback came first; the answer, if one was given, is kept as void.
@@ -49,56 +52,62 @@ async def ask_people(migration: str, cutover_id: int, stage: str, reason: str) -
     """
     runtime = runtime_of(migration)
     needed = max(1, runtime.plan.stage(stage).approvers)
-    record = cutovers.wait_for_approval(runtime.store, cutover_id, stage)
+    cutovers.wait_for_approval(runtime.store, cutover_id, stage)
+    answered = None
     for ordinal in range(1, needed + 1):
         cutover = cutover_of(migration, cutover_id)
         current_state(runtime, cutover)
         asked = approvals.ask(
-            runtime.store, cutover_id=cutover_id, stage=stage, round=record.round,
+            runtime.store, cutover_id=cutover_id, stage=stage, round=round_,
             ordinal=ordinal, epoch=cutover.epoch,
-            question=approval_question(runtime, cutover_id, stage, reason, ordinal, needed),
+            question=approval_question(migration, cutover_id, stage, reason, ordinal),
             now=clock.now(),
         )
-        answered = asked if asked.decision else await _suspend_until_answered(runtime, asked)
+        answered = await _answer_of(runtime, asked)
         if answered.decision != "promote":
-            return _decision(answered)
+            break
     return _decision(answered)
 
 
-def _decision(answered: Approval) -> Decision:
+def _decision(answered: Approval | None) -> Decision:
+    if answered is None or answered.decision is None:
+        raise ApprovalRefused("nobody was asked")
     comment = f": {answered.comment}" if answered.comment else ""
-    action = Action(answered.decision or "hold")
+    action = Action(answered.decision)
     return Decision(action, f"{answered.approver} decided {action}{comment}")
 
 
-async def _suspend_until_answered(runtime: Runtime, asked: Approval) -> Approval:
-    """Suspend, read the answer back, store it; ask again when it was none or not allowed."""
+async def _answer_of(runtime: Runtime, asked: Approval) -> Approval:
+    """Return the answer in the store, or suspend until the form brings one that is taken."""
+    if asked.decision is not None:
+        return asked
+    await tell_once(runtime, asked)
     attempt, note = 0, ""
     while True:
         key = f"{asked.stage}-r{asked.round}-a{asked.ordinal}-{attempt}"
         attempt += 1
-        try:
-            form = await suspend_flow_run(  # type: ignore[misc]
-                wait_for_input=StageApproval.with_initial_data(description=note + asked.question),
-                key=key,
-                timeout=None,
-            )
-        except ValidationError:
+        form = await _suspend(key, note + asked.question)
+        if form is None:
             continue  # woken without an answer: ask under the next key
-        current = cutover_of(runtime.migration, asked.cutover_id)
-        epoch = _present_epoch(runtime)
         try:
             return approvals.answer(
                 runtime.store, asked.id, decision=form.decision, approver=form.approver,
-                comment=form.comment, source="prefect", epoch=epoch, now=clock.now(),
+                comment=form.comment, source="prefect",
+                epoch=routing.read(runtime.store, runtime.migration).epoch, now=clock.now(),
             )
         except ApprovalRefused as refusal:
             get_run_logger().warning("Approval of %s: %s", asked.stage, refusal)
-            current_state(runtime, current)
+            current_state(runtime, cutover_of(runtime.migration, asked.cutover_id))
             note = f"> **The last answer was not taken:** {refusal}\n\n"
 
 
-def _present_epoch(runtime: Runtime) -> int:
-    from changeover.store import routing
-
-    return routing.read(runtime.store, runtime.migration).epoch
+async def _suspend(key: str, description: str) -> StageApproval | None:
+    """Return the form's answer under `key`; None when the run was woken without one."""
+    try:
+        return await suspend_flow_run(
+            wait_for_input=StageApproval.with_initial_data(description=description),
+            key=key,
+            timeout=None,
+        )
+    except ValidationError:
+        return None

@@ -147,9 +147,16 @@ class Gateway:
             return None
         return found
 
-    def clear_journal(self) -> None:
-        """Forget the journal, after the store knows."""
-        self.files.journal.unlink(missing_ok=True)
+    def reconcile(self, plan: Plan, state: RoutingState) -> None:
+        """Put the store's state in the place of what break glass wrote, and forget the journal.
+
+        Args:
+            plan: The migration's plan.
+            state: The state that the store has now; everyone is at the baseline in it.
+        """
+        with self._locked():
+            _replace(self.files.routes, render_routes(plan, state))
+            self.files.journal.unlink(missing_ok=True)
 
     def on_disk(self) -> tuple[int, int] | None:
         """Return (epoch, version) of the routes in place, None before the first."""

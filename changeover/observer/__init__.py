@@ -1,0 +1,1 @@
+"""The observer: measures every second, watches triggers, rolls back at once, recovers runs."""

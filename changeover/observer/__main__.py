@@ -1,0 +1,61 @@
+"""Run the observer: `python -m changeover.observer --home DIR --migration NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+from changeover.errors import ChangeoverError, StoreError
+from changeover.home import Home
+from changeover.observer.service import LOG, observe
+from changeover.store import plans
+from changeover.store.engine import Store
+
+STORE_TIMEOUT_SECONDS = 0.4
+
+
+def main() -> int:
+    """Observe until SIGTERM or SIGINT; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m changeover.observer", description=__doc__,
+        epilog="Started by `changeover up`; traffic rolls back by itself only while it runs.",
+    )
+    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
+    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    parser.add_argument("--api-url", default="", help="Prefect's API; empty: no recovery.")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    home = Home(arguments.home)
+    try:
+        store = _open(home)
+        plan = plans.load(store, arguments.migration)
+    except ChangeoverError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    observer = observe(home, plan, store, arguments.api_url or None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: observer.stop.set())
+    observer.run()
+    return 0
+
+
+def _open(home: Home) -> Store:
+    """Open the store, waiting a while when it is locked just now."""
+    for _ in range(20):
+        try:
+            return Store.open(home.store_url, timeout=STORE_TIMEOUT_SECONDS)
+        except StoreError as error:
+            LOG.error("%s", error)
+            time.sleep(0.5)
+    return Store.open(home.store_url, timeout=STORE_TIMEOUT_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""From requests, probes and processes to one sample per system and second. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from changeover.analysis.histogram import Histogram, bin_of
+from changeover.analysis.window import Sample
+from changeover.clock import from_timestamp
+from changeover.gateway.accesslog import Entry, classify
+from changeover.routing import System
+
+KEEP_SECONDS = 120
+"""Late log lines are added to seconds this old at most."""
+
+
+@dataclass
+class _Second:
+    """A second that is being filled."""
+
+    requests: int = 0
+    client_errors: int = 0
+    user_errors: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    bins: dict[int, int] = field(default_factory=dict)
+    probes: int = 0
+    probes_up: int = 0
+    memory_bytes: int | None = None
+    cpu_cores: float | None = None
+    is_changed: bool = True
+
+
+class Accumulator:
+    """Fills seconds and hands out those that changed since they were last handed out.
+
+    Args:
+        first: Unix second; requests that ended before it are not counted (they were, before a
+            restart).
+        salt: The plan's routing salt.
+    """
+
+    def __init__(self, *, first: int, salt: str = "") -> None:
+        self._first = first
+        self._salt = salt
+        self._seconds: dict[tuple[str, int], _Second] = {}
+        self.user_errors: list[tuple[str, str, datetime]] = []
+
+    def restore(self, samples: Iterable[Sample]) -> None:
+        """Take probes and process figures of seconds whose requests are read again."""
+        for sample in samples:
+            if sample.at >= self._first:
+                second = self._second(sample.system, sample.at)
+                second.probes, second.probes_up = sample.probes, sample.probes_up
+                second.memory_bytes, second.cpu_cores = sample.memory_bytes, sample.cpu_cores
+
+    def add(self, entry: Entry) -> None:
+        """Count one request for the system that it was meant for."""
+        at = int(entry.end)
+        outcome = classify(entry, self._salt)
+        if outcome is None or at < self._first:
+            return
+        second = self._second(outcome.system, at)
+        second.requests += 1
+        second.client_errors += outcome.is_client_error
+        second.user_errors += outcome.is_user_error
+        index = bin_of(entry.duration_us)
+        second.bins[index] = second.bins.get(index, 0) + 1
+        if outcome.error is not None:
+            second.errors[outcome.error] = second.errors.get(outcome.error, 0) + 1
+            if entry.key:
+                user = hashlib.sha256(entry.key.encode()).hexdigest()[:32]
+                self.user_errors.append((user, str(outcome.system), from_timestamp(entry.end)))
+
+    def add_probe(self, system: str, at: int, *, is_up: bool) -> None:
+        """Count one health probe that began in second `at`."""
+        second = self._second(system, at)
+        second.probes += 1
+        second.probes_up += is_up
+
+    def add_process(self, system: str, at: int, *, memory_bytes: int, cpu_cores: float) -> None:
+        """Note the resident memory and the cores used of a system's processes."""
+        second = self._second(system, at)
+        second.memory_bytes = max(memory_bytes, second.memory_bytes or 0)
+        second.cpu_cores = cpu_cores
+
+    def take_changed(self, before: int) -> list[Sample]:
+        """Return samples of seconds before `before` that are new or changed, oldest first."""
+        for at in range(self._oldest_gap(before), before):
+            for name in System:
+                self._seconds.setdefault((str(name), at), _Second())
+        changed = sorted(
+            (at, system)
+            for (system, at), second in self._seconds.items()
+            if second.is_changed and at < before
+        )
+        for at, system in changed:
+            self._seconds[system, at].is_changed = False
+        samples = [_sample(system, at, self._seconds[system, at]) for at, system in changed]
+        self._forget(before - KEEP_SECONDS)
+        return samples
+
+    def _oldest_gap(self, before: int) -> int:
+        """Return the first second to fill with zeros: after the newest one handed out."""
+        known = [at for _, at in self._seconds if at < before]
+        return max(min(known, default=before), before - 5)
+
+    def _second(self, system: str, at: int) -> _Second:
+        second = self._seconds.setdefault((str(system), at), _Second())
+        second.is_changed = True
+        return second
+
+    def _forget(self, before: int) -> None:
+        for key in [key for key in self._seconds if key[1] < before]:
+            del self._seconds[key]
+
+
+def _sample(system: str, at: int, second: _Second) -> Sample:
+    return Sample(
+        system=system, at=at, requests=second.requests, client_errors=second.client_errors,
+        user_errors=second.user_errors, errors=dict(second.errors),
+        latency=Histogram(dict(second.bins)), probes=second.probes, probes_up=second.probes_up,
+        memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores,
+    )

@@ -1,0 +1,158 @@
+"""The little of Prefect's REST API that the core needs, without importing Prefect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from changeover.errors import Refused, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """A flow run as Prefect knows it. `flow` is the deployment's flow name."""
+
+    id: str
+    name: str
+    flow: str
+    state_type: str
+    state_name: str
+    state_at: datetime
+    scheduled_for: datetime | None
+    run_count: int
+
+
+class PrefectApi:
+    """A client of one Prefect server. Every call may raise Unreachable.
+
+    Args:
+        url: Address of the API, as `http://127.0.0.1:4200/api`.
+        timeout: Longest wait for an answer, in seconds.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+        self.url = url.rstrip("/")
+        secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
+        user, _, password = secret.partition(":")
+        self._client = httpx.Client(
+            base_url=self.url, timeout=timeout, auth=(user, password) if secret else None,
+            trust_env=False,
+        )
+        self._deployments: dict[str, str] = {}
+
+    def is_alive(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return bool(self._call("GET", "/health"))
+        except Unreachable:
+            return False
+
+    def deployment_id(self, name: str) -> str | None:
+        """Return the id of a deployment called `FLOW/NAME`, or None."""
+        if name not in self._deployments:
+            found = self._call("GET", f"/deployments/name/{name}", missing=None)
+            if found is None:
+                return None
+            self._deployments[name] = str(found["id"])
+        return self._deployments[name]
+
+    def runs(self, flows: Sequence[str], state_types: Sequence[str]) -> list[FlowRun]:
+        """Return root runs of the deployments `FLOW/main` in the given states.
+
+        Args:
+            flows: Names of flows.
+            state_types: State types such as `CRASHED`, `RUNNING`, `PAUSED`.
+        """
+        ids = {self.deployment_id(f"{flow}/main"): flow for flow in flows}
+        wanted = [found for found in ids if found]
+        if not wanted:
+            return []
+        rows = self._call("POST", "/flow_runs/filter", {
+            "flow_runs": {
+                "deployment_id": {"any_": wanted},
+                "state": {"type": {"any_": list(state_types)}},
+            },
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": 200,
+        })
+        return [_flow_run(row, ids[row["deployment_id"]]) for row in rows]
+
+    def run(self, run_id: str) -> FlowRun | None:
+        """Return a flow run, or None when there is none with this id."""
+        row = self._call("GET", f"/flow_runs/{run_id}", missing=None)
+        return _flow_run(row, "") if row else None
+
+    def schedule(self, run_id: str, *, at: datetime, name: str, message: str) -> None:
+        """Put a run into a Scheduled state by force; a worker starts it again at `at`."""
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {
+            "state": {
+                "type": "SCHEDULED", "name": name, "message": message,
+                "state_details": {"scheduled_time": at.isoformat()},
+            },
+            "force": True,
+        })
+
+    def start(
+        self, deployment: str, *, parameters: dict[str, Any], key: str | None = None
+    ) -> str | None:
+        """Create a run of `FLOW/NAME`; the same key gives the same run. None: not deployed."""
+        found = self.deployment_id(deployment)
+        if found is None:
+            return None
+        body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        if key is not None:
+            body["idempotency_key"] = key
+        created = self._call("POST", f"/deployments/{found}/create_flow_run", body)
+        return str(created["id"])
+
+    def resume(self, run_id: str, answers: dict[str, Any]) -> None:
+        """Answer a suspended run's form.
+
+        Raises:
+            Refused: The run does not wait, or the form refuses the answers.
+        """
+        found = self._call("POST", f"/flow_runs/{run_id}/resume", {"run_input": answers})
+        if found.get("status") != "ACCEPT":
+            details = found.get("details") or {}
+            raise Refused(
+                f"Prefect did not take the answer: {details.get('reason', found.get('status'))}",
+                where=f"flow run {run_id}",
+            )
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, **missing: Any
+    ) -> Any:
+        try:
+            answer = self._client.request(method, path, json=body)
+            if answer.status_code == httpx.codes.NOT_FOUND and "missing" in missing:
+                return missing["missing"]
+            return answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", "")
+            raise Unreachable(
+                f"Prefect's API does not answer ({type(error).__name__} {status})".strip(),
+                where=self.url,
+                next_step="Look whether the server runs: `changeover status`, and "
+                "logs/prefect-server.log; traffic stays as it is",
+            ) from error
+
+
+def _flow_run(row: dict[str, Any], flow: str) -> FlowRun:
+    state = row.get("state") or {}
+    details = state.get("state_details") or {}
+    due = details.get("scheduled_time")
+    return FlowRun(
+        id=row["id"], name=row["name"], flow=flow, state_type=row.get("state_type") or "",
+        state_name=row.get("state_name") or "",
+        state_at=_time(state.get("timestamp") or row["created"]),
+        scheduled_for=_time(due) if due else None, run_count=int(row.get("run_count") or 0),
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -1,0 +1,78 @@
+"""Asking the systems for their health, and looking at their processes, once a second each.
+
+Every system has a thread of its own, so one that hangs delays nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+
+from changeover.plan.model import SystemSpec
+
+Report = Callable[[int, bool], None]
+
+
+def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) -> None:
+    """Ask a system's health at the start of every second until `stop`; report (second, is_up)."""
+    timeout = spec.health_timeout.total_seconds()
+    address = spec.url.rstrip("/") + spec.health
+    with httpx.Client(timeout=timeout, trust_env=False) as client:
+        while not stop.wait(1.0 - time.time() % 1.0):
+            second = int(time.time())
+            try:
+                is_up = client.get(address).is_success
+            except httpx.HTTPError:
+                is_up = False
+            report(second, is_up)
+
+
+class ProcessMeter:
+    """Memory and CPU of a system's process with its children.
+
+    Args:
+        spec: The system's description.
+        pid_of: Returns the process id of a system that the supervisor started.
+    """
+
+    def __init__(self, spec: SystemSpec, pid_of: Callable[[], int | None]) -> None:
+        self._spec = spec
+        self._pid_of = pid_of
+        self._known: dict[int, psutil.Process] = {}
+
+    def read(self) -> tuple[int, float] | None:
+        """Return (resident bytes, cores used since the last call), or None without process."""
+        pid = self._pid()
+        if pid is None:
+            return None
+        try:
+            root = self._known.get(pid) or psutil.Process(pid)
+            family = {process.pid: process for process in (root, *root.children(recursive=True))}
+        except psutil.Error:
+            self._known = {}
+            return None
+        self._known = {number: self._known.get(number, found) for number, found in family.items()}
+        memory, cores = 0, 0.0
+        for process in self._known.values():
+            try:
+                memory += process.memory_info().rss
+                cores += process.cpu_percent(None) / 100
+            except psutil.Error:
+                continue
+        return memory, cores
+
+    def _pid(self) -> int | None:
+        process = self._spec.process
+        if process is None:
+            return None
+        if process.pid_file is None:
+            return self._pid_of()
+        try:
+            return int(Path(process.pid_file).read_text().strip())
+        except (OSError, ValueError):
+            return None

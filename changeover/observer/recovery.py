@@ -1,0 +1,142 @@
+"""Bringing flow runs back whose process vanished, and starting what must follow a rollback.
+
+Prefect marks a run whose process was killed as Crashed and leaves it; a stopped worker leaves its
+runs Running for ever. Both are found here:
+
+1. Crashed (or Failed on trouble) for some seconds: scheduled again. Not at once, since the worker
+   writes Crashed a second time about 1.5 s later and would overwrite it.
+2. Running or Pending, but the process that gave a sign of life is gone: scheduled again.
+3. Asleep or suspended although a rollback came first: woken, so that it ends as rolled back.
+4. A rollback without `rollback/main`: that run is created, with one key per epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import psutil
+
+from changeover.observer.prefect_api import FlowRun, PrefectApi
+from changeover.store import cutovers, operations, routing
+from changeover.store.engine import Store
+from changeover.store.records import CutoverStatus, Rollback
+
+LOG = logging.getLogger("changeover.recovery")
+
+DURABLE_FLOWS = ("cutover", "shadow", "beta", "gradual", "full", "deprecation", "rollback")
+CRASH_SETTLES = timedelta(seconds=5)
+SIGN_OF_LIFE_WITHIN = timedelta(seconds=60)
+MOST_ATTEMPTS = 100
+MOST_ATTEMPTS_FAILED = 5
+
+
+@dataclass
+class Recovery:
+    """Sweeps one migration's flow runs; call `sweep` every second or two."""
+
+    store: Store
+    api: PrefectApi
+    migration: str
+    attempts: dict[str, int] = field(default_factory=dict)
+
+    def sweep(self, now: datetime) -> list[str]:
+        """Do what is due and return one sentence for each thing done."""
+        done = [self._hand_over(rollback) for rollback in
+                operations.not_handed_over(self.store, self.migration)]
+        done += [self._wake(run, now) for run in self._stale_sleepers(now)]
+        lost = self._crashed(now) + self._vanished(now)
+        done += [self._recover(run, why, now) for run, why in lost]
+        for sentence in done:
+            LOG.info(sentence)
+        return done
+
+    def _hand_over(self, rollback: Rollback) -> str:
+        run_id = self.api.start(
+            "rollback/main",
+            parameters={
+                "migration": self.migration, "reason": rollback.reason,
+                "severity": rollback.severity, "scope": rollback.scope,
+                "rollback_id": rollback.id,
+            },
+            key=f"rollback-{self.migration}-{rollback.epoch}",
+        )
+        if run_id is None:
+            return "rollback/main was not started because it is not deployed"
+        operations.hand_over(self.store, rollback.id, flow_run_id=run_id)
+        return f"rollback/main was started because of: {rollback.reason}"
+
+    def _stale_sleepers(self, now: datetime) -> list[FlowRun]:
+        """Return the sleeping run of the active cutover when a rollback came first."""
+        cutover = cutovers.active(self.store, self.migration)
+        if cutover is None or cutover.flow_run_id is None:
+            return []
+        if routing.read(self.store, self.migration).epoch == cutover.epoch:
+            return []
+        run = self.api.run(cutover.flow_run_id)
+        if run is None:
+            return []
+        is_asleep = run.state_type == "SCHEDULED" and (
+            run.scheduled_for is not None and run.scheduled_for > now + timedelta(seconds=3)
+        )
+        return [run] if run.state_type == "PAUSED" or is_asleep else []
+
+    def _wake(self, run: FlowRun, now: datetime) -> str:
+        message = "woken because a rollback came first"
+        self.api.schedule(run.id, at=now, name="Recovering", message=message)
+        return f"{run.name} was {message}"
+
+    def _crashed(self, now: datetime) -> list[tuple[FlowRun, str]]:
+        runs = self.api.runs(DURABLE_FLOWS, ["CRASHED", "FAILED"])
+        return [
+            (run, f"it {run.state_name.lower()}") for run in runs
+            if now - run.state_at > CRASH_SETTLES and self._is_unfinished(run)
+        ]
+
+    def _vanished(self, now: datetime) -> list[tuple[FlowRun, str]]:
+        runs = self.api.runs(DURABLE_FLOWS, ["RUNNING", "PENDING"])
+        beats = {beat.service: beat for beat in operations.heartbeats(self.store)}
+        lost = []
+        for run in runs:
+            if now - run.state_at <= CRASH_SETTLES:
+                continue
+            beat = beats.get(f"flow:{run.id}")
+            if beat is not None and beat.at >= run.state_at - timedelta(seconds=1):
+                if not _is_alive(beat.pid, beat.detail):
+                    lost.append((run, "its process vanished"))
+            elif now - run.state_at > SIGN_OF_LIFE_WITHIN:
+                lost.append((run, "it gave no sign of life"))
+        return lost
+
+    def _is_unfinished(self, run: FlowRun) -> bool:
+        """Whether the store says that the run's work is still to be done."""
+        if run.flow == "rollback":
+            mine = [found for found in operations.rollbacks(self.store, self.migration)
+                    if found.flow_run_id == run.id]
+            return any(found.ended_at is None for found in mine)
+        cutover = cutovers.of_flow_run(self.store, run.id)
+        if cutover is None:
+            return run.state_type == "CRASHED"
+        return cutover.status is CutoverStatus.RUNNING
+
+    def _recover(self, run: FlowRun, why: str, now: datetime) -> str:
+        attempt = self.attempts.get(run.id, 0) + 1
+        most = MOST_ATTEMPTS_FAILED if run.state_type == "FAILED" else MOST_ATTEMPTS
+        if attempt > most:
+            return f"{run.name} was not recovered because {most} attempts did not help"
+        self.attempts[run.id] = attempt
+        self.api.schedule(
+            run.id, at=now, name="Recovering", message=f"attempt {attempt}, because {why}"
+        )
+        return f"{run.name} was scheduled again because {why}"
+
+
+def _is_alive(pid: int, create_time: str) -> bool:
+    """Whether the very process that gave the sign of life still runs."""
+    try:
+        process = psutil.Process(pid)
+        is_same = f"{process.create_time():.2f}" == create_time
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,63 @@
+"""All triggers of a plan over the recent samples, in memory: works while the store is away."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from changeover.analysis.trigger import Firing, TriggerState, step
+from changeover.analysis.window import Sample, Window, combine
+from changeover.plan.model import Plan, TriggerSpec
+
+
+class Watch:
+    """Steps every trigger once for each completed second.
+
+    Args:
+        plan: The plan with its triggers.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._triggers = plan.triggers
+        self._states: dict[str, TriggerState] = defaultdict(TriggerState)
+        self._recent: dict[str, dict[int, Sample]] = defaultdict(dict)
+        self._since = 0
+        longest = max((spec.over.total_seconds() for spec in plan.triggers), default=10)
+        self.memory_seconds = int(longest) + 60
+
+    def restart(self, *, since: int) -> None:
+        """Forget what was held; windows look at nothing before second `since`."""
+        self._states.clear()
+        self._since = since
+
+    def feed(self, samples: Iterable[Sample]) -> None:
+        """Take samples, replacing those of the same second."""
+        for sample in samples:
+            self._recent[sample.system][sample.at] = sample
+
+    def step(self, at: int) -> list[tuple[TriggerSpec, Firing]]:
+        """Return the triggers that second `at` completes."""
+        fired = []
+        for spec in self._triggers:
+            own = self._window(spec.of, at, spec)
+            needs_baseline = spec.ratio_to_baseline is not None
+            baseline = self._window("baseline", at, spec) if needs_baseline else None
+            state, firing = step(spec, self._states[spec.name], own, baseline, at=at)
+            self._states[spec.name] = state
+            if firing is not None:
+                fired.append((spec, firing))
+        self._forget(at - self.memory_seconds)
+        return fired
+
+    def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
+        seconds = max(1, int(spec.over.total_seconds()))
+        start = max(at - seconds + 1, self._since)
+        rows = self._recent[system]
+        return combine(
+            (rows[second] for second in range(start, at + 1) if second in rows), seconds=seconds
+        )
+
+    def _forget(self, before: int) -> None:
+        for rows in self._recent.values():
+            for at in [at for at in rows if at < before]:
+                del rows[at]

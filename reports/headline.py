@@ -1,0 +1,139 @@
+"""The first sentence of a report: what happened, why, and who decided. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from changeover.store.records import Cutover, CutoverStatus, Rollback, TriggerFiring
+from reports import text
+from reports.model import Headline, StageView
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the first sentence is made of."""
+
+    cutover: Cutover | None
+    stages: Sequence[StageView]
+    rollbacks: Sequence[Rollback]
+    firings: Sequence[TriggerFiring]
+    systems: Mapping[str, str]
+    routing: str
+    now: datetime
+
+
+def headline(story: Story) -> Headline:
+    """Return the headline of a cutover, or of a migration without one."""
+    cutover = story.cutover
+    if cutover is None and not story.rollbacks:
+        return Headline("none", "No cutover yet", f"No cutover was started; {story.routing}.",
+                        (), None, None, None)
+    if cutover is None or _was_undone(story, cutover):
+        return _undone(story, story.rollbacks[-1])
+    teller = {
+        CutoverStatus.PROMOTED: _promoted,
+        CutoverStatus.ROLLED_BACK: _rolled_back,
+        CutoverStatus.FAILED: _failed,
+        CutoverStatus.RUNNING: _running,
+    }[CutoverStatus(cutover.status)]
+    word, sentence, decided_by = teller(story, cutover)
+    return Headline(
+        status=str(cutover.status),
+        word=word,
+        sentence=sentence,
+        decided_by=decided_by,
+        started_at=cutover.started_at,
+        ended_at=cutover.ended_at,
+        seconds=((cutover.ended_at or story.now) - cutover.started_at).total_seconds(),
+    )
+
+
+def approvers(stages: Iterable[StageView], decision: str) -> tuple[str, ...]:
+    """Return the people who answered with `decision`, each once, in order."""
+    names = [
+        approval.approver
+        for stage in stages
+        for approval in stage.approvals
+        if approval.approver and approval.decision == decision and not approval.is_void
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+Told = tuple[str, str, tuple[str, ...]]
+
+
+def _was_undone(story: Story, cutover: Cutover) -> bool:
+    return cutover.status == CutoverStatus.PROMOTED and bool(story.rollbacks)
+
+
+def _undone(story: Story, rollback: Rollback) -> Headline:
+    cutover = story.cutover
+    before = ""
+    if cutover is not None and cutover.ended_at is not None:
+        before = f"Promoted {text.moment(cutover.ended_at)} and rolled back later: "
+    begin = cutover.started_at if cutover else rollback.started_at
+    end = rollback.ended_at
+    return Headline(
+        status="rolled_back",
+        word="Rolled back",
+        sentence=f"{before}{_sentence(rollback.reason)}; all users were sent to "
+        f"{story.systems['baseline']}.",
+        decided_by=_rollback_by(story, rollback),
+        started_at=begin,
+        ended_at=end,
+        seconds=((end or story.now) - begin).total_seconds(),
+    )
+
+
+def _promoted(story: Story, cutover: Cutover) -> Told:
+    people = approvers(story.stages, "promote")
+    why = _sentence(cutover.outcome) or "every stage was promoted"
+    return "Promoted", f"All users are on {story.systems['candidate']}: {why}.", people
+
+
+def _rolled_back(story: Story, cutover: Cutover) -> Told:
+    rollback = story.rollbacks[-1] if story.rollbacks else None
+    last = [stage for stage in story.stages if stage.entered_at is not None][-1:]
+    where = f" from {last[0].title}" if last else ""
+    stated = last[0].reason if last else ""
+    why = _sentence(rollback.reason if rollback else stated or cutover.outcome)
+    decided_by = _rollback_by(story, rollback) if rollback else approvers(story.stages, "rollback")
+    sentence = f"All users were sent back to {story.systems['baseline']}{where}: {why}."
+    return "Rolled back", sentence, decided_by
+
+
+def _failed(story: Story, cutover: Cutover) -> Told:
+    return "Failed", f"{_sentence(cutover.outcome) or 'no reason was kept'}; {story.routing}.", ()
+
+
+def _running(story: Story, cutover: Cutover) -> Told:
+    entered = [stage for stage in story.stages if stage.entered_at is not None]
+    if not entered:
+        return "Running", "The first stage is being entered.", ()
+    stage = entered[-1]
+    if stage.status == "waiting":
+        return "Waiting for approval", f"{stage.title} waits for a person's decision.", ()
+    if stage.status == "soaking" and stage.soak_until and stage.soak_until > story.now:
+        left = text.duration((stage.soak_until - story.now).total_seconds())
+        until = text.moment(stage.soak_until)
+        return "Running", f"{stage.title} soaks until {until}, {left} from now.", ()
+    if stage.status == "soaking":
+        return "Running", f"{stage.title} has soaked; its gates are being judged.", ()
+    return "Running", f"{stage.title} is {text.WORDS.get(stage.status, stage.status)}.", ()
+
+
+def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:
+    """Return who decided a rollback: the triggers of the epoch that it ended, and the actor."""
+    triggers = [
+        f"trigger {firing.trigger}"
+        for firing in story.firings
+        if firing.action == "rollback" and firing.epoch == rollback.epoch - 1
+    ]
+    people = approvers(story.stages, "rollback")
+    return tuple(dict.fromkeys([*triggers, *people, rollback.actor]))
+
+
+def _sentence(reason: str) -> str:
+    return text.one_line(reason).rstrip(".;")

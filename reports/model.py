@@ -1,0 +1,280 @@
+"""The view model: everything that a report shows, as frozen values. Pure.
+
+Values are in base units: shares 0..1, seconds, bytes, buckets (0..10_000); times are aware UTC.
+Rows that the store hands out as frozen records (verdicts, approvals, firings) are used as they are.
+The field names are the keys of the JSON report, see `reports.render.render_json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from changeover.store.records import (
+    Approval,
+    Cutover,
+    GateVerdict,
+    Publication,
+    Rollback,
+    RollbackStep,
+    TriggerFiring,
+)
+
+Tone = Literal["plain", "good", "warn", "bad"]
+"""How a moment is shown: never by colour alone, each tone has its own sign."""
+
+SYSTEMS = ("baseline", "candidate")
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The report's first sentence.
+
+    Args:
+        status: `promoted`, `rolled_back`, `running`, `failed`, or `none` without a cutover.
+        word: The status for people.
+        sentence: What happened and why.
+        decided_by: Names of the people, triggers or services that decided; may be empty.
+        started_at: When the cutover began.
+        ended_at: When it ended, None while it runs.
+        seconds: How long it took, or runs already.
+    """
+
+    status: str
+    word: str
+    sentence: str
+    decided_by: tuple[str, ...]
+    started_at: datetime | None
+    ended_at: datetime | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured of one system in [start, end).
+
+    Args:
+        system: `baseline` or `candidate`.
+        name: The name that people gave it.
+        requests: Requests meant for it, also those that the gateway saved by asking the other.
+        client_errors: Of those, answered 4xx.
+        user_errors: Of those, whose user saw a 5xx or no answer.
+        errors: Of those, failed by the system, by class.
+        error_rate: Share of `requests` in `errors`; None without requests.
+        up: Share of health probes answered; None without probes.
+        memory_bytes: Highest resident memory; None when no process is watched.
+        cpu_cores: Mean cores used; None when no process is watched.
+    """
+
+    system: str
+    name: str
+    start: datetime
+    end: datetime
+    requests: int = 0
+    client_errors: int = 0
+    user_errors: int = 0
+    errors: Mapping[str, int] | None = None
+    error_rate: float | None = None
+    latency_p50_seconds: float | None = None
+    latency_p95_seconds: float | None = None
+    latency_p99_seconds: float | None = None
+    up: float | None = None
+    probes: int = 0
+    memory_bytes: int | None = None
+    cpu_cores: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What users noticed, counted in spans of the finest kept samples.
+
+    Args:
+        requests: All requests of users.
+        user_errors: Of those, answered 5xx or not at all.
+        seconds_with_errors: Time in which at least one user saw an error.
+        down_seconds: Time in which requests came and not one was answered well.
+        resolution_seconds: Length of the coarsest span counted: 1, or 60 where only minutes are
+            kept.
+    """
+
+    requests: int
+    user_errors: int
+    seconds_with_errors: int
+    down_seconds: int
+    resolution_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of the charts: `seconds` of time from `at`. None where nothing was measured."""
+
+    at: datetime
+    seconds: float
+    requests: int
+    user_errors: int
+    errors: int
+    error_rate: float | None
+    latency_p95_seconds: float | None
+    request_rate: float | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStep:
+    """From `at` on, `weight` buckets (0..10_000) of users belonged to the candidate."""
+
+    at: datetime
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A decision as a vertical line in the charts."""
+
+    at: datetime
+    kind: Literal["promotion", "hold", "rollback", "trigger"]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of the timeline, made of one audit event, or of `count` alike in a row."""
+
+    seq: int
+    at: datetime
+    kind: str
+    title: str
+    detail: str
+    actor: str
+    tone: Tone
+    stage: str | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One stage of the plan and what became of it.
+
+    Args:
+        key: Its name in the store.
+        title: Its name for people.
+        status: `to_come`, `soaking`, `waiting`, `promoted`, `rolled_back`, or `unfinished` when
+            the cutover ended without deciding it.
+        weight: Buckets (0..10_000) of users that go to the candidate.
+        soak_seconds: Its least time.
+        approvers: How many people must agree before it is left.
+        seconds: Time spent in it so far; None before it was entered.
+        figures: What was measured in it, baseline first; empty before it was entered.
+        looks: Every verdict of its gates, in order.
+        approvals: Every question to people about it, in order.
+    """
+
+    key: str
+    title: str
+    index: int
+    status: str
+    weight: int
+    segments: tuple[str, ...]
+    soak_seconds: float
+    gates: tuple[str, ...]
+    approvers: int
+    round: int = 0
+    rechecks: int = 0
+    entered_at: datetime | None = None
+    soak_until: datetime | None = None
+    decided_at: datetime | None = None
+    seconds: float | None = None
+    decision: str = ""
+    reason: str = ""
+    figures: tuple[Figures, ...] = ()
+    looks: tuple[GateVerdict, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackView:
+    """A rollback, its steps, and what a person must do now, one sentence each."""
+
+    record: Rollback
+    steps: tuple[RollbackStep, ...]
+    must_do: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditView:
+    """The audit chain; intact when `problems` is empty."""
+
+    events: int
+    head_hash: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything that a report says. `start` to `end` is the time that its numbers cover."""
+
+    migration: str
+    subject: Literal["cutover", "status"]
+    generated_at: datetime
+    changeover_version: str
+    systems: Mapping[str, str]
+    headline: Headline
+    cutover: Cutover | None
+    routing: str
+    start: datetime
+    end: datetime
+    outage: Outage
+    figures: tuple[Figures, ...]
+    stages: tuple[StageView, ...]
+    timeline: tuple[Moment, ...]
+    marks: tuple[Mark, ...]
+    weights: tuple[WeightStep, ...]
+    series: Mapping[str, tuple[Point, ...]]
+    firings: tuple[TriggerFiring, ...]
+    rollbacks: tuple[RollbackView, ...]
+    publications: tuple[Publication, ...]
+    audit: AuditView
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What people are asked before a stage is left; see `tables.stage_question_markdown`.
+
+    Args:
+        reason: Why they are asked: the gate's result.
+        ordinal: Which of the stage's approvers this is, from 1.
+        next_title: The stage after it; None when promoting ends the cutover.
+        next_weight: Buckets of users on the candidate after promoting.
+        next_segments: Segments on the candidate after promoting.
+        next_soak_seconds: Least time in the next stage.
+        outage: What users noticed in this stage.
+        warnings: What else to know before answering, one sentence each.
+    """
+
+    migration: str
+    systems: Mapping[str, str]
+    stage: StageView
+    reason: str
+    ordinal: int
+    next_title: str | None
+    next_weight: int
+    next_segments: tuple[str, ...]
+    next_soak_seconds: float
+    outage: Outage
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a cutover stands, for the progress artifact; see `tables.progress_markdown`."""
+
+    migration: str
+    systems: Mapping[str, str]
+    headline: Headline
+    routing: str
+    stages: tuple[StageView, ...]
+    figures: tuple[Figures, ...]
+    outage: Outage

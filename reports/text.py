@@ -1,0 +1,157 @@
+"""How reports write numbers, times and words for people. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from changeover.plan.metrics import METRICS, format_value
+from changeover.plan.units import format_percent, format_size
+
+SIGNS = {
+    "pass": "✓", "fail": "✗", "inconclusive": "?", "promoted": "✓", "rolled_back": "↩",
+    "soaking": "●", "waiting": "?", "to_come": "○", "unfinished": "–", "running": "●",
+    "failed": "✗", "none": "○", "done": "✓", "completed": "✓", "needs_person": "!",
+    "plain": "·", "good": "✓", "warn": "!", "bad": "✗",
+}
+"""The sign before each status, so that nothing is told by colour alone."""
+
+WORDS = {
+    "rolled_back": "rolled back", "to_come": "to come", "needs_person": "needs a person",
+    "waiting": "waiting for approval", "unfinished": "not decided",
+}
+
+ERROR_CLASSES = {
+    "status_5xx": "answered 5xx",
+    "timeout": "no answer in time",
+    "reset": "connection broke",
+    "connect": "no connection",
+    "overflow": "circuit breaker full",
+    "saved": "saved by the baseline",
+    "no_answer": "no answer otherwise",
+}
+
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def status(value: str) -> str:
+    """Return a status with its sign, for instance `✓ promoted`."""
+    return f"{SIGNS.get(value, '·')} {WORDS.get(value, value)}"
+
+
+def count(value: int) -> str:
+    """Return a whole number with thin spaces between thousands: `48 210`."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def counted(value: int, noun: str) -> str:
+    """Return a number with its noun: `1 request`, `2 requests`."""
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span in its two largest units: `4 min 12 s`, `7 d`, `3.2 s`, `31 ms`."""
+    if seconds is None:
+        return "–"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if 0 < seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    left, parts = round(seconds), []
+    for size, unit in _UNITS:
+        number, left = divmod(left, size)
+        if number:
+            parts.append((size, f"{number} {unit}"))
+    if not parts:
+        return "0 s"
+    largest = parts[0][0]
+    neighbours = {86_400: 3600, 3600: 60, 60: 1, 1: 0}
+    return " ".join(text for size, text in parts if size in (largest, neighbours[largest]))
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Return a short time: `12.5 ms`, or `no data`."""
+    return format_value(METRICS["latency_p95"], seconds)
+
+
+def share(value: float | None) -> str:
+    """Return a share 0..1 as a percentage: `0.300 %`, or `no data`."""
+    return format_value(METRICS["error_rate"], value)
+
+
+def size(value: float | None) -> str:
+    """Return a number of bytes: `412 MB`, or `no data`."""
+    return "no data" if value is None else format_size(value)
+
+
+def number(value: float | None) -> str:
+    """Return a plain number with at most four digits, or `no data`."""
+    return "no data" if value is None else f"{value:.4g}"
+
+
+def metric(name: object, value: float | None) -> str:
+    """Return the value of a metric of the catalogue; an unknown metric's as a plain number."""
+    spec = METRICS.get(str(name))
+    return number(value) if spec is None else format_value(spec, value)
+
+
+def percent(weight: int) -> str:
+    """Return buckets as a percentage of users: `25 %`."""
+    return format_percent(weight)
+
+
+def audience(weight: int, segments: Iterable[str]) -> str:
+    """Return who is on the candidate: `25 % of users and segment beta`, `no user`."""
+    named = [f"segment {name}" for name in segments]
+    if weight >= 10_000:
+        return "all users"
+    parts = ([f"{percent(weight)} of users"] if weight else []) + named
+    return " and ".join(parts) or "no user"
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time with its date: `2026-03-01 12:00:05 UTC`."""
+    return "–" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clock_time(at: datetime | None) -> str:
+    """Return a time of day: `12:00:05`."""
+    return "–" if at is None else f"{at:%H:%M:%S}"
+
+
+def span(start: datetime, end: datetime) -> str:
+    """Return a window: `2026-03-01 12:00:05 to 12:00:35 UTC (30 s)`."""
+    last = f"{end:%H:%M:%S}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M:%S}"
+    length = duration((end - start).total_seconds())
+    return f"{start:%Y-%m-%d %H:%M:%S} to {last} UTC ({length})"
+
+
+def window(evidence_start: object, evidence_end: object) -> str:
+    """Return the window of a check's evidence, whose times are ISO texts."""
+    try:
+        return span(
+            datetime.fromisoformat(str(evidence_start)), datetime.fromisoformat(str(evidence_end))
+        )
+    except ValueError:
+        return "no window"
+
+
+def one_line(value: object) -> str:
+    """Return a text with every run of white space as one space."""
+    return " ".join(str(value).split())
+
+
+def markdown(value: object) -> str:
+    """Return a text that means nothing to Markdown: safe in a table cell and in a sentence."""
+    text = one_line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table; every cell is escaped."""
+    titles = [markdown(title) for title in header]
+    lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
+    lines += [f"| {' | '.join(markdown(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""From the audit's events to the timeline, the charts' marks and the traffic share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from changeover.store.records import AuditEvent
+from reports import text
+from reports.model import Mark, Moment, Tone, WeightStep
+
+_TITLES: dict[str, tuple[str, Tone]] = {
+    "plan.registered": ("plan registered", "plain"),
+    "cutover.started": ("cutover started", "plain"),
+    "cutover.promoted": ("cutover promoted", "good"),
+    "cutover.rolled_back": ("cutover rolled back", "bad"),
+    "cutover.failed": ("cutover failed", "bad"),
+    "stage.entered": ("{stage} entered", "plain"),
+    "stage.promoted": ("{stage} promoted", "good"),
+    "stage.rolled_back": ("{stage} rolled back", "bad"),
+    "stage.held": ("{stage} held", "warn"),
+    "gate.judged": ("gate {gate} of {stage}: {verdict}", "plain"),
+    "approval.asked": ("people asked about {stage}", "plain"),
+    "approval.answered": ("{stage}: {decision}", "good"),
+    "approval.void": ("answer without effect on {stage}: {decision}", "warn"),
+    "routing.changed": ("traffic: {to}", "plain"),
+    "rollback.started": ("rollback: everyone to the baseline", "bad"),
+    "rollback.completed": ("rollback completed", "good"),
+    "rollback.needs_person": ("rollback needs a person", "bad"),
+    "trigger.fired": ("trigger {trigger} fired: {action}", "bad"),
+    "lever.pulled": ("lever {lever} pulled", "plain"),
+    "break_glass.used": ("break glass: baseline by hand", "bad"),
+}
+_TONES: dict[tuple[str, str], Tone] = {
+    ("gate.judged", "pass"): "good",
+    ("gate.judged", "fail"): "bad",
+    ("gate.judged", "inconclusive"): "warn",
+    ("approval.answered", "hold"): "warn",
+    ("approval.answered", "rollback"): "bad",
+    ("trigger.fired", "hold"): "warn",
+    ("trigger.fired", "alert"): "warn",
+}
+_DECIDED_BY = ("verdict", "decision", "action")
+
+
+class _Known(dict[str, str]):
+    """What an event says; a fact that it lacks is shown as a question mark."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def moments(
+    events: Iterable[AuditEvent], titles: Mapping[str, str], *, start: datetime, end: datetime
+) -> tuple[Moment, ...]:
+    """Return the timeline of [start, end]; equal looks at a gate in a row become one line.
+
+    Args:
+        events: The audit's events in order.
+        titles: Titles of the plan's stages by key.
+        start: First moment shown.
+        end: Last moment shown.
+    """
+    shown: list[Moment] = []
+    for event in events:
+        if not start <= event.at <= end:
+            continue
+        moment = _moment(event, titles)
+        last = shown[-1] if shown else None
+        if last and event.kind == "gate.judged" and last.title == moment.title:
+            shown[-1] = replace(moment, count=last.count + 1)
+        else:
+            shown.append(moment)
+    return tuple(shown)
+
+
+def weights(
+    events: Iterable[AuditEvent], *, start: datetime, end: datetime
+) -> tuple[WeightStep, ...]:
+    """Return the candidate's decided share of users over time, from `start` on."""
+    steps = [WeightStep(start, 0)]
+    for event in events:
+        weight = event.data.get("weight")
+        if event.kind not in ("routing.changed", "rollback.started") or weight is None:
+            continue
+        if event.at > end:
+            break
+        step = WeightStep(max(event.at, start), int(weight))
+        if event.at <= start:
+            steps = [step]
+        else:
+            steps.append(step)
+    return tuple(steps)
+
+
+def marks(
+    events: Iterable[AuditEvent], titles: Mapping[str, str], *, start: datetime, end: datetime
+) -> tuple[Mark, ...]:
+    """Return the decisions of [start, end] that the charts show as vertical lines."""
+    found = (_mark(event, titles) for event in events if start <= event.at <= end)
+    return tuple(mark for mark in found if mark is not None)
+
+
+def _mark(event: AuditEvent, titles: Mapping[str, str]) -> Mark | None:
+    stage = str(event.data.get("stage", ""))
+    if event.kind == "stage.entered":
+        title = titles.get(stage, stage).removeprefix("gradual ")
+        return Mark(event.at, "promotion", f"→ {title}")
+    if event.kind == "cutover.promoted":
+        return Mark(event.at, "promotion", "promoted")
+    if event.kind == "stage.held":
+        return Mark(event.at, "hold", "hold")
+    if event.kind == "rollback.started":
+        return Mark(event.at, "rollback", "rollback")
+    if event.kind == "trigger.fired":
+        return Mark(event.at, "trigger", f"trigger {event.data.get('trigger', '?')}")
+    return None
+
+
+def _moment(event: AuditEvent, titles: Mapping[str, str]) -> Moment:
+    title, tone = _TITLES.get(event.kind, (event.kind.replace(".", " ").replace("_", " "), "plain"))
+    for name in _DECIDED_BY:
+        tone = _TONES.get((event.kind, str(event.data.get(name))), tone)
+    stage = event.data.get("stage")
+    facts = _Known({key: text.one_line(value) for key, value in event.data.items()})
+    if stage is not None:
+        facts["stage"] = titles.get(str(stage), str(stage))
+    return Moment(
+        seq=event.seq,
+        at=event.at,
+        kind=event.kind,
+        title=title.format_map(facts),
+        detail=_detail(event.kind, event.data),
+        actor=event.actor,
+        tone=tone,
+        stage=None if stage is None else str(stage),
+    )
+
+
+def _detail(kind: str, data: Mapping[str, Any]) -> str:
+    """Return what an event says beyond its title, in one line."""
+    parts: Sequence[object] = (
+        data.get("reason"), data.get("outcome"), data.get("comment"), data.get("problem"),
+    )
+    sentences = [text.one_line(part) for part in parts if part]
+    if kind == "stage.held":
+        sentences.append(f"round {data.get('round', '?')} begins")
+    if kind == "approval.asked" and data.get("ordinal", 1) != 1:
+        sentences.append(f"approver {data['ordinal']}")
+    if kind == "approval.answered" and data.get("source"):
+        sentences.append(f"answered through {data['source']}")
+    return "; ".join(sentences)
