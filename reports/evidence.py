@@ -1,54 +1,24 @@
-"""From the store's rows to the view model; the only module of reports that queries."""
+"""From the store's rows to the view model; with `reading` the only part of reports that queries."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from statistics import median
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import changeover
-from changeover.analysis.window import Sample
-from changeover.errors import InvalidInput
-from changeover.plan.model import Plan, Stage
-from changeover.routing import RoutingState
-from changeover.store import approvals, audit, cutovers, operations, routing, samples
+from changeover.plan.model import Plan
+from changeover.store import audit, operations, routing
 from changeover.store.engine import Store
-from changeover.store.records import (
-    AuditEvent,
-    Cutover,
-    CutoverStatus,
-    Rollback,
-    StageRecord,
-    TriggerFiring,
-)
-from reports import measures, text, timeline
+from changeover.store.records import AuditEvent, Publication, TriggerFiring
+from reports import measures, reading, timeline
 from reports.headline import Story, headline
-from reports.model import (
-    SYSTEMS,
-    AuditView,
-    Figures,
-    Progress,
-    Question,
-    ReportData,
-    RollbackView,
-    StageView,
-)
+from reports.model import AuditView, Figures, Progress, Question, ReportData, StageView
+from reports.reading import Span, system_names
 
-MINUTE = 60
 _SECRET = re.compile(r"token|secret|passw|authorization|credential|api_?key|webhook", re.IGNORECASE)
 _MASK = "(not shown)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """What a report covers: numbers in [start, end), charts a little further."""
-
-    start: datetime
-    end: datetime
-    chart_end: datetime
 
 
 def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) -> ReportData:
@@ -64,46 +34,42 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
     Raises:
         InvalidInput: No such cutover, or one of another migration.
     """
-    cutover = _cutover(store, plan, cutover_id)
-    state = routing.read(store, plan.migration)
+    cutover = reading.find_cutover(store, plan, cutover_id)
     events = audit.events(store, plan.migration)
-    rollbacks = _rollbacks(store, plan, cutover)
-    span = _span(cutover, events, rollbacks, now)
-    finest = {system: _finest(store, plan, system, span) for system in SYSTEMS}
-    stages = _stages(store, plan, cutover, now)
+    undone = reading.rollbacks_of(store, plan, cutover)
+    span = reading.span_of(cutover, events, undone, now)
+    finest = reading.finest_samples(store, plan, span)
+    stages = reading.stage_views(store, plan, cutover, now=now)
     firings = _firings(store, plan, span)
-    titles = {stage.key: stage.title for stage in plan.stages()}
-    inside = [sample for rows in finest.values() for sample in rows
-              if sample.at < span.end.timestamp()]
+    state = routing.read(store, plan.migration).describe()
+    titles = {stage.key: stage.title for stage in stages}
+    shown = {"start": span.start, "end": span.chart_end}
     return ReportData(
         migration=plan.migration,
         subject="cutover" if cutover else "status",
         generated_at=now,
         changeover_version=changeover.__version__,
         systems=system_names(plan),
-        headline=headline(Story(cutover, stages, rollbacks, firings, system_names(plan),
-                                _routing_phrase(state), now)),
+        headline=headline(Story(cutover, stages, undone, firings, system_names(plan), state, now)),
         cutover=cutover,
-        routing=state.describe(),
+        routing=state,
         start=span.start,
         end=span.end,
-        outage=measures.outage(inside),
-        figures=_figures(store, plan, span.start, span.end),
+        chart_end=span.chart_end,
+        outage=measures.outage(row for rows in finest.values() for row in rows
+                               if row.at < span.end.timestamp()),
+        figures=reading.figures_of(store, plan, span.start, span.end),
         stages=stages,
-        timeline=timeline.moments(events, titles, start=span.start, end=now
-                                  if cutover is None else span.chart_end),
-        marks=timeline.marks(events, titles, start=span.start, end=span.chart_end),
-        weights=timeline.weights(events, start=span.start, end=span.chart_end),
+        timeline=timeline.moments(events, titles, **shown),
+        marks=timeline.marks(events, titles, **shown),
+        weights=timeline.weights(events, **shown),
         series={system: measures.points(rows, start=span.start, end=span.chart_end)
                 for system, rows in finest.items()},
         firings=firings,
-        rollbacks=tuple(_rollback_view(store, record) for record in rollbacks),
-        publications=tuple(
-            publication for publication in operations.publications(store, plan.migration)
-            if span.start <= publication.at <= span.chart_end
-        ),
-        audit=AuditView(len(events), events[-1].hash if events else audit.GENESIS,
-                        tuple(audit.verify(store, plan.migration))),
+        rollbacks=tuple(reading.rollback_view(store, record, is_newest=record is undone[-1])
+                        for record in undone),
+        publications=_publications(store, plan, span),
+        audit=_audit(store, plan, events),
         plan=shown_plan(plan),
     )
 
@@ -111,7 +77,7 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
 def collect_progress(
     store: Store, plan: Plan, cutover_id: int | None, *, now: datetime
 ) -> Progress:
-    """Return where a cutover stands: its stages, and the numbers of its newest stage.
+    """Return where a cutover stands: its stages, and the numbers since it began.
 
     Args:
         store: The store.
@@ -122,23 +88,20 @@ def collect_progress(
     Raises:
         InvalidInput: No such cutover, or one of another migration.
     """
-    cutover = _cutover(store, plan, cutover_id)
-    state = routing.read(store, plan.migration)
-    rollbacks = _rollbacks(store, plan, cutover)
-    stages = _stages(store, plan, cutover, now, with_figures=False)
-    begin = cutover.started_at if cutover else now
-    span = _Span(begin, cutover.ended_at or now if cutover else now, now)
-    firings = tuple(operations.firings(store, plan.migration, since=begin))
-    rows = [row for system in SYSTEMS for row in _finest(store, plan, system, span)]
+    cutover = reading.find_cutover(store, plan, cutover_id)
+    undone = reading.rollbacks_of(store, plan, cutover)
+    stages = reading.stage_views(store, plan, cutover, now=now, with_figures=False)
+    start, end = (cutover.started_at, cutover.ended_at or now) if cutover else (now, now)
+    firings = tuple(operations.firings(store, plan.migration, since=start))
+    state = routing.read(store, plan.migration).describe()
+    names = system_names(plan)
     return Progress(
         migration=plan.migration,
-        systems=system_names(plan),
-        headline=headline(Story(cutover, stages, rollbacks, firings, system_names(plan),
-                                _routing_phrase(state), now)),
-        routing=state.describe(),
+        systems=names,
+        headline=headline(Story(cutover, stages, undone, firings, names, state, now)),
+        routing=state,
         stages=stages,
-        figures=_figures(store, plan, span.start, span.end),
-        outage=measures.outage(rows),
+        figures=reading.figures_of(store, plan, start, end),
     )
 
 
@@ -161,16 +124,12 @@ def collect_question(
         InvalidInput: No such cutover, or one of another migration.
         KeyError: The plan has no such stage.
     """
-    cutover = _cutover(store, plan, cutover_id)
-    plan_stages = plan.stages()
-    index = plan.stage(stage).index
-    following = plan_stages[index + 1] if index + 1 < len(plan_stages) else None
-    view = next(v for v in _stages(store, plan, cutover, now) if v.key == stage)
-    begin = view.entered_at or now
-    span = _Span(begin, now, now)
-    rows = [row for system in SYSTEMS for row in _finest(store, plan, system, span)]
-    outage = measures.outage(rows)
-    firings = operations.firings(store, plan.migration, since=begin)
+    cutover = reading.find_cutover(store, plan, cutover_id)
+    views = reading.stage_views(store, plan, cutover, now=now)
+    view = views[plan.stage(stage).index]
+    following = next((other for other in views if other.index == view.index + 1), None)
+    target = following or view
+    firings = operations.firings(store, plan.migration, since=view.entered_at or now)
     return Question(
         migration=plan.migration,
         systems=system_names(plan),
@@ -178,151 +137,71 @@ def collect_question(
         reason=reason,
         ordinal=ordinal,
         next_title=following.title if following else None,
-        next_weight=following.weight if following else view.weight,
-        next_segments=following.segments if following else view.segments,
-        next_soak_seconds=following.soak.total_seconds() if following else 0.0,
-        outage=outage,
-        warnings=_warnings(view, firings, outage.user_errors),
+        next_weight=target.weight,
+        next_segments=target.segments,
+        next_soak_seconds=following.soak_seconds if following else 0.0,
+        warnings=warnings_of(view, firings),
     )
 
 
-def system_names(plan: Plan) -> dict[str, str]:
-    """Return the names that people gave the two systems."""
-    return {"baseline": plan.systems.baseline.name, "candidate": plan.systems.candidate.name}
+def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str, ...]:
+    """Return what else a person should know before answering, one sentence each."""
+    warnings = [
+        f"trigger {firing.trigger} fired ({firing.action}): {firing.reason}" for firing in firings
+    ]
+    newest = {look.gate: look for look in stage.looks}
+    warnings += [
+        f"gate {gate} is {look.verdict}: {look.reason}"
+        for gate, look in newest.items() if look.verdict != "pass"
+    ]
+    if not stage.gates:
+        warnings.append("no gate was judged: the plan names none for this stage")
+    return tuple(warnings + _noticed(stage.figures))
 
 
 def shown_plan(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain data, without what may be a secret: a report is passed around."""
     content = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
     for system in content["systems"].values():
-        for name in system.get("process", {}).get("env", {}):
-            system["process"]["env"][name] = _MASK
-    masked = _without_secrets(content)
-    return dict(masked) if isinstance(masked, Mapping) else {}
+        environment = system.get("process", {}).get("env", {})
+        environment.update(dict.fromkeys(environment, _MASK))
+    masked: dict[str, Any] = _masked(content)
+    return masked
 
 
-def publish_milliseconds(seconds: Sequence[float]) -> tuple[float, float] | None:
-    """Return (median, longest) of publication times in milliseconds, or None without any."""
-    return (median(seconds) * 1000, max(seconds) * 1000) if seconds else None
+def _noticed(figures: Sequence[Figures]) -> list[str]:
+    errors = sum(row.user_errors for row in figures)
+    requests = sum(row.requests for row in figures)
+    if errors:
+        return [f"{errors} of {requests} requests of users ended in an error in this stage"]
+    return [] if requests else ["no request was measured in this stage"]
 
 
-def _without_secrets(value: object) -> object:
+def _masked(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            name: _MASK if _SECRET.search(str(name)) and isinstance(inner, str | int | float)
-            else _without_secrets(inner)
+            name: _MASK
+            if _SECRET.search(str(name)) and isinstance(inner, str | int | float)
+            else _masked(inner)
             for name, inner in value.items()
         }
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    return value
+    return [_masked(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _routing_phrase(state: RoutingState) -> str:
-    return f"the routing is {state.describe()}"
-
-
-def _cutover(store: Store, plan: Plan, cutover_id: int | None) -> Cutover | None:
-    if cutover_id is None:
-        return cutovers.latest(store, plan.migration)
-    cutover = cutovers.get(store, cutover_id)
-    if cutover.migration != plan.migration:
-        raise InvalidInput(
-            f"cutover {cutover_id} belongs to migration {cutover.migration}, "
-            f"the plan to {plan.migration}"
-        )
-    return cutover
-
-
-def _rollbacks(store: Store, plan: Plan, cutover: Cutover | None) -> list[Rollback]:
-    """Return the rollbacks from a cutover's start to the start of the one after it."""
-    every = operations.rollbacks(store, plan.migration)
-    if cutover is None:
-        return every
-    later = [c.started_at for c in cutovers.all_of(store, plan.migration) if c.id > cutover.id]
-    return [
-        rollback for rollback in every
-        if rollback.cutover_id == cutover.id
-        or (rollback.cutover_id is None and rollback.started_at >= cutover.started_at
-            and not any(rollback.started_at >= start for start in later))
-    ]
-
-
-def _span(
-    cutover: Cutover | None, events: Sequence[AuditEvent], rollbacks: Sequence[Rollback],
-    now: datetime,
-) -> _Span:
-    if cutover is None:
-        start = events[0].at if events else now
-        return _Span(start, max(now, start), max(now, start))
-    ends = [rollback.ended_at or now for rollback in rollbacks]
-    if cutover.ended_at is None or cutover.status == CutoverStatus.RUNNING:
-        end = now
-    else:
-        end = max([cutover.ended_at, *ends])
-    end = max(min(end, now), cutover.started_at)
-    margin = min(max((end - cutover.started_at) / 20, timedelta(seconds=5)), timedelta(minutes=10))
-    return _Span(cutover.started_at, end, max(end, min(now, end + margin)))
-
-
-def _finest(store: Store, plan: Plan, system: str, span: _Span) -> list[Sample]:
-    """Return a system's samples in the span: seconds where all of them are kept, else minutes.
-
-    Never both: they would overlap, and a chart of uneven spans jumps.
-    """
-    first, last = int(span.start.timestamp()), span.chart_end.timestamp()
-    minute_start = span.start - timedelta(seconds=first % MINUTE)
-    count = max(1, -(-(int(last) - first + first % MINUTE) // MINUTE))
-    minutes_end = minute_start.replace(microsecond=0) + timedelta(seconds=count * MINUTE - 1)
-    short = count * MINUTE <= plan.retention.seconds.total_seconds() * 2
-    if short:
-        seconds = [
-            sample for sample in samples.recent(store, plan.migration, since=span.start)
-            if sample.system == system and sample.at < last
-        ]
-        rolled = _minutes(store, plan, system, minute_start, minutes_end, count)
-        is_complete = not rolled or (seconds and seconds[0].at < rolled[0].at + MINUTE)
-        return seconds if is_complete else rolled
-    return _minutes(store, plan, system, minute_start, minutes_end, count)
-
-
-def _minutes(
-    store: Store, plan: Plan, system: str, start: datetime, end: datetime, count: int
-) -> list[Sample]:
-    return samples.series(
-        store, plan.migration, system, start=start.replace(microsecond=0), end=end, points=count
-    )
-
-
-def _figures(store: Store, plan: Plan, start: datetime, end: datetime) -> tuple[Figures, ...]:
-    names = system_names(plan)
+def _firings(store: Store, plan: Plan, span: Span) -> tuple[TriggerFiring, ...]:
     return tuple(
-        measures.figures(
-            system, names[system],
-            samples.window(store, plan.migration, system, start=start, end=end),
-            start=start, end=end,
-        )
-        for system in SYSTEMS
+        firing for firing in operations.firings(store, plan.migration, since=span.start)
+        if firing.fired_at <= span.chart_end
     )
 
 
-def _stages(
-    store: Store, plan: Plan, cutover: Cutover | None, now: datetime, *, with_figures: bool = True
-) -> tuple[StageView, ...]:
-    records = {r.key: r for r in cutovers.stages(store, cutover.id)} if cutover else {}
-    views = []
-    for spec in plan.stages():
-        record = records.get(spec.key)
-        if record is None or cutover is None:
-            views.append(_stage_to_come(spec))
-        else:
-            views.append(_stage(store, plan, cutover, spec, record, now, with_figures))
-    return tuple(views)
-
-
-def _stage_to_come(spec: Stage) -> StageView:
-    return StageView(
-        key=spec.key, title=spec.title, index=spec.index, status="to_come", weight=spec.weight,
-        segments=spec.segments, soak_seconds=spec.soak.total_seconds(), gates=spec.gates,
-        approvers=spec.approvers,
+def _publications(store: Store, plan: Plan, span: Span) -> tuple[Publication, ...]:
+    return tuple(
+        publication for publication in operations.publications(store, plan.migration)
+        if span.start <= publication.at <= span.chart_end
     )
+
+
+def _audit(store: Store, plan: Plan, events: Sequence[AuditEvent]) -> AuditView:
+    head = events[-1].hash if events else audit.GENESIS
+    return AuditView(len(events), head, tuple(audit.verify(store, plan.migration)))

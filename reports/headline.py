@@ -28,8 +28,8 @@ def headline(story: Story) -> Headline:
     """Return the headline of a cutover, or of a migration without one."""
     cutover = story.cutover
     if cutover is None and not story.rollbacks:
-        return Headline("none", "No cutover yet", f"No cutover was started; {story.routing}.",
-                        (), None, None, None)
+        sentence = f"No cutover was started; the routing is {story.routing}."
+        return Headline("none", "No cutover yet", sentence, (), None, None, None)
     if cutover is None or _was_undone(story, cutover):
         return _undone(story, story.rollbacks[-1])
     teller = {
@@ -105,7 +105,8 @@ def _rolled_back(story: Story, cutover: Cutover) -> Told:
 
 
 def _failed(story: Story, cutover: Cutover) -> Told:
-    return "Failed", f"{_sentence(cutover.outcome) or 'no reason was kept'}; {story.routing}.", ()
+    why = _sentence(cutover.outcome) or "no reason was kept"
+    return "Failed", f"{why}; the routing is {story.routing}.", ()
 
 
 def _running(story: Story, cutover: Cutover) -> Told:

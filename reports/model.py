@@ -213,7 +213,10 @@ class AuditView:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """Everything that a report says. `start` to `end` is the time that its numbers cover."""
+    """Everything that a report says.
+
+    Its numbers cover [start, end); charts and timeline reach to `chart_end`, a little further.
+    """
 
     migration: str
     subject: Literal["cutover", "status"]
@@ -225,6 +228,7 @@ class ReportData:
     routing: str
     start: datetime
     end: datetime
+    chart_end: datetime
     outage: Outage
     figures: tuple[Figures, ...]
     stages: tuple[StageView, ...]
@@ -250,7 +254,6 @@ class Question:
         next_weight: Buckets of users on the candidate after promoting.
         next_segments: Segments on the candidate after promoting.
         next_soak_seconds: Least time in the next stage.
-        outage: What users noticed in this stage.
         warnings: What else to know before answering, one sentence each.
     """
 
@@ -263,7 +266,6 @@ class Question:
     next_weight: int
     next_segments: tuple[str, ...]
     next_soak_seconds: float
-    outage: Outage
     warnings: tuple[str, ...]
 
 
@@ -277,4 +279,3 @@ class Progress:
     routing: str
     stages: tuple[StageView, ...]
     figures: tuple[Figures, ...]
-    outage: Outage

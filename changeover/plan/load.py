@@ -1,0 +1,259 @@
+"""Reading a plan from YAML: every problem at once, each with its line, its path and what is allowed.
+
+Which parts contradict each other is `changeover.plan.rules`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from changeover.errors import InvalidPlan
+from changeover.plan import rules
+from changeover.plan.metrics import METRICS
+from changeover.plan.model import Plan
+
+LARGEST_BYTES = 1 << 20
+MOST_NODES = 50_000
+Location = tuple[str | int, ...]
+
+_TRANSLATED = {
+    "missing": "is needed and missing",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of names to values",
+    "model_type": "must be a mapping of names to values",
+    "model_attributes_type": "must be a mapping of names to values",
+}
+
+
+def load_plan(path: Path) -> Plan:
+    """Return the plan in a file.
+
+    Raises:
+        InvalidPlan: It cannot be read, is not YAML, or says something that is not allowed; every
+            problem is named with its line.
+    """
+    source = str(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidPlan(source, [f"the file cannot be read: {error.strerror}"]) from error
+    if len(content) > LARGEST_BYTES:
+        raise InvalidPlan(source, [f"the file has {len(content)} bytes; at most {LARGEST_BYTES}"])
+    try:
+        return parse_plan(content.decode("utf-8"), source)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InvalidPlan(source, [f"line {line}: this is not UTF-8 text"]) from None
+
+
+def parse_plan(text: str, source: str) -> Plan:
+    """Return the plan in a YAML text.
+
+    Args:
+        text: The document.
+        source: Its name in messages.
+
+    Raises:
+        InvalidPlan: As `load_plan`.
+    """
+    node = _compose(text, source)
+    lines = _Lines(node)
+    if lines.problems:
+        raise InvalidPlan(source, lines.problems)
+    document = _construct(node, source)
+    try:
+        plan = Plan.model_validate(document)
+    except ValidationError as error:
+        found = [_explain(detail, document) for detail in error.errors()]
+        raise InvalidPlan(source, lines.sorted(found)) from None
+    impossible = [(tuple(problem.path), problem.text) for problem in rules.check_plan(plan)]
+    if impossible:
+        raise InvalidPlan(source, lines.sorted(impossible))
+    return plan
+
+
+def _compose(text: str, source: str) -> yaml.Node:
+    """Return the document's node tree, refusing what is not one plain mapping."""
+    try:
+        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or "this is not YAML"
+        raise InvalidPlan(source, [f"{where}not readable as YAML: {what}"]) from None
+    except RecursionError:
+        raise InvalidPlan(source, ["the document is nested too deeply"]) from None
+    if len(nodes) != 1 or nodes[0] is None:
+        found = "is empty" if not nodes else f"holds {len(nodes)} documents"
+        raise InvalidPlan(source, [f"the file {found}; one plan is needed"])
+    if not isinstance(nodes[0], yaml.MappingNode):
+        raise InvalidPlan(source, ["line 1: a plan is a mapping of names to values"])
+    return nodes[0]
+
+
+def _construct(node: yaml.Node, source: str) -> dict[str, Any]:
+    loader = yaml.SafeLoader("")
+    try:
+        document = loader.construct_document(node)  # type: ignore[no-untyped-call]
+    except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise InvalidPlan(source, [f"{where}a value is not readable: {error}"]) from None
+    return dict(document)
+
+
+class _Lines:
+    """The line of every path in a document; also finds names that stand twice."""
+
+    def __init__(self, root: yaml.Node) -> None:
+        self._lines: dict[Location, int] = {}
+        self.problems: list[str] = []
+        self._count = 0
+        self._walk(root, ())
+
+    def sorted(self, problems: Sequence[tuple[Location, str]]) -> list[str]:
+        """Return problems as sentences in order of their lines."""
+        placed = sorted({(self.line(path), _dotted(path), text) for path, text in problems})
+        return [f"line {line}, {path or 'plan'}: {text}" for line, path, text in placed]
+
+    def line(self, path: Location) -> int:
+        """Return the line of a path, or of the nearest part above it."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+    def _walk(self, node: yaml.Node, path: Location) -> None:
+        self._count += 1
+        if self._count > MOST_NODES or len(path) > 50:
+            if not self.problems:
+                self.problems.append(f"the document has more than {MOST_NODES} values")
+            return
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._walk(item, (*path, index))
+        if isinstance(node, yaml.MappingNode):
+            self._walk_mapping(node, path)
+
+    def _walk_mapping(self, node: yaml.MappingNode, path: Location) -> None:
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self.problems.append(f"line {line}: a name must be plain text")
+                continue
+            if name in seen:
+                self.problems.append(
+                    f"line {line}, {_dotted((*path, name))}: stands twice, "
+                    f"first in line {seen[name]}"
+                )
+            seen[name] = line
+            self._lines[(*path, name)] = line
+            self._walk(value, (*path, name))
+
+
+def _explain(detail: ErrorDetails, document: Any) -> tuple[Location, str]:
+    """Return a problem's path in the document and a sentence without the library's jargon."""
+    path = _path_in(detail["loc"], document)
+    kind, found = detail["type"], detail.get("input")
+    context = detail.get("ctx") or {}
+    if kind == "extra_forbidden":
+        return path, _unknown_key(str(path[-1]) if path else "", detail["loc"])
+    if kind == "value_error":
+        return path, _with_nearest_metric(str(context.get("error", detail["msg"])))
+    if kind in ("literal_error", "enum"):
+        allowed = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
+        return path, f"{_shown(found)} is unknown{_nearest(found, allowed)}; allowed are {allowed}"
+    if kind == "string_pattern_mismatch":
+        return path, f"{_shown(found)} has not the form {context.get('pattern')}"
+    if kind in _TRANSLATED:
+        shown = "" if kind == "missing" else f"{_shown(found)} "
+        return path, f"{shown}{_TRANSLATED[kind]}"
+    return path, f"{_shown(found)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _path_in(location: Location, document: Any) -> Location:
+    """Drop what the library adds to a path (names of alternatives) and the document has not."""
+    path: list[str | int] = []
+    for part in location:
+        if isinstance(document, dict) and (part in document or part == location[-1]):
+            path.append(part)
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            path.append(part)
+            document = document[part]
+    return tuple(path)
+
+
+def _unknown_key(name: str, location: Location) -> str:
+    allowed = _allowed_keys(location[:-1])
+    listed = ", ".join(allowed)
+    return f"{name!r} is unknown{_nearest(name, listed)}; allowed are {listed}"
+
+
+def _allowed_keys(location: Location) -> list[str]:
+    """Return the names allowed in the part of the plan at `location`."""
+    schema = Plan.model_json_schema(by_alias=True)
+    definitions, node = schema.get("$defs", {}), schema
+    for part in location:
+        node = _resolve(node, definitions)
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+    return sorted(_resolve(node, definitions).get("properties", {}))
+
+
+def _resolve(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Follow references, and of alternatives take the one that is a mapping or a list."""
+    while True:
+        if "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[1]]
+        elif "allOf" in node:
+            node = node["allOf"][0]
+        elif "anyOf" in node:
+            node = next((a for a in node["anyOf"] if "$ref" in a or "items" in a), {})
+        else:
+            return dict(node)
+
+
+def _with_nearest_metric(text: str) -> str:
+    match = re.match(r"unknown metric '([^']*)'", text)
+    if match is None:
+        return text
+    return text.replace(";", f"{_nearest(match[1], ', '.join(METRICS))};", 1)
+
+
+def _nearest(found: object, allowed: str) -> str:
+    close = difflib.get_close_matches(str(found), allowed.split(", "), 1, 0.6)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _dotted(path: Location) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+

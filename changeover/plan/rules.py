@@ -1,0 +1,235 @@
+"""Plans that cannot work although each of their parts is fine, and plans that deserve a warning.
+
+Pure: a plan in, problems out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from changeover.plan import units
+from changeover.plan.metrics import METRICS, Source
+from changeover.plan.model import CheckSpec, PhaseKind, PhaseSpec, Plan, Stage, TriggerSpec
+
+_ORDER = list(PhaseKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Where in the plan, and what is wrong, with what is allowed."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+
+def check_plan(plan: Plan) -> list[Problem]:
+    """Return everything that makes a plan impossible; an empty list means that it can work."""
+    return [
+        *_phases_in_order(plan),
+        *_phase_fields(plan),
+        *_percentages_grow(plan),
+        *_names_exist(plan),
+        *_windows_fit(plan),
+        *_conditions_have_data(plan),
+        *_triggers_make_sense(plan),
+        *_addresses_differ(plan),
+    ]
+
+
+def warnings(plan: Plan) -> list[str]:
+    """Return what a person should know about a plan that is possible."""
+    found = []
+    if not any(trigger.action == "rollback" for trigger in plan.triggers):
+        found.append("no trigger rolls back: between gates nobody watches")
+    host = units.parse_address(plan.routing.listen)[0]
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        found.append(f"routing.listen {plan.routing.listen} is reachable from other machines")
+    used = {name for stage in plan.stages() for name in stage.gates}
+    found += [f"gate {name} is not used by any stage" for name in plan.gates if name not in used]
+    found += [
+        f"stage {stage.title} has no gate: it promotes when its soak is over"
+        for stage in plan.stages() if not stage.gates
+    ]
+    unused = {"suites": plan.suites, "flags": plan.flags, "environments": plan.environments,
+              "comparison": plan.comparison, "shadow": plan.shadow,
+              "rollback.cleanup": plan.rollback.cleanup, "rollback.verify": plan.rollback.verify,
+              "rollback.safe_flags": plan.rollback.safe_flags}
+    found += [
+        f"{name} is read and checked, but this version does not carry it out yet"
+        for name, value in unused.items() if value
+    ]
+    return found + _silent_checks(plan)
+
+
+def _silent_checks(plan: Plan) -> list[str]:
+    """Name checks of the candidate's traffic in a stage where it has none."""
+    return [
+        f"stage {stage.title}: {check.metric} of the candidate has no data while no user is there; "
+        "people will be asked"
+        for stage in plan.stages() if stage.phase is PhaseKind.SHADOW
+        for gate in stage.gates for check in plan.gates.get(gate, [])
+        if check.of == "candidate" and METRICS[check.metric].source is Source.TRAFFIC
+    ]
+
+
+def _phases_in_order(plan: Plan) -> Iterator[Problem]:
+    ranks = [_ORDER.index(phase.phase) for phase in plan.phases]
+    for index, (before, after) in enumerate(zip(ranks, ranks[1:], strict=False), 1):
+        kind = plan.phases[index].phase
+        if after == before:
+            yield Problem(("phases", index), f"phase {kind} stands twice")
+        elif after < before:
+            yield Problem(
+                ("phases", index),
+                f"phase {kind} comes after {plan.phases[index - 1].phase}; "
+                f"the order is {', '.join(_ORDER)}",
+            )
+    kinds = {phase.phase for phase in plan.phases}
+    if PhaseKind.FULL in kinds and not kinds & {PhaseKind.BETA, PhaseKind.GRADUAL}:
+        yield Problem(("phases",), "phase full needs beta or gradual before it")
+
+
+def _phase_fields(plan: Plan) -> Iterator[Problem]:
+    for index, phase in enumerate(plan.phases):
+        yield from _fields_of(phase, index)
+
+
+def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
+    allowed = {
+        PhaseKind.SHADOW: {"soak", "gates", "approval"},
+        PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval"},
+        PhaseKind.GRADUAL: {"segments", "gates", "stages"},
+        PhaseKind.FULL: {"soak", "gates", "approval"},
+        PhaseKind.DEPRECATION: {"after", "approval", "levers"},
+    }[phase.phase]
+    for name in sorted(phase.model_fields_set - allowed - {"phase"}):
+        listed = ", ".join(sorted(allowed))
+        yield Problem(("phases", index, name),
+                      f"phase {phase.phase} has no {name}; allowed are {listed}")
+    needed = {
+        PhaseKind.GRADUAL: ("stages",),
+        PhaseKind.DEPRECATION: ("after",),
+    }.get(phase.phase, ("soak",))
+    for name in needed:
+        if not getattr(phase, name) and getattr(phase, name) != timedelta(0):
+            yield Problem(("phases", index), f"phase {phase.phase} needs {name}")
+    if phase.phase is PhaseKind.BETA and not (phase.percent or phase.segments):
+        yield Problem(("phases", index), "phase beta needs percent or segments")
+
+
+def _percentages_grow(plan: Plan) -> Iterator[Problem]:
+    last: Stage | None = None
+    for stage in plan.stages():
+        if stage.phase not in (PhaseKind.BETA, PhaseKind.GRADUAL):
+            continue
+        path = _stage_path(plan, stage)
+        if stage.phase is PhaseKind.GRADUAL and not 0 < stage.percent < 100:
+            yield Problem(path, f"{stage.percent} %: a gradual stage lies between 0 and 100; "
+                          "shadow is 0 and full is 100")
+        if last is not None and stage.percent <= last.percent:
+            yield Problem(path, f"{stage.percent} % after {last.percent} %: percentages must grow, "
+                          "so that no user is moved back")
+        last = stage
+
+
+def _names_exist(plan: Plan) -> Iterator[Problem]:
+    for stage in plan.stages():
+        path = _stage_path(plan, stage)
+        yield from _missing(path, "gate", stage.gates, plan.gates)
+        yield from _missing(path, "segment", stage.segments, plan.routing.segments)
+    for index, phase in enumerate(plan.phases):
+        yield from _missing(("phases", index, "levers"), "lever", phase.levers, plan.levers)
+    restore = ("rollback", "restore")
+    yield from _missing(restore, "lever", plan.rollback.restore, plan.levers)
+    suite = [plan.rollback.verify] if plan.rollback.verify else []
+    yield from _missing(("rollback", "verify"), "suite", suite, plan.suites)
+
+
+def _missing(
+    path: tuple[str | int, ...], kind: str, names: object, known: dict[str, object] | object
+) -> Iterator[Problem]:
+    defined = list(known) if isinstance(known, dict) else []
+    for name in names if isinstance(names, list | tuple) else []:
+        if name not in defined:
+            listed = ", ".join(defined) or f"none, the plan has no {kind}"
+            yield Problem(path, f"{kind} {name!r} is not defined; defined are {listed}")
+
+
+def _windows_fit(plan: Plan) -> Iterator[Problem]:
+    for stage in plan.stages():
+        for gate in stage.gates:
+            for index, check in enumerate(plan.gates.get(gate, [])):
+                if check.over is not None and check.over > stage.soak:
+                    yield Problem(
+                        ("gates", gate, index, "over"),
+                        f"the window {units.format_duration(check.over)} is longer than the soak "
+                        f"{units.format_duration(stage.soak)} of stage {stage.title}",
+                    )
+
+
+def _conditions_have_data(plan: Plan) -> Iterator[Problem]:
+    for gate, checks in plan.gates.items():
+        for index, check in enumerate(checks):
+            yield from _has_data(plan, check, ("gates", gate, index))
+    for index, trigger in enumerate(plan.triggers):
+        yield from _has_data(plan, trigger, ("triggers", index))
+
+
+def _has_data(
+    plan: Plan, condition: CheckSpec | TriggerSpec, path: tuple[str | int, ...]
+) -> Iterator[Problem]:
+    source = METRICS[condition.metric].source
+    if source is Source.PROCESS:
+        systems = {condition.of} | ({"baseline"} if condition.ratio_to_baseline else set())
+        for name in sorted(systems):
+            if plan.system(name).process is None:
+                yield Problem(path, f"{condition.metric} has no data: systems.{name} has no "
+                              "process; give its command or its pid_file")
+    if source is Source.COMPARISON and plan.shadow is None:
+        yield Problem(path, f"{condition.metric} has no data: the plan has no shadow")
+
+
+def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, trigger in enumerate(plan.triggers):
+        path: tuple[str | int, ...] = ("triggers", index)
+        if trigger.name in seen:
+            yield Problem((*path, "name"), f"a trigger called {trigger.name!r} stands above")
+        seen.add(trigger.name)
+        if trigger.over < timedelta(seconds=1):
+            yield Problem((*path, "over"), "a window is at least 1s: that is how often is measured")
+        if not trigger.ratio_to_baseline and _is_never_true(trigger):
+            yield Problem(path, f"{trigger.metric} can never be {trigger.bound_name} "
+                          f"{getattr(trigger, trigger.bound_name)}")
+
+
+def _is_never_true(trigger: TriggerSpec) -> bool:
+    bound = trigger.bound_values[0]
+    is_share = METRICS[trigger.metric].unit == "share" or trigger.metric == "up"
+    return (trigger.bound_name == "below" and bound <= 0) or (
+        trigger.bound_name == "above" and is_share and bound >= 1
+    )
+
+
+def _addresses_differ(plan: Plan) -> Iterator[Problem]:
+    baseline, candidate = (plan.system(name).url.rstrip("/") for name in ("baseline", "candidate"))
+    if baseline == candidate:
+        yield Problem(("systems", "candidate", "url"), f"{candidate} is the baseline's address too")
+    for name, url in (("baseline", baseline), ("candidate", candidate)):
+        if url.partition("://")[2] == plan.routing.listen:
+            yield Problem(("routing", "listen"), f"{plan.routing.listen} is the {name}'s address")
+
+
+def _stage_path(plan: Plan, stage: Stage) -> tuple[str | int, ...]:
+    """Return where in the plan a stage stands."""
+    for index, phase in enumerate(plan.phases):
+        if phase.phase is not stage.phase:
+            continue
+        if phase.phase is not PhaseKind.GRADUAL:
+            return ("phases", index)
+        for number, spec in enumerate(phase.stages):
+            if spec.percent == stage.percent:
+                return ("phases", index, "stages", number)
+    return ("phases",)

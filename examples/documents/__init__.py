@@ -1,0 +1,1 @@
+"""Two HTTP services that turn documents into structured records, each with its own parser."""

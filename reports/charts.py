@@ -1,0 +1,285 @@
+"""Charts over time as small inline SVG, drawn by matplotlib without touching its global state.
+
+Colours are CSS variables with a fallback, so that the page's light or dark scheme decides; text
+stays text. The same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from changeover.plan.units import format_size
+from reports import text
+from reports.model import SYSTEMS, Mark, Point, ReportData
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, PLOT_HEIGHT, MARK_ROW, TOP, BOTTOM = 660.0, 120.0, 11.0, 20.0, 24.0
+LEFT, RIGHT = 54.0, 8.0
+FONT_SIZE = 8.5
+MARK_ROWS = 3
+
+# Drawn in these, and replaced by CSS variables afterwards. The palette is Okabe and Ito's, which
+# people with any colour vision can tell apart; lines differ in dashes as well.
+_INK, _GRID, _BASELINE, _CANDIDATE, _GOOD, _WARN, _BAD = (f"#0000{n:02x}" for n in range(1, 8))
+_VARIABLES = {
+    _INK: "var(--chart-ink, #333333)",
+    _GRID: "var(--chart-grid, #d5d9de)",
+    _BASELINE: "var(--baseline, #0072b2)",
+    _CANDIDATE: "var(--candidate, #d55e00)",
+    _GOOD: "var(--good, #00724f)",
+    _WARN: "var(--warn, #8a6100)",
+    _BAD: "var(--bad, #b3261e)",
+}
+_SYSTEM_COLOURS = {"baseline": _BASELINE, "candidate": _CANDIDATE}
+_SYSTEM_DASHES = {"baseline": (0, (4, 1.6)), "candidate": "solid"}
+_MARK_COLOURS = {"promotion": _GOOD, "hold": _WARN, "rollback": _BAD, "trigger": _BAD}
+_MARK_DASHES = {"promotion": (0, (1, 1)), "hold": (0, (4, 2)), "rollback": "solid",
+                "trigger": (0, (6, 1, 1, 1))}
+_drawing = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: `name` is unique in the page, `summary` says in words what it shows."""
+
+    name: str
+    title: str
+    summary: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """What one chart draws: a value of every point of both systems, in the axis' unit."""
+
+    name: str
+    title: str
+    value: Callable[[Point], float | None]
+    show: Callable[[float], str]
+    least_top: float
+
+
+_PANELS = (
+    _Panel("error-rate", "Error rate of both systems",
+           lambda p: None if p.error_rate is None else p.error_rate * 100,
+           lambda v: f"{v:.3g} %", 1.0),
+    _Panel("latency-p95", "p95 latency of both systems",
+           lambda p: None if p.latency_p95_seconds is None else p.latency_p95_seconds * 1000,
+           lambda v: f"{v:.4g} ms", 1.0),
+    _Panel("requests", "Requests per second", lambda p: p.request_rate,
+           lambda v: f"{v:.3g} /s", 1.0),
+    _Panel("memory", "Memory of both systems",
+           lambda p: None if p.memory_bytes is None else float(p.memory_bytes),
+           format_size, 1e6),
+)
+
+
+def draw(data: ReportData) -> list[Chart]:
+    """Return the charts of a report: traffic share, error rate, p95, requests, memory if known.
+
+    Charts without any value are left out; without measurements there is none at all.
+    """
+    if data.end <= data.start or not any(data.series.values()):
+        return []
+    charts = [_share_chart(data)]
+    for panel in _PANELS:
+        values = {s: _values(data.series.get(s, ()), panel) for s in SYSTEMS}
+        if any(not math.isnan(value) for line in values.values() for value in line):
+            charts.append(_panel_chart(data, panel, values))
+    return charts
+
+
+def _values(points: Sequence[Point], panel: _Panel) -> list[float]:
+    return [math.nan if (value := panel.value(p)) is None else value for p in points]
+
+
+def _share_chart(data: ReportData) -> Chart:
+    figure, axes = _canvas(data)
+    times = [*(step.at for step in data.weights), data.chart_end]
+    shares = [step.weight / 100 for step in data.weights]
+    axes.fill_between(times, [*shares, shares[-1]], step="post", color=_CANDIDATE, alpha=0.18,
+                      linewidth=0)
+    axes.step(times, [*shares, shares[-1]], where="post", color=_CANDIDATE, linewidth=1.6,
+              label=f"decided share of users on {_short(data.systems['candidate'])}")
+    measured = _measured_share(data)
+    if measured:
+        axes.plot([at for at, _ in measured], [value for _, value in measured], color=_INK,
+                  linewidth=0.8, linestyle=(0, (2, 1.2)), label="measured share of requests")
+    axes.set_ylim(0, 104)
+    axes.set_yticks([0, 25, 50, 75, 100], [f"{tick} %" for tick in (0, 25, 50, 75, 100)])
+    highest = text.percent(max(step.weight for step in data.weights))
+    summary = (f"Decided share of users on the candidate over time: {len(data.weights)} steps, "
+               f"highest {highest}, at the end {text.percent(data.weights[-1].weight)}.")
+    return _finish(figure, axes, "traffic-share", "Traffic share of the candidate", summary)
+
+
+def _measured_share(data: ReportData) -> list[tuple[object, float]]:
+    """Return the candidate's share of requests, in percent, where both systems were measured."""
+    requests = {
+        system: {point.at: point.requests for point in data.series.get(system, ())}
+        for system in SYSTEMS
+    }
+    lengths = {p.at: p.seconds for line in data.series.values() for p in line}
+    shares = []
+    for at in sorted(lengths):
+        ours, others = (requests[s].get(at, 0) for s in ("candidate", "baseline"))
+        if ours + others:
+            middle = at + timedelta(seconds=lengths[at] / 2)
+            shares.append((middle, 100 * ours / (ours + others)))
+    return shares
+
+
+def _panel_chart(data: ReportData, panel: _Panel, values: dict[str, list[float]]) -> Chart:
+    from matplotlib.ticker import FuncFormatter
+
+    figure, axes = _canvas(data)
+    highest = panel.least_top
+    said = []
+    for system in SYSTEMS:
+        known = [value for value in values[system] if not math.isnan(value)]
+        if not known:
+            said.append(f"{data.systems[system]}: no data")
+            continue
+        highest = max(highest, *known)
+        said.append(f"{data.systems[system]}: {panel.show(min(known))} to {panel.show(max(known))}")
+        _line(axes, data, system, values[system])
+    axes.set_ylim(0, highest * 1.08)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: panel.show(value)))
+    return _finish(figure, axes, panel.name, panel.title, f"{panel.title}. {'; '.join(said)}.")
+
+
+def _line(axes: Axes, data: ReportData, system: str, values: list[float]) -> None:
+    """Draw one system's line; a point without neighbours would be no line and gets a dot."""
+    times = [p.at + timedelta(seconds=p.seconds / 2) for p in data.series[system]]
+    colour = _SYSTEM_COLOURS[system]
+    axes.plot(times, values, color=colour, linewidth=1.3, linestyle=_SYSTEM_DASHES[system],
+              label=f"{system} ({_short(data.systems[system])})", solid_joinstyle="round")
+    alone = [
+        index for index, value in enumerate(values)
+        if not math.isnan(value) and all(
+            not 0 <= other < len(values) or math.isnan(values[other])
+            for other in (index - 1, index + 1)
+        )
+    ]
+    if alone:
+        axes.plot([times[i] for i in alone], [values[i] for i in alone], color=colour,
+                  linestyle="none", marker="o", markersize=2.5)
+
+
+def _canvas(data: ReportData) -> tuple[Figure, Axes]:
+    """Return an empty chart with the time axis, its grid and the decisions' marks."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    placed = _place(data)
+    rows = 1 + max((row for _, _, row in placed), default=-1)
+    top = TOP + rows * MARK_ROW
+    height = top + PLOT_HEIGHT + BOTTOM
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+    axes = figure.add_axes((LEFT / WIDTH, BOTTOM / height, (WIDTH - LEFT - RIGHT) / WIDTH,
+                            PLOT_HEIGHT / height))
+    axes.set_xlim(data.start, data.chart_end)  # type: ignore[arg-type]
+    locator = AutoDateLocator(maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.grid(True, color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_INK, labelsize=FONT_SIZE, length=2, width=0.6)
+    axes.xaxis.get_offset_text().set(color=_INK, fontsize=FONT_SIZE)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set(color=_GRID, linewidth=0.8)
+    _draw_marks(axes, data, placed)
+    return figure, axes
+
+
+def _draw_marks(
+    axes: Axes, data: ReportData, placed: Sequence[tuple[Mark, float, int]]
+) -> None:
+    """Draw every mark as a vertical line, and the labels that found room above the plot."""
+    for mark in data.marks:
+        axes.axvline(mark.at, color=_MARK_COLOURS[mark.kind],  # type: ignore[arg-type]
+                     linestyle=_MARK_DASHES[mark.kind], linewidth=1.0)
+    for mark, left, row in placed:
+        axes.annotate(
+            mark.label, xy=(left - LEFT, PLOT_HEIGHT + 2 + row * MARK_ROW),
+            xycoords="axes points", color=_MARK_COLOURS[mark.kind], fontsize=FONT_SIZE - 0.5,
+            annotation_clip=False, parse_math=False,
+        )
+
+
+def _place(data: ReportData) -> list[tuple[Mark, float, int]]:
+    """Return (mark, left edge in points, row) of each label that fits; the others go unlabelled.
+
+    A label starts at its line, moved left at the chart's right edge, in the lowest row where it
+    touches no other. What does not fit is in the timeline.
+    """
+    total = (data.chart_end - data.start).total_seconds()
+    ends = [-math.inf] * MARK_ROWS
+    placed = []
+    for mark in data.marks:
+        share = (mark.at - data.start).total_seconds() / total
+        width = len(mark.label) * (FONT_SIZE - 0.5) * 0.58 + 6
+        x = LEFT + share * (WIDTH - LEFT - RIGHT)
+        left = min(x, WIDTH - width)
+        row = next((row for row in range(MARK_ROWS) if left >= ends[row]), None)
+        if row is not None:
+            ends[row] = left + width
+            placed.append((mark, left, row))
+    return placed
+
+
+def _finish(figure: Figure, axes: Axes, name: str, title: str, summary: str) -> Chart:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        height = figure.get_figheight() * 72
+        legend = figure.legend(
+            handles, labels, loc="upper left", ncols=len(handles), frameon=False,
+            fontsize=FONT_SIZE, labelcolor=_INK, borderaxespad=0, borderpad=0, handlelength=2.6,
+            bbox_to_anchor=(LEFT / WIDTH, 1 - 4 / height),
+        )
+        for label in legend.get_texts():
+            label.set_parse_math(False)
+    return Chart(name, title, summary, _svg(figure, name, summary))
+
+
+def _svg(figure: Figure, name: str, summary: str) -> str:
+    """Return the figure as inline SVG; one at a time, for the settings are global in matplotlib."""
+    import matplotlib as mpl
+    from markupsafe import escape
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    settings = {"svg.fonttype": "none", "svg.hashsalt": name, "path.simplify": True}
+    with _drawing, mpl.rc_context(settings):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg"):]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(?<= )id="', f'id="{name}-', svg)  # ids are unique in the page, not the chart
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--font, sans-serif)", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    view = re.search(r'viewBox="[^"]+"', svg)
+    opening = (f'<svg class="chart" {view[0] if view else ""} role="img" '
+               f'aria-label="{escape(summary)}" xmlns="http://www.w3.org/2000/svg" '
+               'xmlns:xlink="http://www.w3.org/1999/xlink">')
+    return opening + svg[svg.index(">") + 1:].strip()
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"

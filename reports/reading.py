@@ -1,0 +1,243 @@
+"""Queries for `evidence`: spans, samples at the finest kept resolution, stages, rollbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from changeover.analysis.window import Sample
+from changeover.errors import InvalidInput
+from changeover.plan.model import Plan, Stage
+from changeover.store import approvals, cutovers, operations, samples
+from changeover.store.engine import Store
+from changeover.store.records import (
+    AuditEvent,
+    Cutover,
+    CutoverStatus,
+    Rollback,
+    RollbackStep,
+    StageRecord,
+    StageStatus,
+)
+from reports import measures
+from reports.model import SYSTEMS, Figures, RollbackView, StageView
+
+MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a report covers: numbers in [start, end), charts and timeline a little further."""
+
+    start: datetime
+    end: datetime
+    chart_end: datetime
+
+
+def system_names(plan: Plan) -> dict[str, str]:
+    """Return the names that people gave the two systems."""
+    return {"baseline": plan.systems.baseline.name, "candidate": plan.systems.candidate.name}
+
+
+def find_cutover(store: Store, plan: Plan, cutover_id: int | None) -> Cutover | None:
+    """Return the cutover with that id; None asks for the newest, which may not exist.
+
+    Raises:
+        InvalidInput: No such cutover, or one of another migration.
+    """
+    if cutover_id is None:
+        return cutovers.latest(store, plan.migration)
+    cutover = cutovers.get(store, cutover_id)
+    if cutover.migration != plan.migration:
+        raise InvalidInput(
+            f"cutover {cutover_id} belongs to migration {cutover.migration}, "
+            f"the plan to {plan.migration}"
+        )
+    return cutover
+
+
+def span_of(
+    cutover: Cutover | None,
+    events: Sequence[AuditEvent],
+    rollbacks: Sequence[Rollback],
+    now: datetime,
+) -> Span:
+    """Return the time that a report covers.
+
+    A cutover's report reaches to the end of its rollback, and its charts show what came right
+    after. Without a cutover it covers the migration from its first event to now.
+    """
+    if cutover is None:
+        start = min([events[0].at if events else now, now])
+        return Span(start, now, now)
+    end = now
+    if cutover.ended_at is not None and cutover.status != CutoverStatus.RUNNING:
+        end = max([cutover.ended_at, *(rollback.ended_at or now for rollback in rollbacks)])
+    end = max(min(end, now), cutover.started_at)
+    margin = min(max((end - cutover.started_at) / 20, timedelta(seconds=5)), timedelta(minutes=10))
+    return Span(cutover.started_at, end, max(end, min(now, end + margin)))
+
+
+def finest_samples(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
+    """Return each system's samples in the span: seconds where all are kept, minutes otherwise.
+
+    Never both in one answer: they would overlap, and a chart of uneven spans jumps.
+    """
+    first, last = int(span.start.timestamp()), span.chart_end.timestamp()
+    minutes = _minutes(store, plan, span)
+    if last - first > plan.retention.seconds.total_seconds():
+        return minutes
+    recent = [
+        sample
+        for sample in samples.recent(store, plan.migration, since=span.start)
+        if sample.at < last
+    ]
+    seconds = {s: [sample for sample in recent if sample.system == s] for s in SYSTEMS}
+    is_complete = all(_reaches_back(seconds[s], minutes[s]) for s in SYSTEMS)
+    return seconds if is_complete else minutes
+
+
+def _reaches_back(seconds: Sequence[Sample], minutes: Sequence[Sample]) -> bool:
+    """Whether no second was deleted that the first minute still counts."""
+    if not minutes:
+        return True
+    return bool(seconds) and seconds[0].at < minutes[0].at + MINUTE
+
+
+def _minutes(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
+    start = span.start.replace(second=0, microsecond=0)
+    count = max(1, -int(-(span.chart_end - start).total_seconds() // MINUTE))
+    end = start + timedelta(seconds=count * MINUTE - 1)  # `series` then makes `count` whole minutes
+    return {
+        system: samples.series(
+            store, plan.migration, system, start=start, end=end, points=count
+        )
+        for system in SYSTEMS
+    }
+
+
+def figures_of(store: Store, plan: Plan, start: datetime, end: datetime) -> tuple[Figures, ...]:
+    """Return what was measured of both systems in [start, end), baseline first."""
+    names = system_names(plan)
+    return tuple(
+        measures.figures(
+            system,
+            names[system],
+            samples.window(store, plan.migration, system, start=start, end=end),
+            start=start,
+            end=end,
+        )
+        for system in SYSTEMS
+    )
+
+
+def stage_views(
+    store: Store, plan: Plan, cutover: Cutover | None, *, now: datetime, with_figures: bool = True
+) -> tuple[StageView, ...]:
+    """Return every stage of the plan with what became of it.
+
+    Args:
+        store: The store.
+        plan: The migration's plan.
+        cutover: The cutover, if there is one.
+        now: The present moment.
+        with_figures: Whether each stage's measurements are wanted; they cost most.
+    """
+    plain = [_stage_to_come(spec) for spec in plan.stages()]
+    if cutover is None:
+        return tuple(plain)
+    records = {record.key: record for record in cutovers.stages(store, cutover.id)}
+    looks = cutovers.verdicts(store, cutover.id)
+    asked = approvals.all_of(store, cutover.id)
+    views = []
+    for view in plain:
+        if record := records.get(view.key):
+            view = _entered(view, record, cutover, now)
+            if with_figures:
+                end = max(record.entered_at, record.decided_at or cutover.ended_at or now)
+                view = replace(view, figures=figures_of(store, plan, record.entered_at, end))
+        views.append(replace(
+            view,
+            looks=tuple(look for look in looks if look.stage == view.key),
+            approvals=tuple(approval for approval in asked if approval.stage == view.key),
+        ))
+    return tuple(views)
+
+
+def _stage_to_come(spec: Stage) -> StageView:
+    return StageView(
+        key=spec.key,
+        title=spec.title,
+        index=spec.index,
+        status="to_come",
+        weight=spec.weight,
+        segments=spec.segments,
+        soak_seconds=spec.soak.total_seconds(),
+        gates=spec.gates,
+        approvers=spec.approvers,
+    )
+
+
+def _entered(view: StageView, record: StageRecord, cutover: Cutover, now: datetime) -> StageView:
+    is_open = record.status in (StageStatus.SOAKING, StageStatus.WAITING)
+    has_ended = cutover.status != CutoverStatus.RUNNING
+    end = record.decided_at or cutover.ended_at or now
+    return replace(
+        view,
+        status="unfinished" if is_open and has_ended else str(record.status),
+        round=record.round,
+        rechecks=record.rechecks,
+        entered_at=record.entered_at,
+        soak_until=record.soak_until,
+        decided_at=record.decided_at,
+        seconds=max(0.0, (end - record.entered_at).total_seconds()),
+        decision=record.decision,
+        reason=record.reason,
+    )
+
+
+def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Rollback]:
+    """Return the rollbacks of a cutover, also those that undid it before the next one began."""
+    every = operations.rollbacks(store, plan.migration)
+    if cutover is None:
+        return every
+    later = [other.started_at for other in cutovers.all_of(store, plan.migration)
+             if other.id > cutover.id]
+    next_start = min(later, default=None)
+    return [
+        rollback
+        for rollback in every
+        if rollback.cutover_id == cutover.id
+        or (
+            rollback.cutover_id is None
+            and rollback.started_at >= cutover.started_at
+            and (next_start is None or rollback.started_at < next_start)
+        )
+    ]
+
+
+def rollback_view(store: Store, record: Rollback, *, is_newest: bool) -> RollbackView:
+    """Return a rollback with its steps and what a person must do."""
+    steps = operations.steps(store, record.id)
+    return RollbackView(record, tuple(steps), _must_do(record, steps, is_newest))
+
+
+def _must_do(
+    record: Rollback, steps: Sequence[RollbackStep], is_newest: bool
+) -> tuple[str, ...]:
+    """Return what is left to people: failed steps, and the way back to a new cutover."""
+    stated = record.analysis.get("a_person_must")
+    failed = [f"{step.name}: {step.detail}" for step in steps if step.status != "done"]
+    must = [str(item) for item in stated] if isinstance(stated, list) else failed
+    recommended = record.analysis.get("recommendation")
+    if record.status == "running":
+        must.append("The rollback's further steps are still running: look at this report again")
+    if recommended:
+        must.append(str(recommended))
+    elif is_newest:
+        must.append(
+            "Mend the candidate, then `changeover recover` and start a new cutover "
+            "from the first stage"
+        )
+    return tuple(dict.fromkeys(must))
