@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from changeover.gateway.publish import Gateway
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from changeover.gateway.publish import Gateway
 from changeover.home import Home
 
 

@@ -12,8 +12,8 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from changeover.plan.units import format_size
 from reports import text
@@ -105,7 +105,7 @@ def _values(points: Sequence[Point], panel: _Panel) -> list[float]:
 
 def _share_chart(data: ReportData) -> Chart:
     figure, axes = _canvas(data)
-    times = [*(step.at for step in data.weights), data.chart_end]
+    times = [*(_x(step.at) for step in data.weights), _x(data.chart_end)]
     shares = [step.weight / 100 for step in data.weights]
     axes.fill_between(times, [*shares, shares[-1]], step="post", color=_CANDIDATE, alpha=0.18,
                       linewidth=0)
@@ -113,7 +113,7 @@ def _share_chart(data: ReportData) -> Chart:
               label=f"decided share of users on {_short(data.systems['candidate'])}")
     measured = _measured_share(data)
     if measured:
-        axes.plot([at for at, _ in measured], [value for _, value in measured], color=_INK,
+        axes.plot([_x(at) for at, _ in measured], [value for _, value in measured], color=_INK,
                   linewidth=0.8, linestyle=(0, (2, 1.2)), label="measured share of requests")
     axes.set_ylim(0, 104)
     axes.set_yticks([0, 25, 50, 75, 100], [f"{tick} %" for tick in (0, 25, 50, 75, 100)])
@@ -123,7 +123,7 @@ def _share_chart(data: ReportData) -> Chart:
     return _finish(figure, axes, "traffic-share", "Traffic share of the candidate", summary)
 
 
-def _measured_share(data: ReportData) -> list[tuple[object, float]]:
+def _measured_share(data: ReportData) -> list[tuple[datetime, float]]:
     """Return the candidate's share of requests, in percent, where both systems were measured."""
     requests = {
         system: {point.at: point.requests for point in data.series.get(system, ())}
@@ -160,7 +160,7 @@ def _panel_chart(data: ReportData, panel: _Panel, values: dict[str, list[float]]
 
 def _line(axes: Axes, data: ReportData, system: str, values: list[float]) -> None:
     """Draw one system's line; a point without neighbours would be no line and gets a dot."""
-    times = [p.at + timedelta(seconds=p.seconds / 2) for p in data.series[system]]
+    times = [_x(p.at + timedelta(seconds=p.seconds / 2)) for p in data.series[system]]
     colour = _SYSTEM_COLOURS[system]
     axes.plot(times, values, color=colour, linewidth=1.3, linestyle=_SYSTEM_DASHES[system],
               label=f"{system} ({_short(data.systems[system])})", solid_joinstyle="round")
@@ -189,10 +189,11 @@ def _canvas(data: ReportData) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     axes = figure.add_axes((LEFT / WIDTH, BOTTOM / height, (WIDTH - LEFT - RIGHT) / WIDTH,
                             PLOT_HEIGHT / height))
-    axes.set_xlim(data.start, data.chart_end)  # type: ignore[arg-type]
-    locator = AutoDateLocator(maxticks=8)
+    axes.set_xlim(_x(data.start), _x(data.chart_end))
+    locator = AutoDateLocator(tz=UTC, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    formatter = ConciseDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.grid(True, color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -210,8 +211,8 @@ def _draw_marks(
 ) -> None:
     """Draw every mark as a vertical line, and the labels that found room above the plot."""
     for mark in data.marks:
-        axes.axvline(mark.at, color=_MARK_COLOURS[mark.kind],  # type: ignore[arg-type]
-                     linestyle=_MARK_DASHES[mark.kind], linewidth=1.0)
+        axes.axvline(_x(mark.at), color=_MARK_COLOURS[mark.kind], linestyle=_MARK_DASHES[mark.kind],
+                     linewidth=1.0)
     for mark, left, row in placed:
         axes.annotate(
             mark.label, xy=(left - LEFT, PLOT_HEIGHT + 2 + row * MARK_ROW),
@@ -262,9 +263,10 @@ def _svg(figure: Figure, name: str, summary: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": name, "path.simplify": True}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "path.simplify": True}
     with _drawing, mpl.rc_context(settings):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -279,6 +281,11 @@ def _svg(figure: Figure, name: str, summary: str) -> str:
                f'aria-label="{escape(summary)}" xmlns="http://www.w3.org/2000/svg" '
                'xmlns:xlink="http://www.w3.org/1999/xlink">')
     return opening + svg[svg.index(">") + 1:].strip()
+
+
+def _x(at: datetime) -> float:
+    """Return a time as matplotlib counts it: days since 1970."""
+    return at.timestamp() / 86_400
 
 
 def _short(name: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from changeover.analysis.gate import Action, Decision
 from prefect import suspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field, ValidationError
 
 from changeover import clock
+from changeover.analysis.gate import Action, Decision
 from changeover.errors import ApprovalRefused
 from changeover.store import approvals, cutovers, routing
 from changeover.store.records import Approval
@@ -86,7 +86,7 @@ async def _answer_of(runtime: Runtime, asked: Approval) -> Approval:
     while True:
         key = f"{asked.stage}-r{asked.round}-a{asked.ordinal}-{attempt}"
         attempt += 1
-        form = await _suspend(key, note + asked.question)
+        form = await suspend_until_answered(key, note + asked.question)
         if form is None:
             continue  # woken without an answer: ask under the next key
         try:
@@ -101,7 +101,7 @@ async def _answer_of(runtime: Runtime, asked: Approval) -> Approval:
             note = f"> **The last answer was not taken:** {refusal}\n\n"
 
 
-async def _suspend(key: str, description: str) -> StageApproval | None:
+async def suspend_until_answered(key: str, description: str) -> StageApproval | None:
     """Return the form's answer under `key`; None when the run was woken without one."""
     try:
         return await suspend_flow_run(

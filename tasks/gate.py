@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from changeover import clock
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.gate import Action, Decision, GateResult, decide_stage, judge_gate
 from changeover.analysis.verdict import Verdict, worst
-
-from changeover import clock
 from changeover.plan.model import CheckSpec, Stage
 from changeover.store import cutovers, operations
 from changeover.store.records import GateVerdict, StageRecord

@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import UUID
 
 import psutil
-from changeover.gateway.publish import Gateway
 from prefect.context import FlowRunContext
 
 from blocks.metrics_source import MetricsReader
@@ -20,6 +19,7 @@ from blocks.notifier import NotifierBlock
 from blocks.plan import PlanBlock, block_name
 from changeover import clock
 from changeover.errors import InvalidInput, StaleEpoch
+from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import RoutingState

@@ -7,6 +7,7 @@ from changeover.errors import PublishFailed
 from changeover.plan.model import PhaseKind, Plan, Stage
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import cutovers, operations, routing
+from changeover.store.records import Publication
 from tasks.lifecycle import cutover_of
 from tasks.runtime import Runtime, current_state, runtime_of
 from tasks.steps import step
@@ -58,8 +59,12 @@ def publish(runtime: Runtime, state: RoutingState) -> None:
     try:
         publication = runtime.gateway.publish(runtime.plan, state)
     except PublishFailed as failure:
-        operations.record_failed_publication(
-            runtime.store, runtime.migration, state, error=str(failure), now=clock.now()
+        operations.save_publication(
+            runtime.store,
+            Publication(
+                migration=runtime.migration, epoch=state.epoch, version=state.version,
+                at=clock.now(), is_confirmed=False, seconds=0.0, error=str(failure),
+            ),
         )
         raise
     operations.save_publication(runtime.store, publication)
@@ -83,3 +88,19 @@ def _is_there(state: RoutingState, wished: Change) -> bool:
     return state.mode is not Mode.GRADUAL or (
         (state.weight, state.segments) == (wished.weight, wished.segments)
     )
+
+
+@step(name="maintenance", task_run_name="maintenance on={is_on}")
+def set_maintenance(migration: str, is_on: bool, reason: str) -> str:
+    """Switch the maintenance answer and wait for the gateway's confirmation.
+
+    Returns:
+        The routing state in one phrase.
+    """
+    runtime = runtime_of(migration)
+    state = routing.change(
+        runtime.store, migration, Change(maintenance=is_on, maintenance_reason=reason),
+        actor="maintenance/main", reason=reason, now=clock.now(),
+    )
+    publish(runtime, state)
+    return state.describe()

@@ -16,11 +16,15 @@ class TriggerState:
     """What a trigger remembers.
 
     Args:
-        held_since: Unix second at whose end the condition first held without interruption since.
+        held_since: Unix second in which the condition was first true and never false since.
+        held_seconds: For how long of that time it was known to be true.
+        true_at: The last second looked at when the condition was true in it; else None.
         has_fired: Whether it fired and the condition has not been false since.
     """
 
     held_since: int | None = None
+    held_seconds: int = 0
+    true_at: int | None = None
     has_fired: bool = False
 
 
@@ -54,13 +58,14 @@ def step(
     other = baseline.measure(spec.metric) if baseline else None
     verdict, reason = evaluate(spec, measured, other, needed=needed)
     if verdict is Verdict.INCONCLUSIVE:
-        return state, None
+        return replace(state, true_at=None), None
     is_true = (verdict is Verdict.PASS) != (spec.bound_name == "ratio_to_baseline")
     if not is_true:
         return TriggerState(), None
+    # A second counts only when the one before it was true as well: unknown ones do not.
+    held = state.held_seconds + (state.true_at == at - 1)
     held_since = at if state.held_since is None else state.held_since
-    state = replace(state, held_since=held_since)
-    held = at - held_since
+    state = replace(state, held_since=held_since, held_seconds=held, true_at=at)
     if state.has_fired or held < spec.for_.total_seconds():
         return state, None
     firing = Firing(

@@ -151,7 +151,17 @@ class Tailer:
         entries: list[Entry] = []
         for path in self._files():
             entries += self._read_file(path, limit)
+            if path == self._aside and self._is_unread(path):
+                break  # the new file only when the old one is read to its end
         return entries
+
+    def is_behind(self, within: int = 1 << 20) -> bool:
+        """Whether more than `within` bytes are not read yet: after a pause, or in an old file."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return status.st_ino != self._inode or status.st_size - self._offset > within
 
     def rotate(self, max_bytes: int) -> bool:
         """Move a file larger than `max_bytes` aside; True when Envoy must reopen its log."""
@@ -170,9 +180,15 @@ class Tailer:
     def _files(self) -> list[Path]:
         """Return the file being read when it was moved aside, then the present one."""
         aside, present = _inode(self._aside), _inode(self._path)
-        if aside is not None and aside == self._inode != present:
-            return [self._aside, self._path]
-        return [self._path] if present is not None else []
+        files = [self._aside] if aside is not None and aside == self._inode != present else []
+        # Between the rotation and Envoy's reopening there is no file of the first name yet.
+        return [*files, self._path] if present is not None else files
+
+    def _is_unread(self, path: Path) -> bool:
+        """Whether whole lines of the file being read are left; a last half line does not count."""
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            return b"\n" in file.read(1 << 16)
 
     def _read_file(self, path: Path, limit: int) -> list[Entry]:
         with path.open("rb") as file:

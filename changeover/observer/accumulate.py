@@ -46,7 +46,9 @@ class Accumulator:
         self._first = first
         self._salt = salt
         self._seconds: dict[tuple[str, int], _Second] = {}
-        self.user_errors: list[tuple[str, str, datetime]] = []
+        self._user_errors: dict[tuple[str, str], datetime] = {}
+        self._kept_from = first
+        self.newest = first
 
     def restore(self, samples: Iterable[Sample]) -> None:
         """Take probes and process figures of seconds whose requests are read again."""
@@ -62,7 +64,9 @@ class Accumulator:
         outcome = classify(entry, self._salt)
         if outcome is None or at < self._first:
             return
-        second = self._second(outcome.system, at)
+        self.newest = max(self.newest, at)
+        # A line that comes minutes late must not replace a second that was stored and forgotten.
+        second = self._second(outcome.system, max(at, self._kept_from))
         second.requests += 1
         second.client_errors += outcome.is_client_error
         second.user_errors += outcome.is_user_error
@@ -72,10 +76,11 @@ class Accumulator:
             second.errors[outcome.error] = second.errors.get(outcome.error, 0) + 1
             if entry.key:
                 user = hashlib.sha256(entry.key.encode()).hexdigest()[:32]
-                self.user_errors.append((user, str(outcome.system), from_timestamp(entry.end)))
+                when = from_timestamp(entry.end)
+                self._user_errors.setdefault((user, str(outcome.system)), when)
 
     def add_probe(self, system: str, at: int, *, is_up: bool) -> None:
-        """Count one health probe that began in second `at`."""
+        """Count one health probe that ended in second `at`."""
         second = self._second(system, at)
         second.probes += 1
         second.probes_up += is_up
@@ -85,6 +90,11 @@ class Accumulator:
         second = self._second(system, at)
         second.memory_bytes = max(memory_bytes, second.memory_bytes or 0)
         second.cpu_cores = cpu_cores
+
+    def take_user_errors(self) -> dict[tuple[str, str], datetime]:
+        """Return (hash of the user's key, system) with the first error since the last call."""
+        taken, self._user_errors = self._user_errors, {}
+        return taken
 
     def take_changed(self, before: int) -> list[Sample]:
         """Return samples of seconds before `before` that are new or changed, oldest first."""
@@ -113,6 +123,7 @@ class Accumulator:
         return second
 
     def _forget(self, before: int) -> None:
+        self._kept_from = max(self._kept_from, before)
         for key in [key for key in self._seconds if key[1] < before]:
             del self._seconds[key]
 

@@ -107,7 +107,11 @@ class PrefectApi:
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         if key is not None:
             body["idempotency_key"] = key
-        created = self._call("POST", f"/deployments/{found}/create_flow_run", body)
+        path = f"/deployments/{found}/create_flow_run"
+        created = self._call("POST", path, body, missing=None)
+        if created is None:  # deployed anew under another id
+            self._deployments.clear()
+            return None
         return str(created["id"])
 
     def resume(self, run_id: str, answers: dict[str, Any]) -> None:

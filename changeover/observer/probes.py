@@ -1,6 +1,7 @@
 """Asking the systems for their health, and looking at their processes, once a second each.
 
-Every system has a thread of its own, so one that hangs delays nothing else.
+Every probe has a thread of its own, so that a system that hangs delays nothing else, and is still
+asked every second.
 """
 
 from __future__ import annotations
@@ -19,17 +20,33 @@ Report = Callable[[int, bool], None]
 
 
 def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) -> None:
-    """Ask a system's health at the start of every second until `stop`; report (second, is_up)."""
+    """Ask a system's health at the start of every second until `stop`.
+
+    Reports (second, is_up) with the second in which the answer, or its absence, was known: a
+    system that hangs gives one sign of being down for each second, `health_timeout` later.
+    """
     timeout = spec.health_timeout.total_seconds()
     address = spec.url.rstrip("/") + spec.health
-    with httpx.Client(timeout=timeout, trust_env=False) as client:
+    most = 2 * int(timeout) + 3
+    asking = threading.Semaphore(most)
+
+    def ask(client: httpx.Client) -> None:
+        try:
+            is_up = client.get(address).is_success
+        except (httpx.HTTPError, RuntimeError):  # RuntimeError: closed, because of `stop`
+            is_up = False
+        finally:
+            asking.release()
+        if not stop.is_set():
+            report(int(time.time()), is_up)
+
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=1)
+    with httpx.Client(timeout=timeout, limits=limits, trust_env=False) as client:
         while not stop.wait(1.0 - time.time() % 1.0):
-            second = int(time.time())
-            try:
-                is_up = client.get(address).is_success
-            except httpx.HTTPError:
-                is_up = False
-            report(second, is_up)
+            if asking.acquire(blocking=False):
+                threading.Thread(target=ask, args=(client,), daemon=True).start()
+            else:  # it trickles instead of answering
+                report(int(time.time()), False)
 
 
 class ProcessMeter:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 import psutil
 
+from changeover.errors import Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.store import cutovers, operations, routing
 from changeover.store.engine import Store
@@ -40,17 +41,42 @@ class Recovery:
     api: PrefectApi
     migration: str
     attempts: dict[str, int] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
 
     def sweep(self, now: datetime) -> list[str]:
-        """Do what is due and return one sentence for each thing done."""
-        done = [self._hand_over(rollback) for rollback in
-                operations.not_handed_over(self.store, self.migration)]
-        done += [self._wake(run, now) for run in self._stale_sleepers(now)]
-        lost = self._crashed(now) + self._vanished(now)
-        done += [self._recover(run, why, now) for run, why in lost]
+        """Do what is due and return one sentence for each thing done or impossible.
+
+        A rollback that cannot be handed over does not keep runs from being recovered.
+
+        Raises:
+            Unreachable: Prefect did not answer a part; the other parts are done.
+            StoreError: The store cannot be used.
+        """
+        done: list[str] = []
+        failed: Unreachable | None = None
+        for part in (self._hand_over_all, self._wake_stale, self._recover_all):
+            try:
+                done += part(now)
+            except Unreachable as error:
+                failed = error
         for sentence in done:
-            LOG.info(sentence)
+            if sentence not in self.said:
+                LOG.info(sentence)
+        self.said = set(done)
+        if failed is not None:
+            raise failed
         return done
+
+    def _hand_over_all(self, _now: datetime) -> list[str]:
+        waiting = operations.not_handed_over(self.store, self.migration)
+        return [self._hand_over(rollback) for rollback in waiting]
+
+    def _wake_stale(self, now: datetime) -> list[str]:
+        return [self._wake(run, now) for run in self._stale_sleepers(now)]
+
+    def _recover_all(self, now: datetime) -> list[str]:
+        lost = self._crashed(now) + self._vanished(now)
+        return [self._recover(run, why, now) for run, why in lost]
 
     def _hand_over(self, rollback: Rollback) -> str:
         run_id = self.api.start(

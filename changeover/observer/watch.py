@@ -9,9 +9,15 @@ from changeover.analysis.trigger import Firing, TriggerState, step
 from changeover.analysis.window import Sample, Window, combine
 from changeover.plan.model import Plan, TriggerSpec
 
+MOST_REPLAYED = 300_000
+"""Samples that are looked at again after a restart, at most: about two seconds of work."""
+
 
 class Watch:
     """Steps every trigger once for each completed second.
+
+    `memory_seconds` of samples are needed to know what held before a restart;
+    `replay_seconds` of them are stepped through again.
 
     Args:
         plan: The plan with its triggers.
@@ -22,8 +28,10 @@ class Watch:
         self._states: dict[str, TriggerState] = defaultdict(TriggerState)
         self._recent: dict[str, dict[int, Sample]] = defaultdict(dict)
         self._since = 0
-        longest = max((spec.over.total_seconds() for spec in plan.triggers), default=10)
+        longest = max((_seconds(spec) for spec in plan.triggers), default=10)
+        cost = sum(int(spec.over.total_seconds()) for spec in plan.triggers)
         self.memory_seconds = int(longest) + 60
+        self.replay_seconds = min(self.memory_seconds, MOST_REPLAYED // max(1, cost))
 
     def restart(self, *, since: int) -> None:
         """Forget what was held; windows look at nothing before second `since`."""
@@ -46,7 +54,7 @@ class Watch:
             self._states[spec.name] = state
             if firing is not None:
                 fired.append((spec, firing))
-        self._forget(at - self.memory_seconds)
+        self._forget(at - self.memory_seconds - 60)
         return fired
 
     def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
@@ -61,3 +69,7 @@ class Watch:
         for rows in self._recent.values():
             for at in [at for at in rows if at < before]:
                 del rows[at]
+
+
+def _seconds(spec: TriggerSpec) -> float:
+    return spec.over.total_seconds() + min(spec.for_.total_seconds(), 3600)

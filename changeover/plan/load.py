@@ -1,4 +1,4 @@
-"""Reading a plan from YAML: every problem at once, each with its line, its path and what is allowed.
+"""Reading a plan from YAML: every problem at once, with its line, path and what is allowed.
 
 Which parts contradict each other is `changeover.plan.rules`.
 """
@@ -110,7 +110,7 @@ def _compose(text: str, source: str) -> yaml.Node:
 def _construct(node: yaml.Node, source: str) -> dict[str, Any]:
     loader = yaml.SafeLoader("")
     try:
-        document = loader.construct_document(node)  # type: ignore[no-untyped-call]
+        document = loader.construct_document(node)
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ from changeover.store.engine import Store
 from changeover.store.tables import SampleRow, UserErrorRow
 
 MINUTE = 60
+BATCH = 1000
+"""Rows in one statement: SQLite and PostgreSQL take 32 thousand values at most."""
 
 
 def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
@@ -121,19 +123,22 @@ def record_user_errors(
         for user, system, at in rows
     ]
     with store.begin() as session:
-        session.execute(_insert(session)(UserErrorRow).values(values).on_conflict_do_nothing())
+        for start in range(0, len(values), BATCH):
+            part = values[start : start + BATCH]
+            session.execute(_insert(session)(UserErrorRow).values(part).on_conflict_do_nothing())
 
 
 def _insert(session: Session) -> Any:
     return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
 
 
-def _upsert(session: Session, migration: str, samples: Iterable[Sample]) -> None:
-    values = [_values(migration, sample) for sample in samples]
-    statement = _insert(session)(SampleRow).values(values)
+def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None:
     keys = ("migration", "system", "resolution", "at")
-    replaced = {name: statement.excluded[name] for name in values[0] if name not in keys}
-    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
+    for start in range(0, len(samples), BATCH):
+        values = [_values(migration, sample) for sample in samples[start : start + BATCH]]
+        statement = _insert(session)(SampleRow).values(values)
+        replaced = {name: statement.excluded[name] for name in values[0] if name not in keys}
+        session.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
 
 
 def _values(migration: str, sample: Sample) -> dict[str, Any]:

@@ -1,0 +1,217 @@
+"""Commands that decide: approve, advance, rollback, recover, maintenance."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from changeover import clock, rollback
+from changeover.cli.common import Connections, home_option, output_option, show
+from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused
+from changeover.gateway.publish import Gateway
+from changeover.home import Home
+from changeover.plan.model import PhaseKind, Stage
+from changeover.plan.units import parse_percent
+from changeover.routing import Change, Mode, RoutingState
+from changeover.store import approvals, cutovers, operations, routing
+from changeover.store.records import Approval
+
+ANSWER_SECONDS = 30.0
+FORM_SECONDS = 8.0
+
+
+@click.command(epilog="""
+\b
+Examples:
+  changeover approve promote --approver alice
+  changeover approve hold --approver alice --comment "wait for Monday"
+""")
+@click.argument("decision", type=click.Choice(list(approvals.DECISIONS)))
+@click.option("--approver", required=True, help="Your name, for the audit.")
+@click.option("--comment", default="", help="Why.")
+@home_option
+@output_option
+def approve(
+    decision: str, approver: str, comment: str, home: Path | None, migration: str | None,
+    output: str,
+) -> None:
+    """Answer what the cutover waits for, as in Prefect's page."""
+    found = Connections.open(home, migration)
+    asked = _open_question(found)
+    cutover = cutovers.get(found.store, asked.cutover_id)
+    if not cutover.flow_run_id:
+        raise ApprovalRefused("nobody carries out this cutover")
+    _resume(found, cutover.flow_run_id, {
+        "decision": decision, "approver": approver, "comment": comment})
+    answered = _await_answer(found, asked)
+    done = answered is not None and answered.decision is not None and not answered.is_void
+    text = (f"{answered.approver} decided {answered.decision} on stage {asked.stage}"
+            if answered is not None and done
+            else "Prefect took the answer; the flow has not acted on it yet")
+    show(output, text, {"stage": asked.stage, "decision": decision, "is_taken": done})
+
+
+@click.command(epilog="\b\nExamples:\n  changeover advance\n  changeover advance --percent 25")
+@click.option("--percent", help="Share of users; default: the plan's next stage.")
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the audit.")
+@home_option
+@output_option
+def advance(
+    percent: str | None, reason: str, home: Path | None, migration: str | None, output: str
+) -> None:
+    """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
+    found = Connections.open(home, migration)
+    running = cutovers.active(found.store, found.plan.migration)
+    if running is not None:
+        raise Refused(
+            f"not advanced because cutover {running.id} decides by its gates",
+            next_step="Answer it with `changeover approve`, or end it with `changeover rollback`",
+        )
+    change = _advance_to(found, percent)
+    _apply(found, change, reason, output)
+
+
+@click.command("rollback", epilog="""
+\b
+Examples:
+  changeover rollback --reason "customers see wrong totals"
+  changeover rollback --reason "database down" --break-glass
+""")
+@click.option("--reason", required=True, help="What happened; kept in the audit.")
+@click.option("--break-glass", is_flag=True, help="Without Prefect and without the store.")
+@home_option
+@output_option
+def rollback_command(
+    reason: str, break_glass: bool, home: Path | None, migration: str | None, output: str
+) -> None:
+    """Send everyone back to the baseline, now; the rest of the SOP follows by itself."""
+    if break_glass:
+        gateway = Gateway(Home.resolve(home).gateway_files)
+        if not gateway.files.safe_routes.exists():
+            raise InvalidInput("no gateway was ever started with this home directory",
+                               where=str(gateway.files.root), next_step="Give it with --home DIR")
+        entry = gateway.break_glass(reason=reason, actor=getpass.getuser(), now=clock.now())
+        show(output, "everyone is at the baseline (break glass); the observer tells the store",
+             entry)
+        return
+    found = Connections.open(home, migration)
+    started = rollback.start(
+        found.store, found.gateway, found.plan, reason=reason, severity="high",
+        actor=getpass.getuser(), now=clock.now(),
+    )
+    if started.publication is None:
+        raise PublishFailed(
+            f"the routing state says rollback, but the gateway: {started.problem}",
+            next_step="Try again with --break-glass",
+        )
+    show(output, f"everyone is at the baseline: {started.state.describe()}",
+         {"state": started.state.describe(), "epoch": started.state.epoch})
+
+
+@click.command(epilog="\b\nExample:\n  changeover recover --reason 'bug 42 is mended'")
+@click.option("--reason", required=True, help="Why it is safe again.")
+@home_option
+@output_option
+def recover(reason: str, home: Path | None, migration: str | None, output: str) -> None:
+    """End an emergency rollback: back to baseline_only, so that a new cutover may begin."""
+    found = Connections.open(home, migration)
+    _apply(found, Change(mode=Mode.BASELINE_ONLY, is_by_person=True), reason, output)
+
+
+@click.command(epilog="\b\nExample:\n  changeover maintenance on --reason 'moving the database'")
+@click.argument("switch", type=click.Choice(["on", "off"]))
+@click.option("--reason", required=True, help="Shown to users and kept in the audit.")
+@home_option
+@output_option
+def maintenance(
+    switch: str, reason: str, home: Path | None, migration: str | None, output: str
+) -> None:
+    """Answer users with 503 and the reason, or let them through again."""
+    found = Connections.open(home, migration)
+    _apply(found, Change(maintenance=switch == "on", maintenance_reason=reason), reason, output)
+
+
+def _apply(found: Connections, change: Change, reason: str, output: str) -> None:
+    """Change the routing state as the present user, publish, and show it."""
+    state = routing.change(
+        found.store, found.plan.migration, change, actor=getpass.getuser(), reason=reason,
+        now=clock.now(),
+    )
+    operations.save_publication(found.store, found.gateway.publish(found.plan, state))
+    show(output, state.describe(), {"state": state.describe(), "version": state.version})
+
+
+def _open_question(found: Connections) -> Approval:
+    """Return what the cutover waits for.
+
+    Raises:
+        ApprovalRefused: It waits for nothing, or a rollback came first.
+    """
+    state = routing.read(found.store, found.plan.migration)
+    asked = approvals.open_for(found.store, found.plan.migration)
+    if state.mode is Mode.EMERGENCY_ROLLBACK or (asked and asked.epoch != state.epoch):
+        raise ApprovalRefused(
+            "the approval changes nothing because a rollback came first",
+            where=f"migration {found.plan.migration}", next_step="See `changeover history`",
+        )
+    if asked is None:
+        raise ApprovalRefused(
+            "nothing waits for an approval now", where=f"migration {found.plan.migration}",
+            next_step="See `changeover status`",
+        )
+    return asked
+
+
+def _resume(found: Connections, run_id: str, answers: dict[str, Any]) -> None:
+    """Answer the form; a run that has just been suspended stores its form a moment later."""
+    deadline = time.monotonic() + FORM_SECONDS
+    while True:
+        try:
+            return found.prefect.resume(run_id, answers)
+        except Refused:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _await_answer(found: Connections, asked: Approval) -> Approval | None:
+    """Return the approval once the flow has stored the answer, or None when it takes long."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        for known in approvals.all_of(found.store, asked.cutover_id):
+            if known.id == asked.id and known.decision is not None:
+                return known
+        time.sleep(0.3)
+    return None
+
+
+def _advance_to(found: Connections, percent: str | None) -> Change:
+    """Return the change to the wished percentage, or to the plan's next stage."""
+    state = routing.read(found.store, found.plan.migration)
+    if percent is None:
+        return _change_to(_next_stage(found, state))
+    try:
+        weight = int(parse_percent(percent) * 100)
+    except ValueError as error:
+        raise InvalidInput(str(error), where="--percent") from None
+    mode = Mode.CANDIDATE_ONLY if weight == 10_000 else Mode.GRADUAL
+    return Change(mode=mode, weight=weight, segments=state.segments)
+
+
+def _next_stage(found: Connections, state: RoutingState) -> Stage:
+    for stage in found.plan.stages():
+        is_shadow = stage.phase is PhaseKind.SHADOW and state.mode is Mode.BASELINE_ONLY
+        if is_shadow or (stage.phase is not PhaseKind.SHADOW and stage.weight > state.weight):
+            return stage
+    raise Refused("not advanced because the candidate serves everyone already")
+
+
+def _change_to(stage: Stage) -> Change:
+    mode = {PhaseKind.SHADOW: Mode.SHADOW, PhaseKind.FULL: Mode.CANDIDATE_ONLY}.get(
+        stage.phase, Mode.GRADUAL
+    )
+    return Change(mode=mode, weight=stage.weight, segments=stage.segments)

@@ -1,0 +1,152 @@
+"""`changeover demo` and `changeover up`."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+import click
+
+from changeover.errors import EnvironmentProblem, Refused
+from changeover.home import Home
+from changeover.observer.prefect_api import PrefectApi
+from changeover.plan import rules
+from changeover.plan.load import load_plan, parse_plan
+from changeover.plan.model import Plan
+from changeover.supervisor.child import Child
+from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
+from changeover.supervisor.ports import free_port, is_free
+from changeover.supervisor.stack import PROJECT, Stack
+from changeover.supervisor.up import running
+
+DEMO_PLAN = PROJECT / "plans" / "documents.yaml"
+DEMO_PORTS = (8100, 8101, 8102)
+
+
+@click.command(epilog="""
+\b
+Examples:
+  changeover demo                             approve in Prefect's page
+  changeover demo --approve                   nobody has to do anything
+  changeover demo --approve --fault errors@50 see the automatic rollback (exit code 3)
+""")
+@click.option("--approve", is_flag=True, help="Answer the approvals by itself.")
+@click.option("--fault", metavar="KIND@STAGE",
+              help=f"Have the candidate misbehave in a stage; KIND: {', '.join(FAULTS)}.")
+@click.option("--rate", default=40.0, show_default=True, help="Users' requests per second.")
+@click.option("--users", default=300, show_default=True, help="Distinct users.")
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path),
+              default=".changeover-demo", show_default=True,
+              help="Where it keeps everything; emptied at the start.")
+def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) -> int:
+    """Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests.
+
+    Exit code 0: promoted; 3: rolled back; 1: failed. Nothing is left running.
+    """
+    place = _fresh_home(home)
+    plan, path = _demo_plan(place)
+    wanted = Fault.parse(fault, plan) if fault else None
+    token = secrets.token_urlsafe(24)
+    stack = Stack(
+        place, plan, plan_path=path, prefect_port=_port(4200), reports_port=_port(8180),
+        prefect_url=None, env={FAULT_VARIABLE: token}, tell=_tell,
+    )
+    load = load_child(place, plan, rate, users)
+    began = time.monotonic()
+    with running(stack) as store:
+        try:
+            load.start()
+            _tell(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
+            return Demo(
+                home=place, plan=plan, store=store, api=PrefectApi(stack.api_url), tell=_tell,
+                approves=approve, fault=wanted, token=token,
+            ).run()
+        finally:
+            load.end()
+
+
+@click.command(epilog="""
+\b
+Example:
+  changeover up --plan plans/invoices.yaml
+  eval "$(changeover env)"; prefect deployment run cutover/main
+""")
+@click.option("--plan", "plan_path", required=True, help="The migration's plan (YAML).",
+              type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path),
+              envvar="CHANGEOVER_HOME", help="Home directory; default .changeover.")
+@click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's server.")
+@click.option("--reports-port", default=8180, show_default=True, help="Port of the reports.")
+@click.option("--prefect-url", help="API of a Prefect server that runs already.")
+@click.option("--store", "store_url", help="Database URL; default SQLite in the home directory.")
+def up(
+    plan_path: Path, home: Path | None, prefect_port: int, reports_port: int,
+    prefect_url: str | None, store_url: str | None,
+) -> int:
+    """Start everything for a migration and keep it running until Ctrl-C.
+
+    A second `up` continues where the first was stopped: nothing is decided twice.
+    """
+    plan = load_plan(plan_path)
+    place = Home.resolve(home)
+    place.create()
+    if store_url:
+        place.save_secrets({**place.secrets(), "store_url": store_url})
+    for warning in rules.warnings(plan):
+        _tell(f"note: {warning}")
+    stack = Stack(
+        place, plan, plan_path=plan_path.absolute(), prefect_port=prefect_port,
+        reports_port=reports_port, prefect_url=prefect_url, env={}, tell=_tell,
+    )
+    with running(stack):
+        _tell(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}")
+        _tell('run: eval "$(changeover env)"; prefect deployment run cutover/main')
+        while True:
+            time.sleep(1)
+
+
+def _tell(text: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')} {text}")
+
+
+def _fresh_home(path: Path) -> Home:
+    """Empty what an earlier demo left, and nothing else."""
+    home = Home(path)
+    if home.root.exists() and any(home.root.iterdir()):
+        settings = home.settings()
+        if not settings:
+            raise EnvironmentProblem(
+                "the directory is not empty and not a demo's", where=str(home.root),
+                next_step="Give another with --home",
+            )
+        entry = settings.get("supervisor") or {}
+        if entry and Child("supervisor", [], Path()).adopt(entry["pid"], entry["created"]):
+            raise Refused(
+                f"not started because it runs already (process {entry['pid']})",
+                where=str(home.root), next_step="End it with Ctrl-C, or give another --home",
+            )
+        for name, known in settings.get("processes", {}).items():
+            left = Child(name, [], Path())
+            if left.adopt(known["pid"], known["created"]):
+                left.end()
+        shutil.rmtree(home.root)
+    home.create()
+    return home
+
+
+def _demo_plan(home: Home) -> tuple[Plan, Path]:
+    """Return the demo's plan, moved to free ports where its own are taken."""
+    text = DEMO_PLAN.read_text()
+    for port in DEMO_PORTS:
+        if not is_free("127.0.0.1", port):
+            text = text.replace(str(port), str(free_port()))
+    path = home.root / DEMO_PLAN.name
+    path.write_text(text)
+    plan = parse_plan(text, str(path))
+    return plan, path
+
+
+def _port(wanted: int) -> int:
+    return wanted if is_free("127.0.0.1", wanted) else free_port()

@@ -1,0 +1,64 @@
+"""How far the access log is read and stored, so that a restart loses and repeats nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+LAG_SECONDS = 5
+"""A position is kept this long after it was reached, when late lines are stored as well."""
+
+
+class Position:
+    """The place in the access log from which a restart goes on.
+
+    1. At second P the log was read to place X: requests that end after P lie behind X.
+    2. Some seconds later all of P's seconds are stored, late lines included, and X is kept.
+    3. A restart reads from X and counts only seconds after P: none lost, none twice.
+
+    Args:
+        path: The file that keeps it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reached: deque[tuple[int, tuple[int, int]]] = deque()
+
+    def read(self) -> tuple[tuple[int, int] | None, int]:
+        """Return ((inode, offset), first second to count), or (None, 0) at the first start."""
+        try:
+            found = json.loads(self._path.read_text())
+            return (int(found["inode"]), int(found["offset"])), int(found["first"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None, 0
+
+    def reach(
+        self, second: int, place: tuple[int, int], is_stored: Callable[[int], bool]
+    ) -> None:
+        """Note that the log was read to `place` in `second`; keep what is old and stored.
+
+        Args:
+            second: The present second.
+            place: (inode, offset).
+            is_stored: Whether all samples of a second and before are in the store.
+        """
+        if self._reached and self._reached[-1][0] == second:
+            return
+        self._reached.append((second, place))
+        kept = None
+        while self._reached and self._reached[0][0] <= second - LAG_SECONDS:
+            if not is_stored(self._reached[0][0]):
+                break
+            kept = self._reached.popleft()
+        if kept is not None:
+            self._write(*kept)
+
+    def _write(self, second: int, place: tuple[int, int]) -> None:
+        content = {"first": second + 1, "inode": place[0], "offset": place[1]}
+        temporary = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):  # an older position costs a longer reading only
+            temporary.write_text(json.dumps(content))
+            temporary.replace(self._path)

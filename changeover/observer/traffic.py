@@ -1,0 +1,215 @@
+"""The routing state and the gateway: kept together, and moved back to the baseline when told."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from changeover import clock, rollback
+from changeover.errors import ChangeoverError, StoreError, Unreachable
+from changeover.gateway.publish import Gateway
+from changeover.observer.pace import Pace, Told
+from changeover.plan.model import Plan
+from changeover.routing import Change, Mode, RoutingState
+from changeover.store import audit, cutovers, operations, routing
+from changeover.store.engine import Store
+
+LOG = logging.getLogger("changeover.observer")
+
+ON_USERS = (Mode.GRADUAL, Mode.CANDIDATE_ONLY)
+STORE_PATIENCE_SECONDS = 0.7
+"""A rollback waits this long for the store before it breaks glass."""
+ENVOY_PATIENCE_SECONDS = 3.0
+ROW_GRACE_SECONDS = 3.0
+DRIFT_GRACE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """A rollback's first step as it was done; `confirmed_at` is None while Envoy is away."""
+
+    epoch: int
+    confirmed_at: datetime | None
+
+
+class Traffic:
+    """Where a migration's users are.
+
+    `follow` belongs to the thread that talks to the store, `roll_back` to the one that watches.
+
+    Args:
+        store: The store.
+        gateway: The gateway.
+        plan: The migration's plan.
+        told: Where problems are told.
+        on_start: Called before users are known to be on the candidate anew: what was measured
+            before counts no more.
+    """
+
+    def __init__(
+        self, store: Store, gateway: Gateway, plan: Plan, told: Told, on_start: Callable[[], None]
+    ) -> None:
+        self.store, self.gateway, self.plan = store, gateway, plan
+        self.state = RoutingState(plan.migration)
+        self._on_start = on_start
+        self._told, self._pace, self._lock = told, Pace(), threading.Lock()
+        self._rollback_known = -1
+        self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
+
+    @property
+    def is_on_users(self) -> bool:
+        """Whether users get answers of the candidate, as far as is known."""
+        return self.state.mode in ON_USERS and self.gateway.journal() is None
+
+    def take(self, state: RoutingState) -> None:
+        """Take a state unless a later one is known."""
+        with self._lock:
+            if state.order < self.state.order:
+                return
+            was_on_users = self.state.mode in ON_USERS and self.state.epoch == state.epoch
+            if state.mode in ON_USERS and not was_on_users:
+                self._on_start()
+            self.state = state
+
+    def follow(self) -> None:
+        """Take the store's state and see that the gateway has it.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        state = routing.read(self.store, self.plan.migration)
+        self.take(state)
+        try:
+            if self.gateway.journal() is not None:
+                if self._pace.is_due("reconcile", RETRY_SECONDS):
+                    self._reconcile()
+            else:
+                self._mend(state)
+            self._told.fine("gateway", "the gateway is up to date again")
+        except ChangeoverError as error:
+            self._told.problem(
+                "gateway", f"the gateway was not brought up to date because {error}"
+            )
+
+    def roll_back(self, reason: str) -> RolledBack:
+        """Move all traffic to the baseline; break glass when the store does not take it in time.
+
+        Raises:
+            ChangeoverError: Not even the gateway's files could be written.
+        """
+        found: queue.Queue[rollback.RollbackStart | Exception] = queue.Queue()
+        threading.Thread(target=self._start, args=(reason, found), daemon=True).start()
+        try:
+            started = self._await(found)
+        except StoreError as error:
+            return self._break_glass(reason, error)
+        self._rollback_known = started.state.epoch
+        self.take(started.state)
+        if started.publication is None:
+            LOG.error("rolled back, but not confirmed because %s", started.problem)
+            return RolledBack(started.state.epoch, None)
+        LOG.warning("rolled back to the baseline because %s", reason)
+        return RolledBack(started.state.epoch, clock.now())
+
+    def _start(
+        self, reason: str, found: queue.Queue[rollback.RollbackStart | Exception]
+    ) -> None:
+        try:
+            found.put(rollback.start(
+                self.store, self.gateway, self.plan, reason=reason, severity="critical",
+                actor="observer", now=clock.now(),
+            ))
+        except Exception as error:  # noqa: BLE001  handed to the thread that waits
+            found.put(error)
+
+    def _await(
+        self, found: queue.Queue[rollback.RollbackStart | Exception]
+    ) -> rollback.RollbackStart:
+        """Return what step 1 did; a store that does not answer in time counts as away."""
+        epoch = self.state.epoch
+        try:
+            result = found.get(timeout=STORE_PATIENCE_SECONDS)
+        except queue.Empty:
+            # Its routes are in place already: only Envoy's confirmation is missing.
+            if (self.gateway.on_disk() or (-1, -1))[0] <= epoch:
+                raise StoreError(
+                    f"the store did not answer within {STORE_PATIENCE_SECONDS} s"
+                ) from None
+            try:
+                result = found.get(timeout=ENVOY_PATIENCE_SECONDS)
+            except queue.Empty:
+                raise StoreError("the store did not answer in time") from None
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _break_glass(self, reason: str, error: StoreError) -> RolledBack:
+        entry = self.gateway.break_glass(reason=reason, actor="observer", now=clock.now())
+        LOG.error("rolled back by break glass because %s", error)
+        order = int(entry["epoch"]), int(entry["version"])
+        deadline = time.monotonic() + STORE_PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if (self.gateway.served() or (-1, -1)) >= order:
+                    return RolledBack(order[0], clock.now())
+            except Unreachable:
+                break
+            time.sleep(0.01)
+        return RolledBack(order[0], None)
+
+    def _reconcile(self) -> None:
+        """Carry what break glass did into the store; may be killed at any line and done again."""
+        entry = self.gateway.journal() or {}
+        reason, actor = str(entry.get("reason", "")), str(entry.get("actor", "break glass"))
+        audit.record_once(
+            self.store, self.plan.migration, key=f"break-glass-{entry.get('at')}", actor=actor,
+            kind="break_glass.used", data=entry, now=clock.now(),
+        )
+        reason = f"break glass: {reason}"
+        state = routing.change(
+            self.store, self.plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=actor,
+            reason=reason, now=clock.now(),
+        )
+        self.take(state)
+        self._open_row(state, reason, actor)
+        self.gateway.reconcile(self.plan, state)
+        LOG.warning("break glass of %s was carried into the store", actor)
+        operations.save_publication(self.store, self.gateway.publish(self.plan, state))
+
+    def _mend(self, state: RoutingState) -> None:
+        """Do what a process that was killed between two steps left undone."""
+        if self._newest[0] != state.order:
+            self._newest = state.order, time.monotonic()
+        age = time.monotonic() - self._newest[1]
+        is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
+        if is_rollback and state.epoch != self._rollback_known and age > ROW_GRACE_SECONDS:
+            self._find_row(state)
+        grace = 0.2 if is_rollback else DRIFT_GRACE_SECONDS
+        is_older = (self.gateway.on_disk() or (-1, -1)) < state.order
+        if is_older and age > grace and self._pace.is_due("publish", RETRY_SECONDS):
+            LOG.warning("published again because the gateway has an older state")
+            operations.save_publication(self.store, self.gateway.publish(self.plan, state))
+
+    def _find_row(self, state: RoutingState) -> None:
+        """Make the rollback's row when nobody did since the traffic was moved."""
+        if operations.rollback_of(self.store, self.plan.migration, state.epoch) is None:
+            begun = [event for event in audit.events(self.store, self.plan.migration)
+                     if event.kind == "rollback.started"][-1:]
+            reason = str(begun[0].data.get("reason", "")) if begun else "see the audit"
+            self._open_row(state, reason, begun[0].actor if begun else "observer")
+        self._rollback_known = state.epoch
+
+    def _open_row(self, state: RoutingState, reason: str, actor: str) -> None:
+        running = cutovers.active(self.store, self.plan.migration)
+        operations.begin_rollback(
+            self.store, self.plan.migration, epoch=state.epoch, reason=reason,
+            severity="critical", scope="all", actor=actor,
+            cutover_id=running.id if running else None, now=clock.now(),
+        )
+        self._rollback_known = state.epoch

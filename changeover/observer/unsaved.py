@@ -1,0 +1,106 @@
+"""What was measured and is not in the store yet: kept in memory while the store is away."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from changeover import clock
+from changeover.analysis.trigger import Firing
+from changeover.analysis.window import Sample
+from changeover.plan.model import TriggerAction
+from changeover.store import operations, samples
+from changeover.store.engine import Store
+
+MOST_SAMPLES = 28_800
+"""Four hours of both systems; older ones are read from the access log after a restart."""
+MOST_USERS = 100_000
+AT_ONCE = 500
+"""Samples in one transaction, so that nobody else waits long for the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A firing and what was done about it; `confirmed_at` is when the gateway served it."""
+
+    firing: Firing
+    action: TriggerAction
+    epoch: int
+    at: datetime
+    confirmed_at: datetime | None = None
+
+
+class Unsaved:
+    """Filled by the loop, emptied by the thread that talks to the store."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._samples: dict[tuple[str, int], Sample] = {}
+        self._user_errors: dict[tuple[str, str], datetime] = {}
+        self._firings: deque[Fired] = deque()
+
+    def add(
+        self, changed: Iterable[Sample], user_errors: Mapping[tuple[str, str], datetime]
+    ) -> None:
+        """Keep samples, replacing those of the same second, and users' first errors."""
+        with self._lock:
+            for sample in changed:
+                self._samples[sample.system, sample.at] = sample
+            while len(self._samples) > MOST_SAMPLES:
+                del self._samples[next(iter(self._samples))]
+            for user, at in user_errors.items():
+                if len(self._user_errors) < MOST_USERS:
+                    self._user_errors.setdefault(user, at)
+
+    def add_firing(self, fired: Fired) -> None:
+        """Keep a firing."""
+        with self._lock:
+            self._firings.append(fired)
+
+    def has_until(self, second: int) -> bool:
+        """Whether samples of `second` or before are not in the store yet."""
+        with self._lock:
+            return any(at <= second for _, at in self._samples)
+
+    def save(self, store: Store, migration: str) -> None:
+        """Write everything; what could not be written stays, and writing twice changes nothing.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        self._save_firings(store, migration)
+        while self._save_samples(store, migration):
+            pass
+        with self._lock:
+            users = dict(self._user_errors)
+        rows = [(user, system, at) for (user, system), at in users.items()]
+        samples.record_user_errors(store, migration, rows)
+        with self._lock:
+            for key in users:
+                self._user_errors.pop(key, None)
+
+    def _save_samples(self, store: Store, migration: str) -> bool:
+        with self._lock:
+            batch = list(self._samples.items())[:AT_ONCE]
+        samples.write(store, migration, [sample for _, sample in batch])
+        with self._lock:
+            for key, sample in batch:
+                if self._samples.get(key) is sample:  # else it changed while it was written
+                    del self._samples[key]
+        return len(batch) == AT_ONCE
+
+    def _save_firings(self, store: Store, migration: str) -> None:
+        while self._firings:
+            fired = self._firings[0]
+            kept = operations.record_firing(
+                store, migration, trigger=fired.firing.trigger, action=str(fired.action),
+                reason=fired.firing.reason, evidence=fired.firing.evidence,
+                evidence_complete_at=clock.from_timestamp(fired.firing.at + 1),
+                epoch=fired.epoch, now=fired.at,
+            )
+            if fired.confirmed_at is not None:
+                operations.firing_published(store, kept.id, at=fired.confirmed_at)
+            self._firings.popleft()

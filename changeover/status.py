@@ -1,0 +1,130 @@
+"""Where a migration stands, as one JSON-able mapping: for the command line, the demo, programs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from changeover.analysis.window import Window
+from changeover.errors import Unreachable
+from changeover.gateway.publish import Gateway
+from changeover.home import Home
+from changeover.plan.model import Plan
+from changeover.plan.units import format_percent
+from changeover.store import approvals, cutovers, operations, routing, samples
+from changeover.store.engine import Store
+
+WINDOW = timedelta(seconds=10)
+
+
+def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str, Any]:
+    """Return the status of a migration.
+
+    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `stages`, `waiting_for`,
+    `systems` (numbers of the last 10 s), `services` (seconds since their last sign of life),
+    `rollback` (the newest, or null), `report` (path or null), `urls`.
+    """
+    migration = plan.migration
+    state = routing.read(store, migration)
+    newest = cutovers.latest(store, migration)
+    stages = cutovers.stages(store, newest.id) if newest else []
+    asked = approvals.open_for(store, migration)
+    rollback = operations.latest_rollback(store, migration)
+    report = operations.latest_report(store, migration)
+    settings = home.settings()
+    run = newest.flow_run_id if newest else None
+    return {
+        "migration": migration,
+        "routing": {
+            "mode": str(state.mode), "percent": state.weight / 100, "text": state.describe(),
+            "segments": list(state.segments), "maintenance": state.maintenance,
+            "version": state.version, "epoch": state.epoch,
+        },
+        "gateway": _gateway(home, state.order),
+        "cutover": newest and {
+            "id": newest.id, "status": str(newest.status), "outcome": newest.outcome,
+            "flow_run_id": run, "started_at": newest.started_at.isoformat(),
+        },
+        "stages": [
+            {"key": stage.key, "status": str(stage.status), "round": stage.round,
+             "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
+            for stage in stages
+        ],
+        "waiting_for": asked and {
+            "stage": asked.stage, "approver": asked.ordinal,
+            "url": f"{settings.get('ui_url', '')}/runs/flow-run/{run}",
+        },
+        "systems": {
+            name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))
+            for name in ("baseline", "candidate")
+        },
+        "services": {
+            beat.service: round((now - beat.at).total_seconds(), 1)
+            for beat in operations.heartbeats(store) if not beat.service.startswith("flow:")
+        },
+        "rollback": rollback and {
+            "epoch": rollback.epoch, "reason": rollback.reason, "status": rollback.status,
+            "actor": rollback.actor,
+        },
+        "report": report.html_path if report else None,
+        "urls": {key: settings.get(key) for key in ("ui_url", "gateway", "reports_url")},
+    }
+
+
+def as_text(status: dict[str, Any]) -> str:
+    """Return the status for people."""
+    cutover, waiting = status["cutover"], status["waiting_for"]
+    lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}"]
+    if cutover:
+        outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
+        lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")
+    for stage in status["stages"]:
+        lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
+    if waiting:
+        lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
+    for name, numbers in status["systems"].items():
+        lines.append(f"{name}: {numbers_text(numbers)}")
+    for name, age in status["services"].items():
+        lines.append(f"{name}: last sign of life {age} s ago")
+    if status["rollback"]:
+        rollback = status["rollback"]
+        lines.append(f"rollback {rollback['epoch']}: {rollback['status']}, {rollback['reason']}")
+    if status["report"]:
+        lines.append(f"report: {status['report']}")
+    return "\n".join(lines)
+
+
+def numbers_text(numbers: dict[str, Any]) -> str:
+    """Return a system's numbers of the last seconds in one phrase."""
+    p95 = numbers["latency_p95_seconds"]
+    shown = "–" if p95 is None else f"{p95 * 1000:.0f} ms"
+    up = {None: "unknown", 1.0: "up"}.get(numbers["up"], "DOWN")
+    return f"{up}, {numbers['requests']} requests, {numbers['errors']} errors, p95 {shown}"
+
+
+def percent_text(status: dict[str, Any]) -> str:
+    """Return the candidate's share for people: `25 %`."""
+    return format_percent(round(status["routing"]["percent"] * 100))
+
+
+def _gateway(home: Home, order: tuple[int, int]) -> str:
+    gateway = Gateway(home.gateway_files)
+    journal = gateway.journal()
+    if journal is not None:
+        return f"break glass was used by {journal['actor']}, the store does not know yet"
+    try:
+        served = gateway.served()
+    except Unreachable:
+        return "does not answer"
+    return "serves this state" if served == order else f"serves {served}, not {order}"
+
+
+def _numbers(window: Window) -> dict[str, Any]:
+    return {
+        "requests": window.requests,
+        "errors": sum(window.errors.values()),
+        "user_errors": window.user_errors,
+        "latency_p95_seconds": window.measure("latency_p95").value,
+        "up": window.measure("up").value,
+        "memory_bytes": window.memory_bytes,
+    }

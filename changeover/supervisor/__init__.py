@@ -1,0 +1,1 @@
+"""`changeover up` and `changeover demo`: start everything on one machine and keep it running."""

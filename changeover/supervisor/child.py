@@ -1,0 +1,137 @@
+"""One supervised process: started in its own group, adopted after a restart, ended as a family."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from changeover.errors import EnvironmentProblem
+
+LONGEST_BACKOFF_SECONDS = 5.0
+STEADY_SECONDS = 10.0
+
+
+@dataclass
+class Child:
+    """A process that the supervisor looks after.
+
+    Args:
+        name: Name for people and log files.
+        command: Program and arguments.
+        log: File that its output is appended to.
+        env: Variables beside the supervisor's own.
+        directory: Working directory; None for the supervisor's.
+        restart: Start it again when it ends.
+    """
+
+    name: str
+    command: list[str]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    restart: bool = True
+    process: psutil.Process | None = None
+    restarts: int = 0
+    _began: float = 0.0
+    _backoff: float = 0.1
+    _not_before: float = 0.0
+
+    def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            EnvironmentProblem: The program is missing or may not be run.
+        """
+        try:
+            with self.log.open("ab") as output:
+                started = subprocess.Popen(
+                    self.command, stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=subprocess.STDOUT, env={**os.environ, **self.env},
+                    cwd=self.directory, start_new_session=True,
+                )
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"{self.name} cannot be started: {error.strerror}", where=self.command[0],
+                next_step="Install it, or mend the command in the plan",
+            ) from error
+        self.process = psutil.Process(started.pid)
+        self._began = time.monotonic()
+
+    def adopt(self, pid: int, created: float) -> bool:
+        """Take over a process that an earlier supervisor started; return whether it lives."""
+        with contextlib.suppress(psutil.Error):
+            found = psutil.Process(pid)
+            if abs(found.create_time() - created) < 0.02 and found.is_running():
+                self.process = found
+                self._began = time.monotonic()
+                return True
+        return False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs; a zombie does not."""
+        if self.process is None:
+            return False
+        try:
+            return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    def revive(self) -> bool:
+        """Start the process again if it ended and should run; return whether it was."""
+        if self.is_alive or not self.restart or self.process is None:
+            return False
+        now = time.monotonic()
+        if now < self._not_before:
+            return False
+        is_steady = now - self._began > STEADY_SECONDS
+        self._backoff = 0.1 if is_steady else min(LONGEST_BACKOFF_SECONDS, self._backoff * 2)
+        self._not_before = now + self._backoff
+        self._reap()
+        self.start()
+        self.restarts += 1
+        return True
+
+    def end(self, seconds: float = 6.0) -> None:
+        """End the process and everything it started: first asked, then killed."""
+        if self.process is None:
+            return
+        family = self._family()
+        for member in family[:1]:
+            with contextlib.suppress(psutil.Error):
+                member.resume()
+                member.terminate()
+        _, stubborn = psutil.wait_procs(family[:1], timeout=seconds)
+        rest = [member for member in {*family, *stubborn} if member.is_running()]
+        for member in rest:
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+        psutil.wait_procs(rest, timeout=3)
+        self._reap()
+
+    def tail(self, lines: int = 5) -> str:
+        """Return the last lines of its log."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    def _family(self) -> list[psutil.Process]:
+        if self.process is None:
+            return []
+        try:
+            return [self.process, *self.process.children(recursive=True)]
+        except psutil.Error:
+            return [self.process]
+
+    def _reap(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ChildProcessError, OSError):
+                os.waitpid(self.process.pid, os.WNOHANG)

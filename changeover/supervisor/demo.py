@@ -1,0 +1,215 @@
+"""`changeover demo`: a real cutover of the example pair, from 0 to 100 %, in minutes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from changeover import clock, status
+from changeover.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_ROLLED_BACK,
+    ChangeoverError,
+    InvalidInput,
+    Refused,
+    StoreError,
+    Unreachable,
+)
+from changeover.home import Home
+from changeover.observer.prefect_api import PrefectApi
+from changeover.plan.model import Plan
+from changeover.store.engine import Store
+from changeover.supervisor.child import Child
+from changeover.supervisor.stack import PROJECT
+
+FAULTS = ("errors", "latency", "hang", "crash", "memory")
+FAULT_VARIABLE = "CHANGEOVER_FAULT_TOKEN"
+EXIT_CODES = {"promoted": EXIT_OK, "rolled_back": EXIT_ROLLED_BACK, "failed": EXIT_FAILED}
+REPORT_WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A misbehaviour of the candidate and the stage in which it begins."""
+
+    kind: str
+    stage: str
+
+    @classmethod
+    def parse(cls, text: str, plan: Plan) -> Fault:
+        """Return the fault of `KIND@STAGE`, as `errors@gradual-50` or `crash@50`.
+
+        Raises:
+            InvalidInput: An unknown kind or stage; the message names those there are.
+        """
+        kind, _, wanted = text.partition("@")
+        keys = [stage.key for stage in plan.stages()]
+        found = [key for key in keys if wanted in (key, key.rpartition("-")[2])]
+        if kind not in FAULTS or not found:
+            raise InvalidInput(
+                f"fault {text!r} is not KIND@STAGE",
+                allowed=f"KIND one of {', '.join(FAULTS)}; STAGE one of {', '.join(keys)}",
+                next_step="For instance: changeover demo --fault errors@gradual-50",
+            )
+        return cls(kind, found[0])
+
+
+@dataclass
+class Demo:
+    """Runs one cutover on a started stack and shows how it goes.
+
+    Args:
+        home: The home directory.
+        plan: The plan.
+        store: The open store.
+        api: Prefect's API.
+        tell: Shows one line.
+        approves: Whether the demo answers the approvals itself.
+        fault: The misbehaviour to bring about, if any.
+        token: What allows faults.
+    """
+
+    home: Home
+    plan: Plan
+    store: Store
+    api: PrefectApi
+    tell: Callable[[str], None]
+    approves: bool
+    fault: Fault | None
+    token: str
+    _shown: str = ""
+    _told: float = 0.0
+    _answered: set[str] = field(default_factory=set)
+
+    def run(self) -> int:
+        """Run the cutover to its end and return the exit code."""
+        run_id = self.api.start("cutover/main", parameters={})
+        if run_id is None:
+            raise Unreachable("cutover/main is not deployed", where=self.api.url)
+        self.tell(f"cutover/main runs: {self.home.settings()['ui_url']}/runs/flow-run/{run_id}")
+        while True:
+            now = self._status()
+            if now is not None:
+                self._show(now)
+                self._misbehave(now)
+                self._approve(now)
+                if now["cutover"] and now["cutover"]["status"] != "running":
+                    return self._end(now)
+            self._fail_if_refused(run_id, now)
+            time.sleep(0.5)
+
+    def _status(self) -> dict[str, Any] | None:
+        try:
+            return status.collect(self.home, self.store, self.plan, now=clock.now())
+        except StoreError:
+            return None
+
+    def _show(self, now: dict[str, Any]) -> None:
+        """Show a line whenever something changed, and every five seconds."""
+        stage = now["stages"][-1] if now["stages"] else {"key": "start", "status": ""}
+        doing = "waits for approval" if now["waiting_for"] else stage["status"]
+        change = f"{stage['key']} {doing} {now['routing']['version']}"
+        if change == self._shown and time.monotonic() - self._told < 5:
+            return
+        self._shown, self._told = change, time.monotonic()
+        systems = " | ".join(
+            f"{name}: {status.numbers_text(numbers)}" for name, numbers in now["systems"].items()
+        )
+        self.tell(f"[{status.percent_text(now):>5}] {stage['key']}: {doing} | {systems} | "
+                  f"{self._users()}")
+
+    def _users(self) -> str:
+        """Return what users saw so far, from the load's own figures."""
+        try:
+            figures = json.loads(self.stats_file(self.home).read_text())
+        except (OSError, ValueError):
+            return "users: none yet"
+        failed = sum(n for key, n in figures.items() if key.startswith("failed_"))
+        return f"users: {figures.get('answered', 0)} answered, {failed} failed"
+
+    def _misbehave(self, now: dict[str, Any]) -> None:
+        """Begin the fault once its stage soaks."""
+        fault = self.fault
+        if fault is None or not now["stages"] or now["stages"][-1]["key"] != fault.stage:
+            return
+        self.fault = None
+        self.tell(f"fault: the candidate begins with {fault.kind}")
+        url = self.plan.systems.candidate.url.rstrip("/")
+        try:
+            httpx.post(f"{url}/fault", json={"kind": fault.kind}, timeout=2, trust_env=False,
+                       headers={"authorization": f"Bearer {self.token}"})
+        except httpx.HTTPError:
+            self.tell("the candidate did not answer the fault's request, as after a crash")
+
+    def _approve(self, now: dict[str, Any]) -> None:
+        """Answer an approval, or show once where a person does it."""
+        waiting = now["waiting_for"]
+        if waiting is None:
+            return
+        key = f"{waiting['stage']} {waiting['approver']}"
+        if key in self._answered:
+            return
+        if not self.approves:
+            self._answered.add(key)
+            self.tell(f"APPROVE stage {waiting['stage']}: open {waiting['url']}, press Resume "
+                      f"(or: changeover approve promote --approver YOU --home {self.home.root})")
+            return
+        try:
+            self.api.resume(now["cutover"]["flow_run_id"], {
+                "decision": "promote", "approver": f"demo-{waiting['approver']}",
+                "comment": "approved by --approve"})
+        except (Refused, Unreachable):
+            return  # not suspended yet: asked again in half a second
+        self._answered.add(key)
+        self.tell(f"approved stage {waiting['stage']}")
+
+    def _fail_if_refused(self, run_id: str, now: dict[str, Any] | None) -> None:
+        """Stop when the run ended without ever beginning a cutover."""
+        if now is None or now["cutover"] is not None:
+            return
+        try:
+            run = self.api.run(run_id)
+        except Unreachable:
+            return
+        if run is not None and run.state_type in ("FAILED", "CANCELLED"):
+            raise ChangeoverError(f"the run ended as {run.state_name}", where=run_id)
+
+    def _end(self, now: dict[str, Any]) -> int:
+        """Wait for what follows the end, say how it ended, and return the exit code."""
+        deadline = time.monotonic() + REPORT_WAIT_SECONDS
+        is_back = now["cutover"]["status"] == "rolled_back"
+        while time.monotonic() < deadline:
+            now = self._status() or now
+            is_open = is_back and (now["rollback"] or {}).get("status") == "running"
+            if now["report"] and not is_open:
+                break
+            time.sleep(0.5)
+        outcome = now["cutover"]
+        self.tell(f"{outcome['status']}: {outcome['outcome']}")
+        self.tell(self._users())
+        self.tell(f"report: {now['report'] or 'not rendered'}")
+        return EXIT_CODES[outcome["status"]]
+
+    @staticmethod
+    def stats_file(home: Home) -> Path:
+        """Return where the load writes its figures."""
+        return home.root / "load.json"
+
+
+def load_child(home: Home, plan: Plan, rate: float, users: int) -> Child:
+    """Return the process that sends real users' requests to the gateway."""
+    return Child(
+        "load",
+        [sys.executable, "-m", "examples.documents.load", "--url",
+         f"http://{plan.routing.listen}", "--rate", str(rate), "--users", str(users),
+         "--stats", str(Demo.stats_file(home))],
+        home.logs / "load.log", directory=PROJECT, restart=False,
+    )

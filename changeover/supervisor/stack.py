@@ -1,0 +1,288 @@
+"""Everything that runs on one machine for a migration, and how it is started and stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+
+import changeover
+from changeover import clock
+from changeover.errors import EnvironmentProblem, Refused, Unreachable
+from changeover.gateway.process import envoy_command
+from changeover.gateway.publish import Gateway
+from changeover.home import HOME_VARIABLE, Home
+from changeover.observer.prefect_api import PrefectApi
+from changeover.plan import units
+from changeover.plan.model import Plan
+from changeover.routing import System
+from changeover.store import plans, routing
+from changeover.store.engine import Store
+from changeover.supervisor.child import Child
+from changeover.supervisor.ports import require_free
+
+PROJECT = Path(changeover.__file__).resolve().parents[1]
+POOL = "changeover"
+Tell = Callable[[str], None]
+
+
+class Stack:
+    """The processes of one migration.
+
+    Args:
+        home: The home directory.
+        plan: The plan.
+        plan_path: Where the plan was read, for relative directories.
+        prefect_port: Port of Prefect's server.
+        reports_port: Port where rendered reports are served.
+        prefect_url: A Prefect API that runs elsewhere; then no server is started.
+        env: Variables for the systems' processes.
+        tell: Told one sentence for everything that happens.
+    """
+
+    def __init__(
+        self, home: Home, plan: Plan, *, plan_path: Path, prefect_port: int, reports_port: int,
+        prefect_url: str | None, env: dict[str, str], tell: Tell,
+    ) -> None:
+        self.home, self.plan, self.plan_path, self.tell = home, plan, plan_path, tell
+        self.prefect_port, self.reports_port = prefect_port, reports_port
+        self.is_own_server = prefect_url is None
+        self.api_url = prefect_url or f"http://127.0.0.1:{prefect_port}/api"
+        self.reports_url = f"http://127.0.0.1:{reports_port}"
+        self.gateway = Gateway(home.gateway_files)
+        self._system_env = env
+        self.children = self._describe()
+
+    @property
+    def ui_url(self) -> str:
+        """Address of Prefect's pages."""
+        return self.api_url.removesuffix("/api")
+
+    def start(self) -> Store:
+        """Start or adopt everything, in order, and return the open store.
+
+        Raises:
+            Refused: It runs already with this home, or another plan is under way.
+            EnvironmentProblem: A port is taken, a program or directory is missing.
+            Unreachable: A process does not come up; the end of its log is shown.
+        """
+        self._refuse_second()
+        adopted = self._adopt()
+        self._require_ports(adopted)
+        self.home.create()
+        store = Store.open(self.home.store_url, create=True)
+        plans.register(store, self.plan, source=str(self.plan_path), now=clock.now())
+        self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
+        self._save()
+        self._launch("prefect-server")
+        for name in System:
+            self._launch(str(name))
+            self._await(str(name), lambda name=name: self._is_well(str(name)), 30)  # type: ignore[misc]
+        self._launch("envoy")
+        self._await("envoy", self.gateway.admin.is_alive, 15)
+        self._launch("observer")
+        self._launch("reports")
+        self._await("prefect-server", PrefectApi(self.api_url).is_alive, 90)
+        self._prepare_prefect()
+        self._launch("worker")
+        self._save()
+        return store
+
+    def look_after(self) -> None:
+        """Start again what ended and should run; call it a few times a second."""
+        for child in self.children.values():
+            try:
+                was_revived = child.revive()
+            except EnvironmentProblem as problem:
+                self.tell(str(problem))
+                continue
+            if was_revived:
+                self.tell(f"{child.name} was started again because it had ended")
+                self._save()
+
+    def stop(self) -> None:
+        """End everything, users' gateway last."""
+        order = ["worker", "observer", "reports", "prefect-server", "envoy", "candidate",
+                 "baseline"]
+        for name in order:
+            if name in self.children:
+                self.children[name].end()
+        settings = self.home.settings()
+        self.home.save_settings({**settings, "supervisor": None, "processes": {}})
+
+    def prefect_env(self) -> dict[str, str]:
+        """Return the variables that Prefect's server, worker, flows and command line need."""
+        beside = str(Path(sys.executable).parent)
+        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        return {
+            "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
+            HOME_VARIABLE: str(self.home.root),
+            "PREFECT_HOME": str(self.home.prefect_home),
+            "PREFECT_API_URL": self.api_url,
+            "PREFECT_CLIENT_MAX_RETRIES": "12",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE":
+                "prefect.server.concurrency.lease_storage.filesystem",
+            "PREFECT_LOGGING_LEVEL": "INFO",
+            "PYTHONUNBUFFERED": "1",
+            **({"PREFECT_API_AUTH_STRING": secret} if secret else {}),
+        }
+
+    def _describe(self) -> dict[str, Child]:
+        """Return every process of the stack, not started."""
+        env, migration = self.prefect_env(), self.plan.migration
+        python, home = sys.executable, str(self.home.root)
+        children = [self._system_child(str(name)) for name in System]
+        children += [
+            self._child("envoy", envoy_command(self.home.gateway_files)),
+            self._child("observer", [
+                python, "-m", "changeover.observer", "--home", home, "--migration", migration,
+                "--api-url", self.api_url], env),
+            self._child("reports", [
+                python, "-m", "http.server", str(self.reports_port), "--bind", "127.0.0.1",
+                "--directory", str(self.home.reports)]),
+            self._child("worker", [
+                python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process",
+                "--name", "changeover"], env),
+        ]
+        if self.is_own_server:
+            children.append(self._child("prefect-server", [
+                python, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
+                "--port", str(self.prefect_port)], env))
+        return {child.name: child for child in children if child is not None}
+
+    def _child(
+        self, name: str, command: list[str], env: dict[str, str] | None = None
+    ) -> Child:
+        return Child(name, command, self.home.logs / f"{name}.log", env or {}, PROJECT)
+
+    def _system_child(self, name: str) -> Child | None:
+        process = self.plan.system(name).process
+        if process is None or process.command is None:
+            return None
+        program, *arguments = process.command
+        command = [sys.executable if program == "python" else program, *arguments]
+        directory = self.plan_path.parent / process.directory if process.directory else None
+        return Child(
+            name, command, self.home.logs / f"{name}.log", {**self._system_env, **process.env},
+            directory, process.restart,
+        )
+
+    def _refuse_second(self) -> None:
+        entry = self.home.settings().get("supervisor") or {}
+        other = Child("supervisor", [], Path())
+        if entry and entry["pid"] != os.getpid() and other.adopt(entry["pid"], entry["created"]):
+            raise Refused(
+                f"not started because `changeover up` runs already (process {entry['pid']})",
+                where=str(self.home.root),
+                next_step="Use it (`changeover status`), end it, or give another --home",
+            )
+
+    def _adopt(self) -> set[str]:
+        """Take over what an earlier supervisor left running; return their names."""
+        known = self.home.settings().get("processes", {})
+        return {
+            name for name, child in self.children.items()
+            if name in known and child.adopt(known[name]["pid"], known[name]["created"])
+        }
+
+    def _require_ports(self, adopted: set[str]) -> None:
+        if "envoy" not in adopted:
+            host, port = units.parse_address(self.plan.routing.listen)
+            require_free(host, port, what="the gateway", remedy="change routing.listen in the plan")
+        if self.is_own_server and "prefect-server" not in adopted:
+            require_free("127.0.0.1", self.prefect_port, what="Prefect's server",
+                         remedy="give another with --prefect-port")
+        if "reports" not in adopted:
+            require_free("127.0.0.1", self.reports_port, what="the report pages",
+                         remedy="give another with --reports-port")
+
+    def _launch(self, name: str) -> None:
+        child = self.children.get(name)
+        if child is None:
+            return
+        if child.is_alive:
+            self.tell(f"{name} runs still and is taken over")
+            return
+        child.start()
+        self._save()
+
+    def _await(self, name: str, is_up: Callable[[], bool], seconds: float) -> None:
+        """Wait until a process answers; say why not, with the end of its log."""
+        deadline = time.monotonic() + seconds
+        child = self.children.get(name)
+        while not is_up():
+            has_ended = child is not None and not child.is_alive
+            if has_ended or time.monotonic() > deadline:
+                did = "ended" if has_ended else f"did not answer within {seconds:.0f} s"
+                tail = f"; its log ends:\n{child.tail()}" if child else ""
+                raise Unreachable(
+                    f"{name} {did}{tail}", where=self._address(name),
+                    next_step="Mend it and run the command again; nothing was lost",
+                )
+            time.sleep(0.1)
+        self.tell(f"{name} is up")
+
+    def _address(self, name: str) -> str:
+        if name in ("baseline", "candidate"):
+            spec = self.plan.system(name)
+            return spec.url.rstrip("/") + spec.health
+        return self.api_url if name == "prefect-server" else self.plan.routing.listen
+
+    def _is_well(self, name: str) -> bool:
+        spec = self.plan.system(name)
+        try:
+            return httpx.get(
+                spec.url.rstrip("/") + spec.health, trust_env=False,
+                timeout=spec.health_timeout.total_seconds(),
+            ).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _prepare_prefect(self) -> None:
+        """Make the work pool, save the blocks, deploy every flow; safe to do again."""
+        python = [sys.executable, "-m"]
+        self._run("the work pool", [
+            *python, "prefect", "work-pool", "create", POOL, "--type", "process", "--overwrite"])
+        self._run("the blocks", [
+            *python, "blocks.register", "--home", str(self.home.root),
+            "--migration", self.plan.migration, "--reports-url", self.reports_url])
+        self._run("the deployments", [
+            *python, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file",
+            str(PROJECT / "prefect.yaml")])
+        self.tell("every flow is deployed")
+
+    def _run(self, what: str, command: list[str]) -> None:
+        done = subprocess.run(
+            command, cwd=PROJECT, env={**os.environ, **self.prefect_env()}, capture_output=True,
+            text=True, stdin=subprocess.DEVNULL, timeout=180, check=False,
+        )
+        if done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-6:])
+            raise Unreachable(
+                f"{what} could not be made:\n{tail}", where=self.api_url,
+                next_step="Look at logs/prefect-server.log and run the command again",
+            )
+
+    def _save(self) -> None:
+        processes = {
+            name: {"pid": child.process.pid, "created": child.process.create_time()}
+            for name, child in self.children.items() if child.process and child.is_alive
+        }
+        me = psutil.Process()
+        self.home.save_settings({
+            "migration": self.plan.migration, "plan": str(self.plan_path),
+            "api_url": self.api_url, "ui_url": self.ui_url, "reports_url": self.reports_url,
+            "gateway": f"http://{self.plan.routing.listen}",
+            "prefect_port": self.prefect_port, "reports_port": self.reports_port,
+            "supervisor": {"pid": me.pid, "created": me.create_time()},
+            "processes": processes,
+        })

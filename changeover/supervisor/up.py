@@ -1,0 +1,46 @@
+"""`changeover up`: start the stack and look after it until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from changeover.store.engine import Store
+from changeover.supervisor.stack import Stack
+
+LOOK_SECONDS = 0.2
+
+
+@contextmanager
+def running(stack: Stack) -> Iterator[Store]:
+    """Run the stack, with a thread that looks after it; stop everything at the end.
+
+    Ctrl-C and SIGTERM raise KeyboardInterrupt in the block; a second one while it stops is
+    ignored, so that nothing is left running.
+    """
+    done = threading.Event()
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    keeper = threading.Thread(target=_keep, args=(stack, done), daemon=True)
+    store: Store | None = None
+    try:
+        store = stack.start()
+        keeper.start()
+        yield store
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        done.set()
+        if keeper.is_alive():
+            keeper.join(10)
+        stack.stop()
+        if store is not None:
+            store.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _keep(stack: Stack, done: threading.Event) -> None:
+    while not done.wait(LOOK_SECONDS):
+        stack.look_after()

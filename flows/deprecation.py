@@ -1,0 +1,33 @@
+"""Weeks after the cutover: retire the baseline, with approval."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from changeover.errors import ChangeoverError
+from tasks.deprecating import ask_to_retire, pull_levers, retirement_due
+from tasks.runtime import open_runtime
+from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
+
+
+@flow(name="deprecation", flow_run_name="deprecation of the baseline", persist_result=True)
+async def deprecation(migration: str | None = None) -> State:
+    """Wait until the plan's time since promotion is over, ask, and pull the levers that remove it.
+
+    Args:
+        migration: Name of the migration; empty takes the one that was started last.
+    """
+    try:
+        runtime = await open_runtime(migration)
+        due = retirement_due(runtime.migration)
+        await come_back(due, name="Waiting", message=f"the baseline stands by until {due:%F %T} UTC")
+        decision = await ask_to_retire(runtime.migration)
+        if decision != "promote":
+            return Completed(name="Kept", message=f"the baseline stays: {decision} was decided")
+        return Completed(name="Retired", message=pull_levers(runtime.migration))
+    except PASSING_TROUBLE as trouble:
+        await try_again_later(trouble)
+        raise
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))

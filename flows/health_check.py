@@ -1,0 +1,34 @@
+"""Look at everything that a migration stands on, on a schedule."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.artifacts import acreate_table_artifact
+from prefect.states import Completed, Failed, State
+
+from changeover.errors import ChangeoverError
+from tasks.health import check_health, worst_status
+from tasks.runtime import open_runtime
+
+
+@flow(name="health-check", flow_run_name="health check")
+async def health_check(migration: str | None = None) -> State:
+    """Check memory, disk, both systems, the gateway and the observer; the worst status wins.
+
+    Args:
+        migration: Name of the migration; empty takes the one that was started last.
+    """
+    try:
+        runtime = await open_runtime(migration)
+        results = check_health(runtime.migration)
+        await acreate_table_artifact(
+            table=results, key=f"{runtime.migration.replace('_', '-')}-health",
+            description="Newest health check, worst first",
+        )
+        status = worst_status(results)
+        worst = results[0]["detail"]
+        if status in ("healthy", "warning"):
+            return Completed(name=status.title(), message=worst)
+        return Failed(name=status.title(), message=worst)
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))

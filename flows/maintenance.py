@@ -1,0 +1,26 @@
+"""Switch the maintenance answer on or off."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from changeover.errors import ChangeoverError
+from tasks.runtime import open_runtime
+from tasks.traffic import set_maintenance
+
+
+@flow(name="maintenance", flow_run_name="maintenance on={on}")
+async def maintenance(on: bool, reason: str, migration: str | None = None) -> State:
+    """Answer every user with 503 and the reason, or let them through again.
+
+    Args:
+        on: True answers with maintenance, false serves users again.
+        reason: Shown to users and kept in the audit.
+        migration: Name of the migration; empty takes the one that was started last.
+    """
+    try:
+        runtime = await open_runtime(migration)
+        return Completed(message=set_maintenance(runtime.migration, on, reason))
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))

@@ -1,0 +1,27 @@
+"""Render the report of the newest cutover."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from changeover.errors import ChangeoverError
+from changeover.store import cutovers
+from tasks.reporting import publish_report
+from tasks.runtime import open_runtime
+
+
+@flow(name="report", flow_run_name="report")
+async def report(migration: str | None = None) -> State:
+    """Render what has happened so far as HTML, Markdown and JSON.
+
+    Args:
+        migration: Name of the migration; empty takes the one that was started last.
+    """
+    try:
+        runtime = await open_runtime(migration)
+        newest = cutovers.latest(runtime.store, runtime.migration)
+        path = await publish_report(runtime.migration, newest.id if newest else None)
+        return Completed(message=f"the report is {path}")
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))

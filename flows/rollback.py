@@ -1,0 +1,66 @@
+"""The rollback SOP: four steps, then verification, then the report."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from changeover.errors import ChangeoverError
+from tasks.lifecycle import end_cutover
+from tasks.reporting import publish_report, tell
+from tasks.rolling_back import (
+    analyse,
+    clean_up,
+    close,
+    move_to_baseline,
+    restore,
+    rollback_record,
+    take_over,
+    verify,
+)
+from tasks.runtime import open_runtime
+from tasks.steps import PASSING_TROUBLE, try_again_later
+
+
+@flow(name="rollback", flow_run_name="rollback of {migration}")
+async def rollback(
+    reason: str,
+    migration: str | None = None,
+    severity: str = "high",
+    scope: str = "all",
+    rollback_id: int | None = None,
+) -> State:
+    """Bring everyone back to the baseline and put everything in order afterwards.
+
+    Finds step 1 done when a trigger, a gate or a person moved the traffic already.
+
+    Args:
+        reason: What happened, one sentence.
+        migration: Name of the migration; empty takes the one that was started last.
+        severity: critical, high or medium.
+        scope: all.
+        rollback_id: Given by the observer when step 1 is done.
+    """
+    try:
+        runtime = await open_runtime(migration)
+        name = runtime.migration
+        began = move_to_baseline(name, reason, severity, scope, "rollback/main")
+        take_over(name, began)
+        clean_up(name, began)
+        restore(name, began)
+        analysis = analyse(name, began)
+        outcome = verify(name, began)
+        status = close(name, began, analysis)
+        record = rollback_record(name, began)
+        if record.cutover_id is not None:
+            end_cutover(name, record.cutover_id, "rolled_back", record.reason)
+        await publish_report(name, record.cutover_id)
+        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}")
+        if status != "completed":
+            return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {outcome}")
+        return Completed(name="RolledBack", message=outcome)
+    except PASSING_TROUBLE as trouble:
+        await try_again_later(trouble)
+        raise
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))

@@ -1,0 +1,185 @@
+"""The report as Markdown: the same content as the page, without its charts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import yaml
+
+from changeover.store.records import GateVerdict
+from reports import tables, text
+from reports.model import Figures, ReportData, RollbackView, StageView
+from reports.sections import (
+    approval_cells,
+    figure_rows,
+    firing_cells,
+    publication_cells,
+    publication_summary,
+    step_cells,
+    summary_rows,
+    timeline_cells,
+)
+
+
+def render(data: ReportData) -> str:
+    """Return the report as Markdown."""
+    sections = [
+        _head(data),
+        _section("Numbers", _numbers(data)),
+        _section("Stages", _stages(data.stages)),
+        *(_stage(stage) for stage in data.stages if stage.looks or stage.approvals),
+        _section("Trigger firings", _firings(data)),
+        *(_rollback(view) for view in data.rollbacks),
+        _section("Timeline", _timeline(data)),
+        _section("Publications", _publications(data)),
+        _section("Audit chain", _audit(data)),
+        _section("Plan", _fenced(data)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {title}\n\n{body}"
+
+
+def _head(data: ReportData) -> str:
+    headline = data.headline
+    decided = ", ".join(headline.decided_by) or "nobody was asked"
+    return "\n\n".join([
+        f"# {text.markdown(data.migration)}: {text.markdown(headline.word)}",
+        f"**{text.SIGNS.get(headline.status, '·')}** {text.markdown(headline.sentence)}",
+        text.markdown_table(("", ""), [
+            ("decided by", decided),
+            ("began", text.moment(headline.started_at)),
+            ("ended", text.moment(headline.ended_at)),
+            ("took", text.duration(headline.seconds)),
+            ("routing now", data.routing),
+            ("report", f"{text.moment(data.generated_at)}, "
+                       f"changeover {data.changeover_version}"),
+        ]),
+    ])
+
+
+def _numbers(data: ReportData) -> str:
+    covered = f"From {text.span(data.start, data.end)}."
+    return "\n\n".join([
+        covered,
+        text.markdown_table(("what users noticed", ""), summary_rows(data)),
+        _figures(data.figures),
+    ])
+
+
+def _figures(figures: tuple[Figures, ...]) -> str:
+    return text.markdown_table(
+        ("", *(f"{row.system} ({row.name})" for row in figures)),
+        ((row.label, *row.values) for row in figure_rows(figures)),
+    )
+
+
+def _stages(stages: Iterable[StageView]) -> str:
+    return text.markdown_table(
+        ("stage", "on the candidate", "state", "entered", "time in it", "reason"),
+        (
+            (stage.title, text.audience(stage.weight, stage.segments), text.status(stage.status),
+             text.moment(stage.entered_at), text.duration(stage.seconds), stage.reason)
+            for stage in stages
+        ),
+    )
+
+
+def _stage(stage: StageView) -> str:
+    parts = [f"### Stage {text.markdown(stage.title)}"]
+    if stage.figures:
+        parts.append(tables.figures_markdown(stage.figures))
+    parts += [_look(look) for look in stage.looks]
+    if stage.approvals:
+        parts.append(text.markdown_table(
+            ("round", "asked", "answered", "decision", "approver", "comment", "source"),
+            (approval_cells(approval) for approval in stage.approvals),
+        ))
+    return "\n\n".join(parts)
+
+
+def _look(look: GateVerdict) -> str:
+    line = (f"**{text.status(look.verdict)}**: gate {text.markdown(look.gate)}, round "
+            f"{look.round}, look {look.attempt + 1}, {text.moment(look.at)}: "
+            f"{text.markdown(look.reason)}")
+    rows = [tables.check_row(check) for check in look.evidence]
+    table = text.markdown_table(
+        ("verdict", "check", "bound", "value", "baseline", "samples", "window", "reason"),
+        ((text.status(row.verdict), row.check, row.bound, row.value, row.baseline, row.samples,
+          row.window, row.reason) for row in rows),
+    )
+    return f"{line}\n\n{table}"
+
+
+def _firings(data: ReportData) -> str:
+    if not data.firings:
+        return "No trigger fired."
+    return text.markdown_table(
+        ("trigger", "action", "reason", "evidence complete", "gateway confirmed after"),
+        (firing_cells(firing) for firing in data.firings),
+    )
+
+
+def _rollback(view: RollbackView) -> str:
+    record = view.record
+    took = "" if record.ended_at is None else (
+        f", took {text.duration((record.ended_at - record.started_at).total_seconds())}"
+    )
+    parts = [
+        f"## Rollback (epoch {record.epoch})",
+        f"**{text.status(record.status)}**: {text.markdown(record.reason)}. Decided by "
+        f"{text.markdown(record.actor)}, severity {text.markdown(record.severity)}, "
+        f"{text.moment(record.started_at)}{took}.",
+        text.markdown_table(("step", "state", "detail", "took"),
+                            (step_cells(step) for step in view.steps)),
+    ]
+    if view.must_do:
+        parts.append("\n".join(["A person must:", "", *(
+            f"- {text.markdown(item)}" for item in view.must_do)]))
+    return "\n\n".join(parts)
+
+
+def _timeline(data: ReportData) -> str:
+    return text.markdown_table(
+        ("time (UTC)", "", "what", "by", "detail"),
+        (timeline_cells(moment) for moment in data.timeline),
+    )
+
+
+def _publications(data: ReportData) -> str:
+    if not data.publications:
+        return publication_summary(data.publications)
+    table = text.markdown_table(
+        ("version", "time", "confirmed", "took", "error"),
+        (publication_cells(publication) for publication in data.publications),
+    )
+    return f"{publication_summary(data.publications)}\n\n{table}"
+
+
+def _audit(data: ReportData) -> str:
+    lines = [f"{text.counted(data.audit.events, 'event')}, head `{data.audit.head_hash}`."]
+    if not data.audit.problems:
+        return f"{lines[0]} ✓ verified: no event is missing or changed."
+    lines += ["", *(f"- ✗ {text.markdown(problem)}" for problem in data.audit.problems)]
+    return "\n".join(lines)
+
+
+def _fenced(data: ReportData) -> str:
+    """Return the plan in a fence that is longer than any run of backticks inside."""
+    body = yaml.safe_dump(dict(data.plan), sort_keys=False, allow_unicode=True)
+    longest = max((len(run) for run in _backticks(body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}yaml\n{body}{fence}"
+
+
+def _backticks(body: str) -> list[str]:
+    runs, run = [], ""
+    for sign in body:
+        if sign == "`":
+            run += sign
+        elif run:
+            runs.append(run)
+            run = ""
+    return [*runs, run] if run else runs

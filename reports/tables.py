@@ -1,0 +1,199 @@
+"""Short Markdown for the Prefect UI: gate tables, the question to approvers, progress. Pure.
+
+Everything that people or systems wrote is escaped: no pipe, line end or tag of theirs counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from changeover.store.records import GateVerdict
+from reports import text
+from reports.model import Figures, Progress, Question, StageView
+
+FIGURE_ROWS = (
+    "requests", "failed by the system", "seen by users", "p50", "p95", "p99",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One check's evidence, as texts with units."""
+
+    verdict: str
+    check: str
+    bound: str
+    value: str
+    baseline: str
+    samples: str
+    window: str
+    reason: str
+
+
+def check_row(check: Mapping[str, Any]) -> CheckRow:
+    """Return the texts of one check's evidence, as `CheckResult.as_evidence` stored it."""
+    metric = check.get("metric", "?")
+    own = f"{_count(check.get('samples'))} (at least {_count(check.get('min_samples'))})"
+    other = check.get("baseline_samples")
+    return CheckRow(
+        verdict=str(check.get("verdict", "?")),
+        check=f"{metric} of {check.get('of', '?')}",
+        bound=str(check.get("bound", "?")),
+        value=text.metric(metric, check.get("value")),
+        baseline="–" if other is None else text.metric(metric, check.get("baseline_value")),
+        samples=own if other is None else f"{own}; baseline {_count(other)}",
+        window=text.window(check.get("window_start"), check.get("window_end")),
+        reason=text.one_line(check.get("reason", "")),
+    )
+
+
+def gate_table_markdown(verdicts: Sequence[GateVerdict]) -> str:
+    """Return the newest look at each gate as a table of its checks, with the gate's reason.
+
+    Args:
+        verdicts: Looks at the gates of one stage, oldest first.
+    """
+    newest = {look.gate: look for look in verdicts}
+    if not newest:
+        return "No gate has been judged yet."
+    return "\n\n".join(
+        f"{_gate_line(look, sum(other.gate == gate for other in verdicts))}\n\n"
+        f"{_checks_table(look)}"
+        for gate, look in newest.items()
+    )
+
+
+def stage_question_markdown(question: Question) -> str:
+    """Return what stands above the approval form: the question, its answers, the evidence."""
+    stage, names = question.stage, question.systems
+    asked = f"**Leave {text.markdown(stage.title)} of migration {text.markdown(question.migration)}"
+    opening = f"{asked} and go on{_to_where(question)}?**"
+    now = (f"Now {text.audience(stage.weight, stage.segments)} of {names['baseline']} → "
+           f"{names['candidate']}, for {text.duration(stage.seconds)}.")
+    parts = [
+        f"{opening} {text.markdown(question.reason)}.",
+        f"{text.markdown(now)}{_ordinal(question)}",
+        _answers(question),
+        *_warned(question.warnings),
+        f"#### Evidence\n\n{gate_table_markdown(stage.looks)}",
+        f"#### Traffic in this stage\n\n{figures_markdown(stage.figures)}",
+    ]
+    return "\n\n".join(parts)
+
+
+def progress_markdown(progress: Progress, *, report_url: str = "") -> str:
+    """Return where a cutover stands: one sentence, the list of stages, the numbers so far.
+
+    Args:
+        progress: Where it stands.
+        report_url: Address of the full report, if there is one.
+    """
+    headline = progress.headline
+    who = f" Decided by {', '.join(headline.decided_by)}." if headline.decided_by else ""
+    took = "" if headline.seconds is None else f" ({text.duration(headline.seconds)})"
+    parts = [
+        f"**{text.SIGNS.get(headline.status, '·')} {text.markdown(headline.word)}**{took}: "
+        f"{text.markdown(headline.sentence + who)}",
+        text.markdown_table(
+            ("", "stage", "on the candidate", "soak", "state", "time in it"),
+            (_stage_cells(stage) for stage in progress.stages),
+        ),
+        figures_markdown(progress.figures),
+    ]
+    if report_url.startswith(("http://", "https://")):
+        address = report_url.replace(">", "%3E").replace("<", "%3C").replace(" ", "%20")
+        parts.append(f"[Full report](<{address}>)")
+    return "\n\n".join(parts)
+
+
+def figures_markdown(figures: Iterable[Figures]) -> str:
+    """Return the numbers of both systems as a table, one column for each system."""
+    columns = list(figures)
+    if not columns:
+        return "Nothing has been measured yet."
+    rows = list(zip(FIGURE_ROWS, *(_figure_cells(column) for column in columns), strict=True))
+    return text.markdown_table(("", *(f"{c.system} ({c.name})" for c in columns)), rows)
+
+
+def _figure_cells(figures: Figures) -> tuple[str, ...]:
+    failed = sum((figures.errors or {}).values())
+    return (
+        text.count(figures.requests),
+        f"{text.count(failed)} ({text.share(figures.error_rate)})",
+        text.count(figures.user_errors),
+        text.milliseconds(figures.latency_p50_seconds),
+        text.milliseconds(figures.latency_p95_seconds),
+        text.milliseconds(figures.latency_p99_seconds),
+    )
+
+
+def _stage_cells(stage: StageView) -> tuple[str, ...]:
+    sign, word = text.status(stage.status).split(" ", 1)
+    if stage.status == "soaking":
+        word = f"soaking until {text.clock_time(stage.soak_until)} UTC"
+    if stage.round > 1:
+        word = f"{word}, round {stage.round}"
+    return (
+        sign, stage.title, text.audience(stage.weight, stage.segments),
+        text.duration(stage.soak_seconds), word, text.duration(stage.seconds),
+    )
+
+
+def _gate_line(look: GateVerdict, looks: int) -> str:
+    seen = f" (look {looks})" if looks > 1 else ""
+    return (f"**{text.status(look.verdict)}**: gate {text.markdown(look.gate)}{seen}, "
+            f"{text.clock_time(look.at)} UTC: {text.markdown(look.reason)}")
+
+
+def _checks_table(look: GateVerdict) -> str:
+    rows = [check_row(check) for check in look.evidence]
+    return text.markdown_table(
+        ("verdict", "check", "value", "bound", "baseline", "samples", "window"),
+        ((text.status(row.verdict), row.check, row.value, row.bound, row.baseline, row.samples,
+          row.window) for row in rows),
+    )
+
+
+def _to_where(question: Question) -> str:
+    if question.next_title is None:
+        return ", ending the cutover as promoted"
+    return f" to {text.markdown(question.next_title)}"
+
+
+def _ordinal(question: Question) -> str:
+    needed = question.stage.approvers
+    if needed <= 1:
+        return ""
+    return (f" This is approval {question.ordinal} of {needed}; "
+            "each must come from another person.")
+
+
+def _answers(question: Question) -> str:
+    stage = question.stage
+    if question.next_title is None:
+        promote = "the cutover ends as promoted; traffic stays as it is"
+    else:
+        promote = (f"{text.audience(question.next_weight, question.next_segments)} get "
+                   f"{question.systems['candidate']}, for at least "
+                   f"{text.duration(question.next_soak_seconds)}")
+    if stage.approvers > question.ordinal:
+        promote += ", once all approvers have agreed"
+    hold = (f"traffic stays, {stage.title} soaks {text.duration(stage.soak_seconds)} more, "
+            "and you are asked again")
+    rollback = (f"everyone is back on {question.systems['baseline']} at once; "
+                "the cutover ends and would begin anew")
+    return text.markdown_table(("your decision", "what happens"), (
+        ("promote", promote), ("hold", hold), ("rollback", rollback),
+    ))
+
+
+def _warned(warnings: Sequence[str]) -> list[str]:
+    if not warnings:
+        return []
+    return ["\n".join(f"> ⚠ {text.markdown(warning)}  " for warning in warnings)]
+
+
+def _count(value: object) -> str:
+    return text.count(value) if isinstance(value, int) else "?"

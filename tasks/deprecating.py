@@ -1,0 +1,92 @@
+"""Retiring the baseline: when it is due, who agrees, and the levers that do it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect.logging import get_run_logger
+
+from changeover import clock
+from changeover.errors import ChangeoverError, Refused
+from changeover.plan.model import PhaseKind, PhaseSpec
+from changeover.plan.units import format_duration
+from changeover.routing import Mode
+from changeover.store import audit, cutovers, routing
+from changeover.store.records import CutoverStatus
+from tasks.approval import StageApproval, suspend_until_answered
+from tasks.levers import pull_lever
+from tasks.runtime import runtime_of
+from tasks.steps import step
+
+
+@step(name="when it is due")
+def retirement_due(migration: str) -> datetime:
+    """Return when the baseline may be retired.
+
+    Raises:
+        Refused: The plan has no deprecation, or the candidate does not serve everyone.
+    """
+    runtime = runtime_of(migration)
+    phase = _phase(migration)
+    state = routing.read(runtime.store, migration)
+    newest = cutovers.latest(runtime.store, migration)
+    is_promoted = newest is not None and newest.status is CutoverStatus.PROMOTED
+    if state.mode is not Mode.CANDIDATE_ONLY or newest is None or not is_promoted:
+        raise Refused(
+            f"not begun because {migration} is at {state.describe()}",
+            next_step="Finish the cutover first: `prefect deployment run cutover/main`",
+        )
+    if newest.ended_at is None or phase.after is None:
+        raise Refused("not begun because the promotion has no time")
+    return newest.ended_at + phase.after
+
+
+async def ask_to_retire(migration: str) -> str:
+    """Suspend until every approver has agreed, or one has not; return the decision."""
+    phase = _phase(migration)
+    needed = phase.approval.approvers if phase.approval else 1
+    agreed: list[str] = []
+    attempt = 0
+    question = (
+        f"## Retire the baseline of {migration}?\n\nThe candidate has served everyone for "
+        f"{format_duration(phase.after) if phase.after else 'a while'}. After this a rollback is "
+        f"no longer possible. Levers: {', '.join(phase.levers) or 'none'}."
+    )
+    while len(agreed) < needed:
+        form: StageApproval | None = await suspend_until_answered(f"retire-{attempt}", question)
+        attempt += 1
+        if form is None:
+            continue
+        if form.decision != "promote":
+            return form.decision
+        if form.approver.strip().casefold() in agreed:
+            get_run_logger().warning("%s agreed already; another person is needed", form.approver)
+            continue
+        agreed.append(form.approver.strip().casefold())
+    return "promote"
+
+
+@step(name="retire the baseline")
+def pull_levers(migration: str) -> str:
+    """Pull the phase's levers in order, stopping at the first that fails.
+
+    Raises:
+        ChangeoverError: A lever failed; the ones after it were not pulled.
+    """
+    runtime = runtime_of(migration)
+    levers = _phase(migration).levers
+    for name in levers:
+        if problem := pull_lever(runtime, name):
+            raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")
+    audit.record(
+        runtime.store, migration, actor="deprecation/main", kind="baseline.retired",
+        data={"levers": levers}, now=clock.now(),
+    )
+    return f"the baseline is retired: {', '.join(levers) or 'there was no lever to pull'}"
+
+
+def _phase(migration: str) -> PhaseSpec:
+    phase = runtime_of(migration).plan.phase(PhaseKind.DEPRECATION)
+    if phase is None:
+        raise Refused(f"the plan of {migration} has no phase deprecation")
+    return phase

@@ -1,0 +1,135 @@
+"""What people see: artifacts in the Prefect UI, questions, rendered reports, notifications."""
+
+from __future__ import annotations
+
+from prefect.artifacts import (
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+)
+
+from changeover import clock
+from changeover.store import audit, cutovers, operations
+from changeover.store.records import Approval, Report
+from tasks.runtime import Runtime, runtime_of
+from tasks.steps import step
+
+
+@step(name="show progress")
+async def update_progress(migration: str, cutover_id: int) -> None:
+    """Show where the cutover stands: a bar and the list of stages."""
+    from reports.evidence import collect_progress
+    from reports.tables import progress_markdown
+
+    runtime = runtime_of(migration)
+    progress = collect_progress(runtime.store, runtime.plan, cutover_id, now=clock.now())
+    done = sum(record.decision == "promoted" for record in
+               cutovers.stages(runtime.store, cutover_id))
+    share = 100.0 * done / max(1, len(runtime.plan.stages()))
+    key = _key(runtime)
+    await acreate_progress_artifact(
+        progress=share, key=f"{key}-bar", description=f"Stages promoted in cutover {cutover_id}"
+    )
+    await acreate_markdown_artifact(
+        markdown=progress_markdown(progress, report_url=report_address(runtime, cutover_id)),
+        key=f"{key}-progress",
+        description=f"Where cutover {cutover_id} stands",
+    )
+
+
+@step(name="show gate", task_run_name="show gate: {stage}")
+async def publish_gate_table(migration: str, cutover_id: int, stage: str) -> None:
+    """Show the newest verdicts of a stage's gates with their evidence."""
+    from reports.tables import gate_table_markdown
+
+    runtime = runtime_of(migration)
+    verdicts = cutovers.verdicts(runtime.store, cutover_id, stage)
+    await acreate_markdown_artifact(
+        markdown=f"# Gate of {runtime.plan.stage(stage).title}\n\n{gate_table_markdown(verdicts)}",
+        key=f"{_key(runtime)}-gate-{stage}",
+        description=f"Gate of stage {stage} in cutover {cutover_id}",
+    )
+
+
+@step(name="render report")
+async def publish_report(migration: str, cutover_id: int | None) -> str:
+    """Render the report as HTML, Markdown and JSON, note it in the store and link it.
+
+    Returns:
+        Path of the HTML file.
+    """
+    from reports.evidence import collect
+    from reports.render import render_markdown, write
+
+    runtime = runtime_of(migration)
+    data = collect(runtime.store, runtime.plan, cutover_id, now=clock.now())
+    paths = write(data, runtime.home.reports, name=report_name(migration, cutover_id))
+    operations.save_report(runtime.store, Report(
+        migration=migration, subject="cutover", cutover_id=cutover_id, at=clock.now(),
+        html_path=str(paths["html"]), markdown_path=str(paths["markdown"]),
+        json_path=str(paths["json"]),
+    ))
+    key = _key(runtime)
+    if runtime.reports_url:
+        await acreate_link_artifact(
+            link=report_address(runtime, cutover_id), link_text="The report with charts",
+            key=f"{key}-report-link", description=f"Report of cutover {cutover_id}",
+        )
+    await acreate_markdown_artifact(
+        markdown=render_markdown(data), key=f"{key}-report",
+        description=f"Report of cutover {cutover_id}",
+    )
+    return str(paths["html"])
+
+
+def approval_question(
+    migration: str, cutover_id: int, stage: str, reason: str, ordinal: int
+) -> str:
+    """Return the Markdown above the approval form: what is asked, and the evidence."""
+    from reports.evidence import collect_question
+    from reports.tables import stage_question_markdown
+
+    runtime = runtime_of(migration)
+    return stage_question_markdown(collect_question(
+        runtime.store, runtime.plan, cutover_id, stage, reason=reason, ordinal=ordinal,
+        now=clock.now(),
+    ))
+
+
+async def tell_once(runtime: Runtime, asked: Approval) -> None:
+    """Tell people once that an approval is waited for, and show it in the progress."""
+    is_new = audit.record_once(
+        runtime.store, runtime.migration, key=f"told-{asked.id}", actor="flow",
+        kind="people.told", data={"approval": asked.id, "stage": asked.stage}, now=clock.now(),
+    )
+    if is_new:
+        await update_progress(runtime.migration, asked.cutover_id)
+        tell(runtime.migration, f"{runtime.migration} waits for approval of stage {asked.stage}",
+             "approve it in the Prefect UI or with `changeover approve`")
+
+
+def tell(migration: str, text: str, detail: str) -> None:
+    """Tell everyone whom the plan's `notify` names; who could not be told is audited."""
+    runtime = runtime_of(migration)
+    for problem in runtime.notifier.notify(text, {"migration": migration, "detail": detail}):
+        audit.record(
+            runtime.store, migration, actor="flow", kind="notify.failed",
+            data={"problem": problem}, now=clock.now(),
+        )
+
+
+def report_name(migration: str, cutover_id: int | None) -> str:
+    """Return the name of a report's files, without ending."""
+    return f"{migration}-cutover-{cutover_id}" if cutover_id else f"{migration}-status"
+
+
+def report_address(runtime: Runtime, cutover_id: int | None) -> str:
+    """Return where the report is served; empty when it is not."""
+    name = report_name(runtime.migration, cutover_id)
+    return f"{runtime.reports_url.rstrip('/')}/{name}.html" if runtime.reports_url else ""
+
+
+
+
+def _key(runtime: Runtime) -> str:
+    return runtime.migration.replace("_", "-")
