@@ -45,6 +45,10 @@ _SYSTEM_DASHES = {"baseline": (0, (4, 1.6)), "candidate": "solid"}
 _MARK_COLOURS = {"promotion": _GOOD, "hold": _WARN, "rollback": _BAD, "trigger": _BAD}
 _MARK_DASHES = {"promotion": (0, (1, 1)), "hold": (0, (4, 2)), "rollback": "solid",
                 "trigger": (0, (6, 1, 1, 1))}
+# By the ticks' distance: years, months, days, hours, minutes, seconds.
+_TIMES = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+_ROUND_TIMES = ["", "%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M:%S"]
+_DATES = ["", "%Y", "%Y", "%Y-%m-%d UTC", "%Y-%m-%d UTC", "%Y-%m-%d UTC"]
 _drawing = threading.Lock()
 
 
@@ -115,7 +119,7 @@ def _share_chart(data: ReportData) -> Chart:
     if measured:
         axes.plot([_x(at) for at, _ in measured], [value for _, value in measured], color=_INK,
                   linewidth=0.8, linestyle=(0, (2, 1.2)), label="measured share of requests")
-    axes.set_ylim(0, 104)
+    axes.set_ylim(-2, 104)
     axes.set_yticks([0, 25, 50, 75, 100], [f"{tick} %" for tick in (0, 25, 50, 75, 100)])
     highest = text.percent(max(step.weight for step in data.weights))
     summary = (f"Decided share of users on the candidate over time: {len(data.weights)} steps, "
@@ -153,7 +157,7 @@ def _panel_chart(data: ReportData, panel: _Panel, values: dict[str, list[float]]
         highest = max(highest, *known)
         said.append(f"{data.systems[system]}: {panel.show(min(known))} to {panel.show(max(known))}")
         _line(axes, data, system, values[system])
-    axes.set_ylim(0, highest * 1.08)
+    axes.set_ylim(-0.02 * highest, highest * 1.08)  # a line at zero stays visible
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: panel.show(value)))
     return _finish(figure, axes, panel.name, panel.title, f"{panel.title}. {'; '.join(said)}.")
 
@@ -189,10 +193,14 @@ def _canvas(data: ReportData) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     axes = figure.add_axes((LEFT / WIDTH, BOTTOM / height, (WIDTH - LEFT - RIGHT) / WIDTH,
                             PLOT_HEIGHT / height))
+    figure.patch.set_visible(False)  # the page's own background, light or dark
+    axes.patch.set_visible(False)
     axes.set_xlim(_x(data.start), _x(data.chart_end))
     locator = AutoDateLocator(tz=UTC, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, tz=UTC, formats=_TIMES, zero_formats=_ROUND_TIMES, offset_formats=_DATES
+    )
     axes.xaxis.set_major_formatter(formatter)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.grid(True, color=_GRID, linewidth=0.6)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import changeover
+from changeover.analysis.window import Sample
 from changeover.plan.model import Plan
 from changeover.store import audit, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import AuditEvent, Publication, TriggerFiring
 from reports import measures, reading, timeline
 from reports.headline import Story, headline
-from reports.model import AuditView, Figures, Progress, Question, ReportData, StageView
+from reports.model import AuditView, Figures, Outage, Progress, Question, ReportData, StageView
 from reports.reading import Span, system_names
 
 _SECRET = re.compile(r"token|secret|passw|authorization|credential|api_?key|webhook", re.IGNORECASE)
@@ -39,6 +42,7 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
     undone = reading.rollbacks_of(store, plan, cutover)
     span = reading.span_of(cutover, events, undone, now)
     finest = reading.finest_samples(store, plan, span)
+    figures = reading.figures_of(store, plan, span.start, span.end)
     stages = reading.stage_views(store, plan, cutover, now=now)
     firings = _firings(store, plan, span)
     state = routing.read(store, plan.migration).describe()
@@ -56,9 +60,8 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
         start=span.start,
         end=span.end,
         chart_end=span.chart_end,
-        outage=measures.outage(row for rows in finest.values() for row in rows
-                               if row.at < span.end.timestamp()),
-        figures=reading.figures_of(store, plan, span.start, span.end),
+        outage=_outage(finest, figures, span),
+        figures=figures,
         stages=stages,
         timeline=timeline.moments(events, titles, **shown),
         marks=timeline.marks(events, titles, **shown),
@@ -167,6 +170,22 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
         environment.update(dict.fromkeys(environment, _MASK))
     masked: dict[str, Any] = _masked(content)
     return masked
+
+
+def _outage(
+    finest: Mapping[str, Sequence[Sample]], figures: Sequence[Figures], span: Span
+) -> Outage:
+    """Return what users noticed: times from the samples, counts as exact as the figures'."""
+    first, last = math.ceil(span.start.timestamp()), int(span.end.timestamp())
+    found = measures.outage(
+        row for rows in finest.values() for row in rows
+        if row.at < last and row.at + row.resolution > first
+    )
+    return replace(
+        found,
+        requests=sum(row.requests for row in figures),
+        user_errors=sum(row.user_errors for row in figures),
+    )
 
 
 def _noticed(figures: Sequence[Figures]) -> list[str]:

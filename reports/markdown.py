@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import yaml
 
@@ -33,7 +35,7 @@ def render(data: ReportData) -> str:
         _section("Timeline", _timeline(data)),
         _section("Publications", _publications(data)),
         _section("Audit chain", _audit(data)),
-        _section("Plan", _fenced(data)),
+        _section("Plan", _fenced(data.plan)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -138,6 +140,8 @@ def _rollback(view: RollbackView) -> str:
     if view.must_do:
         parts.append("\n".join(["A person must:", "", *(
             f"- {text.markdown(item)}" for item in view.must_do)]))
+    if record.analysis:
+        parts += ["Analysis:", _fenced(record.analysis)]
     return "\n\n".join(parts)
 
 
@@ -166,20 +170,9 @@ def _audit(data: ReportData) -> str:
     return "\n".join(lines)
 
 
-def _fenced(data: ReportData) -> str:
-    """Return the plan in a fence that is longer than any run of backticks inside."""
-    body = yaml.safe_dump(dict(data.plan), sort_keys=False, allow_unicode=True)
-    longest = max((len(run) for run in _backticks(body)), default=0)
+def _fenced(content: Mapping[str, Any]) -> str:
+    """Return YAML in a fence that is longer than any run of backticks inside."""
+    body = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}yaml\n{body}{fence}"
-
-
-def _backticks(body: str) -> list[str]:
-    runs, run = [], ""
-    for sign in body:
-        if sign == "`":
-            run += sign
-        elif run:
-            runs.append(run)
-            run = ""
-    return [*runs, run] if run else runs

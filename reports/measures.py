@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from changeover.analysis.window import Sample, Window, combine
 from reports.model import Figures, Outage, Point
 
-POINTS = 200
+POINTS = 150
 """Most points of one chart line: finer than that nobody sees, and files stay small."""
 
 
@@ -68,7 +68,7 @@ def points(
         groups[first + (sample.at - first) // step * step].append(sample)
     last = end.timestamp()
     return tuple(
-        _point(at, min(float(step), last - at), groups[at])
+        _point(at, min(float(step), math.ceil(last - at)), groups[at])
         for at in sorted(groups)
         if first <= at < last
     )

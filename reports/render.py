@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.plan.metrics import METRICS
@@ -147,6 +147,11 @@ def _yaml(value: Mapping[str, Any]) -> str:
     return yaml.safe_dump(_plain(value), sort_keys=False, allow_unicode=True)
 
 
+def _with_code(value: object) -> Markup:
+    """Return an escaped text with what stands between backticks shown as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(value))))  # noqa: S704
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -163,5 +168,6 @@ def _environment() -> Environment:
         step_cells=sections.step_cells,
         publication_cells=sections.publication_cells,
         as_yaml=_yaml,
+        code=_with_code,
     )
     return environment

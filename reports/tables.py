@@ -70,8 +70,8 @@ def stage_question_markdown(question: Question) -> str:
     stage, names = question.stage, question.systems
     asked = f"**Leave {text.markdown(stage.title)} of migration {text.markdown(question.migration)}"
     opening = f"{asked} and go on{_to_where(question)}?**"
-    now = (f"Now {text.audience(stage.weight, stage.segments)} of {names['baseline']} → "
-           f"{names['candidate']}, for {text.duration(stage.seconds)}.")
+    now = (f"{names['candidate']} has had {text.audience(stage.weight, stage.segments)} for "
+           f"{text.duration(stage.seconds)}; {names['baseline']} has the others.")
     parts = [
         f"{opening} {text.markdown(question.reason)}.",
         f"{text.markdown(now)}{_ordinal(question)}",

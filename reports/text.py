@@ -123,7 +123,7 @@ def clock_time(at: datetime | None) -> str:
 def span(start: datetime, end: datetime) -> str:
     """Return a window: `2026-03-01 12:00:05 to 12:00:35 UTC (30 s)`."""
     last = f"{end:%H:%M:%S}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M:%S}"
-    length = duration((end - start).total_seconds())
+    length = duration((end - start).total_seconds()).replace(" ", "\u00a0")
     return f"{start:%Y-%m-%d %H:%M:%S} to {last} UTC ({length})"
 
 

@@ -18,7 +18,7 @@ from changeover.errors import StoreError, Unreachable
 from tasks.runtime import root_run_id
 
 RETRY_AFTER = timedelta(seconds=5)
-STAY_AWAKE = timedelta(seconds=2)
+STAY_AWAKE = timedelta(seconds=5)
 PASSING_TROUBLE = (StoreError, Unreachable)
 
 

@@ -35,7 +35,7 @@ Examples:
 @click.option("--approve", is_flag=True, help="Answer the approvals by itself.")
 @click.option("--fault", metavar="KIND@STAGE",
               help=f"Have the candidate misbehave in a stage; KIND: {', '.join(FAULTS)}.")
-@click.option("--rate", default=40.0, show_default=True, help="Users' requests per second.")
+@click.option("--rate", default=50.0, show_default=True, help="Users' requests per second.")
 @click.option("--users", default=300, show_default=True, help="Distinct users.")
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path),
               default=".changeover-demo", show_default=True,

@@ -21,12 +21,10 @@ class Served:
     Args:
         version: (epoch, version) that it serves, or None before the first routes.
         refusals: How many updates it refused so far, whatever the reason.
-        refusal: Why it refused the last one, when that is still the newest update.
     """
 
     version: tuple[int, int] | None
     refusals: int
-    refusal: str
 
 
 class Admin:
@@ -51,19 +49,28 @@ class Admin:
             return False
 
     def served(self) -> Served:
-        """Return the routes' version and refusals."""
-        counters = self.counters(f"^{_PREFIX.replace('.', '[.]')}update_(rejected|failure)$")
-        version, refusal = self._routes()
-        return Served(version, sum(counters.values()), refusal)
+        """Return the routes' version and refusals.
+
+        The version is the statistics' text, not the configuration dump's: that one stays when a
+        new version holds the very same routes.
+        """
+        wanted = "(version_text|update_rejected|update_failure)"
+        found = self._stats(f"^{_PREFIX.replace('.', '[.]')}{wanted}$")
+        text = str(found.get(f"{_PREFIX}version_text", ""))
+        refusals = sum(value for value in found.values() if isinstance(value, int))
+        return Served(parse_version(text) if text else None, refusals)
+
+    def refusal(self) -> str:
+        """Return why Envoy refused the newest routes; empty when it did not."""
+        answer = self._get("/config_dump", params={"resource": "dynamic_route_configs"}).json()
+        for config in answer.get("configs", []):
+            error: dict[str, Any] = config.get("error_state") or {}
+            return str(error.get("details", ""))
+        return ""
 
     def counters(self, pattern: str) -> dict[str, int]:
         """Return counters and gauges whose name matches a regular expression."""
-        answer = self._get("/stats", params={"filter": pattern, "format": "json"}).json()
-        return {
-            entry["name"]: int(entry["value"])
-            for entry in answer["stats"]
-            if isinstance(entry.get("value"), int)
-        }
+        return {k: v for k, v in self._stats(pattern).items() if isinstance(v, int)}
 
     def healthy_hosts(self) -> dict[str, int]:
         """Return how many hosts of each system Envoy sends requests to."""
@@ -74,13 +81,12 @@ class Admin:
         """Have Envoy open its access log anew, after it was moved away."""
         self._request("POST", "/reopen_logs")
 
-    def _routes(self) -> tuple[tuple[int, int] | None, str]:
-        answer = self._get("/config_dump", params={"resource": "dynamic_route_configs"}).json()
-        for config in answer.get("configs", []):
-            text = str(config.get("version_info", ""))
-            error: dict[str, Any] = config.get("error_state") or {}
-            return parse_version(text) if text else None, str(error.get("details", ""))
-        return None, ""
+    def _stats(self, pattern: str) -> dict[str, int | str]:
+        answer = self._get("/stats", params={"filter": pattern, "format": "json"}).json()
+        return {
+            entry["name"]: entry["value"] for entry in answer["stats"]
+            if isinstance(entry.get("value"), int | str)
+        }
 
     def _get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response:
         return self._request("GET", path, params)

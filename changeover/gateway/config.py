@@ -91,19 +91,24 @@ def render_clusters(plan: Plan) -> Json:
 
 def render_routes(plan: Plan, state: RoutingState) -> Json:
     """Return the routes of a routing state, as a discovery response with its version."""
-    return {
-        "version_info": version_of(state),
-        "resources": [
-            {
-                "@type": _TYPE + "config.route.v3.RouteConfiguration",
-                "name": ROUTES,
-                "validate_clusters": True,
-                "virtual_hosts": [
-                    {"name": "users", "domains": ["*"], "routes": _routes(plan, state)}
-                ],
-            }
-        ],
+    routes = {
+        "@type": _TYPE + "config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "validate_clusters": True,
+        "virtual_hosts": [{"name": "users", "domains": ["*"], "routes": _routes(plan, state)}],
     }
+    return with_version({"resources": [routes]}, version_of(state))
+
+
+def with_version(routes: Json, version: str) -> Json:
+    """Return rendered routes as another version.
+
+    The version stands in the routes themselves too: Envoy leaves out an update whose routes are
+    those it has (shadow after baseline_only), and would go on reporting the old version.
+    """
+    stamp = {"filter_metadata": {"changeover": {"version": version}}}
+    resources = [{**resource, "metadata": stamp} for resource in routes["resources"]]
+    return {"version_info": version, "resources": resources}
 
 
 def _routes(plan: Plan, state: RoutingState) -> list[Json]:

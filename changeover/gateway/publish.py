@@ -29,6 +29,7 @@ from changeover.gateway.config import (
     render_clusters,
     render_routes,
     version_of,
+    with_version,
 )
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import validate_command
@@ -134,7 +135,7 @@ class Gateway:
                 "epoch": epoch + 1, "version": version + 1, "reason": reason, "actor": actor,
                 "at": now.isoformat(),
             }
-            safe["version_info"] = f"{entry['epoch']}.{entry['version']}"
+            safe = with_version(safe, f"{entry['epoch']}.{entry['version']}")
             _replace(self.files.journal, entry)
             _replace(self.files.routes, safe)
         return entry
@@ -182,7 +183,7 @@ class Gateway:
                 if served.version is not None and served.version >= wanted:
                     return
                 if served.refusals > refusals:
-                    raise _RefusedByEnvoy(served.refusal or "no reason given")
+                    raise _RefusedByEnvoy(self.admin.refusal() or "no reason given")
                 last = None
             except Unreachable as error:
                 last = error

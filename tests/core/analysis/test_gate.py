@@ -1,0 +1,63 @@
+"""Gates and what follows from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from changeover.analysis.check import CheckResult
+from changeover.analysis.gate import Action, decide_stage, judge_gate
+from changeover.analysis.verdict import Verdict, worst
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def result(verdict: Verdict, reason: str = "because") -> CheckResult:
+    """Return a check's result with a verdict."""
+    return CheckResult("up", "candidate", "below 1", verdict, reason, 1.0, 10, 10, AT, AT)
+
+
+@given(st.lists(st.sampled_from(list(Verdict))))
+def test_gate_has_the_worst_verdict_of_its_checks(verdicts: list[Verdict]) -> None:
+    """A gate is never better than its worst check."""
+    assert judge_gate("slo", [result(v) for v in verdicts]).verdict is worst(verdicts)
+
+
+def test_gate_reason_names_the_checks_that_decided() -> None:
+    """The reasons of the checks with the worst verdict are the gate's."""
+    gate = judge_gate("slo", [result(FAIL, "slow"), result(UNKNOWN, "few"), result(FAIL, "wrong")])
+    assert gate.reason == "slow; wrong"
+
+
+def test_gate_that_passes_says_how_many_checks() -> None:
+    """A pass says how many checks stand behind it."""
+    assert judge_gate("slo", [result(PASS)] * 3).reason == "all 3 checks passed"
+
+
+def test_gate_without_checks_is_inconclusive_and_says_so() -> None:
+    """An empty gate never lets traffic through."""
+    gate = judge_gate("slo", [])
+    assert (gate.verdict, gate.reason) == (UNKNOWN, "the gate has no check")
+
+
+@pytest.mark.parametrize("needs_approval", [False, True])
+@pytest.mark.parametrize("rechecks", [0, 1])
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_stage_follows_the_truth_table(
+    verdict: Verdict, rechecks: int, needs_approval: bool
+) -> None:
+    """Every combination of verdict, patience and approval has one decided action."""
+    decision = decide_stage(
+        verdict=verdict, rechecks_left=rechecks, needs_approval=needs_approval
+    )
+    expected = {
+        FAIL: Action.ROLLBACK,
+        PASS: Action.ASK if needs_approval else Action.PROMOTE,
+        UNKNOWN: Action.WAIT if rechecks else Action.ASK,
+    }[verdict]
+    assert decision.action is expected
+    assert decision.reason

@@ -1,0 +1,99 @@
+"""Requests become samples: every one counted once, in the second of its end."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from changeover.analysis.window import Sample
+from changeover.gateway.accesslog import Entry
+from changeover.observer.accumulate import KEEP_SECONDS, Accumulator
+from changeover.routing import System
+
+
+def entry(end: float, status: int = 200, key: str = "ann") -> Entry:
+    """Return a request that the candidate answered."""
+    return Entry(end, 1500, status, frozenset(), "candidate:10000:safe", key,
+                 System.CANDIDATE, 1)
+
+
+def stored(accumulator: Accumulator, before: int, rows: dict[tuple[str, int], Sample]) -> None:
+    """Write samples as the store does: a later one of a second replaces the earlier one."""
+    for sample in accumulator.take_changed(before):
+        rows[sample.system, sample.at] = sample
+
+
+@given(st.lists(st.integers(1000, 1400), max_size=60), st.integers(1, 7))
+def test_every_request_is_in_exactly_one_sample(ends: list[int], at_once: int) -> None:
+    """However requests arrive and samples are taken, the samples add up to the requests."""
+    accumulator, rows = Accumulator(first=0), {}
+    for start in range(0, len(ends), at_once):
+        part = ends[start : start + at_once]
+        for end in part:
+            accumulator.add(entry(end + 0.5))
+        stored(accumulator, max(ends[: start + at_once]) + 1, rows)
+    assert sum(row.requests for row in rows.values()) == len(ends)
+
+
+def test_late_line_is_added_to_its_second() -> None:
+    """A line that arrives after its second was handed out is handed out with it again."""
+    accumulator, rows = Accumulator(first=0), {}
+    accumulator.add(entry(1000.2))
+    stored(accumulator, 1001, rows)
+    accumulator.add(entry(1000.9))
+    stored(accumulator, 1003, rows)
+    assert rows["candidate", 1000].requests == 2
+
+
+def test_line_later_than_the_memory_does_not_replace_what_was_stored() -> None:
+    """A line that comes minutes late is counted in the oldest second still in memory."""
+    accumulator, rows = Accumulator(first=0), {}
+    for _ in range(5):
+        accumulator.add(entry(1000.2))
+    stored(accumulator, 1001, rows)
+    stored(accumulator, 1001 + 2 * KEEP_SECONDS, rows)
+    accumulator.add(entry(1000.9))
+    stored(accumulator, 1003 + 2 * KEEP_SECONDS, rows)
+    assert rows["candidate", 1000].requests == 5
+    assert sum(row.requests for row in rows.values()) == 6
+
+
+def test_requests_of_seconds_stored_before_a_restart_are_not_counted_again() -> None:
+    """Reading some of the log again adds nothing to seconds before the kept position."""
+    accumulator = Accumulator(first=1005)
+    for second in range(1000, 1010):
+        accumulator.add(entry(second + 0.5))
+    taken = accumulator.take_changed(1010)
+    assert sum(sample.requests for sample in taken) == 5
+    assert min(sample.at for sample in taken) == 1005
+
+
+def test_restart_keeps_the_probes_of_seconds_that_are_counted_anew() -> None:
+    """Probes cannot be read from the log again; they come from what was stored."""
+    accumulator = Accumulator(first=1000)
+    accumulator.restore([Sample("candidate", 1000, requests=7, probes=1, probes_up=1)])
+    accumulator.add(entry(1000.5))
+    (sample,) = [s for s in accumulator.take_changed(1001) if s.system == "candidate"]
+    assert (sample.requests, sample.probes, sample.probes_up) == (1, 1, 1)
+
+
+def test_quiet_seconds_are_samples_of_zero() -> None:
+    """A second without requests is known to have none, for both systems."""
+    accumulator = Accumulator(first=0)
+    accumulator.add(entry(1000.5))
+    accumulator.take_changed(1001)
+    quiet = accumulator.take_changed(1003)
+    assert {(s.system, s.at, s.requests) for s in quiet if s.at > 1000} == {
+        (system, at, 0) for system in ("baseline", "candidate") for at in (1001, 1002)
+    }
+
+
+def test_only_the_first_error_of_a_user_is_kept() -> None:
+    """The user is the statistical unit: a thousand errors of one user are one."""
+    accumulator = Accumulator(first=0)
+    for second in (1000.5, 1001.5, 1002.5):
+        accumulator.add(entry(second, status=500))
+    accumulator.add(entry(1003.5, status=500, key="bob"))
+    errors = accumulator.take_user_errors()
+    assert sorted(at.timestamp() for at in errors.values()) == [1000.5, 1003.5]
+    assert accumulator.take_user_errors() == {}

@@ -1,0 +1,71 @@
+"""The triggers of a plan over the recent samples."""
+
+from __future__ import annotations
+
+from changeover.analysis.window import Sample
+from changeover.observer.watch import Watch
+from changeover.plan.model import Plan
+
+
+def plan(**trigger: object) -> Plan:
+    """Return a plan with one trigger, by default on errors that last three seconds."""
+    system = {"name": "x", "url": "http://127.0.0.1:1"}
+    return Plan.model_validate({
+        "migration": "watched",
+        "systems": {"baseline": system, "candidate": system},
+        "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
+        "triggers": [{
+            "name": "errors", "metric": "error_rate", "above": "5%", "for": "3s", "over": "2s",
+            "action": "rollback", **trigger,
+        }],
+    })
+
+
+def failing(at: int) -> Sample:
+    """Return a second in which half of the candidate's requests failed."""
+    return Sample("candidate", at, requests=20, errors={"timeout": 10})
+
+
+def steps(watch: Watch, seconds: range) -> list[int]:
+    """Feed failing seconds and return those in which a trigger fired."""
+    fired = []
+    for at in seconds:
+        watch.feed([failing(at)])
+        fired += [firing.at for _, firing in watch.step(at)]
+    return fired
+
+
+def test_watch_fires_in_the_second_that_completes_the_hold() -> None:
+    """Three seconds after the first true look, the trigger fires, once."""
+    assert steps(Watch(plan()), range(100, 110)) == [103]
+
+
+def test_watch_looks_at_nothing_before_a_new_start() -> None:
+    """What failed before users came to the candidate is no evidence."""
+    watch = Watch(plan())
+    steps(watch, range(100, 103))
+    watch.restart(since=103)
+    assert watch.step(103) == []
+    assert steps(watch, range(104, 112)) == [107]
+
+
+def test_watch_steps_through_stored_samples_after_a_restart() -> None:
+    """A hold that began before the observer was killed completes at the same second."""
+    watch = Watch(plan())
+    watch.feed(failing(at) for at in range(100, 104))
+    fired = [firing.at for at in range(100, 104) for _, firing in watch.step(at)]
+    assert fired == [103]
+
+
+def test_watch_remembers_window_and_duration() -> None:
+    """Enough samples are kept to see, after a restart, a hold of the longest trigger."""
+    watch = Watch(plan(**{"for": "5m", "over": "1m"}))
+    assert watch.memory_seconds >= 360
+    assert watch.replay_seconds >= 300
+
+
+def test_watch_bounds_the_work_of_a_restart() -> None:
+    """Very long windows are replayed for a shorter time rather than for minutes of work."""
+    watch = Watch(plan(**{"for": "1h", "over": "1h"}))
+    assert watch.replay_seconds * 3600 <= 300_000
+    assert watch.memory_seconds >= 3600

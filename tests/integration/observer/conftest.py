@@ -1,0 +1,192 @@
+"""The real observer beside a real Envoy, two real systems and a real store."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from changeover import clock
+from changeover.gateway.accesslog import Tailer, meant_for
+from changeover.gateway.publish import Gateway
+from changeover.home import Home
+from changeover.plan.model import Plan
+from changeover.routing import Change, Mode, RoutingState
+from changeover.store import operations, plans, routing, samples
+from changeover.store.engine import Store
+from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.support.processes import end, running, wait_for
+
+ERRORS = {
+    "name": "errors", "metric": "error_rate", "above": "5%", "for": "1s", "over": "2s",
+    "min_samples": 5, "action": "rollback",
+}
+
+
+@dataclass
+class Watched:
+    """A migration that is watched: everything a test of the observer touches."""
+
+    bench: Bench
+    home: Home
+    store: Store
+    stack: ExitStack
+    observer: subprocess.Popen[bytes] | None = None
+    sent: int = 0
+    failed: int = 0
+    _load: list[threading.Event] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        return self.bench.plan
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.bench.gateway
+
+    @property
+    def log(self) -> str:
+        return (self.home.logs / "observer.log").read_text()
+
+    def start_observer(self, *extra: str) -> None:
+        """Start the observer and wait until it watches."""
+        seen = self.log.count("observing bench") if self.observer else 0
+        command = [sys.executable, "-m", "changeover.observer", "--home", str(self.home.root),
+                   "--migration", "bench", *extra]
+        self.observer = self.stack.enter_context(
+            running(command, self.home.logs / "observer.log")
+        )
+        wait_for(lambda: self.log.count("observing bench") > seen, what="observer")
+
+    def kill_observer(self) -> None:
+        """End it as a crash does."""
+        assert self.observer is not None
+        os.kill(self.observer.pid, signal.SIGKILL)
+        self.observer.wait(5)
+
+    def stop_observer(self) -> int:
+        """Ask it to end; return its exit code."""
+        assert self.observer is not None
+        self.observer.terminate()
+        return self.observer.wait(10)
+
+    def move(self, mode: Mode, weight: int = 0) -> RoutingState:
+        """Change the store's state and bring it to the gateway, as flows do."""
+        state = routing.change(
+            self.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
+            actor="test", reason="test", now=clock.now(),
+        )
+        self.gateway.publish(self.plan, state)
+        return state
+
+    def state(self) -> RoutingState:
+        return routing.read(self.store, "bench")
+
+    def requests(self, count: int) -> None:
+        """Send requests of many users."""
+        with httpx.Client(trust_env=False) as client:
+            for _ in range(count):
+                self._one(client)
+
+    @contextlib.contextmanager
+    def load(self, pause: float = 0.005) -> Iterator[None]:
+        """Keep sending requests meanwhile."""
+        done = threading.Event()
+
+        def send() -> None:
+            with httpx.Client(trust_env=False) as client:
+                while not done.wait(pause):
+                    self._one(client)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _one(self, client: httpx.Client) -> None:
+        self.sent += 1
+        headers = {"x-user-id": f"user-{next(_users)}"}
+        self.failed += client.get(self.bench.url, headers=headers).status_code >= 500
+
+    def measured(self) -> int:
+        """Return how many requests the store knows of, in one-second samples."""
+        known = samples.recent(self.store, "bench", since=clock.from_timestamp(0))
+        return sum(sample.requests for sample in known)
+
+    def logged(self) -> int:
+        """Return how many requests of the access log were meant for a system."""
+        entries = Tailer(self.gateway.files.access_log, {}).read()
+        return sum(meant_for(entry) is not None for entry in entries)
+
+    def last_candidate_request(self) -> float:
+        """Return when the last request that the candidate was meant for ended."""
+        entries = Tailer(self.gateway.files.access_log, {}).read()
+        return max(e.end for e in entries if str(meant_for(e)) == "candidate")
+
+    @contextlib.contextmanager
+    def locked_store(self) -> Iterator[None]:
+        """Hold the database's write lock, as a stuck process does."""
+        path = self.store.engine.url.database
+        connection = sqlite3.connect(str(path), isolation_level=None, timeout=10)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
+            connection.close()
+
+    def firings(self) -> list[tuple[str, str]]:
+        return [(f.trigger, f.action) for f in operations.firings(self.store, "bench")]
+
+
+_users = itertools.count()
+
+Start = Callable[..., Watched]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts everything for a plan with the given triggers."""
+    with ExitStack() as stack:
+
+        def begin(*triggers: dict[str, object], observe: bool = True) -> Watched:
+            plan = make_plan(triggers=list(triggers))
+            home = Home(tmp_path / "home")
+            home.create()
+            # start_bench keeps the gateway under DIRECTORY/gateway, as the home does.
+            bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
+            store = Store.open(home.store_url, create=True)
+            stack.callback(store.close)
+            plans.register(store, plan, source="test", now=clock.now())
+            watched = Watched(bench, home, store, stack)
+            watched.sent += bench_requests(bench)
+            if observe:
+                watched.start_observer()
+            return watched
+
+        yield begin
+
+
+def bench_requests(bench: Bench) -> int:
+    """Return how many requests it took until the gateway served."""
+    wait_for(lambda: bench.gateway.files.access_log.exists(), what="access log")
+    count = wait_for(lambda: len(Tailer(bench.gateway.files.access_log, {}).read()))
+    return int(str(count))
+
+
+__all__ = ["ERRORS", "Start", "Watched", "end"]

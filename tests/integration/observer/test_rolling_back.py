@@ -1,0 +1,111 @@
+"""Triggers move real traffic back: at once, and with the store, Prefect or Envoy away."""
+
+from __future__ import annotations
+
+import pytest
+
+from changeover import clock
+from changeover.routing import Mode
+from changeover.store import audit, operations
+from tests.integration.observer.conftest import ERRORS, Start
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.integration
+
+DOWN = {"name": "down", "metric": "up", "below": 1, "for": "0s", "over": "1s",
+        "action": "rollback"}
+
+
+def test_failing_candidate_is_rolled_back_within_a_second_and_a_half(start: Start) -> None:
+    """From the evidence complete to the candidate's last request less than 1.5 s pass."""
+    watched = start(ERRORS)
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        wait_for(lambda: watched.measured() > 50, what="samples")
+        watched.bench.fault("503")
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
+        wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
+    (firing,) = operations.firings(watched.store, "bench")
+    assert firing.published_at is not None
+    complete = firing.evidence_complete_at.timestamp()
+    assert watched.last_candidate_request() - complete < 1.5
+    assert firing.published_at.timestamp() - complete < 1.5
+    assert watched.failed == 0
+    (rollback,) = operations.rollbacks(watched.store, "bench")
+    assert (rollback.epoch, rollback.actor, rollback.is_handed_over) == (1, "observer", False)
+    assert audit.verify(watched.store, "bench") == []
+
+
+def test_rollback_trigger_without_users_on_the_candidate_only_tells(start: Start) -> None:
+    """In shadow there is nobody to move: the firing is kept as an alert."""
+    watched = start(DOWN)
+    watched.move(Mode.SHADOW)
+    watched.bench.fault("503")
+    wait_for(lambda: watched.firings() == [("down", "alert")], what="alert")
+    assert watched.state().mode is Mode.SHADOW
+    assert operations.rollbacks(watched.store, "bench") == []
+
+
+def test_hold_trigger_is_kept_and_moves_nothing(start: Start) -> None:
+    """A hold is for the flow to read; traffic stays."""
+    watched = start({**ERRORS, "action": "hold"})
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        watched.bench.fault("503")
+        wait_for(lambda: watched.firings() == [("errors", "hold")], what="hold")
+    assert watched.state().mode is Mode.GRADUAL
+
+
+def test_hanging_candidate_counts_as_down_every_second(start: Start) -> None:
+    """A system that takes connections and never answers is rolled back by `up`."""
+    watched = start({**DOWN, "for": "2s"})
+    watched.move(Mode.GRADUAL, 5000)
+    watched.bench.fault("hang")
+    wait_for(lambda: watched.firings() == [("down", "rollback")], what="rollback")
+    assert watched.state().mode is Mode.EMERGENCY_ROLLBACK
+
+
+def test_rollback_with_the_store_locked_breaks_glass_and_is_reconciled(start: Start) -> None:
+    """A locked store delays nothing: files alone move the traffic, the store is told later."""
+    watched = start(ERRORS)
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        wait_for(lambda: watched.measured() > 50, what="samples")
+        with watched.locked_store():
+            watched.bench.fault("503")
+            wait_for(lambda: watched.gateway.journal() is not None, what="break glass")
+            wait_for(lambda: (watched.gateway.served() or (0, 0))[0] == 1, what="safe routes")
+            assert watched.state().mode is Mode.GRADUAL
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
+        wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
+        wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
+    wait_for(lambda: watched.measured() == watched.logged(), what="samples of the locked time")
+    (firing,) = operations.firings(watched.store, "bench")
+    assert watched.last_candidate_request() - firing.evidence_complete_at.timestamp() < 1.5
+    assert watched.failed == 0
+    assert watched.gateway.journal() is None
+    kinds = [event.kind for event in audit.events(watched.store, "bench")]
+    assert kinds.count("break_glass.used") == kinds.count("rollback.started") == 1
+    assert len(operations.rollbacks(watched.store, "bench")) == 1
+    assert audit.verify(watched.store, "bench") == []
+    assert watched.log.count("measurements are kept in memory") <= 2
+
+
+def test_break_glass_by_a_person_is_carried_into_the_store_once(start: Start) -> None:
+    """Killed while it reconciles, the observer carries it on: one event, one rollback."""
+    watched = start(observe=False)
+    watched.move(Mode.GRADUAL, 5000)
+    entry = watched.gateway.break_glass(
+        reason="it burns", actor="ann", now=clock.now()
+    )
+    audit.record_once(
+        watched.store, "bench", key=f"break-glass-{entry['at']}", actor="ann",
+        kind="break_glass.used", data=entry, now=clock.now(),
+    )
+    watched.start_observer()
+    wait_for(lambda: watched.gateway.journal() is None, what="reconciled")
+    kinds = [event.kind for event in audit.events(watched.store, "bench")]
+    assert kinds.count("break_glass.used") == kinds.count("rollback.started") == 1
+    (rollback,) = operations.rollbacks(watched.store, "bench")
+    assert (rollback.reason, rollback.actor) == ("break glass: it burns", "ann")
+    wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
