@@ -1,0 +1,149 @@
+"""Plans: what is refused, with which words, and that nothing else ever happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from changeover.errors import InvalidPlan
+from changeover.plan import rules
+from changeover.plan.load import load_plan, parse_plan
+from changeover.plan.schema import plan_schema
+
+ROOT = Path(__file__).parents[3]
+GOOD = """\
+migration: shop
+systems:
+  baseline: {name: old, url: 'http://127.0.0.1:1', process: {pid_file: /run/old.pid}}
+  candidate: {name: new, url: 'http://127.0.0.1:2'}
+routing:
+  listen: 127.0.0.1:3
+  segments: {beta: {header: x-cohort, any_of: [beta]}}
+gates:
+  slo:
+    - {metric: error_rate, below: 1%, over: 10m}
+phases:
+  - {phase: beta, percent: 5, segments: [beta], soak: 1h, gates: [slo]}
+  - {phase: gradual, gates: [slo], stages: [{percent: 10, soak: 1h}, {percent: 50, soak: 1h}]}
+  - {phase: full, soak: 1h, gates: [slo], approval: {approvers: 2}}
+triggers:
+  - {name: down, metric: up, below: 1, for: 5s, action: rollback}
+"""
+
+
+def problems(text: str) -> list[str]:
+    """Return what a plan is refused for."""
+    with pytest.raises(InvalidPlan) as refused:
+        parse_plan(text, "own.yaml")
+    return refused.value.problems
+
+
+@pytest.mark.parametrize("name", ["documents.yaml", "invoices.yaml"])
+def test_example_plans_load(name: str) -> None:
+    """Every plan that is shipped can work, and fits the schema that editors use."""
+    path = ROOT / "plans" / name
+    assert load_plan(path).stages()
+    jsonschema.validate(yaml.safe_load(path.read_text()), plan_schema())
+
+
+def test_a_good_plan_lists_its_stages() -> None:
+    """A plan becomes stages in order, with what they inherit."""
+    stages = parse_plan(GOOD, "x").stages()
+    assert [stage.key for stage in stages] == ["beta-5", "gradual-10", "gradual-50", "full"]
+    assert [stage.weight for stage in stages] == [500, 1000, 5000, 10_000]
+    assert stages[-1].approvers == 2
+
+
+@pytest.mark.parametrize(
+    ("find", "replace", "expected"),
+    [
+        ("migration: shop", "migraton: shop",
+         "line 1, migraton: 'migraton' is unknown, did you mean 'migration'?"),
+        ("name: new,", "name: new, helth: /x,",
+         "line 4, systems.candidate.helth: 'helth' is unknown, did you mean 'health'?"),
+        ("metric: error_rate", "metric: eror_rate", "did you mean 'error_rate'?"),
+        ("below: 1%", "below: 5s", "line 10, gates.slo[0]: '5s' is not a number"),
+        ("below: 1%", "below: 1%, above: 2%", "exactly one bound is needed"),
+        ("percent: 50", "percent: 101", "101 is outside 0 to 100"),
+        ("percent: 50", "percent: 10", "10 % after 10 %: percentages must grow"),
+        ("percent: 50", "percent: 7.125", "finer than 0.01 %"),
+        ("soak: 1h, gates: [slo]}", "soak: 1x, gates: [slo]}", "'1x' is not a duration"),
+        ("over: 10m", "over: 2h", "the window 2h is longer than the soak 1h of stage beta 5 %"),
+        ("approval: {approvers: 2}", "approval: {approvers: 0}", "line 14, phases[2].approval"),
+        ("gates: [slo], approval", "gates: [sloo], approval",
+         "gate 'sloo' is not defined; defined are slo"),
+        ("segments: [beta]", "segments: [gamma]", "segment 'gamma' is not defined"),
+        ("metric: up, below: 1", "metric: memory, above: 1GB",
+         "memory has no data: systems.candidate has no process"),
+        ("metric: up, below: 1", "metric: similarity, below: 90%",
+         "similarity has no data: the plan has no shadow"),
+        ("metric: up, below: 1", "metric: up, below: 0", "up can never be below 0"),
+        ("127.0.0.1:3", "127.0.0.1:2", "127.0.0.1:2 is the candidate's address"),
+        ("'http://127.0.0.1:2'", "'http://127.0.0.1:1'", "is the baseline's address too"),
+        ("action: rollback", "action: rolback", "did you mean 'rollback'?"),
+        ("phase: beta", "phase: full", "phase beta"),
+        ("migration: shop", "migration: shop\nmigration: shop", "stands twice, first in line 1"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_place_and_remedy(
+    find: str, replace: str, expected: str
+) -> None:
+    """One clear sentence says where, what was found and what is allowed."""
+    assert find in GOOD
+    if expected == "phase beta":
+        text = GOOD.replace("phase: full", "phase: beta").replace("approval: {approvers: 2}", "")
+        assert any("phase beta comes after gradual" in p for p in problems(text))
+        return
+    found = problems(GOOD.replace(find, replace, 1))
+    assert any(expected in problem for problem in found), found
+
+
+def test_all_problems_are_named_at_once_in_order_of_their_lines() -> None:
+    """Nobody mends a plan one message at a time."""
+    text = GOOD.replace("migration: shop", "migration: 9").replace("below: 1%", "below: x")
+    lines = [int(problem.split()[1].strip(",:")) for problem in problems(text)]
+    assert len(lines) == 2
+    assert lines == sorted(lines)
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "a: 1\n---\nb: 2", "\t", "&a [*a, *a]"])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    """Anything but one mapping is one clear message."""
+    assert problems(text)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.text(max_size=300) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
+def test_arbitrary_text_never_raises_anything_else(text: str) -> None:
+    """Bad input is refused, never a traceback."""
+    with pytest.raises(InvalidPlan):
+        parse_plan(text, "x")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(yaml.safe_load(GOOD))), values)
+def test_arbitrary_values_never_raise_anything_else(key: str, value: object) -> None:
+    """Whatever stands in a part of a plan, the plan loads or is refused."""
+    document = {**yaml.safe_load(GOOD), key: value}
+    try:
+        parse_plan(yaml.safe_dump(document), "x")
+    except InvalidPlan as refused:
+        assert refused.problems
+
+
+def test_warnings_name_what_is_not_carried_out() -> None:
+    """A plan that asks for more than this version does is told so."""
+    plan = parse_plan(GOOD + "flags: {enable_ai: false}\n", "x")
+    assert any("flags" in note and "not carry it out" in note for note in rules.warnings(plan))

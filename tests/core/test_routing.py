@@ -1,0 +1,113 @@
+"""Routing rules: which mode may follow which, and who is moved when the percentage grows."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
+from changeover.routing import (
+    BUCKETS,
+    TRANSITIONS,
+    Change,
+    Mode,
+    RoutingState,
+    System,
+    apply,
+    bucket,
+    decide,
+)
+
+keys = st.text(min_size=1, max_size=40)
+weights = st.integers(0, BUCKETS)
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(Mode, Mode)))
+def test_apply_follows_the_table_of_transitions(before: Mode, after: Mode) -> None:
+    """Every pair of modes is allowed or refused exactly as the table says."""
+    state = RoutingState("m", mode=before)
+    change = Change(mode=after, weight=100, is_by_person=True)
+    if after in TRANSITIONS[before] or before is after:
+        assert apply(state, change).mode is after
+    else:
+        with pytest.raises(TransitionRefused, match="because"):
+            apply(state, change)
+
+
+def test_apply_lets_only_a_person_end_a_rollback() -> None:
+    """No flow leads out of an emergency rollback."""
+    state = RoutingState("m", mode=Mode.EMERGENCY_ROLLBACK)
+    with pytest.raises(TransitionRefused, match="only a person"):
+        apply(state, Change(mode=Mode.BASELINE_ONLY))
+
+
+@given(weight=weights, epoch=st.integers(0, 9), version=st.integers(0, 99))
+def test_rollback_takes_everything_from_the_candidate(
+    weight: int, epoch: int, version: int
+) -> None:
+    """A rollback leaves no share, no segment, no shadow, and raises epoch and version."""
+    state = RoutingState(
+        "m", Mode.GRADUAL, weight, ("beta",), shadow_sample=5, version=version, epoch=epoch
+    )
+    after = apply(state, Change(mode=Mode.EMERGENCY_ROLLBACK))
+    assert (after.weight, after.segments, after.shadow_sample) == (0, (), 0)
+    assert (after.epoch, after.version) == (epoch + 1, version + 1)
+    assert after.order > state.order
+
+
+def test_rollback_twice_changes_nothing() -> None:
+    """A second rollback finds the first one done."""
+    once = apply(RoutingState("m", Mode.GRADUAL), Change(mode=Mode.EMERGENCY_ROLLBACK))
+    assert apply(once, Change(mode=Mode.EMERGENCY_ROLLBACK)) is once
+
+
+def test_apply_refuses_a_stale_epoch() -> None:
+    """What was decided before a rollback may change nothing after it."""
+    with pytest.raises(StaleEpoch, match="a rollback came first"):
+        apply(RoutingState("m", epoch=2), Change(mode=Mode.SHADOW, expected_epoch=1))
+
+
+@pytest.mark.parametrize("weight", [-1, BUCKETS + 1])
+def test_apply_refuses_an_impossible_weight(weight: int) -> None:
+    """A share lies between nobody and everybody."""
+    with pytest.raises(InvalidInput):
+        apply(RoutingState("m", Mode.GRADUAL), Change(weight=weight))
+
+
+@given(key=keys, small=weights, large=weights)
+def test_growing_the_percentage_never_moves_a_user_back(key: str, small: int, large: int) -> None:
+    """Who is on the candidate stays there while the percentage grows."""
+    small, large = sorted((small, large))
+    before = decide(RoutingState("m", Mode.GRADUAL, small), key)
+    after = decide(RoutingState("m", Mode.GRADUAL, large), key)
+    assert before is System.BASELINE or after is System.CANDIDATE
+
+
+@given(key=keys, mode=st.sampled_from(list(Mode)))
+def test_decide_sends_everyone_one_way_outside_gradual(key: str, mode: Mode) -> None:
+    """Only the gradual mode divides users."""
+    if mode is Mode.GRADUAL:
+        return
+    wanted = System.CANDIDATE if mode is Mode.CANDIDATE_ONLY else System.BASELINE
+    assert decide(RoutingState("m", mode, 5000), key, frozenset({"beta"})) is wanted
+
+
+def test_decide_sends_requests_without_key_to_the_baseline() -> None:
+    """Nobody is moved by chance."""
+    state = RoutingState("m", Mode.GRADUAL, BUCKETS - 1)
+    assert decide(state, None) is System.BASELINE
+    assert decide(state, "") is System.BASELINE
+
+
+def test_decide_sends_segments_to_the_candidate() -> None:
+    """A named segment goes first, whatever the bucket."""
+    state = RoutingState("m", Mode.GRADUAL, 0, ("beta",))
+    assert decide(state, "anyone", frozenset({"beta"})) is System.CANDIDATE
+
+
+def test_bucket_is_the_documented_hash() -> None:
+    """Other languages can compute the bucket: xxh64, seed 0, modulo 10,000."""
+    assert bucket("a") == 0xD24EC4F1A98C6E5B % 10_000

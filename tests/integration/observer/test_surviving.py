@@ -1,0 +1,160 @@
+"""Killed, frozen, locked out: the observer loses nothing and counts nothing twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from changeover import clock
+from changeover.home import Home
+from changeover.routing import Change, Mode
+from changeover.store import operations, routing, samples
+from tests.integration.observer.conftest import ERRORS, Start
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.integration
+
+
+def test_killed_observer_counts_every_request_once(start: Start) -> None:
+    """Killed again and again under load, the samples add up to the requests that were sent."""
+    watched = start()
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        for _ in range(3):
+            before = watched.measured()
+            wait_for(lambda low=before: watched.measured() > low + 100, what="samples")
+            watched.kill_observer()
+            sent = watched.sent
+            wait_for(lambda low=sent: watched.sent > low + 50, what="requests meanwhile")
+            watched.start_observer()
+    wait_for(lambda: watched.measured() >= watched.logged() >= watched.sent, what="all samples")
+    assert watched.measured() == watched.logged() == watched.sent
+    assert watched.failed == 0
+
+
+def test_long_absence_is_read_from_the_log_in_full(start: Start) -> None:
+    """What happened while nobody observed is measured when the observer comes."""
+    watched = start(observe=False)
+    path = watched.gateway.files.access_log
+    ago = int(time.time()) - 900  # fifteen minutes of old lines before those of now
+    lines = [
+        f'{{"t": "{ago + n // 40}.{n % 40:02d}0000", "us": 900, "s": 200, "f": "-", '
+        f'"r": "baseline:0:safe", "c": "baseline", "h": "x", "n": 1, "k": "u{n}"}}\n'
+        for n in range(32_000)
+    ]
+    with path.open("a") as file:
+        file.writelines(lines)
+    watched.start_observer()
+    wait_for(lambda: watched.measured() == watched.sent + 32_000, what="all samples")
+
+
+def test_hold_survives_a_kill_of_the_observer(start: Start) -> None:
+    """A condition that held before the kill completes as if nothing had happened."""
+    watched = start({**ERRORS, "for": "6s"})
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        wait_for(lambda: watched.measured() > 50, what="samples")
+        watched.bench.fault("503")
+        began = time.time()
+        wait_for(lambda: time.time() - began > 4, what="four seconds of errors")
+        watched.kill_observer()
+        watched.start_observer()
+        wait_for(lambda: watched.firings() == [("errors", "rollback")], what="rollback")
+    (firing,) = operations.firings(watched.store, "bench")
+    assert firing.evidence_complete_at.timestamp() - began < 9.5
+
+
+def test_hold_that_completed_while_nobody_watched_rolls_back_at_the_start(start: Start) -> None:
+    """Evidence that completed during an absence counts: the log has it."""
+    watched = start({**ERRORS, "for": "2s"})
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        wait_for(lambda: watched.measured() > 50, what="samples")
+        watched.kill_observer()
+        watched.bench.fault("503")
+        began = time.time()
+        wait_for(lambda: time.time() - began > 5, what="five seconds of errors")
+        watched.start_observer()
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, seconds=2)
+
+
+def test_killed_publisher_is_finished_by_the_observer(start: Start) -> None:
+    """A state in the store that no gateway got is published; a rollback without row gets one."""
+    watched = start()
+    watched.move(Mode.GRADUAL, 5000)
+    routing.change(watched.store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="ann",
+                   reason="it burns", now=clock.now())
+    wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
+    wait_for(lambda: operations.rollbacks(watched.store, "bench"), what="row")
+    (rollback,) = operations.rollbacks(watched.store, "bench")
+    assert (rollback.reason, rollback.actor) == ("it burns", "ann")
+
+
+def test_dead_envoy_delays_neither_samples_nor_the_rollback(start: Start) -> None:
+    """With Envoy dead the rollback is written, and serves when Envoy is back."""
+    down = {"name": "down", "metric": "up", "below": 1, "for": "1s", "over": "1s",
+            "action": "rollback"}
+    watched = start(down)
+    watched.move(Mode.GRADUAL, 5000)
+    envoy = watched.bench.processes["envoy"]
+    os.kill(envoy.pid, signal.SIGKILL)
+    envoy.wait(5)
+    watched.bench.fault("503")
+    wait_for(lambda: watched.firings() == [("down", "rollback")], what="rollback")
+    assert watched.gateway.on_disk() == watched.state().order
+    newest = time.time()
+    wait_for(lambda: samples.recent(watched.store, "bench", since=clock.from_timestamp(newest)),
+             seconds=4, what="samples go on")
+    assert watched.gateway.journal() is None
+
+
+def test_locked_store_loses_no_sample(start: Start) -> None:
+    """Measurements of a time in which the store was locked are written when it is free."""
+    watched = start()
+    with watched.load():
+        with watched.locked_store():
+            began = time.time()
+            wait_for(lambda: time.time() - began > 3, what="three seconds")
+        wait_for(lambda: watched.measured() > 200, what="samples")
+    wait_for(lambda: watched.measured() == watched.logged() == watched.sent, what="all samples")
+    assert watched.log.count("measurements are kept in memory") == 1
+    assert watched.log.count("the store takes measurements again") == 1
+
+
+def test_observer_ends_cleanly_when_told(start: Start) -> None:
+    """SIGTERM ends it at once with exit code 0, even while a system hangs."""
+    watched = start()
+    watched.bench.fault("hang")
+    assert watched.stop_observer() == 0
+    assert "Traceback" not in watched.log
+
+
+@pytest.mark.parametrize("migration", ["unknown"])
+def test_observer_of_an_unknown_migration_says_which_there_are(
+    start: Start, migration: str
+) -> None:
+    """One clear message and the exit code of a wrong value, no traceback."""
+    watched = start(observe=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "changeover.observer", "--home", str(watched.home.root),
+         "--migration", migration], capture_output=True, text=True, timeout=30, check=False,
+    )
+    assert done.returncode == 2
+    assert "bench" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_observer_without_store_says_what_to_do(tmp_path: object) -> None:
+    """A home that was never started: one message, the store's exit code."""
+    home = Home(tmp_path)  # type: ignore[arg-type]
+    done = subprocess.run(
+        [sys.executable, "-m", "changeover.observer", "--home", str(home.root),
+         "--migration", "bench"], capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
