@@ -32,6 +32,7 @@ ERROR_CLASSES = {
     "no_answer": "no answer otherwise",
 }
 
+_BREAKS = re.compile(r"[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -138,8 +139,8 @@ def window(evidence_start: object, evidence_end: object) -> str:
 
 
 def one_line(value: object) -> str:
-    """Return a text with every run of white space as one space."""
-    return " ".join(str(value).split())
+    """Return a text without line ends and tabs; thin and no-break spaces stay."""
+    return _BREAKS.sub(" ", str(value)).strip()
 
 
 def markdown(value: object) -> str:

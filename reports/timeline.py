@@ -31,6 +31,9 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "rollback.needs_person": ("rollback needs a person", "bad"),
     "trigger.fired": ("trigger {trigger} fired: {action}", "bad"),
     "lever.pulled": ("lever {lever} pulled", "plain"),
+    "people.told": ("people told that {stage} waits", "plain"),
+    "notify.failed": ("a notification failed", "warn"),
+    "baseline.retired": ("baseline retired", "good"),
     "break_glass.used": ("break glass: baseline by hand", "bad"),
 }
 _TONES: dict[tuple[str, str], Tone] = {
@@ -123,6 +126,8 @@ def _moment(event: AuditEvent, titles: Mapping[str, str]) -> Moment:
     title, tone = _TITLES.get(event.kind, (event.kind.replace(".", " ").replace("_", " "), "plain"))
     for name in _DECIDED_BY:
         tone = _TONES.get((event.kind, str(event.data.get(name))), tone)
+    if event.data.get("problem"):
+        tone = "warn"
     stage = event.data.get("stage")
     facts = _Known({key: text.one_line(value) for key, value in event.data.items()})
     if stage is not None:

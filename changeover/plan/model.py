@@ -254,7 +254,9 @@ class StageSpec(Part):
 
     percent: Percent
     soak: Duration
-    segments: list[Name] | None = Field(None, description="Default: the phase's.")
+    segments: list[Name] | None = Field(
+        None, description="Moved with this stage; default: the phase's. Earlier ones stay moved."
+    )
     gates: list[Name] | None = Field(None, description="Default: the phase's.")
     approval: ApprovalSpec | None = None
 
@@ -393,12 +395,17 @@ class Plan(Part):
     retention: RetentionSpec = Field(default_factory=RetentionSpec)
 
     def stages(self) -> list[Stage]:
-        """Return every traffic step of the cutover in order; deprecation is not one of them."""
+        """Return every traffic step of the cutover in order; deprecation is not one of them.
+
+        Segments add up: who was moved with a segment is never moved back by a later stage.
+        """
         steps = [step for phase in self.phases for step in _steps(phase)]
-        return [
-            Stage(key=key, index=index, **fields)
-            for index, (key, fields) in enumerate(steps)
-        ]
+        stages: list[Stage] = []
+        moved: tuple[str, ...] = ()
+        for index, (key, fields) in enumerate(steps):
+            moved = tuple(dict.fromkeys((*moved, *fields["segments"])))
+            stages.append(Stage(key=key, index=index, **{**fields, "segments": moved}))
+        return stages
 
     def stage(self, key: str) -> Stage:
         """Return the stage called `key`.

@@ -1,4 +1,4 @@
-"""A whole cutover written into a real store in milliseconds, second by second, with a made-up clock.
+"""A whole cutover written into a real store within milliseconds, on a made-up clock.
 
 What the flows, the observer and people would do, through the same repositories. The traffic is
 random with a fixed seed, so every run tells the same story.

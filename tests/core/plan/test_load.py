@@ -59,6 +59,11 @@ def test_a_good_plan_lists_its_stages() -> None:
     assert stages[-1].approvers == 2
 
 
+def test_segments_stay_moved_in_later_stages() -> None:
+    """Whoever was moved with a segment is not moved back by the next stage."""
+    assert [stage.segments for stage in parse_plan(GOOD, "x").stages()] == [("beta",)] * 4
+
+
 @pytest.mark.parametrize(
     ("find", "replace", "expected"),
     [

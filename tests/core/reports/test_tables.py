@@ -1,0 +1,130 @@
+"""The Markdown that people see in the Prefect UI."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from changeover.store.records import CutoverStatus
+from reports import tables
+from reports.headline import Story, headline
+from reports.model import Progress, Question
+from tests.core.reports.hand_made import (
+    NAMES,
+    NASTY,
+    after,
+    approval,
+    check,
+    cutover,
+    figures,
+    look,
+    stage,
+)
+
+QUESTION = Question(
+    migration="documents", systems=NAMES, stage=stage(), reason="the gate passed", ordinal=1,
+    next_title="gradual 50 %", next_weight=5000, next_segments=(), next_soak_seconds=604_800,
+    warnings=(),
+)
+
+
+def progress(*stages: object) -> Progress:
+    """Return the progress of a running cutover."""
+    views = tuple(stages) or (stage(), stage("gradual-50", status="to_come", seconds=None))
+    story = Story(cutover(CutoverStatus.RUNNING), views, [], [], NAMES,  # type: ignore[arg-type]
+                  "gradual", after(60))
+    return Progress("documents", NAMES, headline(story), "gradual", views,  # type: ignore[arg-type]
+                    (figures("baseline"), figures()))
+
+
+def test_gate_table_shows_what_is_needed_to_recompute_it() -> None:
+    """Value, bound, samples, window and verdict stand in the table, with units."""
+    table = tables.gate_table_markdown([look()])
+    for part in ("✓ pass", "error_rate of candidate", "0.100 %", "below 0.500 %",
+                 "1\u202f000 (at least 100)", "09:00:00 to 09:00:30 UTC"):
+        assert part in table
+
+
+def test_gate_table_shows_the_baseline_of_a_ratio() -> None:
+    """A ratio can only be recomputed with the baseline's value and samples."""
+    ratio = check(metric="latency_p95", value=0.013, baseline_value=0.0125, baseline_samples=900)
+    table = tables.gate_table_markdown([look(evidence=[ratio])])
+    assert "12.5 ms" in table
+    assert "baseline 900" in table
+
+
+def test_gate_table_shows_the_newest_look() -> None:
+    """Of several looks at a gate the last one counts, and its number is told."""
+    looks = [look("inconclusive", number=1), look("pass", number=2)]
+    table = tables.gate_table_markdown(looks)
+    assert "inconclusive" not in table
+    assert "(look 2)" in table
+
+
+def test_gate_table_before_any_look_says_so() -> None:
+    """An empty table would look like a pass."""
+    assert tables.gate_table_markdown([]) == "No gate has been judged yet."
+
+
+def test_gate_table_survives_evidence_of_another_version() -> None:
+    """Missing keys are shown as unknown."""
+    assert "? of ?" in tables.gate_table_markdown([look(evidence=[{"verdict": "pass"}])])
+
+
+def test_question_says_what_each_answer_does() -> None:
+    """Promote, hold and rollback are explained with names, percentages and times."""
+    asked = tables.stage_question_markdown(QUESTION)
+    assert "Leave beta 5 % of migration documents and go on to gradual 50 %?" in asked
+    assert "50 % of users get new-parser, for at least 7 d" in asked
+    assert "beta 5 % soaks 30 s more" in asked
+    assert "everyone is back on old-parser at once" in asked
+
+
+def test_question_of_the_last_stage_ends_the_cutover() -> None:
+    """Promoting the last stage moves nobody; it ends the cutover."""
+    asked = tables.stage_question_markdown(replace(QUESTION, next_title=None))
+    assert "the cutover ends as promoted" in asked
+
+
+def test_question_with_several_approvers_says_which_one_this_is() -> None:
+    """Two people must agree, and each knows that one answer is not enough."""
+    asked = tables.stage_question_markdown(replace(QUESTION, stage=stage(approvers=2)))
+    assert "approval 1 of 2" in asked
+    assert "once all approvers have agreed" in asked
+
+
+def test_question_puts_warnings_before_the_evidence() -> None:
+    """What speaks against promoting is read first."""
+    asked = tables.stage_question_markdown(replace(QUESTION, warnings=("3 requests failed",)))
+    assert asked.index("⚠ 3 requests failed") < asked.index("#### Evidence")
+
+
+def test_question_escapes_reasons_and_warnings() -> None:
+    """Texts of others neither break the form nor become markup."""
+    asked = tables.stage_question_markdown(replace(QUESTION, reason=NASTY, warnings=(NASTY,)))
+    assert "<script" not in asked
+    assert "[now](" not in asked
+
+
+def test_progress_lists_every_stage_with_its_state() -> None:
+    """The stages to come are seen as well as those behind."""
+    shown = tables.progress_markdown(progress())
+    assert "| ✓ | beta 5 % | 5 % of users and segment beta | 30 s | promoted | 40 s |" in shown
+    assert "| ○ | gradual 50 % |" in shown
+
+
+def test_progress_says_until_when_a_stage_soaks() -> None:
+    """A soaking stage shows its end, a held one its round."""
+    soaking = stage(status="soaking", soak_until=after(90), round=2, approvals=(approval(),))
+    assert "soaking until 09:01:30 UTC, round 2" in tables.progress_markdown(progress(soaking))
+
+
+def test_progress_links_only_addresses_of_the_web() -> None:
+    """The report's link is one; anything else is left out."""
+    shown = tables.progress_markdown(progress(), report_url="http://127.0.0.1:1/a b.html")
+    assert "[Full report](<http://127.0.0.1:1/a%20b.html>)" in shown
+    assert "Full report" not in tables.progress_markdown(progress(), report_url="javascript:x")
+
+
+def test_figures_of_nothing_say_so() -> None:
+    """Before the first measurement there is a sentence, not an empty table."""
+    assert tables.figures_markdown(()) == "Nothing has been measured yet."

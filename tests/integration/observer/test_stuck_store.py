@@ -1,0 +1,70 @@
+"""A store that does not answer at all, neither yes nor no."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy.orm import Session
+
+from changeover.observer.pace import Told
+from changeover.observer.traffic import Traffic
+from changeover.routing import Mode
+from changeover.store import audit, operations
+from changeover.store.engine import Store
+from tests.integration.observer.conftest import Start
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.integration
+
+
+class StuckStore(Store):
+    """A store whose transactions begin only after `answers` is set."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.engine)
+        self.answers = threading.Event()
+        self.waiting = 0
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        self.waiting += 1
+        self.answers.wait(60)
+        with super().begin() as session:
+            yield session
+        self.waiting -= 1
+
+
+def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:
+    """Glass is broken in time, and the answer that comes later does no harm.
+
+    1. The rollback waits for the store, breaks glass and moves the traffic.
+    2. The store answers: the transaction that hung is carried out after all.
+    3. Following the store reconciles: one rollback, one event, the routes of the store.
+    """
+    watched = start(observe=False)
+    state = watched.move(Mode.GRADUAL, 5000)
+    stuck = StuckStore(watched.store)
+    traffic = Traffic(stuck, watched.gateway, watched.plan, Told(), lambda: None)
+    traffic.take(state)
+    began = time.monotonic()
+    done = traffic.roll_back("it burns")
+    assert time.monotonic() - began < 1.2
+    assert done.confirmed_at is not None
+    assert not traffic.is_on_users
+    assert (watched.gateway.served() or (0, 0))[0] == 1
+    stuck.answers.set()
+    wait_for(lambda: stuck.waiting == 0 and watched.state().mode is Mode.EMERGENCY_ROLLBACK)
+
+    def followed() -> bool:
+        traffic.follow()
+        return watched.gateway.journal() is None
+
+    wait_for(followed, what="reconciled")
+    wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
+    kinds = [event.kind for event in audit.events(watched.store, "bench")]
+    assert kinds.count("break_glass.used") == kinds.count("rollback.started") == 1
+    assert len(operations.rollbacks(watched.store, "bench")) == 1
