@@ -11,6 +11,9 @@ import orjson
 from changeover.analysis.window import ErrorClass
 from changeover.routing import System, bucket
 
+_CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
+"""Envoy's flags that, on an answer that began well, say that it never came to its end."""
+
 SERVED_BY = {"baseline": System.BASELINE, "candidate": System.CANDIDATE}
 
 
@@ -54,8 +57,8 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
 
     Args:
         line: JSON as the gateway writes it.
-        hosts: System by upstream address, for lines whose cluster is the aggregate's; an
-            unknown address there is one of the candidate's.
+        hosts: System by upstream address, for lines that do not name the system; an unknown
+            address there is one of the candidate's.
     """
     try:
         raw = orjson.loads(line)
@@ -101,7 +104,7 @@ def classify(entry: Entry, salt: str = "") -> Outcome | None:
     meant = meant_for(entry, salt)
     if meant is None:
         return None
-    is_user_error = entry.status >= 500 or (entry.status == 0 and "DC" not in entry.flags)
+    is_user_error = entry.status >= 500 or _is_cut_short(entry)
     is_saved = meant is System.CANDIDATE and entry.served_by is System.BASELINE
     error: ErrorClass | None = None
     if is_user_error:
@@ -111,13 +114,21 @@ def classify(entry: Entry, salt: str = "") -> Outcome | None:
     return Outcome(meant, error, is_user_error, 400 <= entry.status < 500)
 
 
+def _is_cut_short(entry: Entry) -> bool:
+    """Whether the user got no answer, or one that broke off, and did not go away themselves."""
+    if "DC" in entry.flags:
+        return False
+    is_idle_tunnel = entry.status == 101 and "SI" in entry.flags
+    return entry.status == 0 or (bool(entry.flags & _CUT_SHORT) and not is_idle_tunnel)
+
+
 def _error_of(entry: Entry) -> ErrorClass:
     """Return why a request failed, from the flags that Envoy sets."""
     by_flag = (
         (ErrorClass.OVERFLOW, {"UO"}),
-        (ErrorClass.TIMEOUT, {"UT", "SI", "UPE"}),
+        (ErrorClass.TIMEOUT, {"UT", "SI", "DT"}),
         (ErrorClass.CONNECT, {"UF", "UH", "NC"}),
-        (ErrorClass.RESET, {"UC", "UR", "LR"}),
+        (ErrorClass.RESET, {"UC", "UR", "LR", "UPE"}),
     )
     for error, flags in by_flag:
         if entry.flags & flags:

@@ -25,6 +25,8 @@ SAFE_METHODS = r"GET|HEAD|OPTIONS"
 FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
 FLUSH_MILLISECONDS = 100
+LONGEST_REASON = 1_000
+"""Characters of a maintenance reason that users get to see."""
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -95,6 +97,7 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         "@type": _TYPE + "config.route.v3.RouteConfiguration",
         "name": ROUTES,
         "validate_clusters": True,
+        "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
         "virtual_hosts": [{"name": "users", "domains": ["*"], "routes": _routes(plan, state)}],
     }
     return with_version({"resources": [routes]}, version_of(state))
@@ -129,12 +132,20 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
 
 
 def _pair(plan: Plan, target: str, weight: int, headers: list[Json]) -> list[Json]:
-    """Return the routes of one target for safe and for all other methods."""
+    """Return the routes of one target for safe and for all other methods, event streams first."""
     method = _string(":method", {"safe_regex": {"regex": SAFE_METHODS}})
+    stream = _string("accept", {"contains": "text/event-stream"})
     return [
+        _without_limit(_route(plan, target, weight, [*headers, stream, method], is_safe=True)),
+        _without_limit(_route(plan, target, weight, [*headers, stream], is_safe=False)),
         _route(plan, target, weight, [*headers, method], is_safe=True),
         _route(plan, target, weight, headers, is_safe=False),
     ]
+
+
+def _without_limit(route: Json) -> Json:
+    """Return a route for answers that never end: only silence is limited, not their length."""
+    return {**route, "route": {**route["route"], "timeout": "0s"}}
 
 
 def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe: bool) -> Json:
@@ -200,7 +211,7 @@ def _retry(candidate: SystemSpec, target: str, *, is_safe: bool) -> Json:
 
 
 def _maintenance(state: RoutingState) -> Json:
-    reason = state.maintenance_reason or "maintenance"
+    reason = state.maintenance_reason[:LONGEST_REASON] or "maintenance"
     return {
         "name": "maintenance:0:all",
         "match": {"prefix": "/"},
@@ -224,10 +235,7 @@ def _segment(plan: Plan, name: str) -> Json:
 
 def _literal(value: str) -> str:
     """Return `value` as a regular expression (RE2) that matches nothing else."""
-    return "".join(
-        character if character.isalnum() or ord(character) > 127 else "\\" + character
-        for character in value
-    )
+    return "".join(c if c.isalnum() or ord(c) > 127 else "\\" + c for c in value)
 
 
 def _string(header: str, matcher: Json) -> Json:
@@ -248,7 +256,11 @@ def _cluster(name: str, system: SystemSpec) -> Json:
         "circuit_breakers": _circuit_breakers(system.concurrency),
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            "endpoints": [{"lb_endpoints": [
+                # The access log names the system by this: addresses change, and may be shared.
+                {"endpoint": {"address": address},
+                 "metadata": {"filter_metadata": {"changeover": {"system": name}}}},
+            ]}],
         },
     }
     if name == "candidate":
@@ -292,9 +304,8 @@ def _tls(hostname: str) -> Json:
             "common_tls_context": {
                 "validation_context": {
                     "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
-                    "match_typed_subject_alt_names": [
-                        {"san_type": "DNS", "matcher": {"exact": hostname}}
-                    ],
+                    "match_typed_subject_alt_names": [{"san_type": "DNS",
+                                                       "matcher": {"exact": hostname}}],
                 }
             },
         },
@@ -314,6 +325,7 @@ def _connection_manager(plan: Plan, files: GatewayFiles) -> Json:
             "stat_prefix": "users",
             "codec_type": "AUTO",
             "use_remote_address": True,
+            "server_header_transformation": "PASS_THROUGH",
             "generate_request_id": True,
             "preserve_external_request_id": True,
             "common_http_protocol_options": {"idle_timeout": "3600s"},
@@ -321,15 +333,13 @@ def _connection_manager(plan: Plan, files: GatewayFiles) -> Json:
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "early_header_mutation_extensions": [_edge_headers(plan)],
             "rds": {"route_config_name": ROUTES, "config_source": _watched(files.routes)},
-            "http_filters": [
-                {
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {
-                        "@type": _TYPE + "extensions.filters.http.router.v3.Router",
-                        "suppress_envoy_headers": True,
-                    },
-                }
-            ],
+            "http_filters": [{
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": _TYPE + "extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            }],
             "access_log": [_access_log(plan, files)],
         },
     }
@@ -373,7 +383,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "s": "%RESPONSE_CODE%",
                     "f": "%RESPONSE_FLAGS%",
                     "r": "%ROUTE_NAME%",
-                    "c": "%UPSTREAM_CLUSTER%",
+                    "c": "%METADATA(UPSTREAM_HOST:changeover:system)%",
                     "h": "%UPSTREAM_HOST%",
                     "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                     "k": f"%REQ({key})%",

@@ -45,9 +45,9 @@ def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
     ]
 
 
-def validate_command(files: GatewayFiles) -> list[str]:
-    """Return the command that checks the configuration without serving it."""
+def validate_command(bootstrap: Path) -> list[str]:
+    """Return the command that checks a bootstrap file without serving it."""
     return [
         envoy_program(), "--mode", "validate", "--use-dynamic-base-id",
-        "--config-path", str(files.bootstrap), "--log-level", "error",
+        "--config-path", str(bootstrap), "--log-level", "error",
     ]

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from typing import Any
 from changeover import clock
 from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
 from changeover.gateway.admin import Admin
+from changeover.gateway.check import refusal
 from changeover.gateway.config import (
     Json,
     parse_version,
@@ -32,9 +32,8 @@ from changeover.gateway.config import (
     with_version,
 )
 from changeover.gateway.files import GatewayFiles
-from changeover.gateway.process import validate_command
 from changeover.plan.model import Plan
-from changeover.routing import RoutingState
+from changeover.routing import BUCKETS, Mode, RoutingState
 from changeover.store.records import Publication
 
 _POLL_SECONDS = 0.003
@@ -57,27 +56,29 @@ class Gateway:
     def prepare(self, plan: Plan, state: RoutingState) -> None:
         """Write everything Envoy starts with, and have Envoy check it.
 
-        Routes already on disk that are later than `state` stay.
+        Routes already on disk that are later than `state` stay; those of the same state are
+        written anew, because the plan may have changed. Nothing is written that Envoy refuses.
 
         Raises:
             InvalidPlan: Envoy refuses the configuration; its reason is the problem.
             EnvironmentProblem: Envoy is missing, or the directory cannot be written.
         """
-        self.files.root.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            _replace(self.files.bootstrap, render_bootstrap(plan, self.files))
-            _replace(self.files.clusters, render_clusters(plan))
-            self._write_safe(plan, state)
-            if (self.on_disk() or (-1, -1)) < state.order:
-                _replace(self.files.routes, render_routes(plan, state))
-        checked = subprocess.run(
-            validate_command(self.files), capture_output=True, text=True, check=False, timeout=30
+        _make_directory(self.files.root)
+        bootstrap, clusters = render_bootstrap(plan, self.files), render_clusters(plan)
+        routes = render_routes(plan, state)
+        widest = RoutingState(
+            plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
+            segments=tuple(plan.routing.segments),
         )
-        if checked.returncode:
-            reason = (checked.stderr or checked.stdout).strip().splitlines()
-            raise InvalidPlan(
-                f"plan of {plan.migration}", [f"the gateway refuses it: {reason[-1:] or ''}"]
-            )
+        reason = refusal(bootstrap, clusters, [routes, render_routes(plan, widest)])
+        if reason:
+            raise InvalidPlan(f"plan of {plan.migration}", [f"the gateway refuses it: {reason}"])
+        with self._locked():
+            _replace(self.files.bootstrap, bootstrap)
+            _replace(self.files.clusters, clusters)
+            self._write_safe(plan, state)
+            if (self.on_disk() or (-1, -1)) <= state.order:
+                _replace(self.files.routes, routes)
 
     def publish(self, plan: Plan, state: RoutingState, *, timeout: float = 2.0) -> Publication:
         """Bring `state` to Envoy and wait until it serves that version or a later one.
@@ -107,10 +108,11 @@ class Gateway:
             wanted = max(present, state.order)
             try:
                 self._confirm(wanted, refusals, began + timeout)
-            except _RefusedByEnvoy as refusal:
+            except _RefusedByEnvoy as refused:
                 _replace_bytes(self.files.routes, previous)
+                reason = str(refused) or self._why_refused(plan, state)
                 raise PublishFailed(
-                    f"the gateway refused version {version_of(state)}: {refusal}",
+                    f"the gateway refused version {version_of(state)}: {reason}",
                     where=str(self.files.routes),
                     next_step="The routes before it serve on; mend the plan and publish again",
                 ) from None
@@ -129,7 +131,7 @@ class Gateway:
         """
         with self._locked():
             epoch, version = self.on_disk() or (0, 0)
-            safe = json.loads(self.files.safe_routes.read_bytes())
+            safe = self._safe_routes()
             known = self.journal()
             entry = known or {
                 "epoch": epoch + 1, "version": version + 1, "reason": reason, "actor": actor,
@@ -139,6 +141,16 @@ class Gateway:
             _replace(self.files.journal, entry)
             _replace(self.files.routes, safe)
         return entry
+
+    def _safe_routes(self) -> Json:
+        try:
+            safe: Json = json.loads(self.files.safe_routes.read_bytes())
+        except (OSError, ValueError) as error:
+            raise EnvironmentProblem(
+                f"there are no safe routes to serve: {error}", where=str(self.files.safe_routes),
+                next_step="Run `changeover up` once: it writes them",
+            ) from error
+        return safe
 
     def journal(self) -> dict[str, Any] | None:
         """Return what break glass did and the store does not know yet."""
@@ -183,7 +195,7 @@ class Gateway:
                 if served.version is not None and served.version >= wanted:
                     return
                 if served.refusals > refusals:
-                    raise _RefusedByEnvoy(self.admin.refusal() or "no reason given")
+                    raise _RefusedByEnvoy(self.admin.refusal())
                 last = None
             except Unreachable as error:
                 last = error
@@ -196,6 +208,13 @@ class Gateway:
             where=str(self.files.routes),
             next_step="It serves as soon as the gateway runs; look at logs/envoy.log",
         )
+
+    def _why_refused(self, plan: Plan, state: RoutingState) -> str:
+        """Ask Envoy again in words: it only counts what it refuses from watched files."""
+        reason = refusal(
+            render_bootstrap(plan, self.files), render_clusters(plan), [render_routes(plan, state)]
+        )
+        return reason or "no reason given; look at logs/envoy.log"
 
     def _refusals(self) -> int:
         try:
@@ -237,21 +256,32 @@ class _RefusedByEnvoy(Exception):
     """Envoy did not take an update."""
 
 
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the gateway's directory cannot be made: {error.strerror}", where=str(path),
+        ) from error
+
+
 def _replace(path: Path, content: Json) -> None:
     _replace_bytes(path, json.dumps(content).encode())
 
 
 def _replace_bytes(path: Path, content: bytes) -> None:
     """Write beside and rename: a reader sees the old file or the new one, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
         raise EnvironmentProblem(
             f"the file cannot be written: {error.strerror}", where=str(path),
             next_step="Free some space or mend the permissions; the file before it stays",

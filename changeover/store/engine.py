@@ -77,6 +77,7 @@ class Store:
             Session(writing, expire_on_commit=False) as session,
             session.begin(),
         ):
+            session.connection()  # takes the lock now, not at the first statement
             yield session
 
     def upgrade(self) -> None:

@@ -1,0 +1,61 @@
+"""Having Envoy judge a configuration without serving it, for its reason in words.
+
+`envoy --mode validate` does not look into watched files, so routes and clusters are put inside the
+bootstrap here. Neighbour: `changeover.gateway.publish` writes what Envoy really serves.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from changeover.gateway.config import Json
+from changeover.gateway.process import validate_command
+
+_LONGEST_SECONDS = 30
+
+
+def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
+    """Return why Envoy refuses this configuration, empty when it takes it.
+
+    Args:
+        bootstrap: As `render_bootstrap` makes it.
+        clusters: As `render_clusters` makes it.
+        routes: Discovery responses as `render_routes` makes them; each is checked.
+
+    Raises:
+        EnvironmentProblem: Envoy is missing.
+    """
+    for response in routes:
+        whole = json.loads(json.dumps(bootstrap))  # a deep copy, to be changed
+        whole.pop("dynamic_resources")
+        static = whole["static_resources"]
+        static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]
+        for listener in static["listeners"]:
+            manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+            del manager["rds"]
+            manager["route_config"] = _untyped(response["resources"][0])
+        if reason := _refusal_of(whole):
+            return reason
+    return ""
+
+
+def _refusal_of(bootstrap: Json) -> str:
+    with tempfile.TemporaryDirectory(prefix="changeover-check-") as directory:
+        path = Path(directory) / "bootstrap.json"
+        path.write_text(json.dumps(bootstrap))
+        checked = subprocess.run(
+            validate_command(path), capture_output=True, text=True, check=False,
+            timeout=_LONGEST_SECONDS,
+        )
+    if not checked.returncode:
+        return ""
+    lines = (checked.stderr or checked.stdout).strip().splitlines()
+    return lines[-1] if lines else "no reason given"
+
+
+def _untyped(resource: Json) -> Json:
+    return {key: value for key, value in resource.items() if key != "@type"}

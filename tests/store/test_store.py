@@ -1,0 +1,307 @@
+"""The store: what it promises on both databases, whoever else writes or dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from changeover.clock import now
+from changeover.errors import (
+    ApprovalRefused,
+    CutoverActive,
+    Refused,
+    StaleEpoch,
+    StoreError,
+    StoreLocked,
+    WrongStoreVersion,
+)
+from changeover.routing import Change, Mode
+from changeover.store import approvals, audit, cutovers, operations, plans, routing
+from changeover.store.engine import Store
+from changeover.store.records import CutoverStatus
+from changeover.store.tables import Base
+from tests.store.conftest import shop
+
+FORK = multiprocessing.get_context("spawn")
+
+
+def to_gradual(store: Store, weight: int = 500) -> None:
+    """Put some users on the candidate."""
+    routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=weight), actor="t",
+                   reason="t", now=now())
+
+
+def test_migrations_make_the_tables_of_the_models(store: Store) -> None:
+    """From empty to head, the database is what the code expects."""
+    with store.engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert found == []
+
+
+def test_plan_comes_back_as_it_was_registered(store: Store) -> None:
+    """What a flow loads is what `up` checked."""
+    assert plans.load(store) == shop()
+    assert plans.load(store, "shop") == shop()
+
+
+def test_another_plan_is_refused_while_a_cutover_runs(store: Store) -> None:
+    """A running cutover never meets another plan than the one it began with."""
+    cutovers.begin(store, "shop", flow_run_id="a", now=now())
+    plans.register(store, shop(), source="again", now=now())
+    changed = shop().model_copy(update={"triggers": []})
+    with pytest.raises(Refused, match="runs on another plan"):
+        plans.register(store, changed, source="other", now=now())
+    assert plans.load(store) == shop()
+
+
+def test_change_writes_state_and_audit_together(store: Store) -> None:
+    """Every change of the routing is in the audit, with who and why."""
+    to_gradual(store)
+    state = routing.read(store, "shop")
+    assert (state.mode, state.weight, state.version) == (Mode.GRADUAL, 500, 2)
+    last = audit.events(store, "shop")[-1]
+    assert (last.kind, last.data["reason"]) == ("routing.changed", "t")
+    assert audit.verify(store, "shop") == []
+
+
+def test_refused_change_changes_nothing(store: Store) -> None:
+    """A stale decision leaves state and audit as they were."""
+    before = (routing.read(store, "shop"), len(audit.events(store, "shop")))
+    with pytest.raises(StaleEpoch):
+        routing.change(store, "shop", Change(mode=Mode.SHADOW, expected_epoch=7), actor="t",
+                       reason="t", now=now())
+    assert (routing.read(store, "shop"), len(audit.events(store, "shop"))) == before
+
+
+def _append_many(url: str, worker: int, count: int) -> None:
+    store = Store.open(url, timeout=30)
+    for number in range(count):
+        audit.record(store, "shop", actor=f"w{worker}", kind="test", data={"n": number}, now=now())
+        routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=number), actor="w",
+                       reason="race", now=now())
+    store.close()
+
+
+def test_racing_processes_keep_the_chain_whole(store: Store, store_url: str) -> None:
+    """Writers in several processes lose no event, no version, and break no link."""
+    workers = [FORK.Process(target=_append_many, args=(store_url, n, 10)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert audit.verify(store, "shop") == []
+    assert routing.read(store, "shop").version == 1 + 40
+    assert len(audit.events(store, "shop")) == 1 + 80
+
+
+def _append_for_ever(url: str) -> None:
+    store = Store.open(url, timeout=30)
+    number = 0
+    while True:
+        number += 1
+        audit.record(store, "shop", actor="w", kind="test", data={"n": number}, now=now())
+
+
+def test_a_killed_writer_leaves_the_chain_whole(store: Store, store_url: str) -> None:
+    """kill -9 in the middle of writing loses at most what was not committed."""
+    worker = FORK.Process(target=_append_for_ever, args=(store_url,))
+    worker.start()
+    while len(audit.events(store, "shop")) < 20:
+        assert worker.is_alive()
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    worker.join(10)
+    assert audit.verify(store, "shop") == []
+    audit.record(store, "shop", actor="t", kind="after", data={}, now=now())
+    assert audit.verify(store, "shop") == []
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE audit_event SET actor = 'nobody' WHERE seq = 2",
+    "DELETE FROM audit_event WHERE seq = 2",
+])
+def test_the_database_itself_refuses_changes_of_the_audit(store: Store, statement: str) -> None:
+    """Not even raw SQL changes what was decided."""
+    to_gradual(store)
+    with pytest.raises(DBAPIError, match="never changed"), store.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(("statement", "expected"), [
+    ("UPDATE audit_event SET data = '{}' WHERE seq = 2", "was changed after it was written"),
+    ("DELETE FROM audit_event WHERE seq = 2", "are missing"),
+    ("DELETE FROM audit_event WHERE seq = 4", "the tail was cut off"),
+    ("DELETE FROM audit_event", "the tail was cut off"),
+    ("DELETE FROM audit_head", "head is missing"),
+])
+def test_verify_finds_tampering(store: Store, statement: str, expected: str) -> None:
+    """Whoever removes the protection still leaves a trace."""
+    for weight in (100, 200, 300):
+        to_gradual(store, weight)
+    with store.engine.begin() as connection:
+        if store.engine.dialect.name == "sqlite":
+            connection.execute(text("DROP TRIGGER audit_event_no_update"))
+            connection.execute(text("DROP TRIGGER audit_event_no_delete"))
+        else:
+            connection.execute(text("DROP TRIGGER audit_event_no_change ON audit_event"))
+        connection.execute(text(statement))
+    assert any(expected in problem for problem in audit.verify(store, "shop"))
+
+
+def test_second_cutover_is_refused(store: Store) -> None:
+    """One cutover of a migration at a time; the same run begins once."""
+    first = cutovers.begin(store, "shop", flow_run_id="a", now=now())
+    assert cutovers.begin(store, "shop", flow_run_id="a", now=now()) == first
+    with pytest.raises(CutoverActive, match=f"cutover {first.id} of shop has not ended"):
+        cutovers.begin(store, "shop", flow_run_id="b", now=now())
+    cutovers.finish(store, first.id, CutoverStatus.FAILED, outcome="x", now=now())
+    assert cutovers.begin(store, "shop", flow_run_id="b", now=now()).id != first.id
+
+
+def test_stage_is_entered_and_decided_once(store: Store) -> None:
+    """Times never move by entering again, and the first decision stands."""
+    cutover = cutovers.begin(store, "shop", flow_run_id="a", now=now())
+    stage = shop().stages()[0]
+    entered = cutovers.enter_stage(store, cutover.id, stage, now=now())
+    assert cutovers.enter_stage(store, cutover.id, stage, now=now() + timedelta(1)) == entered
+    assert entered.soak_until - entered.entered_at == stage.soak
+    cutovers.decide(store, cutover.id, stage.key, decision="promoted", reason="a", now=now())
+    again = cutovers.decide(
+        store, cutover.id, stage.key, decision="rolled_back", reason="b", now=now())
+    assert (again.decision, again.reason) == ("promoted", "a")
+    kinds = [event.kind for event in audit.events(store, "shop")]
+    assert kinds.count("stage.entered") == 1
+    assert kinds.count("stage.promoted") == 1
+
+
+def test_hold_begins_the_next_round_once(store: Store) -> None:
+    """A run killed after a hold does not hold twice."""
+    cutover = cutovers.begin(store, "shop", flow_run_id="a", now=now())
+    stage = shop().stages()[0]
+    cutovers.enter_stage(store, cutover.id, stage, now=now())
+    for _ in range(2):
+        held = cutovers.next_round(
+            store, cutover.id, stage.key, expected_round=1, until=now(), now=now())
+    assert held.round == 2
+
+
+def ask(store: Store, ordinal: int = 1) -> approvals.Approval:
+    """Ask about the first stage."""
+    cutover = cutovers.active(store, "shop") or cutovers.begin(
+        store, "shop", flow_run_id="a", now=now())
+    return approvals.ask(store, cutover_id=cutover.id, stage="beta-5", round=1, ordinal=ordinal,
+                         epoch=0, question="?", now=now())
+
+
+def answer(store: Store, asked: approvals.Approval, decision: str, approver: str, epoch: int = 0
+           ) -> approvals.Approval:
+    """Answer a question."""
+    return approvals.answer(store, asked.id, decision=decision, approver=approver, comment="",
+                            source="test", epoch=epoch, now=now())
+
+
+def test_first_answer_stands(store: Store) -> None:
+    """The same answer again is fine, another one is refused."""
+    asked = ask(store)
+    assert approvals.open_for(store, "shop") == asked
+    taken = answer(store, asked, "promote", "alice")
+    assert answer(store, asked, "promote", "alice") == taken
+    with pytest.raises(ApprovalRefused, match="alice decided promote before"):
+        answer(store, asked, "hold", "bob")
+    assert approvals.open_for(store, "shop") is None
+
+
+def test_two_approvers_are_two_people(store: Store) -> None:
+    """Nobody approves twice for two, however they write their name."""
+    answer(store, ask(store), "promote", "Alice")
+    second = ask(store, 2)
+    with pytest.raises(ApprovalRefused, match="another person is needed"):
+        answer(store, second, "promote", " alice ")
+    assert answer(store, second, "promote", "bob").decision == "promote"
+
+
+def test_answer_after_a_rollback_is_void(store: Store) -> None:
+    """It is kept, changes nothing, and says so."""
+    asked = ask(store)
+    with pytest.raises(ApprovalRefused, match="changes nothing because a rollback came first"):
+        answer(store, asked, "promote", "alice", epoch=1)
+    kept = approvals.all_of(store, asked.cutover_id)[0]
+    assert kept.is_void
+    assert audit.events(store, "shop")[-1].kind == "approval.void"
+
+
+def test_rollback_has_one_row_per_epoch(store: Store) -> None:
+    """However often it is begun, one rollback follows, and its first end stands."""
+    first, second = (
+        operations.begin_rollback(store, "shop", epoch=1, reason=reason, severity="high",
+                                  scope="all", actor="t", cutover_id=None, now=now())
+        for reason in ("a", "b")
+    )
+    assert first == second
+    assert operations.not_handed_over(store, "shop") == [first]
+    operations.hand_over(store, first.id, flow_run_id="run")
+    assert operations.not_handed_over(store, "shop") == []
+    operations.finish_rollback(store, first.id, status="completed", analysis={}, now=now())
+    ended = operations.finish_rollback(
+        store, first.id, status="needs_person", analysis={}, now=now())
+    assert ended.status == "completed"
+
+
+def test_times_come_back_aware(store: Store) -> None:
+    """A time is the same moment on both databases."""
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    operations.beat(store, "observer", pid=1, now=moment)
+    assert operations.heartbeats(store)[0].at == moment
+
+
+def test_empty_database_is_refused_with_the_command_that_helps(store_url: str) -> None:
+    """Nobody works on tables that are not there."""
+    with pytest.raises(WrongStoreVersion, match="changeover store upgrade"):
+        Store.open(store_url)
+
+
+def test_newer_database_is_refused(store: Store, store_url: str) -> None:
+    """An older program leaves a newer database alone."""
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(WrongStoreVersion, match="9999"):
+        Store.open(store_url)
+
+
+def test_password_is_never_shown() -> None:
+    """An unreachable server is one message, without its password."""
+    with pytest.raises(StoreError) as error:
+        Store.open("postgresql://me:secret@127.0.0.1:1/none", timeout=1)
+    assert "secret" not in str(error.value)
+    assert error.value.exit_code == 5
+
+
+def test_locked_database_is_one_clear_message(tmp_path: Path) -> None:
+    """Another process that holds the database is named as the cause."""
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    holder = Store.open(url, create=True)
+    waiting = Store.open(url, timeout=0.1)
+    with (
+        holder.begin(),
+        pytest.raises(StoreLocked, match="stayed locked"),
+        waiting.begin(),
+    ):
+        pytest.fail("two writers at once")
+
+
+def test_what_is_no_database_is_one_clear_message(tmp_path: Path) -> None:
+    """A wrong file is refused and left alone."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    with pytest.raises(StoreError):
+        Store.open(f"sqlite:///{path}", create=True)
+    assert path.read_text().startswith("not a database")
