@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, PLOT_HEIGHT, MARK_ROW, TOP, BOTTOM = 660.0, 120.0, 11.0, 20.0, 24.0
-LEFT, RIGHT = 54.0, 8.0
+LEFT, RIGHT = 54.0, 20.0
 FONT_SIZE = 8.5
 MARK_ROWS = 3
+SHORTEST = timedelta(seconds=8)
 
 # Drawn in these, and replaced by CSS variables afterwards. The palette is Okabe and Ito's, which
 # people with any colour vision can tell apart; lines differ in dashes as well.
@@ -109,7 +110,7 @@ def _values(points: Sequence[Point], panel: _Panel) -> list[float]:
 
 def _share_chart(data: ReportData) -> Chart:
     figure, axes = _canvas(data)
-    times = [*(_x(step.at) for step in data.weights), _x(data.chart_end)]
+    times = [*(_x(step.at) for step in data.weights), _x(_end(data))]
     shares = [step.weight / 100 for step in data.weights]
     axes.fill_between(times, [*shares, shares[-1]], step="post", color=_CANDIDATE, alpha=0.18,
                       linewidth=0)
@@ -195,7 +196,7 @@ def _canvas(data: ReportData) -> tuple[Figure, Axes]:
                             PLOT_HEIGHT / height))
     figure.patch.set_visible(False)  # the page's own background, light or dark
     axes.patch.set_visible(False)
-    axes.set_xlim(_x(data.start), _x(data.chart_end))
+    axes.set_xlim(_x(data.start), _x(_end(data)))
     locator = AutoDateLocator(tz=UTC, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
@@ -235,7 +236,7 @@ def _place(data: ReportData) -> list[tuple[Mark, float, int]]:
     A label starts at its line, moved left at the chart's right edge, in the lowest row where it
     touches no other. What does not fit is in the timeline.
     """
-    total = (data.chart_end - data.start).total_seconds()
+    total = (_end(data) - data.start).total_seconds()
     ends = [-math.inf] * MARK_ROWS
     placed = []
     for mark in data.marks:
@@ -289,6 +290,11 @@ def _svg(figure: Figure, name: str, summary: str) -> str:
                f'aria-label="{escape(summary)}" xmlns="http://www.w3.org/2000/svg" '
                'xmlns:xlink="http://www.w3.org/1999/xlink">')
     return opening + svg[svg.index(">") + 1:].strip()
+
+
+def _end(data: ReportData) -> datetime:
+    """Return the right edge of the charts: never so near that ticks fall between seconds."""
+    return max(data.chart_end, data.start + SHORTEST)
 
 
 def _x(at: datetime) -> float:

@@ -42,7 +42,7 @@ def headline(story: Story) -> Headline:
     return Headline(
         status=str(cutover.status),
         word=word,
-        sentence=sentence,
+        sentence=sentence[:1].upper() + sentence[1:],
         decided_by=decided_by,
         started_at=cutover.started_at,
         ended_at=cutover.ended_at,
@@ -72,14 +72,14 @@ def _undone(story: Story, rollback: Rollback) -> Headline:
     cutover = story.cutover
     before = ""
     if cutover is not None and cutover.ended_at is not None:
-        before = f"Promoted {text.moment(cutover.ended_at)} and rolled back later: "
+        before = f"Promoted {text.moment(cutover.ended_at)} and rolled back later. "
     begin = cutover.started_at if cutover else rollback.started_at
     end = rollback.ended_at
     return Headline(
         status="rolled_back",
         word="Rolled back",
-        sentence=f"{before}{_sentence(rollback.reason)}; all users were sent to "
-        f"{story.systems['baseline']}.",
+        sentence=f"{before}All users were sent to {story.systems['baseline']}: "
+        f"{_sentence(rollback.reason)}.",
         decided_by=_rollback_by(story, rollback),
         started_at=begin,
         ended_at=end,
@@ -113,16 +113,17 @@ def _running(story: Story, cutover: Cutover) -> Told:
     entered = [stage for stage in story.stages if stage.entered_at is not None]
     if not entered:
         return "Running", "The first stage is being entered.", ()
+    people = approvers(story.stages, "promote")
     stage = entered[-1]
     if stage.status == "waiting":
-        return "Waiting for approval", f"{stage.title} waits for a person's decision.", ()
+        return "Waiting for approval", f"{stage.title} waits for a person's decision.", people
     if stage.status == "soaking" and stage.soak_until and stage.soak_until > story.now:
         left = text.duration((stage.soak_until - story.now).total_seconds())
         until = text.moment(stage.soak_until)
-        return "Running", f"{stage.title} soaks until {until}, {left} from now.", ()
+        return "Running", f"{stage.title} soaks until {until}, {left} from now.", people
     if stage.status == "soaking":
-        return "Running", f"{stage.title} has soaked; its gates are being judged.", ()
-    return "Running", f"{stage.title} is {text.WORDS.get(stage.status, stage.status)}.", ()
+        return "Running", f"{stage.title} has soaked; its gates are being judged.", people
+    return "Running", f"{stage.title} is {text.WORDS.get(stage.status, stage.status)}.", people
 
 
 def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:

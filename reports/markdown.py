@@ -46,12 +46,12 @@ def _section(title: str, body: str) -> str:
 
 def _head(data: ReportData) -> str:
     headline = data.headline
-    decided = ", ".join(headline.decided_by) or "nobody was asked"
+    decided = ", ".join(headline.decided_by) or "nobody"
     return "\n\n".join([
         f"# {text.markdown(data.migration)}: {text.markdown(headline.word)}",
         f"**{text.SIGNS.get(headline.status, '·')}** {text.markdown(headline.sentence)}",
         text.markdown_table(("", ""), [
-            ("decided by", decided),
+            ("agreed so far" if headline.status == "running" else "decided by", decided),
             ("began", text.moment(headline.started_at)),
             ("ended", text.moment(headline.ended_at)),
             ("took", text.duration(headline.seconds)),

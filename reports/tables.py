@@ -91,7 +91,8 @@ def progress_markdown(progress: Progress, *, report_url: str = "") -> str:
         report_url: Address of the full report, if there is one.
     """
     headline = progress.headline
-    who = f" Decided by {', '.join(headline.decided_by)}." if headline.decided_by else ""
+    verb = "Agreed so far:" if headline.status == "running" else "Decided by"
+    who = f" {verb} {', '.join(headline.decided_by)}." if headline.decided_by else ""
     took = "" if headline.seconds is None else f" ({text.duration(headline.seconds)})"
     parts = [
         f"**{text.SIGNS.get(headline.status, '·')} {text.markdown(headline.word)}**{took}: "

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from changeover.errors import ChangeoverError, StoreError
+from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
 from changeover.home import Home
 from changeover.observer.service import LOG, observe
 from changeover.store import plans
@@ -52,6 +52,8 @@ def _open(home: Home) -> Store:
     for _ in range(20):
         try:
             return Store.open(home.store_url, timeout=STORE_TIMEOUT_SECONDS)
+        except WrongStoreVersion:  # waiting does not mend it
+            raise
         except StoreError as error:
             LOG.error("%s", error)
             time.sleep(0.5)

@@ -53,7 +53,7 @@ def test_headline_of_a_promotion_undone_later_says_both() -> None:
     late = rollback(cutover_id=None, started_at=after(900), ended_at=after(905))
     found = headline(replace(PROMOTED, rollbacks=[late]))
     assert found.status == "rolled_back"
-    assert found.sentence.startswith("Promoted 2026-03-02 09:01:00 UTC and rolled back later: ")
+    assert found.sentence.startswith("Promoted 2026-03-02 09:01:00 UTC and rolled back later. ")
 
 
 def test_headline_ignores_void_answers() -> None:
@@ -67,7 +67,7 @@ def test_headline_while_soaking_says_until_when() -> None:
     soaking = stage(status="soaking", soak_until=after(120))
     story = replace(PROMOTED, cutover=cutover(CutoverStatus.RUNNING), stages=[soaking])
     assert headline(story).sentence == (
-        "beta 5 % soaks until 2026-03-02 09:02:00 UTC, 30 s from now."
+        "Beta 5 % soaks until 2026-03-02 09:02:00 UTC, 30 s from now."
     )
 
 
@@ -83,7 +83,7 @@ def test_headline_while_waiting_says_that_a_person_must_act() -> None:
 def test_headline_of_a_failure_says_where_traffic_is() -> None:
     """A failed cutover leaves traffic somewhere; the sentence says where."""
     found = headline(replace(PROMOTED, cutover=cutover(CutoverStatus.FAILED, outcome="no disk")))
-    assert found.sentence == "no disk; the routing is candidate_only."
+    assert found.sentence == "No disk; the routing is candidate_only."
 
 
 def test_headline_without_cutover_says_so() -> None:

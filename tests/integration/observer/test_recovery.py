@@ -40,7 +40,11 @@ class Prefect:
             self.post("/deployments/", {"name": "main", "flow_id": found["id"]})
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        return httpx.post(self.url + path, json=body, timeout=20).raise_for_status().json()
+        """Post until the server takes it: its database is busy while it starts (503)."""
+        return wait_for(
+            lambda: httpx.post(self.url + path, json=body, timeout=20).raise_for_status().json(),
+            what=path,
+        )
 
     def start(self, flow: str = "cutover", state: str = "SCHEDULED", **details: Any) -> str:
         """Start a run and force it into a state."""

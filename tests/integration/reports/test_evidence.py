@@ -85,7 +85,7 @@ def test_running_cutover_has_a_report_too(story: CutoverStory) -> None:
     story.enter("shadow")
     story.live(5)
     data = report_of(story)
-    assert data.headline.sentence.startswith("shadow soaks until 2026-03-02 09:00:25 UTC, 15 s")
+    assert data.headline.sentence.startswith("Shadow soaks until 2026-03-02 09:00:25 UTC, 15 s")
     assert (data.end, data.headline.ended_at) == (story.now, None)
 
 
@@ -249,7 +249,7 @@ def test_progress_follows_the_cutover(story: CutoverStory) -> None:
     assert [stage.status for stage in progress.stages] == [
         "promoted", "soaking", "to_come", "to_come", "to_come",
     ]
-    assert "beta 5 % soaks until" in tables.progress_markdown(progress)
+    assert "Beta 5 % soaks until" in tables.progress_markdown(progress)
 
 
 def test_report_files_of_a_real_cutover_are_small_and_whole(
