@@ -26,7 +26,7 @@ PHASES = {
 }
 
 
-@flow(name="cutover", flow_run_name="cutover of {migration}", persist_result=True)
+@flow(name="cutover", flow_run_name="cutover", persist_result=True)
 async def cutover(migration: str | None = None) -> State:
     """Move all users from the baseline to the candidate, stage by stage.
 

@@ -22,7 +22,7 @@ from tasks.runtime import open_runtime
 from tasks.steps import PASSING_TROUBLE, try_again_later
 
 
-@flow(name="rollback", flow_run_name="rollback of {migration}")
+@flow(name="rollback", flow_run_name="rollback: {reason}")
 async def rollback(
     reason: str,
     migration: str | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,19 @@ from changeover.analysis.window import Sample
 from changeover.plan.model import Plan
 from changeover.store import audit, operations, routing
 from changeover.store.engine import Store
-from changeover.store.records import AuditEvent, Publication, TriggerFiring
+from changeover.store.records import AuditEvent, Cutover, Publication, Rollback, TriggerFiring
 from reports import measures, reading, timeline
 from reports.headline import Story, headline
-from reports.model import AuditView, Figures, Outage, Progress, Question, ReportData, StageView
+from reports.model import (
+    AuditView,
+    Figures,
+    Outage,
+    Point,
+    Progress,
+    Question,
+    ReportData,
+    StageView,
+)
 from reports.reading import Span, system_names
 
 _SECRET = re.compile(r"token|secret|passw|authorization|credential|api_?key|webhook", re.IGNORECASE)
@@ -41,20 +50,36 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
     events = audit.events(store, plan.migration)
     undone = reading.rollbacks_of(store, plan, cutover)
     span = reading.span_of(cutover, events, undone, now)
+    return _report(store, plan, _Facts(cutover, events, undone, span, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a report is about, found before anything is measured."""
+
+    cutover: Cutover | None
+    events: list[AuditEvent]
+    undone: list[Rollback]
+    span: Span
+    now: datetime
+
+
+def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
+    cutover, events, undone, span = facts.cutover, facts.events, facts.undone, facts.span
     finest = reading.finest_samples(store, plan, span)
     figures = reading.figures_of(store, plan, span.start, span.end)
-    stages = reading.stage_views(store, plan, cutover, now=now)
+    stages = reading.stage_views(store, plan, cutover, now=facts.now)
     firings = _firings(store, plan, span)
-    state = routing.read(store, plan.migration).describe()
+    names, state = system_names(plan), routing.read(store, plan.migration).describe()
     titles = {stage.key: stage.title for stage in stages}
     shown = {"start": span.start, "end": span.chart_end}
     return ReportData(
         migration=plan.migration,
         subject="cutover" if cutover else "status",
-        generated_at=now,
+        generated_at=facts.now,
         changeover_version=changeover.__version__,
-        systems=system_names(plan),
-        headline=headline(Story(cutover, stages, undone, firings, system_names(plan), state, now)),
+        systems=names,
+        headline=headline(Story(cutover, stages, undone, firings, names, state, facts.now)),
         cutover=cutover,
         routing=state,
         start=span.start,
@@ -66,8 +91,7 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
         timeline=timeline.moments(events, titles, **shown),
         marks=timeline.marks(events, titles, **shown),
         weights=timeline.weights(events, **shown),
-        series={system: measures.points(rows, start=span.start, end=span.chart_end)
-                for system, rows in finest.items()},
+        series=_series(finest, span),
         firings=firings,
         rollbacks=tuple(reading.rollback_view(store, record, is_newest=record is undone[-1])
                         for record in undone),
@@ -170,6 +194,13 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
         environment.update(dict.fromkeys(environment, _MASK))
     masked: dict[str, Any] = _masked(content)
     return masked
+
+
+def _series(
+    finest: Mapping[str, Sequence[Sample]], span: Span
+) -> dict[str, tuple[Point, ...]]:
+    return {system: measures.points(rows, start=span.start, end=span.chart_end)
+            for system, rows in finest.items()}
 
 
 def _outage(

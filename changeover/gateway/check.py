@@ -16,6 +16,7 @@ from changeover.gateway.config import Json
 from changeover.gateway.process import validate_command
 
 _LONGEST_SECONDS = 30
+_LONGEST = 700
 
 
 def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
@@ -54,7 +55,12 @@ def _refusal_of(bootstrap: Json) -> str:
     if not checked.returncode:
         return ""
     lines = (checked.stderr or checked.stdout).strip().splitlines()
-    return lines[-1] if lines else "no reason given"
+    return _shortened(lines[-1]) if lines else "no reason given"
+
+
+def _shortened(reason: str) -> str:
+    """Return both ends of a long reason: Envoy quotes the whole value before what is wrong."""
+    return reason if len(reason) <= _LONGEST else f"{reason[:200]} … {reason[-400:]}"
 
 
 def _untyped(resource: Json) -> Json:

@@ -52,15 +52,16 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
         "node": {"id": f"changeover-{plan.migration}", "cluster": "changeover"},
         "admin": {"address": {"pipe": {"path": str(files.admin_socket), "mode": 0o600}}},
         "stats_flush_interval": "1s",
+        # Envoy's own limit is 100, which a segment of ten values exceeds.
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": {
+            "re2.max_program_size.error_level": 1_000_000}}]},
         "dynamic_resources": {"cds_config": _watched(files.clusters)},
         "static_resources": {
-            "listeners": [
-                {
-                    "name": "users",
-                    "address": {"socket_address": {"address": host, "port_value": port}},
-                    "filter_chains": [{"filters": [_connection_manager(plan, files)]}],
-                }
-            ]
+            "listeners": [{
+                "name": "users",
+                "address": {"socket_address": {"address": host, "port_value": port}},
+                "filter_chains": [{"filters": [_connection_manager(plan, files)]}],
+            }]
         },
     }
 

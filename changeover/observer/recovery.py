@@ -28,7 +28,7 @@ LOG = logging.getLogger("changeover.recovery")
 
 DURABLE_FLOWS = ("cutover", "shadow", "beta", "gradual", "full", "deprecation", "rollback")
 CRASH_SETTLES = timedelta(seconds=5)
-SIGN_OF_LIFE_WITHIN = timedelta(seconds=60)
+SIGN_OF_LIFE_WITHIN = timedelta(seconds=30)
 MOST_ATTEMPTS = 100
 MOST_ATTEMPTS_FAILED = 5
 
@@ -121,15 +121,19 @@ class Recovery:
         ]
 
     def _vanished(self, now: datetime) -> list[tuple[FlowRun, str]]:
+        """Return runs whose process is gone.
+
+        1. A process gives its sign of life after its run turned Running: an older sign is one of
+           the process before, which left on purpose.
+        2. Pending is no proof: the worker starts a process some seconds before the run is due.
+        """
         runs = self.api.runs(DURABLE_FLOWS, ["RUNNING", "PENDING"])
         beats = {beat.service: beat for beat in operations.heartbeats(self.store)}
         lost = []
         for run in runs:
-            if now - run.state_at <= CRASH_SETTLES:
-                continue
             beat = beats.get(f"flow:{run.id}")
-            if beat is not None and beat.at >= run.state_at - timedelta(seconds=1):
-                if not _is_alive(beat.pid, beat.detail):
+            if run.state_type == "RUNNING" and beat is not None and beat.at >= run.state_at:
+                if now - run.state_at > CRASH_SETTLES and not _is_alive(beat.pid, beat.detail):
                     lost.append((run, "its process vanished"))
             elif now - run.state_at > SIGN_OF_LIFE_WITHIN:
                 lost.append((run, "it gave no sign of life"))

@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from changeover.errors import ChangeoverError
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +31,7 @@ def wait_for(condition: Callable[[], object], *, seconds: float = 20.0, what: st
     """Return the condition's first true value; fail when it stays false for `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(httpx.HTTPError, OSError):
+        with contextlib.suppress(httpx.HTTPError, OSError, ChangeoverError):
             if value := condition():
                 return value
         if time.monotonic() > deadline:

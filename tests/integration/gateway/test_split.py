@@ -124,7 +124,7 @@ def test_access_log_tells_the_system_that_was_meant(gateway: Bench, keys: list[s
     """From a log line alone follows what `decide` said, for any key."""
     gateway.move(Mode.GRADUAL, 4_000)
     log, users = Log(gateway), Users(gateway)
-    for key in keys:
+    for key in (f"logged-{key}" for key in keys):
         users.served(key)
         assert meant_for(log.entry(key)) is decide(gateway.state, key)
 

@@ -1,0 +1,168 @@
+"""Lines of the access log: parsed, judged, and followed over rotations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from changeover.analysis.window import ErrorClass
+from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify, meant_for, parse_line
+from changeover.routing import Mode, RoutingState, System, bucket, decide
+
+LINE = {
+    "t": "1700000000.250000", "us": 1500, "ms": 1, "s": 200, "f": "-", "r": "split:5000:safe",
+    "c": "baseline", "h": "127.0.0.1:1", "n": 1, "k": "user-1", "m": "GET", "i": "id",
+}
+CANDIDATE, BASELINE = System.CANDIDATE, System.BASELINE
+
+
+def _line(**changes: object) -> bytes:
+    return json.dumps({**LINE, **changes}).encode()
+
+
+def _entry(**changes: object) -> Entry:
+    entry = parse_line(_line(**changes), {})
+    assert entry is not None
+    return entry
+
+
+def test_line_becomes_an_entry() -> None:
+    """Time is the request's end, duration is exact."""
+    assert _entry() == Entry(
+        end=1700000000.2515, duration_us=1500, status=200, flags=frozenset(),
+        route="split:5000:safe", key="user-1", served_by=BASELINE, attempts=1,
+    )
+
+
+def test_duration_falls_back_to_milliseconds() -> None:
+    """An answer that broke off has no last byte; its duration is known all the same."""
+    assert _entry(us=None, ms=7).duration_us == 7000
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"1", b"null", b'"text"', b"{}",
+                                  _line(t="x"), _line(s=None), _line(n="x"), b"\xff\xfe"])
+def test_line_that_is_not_one_is_left_out(line: bytes) -> None:
+    """A damaged line is no request and no crash."""
+    assert parse_line(line, {}) is None
+
+
+@given(st.binary(max_size=200))
+def test_parsing_never_fails(line: bytes) -> None:
+    """Whatever stands in the file, reading goes on."""
+    parse_line(line, {})
+
+
+@given(key=st.text(max_size=30), weight=st.integers(0, 10_000), salt=st.sampled_from(["", "s"]))
+def test_meant_for_agrees_with_decide(key: str, weight: int, salt: str) -> None:
+    """The log's judgement of a split is the routing rule's."""
+    if not key:
+        return
+    state = RoutingState("m", mode=Mode.GRADUAL, weight=weight)
+    entry = Entry(0, 0, 200, frozenset(), f"split:{weight}:safe", key, None, 1)
+    assert meant_for(entry, salt) is decide(state, salt + key)
+
+
+CASES = [
+    pytest.param({"c": "candidate"}, None, False, id="good"),
+    pytest.param({}, ErrorClass.SAVED, False, id="ejected-baseline-served"),
+    pytest.param({"n": 2}, ErrorClass.SAVED, False, id="retried-at-baseline"),
+    pytest.param({"n": 2, "s": 500}, ErrorClass.STATUS_5XX, True, id="both-failed"),
+    pytest.param({"c": "candidate", "s": 500}, ErrorClass.STATUS_5XX, True, id="5xx"),
+    pytest.param({"c": "candidate", "s": 504, "f": "UT"}, ErrorClass.TIMEOUT, True, id="timeout"),
+    pytest.param({"c": "candidate", "s": 503, "f": "UO"}, ErrorClass.OVERFLOW, True, id="overflow"),
+    pytest.param({"c": "candidate", "s": 503, "f": "UF,URX"}, ErrorClass.CONNECT, True, id="conn"),
+    pytest.param({"c": None, "h": None, "s": 503, "f": "UH"}, ErrorClass.CONNECT, True, id="host"),
+    pytest.param({"c": "candidate", "s": 503, "f": "UC"}, ErrorClass.RESET, True, id="reset"),
+    pytest.param({"c": "candidate", "f": "UPE"}, ErrorClass.RESET, True, id="broken-off"),
+    pytest.param({"c": "candidate", "f": "UT"}, ErrorClass.TIMEOUT, True, id="cut-at-timeout"),
+    pytest.param({"c": "candidate", "s": 0, "f": "DC"}, None, False, id="user-left"),
+    pytest.param({"c": "candidate", "f": "DC,UC"}, None, False, id="user-left-midway"),
+    pytest.param({"c": "candidate", "s": 0}, ErrorClass.NO_ANSWER, True, id="no-answer"),
+    pytest.param({"c": "candidate", "s": 101, "f": "SI"}, None, False, id="idle-websocket"),
+    pytest.param({"c": "candidate", "s": 101, "f": "UC"}, ErrorClass.RESET, True, id="ws-broke"),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "is_user_error"), CASES)
+def test_failure_is_the_candidates_with_its_class(
+    changes: dict[str, object], error: ErrorClass | None, is_user_error: bool
+) -> None:
+    """Each way that a request meant for the candidate ends has one class."""
+    entry = _entry(r="candidate:10000:safe", **changes)
+    assert classify(entry) == Outcome(CANDIDATE, error, is_user_error, False)
+
+
+def test_baselines_own_retry_is_no_error() -> None:
+    """Only the candidate has somebody behind it whose answer would hide its failure."""
+    assert classify(_entry(r="baseline:0:safe", n=2)) == Outcome(BASELINE, None, False, False)
+
+
+def test_4xx_is_the_clients_error() -> None:
+    """A refused request says nothing about the system's health."""
+    found = classify(_entry(r="baseline:0:safe", s=404))
+    assert found == Outcome(BASELINE, None, False, True)
+
+
+@pytest.mark.parametrize("route", ["maintenance:0:all", "", "unknown:1:safe"])
+def test_answers_of_no_system_are_not_counted(route: str) -> None:
+    """Maintenance and requests that matched nothing belong to nobody."""
+    assert classify(_entry(r=route, s=503)) is None
+
+
+def test_split_is_judged_by_the_bucket_not_by_who_served() -> None:
+    """The baseline's answer to a candidate's user is the candidate's failure."""
+    mine = next(f"u{n}" for n in range(99) if bucket(f"u{n}") < 5000)
+    other = next(f"u{n}" for n in range(99) if bucket(f"u{n}") >= 5000)
+    assert classify(_entry(k=mine)) == Outcome(CANDIDATE, ErrorClass.SAVED, False, False)
+    assert classify(_entry(k=other)) == Outcome(BASELINE, None, False, False)
+
+
+def test_tailer_waits_for_the_end_of_a_line(tmp_path: Path) -> None:
+    """A half-written line is read once, when it is whole."""
+    log = tmp_path / "access.log"
+    tailer = Tailer(log, {})
+    assert tailer.read() == []
+    log.write_bytes(_line() + b"\n" + _line()[:20])
+    assert len(tailer.read()) == 1
+    with log.open("ab") as file:
+        file.write(_line()[20:] + b"\n")
+    assert (len(tailer.read()), len(tailer.read())) == (1, 0)
+
+
+def test_tailer_reads_the_old_file_to_its_end_after_rotation(tmp_path: Path) -> None:
+    """Lines written before and after the rename, and into the new file, are all read once."""
+    log = tmp_path / "access.log"
+    tailer = Tailer(log, {})
+    log.write_bytes((_line(k="1") + b"\n") * 2)
+    tailer.read()
+    with log.open("ab") as old:
+        assert tailer.rotate(10)
+        old.write(_line(k="2") + b"\n")
+        old.flush()
+        assert [entry.key for entry in tailer.read()] == ["2"]
+        old.write(_line(k="3") + b"\n")
+    log.write_bytes(_line(k="4") + b"\n")
+    assert [entry.key for entry in tailer.read()] == ["3", "4"]
+
+
+def test_tailer_goes_on_where_another_one_stopped(tmp_path: Path) -> None:
+    """A restarted observer reads no line twice and leaves none out."""
+    log = tmp_path / "access.log"
+    log.write_bytes(_line(k="1") + b"\n")
+    first = Tailer(log, {})
+    first.read()
+    with log.open("ab") as file:
+        file.write(_line(k="2") + b"\n")
+    assert [entry.key for entry in Tailer(log, {}, position=first.position).read()] == ["2"]
+
+
+def test_tailer_reads_a_small_file_without_rotating(tmp_path: Path) -> None:
+    """Rotation waits for the size, and needs a file."""
+    tailer = Tailer(tmp_path / "access.log", {})
+    assert not tailer.rotate(0)
+    (tmp_path / "access.log").write_bytes(b"x")
+    assert not tailer.rotate(10)

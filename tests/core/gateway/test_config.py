@@ -1,0 +1,156 @@
+"""The configuration that is rendered for each routing state."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from changeover.gateway.config import (
+    parse_version,
+    render_bootstrap,
+    render_clusters,
+    render_routes,
+    version_of,
+)
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan
+from changeover.routing import BUCKETS, Mode, RoutingState
+
+PLAN = Plan.model_validate({
+    "migration": "bench",
+    "systems": {
+        "baseline": {"name": "old", "url": "http://127.0.0.1:1", "timeout": "3s"},
+        "candidate": {"name": "new", "url": "http://127.0.0.1:2", "concurrency": 7,
+                      "timeout": "2s", "attempt_timeout": "250ms"},
+    },
+    "routing": {"segments": {"beta": {"header": "x-cohort", "any_of": ["beta"]}}},
+    "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
+})
+states = st.builds(
+    RoutingState, migration=st.just("bench"), mode=st.sampled_from(Mode),
+    weight=st.integers(0, BUCKETS), segments=st.sampled_from([(), ("beta",)]),
+    maintenance=st.booleans(), version=st.integers(0, 10**6), epoch=st.integers(0, 1000),
+)
+
+
+def _routes(state: RoutingState) -> list[dict[str, Any]]:
+    resource = render_routes(PLAN, state)["resources"][0]
+    routes: list[dict[str, Any]] = resource["virtual_hosts"][0]["routes"]
+    return routes
+
+
+def _groups(route: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    specifier = route["route"]["inline_cluster_specifier_plugin"]["extension"]["typed_config"]
+    return [group["clusters"] for group in specifier["priority_groups"]]
+
+
+@given(state=states)
+def test_weights_are_never_zero_and_fill_the_buckets(state: RoutingState) -> None:
+    """Envoy's choice is modulo the sum, so a split sums to the buckets and omits empty shares."""
+    for route in _routes(state):
+        if "route" not in route:
+            continue
+        meant, safe = _groups(route)
+        assert all(choice["weight"] >= 1 for choice in meant)
+        assert sum(choice["weight"] for choice in meant) in (1, BUCKETS)
+        assert [choice["cluster_name"] for choice in safe] == ["baseline"]
+
+
+@given(state=states)
+def test_candidate_stands_first_in_every_split(state: RoutingState) -> None:
+    """Low buckets are the candidate's."""
+    for route in _routes(state):
+        if route["name"].startswith("split"):
+            assert _groups(route)[0][0]["cluster_name"] == "candidate_or_baseline"
+
+
+@given(state=states)
+def test_routes_end_with_one_that_takes_everything(state: RoutingState) -> None:
+    """No request is left without an answer."""
+    assert not _routes(state)[-1]["match"].get("headers")
+
+
+@given(state=states)
+def test_unsafe_methods_are_retried_only_when_nothing_was_sent(state: RoutingState) -> None:
+    """A request that may have run is not sent again."""
+    for route in _routes(state):
+        if route["name"].endswith("unsafe"):
+            policy = route["route"]["retry_policy"]
+            assert set(policy["retry_on"].split(",")) == {
+                "connect-failure", "refused-stream", "reset-before-request"
+            }
+            assert "per_try_timeout" not in policy
+
+
+@given(state=states)
+def test_maintenance_replaces_all_routes(state: RoutingState) -> None:
+    """During maintenance nobody reaches a system."""
+    names = {route["name"] for route in _routes(state)}
+    assert (names == {"maintenance:0:all"}) is state.maintenance
+
+
+@given(state=states)
+def test_version_returns_from_its_text(state: RoutingState) -> None:
+    """What Envoy reports is the state's place in the order."""
+    assert parse_version(version_of(state)) == state.order
+
+
+@given(state=states)
+def test_rendering_is_plain_json(state: RoutingState) -> None:
+    """Everything that is rendered can be written."""
+    assert json.loads(json.dumps(render_routes(PLAN, state)))["version_info"] == version_of(state)
+
+
+@pytest.mark.parametrize("weight", [0, BUCKETS], ids=["0 %", "100 %"])
+def test_other_cluster_is_left_out_at_the_ends(weight: int) -> None:
+    """At 0 % the candidate is named nowhere; at 100 % the baseline only behind it."""
+    routes = _routes(RoutingState("bench", mode=Mode.GRADUAL, weight=weight))
+    meant = {choice["cluster_name"] for route in routes if route["name"].startswith("split")
+             for choice in _groups(route)[0]}
+    assert meant == ({"candidate_or_baseline"} if weight else set())
+
+
+def test_every_cluster_may_retry_all_requests() -> None:
+    """Envoy's default of three concurrent retries fails users when the candidate dies."""
+    for cluster in render_clusters(PLAN)["resources"]:
+        threshold = cluster["circuit_breakers"]["thresholds"][0]
+        assert threshold["retry_budget"] == {
+            "budget_percent": {"value": 100}, "min_retry_concurrency": 100
+        }
+
+
+def test_concurrency_limits_the_candidate_only() -> None:
+    """The plan's limit is the circuit breaker; without one there is practically none."""
+    limits = {
+        cluster["name"]: cluster["circuit_breakers"]["thresholds"][0]["max_requests"]
+        for cluster in render_clusters(PLAN)["resources"]
+    }
+    assert limits == {"baseline": 100_000, "candidate": 7, "candidate_or_baseline": 100_000}
+
+
+def test_timeouts_are_the_plans() -> None:
+    """The longer of both systems bounds the request, the attempt is the candidate's."""
+    routes = _routes(RoutingState("bench", mode=Mode.CANDIDATE_ONLY, weight=BUCKETS))
+    by_name = {route["name"]: route["route"] for route in routes}  # the last of a name has limits
+    assert by_name["candidate:10000:safe"]["timeout"] == "3s"
+    assert by_name["candidate:10000:safe"]["retry_policy"]["per_try_timeout"] == "0.25s"
+
+
+def test_admin_socket_falls_back_to_a_short_path(tmp_path: Path) -> None:
+    """A deep directory still gets a socket that the system accepts, its own one."""
+    deep = [GatewayFiles(tmp_path / ("d" * 90) / name).admin_socket for name in ("a", "b")]
+    assert all(len(str(path)) < 100 for path in deep)
+    assert deep[0] != deep[1]
+
+
+def test_salt_is_written_at_the_edge_only_when_the_plan_has_one(tmp_path: Path) -> None:
+    """Clients' copies of our headers are always removed."""
+    salted = PLAN.model_copy(update={"routing": PLAN.routing.model_copy(update={"salt": "s"})})
+    texts = [json.dumps(render_bootstrap(p, GatewayFiles(tmp_path))) for p in (PLAN, salted)]
+    assert ["s%REQ(X-USER-ID)%" in text for text in texts] == [False, True]
+    assert all('{"remove": "x-changeover-key"}' in text for text in texts)

@@ -1,0 +1,151 @@
+"""Whole cutovers with a real Prefect server, worker, Envoy, observer and users' requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from changeover.routing import Mode
+from changeover.store import approvals, audit, cutovers, operations, routing
+from changeover.store.records import CutoverStatus
+from tests.support.approve import approve_in_browser
+from tests.support.processes import wait_for
+from tests.support.site import Site, site
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), pytest.mark.xdist_group("site")]
+
+
+@pytest.fixture(scope="module")
+def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One `changeover up` for all tests here."""
+    with site(tmp_path_factory.mktemp("site")) as found:
+        yield found
+
+
+@pytest.fixture
+def at_baseline(running_site: Site) -> Site:
+    """The site with everyone at the baseline and no cutover under way."""
+    state = routing.read(running_site.store, "site")
+    httpx.post(f"{_candidate(running_site)}/fault?kind=none")
+    if state.mode not in (Mode.BASELINE_ONLY, Mode.EMERGENCY_ROLLBACK):
+        running_site.changeover("rollback", "--reason", "next test")
+    found = cutovers.latest(running_site.store, "site")
+    if found is not None and found.flow_run_id:
+        running_site.wait_ended(found.flow_run_id)
+    wait_for(lambda: all(r.ended_at for r in operations.rollbacks(running_site.store, "site")),
+             seconds=60)
+    if routing.read(running_site.store, "site").mode is Mode.EMERGENCY_ROLLBACK:
+        running_site.changeover("recover", "--reason", "next test")
+    return running_site
+
+
+def _candidate(found: Site) -> str:
+    text = found.plan_path.read_text()
+    return "http://" + text.split("candidate:")[1].split("url: http://")[1].split("\n")[0]
+
+
+@pytest.mark.browser
+def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_path: Path) -> None:
+    """From 0 to 100 %: approvals by form and command line, no failed request, a report."""
+    found, failed = at_baseline, at_baseline.failed()
+    run = found.start()
+    found.wait_waiting(run, "beta-5")
+    seen = approve_in_browser(
+        found.home.settings()["ui_url"], run, decision="promote", approver="alice",
+        comment="looks <b>fine</b>", shots=tmp_path,
+    )
+    assert "error_rate" in seen
+    found.wait_waiting(run, "full")
+    found.changeover("approve", "promote", "--approver", "alice")
+    wait_for(lambda: approvals.open_for(found.store, "site"), seconds=60)
+    found.wait_waiting(run, "full")
+    found.changeover("approve", "promote", "--approver", "bob")
+    ended = found.wait_ended(run)
+    assert ended.status is CutoverStatus.PROMOTED
+    assert routing.read(found.store, "site").mode is Mode.CANDIDATE_ONLY
+    _entered_once(found, ended.id, ["shadow", "beta-5", "gradual-50", "full"])
+    assert audit.verify(found.store, "site") == []
+    assert found.failed() == failed
+    _report_tells(found, ["alice", "bob", "looks &lt;b&gt;fine"])
+
+
+def _entered_once(found: Site, cutover_id: int, expected: list[str]) -> None:
+    entered = [e.data["stage"] for e in audit.events(found.store, "site")
+               if e.kind == "stage.entered" and e.data["cutover"] == cutover_id]
+    assert entered == expected
+
+
+def _report_tells(found: Site, words: list[str]) -> None:
+    report = wait_for(lambda: operations.latest_report(found.store, "site"), seconds=60)
+    page = httpx.get(f"{found.home.settings()['reports_url']}/{Path(report.html_path).name}")
+    assert page.is_success
+    for word in words:
+        assert word in page.text
+
+
+def test_second_cutover_is_refused_and_the_first_goes_on(at_baseline: Site) -> None:
+    """Two at once: the second says why and what to do, the first is untouched."""
+    found = at_baseline
+    first = found.start()
+    found.wait_waiting(first, "beta-5")
+    second = found.start()
+    wait_for(lambda: found.api.run(second).state_type == "FAILED", seconds=60)
+    assert found.api.run(second).state_name == "Refused"
+    assert found.cutover(second) is None
+    assert found.stage(first) == ("beta-5", "waiting")
+
+
+def test_approval_after_a_rollback_changes_nothing(at_baseline: Site) -> None:
+    """A person rolls back while another is asked: the late approval is refused and says so."""
+    found = at_baseline
+    run = found.start()
+    found.wait_waiting(run, "beta-5")
+    found.changeover("rollback", "--reason", "wrong totals")
+    text = found.changeover("approve", "promote", "--approver", "late", code=4)
+    assert "changes nothing because a rollback came first" in text
+    ended = found.wait_ended(run)
+    assert ended.status is CutoverStatus.ROLLED_BACK
+    assert routing.read(found.store, "site").mode is Mode.EMERGENCY_ROLLBACK
+    wait_for(lambda: found.api.run(run).state_type == "FAILED", seconds=60)
+    assert operations.latest_rollback(found.store, "site").status == "completed"
+
+
+def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
+    """A candidate that fails is left behind by the gate; users see none of it."""
+    found, failed = at_baseline, at_baseline.failed()
+    run = found.start()
+    found.wait_waiting(run, "beta-5")
+    found.changeover("approve", "promote", "--approver", "alice")
+    wait_for(lambda: found.stage(run)[0] == "gradual-50", seconds=60)
+    httpx.post(f"{_candidate(found)}/fault?kind=503")
+    ended = found.wait_ended(run)
+    assert ended.status is CutoverStatus.ROLLED_BACK
+    assert "error_rate of candidate" in ended.outcome
+    steps = operations.steps(found.store, operations.latest_rollback(found.store, "site").id)
+    assert [(step.number, step.status) for step in steps] == [(n, "done") for n in range(1, 6)]
+    gets = {k: n for k, n in found.load().items() if k == "failed_GET"}
+    assert gets.get("failed_GET", 0) <= failed
+
+
+def test_second_up_is_refused(at_baseline: Site) -> None:
+    """One `up` for one home directory."""
+    text = at_baseline.changeover("up", "--plan", str(at_baseline.plan_path), code=4)
+    assert "runs already" in text
+
+
+def test_status_and_history_tell_people_and_programs(at_baseline: Site) -> None:
+    """Text for people, JSON for programs, the chain verified."""
+    assert "site: baseline_only" in at_baseline.changeover("status")
+    assert '"mode": "baseline_only"' in at_baseline.changeover("status", "--output", "json")
+    assert "intact" in at_baseline.changeover("history", "--verify")
+
+
+def test_health_check_finds_everything_well(at_baseline: Site) -> None:
+    """The scheduled flow looks at every part and keeps what it found."""
+    run = at_baseline.start("health-check")
+    wait_for(lambda: at_baseline.api.run(run).state_type in ("COMPLETED", "FAILED"), seconds=60)
+    found = {r.check: r.status for r in operations.latest_health(at_baseline.store, "site")}
+    assert found["gateway"] == found["observer"] == found["candidate"] == "healthy"

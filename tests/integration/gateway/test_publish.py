@@ -1,0 +1,206 @@
+"""Publishing: confirmed, atomic, monotone, and never at the users' expense."""
+
+from __future__ import annotations
+
+import json
+import stat
+import statistics
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+import changeover.gateway.publish as publishing
+from changeover.errors import InvalidPlan, PublishFailed
+from changeover.gateway.config import Json, render_routes
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.process import envoy_command
+from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
+from changeover.routing import Mode, RoutingState
+from tests.integration.conftest import Bench, make_plan
+from tests.integration.gateway.load import load
+from tests.support.processes import running, wait_for
+
+pytestmark = pytest.mark.integration
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def _routes_to_nowhere(plan: Plan, state: RoutingState) -> Json:
+    text = json.dumps(render_routes(plan, state))
+    return json.loads(text.replace('"candidate_or_baseline"', '"nowhere"'))
+
+
+def _get(bench: Bench, key: str = "someone") -> httpx.Response:
+    return httpx.get(f"{bench.url}/", headers={"x-user-id": key})
+
+
+def test_publish_is_confirmed_within_50_ms(bench: Bench) -> None:
+    """The median of ten publishes, each confirmed by Envoy, stays under 50 ms."""
+    seconds = []
+    for weight in range(1000, 11_000, 1000):
+        bench.state = replace(
+            bench.state, mode=Mode.GRADUAL, weight=weight, version=bench.state.version + 1
+        )
+        publication = bench.gateway.publish(bench.plan, bench.state)
+        assert publication.is_confirmed
+        assert bench.gateway.served() == bench.state.order
+        seconds.append(publication.seconds)
+    assert statistics.median(seconds) < 0.05
+
+
+def test_publish_confirms_a_state_whose_routes_are_the_same(bench: Bench) -> None:
+    """A version that changes nothing for users is confirmed as well."""
+    for mode in (Mode.SHADOW, Mode.PARALLEL, Mode.BASELINE_ONLY):
+        bench.move(mode)
+        assert bench.gateway.served() == bench.state.order
+
+
+def test_publishing_under_load_fails_no_request(bench: Bench) -> None:
+    """Twenty changes of the share while users go on: every answer is a good one."""
+    with load(bench.plan) as users:
+        for step in range(20):
+            bench.move(Mode.GRADUAL, 500 * (step + 1) if step % 2 else 0)
+            users.goes_on(40)
+    assert users.failed == []
+    assert users.served_by("candidate") > 0
+
+
+def test_rollback_under_load_ends_candidate_requests_at_once(bench: Bench) -> None:
+    """After the publish is confirmed the candidate answers only what was in flight."""
+    bench.move(Mode.GRADUAL, 5_000)
+    with load(bench.plan) as users:
+        users.goes_on(300)
+        bench.state = RoutingState(
+            "bench", mode=Mode.EMERGENCY_ROLLBACK, version=bench.state.version + 1, epoch=1
+        )
+        began = time.time()
+        bench.gateway.publish(bench.plan, bench.state)
+        users.goes_on(300)
+    last = max(at for at, _, served in users.answers if served == "candidate")
+    assert last - began < 0.5
+    assert users.failed == []
+
+
+def test_refused_configuration_leaves_the_good_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy's reason is told, users notice nothing, and the next publish works."""
+    bench.move(Mode.GRADUAL, 5_000)
+    good = bench.gateway.files.routes.read_bytes()
+    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    with load(bench.plan) as users:
+        users.goes_on(50)
+        with pytest.raises(PublishFailed, match=r"unknown cluster 'nowhere'"):
+            bench.gateway.publish(bench.plan, replace(bench.state, weight=100, version=99))
+        users.goes_on(100)
+    assert users.failed == []
+    assert bench.gateway.files.routes.read_bytes() == good
+    monkeypatch.undo()
+    bench.move(Mode.GRADUAL, 6_000)
+    assert bench.gateway.served() == bench.state.order
+
+
+def test_older_state_never_replaces_a_later_one(bench: Bench) -> None:
+    """Whoever publishes late is told what is served, and changes nothing."""
+    late = replace(bench.state, mode=Mode.GRADUAL, weight=9_999, version=50)
+    bench.state = RoutingState("bench", mode=Mode.EMERGENCY_ROLLBACK, version=3, epoch=1)
+    bench.gateway.publish(bench.plan, bench.state)
+    publication = bench.gateway.publish(bench.plan, late)
+    assert (publication.epoch, publication.version) == (1, 3)
+    assert _get(bench).json()["served_by"] == "baseline"
+
+
+def test_racing_publishers_end_at_the_latest_state(bench: Bench) -> None:
+    """Eight publishers at once, each with its own Gateway: the latest state serves."""
+    states = [
+        replace(bench.state, mode=Mode.GRADUAL, weight=100 * version, version=version)
+        for version in range(2, 18)
+    ]
+    threads = [
+        threading.Thread(
+            target=lambda part: [Gateway(bench.gateway.files).publish(bench.plan, s) for s in part],
+            args=(states[number::8],),
+        )
+        for number in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert bench.gateway.served() == bench.gateway.on_disk() == (0, 17)
+
+
+def test_publish_without_envoy_is_in_place_for_its_start(bench: Bench) -> None:
+    """The publish fails with a reason, and Envoy serves it as soon as it runs again."""
+    bench.processes["envoy"].kill()
+    bench.processes["envoy"].wait(5)
+    bench.state = replace(bench.state, mode=Mode.CANDIDATE_ONLY, weight=10_000, version=7)
+    with pytest.raises(PublishFailed, match="is in place but not confirmed"):
+        bench.gateway.publish(bench.plan, bench.state, timeout=0.2)
+    log = bench.gateway.files.root / "again.log"
+    with running(envoy_command(bench.gateway.files), log):
+        wait_for(lambda: _get(bench).status_code == 200)
+        assert _get(bench).json()["served_by"] == "candidate"
+        assert bench.gateway.served() == (0, 7)
+
+
+def test_break_glass_sends_everyone_to_the_baseline(bench: Bench) -> None:
+    """With nothing but the files; publishers wait until it is reconciled."""
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    entry = bench.gateway.break_glass(reason="store is gone", actor="Ana", now=NOW)
+    assert (entry["epoch"], entry["reason"]) == (1, "store is gone")
+    wait_for(lambda: _get(bench).json()["served_by"] == "baseline", seconds=2)
+    with pytest.raises(PublishFailed, match="break glass was used"):
+        bench.gateway.publish(bench.plan, replace(bench.state, version=99))
+    assert bench.gateway.break_glass(reason="again", actor="Bo", now=NOW) == entry
+    bench.state = replace(bench.state, mode=Mode.BASELINE_ONLY, weight=0, version=5, epoch=1)
+    bench.gateway.reconcile(bench.plan, bench.state)
+    assert bench.gateway.journal() is None
+    bench.gateway.publish(bench.plan, bench.state)
+    assert bench.gateway.served() == (1, 5)
+
+
+def test_prepare_refuses_what_envoy_would_refuse(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Routes are judged by Envoy itself before anything is written."""
+    gateway = Gateway(GatewayFiles(tmp_path / "gateway"))
+    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    with pytest.raises(InvalidPlan, match=r"unknown cluster 'nowhere'"):
+        gateway.prepare(make_plan(), RoutingState("bench", version=1))
+    assert not gateway.files.routes.exists()
+
+
+def test_prepare_takes_a_changed_plan_of_the_same_state(tmp_path) -> None:
+    """A new plan's routes replace the old plan's; later routes on disk stay."""
+    gateway, plan = Gateway(GatewayFiles(tmp_path / "gateway")), make_plan()
+    gateway.prepare(plan, RoutingState("bench", version=3))
+    old = gateway.files.routes.read_bytes()
+    system = plan.systems.baseline.model_copy(update={"timeout": plan.systems.baseline.timeout * 2})
+    changed = plan.model_copy(
+        update={"systems": plan.systems.model_copy(update={"baseline": system})}
+    )
+    gateway.prepare(changed, RoutingState("bench", version=2))
+    assert gateway.files.routes.read_bytes() == old
+    gateway.prepare(changed, RoutingState("bench", version=3))
+    assert gateway.files.routes.read_bytes() != old
+
+
+def test_admin_socket_is_the_owners_alone(bench: Bench) -> None:
+    """Nobody else on the machine may steer the gateway."""
+    mode = bench.gateway.files.admin_socket.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_segment_of_a_thousand_values_is_accepted(tmp_path) -> None:
+    """Values with every kind of character, many of them, pass Envoy's own check."""
+    values = [f"group {n} .*+?()[]{{}}|^$\\/\"'_é" for n in range(1000)]
+    plan = make_plan(routing={
+        "listen": "127.0.0.1:1", "segments": {"many": {"header": "x-cohort", "any_of": values}},
+    })
+    Gateway(GatewayFiles(tmp_path / "gateway")).prepare(plan, RoutingState("bench", version=1))

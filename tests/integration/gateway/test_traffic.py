@@ -1,0 +1,229 @@
+"""What passes the gateway unchanged, and how the access log judges what does not."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from changeover.analysis.window import ErrorClass
+from changeover.gateway.accesslog import classify
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.process import envoy_command
+from changeover.gateway.publish import Gateway
+from changeover.routing import Mode, RoutingState, System
+from tests.integration.conftest import Bench, make_plan
+from tests.integration.gateway.load import Log, outcome
+from tests.integration.gateway.systems import STREAM_PAUSE, STREAM_PIECES, odd_system
+from tests.support.processes import free_port, running, upstream, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Everyone at a candidate that streams, breaks off and waits; two requests at once."""
+    directory = tmp_path_factory.mktemp("odd")
+    ports = free_port(), free_port()
+    plan = make_plan(systems={
+        "baseline": {"name": "old", "url": f"http://localhost:{ports[0]}", "timeout": "1s"},
+        "candidate": {"name": "new", "url": f"http://localhost:{ports[1]}", "timeout": "1s",
+                      "attempt_timeout": "400ms", "concurrency": 2},
+    })
+    gateway = Gateway(GatewayFiles(directory / "gateway"))
+    state = RoutingState("bench", mode=Mode.CANDIDATE_ONLY, weight=10_000, version=1)
+    gateway.prepare(plan, state)
+    with (
+        odd_system(ports[1]), upstream("baseline", ports[0], directory) as baseline,
+        running(envoy_command(gateway.files), directory / "envoy.log") as envoy,
+    ):
+        wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
+        yield Bench(plan, gateway, {"baseline": baseline, "envoy": envoy}, state)
+
+
+def _send(bench: Bench, key: str, path: str = "/", method: str = "GET", **headers: str) -> int:
+    """Return the status a user got; 0 when the answer broke off."""
+    try:
+        answer = httpx.request(
+            method, bench.url + path, headers={"x-user-id": key, **headers}, timeout=10
+        )
+    except httpx.RemoteProtocolError:
+        return 0
+    return answer.status_code
+
+
+def _raw(bench: Bench, request: str) -> socket.socket:
+    host, port = bench.plan.routing.listen.rsplit(":", 1)
+    connection = socket.create_connection((host, int(port)), timeout=5)
+    connection.sendall(request.encode())
+    return connection
+
+
+CASES = [
+    pytest.param("/", "GET", None, False, id="good"),
+    pytest.param("/cut", "GET", ErrorClass.RESET, True, id="broken-off"),
+    pytest.param("/stream", "GET", ErrorClass.TIMEOUT, True, id="answer-too-long"),
+    pytest.param("/wait/3", "POST", ErrorClass.TIMEOUT, True, id="no-answer-in-time"),
+    pytest.param("/wait/0.7", "GET", ErrorClass.SAVED, False, id="slow-and-saved"),
+]
+
+
+@pytest.mark.parametrize(("path", "method", "error", "is_user_error"), CASES)
+def test_log_line_tells_how_the_request_went(
+    odd: Bench, path: str, method: str, error: ErrorClass | None, is_user_error: bool,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Each way to fail gets its class, also when the status had been 200."""
+    key = request.node.name
+    _send(odd, key, path, method)
+    expected = outcome(System.CANDIDATE, error, is_user_error=is_user_error)
+    assert Log(odd).outcome(key) == expected
+
+
+def test_request_over_the_concurrency_limit_is_an_overflow(odd: Bench) -> None:
+    """The plan's concurrency is hard: what is above it is refused and counted as overflow."""
+    with ThreadPoolExecutor(5) as pool:
+        statuses = list(pool.map(lambda _: _send(odd, "over", "/wait/0.3", "POST"), range(5)))
+    assert sorted(statuses) == [200, 200, 503, 503, 503]
+    errors = [classify(entry) for entry in Log(odd).all_of("over", 5)]
+    refused = [found for found in errors if found is not None and found.error is not None]
+    assert {found.error for found in refused} == {ErrorClass.OVERFLOW}
+    assert len(refused) == 3
+
+
+def test_user_who_goes_away_is_nobodys_failure(odd: Bench) -> None:
+    """A closed connection before the answer is counted as no error."""
+    _raw(odd, "GET /wait/0.3 HTTP/1.1\r\nhost: a\r\nx-user-id: gone\r\n\r\n").close()
+    assert Log(odd).outcome("gone") == outcome(System.CANDIDATE, None, is_user_error=False)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_event_stream_may_last_longer_than_the_timeout(odd: Bench, method: str) -> None:
+    """Each piece arrives when it is sent, and nothing cuts the stream at `timeout`."""
+    arrivals = []
+    headers = {"x-user-id": f"sse-{method}", "accept": "text/event-stream"}
+    with httpx.stream(method, f"{odd.url}/stream", headers=headers, timeout=10) as answer:
+        for _ in answer.iter_raw():
+            arrivals.append(time.monotonic())
+    assert len(arrivals) == STREAM_PIECES
+    assert arrivals[-1] - arrivals[0] > (STREAM_PIECES - 2) * STREAM_PAUSE
+    assert Log(odd).outcome(f"sse-{method}") == outcome(
+        System.CANDIDATE, None, is_user_error=False
+    )
+
+
+def test_websocket_lives_longer_than_the_timeout(odd: Bench) -> None:
+    """An upgraded connection carries both directions beyond the request's timeout."""
+    connection = _raw(
+        odd, "GET / HTTP/1.1\r\nhost: a\r\nx-user-id: ws\r\nupgrade: websocket\r\n"
+        "connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: a\r\n\r\n",
+    )
+    with connection:
+        assert b" 101 " in connection.recv(1000)
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            connection.sendall(b"ping")
+            assert connection.recv(10) == b"ping"
+            time.sleep(0.1)
+    assert Log(odd).outcome("ws") == outcome(System.CANDIDATE, None, is_user_error=False)
+
+
+def test_headers_reach_the_system_as_they_should(odd: Bench) -> None:
+    """The request id and unknown headers stay, ours are removed, the proxy's are added."""
+    answer = httpx.get(odd.url, headers={
+        "x-user-id": "headers", "x-request-id": "mine-1", "x-forwarded-for": "203.0.113.7",
+        "x-changeover-shadow": "1", "x-changeover-system": "candidate", "x-changeover-key": "k",
+        "x-other": "kept",
+    })
+    seen = dict(line.split(": ", 1) for line in answer.text.splitlines() if ": " in line)
+    assert (seen["x-request-id"], seen["x-other"]) == ("mine-1", "kept")
+    assert seen["x-forwarded-for"].startswith("203.0.113.7,")
+    assert not [name for name in seen if name.startswith("x-changeover")]
+    assert answer.headers["server"] == "mine"
+
+
+def test_clients_cannot_order_retries(odd: Bench) -> None:
+    """Envoy's control headers from outside have no effect."""
+    assert _send(odd, "control", "/wait/0.6", "POST", **{
+        "x-envoy-upstream-rq-timeout-ms": "100", "x-envoy-retry-on": "5xx,reset",
+    }) == 200
+    assert Log(odd).entry("control").attempts == 1
+
+
+def test_http2_without_tls_is_served(odd: Bench) -> None:
+    """Clients may speak HTTP/2 at once."""
+    answer = subprocess.run(
+        ["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null", "-w",
+         "%{http_version} %{http_code}", odd.url], capture_output=True, text=True, check=True,
+    )
+    assert answer.stdout == "2 200"
+
+
+def test_duration_is_in_microseconds(odd: Bench) -> None:
+    """A wait of 100 ms is logged as such, finer than milliseconds."""
+    _send(odd, "exact", "/wait/0.1", "POST")
+    entry = Log(odd).entry("exact")
+    assert 100_000 <= entry.duration_us < 300_000
+    assert abs(entry.end - time.time()) < 2
+
+
+def test_saved_and_ejected_requests_are_the_candidates_failures(bench: Bench) -> None:
+    """The first failures are saved by a retry, later ones at the first attempt; all count."""
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    bench.fault("503")
+    log = Log(bench)
+    saved = outcome(System.CANDIDATE, ErrorClass.SAVED, is_user_error=False)
+    for number in range(12):
+        assert _send(bench, f"user-{number}") == 200
+    assert [log.outcome(f"user-{number}") for number in range(12)] == [saved] * 12
+    attempts = [log.entry(f"user-{number}").attempts for number in range(12)]
+    assert (attempts[0], attempts[-1]) == (2, 1)
+
+
+def test_503_of_the_candidate_to_a_post_is_its_own_error(bench: Bench) -> None:
+    """What cannot be retried reaches the user and counts as the candidate's 5xx."""
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    bench.fault("503")
+    assert _send(bench, "post", method="POST") == 503
+    assert Log(bench).outcome("post") == outcome(
+        System.CANDIDATE, ErrorClass.STATUS_5XX, is_user_error=True
+    )
+
+
+def test_dead_baseline_is_the_baselines_error(bench: Bench) -> None:
+    """Without anybody behind it a dead baseline is seen by users, as no connection."""
+    bench.processes["baseline"].kill()
+    bench.processes["baseline"].wait(5)
+    assert _send(bench, "dead") == 503
+    assert Log(bench).outcome("dead") == outcome(
+        System.BASELINE, ErrorClass.CONNECT, is_user_error=True
+    )
+
+
+def test_maintenance_answers_503_with_the_reason(bench: Bench) -> None:
+    """The reason is JSON, whatever it contains, and belongs to no system's errors."""
+    reason = 'we "move" <b>%REQ(x)%</b> é\n' + "x" * 5000
+    bench.move(Mode.BASELINE_ONLY, maintenance=True, maintenance_reason=reason)
+    answer = httpx.post(bench.url, headers={"x-user-id": "closed"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["reason"] == reason[:1000]
+    assert Log(bench).outcome("closed") is None
+
+
+def test_no_line_is_lost_when_the_log_is_rotated(bench: Bench) -> None:
+    """Rotation and reopening under requests: every request is read once."""
+    log = Log(bench)
+    tailer = log._tailer
+    for number in range(30):
+        _send(bench, "rotated")
+        if number % 10 == 9:
+            log.all_of("rotated", number + 1)
+            assert tailer.rotate(10)
+            bench.gateway.admin.reopen_logs()
+    assert len(log.all_of("rotated", 30)) == 30

@@ -1,0 +1,181 @@
+"""`changeover up` as a person runs it, on free ports, with two small systems and users' requests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from changeover.gateway.publish import Gateway
+from changeover.home import Home
+from changeover.observer.prefect_api import PrefectApi
+from changeover.store import cutovers, operations, plans, routing
+from changeover.store.engine import Store
+from changeover.store.records import Cutover
+from tests.support.processes import ROOT, free_port, running, wait_for
+
+PLAN = """\
+migration: site
+systems:
+  baseline:
+    name: old
+    url: http://127.0.0.1:{baseline}
+    process: {{command: [python, -m, tests.support.upstream, baseline, "{baseline}"],
+              directory: {root}, restart: true}}
+  candidate:
+    name: new
+    url: http://127.0.0.1:{candidate}
+    attempt_timeout: 1s
+    process: {{command: [python, -m, tests.support.upstream, candidate, "{candidate}"],
+              directory: {root}, restart: true}}
+routing:
+  listen: 127.0.0.1:{listen}
+  segments: {{beta: {{header: x-cohort, any_of: [beta]}}}}
+"""
+
+QUICK = """\
+gates:
+  slo: [{metric: error_rate, below: 20%, over: 2s, min_samples: 3}]
+phases:
+  - {phase: shadow, soak: 1s}
+  - {phase: beta, percent: 5, segments: [beta], soak: 3s, gates: [slo], approval: {approvers: 1}}
+  - {phase: gradual, gates: [slo], stages: [{percent: 50, soak: 8s}]}
+  - {phase: full, soak: 2s, gates: [slo], approval: {approvers: 2}}
+patience: {recheck: 1s, rechecks: 60}
+"""
+
+
+@dataclass
+class Site:
+    """A running `changeover up` with load."""
+
+    home: Home
+    plan_path: Path
+    supervisor: subprocess.Popen[bytes]
+    store: Store
+
+    @property
+    def api(self) -> PrefectApi:
+        return PrefectApi(str(self.home.settings()["api_url"]))
+
+    def changeover(self, *arguments: str, code: int = 0) -> str:
+        """Run a command, check its exit code, and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "changeover.cli", *arguments, "--home", str(self.home.root)],
+            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        )
+        text = done.stdout + done.stderr
+        assert done.returncode == code, text
+        assert "Traceback" not in text, text
+        return text
+
+    def start(self, flow: str = "cutover", **parameters: Any) -> str:
+        """Start a deployment's run as the Prefect UI does and return its id."""
+        run_id = self.api.start(f"{flow}/main", parameters=parameters)
+        assert run_id is not None
+        return run_id
+
+    def cutover(self, run_id: str) -> Cutover | None:
+        return cutovers.of_flow_run(self.store, run_id)
+
+    def stage(self, run_id: str) -> tuple[str, str]:
+        """Return (key, status) of the stage that a cutover is in."""
+        found = self.cutover(run_id)
+        stages = cutovers.stages(self.store, found.id) if found else []
+        return (stages[-1].key, str(stages[-1].status)) if stages else ("", "")
+
+    def wait_waiting(self, run_id: str, key: str, seconds: float = 90) -> None:
+        """Wait until people are asked about a stage and the run is suspended."""
+        wait_for(lambda: self.stage(run_id) == (key, "waiting"), seconds=seconds,
+                 what=f"{key} waits for approval")
+        wait_for(lambda: (self.api.run(run_id) or self).state_type == "PAUSED", seconds=30,
+                 what="the run is suspended")
+
+    state_type = ""
+
+    def wait_ended(self, run_id: str, seconds: float = 120) -> Cutover:
+        """Wait until a cutover ended and its rollback, if any, too."""
+        def ended() -> Cutover | None:
+            found = self.cutover(run_id)
+            return found if found and found.ended_at else None
+
+        found: Cutover = wait_for(ended, seconds=seconds, what="the end")  # type: ignore[assignment]
+        wait_for(lambda: all(r.ended_at for r in operations.rollbacks(self.store, "site")),
+                 seconds=60, what="the end of the rollback")
+        return found
+
+    def load(self) -> dict[str, Any]:
+        """Return the load's figures."""
+        return json.loads((self.home.root / "load.json").read_text())
+
+    def failed(self) -> int:
+        return sum(n for key, n in self.load().items() if key.startswith("failed_"))
+
+    def gateway_serves(self) -> bool:
+        """Whether Envoy serves the present routing state."""
+        state = routing.read(self.store, "site")
+        return Gateway(self.home.gateway_files).served() == state.order
+
+    def pid(self, name: str) -> int:
+        return int(self.home.settings()["processes"][name]["pid"])
+
+    def flow_processes(self) -> list[psutil.Process]:
+        """Return the processes that carry flow runs of this site."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            with contextlib.suppress(psutil.Error):
+                if "prefect.engine" in " ".join(process.info["cmdline"] or []):
+                    if process.environ().get("CHANGEOVER_HOME") == str(self.home.root):
+                        found.append(process)
+        return found
+
+
+@contextlib.contextmanager
+def site(directory: Path, phases: str = QUICK) -> Iterator[Site]:
+    """Start `changeover up` and the load; end both and everything they started."""
+    ports = {name: free_port() for name in ("baseline", "candidate", "listen")}
+    plan_path = directory / "site.yaml"
+    plan_path.write_text(PLAN.format(root=ROOT, **ports) + phases)
+    home = Home(directory / "home")
+    with started(home, plan_path, directory) as supervisor:
+        store = Store.open(home.store_url)
+        plans.load(store)
+        load = [sys.executable, "-m", "examples.documents.load", "--url",
+                f"http://127.0.0.1:{ports['listen']}", "--rate", "40",
+                "--stats", str(home.root / "load.json")]
+        with running(load, directory / "load.log"):
+            wait_for(lambda: (home.root / "load.json").exists(), what="the load")
+            yield Site(home, plan_path, supervisor, store)
+        store.close()
+
+
+@contextlib.contextmanager
+def started(
+    home: Home, plan_path: Path, directory: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `changeover up` until the block ends; wait until it is ready."""
+    log = directory / "up.log"
+    offset = log.stat().st_size if log.exists() else 0
+    settings = home.settings()
+    command = [
+        sys.executable, "-m", "changeover.cli", "up", "--plan", str(plan_path), "--home",
+        str(home.root), "--prefect-port", str(settings.get("prefect_port") or free_port()),
+        "--reports-port", str(settings.get("reports_port") or free_port()),
+    ]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
+    with running(command, log, **environment) as supervisor:
+        def is_ready() -> bool:
+            text = log.read_text()[offset:]
+            assert supervisor.poll() is None, text
+            return "ready. Users" in text
+
+        wait_for(is_ready, seconds=150, what="changeover up")
+        yield supervisor
