@@ -17,8 +17,7 @@ from flows.stage import Outcome, pass_stage, run_phase
     validate_parameters=False,
 )
 async def beta_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
-    """Moves the first percentage of users and the named segments to the candidate, soaks, and judges
-    the gate on what they met."""
+    """Move the first users and the named segments to the candidate, soak, and judge the gate."""
     return await pass_stage(migration, cutover_id, stage)
 
 

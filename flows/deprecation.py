@@ -21,7 +21,8 @@ async def deprecation(migration: str | None = None) -> State:
     try:
         runtime = await open_runtime(migration)
         due = retirement_due(runtime.migration)
-        await come_back(due, name="Waiting", message=f"the baseline stands by until {due:%F %T} UTC")
+        message = f"the baseline stands by until {due:%F %T} UTC"
+        await come_back(due, name="Waiting", message=message)
         decision = await ask_to_retire(runtime.migration)
         if decision != "promote":
             return Completed(name="Kept", message=f"the baseline stays: {decision} was decided")

@@ -17,8 +17,7 @@ from flows.stage import Outcome, pass_stage, run_phase
     validate_parameters=False,
 )
 async def full_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
-    """Moves everyone to the candidate, soaks, and judges the gate. The baseline stands by for a
-    rollback."""
+    """Move everyone, soak, and judge the gate; the baseline stands by for a rollback."""
     return await pass_stage(migration, cutover_id, stage)
 
 

@@ -17,8 +17,7 @@ from flows.stage import Outcome, pass_stage, run_phase
     validate_parameters=False,
 )
 async def gradual_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
-    """Moves one more share of users to the candidate, soaks, and judges the gate. A user who was moved
-    stays moved."""
+    """Move one more share of users, soak, and judge the gate; who was moved stays moved."""
     return await pass_stage(migration, cutover_id, stage)
 
 

@@ -44,7 +44,7 @@ async def rollback(
     try:
         runtime = await open_runtime(migration)
         name = runtime.migration
-        began = move_to_baseline(name, reason, severity, scope, "rollback/main")
+        began = move_to_baseline(name, reason, severity, scope, rollback_id)
         take_over(name, began)
         clean_up(name, began)
         restore(name, began)

@@ -17,8 +17,7 @@ from flows.stage import Outcome, pass_stage, run_phase
     validate_parameters=False,
 )
 async def shadow_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
-    """Nobody is moved: the candidate runs beside the baseline for the soak, and the gate judges whether
-    it is fit to receive users."""
+    """Move nobody: soak the candidate beside the baseline, and judge whether it is fit."""
     return await pass_stage(migration, cutover_id, stage)
 
 

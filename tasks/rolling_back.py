@@ -25,25 +25,47 @@ VERIFY_SECONDS = 20.0
 
 
 @step(name="1 safe routes")
-def move_to_baseline(migration: str, reason: str, severity: str, scope: str, actor: str) -> int:
+def move_to_baseline(
+    migration: str, reason: str, severity: str, scope: str, rollback_id: int | None
+) -> int:
     """Send everyone to the baseline; finds it done when the observer or a person did it.
+
+    A rollback that a person ended with `recover` in the meantime is not begun again.
+
+    Args:
+        migration: Name of the migration.
+        reason: What happened.
+        severity: critical, high or medium.
+        scope: all.
+        rollback_id: The rollback to carry on, when step 1 was done before this run.
 
     Returns:
         The rollback's id.
     """
-    runtime = runtime_of(migration)
-    began = clock.now()
+    runtime, began = runtime_of(migration), clock.now()
+    known = _to_carry_on(runtime, rollback_id)
+    state = routing.read(runtime.store, migration)
+    if known is not None and (state.epoch, state.mode) != (known.epoch, Mode.EMERGENCY_ROLLBACK):
+        detail = f"done before; since then {state.describe()}"
+        _keep(runtime, known.id, 1, "safe routes", "done", detail, began)
+        return known.id
     started = rollback.start(
         runtime.store, runtime.gateway, runtime.plan, reason=reason, severity=severity,
-        scope=scope, actor=actor, now=began,
+        scope=scope, actor="rollback/main", now=began,
     )
-    if started.publication is None:
-        detail, status = started.problem, "failed"
-    else:
-        detail = f"everyone is at the baseline: {started.state.describe()}"
-        status = "done"
+    status = "failed" if started.publication is None else "done"
+    detail = started.problem or f"everyone is at the baseline: {started.state.describe()}"
     _keep(runtime, started.rollback.id, 1, "safe routes", status, detail, began)
     return started.rollback.id
+
+
+def _to_carry_on(runtime: Runtime, rollback_id: int | None) -> Rollback | None:
+    """Return the rollback that was given, or that this very run began before it was killed."""
+    mine = str(root_run_id())
+    for found in operations.rollbacks(runtime.store, runtime.migration):
+        if found.id == rollback_id or (rollback_id is None and found.flow_run_id == mine):
+            return found
+    return None
 
 
 @step(name="take over rollback")
@@ -166,7 +188,7 @@ def _problems(runtime: Runtime) -> list[str]:
     """Return why the rollback is not complete yet, one sentence each."""
     problems = []
     state = routing.read(runtime.store, runtime.migration)
-    if state.mode is not Mode.EMERGENCY_ROLLBACK:
+    if state.mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY):
         problems.append(f"the routing state is {state.describe()}")
     try:
         served = runtime.gateway.served()

@@ -26,7 +26,7 @@ def status_command(home: Path | None, migration: str | None, output: str) -> Non
     show(output, status_of.as_text(data), data)
 
 
-@click.command(epilog="\b\nExamples:\n  changeover history --limit 20\n  changeover history --verify")
+@click.command(epilog="\b\nExamples:\n  changeover history\n  changeover history --verify")
 @home_option
 @output_option
 @click.option("--limit", default=50, show_default=True, help="Newest events to show.")

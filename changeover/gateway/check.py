@@ -31,17 +31,22 @@ def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
         EnvironmentProblem: Envoy is missing.
     """
     for response in routes:
-        whole = json.loads(json.dumps(bootstrap))  # a deep copy, to be changed
-        whole.pop("dynamic_resources")
-        static = whole["static_resources"]
-        static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]
-        for listener in static["listeners"]:
-            manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-            del manager["rds"]
-            manager["route_config"] = _untyped(response["resources"][0])
-        if reason := _refusal_of(whole):
+        if reason := _refusal_of(static_bootstrap(bootstrap, clusters, response)):
             return reason
     return ""
+
+
+def static_bootstrap(bootstrap: Json, clusters: Json, routes: Json) -> Json:
+    """Return one configuration that holds everything and watches no file."""
+    whole: Json = json.loads(json.dumps(bootstrap))  # a deep copy, to be changed
+    del whole["dynamic_resources"]
+    static = whole["static_resources"]
+    static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]
+    for listener in static["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        del manager["rds"]
+        manager["route_config"] = _untyped(routes["resources"][0])
+    return whole
 
 
 def _refusal_of(bootstrap: Json) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from changeover.plan import units
 from changeover.plan.metrics import METRICS, Source
@@ -76,7 +77,7 @@ def _silent_checks(plan: Plan) -> list[str]:
 
 def _phases_in_order(plan: Plan) -> Iterator[Problem]:
     ranks = [_ORDER.index(phase.phase) for phase in plan.phases]
-    for index, (before, after) in enumerate(zip(ranks, ranks[1:], strict=False), 1):
+    for index, (before, after) in enumerate(pairwise(ranks), 1):
         kind = plan.phases[index].phase
         if after == before:
             yield Problem(("phases", index), f"phase {kind} stands twice")

@@ -62,59 +62,70 @@ class Faults:
             asyncio.get_running_loop().call_later(0.2, self._grow)
 
 
-def make_app(name: str, parse: Parser) -> Starlette:
-    """Return the service of one system.
+class Service:
+    """The service of one system.
 
     Args:
         name: `baseline` or `candidate`; told in the header `x-served-by`.
         parse: Turns a document's text into a record.
     """
-    documents = corpus.load()
-    faults = Faults()
 
-    def answer(content: Any, status: int = 200) -> JSONResponse:
-        return JSONResponse(content, status_code=status, headers={"x-served-by": name})
+    def __init__(self, name: str, parse: Parser) -> None:
+        self.name, self.parse = name, parse
+        self.documents = corpus.load()
+        self.faults = Faults()
 
-    async def health(_request: Request) -> Response:
-        if faults.kind == "hang":
-            await faults.suffer()
-        return answer({"status": "healthy", "system": name})
+    def app(self) -> Starlette:
+        """Return the application that answers."""
+        return Starlette(routes=[
+            Route("/health", self.health),
+            Route("/documents", self.listing),
+            Route("/documents/{key}", self.record),
+            Route("/parse", self.parse_posted, methods=["POST"]),
+            Route("/fault", self.fault, methods=["POST"]),
+        ])
 
-    async def listing(_request: Request) -> Response:
-        return answer(list(documents))
+    async def health(self, _request: Request) -> Response:
+        """Say that the system is well; a hanging one hangs here too."""
+        if self.faults.kind == "hang":
+            await self.faults.suffer()
+        return self._answer({"status": "healthy", "system": self.name})
 
-    async def record(request: Request) -> Response:
-        if (failure := await faults.suffer()) is not None:
+    async def listing(self, _request: Request) -> Response:
+        """Return the ids of all documents."""
+        return self._answer(list(self.documents))
+
+    async def record(self, request: Request) -> Response:
+        """Return one document as a record."""
+        if (failure := await self.faults.suffer()) is not None:
             return failure
         key = request.path_params["key"]
-        if key not in documents:
-            return answer({"error": f"no document {key}"}, 404)
-        return answer({"id": key, **parse(documents[key])})
+        if key not in self.documents:
+            return self._answer({"error": f"no document {key}"}, 404)
+        return self._answer({"id": key, **self.parse(self.documents[key])})
 
-    async def parse_posted(request: Request) -> Response:
-        if (failure := await faults.suffer()) is not None:
+    async def parse_posted(self, request: Request) -> Response:
+        """Return the posted document as a record."""
+        if (failure := await self.faults.suffer()) is not None:
             return failure
         body = await request.body()
         if len(body) > corpus.LARGEST_BYTES:
-            return answer({"error": f"larger than {corpus.LARGEST_BYTES} bytes"}, 413)
-        return answer(parse(body.decode("utf-8", "replace")))
+            return self._answer({"error": f"larger than {corpus.LARGEST_BYTES} bytes"}, 413)
+        return self._answer(self.parse(body.decode("utf-8", "replace")))
 
-    async def fault(request: Request) -> Response:
+    async def fault(self, request: Request) -> Response:
+        """Begin or end a fault; without the demo's token there is no such address."""
         if not _is_allowed(request):
-            return answer({"error": "not found"}, 404)
+            return self._answer({"error": "not found"}, 404)
         kind = str((await request.json()).get("kind", ""))
         if kind not in FAULTS:
-            return answer({"error": f"unknown fault {kind!r}", "allowed": FAULTS}, 400)
-        faults.begin(kind)
-        return answer({"fault": kind})
+            return self._answer({"error": f"unknown fault {kind!r}", "allowed": FAULTS}, 400)
+        self.faults.begin(kind)
+        return self._answer({"fault": kind})
 
-    return Starlette(routes=[
-        Route("/health", health),
-        Route("/documents", listing),
-        Route("/documents/{key}", record),
-        Route("/parse", parse_posted, methods=["POST"]),
-        Route("/fault", fault, methods=["POST"]),
-    ])
+    def _answer(self, content: Any, status: int = 200) -> JSONResponse:
+        headers = {"x-served-by": self.name}
+        return JSONResponse(content, status_code=status, headers=headers)
 
 
 def _is_allowed(request: Request) -> bool:
@@ -131,6 +142,6 @@ def serve(name: str, parse: Parser, description: str) -> None:
     parser.add_argument("--port", type=int, required=True, help="Port to listen on.")
     arguments = parser.parse_args()
     uvicorn.run(
-        make_app(name, parse), host=arguments.host, port=arguments.port, log_level="warning",
+        Service(name, parse).app(), host=arguments.host, port=arguments.port, log_level="warning",
         access_log=False, timeout_keep_alive=60,
     )

@@ -43,7 +43,8 @@ async def _load(bench: Bench, seconds: float, rate: int, method: str) -> Counter
         except httpx.HTTPError as error:
             counts[type(error).__name__] += 1
 
-    async with httpx.AsyncClient(base_url=bench.url, timeout=20) as client, asyncio.TaskGroup() as g:
+    users = httpx.AsyncClient(base_url=bench.url, timeout=20)
+    async with users as client, asyncio.TaskGroup() as g:
         began = time.monotonic()
         for number in range(int(seconds * rate)):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))

@@ -1,4 +1,4 @@
-"""`changeover up` as a person runs it, on free ports, with two small systems and users' requests."""
+"""`changeover up` as a person runs it: free ports, two small systems, users' requests."""
 
 from __future__ import annotations
 
@@ -132,9 +132,9 @@ class Site:
         found = []
         for process in psutil.process_iter(["cmdline"]):
             with contextlib.suppress(psutil.Error):
-                if "prefect.engine" in " ".join(process.info["cmdline"] or []):
-                    if process.environ().get("CHANGEOVER_HOME") == str(self.home.root):
-                        found.append(process)
+                is_flow = "prefect.engine" in " ".join(process.info["cmdline"] or [])
+                if is_flow and process.environ().get("CHANGEOVER_HOME") == str(self.home.root):
+                    found.append(process)
         return found
 
 

@@ -1,0 +1,184 @@
+"""How much the gateway costs against a bare Envoy proxy, measured in one run on loopback.
+
+    python benchmarks/gateway.py [--rounds 5] [--seconds 3] [--connections 32]
+
+Both are Envoy 1.40 with one worker and the same listener; `gateway` splits users at 50 % with
+failover, `bare` has one route to one cluster, `bare, no log` is that without an access log. The
+system behind them is a third Envoy that answers by itself. wrk asks each in turn, in every round;
+ratios are those of the rounds' pairs, their median is printed. Exit code 0: target reached, 1: not,
+2: wrk is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from changeover.gateway.check import static_bootstrap
+from changeover.gateway.config import render_bootstrap, render_clusters
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.process import envoy_command
+from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
+from changeover.routing import Mode, RoutingState
+from tests.support.processes import free_port, running, wait_for
+
+LEAST_THROUGHPUT = 0.95
+MOST_P99 = 1.10
+USERS = """
+local requests, next = {}, 0
+function init()
+  for n = 1, 1000 do requests[n] = wrk.format("GET", "/", {["x-user-id"] = "user-" .. n}) end
+end
+function request() next = next % 1000 + 1; return requests[next] end
+"""
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measurement: requests per second, 99th percentile in milliseconds, failed requests."""
+
+    rate: float
+    p99: float
+    failed: int
+
+
+def make_plan(listen: int, system: int) -> Plan:
+    """Return a plan whose two systems are the same fast one."""
+    url = f"http://127.0.0.1:{system}"
+    return Plan.model_validate({
+        "migration": "benchmark",
+        "systems": {"baseline": {"name": "a", "url": url}, "candidate": {"name": "b", "url": url}},
+        "routing": {"listen": f"127.0.0.1:{listen}"},
+        "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
+    })
+
+
+def bare(plan: Plan, files: GatewayFiles, route: Json, *, has_log: bool) -> None:
+    """Write the bootstrap of a plain proxy with the gateway's own listener settings."""
+    clusters = render_clusters(plan)
+    routes = {"resources": [{
+        "name": "bare", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+    }]}
+    whole = static_bootstrap(render_bootstrap(plan, files), clusters, routes)
+    static = whole["static_resources"]
+    static["clusters"] = [
+        {k: v for k, v in cluster.items() if k != "outlier_detection"}
+        for cluster in static["clusters"] if cluster["name"] == "baseline"
+    ]
+    manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    del manager["early_header_mutation_extensions"]
+    if not has_log:
+        del manager["access_log"]
+    files.root.mkdir(parents=True)
+    files.bootstrap.write_text(json.dumps(whole))
+
+
+@contextlib.contextmanager
+def subjects(directory: Path) -> Iterator[dict[str, str]]:
+    """Start the system and the three proxies; yield their addresses."""
+    system, *ports = (free_port() for _ in range(4))
+    answer = {"match": {"prefix": "/"}, "direct_response": {
+        "status": 200, "body": {"inline_string": "x" * 200}}}
+    onward = {"match": {"prefix": "/"}, "route": {"cluster": "baseline", "timeout": "15s"}}
+    parts = {name: GatewayFiles(directory / name.replace(", ", "-"))
+             for name in ("system", "gateway", "bare", "bare, no log")}
+    bare(make_plan(system, 1), parts["system"], answer, has_log=False)
+    bare(make_plan(ports[1], system), parts["bare"], onward, has_log=True)
+    bare(make_plan(ports[2], system), parts["bare, no log"], onward, has_log=False)
+    split = RoutingState("benchmark", mode=Mode.GRADUAL, weight=5_000, version=1)
+    Gateway(parts["gateway"]).prepare(make_plan(ports[0], system), split)
+    with contextlib.ExitStack() as stack:
+        for name, files in parts.items():
+            stack.enter_context(running(envoy_command(files), directory / f"{name}.log"))
+        urls = {name: f"http://127.0.0.1:{port}/"
+                for name, port in zip(list(parts)[1:], ports, strict=True)}
+        for url in urls.values():
+            wait_for(lambda url=url: httpx.get(url).status_code == 200, what=url)
+        yield urls
+
+
+def measure(url: str, script: Path, seconds: int, connections: int) -> Round:
+    """Ask one proxy as fast as it answers."""
+    done = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url],
+        capture_output=True, text=True, check=True, timeout=seconds + 30,
+    ).stdout
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1])  # type: ignore[index]
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", done).groups()  # type: ignore[union-attr]
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", done)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", done)
+    failed = sum(int(n) for match in (refused, broken) if match for n in match.groups())
+    return Round(rate, float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit], failed)
+
+
+def run(rounds: int, seconds: int, connections: int) -> dict[str, list[Round]]:
+    """Measure all proxies in turn; the order turns with every round."""
+    with tempfile.TemporaryDirectory(prefix="changeover-bench-") as name:
+        directory = Path(name)
+        script = directory / "users.lua"
+        script.write_text(USERS)
+        with subjects(directory) as urls:
+            for url in urls.values():
+                measure(url, script, 1, connections)
+            found: dict[str, list[Round]] = {name: [] for name in urls}
+            for number in range(rounds):
+                order = list(urls) if number % 2 else list(urls)[::-1]
+                for name in order:
+                    found[name].append(measure(urls[name], script, seconds, connections))
+    return found
+
+
+def report(found: dict[str, list[Round]]) -> bool:
+    """Print every proxy's medians and the ratios; return whether the target is reached."""
+    for name, rounds in found.items():
+        rate = statistics.median(r.rate for r in rounds)
+        p99 = statistics.median(r.p99 for r in rounds)
+        failed = sum(r.failed for r in rounds)
+        print(f"{name:13} {rate:9.0f} requests/s   p99 {p99:6.2f} ms   failed {failed}")
+    reached = False
+    for other in ("bare", "bare, no log"):
+        pairs = list(zip(found["gateway"], found[other], strict=True))
+        rates = [ours.rate / theirs.rate for ours, theirs in pairs]
+        tails = [ours.p99 / theirs.p99 for ours, theirs in pairs]
+        rate, tail = statistics.median(rates), statistics.median(tails)
+        print(f"gateway / {other:12}  throughput {rate:.3f} ({min(rates):.3f} to {max(rates):.3f})"
+              f"   p99 {tail:.2f} ({min(tails):.2f} to {max(tails):.2f})")
+        if other == "bare":
+            reached = rate >= LEAST_THROUGHPUT and tail <= MOST_P99
+    print(f"target: throughput ≥ {LEAST_THROUGHPUT} and p99 ≤ {MOST_P99} of bare:",
+          "reached" if reached else "NOT reached")
+    return reached
+
+
+def main() -> int:
+    """Run and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--seconds", type=int, default=3)
+    options.add_argument("--connections", type=int, default=32)
+    given = options.parse_args()
+    if shutil.which("wrk") is None:
+        print("wrk was not found; install it (Debian: apt install wrk)", file=sys.stderr)
+        return 2
+    return 0 if report(run(given.rounds, given.seconds, given.connections)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
