@@ -1,6 +1,8 @@
 """A cutover of seven stages without soak against seven empty tasks.
 
-`python -m benchmarks.overhead`. Both run as deployments on the same server and worker, in turn. Printed: seconds from the creation
+    python -m benchmarks.overhead
+
+Both run as deployments on the same server and worker, in turn. Printed: seconds from the creation
 of each run to its end, and the difference (claimed: at most 30 s).
 """
 

@@ -63,9 +63,7 @@ def test_every_process_may_be_killed_in_every_stage(tmp_path: Path) -> None:
     with site(tmp_path, PHASES) as found:
         run = found.start()
         for stage in STAGES:
-            wait_for(lambda key=stage: found.stage(run)[0] == key or found.cutover(run).ended_at,
-                     seconds=120, what=stage)
-            assert found.stage(run)[0] == stage
+            wait_for(lambda key=stage: found.stage(run)[0] == key, seconds=150, what=stage)
             lost = requests_lost(found)
             kill_flow(found, run)
             for name in ("observer", "worker", "prefect-server"):

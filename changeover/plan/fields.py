@@ -1,0 +1,51 @@
+"""The values a plan is made of: durations, percentages, sizes, names, as pydantic types. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from changeover.plan import units
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(units.parse_duration),
+    PlainSerializer(units.format_duration, return_type=str),
+    Field(json_schema_extra={"type": ["string", "integer"], "examples": ["500ms", "48h", "7d"]}),
+]
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(units.parse_percent),
+    PlainSerializer(lambda percent: f"{percent}%", return_type=str),
+    Field(json_schema_extra={"type": ["string", "number"], "examples": [5, "0.1%"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(units.parse_size),
+    Field(json_schema_extra={"type": ["string", "integer"], "examples": ["6.5GB"]}),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(units.parse_share),
+    Field(json_schema_extra={"type": ["string", "number"], "examples": ["0.1%", 0.95]}),
+]
+Address = Annotated[
+    str,
+    BeforeValidator(lambda value: f"{(a := units.parse_address(value))[0]}:{a[1]}"),
+    Field(json_schema_extra={"examples": ["127.0.0.1:8100"]}),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+HeaderName = Annotated[
+    str, BeforeValidator(lambda v: str(v).lower()), Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,100}$")
+]
+Path = Annotated[str, Field(pattern=r"^/[^\s]*$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s:]+(:\d{1,5})?/?$")]
+
+
+class Part(BaseModel):
+    """Base of every part of a plan: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
