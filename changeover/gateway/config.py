@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 ROUTES = "changeover"
 KEY_HEADER = "x-changeover-key"
-SAFE_METHODS = r"GET|HEAD|OPTIONS"
+_SAFE = {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}
 FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
 FLUSH_MILLISECONDS = 100
@@ -127,18 +127,19 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
         routes += _pair(plan, "candidate", BUCKETS, [_segment(plan, name)])
     if state.weight:
         present = {"name": plan.routing.key.header, "present_match": True}
-        nonempty = {**_string(plan.routing.key.header, {"safe_regex": {"regex": ".+"}})}
+        nonempty = {**_string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
         routes += _pair(plan, "split", state.weight, [present, nonempty])
     return routes + _pair(plan, "baseline", 0, [])
 
 
 def _pair(plan: Plan, target: str, weight: int, headers: list[Json]) -> list[Json]:
     """Return the routes of one target for safe and for all other methods, event streams first."""
-    method = _string(":method", {"safe_regex": {"regex": SAFE_METHODS}})
+    get, method = (_string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
     stream = _string("accept", {"contains": "text/event-stream"})
     return [
-        _without_limit(_route(plan, target, weight, [*headers, stream, method], is_safe=True)),
-        _without_limit(_route(plan, target, weight, [*headers, stream], is_safe=False)),
+        _without_limit(_route(plan, target, weight, [stream, *headers, method], is_safe=True)),
+        _without_limit(_route(plan, target, weight, [stream, *headers], is_safe=False)),
+        _route(plan, target, weight, [get, *headers], is_safe=True),
         _route(plan, target, weight, [*headers, method], is_safe=True),
         _route(plan, target, weight, headers, is_safe=False),
     ]

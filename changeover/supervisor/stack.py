@@ -73,6 +73,8 @@ class Stack:
             Unreachable: A process does not come up; the end of its log is shown.
         """
         self._refuse_second()
+        if not self.is_own_server:
+            self._await("prefect-server", PrefectApi(self.api_url).is_alive, 5)
         adopted = self._adopt()
         self._require_ports(adopted)
         self.home.create()

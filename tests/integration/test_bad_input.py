@@ -107,8 +107,8 @@ def test_missing_program_is_told(tmp_path: Path, plan_path: Path) -> None:
 
 def test_unusable_home_is_told(tmp_path: Path, plan_path: Path) -> None:
     """A home that cannot be a directory."""
-    (tmp_path / "home").write_text("a file")
-    assert "cannot be written" in up(plan_path, tmp_path, code=7)
+    (tmp_path / "file").write_text("a file")
+    assert "cannot be written" in up(plan_path, tmp_path / "file", code=7)
 
 
 def test_unreachable_prefect_is_told(home: Home) -> None:
