@@ -131,6 +131,8 @@ class Stack:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+            # we use no automations; their listener blocks the server's SQLite for a minute
+            "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE":
                 "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_LOGGING_LEVEL": "INFO",
