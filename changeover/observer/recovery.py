@@ -28,7 +28,7 @@ LOG = logging.getLogger("changeover.recovery")
 
 DURABLE_FLOWS = ("cutover", "shadow", "beta", "gradual", "full", "deprecation", "rollback")
 CRASH_SETTLES = timedelta(seconds=5)
-SIGN_OF_LIFE_WITHIN = timedelta(seconds=30)
+SIGN_OF_LIFE_WITHIN = timedelta(seconds=60)
 MOST_ATTEMPTS = 100
 MOST_ATTEMPTS_FAILED = 5
 

@@ -100,6 +100,11 @@ def later(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
+def after(prefect: Prefect, run_id: str, seconds: float) -> datetime:
+    """The time so long after the run took its state, however slow the machine is."""
+    return prefect.run(run_id).state_at + timedelta(seconds=seconds)
+
+
 def roll_back(store: Store) -> int:
     """Roll back as the observer does; return the rollback's id."""
     state = routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="test",
@@ -116,9 +121,9 @@ def test_crashed_run_is_scheduled_again_after_it_settled(
 ) -> None:
     """Not at once, because the worker writes Crashed a second time."""
     run = prefect.start(state="CRASHED")
-    assert recovery.sweep(later(1)) == []
+    assert recovery.sweep(after(prefect, run, 4)) == []
     assert prefect.run(run).state_type == "CRASHED"
-    (done,) = recovery.sweep(later(6))
+    (done,) = recovery.sweep(after(prefect, run, 6))
     assert done.endswith("was scheduled again because it crashed")
     assert (prefect.run(run).state_type, prefect.run(run).state_name) == ("SCHEDULED", "Recovering")
 
@@ -142,8 +147,8 @@ def test_run_whose_process_vanished_is_scheduled_again(
     gone.wait()
     run = prefect.start(state="RUNNING")
     operations.beat(store, f"flow:{run}", pid=gone.pid, detail=created, now=clock.now())
-    assert recovery.sweep(later(1)) == []
-    (done,) = recovery.sweep(later(6))
+    assert recovery.sweep(after(prefect, run, 4)) == []
+    (done,) = recovery.sweep(after(prefect, run, 6))
     assert done.endswith("because its process vanished")
     assert prefect.run(run).state_name == "Recovering"
 
@@ -172,9 +177,9 @@ def test_run_without_any_sign_of_life_is_scheduled_again_after_a_minute(
     prefect: Prefect, recovery: Recovery
 ) -> None:
     """A process killed before it could say anything."""
-    prefect.start(state="RUNNING")
-    assert recovery.sweep(later(50)) == []
-    (done,) = recovery.sweep(later(62))
+    run = prefect.start(state="RUNNING")
+    assert recovery.sweep(after(prefect, run, 59)) == []
+    (done,) = recovery.sweep(after(prefect, run, 61))
     assert done.endswith("because it gave no sign of life")
 
 
