@@ -43,7 +43,8 @@ def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
     verdict = worst(result.verdict for result in results)
     reasons = [result.reason for result in results if result.verdict is verdict]
     if verdict is Verdict.PASS:
-        reasons = [f"all {len(results)} checks passed"]
+        reasons = ["its one check passed" if len(results) == 1
+                   else f"all {len(results)} checks passed"]
     return GateResult(gate, verdict, "; ".join(reasons) or "the gate has no check", tuple(results))
 
 

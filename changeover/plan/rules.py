@@ -61,7 +61,18 @@ def warnings(plan: Plan) -> list[str]:
         f"{name} is read and checked, but this version does not carry it out yet"
         for name, value in unused.items() if value
     ]
-    return found + _silent_checks(plan)
+    return found + _silent_checks(plan) + _ratios_without_baseline(plan)
+
+
+def _ratios_without_baseline(plan: Plan) -> list[str]:
+    """Name ratios to the baseline in the full phase, where the baseline serves nobody."""
+    return [
+        f"stage {stage.title}: {check.metric} is compared with the baseline's, which serves nobody "
+        "there; people will be asked"
+        for stage in plan.stages() if stage.phase is PhaseKind.FULL
+        for gate in stage.gates for check in plan.gates.get(gate, [])
+        if check.ratio_to_baseline and METRICS[check.metric].source is Source.TRAFFIC
+    ]
 
 
 def _silent_checks(plan: Plan) -> list[str]:

@@ -250,7 +250,7 @@ class CutoverStory:
         self.answer("gradual-50", 2, "Bo Chen", comment="agreed, numbers are good")
         self.promote("gradual-50", "Bo Chen decided promote: agreed, numbers are good")
         self.pass_stage("full")
-        self.promote("full", "all 1 checks passed")
+        self.promote("full", "its one check passed")
         self.finish(CutoverStatus.PROMOTED, "all 5 stages were promoted")
         return self
 

@@ -35,6 +35,7 @@ def test_gate_reason_names_the_checks_that_decided() -> None:
 
 def test_gate_that_passes_says_how_many_checks() -> None:
     """A pass says how many checks stand behind it."""
+    assert judge_gate("slo", [result(PASS)]).reason == "its one check passed"
     assert judge_gate("slo", [result(PASS)] * 3).reason == "all 3 checks passed"
 
 

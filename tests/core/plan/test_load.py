@@ -152,3 +152,10 @@ def test_warnings_name_what_is_not_carried_out() -> None:
     """A plan that asks for more than this version does is told so."""
     plan = parse_plan(GOOD + "flags: {enable_ai: false}\n", "x")
     assert any("flags" in note and "not carry it out" in note for note in rules.warnings(plan))
+
+
+def test_ratio_to_a_baseline_that_serves_nobody_deserves_a_warning() -> None:
+    """In the full phase a comparison with the baseline has no data, and people will be asked."""
+    ratio = GOOD.replace("below: 1%,", "ratio_to_baseline: 1.1,")
+    (note,) = [note for note in rules.warnings(parse_plan(ratio, "x")) if "compared" in note]
+    assert note.startswith("stage full 100 %: error_rate")
