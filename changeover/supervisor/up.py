@@ -18,10 +18,12 @@ def running(stack: Stack) -> Iterator[Store]:
     """Run the stack, with a thread that looks after it; stop everything at the end.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt in the block; a second one while it stops is
-    ignored, so that nothing is left running.
+    ignored, so that nothing is left running. A script's `changeover up &` starts with SIGINT
+    ignored, as every background command of a shell does; here it counts all the same.
     """
     done = threading.Event()
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     keeper = threading.Thread(target=_keep, args=(stack, done), daemon=True)
     store: Store | None = None
     try:
