@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ import httpx
 
 from changeover.errors import Refused, Unreachable
 
+BUSY_RETRIES = 20
+BUSY_PAUSE_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
@@ -29,6 +32,8 @@ class FlowRun:
 
 class PrefectApi:
     """A client of one Prefect server. Every call may raise Unreachable.
+
+    A server whose database is busy says so (503); it is asked again for up to five seconds.
 
     Args:
         url: Address of the API, as `http://127.0.0.1:4200/api`.
@@ -132,7 +137,7 @@ class PrefectApi:
         self, method: str, path: str, body: dict[str, Any] | None = None, **missing: Any
     ) -> Any:
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = self._request(method, path, body)
             if answer.status_code == httpx.codes.NOT_FOUND and "missing" in missing:
                 return missing["missing"]
             return answer.raise_for_status().json()
@@ -144,6 +149,15 @@ class PrefectApi:
                 next_step="Look whether the server runs: `changeover status`, and "
                 "logs/prefect-server.log; traffic stays as it is",
             ) from error
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        """Send a request, again while the server says that its database is busy (503)."""
+        for _ in range(BUSY_RETRIES):
+            answer = self._client.request(method, path, json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(BUSY_PAUSE_SECONDS)
+        return answer
 
 
 def _flow_run(row: dict[str, Any], flow: str) -> FlowRun:

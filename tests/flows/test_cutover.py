@@ -11,7 +11,7 @@ import pytest
 from changeover.clock import now
 from changeover.routing import Mode
 from changeover.store import approvals, audit, cutovers, operations, routing
-from changeover.store.records import CutoverStatus
+from changeover.store.records import CutoverStatus, Report
 from tests.support.approve import approve_in_browser
 from tests.support.processes import wait_for
 from tests.support.site import Site, site
@@ -70,7 +70,7 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
     _entered_once(found, ended.id, ["shadow", "beta-5", "gradual-50", "full"])
     assert audit.verify(found.store, "site") == []
     assert found.failed() == failed
-    _report_tells(found, ["alice", "bob", "looks &lt;b&gt;fine"])
+    _report_tells(found, ended.id, ["alice", "bob", "looks &lt;b&gt;fine"])
 
 
 def _entered_once(found: Site, cutover_id: int, expected: list[str]) -> None:
@@ -79,8 +79,12 @@ def _entered_once(found: Site, cutover_id: int, expected: list[str]) -> None:
     assert entered == expected
 
 
-def _report_tells(found: Site, words: list[str]) -> None:
-    report = wait_for(lambda: operations.latest_report(found.store, "site"), seconds=60)
+def _report_tells(found: Site, cutover_id: int, words: list[str]) -> None:
+    def written() -> Report | None:
+        newest = operations.latest_report(found.store, "site", "cutover")
+        return newest if newest and newest.cutover_id == cutover_id else None
+
+    report = wait_for(written, seconds=60, what="the report")
     page = httpx.get(f"{found.home.settings()['reports_url']}/{Path(report.html_path).name}")
     assert page.is_success
     for word in words:
