@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from changeover.supervisor.stack import POOL, PROJECT
+from changeover.supervisor.stack import PROJECT
 from tests.support.site import Site, site
 
 ROUNDS = 3
@@ -36,12 +36,13 @@ def _deploy_empty(found: Site) -> None:
         **os.environ, "PREFECT_API_URL": str(found.home.settings()["api_url"]),
         "PREFECT_HOME": str(found.home.prefect_home),
     }
-    subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy",
-         "benchmarks/empty_flow.py:empty", "--name", "main", "--pool", POOL,
-         "--job-variable", "command=python -m prefect.engine"],
-        cwd=PROJECT, env=environment, check=True, capture_output=True, timeout=120,
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file",
+         "benchmarks/empty.yaml"],
+        cwd=PROJECT, env=environment, check=False, capture_output=True, text=True, timeout=120,
     )
+    if found.api.deployment_id("empty/main") is None:
+        raise SystemExit(f"the empty flow was not deployed:\n{done.stdout}{done.stderr}")
 
 
 def _seconds(found: Site, flow: str) -> float:

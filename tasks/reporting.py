@@ -70,14 +70,15 @@ async def publish_report(migration: str, cutover_id: int | None) -> str:
         json_path=str(paths["json"]),
     ))
     key = _key(runtime)
+    what = f"Report of cutover {cutover_id}" if cutover_id else "Report of the newest cutover"
     if runtime.reports_url:
         await acreate_link_artifact(
             link=report_address(runtime, cutover_id), link_text="The report with charts",
-            key=f"{key}-report-link", description=f"Report of cutover {cutover_id}",
+            key=f"{key}-report-link", description=what,
         )
     await acreate_markdown_artifact(
         markdown=render_markdown(data), key=f"{key}-report",
-        description=f"Report of cutover {cutover_id}",
+        description=what,
     )
     return str(paths["html"])
 

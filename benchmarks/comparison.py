@@ -1,0 +1,136 @@
+"""Comparing two JSON answers, from bytes to every divergence: ours, deepdiff 9, deepdiff-rs.
+
+    python -m benchmarks.comparison
+    python -m benchmarks.comparison --sizes 2 20 --repeats 9
+
+Same inputs, one process, one run. For each size (KB) and change: the time of one comparison and
+its ratio to the peers and to `orjson.loads` of both documents. Every side parses the bytes itself
+and must find the same number of changed leaves, or the benchmark stops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import deepdiff_rs
+import orjson
+from deepdiff import DeepDiff
+
+from changeover.comparison.answers import compare_bodies
+from changeover.comparison.rules import ArrayMode, Rule, RuleSet
+
+KEYED = RuleSet([("$.items", Rule(array=ArrayMode.KEYED, key="id"))])
+ORDERED = RuleSet()
+JSON = "application/json"
+
+
+def document(kilobytes: int, chance: random.Random) -> dict[str, Any]:
+    """Return an order-like document of about `kilobytes` KB: items of nine leaves each."""
+    items: list[dict[str, Any]] = []
+    size = 0
+    while size < kilobytes * 1000:
+        item = {
+            "id": len(items), "sku": f"SKU-{chance.randrange(10**6):06d}",
+            "name": " ".join(chance.choices("red green blue steel oak long short".split(), k=4)),
+            "price": chance.randrange(100, 99_999) / 100, "quantity": chance.randrange(1, 50),
+            "in_stock": chance.random() < 0.8, "tags": chance.sample(["new", "sale", "eco"], 2),
+            "size": {"width": chance.randrange(1000), "height": chance.randrange(1000)},
+        }
+        size += len(orjson.dumps(item))
+        items.append(item)
+    return {"order": "A-17", "customer": {"name": "Ana", "country": "PT"}, "items": items}
+
+
+def changed(original: dict[str, Any], leaves: int, chance: random.Random) -> dict[str, Any]:
+    """Return a copy in which `leaves` prices and quantities differ."""
+    copy = orjson.loads(orjson.dumps(original))
+    places = [(item, field) for item in copy["items"]
+              for field in ("price", "quantity", "sku", "name")]
+    for item, field in chance.sample(places, leaves):
+        value = item[field]
+        item[field] = value + "x" if isinstance(value, str) else value + 1
+    return copy
+
+
+def ours(a: bytes, b: bytes, rules: RuleSet) -> int:
+    """Compare with ours; return how many leaves differ."""
+    return len(compare_bodies(a, b, JSON, JSON, rules).divergences)
+
+
+def deepdiff(a: bytes, b: bytes, options: dict[str, Any]) -> int:
+    """Compare with deepdiff; return how many leaves differ."""
+    found = DeepDiff(orjson.loads(a), orjson.loads(b), **options)
+    return sum(len(group) for group in found.values())
+
+
+def deepdiff_in_rust(a: bytes, b: bytes, options: dict[str, Any]) -> int:
+    """Compare with deepdiff-rs; return how many leaves differ."""
+    found = deepdiff_rs.DeepDiff(orjson.loads(a), orjson.loads(b), **options).to_dict()
+    return sum(len(group) for group in found.values())
+
+
+def seconds(work: Callable[[], Any], repeats: int) -> float:
+    """Return the median seconds of one call; short calls are timed in bundles of 5 ms."""
+    began = time.perf_counter()
+    work()
+    once = time.perf_counter() - began
+    bundle = max(1, int(0.005 / max(once, 1e-7)))
+    times = []
+    for _ in range(repeats if once < 1 else 1):
+        began = time.perf_counter()
+        for _ in range(bundle):
+            work()
+        times.append((time.perf_counter() - began) / bundle)
+    return statistics.median(times)
+
+
+def measure(a: bytes, b: bytes, *, is_keyed: bool, leaves: int, repeats: int) -> dict[str, float]:
+    """Return the seconds of each side for one pair."""
+    rules = KEYED if is_keyed else ORDERED
+    options: dict[str, Any] = {"ignore_order": True} if is_keyed else {}
+    sides: dict[str, Callable[[], Any]] = {
+        "ours": lambda: ours(a, b, rules),
+        "deepdiff": lambda: deepdiff(a, b, options),
+        "deepdiff-rs": lambda: deepdiff_in_rust(a, b, options),
+    }
+    for name, side in sides.items():
+        found = side()
+        if found != leaves and (name == "ours" or not is_keyed):
+            raise SystemExit(f"{name} found {found} of {leaves} changed leaves")
+    times = {name: seconds(side, repeats) for name, side in sides.items()}
+    return {**times, "loads": seconds(lambda: (orjson.loads(a), orjson.loads(b)), repeats)}
+
+
+def main() -> None:
+    """Measure every pair and print the ratios."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    options.add_argument("--sizes", type=int, nargs="+", default=[2, 20, 200], metavar="KB")
+    options.add_argument("--repeats", type=int, default=7)
+    given = options.parse_args()
+    print(f"{'pair':28}{'ours':>10}{'/loads':>8}{'deepdiff/ours':>15}{'deepdiff-rs/ours':>18}")
+    for kilobytes in given.sizes:
+        chance = random.Random(7)
+        original = document(kilobytes, chance)
+        tenth = max(1, len(original["items"]) * 10 // 10)
+        for what, leaves, is_keyed in (
+            ("one leaf", 1, False), ("10 % of leaves", tenth, False), ("shuffled, one leaf", 1, True)
+        ):
+            other = changed(original, leaves, chance)
+            if is_keyed:
+                chance.shuffle(other["items"])
+            a, b = orjson.dumps(original), orjson.dumps(other)
+            t = measure(a, b, is_keyed=is_keyed, leaves=leaves, repeats=given.repeats)
+            print(f"{f'{kilobytes} KB, {what}':28}{t['ours'] * 1e6:8.0f}µs"
+                  f"{t['ours'] / t['loads']:8.2f}{t['deepdiff'] / t['ours']:15.0f}"
+                  f"{t['deepdiff-rs'] / t['ours']:18.2f}", flush=True)
+        same = seconds(lambda: ours(a, a, ORDERED), given.repeats)  # noqa: B023
+        print(f"{f'{kilobytes} KB, identical bytes':28}{same * 1e6:8.1f}µs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Comparing two answers: documents, rules, divergences, noise. Pure."""

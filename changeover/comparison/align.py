@@ -1,0 +1,249 @@
+"""Which items of two lists belong together. Pure.
+
+Items in sequence are paired along a longest common subsequence (Hirschberg 1975; computed by
+rapidfuzz's bit-parallel algorithm), and what lies between two matches in order. The result does not
+depend on which list is the baseline's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from rapidfuzz.distance import LCSseq
+
+from changeover.comparison.leaves import string_form
+from changeover.comparison.rules import ArrayMode, Node, Rule
+
+MOST_STEPS = 4_000_000_000
+"""Pairs of items that are aligned at most; longer lists are paired by position."""
+
+Items = Sequence[Any]
+Hashes = list[bytes]
+
+
+class Alignment(NamedTuple):
+    """Indexes of the items that belong together, and of those that only one side has.
+
+    `pairs` are (baseline, candidate); `equal` counts further pairs that are known to be identical;
+    `is_reordered` when the same items stand in another order.
+    """
+
+    pairs: list[tuple[int, int]]
+    removed: list[int]
+    added: list[int]
+    is_reordered: bool = False
+    equal: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of places of both lists together."""
+        return len(self.pairs) + len(self.removed) + len(self.added) + self.equal
+
+
+def canonical(value: Any) -> bytes:
+    """Return a value as something that is equal for equal values only, types included."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, RecursionError):  # integers beyond 64 bits, or nested deeper than 254
+        return _deep_canonical(value)
+
+
+def _deep_canonical(value: Any) -> bytes:
+    """Return the same without recursion: the parts in order, each with its type."""
+    parts: list[str] = []
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if type(item) is dict:
+            parts.append(f"{{{len(item)}")
+            for key in sorted(item):
+                stack += (item[key], _Key(key))
+        elif type(item) is list:
+            parts.append(f"[{len(item)}")
+            stack += item
+        else:
+            parts.append(f"{type(item).__name__}:{item!r}")
+    return "\x00".join(parts).encode("utf-8", "surrogatepass")
+
+
+class _Key(str):
+    """A key among the values of `_deep_canonical`."""
+
+
+def projected(value: Any, node: Node) -> Any:
+    """Return a value as its rules see it: without what is ignored, strings in their form.
+
+    Tolerances cannot be projected; what they let pass is found when the pairs are compared.
+    """
+    rule = node.rule
+    if rule.ignore:
+        return None
+    if node.is_inert:
+        return value
+    if type(value) is dict:
+        pairs = ((key, node.child(key)) for key in value)
+        return {
+            key: projected(value[key], below) for key, below in pairs
+            if not (below.rule.ignore or (value[key] is None and below.rule.null_equals_missing))
+        }
+    if type(value) is list:
+        items = [projected(item, node.child(index)) for index, item in enumerate(value)]
+        if rule.array in (ArrayMode.SET, ArrayMode.KEYED):
+            return sorted(items, key=canonical)
+        if rule.array is ArrayMode.UNIQUE:
+            distinct = {canonical(item): item for item in items}
+            return [distinct[form] for form in sorted(distinct)]
+        return items
+    return _projected_leaf(value, rule)
+
+
+def _projected_leaf(value: Any, rule: Rule) -> Any:
+    if type(value) is str and rule.has_string_form:
+        return string_form(value, rule)
+    if type(value) is float and rule.is_type_tolerant and value.is_integer():
+        return int(value)
+    return value
+
+
+def hashes(items: Items, node: Node | None) -> Hashes:
+    """Return each item's canonical form, as the rules of `node` see it when one is given."""
+    if node is None or node.is_inert:
+        return [canonical(item) for item in items]
+    return [canonical(projected(item, node.child(index))) for index, item in enumerate(items)]
+
+
+def in_place(length: int, other: int) -> Alignment:
+    """Pair first with first, second with second."""
+    both = min(length, other)
+    return Alignment(
+        [(index, index) for index in range(both)], list(range(both, length)),
+        list(range(both, other)),
+    )
+
+
+def in_sequence(left: Hashes, right: Hashes) -> Alignment:
+    """Pair along a longest common subsequence."""
+    if len(left) * len(right) > MOST_STEPS:
+        return in_place(len(left), len(right))
+    if left > right:  # one orientation for both, so that similarity is symmetric
+        turned = in_sequence(right, left)
+        return Alignment(
+            [(j, i) for i, j in turned.pairs], turned.added, turned.removed, turned.is_reordered
+        )
+    pairs: list[tuple[int, int]] = []
+    for is_equal, rows, columns in _blocks(left, right):
+        if is_equal or len(rows) == len(columns):
+            pairs += zip(rows, columns, strict=True)
+        else:
+            pairs += _pairs_between(left, right, rows, columns)
+    ours, theirs = {i for i, _ in pairs}, {j for _, j in pairs}
+    return Alignment(
+        pairs, [i for i in range(len(left)) if i not in ours],
+        [j for j in range(len(right)) if j not in theirs], is_permutation(left, right),
+    )
+
+
+def _pairs_between(
+    left: Hashes, right: Hashes, rows: range, columns: range
+) -> list[tuple[int, int]]:
+    """Pair unequal items between two matches: objects with objects, then in order."""
+    kinds = [left[i][:1] for i in rows], [right[j][:1] for j in columns]
+    return [
+        pair for _, own, other in _blocks(*kinds)
+        for pair in zip(
+            rows[own.start : own.stop], columns[other.start : other.stop], strict=False
+        )
+    ]
+
+
+def is_permutation(left: Hashes, right: Hashes) -> bool:
+    """Whether the same items stand in another order."""
+    return len(left) == len(right) and left != right and Counter(left) == Counter(right)
+
+
+def _blocks(left: Hashes, right: Hashes) -> list[tuple[bool, range, range]]:
+    """Return (is equal, rows, columns): equal runs, and what lies between two of them."""
+    blocks: list[tuple[bool, range, range]] = []
+    for step in LCSseq.opcodes(left, right):
+        is_equal = step.tag == "equal"
+        rows = range(step.src_start, step.src_end)
+        columns = range(step.dest_start, step.dest_end)
+        if not is_equal and blocks and not blocks[-1][0]:
+            rows = range(blocks[-1][1].start, rows.stop)
+            columns = range(blocks[-1][2].start, columns.stop)
+            blocks.pop()
+        blocks.append((is_equal, rows, columns))
+    return blocks
+
+
+def as_set(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], bool]) -> Alignment:
+    """Pair equal items, wherever they stand; then leftovers in order where `may_pair` says so."""
+    places: dict[Any, list[int]] = defaultdict(list)
+    for index in range(len(right) - 1, -1, -1):
+        places[right[index]].append(index)
+    pairs, removed = [], []
+    for index, item in enumerate(left):
+        found = places.get(item)
+        if found:
+            pairs.append((index, found.pop()))
+        else:
+            removed.append(index)
+    added = sorted(index for found in places.values() for index in found)
+    return _pair_leftovers(Alignment(pairs, removed, added), may_pair)
+
+
+def as_unique(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], bool]) -> Alignment:
+    """Pair as a set after leaving out items that stand more than once on their side."""
+    first = [list({item: i for i, item in reversed(list(enumerate(side)))}.values())
+             for side in (left, right)]
+    ours, theirs = sorted(first[0]), sorted(first[1])
+    found = as_set([left[i] for i in ours], [right[j] for j in theirs],
+                   may_pair=lambda i, j: may_pair(ours[i], theirs[j]))
+    return Alignment([(ours[i], theirs[j]) for i, j in found.pairs],
+                     [ours[i] for i in found.removed], [theirs[j] for j in found.added])
+
+
+def by_key(left: Items, right: Items, key: str) -> Alignment | None:
+    """Pair objects by the value of a field; those without it in order, with what is left over.
+
+    None when no item has the field.
+    """
+    keys, others = ([_key_of(item, key) for item in side] for side in (left, right))
+    places = {k: j for j, k in enumerate(others)}
+    if len(places) == len(others) == len(keys) and places.keys() == set(keys):
+        if None not in places:  # the common case: the same keys, each once
+            return Alignment([(i, places[k]) for i, k in enumerate(keys)], [], [])
+    elif places.keys() == set(keys) == {None}:
+        return None
+    forms = ([b"left %d" % i if k is None else k for i, k in enumerate(keys)],
+             [b"right %d" % j if k is None else k for j, k in enumerate(others)])
+    return as_set(*forms, may_pair=lambda i, j: keys[i] is None or others[j] is None)
+
+
+def _key_of(item: Any, key: str) -> Any:
+    """Return an item's key as something hashable; keys of different type are never equal."""
+    if type(item) is not dict or key not in item:
+        return None
+    found = item[key]
+    return found if type(found) is str or type(found) is int else canonical(found)
+
+
+def _pair_leftovers(found: Alignment, may_pair: Callable[[int, int], bool]) -> Alignment:
+    if not (found.removed and found.added):
+        return found
+    pairs, added, removed = list(found.pairs), list(found.added), []
+    for i in found.removed:
+        j = next((j for j in added[:MOST_LOOKS] if may_pair(i, j)), None)
+        if j is None:
+            removed.append(i)
+        else:
+            added.remove(j)
+            pairs.append((i, j))
+    return Alignment(pairs, removed, added)
+
+
+MOST_LOOKS = 20
+"""Leftovers that are tried for one item: lists that share nothing stay cheap."""

@@ -1,0 +1,122 @@
+"""Comparing two answers: status, selected headers, body. Pure and total.
+
+An answer weighs 1: the status a fifth, the selected headers a twentieth when there are any, the
+body the rest (see similarity.py for how the body's weight is shared). A system that did not answer
+has nothing in common with one that did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from changeover.comparison.diff import compare
+from changeover.comparison.documents import Unparsable, parse_body
+from changeover.comparison.rules import NO_RULES, RuleSet
+from changeover.comparison.similarity import (
+    IDENTICAL,
+    Comparison,
+    Divergence,
+    Kind,
+    show,
+    similarity_of,
+)
+
+STATUS_WEIGHT = 0.2
+HEADERS_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a system answered; `error` says why there is no answer, and is empty otherwise.
+
+    `headers` have names in lower case; `duration` is in seconds.
+    """
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    duration: float = 0.0
+    error: str = ""
+
+    @property
+    def content_type(self) -> str:
+        """The content type, empty when none was given."""
+        return self.headers.get("content-type", "")
+
+
+def compare_answers(
+    baseline: Answer, candidate: Answer, rules: RuleSet = NO_RULES, *,
+    headers: Sequence[str] = (), ignores_status: bool = False,
+) -> Comparison:
+    """Compare two answers.
+
+    Args:
+        baseline: The baseline's answer.
+        candidate: The candidate's.
+        rules: What is allowed to differ in bodies.
+        headers: Names, in lower case, of the headers that are compared.
+        ignores_status: Whether any two statuses are the same.
+    """
+    if baseline.error or candidate.error:
+        return _without_answer(baseline.error, candidate.error)
+    body = compare_bodies(
+        baseline.body, candidate.body, baseline.content_type, candidate.content_type, rules
+    )
+    found: list[Divergence] = []
+    if baseline.status != candidate.status and not ignores_status:
+        found.append(_changed("status", baseline.status, candidate.status, STATUS_WEIGHT))
+    share = HEADERS_WEIGHT / len(headers) if headers else 0.0
+    for name in headers:
+        values = baseline.headers.get(name), candidate.headers.get(name)
+        if values[0] != values[1]:
+            found.append(_changed(f"headers.{name}", *values, share))
+    if not found and body is IDENTICAL:
+        return IDENTICAL
+    left = 1 - STATUS_WEIGHT - (HEADERS_WEIGHT if headers else 0.0)
+    lost = [*(divergence.weight for divergence in found), left * (1 - body.similarity)]
+    divergences = (*found, *body.divergences)
+    similarity = similarity_of(lost) if divergences else 1.0
+    return Comparison(similarity, divergences, body.ignored, body.omitted)
+
+
+def compare_bodies(
+    baseline: bytes, candidate: bytes, baseline_type: str, candidate_type: str,
+    rules: RuleSet = NO_RULES,
+) -> Comparison:
+    """Compare two bodies by their content types; identical bytes are not parsed.
+
+    A body that is not what its type says is a divergence of kind `error`, never an exception.
+    """
+    if baseline == candidate and baseline_type == candidate_type:
+        return IDENTICAL
+    values: list[Any] = []
+    failed = []
+    for side, body, kind in (
+        ("baseline", baseline, baseline_type), ("candidate", candidate, candidate_type)
+    ):
+        try:
+            values.append(parse_body(body, kind))
+        except Unparsable as error:
+            failed.append((side, str(error)))
+    if not failed:
+        return compare(values[0], values[1], rules)
+    if len(failed) == 2:  # neither can be read: compare them as the bytes that they are
+        return compare(parse_body(baseline, ""), parse_body(candidate, ""), rules)
+    side, why = failed[0]
+    texts = (why, None) if side == "baseline" else (None, why)
+    return Comparison(0.0, (Divergence("$", "$", Kind.ERROR, texts[0], texts[1], 1.0),))
+
+
+def _without_answer(baseline: str, candidate: str) -> Comparison:
+    """Judge a pair in which at least one system did not answer."""
+    if baseline and candidate:
+        return IDENTICAL if baseline == candidate else Comparison(
+            0.0, (Divergence("answer", "answer", Kind.ERROR, baseline, candidate, 1.0),))
+    return Comparison(0.0, (Divergence(
+        "answer", "answer", Kind.ERROR, baseline or None, candidate or None, 1.0),))
+
+
+def _changed(path: str, baseline: Any, candidate: Any, weight: float) -> Divergence:
+    return Divergence(path, path, Kind.CHANGED, show(baseline), show(candidate), weight)

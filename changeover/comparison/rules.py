@@ -1,0 +1,175 @@
+"""Which rules hold at which place of a document. Pure.
+
+The patterns of all rules are one automaton over the steps of a document: a `Node` knows the rule
+that holds here and the node of each child. Nodes are made when they are first needed and kept, so
+that following a document costs one dictionary lookup a step, and nothing where no rule can match.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Literal
+
+from changeover.comparison.paths import Token, Wild, parse_pattern
+
+UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
+
+class ArrayMode(StrEnum):
+    """How the items of two lists are brought together."""
+
+    SEQUENCE = "sequence"  # in order; insertions and removals are found
+    POSITIONAL = "positional"  # first with first, second with second
+    SET = "set"  # order does not matter; duplicates count
+    UNIQUE = "unique"  # order and duplicates do not matter
+    KEYED = "keyed"  # by the value of a field
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is allowed to differ at one place; the default allows nothing.
+
+    `absolute` and `relative` are numeric tolerances (|a-b| ≤ absolute, or ≤ relative·max(|a|,|b|));
+    `digits` compares rounded to so many significant digits, `decimals` to so many decimal places;
+    `seconds` is the tolerance of dates; `cer` and `wer` are error rates in 0..1; `replace` are
+    pairs of regular expression and replacement, applied to strings before they are compared.
+    Type tolerance, null as missing, and selection hold for everything below the place too.
+    """
+
+    ignore: bool = False
+    absolute: float | None = None
+    relative: float | None = None
+    digits: int | None = None
+    decimals: int | None = None
+    is_type_tolerant: bool = False
+    null_equals_missing: bool = False
+    ignore_case: bool = False
+    ignore_whitespace: bool = False
+    unicode: UnicodeForm | None = None
+    seconds: float | None = None
+    cer: float | None = None
+    wer: float | None = None
+    replace: tuple[tuple[re.Pattern[str], str], ...] = ()
+    array: ArrayMode | None = None
+    key: str | None = None
+    is_selected: bool = False
+
+    @property
+    def has_string_form(self) -> bool:
+        """Whether strings are brought into another form before they are compared."""
+        return bool(self.ignore_case or self.ignore_whitespace or self.unicode or self.replace)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether numbers may be apart."""
+        return not (self.absolute is None and self.relative is None and self.digits is None
+                    and self.decimals is None)
+
+
+STRICT = Rule()
+_INHERITED = ("is_type_tolerant", "null_equals_missing", "is_selected")
+
+
+def merge(first: Rule, second: Rule) -> Rule:
+    """Return a rule that allows what either allows; of two values of one kind the second's."""
+    changes = {}
+    for part in fields(Rule):
+        value = getattr(second, part.name)
+        if value != part.default:
+            changes[part.name] = value
+    if first.replace and second.replace:
+        changes["replace"] = first.replace + second.replace
+    return replace(first, **changes)
+
+
+_Active = frozenset[tuple[int, int]]
+"""Rules under way: (number of the rule, number of its steps that have matched)."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A place's rule, and the way to its children's.
+
+    `is_inert` says that no rule holds here or anywhere below: only identity counts.
+    """
+
+    rule: Rule
+    is_inert: bool
+    _rules: RuleSet
+    _active: _Active
+    _children: dict[Token, Node] = field(default_factory=dict)
+
+    def child(self, token: Token) -> Node:
+        """Return the node of a child."""
+        if self.is_inert:
+            return self
+        found = self._children.get(token)
+        if found is None:
+            found = self._children[token] = self._rules.follow(self._active, self.rule, token)
+            if len(self._children) > LARGEST_NODE:  # documents with keys of their own each
+                self._children = {token: found}
+        return found
+
+
+LARGEST_NODE = 10_000
+
+
+class RuleSet:
+    """Compiled rules.
+
+    Args:
+        rules: Pairs of pattern and rule; later ones add to earlier ones at the same place.
+        only: Patterns of the only places that are compared; everything, when empty.
+
+    Raises:
+        ValueError: A pattern is not understood.
+    """
+
+    def __init__(
+        self, rules: Iterable[tuple[str, Rule]] = (), *, only: Iterable[str] = ()
+    ) -> None:
+        given = [*rules, *((pattern, _SELECTED) for pattern in only)]
+        self._rules = [(parse_pattern(pattern), rule) for pattern, rule in given]
+        self._selecting = {number for number, (_, rule) in enumerate(given) if rule is _SELECTED}
+        self._nodes: dict[tuple[_Active, Rule], Node] = {}
+        start = frozenset((number, 0) for number in range(len(self._rules)))
+        self.root = self._node(start, STRICT)
+
+    def follow(self, active: _Active, above: Rule, token: Token) -> Node:
+        """Return the node that a step leads to."""
+        after = set()
+        for number, matched in active:
+            steps = self._rules[number][0]
+            if matched == len(steps):
+                continue
+            step = steps[matched]
+            if step.is_deep:
+                after.add((number, matched))
+            if step.token is Wild.ANY or step.token == token:
+                after.add((number, matched + 1))
+        inherited = {name: getattr(above, name) for name in _INHERITED if getattr(above, name)}
+        return self._node(frozenset(after), replace(STRICT, **inherited))
+
+    def _node(self, active: _Active, rule: Rule) -> Node:
+        for number, matched in sorted(active):
+            steps, own = self._rules[number]
+            if matched == len(steps):
+                rule = merge(rule, own)
+        if self._selecting and not rule.is_selected and not self._may_select(active):
+            rule = replace(rule, ignore=True)
+        key = (active, rule)
+        if key not in self._nodes:
+            is_inert = rule == STRICT and not active
+            self._nodes[key] = Node(rule, is_inert, self, active)
+        return self._nodes[key]
+
+    def _may_select(self, active: _Active) -> bool:
+        """Whether something below can still be one of the places that are compared."""
+        return any(number in self._selecting for number, _ in active)
+
+
+_SELECTED = Rule(is_selected=True)
+NO_RULES = RuleSet()

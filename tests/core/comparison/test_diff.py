@@ -1,0 +1,171 @@
+"""What holds for every pair of documents, and what single rules do."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from changeover.comparison.diff import compare
+from changeover.comparison.documents import parse_json
+from changeover.comparison.rules import ArrayMode, Rule, RuleSet
+from changeover.comparison.similarity import Kind
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.sampled_from(["", "a", "A "]),
+    st.text(max_size=5), st.floats(allow_nan=False, width=32),
+)
+keys = st.sampled_from(["a", "b", "id", "Ä b"])
+documents = st.recursive(
+    scalars,
+    lambda below: st.one_of(
+        st.lists(below, max_size=5), st.dictionaries(keys, below, max_size=4)
+    ),
+    max_leaves=12,
+)
+patterns = st.sampled_from(["$", "$.a", "$..id", "$..*", "$[*]", "$.a[*].b", "$..b"])
+tolerances = st.sampled_from([
+    Rule(ignore=True), Rule(absolute=1.0), Rule(relative=0.5), Rule(digits=2), Rule(decimals=1),
+    Rule(is_type_tolerant=True), Rule(null_equals_missing=True), Rule(ignore_case=True),
+    Rule(ignore_whitespace=True), Rule(unicode="NFC"), Rule(cer=0.3), Rule(wer=0.5),
+    Rule(replace=((re.compile("a"), "b"),)),
+])
+arrays = st.builds(Rule, array=st.sampled_from(ArrayMode), key=st.just("id"))
+
+
+@given(documents, st.lists(st.tuples(patterns, st.one_of(tolerances, arrays)), max_size=3))
+def test_document_equals_itself_under_any_rules(
+    document: Any, rules: list[tuple[str, Rule]]
+) -> None:
+    """Reflexive."""
+    found = compare(document, _copy(document), RuleSet(rules))
+    assert (found.similarity, found.is_match) == (1, True)
+
+
+@settings(max_examples=300)
+@given(documents, documents, st.lists(st.tuples(patterns, tolerances), max_size=2))
+def test_similarity_does_not_depend_on_which_is_the_baseline(
+    a: Any, b: Any, rules: list[tuple[str, Rule]]
+) -> None:
+    """Symmetric."""
+    chosen = RuleSet(rules)
+    assert compare(a, b, chosen).similarity == compare(b, a, chosen).similarity
+
+
+@given(documents, documents, st.randoms(use_true_random=False))
+def test_order_of_keys_does_not_matter(a: Any, b: Any, chance: random.Random) -> None:
+    """The same similarity and the same places, however the objects are written."""
+    first, second = compare(a, b), compare(_shuffled(a, chance), _shuffled(b, chance))
+    assert first.similarity == second.similarity
+    assert sorted(d.path for d in first.divergences) == sorted(d.path for d in second.divergences)
+
+
+@settings(max_examples=500)
+@given(documents, documents, patterns, tolerances)
+def test_rule_can_only_raise_similarity(a: Any, b: Any, pattern: str, rule: Rule) -> None:
+    """Allowing something never makes two documents less alike."""
+    assert compare(a, b, RuleSet([(pattern, rule)])).similarity >= compare(a, b).similarity
+
+
+@settings(max_examples=300)
+@given(documents, documents, st.lists(st.tuples(patterns, st.one_of(tolerances, arrays))))
+def test_no_pair_raises_and_similarity_agrees_with_the_divergences(
+    a: Any, b: Any, rules: list[tuple[str, Rule]]
+) -> None:
+    """Total: 0 to 1, and 1 exactly when nothing diverges."""
+    found = compare(a, b, RuleSet(rules))
+    assert 0 <= found.similarity <= 1
+    assert (found.similarity == 1) is found.is_match
+
+
+def test_nothing_in_common_is_zero() -> None:
+    """The other end of the scale."""
+    assert compare({"a": 1, "b": [2]}, {"c": 3, "d": {"e": 4}}).similarity == 0
+    assert compare([1, 2, 3], {"a": 1}).similarity == 0
+
+
+def test_leaf_weighs_the_product_of_its_containers_shares() -> None:
+    """One of two keys, of which one of four items differs: an eighth is lost."""
+    assert compare({"a": 1, "b": [1, 2, 3, 4]}, {"a": 1, "b": [1, 2, 3, 5]}).similarity == 0.875
+
+
+@pytest.mark.parametrize("depth", [200, 300, 900])
+def test_deep_nesting_is_compared(depth: int) -> None:
+    """As deep as parsers go, whatever the interpreter's limit on recursion."""
+    def nested(leaf: str) -> Any:
+        return parse_json(b'{"a":[' * (depth // 2) + leaf.encode() + b"]}" * (depth // 2))
+
+    assert compare(nested("1"), nested("1")).is_match
+    (only,) = compare(nested("1"), nested("true")).divergences
+    assert (only.kind, only.path.count("a")) == (Kind.TYPE, depth // 2)
+
+
+def test_keyed_list_with_one_change_is_one_divergence() -> None:
+    """However the list is shuffled."""
+    items = [{"id": n, "name": f"item {n}"} for n in range(200)]
+    shuffled = random.Random(1).sample(items, len(items))
+    shuffled[17] = {**shuffled[17], "name": "changed"}
+    rules = RuleSet([("$.items", Rule(array=ArrayMode.KEYED, key="id"))])
+    (only,) = compare({"items": items}, {"items": shuffled}, rules).divergences
+    assert (only.field, only.candidate) == ("$.items[*].name", '"changed"')
+
+
+def test_insertion_in_front_of_items_with_ignored_ids_is_one_divergence() -> None:
+    """Alignment sees items as the rules see them."""
+    old = [{"id": n, "name": f"item {n}"} for n in range(5)]
+    new = [{"id": 99, "name": "first"}, *({**item, "id": item["id"] + 50} for item in old)]
+    found = compare(old, new, RuleSet([("$[*].id", Rule(ignore=True))]))
+    assert [(d.path, d.kind) for d in found.divergences] == [("$[0]", Kind.ADDED)]
+    assert {d.field for d in found.ignored} == {"$[*].id"}
+
+
+def test_what_is_ignored_is_told_apart_from_what_is_equal() -> None:
+    """Rules hide differences; how many is known."""
+    found = compare({"a": 1, "b": 2}, {"a": 9, "b": 2}, RuleSet([("$.a", Rule(ignore=True))]))
+    assert (found.is_match, found.similarity, len(found.ignored)) == (True, 1, 1)
+
+
+@pytest.mark.parametrize(("a", "b", "rule"), [
+    (10.001, 10.0, Rule(absolute=0.01)), (1000, 1001, Rule(relative=0.001)),
+    (1.2344, 1.2341, Rule(digits=4)), ("7", 7, Rule(is_type_tolerant=True)),
+    (1, 1.0, Rule(is_type_tolerant=True)), ("Straße", "STRASSE", Rule(ignore_case=True)),
+    (" a\n b", "a b ", Rule(ignore_whitespace=True)), ("fi", "ﬁ", Rule(unicode="NFKC")),
+    ("2026-11-24T10:00:00Z", "2026-11-24T11:00:00.4+01:00", Rule(seconds=1)),
+    ("took 12 ms", "took 9 ms", Rule(replace=((re.compile(r"\d+"), "#"),))),
+    ("invoice total 1", "invoice tota1 1", Rule(cer=0.1)), ("a b c d", "a b c e", Rule(wer=0.25)),
+    (0.3, 0.1 + 0.1, Rule(absolute=0.1)), (10**30, 10**30 + 1, Rule(relative=1e-20)),
+], ids=str)
+def test_rule_lets_pass_what_it_names(a: Any, b: Any, rule: Rule) -> None:
+    """With the rule they match, without it they do not."""
+    assert compare([a], [b], RuleSet([("$[*]", rule)])).is_match
+    assert not compare([a], [b]).is_match
+
+
+def test_long_lists_of_divergences_are_counted() -> None:
+    """Never silently cut."""
+    found = compare(list(range(100)), list(range(1000, 1100)), most_divergences=10)
+    assert (len(found.divergences), found.omitted, found.similarity) == (10, 90, 0)
+
+
+def test_values_are_shown_cut() -> None:
+    """A divergence carries at most some hundred characters of each side."""
+    (only,) = compare({"a": "x" * 5000}, {"a": "y"}).divergences
+    assert len(only.baseline or "") < 250
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _shuffled(value: Any, chance: random.Random) -> Any:
+    if isinstance(value, dict):
+        order = sorted(value)
+        chance.shuffle(order)
+        return {key: _shuffled(value[key], chance) for key in order}
+    return [_shuffled(item, chance) for item in value] if isinstance(value, list) else value
