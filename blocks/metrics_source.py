@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from prefect.blocks.core import Block
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from blocks.store import StoreBlock
 from changeover.analysis.window import Window
-from changeover.store import samples
+from changeover.store import comparisons, samples
 from changeover.store.engine import Store
 
 
@@ -21,15 +21,25 @@ class MetricsReader:
     store: Store
     migration: str
 
-    def window(self, system: str, *, start: datetime, end: datetime) -> Window:
+    def window(
+        self, system: str, *, start: datetime, end: datetime, place: str | None = None
+    ) -> Window:
         """Return what was measured of `system` in [start, end).
 
         Args:
             system: `baseline` or `candidate`.
             start: Aware UTC start, included.
             end: Aware UTC end, excluded.
+            place: Count only divergences at this place (`$.total`) as such.
         """
-        return samples.window(self.store, self.migration, system, start=start, end=end)
+        found = samples.window(self.store, self.migration, system, start=start, end=end)
+        if place is None:
+            return found
+        diverged = comparisons.diverged_at(
+            self.store, self.migration, place, start=start, end=end
+        )
+        # counted in steps of ten seconds, which may reach beyond the window
+        return replace(found, matched=max(0, found.compared - diverged))
 
 
 class MetricsSourceBlock(Block):

@@ -6,12 +6,16 @@ baseline instead: retries hide a sick candidate from users and must not hide it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from changeover.analysis.histogram import Histogram, merge
 from changeover.plan.metrics import METRICS
+
+SHADOW = "shadow"
+"""Name under which comparisons are sampled: they belong to both systems."""
 
 
 class ErrorClass(StrEnum):
@@ -42,6 +46,9 @@ class Sample:
         probes: Health probes made; `probes_up` of them answered well.
         memory_bytes: Highest resident memory; None when no process is watched.
         cpu_cores: Mean cores used; None when no process is watched.
+        compared: Answers of both systems that were compared (system `shadow` only).
+        matched: Of those, without divergence.
+        similarity: Sum of their similarities, each 0..1.
     """
 
     system: str
@@ -56,6 +63,9 @@ class Sample:
     probes_up: int = 0
     memory_bytes: int | None = None
     cpu_cores: float | None = None
+    compared: int = 0
+    matched: int = 0
+    similarity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,9 @@ class Window:
     memory_bytes: int | None = None
     cpu_cores: float | None = None
     process_samples: int = 0
+    compared: int = 0
+    matched: int = 0
+    similarity: float = 0.0
 
     def measure(self, metric: str) -> Measured:
         """Return the value of `metric` in base units, with how many observations stand behind it.
@@ -110,10 +123,11 @@ _MEASURES = {
         None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples
     ),
     "cpu": lambda w: Measured(w.cpu_cores, w.process_samples),
-    # No comparisons are made yet: nothing measured is inconclusive, never a pass.
-    "similarity": lambda w: Measured(None, 0),
-    "match_rate": lambda w: Measured(None, 0),
-    "divergence_rate": lambda w: Measured(None, 0),
+    "similarity": lambda w: Measured(
+        w.similarity / w.compared if w.compared else None, w.compared
+    ),
+    "match_rate": lambda w: _rate(w.matched, w.compared),
+    "divergence_rate": lambda w: _rate(w.compared - w.matched, w.compared),
 }
 
 
@@ -144,4 +158,7 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         memory_bytes=max(memory, default=None),
         cpu_cores=sum(c * n for c, n in cpu) / cpu_seconds if cpu_seconds else None,
         process_samples=sum(row.resolution for row in rows if row.memory_bytes is not None),
+        compared=sum(row.compared for row in rows),
+        matched=sum(row.matched for row in rows),
+        similarity=math.fsum(row.similarity for row in rows),
     )

@@ -16,7 +16,6 @@ import orjson
 
 from changeover.comparison import align, leaves
 from changeover.comparison.align import Alignment
-from changeover.comparison.paths import format_path
 from changeover.comparison.rules import NO_RULES, ArrayMode, Node, RuleSet
 from changeover.comparison.similarity import (
     IDENTICAL,
@@ -26,6 +25,7 @@ from changeover.comparison.similarity import (
     show,
     similarity_of,
 )
+from changeover.plan.paths import format_path
 
 MOST_DIVERGENCES = 10_000
 _MISSING: Final = type("Missing", (), {})()

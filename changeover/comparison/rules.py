@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Literal
 
-from changeover.comparison.paths import Token, Wild, parse_pattern
+from changeover.plan.paths import Token, Wild, parse_pattern
 
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 

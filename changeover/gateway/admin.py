@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from changeover.errors import Unreachable
-from changeover.gateway.config import ROUTES, parse_version
+from changeover.gateway.config import parse_version
+from changeover.gateway.listener import ROUTES
 
 _PREFIX = f"http.users.rds.{ROUTES}."
 

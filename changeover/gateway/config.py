@@ -12,18 +12,19 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from changeover.gateway import tap
 from changeover.gateway.files import GatewayFiles
+from changeover.gateway.listener import KEY_HEADER, ROUTES, connection_manager, watched
 from changeover.plan.model import Plan, SystemSpec
 from changeover.plan.units import parse_address
 from changeover.routing import BUCKETS, Mode, RoutingState
 
 Json = dict[str, Any]
 
-ROUTES = "changeover"
-KEY_HEADER = "x-changeover-key"
 _SAFE = {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}
 FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
+TAPPED_MODES = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL)
 FLUSH_MILLISECONDS = 100
 LONGEST_REASON = 1_000
 """Characters of a maintenance reason that users get to see."""
@@ -55,13 +56,14 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
         # Envoy's own limit is 100, which a segment of ten values exceeds.
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {
             "re2.max_program_size.error_level": 1_000_000}}]},
-        "dynamic_resources": {"cds_config": _watched(files.clusters)},
+        "dynamic_resources": {"cds_config": watched(files.clusters)},
         "static_resources": {
             "listeners": [{
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
-                "filter_chains": [{"filters": [_connection_manager(plan, files)]}],
-            }]
+                "filter_chains": [{"filters": [connection_manager(plan, files)]}],
+            }],
+            "clusters": [tap.cluster(files)] if plan.shadow else [],
         },
     }
 
@@ -121,24 +123,55 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
     if state.mode is Mode.CANDIDATE_ONLY:
         return _pair(plan, "candidate", BUCKETS, [])
     if state.mode is not Mode.GRADUAL:
-        return _pair(plan, "baseline", 0, [])
+        return _pair(plan, "baseline", 0, [], _sample(plan, state))
     routes: list[Json] = []
     for name in state.segments:
         routes += _pair(plan, "candidate", BUCKETS, [_segment(plan, name)])
     if state.weight:
         present = {"name": plan.routing.key.header, "present_match": True}
         nonempty = {**_string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
-        routes += _pair(plan, "split", state.weight, [present, nonempty])
-    return routes + _pair(plan, "baseline", 0, [])
+        routes += _pair(
+            plan, "split", state.weight, [present, nonempty], _sample(plan, state)
+        )
+    return routes + _pair(plan, "baseline", 0, [], _sample(plan, state))
 
 
-def _pair(plan: Plan, target: str, weight: int, headers: list[Json]) -> list[Json]:
+def _sample(plan: Plan, state: RoutingState) -> int:
+    """Return the buckets of requests whose answer is tapped for comparison."""
+    is_shadowing = plan.shadow is not None and state.mode in TAPPED_MODES
+    return state.shadow_sample if is_shadowing else 0
+
+
+def _tapped(
+    plan: Plan, target: str, weight: int, headers: list[Json], sample: int
+) -> list[Json]:
+    """Return twins of routes that a sample of requests takes, and that are tapped."""
+    if not sample or plan.shadow is None:
+        return []
+    safe = [
+        _route(plan, target, weight, [_string(":method", {"exact": method}), *headers],
+               is_safe=True)
+        for method in plan.shadow.methods
+    ]
+    unsafe = []
+    for entry in plan.shadow.replay_unsafe:
+        method, path = entry.split(" ", 1)
+        found = _route(plan, target, weight, [_string(":method", {"exact": method}), *headers],
+                       is_safe=False)
+        unsafe.append(tap.on_path(found, path))
+    return [tap.sampled(route, sample) for route in (*safe, *unsafe)]
+
+
+def _pair(
+    plan: Plan, target: str, weight: int, headers: list[Json], sample: int = 0
+) -> list[Json]:
     """Return the routes of one target for safe and for all other methods, event streams first."""
     get, method = (_string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
     stream = _string("accept", {"contains": "text/event-stream"})
     return [
         _without_limit(_route(plan, target, weight, [stream, *headers, method], is_safe=True)),
         _without_limit(_route(plan, target, weight, [stream, *headers], is_safe=False)),
+        *_tapped(plan, target, weight, headers, sample),
         _route(plan, target, weight, [get, *headers], is_safe=True),
         _route(plan, target, weight, [*headers, method], is_safe=True),
         _route(plan, target, weight, headers, is_safe=False),
@@ -308,89 +341,6 @@ def _tls(hostname: str) -> Json:
                     "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
                     "match_typed_subject_alt_names": [{"san_type": "DNS",
                                                        "matcher": {"exact": hostname}}],
-                }
-            },
-        },
-    }
-
-
-def _watched(path: Any) -> Json:
-    return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
-
-
-def _connection_manager(plan: Plan, files: GatewayFiles) -> Json:
-    return {
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": {
-            "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3."
-            "HttpConnectionManager",
-            "stat_prefix": "users",
-            "codec_type": "AUTO",
-            "use_remote_address": True,
-            "server_header_transformation": "PASS_THROUGH",
-            "generate_request_id": True,
-            "preserve_external_request_id": True,
-            "common_http_protocol_options": {"idle_timeout": "3600s"},
-            "stream_idle_timeout": "300s",
-            "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "early_header_mutation_extensions": [_edge_headers(plan)],
-            "rds": {"route_config_name": ROUTES, "config_source": _watched(files.routes)},
-            "http_filters": [{
-                "name": "envoy.filters.http.router",
-                "typed_config": {
-                    "@type": _TYPE + "extensions.filters.http.router.v3.Router",
-                    "suppress_envoy_headers": True,
-                },
-            }],
-            "access_log": [_access_log(plan, files)],
-        },
-    }
-
-
-def _edge_headers(plan: Plan) -> Json:
-    """Return the mutation at the edge: what clients send in our name is removed, the salt added."""
-    mutations: list[Json] = [
-        {"remove": name} for name in (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
-    ]
-    if plan.routing.salt:
-        key = plan.routing.key.header.upper()
-        mutations.append({
-            "append": {
-                "header": {"key": KEY_HEADER, "value": f"{plan.routing.salt}%REQ({key})%"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        })
-    return {
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": {
-            "@type": _TYPE + "extensions.http.early_header_mutation.header_mutation.v3."
-            "HeaderMutation",
-            "mutations": mutations,
-        },
-    }
-
-
-def _access_log(plan: Plan, files: GatewayFiles) -> Json:
-    key = plan.routing.key.header.upper()
-    return {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
-            "path": str(files.access_log),
-            "log_format": {
-                "json_format": {
-                    "t": "%START_TIME(%s.%6f)%",
-                    "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
-                    "ms": "%DURATION%",
-                    "s": "%RESPONSE_CODE%",
-                    "f": "%RESPONSE_FLAGS%",
-                    "r": "%ROUTE_NAME%",
-                    "c": "%METADATA(UPSTREAM_HOST:changeover:system)%",
-                    "h": "%UPSTREAM_HOST%",
-                    "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                    "k": f"%REQ({key})%",
-                    "m": "%REQ(:METHOD)%",
-                    "i": "%REQ(X-REQUEST-ID)%",
                 }
             },
         },

@@ -54,8 +54,17 @@ class GatewayFiles:
     @property
     def admin_socket(self) -> Path:
         """Envoy's admin interface: a Unix socket that only the owner may use."""
-        path = self.root / "admin.sock"
+        return self._socket("admin")
+
+    @property
+    def tap_socket(self) -> Path:
+        """Where the shadow service takes copies of requests and answers."""
+        return self._socket("tap")
+
+    def _socket(self, name: str) -> Path:
+        path = self.root / f"{name}.sock"
         if len(str(path)) <= _LONGEST_SOCKET:
             return path
         short = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"changeover-{short}.sock"
+        suffix = "" if name == "admin" else f"-{name}"
+        return Path(tempfile.gettempdir()) / f"changeover-{short}{suffix}.sock"

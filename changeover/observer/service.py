@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from changeover import clock
 from changeover.analysis.trigger import Firing
+from changeover.analysis.window import SHADOW, Sample
 from changeover.errors import ChangeoverError, StoreError, Unreachable
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.publish import Gateway
@@ -44,6 +45,8 @@ TICK_SECONDS = 0.1
 SECOND_SETTLES = 0.35
 """A second is judged this long after its end, when the gateway has flushed its log."""
 SWEEP_SECONDS = 1.5
+COMPARISONS_ARRIVE = 15
+"""Seconds in which a comparison of a request is stored; later ones only gates see."""
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -61,6 +64,7 @@ class Observer:
         self.home, self.plan, self.store, self.api = home, plan, store, api
         self.gateway = Gateway(home.gateway_files)
         self.watch = Watch(plan)
+        self._compared: list[Sample] = []
         self.stop = threading.Event()
         self.told, self.pace = Told(), Pace()
         self.traffic = Traffic(store, self.gateway, plan, self.told, self._watch_anew)
@@ -125,7 +129,7 @@ class Observer:
             changed = self._accumulator.take_changed(before)
             users = self._accumulator.take_user_errors()
         self.unsaved.add(changed, users)
-        self.watch.feed(changed)
+        self.watch.feed([*changed, *self._compared])
         since, self._restart_since = self._restart_since, None
         if since is not None:
             self.watch.restart(since=since)
@@ -198,6 +202,8 @@ class Observer:
             self.told.fine("store", "the store is back")
             if self.pace.is_due("save", 0.45):
                 self._write(lambda: self.unsaved.save(self.store, self.plan.migration))
+            if self.plan.shadow and self.pace.is_due("comparisons", 0.9):
+                self._write(self._read_comparisons)
             if self.pace.is_due("beat", 5):
                 self._write(self._beat)
             if self.pace.is_due("housekeeping", 60):
@@ -209,6 +215,12 @@ class Observer:
             self.told.fine("writing", "the store takes measurements again")
         except StoreError as error:
             self.told.problem("writing", f"measurements are kept in memory because {error}")
+
+    def _read_comparisons(self) -> None:
+        """Take what the shadow service measured lately; the list is replaced as a whole."""
+        since = clock.now() - timedelta(seconds=COMPARISONS_ARRIVE)
+        found = samples.recent(self.store, self.plan.migration, since=since)
+        self._compared = [sample for sample in found if sample.system == SHADOW]
 
     def _beat(self) -> None:
         operations.beat(self.store, "observer", pid=os.getpid(), now=clock.now())

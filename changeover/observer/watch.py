@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from changeover.analysis.trigger import Firing, TriggerState, step
-from changeover.analysis.window import Sample, Window, combine
+from changeover.analysis.window import SHADOW, Sample, Window, combine
 from changeover.plan.model import Plan, TriggerSpec
 
 MOST_REPLAYED = 300_000
@@ -60,9 +60,11 @@ class Watch:
     def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
         seconds = max(1, int(spec.over.total_seconds()))
         start = max(at - seconds + 1, self._since)
-        rows = self._recent[system]
+        names = (system, SHADOW) if system == "candidate" else (system,)
         return combine(
-            (rows[second] for second in range(start, at + 1) if second in rows), seconds=seconds
+            (self._recent[name][second] for name in names for second in range(start, at + 1)
+             if second in self._recent[name]),
+            seconds=seconds,
         )
 
     def _forget(self, before: int) -> None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from changeover.plan import units
+from changeover.plan.paths import parse_pattern
 
 Duration = Annotated[
     timedelta,
@@ -49,3 +50,12 @@ class Part(BaseModel):
     """Base of every part of a plan: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def _pattern(text: str) -> str:
+    parse_pattern(text)
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern), Field(examples=["$.items[*].price", "$..id"])]
+"""Places in documents, as changeover.plan.paths reads them."""

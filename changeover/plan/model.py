@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from changeover.plan import units
+from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.fields import (
     Address,
     Duration,
@@ -23,8 +24,8 @@ from changeover.plan.fields import (
     Name,
     Part,
     Path,
+    Pattern,
     Percent,
-    Share,
 )
 from changeover.plan.metrics import METRICS, parse_value
 
@@ -98,39 +99,6 @@ class RoutingSpec(Part):
     )
 
 
-class ShadowSpec(Part):
-    """How much real traffic is copied to the candidate for comparison."""
-
-    sample: Percent = Field(Decimal(10), description="Share of requests.")
-    methods: list[Literal["GET", "HEAD", "OPTIONS"]] = ["GET"]
-    replay_unsafe: list[Annotated[str, Field(pattern=r"^[A-Z]+ /\S*$")]] = []
-    max_load: float = Field(0.8, gt=0, le=1, description="Pause above this share of CPU.")
-    mask: list[str] = []
-
-
-class NumericTolerance(Part):
-    """How far numbers may be apart."""
-
-    absolute: float | None = Field(None, ge=0)
-    relative: Share | None = None
-
-
-class TextTolerance(Part):
-    """How far texts may be apart."""
-
-    cer: Share | None = Field(None, description="Character error rate.")
-    wer: Share | None = Field(None, description="Word error rate.")
-
-
-class ComparisonSpec(Part):
-    """When two answers count as the same."""
-
-    similarity: Share = 0.95
-    ignore: list[str] = []
-    numeric: dict[str, NumericTolerance] = {}
-    text: dict[str, TextTolerance] = {}
-
-
 FlagValue = bool | int | float | str
 
 
@@ -189,9 +157,19 @@ class CheckSpec(_Condition):
     """One condition of a gate over a window of time."""
 
     over: Duration | None = Field(None, description="Window; default: the stage's soak.")
+    path: Pattern | None = Field(None, description="divergence_rate of one place only: `$.total`.")
     min_samples: int = Field(
         100, ge=1, description="Fewer requests (or probes) than this are inconclusive."
     )
+
+
+    @model_validator(mode="after")
+    def _path_has_metric(self) -> CheckSpec:
+        if self.path is not None and self.metric != "divergence_rate":
+            raise ValueError(f"`path` belongs to divergence_rate, not to {self.metric}")
+        if self.path is not None and "*" in self.path.replace("[*]", ""):
+            raise ValueError(f"{self.path}: a check's path is one place, as `$.items[*].price`")
+        return self
 
 
 class TriggerAction(StrEnum):

@@ -54,7 +54,6 @@ def warnings(plan: Plan) -> list[str]:
         for stage in plan.stages() if not stage.gates
     ]
     unused = {"suites": plan.suites, "flags": plan.flags, "environments": plan.environments,
-              "comparison": plan.comparison, "shadow": plan.shadow,
               "rollback.cleanup": plan.rollback.cleanup, "rollback.verify": plan.rollback.verify,
               "rollback.safe_flags": plan.rollback.safe_flags}
     found += [

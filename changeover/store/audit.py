@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from changeover.store.engine import Store
+from changeover.store.engine import Store, upsert_of
 from changeover.store.records import AuditEvent
 from changeover.store.tables import AuditHeadRow, AuditRow
 
@@ -145,7 +144,7 @@ def verify(store: Store, migration: str) -> list[str]:
 
 def lock(session: Session, migration: str) -> AuditHeadRow:
     """Return the chain's head, locked until the transaction ends: one writer at a time."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = upsert_of(session)
     session.execute(
         insert(AuditHeadRow)
         .values(migration=migration, seq=0, hash=GENESIS)

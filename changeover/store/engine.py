@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -197,3 +198,8 @@ def _is_programming_fault(error: DBAPIError) -> bool:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:300]
+
+
+def upsert_of(session: Session) -> Any:
+    """Return the database's own `insert`, which knows `on_conflict_do_update`."""
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, CursorResult, Row, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import Sample, Window, combine
-from changeover.store.engine import Store
+from changeover.analysis.window import SHADOW, Sample, Window, combine
+from changeover.store.engine import Store, upsert_of
 from changeover.store.tables import SampleRow, UserErrorRow
 
 MINUTE = 60
@@ -67,6 +66,8 @@ def window(
     seconds = max(0.0, (end - start).total_seconds())
     with store.read() as session:
         rows = _covering(session, migration, system, first, last)
+        if system == "candidate":  # comparisons count for the candidate
+            rows += _covering(session, migration, SHADOW, first, last)
         return combine(rows, seconds=seconds)
 
 
@@ -130,18 +131,14 @@ def record_user_errors(
     with store.begin() as session:
         for start in range(0, len(values), BATCH):
             part = values[start : start + BATCH]
-            session.execute(_insert(session)(UserErrorRow).values(part).on_conflict_do_nothing())
-
-
-def _insert(session: Session) -> Any:
-    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+            session.execute(upsert_of(session)(UserErrorRow).values(part).on_conflict_do_nothing())
 
 
 def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None:
     keys = ("migration", "system", "resolution", "at")
     for start in range(0, len(samples), BATCH):
         values = [_values(migration, sample) for sample in samples[start : start + BATCH]]
-        statement = _insert(session)(SampleRow).values(values)
+        statement = upsert_of(session)(SampleRow).values(values)
         replaced = {name: statement.excluded[name] for name in values[0] if name not in keys}
         session.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
 
@@ -161,6 +158,9 @@ def _values(migration: str, sample: Sample) -> dict[str, Any]:
         "probes_up": sample.probes_up,
         "memory_bytes": sample.memory_bytes,
         "cpu_cores": sample.cpu_cores,
+        "compared": sample.compared,
+        "matched": sample.matched,
+        "similarity": sample.similarity,
     }
 
 
@@ -223,6 +223,9 @@ def _sample(row: Row[Any]) -> Sample:
         probes_up=row.probes_up,
         memory_bytes=row.memory_bytes,
         cpu_cores=row.cpu_cores,
+        compared=row.compared,
+        matched=row.matched,
+        similarity=row.similarity,
     )
 
 
@@ -245,6 +248,9 @@ def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
         probes_up=total.probes_up,
         memory_bytes=total.memory_bytes,
         cpu_cores=total.cpu_cores,
+        compared=total.compared,
+        matched=total.matched,
+        similarity=total.similarity,
     )
 
 

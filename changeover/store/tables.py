@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     String,
     Text,
     TypeDecorator,
@@ -216,6 +217,9 @@ class SampleRow(Base):
     probes_up: Mapped[int] = mapped_column(Integer)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     cpu_cores: Mapped[float | None] = mapped_column(Float)
+    compared: Mapped[int] = mapped_column(Integer, server_default="0")
+    matched: Mapped[int] = mapped_column(Integer, server_default="0")
+    similarity: Mapped[float] = mapped_column(Float, server_default="0")
 
 
 class UserErrorRow(Base):
@@ -328,3 +332,66 @@ class ReportRow(Base):
     html_path: Mapped[str] = mapped_column(Text)
     markdown_path: Mapped[str] = mapped_column(Text)
     json_path: Mapped[str] = mapped_column(Text)
+
+
+class ComparisonRow(Base):
+    """One comparison of the two systems' answers to one request; bodies only while they are kept.
+
+    `answers` has both answers, masked, as a shadow answer is kept to be scored again.
+    """
+
+    __tablename__ = "comparison"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    at: Mapped[datetime]
+    request: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str] = mapped_column(String(64))
+    similarity: Mapped[float] = mapped_column(Float)
+    is_match: Mapped[bool] = mapped_column(Boolean)
+    divergences: Mapped[int] = mapped_column(Integer)
+    ignored: Mapped[int] = mapped_column(Integer)
+    baseline_seconds: Mapped[float] = mapped_column(Float)
+    candidate_seconds: Mapped[float] = mapped_column(Float)
+    error: Mapped[str] = mapped_column(Text)
+    answers: Mapped[bytes | None] = mapped_column(LargeBinary)
+    __table_args__ = (Index("ix_comparison_migration", "migration", "id"),)
+
+
+class DivergenceRow(Base):
+    """How often the answers differ at one place, since the rules were last changed.
+
+    `field_hash` is sha256 of the normalised path; `counts` has the number of each kind.
+    """
+
+    __tablename__ = "divergence"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    field_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    field: Mapped[str] = mapped_column(Text)
+    diverged: Mapped[int] = mapped_column(Integer)
+    ignored: Mapped[int] = mapped_column(Integer)
+    only_candidate: Mapped[int] = mapped_column(Integer)
+    only_baseline: Mapped[int] = mapped_column(Integer)
+    both: Mapped[int] = mapped_column(Integer)
+    counts: Mapped[dict[str, Any]]
+    examples: Mapped[list[dict[str, Any]]]
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+
+
+class DivergenceCountRow(Base):
+    """How many comparisons of ten seconds diverged at one place: for gates of single paths."""
+
+    __tablename__ = "divergence_count"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    field_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    diverged: Mapped[int] = mapped_column(Integer)
+
+
+class CoverageRow(Base):
+    """What became of tapped requests since the rules were last changed: the score's coverage."""
+
+    __tablename__ = "shadow_coverage"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)

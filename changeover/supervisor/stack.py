@@ -86,6 +86,7 @@ class Stack:
         for name in System:
             self._launch(str(name))
             self._await(str(name), lambda name=name: self._is_well(str(name)), 30)  # type: ignore[misc]
+        self._launch("shadow")  # before Envoy, which tries its address again only after a while
         self._launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive, 15)
         self._launch("observer")
@@ -110,7 +111,7 @@ class Stack:
 
     def stop(self) -> None:
         """End everything, users' gateway last."""
-        order = ["worker", "observer", "reports", "prefect-server", "envoy", "candidate",
+        order = ["worker", "observer", "shadow", "reports", "prefect-server", "envoy", "candidate",
                  "baseline"]
         for name in order:
             if name in self.children:
@@ -150,6 +151,9 @@ class Stack:
             self._child("observer", [
                 python, "-m", "changeover.observer", "--home", home, "--migration", migration,
                 "--api-url", self.api_url], env),
+            self._child("shadow", [
+                python, "-m", "changeover.shadow", "--home", home, "--migration", migration], env)
+            if self.plan.shadow else None,
             self._child("reports", [
                 python, "-m", "http.server", str(self.reports_port), "--bind", "127.0.0.1",
                 "--directory", str(self.home.reports)]),

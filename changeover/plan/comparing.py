@@ -1,0 +1,107 @@
+"""The parts of a plan about shadow traffic and comparison. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from changeover.plan.fields import Duration, HeaderName, Part, Pattern, Percent, Share
+
+
+class ShadowSpec(Part):
+    """How much real traffic is copied to the candidate for comparison."""
+
+    sample: Percent = Field(Decimal(10), description="Share of requests.")
+    methods: list[Literal["GET", "HEAD", "OPTIONS"]] = ["GET"]
+    replay_unsafe: list[Annotated[str, Field(pattern=r"^[A-Z]+ /\S*$")]] = Field(
+        default=[], description="Others that are safe to repeat: `POST /ocr`, `POST /api/*`."
+    )
+    max_load: float = Field(0.8, gt=0, le=1, description="Pause above this share of CPU.")
+    mask: list[Pattern] = Field(default=[], description="Places that are never stored.")
+    noise: Percent = Field(
+        Decimal(20), description="Share of copies for which the baseline is asked twice."
+    )
+    timeout: Duration = Field(timedelta(seconds=10), description="Longest wait for a copy.")
+    concurrency: int = Field(8, ge=1, le=1000, description="Copies under way at once.")
+    queue: int = Field(500, ge=1, le=100_000, description="Copies that wait; more are dropped.")
+    keep: int = Field(5_000, ge=0, le=1_000_000, description="Pairs kept with their bodies.")
+    keep_for: Duration = Field(timedelta(days=30), description="How long comparisons are kept.")
+
+
+class NumericTolerance(Part):
+    """How far numbers may be apart."""
+
+    absolute: float | None = Field(None, ge=0)
+    relative: Share | None = None
+    digits: int | None = Field(None, ge=1, le=40, description="Significant digits that count.")
+    decimals: int | None = Field(None, ge=0, le=40, description="Decimal places that count.")
+
+
+class Replacement(Part):
+    """A regular expression and what stands for it before texts are compared."""
+
+    pattern: str = Field(min_length=1, max_length=500)
+    by: str = ""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, text: str) -> str:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+        return text
+
+
+class TextTolerance(Part):
+    """How far texts may be apart."""
+
+    cer: Share | None = Field(None, description="Character error rate.")
+    wer: Share | None = Field(None, description="Word error rate.")
+    ignore_case: bool = False
+    ignore_whitespace: bool = False
+    unicode: Literal["NFC", "NFD", "NFKC", "NFKD"] | None = None
+    replace: list[Replacement] = []
+
+
+class ArraySpec(Part):
+    """How the items of two lists are brought together."""
+
+    mode: Literal["sequence", "positional", "set", "unique", "keyed"] = Field(alias="as")
+    key: str | None = Field(None, description="For `keyed`: the field that tells items apart.")
+
+    @model_validator(mode="after")
+    def _has_key(self) -> ArraySpec:
+        if (self.mode == "keyed") != (self.key is not None):
+            raise ValueError("`as: keyed` needs `key`, and only that")
+        return self
+
+
+class RuleSpec(NumericTolerance, TextTolerance):
+    """What may differ at one place, and who says so."""
+
+    path: Pattern
+    ignore: bool = False
+    type_tolerant: bool = False
+    null_equals_missing: bool = False
+    within: Duration | None = Field(None, description="How far dates may be apart.")
+    array: ArraySpec | None = None
+    owner: str = Field("", max_length=200)
+    reason: str = Field("", max_length=1000)
+    expires: date | None = Field(None, description="From this day on the rule does not hold.")
+
+
+class ComparisonSpec(Part):
+    """When two answers count as the same."""
+
+    similarity: Share = Field(1.0, description="Answers at least this similar count as a match.")
+    headers: list[HeaderName] = Field(default=["content-type"], description="Compared headers.")
+    ignore: list[Pattern] = []
+    numeric: dict[Pattern, NumericTolerance] = {}
+    text: dict[Pattern, TextTolerance] = {}
+    arrays: dict[Pattern, ArraySpec] = {}
+    rules: list[RuleSpec] = Field(default=[], description="The long form, with owner and expiry.")

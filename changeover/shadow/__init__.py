@@ -1,0 +1,1 @@
+"""The shadow service: tapped answers, the candidate's beside them, and what differs."""

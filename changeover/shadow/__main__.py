@@ -1,0 +1,50 @@
+"""Run the shadow service: `python -m changeover.shadow --home DIR --migration NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from changeover.errors import ChangeoverError
+from changeover.home import Home
+from changeover.shadow.service import Shadow
+from changeover.store import plans
+from changeover.store.engine import Store
+
+
+def main() -> int:
+    """Shadow until SIGTERM or SIGINT; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m changeover.shadow", description=__doc__,
+        epilog="Started by `changeover up` when the plan has a `shadow` part.",
+    )
+    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
+    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    home = Home(arguments.home)
+    try:
+        store = Store.open(home.store_url)
+        shadow = Shadow(home, plans.load(store, arguments.migration), store)
+    except ChangeoverError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    asyncio.run(_run(shadow))
+    return 0
+
+
+async def _run(shadow: Shadow) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await shadow.run(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Calling a system with a copy of a user's request. What goes wrong is an answer, too."""
+
+from __future__ import annotations
+
+import time
+
+import aiohttp
+
+from changeover.comparison.answers import Answer
+from changeover.plan.model import SystemSpec
+from changeover.shadow.judging import headers_of
+from changeover.shadow.tap import Exchange
+
+SHADOW_HEADER = "x-changeover-shadow"
+MOST_ANSWER_BYTES = 1_048_576
+_NOT_FORWARDED = frozenset({
+    "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
+    "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
+})
+
+
+class Caller:
+    """Sends copies to one system over kept connections.
+
+    Args:
+        spec: The system.
+        timeout: Longest wait for a whole answer, in seconds.
+        concurrency: Most connections.
+    """
+
+    def __init__(self, spec: SystemSpec, *, timeout: float, concurrency: int) -> None:
+        self._url = spec.url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=timeout), auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(), requote_redirect_url=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type", "Accept"),
+        )
+
+    async def call(self, exchange: Exchange) -> Answer:
+        """Return the system's answer to a copy; why there is none stands in `error`."""
+        began = time.perf_counter()
+        headers = [(k, v) for k, v in exchange.request_headers if k not in _NOT_FORWARDED]
+        headers.append((SHADOW_HEADER, "1"))
+        try:
+            async with self._session.request(
+                exchange.method, self._url + exchange.path, headers=headers,
+                data=exchange.request_body or None, allow_redirects=False,
+            ) as answer:
+                body = await answer.content.read(MOST_ANSWER_BYTES + 1) \
+                    if answer.content_length is None else await answer.read()
+                return Answer(
+                    answer.status, headers_of(answer.headers.items()), body,
+                    time.perf_counter() - began,
+                )
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return Answer(duration=time.perf_counter() - began, error=_reason(error))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def _reason(error: Exception) -> str:
+    """Return a class of failure, without addresses or contents."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "no connection"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return "connection broke"
+    return "no valid answer"

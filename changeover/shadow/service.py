@@ -1,0 +1,206 @@
+"""The shadow service: takes tapped exchanges, asks the candidate, compares, stores.
+
+Nothing here is waited for by a user. What does not fit is dropped and counted: a full queue, a
+busy host, a locked store. Every count stands beside the scores as their coverage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import psutil
+
+from changeover import clock
+from changeover.comparison.answers import Answer
+from changeover.errors import ChangeoverError
+from changeover.home import Home
+from changeover.plan.model import Plan
+from changeover.routing import Mode, RoutingState, System, decide
+from changeover.shadow.calls import Caller
+from changeover.shadow.judging import Judge, headers_of
+from changeover.shadow.tap import Exchange, TapServer
+from changeover.store import comparisons, operations, routing
+from changeover.store.comparisons import Compared
+from changeover.store.engine import Store
+
+LOG = logging.getLogger("changeover.shadow")
+
+FLUSH_SECONDS = 0.5
+FOLLOW_SECONDS = 1.0
+BEAT_SECONDS = 5.0
+PRUNE_SECONDS = 60.0
+MOST_UNSAVED = 20_000
+
+
+class Shadow:
+    """Shadows one migration.
+
+    Args:
+        home: Home directory.
+        plan: The plan; its `shadow` part must be there.
+        store: The store.
+        chance: Source of randomness, for the order of calls and the choice of noise pairs.
+    """
+
+    def __init__(
+        self, home: Home, plan: Plan, store: Store, *, chance: random.Random | None = None
+    ) -> None:
+        if plan.shadow is None:
+            raise ValueError("the plan has no shadow part")
+        self.plan, self.store, self.spec = plan, store, plan.shadow
+        self.state: RoutingState | None = None
+        self.counts: Counter[str] = Counter()
+        self.tap = TapServer(home.gateway_files.tap_socket, self.offer)
+        self._judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
+        self._queue: asyncio.Queue[Exchange] = asyncio.Queue(self.spec.queue)
+        self._unsaved: list[Compared] = []
+        self._is_busy = False
+        self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
+        self._callers: dict[System, Caller] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Shadow until `stop` is set; then finish what was begun and save it."""
+        timeout = self.spec.timeout.total_seconds()
+        for system in System:
+            spec = self.plan.system(system)
+            limit = min(self.spec.concurrency, spec.concurrency or self.spec.concurrency)
+            self._callers[system] = Caller(spec, timeout=timeout, concurrency=limit)
+        await self.tap.start()
+        tasks = [asyncio.create_task(self._work()) for _ in range(self.spec.concurrency)]
+        tasks += [
+            asyncio.create_task(self._every(seconds, action)) for seconds, action in (
+                (FLUSH_SECONDS, self._save), (FOLLOW_SECONDS, self._follow),
+                (FOLLOW_SECONDS, self._look_at_load), (BEAT_SECONDS, self._beat),
+                (PRUNE_SECONDS, self._prune),
+            )
+        ]
+        LOG.info("shadowing %s", self.plan.migration)
+        await stop.wait()
+        await self.tap.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._save()
+        except ChangeoverError as error:
+            LOG.error("%d comparisons are lost because %s", len(self._unsaved), error)
+        for caller in self._callers.values():
+            await caller.close()
+
+    def offer(self, exchange: Exchange) -> None:
+        """Take an exchange, or count why not. Never waits."""
+        why = self._why_not(exchange)
+        if not why:
+            try:
+                self._queue.put_nowait(exchange)
+                return
+            except asyncio.QueueFull:
+                why = "dropped: queue full"
+        self.counts[why] += 1
+
+    def _why_not(self, exchange: Exchange) -> str:
+        state = self.state
+        if state is None or state.mode in (Mode.CANDIDATE_ONLY, Mode.EMERGENCY_ROLLBACK):
+            return "dropped: not shadowing"
+        if self._is_busy:
+            return "dropped: host busy"
+        if exchange.is_cut:
+            return "dropped: body too large"
+        key = exchange.header(self.plan.routing.key.header) or None
+        salted = f"{self.plan.routing.salt or ''}{key}" if key else None
+        if decide(state, salted, self._segments(exchange)) is System.CANDIDATE:
+            return "served by the candidate"
+        return ""
+
+    def _segments(self, exchange: Exchange) -> frozenset[str]:
+        return frozenset(
+            name for name, spec in self.plan.routing.segments.items()
+            if exchange.header(spec.header) in spec.any_of
+        )
+
+    async def _work(self) -> None:
+        while True:
+            exchange = await self._queue.get()
+            try:
+                self._keep(await self._compare(exchange))
+            except Exception:  # one odd exchange must not end the worker; it is counted and told
+                self.counts["dropped: not comparable"] += 1
+                LOG.exception("an exchange could not be compared")
+
+    async def _compare(self, exchange: Exchange) -> Compared:
+        """Ask the candidate, and for some the baseline again, in random order; compare."""
+        asked = [System.CANDIDATE]
+        is_safe = exchange.method in ("GET", "HEAD", "OPTIONS")
+        if is_safe and self._chance.random() * 100 < self.spec.noise:
+            asked.append(System.BASELINE)
+            self._chance.shuffle(asked)
+        answers = {system: await self._callers[system].call(exchange) for system in asked}
+        baseline = Answer(
+            exchange.status, headers_of(exchange.response_headers), exchange.response_body,
+            exchange.duration,
+        )
+        return self._judge.judged(
+            at=exchange.at, request=f"{exchange.method} {exchange.path}",
+            request_id=exchange.header("x-request-id"), baseline=baseline,
+            candidate=answers[System.CANDIDATE], again=answers.get(System.BASELINE),
+            keeps=self.spec.keep > 0,
+        )
+
+    def _keep(self, one: Compared) -> None:
+        if len(self._unsaved) < MOST_UNSAVED:
+            self._unsaved.append(one)
+        else:
+            self.counts["dropped: store locked"] += 1
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again; what fails is told and tried again."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await action()
+            except ChangeoverError as error:
+                LOG.error("%s", error)
+
+    async def _save(self) -> None:
+        """Write what was compared; it stays in memory when the store does not take it."""
+        batch, self._unsaved = self._unsaved, []
+        counts, self.counts = self.counts, Counter()
+        incomplete, self.tap.incomplete = self.tap.incomplete, 0
+        if incomplete:
+            counts["dropped: incomplete"] += incomplete
+        seen, self.tap.seen = self.tap.seen, 0
+        if seen:
+            counts["seen"] += seen
+        if not batch and not counts:
+            return
+        try:
+            await asyncio.to_thread(
+                comparisons.write, self.store, self.plan.migration, batch, counts
+            )
+        except ChangeoverError:
+            self._unsaved = batch + self._unsaved
+            self.counts.update(counts)
+            raise
+
+    async def _follow(self) -> None:
+        self.state = await asyncio.to_thread(routing.read, self.store, self.plan.migration)
+
+    async def _look_at_load(self) -> None:
+        self._is_busy = psutil.cpu_percent(interval=None) > self.spec.max_load * 100
+
+    async def _beat(self) -> None:
+        await asyncio.to_thread(
+            operations.beat, self.store, "shadow", pid=os.getpid(), now=clock.now()
+        )
+
+    async def _prune(self) -> None:
+        await asyncio.to_thread(
+            comparisons.prune, self.store, self.plan.migration, keep=self.spec.keep,
+            keep_for=self.spec.keep_for, now=clock.now(),
+        )

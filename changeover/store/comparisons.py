@@ -1,0 +1,348 @@
+"""Comparisons of both systems' answers: rows, what differs by place, coverage, retention."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from changeover.analysis.window import SHADOW, Sample
+from changeover.store.engine import Store, upsert_of
+from changeover.store.tables import (
+    ComparisonRow,
+    CoverageRow,
+    DivergenceCountRow,
+    DivergenceRow,
+    SampleRow,
+)
+
+STEP = 10
+"""Seconds that counts of single places are summed over."""
+MOST_EXAMPLES = 3
+MOST_FIELDS = 2_000
+"""Places that are told apart; what goes beyond is counted under `(further places)`."""
+FURTHER = "(further places)"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A divergence as it was seen: in which request, where, both values cut."""
+
+    request: str
+    path: str
+    kind: str
+    baseline: str | None
+    candidate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One comparison on its way into the store.
+
+    `found` maps each place that differs to an example; `ignored` are places that rules hide.
+    `noisy` are the places at which the baseline's second answer differed; None when it was not
+    asked twice. `answers` has both, masked, or None when they are not kept.
+    """
+
+    at: datetime
+    request: str
+    request_id: str
+    similarity: float
+    is_match: bool
+    baseline_seconds: float
+    candidate_seconds: float
+    found: Mapping[str, Example] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
+    noisy: frozenset[str] | None = None
+    error: str = ""
+    answers: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How often the answers differ at one place (`field`, a normalised path)."""
+
+    field: str
+    diverged: int
+    ignored: int
+    only_candidate: int
+    only_baseline: int
+    both: int
+    counts: dict[str, int]
+    examples: list[dict[str, Any]]
+    first_seen: datetime
+    last_seen: datetime
+
+
+def write(
+    store: Store, migration: str, batch: Sequence[Compared], coverage: Mapping[str, int]
+) -> None:
+    """Keep comparisons with everything that is counted of them, in one transaction.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        batch: The comparisons; each is written once.
+        coverage: How many tapped requests had which outcome since the last call.
+    """
+    with store.begin() as session:
+        if batch:
+            session.execute(insert(ComparisonRow), [_row(migration, one) for one in batch])
+            _add_samples(session, migration, batch)
+            _add_places(session, migration, batch)
+            _add_counts(session, migration, batch)
+        _add_coverage(session, migration, batch, coverage)
+
+
+def places(store: Store, migration: str) -> list[Place]:
+    """Return every place that differs, the most frequent first."""
+    query = (
+        select(DivergenceRow).where(DivergenceRow.migration == migration)
+        .order_by(DivergenceRow.diverged.desc(), DivergenceRow.field)
+    )
+    with store.read() as session:
+        return [_place(row) for row in session.scalars(query)]
+
+
+def coverage(store: Store, migration: str) -> dict[str, int]:
+    """Return how many tapped requests had which outcome: compared, paired, dropped and why."""
+    query = select(CoverageRow).where(CoverageRow.migration == migration)
+    with store.read() as session:
+        return {row.outcome: row.number for row in session.scalars(query)}
+
+
+def diverged_at(
+    store: Store, migration: str, place: str, *, start: datetime, end: datetime
+) -> int:
+    """Return how many comparisons of [start, end) diverged at one place.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        place: Normalised path, as `$.items[*].price`.
+        start: Aware time, rounded down to ten seconds, since those are what is counted.
+        end: Aware time, rounded up.
+    """
+    first = int(start.timestamp()) // STEP * STEP
+    query = select(func.coalesce(func.sum(DivergenceCountRow.diverged), 0)).where(
+        DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash == _hash(place),
+        DivergenceCountRow.at >= first, DivergenceCountRow.at < end.timestamp(),
+    )
+    with store.read() as session:
+        return int(session.scalar(query) or 0)
+
+
+def latencies(store: Store, migration: str, *, most: int = 10_000) -> list[tuple[float, float]]:
+    """Return (baseline, candidate) seconds of the newest comparisons that got both answers."""
+    query = (
+        select(ComparisonRow.baseline_seconds, ComparisonRow.candidate_seconds)
+        .where(ComparisonRow.migration == migration, ComparisonRow.error == "")
+        .order_by(ComparisonRow.id.desc()).limit(most)
+    )
+    with store.read() as session:
+        return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def kept_answers(
+    store: Store, migration: str, *, after: int = 0, most: int = 500
+) -> list[tuple[int, Compared]]:
+    """Return comparisons that still have their answers, oldest first, with their ids."""
+    query = (
+        select(ComparisonRow)
+        .where(ComparisonRow.migration == migration, ComparisonRow.id > after,
+               ComparisonRow.answers.is_not(None))
+        .order_by(ComparisonRow.id).limit(most)
+    )
+    with store.read() as session:
+        return [(row.id, _compared(row)) for row in session.scalars(query)]
+
+
+def forget(store: Store, migration: str) -> None:
+    """Delete what is counted by place and the coverage, as new rules begin anew."""
+    with store.begin() as session:
+        for table in (DivergenceRow, DivergenceCountRow, CoverageRow):
+            session.execute(delete(table).where(table.migration == migration))
+
+
+def prune(
+    store: Store, migration: str, *, keep: int, keep_for: timedelta, now: datetime
+) -> int:
+    """Delete comparisons beyond their age, and bodies beyond the newest `keep`.
+
+    Examples stay: they are kept with their places. Returns how many rows were deleted.
+    """
+    with store.begin() as session:
+        gone = session.execute(delete(ComparisonRow).where(
+            ComparisonRow.migration == migration, ComparisonRow.at < now - keep_for))
+        oldest = session.scalar(
+            select(ComparisonRow.id).where(ComparisonRow.migration == migration,
+                                           ComparisonRow.answers.is_not(None))
+            .order_by(ComparisonRow.id.desc()).offset(keep).limit(1)
+        )
+        if oldest is not None:
+            session.execute(update(ComparisonRow).values(answers=None).where(
+                ComparisonRow.migration == migration, ComparisonRow.id <= oldest))
+        session.execute(delete(DivergenceCountRow).where(
+            DivergenceCountRow.migration == migration,
+            DivergenceCountRow.at < (now - keep_for).timestamp()))
+        return gone.rowcount if isinstance(gone, CursorResult) else 0
+
+
+def _hash(place: str) -> str:
+    return hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _row(migration: str, one: Compared) -> dict[str, Any]:
+    return {
+        "migration": migration, "at": one.at, "request": one.request,
+        "request_id": one.request_id[:64], "similarity": one.similarity,
+        "is_match": one.is_match, "divergences": len(one.found), "ignored": len(one.ignored),
+        "baseline_seconds": one.baseline_seconds, "candidate_seconds": one.candidate_seconds,
+        "error": one.error, "answers": one.answers,
+    }
+
+
+def _compared(row: ComparisonRow) -> Compared:
+    return Compared(
+        row.at, row.request, row.request_id, row.similarity, row.is_match, row.baseline_seconds,
+        row.candidate_seconds, error=row.error, answers=row.answers,
+    )
+
+
+def _place(row: DivergenceRow) -> Place:
+    return Place(
+        row.field, row.diverged, row.ignored, row.only_candidate, row.only_baseline, row.both,
+        {kind: int(number) for kind, number in row.counts.items()}, list(row.examples),
+        row.first_seen, row.last_seen,
+    )
+
+
+def _add_samples(session: Session, migration: str, batch: Sequence[Compared]) -> None:
+    """Add to the seconds in which the requests came; the sums meet on what stands there."""
+    seconds: dict[int, Sample] = {}
+    for one in batch:
+        at = int(one.at.timestamp())
+        known = seconds.get(at) or Sample(SHADOW, at)
+        seconds[at] = Sample(
+            SHADOW, at, compared=known.compared + 1, matched=known.matched + one.is_match,
+            similarity=known.similarity + one.similarity,
+        )
+    values = [
+        {"migration": migration, "system": SHADOW, "resolution": 1, "at": sample.at, "requests": 0,
+         "client_errors": 0, "user_errors": 0, "errors": {}, "latency": sample.latency.encode(),
+         "probes": 0, "probes_up": 0, "compared": sample.compared, "matched": sample.matched,
+         "similarity": sample.similarity}
+        for sample in seconds.values()
+    ]
+    statement = upsert_of(session)(SampleRow).values(values)
+    session.execute(statement.on_conflict_do_update(
+        index_elements=("migration", "system", "resolution", "at"),
+        set_={name: getattr(SampleRow, name) + statement.excluded[name]
+              for name in ("compared", "matched", "similarity")},
+    ))
+
+
+def _add_places(session: Session, migration: str, batch: Sequence[Compared]) -> None:
+    """Add to what is known of each place; the rows are few, so they are read and written."""
+    touched: dict[str, list[Compared]] = defaultdict(list)
+    for one in batch:
+        for place in {*one.found, *one.ignored, *(one.noisy or ())}:
+            touched[place].append(one)
+    if not touched:
+        return
+    known = {
+        row.field_hash: row for row in session.scalars(select(DivergenceRow).where(
+            DivergenceRow.migration == migration,
+            DivergenceRow.field_hash.in_([_hash(place) for place in touched])))
+    }
+    room = MOST_FIELDS - int(session.scalar(
+        select(func.count()).where(DivergenceRow.migration == migration)) or 0)
+    for place, found in touched.items():
+        row = known.get(_hash(place))
+        if row is None:
+            room -= 1
+            row = _new_place(session, migration, place if room > 0 else FURTHER, found, known)
+        _add_to_place(row, place, found)
+
+
+def _new_place(
+    session: Session, migration: str, place: str, found: list[Compared],
+    known: dict[str, DivergenceRow],
+) -> DivergenceRow:
+    key = _hash(place)
+    row = known.get(key) or session.get(DivergenceRow, (migration, key))
+    if row is None:
+        row = DivergenceRow(
+            migration=migration, field_hash=key, field=place, diverged=0, ignored=0,
+            only_candidate=0, only_baseline=0, both=0, counts={}, examples=[],
+            first_seen=min(one.at for one in found), last_seen=found[-1].at,
+        )
+        session.add(row)
+    known[key] = row
+    return row
+
+
+def _add_to_place(row: DivergenceRow, place: str, found: list[Compared]) -> None:
+    kinds = Counter(row.counts)
+    examples = list(row.examples)
+    for one in found:
+        differs, is_noisy = place in one.found, one.noisy is not None and place in one.noisy
+        row.diverged += differs
+        row.ignored += place in one.ignored
+        if one.noisy is not None:
+            row.only_candidate += differs and not is_noisy
+            row.only_baseline += is_noisy and not differs
+            row.both += differs and is_noisy
+        if differs:
+            example = one.found[place]
+            kinds[example.kind] += 1
+            if len(examples) < MOST_EXAMPLES:
+                examples.append({
+                    "at": one.at.isoformat(), "request": example.request, "path": example.path,
+                    "kind": example.kind, "baseline": example.baseline,
+                    "candidate": example.candidate,
+                })
+    row.counts, row.examples = dict(kinds), examples
+    row.last_seen = max(row.last_seen, *(one.at for one in found))
+
+
+def _add_counts(session: Session, migration: str, batch: Sequence[Compared]) -> None:
+    counts: Counter[tuple[str, int]] = Counter(
+        (place, int(one.at.timestamp()) // STEP * STEP) for one in batch for place in one.found
+    )
+    _add(session, DivergenceCountRow, [
+        {"migration": migration, "field_hash": _hash(place), "at": at, "diverged": number}
+        for (place, at), number in counts.items()
+    ], ("migration", "field_hash", "at"), "diverged")
+
+
+def _add_coverage(
+    session: Session, migration: str, batch: Sequence[Compared], outcomes: Mapping[str, int]
+) -> None:
+    numbers = Counter(outcomes)
+    numbers["compared"] += len(batch)
+    numbers["matched"] += sum(one.is_match for one in batch)
+    numbers["paired"] += sum(one.noisy is not None for one in batch)
+    numbers["failed"] += sum(bool(one.error) for one in batch)
+    _add(session, CoverageRow, [
+        {"migration": migration, "outcome": outcome, "number": number}
+        for outcome, number in numbers.items() if number
+    ], ("migration", "outcome"), "number")
+
+
+def _add(
+    session: Session, table: Any, values: list[dict[str, Any]], keys: Iterable[str], column: str
+) -> None:
+    """Insert rows, adding to `column` where a row stands already."""
+    for begin in range(0, len(values), 1000):
+        statement = upsert_of(session)(table).values(values[begin : begin + 1000])
+        session.execute(statement.on_conflict_do_update(
+            index_elements=tuple(keys),
+            set_={column: getattr(table, column) + statement.excluded[column]},
+        ))

@@ -1,0 +1,1 @@
+"""The shadow service as a process, with a real Envoy and a real store."""

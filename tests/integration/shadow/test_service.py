@@ -1,0 +1,137 @@
+"""The shadow service as a process: from users' requests to what the store knows of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from changeover import clock
+from changeover.home import Home
+from changeover.routing import Change, Mode
+from changeover.shadow.judging import unpacked
+from changeover.store import comparisons, operations, plans, routing, samples
+from changeover.store.engine import Store
+from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.support.processes import running, wait_for
+
+pytestmark = pytest.mark.integration
+
+SHADOW = {"sample": 100, "methods": ["GET"], "replay_unsafe": ["POST /ocr"], "noise": 100,
+          "max_load": 1, "timeout": "2s", "mask": ["$.headers.cookie"]}
+COMPARISON = {"ignore": ["$.headers.host", "$.headers.x-changeover-shadow"], "headers": []}
+
+
+@dataclass
+class Shadowed:
+    """A gateway that taps, the service, and its store."""
+
+    bench: Bench
+    store: Store
+    service: subprocess.Popen[bytes]
+
+    def compared(self) -> int:
+        return comparisons.coverage(self.store, "bench").get("compared", 0)
+
+    def ask(self, count: int, **headers: str) -> None:
+        with httpx.Client(base_url=self.bench.url, headers=headers) as users:
+            for number in range(count):
+                assert users.get(f"/item/{number}?token=abc").json()["served_by"] == "baseline"
+
+    def is_warm(self) -> bool:
+        self.ask(1)
+        return self.compared() > 0
+
+    def place(self, field: str) -> comparisons.Place | None:
+        found = [p for p in comparisons.places(self.store, "bench") if p.field == field]
+        return found[0] if found else None
+
+
+@pytest.fixture
+def shadowed(tmp_path: Path) -> Iterator[Shadowed]:
+    """Everyone at the baseline; every GET is copied to the candidate."""
+    plan = make_plan(shadow=SHADOW, comparison=COMPARISON)
+    home = Home(tmp_path / "home")
+    home.create()
+    store = Store.open(home.store_url, create=True)
+    plans.register(store, plan, source="test", now=clock.now())
+    routing.change(store, "bench", Change(mode=Mode.SHADOW, shadow_sample=10_000), actor="test",
+                   reason="test", now=clock.now())
+    command = [sys.executable, "-m", "changeover.shadow", "--home", str(home.root),
+               "--migration", "bench"]
+    with running(command, tmp_path / "shadow.log") as service:
+        wait_for(home.gateway_files.tap_socket.exists, what="the tap")
+        for bench in start_bench(plan, home.root):
+            bench.move(Mode.SHADOW, shadow_sample=10_000)
+            found = Shadowed(bench, store, service)
+            wait_for(found.is_warm, what="a comparison")
+            yield found
+    store.close()
+
+
+def test_every_difference_is_known_with_examples(shadowed: Shadowed) -> None:
+    """The candidate's name differs in each answer, and the baseline's never does."""
+    before = shadowed.compared()
+    shadowed.ask(30, cookie="secret")
+    wait_for(lambda: shadowed.compared() >= before + 30, what="the comparisons")
+    place = shadowed.place("$.served_by")
+    assert place is not None
+    assert place.counts == {"changed": place.diverged}
+    assert (place.only_candidate, place.only_baseline, place.both) == (place.diverged, 0, 0)
+    assert place.examples[0]["baseline"] == '"baseline"'
+    assert place.examples[0]["candidate"] == '"candidate"'
+    assert place.examples[0]["request"].startswith("GET /item/")
+    coverage = comparisons.coverage(shadowed.store, "bench")
+    assert coverage["compared"] == coverage["paired"]
+    window = samples.window(shadowed.store, "bench", "candidate",
+                            start=clock.now().replace(year=2020), end=clock.now())
+    assert window.measure("match_rate").value == 0
+    assert 0 < (window.measure("similarity").value or 0) < 1
+
+
+def test_masked_places_and_secret_parameters_are_never_stored(shadowed: Shadowed) -> None:
+    """The systems here echo the cookie in their answers; the plan masks that place."""
+    before = shadowed.compared()
+    shadowed.ask(5, cookie="hush")
+    wait_for(lambda: shadowed.compared() >= before + 5)
+    kept = comparisons.kept_answers(shadowed.store, "bench")
+    bodies = [answer.body for _, one in kept for answer in unpacked(one.answers or b"")]
+    assert any(b'"cookie":"***"' in body for body in bodies)
+    assert not any(b"hush" in body for body in bodies)
+    assert all("token=***" in one.request for _, one in kept)
+
+
+def test_candidate_that_does_not_answer_is_a_divergence(shadowed: Shadowed) -> None:
+    """Dead is not the same as unmeasured, and users never notice."""
+    candidate = shadowed.bench.processes["candidate"]
+    candidate.kill()
+    candidate.wait()
+    shadowed.ask(10)
+    wait_for(lambda: shadowed.place("answer") is not None, what="the divergence")
+    place = shadowed.place("answer")
+    assert place is not None
+    assert place.counts.keys() == {"error"}
+
+
+def test_service_frozen_and_killed_costs_users_nothing(shadowed: Shadowed) -> None:
+    """Every request is answered while the service does not take what is sent to it."""
+    os.kill(shadowed.service.pid, signal.SIGSTOP)
+    shadowed.ask(300)
+    shadowed.service.kill()
+    shadowed.ask(300)
+
+
+def test_service_gives_signs_of_life_and_ends_when_told(shadowed: Shadowed) -> None:
+    """SIGTERM ends it with exit code 0, and what was compared is saved."""
+    shadowed.ask(5)
+    wait_for(lambda: any(beat.service == "shadow" for beat in
+                         operations.heartbeats(shadowed.store)), what="a sign of life")
+    shadowed.service.terminate()
+    assert shadowed.service.wait(15) == 0
