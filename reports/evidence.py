@@ -12,6 +12,7 @@ from typing import Any
 import changeover
 from changeover.analysis.window import Sample
 from changeover.plan.model import Plan
+from changeover.shadow import findings
 from changeover.store import audit, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import AuditEvent, Cutover, Publication, Rollback, TriggerFiring
@@ -98,6 +99,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         publications=_publications(store, plan, span),
         audit=_audit(store, plan, events),
         plan=shown_plan(plan),
+        differences=findings.collect(store, plan.migration) if plan.shadow else None,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from changeover.shadow.findings import Findings
 from changeover.store.records import (
     Approval,
     Cutover,
@@ -241,6 +242,7 @@ class ReportData:
     publications: tuple[Publication, ...]
     audit: AuditView
     plan: Mapping[str, Any]
+    differences: Findings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.plan.metrics import METRICS
-from reports import charts, markdown, sections, tables, text
+from reports import charts, differences, markdown, sections, tables, text
 from reports.model import ReportData
 
 FORMAT = 1
@@ -74,6 +74,8 @@ def render_json(data: ReportData) -> str:
         series             {baseline[], candidate[]}: points of the charts
         firings[], rollbacks[{record, steps[], must_do[]}], publications[]
         audit              {events, head_hash, problems[]}: intact when `problems` is empty
+        differences        what differs between the answers: {findings[{place, verdict,
+                           suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
         plan               the plan, without what may be a secret
 
     Times are ISO 8601 in UTC; `_seconds` are seconds, `_bytes` bytes, rates shares 0..1, `weight`
@@ -161,12 +163,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(text=text, sections=sections, check_row=tables.check_row)
+    environment.globals.update(
+        text=text, sections=sections, check_row=tables.check_row, differences=differences
+    )
     environment.filters.update(
         approval_cells=sections.approval_cells,
         firing_cells=sections.firing_cells,
         step_cells=sections.step_cells,
         publication_cells=sections.publication_cells,
+        place_cells=differences.place_cells,
         as_yaml=_yaml,
         code=_with_code,
     )

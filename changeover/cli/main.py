@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from changeover import __version__
-from changeover.cli import decide, look, plan, run
+from changeover.cli import compare, decide, look, plan, run
 from changeover.errors import EXIT_INTERRUPTED, ChangeoverError
 
 
@@ -30,7 +30,7 @@ def cli() -> None:
 for command in (
     run.demo, run.up, look.status_command, look.history, look.env, decide.approve,
     decide.advance, decide.rollback_command, decide.recover, decide.maintenance, plan.plan,
-    look.store_group,
+    look.store_group, compare.divergences, compare.replay_command,
 ):
     cli.add_command(command)
 

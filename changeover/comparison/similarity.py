@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import orjson
+
 LONGEST_VALUE = 200
 """Characters of a value that a divergence keeps."""
 
@@ -79,7 +81,8 @@ def show(value: Any) -> str:
     """Return a value as JSON text of at most `LONGEST_VALUE` characters."""
     kind = type(value)
     if kind is str:
-        return f'"{value}"' if len(value) <= LONGEST_VALUE else f'"{value[:LONGEST_VALUE]}…"'
+        text = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+        return f'"{text}"' if text.isalnum() else _quoted(text)
     if kind is float:
         return repr(value)
     if kind is dict:
@@ -91,6 +94,13 @@ def show(value: Any) -> str:
     else:
         text = repr(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _quoted(text: str) -> str:
+    try:
+        return orjson.dumps(text).decode()
+    except TypeError:  # half of a surrogate pair
+        return repr(text)
 
 
 def similarity_of(losses: list[float]) -> float:

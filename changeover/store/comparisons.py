@@ -163,6 +163,21 @@ def kept_answers(
         return [(row.id, _compared(row)) for row in session.scalars(query)]
 
 
+def replace_scores(
+    store: Store, migration: str, batch: Sequence[tuple[int, Compared]]
+) -> None:
+    """Replace the verdicts of comparisons, by their ids, and count their places."""
+    found = [one for _, one in batch]
+    with store.begin() as session:
+        for key, one in batch:
+            session.execute(update(ComparisonRow).where(ComparisonRow.id == key).values(
+                similarity=one.similarity, is_match=one.is_match, divergences=len(one.found),
+                ignored=len(one.ignored)))
+        _add_places(session, migration, found)
+        _add_counts(session, migration, found)
+        _add_coverage(session, migration, found, {})
+
+
 def forget(store: Store, migration: str) -> None:
     """Delete what is counted by place and the coverage, as new rules begin anew."""
     with store.begin() as session:

@@ -1,0 +1,180 @@
+"""Telling regressions from noise, place by place. Pure.
+
+For a share of the requests the baseline is asked a second time. At each place a request then gives
+a pair: does the candidate differ from the user's answer, does the second baseline answer. Noise
+(timestamps, random ids, races) makes both differ equally often; a regression only the candidate.
+So the pairs in which exactly one differs decide (McNemar's exact test), as they do in medicine for
+paired samples; the other pairs say nothing about the difference.
+
+The tests are for one look at a fixed number of requests. Who looks again and again until something
+is significant finds something: look when the soak is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scipy import special
+
+FALSE_DISCOVERIES = 0.05
+CONFIDENCE = 0.95
+MIN_SAMPLES = 100
+SURE_WITHOUT_PAIRS = 20
+"""Divergences with which a place that always differs needs no pairs to be judged."""
+
+
+class Judgement(StrEnum):
+    """What is known of a place."""
+
+    REGRESSION = "regression"  # the candidate differs more than the baseline differs from itself
+    NOISE = "noise"  # it differs, no more than the baseline does
+    QUIET = "quiet"  # it does not differ; the bound says how often it still might
+    INCONCLUSIVE = "inconclusive"  # too few samples to say
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCounts:
+    """What was counted at one place.
+
+    Args:
+        place: Normalised path.
+        compared: Requests whose answers were compared.
+        diverged: Of these, requests in which the candidate differs here.
+        paired: Of these, requests for which the baseline was asked a second time.
+        only_candidate: Paired requests in which only the candidate differs.
+        only_baseline: Paired requests in which only the baseline's second answer differs.
+        both: Paired requests in which both differ.
+    """
+
+    place: str
+    compared: int
+    diverged: int
+    paired: int
+    only_candidate: int
+    only_baseline: int
+    both: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceVerdict:
+    """The judgement of a place with its numbers; rates are 0..1 of the compared requests."""
+
+    place: str
+    judgement: Judgement
+    rate: float
+    upper_bound: float
+    noise_rate: float | None
+    p_value: float
+    q_value: float
+    samples: int
+    reason: str
+
+
+def mcnemar(only_candidate: int, only_baseline: int) -> float:
+    """Return the probability of so many discordant pairs for the candidate by chance, one-sided.
+
+    Exact: P(X ≥ b) with X ~ Binomial(b + c, 1/2), where b pairs differ only for the candidate and c
+    only for the baseline. 1 without discordant pairs.
+
+    Source: McNemar 1947; the exact conditional form as in Fay 2010, "Two-sided exact tests".
+    """
+    total = only_candidate + only_baseline
+    if not only_candidate:
+        return 1.0
+    return float(special.betainc(only_candidate, total - only_candidate + 1, 0.5))
+
+
+def upper_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float:
+    """Return the one-sided upper confidence bound of a rate; 1 without samples.
+
+    Source: Clopper and Pearson 1934.
+    """
+    if count >= total:
+        return 1.0
+    return float(special.betaincinv(count + 1, total - count, confidence))
+
+
+def lower_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float:
+    """Return the one-sided lower confidence bound of a rate; 0 without samples.
+
+    Source: Clopper and Pearson 1934.
+    """
+    if not count:
+        return 0.0
+    return float(special.betaincinv(count, total - count + 1, 1 - confidence))
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return q-values: the false discovery rate at which each would be called significant.
+
+    Source: Benjamini and Hochberg 1995.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index], reverse=True)
+    q_values = [1.0] * len(p_values)
+    least = 1.0
+    for behind, index in enumerate(order):
+        least = min(least, p_values[index] * len(p_values) / (len(p_values) - behind))
+        q_values[index] = max(least, p_values[index])  # rounding must not make it the smaller
+    return q_values
+
+
+def judge_places(
+    counts: Sequence[PlaceCounts], *, false_discoveries: float = FALSE_DISCOVERIES,
+    min_samples: int = MIN_SAMPLES, confidence: float = CONFIDENCE,
+) -> list[PlaceVerdict]:
+    """Return the verdict on each place, in the order given.
+
+    Args:
+        counts: What was counted, one entry a place; all places of one comparison together, since
+            the more places are looked at, the more differ by chance.
+        false_discoveries: Share of false alarms among the regressions, 0..1.
+        min_samples: Fewer compared requests are inconclusive for a place that seems quiet or
+            noisy; a regression may be plain before.
+        confidence: Of the upper bound, 0..1.
+    """
+    p_values = [mcnemar(each.only_candidate, each.only_baseline) for each in counts]
+    q_values = benjamini_hochberg(p_values)
+    return [
+        _verdict(each, p, q, false_discoveries, min_samples, confidence)
+        for each, p, q in zip(counts, p_values, q_values, strict=True)
+    ]
+
+
+def _verdict(
+    each: PlaceCounts, p: float, q: float, false_discoveries: float, min_samples: int,
+    confidence: float,
+) -> PlaceVerdict:
+    rate = each.diverged / each.compared if each.compared else 0.0
+    noisy = each.only_baseline + each.both
+    noise_rate = noisy / each.paired if each.paired else None
+    bound = upper_bound(each.diverged, each.compared, confidence) if each.compared else 1.0
+    judgement, why = _judge(each, q, false_discoveries, min_samples, bound)
+    told = f"differs in {rate:.3%} of {each.compared} requests"
+    if noise_rate is not None:
+        told += f", the baseline from itself in {noise_rate:.3%} of {each.paired}"
+    return PlaceVerdict(
+        each.place, judgement, rate, bound, noise_rate, p, q, each.compared, f"{told}: {why}"
+    )
+
+
+def _judge(
+    each: PlaceCounts, q: float, false_discoveries: float, min_samples: int, bound: float
+) -> tuple[Judgement, str]:
+    """Return the judgement and what it rests on."""
+    pairs = f"{each.only_candidate} against {each.only_baseline} pairs"
+    if q <= false_discoveries:
+        return Judgement.REGRESSION, f"{pairs} are no chance (q {q:.2g} ≤ {false_discoveries:g})"
+    is_constant = each.diverged == each.compared >= SURE_WITHOUT_PAIRS
+    if is_constant and not each.paired:
+        return Judgement.REGRESSION, "it always differs"
+    if each.compared < min_samples:
+        return Judgement.INCONCLUSIVE, f"fewer than {min_samples} requests"
+    if not each.diverged:
+        return Judgement.QUIET, f"at most {bound:.3%} of requests at 95 %"
+    if each.paired < min_samples:
+        return Judgement.INCONCLUSIVE, f"only {each.paired} of {min_samples} pairs for its noise"
+    if not (each.only_baseline or each.both):
+        return Judgement.INCONCLUSIVE, f"{pairs} may be chance (q {q:.2g})"
+    return Judgement.NOISE, f"{pairs} may be chance (q {q:.2g} > {false_discoveries:g})"

@@ -1,0 +1,1 @@
+"""Tests of the shadow service's pure parts."""

@@ -1,0 +1,134 @@
+"""What the store keeps of comparisons, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from changeover.comparison.answers import Answer
+from changeover.comparison.noise import Judgement
+from changeover.plan.comparing import ComparisonSpec
+from changeover.plan.model import Plan
+from changeover.shadow import findings
+from changeover.shadow.judging import Judge
+from changeover.store import comparisons, plans, samples
+from changeover.store.comparisons import Compared, Example
+from changeover.store.engine import Store
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+PLAN = Plan.model_validate({
+    "migration": "shop", "shadow": {"sample": 10},
+    "systems": {"baseline": {"name": "a", "url": "http://127.0.0.1:1"},
+                "candidate": {"name": "b", "url": "http://127.0.0.1:2"}},
+    "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
+})
+
+
+@pytest.fixture
+def shop(store: Store) -> Store:
+    """A store with the migration `shop`."""
+    plans.register(store, PLAN, source="test", now=NOW)
+    return store
+
+
+def compared(n: int = 0, *places: str, noisy: tuple[str, ...] | None = None) -> Compared:
+    """Return a comparison `n` seconds after NOW that differs at `places`."""
+    example = Example("GET /a", "$.a", "changed", "1", "2")
+    return Compared(
+        at=NOW + timedelta(seconds=n), request="GET /a", request_id=str(n),
+        similarity=0.5 if places else 1.0, is_match=not places, baseline_seconds=0.01,
+        candidate_seconds=0.02, found=dict.fromkeys(places, example),
+        noisy=None if noisy is None else frozenset(noisy),
+        answers=None if not places else b"x",
+    )
+
+
+def test_batches_add_up(shop: Store) -> None:
+    """Rows, sums by second, places and coverage, over several writes."""
+    comparisons.write(shop, "shop", [compared(0), compared(0, "$.a")], {"seen": 3})
+    comparisons.write(shop, "shop", [compared(0, "$.a"), compared(9, "$.b")], {"seen": 2})
+    window = samples.window(shop, "shop", "candidate", start=NOW, end=NOW + timedelta(seconds=5))
+    assert (window.compared, window.matched, window.similarity) == (3, 1, 2.0)
+    assert window.measure("similarity").value == pytest.approx(2 / 3)
+    assert window.measure("divergence_rate").value == pytest.approx(2 / 3)
+    assert {p.field: p.diverged for p in comparisons.places(shop, "shop")} == {"$.a": 2, "$.b": 1}
+    assert comparisons.coverage(shop, "shop") == {"seen": 5, "compared": 4, "matched": 1}
+
+
+def test_sums_survive_the_rollup(shop: Store) -> None:
+    """A minute says what its seconds said."""
+    comparisons.write(shop, "shop", [compared(n) for n in range(60)], {})
+    samples.rollup(shop, "shop", now=NOW + timedelta(minutes=3))
+    end = NOW + timedelta(minutes=2)
+    assert samples.window(shop, "shop", "candidate", start=NOW, end=end).compared == 60
+
+
+def test_pairs_tell_noise_from_regressions(shop: Store) -> None:
+    """Who differs alone, and who together."""
+    batch = [compared(0, "$.a", noisy=()), compared(0, noisy=("$.a",)),
+             compared(0, "$.a", noisy=("$.a",)), compared(0, "$.a")]
+    comparisons.write(shop, "shop", batch, {})
+    (place,) = comparisons.places(shop, "shop")
+    assert (place.only_candidate, place.only_baseline, place.both) == (1, 1, 1)
+    assert comparisons.coverage(shop, "shop")["paired"] == 3
+
+
+def test_one_place_can_be_counted_over_a_window(shop: Store) -> None:
+    """For a gate of its own, in steps of ten seconds."""
+    comparisons.write(shop, "shop", [compared(n, "$.total") for n in (0, 11, 25)], {})
+    end = NOW + timedelta(seconds=20)
+    assert comparisons.diverged_at(shop, "shop", "$.total", start=NOW, end=end) == 2
+    assert comparisons.diverged_at(shop, "shop", "$.other", start=NOW, end=end) == 0
+
+
+def test_old_rows_go_and_examples_stay(shop: Store) -> None:
+    """Bodies beyond the newest few, rows beyond their age; what differed stays known."""
+    comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(10)], {})
+    keep_for = timedelta(days=1)
+    comparisons.prune(shop, "shop", keep=3, keep_for=keep_for, now=NOW)
+    assert [one.request_id for _, one in comparisons.kept_answers(shop, "shop")] == ["7", "8", "9"]
+    gone = comparisons.prune(shop, "shop", keep=3, keep_for=keep_for, now=NOW + 2 * keep_for)
+    assert gone == 10
+    assert len(comparisons.places(shop, "shop")[0].examples) == 3
+
+
+def test_places_without_end_are_summed_up(
+    shop: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Documents with keys of their own each do not fill the store."""
+    monkeypatch.setattr(comparisons, "MOST_FIELDS", 5)
+    comparisons.write(shop, "shop", [compared(0, f"$.key{n}") for n in range(50)], {})
+    known = comparisons.places(shop, "shop")
+    assert len(known) <= 6
+    assert {p.field: p.diverged for p in known}[comparisons.FURTHER] >= 45
+
+
+def test_kept_pairs_are_scored_again_by_new_rules(shop: Store) -> None:
+    """Rules can be mended without new traffic."""
+    strict = Judge.of(PLAN.shadow, None, today=NOW.date())
+    headers = {"content-type": "application/json"}
+    one = strict.judged(
+        at=NOW, request="GET /a", request_id="1", baseline=Answer(200, headers, b'{"a":1,"b":1}'),
+        candidate=Answer(200, headers, b'{"a":2,"b":2}'),
+    )
+    comparisons.write(shop, "shop", [one], {})
+    lenient = replace(strict, rules=Judge.of(
+        None, ComparisonSpec(ignore=["$.a"]), today=NOW.date()).rules)
+    assert findings.score_again(shop, PLAN, lenient) == 1
+    known = {p.field: (p.diverged, p.ignored) for p in comparisons.places(shop, "shop")}
+    assert known == {"$.a": (0, 1), "$.b": (1, 0)}
+
+
+def test_findings_put_regressions_first(shop: Store) -> None:
+    """With the judgement, the coverage and the medians of the same requests."""
+    batch = [compared(n % 50, "$.a", "$.t", noisy=("$.t",)) for n in range(200)]
+    comparisons.write(shop, "shop", batch, {"seen": 250, "dropped: queue full": 50})
+    found = findings.collect(shop, "shop")
+    judged = {each.place.field: each.verdict.judgement for each in found.findings}
+    assert judged == {"$.a": Judgement.REGRESSION, "$.t": Judgement.NOISE}
+    assert found.findings[0].place.field == "$.a"
+    assert found.latency == (0.01, 0.02)
+    assert found.coverage["dropped: queue full"] == 50
+    assert found.as_data()["places"][0]["judgement"] == "regression"
