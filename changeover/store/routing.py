@@ -52,7 +52,8 @@ def change(
     """
     for _ in range(_ATTEMPTS):
         with store.begin() as session:
-            present = _read(session, migration)
+            # locked until the end (PostgreSQL): many writers wait in turn instead of losing races
+            present = _read(session, migration, locks=True)
             wished = routing.apply(present, change)
             if wished is present:
                 return present
@@ -74,8 +75,8 @@ def _kind(present: RoutingState, wished: RoutingState) -> str:
     return "rollback.started" if wished.epoch != present.epoch else "routing.changed"
 
 
-def _read(session: Session, migration: str) -> RoutingState:
-    row = session.get(RoutingRow, migration)
+def _read(session: Session, migration: str, *, locks: bool = False) -> RoutingState:
+    row = session.get(RoutingRow, migration, with_for_update=locks)
     if row is None:
         raise InvalidInput(
             f"no migration {migration} is registered",
