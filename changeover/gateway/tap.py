@@ -15,6 +15,8 @@ from changeover.routing import BUCKETS
 Json = dict[str, Any]
 
 CLUSTER = "shadow"
+MOST_STREAMS = 32
+"""Exchanges that are streamed at once; what is beyond is not tapped, and Envoy counts it."""
 FILTER = "envoy.filters.http.ext_proc"
 _TYPE = "type.googleapis.com/envoy."
 
@@ -52,9 +54,11 @@ def cluster(files: GatewayFiles) -> Json:
                 "explicit_http_config": {"http2_protocol_options": {}},
             }
         },
-        # what the service does not take at once is not kept for it
+        # A stream that is not answered is closed after 50 ms; a service with more streams than it
+        # can read in that time would spend all its time on streams that are gone.
         "circuit_breakers": {"thresholds": [{
-            "max_connections": 4, "max_pending_requests": 64, "max_requests": 1024}]},
+            "max_connections": 1, "max_pending_requests": MOST_STREAMS,
+            "max_requests": MOST_STREAMS}]},
         "load_assignment": {"cluster_name": CLUSTER,
                             "endpoints": [{"lb_endpoints": [endpoint]}]},
     }

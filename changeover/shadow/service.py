@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ FOLLOW_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
 MOST_UNSAVED = 20_000
+KEPT_A_SECOND = 20
 
 
 class Shadow:
@@ -61,6 +63,7 @@ class Shadow:
         self._queue: asyncio.Queue[Exchange] = asyncio.Queue(self.spec.queue)
         self._unsaved: list[Compared] = []
         self._is_busy = False
+        self._second = self._kept = 0
         self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
         self._callers: dict[System, Caller] = {}
 
@@ -149,8 +152,16 @@ class Shadow:
             at=exchange.at, request=f"{exchange.method} {exchange.path}",
             request_id=exchange.header("x-request-id"), baseline=baseline,
             candidate=answers[System.CANDIDATE], again=answers.get(System.BASELINE),
-            keeps=self.spec.keep > 0,
+            keeps=self._may_keep(),
         )
+
+    def _may_keep(self) -> bool:
+        """Whether a pair's bodies are kept: so many a second that `keep` lasts for a while."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._kept = second, 0
+        self._kept += 1
+        return self.spec.keep > 0 and self._kept <= KEPT_A_SECOND
 
     def _keep(self, one: Compared) -> None:
         if len(self._unsaved) < MOST_UNSAVED:

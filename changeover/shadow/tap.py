@@ -61,19 +61,24 @@ class _Building:
     request_body: list[bytes] = field(default_factory=list)
     response_body: list[bytes] = field(default_factory=list)
     size: int = 0
+    left: int = -1
     is_cut: bool = False
 
     def take(self, message: Any) -> bool:
         """Take a part; return whether it was the last one."""
         if message.HasField("response_body"):
             self._append(self.response_body, message.response_body.body)
-            return bool(message.response_body.end_of_stream)
+            self.left -= len(message.response_body.body)
+            # the last part may be an empty one that only says so: not waited for
+            return message.response_body.end_of_stream or self.left == 0
         if message.HasField("request_body"):
             self._append(self.request_body, message.request_body.body)
         elif message.HasField("request_headers"):
             self.request_headers = _pairs(message.request_headers)
         elif message.HasField("response_headers"):
             self.response_headers = _pairs(message.response_headers)
+            length = next((v for k, v in self.response_headers if k == "content-length"), "")
+            self.left = int(length) if length.isdigit() else -1
             return bool(message.response_headers.end_of_stream)
         return False
 
@@ -154,16 +159,17 @@ class TapServer:
 
     async def _process(self, _requests: Any, context: Any) -> None:
         """Read one exchange; whatever is wrong with it is counted and ends here."""
-        building = _Building(self._most)
-        is_whole = False
-        while not is_whole:
-            message = await context.read()
-            if not message:  # the end of the stream; a part is never empty
-                break
-            is_whole = building.take(message)
-        found = building.finish() if is_whole else None
-        if found is None:
-            self.incomplete += 1
-            return
-        self.seen += 1
-        self._on_exchange(found)
+        building, found = _Building(self._most), None
+        try:
+            while True:
+                message = await context.read()
+                if not message:  # the end of the stream; a part is never empty
+                    break
+                if building.take(message):
+                    found = building.finish()
+                    break
+        finally:  # Envoy may have cancelled the stream, because this was too slow
+            self.seen += 1
+            self.incomplete += found is None
+        if found is not None:
+            self._on_exchange(found)

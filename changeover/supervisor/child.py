@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from changeover.errors import EnvironmentProblem
+from changeover.home import HOME_VARIABLE
 
 LONGEST_BACKOFF_SECONDS = 5.0
 STEADY_SECONDS = 10.0
@@ -135,3 +136,16 @@ class Child:
         if self.process is not None:
             with contextlib.suppress(ChildProcessError, OSError):
                 os.waitpid(self.process.pid, os.WNOHANG)
+
+
+def end_flow_runs(home: Path) -> None:
+    """End processes of flow runs with this home that a worker started while it was being ended."""
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "prefect.engine" not in process.cmdline():
+                continue
+            if process.environ().get(HOME_VARIABLE) == str(home):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=3)

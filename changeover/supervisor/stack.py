@@ -24,7 +24,7 @@ from changeover.plan.model import Plan
 from changeover.routing import System
 from changeover.store import plans, routing
 from changeover.store.engine import Store
-from changeover.supervisor.child import Child
+from changeover.supervisor.child import Child, end_flow_runs
 from changeover.supervisor.ports import require_free
 
 PROJECT = Path(changeover.__file__).resolve().parents[1]
@@ -116,6 +116,8 @@ class Stack:
         for name in order:
             if name in self.children:
                 self.children[name].end()
+            if name == "worker":
+                end_flow_runs(self.home.root)
         settings = self.home.settings()
         self.home.save_settings({**settings, "supervisor": None, "processes": {}})
 

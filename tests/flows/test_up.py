@@ -34,6 +34,7 @@ def test_a_second_up_goes_on_where_the_first_was_stopped(tmp_path: Path) -> None
         found.supervisor.send_signal(signal.SIGINT)
         assert found.supervisor.wait(40) == EXIT_INTERRUPTED
         assert not [pid for pid in pids if psutil.pid_exists(pid)]
+        assert found.flow_processes() == []
         with started(found.home, found.plan_path, tmp_path):
             assert found.stage(run) == ("beta-5", "waiting")
             wait_for(found.gateway_serves, what="the same routes")
