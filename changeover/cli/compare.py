@@ -91,8 +91,8 @@ def as_text(known: Findings, limit: int) -> str:
     for each in known.findings[:limit]:
         lines += ["", f"{each.verdict.judgement}: {each.place.field}  {each.verdict.reason}"]
         lines += [
-            f"  {example['request']} {example['path']}: {example['baseline']} → "
-            f"{example['candidate']}" for example in each.place.examples[:2]
+            f"  {example['request']} {example['path']}: {example['baseline'] or 'missing'} → "
+            f"{example['candidate'] or 'missing'}" for example in each.place.examples[:2]
         ]
         lines.append(f"  {each.suggestion}")
     left = len(known.findings) - limit
