@@ -135,6 +135,29 @@ def maintenance(
     _apply(found, Change(maintenance=switch == "on", maintenance_reason=reason), reason, output)
 
 
+@click.command("shadow", epilog="\b\nExamples:\n  changeover shadow 5%     copy a twentieth\n"
+               "  changeover shadow 0      pause; the next stage begins with the plan's share")
+@click.argument("sample")
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the audit.")
+@home_option
+@output_option
+def shadow_command(
+    sample: str, reason: str, home: Path | None, migration: str | None, output: str
+) -> None:
+    """Change the share of requests that are copied to the candidate for comparison."""
+    found = Connections.open(home, migration)
+    if found.plan.shadow is None:
+        raise InvalidInput(
+            "the plan has no shadow", where=f"migration {found.plan.migration}",
+            next_step="Add `shadow: {sample: 10%}` to the plan and run `changeover up` again",
+        )
+    try:
+        share = parse_percent(sample)
+    except ValueError as error:
+        raise InvalidInput(str(error), where="SAMPLE", allowed="0 to 100, as 5%") from error
+    _apply(found, Change(shadow_sample=int(share * 100)), reason, output)
+
+
 def _apply(found: Connections, change: Change, reason: str, output: str) -> None:
     """Change the routing state as the present user, publish, and show it."""
     state = routing.change(

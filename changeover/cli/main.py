@@ -28,9 +28,9 @@ def cli() -> None:
 
 
 for command in (
-    run.demo, run.up, look.status_command, look.history, look.env, decide.approve,
-    decide.advance, decide.rollback_command, decide.recover, decide.maintenance, plan.plan,
-    look.store_group, compare.divergences, compare.replay_command,
+    run.demo, run.up, look.status_command, look.history, look.env, decide.approve, decide.advance,
+    decide.rollback_command, decide.recover, decide.maintenance, decide.shadow_command,
+    compare.divergences, compare.replay_command, plan.plan, look.store_group,
 ):
     cli.add_command(command)
 

@@ -20,6 +20,7 @@ from changeover.comparison.rules import ArrayMode, Node, Rule
 MOST_STEPS = 4_000_000_000
 """Pairs of items that are aligned at most; longer lists are paired by position."""
 
+_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
 Items = Sequence[Any]
 Hashes = list[bytes]
 
@@ -111,7 +112,10 @@ def _projected_leaf(value: Any, rule: Rule) -> Any:
 def hashes(items: Items, node: Node | None) -> Hashes:
     """Return each item's canonical form, as the rules of `node` see it when one is given."""
     if node is None or node.is_inert:
-        return [canonical(item) for item in items]
+        try:
+            return [_dumps(item, None, _SORTED) for item in items]
+        except (TypeError, RecursionError):
+            return [canonical(item) for item in items]
     return [canonical(projected(item, node.child(index))) for index, item in enumerate(items)]
 
 

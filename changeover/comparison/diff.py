@@ -301,9 +301,9 @@ def _without_rules(a: list[Any], b: list[Any], same: Same) -> Alignment:
     if len(a) != len(b):
         return align.in_sequence(align.hashes(a, None), align.hashes(b, None))
     differing = [i for i, x in enumerate(a) if not same(x, b[i])]
-    forms = {align.canonical(a[i]) for i in differing}
     in_place = Alignment([(i, i) for i in differing], [], [], equal=len(a) - len(differing))
-    if forms.isdisjoint([align.canonical(b[i]) for i in differing]):
+    forms = align.hashes([a[i] for i in differing], None)
+    if set(forms).isdisjoint(align.hashes([b[i] for i in differing], None)):
         return in_place
     left, right = align.hashes(a, None), align.hashes(b, None)
     found = align.in_sequence(left, right)

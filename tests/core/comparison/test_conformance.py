@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from changeover.comparison.answers import Answer, compare_answers
 from changeover.comparison.diff import compare
 from changeover.comparison.documents import parse_json
 from changeover.comparison.leaves import character_error_rate, word_error_rate
@@ -60,3 +61,20 @@ def test_error_rates_are_those_of_the_field(case: dict[str, Any]) -> None:
         assert character_error_rate(*texts) == pytest.approx(case["cer"])
     if "wer" in case:
         assert word_error_rate(*texts) == pytest.approx(case["wer"])
+
+
+@pytest.mark.parametrize("case", cases("experiments.jsonl"))
+def test_experiment_is_judged_by_both_answers(case: dict[str, Any]) -> None:
+    """A candidate that fails is a divergence, and the control's answer is never touched."""
+    control, candidate = (_observed(case[side]) for side in ("control", "candidate"))
+    rules = RuleSet([("$", rule(case["rules"]))] if "rules" in case else [])
+    found = compare_answers(control, candidate, rules)
+    assert found.is_match is case["matched"]
+    assert len(found.ignored) == case.get("ignored", 0)
+    assert control == _observed(case["control"])
+
+
+def _observed(side: dict[str, Any]) -> Answer:
+    if "raises" in side:
+        return Answer(error=": ".join(side["raises"]))
+    return Answer(200, {"content-type": "application/json"}, json.dumps(side["value"]).encode())

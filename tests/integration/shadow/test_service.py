@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from changeover.shadow.judging import unpacked
 from changeover.store import comparisons, operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
-from tests.support.processes import running, wait_for
+from tests.support.processes import running, upstream, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -135,3 +136,20 @@ def test_service_gives_signs_of_life_and_ends_when_told(shadowed: Shadowed) -> N
                          operations.heartbeats(shadowed.store)), what="a sign of life")
     shadowed.service.terminate()
     assert shadowed.service.wait(15) == 0
+
+
+def test_recorded_traffic_is_replayed_by_the_command(tmp_path: Path) -> None:
+    """Exit code 1 says that the systems differ; JSON says where."""
+    plan = make_plan(comparison=COMPARISON)
+    file, requests = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    file.write_text(plan.model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True))
+    requests.write_text('{"path": "/a"}\n{"method": "POST", "path": "/b"}\n')
+    ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
+    with upstream("baseline", ports[0], tmp_path), upstream("candidate", ports[1], tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-m", "changeover.cli", "replay", str(requests), "--plan", str(file),
+             "--output", "json"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["coverage"]["skipped: not safe"] == 1
+    assert "$.served_by" in [place["place"] for place in found["places"]]
