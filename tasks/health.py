@@ -19,7 +19,7 @@ from tasks.steps import step
 ORDER = ("healthy", "warning", "unhealthy", "critical", "error")
 WARNING_PERCENT = 85.0
 CRITICAL_PERCENT = 95.0
-OBSERVER_SILENT = timedelta(seconds=20)
+SILENT = timedelta(seconds=20)
 
 Found = tuple[str, str, dict[str, Any]]
 
@@ -93,12 +93,28 @@ def _gateway(runtime: Runtime) -> Found:
 
 
 def _observer(runtime: Runtime) -> Found:
-    beats = {beat.service: beat for beat in operations.heartbeats(runtime.store)}
-    beat = beats.get("observer")
-    if beat is None or clock.now() - beat.at > OBSERVER_SILENT:
-        seen = f"since {beat.at:%H:%M:%S} UTC" if beat else "and never was there"
-        return "critical", f"the observer is silent {seen}: triggers are not watched", {}
+    silent = _silent(runtime, "observer")
+    if silent:
+        return "critical", f"the observer is silent {silent}: triggers are not watched", {}
     return "healthy", "the observer is alive", {}
+
+
+def _shadow(runtime: Runtime) -> Found:
+    if runtime.plan.shadow is None:
+        return "healthy", "the plan has no shadow", {}
+    silent = _silent(runtime, "shadow")
+    if silent:
+        return "unhealthy", f"the shadow service is silent {silent}: nothing is compared", {}
+    return "healthy", "the shadow service is alive", {}
+
+
+def _silent(runtime: Runtime, service: str) -> str:
+    """Return since when a service gave no sign of life, or an empty text."""
+    beats = {beat.service: beat for beat in operations.heartbeats(runtime.store)}
+    beat = beats.get(service)
+    if beat is not None and clock.now() - beat.at <= SILENT:
+        return ""
+    return f"since {beat.at:%H:%M:%S} UTC" if beat else "and never was there"
 
 
 CHECKS: dict[str, Callable[[Runtime], Found]] = {
@@ -108,4 +124,5 @@ CHECKS: dict[str, Callable[[Runtime], Found]] = {
     "candidate": _system("candidate"),
     "gateway": _gateway,
     "observer": _observer,
+    "shadow": _shadow,
 }
