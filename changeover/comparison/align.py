@@ -215,16 +215,28 @@ def by_key(left: Items, right: Items, key: str) -> Alignment | None:
 
     None when no item has the field.
     """
-    keys, others = ([_key_of(item, key) for item in side] for side in (left, right))
+    keys, others = _keys(left, key), _keys(right, key)
     places = {k: j for j, k in enumerate(others)}
-    if len(places) == len(others) == len(keys) and places.keys() == set(keys):
-        if None not in places:  # the common case: the same keys, each once
-            return Alignment([(i, places[k]) for i, k in enumerate(keys)], [], [])
-    elif places.keys() == set(keys) == {None}:
+    known = set(keys)
+    if None not in known and len(places) == len(others) == len(keys) and places.keys() == known:
+        return Alignment([(i, places[k]) for i, k in enumerate(keys)], [], [])
+    if places.keys() == known == {None}:
         return None
     forms = ([b"left %d" % i if k is None else k for i, k in enumerate(keys)],
              [b"right %d" % j if k is None else k for j, k in enumerate(others)])
     return as_set(*forms, may_pair=lambda i, j: keys[i] is None or others[j] is None)
+
+
+def _keys(items: Items, key: str) -> list[Any]:
+    try:
+        found = [item[key] for item in items]
+    except (KeyError, TypeError, IndexError):
+        found = []
+    if found and {*map(type, found)} <= {str}:  # the common case: all have it, and all are texts
+        return found
+    if found and {*map(type, found)} <= {int}:
+        return found
+    return [_key_of(item, key) for item in items]
 
 
 def _key_of(item: Any, key: str) -> Any:

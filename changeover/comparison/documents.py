@@ -34,11 +34,18 @@ def parse_json(body: bytes) -> Json:
         Unparsable: Not JSON. NaN and Infinity are not JSON either.
     """
     try:
-        if _LONG_NUMBER in body.translate(_ALL_DIGITS_ZERO):
+        if _has_long_number(body):
             return json.loads(body, parse_constant=_refuse_constant)
         return orjson.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unparsable(f"not JSON: {error}") from error
+
+
+def _has_long_number(body: bytes) -> bool:
+    """Whether 19 digits stand in a row: then four of every fourth character are digits, too."""
+    if b"0000" not in body[::4].translate(_ALL_DIGITS_ZERO):
+        return False
+    return _LONG_NUMBER in body.translate(_ALL_DIGITS_ZERO)
 
 
 def _refuse_constant(name: str) -> None:

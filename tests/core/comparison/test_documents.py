@@ -41,3 +41,11 @@ def test_unreadable_body_is_said_so(body: bytes, kind: str) -> None:
     """With the one error that callers expect."""
     with pytest.raises(Unparsable):
         parse_body(body, kind)
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_long_integers_keep_their_digits_wherever_they_stand(before: int) -> None:
+    """orjson alone would make the same float of both."""
+    for number in ("1" * 19 + "3", "-9223372036854775809"):
+        body = b" " * before + b'{"n":' + number.encode() + b"}"
+        assert parse_body(body, "application/json") == {"n": int(number)}
