@@ -21,7 +21,8 @@ from changeover.routing import BUCKETS, Mode, RoutingState
 
 Json = dict[str, Any]
 
-_SAFE = {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_SAFE = {"safe_regex": {"regex": "|".join(_SAFE_METHODS)}}
 FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
 TAPPED_MODES = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL)
@@ -146,20 +147,23 @@ def _tapped(
     plan: Plan, target: str, weight: int, headers: list[Json], sample: int
 ) -> list[Json]:
     """Return twins of routes that a sample of requests takes, and that are tapped."""
-    if not sample or plan.shadow is None:
+    never_baseline = target == "split" and weight == BUCKETS
+    if not sample or plan.shadow is None or never_baseline:
         return []
-    safe = [
-        _route(plan, target, weight, [_string(":method", {"exact": method}), *headers],
-               is_safe=True)
-        for method in plan.shadow.methods
-    ]
-    unsafe = []
+    listed = [(method, "/*") for method in plan.shadow.methods]
     for entry in plan.shadow.replay_unsafe:
         method, path = entry.split(" ", 1)
-        found = _route(plan, target, weight, [_string(":method", {"exact": method}), *headers],
-                       is_safe=False)
-        unsafe.append(tap.on_path(found, path))
-    return [tap.sampled(route, sample) for route in (*safe, *unsafe)]
+        listed.append((method, path))
+    twins = []
+    for method, path in listed:
+        # A listed GET stays safe: a tapped user must not lose the second attempt for it.
+        found = _route(
+            plan, target, weight,
+            [_string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers],
+            is_safe=method in _SAFE_METHODS,
+        )
+        twins.append(tap.sampled(tap.on_path(found, path), sample))
+    return twins
 
 
 def _pair(

@@ -18,6 +18,8 @@ CLUSTER = "shadow"
 MOST_STREAMS = 32
 """Exchanges that are streamed at once; what is beyond is not tapped, and Envoy counts it."""
 FILTER = "envoy.filters.http.ext_proc"
+NOT_UPGRADED: Json = {"name": "upgrade", "present_match": True, "invert_match": True}
+"""A websocket never ends: tapped, it would keep one of the streams for as long as it lives."""
 _TYPE = "type.googleapis.com/envoy."
 
 

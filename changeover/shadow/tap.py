@@ -6,16 +6,19 @@ Envoy never waits for this service: whatever happens here, the user has the answ
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
+from changeover import clock
 from changeover.shadow.messages import ProcessingRequest
 
 LOG = logging.getLogger("changeover.shadow.tap")
@@ -54,8 +57,8 @@ class _Building:
     """An exchange of which some parts have arrived."""
 
     most: int
+    at: datetime
     began: float = field(default_factory=time.monotonic)
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
     request_headers: Any = ()
     response_headers: Any = ()
     request_body: list[bytes] = field(default_factory=list)
@@ -63,45 +66,55 @@ class _Building:
     size: int = 0
     left: int = -1
     is_cut: bool = False
+    has_request: bool = False
+    has_response: bool = False
 
     def take(self, message: Any) -> bool:
-        """Take a part; return whether it was the last one."""
+        """Take a part; return whether nothing more is wanted.
+
+        An answer may be whole before its request is (413 while the body is still being sent):
+        half a request is nothing to compare, so both ends are waited for.
+        """
         if message.HasField("response_body"):
             self._append(self.response_body, message.response_body.body)
             self.left -= len(message.response_body.body)
             # the last part may be an empty one that only says so: not waited for
-            return message.response_body.end_of_stream or self.left == 0
-        if message.HasField("request_body"):
+            self.has_response = message.response_body.end_of_stream or self.left == 0
+        elif message.HasField("request_body"):
             self._append(self.request_body, message.request_body.body)
+            self.has_request = message.request_body.end_of_stream
         elif message.HasField("request_headers"):
             self.request_headers = _pairs(message.request_headers)
+            self.has_request = message.request_headers.end_of_stream
         elif message.HasField("response_headers"):
             self.response_headers = _pairs(message.response_headers)
-            length = next((v for k, v in self.response_headers if k == "content-length"), "")
-            self.left = int(length) if length.isdigit() else -1
-            return bool(message.response_headers.end_of_stream)
-        return False
+            self.left = _number(self.response_headers, "content-length")
+            self.has_response = message.response_headers.end_of_stream
+        if self.is_cut and self.response_headers:
+            return True  # the rest, perhaps gigabytes, is not even sent here
+        return self.has_request and self.has_response
 
     def _append(self, parts: list[bytes], part: bytes) -> None:
         room = self.most - self.size
         if len(part) > room:
             self.is_cut = True
-            part = part[: max(0, room)]
-        self.size += len(part)
-        parts.append(part)
+            part = part[:room]
+        if part:
+            self.size += len(part)
+            parts.append(part)
 
     def finish(self) -> Exchange | None:
         """Return the exchange, or None when an essential part is missing."""
         pseudo = {key: value for key, value in self.request_headers if key[:1] == ":"}
-        status = next((value for key, value in self.response_headers if key == ":status"), "")
-        if ":method" not in pseudo or not status.isdigit():
+        status = _number(self.response_headers, ":status")
+        if ":method" not in pseudo or status < 0:
             return None
         plain = [pair for pair in self.request_headers if pair[0][:1] != ":"]
         if ":authority" in pseudo:
             plain.insert(0, ("host", pseudo[":authority"]))
         return Exchange(
             pseudo[":method"], pseudo.get(":path", "/"), tuple(plain), b"".join(self.request_body),
-            int(status), tuple(p for p in self.response_headers if p[0][:1] != ":"),
+            status, tuple(p for p in self.response_headers if p[0][:1] != ":"),
             b"".join(self.response_body), self.at, time.monotonic() - self.began, self.is_cut,
         )
 
@@ -113,6 +126,12 @@ def _pairs(headers: Any) -> Headers:
     )
 
 
+def _number(headers: Headers, name: str) -> int:
+    """Return a header's whole number, or -1 when it has none."""
+    text = next((value for key, value in headers if key == name), "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
 class TapServer:
     """The gRPC server that Envoy streams to.
 
@@ -120,17 +139,23 @@ class TapServer:
         socket: Unix socket to listen on; a stale one is removed.
         on_exchange: Called with every whole exchange, in the event loop; must not wait.
         most_body_bytes: Both bodies of one exchange are kept up to this size together.
+        now: Tells the time at which an exchange began.
+
+    `seen` counts streams, `incomplete` those that ended before the exchange was whole, and
+    `oversized` exchanges that were cut.
     """
 
     def __init__(
         self, socket: Path, on_exchange: Callable[[Exchange], None], *,
-        most_body_bytes: int = MOST_BODY_BYTES,
+        most_body_bytes: int = MOST_BODY_BYTES, now: Callable[[], datetime] = clock.now,
     ) -> None:
         self.socket = socket
         self.seen = 0
         self.incomplete = 0
+        self.oversized = 0
         self._on_exchange = on_exchange
         self._most = most_body_bytes
+        self._now = now
         self._server: Any = None
 
     async def start(self) -> None:
@@ -141,15 +166,17 @@ class TapServer:
             ("grpc.so_reuseport", 0),
         ])
         handler = grpc.stream_stream_rpc_method_handler(
-            self._process, request_deserializer=ProcessingRequest.FromString,
-            response_serializer=bytes,
+            self._process, response_serializer=bytes,  # what is read is bytes: parsed in _process
         )
         self._server.add_generic_rpc_handlers((
             grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),
         ))
-        self._server.add_insecure_port(f"unix:{self.socket}")
+        before = os.umask(0o177)  # 0600 from the first moment: users' credentials pass here
+        try:
+            self._server.add_insecure_port(f"unix:{self.socket}")
+        finally:
+            os.umask(before)
         await self._server.start()
-        self.socket.chmod(0o600)
 
     async def stop(self) -> None:
         """End all streams and remove the socket."""
@@ -159,17 +186,17 @@ class TapServer:
 
     async def _process(self, _requests: Any, context: Any) -> None:
         """Read one exchange; whatever is wrong with it is counted and ends here."""
-        building, found = _Building(self._most), None
+        building, found = _Building(self._most, self._now()), None
         try:
-            while True:
-                message = await context.read()
-                if not message:  # the end of the stream; a part is never empty
-                    break
-                if building.take(message):
+            while part := await context.read():  # false at the end of the stream
+                if building.take(ProcessingRequest.FromString(part)):
                     found = building.finish()
                     break
+        except DecodeError as error:
+            LOG.warning("a part of an exchange cannot be read: %s", error)
         finally:  # Envoy may have cancelled the stream, because this was too slow
             self.seen += 1
             self.incomplete += found is None
         if found is not None:
+            self.oversized += found.is_cut
             self._on_exchange(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,7 +67,7 @@ def window(
     with store.read() as session:
         rows = _covering(session, migration, system, first, last)
         if system == "candidate":  # comparisons count for the candidate
-            rows += _covering(session, migration, SHADOW, first, last)
+            rows += _covering(session, migration, SHADOW, first, last, _compared_rows)
         return combine(rows, seconds=seconds)
 
 
@@ -182,24 +182,49 @@ def _rows(
     return [_sample(row) for row in rows]
 
 
+def _compared_rows(
+    session: Session, migration: str, system: str | None, resolution: int, start: int,
+    end: int | None,
+) -> list[Sample]:
+    """Return rows of comparisons with nothing but their sums: days of them in milliseconds."""
+    conditions = [
+        SampleRow.migration == migration, SampleRow.system == system,
+        SampleRow.resolution == resolution, SampleRow.at >= start,
+    ]
+    if end is not None:
+        conditions.append(SampleRow.at < end)
+    columns = (SampleRow.at, SampleRow.compared, SampleRow.matched, SampleRow.similarity)
+    errors: dict[str, int] = {}
+    latency = Histogram()
+    return [
+        Sample(SHADOW, at, resolution, errors=errors, latency=latency, compared=compared,
+               matched=matched, similarity=similarity)
+        for at, compared, matched, similarity in
+        session.execute(select(*columns).where(*conditions).order_by(SampleRow.at))
+    ]
+
+
+Reader = Callable[[Session, str, str | None, int, int, int | None], list[Sample]]
+
+
 def _covering(
-    session: Session, migration: str, system: str, first: int, last: int
+    session: Session, migration: str, system: str, first: int, last: int, read: Reader = _rows
 ) -> list[Sample]:
     """Return minute rows for whole minutes inside [first, last) and second rows elsewhere."""
     minute_start, minute_end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
     minutes = (
-        _rows(session, migration, system, MINUTE, minute_start, minute_end)
+        read(session, migration, system, MINUTE, minute_start, minute_end)
         if minute_end > minute_start
         else []
     )
     if not minutes:
-        return _rows(session, migration, system, 1, first, last)
+        return read(session, migration, system, 1, first, last)
     covered = {sample.at for sample in minutes}
     lowest, highest = min(covered), max(covered) + MINUTE
-    seconds = _rows(session, migration, system, 1, first, lowest)
-    seconds += _rows(session, migration, system, 1, highest, last)
+    seconds = read(session, migration, system, 1, first, lowest)
+    seconds += read(session, migration, system, 1, highest, last)
     if len(covered) * MINUTE < highest - lowest:  # a minute without rollup in between
-        between = _rows(session, migration, system, 1, lowest, highest)
+        between = read(session, migration, system, 1, lowest, highest)
         seconds += [sample for sample in between if sample.at // MINUTE * MINUTE not in covered]
     return sorted([*minutes, *seconds], key=lambda sample: sample.at)
 
