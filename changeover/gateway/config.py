@@ -150,7 +150,7 @@ def _tapped(
     never_baseline = target == "split" and weight == BUCKETS
     if not sample or plan.shadow is None or never_baseline:
         return []
-    listed = [(method, "/*") for method in plan.shadow.methods]
+    listed: list[tuple[str, str]] = [(method, "/*") for method in plan.shadow.methods]
     for entry in plan.shadow.replay_unsafe:
         method, path = entry.split(" ", 1)
         listed.append((method, path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from changeover.analysis.window import Sample
+from changeover.analysis.window import SHADOW, Sample
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
 
@@ -69,3 +69,14 @@ def test_watch_bounds_the_work_of_a_restart() -> None:
     watch = Watch(plan(**{"for": "1h", "over": "1h"}))
     assert watch.replay_seconds * 3600 <= 300_000
     assert watch.memory_seconds >= 3600
+
+
+def test_watch_judges_comparisons_for_the_candidate() -> None:
+    """What the shadow service sampled counts in triggers, too."""
+    watch = Watch(plan(metric="match_rate", above=None, below="90%"))
+    fired = []
+    for at in range(100, 110):
+        watch.feed([Sample(SHADOW, at, compared=20, matched=10, similarity=15.0)])
+        fired += [firing.reason for _, firing in watch.step(at)]
+    assert len(fired) == 1
+    assert "match_rate of candidate 50.000 %" in fired[0]
