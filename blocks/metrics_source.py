@@ -32,13 +32,14 @@ class MetricsReader:
             end: Aware UTC end, excluded.
             place: Count only divergences at this place (`$.total`) as such.
         """
-        found = samples.window(self.store, self.migration, system, start=start, end=end)
         if place is None:
-            return found
+            return samples.window(self.store, self.migration, system, start=start, end=end)
+        # one place is counted in steps of ten seconds: both counts begin with the same second
+        start = datetime.fromtimestamp(comparisons.step_of(int(start.timestamp())), start.tzinfo)
+        found = samples.window(self.store, self.migration, system, start=start, end=end)
         diverged = comparisons.diverged_at(
             self.store, self.migration, place, start=start, end=end
         )
-        # counted in steps of ten seconds, which may reach beyond the window
         return replace(found, matched=max(0, found.compared - diverged))
 
 

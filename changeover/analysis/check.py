@@ -107,8 +107,8 @@ def evaluate(
     Too few samples, on either side of a ratio, are inconclusive: no data is never a pass.
     """
     metric = METRICS[condition.metric]
+    what = f"{metric.name} of {condition.of}" + (f" at {condition.path}" if condition.path else "")
     if measured.value is None or measured.samples < needed:
-        what = f"{metric.name} of {condition.of}"
         return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
     if condition.bound_name == "ratio_to_baseline":
         return _evaluate_ratio(condition, metric, measured, baseline, needed)
@@ -117,7 +117,7 @@ def evaluate(
     bounds = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
     return (
         Verdict.PASS if holds else Verdict.FAIL,
-        f"{metric.name} of {condition.of} {format_value(metric, measured.value)} {relation} "
+        f"{what} {format_value(metric, measured.value)} {relation} "
         f"{bounds} in {measured.samples} samples",
     )
 

@@ -35,7 +35,7 @@ from changeover.observer.unsaved import Fired, Unsaved
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan, TriggerAction, TriggerSpec
 from changeover.routing import System
-from changeover.store import cutovers, operations, routing, samples
+from changeover.store import comparisons, cutovers, operations, routing, samples
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 
@@ -221,6 +221,10 @@ class Observer:
         since = clock.now() - timedelta(seconds=COMPARISONS_ARRIVE)
         found = samples.recent(self.store, self.plan.migration, since=since)
         self._compared = [sample for sample in found if sample.system == SHADOW]
+        if self.watch.places:
+            memory = clock.now() - timedelta(seconds=self.watch.memory_seconds + 10)
+            self.watch.feed_places(comparisons.diverged_since(
+                self.store, self.plan.migration, self.watch.places, since=memory))
 
     def _beat(self) -> None:
         operations.beat(self.store, "observer", pid=os.getpid(), now=clock.now())

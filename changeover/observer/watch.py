@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from changeover.analysis.trigger import Firing, TriggerState, step
 from changeover.analysis.window import SHADOW, Sample, Window, combine
 from changeover.plan.model import Plan, TriggerSpec
+from changeover.store.comparisons import step_of
 
 MOST_REPLAYED = 300_000
 """Samples that are looked at again after a restart, at most: about two seconds of work."""
@@ -28,6 +30,8 @@ class Watch:
         self._states: dict[str, TriggerState] = defaultdict(TriggerState)
         self._recent: dict[str, dict[int, Sample]] = defaultdict(dict)
         self._since = 0
+        self._diverged: Mapping[str, Mapping[int, int]] = {}
+        self.places = frozenset(spec.path for spec in plan.triggers if spec.path)
         longest = max((_seconds(spec) for spec in plan.triggers), default=10)
         cost = sum(int(spec.over.total_seconds()) for spec in plan.triggers)
         self.memory_seconds = int(longest) + 60
@@ -42,6 +46,10 @@ class Watch:
         """Take samples, replacing those of the same second."""
         for sample in samples:
             self._recent[sample.system][sample.at] = sample
+
+    def feed_places(self, diverged: Mapping[str, Mapping[int, int]]) -> None:
+        """Take how often single places differ: {place: {start of ten seconds: divergences}}."""
+        self._diverged = diverged
 
     def step(self, at: int) -> list[tuple[TriggerSpec, Firing]]:
         """Return the triggers that second `at` completes."""
@@ -60,12 +68,19 @@ class Watch:
     def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
         seconds = max(1, int(spec.over.total_seconds()))
         start = max(at - seconds + 1, self._since)
+        if spec.path:  # one place is counted in steps: both counts begin with the same second
+            start = step_of(start)
         names = (system, SHADOW) if system == "candidate" else (system,)
-        return combine(
+        found = combine(
             (self._recent[name][second] for name in names for second in range(start, at + 1)
              if second in self._recent[name]),
             seconds=seconds,
         )
+        if not spec.path:
+            return found
+        counts = self._diverged.get(spec.path, {})
+        diverged = sum(number for step_at, number in counts.items() if start <= step_at <= at)
+        return replace(found, matched=max(0, found.compared - diverged))
 
     def _forget(self, before: int) -> None:
         for rows in self._recent.values():

@@ -115,6 +115,7 @@ class _Condition(Part):
     ratio_to_baseline: float | None = Field(
         None, gt=0, description="Must be ≤ this many times the baseline's value."
     )
+    path: Pattern | None = Field(None, description="divergence_rate of one place only: `$.total`.")
 
     @property
     def bound_name(self) -> str:
@@ -152,24 +153,22 @@ class _Condition(Part):
             raise ValueError("ratio_to_baseline of the baseline itself is always 1")
         return self
 
+    @model_validator(mode="after")
+    def _path_has_metric(self) -> _Condition:
+        if self.path is not None and self.metric != "divergence_rate":
+            raise ValueError(f"`path` belongs to divergence_rate, not to {self.metric}")
+        if self.path is not None and "*" in self.path.replace("[*]", ""):
+            raise ValueError(f"{self.path}: a path here is one place, as `$.items[*].price`")
+        return self
+
 
 class CheckSpec(_Condition):
     """One condition of a gate over a window of time."""
 
     over: Duration | None = Field(None, description="Window; default: the stage's soak.")
-    path: Pattern | None = Field(None, description="divergence_rate of one place only: `$.total`.")
     min_samples: int = Field(
         100, ge=1, description="Fewer requests (or probes) than this are inconclusive."
     )
-
-
-    @model_validator(mode="after")
-    def _path_has_metric(self) -> CheckSpec:
-        if self.path is not None and self.metric != "divergence_rate":
-            raise ValueError(f"`path` belongs to divergence_rate, not to {self.metric}")
-        if self.path is not None and "*" in self.path.replace("[*]", ""):
-            raise ValueError(f"{self.path}: a check's path is one place, as `$.items[*].price`")
-        return self
 
 
 class TriggerAction(StrEnum):

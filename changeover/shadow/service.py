@@ -19,7 +19,9 @@ import psutil
 
 from changeover import clock
 from changeover.comparison.answers import Answer
-from changeover.errors import ChangeoverError
+from changeover.errors import ChangeoverError, Unreachable
+from changeover.gateway import tap
+from changeover.gateway.admin import Admin
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import Mode, RoutingState, System, decide
@@ -38,6 +40,7 @@ BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
 MOST_UNSAVED = 20_000
 KEPT_A_SECOND = 20
+_UNTAPPED = f"^cluster[.]{tap.CLUSTER}[.]upstream_rq_(active|pending)_overflow$"
 
 
 class Shadow:
@@ -66,6 +69,8 @@ class Shadow:
         self._second = self._kept = 0
         self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
         self._callers: dict[System, Caller] = {}
+        self._admin = Admin(home.gateway_files.admin_socket)
+        self._untapped: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Shadow until `stop` is set; then finish what was begun and save it."""
@@ -79,8 +84,8 @@ class Shadow:
         tasks += [
             asyncio.create_task(self._every(seconds, action)) for seconds, action in (
                 (FLUSH_SECONDS, self._save), (FOLLOW_SECONDS, self._follow),
-                (FOLLOW_SECONDS, self._look_at_load), (BEAT_SECONDS, self._beat),
-                (PRUNE_SECONDS, self._prune),
+                (FOLLOW_SECONDS, self._look_at_load), (FOLLOW_SECONDS, self._count_untapped),
+                (BEAT_SECONDS, self._beat), (PRUNE_SECONDS, self._prune),
             )
         ]
         LOG.info("shadowing %s", self.plan.migration)
@@ -95,6 +100,7 @@ class Shadow:
             LOG.error("%d comparisons are lost because %s", len(self._unsaved), error)
         for caller in self._callers.values():
             await caller.close()
+        self._admin.close()
 
     def offer(self, exchange: Exchange) -> None:
         """Take an exchange, or count why not. Never waits."""
@@ -204,6 +210,20 @@ class Shadow:
 
     async def _look_at_load(self) -> None:
         self._is_busy = psutil.cpu_percent(interval=None) > self.spec.max_load * 100
+
+    async def _count_untapped(self) -> None:
+        """Count what the gateway could not even send here; since this process began to look."""
+        try:
+            found = await asyncio.to_thread(self._admin.counters, _UNTAPPED)
+        except Unreachable:  # the gateway starts after this service, and may be started again
+            return
+        number = sum(found.values())
+        if self._untapped is not None:
+            missed = number - self._untapped if number >= self._untapped else number
+            if missed:
+                self.counts["dropped: gateway's limit of streams"] += missed
+                self.counts["seen"] += missed
+        self._untapped = number
 
     async def _beat(self) -> None:
         await asyncio.to_thread(

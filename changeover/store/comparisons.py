@@ -129,13 +129,36 @@ def diverged_at(
         start: Aware time, rounded down to ten seconds, since those are what is counted.
         end: Aware time, rounded up.
     """
-    first = int(start.timestamp()) // STEP * STEP
+    first = step_of(int(start.timestamp()))
     query = select(func.coalesce(func.sum(DivergenceCountRow.diverged), 0)).where(
         DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash == _hash(place),
         DivergenceCountRow.at >= first, DivergenceCountRow.at < end.timestamp(),
     )
     with store.read() as session:
         return int(session.scalar(query) or 0)
+
+
+def diverged_since(
+    store: Store, migration: str, places: Iterable[str], *, since: datetime
+) -> dict[str, dict[int, int]]:
+    """Return, by place, how many comparisons diverged in each step of ten seconds since a time."""
+    names = {_hash(place): place for place in places}
+    query = select(
+        DivergenceCountRow.field_hash, DivergenceCountRow.at, DivergenceCountRow.diverged
+    ).where(
+        DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash.in_(names),
+        DivergenceCountRow.at >= step_of(int(since.timestamp())),
+    )
+    found: dict[str, dict[int, int]] = {place: {} for place in names.values()}
+    with store.read() as session:
+        for key, at, number in session.execute(query):
+            found[names[key]][at] = number
+    return found
+
+
+def step_of(second: int) -> int:
+    """Return the start of the ten seconds that a second is counted with."""
+    return second // STEP * STEP
 
 
 def latencies(store: Store, migration: str, *, most: int = 10_000) -> list[tuple[float, float]]:
@@ -329,7 +352,7 @@ def _add_to_place(row: DivergenceRow, place: str, found: list[Compared]) -> None
 
 def _add_counts(session: Session, migration: str, batch: Sequence[Compared]) -> None:
     counts: Counter[tuple[str, int]] = Counter(
-        (place, int(one.at.timestamp()) // STEP * STEP) for one in batch for place in one.found
+        (place, step_of(int(one.at.timestamp()))) for one in batch for place in one.found
     )
     _add(session, DivergenceCountRow, [
         {"migration": migration, "field_hash": _hash(place), "at": at, "diverged": number}

@@ -70,6 +70,9 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
     _entered_once(found, ended.id, ["shadow", "beta-5", "gradual-50", "full"])
     assert audit.verify(found.store, "site") == []
     assert found.failed() == failed
+    alike = [v for v in cutovers.verdicts(found.store, ended.id) if v.gate == "alike"][-1]
+    assert alike.verdict == "pass"
+    assert alike.evidence[0]["samples"] >= 5
     _report_tells(found, ended.id, ["alice", "bob", "looks &lt;b&gt;fine"])
 
 

@@ -42,10 +42,13 @@ routing:
 """
 
 QUICK = """\
+shadow: {sample: 50%, max_load: 1}
+comparison: {ignore: [$.served_by, $.headers.host, $.headers.x-changeover-shadow]}
 gates:
+  alike: [{metric: similarity, at_least: 99%, over: 4s, min_samples: 5}]
   slo: [{metric: error_rate, below: 20%, over: 2s, min_samples: 3}]
 phases:
-  - {phase: shadow, soak: 1s}
+  - {phase: shadow, soak: 4s, gates: [alike]}
   - {phase: beta, percent: 5, segments: [beta], soak: 3s, gates: [slo], approval: {approvers: 1}}
   - {phase: gradual, gates: [slo], stages: [{percent: 50, soak: 8s}]}
   - {phase: full, soak: 2s, gates: [slo], approval: {approvers: 2}}

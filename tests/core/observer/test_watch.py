@@ -80,3 +80,17 @@ def test_watch_judges_comparisons_for_the_candidate() -> None:
         fired += [firing.reason for _, firing in watch.step(at)]
     assert len(fired) == 1
     assert "match_rate of candidate 50.000 %" in fired[0]
+
+
+def test_watch_follows_one_place_of_the_answers() -> None:
+    """A trigger with a path counts divergences at that place, in the ten seconds they came in."""
+    watch = Watch(plan(
+        metric="divergence_rate", path="$.total", above="10%", **{"for": "0s"}, over="10s"
+    ))
+    watch.feed(Sample(SHADOW, at, compared=10, matched=0) for at in range(100, 120))
+    watch.feed_places({"$.total": {100: 5}, "$.other": {110: 100}})
+    assert watch.places == {"$.total"}
+    assert [firing.at for _, firing in watch.step(109)] == []
+    watch.feed_places({"$.total": {100: 5, 110: 90}})
+    (found,) = watch.step(119)
+    assert found[1].reason.startswith("divergence_rate of candidate at $.total 90.000 %")

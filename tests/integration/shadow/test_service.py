@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +128,20 @@ def test_service_frozen_and_killed_costs_users_nothing(shadowed: Shadowed) -> No
     shadowed.ask(300)
     shadowed.service.kill()
     shadowed.ask(300)
+
+
+def test_what_the_gateway_cannot_send_is_counted(shadowed: Shadowed) -> None:
+    """A service that does not read for a while knows afterwards how much it missed."""
+    os.kill(shadowed.service.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(8) as users:  # more within 50 ms than may be under way
+        list(users.map(lambda _: shadowed.ask(60), range(8)))
+    os.kill(shadowed.service.pid, signal.SIGCONT)
+
+    def missed() -> int:
+        found = comparisons.coverage(shadowed.store, "bench")
+        return found.get("dropped: gateway's limit of streams", 0)
+
+    wait_for(lambda: missed() > 0, what="the count of what was missed")
 
 
 def test_service_gives_signs_of_life_and_ends_when_told(shadowed: Shadowed) -> None:
