@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
-import httpx
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from changeover.notify.channels import Channel, send
+
 
 class NotifierBlock(Block):
-    """Webhooks that are told what happened: a JSON object with `text` and the facts.
+    """Webhooks and Apprise services that can be told at once, for instance to try them.
+
+    What flows tell goes through the store and is sent by the observer (`changeover.notify`).
 
     Example:
         ```python
@@ -22,32 +26,30 @@ class NotifierBlock(Block):
 
     _block_type_name = "Changeover Notifier"
     _block_type_slug = "changeover-notifier"
-    _description = "Webhooks that are told of approvals asked, rollbacks and the end."
+    _description = "Webhooks and Apprise services that are told of approvals, rollbacks, the end."
 
-    webhooks: list[SecretStr] = Field(default=[], description="Addresses that are posted to.")
+    addresses: list[SecretStr] = Field(default=[], description="Webhooks and Apprise URLs.")
     variables: list[str] = Field(
         default=[], description="Environment variables on the worker that hold such addresses."
     )
-    timeout_seconds: float = Field(default=5.0, gt=0, description="Longest wait for each.")
 
-    def notify(self, text: str, facts: dict[str, str]) -> list[str]:
-        """Post to every webhook and return one sentence for each that failed.
+    def notify(
+        self, text: str, facts: dict[str, str],
+        severity: Literal["info", "warning", "critical"] = "info",
+    ) -> list[str]:
+        """Tell everyone and return one sentence for each that could not be told.
 
         Args:
             text: One sentence for people.
             facts: Names and values beside it.
+            severity: info, warning or critical.
         """
-        addresses = [hook.get_secret_value() for hook in self.webhooks]
-        addresses += [os.environ[name] for name in self.variables if name in os.environ]
-        missing = [name for name in self.variables if name not in os.environ]
-        problems = [f"the variable {name} is not set" for name in missing]
-        for number, address in enumerate(addresses, 1):
-            try:
-                httpx.post(
-                    address, json={"text": text, **facts}, timeout=self.timeout_seconds
-                ).raise_for_status()
-            except httpx.HTTPStatusError as error:
-                problems.append(f"webhook {number} answered {error.response.status_code}")
-            except httpx.HTTPError as error:
-                problems.append(f"webhook {number} was not told: {type(error).__name__}")
+        known = [hook.get_secret_value() for hook in self.addresses]
+        known += [os.environ[name] for name in self.variables if name in os.environ]
+        problems = [f"the variable {n} is not set" for n in self.variables if n not in os.environ]
+        for address in known:
+            channel = Channel(address, "info", address.startswith(("http://", "https://")))
+            body = "\n".join(f"{name}: {value}" for name, value in facts.items())
+            if problem := send(channel, title=text, body=body, severity=severity, facts=facts):
+                problems.append(problem)
         return problems

@@ -46,7 +46,7 @@ def plan_block(plan: Plan, home: Home, reports_url: str) -> PlanBlock:
         candidate=_system("candidate", plan.systems.candidate),
         metrics=MetricsSourceBlock(migration=plan.migration, store=store),
         notifier=NotifierBlock(
-            webhooks=[hook.webhook for hook in plan.notify if hook.webhook],
+            addresses=[found for hook in plan.notify if (found := hook.webhook or hook.apprise)],
             variables=[hook.env for hook in plan.notify if hook.env],
         ),
     )

@@ -6,16 +6,22 @@ analysis, verification) are the flow `rollback/main`, which finds this step done
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover.errors import PublishFailed
+import httpx
+
+from changeover import clock, levers
+from changeover.errors import InvalidInput, PublishFailed, Refused, Unreachable
 from changeover.gateway.publish import Gateway
-from changeover.plan.model import Plan
+from changeover.plan.model import PhaseKind, Plan
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import cutovers, operations, routing
+from changeover.store import audit, cutovers, flags, operations, routing, sop
 from changeover.store.engine import Store
 from changeover.store.records import Publication, Rollback
+
+DISABLED, ENABLED = "baseline disabled", "baseline enabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,12 @@ def start(
        before can no longer promote. A second call finds this done and changes nothing.
     2. The rollback's row is made, one per epoch, so that exactly one `rollback/main` follows.
     3. The gateway is told and confirms.
+    4. The plan's safe flags are set, also when the gateway did not confirm.
 
     A kill between the steps is mended by calling again: the observer republishes what the gateway
     does not serve, and opens the row that is missing.
+
+    A baseline that was taken out of use is brought back first: users must not be sent to nobody.
 
     Args:
         store: The store.
@@ -62,7 +71,9 @@ def start(
 
     Raises:
         StoreError: The store cannot be used; use the gateway's break-glass then.
+        Unreachable: The baseline was out of use and does not come back.
     """
+    bring_back_baseline(store, plan, actor=actor)
     state = routing.change(
         store, plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
         actor=actor, reason=reason, now=now,
@@ -72,9 +83,122 @@ def start(
         store, plan.migration, epoch=state.epoch, reason=reason, severity=severity, scope=scope,
         actor=actor, cutover_id=running.id if running else None, now=now,
     )
+    publication, problem = None, ""
     try:
         publication = gateway.publish(plan, state)
+        operations.save_publication(store, publication)
     except PublishFailed as failure:
-        return RollbackStart(state, rollback, None, str(failure))
-    operations.save_publication(store, publication)
-    return RollbackStart(state, rollback, publication)
+        problem = str(failure)
+    flags.set_values(
+        store, plan.migration, plan.rollback.safe_flags, actor=actor,
+        reason=f"rollback {rollback.id}", now=now)
+    return RollbackStart(state, rollback, publication, problem)
+
+
+def is_baseline_disabled(store: Store, plan: Plan) -> bool:
+    """Whether a cutover took the baseline out of use and nothing has brought it back."""
+    newest = cutovers.latest(store, plan.migration)
+    if newest is None or plan.cutover.disable_baseline is None:
+        return False
+    subject = f"cutover-{newest.id}"
+    if sop.one(store, plan.migration, subject, DISABLED) is None:
+        return False
+    back = sop.one(store, plan.migration, subject, ENABLED)
+    return back is None or back.status != sop.DONE
+
+
+def bring_back_baseline(store: Store, plan: Plan, *, actor: str) -> None:
+    """Pull the levers that undo the baseline's disabling and wait until it is well.
+
+    Does nothing when it is in use. Repeated after a kill, it pulls the levers again.
+
+    Raises:
+        Unreachable: It is not well in the plan's time; nobody was moved to it.
+    """
+    spec = plan.cutover.disable_baseline
+    if spec is None or not is_baseline_disabled(store, plan):
+        return
+    began = clock.now()
+    newest = cutovers.latest(store, plan.migration)
+    problems = levers.pull_all(store, plan, spec.undo, actor=actor)
+    if newest is None or not _gets_well(plan, spec.undo_within.total_seconds()):
+        raise Unreachable(
+            f"{plan.systems.baseline.name} was taken out of use and does not come back"
+            + (f"; {'; '.join(problems)}" if problems else ""),
+            where=plan.systems.baseline.url,
+            next_step="Start it by hand; `changeover rollback --break-glass` sends users to it "
+            "whatever its health")
+    sop.save(store, sop.SopStep(
+        plan.migration, f"cutover-{newest.id}", ENABLED, sop.DONE,
+        f"levers: {', '.join(spec.undo)}; the baseline is well", began, clock.now()))
+
+
+def _gets_well(plan: Plan, seconds: float) -> bool:
+    spec = plan.systems.baseline
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = httpx.get(spec.url.rstrip("/") + spec.health, trust_env=False,
+                               timeout=spec.health_timeout.total_seconds())
+            if answer.is_success:
+                return True
+        except httpx.HTTPError:
+            pass
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+
+
+def reduce(
+    store: Store, gateway: Gateway, plan: Plan, *, scope: str, reason: str, actor: str,
+    now: datetime,
+) -> RoutingState:
+    """Move a part of the users back: one segment (`segment:NAME`), or the last stage (`stage`).
+
+    A running cutover stays in its stage, soaks it anew with fewer users, and then asks people:
+    their promotion gives the stage its share again. Repeating it changes nothing more for a
+    segment; `stage` goes back one more.
+
+    Raises:
+        InvalidInput: `scope` is not understood.
+        Refused: There is nothing smaller to go back to; roll back all then.
+        PublishFailed: The gateway did not confirm.
+    """
+    state = routing.read(store, plan.migration)
+    change = _smaller(plan, state, scope)
+    if change is None:
+        return state
+    state = routing.change(store, plan.migration, change, actor=actor, now=now,
+                           reason=f"rollback of {scope}: {reason}")
+    audit.record(store, plan.migration, actor=actor, kind="rollback.partial", now=now,
+                 data={"scope": scope, "reason": reason, "state": state.describe()})
+    operations.save_publication(store, gateway.publish(plan, state))
+    running = cutovers.active(store, plan.migration)
+    for record in cutovers.stages(store, running.id) if running else ():
+        if record.decided_at is None:
+            cutovers.extend_soak(store, record.cutover_id, record.key, rechecks=record.rechecks + 1,
+                                 until=now + plan.stage(record.key).soak)
+    return state
+
+
+def _smaller(plan: Plan, state: RoutingState, scope: str) -> Change | None:
+    """Return the change that moves a part of the users back; None when that is done already."""
+    kind, _, name = scope.partition(":")
+    if kind == "segment" and name in plan.routing.segments:
+        if state.mode is not Mode.GRADUAL:
+            raise Refused(f"not done because the routing state is {state.describe()}, which knows "
+                          "no segments", next_step="Use scope `stage` or `all`")
+        if name not in state.segments:
+            return None
+        left = tuple(segment for segment in state.segments if segment != name)
+        return Change(mode=Mode.GRADUAL, segments=left, expected_epoch=state.epoch)
+    if scope != "stage":
+        known = ", ".join(f"segment:{segment}" for segment in plan.routing.segments)
+        raise InvalidInput(f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
+    lower = [stage for stage in plan.stages() if stage.weight < state.weight
+             and stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)]
+    if not lower:
+        raise Refused("not done because no stage has fewer users", next_step="Use scope `all`")
+    before = lower[-1]
+    return Change(mode=Mode.GRADUAL, weight=before.weight, segments=before.segments,
+                  expected_epoch=state.epoch)

@@ -6,17 +6,27 @@ from prefect import flow
 from prefect.states import Failed, State
 
 from changeover.analysis.gate import Action
-from changeover.errors import ChangeoverError
+from changeover.errors import ChangeoverError, Refused, StaleEpoch
 from changeover.plan.model import PhaseKind
 from flows.beta import beta_stage
 from flows.full import full_stage
 from flows.gradual import gradual_stage
 from flows.shadow import shadow_stage
-from flows.stage import carry_out
-from tasks.ending import end_promoted, end_rolled_back, is_superseded
+from flows.stage import Outcome, carry_out
+from tasks.ending import end_not_begun, end_promoted, end_rolled_back, is_superseded
+from tasks.finishing import (
+    ask_to_accept,
+    configure_finally,
+    disable_baseline,
+    judge_success,
+    observed_until,
+)
 from tasks.lifecycle import begin_cutover
-from tasks.runtime import open_runtime
-from tasks.steps import PASSING_TROUBLE, try_again_later
+from tasks.preparing import back_up, check_preconditions, write_way_back
+from tasks.retiring import ask_to_disable
+from tasks.runtime import Runtime, open_runtime
+from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
+from tasks.validating import run_suite
 
 PHASES = {
     PhaseKind.SHADOW: shadow_stage,
@@ -30,9 +40,11 @@ PHASES = {
 async def cutover(migration: str | None = None) -> State:
     """Move all users from the baseline to the candidate, stage by stage.
 
-    For each stage of the plan: move traffic, soak, judge the gate, ask people where the plan says
-    so. A failed gate, a trigger or a person's word brings everyone back to the baseline. The run
-    sleeps through soaks and approvals without holding a process, and survives being killed.
+    Before the first user moves: preconditions, a verified backup, `rollback.sh`. For each stage of
+    the plan: move traffic, soak, judge the gate, ask people where the plan says so. Afterwards:
+    final configuration, the baseline out of use, validation, observation, success criteria. A
+    failed gate, a trigger or a person's word brings everyone back to the baseline. The run sleeps
+    through soaks and approvals without holding a process, and survives being killed.
 
     Args:
         migration: Name of the migration; empty takes the one that was started last.
@@ -40,6 +52,10 @@ async def cutover(migration: str | None = None) -> State:
     try:
         runtime = await open_runtime(migration)
         cutover_id = begin_cutover(runtime.migration)
+        try:
+            await _prepare(runtime, cutover_id)
+        except Refused as refusal:
+            return await end_not_begun(runtime.migration, cutover_id, str(refusal))
         for stage in runtime.plan.stages():
             if is_superseded(runtime.migration, cutover_id, stage.key):
                 break
@@ -48,11 +64,57 @@ async def cutover(migration: str | None = None) -> State:
             )
             if decision["action"] != Action.PROMOTE:
                 return await end_rolled_back(runtime.migration, cutover_id, decision)
-        return await end_promoted(
-            runtime.migration, cutover_id, "every stage was promoted; the candidate serves everyone"
-        )
+        decision = await _finish(runtime, cutover_id)
+        if decision["action"] != Action.PROMOTE:
+            return await end_rolled_back(runtime.migration, cutover_id, decision)
+        return await end_promoted(runtime.migration, cutover_id, decision["reason"])
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
         raise
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
+
+
+async def _prepare(runtime: Runtime, cutover_id: int) -> None:
+    """Do what must be done before the first user moves."""
+    spec = runtime.plan.cutover.preconditions
+    suite = await run_suite(runtime.migration, spec.suite if spec else None, cutover_id)
+    check_preconditions(runtime.migration, cutover_id, suite)
+    back_up(runtime.migration, cutover_id)
+    write_way_back(runtime.migration, cutover_id)
+
+
+async def _finish(runtime: Runtime, cutover_id: int) -> Outcome:
+    """Do what remains when everyone is on the candidate, and see whether it was a success."""
+    migration = runtime.migration
+    try:
+        configure_finally(migration, cutover_id)
+        decision = await ask_to_disable(migration, cutover_id)
+        if decision["action"] == Action.ROLLBACK:
+            return decision
+        if decision["action"] == Action.PROMOTE:
+            disable_baseline(migration, cutover_id)
+        return await _observe(runtime, cutover_id)
+    except StaleEpoch as stale:
+        return {"stage": "", "action": "superseded", "reason": str(stale)}
+
+
+async def _observe(runtime: Runtime, cutover_id: int) -> Outcome:
+    """Validate and observe until everything that makes a success is met, or people accept it."""
+    migration, spec = runtime.migration, runtime.plan.cutover
+    round_ = 1
+    while True:
+        suite = await run_suite(migration, spec.validate_, cutover_id, round_)
+        if suite is None or suite["verdict"] == "pass":
+            until = observed_until(migration, cutover_id, round_)
+            message = f"observed until {until:%F %T} UTC"
+            await come_back(until, name="Observing", message=message)
+        criteria = judge_success(migration, cutover_id, suite, round_)
+        unmet = [each for each in criteria if not each["is_met"]]
+        if not unmet:
+            reason = "every stage was promoted; the candidate serves everyone"
+            return {"stage": "", "action": Action.PROMOTE, "reason": reason}
+        decision = await ask_to_accept(migration, cutover_id, unmet, round_)
+        if decision["action"] != Action.HOLD:
+            return decision
+        round_ += 1

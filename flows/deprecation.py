@@ -6,14 +6,14 @@ from prefect import flow
 from prefect.states import Completed, Failed, State
 
 from changeover.errors import ChangeoverError
-from tasks.deprecating import ask_to_retire, pull_levers, retirement_due
+from tasks.deprecating import ask_to_retire, check_unused, pull_levers, retirement_due
 from tasks.runtime import open_runtime
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 
 
 @flow(name="deprecation", flow_run_name="deprecation of the baseline", persist_result=True)
 async def deprecation(migration: str | None = None) -> State:
-    """Wait until the plan's time since promotion is over, ask, and pull the levers that remove it.
+    """Wait for the plan's time since promotion, see that nobody calls it, ask, and remove it.
 
     Args:
         migration: Name of the migration; empty takes the one that was started last.
@@ -23,6 +23,7 @@ async def deprecation(migration: str | None = None) -> State:
         due = retirement_due(runtime.migration)
         message = f"the baseline stands by until {due:%F %T} UTC"
         await come_back(due, name="Waiting", message=message)
+        check_unused(runtime.migration)
         decision = await ask_to_retire(runtime.migration)
         if decision != "promote":
             return Completed(name="Kept", message=f"the baseline stays: {decision} was decided")

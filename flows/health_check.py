@@ -13,7 +13,9 @@ from tasks.runtime import open_runtime
 
 @flow(name="health-check", flow_run_name="health check")
 async def health_check(migration: str | None = None) -> State:
-    """Check memory, disk, both systems, the gateway and the observer; the worst status wins.
+    """Check everything that the migration stands on, and repair what the plan says how to.
+
+    The worst status wins. Each repair has a budget, and counts only when its check is good after.
 
     Args:
         migration: Name of the migration; empty takes the one that was started last.

@@ -7,6 +7,7 @@ from prefect.states import Completed, Failed, State
 
 from changeover.errors import ChangeoverError
 from tasks.lifecycle import end_cutover
+from tasks.rehearsing import rehearsed
 from tasks.reporting import publish_report, tell
 from tasks.rolling_back import (
     analyse,
@@ -20,6 +21,8 @@ from tasks.rolling_back import (
 )
 from tasks.runtime import open_runtime
 from tasks.steps import PASSING_TROUBLE, try_again_later
+from tasks.traffic import move_part_back
+from tasks.validating import run_verification
 
 
 @flow(name="rollback", flow_run_name="rollback: {reason}")
@@ -28,6 +31,7 @@ async def rollback(
     migration: str | None = None,
     severity: str = "high",
     scope: str = "all",
+    rehearsal: bool = False,
     rollback_id: int | None = None,
 ) -> State:
     """Bring everyone back to the baseline and put everything in order afterwards.
@@ -38,24 +42,31 @@ async def rollback(
         reason: What happened, one sentence.
         migration: Name of the migration; empty takes the one that was started last.
         severity: critical, high or medium.
-        scope: all.
+        scope: all; or a part of the users: segment:NAME, or stage for one stage back.
+        rehearsal: Do everything against a copy of the state and a gateway of its own.
         rollback_id: Given by the observer when step 1 is done.
     """
     try:
         runtime = await open_runtime(migration)
         name = runtime.migration
+        if rehearsal:
+            return await rehearsed(name)
+        if scope != "all":
+            return Completed(name="Reduced", message=move_part_back(name, reason, scope))
         began = move_to_baseline(name, reason, severity, scope, rollback_id)
         take_over(name, began)
         clean_up(name, began)
         restore(name, began)
         analysis = analyse(name, began)
-        outcome = verify(name, began)
+        suite = await run_verification(name, runtime.plan.rollback.verify, began)
+        outcome = verify(name, began, suite)
         status = close(name, began, analysis)
         record = rollback_record(name, began)
         if record.cutover_id is not None:
             end_cutover(name, record.cutover_id, "rolled_back", record.reason)
         await publish_report(name, record.cutover_id)
-        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}")
+        severity = "warning" if status == "completed" else "critical"
+        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}", severity)
         if status != "completed":
             return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {outcome}")
         return Completed(name="RolledBack", message=outcome)

@@ -18,7 +18,7 @@ from tasks.runtime import open_runtime
 from tasks.settling import hold_stage, promote_stage, recheck_later, round_of
 from tasks.soaking import soak
 from tasks.steps import PASSING_TROUBLE, try_again_later
-from tasks.traffic import move_traffic
+from tasks.traffic import give_back_share, move_traffic
 
 Outcome = dict[str, str]
 """`stage`, `action` (promote, ask, rollback or superseded) and `reason`."""
@@ -87,6 +87,10 @@ async def carry_out(
             if outcome["action"] == Action.ASK:
                 answer = await ask_people(migration, cutover_id, stage, outcome["reason"], round_)
                 outcome = {"stage": stage, "action": answer.action, "reason": answer.reason}
+            if outcome["action"] == Action.PROMOTE and give_back_share(
+                migration, cutover_id, stage
+            ):
+                outcome = {**outcome, "action": Action.HOLD}
             if outcome["action"] == Action.PROMOTE:
                 promote_stage(migration, cutover_id, stage, outcome["reason"])
             if outcome["action"] != Action.HOLD:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from changeover.store.records import GateVerdict
-from reports import differences, tables, text
+from reports import differences, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (
     approval_cells,
@@ -28,6 +28,8 @@ def render(data: ReportData) -> str:
     sections = [
         _head(data),
         _section("Numbers", _numbers(data)),
+        *([_section("Procedure", procedure.as_markdown(data.procedure))]
+          if data.procedure and data.procedure.steps else []),
         _section("Stages", _stages(data.stages)),
         *(_stage(stage) for stage in data.stages if stage.looks or stage.approvals),
         *([_section("What differs", differences.as_markdown(data.differences))]

@@ -22,6 +22,7 @@ from changeover.store.records import (
     RollbackStep,
     TriggerFiring,
 )
+from reports.procedure import Procedure
 
 Tone = Literal["plain", "good", "warn", "bad"]
 """How a moment is shown: never by colour alone, each tone has its own sign."""
@@ -243,6 +244,7 @@ class ReportData:
     audit: AuditView
     plan: Mapping[str, Any]
     differences: Findings | None = None
+    procedure: Procedure | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,11 @@ from markupsafe import Markup, escape
 
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.plan.metrics import METRICS
-from reports import charts, differences, markdown, sections, tables, text
+from reports import charts, differences, markdown, procedure, sections, tables, text
 from reports.model import ReportData
 
 FORMAT = 1
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-_SUFFIXES = {"html": ".html", "markdown": ".md", "json": ".json"}
 
 
 def render_html(data: ReportData) -> str:
@@ -33,7 +32,7 @@ def render_html(data: ReportData) -> str:
         str(check.get("metric"))
         for stage in data.stages for look in stage.looks for check in look.evidence
     })
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         data=data,
         charts=[(chart, Markup(chart.svg)) for chart in charts.draw(data)],  # noqa: S704
         tiles=sections.tiles(data),
@@ -76,6 +75,8 @@ def render_json(data: ReportData) -> str:
         audit              {events, head_hash, problems[]}: intact when `problems` is empty
         differences        what differs between the answers: {findings[{place, verdict,
                            suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
+        procedure          what was done around the stages: {steps[{name, status, detail, at,
+                           seconds}], criteria[{text, is_met, detail}]}; null without a cutover
         plan               the plan, without what may be a secret
 
     Times are ISO 8601 in UTC; `_seconds` are seconds, `_bytes` bytes, rates shares 0..1, `weight`
@@ -100,17 +101,33 @@ def write(data: ReportData, directory: Path, *, name: str) -> dict[str, Path]:
         InvalidInput: `name` is not a plain file name.
         EnvironmentProblem: The directory cannot be made or written.
     """
+    paths = write_files(
+        {"json": render_json(data), "md": render_markdown(data), "html": render_html(data)},
+        directory, name=name,
+    )
+    return {"html": paths["html"], "markdown": paths["md"], "json": paths["json"]}
+
+
+def write_files(contents: Mapping[str, str], directory: Path, *, name: str) -> dict[str, Path]:
+    """Write files that differ in their ending, each replaced as a whole; return their paths.
+
+    Args:
+        contents: Texts by ending, as `html`.
+        directory: Where; made when it is missing.
+        name: The files' name without ending.
+
+    Raises:
+        InvalidInput: `name` is not a plain file name.
+        EnvironmentProblem: The directory cannot be made or written.
+    """
     if not _FILE_NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} is no name for a report",
                            allowed="letters, digits, dots, dashes and underscores")
-    contents = {
-        "json": render_json(data), "markdown": render_markdown(data), "html": render_html(data),
-    }
-    paths = {kind: directory / f"{name}{_SUFFIXES[kind]}" for kind in _SUFFIXES}
+    paths = {ending: directory / f"{name}.{ending}" for ending in contents}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for kind, content in contents.items():
-            _replace(paths[kind], content)
+        for ending, content in contents.items():
+            _replace(paths[ending], content)
     except OSError as error:
         raise EnvironmentProblem(
             f"the report cannot be written: {error.strerror or error}", where=str(directory),
@@ -155,7 +172,8 @@ def _with_code(value: object) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates, with what they may call."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -164,7 +182,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        text=text, sections=sections, check_row=tables.check_row, differences=differences
+        text=text, sections=sections, check_row=tables.check_row, differences=differences,
+        procedure=procedure,
     )
     environment.filters.update(
         approval_cells=sections.approval_cells,

@@ -6,6 +6,7 @@ answer asks again under the next key. What counts is the approval's row in the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from prefect import suspend_flow_run
@@ -53,15 +54,43 @@ async def ask_people(
     runtime = runtime_of(migration)
     needed = max(1, runtime.plan.stage(stage).approvers)
     cutovers.wait_for_approval(runtime.store, cutover_id, stage)
+    return await _ask_each(
+        runtime, cutover_id, stage, round_, needed,
+        lambda ordinal: approval_question(migration, cutover_id, stage, reason, ordinal))
+
+
+async def ask_about(
+    migration: str, cutover_id: int, subject: str, question: str, *, needed: int, round_: int = 1
+) -> Decision:
+    """Suspend the run until people have decided about something that is no stage.
+
+    Args:
+        migration: Name of the migration.
+        cutover_id: The cutover.
+        subject: What it is about, a short name as `disable-baseline`.
+        question: Markdown above the form; says what each decision means.
+        needed: How many different people must agree.
+        round_: How often they are asked about it, from 1.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        Pause: Nobody has answered yet.
+    """
+    runtime = runtime_of(migration)
+    return await _ask_each(runtime, cutover_id, subject, round_, needed, lambda _ordinal: question)
+
+
+async def _ask_each(
+    runtime: Runtime, cutover_id: int, stage: str, round_: int, needed: int,
+    question: Callable[[int], str],
+) -> Decision:
     answered = None
     for ordinal in range(1, needed + 1):
-        cutover = cutover_of(migration, cutover_id)
+        cutover = cutover_of(runtime.migration, cutover_id)
         current_state(runtime, cutover)
         asked = approvals.ask(
             runtime.store, cutover_id=cutover_id, stage=stage, round=round_,
-            ordinal=ordinal, epoch=cutover.epoch,
-            question=approval_question(migration, cutover_id, stage, reason, ordinal),
-            now=clock.now(),
+            ordinal=ordinal, epoch=cutover.epoch, question=question(ordinal), now=clock.now(),
         )
         answered = await _answer_of(runtime, asked)
         if answered.decision != "promote":

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prefect.logging import get_run_logger
 
 from changeover import clock
+from changeover.analysis.window import ErrorClass
 from changeover.errors import ChangeoverError, Refused
+from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
 from changeover.routing import Mode
 from changeover.store import audit, cutovers, routing
 from changeover.store.records import CutoverStatus
 from tasks.approval import StageApproval, suspend_until_answered
-from tasks.levers import pull_lever
-from tasks.runtime import runtime_of
+from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
 
 
@@ -66,6 +67,16 @@ async def ask_to_retire(migration: str) -> str:
     return "promote"
 
 
+@step(name="see that nobody calls it")
+def check_unused(migration: str) -> None:
+    """See that the baseline answered nobody in the plan's period, before people are asked.
+
+    Raises:
+        Refused: It did.
+    """
+    _refuse_while_called(runtime_of(migration), _phase(migration))
+
+
 @step(name="retire the baseline")
 def pull_levers(migration: str) -> str:
     """Pull the phase's levers in order, stopping at the first that fails.
@@ -74,15 +85,40 @@ def pull_levers(migration: str) -> str:
         ChangeoverError: A lever failed; the ones after it were not pulled.
     """
     runtime = runtime_of(migration)
-    levers = _phase(migration).levers
+    phase = _phase(migration)
+    levers, occasion = phase.levers, f"retirement after {_promoted_at(runtime):%FT%T}"
+    _refuse_while_called(runtime, phase)
     for name in levers:
-        if problem := pull_lever(runtime, name):
+        if problem := pull_lever(runtime.store, runtime.plan, name, actor="deprecation/main",
+                                 occasion=occasion):
             raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")
-    audit.record(
-        runtime.store, migration, actor="deprecation/main", kind="baseline.retired",
-        data={"levers": levers}, now=clock.now(),
+    audit.record_once(
+        runtime.store, migration, key=occasion, actor="deprecation/main",
+        kind="baseline.retired", data={"levers": levers}, now=clock.now(),
     )
     return f"the baseline is retired: {', '.join(levers) or 'there was no lever to pull'}"
+
+
+def _refuse_while_called(runtime: Runtime, phase: PhaseSpec) -> None:
+    """Refuse to retire a baseline that answered somebody in the plan's period."""
+    now = clock.now()
+    period = phase.after or timedelta(0)
+    start = max(now - period, _promoted_at(runtime))
+    baseline = runtime.metrics.window("baseline", start=start, end=now)
+    candidate = runtime.metrics.window("candidate", start=start, end=now)
+    calls = baseline.requests + candidate.errors.get(ErrorClass.SAVED, 0)
+    if calls:
+        raise Refused(
+            f"not retired because the baseline answered {calls} requests since "
+            f"{start:%F %T} UTC ({baseline.requests} of its own, the others when the candidate "
+            "failed)", next_step="Find who calls it, then run deprecation/main again")
+
+
+def _promoted_at(runtime: Runtime) -> datetime:
+    newest = cutovers.latest(runtime.store, runtime.migration)
+    if newest is None or newest.ended_at is None:
+        raise Refused("not retired because no cutover was promoted")
+    return newest.ended_at
 
 
 def _phase(migration: str) -> PhaseSpec:

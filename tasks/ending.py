@@ -25,6 +25,14 @@ def is_superseded(migration: str, cutover_id: int, stage: str) -> bool:
     return False
 
 
+async def end_not_begun(migration: str, cutover_id: int, reason: str) -> State:
+    """Close a cutover whose preconditions do not hold; nobody was moved."""
+    end_cutover(migration, cutover_id, "failed", reason)
+    await publish_report(migration, cutover_id)
+    tell(migration, f"cutover {cutover_id} of {migration} was not begun", reason, "warning")
+    return Failed(name="NotBegun", message=reason)
+
+
 async def end_promoted(migration: str, cutover_id: int, outcome: str) -> State:
     """Close the cutover as promoted, unless a rollback came first."""
     runtime = runtime_of(migration)
@@ -56,7 +64,7 @@ async def end_rolled_back(migration: str, cutover_id: int, decision: dict[str, s
     end_cutover(migration, cutover_id, "rolled_back", reason)
     await update_progress(migration, cutover_id)
     await publish_report(migration, cutover_id)
-    tell(migration, f"cutover {cutover_id} of {migration} was rolled back", reason)
+    tell(migration, f"cutover {cutover_id} of {migration} was rolled back", reason, "critical")
     return Failed(name="RolledBack", message=f"everyone is at the baseline because {reason}")
 
 

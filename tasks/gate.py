@@ -14,6 +14,7 @@ from changeover.store.records import GateVerdict, StageRecord
 from tasks.lifecycle import cutover_of
 from tasks.runtime import Runtime, current_state, runtime_of
 from tasks.steps import step
+from tasks.traffic import has_share
 
 SETTLE = timedelta(seconds=2)
 """Samples of the last seconds are still being completed by the observer; windows end before."""
@@ -101,11 +102,14 @@ def _decide(
         )
         if firing.action == "hold"
     ]
+    is_reduced = not has_share(runtime, spec)
     decision = decide_stage(
         verdict=verdict,
         rechecks_left=runtime.plan.patience.rechecks - record.rechecks,
-        needs_approval=spec.approvers > 0 or bool(holds),
+        needs_approval=spec.approvers > 0 or bool(holds) or is_reduced,
     )
     reasons = [known.reason for known in verdicts if known.verdict == verdict]
+    if is_reduced:
+        reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
     return Decision(Action(decision.action), "; ".join(reasons) or "the stage has no gate")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from typing import cast
+from uuid import UUID
+
+import httpx
 from prefect.artifacts import (
     acreate_link_artifact,
     acreate_markdown_artifact,
     acreate_progress_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
 )
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
 
 from changeover import clock
-from changeover.store import audit, cutovers, operations
+from changeover.backup.items import Progress
+from changeover.store import audit, cutovers, messages, operations
 from changeover.store.records import Approval, Report
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
+
+_BAR_SECONDS = 2.0
 
 
 @step(name="show progress")
@@ -83,6 +95,41 @@ async def publish_report(migration: str, cutover_id: int | None) -> str:
     return str(paths["html"])
 
 
+class BackupBar:
+    """Shows how far a backup is as a bar in the Prefect UI; it never stops the backup.
+
+    Args:
+        runtime: The migration.
+        items: How many items the backup has; each is the same part of the bar.
+    """
+
+    def __init__(self, runtime: Runtime, items: int) -> None:
+        self._key, self._items = f"{_key(runtime)}-backup", max(1, items)
+        self._shares: dict[str, float] = {}
+        self._artifact: UUID | None = None
+        self._shown = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Show it, at most every two seconds, and at the end."""
+        self._shares[progress.item] = progress.share
+        share = sum(self._shares.values()) / self._items
+        if share < 1 and time.monotonic() - self._shown < _BAR_SECONDS:
+            return
+        self._shown = time.monotonic()
+        text = f"{progress.item}: {progress.done} of {progress.total or '?'} {progress.unit}"
+        try:
+            self._show(100 * share, text)
+        except (httpx.HTTPError, PrefectException) as error:
+            get_run_logger().warning("backup %.0f %%, not shown because %s", 100 * share, error)
+
+    def _show(self, percent: float, text: str) -> None:
+        if self._artifact is None:
+            self._artifact = cast(UUID, create_progress_artifact(
+                progress=percent, key=self._key, description=text))
+        else:
+            update_progress_artifact(self._artifact, progress=percent, description=text)
+
+
 def approval_question(
     migration: str, cutover_id: int, stage: str, reason: str, ordinal: int
 ) -> str:
@@ -106,17 +153,15 @@ async def tell_once(runtime: Runtime, asked: Approval) -> None:
     if is_new:
         await update_progress(runtime.migration, asked.cutover_id)
         tell(runtime.migration, f"{runtime.migration} waits for approval of stage {asked.stage}",
-             "approve it in the Prefect UI or with `changeover approve`")
+             "approve it in the Prefect UI or with `changeover approve`", "warning")
 
 
-def tell(migration: str, text: str, detail: str) -> None:
-    """Tell everyone whom the plan's `notify` names; who could not be told is audited."""
+def tell(migration: str, text: str, detail: str, severity: str = "info") -> None:
+    """Have everyone told whom the plan's `notify` names; the observer sends it, nobody waits."""
     runtime = runtime_of(migration)
-    for problem in runtime.notifier.notify(text, {"migration": migration, "detail": detail}):
-        audit.record(
-            runtime.store, migration, actor="flow", kind="notify.failed",
-            data={"problem": problem}, now=clock.now(),
-        )
+    if runtime.plan.notify:
+        messages.put(runtime.store, migration, key=text, severity=severity, title=text,
+                     body=detail, now=clock.now())
 
 
 def report_name(migration: str, cutover_id: int | None) -> str:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from changeover import clock, rollback
+from changeover import cleanup, clock, rollback
 from changeover.errors import ChangeoverError
+from changeover.levers import pull_all
 from changeover.plan.metrics import METRICS, format_value
+from changeover.plan.units import format_duration
 from changeover.routing import Mode
-from changeover.store import operations, routing
+from changeover.store import cutovers, operations, routing
 from changeover.store.records import Rollback, RollbackStep
-from tasks.levers import pull_lever
+from changeover.validation.http import value_at
+from changeover.validation.saving import scene_of
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
+from tasks.validating import Result
 
 VERIFY_SECONDS = 20.0
+MOST_TOLD = 20
+LOG_BYTES = 1 << 20
+_ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORECASE)
 
 
-@step(name="1 safe routes")
+@step(name="1 safe flags and routes")
 def move_to_baseline(
     migration: str, reason: str, severity: str, scope: str, rollback_id: int | None
 ) -> int:
@@ -47,7 +56,7 @@ def move_to_baseline(
     state = routing.read(runtime.store, migration)
     if known is not None and (state.epoch, state.mode) != (known.epoch, Mode.EMERGENCY_ROLLBACK):
         detail = f"done before; since then {state.describe()}"
-        _keep(runtime, known.id, 1, "safe routes", "done", detail, began)
+        _keep(runtime, known.id, 1, "safe flags and routes", "done", detail, began)
         return known.id
     started = rollback.start(
         runtime.store, runtime.gateway, runtime.plan, reason=reason, severity=severity,
@@ -55,7 +64,7 @@ def move_to_baseline(
     )
     status = "failed" if started.publication is None else "done"
     detail = started.problem or f"everyone is at the baseline: {started.state.describe()}"
-    _keep(runtime, started.rollback.id, 1, "safe routes", status, detail, began)
+    _keep(runtime, started.rollback.id, 1, "safe flags and routes", status, detail, began)
     return started.rollback.id
 
 
@@ -78,19 +87,34 @@ def take_over(migration: str, rollback_id: int) -> None:
 
 @step(name="2 clean up")
 def clean_up(migration: str, rollback_id: int) -> str:
-    """Say which files of the candidate the plan wants cleaned; people remove them.
-
-    Removing files needs declared roots and a quarantine; until then nothing is deleted here.
-    """
+    """Move the candidate's temporary files into quarantine; nothing else is ever touched."""
     runtime = runtime_of(migration)
-    patterns = runtime.plan.rollback.cleanup
-    if not patterns:
-        return _carry_out(runtime, rollback_id, 2, "clean up", lambda: "nothing to clean up")
-    listed = ", ".join(patterns)
-    began = clock.now()
-    detail = f"a person must clean up {listed}: this version deletes no files"
-    _keep(runtime, rollback_id, 2, "clean up", "failed", detail, began)
-    return detail
+    return _carry_out(runtime, rollback_id, 2, "clean up",
+                      lambda: quarantine_files(runtime, f"rollback-{rollback_id}"))
+
+
+def quarantine_files(runtime: Runtime, name: str) -> str:
+    """Quarantine what the plan names, delete quarantines whose time is over, and say what was done.
+
+    Raises:
+        ChangeoverError: Something that matches was refused; a person must look at it.
+    """
+    spec = runtime.plan.rollback
+    if not spec.cleanup:
+        return "nothing to clean up"
+    folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
+    found, moved = cleanup.quarantine(
+        spec.roots, spec.cleanup, name=name, any_age=spec.any_age, base=folder,
+        since=cleanup.candidate_start(runtime.home, runtime.store, runtime.migration),
+        keep=[runtime.home.root])
+    purged = cleanup.purge(spec.roots, older_than=spec.quarantine, now=clock.now(), base=folder)
+    told = f"{len(moved)} files and folders are in quarantine for " \
+        f"{format_duration(spec.quarantine)}; {len(purged)} older quarantines were deleted"
+    if found.refused:
+        refused = "; ".join(f"{each.path}: {each.reason}" for each in found.refused[:MOST_TOLD])
+        raise ChangeoverError(f"{told}; {len(found.refused)} were left: {refused}",
+                              next_step="A person must look at them")
+    return told
 
 
 @step(name="3 restore")
@@ -98,14 +122,16 @@ def restore(migration: str, rollback_id: int) -> str:
     """Pull the plan's restore levers in order; one that fails does not stop the others."""
     runtime = runtime_of(migration)
 
-    def pull_all() -> str:
+    def pull() -> str:
         names = runtime.plan.rollback.restore
-        failed = [problem for name in names if (problem := pull_lever(runtime, name))]
-        if failed:
+        if failed := pull_all(
+            runtime.store, runtime.plan, names, actor="rollback/main",
+            occasion=f"rollback-{rollback_id} restore",
+        ):
             raise ChangeoverError("; ".join(failed), next_step="A person must do it")
         return f"pulled {', '.join(names)}" if names else "no lever to pull"
 
-    return _carry_out(runtime, rollback_id, 3, "restore", pull_all)
+    return _carry_out(runtime, rollback_id, 3, "restore", pull)
 
 
 @step(name="4 analysis")
@@ -138,8 +164,9 @@ def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
             "cpu_percent": psutil.cpu_percent(0.1),
             "disk_percent": psutil.disk_usage(str(runtime.home.root)).percent,
         },
-        "recommendation": "Mend the candidate, replay the failing requests against it, then "
-        "`changeover recover` and start a new cutover from the first stage",
+        "users_saw": _users_saw(runtime, record),
+        "error_log": error_lines(runtime.home.logs / "candidate.log"),
+        "recommendation": recommendation([f.evidence.get("metric", "") for f in firings]),
     }
     began = clock.now()
     _keep(runtime, rollback_id, 4, "analysis", "done", record.reason, began)
@@ -147,17 +174,29 @@ def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
 
 
 @step(name="5 verify")
-def verify(migration: str, rollback_id: int) -> str:
-    """See that the gateway serves the rollback and that the baseline is well."""
-    runtime = runtime_of(migration)
+def verify(migration: str, rollback_id: int, suite: Result | None) -> str:
+    """See that nobody is on the candidate, the baseline well, queues empty, the suite passed.
+
+    Args:
+        migration: Name of the migration.
+        rollback_id: The rollback.
+        suite: What the plan's suite found, None when it names none.
+    """
+    runtime, began = runtime_of(migration), clock.now()
 
     def look() -> str:
         deadline = time.monotonic() + VERIFY_SECONDS
-        while problems := _problems(runtime):
+        while problems := _problems(runtime, began):
             if time.monotonic() > deadline:
-                raise ChangeoverError("; ".join(problems), next_step="A person must look")
+                break
             time.sleep(0.5)
-        return "the gateway serves everyone from the baseline, and the baseline is well"
+        if suite is not None and suite["verdict"] != "pass":
+            problems.append(f"suite {suite['suite']}: {suite['reason']}")
+        if problems:
+            raise ChangeoverError("; ".join(problems), next_step="A person must look")
+        counted = runtime.metrics.window("baseline", start=began, end=clock.now()).requests
+        return f"the gateway serves everyone from the baseline ({counted} requests counted there " \
+            "since, none at the candidate), and the baseline is well"
 
     return _carry_out(runtime, rollback_id, 5, "verify", look)
 
@@ -184,9 +223,12 @@ def rollback_record(migration: str, rollback_id: int) -> Rollback:
     return _record(runtime_of(migration), rollback_id)
 
 
-def _problems(runtime: Runtime) -> list[str]:
+def _problems(runtime: Runtime, began: datetime) -> list[str]:
     """Return why the rollback is not complete yet, one sentence each."""
-    problems = []
+    problems = _not_empty(runtime)
+    still = runtime.metrics.window("candidate", start=began, end=clock.now()).requests
+    if still:
+        problems.append(f"the gateway sent {still} requests to the candidate since {began:%T} UTC")
     state = routing.read(runtime.store, runtime.migration)
     if state.mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY):
         problems.append(f"the routing state is {state.describe()}")
@@ -203,6 +245,61 @@ def _problems(runtime: Runtime) -> list[str]:
     except httpx.HTTPError as error:
         problems.append(f"the baseline is not well ({type(error).__name__})")
     return problems
+
+
+def _not_empty(runtime: Runtime) -> list[str]:
+    """Return one sentence for each queue that is not drained."""
+    problems = []
+    for queue in runtime.plan.rollback.queues:
+        url = runtime.plan.system(queue.of).url.rstrip("/") + queue.path
+        try:
+            found = value_at(httpx.get(url, timeout=5, trust_env=False).json(), queue.value)
+        except (httpx.HTTPError, ValueError) as error:
+            problems.append(f"queue {queue.path} of the {queue.of} cannot be read "
+                            f"({type(error).__name__})")
+            continue
+        if not isinstance(found, int | float) or found > queue.at_most:
+            problems.append(f"queue {queue.path} of the {queue.of} has {found!r}, more than "
+                            f"{queue.at_most}")
+    return problems
+
+
+def _users_saw(runtime: Runtime, record: Rollback) -> dict[str, Any]:
+    """Return how many requests users made since the cutover began, and how many failed."""
+    began = record.started_at - timedelta(minutes=5)
+    if record.cutover_id is not None:
+        began = cutovers.get(runtime.store, record.cutover_id).started_at
+    windows = [runtime.metrics.window(system, start=began, end=clock.now())
+               for system in ("baseline", "candidate")]
+    return {"since": began.isoformat(), "requests": sum(w.requests for w in windows),
+            "errors": sum(w.user_errors for w in windows),
+            "saved_by_the_baseline": windows[1].errors.get("saved", 0)}
+
+
+def error_lines(log: Path) -> list[str]:
+    """Return the newest lines of a log that tell of errors; none when there is no log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [line[:300] for line in lines if _ERROR.search(line)][-MOST_TOLD:]
+
+
+def recommendation(metrics: list[str]) -> str:
+    """Return what to do next, by the metrics of the triggers that fired."""
+    causes = {
+        "error_rate": "look at the candidate's errors in the log below and replay the requests "
+        "that failed", "latency": "profile the candidate under the load of its last stage "
+        "(`load` in a suite)", "memory": "run a `soak` check against the candidate: it may leak",
+        "up": "find out why the candidate went away before it is started again",
+        "similarity": "see `changeover divergences` for what differs",
+    }
+    named = [text for name, text in causes.items() if any(name in metric for metric in metrics)]
+    first = "; ".join(named) or "find the cause in the gate's evidence and the candidate's log"
+    return f"{first[0].upper()}{first[1:]}. When it is mended: suite staging, " \
+        "`changeover recover`, and a new cutover from the first stage"
 
 
 def _carry_out(

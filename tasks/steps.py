@@ -24,13 +24,8 @@ PASSING_TROUBLE = (StoreError, Unreachable)
 
 def _is_passing(task_: Any, run: Any, state: Any) -> bool:
     """Whether trying again can help: another process is away or holds the database."""
-    try:
-        state.result(raise_on_failure=True)
-    except PASSING_TROUBLE:
-        return True
-    except Exception:  # noqa: BLE001  anything else is a fault or a refusal: no retry
-        return False
-    return False
+    # what failed stands in the state itself; `state.result()` is a coroutine for async tasks
+    return isinstance(getattr(state.data, "result", state.data), PASSING_TROUBLE)
 
 
 step = partial(

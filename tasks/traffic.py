@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from changeover import clock
-from changeover.errors import PublishFailed
+from changeover import clock, rollback
+from changeover.errors import PublishFailed, Refused
 from changeover.plan.model import PhaseKind, Plan, Stage
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import cutovers, operations, routing
+from changeover.store import cutovers, operations, routing, sop
 from changeover.store.records import Publication
 from tasks.lifecycle import cutover_of
-from tasks.runtime import Runtime, current_state, runtime_of
+from tasks.procedure import Found, once
+from tasks.reporting import tell
+from tasks.runtime import Runtime, current_state, root_run_id, runtime_of
 from tasks.steps import step
 
 _MODES = {
@@ -48,6 +50,56 @@ def move_traffic(migration: str, cutover_id: int, stage: str) -> str:
     publish(runtime, state)
     cutovers.enter_stage(runtime.store, cutover_id, spec, now=clock.now())
     return state.describe()
+
+
+def has_share(runtime: Runtime, stage: Stage) -> bool:
+    """Whether the users are moved that a stage says, and no part of them was rolled back."""
+    state = routing.read(runtime.store, runtime.migration)
+    return _is_there(state, _wished(runtime.plan, stage, state.epoch))
+
+
+@step(name="move a part back", task_run_name="back: {scope}")
+def move_part_back(migration: str, reason: str, scope: str) -> str:
+    """Move one segment, or the last stage's users, back to the baseline; once for this flow run.
+
+    Returns:
+        The routing state in one phrase.
+    """
+    runtime = runtime_of(migration)
+
+    def move() -> Found:
+        state = rollback.reduce(
+            runtime.store, runtime.gateway, runtime.plan, scope=scope, reason=reason,
+            actor="rollback/main", now=clock.now())
+        return f"{scope} is back at the baseline: {state.describe()}", {}
+
+    found = once(runtime, f"partial-{root_run_id()}", "move a part back", move)
+    if found.status != sop.DONE:
+        raise Refused(found.detail)
+    tell(migration, f"rollback of {scope} of {migration}", reason, "critical")
+    return found.detail
+
+
+@step(name="give back share", task_run_name="give back share: {stage}")
+def give_back_share(migration: str, cutover_id: int, stage: str) -> bool:
+    """Move the stage's users again after a rollback of a part; whether that was needed.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        PublishFailed: The gateway did not confirm.
+    """
+    runtime = runtime_of(migration)
+    cutover = cutover_of(migration, cutover_id)
+    current_state(runtime, cutover)
+    spec = runtime.plan.stage(stage)
+    if has_share(runtime, spec):
+        return False
+    state = routing.change(
+        runtime.store, migration, _wished(runtime.plan, spec, cutover.epoch),
+        actor=f"cutover {cutover_id}", reason=f"stage {spec.title} again, as people decided",
+        now=clock.now())
+    publish(runtime, state)
+    return True
 
 
 def publish(runtime: Runtime, state: RoutingState) -> None:

@@ -63,6 +63,13 @@ def home_option(command: Command) -> Command:
     )(command)
 
 
+def environment_option(command: Command) -> Command:
+    """Add `--env`."""
+    return click.option(
+        "--env", "environment", help="One of the plan's environments, as testing or production."
+    )(command)
+
+
 def output_option(command: Command) -> Command:
     """Add `--output`."""
     return click.option(

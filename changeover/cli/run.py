@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from changeover.cli.common import environment_option
 from changeover.errors import EnvironmentProblem, Refused
 from changeover.home import Home
 from changeover.observer.prefect_api import PrefectApi
@@ -80,16 +81,17 @@ Example:
 @click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's server.")
 @click.option("--reports-port", default=8180, show_default=True, help="Port of the reports.")
 @click.option("--prefect-url", help="API of a Prefect server that runs already.")
+@environment_option
 @click.option("--store", "store_url", help="Database URL; default SQLite in the home directory.")
 def up(
     plan_path: Path, home: Path | None, prefect_port: int, reports_port: int,
-    prefect_url: str | None, store_url: str | None,
+    prefect_url: str | None, environment: str | None, store_url: str | None,
 ) -> int:
     """Start everything for a migration and keep it running until Ctrl-C.
 
     A second `up` continues where the first was stopped: nothing is decided twice.
     """
-    plan = load_plan(plan_path)
+    plan = load_plan(plan_path, environment)
     place = Home.resolve(home)
     place.create()
     if store_url:

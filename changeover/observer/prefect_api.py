@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -92,6 +92,29 @@ class PrefectApi:
         row = self._call("GET", f"/flow_runs/{run_id}", missing=None)
         return _flow_run(row, "") if row else None
 
+    def worker_silence(self, now: datetime, pool: str = "changeover") -> timedelta | None:
+        """Return since when no worker of a pool gave a sign of life; None when none ever did."""
+        rows = self._call("POST", f"/work_pools/{pool}/workers/filter", {"limit": 50}, missing=[])
+        beats = [_time(row["last_heartbeat_time"]) for row in rows
+                 if row.get("last_heartbeat_time")]
+        return now - max(beats) if beats else None
+
+    def late_runs(self, now: datetime, late: timedelta, flows: Sequence[str]) -> int:
+        """Return how many runs should have begun longer ago than `late`."""
+        return sum(
+            run.scheduled_for is not None and now - run.scheduled_for > late
+            for run in self.runs(flows, ["SCHEDULED"])
+        )
+
+    def set_limit(self, name: str, limit: int) -> None:
+        """Make or change a global concurrency limit."""
+        path = f"/v2/concurrency_limits/{name}"
+        if self._call("GET", path, missing=None) is None:
+            self._call("POST", "/v2/concurrency_limits/", {
+                "name": name, "limit": limit, "active": True, "slot_decay_per_second": 0})
+        else:
+            self._call("PATCH", path, {"limit": limit, "active": True})
+
     def schedule(self, run_id: str, *, at: datetime, name: str, message: str) -> None:
         """Put a run into a Scheduled state by force; a worker starts it again at `at`."""
         self._call("POST", f"/flow_runs/{run_id}/set_state", {
@@ -140,7 +163,8 @@ class PrefectApi:
             answer = self._request(method, path, body)
             if answer.status_code == httpx.codes.NOT_FOUND and "missing" in missing:
                 return missing["missing"]
-            return answer.raise_for_status().json()
+            answer.raise_for_status()
+            return answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError) as error:
             status = getattr(getattr(error, "response", None), "status_code", "")
             raise Unreachable(

@@ -24,6 +24,7 @@ from changeover.errors import ChangeoverError, StoreError, Unreachable
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
+from changeover.notify import outbox
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.pace import Pace, Told
 from changeover.observer.position import Position
@@ -47,6 +48,7 @@ SECOND_SETTLES = 0.35
 SWEEP_SECONDS = 1.5
 COMPARISONS_ARRIVE = 15
 """Seconds in which a comparison of a request is stored; later ones only gates see."""
+MESSAGES_SECONDS = 1.0
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -92,6 +94,7 @@ class Observer:
             *((f"probe of {name}", partial(self._probe, str(name))) for name in System),
             ("store", self._keep_forever),
             ("recovery", self._sweep_forever),
+            ("messages", self._tell_people_forever),
         ]
         for name, part in parts:
             threading.Thread(target=self._forever, args=(name, part), daemon=True).start()
@@ -249,6 +252,15 @@ class Observer:
                 self.told.fine("runs", "runs are looked after again")
             except (Unreachable, StoreError) as error:
                 self.told.problem("runs", f"runs were not looked after because {error}")
+
+    def _tell_people_forever(self) -> None:
+        """Send what waits for people; a slow service holds up nothing but the next message."""
+        while not self.stop.wait(MESSAGES_SECONDS):
+            if self.plan.notify:
+                self._try("messages", self._tell_people)
+
+    def _tell_people(self) -> None:
+        outbox.deliver(self.store, self.plan, clock.now)
 
     def _restore(self) -> None:
         """After a restart, take up where the one before left off.

@@ -60,6 +60,7 @@ class Traffic:
         self._on_start = on_start
         self._told, self._pace, self._lock = told, Pace(), threading.Lock()
         self._rollback_known = -1
+        self._is_baseline_disabled = False
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
 
     @property
@@ -84,6 +85,8 @@ class Traffic:
             StoreError: The store cannot be read.
         """
         state = routing.read(self.store, self.plan.migration)
+        if self.plan.cutover.disable_baseline is not None:
+            self._is_baseline_disabled = rollback.is_baseline_disabled(self.store, self.plan)
         self.take(state)
         try:
             if self.gateway.journal() is not None:
@@ -101,8 +104,11 @@ class Traffic:
         """Move all traffic to the baseline; break glass when the store does not take it in time.
 
         Raises:
-            ChangeoverError: Not even the gateway's files could be written.
+            ChangeoverError: Not even the gateway's files could be written, or the baseline was
+                taken out of use and does not come back.
         """
+        if self._is_baseline_disabled:
+            rollback.bring_back_baseline(self.store, self.plan, actor="observer")
         found: queue.Queue[rollback.RollbackStart | Exception] = queue.Queue()
         threading.Thread(target=self._start, args=(reason, found), daemon=True).start()
         try:

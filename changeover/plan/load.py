@@ -9,17 +9,20 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from changeover.errors import InvalidPlan
-from changeover.plan import rules
+from changeover.plan import environments, rules
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
+from changeover.plan.suites import AnyCheck
 
+_KINDS = ", ".join(get_args(kind.model_fields["kind"].annotation)[0]
+                   for kind in get_args(get_args(AnyCheck)[0]))
 LARGEST_BYTES = 1 << 20
 MOST_NODES = 50_000
 Location = tuple[str | int, ...]
@@ -41,8 +44,8 @@ _TRANSLATED = {
 }
 
 
-def load_plan(path: Path) -> Plan:
-    """Return the plan in a file.
+def load_plan(path: Path, environment: str | None = None) -> Plan:
+    """Return the plan in a file, as one of its environments sees it when one is named.
 
     Raises:
         InvalidPlan: It cannot be read, is not YAML, or says something that is not allowed; every
@@ -56,35 +59,66 @@ def load_plan(path: Path) -> Plan:
     if len(content) > LARGEST_BYTES:
         raise InvalidPlan(source, [f"the file has {len(content)} bytes; at most {LARGEST_BYTES}"])
     try:
-        return parse_plan(content.decode("utf-8"), source)
+        return parse_plan(content.decode("utf-8"), source, environment)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InvalidPlan(source, [f"line {line}: this is not UTF-8 text"]) from None
 
 
-def parse_plan(text: str, source: str) -> Plan:
+def parse_plan(text: str, source: str, environment: str | None = None) -> Plan:
     """Return the plan in a YAML text.
 
     Args:
         text: The document.
         source: Its name in messages.
+        environment: Which of its environments; None takes the plan without them.
 
     Raises:
         InvalidPlan: As `load_plan`.
     """
+    document, lines = _read(text, source)
+    if environment is None:
+        return _validated(document, lines, source)
+    known = document.get("environments") or {}
+    if environment not in known:
+        listed = ", ".join(known) or "none, the plan has no environments"
+        raise InvalidPlan(source, [f"environment {environment!r} is unknown; known are {listed}"])
+    merged = environments.merged(document, environment)
+    return _validated(merged, lines, source, ("environments", environment))
+
+
+def environments_of(path: Path) -> list[str]:
+    """Return the names of a plan's environments.
+
+    Raises:
+        InvalidPlan: As `load_plan`.
+    """
+    return list(load_plan(path).environments)
+
+
+def _read(text: str, source: str) -> tuple[dict[str, Any], _Lines]:
     node = _compose(text, source)
     lines = _Lines(node)
     if lines.problems:
         raise InvalidPlan(source, lines.problems)
     document = _construct(node, source)
+    if wrong := list(environments.forbidden(document)):
+        raise InvalidPlan(source, lines.sorted(wrong))
+    return document, lines
+
+
+def _validated(
+    document: dict[str, Any], lines: _Lines, source: str, overlay: Location = ()
+) -> Plan:
+    """Return the plan of a document; what an overlay says is looked for there first."""
     try:
         plan = Plan.model_validate(document)
     except ValidationError as error:
         found = [_explain(detail, document) for detail in error.errors()]
-        raise InvalidPlan(source, lines.sorted(found)) from None
+        raise InvalidPlan(source, lines.sorted(found, overlay)) from None
     impossible = [(tuple(problem.path), problem.text) for problem in rules.check_plan(plan)]
     if impossible:
-        raise InvalidPlan(source, lines.sorted(impossible))
+        raise InvalidPlan(source, lines.sorted(impossible, overlay))
     return plan
 
 
@@ -127,10 +161,22 @@ class _Lines:
         self._count = 0
         self._walk(root, ())
 
-    def sorted(self, problems: Sequence[tuple[Location, str]]) -> list[str]:
+    def sorted(
+        self, problems: Sequence[tuple[Location, str]], overlay: Location = ()
+    ) -> list[str]:
         """Return problems as sentences in order of their lines."""
-        placed = sorted({(self.line(path), _dotted(path), text) for path, text in problems})
+        found = [(self._place(path, overlay), text) for path, text in problems]
+        placed = sorted({(self.line(path), _dotted(path), text) for path, text in found})
         return [f"line {line}, {path or 'plan'}: {text}" for line, path, text in placed]
+
+    def _place(self, path: Location, overlay: Location) -> Location:
+        """Return where a path of a merged document was written."""
+        for end in range(len(path), 0, -1):
+            if overlay and (*overlay, *path[:end]) in self._lines:
+                return (*overlay, *path)
+            if path[:end] in self._lines:
+                break
+        return path
 
     def line(self, path: Location) -> int:
         """Return the line of a path, or of the nearest part above it."""
@@ -177,6 +223,10 @@ def _explain(detail: ErrorDetails, document: Any) -> tuple[Location, str]:
         return path, _unknown_key(str(path[-1]) if path else "", detail["loc"])
     if kind == "value_error":
         return path, _with_nearest_metric(str(context.get("error", detail["msg"])))
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        found, path = context.get("tag", "nothing"), (*path, "kind")
+        near = _nearest(found, _KINDS)
+        return path, f"kind {_shown(found)} is unknown{near}; allowed are {_KINDS}"
     if kind in ("literal_error", "enum"):
         allowed = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
         return path, f"{_shown(found)} is unknown{_nearest(found, allowed)}; allowed are {allowed}"
@@ -213,10 +263,14 @@ def _allowed_keys(location: Location) -> list[str]:
     definitions, node = schema.get("$defs", {}), schema
     for part in location:
         node = _resolve(node, definitions)
-        if isinstance(part, int):
+        if part in (kinds := node.get("discriminator", {}).get("mapping", {})):
+            node = {"$ref": kinds[part]}
+        elif isinstance(part, int):
             node = node.get("items", {})
         else:
-            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+            named = next(iter(node.get("patternProperties", {}).values()), None)
+            node = node.get("properties", {}).get(part) or named \
+                or node.get("additionalProperties") or {}
     return sorted(_resolve(node, definitions).get("properties", {}))
 
 

@@ -27,7 +27,16 @@ from changeover.plan.fields import (
     Pattern,
     Percent,
 )
+from changeover.plan.health import HealthSpec
 from changeover.plan.metrics import METRICS, parse_value
+from changeover.plan.procedures import (
+    ApprovalSpec,
+    CutoverSpec,
+    FlagValue,
+    NotifySpec,
+    RollbackSpec,
+)
+from changeover.plan.suites import AnyCheck
 
 
 class ProcessSpec(Part):
@@ -98,8 +107,6 @@ class RoutingSpec(Part):
         description="Shuffles who goes first; costs a fifth of the gateway's peak.",
     )
 
-
-FlagValue = bool | int | float | str
 
 
 class _Condition(Part):
@@ -191,12 +198,6 @@ class TriggerSpec(_Condition):
     action: TriggerAction
 
 
-class ApprovalSpec(Part):
-    """Who must agree before the next stage."""
-
-    approvers: int = Field(1, ge=1, le=10, description="How many different people.")
-
-
 class StageSpec(Part):
     """One traffic step of the gradual phase."""
 
@@ -248,31 +249,6 @@ class LeverSpec(Part):
             raise ValueError("exactly one of `post` and `command` is needed")
         if self.post is not None and self.of is None:
             raise ValueError("`post` needs `of: baseline` or `of: candidate`")
-        return self
-
-
-class RollbackSpec(Part):
-    """What the rollback SOP does beyond moving the traffic."""
-
-    safe_flags: dict[Name, FlagValue] = {}
-    cleanup: list[str] = Field(default=[], description="Files of the candidate to clean up.")
-    restore: list[Name] = Field(default=[], description="Levers, in order.")
-    verify: Name | None = Field(None, description="Suite that checks the result.")
-
-
-class NotifySpec(Part):
-    """Who is told."""
-
-    webhook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
-    env: str | None = Field(
-        None, pattern=r"^[A-Z][A-Z0-9_]*$",
-        description="Environment variable that holds the webhook's address.",
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> NotifySpec:
-        if (self.webhook is None) == (self.env is None):
-            raise ValueError("exactly one of `webhook` and `env` is needed")
         return self
 
 
@@ -331,14 +307,19 @@ class Plan(Part):
     shadow: ShadowSpec | None = None
     comparison: ComparisonSpec | None = None
     flags: dict[Name, FlagValue] = {}
-    environments: dict[Name, dict[Name, FlagValue]] = {}
+    environments: dict[Name, dict[str, Any]] = Field(
+        default={}, description="What each environment says instead, part by part."
+    )
+    environment: Name | None = Field(None, description="Set by --env; never written by hand.")
     gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1)]] = {}
     phases: list[PhaseSpec] = Field(min_length=1)
     triggers: list[TriggerSpec] = []
+    cutover: CutoverSpec = Field(default_factory=CutoverSpec)
     rollback: RollbackSpec = Field(default_factory=RollbackSpec)
     levers: dict[Name, LeverSpec] = {}
-    suites: dict[Name, list[dict[str, Any]]] = {}
+    suites: dict[Name, Annotated[list[AnyCheck], Field(min_length=1)]] = {}
     notify: list[NotifySpec] = []
+    health: HealthSpec = Field(default_factory=HealthSpec)
     patience: PatienceSpec = Field(default_factory=PatienceSpec)
     retention: RetentionSpec = Field(default_factory=RetentionSpec)
 

@@ -53,13 +53,6 @@ def warnings(plan: Plan) -> list[str]:
         f"stage {stage.title} has no gate: it promotes when its soak is over"
         for stage in plan.stages() if not stage.gates
     ]
-    unused = {"suites": plan.suites, "flags": plan.flags, "environments": plan.environments,
-              "rollback.cleanup": plan.rollback.cleanup, "rollback.verify": plan.rollback.verify,
-              "rollback.safe_flags": plan.rollback.safe_flags}
-    found += [
-        f"{name} is read and checked, but this version does not carry it out yet"
-        for name, value in unused.items() if value
-    ]
     return found + _silent_checks(plan) + _ratios_without_baseline(plan)
 
 
@@ -152,10 +145,29 @@ def _names_exist(plan: Plan) -> Iterator[Problem]:
         yield from _missing(path, "segment", stage.segments, plan.routing.segments)
     for index, phase in enumerate(plan.phases):
         yield from _missing(("phases", index, "levers"), "lever", phase.levers, plan.levers)
-    restore = ("rollback", "restore")
-    yield from _missing(restore, "lever", plan.rollback.restore, plan.levers)
-    suite = [plan.rollback.verify] if plan.rollback.verify else []
-    yield from _missing(("rollback", "verify"), "suite", suite, plan.suites)
+    for path, name in _suites(plan):
+        yield from _missing(path, "suite", [name] if name else [], plan.suites)
+    for path, levers in _levers(plan):
+        yield from _missing(path, "lever", levers, plan.levers)
+
+
+def _suites(plan: Plan) -> list[tuple[tuple[str | int, ...], str | None]]:
+    before = plan.cutover.preconditions
+    return [
+        (("rollback", "verify"), plan.rollback.verify),
+        (("cutover", "validate"), plan.cutover.validate_),
+        (("cutover", "preconditions", "suite"), before.suite if before else None),
+    ]
+
+
+def _levers(plan: Plan) -> list[tuple[tuple[str | int, ...], list[str]]]:
+    final, disable = plan.cutover.final, plan.cutover.disable_baseline
+    return [
+        (("rollback", "restore"), plan.rollback.restore),
+        (("cutover", "final", "levers"), final.levers if final else []),
+        (("cutover", "disable_baseline", "levers"), disable.levers if disable else []),
+        (("cutover", "disable_baseline", "undo"), disable.undo if disable else []),
+    ]
 
 
 def _missing(

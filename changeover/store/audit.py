@@ -101,6 +101,13 @@ def record_once(
         return True
 
 
+def is_recorded(store: Store, migration: str, key: str) -> bool:
+    """Whether `record_once` added a link with this key."""
+    query = select(AuditRow.seq).where(AuditRow.migration == migration, AuditRow.once_key == key)
+    with store.read() as session:
+        return session.scalar(query) is not None
+
+
 def events(
     store: Store, migration: str, *, after_seq: int = 0, limit: int | None = None
 ) -> list[AuditEvent]:

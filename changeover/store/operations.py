@@ -198,6 +198,14 @@ def latest_health(store: Store, migration: str) -> list[HealthResult]:
         return [to_record(HealthResult, row) for row in session.scalars(query)]
 
 
+def health_since(store: Store, migration: str, *, since: datetime) -> list[HealthResult]:
+    """Return the results of all health checks since a time, oldest first."""
+    query = select(HealthRow).where(HealthRow.migration == migration, HealthRow.at >= since)
+    with store.read() as session:
+        return [to_record(HealthResult, row) for row in session.scalars(
+            query.order_by(HealthRow.at))]
+
+
 def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetime) -> None:
     """Note a service's sign of life."""
     with store.begin() as session:

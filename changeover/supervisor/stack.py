@@ -22,7 +22,7 @@ from changeover.observer.prefect_api import PrefectApi
 from changeover.plan import units
 from changeover.plan.model import Plan
 from changeover.routing import System
-from changeover.store import plans, routing
+from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child, end_flow_runs
 from changeover.supervisor.ports import require_free
@@ -80,6 +80,7 @@ class Stack:
         self.home.create()
         store = Store.open(self.home.store_url, create=True)
         plans.register(store, self.plan, source=str(self.plan_path), now=clock.now())
+        flags.follow_plan(store, self.plan.migration, self.plan.flags, now=clock.now())
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
         self._save()
         self._launch("prefect-server")

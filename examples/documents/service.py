@@ -124,7 +124,7 @@ class Service:
         return self._answer({"fault": kind})
 
     def _answer(self, content: Any, status: int = 200) -> JSONResponse:
-        headers = {"x-served-by": self.name}
+        headers = {"x-served-by": self.name, "x-content-type-options": "nosniff"}
         return JSONResponse(content, status_code=status, headers=headers)
 
 

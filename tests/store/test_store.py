@@ -25,7 +25,15 @@ from changeover.errors import (
     WrongStoreVersion,
 )
 from changeover.routing import Change, Mode
-from changeover.store import approvals, audit, cutovers, operations, plans, routing
+from changeover.store import (
+    approvals,
+    audit,
+    cutovers,
+    operations,
+    plans,
+    routing,
+    sop_tables,  # noqa: F401  its tables belong to the same metadata
+)
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 from changeover.store.tables import Base

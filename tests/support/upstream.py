@@ -1,7 +1,7 @@
 """A small real HTTP system for tests: `python -m tests.support.upstream NAME PORT`.
 
 Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|none`
-makes it misbehave.
+makes it misbehave; `POST /lever/NAME` notes the name, once for each `Idempotency-Key`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import json
 import sys
 
-STATE = {"fault": "none", "gets": 0, "posts": []}
+STATE = {"fault": "none", "gets": 0, "posts": [], "levers": []}
+KEYS = set()
 
 
 def _answer(name: str, method: str, path: str, headers: dict[str, str]) -> tuple[int, object]:
@@ -18,6 +19,12 @@ def _answer(name: str, method: str, path: str, headers: dict[str, str]) -> tuple
         STATE["fault"] = path.partition("kind=")[2] or "none"
         return 200, STATE["fault"]
     if path == "/ran":
+        return 200, STATE
+    if path.startswith("/lever/"):
+        key = headers.get("idempotency-key")
+        if key is None or key not in KEYS:
+            STATE["levers"].append(path.rpartition("/")[2])
+        KEYS.add(key)
         return 200, STATE
     if STATE["fault"] == "503":
         return 503, {"served_by": name}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from changeover.store import sop_tables  # noqa: F401  its tables belong to the same metadata
 from changeover.store.tables import Base
 
 context.configure(

@@ -148,14 +148,42 @@ def test_arbitrary_values_never_raise_anything_else(key: str, value: object) -> 
         assert refused.problems
 
 
-def test_warnings_name_what_is_not_carried_out() -> None:
-    """A plan that asks for more than this version does is told so."""
-    plan = parse_plan(GOOD + "flags: {enable_ai: false}\n", "x")
-    assert any("flags" in note and "not carry it out" in note for note in rules.warnings(plan))
-
-
 def test_ratio_to_a_baseline_that_serves_nobody_deserves_a_warning() -> None:
     """In the full phase a comparison with the baseline has no data, and people will be asked."""
     ratio = GOOD.replace("below: 1%,", "ratio_to_baseline: 1.1,")
     (note,) = [note for note in rules.warnings(parse_plan(ratio, "x")) if "compared" in note]
     assert note.startswith("stage full 100 %: error_rate")
+
+
+ENVIRONMENTS = GOOD + """\
+flags: {enable_ai: false, log_level: WARNING}
+environments:
+  testing:
+    flags: {enable_ai: true}
+    systems: {candidate: {concurrency: 1}}
+  production: {}
+"""
+
+
+def test_environment_is_merged_name_by_name() -> None:
+    """What the environment says wins, everything else is the plan's."""
+    found = parse_plan(ENVIRONMENTS, "x", "testing")
+    assert found.flags == {"enable_ai": True, "log_level": "WARNING"}
+    assert found.systems.candidate.concurrency == 1
+    assert found.systems.candidate.url == parse_plan(ENVIRONMENTS, "x").systems.candidate.url
+    assert found.environment == "testing"
+
+
+@pytest.mark.parametrize(("text", "problem"), [
+    (ENVIRONMENTS.replace("concurrency: 1", "concurrency: 0"),
+     "environments.testing.systems.candidate.concurrency: 0"),
+    (ENVIRONMENTS.replace("production: {}", "production: {migration: other}"),
+     "environments.production.migration: 'migration' is the same in all environments"),
+    (ENVIRONMENTS.replace("testing:", "tests:"),
+     "environment 'testing' is unknown; known are tests"),
+], ids=["value", "forbidden", "unknown"])
+def test_environment_problems_are_placed_where_they_are_written(text: str, problem: str) -> None:
+    """A value that the merge makes impossible is named in the environment, with its line."""
+    with pytest.raises(InvalidPlan) as refused:
+        parse_plan(text, "x", "testing")
+    assert problem in str(refused.value)

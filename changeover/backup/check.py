@@ -1,0 +1,114 @@
+"""Is a backup good? Its checksums, and everything in it restored into a scratch place."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from changeover.backup import folders, manifest, postgres, sqlite
+from changeover.backup.items import Progress, Tell
+from changeover.backup.make import alone
+from changeover.backup.manifest import Backup, SavedItem, checksum
+from changeover.errors import ChangeoverError
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedItem:
+    """Whether one item is good, and what was seen or is wrong."""
+
+    name: str
+    is_good: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `verify` found, item by item."""
+
+    path: Path
+    items: tuple[CheckedItem, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything is good."""
+        return all(item.is_good for item in self.items)
+
+
+def verify(
+    path: Path, *, servers: Mapping[str, str] | None = None, scratch: str | None = None,
+    tell: Tell = lambda progress: None,
+) -> Checked:
+    """Check a backup by restoring all of it into a scratch place that is removed afterwards.
+
+    Args:
+        path: The backup's folder.
+        servers: URLs of PostgreSQL items by name: beside each a scratch database is made. Of one
+            without, the address is known from the backup, and its password from PGPASSWORD.
+        scratch: URL of a PostgreSQL server for all scratch databases instead.
+        tell: Told when an item is done.
+
+    Raises:
+        InvalidInput: There is no finished backup, or its manifest was changed.
+        Refused: Another process checks the same backup.
+    """
+    backup = manifest.read(path)
+    with alone(path.absolute().parent, path.absolute().name):
+        found = []
+        for number, item in enumerate(backup.items, 1):
+            url = scratch or (servers or {}).get(item.name)
+            found.append(_check(backup, item, url))
+            tell(Progress(item.name, number, len(backup.items), "items"))
+        return Checked(path, tuple(found))
+
+
+def _check(backup: Backup, item: SavedItem, url: str | None) -> CheckedItem:
+    try:
+        wrong = _damaged(backup.path / item.file, item) or _TRIES[item.kind](backup, item, url)
+    except (ChangeoverError, OSError) as error:
+        wrong = [f"could not be restored: {error}"]
+    return CheckedItem(item.name, not wrong, "; ".join(wrong) or _told(item))
+
+
+def _damaged(file: Path, item: SavedItem) -> list[str]:
+    if not file.is_file():
+        return [f"its file {item.file} is missing"]
+    if file.stat().st_size != item.size or checksum(file) != item.sha256:
+        return [f"its file {item.file} is not what was written: the checksum differs"]
+    return []
+
+
+def _try_folder(backup: Backup, item: SavedItem, _url: str | None) -> list[str]:
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=backup.path.parent) as place:
+        folders.extract(backup.path / item.file, Path(place))
+        return folders.problems(Path(place), item.facts)
+
+
+def _try_postgres(backup: Backup, item: SavedItem, url: str | None) -> list[str]:
+    key = f"{backup.path.absolute()} {item.name} {item.sha256}"
+    name = f"changeover_verify_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    with postgres.scratch(url or str(item.facts["address"]), name,
+                          str(item.facts["encoding"])) as place:
+        postgres.restore(backup.path / item.file, place, item.facts)
+        return postgres.problems(place, item.facts)
+
+
+_TRIES: dict[str, Callable[[Backup, SavedItem, str | None], list[str]]] = {
+    "text": lambda _backup, _item, _url: [],
+    "folder": _try_folder,
+    "sqlite": lambda backup, item, _url: sqlite.problems(backup.path / item.file, item.facts),
+    "postgres": _try_postgres,
+}
+
+
+def _told(item: SavedItem) -> str:
+    if "rows" in item.facts:
+        rows = item.facts["rows"]
+        seen = f"restored: {sum(rows.values())} rows in {len(rows)} tables"
+    elif "files" in item.facts:
+        seen = f"unpacked: {len(item.facts['files'])} files"
+    else:
+        seen = "the checksum is right"
+    return "; ".join([seen, *item.notes])

@@ -1,0 +1,53 @@
+"""What a plan wants backed up, and where to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from changeover.backup.items import DatabaseItem, FolderItem, Item, TextItem
+from changeover.home import Home
+from changeover.plan.addresses import database_address
+from changeover.plan.model import Plan
+from changeover.plan.procedures import BackupSpec
+from changeover.store import flags
+from changeover.store.engine import Store
+
+STORE = "changeover-store"
+
+
+def target_of(home: Home, plan: Plan) -> Path:
+    """Return the folder of a plan's backups."""
+    return home.root / (plan.cutover.backup or BackupSpec()).target
+
+
+def items_of(home: Home, plan: Plan, store: Store, folder: Path) -> list[Item]:
+    """Return what is backed up: the plan's databases and folders, and what is ours.
+
+    Args:
+        home: The home directory.
+        plan: The plan.
+        store: The store, asked for flags.
+        folder: The plan's folder, for what is relative.
+
+    Raises:
+        InvalidInput: The variable of a database's URL is not set.
+    """
+    spec = plan.cutover.backup or BackupSpec()
+    items: list[Item] = [
+        DatabaseItem(name, database_address(ref, folder).render_as_string(hide_password=False))
+        for name, ref in spec.databases.items()
+    ]
+    items += [FolderItem(name, folder / path) for name, path in spec.folders.items()]
+    if spec.store:
+        items.append(DatabaseItem(STORE, home.store_url))
+    values = flags.values(store, plan.migration)
+    return [
+        *items, FolderItem("changeover-gateway", home.gateway_files.root),
+        TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),
+        TextItem("changeover-flags", "".join(f"{k}: {v!r}\n" for k, v in values.items())),
+    ]
+
+
+def servers_of(items: list[Item]) -> dict[str, str]:
+    """Return the URLs of the databases by their item's name, for `verify`."""
+    return {item.name: item.url for item in items if isinstance(item, DatabaseItem)}

@@ -1,0 +1,252 @@
+"""PostgreSQL: `pg_dump` of one snapshot, and `pg_restore` into a database that is ours.
+
+Passwords reach the programs by their environment, never by a command line, and no message tells
+one. The rows that a restored copy must have are counted in the snapshot that is dumped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from changeover.backup import programs
+from changeover.backup.sqlite import compared
+from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    import psycopg
+
+_BLOCK = 1 << 18
+_CONNECT_SECONDS = 10
+_TABLES = """
+select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+  and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
+order by 1, 2"""
+_Report = Callable[[int, int], None]
+
+
+def save(url: str, target: Path, report: _Report) -> dict[str, Any]:
+    """Dump a database in custom format and return its facts: rows by table, versions, encoding.
+
+    1. A transaction exports its snapshot and stays open. 2. `pg_dump` dumps that snapshot. 3. The
+    transaction counts its rows. So writers go on, and both see the same moment.
+
+    Args:
+        url: The database.
+        target: The dump.
+        report: Told tables done and tables in total.
+
+    Raises:
+        Unreachable: The server does not let us in.
+        EnvironmentProblem: There is no `pg_dump`, or it is too old.
+        ChangeoverError: It failed.
+    """
+    with connected(url) as connection:
+        version = connection.info.server_version // 10_000
+        program = programs.find("pg_dump", version)
+        connection.execute("begin isolation level repeatable read read only")
+        snapshot = _one(connection, "select pg_export_snapshot()")
+        tables = [(str(schema), str(name)) for schema, name in connection.execute(_TABLES)]
+        command = [str(program), "--format=custom", "--no-password", "--verbose",
+                   f"--snapshot={snapshot}", f"--dbname={bare(url)}"]
+        sha = _dump(command, url, target, lambda done: report(done, len(tables)))
+        return {"rows": _counted(connection, tables), "server": version, "sha256": sha,
+                "encoding": _one(connection, "show server_encoding"), "address": bare(url)}
+
+
+def _dump(command: list[str], url: str, target: Path, tell: Callable[[int], None]) -> str:
+    """Run `pg_dump` and write what it says; it ends with us, because its pipe breaks."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=environment(url)) as process:
+        assert process.stdout and process.stderr  # noqa: S101  both are pipes
+        told: list[str] = []
+        reader = threading.Thread(target=_listen, args=(process.stderr, told, tell))
+        reader.start()
+        digest = hashlib.sha256()
+        try:
+            with target.open("wb") as file:
+                while block := process.stdout.read(_BLOCK):
+                    digest.update(block)
+                    file.write(block)
+        except OSError:
+            process.kill()
+            raise
+        finally:
+            reader.join()
+    if process.returncode:
+        raise ChangeoverError(f"pg_dump failed: {without_secrets(_last(told), url)}",
+                              where=bare(url))
+    return digest.hexdigest()
+
+
+def _listen(stream: IO[bytes], told: list[str], tell: Callable[[int], None]) -> None:
+    done = 0
+    for raw in stream:
+        line = raw.decode("utf-8", "replace").strip()
+        if "dumping contents of table" in line:
+            done += 1
+            tell(done)
+        else:
+            told[:] = [*told[-20:], line]
+
+
+def _last(lines: list[str]) -> str:
+    errors = [line for line in lines if "error" in line or "fatal" in line.lower()]
+    return " ".join((errors or lines or ["it said nothing"])[-1].split())[:400]
+
+
+def _counted(connection: psycopg.Connection[Any], tables: list[tuple[str, str]]) -> dict[str, int]:
+    from psycopg import sql
+
+    return {f"{schema}.{name}": int(_one(connection, sql.SQL("select count(*) from {}").format(
+        sql.Identifier(schema, name)))) for schema, name in tables}
+
+
+def _one(connection: psycopg.Connection[Any], query: Any) -> Any:
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def restore(dump: Path, url: str, facts: dict[str, Any]) -> None:
+    """Restore a dump into an empty database, whole or not at all.
+
+    Owners and grants are the restoring user's.
+
+    Raises:
+        InvalidInput: The database has tables.
+        ChangeoverError: `pg_restore` failed; the database is as empty as it was.
+    """
+    with connected(url) as connection:
+        if tables := list(connection.execute(_TABLES)):
+            raise InvalidInput(f"the database has {len(tables)} tables already", where=bare(url),
+                               next_step="Give an empty one: nothing is overwritten")
+        version = connection.info.server_version // 10_000
+    program = programs.find("pg_restore", max(version, int(facts["server"])))
+    command = [str(program), "--no-owner", "--no-privileges", "--exit-on-error", "--no-password",
+               "--single-transaction", "--no-publications", "--no-subscriptions",
+               f"--dbname={bare(url)}", str(dump)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+                          env=environment(url), check=False)
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        raise ChangeoverError(f"pg_restore failed: {without_secrets(_last(lines), url)}",
+                              where=bare(url))
+
+
+def problems(url: str, facts: dict[str, Any]) -> list[str]:
+    """Return in which tables of a restored database the rows are not those of the backup."""
+    with connected(url) as connection:
+        tables = [(str(schema), str(name)) for schema, name in connection.execute(_TABLES)]
+        return compared(_counted(connection, tables), facts["rows"])
+
+
+@contextmanager
+def scratch(url: str, name: str, encoding: str) -> Iterator[str]:
+    """Make an empty database beside another one, and drop it afterwards.
+
+    One of the same name, left behind by a kill, is dropped first.
+
+    Args:
+        url: A database of the server.
+        name: Of the new one.
+        encoding: As the server spells it.
+
+    Yields:
+        Its URL.
+
+    Raises:
+        ChangeoverError: The user may not make databases.
+    """
+    import psycopg
+    from psycopg import sql
+
+    drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+    with connected(url) as server:
+        provider = "locale_provider libc" if server.info.server_version >= 150_000 else ""
+        make = sql.SQL("create database {} template template0 encoding {} lc_collate 'C' "
+                       "lc_ctype 'C' " + provider).format(sql.Identifier(name),
+                                                          sql.Literal(encoding))
+        try:
+            server.execute(drop)
+            server.execute(make)
+        except psycopg.Error as error:
+            raise ChangeoverError(
+                f"no scratch database can be made: {_first_line(error, url)}", where=bare(url),
+                next_step="Give the user CREATEDB, or name a server where it may with --scratch",
+            ) from None
+        try:
+            yield make_url(url).set(database=name).render_as_string(hide_password=False)
+        finally:
+            server.execute(drop)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection in autocommit mode.
+
+    Raises:
+        EnvironmentProblem: The driver is not installed.
+        Unreachable: The server does not let us in, or went away.
+        ChangeoverError: It refused something, as a table that the user may not read.
+    """
+    try:
+        import psycopg
+    except ImportError:
+        raise EnvironmentProblem("PostgreSQL's driver is not installed", next_step="Run "
+                                 "`pip install 'changeover[postgres]'`") from None
+    address, password = _parted(url)
+    try:
+        with psycopg.connect(address, password=password, autocommit=True,
+                             connect_timeout=_CONNECT_SECONDS) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise Unreachable(f"the database cannot be used: {_first_line(error, url)}",
+                          where=bare(url), next_step="Check that the server runs, its address, "
+                          "user and password") from None
+    except psycopg.Error as error:
+        raise ChangeoverError(f"the database refused: {_first_line(error, url)}",
+                              where=bare(url)) from None
+
+
+def bare(url: str) -> str:
+    """Return the address without its password, fit for a command line and a message."""
+    return _parted(url)[0]
+
+
+def environment(url: str) -> dict[str, str]:
+    """Return the environment for PostgreSQL's programs: the password is there and nowhere else."""
+    password = _parted(url)[1]
+    return {**os.environ, "LC_ALL": "C", "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS),
+            **({"PGPASSWORD": password} if password else {})}
+
+
+def _parted(url: str) -> tuple[str, str | None]:
+    try:
+        found = make_url(url)
+    except SQLAlchemyError:
+        raise InvalidInput("is no database URL", where="the database's address") from None
+    query = {key: value for key, value in found.query.items() if "password" not in key}
+    password = found.password or found.query.get("password")
+    address = URL.create("postgresql", found.username, None, found.host, found.port,
+                         found.database, query)
+    return address.render_as_string(), str(password) if password else None
+
+
+def without_secrets(text: str, url: str) -> str:
+    """Return a program's message without the password, should it be in it."""
+    password = _parted(url)[1]
+    return text.replace(password, "***") if password else text
+
+
+def _first_line(error: Exception, url: str) -> str:
+    return without_secrets(" ".join(str(error).split())[:300], url)

@@ -1,0 +1,245 @@
+"""The dry run: what a clean-up would move, and what it would leave and why. Changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from changeover.cleanup import patterns as pattern
+from changeover.cleanup.handles import (
+    Facts,
+    beneath,
+    facts_of,
+    names_in,
+    opened,
+    walk,
+)
+from changeover.cleanup.patterns import Scope
+from changeover.printing import printable
+
+DEEPEST = 64
+"""Folders that `**` looks into below each other; deeper ones move with the folder they are in."""
+
+Parts = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file or folder that may be moved: the root, the parts below it, and what it is."""
+
+    root: Path
+    parts: Parts
+    facts: Facts
+    entries: int
+    size: int
+
+    @property
+    def path(self) -> str:
+        """Where it is, on one line, fit for a log."""
+        return printable(self.root.joinpath(*self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that matches and is left where it is: a printable path and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What matches the patterns: to be moved, and left to a person."""
+
+    found: tuple[Found, ...]
+    refused: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What may be moved: nothing older than `since`, no root, nothing of `keep`."""
+
+    since: datetime | None
+    any_age: bool
+    roots: tuple[Path, ...]
+    keep: tuple[Path, ...]
+
+
+class Left(Exception):
+    """Why something that matches is left; never seen outside this package."""
+
+
+def survey(
+    roots: Sequence[str], patterns: Sequence[str], *, since: datetime | None,
+    any_age: bool = False, base: Path | None = None, keep: Sequence[Path] = (),
+) -> Survey:
+    """Return what a clean-up would do now.
+
+    Args:
+        roots: Folders under which may be cleaned up.
+        patterns: Files and folders to clean up.
+        since: When the candidate started. What existed before is not the candidate's and is left;
+            a folder with anything older in it is left whole. None: nobody knows, all is left.
+        any_age: Older things, too.
+        base: The plan's folder, for what is relative.
+        keep: Never moved, nor what is in them, nor what they are in; as the home directory.
+
+    Raises:
+        InvalidInput: A root or a pattern is refused; nothing was looked at.
+    """
+    found = pattern.scopes(roots, patterns, base)
+    return survey_scopes(found, rules_of(found, since=since, any_age=any_age, keep=keep))
+
+
+def rules_of(
+    found: Sequence[Scope], *, since: datetime | None, any_age: bool, keep: Sequence[Path]
+) -> Rules:
+    """Return the rules for roots that were checked."""
+    return Rules(since, any_age, tuple(scope.root for scope in found),
+                 tuple(Path(os.path.realpath(path)) for path in keep))
+
+
+def survey_scopes(found: Sequence[Scope], rules: Rules) -> Survey:
+    """Return what is to be moved from roots that were checked."""
+    taken: dict[Path, Found] = {}
+    left: dict[str, Refusal] = {}
+    for scope in found:
+        for each in _matching(scope, rules):
+            if isinstance(each, Found):
+                taken[each.root.joinpath(*each.parts)] = each
+            else:
+                left.setdefault(each.path, each)
+    outermost = [each for path, each in taken.items()
+                 if not any(parent in taken for parent in path.parents)]
+    return Survey(tuple(outermost), tuple(left.values()))
+
+
+def _matching(scope: Scope, rules: Rules) -> Iterator[Found | Refusal]:
+    try:
+        with opened(scope.root) as root:
+            for parts in scope.patterns:
+                wanted = (*parts, "*") if parts[-1] == "**" else parts
+                yield from _Search(scope.root, root, wanted, rules).run()
+    except OSError as error:
+        yield Refusal(printable(scope.root), told(error))
+
+
+class _Search:
+    """Follows one pattern part by part; each folder is opened anew from the root, by no link."""
+
+    def __init__(self, path: Path, root: int, wanted: Parts, rules: Rules) -> None:
+        self.path, self.root, self.wanted, self.rules = path, root, wanted, rules
+        self.to_see: list[tuple[Parts, int]] = [((), 0)]
+
+    def run(self) -> Iterator[Found | Refusal]:
+        """Yield everything that the pattern matches, judged."""
+        mount, seen = facts_of(self.root).mount, set()
+        while self.to_see:
+            place = self.to_see.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            at, index = place
+            try:
+                with beneath(self.root, at, mount=mount) as folder:
+                    for name in sorted(names_in(folder)):
+                        yield from self._step(folder, (*at, name), index)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield Refusal(printable(self.path.joinpath(*at)), told(error))
+            if self.wanted[index] == "**":
+                self.to_see.append((at, index + 1))
+
+    def _step(self, folder: int, at: Parts, index: int) -> Iterator[Found | Refusal]:
+        """Judge one name: it is what the pattern ends with, a folder on the way, or nothing."""
+        is_any = self.wanted[index] == "**"
+        if not pattern.matches(at[-1], "*" if is_any else self.wanted[index]):
+            return
+        shown = printable(self.path.joinpath(*at))
+        try:
+            facts = facts_of(folder, at[-1])
+            if is_any:
+                if facts.is_folder and len(at) <= DEEPEST:
+                    self.to_see.append((at, index))
+            elif index + 1 == len(self.wanted):
+                yield judge(self.path, folder, at, facts, self.rules)
+            elif facts.is_folder:
+                self.to_see.append((at, index + 1))
+            elif facts.is_link:
+                yield Refusal(shown, "is a symbolic link; links are not followed")
+        except FileNotFoundError:
+            return  # gone since the folder was listed
+        except Left as left:
+            yield Refusal(shown, str(left))
+        except OSError as error:
+            yield Refusal(shown, told(error))
+
+
+def judge(root: Path, folder: int, parts: Parts, facts: Facts, rules: Rules) -> Found:
+    """Return what may be moved, with all that is in it.
+
+    Raises:
+        Left: It may not be moved.
+        OSError: It cannot be looked into, or changed while it was.
+    """
+    path = root.joinpath(*parts)
+    _check_kept(path, rules)
+    if facts.mount != facts_of(folder).mount:
+        raise Left("is a mount point")
+    if facts.is_link:
+        _check_link(root, path, os.readlink(parts[-1], dir_fd=folder))
+    _check(facts, rules, "")
+    if not facts.is_folder:
+        return Found(root, parts, facts, 1, facts.size)
+    entries = size = 0
+    with beneath(folder, parts[-1:], mount=facts.mount) as top:
+        for entry in walk(top):
+            if entry.is_left:
+                continue
+            inside = f"{printable(entry.name)} in it "
+            if entry.facts.mount != facts.mount:
+                raise Left(f"{inside}is a mount point")
+            _check(entry.facts, rules, inside)
+            entries, size = entries + 1, size + entry.facts.size
+    return Found(root, parts, facts, entries + 1, size)
+
+
+def _check_kept(path: Path, rules: Rules) -> None:
+    for each in (*rules.roots, *rules.keep):
+        if each.is_relative_to(path):
+            raise Left(f"holds {each}, which is never moved" if each != path else "is never moved")
+    if any(path.is_relative_to(each) for each in rules.keep):
+        raise Left("lies in a folder that is never moved")
+
+
+def _check(facts: Facts, rules: Rules, inside: str) -> None:
+    if facts.is_device:
+        raise Left(f"{inside}is a device")
+    if rules.any_age:
+        return
+    if rules.since is None:
+        raise Left("nobody knows when the candidate started, so nobody knows whose it is")
+    if facts.since < rules.since.timestamp():
+        raise Left(f"{inside}existed before the candidate started "
+                    f"at {rules.since:%F %T} UTC, so it is not the candidate's")
+
+
+def _check_link(root: Path, path: Path, target: str) -> None:
+    """A link is moved as a link, and only when it leads to somewhere under its root."""
+    real = Path(os.path.realpath(path.parent / target))
+    if not real.is_relative_to(root):
+        raise Left(f"is a symbolic link that leads out, to {printable(target)}")
+
+
+def told(error: OSError) -> str:
+    """Return for people why something could not be looked into or moved."""
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return "was replaced by a symbolic link or a file while it was looked at"
+    if error.errno == errno.EXDEV:
+        return "is a mount point"
+    return f"cannot be looked into: {error.strerror or error}"

@@ -1,0 +1,373 @@
+"""Into quarantine, back from it, and its end: renames, each safe to be killed in and repeated.
+
+    ROOT/.changeover-quarantine/NAME/manifest.jsonl   a line for each thing: where it was
+    ROOT/.changeover-quarantine/NAME/files/7          the thing of line 7, whatever its name was
+
+1. The lines are on the disk before the first thing is moved. 2. A thing is moved by one rename in
+its file system, from folder handle to folder handle. So a kill leaves each thing in one of two
+places and a line that says which; a repeat of the same name moves the rest, and `bring_back` moves
+what is there. The quarantine lies in the candidate's folder, so what its manifest says is not
+trusted: paths in it are followed as carefully as patterns are.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from changeover import clock
+from changeover.cleanup import look, manifest
+from changeover.cleanup import patterns as pattern
+from changeover.cleanup.handles import (
+    Facts,
+    beneath,
+    facts_of,
+    names_in,
+    open_folder,
+    opened,
+    rename_new,
+    walk,
+)
+from changeover.cleanup.look import Found, Refusal, Survey
+from changeover.cleanup.manifest import FILES, MANIFEST
+from changeover.cleanup.patterns import QUARANTINE
+from changeover.errors import EnvironmentProblem, InvalidInput, Refused
+from changeover.printing import printable
+
+LOCK = ".lock"
+_ENDING = ".deleting-"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtBack:
+    """What is where it was again, and what could not be brought back and why."""
+
+    restored: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+
+
+def quarantine(
+    roots: Sequence[str], patterns: Sequence[str], *, name: str, since: datetime | None,
+    any_age: bool = False, base: Path | None = None, keep: Sequence[Path] = (),
+) -> tuple[Survey, list[str]]:
+    """Move what the patterns match into the quarantine called `name`.
+
+    Args:
+        roots: Folders under which may be cleaned up.
+        patterns: Files and folders to clean up.
+        name: Of the quarantine; a repeat with the same name carries on.
+        since: When the candidate started, see `survey`.
+        any_age: Older things, too.
+        base: The plan's folder, for what is relative.
+        keep: Never moved, as the home directory.
+
+    Returns:
+        What was found and refused now, and the printable paths of all that the quarantine holds,
+        those of an earlier call that was killed among them.
+
+    Raises:
+        InvalidInput: A root, a pattern or the name is refused; nothing was moved.
+        Refused: Another process is at work in a root's quarantine.
+        EnvironmentProblem: A quarantine cannot be written.
+    """
+    _check_name(name)
+    scopes = pattern.scopes(roots, patterns, base)
+    rules = look.rules_of(scopes, since=since, any_age=any_age, keep=keep)
+    found: list[Found] = []
+    refused: list[Refusal] = []
+    moved: list[str] = []
+    for scope in scopes:
+        seen = look.survey_scopes([scope], rules)
+        found += seen.found
+        refused += seen.refused
+        with _root(scope.root) as root:
+            if not seen.found and not _exists(root, name):
+                continue
+            with _held(scope.root, root, name, is_new=True) as place:
+                refused += _move(root, place, seen.found)
+                moved += [printable(scope.root.joinpath(*line.parts))
+                          for line in manifest.lines(place) if _is_kept(place, line)]
+    return Survey(tuple(found), tuple(refused)), moved
+
+
+def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> BroughtBack:
+    """Move everything of a quarantine back to where it was; never over what is there now.
+
+    A repeat brings back the rest. The empty quarantine stays until `purge`, so that it can tell.
+
+    Raises:
+        InvalidInput: No root has a quarantine of this name.
+        Refused: Another process is at work in it.
+    """
+    _check_name(name)
+    restored: list[str] = []
+    refused: list[Refusal] = []
+    is_known = False
+    for scope in pattern.scopes(roots, [], base):
+        with _root(scope.root) as root:
+            if not _exists(root, name):
+                continue
+            is_known = True
+            with _held(scope.root, root, name) as place:
+                for line in reversed(manifest.lines(place)):
+                    shown = printable(scope.root.joinpath(*line.parts))
+                    if reason := _put_back(root, place, line):
+                        refused.append(Refusal(shown, reason))
+                    elif reason is not None:
+                        restored.append(shown)
+    if not is_known:
+        known = ", ".join(quarantines(roots, base=base)) or "none"
+        raise InvalidInput(f"there is no quarantine {printable(name)}", allowed=known,
+                           next_step="One whose time was over is deleted")
+    return BroughtBack(tuple(dict.fromkeys(restored)), tuple(refused))
+
+
+def purge(
+    roots: Sequence[str], *, older_than: timedelta, now: datetime, base: Path | None = None
+) -> list[str]:
+    """Delete quarantines to which nothing was added for a time, for good.
+
+    A kill leaves one half deleted under another name; the next call deletes the rest. Mount points
+    in it and everything on them stay.
+
+    Returns:
+        The printable paths of the quarantines that were deleted.
+
+    Raises:
+        EnvironmentProblem: Some could not be deleted; the others were.
+    """
+    gone: list[str] = []
+    problems: list[str] = []
+    for scope in pattern.scopes(roots, [], base):
+        with _root(scope.root) as root:
+            if not _exists(root):
+                continue
+            with _locked(scope.root, root) as all_of_them:
+                for name in sorted(_due(all_of_them, now - older_than)):
+                    _delete_one(scope.root, all_of_them, name, gone, problems)
+    if problems:
+        raise EnvironmentProblem("; ".join(problems), next_step="A person must delete them")
+    return gone
+
+
+def quarantines(roots: Sequence[str], *, base: Path | None = None) -> list[str]:
+    """Return the names of the quarantines that can be brought back, oldest first."""
+    found: dict[str, float] = {}
+    for scope in pattern.scopes(roots, [], base):
+        with _root(scope.root) as root:
+            if not _exists(root):
+                continue
+            with beneath(root, [QUARANTINE]) as folder:
+                found |= {name: facts_of(folder, name).since for name in names_in(folder)
+                          if _NAME.match(name) and facts_of(folder, name).is_folder}
+    return sorted(found, key=lambda name: found[name])
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.match(name):
+        raise InvalidInput(f"{printable(name)} is no name of a quarantine",
+                           allowed="letters, digits, `.`, `_` and `-`, at most 100, as rollback-3")
+
+
+def _exists(root: int, *name: str) -> bool:
+    try:
+        with beneath(root, [QUARANTINE, *name]):
+            return True
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{'/'.join([QUARANTINE, *name])} cannot be used: {look.told(error)}",
+            next_step="It must be a folder; look who put something else there") from error
+
+
+@contextmanager
+def _root(path: Path) -> Iterator[int]:
+    try:
+        with opened(path) as root:
+            yield root
+    except OSError as error:
+        raise EnvironmentProblem(f"the root cannot be used: {look.told(error)}",
+                                 where=printable(path)) from error
+
+
+@contextmanager
+def _locked(path: Path, root: int) -> Iterator[int]:
+    """Hold a root's quarantines alone; the system lets go of them when the process dies."""
+    with beneath(root, [QUARANTINE]) as folder:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        lock = os.open(LOCK, flags, 0o600, dir_fd=folder)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused(f"another process is cleaning up {printable(path)}",
+                             next_step="Try again when it is done") from None
+            yield folder
+        finally:
+            os.close(lock)
+
+
+@contextmanager
+def _held(path: Path, root: int, name: str, *, is_new: bool = False) -> Iterator[int]:
+    """Open one quarantine, made when it is new, and hold it alone."""
+    try:
+        if is_new:
+            _make(root, QUARANTINE)
+        with _locked(path, root) as folder:
+            if is_new:
+                _make(folder, name)
+            with beneath(folder, [name]) as place:
+                if is_new:
+                    _make(place, FILES)
+                yield place
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the quarantine cannot be used: {error.strerror}", where=f"{printable(path)}/{name}",
+            next_step="It must be a folder that may be written, on the same file system",
+        ) from error
+
+
+def _make(folder: int, name: str) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return  # a folder, or `beneath` refuses it
+
+
+def _move(root: int, place: int, found: Sequence[Found]) -> list[Refusal]:
+    """Move each thing that is still what was looked at; return what was not moved."""
+    if not found:
+        return []
+    refused = []
+    mount = facts_of(root).mount
+    with beneath(place, [FILES], mount=mount) as files:
+        for each, line in zip(found, manifest.note(place, found, at=clock.now()), strict=True):
+            try:
+                with beneath(root, each.parts[:-1], mount=mount) as folder:
+                    _move_one(folder, each, files, str(line.number))
+            except look.Left as left:
+                refused.append(Refusal(each.path, str(left)))
+            except FileNotFoundError:
+                continue  # the candidate removed it itself
+            except OSError as error:
+                refused.append(Refusal(each.path, f"cannot be moved: {look.told(error)}"))
+        os.fsync(files)
+    return refused
+
+
+def _move_one(folder: int, each: Found, files: int, number: str) -> None:
+    """Move one thing.
+
+    1. It is what was looked at. 2. It is renamed. 3. Something else was put in its place between
+    1 and 2 when another file arrived: that one goes back, nobody looked at its age.
+    """
+    name = each.parts[-1]
+    if not _is_same(facts_of(folder, name), each.facts):
+        raise look.Left("was replaced while it was looked at")
+    rename_new(name, number, folder=folder, to_folder=files)
+    if not _is_same(facts_of(files, number), each.facts):
+        rename_new(number, name, folder=files, to_folder=folder)
+        raise look.Left("was replaced while it was moved")
+
+
+def _is_same(now: Facts, before: Facts) -> bool:
+    # the birth, too: a new file may get the number of one that was removed
+    return (now.identity, now.mount, now.born) == (before.identity, before.mount, before.born)
+
+
+def _is_kept(place: int, line: manifest.Line) -> bool:
+    try:
+        with beneath(place, [FILES]) as files:
+            facts_of(files, str(line.number))
+            return True
+    except OSError:
+        return False
+
+
+def _put_back(root: int, place: int, line: manifest.Line) -> str | None:
+    """Move one thing back, or see that an earlier call did.
+
+    Returns:
+        Why it could not be, empty when it is back, None when it was never moved and is gone since.
+    """
+    name, mount = line.parts[-1], facts_of(root).mount
+    try:
+        is_here = _is_kept(place, line)
+        if is_here:
+            _make_way(root, line.parts[:-1], mount)
+        with beneath(root, line.parts[:-1], mount=mount) as folder:
+            if not is_here:
+                return "" if facts_of(folder, name).inode == line.inode else None
+            with beneath(place, [FILES], mount=mount) as files:
+                rename_new(str(line.number), name, folder=files, to_folder=folder)
+        return ""
+    except FileExistsError:
+        return f"something else is there now; it is still in quarantine as {FILES}/{line.number}"
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"cannot be brought back: {look.told(error)}"
+
+
+def _make_way(root: int, parts: Sequence[str], mount: int) -> None:
+    """Make the folders again that are gone since."""
+    for index in range(len(parts)):
+        with beneath(root, parts[:index], mount=mount) as folder:
+            _make(folder, parts[index])
+
+
+def _due(folder: int, before: datetime) -> Iterator[str]:
+    for name in names_in(folder):
+        if name.startswith(_ENDING):
+            yield name
+        elif _NAME.match(name) and (facts := facts_of(folder, name)).is_folder:
+            with beneath(folder, [name]) as place:
+                try:
+                    newest = facts_of(place, MANIFEST).modified
+                except FileNotFoundError:
+                    newest = facts.modified
+            if newest <= before.timestamp():
+                yield name
+
+
+def _delete_one(
+    path: Path, folder: int, name: str, gone: list[str], problems: list[str]
+) -> None:
+    """Delete one quarantine; it is renamed first, so that nobody brings back half of it."""
+    ending = name if name.startswith(_ENDING) else _ENDING + name
+    shown = printable(path / QUARANTINE / ending.removeprefix(_ENDING))
+    try:
+        if ending != name:
+            rename_new(name, ending, folder=folder, to_folder=folder)
+        _delete_all(folder, ending)
+        gone.append(shown)
+    except OSError as error:
+        problems.append(f"{shown} cannot be deleted: {look.told(error)}")
+
+
+def _delete_all(folder: int, name: str) -> None:
+    """Delete a folder with all that is in it, following no link and entering no mount."""
+    handle = open_folder(name, folder)
+    try:
+        mount = facts_of(handle).mount
+        if mount != facts_of(folder).mount:
+            raise OSError(errno.EXDEV, "is a mount point", name)
+        for entry in walk(handle):
+            if entry.facts.mount != mount:
+                raise OSError(errno.EXDEV, "is a mount point", entry.name)
+            if entry.is_left:
+                os.rmdir(entry.name, dir_fd=entry.folder)
+            elif not entry.facts.is_folder:
+                os.unlink(entry.name, dir_fd=entry.folder)
+    finally:
+        os.close(handle)
+    os.rmdir(name, dir_fd=folder)

@@ -1,0 +1,24 @@
+"""Since when files can be the candidate's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from changeover import clock
+from changeover.home import Home
+from changeover.store import cutovers
+from changeover.store.engine import Store
+
+
+def candidate_start(home: Home, store: Store, migration: str) -> datetime | None:
+    """Return when the candidate's process started or the newest cutover began, the earlier one.
+
+    Returns:
+        None when neither ever happened: then nobody knows whose files are.
+    """
+    entry = home.settings().get("processes", {}).get("candidate")
+    times = [clock.from_timestamp(float(entry["created"]))] if entry else []
+    newest = cutovers.latest(store, migration)
+    if newest is not None:
+        times.append(newest.started_at)
+    return min(times, default=None)

@@ -1,0 +1,1 @@
+"""Health: checks of everything a migration stands on, repair within budgets, the guard."""

@@ -1,0 +1,47 @@
+"""What a health check says, and which status is worst. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How well something is; a later one is worse."""
+
+    HEALTHY = "healthy"
+    WARNING = "warning"
+    UNHEALTHY = "unhealthy"
+    CRITICAL = "critical"
+    ERROR = "error"  # the check itself broke: nobody knows
+
+
+_ORDER = list(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One check's finding. `issue` names what a repair could be about; empty when it is well.
+
+    `system` is whose repair it would be: no two repairs run on one system at once.
+    """
+
+    status: Status
+    detail: str
+    data: dict[str, Any] = field(default_factory=dict)
+    issue: str = ""
+    system: str = "machine"
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Return the worst status; nothing looked at is an error."""
+    return max(statuses, key=_ORDER.index, default=Status.ERROR)
+
+
+def by_level(value: float, warning: float, critical: float) -> Status:
+    """Return the status of a value of which more is worse."""
+    if value > critical:
+        return Status.CRITICAL
+    return Status.WARNING if value > warning else Status.HEALTHY

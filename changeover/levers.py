@@ -1,0 +1,82 @@
+"""Levers: named actions of the plan on a system, an HTTP POST or a command.
+
+A lever that is pulled for an `occasion` (`cutover-7 final configuration`) is pulled once for it:
+what has worked is in the audit and is not done again. Between the action and its record a kill is
+possible, so the receiver is told the occasion, too, and can refuse to act twice: as the header
+`Idempotency-Key` of a POST, as the variable `CHANGEOVER_IDEMPOTENCY_KEY` of a command.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import httpx
+
+from changeover import clock
+from changeover.plan.model import LeverSpec, Plan
+from changeover.store import audit
+from changeover.store.engine import Store
+
+KEY_HEADER, KEY_VARIABLE = "Idempotency-Key", "CHANGEOVER_IDEMPOTENCY_KEY"
+
+
+def pull_lever(store: Store, plan: Plan, name: str, *, actor: str, occasion: str = "") -> str:
+    """Do what a lever says and audit it; return why it failed, or an empty text.
+
+    Args:
+        store: The store.
+        plan: The plan with the lever.
+        name: The lever's name in the plan.
+        actor: Who or what pulls it.
+        occasion: For what it is pulled; it works once for each. Empty: every time.
+    """
+    key = f"lever {plan.migration} {occasion} {name}" if occasion else ""
+    if key and audit.is_recorded(store, plan.migration, key):
+        return ""
+    problem = _pulled(plan, plan.levers[name], key)
+    problem = f"lever {name} failed ({problem})" if problem else ""
+    facts = {"lever": name, "problem": problem, **({"occasion": occasion} if occasion else {})}
+    if key and not problem:
+        audit.record_once(store, plan.migration, key=key, actor=actor, kind="lever.pulled",
+                          data=facts, now=clock.now())
+    else:
+        audit.record(store, plan.migration, actor=actor, kind="lever.pulled", data=facts,
+                     now=clock.now())
+    return problem
+
+
+def pull_all(
+    store: Store, plan: Plan, names: Sequence[str], *, actor: str, occasion: str = ""
+) -> list[str]:
+    """Pull levers in order, whatever fails, and return one sentence for each that failed."""
+    return [
+        problem for name in names
+        if (problem := pull_lever(store, plan, name, actor=actor, occasion=occasion))
+    ]
+
+
+def _pulled(plan: Plan, lever: LeverSpec, key: str) -> str:
+    timeout = lever.timeout.total_seconds()
+    try:
+        if lever.command:
+            program, *arguments = lever.command
+            subprocess.run(
+                [sys.executable if program == "python" else program, *arguments], check=True,
+                timeout=timeout, capture_output=True, stdin=subprocess.DEVNULL,
+                env={**os.environ, **({KEY_VARIABLE: key} if key else {})},
+            )
+        else:
+            url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
+            httpx.post(
+                url, json=lever.body or {}, timeout=timeout, trust_env=False,
+                headers={KEY_HEADER: key} if key else None,
+            ).raise_for_status()
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        return f"exit code {error.returncode}: {' '.join(last)[:200]}"
+    except (subprocess.SubprocessError, OSError, httpx.HTTPError) as error:
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    return ""

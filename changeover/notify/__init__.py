@@ -1,0 +1,1 @@
+"""Telling people: the channels of a plan, and sending what waits in the store."""

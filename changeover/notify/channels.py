@@ -1,0 +1,90 @@
+"""The channels that a plan names: webhooks, and the services of Apprise by their URLs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import httpx
+
+from changeover.plan.procedures import NotifySpec
+from changeover.store.messages import SEVERITIES
+
+if TYPE_CHECKING:
+    import apprise
+
+TIMEOUT_SECONDS = 5.0
+_LONGEST = 3_500
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where to send to, and from which severity on. The address is a secret: never shown."""
+
+    address: str
+    severity: str = "info"
+    is_webhook: bool = True
+
+    def takes(self, severity: str) -> bool:
+        """Whether a message of this severity goes here."""
+        return SEVERITIES.index(severity) >= SEVERITIES.index(self.severity)
+
+
+def channels_of(specs: Sequence[NotifySpec]) -> tuple[list[Channel], list[str]]:
+    """Return a plan's channels, and a sentence for each whose variable is not set."""
+    channels, problems = [], []
+    for spec in specs:
+        address = spec.webhook or spec.apprise or os.environ.get(spec.env or "", "")
+        if not address:
+            problems.append(f"the variable {spec.env} is not set")
+            continue
+        is_webhook = address.startswith(("http://", "https://"))
+        channels.append(Channel(address, spec.severity, is_webhook))
+    return channels, problems
+
+
+def send(
+    channel: Channel, *, title: str, body: str, severity: str, facts: dict[str, str],
+) -> str:
+    """Send a message and return why it could not be sent, without the address; empty when it was.
+
+    A webhook gets a JSON object with `text`, `detail`, `severity` and the facts.
+    """
+    if not channel.is_webhook:
+        return _by_apprise(channel, title, body[:_LONGEST], severity)
+    try:
+        httpx.post(
+            channel.address, timeout=TIMEOUT_SECONDS,
+            json={"text": title, "detail": body, "severity": severity, **facts},
+        ).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        return f"a webhook answered {error.response.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return f"a webhook was not told: {type(error).__name__}"
+    return ""
+
+
+def _by_apprise(channel: Channel, title: str, body: str, severity: str) -> str:
+    import apprise  # half a second to import: only where it is needed
+
+    kind = {"info": apprise.NotifyType.INFO, "warning": apprise.NotifyType.WARNING,
+            "critical": apprise.NotifyType.FAILURE}[severity]
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses
+    service: apprise.Apprise = apprise.Apprise()
+    scheme = channel.address.partition("://")[0]
+    if not service.add(channel.address):
+        return f"{scheme}:// is no address that Apprise understands"
+    try:
+        was_sent = service.notify(body=body or title, title=title, notify_type=kind)
+    except TypeError as error:
+        return f"{scheme}:// was not told: {error}"
+    return "" if was_sent else f"{scheme}:// was not told"
+
+
+def moment(at: datetime) -> str:
+    """Return a time for people."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,132 @@
+"""The parts of a plan about the procedures: cutover around its phases, rollback, notification."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from changeover.plan.fields import Duration, Name, Part, Path, Size
+from changeover.plan.suites import DatabaseRef, Side, Variable
+
+FlagValue = bool | int | float | str
+ItemName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Severity = Literal["info", "warning", "critical"]
+
+
+class ApprovalSpec(Part):
+    """Who must agree before the next stage."""
+
+    approvers: int = Field(1, ge=1, le=10, description="How many different people.")
+
+
+class PreconditionsSpec(Part):
+    """What must hold before the first user moves."""
+
+    suite: Name | None = Field(None, description="Suite that must pass, as `pre_cutover`.")
+    quiet: Duration = Field(
+        timedelta(0), description="No trigger has fired for this long, and health is not critical."
+    )
+    disk: Size = Field(200_000_000, ge=0, description="Least free space of home and backups.")
+    rehearsed_within: Duration | None = Field(
+        None, description="A rehearsal of the rollback has passed since."
+    )
+    reaches_approvers: bool = Field(
+        False, description="Everyone under `notify` can be told, tried with a message."
+    )
+
+
+class BackupSpec(Part):
+    """What is backed up before the first user moves, besides the store and the gateway."""
+
+    target: str = Field("backups", description="Folder, relative to the home directory.")
+    databases: dict[ItemName, DatabaseRef] = {}
+    folders: dict[ItemName, str] = Field(default={}, description="Relative to the plan.")
+    store: bool = Field(True, description="Back up the store, too.")
+
+
+class FinalSpec(Part):
+    """What is set when everyone is on the candidate."""
+
+    flags: dict[Name, FlagValue] = {}
+    levers: list[Name] = []
+
+
+class DisableSpec(Part):
+    """Taking the baseline out of use after the last stage; a rollback enables it again."""
+
+    levers: list[Name] = Field(min_length=1)
+    undo: list[Name] = Field(
+        min_length=1, description="Levers that bring the baseline back, before a rollback."
+    )
+    undo_within: Duration = Field(
+        timedelta(seconds=60), description="Longest time until the baseline is well again."
+    )
+    approval: ApprovalSpec = Field(default_factory=ApprovalSpec)
+
+
+class ObserveSpec(Part):
+    """The time after the last stage in which nothing critical may happen."""
+
+    duration: Duration = Field(timedelta(hours=24), description="How long.")
+
+
+class CutoverSpec(Part):
+    """The steps of the cutover SOP around its phases."""
+
+    preconditions: PreconditionsSpec | None = None
+    backup: BackupSpec | None = None
+    final: FinalSpec | None = None
+    disable_baseline: DisableSpec | None = None
+    validate_: Name | None = Field(
+        None, alias="validate", description="Suite that must pass afterwards, as `post_cutover`."
+    )
+    observe: ObserveSpec | None = None
+
+
+class QueueSpec(Part):
+    """A queue that must be empty after a rollback: a number in a JSON answer of a system."""
+
+    of: Side = "candidate"
+    path: Path
+    value: str = Field("$.length", description="Where the number stands.")
+    at_most: int = Field(0, ge=0)
+
+
+class RollbackSpec(Part):
+    """What the rollback SOP does beyond moving the traffic."""
+
+    safe_flags: dict[Name, FlagValue] = {}
+    roots: list[str] = Field(default=[], description="Folders under which may be cleaned up.")
+    cleanup: list[str] = Field(default=[], description="Files of the candidate to clean up.")
+    any_age: bool = Field(False, description="Also files older than the candidate's start.")
+    quarantine: Duration = Field(
+        timedelta(days=7), description="How long cleaned-up files can be brought back."
+    )
+    restore: list[Name] = Field(default=[], description="Levers, in order.")
+    queues: list[QueueSpec] = []
+    verify: Name | None = Field(None, description="Suite that checks the result.")
+
+    @model_validator(mode="after")
+    def _has_roots(self) -> RollbackSpec:
+        if self.cleanup and not self.roots:
+            raise ValueError("`cleanup` needs `roots`: the folders that may be cleaned up")
+        return self
+
+
+class NotifySpec(Part):
+    """Who is told: a webhook, or any of Apprise's services by its URL."""
+
+    webhook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    env: Variable | None = Field(
+        None, description="Environment variable that holds the webhook's or Apprise's address."
+    )
+    apprise: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+]*://\S+$")] | None = None
+    severity: Severity = Field("info", description="Told of this and what is worse.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> NotifySpec:
+        if [self.webhook, self.env, self.apprise].count(None) != 2:
+            raise ValueError("exactly one of `webhook`, `env` and `apprise` is needed")
+        return self

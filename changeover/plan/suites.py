@@ -1,0 +1,265 @@
+"""The parts of a plan about validation suites: lists of checks, each of one kind. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from changeover.plan.fields import Duration, HeaderName, Name, Part, Path, Pattern, Share, Size
+
+Side = Literal["baseline", "candidate"]
+Host = Literal["baseline", "candidate", "gateway"]
+Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+Status = Annotated[int, Field(ge=100, le=599)]
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+    return text
+
+
+class _Check(Part):
+    """What all checks have."""
+
+    name: str | None = Field(
+        None, min_length=1, max_length=80, description="Default: its kind and what it looks at."
+    )
+    timeout: Duration = Field(timedelta(seconds=60), description="Longest time for the check.")
+    alone: bool = Field(False, description="Runs when no other check does, as load always does.")
+
+
+class HttpCheck(_Check):
+    """One request: status, headers, body and latency."""
+
+    kind: Literal["http"]
+    of: Host = "candidate"
+    method: Method = "GET"
+    path: Path = "/health"
+    headers: dict[HeaderName, str] = Field(default={})
+    body: Json = Field(None, description="Sent as JSON, a text as it is.")
+    status: Status | list[Status] | None = Field(None, description="Default: any 2xx.")
+    has_headers: dict[HeaderName, str] = Field(
+        default={}, description="Regular expressions that response headers match."
+    )
+    contains: str | None = Field(None, description="Text that stands in the body.")
+    values: dict[Pattern, Json] = Field(
+        default={}, description="Values in a JSON body by path: `{$.status: ok}`."
+    )
+    like_baseline: bool = Field(False, description="Body as the baseline's, under `comparison`.")
+    within: Duration | None = Field(None, description="Longest latency of the fastest of three.")
+
+    @field_validator("has_headers")
+    @classmethod
+    def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
+        return {name: _regex(pattern) for name, pattern in patterns.items()}
+
+
+class OpenApiCheck(_Check):
+    """The candidate keeps its OpenAPI document's promises, and the baseline's operations exist."""
+
+    kind: Literal["openapi"]
+    document: str = Field("/openapi.json", description="Path at the candidate, or a file.")
+    baseline_document: str | None = Field(
+        "/openapi.json", description="Path at the baseline, or a file; null: not compared."
+    )
+    examples: int = Field(25, ge=1, le=10_000, description="Requests made up for an operation.")
+    methods: list[Method] = Field(default=["GET"], description="Operations that are called.")
+    timeout: Duration = timedelta(minutes=10)
+
+
+class CommandCheck(_Check):
+    """Any test suite: a command that ends with exit code 0."""
+
+    kind: Literal["command"]
+    command: list[str] = Field(min_length=1)
+    directory: str | None = Field(None, description="Working directory, relative to the plan.")
+    env: dict[str, str] = Field(default={})
+    exit_codes: list[int] = Field(default=[0], min_length=1)
+    timeout: Duration = timedelta(minutes=10)
+
+
+class ReplayCheck(_Check):
+    """Recorded traffic against both systems."""
+
+    kind: Literal["replay"]
+    file: str = Field(description="HAR or JSON lines, relative to the plan.")
+    unsafe: bool = Field(False, description="Replay POST, PUT, PATCH and DELETE, too.")
+    concurrency: int = Field(4, ge=1, le=200)
+    similarity: Share = Field(0.95, description="Least mean similarity.")
+    divergence_rate: Share | None = Field(None, description="Most answers that differ.")
+    timeout: Duration = timedelta(minutes=30)
+
+
+class LoadCheck(_Check):
+    """Open-loop load at growing rates: what both systems do at the same rate, and the knee."""
+
+    kind: Literal["load"]
+    paths: list[Path] = Field(default=["/"], min_length=1)
+    rates: list[Annotated[float, Field(gt=0, le=100_000)]] = Field(
+        min_length=1, description="Requests a second, growing."
+    )
+    each: Duration = Field(timedelta(seconds=10), description="Time at each rate.")
+    baseline: bool = Field(True, description="Put the same load on the baseline first.")
+    error_rate: Share = Field(0.01, description="Most failed requests at any rate.")
+    latency_p99: Duration | None = Field(None, description="Longest p99 at any rate.")
+    ratio_to_baseline: float | None = Field(
+        None, gt=0, description="Most times the baseline's p99 at the same rate."
+    )
+    timeout: Duration = timedelta(minutes=30)
+
+    @field_validator("rates")
+    @classmethod
+    def _grow(cls, rates: list[float]) -> list[float]:
+        if rates != sorted(set(rates)):
+            raise ValueError("rates must grow")
+        return rates
+
+
+class SoakCheck(_Check):
+    """Steady load while the candidate's memory is watched: does it leak?"""
+
+    kind: Literal["soak"]
+    of: Side = "candidate"
+    paths: list[Path] = Field(default=["/"], min_length=1)
+    rate: float = Field(20.0, gt=0, le=100_000, description="Requests a second.")
+    duration: Duration = timedelta(minutes=10)
+    growth: Size = Field(20_000_000, ge=0, description="Bytes an hour that are no leak.")
+    timeout: Duration = timedelta(hours=26)
+
+
+class SecurityCheck(_Check):
+    """What an attacker would try first."""
+
+    kind: Literal["security"]
+    of: Host = "candidate"
+    certificate: Duration | None = Field(
+        None, description="The certificate is trusted and valid for at least this long."
+    )
+    ca_file: str | None = Field(None, description="Authorities trusted besides the system's.")
+    demands_authentication: list[Path] = Field(
+        default=[], description="Paths that answer 401 or 403 without credentials."
+    )
+    headers: dict[HeaderName, str] = Field(
+        default={"x-content-type-options": "nosniff"},
+        description="Regular expressions that headers of `paths` match.",
+    )
+    paths: list[Path] = Field(default=["/"], min_length=1, description="Asked for headers.")
+    bad_input: list[Path] = Field(
+        default=["/"], description="Sent broken input: no 5xx, no stack trace in the answer."
+    )
+    refused_methods: list[Literal["TRACE", "CONNECT", "PUT", "DELETE", "PATCH"]] = Field(
+        default=["TRACE"]
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
+        return {name: _regex(pattern) for name, pattern in patterns.items()}
+
+
+class DatabaseRef(Part):
+    """A database: its URL, or the variable that holds one with a password."""
+
+    url: str | None = Field(None, pattern=r"^(sqlite|postgresql(\+psycopg)?)://\S*$")
+    env: Variable | None = Field(None, description="Environment variable that holds the URL.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DatabaseRef:
+        if (self.url is None) == (self.env is None):
+            raise ValueError("exactly one of `url` and `env` is needed")
+        return self
+
+
+class TableRef(DatabaseRef):
+    """A table in a database."""
+
+    table: str = Field(pattern=r"^[^\s;]{1,120}$", description="`orders` or `schema.orders`.")
+
+
+class DatabaseCheck(_Check):
+    """A database is reachable, at the right migration, and writable where it should be."""
+
+    kind: Literal["database"]
+    database: DatabaseRef
+    revision: str | None = Field(None, description="Alembic revision that it must be at.")
+    tables: list[str] = Field(default=[], description="Tables that must be there.")
+    writable: bool = Field(False, description="A row can be written; it is rolled back.")
+    within: Duration = Field(timedelta(seconds=5), description="Longest time to connect.")
+
+
+class DataConsistencyCheck(_Check):
+    """The same rows on both sides, found by checksums over ranges of keys."""
+
+    kind: Literal["data_consistency"]
+    baseline: TableRef
+    candidate: TableRef
+    key: str
+    columns: list[str] | None = Field(None, description="Default: those that both have.")
+    ignore: list[str] = Field(default=[])
+    mask: list[str] = Field(default=[], description="Columns whose values are never shown.")
+    differences: int = Field(0, ge=0, description="Most rows that may differ.")
+    timeout: Duration = timedelta(hours=1)
+
+
+class ResourceCheck(_Check):
+    """The machine has what is needed."""
+
+    kind: Literal["resource"]
+    memory: Size | None = Field(None, description="Least memory that is available.")
+    disk: dict[str, Size] = Field(default={}, description="Least free space by path.")
+    cpu: Share | None = Field(None, description="Most CPU in use, measured for a second.")
+    listening: list[str] = Field(default=[], description="`host:port` that must answer.")
+    free_ports: list[str] = Field(default=[], description="`host:port` that nobody may use.")
+
+
+class FlagsCheck(_Check):
+    """Flags have the values that users are meant to get."""
+
+    kind: Literal["flags"]
+    expect: dict[Name, bool | int | float | str] = Field(min_length=1)
+
+
+class GatewayCheck(_Check):
+    """The gateway serves exactly the routing state, and users reach the system it names."""
+
+    kind: Literal["gateway"]
+
+
+AnyCheck = Annotated[
+    HttpCheck | OpenApiCheck | CommandCheck | ReplayCheck | LoadCheck | SoakCheck | SecurityCheck
+    | DatabaseCheck | DataConsistencyCheck | ResourceCheck | FlagsCheck | GatewayCheck,
+    Field(discriminator="kind"),
+]
+
+
+def check_names(checks: list[AnyCheck]) -> list[str]:
+    """Return a name for each check of a suite, no two alike: given, or what it looks at."""
+    names: list[str] = []
+    for check in checks:
+        wished = check.name or " ".join(filter(None, (check.kind, _about(check))))
+        name, number = wished, 1
+        while name in names:
+            number += 1
+            name = f"{wished} {number}"
+        names.append(name)
+    return names
+
+
+def _about(check: AnyCheck) -> str:
+    if isinstance(check, HttpCheck):
+        return f"{check.of} {check.path}"
+    if isinstance(check, CommandCheck):
+        return check.command[0].rsplit("/", 1)[-1]
+    if isinstance(check, ReplayCheck):
+        return check.file.rsplit("/", 1)[-1]
+    if isinstance(check, SecurityCheck | SoakCheck):
+        return check.of
+    return check.candidate.table if isinstance(check, DataConsistencyCheck) else ""

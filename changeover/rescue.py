@@ -1,0 +1,178 @@
+"""`rollback.sh`: everyone back to the baseline with nothing but a shell and the files beside it.
+
+Written before the first user moves. It needs no Prefect, no database and no Python packages: it
+puts routes in place that Envoy watches, exactly as break glass does (`gateway.publish`), and leaves
+the same journal, so that the observer carries it into the store as soon as both are there again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+from changeover.errors import EnvironmentProblem
+from changeover.gateway.config import render_routes, with_version
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import LeverSpec, Plan
+from changeover.routing import RoutingState
+
+SCRIPT, ROUTES = "rollback.sh", "routes.template.json"
+_MARK = "@VERSION@"
+
+_HEAD = """\
+#!/bin/sh
+# Everyone of migration {migration} back to the baseline, at once.
+#
+#   sh rollback.sh "why"            move the traffic
+#   sh rollback.sh "why" --levers   and pull the levers that restore the old system
+#
+# Needs a shell, sed, date and mv; levers that are POSTs need curl. Safe to run again. Exit code 0:
+# done and confirmed, 1: done but the gateway did not confirm, 2: not done.
+set -u
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 2
+gateway=${{CHANGEOVER_GATEWAY:-{gateway}}}
+socket=${{CHANGEOVER_ADMIN_SOCKET:-{socket}}}
+reason=$(printf '%s' "${{1:-rollback.sh}}" | LC_ALL=C tr -cd 'A-Za-z0-9 .,:;_()%-')
+
+if [ ! -f "$here/{routes}" ] || [ ! -d "$gateway" ]; then
+    echo "not done because $here/{routes} or $gateway is missing" >&2
+    exit 2
+fi
+"""
+
+_BASELINE = """\
+# 0. A baseline that was taken out of use is brought back first, when curl can tell.
+well() {{ curl -sf -m 2 -o /dev/null {health}; }}
+if command -v curl > /dev/null 2>&1 && ! well; then
+    failed=0
+{levers}
+    for _ in $(seq {seconds} 2>/dev/null || echo 1 2 3 4 5); do well && break; sleep 1; done
+    well || echo "THE BASELINE DOES NOT ANSWER: start it by hand, now" >&2
+fi
+
+"""
+
+_BODY = """\
+# 1. The next version of what is served; a journal that is there already stays as it is.
+if [ -f "$gateway/break-glass.json" ]; then
+    epoch=$(sed -n 's/.*"epoch": *\\([0-9]*\\).*/\\1/p' "$gateway/break-glass.json")
+    version=$(sed -n 's/.*"version": *\\([0-9]*\\).*/\\1/p' "$gateway/break-glass.json")
+else
+    present=$(sed -n 's/.*"version_info": *"\\([0-9]*\\)[.]\\([0-9]*\\)".*/\\1 \\2/p' \\
+        "$gateway/routes.json" 2>/dev/null)
+    epoch=$((${present%% *}0 / 10 + 1))
+    version=$((${present##* }0 / 10 + 1))
+    printf '{"epoch": %s, "version": %s, "reason": "%s", "actor": "rollback.sh", "at": "%s"}' \\
+        "$epoch" "$version" "$reason" "$(date -u +%Y-%m-%dT%H:%M:%S+00:00)" \\
+        > "$gateway/.journal.$$" && mv "$gateway/.journal.$$" "$gateway/break-glass.json" || exit 2
+fi
+
+# 2. Envoy watches the file: a rename beside it is taken at once, whole.
+sed "s/@VERSION@/$epoch.$version/g" "$here/ROUTES" > "$gateway/.routes.$$" \\
+    && mv "$gateway/.routes.$$" "$gateway/routes.json" || exit 2
+echo "everyone is sent to the baseline (version $epoch.$version) because $reason"
+
+# 3. Ask Envoy what it serves, with whatever this machine has.
+served() {
+    if command -v curl > /dev/null 2>&1; then
+        curl -s -m 2 --unix-socket "$socket" "http://envoy/stats?filter=version_text" 2>/dev/null
+    elif command -v python3 > /dev/null 2>&1; then
+        python3 -I -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX); s.settimeout(2); s.connect(sys.argv[1])
+s.sendall(b"GET /stats?filter=version_text"
+          b" HTTP/1.1\\r\\nHost: envoy\\r\\nConnection: close\\r\\n\\r\\n")
+while data := s.recv(65536):
+    sys.stdout.write(data.decode("utf-8", "replace"))' "$socket" 2>/dev/null
+    fi
+}
+confirmed=no
+wanted="rds.changeover.version_text: \\"$epoch.$version\\""
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    case $(served) in *"$wanted"*) confirmed=yes; break;; esac
+    sleep 0.3 2>/dev/null || sleep 1
+done
+if [ "$confirmed" = yes ]; then
+    echo "confirmed: the gateway serves version $epoch.$version"
+else
+    echo "NOT CONFIRMED: the gateway did not say so; it serves it as soon as it runs" >&2
+fi
+"""
+
+_TAIL = """\
+if [ "${2:-}" = --levers ]; then
+    failed=0
+LEVERS
+    [ "$failed" = 0 ] || { echo "a lever failed: a person must do it" >&2; exit 1; }
+fi
+[ "$confirmed" = yes ]
+"""
+
+
+def write_rescue(plan: Plan, files: GatewayFiles, folder: Path) -> Path:
+    """Write `rollback.sh` and its routes into a folder and return the script's path.
+
+    Raises:
+        EnvironmentProblem: The folder cannot be written.
+    """
+    safe = render_routes(plan, RoutingState(plan.migration))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _replace(folder / ROUTES, json.dumps(with_version(safe, _MARK)), 0o600)
+        _replace(folder / SCRIPT, script(plan, files), 0o700)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{SCRIPT} cannot be written: {error.strerror}", where=str(folder),
+            next_step="Make the folder writable; no user has been moved",
+        ) from error
+    return folder / SCRIPT
+
+
+def script(plan: Plan, files: GatewayFiles) -> str:
+    """Return the text of the script for a plan whose gateway has these files."""
+    head = _HEAD.format(
+        migration=plan.migration, gateway=shlex.quote(str(files.root)), routes=ROUTES,
+        socket=shlex.quote(str(files.admin_socket)),
+    )
+    body = _bring_back(plan) + _BODY.replace("ROUTES", ROUTES)
+    return head + body + _TAIL.replace("LEVERS", _pulls(plan, plan.rollback.restore))
+
+
+def _bring_back(plan: Plan) -> str:
+    spec = plan.cutover.disable_baseline
+    if spec is None:
+        return ""
+    baseline = plan.systems.baseline
+    return _BASELINE.format(
+        health=shlex.quote(baseline.url.rstrip("/") + baseline.health),
+        levers=_pulls(plan, spec.undo), seconds=int(spec.undo_within.total_seconds()),
+    )
+
+
+def _pulls(plan: Plan, names: list[str]) -> str:
+    return "\n".join(_pull(plan, name) for name in names) or "    :"
+
+
+def _pull(plan: Plan, name: str) -> str:
+    lever = plan.levers[name]
+    command = shlex.join(lever.command) if lever.command else _post(plan, lever)
+    return f"    echo {shlex.quote(f'lever {name}')}; {command} || failed=1"
+
+
+def _post(plan: Plan, lever: LeverSpec) -> str:
+    url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
+    return shlex.join([
+        "curl", "-sS", "-f", "-m", str(int(lever.timeout.total_seconds())), "-X", "POST",
+        "-H", "content-type: application/json", "-d", json.dumps(lever.body or {}), url])
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).chmod(mode)
+    Path(temporary).replace(path)

@@ -1,0 +1,110 @@
+"""Runs of validation suites and what each check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from changeover.store import audit
+from changeover.store.engine import Store
+from changeover.store.rows import to_record
+from changeover.store.sop_tables import SuiteCheckRow, SuiteRunRow
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRun:
+    """One run of a suite. `verdict` is `running` until it ended."""
+
+    id: int
+    migration: str
+    suite: str
+    key: str
+    started_at: datetime
+    ended_at: datetime | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteCheck:
+    """One check of a run as it is stored."""
+
+    run_id: int
+    number: int
+    name: str
+    kind: str
+    verdict: str
+    reason: str
+    evidence: dict[str, Any]
+    started_at: datetime
+    seconds: float
+
+
+def begin(store: Store, migration: str, suite: str, *, key: str, now: datetime) -> SuiteRun:
+    """Open a run, or return the one with this key that was opened before."""
+    with store.begin() as session:
+        row = session.scalar(select(SuiteRunRow).filter_by(key=key))
+        if row is None:
+            row = SuiteRunRow(migration=migration, suite=suite, key=key, started_at=now,
+                              verdict=RUNNING)
+            session.add(row)
+            session.flush()
+        return to_record(SuiteRun, row)
+
+
+def of_key(store: Store, key: str) -> SuiteRun | None:
+    """Return the run that was opened with this key, None when there is none."""
+    with store.read() as session:
+        row = session.scalar(select(SuiteRunRow).filter_by(key=key))
+        return to_record(SuiteRun, row) if row else None
+
+
+def save_check(store: Store, check: SuiteCheck) -> None:
+    """Keep a check's result; the first one of a run stands."""
+    with store.begin() as session:
+        if session.get(SuiteCheckRow, (check.run_id, check.number)) is None:
+            session.add(SuiteCheckRow(
+                run_id=check.run_id, number=check.number, name=check.name, kind=check.kind,
+                verdict=check.verdict, reason=check.reason, evidence=check.evidence,
+                started_at=check.started_at, seconds=check.seconds))
+
+
+def finish(store: Store, run_id: int, *, verdict: str, actor: str, now: datetime) -> SuiteRun:
+    """Close a run with its verdict; the first end stands."""
+    with store.begin() as session:
+        row = session.get_one(SuiteRunRow, run_id)
+        if row.ended_at is None:
+            row.verdict, row.ended_at = verdict, now
+            audit.append(session, row.migration, actor=actor, kind=f"suite.{verdict}",
+                         data={"suite": row.suite, "run": run_id}, now=now)
+        return to_record(SuiteRun, row)
+
+
+def checks(store: Store, run_id: int) -> list[SuiteCheck]:
+    """Return a run's results in the plan's order."""
+    query = select(SuiteCheckRow).filter_by(run_id=run_id).order_by(SuiteCheckRow.number)
+    with store.read() as session:
+        return [to_record(SuiteCheck, row) for row in session.scalars(query)]
+
+
+def latest(store: Store, migration: str, suite: str | None = None) -> SuiteRun | None:
+    """Return the newest run, of one suite if given."""
+    query = select(SuiteRunRow).filter_by(migration=migration)
+    if suite is not None:
+        query = query.filter_by(suite=suite)
+    with store.read() as session:
+        row = session.scalar(query.order_by(SuiteRunRow.id.desc()).limit(1))
+        return to_record(SuiteRun, row) if row else None
+
+
+def of_subject(store: Store, migration: str, subject: str) -> list[SuiteRun]:
+    """Return the runs of suites that belong to a subject (`cutover 7`), oldest first."""
+    query = select(SuiteRunRow).where(
+        SuiteRunRow.migration == migration,
+        SuiteRunRow.key.startswith(f"{migration} {subject} ", autoescape=True))
+    with store.read() as session:
+        return [to_record(SuiteRun, row) for row in session.scalars(query.order_by(SuiteRunRow.id))]

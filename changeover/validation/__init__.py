@@ -1,0 +1,1 @@
+"""Validation suites: the kinds of checks that a plan may list, each real, and how they run."""

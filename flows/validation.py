@@ -1,0 +1,34 @@
+"""A validation suite of the plan: every check, every failure at once, a report."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from changeover.errors import ChangeoverError
+from tasks.runtime import open_runtime, root_run_id
+from tasks.validating import begin_suite, carry_out_checks, close_suite
+
+
+@flow(
+    name="validation", flow_run_name="validation: {suite}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),
+)
+async def validation(suite: str = "staging", migration: str | None = None) -> State:
+    """Run the checks of a suite; failed unless every one passed.
+
+    Args:
+        suite: Name of a suite of the plan: staging, pre_cutover, post_cutover, post_rollback.
+        migration: Name of the migration; empty takes the one that was started last.
+    """
+    try:
+        runtime = await open_runtime(migration)
+        run_id = begin_suite(runtime.migration, suite, f"{root_run_id()}-{suite}")
+        carry_out_checks(runtime.migration, suite, run_id)
+        result = await close_suite(runtime.migration, run_id, "validation/main")
+        if result["verdict"] == "pass":
+            return Completed(name="Passed", message=result["reason"])
+        return Failed(name=result["verdict"].title(), message=result["reason"])
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))

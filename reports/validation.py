@@ -1,0 +1,74 @@
+"""The report of a validation suite: HTML, JUnit XML, JSON, and Markdown for the Prefect UI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from changeover.store.validations import SuiteCheck, SuiteRun
+from changeover.validation.junit import junit_xml
+from reports import text
+from reports.render import environment, write_files
+
+HEAD = ("Verdict", "Check", "Kind", "Took", "What was found")
+_WORST_FIRST = ("fail", "inconclusive", "pass")
+
+
+def rows(checks: Sequence[SuiteCheck]) -> list[tuple[str, ...]]:
+    """Return the cells of each check, failures first."""
+    ordered = sorted(checks, key=lambda check: (_WORST_FIRST.index(check.verdict), check.number))
+    return [
+        (text.status(check.verdict), check.name, check.kind, text.duration(check.seconds),
+         check.reason)
+        for check in ordered
+    ]
+
+
+def sentence(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
+    """Return how the suite ended: `2 of 9 checks failed, 1 is inconclusive`."""
+    verdicts = [check.verdict for check in checks]
+    if run.verdict == "pass":
+        return f"all {len(checks)} checks passed"
+    return (f"{verdicts.count('fail')} of {len(checks)} checks failed, "
+            f"{verdicts.count('inconclusive')} could not be decided")
+
+
+def render_markdown(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
+    """Return the results as a Markdown table."""
+    table = text.markdown_table(HEAD, rows(checks))
+    title = f"# Suite {text.markdown(run.suite)}: {text.status(run.verdict)}"
+    return f"{title}\n\n{text.markdown(sentence(run, checks))}\n\n{table}"
+
+
+def render_json(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
+    """Return the results for programs: the run's fields and `checks` with their evidence."""
+    content = {"format": 1, **asdict(run), "checks": [asdict(check) for check in checks]}
+    return json.dumps(content, indent=1, default=str, ensure_ascii=False) + "\n"
+
+
+def render_html(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
+    """Return the results as one page that needs nothing else."""
+    return environment().get_template("validation.html.j2").render(
+        run=run, sentence=sentence(run, checks), head=HEAD,
+        rows=list(zip(rows(checks), _ordered_evidence(checks), strict=True)),
+    )
+
+
+def _ordered_evidence(checks: Sequence[SuiteCheck]) -> list[str]:
+    ordered = sorted(checks, key=lambda check: (_WORST_FIRST.index(check.verdict), check.number))
+    return [json.dumps(check.evidence, indent=1, default=str, ensure_ascii=False)
+            for check in ordered]
+
+
+def write(run: SuiteRun, checks: Sequence[SuiteCheck], directory: Path) -> dict[str, Path]:
+    """Write all forms into a directory and return their paths by ending.
+
+    Raises:
+        EnvironmentProblem: The directory cannot be written.
+    """
+    return write_files({
+        "html": render_html(run, checks), "md": render_markdown(run, checks),
+        "json": render_json(run, checks), "xml": junit_xml(run.suite, checks),
+    }, directory, name=f"{run.migration}-{run.suite}-{run.id}")

@@ -1,0 +1,164 @@
+"""After the last stage: final configuration, the baseline out of use, the time of observation."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from changeover import clock, rollback
+from changeover.errors import ChangeoverError
+from changeover.levers import pull_all
+from changeover.plan.units import format_duration
+from changeover.store import cutovers, flags, operations, sop
+from tasks.approval import ask_about
+from tasks.lifecycle import cutover_of
+from tasks.procedure import Found, of_cutover, once
+from tasks.runtime import Runtime, current_state, runtime_of
+from tasks.steps import step
+from tasks.validating import Result
+
+SERIOUS = ("critical", "error")
+
+
+@step(name="final configuration")
+def configure_finally(migration: str, cutover_id: int) -> str:
+    """Set the plan's final flags and pull its levers, unless a rollback came first."""
+    runtime = runtime_of(migration)
+    spec = runtime.plan.cutover.final
+    if spec is None:
+        return "nothing to configure"
+    current_state(runtime, cutover_of(migration, cutover_id))
+
+    def configure() -> Found:
+        changed = flags.set_values(
+            runtime.store, migration, spec.flags, actor=of_cutover(cutover_id),
+            reason="final configuration", now=clock.now())
+        _pull(runtime, cutover_id, "final configuration", spec.levers)
+        return f"flags set: {', '.join(changed) or 'none'}; levers: " \
+            f"{', '.join(spec.levers) or 'none'}", {}
+
+    return _settled(once(runtime, of_cutover(cutover_id), "final configuration", configure))
+
+
+@step(name="disable the baseline")
+def disable_baseline(migration: str, cutover_id: int) -> str:
+    """Pull the levers that take the baseline out of use; people agreed to it before."""
+    runtime = runtime_of(migration)
+    spec = runtime.plan.cutover.disable_baseline
+    if spec is None:
+        return "the baseline stays in use"
+    current_state(runtime, cutover_of(migration, cutover_id))
+
+    def disable() -> Found:
+        _pull(runtime, cutover_id, rollback.DISABLED, spec.levers)
+        return f"levers: {', '.join(spec.levers)}", {}
+
+    return _settled(once(runtime, of_cutover(cutover_id), rollback.DISABLED, disable))
+
+
+def _pull(runtime: Runtime, cutover_id: int, step_name: str, names: list[str]) -> None:
+    if problems := pull_all(
+        runtime.store, runtime.plan, names, actor="cutover/main",
+        occasion=f"{of_cutover(cutover_id)} {step_name}",
+    ):
+        raise ChangeoverError("; ".join(problems), next_step="A person must do it")
+
+
+def _settled(found: sop.SopStep) -> str:
+    """Return what a step did; one that failed is told in the criteria and stops nothing."""
+    return found.detail if found.status == sop.DONE else f"failed: {found.detail}"
+
+
+@step(name="observed until")
+def observed_until(migration: str, cutover_id: int, round_: int) -> datetime:
+    """Return when the time of observation ends, counted from the first call of its round."""
+    runtime = runtime_of(migration)
+    spec = runtime.plan.cutover.observe
+    begun = once(runtime, of_cutover(cutover_id), _of_round("observation", round_), lambda: (
+        f"observed for {format_duration(spec.duration)}" if spec else "not observed", {}))
+    return begun.started_at + (spec.duration if spec else timedelta(0))
+
+
+@step(name="success criteria")
+def judge_success(
+    migration: str, cutover_id: int, suite: Result | None, round_: int
+) -> list[dict[str, Any]]:
+    """Judge the criteria of success one by one and keep them for the report.
+
+    Returns:
+        `criterion`, `is_met` and `detail` of each, as they were judged first in this round.
+    """
+    runtime = runtime_of(migration)
+
+    def judge() -> Found:
+        criteria = _criteria(runtime, cutover_id, suite, round_)
+        met = sum(each["is_met"] for each in criteria)
+        return f"{met} of {len(criteria)} are met", {"criteria": criteria}
+
+    found = once(runtime, of_cutover(cutover_id), _of_round(sop.CRITERIA, round_), judge)
+    criteria: list[dict[str, Any]] = found.data["criteria"]
+    return criteria
+
+
+async def ask_to_accept(
+    migration: str, cutover_id: int, unmet: list[dict[str, Any]], round_: int
+) -> dict[str, str]:
+    """Suspend until people have said what becomes of a cutover that is no success yet.
+
+    Returns:
+        `action`: promote accepts it, hold observes once more, rollback brings everyone back.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
+    spec = runtime_of(migration).plan.cutover.disable_baseline
+    listed = "\n".join(f"- {each['criterion']}: {each['detail']}" for each in unmet)
+    question = (
+        f"## Is the cutover of {migration} a success all the same?\n\nEveryone is on the "
+        f"candidate. Not met:\n\n{listed}\n\n- **promote**: accept it as it is.\n- **hold**: "
+        "validate and observe once more.\n- **rollback**: everyone back to the baseline now.\n")
+    decision = await ask_about(
+        migration, cutover_id, "success", question, round_=round_,
+        needed=spec.approval.approvers if spec else 1)
+    return {"stage": "success", "action": decision.action, "reason": decision.reason}
+
+
+def _of_round(step_name: str, round_: int) -> str:
+    return step_name if round_ == 1 else f"{step_name} {round_}"
+
+
+def _criteria(
+    runtime: Runtime, cutover_id: int, suite: Result | None, round_: int
+) -> list[dict[str, Any]]:
+    cutover = cutovers.get(runtime.store, cutover_id)
+    done = {each.step: each for each in
+            sop.steps(runtime.store, runtime.migration, of_cutover(cutover_id))}
+    observation = done.get(_of_round("observation", round_))
+    began = observation.started_at if observation else cutover.started_at
+    stages = cutovers.stages(runtime.store, cutover_id)
+    fired = operations.firings(runtime.store, runtime.migration, since=began)
+    health = operations.health_since(runtime.store, runtime.migration, since=began)
+    serious = [each for each in health if each.status in SERIOUS]
+    newest = operations.latest_health(runtime.store, runtime.migration)
+    rows = [
+        ("every stage was promoted", all(s.decision == "promoted" for s in stages),
+         f"{sum(s.decision == 'promoted' for s in stages)} of {len(stages)}"),
+        ("no trigger fired during the observation", not fired,
+         ", ".join(f"{f.trigger}: {f.reason}" for f in fired) or "none"),
+        ("no critical health check during the observation", not serious,
+         ", ".join(sorted({f"{h.check}: {h.detail}" for h in serious})) or
+         f"{len(health)} results, none critical"),
+        ("the newest health check is good",
+         all(h.status in ("healthy", "warning") for h in newest) or not newest,
+         ", ".join(f"{h.check} {h.status}" for h in newest) or "no health check has run"),
+    ]
+    if suite is not None:
+        rows.append((f"suite {suite['suite']} passed", suite["verdict"] == "pass",
+                     suite["reason"]))
+    rows += [
+        (f"step {name} is done", done[name].status == sop.DONE, done[name].detail)
+        for name in ("backup", "rollback.sh", "final configuration", rollback.DISABLED)
+        if name in done
+    ]
+    return [{"criterion": text, "is_met": is_met, "detail": detail}
+            for text, is_met, detail in rows]

@@ -1,0 +1,39 @@
+"""Steps of a procedure that are carried out once, whoever is killed in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from changeover import clock
+from changeover.errors import ChangeoverError
+from changeover.store import sop
+from changeover.store.sop import SopStep
+from tasks.runtime import Runtime
+
+Found = tuple[str, dict[str, Any]]
+"""What a step says for people, and its data."""
+
+
+def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found]) -> SopStep:
+    """Return the result of a step: the one that is known, or that of doing it now.
+
+    1. A step that is done is not done again. 2. A step that failed is: the cause may be mended.
+    3. A kill between the action and its record repeats the action, which must therefore find what
+       it did before (`make_backup` returns a finished backup, flags that are set stay set).
+    """
+    known = sop.one(runtime.store, runtime.migration, subject, step)
+    if known is not None and known.status == sop.DONE:
+        return known
+    began = clock.now()
+    try:
+        (detail, data), status = action(), sop.DONE
+    except ChangeoverError as error:
+        detail, data, status = str(error), {}, sop.FAILED
+    return sop.save(runtime.store, SopStep(
+        runtime.migration, subject, step, status, detail, began, clock.now(), data))
+
+
+def of_cutover(cutover_id: int) -> str:
+    """Return the name under which a cutover's steps are kept."""
+    return f"cutover-{cutover_id}"

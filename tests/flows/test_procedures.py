@@ -1,0 +1,189 @@
+"""The SOPs around the stages: what refuses, what asks people, what is told to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from changeover import clock
+from changeover.routing import Change, Mode
+from changeover.store import audit, cutovers, flags, messages, operations, routing, sop
+from changeover.store.records import CutoverStatus
+from reports import procedure
+from tests.integration.conftest import make_plan
+from tests.support.processes import free_port
+from tests.support.sop_site import PrefectServer, SopSite, prefect_server, sop_site
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("sop")]
+
+HEALTHY = [{"kind": "http", "of": "baseline", "path": "/health"}]
+IMPOSSIBLE = [{"kind": "http", "of": "baseline", "path": "/health", "contains": "no such text"}]
+LEVERS = {name: {"of": "candidate", "post": f"/lever/{name}"} for name in ("off", "on", "stop")}
+FULL = [{"phase": "full", "soak": "0s"}]
+
+Begin = Callable[..., SopSite]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """One Prefect server for all sites here."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as found:
+        yield found
+
+
+@pytest.fixture
+def begin(server: PrefectServer, tmp_path: Path) -> Iterator[Begin]:
+    """Return a function that starts a site for a plan."""
+    with ExitStack() as stack:
+        def start(**plan: Any) -> SopSite:
+            plan = {"levers": LEVERS, "phases": FULL, **plan}
+            return stack.enter_context(sop_site(server, make_plan(**plan), tmp_path))
+        yield start
+
+
+def moved(site: SopSite, weight: int = 5_000, segments: tuple[str, ...] = ()) -> None:
+    """Move a part of the users by hand."""
+    state = routing.change(
+        site.store, "bench",
+        Change(mode=Mode.GRADUAL, weight=weight, segments=segments, is_by_person=True),
+        actor="test", reason="test", now=clock.now())
+    site.bench.gateway.publish(site.plan, state)
+
+
+def test_cutover_that_may_not_begin_names_every_reason_and_moves_nobody(begin: Begin) -> None:
+    """Suite, room, rehearsal and reachability, all in one refusal; the state is untouched."""
+    site = begin(
+        suites={"pre_cutover": IMPOSSIBLE},
+        cutover={"preconditions": {
+            "suite": "pre_cutover", "disk": "900TB", "rehearsed_within": "1d",
+            "reaches_approvers": True}},
+        notify=[{"webhook": f"http://127.0.0.1:{free_port()}/"}])
+    before = routing.read(site.store, "bench")
+    run = site.carry_out("cutover")
+    assert run.state_name == "NotBegun"
+    outcome = cutovers.latest(site.store, "bench").outcome
+    for reason in ("suite pre_cutover: 1 of 1 checks failed", "free, less than 900TB",
+                   "the rollback was never rehearsed", "a webhook was not told"):
+        assert reason in outcome
+    assert routing.read(site.store, "bench") == before
+    assert "stage.entered" not in {event.kind for event in audit.events(site.store, "bench")}
+
+
+def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
+    """Everything is done on a copy: the real state is as before, and the age is known."""
+    site = begin(rollback={"restore": ["stop"]},
+                 cutover={"preconditions": {"disk": "1MB", "rehearsed_within": "1d"}})
+    before = routing.read(site.store, "bench")
+    run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
+    assert run.state_name == "Rehearsed"
+    assert routing.read(site.store, "bench") == before
+    assert site.bench.ran("candidate")["levers"] == []
+    rehearsed = sop.latest_rehearsal(site.store, "bench")
+    assert any("rollback.sh brought everyone back" in line for line in rehearsed.data["told"])
+    assert site.carry_out("cutover").state_name == "Promoted"
+
+
+def test_rehearsal_that_finds_a_fault_does_not_count(begin: Begin) -> None:
+    """A lever whose program is missing is found before the night, not in it."""
+    site = begin(levers={"stop": {"command": ["no-such-program"]}}, rollback={"restore": ["stop"]})
+    run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
+    assert run.state_name == "Unfit"
+    assert sop.latest_rehearsal(site.store, "bench") is None
+
+
+def test_criterion_that_is_not_met_is_for_people_to_decide(begin: Begin) -> None:
+    """Observed once more when they say hold, promoted when they accept, and the report tells."""
+    site = begin(suites={"post_cutover": IMPOSSIBLE},
+                 cutover={"validate": "post_cutover", "observe": {"duration": "0s"}})
+    run = site.carry_out("cutover", decisions=["hold", "promote"])
+    assert run.state_name == "Promoted"
+    found = procedure.collect(site.store, cutovers.latest(site.store, "bench"))
+    assert [c.text for c in found.criteria if not c.is_met] == ["suite post_cutover passed"]
+    assert [s.name for s in found.steps].count("suite post_cutover") == 2
+
+
+def test_person_who_does_not_accept_brings_everyone_and_the_baseline_back(begin: Begin) -> None:
+    """The disabled baseline is enabled before users are sent to it."""
+    site = begin(suites={"post_cutover": IMPOSSIBLE}, flags={"new": False},
+                 rollback={"safe_flags": {"new": False}},
+                 cutover={"final": {"flags": {"new": True}}, "validate": "post_cutover",
+                          "disable_baseline": {"levers": ["off"], "undo": ["on"]}})
+    run = site.carry_out("cutover", decisions=["promote", "rollback"])
+    assert run.state_name == "RolledBack"
+    assert site.bench.ran("candidate")["levers"] == ["off", "on"]
+    assert cutovers.latest(site.store, "bench").status is CutoverStatus.ROLLED_BACK
+    assert routing.read(site.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
+    assert flags.values(site.store, "bench") == {"new": False}
+
+
+def test_rollback_goes_on_after_a_failed_step_and_calls_a_person(begin: Begin) -> None:
+    """Restore fails: step 1 stands, the later steps run, and people are told what is theirs."""
+    site = begin(levers={"stop": {"command": ["false"]}}, rollback={"restore": ["stop"]},
+                 notify=[{"webhook": f"http://127.0.0.1:{free_port()}/"}])
+    moved(site)
+    run = site.carry_out("rollback", reason="wrong totals")
+    assert run.state_name == "NeedsPerson"
+    record = operations.latest_rollback(site.store, "bench")
+    steps = {s.number: s.status for s in operations.steps(site.store, record.id)}
+    assert steps == {1: "done", 2: "done", 3: "failed", 4: "done", 5: "done"}
+    assert any("lever stop failed" in each for each in record.analysis["a_person_must"])
+    assert routing.read(site.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
+    assert {m.severity for m in messages.newest(site.store, "bench")} == {"critical"}
+
+
+def test_rollback_whose_verification_fails_is_escalated(begin: Begin) -> None:
+    """A suite that fails afterwards keeps everyone at the baseline and asks for a person."""
+    site = begin(suites={"post_rollback": IMPOSSIBLE}, rollback={"verify": "post_rollback"})
+    moved(site)
+    run = site.carry_out("rollback", reason="wrong totals")
+    assert run.state_name == "NeedsPerson"
+    record = operations.latest_rollback(site.store, "bench")
+    assert record.status == "needs_person"
+    assert any(each.startswith("verify: ") for each in record.analysis["a_person_must"])
+
+
+def test_rollback_of_one_segment_leaves_the_others_where_they_are(begin: Begin) -> None:
+    """Only the segment's users go back; no epoch is raised, no emergency declared."""
+    site = begin()
+    moved(site, segments=("beta",))
+    run = site.carry_out("rollback", reason="beta users complain", scope="segment:beta")
+    assert run.state_name == "Reduced"
+    state = routing.read(site.store, "bench")
+    assert (state.mode, state.weight, state.segments, state.epoch) == (Mode.GRADUAL, 5_000, (), 0)
+    answer = httpx.get(site.bench.url, headers={"x-cohort": "beta"}).json()
+    assert answer["served_by"] == "baseline"
+
+
+def test_rollback_of_one_stage_goes_one_stage_back(begin: Begin) -> None:
+    """From 50 % to the 10 % of the stage before."""
+    site = begin(phases=[{"phase": "gradual", "stages": [
+        {"percent": 10, "soak": 0}, {"percent": 50, "soak": 0}]}])
+    moved(site)
+    run = site.carry_out("rollback", reason="slow", scope="stage")
+    assert run.state_name == "Reduced"
+    assert routing.read(site.store, "bench").weight == 1_000
+
+
+def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
+    """Deprecation refuses with the count of calls, and asks nobody."""
+    site = begin(phases=[*FULL, {"phase": "deprecation", "after": "1s", "levers": ["off"]}])
+    assert site.carry_out("cutover").state_name == "Promoted"
+    site.bench.fault("503")  # the baseline answers in the candidate's place
+    since = clock.now()
+    from tests.support.processes import wait_for
+    wait_for(lambda: any(
+        s.errors for s in _samples(site, since)), what="requests that the baseline saved")
+    run = site.carry_out("deprecation")
+    assert run.state_name == "Refused"
+    assert site.bench.ran("candidate")["levers"] == []
+
+
+def _samples(site: SopSite, since: Any) -> list[Any]:
+    from changeover.store import samples
+
+    return samples.recent(site.store, "bench", since=since)

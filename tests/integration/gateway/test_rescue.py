@@ -1,0 +1,119 @@
+"""`rollback.sh`: back to the baseline with a shell only, from every stage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from changeover.errors import PublishFailed
+from changeover.gateway.files import GatewayFiles
+from changeover.rescue import write_rescue
+from changeover.routing import Mode, RoutingState
+from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.integration
+TOOLS = ("sh", "sed", "date", "mv", "tr", "dirname", "sleep")
+STAGES = {
+    "shadow": (Mode.SHADOW, 0, {}), "beta 5 %": (Mode.GRADUAL, 500, {"segments": ("beta",)}),
+    "gradual 50 %": (Mode.GRADUAL, 5_000, {"segments": ("beta",)}),
+    "full": (Mode.CANDIDATE_ONLY, 10_000, {}),
+}
+
+
+def tools(folder: Path, *more: str) -> str:
+    """Return a PATH with nothing but what the script says it needs."""
+    folder.mkdir()
+    for name in (*TOOLS, *more):
+        (folder / name).symlink_to(shutil.which(name) or f"/bin/{name}")
+    return str(folder)
+
+
+def run(script: Path, path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with an empty environment."""
+    return subprocess.run([f"{path}/sh", str(script), *arguments], env={"PATH": path},
+                          capture_output=True, text=True, timeout=30, check=False)
+
+
+def served_by(bench: Bench) -> set[str]:
+    """Ask as a hundred users and as one of the segment."""
+    with httpx.Client(base_url=bench.url) as client:
+        found = {client.get("/", headers={"x-user-id": f"u{n}"}).json()["served_by"]
+                 for n in range(100)}
+        return found | {client.get("/", headers={"x-cohort": "beta"}).json()["served_by"]}
+
+
+@pytest.mark.parametrize("more", [["curl"], ["python3"], []], ids=["curl", "python3", "neither"])
+def test_script_brings_everyone_back_from_every_stage(
+    bench: Bench, tmp_path: Path, more: list[str]
+) -> None:
+    """Whatever the machine has, and twice in a row, it leads to the baseline."""
+    script, path = write_rescue(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
+        tools(tmp_path / "bin", *more)
+    for title, (mode, weight, fields) in STAGES.items():
+        bench.move(mode, weight, **fields)
+        assert title == "shadow" or "candidate" in served_by(bench)
+        for _ in range(2):
+            done = run(script, path, f'stage "{title}" fails; $(touch {tmp_path}/pwned)')
+            assert done.returncode == (0 if more else 1), done.stderr
+        wait_for(lambda: served_by(bench) == {"baseline"}, what="everyone at the baseline")
+        journal = bench.gateway.journal()
+        assert journal is not None
+        assert journal["actor"] == "rollback.sh"
+        with pytest.raises(PublishFailed, match="break glass"):
+            bench.move(Mode.CANDIDATE_ONLY, 10_000)
+        bench.state = RoutingState(
+            "bench", version=journal["version"] + 1, epoch=journal["epoch"])
+        bench.gateway.reconcile(bench.plan, bench.state)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_script_pulls_levers_only_when_told(tmp_path: Path) -> None:
+    """Commands and posts run with what they were given; a failing one is told."""
+    plan = make_plan(
+        levers={"stop": {"of": "baseline", "post": "/stop", "body": {"why": "it's over"}},
+                "note": {"command": ["touch", str(tmp_path / "a 'file'")]}},
+        rollback={"restore": ["note", "stop"]})
+    for bench in start_bench(plan, tmp_path):
+        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        path = tools(tmp_path / "bin", "curl", "touch")
+        assert run(script, path, "why").returncode == 0
+        assert not (tmp_path / "a 'file'").exists()
+        assert run(script, path, "why", "--levers").returncode == 0
+        assert (tmp_path / "a 'file'").exists()
+        bench.processes["baseline"].kill()
+        done = run(script, path, "why", "--levers")
+        assert (done.returncode, "a person must do it" in done.stderr) == (1, True)
+
+
+def test_script_brings_a_disabled_baseline_back_first(tmp_path: Path) -> None:
+    """One that is out of use is enabled before users are sent to it; one that is well is not."""
+    plan = make_plan(
+        levers={name: {"of": "baseline", "post": f"/lever/{name}"} for name in ("off", "on")},
+        cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "5s"}})
+    for bench in start_bench(plan, tmp_path):
+        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        path = tools(tmp_path / "bin", "curl", "seq")
+        bench.move(Mode.CANDIDATE_ONLY, 10_000)
+        bench.fault("503", "baseline")
+        done = run(script, path, "why")
+        assert "THE BASELINE DOES NOT ANSWER" in done.stderr
+        assert bench.ran("baseline")["levers"] == ["on"]
+        bench.fault("none", "baseline")
+        assert run(script, path, "why").returncode == 0
+        assert bench.ran("baseline")["levers"] == ["on"]
+        assert served_by(bench) == {"baseline"}
+
+
+def test_script_says_when_it_can_do_nothing(tmp_path: Path) -> None:
+    """Without a gateway there is nothing to roll back, and it says so."""
+    plan = make_plan()
+    script = write_rescue(plan, GatewayFiles(tmp_path / "nowhere"), tmp_path / "rescue")
+    done = run(script, tools(tmp_path / "bin"))
+    assert (done.returncode, "not done because" in done.stderr) == (2, True)
+    assert json.loads((tmp_path / "rescue" / "routes.template.json").read_text())["version_info"]

@@ -1,0 +1,254 @@
+"""Every kind of check against real systems: what passes, what fails, what nobody can say."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from changeover.analysis.verdict import Verdict
+from changeover.plan.model import Plan, ProcessSpec
+from changeover.plan.suites import AnyCheck
+from changeover.validation.outcome import Outcome, Scene
+from changeover.validation.run import run_check, run_suite, verdict_of
+from tests.integration.conftest import make_plan
+from tests.support.processes import free_port, running, upstream, wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+SPECS: TypeAdapter[AnyCheck] = TypeAdapter(AnyCheck)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Two systems that answer."""
+    folder = tmp_path_factory.mktemp("pair")
+    plan = make_plan(comparison={"ignore": ["$.served_by", "$.headers"]})
+    ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
+    with upstream("baseline", ports[0], folder), \
+            upstream("candidate", ports[1], folder) as candidate:
+        yield Scene(plan, folder, pids={"candidate": candidate.pid})
+
+
+def outcome(scene: Scene, **spec: Any) -> Outcome:
+    """Carry out one check."""
+    return run_check(scene, 0, "one", SPECS.validate_python(spec)).outcome
+
+
+def of(scene: Scene, verdict: Verdict, **spec: Any) -> str:
+    """Carry out one check, see its verdict, and return the reason."""
+    found = outcome(scene, **spec)
+    assert found.verdict is verdict, found
+    return found.reason
+
+
+def test_http_sees_status_headers_values_and_likeness(pair: Scene) -> None:
+    """Everything that is as expected passes, the baseline's body under the plan's rules too."""
+    of(pair, Verdict.PASS, kind="http", path="/a", has_headers={"content-type": "^application/"},
+       values={"$.served_by": "candidate"}, contains="served_by", like_baseline=True, within="5s")
+
+
+def test_http_lists_everything_that_is_wrong(pair: Scene) -> None:
+    """One look tells all: status, header, missing and wrong value."""
+    found = outcome(pair, kind="http", path="/a", status=[204, 304], has_headers={"etag": "."},
+                    values={"$.served_by": "x", "$.no.such": 1})
+    assert found.verdict is Verdict.FAIL
+    assert len(found.evidence["problems"]) == 4
+
+
+def test_http_of_a_dead_system_fails(pair: Scene) -> None:
+    """No answer is a failure of the system, not of the check."""
+    reason = of(pair, Verdict.FAIL, kind="http", of="gateway", path="/")
+    assert reason == "gateway does not answer GET / (ConnectError)"
+
+
+@pytest.mark.parametrize(("command", "verdict", "told"), [
+    (["python", "-c", "print('fine')"], Verdict.PASS, "ended with 0: fine"),
+    (["python", "-c", "print('3 failed'); raise SystemExit(2)"], Verdict.FAIL, "not 0: 3 failed"),
+    (["no-such-program"], Verdict.INCONCLUSIVE, "cannot be started"),
+])
+def test_command_is_judged_by_its_exit_code(
+    pair: Scene, command: list[str], verdict: Verdict, told: str
+) -> None:
+    """The last line of its output is in the reason."""
+    assert told in of(pair, verdict, kind="command", command=command)
+
+
+def test_command_that_hangs_is_ended_with_its_children(pair: Scene) -> None:
+    """Nothing of it is left after its time."""
+    script = "import subprocess, sys; c = subprocess.Popen(['sleep', '987']); print(c.pid, " \
+             "flush=True); c.wait()"
+    found = outcome(pair, kind="command", command=["python", "-c", script], timeout="1s")
+    assert found.verdict is Verdict.FAIL
+    child = int(found.evidence["output"].split()[0])
+    wait_for(lambda: not os.path.exists(f"/proc/{child}"), what="the end of the child")  # noqa: PTH110
+
+
+def test_replay_compares_recorded_traffic(pair: Scene) -> None:
+    """Similarity and the number of answers that differ are judged."""
+    (pair.folder / "requests.jsonl").write_text('{"path": "/a"}\n{"path": "/b"}\n')
+    of(pair, Verdict.PASS, kind="replay", file="requests.jsonl", divergence_rate=0)
+    strict = Scene(make_plan(systems=pair.plan.systems.model_dump(mode="json")), pair.folder)
+    reason = of(strict, Verdict.FAIL, kind="replay", file="requests.jsonl", divergence_rate=0)
+    assert "2 answers differ" in reason
+
+
+def test_load_measures_both_systems_at_the_same_rates(pair: Scene) -> None:
+    """Rates, percentiles and errors of both are in the evidence."""
+    found = outcome(pair, kind="load", paths=["/a", "/b"], rates=[20, 40], each="500ms",
+                    error_rate=0)
+    assert found.verdict is Verdict.PASS, found
+    assert [row["rate"] for row in found.evidence["baseline"]] == [20, 40]
+    assert all(row["failed"] == 0 for row in found.evidence["candidate"])
+    assert "keeps up to 40" in found.reason
+
+
+def test_load_finds_the_knee(pair: Scene, tmp_path: Path) -> None:
+    """A system that takes 0.3 s for a request fails a p99 of 100 ms, and says at which rate."""
+    port = free_port()
+    plan = make_plan()
+    slow = plan.model_copy(update={"systems": plan.systems.model_copy(update={
+        "candidate": plan.systems.candidate.model_copy(
+            update={"url": f"http://127.0.0.1:{port}"})})})
+    with upstream("slow", port, tmp_path):
+        outcome(Scene(slow, tmp_path), kind="http", method="POST", path="/fault?kind=slow")
+        reason = of(Scene(slow, tmp_path), Verdict.FAIL, kind="load", rates=[5], each="1s",
+                    baseline=False, latency_p99="100ms")
+    assert "at 5 requests a second, longer than 100 ms" in reason
+
+
+def test_soak_watches_the_memory_of_the_process(pair: Scene) -> None:
+    """A system that keeps nothing does not leak; without a process nobody can say."""
+    watched = pair.plan.systems.candidate.model_copy(
+        update={"process": ProcessSpec(command=["tests.support.upstream"])})
+    systems = pair.plan.systems.model_copy(update={"candidate": watched})
+    scene = replace(pair, plan=pair.plan.model_copy(update={"systems": systems}))
+    found = outcome(scene, kind="soak", rate=20, duration="8s", growth="2GB")
+    assert found.verdict is Verdict.PASS, found
+    assert found.evidence["load"]["failed"] == 0
+    reason = of(pair, Verdict.INCONCLUSIVE, kind="soak", of="baseline", duration="1s")
+    assert "has no process to watch" in reason
+
+
+def test_security_names_what_an_attacker_finds(pair: Scene) -> None:
+    """Missing headers, open paths and accepted methods are listed together."""
+    found = outcome(pair, kind="security", demands_authentication=["/admin"], certificate="30d",
+                    refused_methods=["TRACE"])
+    assert found.verdict is Verdict.FAIL
+    told = "; ".join(found.evidence["problems"])
+    for part in ("is not https", "/admin answers 200 without credentials", "TRACE / is answered",
+                 "header x-content-type-options is None"):
+        assert part in told
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A small SQLite database at migration 7."""
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript("create table orders (id integer primary key, total numeric);"
+                                 "create table alembic_version (version_num text);"
+                                 "insert into alembic_version values ('7');"
+                                 "insert into orders values (1, 10), (2, 20);")
+    return path
+
+
+def test_database_is_looked_at(pair: Scene, database: Path) -> None:
+    """Reachable, at its migration, with its tables, writable; and nothing is left of the probe."""
+    url = f"sqlite:///{database}"
+    of(pair, Verdict.PASS, kind="database", database={"url": url}, revision="7",
+       tables=["orders"], writable=True)
+    with sqlite3.connect(database) as connection:
+        names = [row[0] for row in connection.execute("select name from sqlite_master")]
+    assert sorted(names) == ["alembic_version", "orders"]
+    reason = of(pair, Verdict.FAIL, kind="database", database={"url": url}, revision="8",
+                tables=["users"])
+    assert reason == "table users is missing; is at migration 7, not 8"
+    of(pair, Verdict.FAIL, kind="database", database={"url": "sqlite:////nowhere/x.db"})
+
+
+def test_data_consistency_names_the_rows(pair: Scene, database: Path, tmp_path: Path) -> None:
+    """The changed row is named with its column."""
+    other = tmp_path / "copy.db"
+    other.write_bytes(database.read_bytes())
+    sides = {"baseline": {"url": f"sqlite:///{database}", "table": "orders"},
+             "candidate": {"url": f"sqlite:///{other}", "table": "orders"}, "key": "id"}
+    of(pair, Verdict.PASS, kind="data_consistency", **sides)
+    with sqlite3.connect(other) as connection:
+        connection.execute("update orders set total = 21 where id = 2")
+    found = outcome(pair, kind="data_consistency", **sides)
+    assert found.verdict is Verdict.FAIL
+    assert found.evidence["differing"][0]["key"] == "2"
+
+
+def test_resource_looks_at_the_machine(pair: Scene) -> None:
+    """Memory, disk and ports that are as wished pass; the others are listed."""
+    candidate = pair.url("candidate").removeprefix("http://")
+    of(pair, Verdict.PASS, kind="resource", memory="1MB", disk={".": "1MB"}, cpu=1,
+       listening=[candidate], free_ports=[f"127.0.0.1:{free_port()}"])
+    reason = of(pair, Verdict.FAIL, kind="resource", memory="900000GB", free_ports=[candidate],
+                disk={"no-such": "1MB"})
+    assert "less than" in reason and "is in use" in reason and "no-such is not there" in reason
+
+
+def test_gateway_and_flags_need_a_running_migration(pair: Scene) -> None:
+    """Without one nobody can say; that is never a pass."""
+    of(pair, Verdict.INCONCLUSIVE, kind="gateway")
+    of(pair, Verdict.INCONCLUSIVE, kind="flags", expect={"a": True})
+
+
+@pytest.mark.parametrize(("kind", "problems"), [
+    ("new", ["GET /totals is missing"]), ("broken", ["GET /totals is missing", "Server error"]),
+])
+def test_openapi_is_compared_and_called(tmp_path: Path, kind: str, problems: list[str]) -> None:
+    """An operation that is gone, and one that breaks on made-up input, are both found."""
+    plan = make_plan()
+    ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
+    command = [sys.executable, "-m", "tests.support.openapi_service"]
+    with running([*command, "old", str(ports[0])], tmp_path / "old.log"), \
+            running([*command, kind, str(ports[1])], tmp_path / "new.log"):
+        scene = Scene(plan, tmp_path)
+        for host in ("baseline", "candidate"):
+            wait_for(lambda host=host: outcome(scene, kind="http", of=host).verdict is Verdict.PASS)
+        found = outcome(scene, kind="openapi", examples=20)
+    assert found.verdict is Verdict.FAIL, found
+    for problem in problems:
+        assert problem in found.reason
+    assert ("Server error" in found.reason) is (kind == "broken")
+
+
+def test_suite_reports_all_failures_in_order_and_load_runs_alone(pair: Scene) -> None:
+    """The worst verdict counts, and names of checks are unique."""
+    suite = [{"kind": "http", "path": "/a"}, {"kind": "http", "path": "/a", "status": 404},
+             {"kind": "load", "rates": [5], "each": "200ms", "baseline": False},
+             {"kind": "gateway"}]
+    document = pair.plan.model_dump(mode="json", by_alias=True, exclude_none=True)
+    plan = Plan.model_validate({**document, "suites": {"staging": suite}})
+    runs = run_suite(Scene(plan, pair.folder), "staging")
+    assert [str(run.outcome.verdict) for run in runs] == ["pass", "fail", "pass", "inconclusive"]
+    assert [run.name for run in runs][:2] == ["http candidate /a", "http candidate /a 2"]
+    assert verdict_of(runs) is Verdict.FAIL
+    others = max(run.started_at for run in runs if run.kind != "load")
+    assert next(run.started_at for run in runs if run.kind == "load") > others
+
+
+def test_command_validate_ends_with_1_and_writes_junit(pair: Scene, tmp_path: Path) -> None:
+    """What CI reads is there after a failure, too."""
+    plan = tmp_path / "plan.yaml"
+    document = pair.plan.model_copy(update={"suites": {}}).model_dump_json(
+        exclude_none=True, exclude_defaults=True, by_alias=True)
+    plan.write_text(document[:-1] + ', "suites": {"staging": [{"kind": "http", "status": 404}]}}')
+    done = subprocess.run(
+        [sys.executable, "-m", "changeover.cli", "validate", "staging", "--plan", str(plan),
+         "--junit", str(tmp_path / "junit.xml")],
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "status 200, not 404" in done.stdout
+    assert "failures=\"1\"" in (tmp_path / "junit.xml").read_text()

@@ -1,0 +1,144 @@
+"""Carry out flow runs as the worker's engine does, and kill the process at every point once.
+
+`python -m tests.support.kill_engine`: reads `FLOW RUN_ID FIRED` lines, and carries out one attempt
+of the run in a forked process. FIRED is a file with the points at which a process was killed before
+(`-`: never kill). At a point that is not in it, the point is noted and the process ends by SIGKILL:
+before and after every task, and between an action and its record in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import tasks.steps
+from changeover import levers
+from changeover.gateway.publish import Gateway
+from changeover.store import approvals, messages, operations, routing, sop
+
+_fired: Path | None = None
+
+
+def kill_at(point: str) -> None:
+    """End this process here, once."""
+    if _fired is None or point in _fired.read_text().splitlines():
+        return
+    with _fired.open("a") as file:
+        file.write(f"{point}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _around(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the function with points before and after it, named by what it is called with."""
+    signature = inspect.signature(function)
+
+    def label(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        given = signature.bind(*args, **kwargs).arguments
+        about = [str(given[key]) for key in ("stage", "round_", "number", "suite") if key in given
+                 and isinstance(given[key], str | int)]
+        return " ".join([name, *about])
+
+    if inspect.iscoroutinefunction(function):
+        @functools.wraps(function)
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            kill_at(f"before {label(args, kwargs)}")
+            result = await function(*args, **kwargs)
+            kill_at(f"after {label(args, kwargs)}")
+            return result
+        return wrapped
+
+    @functools.wraps(function)
+    def wrapped_sync(*args: Any, **kwargs: Any) -> Any:
+        kill_at(f"before {label(args, kwargs)}")
+        result = function(*args, **kwargs)
+        kill_at(f"after {label(args, kwargs)}")
+        return result
+    return wrapped_sync
+
+
+def _killing_step(original: Callable[..., Any]) -> Callable[..., Any]:
+    def step(**options: Any) -> Callable[..., Any]:
+        make = original(**options)
+        return lambda function: make(_around(function, options["name"]))
+    return step
+
+
+def _between(owner: Any, name: str, about: Callable[..., str], *, before: bool = False) -> None:
+    """Put a point before or after a function of the core."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        point = f"{'before' if before else 'after'} {name} {about(*args, **kwargs)}"
+        if before:
+            kill_at(point)
+        result = original(*args, **kwargs)
+        if not before:
+            kill_at(point)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _prepare() -> dict[str, Any]:
+    """Set the points and return the flows by name."""
+    tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]
+    _between(sop, "save", lambda store, step: step.step, before=True)
+    _between(operations, "save_step", lambda store, step: str(step.number), before=True)
+    _between(levers, "_pulled", lambda plan, lever, key: key)
+    _between(Gateway, "publish", lambda self, plan, state: str(state.order))
+    _between(routing, "change", lambda store, migration, change, **_: repr(change))
+    _between(approvals, "answer", lambda store, approval_id, **_: str(approval_id))
+    _between(messages, "put", lambda store, migration, *, key, **_: key)
+    from flows.cutover import cutover
+    from flows.deprecation import deprecation
+    from flows.rollback import rollback
+    from flows.validation import validation
+
+    return {flow.name: flow for flow in (cutover, deprecation, rollback, validation)}
+
+
+def _attempt(flow: Any, run_id: str) -> int:
+    """Carry out the run until it ends or leaves; return the exit code."""
+    from prefect.exceptions import Pause
+    from prefect.flow_engine import load_flow_run, run_flow
+
+    os.environ["PREFECT__FLOW_RUN_ID"] = run_id
+    try:
+        asyncio.run(run_flow(flow, flow_run=load_flow_run(UUID(run_id)), return_type="state"))
+    except Pause:
+        return 0
+    except BaseException:  # noqa: BLE001  whatever ends an attempt is told to the test
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Fork for every line; answer with how the process ended."""
+    global _fired
+    flows = _prepare()
+    print("ready", flush=True)  # noqa: T201
+    for line in sys.stdin:
+        name, run_id, fired = line.split()
+        child = os.fork()
+        if child == 0:
+            _fired = None if fired == "-" else Path(fired)
+            os._exit(_attempt(flows[name], run_id))
+        _, status = os.waitpid(child, 0)
+        print("killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

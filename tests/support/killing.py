@@ -1,0 +1,89 @@
+"""Killing a piece of code at its lines: a forked child that ends itself with SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+Action = Callable[[], object]
+
+
+def each_kill(files: tuple[str, ...], prepare: Action, action: Action) -> Iterator[int]:
+    """Kill an action before every line that it runs, at the line's first and at its last time.
+
+    Args:
+        files: Ends of the paths of the files whose lines count, as `cleanup/move.py`.
+        prepare: Makes the same state before each kill.
+        action: What is killed, in a child process.
+
+    Yields:
+        The number of the line that it was killed at, counted over all lines that it runs.
+    """
+    prepare()
+    lines = _lines_of(files, action)
+    assert lines, f"nothing of {files} runs"
+    first = {line: number for number, line in reversed(list(enumerate(lines, 1)))}
+    last = {line: number for number, line in enumerate(lines, 1)}
+    for number in sorted({*first.values(), *last.values()}):
+        prepare()
+        _killed_at(number, files, action)
+        yield number
+
+
+def _lines_of(files: tuple[str, ...], action: Action) -> list[tuple[str, int]]:
+    """Return the lines that an action runs, found out in a child."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        seen: list[tuple[str, int]] = []
+        _traced(files, lambda frame: seen.append((frame.f_code.co_filename, frame.f_lineno)),
+                action)
+        with os.fdopen(writing, "w") as file:
+            json.dump(seen, file)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        found = [(name, number) for name, number in json.load(file)]
+    os.waitpid(child, 0)
+    return found
+
+
+def _killed_at(number: int, files: tuple[str, ...], action: Action) -> None:
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def count(_frame: FrameType) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        _traced(files, count, action)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (number, status)
+
+
+def _traced(files: tuple[str, ...], at_line: Callable[[FrameType], None], action: Action) -> None:
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        if not frame.f_code.co_filename.endswith(files):
+            return None
+        if event == "line":
+            at_line(frame)
+        return trace
+
+    try:
+        sys.settrace(trace)
+        action()
+    except BaseException as error:  # noqa: BLE001  a child of pytest must not go on as pytest
+        os.write(2, f"{error!r}\n".encode())
+        os._exit(1)
+    finally:
+        sys.settrace(None)

@@ -1,0 +1,176 @@
+"""Procedures carried out for real, without a worker: who is killed when is the test's choice.
+
+A real Prefect server, Envoy, systems, observer and users' requests. The test takes the worker's
+part: it starts a run's process, again after each kill, after each soak, and after each answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from changeover import clock
+from changeover.home import Home
+from changeover.observer.prefect_api import FlowRun, PrefectApi
+from changeover.plan.model import Plan
+from changeover.store import plans
+from changeover.store.engine import Store
+from tests.integration.conftest import Bench, start_bench
+from tests.support.processes import ROOT, free_port, running, wait_for
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+
+
+@dataclass
+class PrefectServer:
+    """A Prefect server with every flow deployed, and no worker."""
+
+    url: str
+    env: dict[str, str]
+
+
+@contextlib.contextmanager
+def prefect_server(directory: Path) -> Iterator[PrefectServer]:
+    """Start a server and deploy the flows."""
+    port = free_port()
+    env = {
+        "PREFECT_HOME": str(directory / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_CLIENT_MAX_RETRIES": "12",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
+               "--port", str(port)]
+    with running(command, directory / "prefect.log", **env):
+        wait_for(PrefectApi(env["PREFECT_API_URL"]).is_alive, seconds=90, what="Prefect's server")
+        _run([sys.executable, "-m", "prefect", "work-pool", "create", "changeover", "--type",
+              "process"], env)
+        _run([sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], env)
+        yield PrefectServer(env["PREFECT_API_URL"], env)
+
+
+def _run(command: list[str], env: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True,
+                          text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@dataclass
+class SopSite:
+    """A migration whose procedures a test carries out."""
+
+    bench: Bench
+    home: Home
+    store: Store
+    api: PrefectApi
+    engine: subprocess.Popen[str]
+    killed: list[str] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        return self.bench.plan
+
+    def carry_out(
+        self, flow: str, *, kills: bool = False, decisions: Sequence[str] = (),
+        attempts: int = 400, **parameters: Any,
+    ) -> FlowRun:
+        """Carry a flow run to its end and return it.
+
+        Args:
+            flow: Name of the flow.
+            kills: Kill its process at every point once.
+            decisions: What people decide when they are asked, one after the other; then promote.
+            attempts: Most processes.
+            parameters: The flow's.
+        """
+        run_id = self.api.start(f"{flow}/main", parameters={"migration": "bench", **parameters})
+        assert run_id is not None
+        fired = self.home.root / f"fired-{run_id}"
+        fired.touch()
+        answers = iter([*decisions, *["promote"] * attempts])
+        for _ in range(attempts):
+            run = self._ready(run_id, answers)
+            if run.state_type in ENDED:
+                self.killed += fired.read_text().splitlines()
+                return run
+            ending = self._attempt(f"{flow} {run_id} {fired if kills else '-'}")
+            assert ending in ("0", "killed"), (self.home.logs / "engine.log").read_text()[-4000:]
+        raise AssertionError(f"{flow} did not end in {attempts} attempts: {run}")
+
+    def _attempt(self, line: str) -> str:
+        assert self.engine.stdin
+        assert self.engine.stdout
+        self.engine.stdin.write(f"{line}\n")
+        self.engine.stdin.flush()
+        return self.engine.stdout.readline().strip()
+
+    def _ready(self, run_id: str, answers: Iterator[str]) -> FlowRun:
+        """Return the run when it ended or its process can be started."""
+        run = self._run(run_id)
+        if run.state_type == "PAUSED":
+            answer = {"decision": next(answers), "approver": "alice", "comment": ""}
+            wait_for(lambda: self._answered(run_id, answer), what="the answer is taken")
+            return self._run(run_id)
+        if run.state_type in ("RUNNING", "PENDING", "CRASHED"):  # as the observer does after a kill
+            self.api.schedule(run_id, at=clock.now(), name="Recovering", message="after a kill")
+            return self._run(run_id)
+        if run.scheduled_for is not None:
+            time.sleep(max(0.0, (run.scheduled_for - clock.now()).total_seconds()))
+        return run
+
+    def _answered(self, run_id: str, answer: dict[str, str]) -> bool:
+        self.api.resume(run_id, answer)
+        return True
+
+    def _run(self, run_id: str) -> FlowRun:
+        run = self.api.run(run_id)
+        assert run is not None
+        return run
+
+
+@contextlib.contextmanager
+def sop_site(server: PrefectServer, plan: Plan, directory: Path) -> Iterator[SopSite]:
+    """Start everything for a plan of `make_plan`, with users' requests."""
+    home = Home(directory / "home")
+    home.create()
+    env = {**server.env, "CHANGEOVER_HOME": str(home.root)}
+    with contextlib.ExitStack() as stack:
+        bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
+        store = Store.open(home.store_url, create=True)
+        stack.callback(store.close)
+        plans.register(store, plan, source=str(directory / "plan.yaml"), now=clock.now())
+        stack.enter_context(running(
+            [sys.executable, "-m", "changeover.observer", "--home", str(home.root), "--migration",
+             "bench"], home.logs / "observer.log"))
+        stack.enter_context(running(
+            [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate", "40",
+             "--stats", str(directory / "load.json")], directory / "load.log"))
+        _run([sys.executable, "-m", "blocks.register", "--home", str(home.root), "--migration",
+              "bench"], env)
+        engine = stack.enter_context(_engine(home, env))
+        yield SopSite(bench, home, store, PrefectApi(server.url), engine)
+
+
+@contextlib.contextmanager
+def _engine(home: Home, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with (home.logs / "engine.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.kill_engine"], cwd=ROOT,
+            env={**os.environ, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=log, text=True)
+    try:
+        assert process.stdout
+        assert process.stdout.readline().strip() == "ready"
+        yield process
+    finally:
+        process.kill()
+        process.wait(5)
