@@ -76,7 +76,7 @@ def make_plan(listen: int, system: int) -> Plan:
 
 def bare(plan: Plan, files: GatewayFiles, route: Json, *, has_log: bool) -> None:
     """Write the bootstrap of a plain proxy with the gateway's own listener settings."""
-    clusters = render_clusters(plan)
+    clusters = render_clusters(plan, files)
     routes = {"resources": [{
         "name": "bare", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
     }]}

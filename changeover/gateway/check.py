@@ -44,8 +44,8 @@ def static_bootstrap(bootstrap: Json, clusters: Json, routes: Json) -> Json:
     static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]
     for listener in static["listeners"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        del manager["rds"]
-        manager["route_config"] = _untyped(routes["resources"][0])
+        if manager.pop("rds", None):
+            manager["route_config"] = _untyped(routes["resources"][0])
     return whole
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway import tap
+from changeover.gateway import limit, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.listener import KEY_HEADER, ROUTES, connection_manager, watched
 from changeover.plan.model import Plan, SystemSpec
@@ -63,14 +63,15 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
                 "filter_chains": [{"filters": [connection_manager(plan, files)]}],
-            }],
+            }, *([limit.listener(files)] if limit.is_limited(plan) else [])],
             "clusters": [tap.cluster(files)] if plan.shadow else [],
         },
     }
 
 
-def render_clusters(plan: Plan) -> Json:
+def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
     """Return the clusters: both systems, and the candidate with the baseline behind it."""
+    candidate = plan.systems.candidate
     aggregate = {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": "candidate_or_baseline",
@@ -89,7 +90,8 @@ def render_clusters(plan: Plan) -> Json:
         "version_info": "1",
         "resources": [
             _cluster("baseline", plan.systems.baseline),
-            _cluster("candidate", plan.systems.candidate),
+            *([_hop(files), _cluster(limit.LIMITED, candidate)] if limit.is_limited(plan)
+              else [_cluster("candidate", candidate)]),
             aggregate,
         ],
     }
@@ -195,7 +197,7 @@ def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe
             "inline_cluster_specifier_plugin": _specifier(target, weight),
             "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
             "timeout": _seconds(max(plan.systems.baseline.timeout, plan.systems.candidate.timeout)),
-            "retry_policy": _retry(plan.systems.candidate, target, is_safe=is_safe),
+            "retry_policy": _retry(plan, target, is_safe=is_safe),
             "upgrade_configs": [{"upgrade_type": "websocket"}],
         },
     }
@@ -236,7 +238,7 @@ def _weighted(cluster: str, weight: int) -> Json:
     return {"cluster_name": cluster, "weight": weight}
 
 
-def _retry(candidate: SystemSpec, target: str, *, is_safe: bool) -> Json:
+def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
     """Return when a request is tried again: never when it may have run already, unless safe."""
     policy: Json = {
         "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
@@ -245,7 +247,10 @@ def _retry(candidate: SystemSpec, target: str, *, is_safe: bool) -> Json:
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
     }
     if is_safe and target != "baseline":
-        policy["per_try_timeout"] = _seconds(candidate.attempt_timeout)
+        policy["per_try_timeout"] = _seconds(plan.systems.candidate.attempt_timeout)
+    if limit.is_limited(plan) and target != "baseline":
+        policy["retry_on"] += ",retriable-headers"
+        policy |= limit.retriable()
     return policy
 
 
@@ -307,6 +312,26 @@ def _cluster(name: str, system: SystemSpec) -> Json:
     if url.scheme == "https":
         cluster["transport_socket"] = _tls(url.hostname or "")
     return cluster
+
+
+def _hop(files: GatewayFiles) -> Json:
+    """Return the candidate's cluster when its limit stands behind a second hop."""
+    return {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": "candidate",
+        "connect_timeout": "1s",
+        "type": "STATIC",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": _circuit_breakers(None),
+        "outlier_detection": _outlier_detection(),
+        "load_assignment": {
+            "cluster_name": "candidate",
+            "endpoints": [{"lb_endpoints": [
+                {"endpoint": {"address": limit.address(files)},
+                 "metadata": {"filter_metadata": {"changeover": {"system": "candidate"}}}},
+            ]}],
+        },
+    }
 
 
 def _outlier_detection() -> Json:

@@ -61,6 +61,11 @@ class GatewayFiles:
         """Where the shadow service takes copies of requests and answers."""
         return self._socket("tap")
 
+    @property
+    def limit_socket(self) -> Path:
+        """The second hop before a candidate with a concurrency limit."""
+        return self._socket("limit")
+
     def _socket(self, name: str) -> Path:
         path = self.root / f"{name}.sock"
         if len(str(path)) <= _LONGEST_SOCKET:

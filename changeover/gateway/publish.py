@@ -64,7 +64,8 @@ class Gateway:
             EnvironmentProblem: Envoy is missing, or the directory cannot be written.
         """
         _make_directory(self.files.root)
-        bootstrap, clusters = render_bootstrap(plan, self.files), render_clusters(plan)
+        bootstrap = render_bootstrap(plan, self.files)
+        clusters = render_clusters(plan, self.files)
         routes = render_routes(plan, state)
         widest = RoutingState(
             plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
@@ -212,7 +213,8 @@ class Gateway:
     def _why_refused(self, plan: Plan, state: RoutingState) -> str:
         """Ask Envoy again in words: it only counts what it refuses from watched files."""
         reason = refusal(
-            render_bootstrap(plan, self.files), render_clusters(plan), [render_routes(plan, state)]
+            render_bootstrap(plan, self.files), render_clusters(plan, self.files),
+            [render_routes(plan, state)],
         )
         return reason or "no reason given; look at logs/envoy.log"
 

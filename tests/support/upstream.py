@@ -1,7 +1,8 @@
 """A small real HTTP system for tests: `python -m tests.support.upstream NAME PORT`.
 
-Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|none`
-makes it misbehave; `POST /lever/NAME` notes the name, once for each `Idempotency-Key`.
+Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|liar|none`
+makes it misbehave; `most` of `/ran` is how many requests ran at once; `POST /lever/NAME` notes the
+name, once for each `Idempotency-Key`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import json
 import sys
 
-STATE = {"fault": "none", "gets": 0, "posts": [], "levers": []}
+STATE = {"fault": "none", "gets": 0, "posts": [], "levers": [], "active": 0, "most": 0}
 KEYS = set()
 
 
@@ -49,10 +50,15 @@ async def _serve(name: str, reader: asyncio.StreamReader, writer: asyncio.Stream
             status, content = _answer(name, method, path, headers)
             if STATE["fault"] == "hang" and not path.startswith("/fault"):
                 await asyncio.sleep(3600)
+            STATE["active"] += 1
+            STATE["most"] = max(STATE["most"], STATE["active"])
             if STATE["fault"] == "slow" and not path.startswith("/fault"):
                 await asyncio.sleep(0.3)
+            STATE["active"] -= 1
             body = json.dumps(content).encode()
             head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n"
+            if STATE["fault"] == "liar" and method == "POST" and path == "/":
+                head = head.replace("200", "503") + "x-changeover-not-sent: 1\r\n"
             writer.write(f"{head}content-type: application/json\r\n\r\n".encode() + body)
             await writer.drain()
     except (ConnectionError, asyncio.IncompleteReadError):

@@ -18,6 +18,7 @@ from changeover.gateway.config import (
     version_of,
 )
 from changeover.gateway.files import GatewayFiles
+from changeover.gateway.limit import NOT_SENT
 from changeover.plan.model import Plan
 from changeover.routing import BUCKETS, Mode, RoutingState
 
@@ -31,6 +32,7 @@ PLAN = Plan.model_validate({
     "routing": {"segments": {"beta": {"header": "x-cohort", "any_of": ["beta"]}}},
     "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
 })
+FILES = GatewayFiles(Path("/tmp/gateway"))  # noqa: S108  a name only: nothing is written
 states = st.builds(
     RoutingState, migration=st.just("bench"), mode=st.sampled_from(Mode),
     weight=st.integers(0, BUCKETS), segments=st.sampled_from([(), ("beta",)]),
@@ -81,9 +83,10 @@ def test_unsafe_methods_are_retried_only_when_nothing_was_sent(state: RoutingSta
     for route in _routes(state):
         if route["name"].endswith("unsafe"):
             policy = route["route"]["retry_policy"]
-            assert set(policy["retry_on"].split(",")) == {
-                "connect-failure", "refused-stream", "reset-before-request"
-            }
+            asked = set(policy["retry_on"].split(",")) - {"retriable-headers"}
+            assert asked == {"connect-failure", "refused-stream", "reset-before-request"}
+            named = [header["name"] for header in policy.get("retriable_headers", [])]
+            assert set(named) <= {NOT_SENT}
             assert "per_try_timeout" not in policy
 
 
@@ -117,7 +120,7 @@ def test_other_cluster_is_left_out_at_the_ends(weight: int) -> None:
 
 def test_every_cluster_may_retry_all_requests() -> None:
     """Envoy's default of three concurrent retries fails users when the candidate dies."""
-    for cluster in render_clusters(PLAN)["resources"]:
+    for cluster in render_clusters(PLAN, FILES)["resources"]:
         threshold = cluster["circuit_breakers"]["thresholds"][0]
         assert threshold["retry_budget"] == {
             "budget_percent": {"value": 100}, "min_retry_concurrency": 100
@@ -128,9 +131,10 @@ def test_concurrency_limits_the_candidate_only() -> None:
     """The plan's limit is the circuit breaker; without one there is practically none."""
     limits = {
         cluster["name"]: cluster["circuit_breakers"]["thresholds"][0]["max_requests"]
-        for cluster in render_clusters(PLAN)["resources"]
+        for cluster in render_clusters(PLAN, FILES)["resources"]
     }
-    assert limits == {"baseline": 100_000, "candidate": 7, "candidate_or_baseline": 100_000}
+    assert limits == {"baseline": 100_000, "candidate": 100_000, "candidate_limited": 7,
+                      "candidate_or_baseline": 100_000}
 
 
 def test_timeouts_are_the_plans() -> None:
