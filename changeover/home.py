@@ -8,13 +8,16 @@ Default `.changeover` in the working directory, or `$CHANGEOVER_HOME`. Layout:
     prefect/      Prefect's own home: its database and task results
     gateway/      Envoy's configuration, access log and admin socket
     logs/         one file per process
+    restart/      a file for each process that the supervisor is asked to start again
     reports/      rendered reports
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
@@ -26,6 +29,7 @@ from changeover.gateway.files import GatewayFiles
 HOME_VARIABLE = "CHANGEOVER_HOME"
 STORE_VARIABLE = "CHANGEOVER_STORE_URL"
 DEFAULT_HOME = ".changeover"
+_PROCESS = re.compile(r"[a-z][a-z-]{0,30}")
 
 
 class Home:
@@ -100,6 +104,33 @@ class Home:
     def save_secrets(self, secrets: dict[str, Any]) -> None:
         """Replace the secrets atomically, readable by the owner only."""
         self._write("secrets.json", secrets, mode=0o600)
+
+    def ask_restart(self, name: str) -> None:
+        """Ask the supervisor to end a process of its own and start it again.
+
+        Raises:
+            EnvironmentProblem: The request cannot be written.
+        """
+        if not _PROCESS.fullmatch(name):
+            raise InvalidInput(f"{name!r} is no process", allowed="a name as `shadow`")
+        try:
+            folder = self.root / "restart"
+            folder.mkdir(exist_ok=True)
+            (folder / name).touch()
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the restart of {name} cannot be asked for: {error.strerror}",
+                where=str(self.root), next_step="Mend the permissions or free some space",
+            ) from error
+
+    def take_restarts(self) -> list[str]:
+        """Return the processes that are to be started again, and forget that it was asked."""
+        taken = []
+        for path in sorted((self.root / "restart").glob("*")):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                taken.append(path.name)
+        return taken
 
     def require_settings(self) -> dict[str, Any]:
         """Return the settings.

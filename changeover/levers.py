@@ -36,8 +36,7 @@ def pull_lever(store: Store, plan: Plan, name: str, *, actor: str, occasion: str
     key = f"lever {plan.migration} {occasion} {name}" if occasion else ""
     if key and audit.is_recorded(store, plan.migration, key):
         return ""
-    problem = _pulled(plan, plan.levers[name], key)
-    problem = f"lever {name} failed ({problem})" if problem else ""
+    problem = pull(plan, name, key)
     facts = {"lever": name, "problem": problem, **({"occasion": occasion} if occasion else {})}
     if key and not problem:
         audit.record_once(store, plan.migration, key=key, actor=actor, kind="lever.pulled",
@@ -46,6 +45,12 @@ def pull_lever(store: Store, plan: Plan, name: str, *, actor: str, occasion: str
         audit.record(store, plan.migration, actor=actor, kind="lever.pulled", data=facts,
                      now=clock.now())
     return problem
+
+
+def pull(plan: Plan, name: str, key: str = "") -> str:
+    """Do what a lever says without the store; return why it failed, or an empty text."""
+    problem = _pulled(plan, plan.levers[name], key)
+    return f"lever {name} failed ({problem})" if problem else ""
 
 
 def pull_all(

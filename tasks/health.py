@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from changeover import clock
 from changeover.health.checks import Patient, checks_of, examine
-from changeover.health.repair import GOOD, attempt_repair
-from changeover.health.result import Status, worst
+from changeover.health.repair import GOOD, repair_all
+from changeover.health.result import Health, Status, worst
 from changeover.store import messages, operations
 from changeover.store.records import HealthResult
 from tasks.runtime import Runtime, runtime_of
@@ -19,6 +22,8 @@ Row = dict[str, str]
 def check_health(migration: str) -> list[Row]:
     """Run every check, repair what may be repaired, and keep the results.
 
+    The findings are kept before anything is repaired, so that no repair can lose them.
+
     Returns:
         One row for each check, worst first.
     """
@@ -26,23 +31,15 @@ def check_health(migration: str) -> list[Row]:
     patient = Patient(runtime.home, runtime.plan, runtime.store)
     checks = checks_of(patient)
     found = examine(checks)
-    repairs = {
-        name: attempt_repair(patient, name, health, checks[name])
-        for name, health in found.items() if health.issue and health.status not in GOOD
-    }
-    operations.save_health(runtime.store, [
-        HealthResult(
-            migration=migration, at=at, check=name, status=str(health.status),
-            detail=health.detail,
-            data={**health.data, **({"repair": repairs[name]} if repairs.get(name) else {})})
-        for name, health in found.items()
-    ])
-    for name, health in found.items():
-        if health.status in (Status.CRITICAL, Status.ERROR):
-            _tell(runtime, name, health.detail)
+    _keep(runtime, at, found, {})
+    told = repair_all(patient, found, checks)
+    if told:
+        found = {name: _after(health, told.get(name, "")) for name, health in found.items()}
+        _keep(runtime, at, found, told)
+    _tell(runtime, found, told)
     ordered = sorted(found.items(), key=lambda pair: -list(Status).index(pair[1].status))
     return [{"check": name, "status": str(health.status), "detail": health.detail,
-             "repair": repairs.get(name, "")} for name, health in ordered]
+             "repair": told.get(name, "")} for name, health in ordered]
 
 
 def worst_status(rows: list[Row]) -> str:
@@ -50,8 +47,33 @@ def worst_status(rows: list[Row]) -> str:
     return str(worst(Status(row["status"]) for row in rows))
 
 
-def _tell(runtime: Runtime, name: str, detail: str) -> None:
-    if runtime.plan.notify:
-        messages.put(
-            runtime.store, runtime.migration, key=f"health {name}", severity="critical",
-            title=f"health of {runtime.migration}: {name}", body=detail, now=clock.now())
+def _after(health: Health, told: str) -> Health:
+    """Return a finding as it is after its repair: one that worked leaves a warning."""
+    is_repaired = told.startswith("repaired ") and health.status not in GOOD
+    if not is_repaired:
+        return health
+    return replace(health, status=Status.WARNING, detail=f"was {health.status}: {health.detail}")
+
+
+def _keep(
+    runtime: Runtime, at: datetime, found: dict[str, Health], told: dict[str, str]
+) -> None:
+    operations.save_health(runtime.store, [
+        HealthResult(
+            migration=runtime.migration, at=at, check=name, status=str(health.status),
+            detail=health.detail,
+            data={**health.data, **({"repair": told[name]} if name in told else {})})
+        for name, health in found.items()
+    ])
+
+
+def _tell(runtime: Runtime, found: dict[str, Health], told: dict[str, str]) -> None:
+    """Have people told of what is critical still; the same is not told again for a while."""
+    if not runtime.plan.notify:
+        return
+    for name, health in found.items():
+        if health.status in (Status.CRITICAL, Status.ERROR):
+            body = "; ".join(part for part in (health.detail, told.get(name, "")) if part)
+            messages.put(
+                runtime.store, runtime.migration, key=f"health {name}", severity="critical",
+                title=f"health of {runtime.migration}: {name}", body=body, now=clock.now())

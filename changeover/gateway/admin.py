@@ -10,6 +10,7 @@ import httpx
 
 from changeover.errors import Unreachable
 from changeover.gateway.config import parse_version
+from changeover.gateway.hold import is_withheld
 from changeover.gateway.listener import ROUTES
 
 _PREFIX = f"http.users.rds.{ROUTES}."
@@ -60,6 +61,12 @@ class Admin:
         text = str(found.get(f"{_PREFIX}version_text", ""))
         refusals = sum(value for value in found.values() if isinstance(value, int))
         return Served(parse_version(text) if text else None, refusals)
+
+    def is_withheld(self) -> bool:
+        """Whether Envoy serves routes that leave the candidate out."""
+        answer = self._get("/config_dump", params={"resource": "dynamic_route_configs"}).json()
+        found = [config.get("route_config", {}) for config in answer.get("configs", [])]
+        return bool(found) and is_withheld(found[0])
 
     def refusal(self) -> str:
         """Return why Envoy refused the newest routes; empty when it did not."""

@@ -47,6 +47,11 @@ class GatewayFiles:
         return self.root / "break-glass.json"
 
     @property
+    def guard(self) -> Path:
+        """What the guard of responsiveness does now: it survives whoever wrote it."""
+        return self.root / "guard.json"
+
+    @property
     def lock(self) -> Path:
         """Held while routes are replaced."""
         return self.root / "publish.lock"

@@ -1,4 +1,4 @@
-"""The candidate's hard concurrency limit, with the baseline's answer for whatever is above it. Pure.
+"""The candidate's hard concurrency limit, and the baseline's answer for what is above it. Pure.
 
 Envoy never retries a request that its circuit breaker refused, so a limit on the cluster that
 users are sent to would answer them 503. With a limit the candidate is therefore reached through a

@@ -32,6 +32,7 @@ from changeover.gateway.config import (
     with_version,
 )
 from changeover.gateway.files import GatewayFiles
+from changeover.gateway.hold import is_withheld, withheld
 from changeover.plan.model import Plan
 from changeover.routing import BUCKETS, Mode, RoutingState
 from changeover.store.records import Publication
@@ -79,7 +80,7 @@ class Gateway:
             _replace(self.files.clusters, clusters)
             self._write_safe(plan, state)
             if (self.on_disk() or (-1, -1)) <= state.order:
-                _replace(self.files.routes, routes)
+                _replace(self.files.routes, self._routes(plan, state))
 
     def publish(self, plan: Plan, state: RoutingState, *, timeout: float = 2.0) -> Publication:
         """Bring `state` to Envoy and wait until it serves that version or a later one.
@@ -103,9 +104,11 @@ class Gateway:
             previous = self.files.routes.read_bytes() if self.files.routes.exists() else b""
             refusals = self._refusals()
             present = self.on_disk() or (-1, -1)
-            if present < state.order:
+            if present < state.order or (
+                present == state.order and self.is_withheld_on_disk() != self.holds()
+            ):
                 self._write_safe(plan, state)
-                _replace(self.files.routes, render_routes(plan, state))
+                _replace(self.files.routes, self._routes(plan, state))
             wanted = max(present, state.order)
             try:
                 self._confirm(wanted, refusals, began + timeout)
@@ -169,8 +172,73 @@ class Gateway:
             state: The state that the store has now; everyone is at the baseline in it.
         """
         with self._locked():
-            _replace(self.files.routes, render_routes(plan, state))
+            _replace(self.files.routes, self._routes(plan, state))
             self.files.journal.unlink(missing_ok=True)
+
+    def guard(self) -> dict[str, Any]:
+        """Return what the guard noted last: `level`, `held`, `reason`, `since`; empty before."""
+        try:
+            found = json.loads(self.files.guard.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def holds(self) -> bool:
+        """Whether users of the candidate are given the baseline's answer for now."""
+        return bool(self.guard().get("held", False))
+
+    def hold(
+        self, plan: Plan, state: RoutingState, entry: dict[str, Any], *, timeout: float = 1.0
+    ) -> bool:
+        """Note what the guard does, and have Envoy serve routes that fit `entry["held"]`.
+
+        The version that is served stays. Whoever publishes meanwhile or later, here or in another
+        process, publishes held routes too. A rollback never waits for this.
+
+        Args:
+            plan: The migration's plan.
+            state: The routing state as it is known.
+            entry: What is kept, JSON-able.
+            timeout: Longest wait for Envoy, in seconds.
+
+        Returns:
+            Whether Envoy serves them. False: call again, with the newest state; nothing is lost.
+
+        Raises:
+            EnvironmentProblem: A file cannot be written; what was noted before stays.
+        """
+        wanted = bool(entry["held"])
+        with self._locked():
+            if self.guard() != entry:
+                _replace(self.files.guard, entry)
+            if self.journal() is not None:
+                return True  # everyone is at the baseline anyway
+            if self.is_withheld_on_disk() != wanted:
+                if self.on_disk() != state.order:
+                    return False
+                _replace(self.files.routes, self._routes(plan, state))
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                if self.admin.is_withheld() == wanted:
+                    return True
+            except Unreachable:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _routes(self, plan: Plan, state: RoutingState) -> Json:
+        """Return the routes of a state, held while the guard says so."""
+        routes = render_routes(plan, state)
+        return withheld(routes) if self.holds() else routes
+
+    def is_withheld_on_disk(self) -> bool:
+        """Whether the routes in place leave the candidate out for the guard."""
+        try:
+            found = json.loads(self.files.routes.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return False
+        return any(is_withheld(resource) for resource in found.get("resources", []))
 
     def on_disk(self) -> tuple[int, int] | None:
         """Return (epoch, version) of the routes in place, None before the first."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -23,6 +25,8 @@ from changeover.validation.outcome import Scene
 from changeover.validation.saving import scene_of
 
 AT_ONCE = 8
+LONGEST_SECONDS = 20.0
+"""A check that has no result after this is an error, and nobody waits for it."""
 SILENT = timedelta(seconds=20)
 WORKER_SILENT = timedelta(seconds=90)
 LOOKED_AFTER = ("cutover", "rollback", "validation", "report")
@@ -54,11 +58,13 @@ def checks_of(patient: Patient) -> dict[str, Check]:
         "observer": partial(_service, patient, "observer", Status.CRITICAL, "observer_gone"),
         "prefect": partial(_prefect, patient),
     }
+    if spec.limits:
+        found["limits"] = partial(_limits, patient)
     for name in System:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
         found["shadow"] = partial(_service, patient, "shadow", Status.UNHEALTHY, "shadow_gone")
-    scene = patient.scene
+    scene = _scene(patient, found)
     found |= {f"folder {n}": partial(machine.folder, scene.folder / path)
               for n, path in spec.folders.items()}
     found |= {f"node {n}": partial(systems.node, node, scene) for n, node in spec.nodes.items()}
@@ -72,32 +78,81 @@ def checks_of(patient: Patient) -> dict[str, Check]:
     return found
 
 
-def examine(checks: dict[str, Check]) -> dict[str, Health]:
-    """Run checks beside each other and return their findings; one that breaks is an error."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        findings = pool.map(_safely, checks.values())
-        return dict(zip(checks, findings, strict=True))
+def examine(
+    checks: Mapping[str, Check], *, within: float = LONGEST_SECONDS
+) -> dict[str, Health]:
+    """Run checks beside each other and return all their findings, in the order given.
+
+    One that breaks, or has no result within `within` seconds, is an error of its own only.
+    """
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[str, Health]] = queue.SimpleQueue()
+    for name in checks:
+        todo.put(name)
+
+    def work() -> None:
+        try:
+            while True:
+                name = todo.get_nowait()
+                results.put((name, safely(checks[name])))
+        except queue.Empty:
+            return
+
+    for _ in range(min(AT_ONCE, len(checks))):  # daemons: a check that hangs keeps nothing alive
+        threading.Thread(target=work, daemon=True).start()
+    found: dict[str, Health] = {}
+    deadline = time.monotonic() + within
+    while len(found) < len(checks):
+        try:
+            name, health = results.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        found[name] = health
+    late = Health(Status.ERROR, f"no result within {within:g} s")
+    return {name: found.get(name, late) for name in checks}
 
 
-def _safely(check: Check) -> Health:
+def safely(check: Check) -> Health:
+    """Run a check; what it raises is its finding, and nobody else's."""
     try:
         return check()
     except ChangeoverError as error:
         return Health(Status.ERROR, str(error))
     except Exception as error:  # noqa: BLE001  one check's fault must not hide the others' results
-        return Health(Status.ERROR, f"{type(error).__name__}: {error}")
+        return Health(Status.ERROR, f"{type(error).__name__}: {str(error)[:300]}")
+
+
+def _scene(patient: Patient, found: dict[str, Check]) -> Scene:
+    """Return the scene of the checks; settings that cannot be read are a finding of their own."""
+    try:
+        return patient.scene
+    except ChangeoverError as error:
+        unread = Health(Status.ERROR, str(error))
+        found["settings"] = lambda: unread
+        return Scene(patient.plan, patient.home.root, patient.store,
+                     Gateway(patient.home.gateway_files))
 
 
 def _gateway(patient: Patient) -> Health:
+    """Look at whether the gateway serves the routing state, and is held only by the guard."""
     state = routing.read(patient.store, patient.plan.migration)
+    gateway = Gateway(patient.home.gateway_files)
     try:
-        served = Gateway(patient.home.gateway_files).served()
+        served, is_held = gateway.served(), gateway.admin.is_withheld()
     except ChangeoverError as error:
         return Health(Status.CRITICAL, error.what, {}, "gateway_drift", "gateway")
-    if served == state.order:
-        return Health(Status.HEALTHY, f"serves {state.describe()}")
-    detail = f"serves {served}, the routing state is {state.order}"
-    return Health(Status.CRITICAL, detail, {}, "gateway_drift", "gateway")
+    if gateway.journal() is not None:
+        return Health(Status.CRITICAL, "break glass was used and the store does not know yet")
+    if served != state.order:
+        detail = f"serves {served}, the routing state is {state.order}"
+        return Health(Status.CRITICAL, detail, {}, "gateway_drift", "gateway")
+    if is_held != gateway.holds():
+        detail = f"{'holds' if is_held else 'does not hold'} users back, unlike the guard wants"
+        return Health(Status.UNHEALTHY, detail, {}, "gateway_drift", "gateway")
+    if is_held:
+        reason = gateway.guard().get("reason", "")
+        return Health(Status.WARNING, f"back-pressure: the candidate gets nothing ({reason})")
+    return Health(Status.HEALTHY, f"serves {state.describe()}")
 
 
 def _service(patient: Patient, name: str, status: Status, issue: str) -> Health:
@@ -109,19 +164,35 @@ def _service(patient: Patient, name: str, status: Status, issue: str) -> Health:
     return Health(status, f"the {name} {since}", {}, issue, name)
 
 
+def prefect_of(patient: Patient) -> PrefectApi:
+    """Return Prefect's API as `changeover up` noted it."""
+    return PrefectApi(str(patient.home.settings().get("api_url", "")))
+
+
 def _prefect(patient: Patient) -> Health:
     """Look at Prefect's server, its worker and runs that should have begun."""
-    api = PrefectApi(str(patient.home.settings().get("api_url", "")))
+    api, now = prefect_of(patient), clock.now()
     if not api.is_alive():
-        return Health(Status.CRITICAL, "Prefect's server does not answer", {}, "worker_gone",
-                      "prefect")
-    silent = api.worker_silence(clock.now())
+        return Health(Status.CRITICAL, "Prefect's server does not answer")
+    silent = api.worker_silence(now)
     if silent is None or silent > WORKER_SILENT:
         told = "never was there" if silent is None else \
             f"is silent for {silent.total_seconds():.0f} s"
-        return Health(Status.CRITICAL, f"the worker {told}", {}, "worker_gone", "prefect")
-    late = api.late_runs(clock.now(), patient.plan.health.late_runs, LOOKED_AFTER)
+        return Health(Status.CRITICAL, f"the worker {told}", {}, "worker_gone", "worker")
+    late = api.late_runs(now, patient.plan.health.late_runs, LOOKED_AFTER)
     if late:
-        return Health(Status.WARNING, f"{late} flow runs are late", {"late": late}, "worker_gone",
-                      "prefect")
-    return Health(Status.HEALTHY, "server and worker are alive, no run is late")
+        runs = "1 flow run is" if late == 1 else f"{late} flow runs are"
+        return Health(Status.WARNING, f"{runs} late", {"late": late})
+    return Health(Status.HEALTHY, "server and worker are alive, no run is late", {"late": 0})
+
+
+def _limits(patient: Patient) -> Health:
+    """Compare Prefect's global concurrency limits with the plan's."""
+    api, wanted = prefect_of(patient), patient.plan.health.limits
+    found = {name: api.limit(name) for name in wanted}
+    wrong = [f"{name} is {'missing' if found[name] is None else found[name]}, not {limit}"
+             for name, limit in wanted.items() if found[name] != limit]
+    if wrong:
+        return Health(Status.UNHEALTHY, "; ".join(wrong), {}, "limit_drift", "prefect")
+    told = ", ".join(f"{name} {limit}" for name, limit in wanted.items())
+    return Health(Status.HEALTHY, f"kept in Prefect: {told}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 import tempfile
@@ -47,8 +48,8 @@ def folder(path: Path) -> Health:
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
     except OSError as error:
-        return Health(Status.CRITICAL, f"{path} cannot be written: {error.strerror}", {},
-                      "disk_full")
+        issue = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return Health(Status.CRITICAL, f"{path} cannot be written: {error.strerror}", {}, issue)
     return Health(Status.HEALTHY, f"{path} is writable")
 
 
@@ -75,13 +76,16 @@ def database(spec: DatabaseHealthSpec, scene: Scene) -> Health:
     url = database_url(spec.database, scene)
     wait = spec.lock_wait.total_seconds()
     is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and not os.path.exists(url.database or ""):  # noqa: PTH110  a URL's text
+        return Health(Status.CRITICAL, "is not there", {}, "service_down", "database")
     options = {"timeout": wait} if is_sqlite else {
         "connect_timeout": 3, "options": f"-c lock_timeout={int(wait * 1000)}"}
     engine = create_engine(url, connect_args=options)
     try:
         return _database(spec, engine, is_sqlite=is_sqlite)
     except SQLAlchemyError as error:
-        is_locked = "lock" in str(error).lower()
+        # The driver's own words: ours name locks in a query that may fail for another reason.
+        is_locked = "lock" in str(getattr(error, "orig", "")).lower()
         detail = f"a lock was not had within {wait:g} s" if is_locked else \
             f"cannot be used ({type(error).__name__})"
         return Health(Status.CRITICAL, detail, {}, "database_lock" if is_locked else
@@ -104,6 +108,7 @@ def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> H
                 "select pg_database_size(current_database())")).scalar() or 0)
             waiting = int(connection.execute(text(
                 "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and "
+                "datname = current_database() and "
                 "now() - state_change > make_interval(secs => :wait)"
             ), {"wait": spec.lock_wait.total_seconds()}).scalar() or 0)
         seconds = time.perf_counter() - began

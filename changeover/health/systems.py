@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -12,12 +14,12 @@ import httpx
 from changeover.health.result import Health, Status, worst
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
-from changeover.plan.model import SystemSpec
+from changeover.plan.model import ProcessSpec, SystemSpec
 from changeover.plan.units import format_size
 from changeover.validation.http import value_at
 from changeover.validation.outcome import Scene
 
-NODE_SECONDS = 5.0
+NODE_SECONDS = 3.0
 
 
 def answers(spec: SystemSpec, role: str) -> Health:
@@ -53,15 +55,21 @@ def node(spec: NodeSpec, scene: Scene) -> Health:
     for name, path, is_bad, limit in limits:
         if path is None:
             continue
-        value = value_at(figures, path)
-        data[name] = value if isinstance(value, int | float) else None
-        if not isinstance(value, int | float):
+        value = _number(value_at(figures, path))
+        data[name] = value
+        if value is None:
             problems.append(f"{name}: no number at {path}")
         elif is_bad(value):
             problems.append(f"{name} {value:g} is {limit}")
     told = "; ".join(problems) or ", ".join(f"{k} {v:g}" for k, v in data.items()) or "answers"
     status = Status.UNHEALTHY if problems else Status.HEALTHY
     return Health(status, told, data, "node_failure" if problems else "", spec.of)
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number, None for everything else: NaN is neither slow nor fast."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
 
 
 def services(specs: dict[str, ServiceSpec]) -> dict[str, Callable[[], Health]]:
@@ -80,7 +88,8 @@ def services(specs: dict[str, ServiceSpec]) -> dict[str, Callable[[], Health]]:
 def _service(name: str, spec: ServiceSpec) -> Health:
     began = time.perf_counter()
     try:
-        answer = httpx.get(spec.url.rstrip("/") + spec.path, timeout=5, trust_env=False)
+        answer = httpx.get(spec.url.rstrip("/") + spec.path, trust_env=False,
+                           timeout=spec.timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{name} does not answer ({type(error).__name__})", {},
                       "service_down", name)
@@ -95,7 +104,8 @@ def _service(name: str, spec: ServiceSpec) -> Health:
 
 def _pair(members: dict[str, ServiceSpec]) -> Health:
     """Judge services that are of use together only."""
-    found = {name: _service(name, spec) for name, spec in members.items()}
+    with ThreadPoolExecutor(len(members)) as pool:
+        found = dict(zip(members, pool.map(_service, members, members.values()), strict=True))
     status = worst(each.status for each in found.values())
     data: dict[str, Any] = {name: str(each.status) for name, each in found.items()}
     first = next((each for each in found.values() if each.issue), None)
@@ -105,10 +115,14 @@ def _pair(members: dict[str, ServiceSpec]) -> Health:
 
 def memory_limit(spec: MemoryLimitSpec, scene: Scene) -> Health:
     """Look at the memory of a system's processes against its red line."""
-    meter = ProcessMeter(scene.plan.system(spec.of), lambda: scene.pids.get(spec.of))
-    found = meter.read()
+    system, whose = scene.plan.system(spec.of), f"the {spec.of}"
+    if spec.pid_file is not None:
+        whose = spec.pid_file
+        process = ProcessSpec(pid_file=str(scene.folder / spec.pid_file))
+        system = system.model_copy(update={"process": process})
+    found = ProcessMeter(system, lambda: scene.pids.get(spec.of)).read()
     if found is None:
-        return Health(Status.ERROR, f"the process of the {spec.of} is not known")
+        return Health(Status.ERROR, f"the process of {whose} is not known")
     used = found[0]
     told = f"{format_size(used)} of at most {format_size(spec.limit)}"
     if used > spec.limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,19 +101,29 @@ class PrefectApi:
 
     def late_runs(self, now: datetime, late: timedelta, flows: Sequence[str]) -> int:
         """Return how many runs should have begun longer ago than `late`."""
-        return sum(
-            run.scheduled_for is not None and now - run.scheduled_for > late
-            for run in self.runs(flows, ["SCHEDULED"])
-        )
+        wanted = [found for flow in flows if (found := self.deployment_id(f"{flow}/main"))]
+        if not wanted:
+            return 0
+        return int(self._call("POST", "/flow_runs/count", {"flow_runs": {
+            "deployment_id": {"any_": wanted},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "next_scheduled_start_time": {"before_": (now - late).isoformat()},
+        }}))
 
-    def set_limit(self, name: str, limit: int) -> None:
-        """Make or change a global concurrency limit."""
-        path = f"/v2/concurrency_limits/{name}"
-        if self._call("GET", path, missing=None) is None:
-            self._call("POST", "/v2/concurrency_limits/", {
-                "name": name, "limit": limit, "active": True, "slot_decay_per_second": 0})
-        else:
-            self._call("PATCH", path, {"limit": limit, "active": True})
+    def limit(self, name: str) -> int | None:
+        """Return a global concurrency limit; None when there is none that is active."""
+        found = self._call("GET", f"/v2/concurrency_limits/{name}", missing=None)
+        return int(found["limit"]) if found and found.get("active") else None
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Make or change global concurrency limits; others stay as they are."""
+        for name, limit in limits.items():
+            path = f"/v2/concurrency_limits/{name}"
+            if self._call("GET", path, missing=None) is None:
+                self._call("POST", "/v2/concurrency_limits/", {
+                    "name": name, "limit": limit, "active": True, "slot_decay_per_second": 0})
+            else:
+                self._call("PATCH", path, {"limit": limit, "active": True})
 
     def schedule(self, run_id: str, *, at: datetime, name: str, message: str) -> None:
         """Put a run into a Scheduled state by force; a worker starts it again at `at`."""

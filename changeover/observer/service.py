@@ -26,6 +26,7 @@ from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.notify import outbox
 from changeover.observer.accumulate import Accumulator
+from changeover.observer.guarding import Guarding
 from changeover.observer.pace import Pace, Told
 from changeover.observer.position import Position
 from changeover.observer.prefect_api import PrefectApi
@@ -34,6 +35,7 @@ from changeover.observer.recovery import Recovery
 from changeover.observer.traffic import Traffic
 from changeover.observer.unsaved import Fired, Unsaved
 from changeover.observer.watch import Watch
+from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction, TriggerSpec
 from changeover.routing import System
 from changeover.store import comparisons, cutovers, operations, routing, samples
@@ -49,6 +51,7 @@ SWEEP_SECONDS = 1.5
 COMPARISONS_ARRIVE = 15
 """Seconds in which a comparison of a request is stored; later ones only gates see."""
 MESSAGES_SECONDS = 1.0
+WORKER_SECONDS = 10.0
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -70,6 +73,7 @@ class Observer:
         self.stop = threading.Event()
         self.told, self.pace = Told(), Pace()
         self.traffic = Traffic(store, self.gateway, plan, self.told, self._watch_anew)
+        self.guard = Guarding(plan, store, self.gateway, self.traffic, self.told)
         self.unsaved = Unsaved()
         self._lock = threading.Lock()
         self._position = Position(home.gateway_files.root / "observer.json")
@@ -95,6 +99,8 @@ class Observer:
             ("store", self._keep_forever),
             ("recovery", self._sweep_forever),
             ("messages", self._tell_people_forever),
+            ("guard", lambda: self.guard.watch(self.stop)),
+            ("guard's levers", lambda: self.guard.work_off(self.stop)),
         ]
         for name, part in parts:
             threading.Thread(target=self._forever, args=(name, part), daemon=True).start()
@@ -239,6 +245,7 @@ class Observer:
             self.store, self.plan.migration, keep_seconds=keep.seconds, keep_minutes=keep.minutes,
             now=now,
         )
+        operations.prune_health(self.store, self.plan.migration, before=now - keep.health)
 
     def _sweep_forever(self) -> None:
         """Recover runs and hand over rollbacks; keeps asking while Prefect is away."""
@@ -246,9 +253,15 @@ class Observer:
             self.stop.wait()
             return
         recovery = Recovery(self.store, self.api, self.plan.migration)
+        workers = WorkerWatch(
+            self.home, self.store, self.api, self.plan.migration, clock.now())
         while not self.stop.wait(SWEEP_SECONDS):
             try:
                 recovery.sweep(clock.now())
+                if self.pace.is_due("worker", WORKER_SECONDS) and (
+                    done := workers.look(clock.now())
+                ):
+                    LOG.warning(done)
                 self.told.fine("runs", "runs are looked after again")
             except (Unreachable, StoreError) as error:
                 self.told.problem("runs", f"runs were not looked after because {error}")

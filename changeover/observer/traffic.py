@@ -68,6 +68,11 @@ class Traffic:
         """Whether users get answers of the candidate, as far as is known."""
         return self.state.mode in ON_USERS and self.gateway.journal() is None
 
+    @property
+    def is_baseline_disabled(self) -> bool:
+        """Whether a cutover took the baseline out of use."""
+        return self._is_baseline_disabled
+
     def take(self, state: RoutingState) -> None:
         """Take a state unless a later one is known."""
         with self._lock:

@@ -1,9 +1,9 @@
-"""The parts of a plan about health: what is looked at every minute, and how it is repaired. Pure."""
+"""The parts of a plan about health: what is looked at every minute, how it is repaired. Pure."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from changeover.plan.fields import (
     Name,
     Part,
     Path,
+    Pattern,
     Percent,
     Share,
     Size,
@@ -22,8 +23,9 @@ from changeover.plan.suites import DatabaseRef, Host, Side
 
 Issue = Literal[
     "memory_pressure", "disk_full", "node_failure", "database_lock", "service_down", "worker_gone",
-    "gateway_drift", "observer_gone", "shadow_gone", "certificate_expiry",
+    "gateway_drift", "observer_gone", "shadow_gone", "certificate_expiry", "limit_drift",
 ]
+Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class LevelSpec(Part):
@@ -44,9 +46,9 @@ class NodeSpec(Part):
 
     of: Host = "candidate"
     path: Path
-    latency: str | None = Field(None, description="Where its mean latency in ms stands.")
-    success_rate: str | None = Field(None, description="Where its success rate (0..1) stands.")
-    queue: str | None = Field(None, description="Where the length of its queue stands.")
+    latency: Pattern | None = Field(None, description="Where its mean latency in ms stands.")
+    success_rate: Pattern | None = Field(None, description="Where its success rate (0..1) stands.")
+    queue: Pattern | None = Field(None, description="Where the length of its queue stands.")
     slow: Duration = Field(timedelta(seconds=5), description="Longest mean latency.")
     least_success: Share = 0.95
     longest_queue: int = Field(1000, ge=0)
@@ -59,6 +61,7 @@ class ServiceSpec(Part):
     path: Path = "/health"
     pair: Name | None = Field(None, description="Services of one pair are well together.")
     slow: Duration = Field(timedelta(seconds=2), description="Slower is a warning.")
+    timeout: Duration = Field(timedelta(seconds=3), description="Longest wait for an answer.")
 
 
 class DatabaseHealthSpec(Part):
@@ -80,9 +83,12 @@ class CertificateSpec(Part):
 
 
 class MemoryLimitSpec(Part):
-    """The red line of a system's processes."""
+    """The red line of a system's processes, or of the one whose id stands in a file."""
 
     of: Side = "candidate"
+    pid_file: str | None = Field(
+        None, description="File with a process id, relative to the plan; default: the system's."
+    )
     limit: Size = Field(description="Above it is critical; above nine tenths a warning.")
 
 
@@ -135,6 +141,6 @@ class HealthSpec(Part):
     )
     repairs: dict[Issue, RepairSpec] = {}
     guard: GuardSpec | None = None
-    limits: dict[Name, int] = Field(
+    limits: dict[Name, Limit] = Field(
         default={}, description="Prefect's global concurrency limits that are kept."
     )

@@ -266,6 +266,7 @@ class RetentionSpec(Part):
 
     seconds: Duration = Field(timedelta(hours=6), description="One-second samples.")
     minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")
+    health: Duration = Field(timedelta(days=30), description="Results of health checks.")
 
 
 class Stage(BaseModel):

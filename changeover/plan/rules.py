@@ -36,6 +36,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_conditions_have_data(plan),
         *_triggers_make_sense(plan),
         *_addresses_differ(plan),
+        *_health_is_possible(plan),
     ]
 
 
@@ -162,7 +163,12 @@ def _suites(plan: Plan) -> list[tuple[tuple[str | int, ...], str | None]]:
 
 def _levers(plan: Plan) -> list[tuple[tuple[str | int, ...], list[str]]]:
     final, disable = plan.cutover.final, plan.cutover.disable_baseline
+    guard = plan.health.guard
     return [
+        *((("health", "repairs", str(issue), "levers"), repair.levers)
+          for issue, repair in plan.health.repairs.items()),
+        *((("health", "guard", name), getattr(guard, name) if guard else [])
+          for name in ("on_slow", "on_frozen", "on_normal")),
         (("rollback", "restore"), plan.rollback.restore),
         (("cutover", "final", "levers"), final.levers if final else []),
         (("cutover", "disable_baseline", "levers"), disable.levers if disable else []),
@@ -234,6 +240,18 @@ def _is_never_true(trigger: TriggerSpec) -> bool:
     return (trigger.bound_name == "below" and bound <= 0) or (
         trigger.bound_name == "above" and is_share and bound >= 1
     )
+
+
+def _health_is_possible(plan: Plan) -> Iterator[Problem]:
+    pairs = [spec.pair for spec in plan.health.services.values() if spec.pair]
+    for name, spec in plan.health.services.items():
+        if spec.pair and pairs.count(spec.pair) < 2:
+            yield Problem(("health", "services", name, "pair"),
+                          f"{name} is alone in pair {spec.pair!r}; a pair has two services or more")
+    for name, limit in plan.health.memory_limits.items():
+        if limit.pid_file is None and plan.system(limit.of).process is None:
+            yield Problem(("health", "memory_limits", name), f"systems.{limit.of} has no process; "
+                          "give its command or its pid_file, or a pid_file here")
 
 
 def _addresses_differ(plan: Plan) -> Iterator[Problem]:

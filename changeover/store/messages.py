@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from changeover.store import audit
 from changeover.store.engine import Store
 from changeover.store.rows import to_record
 from changeover.store.sop_tables import MessageRow
@@ -41,6 +42,7 @@ def put(
 ) -> bool:
     """Keep a message to be sent; return whether it is new, and not the same as one lately."""
     with store.begin() as session:
+        audit.lock(session, migration)  # else two processes put the same one at the same moment
         same = select(MessageRow.id).where(
             MessageRow.migration == migration, MessageRow.key == key[:200],
             MessageRow.at > now - QUIET)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.orm import Session
 
 from changeover.errors import InvalidInput
@@ -185,6 +185,15 @@ def save_health(store: Store, results: Sequence[HealthResult]) -> None:
                 migration=result.migration, at=result.at, check=result.check,
                 status=result.status, detail=result.detail, data=result.data,
             ))
+
+
+def prune_health(store: Store, migration: str, *, before: datetime) -> int:
+    """Forget results of health checks that are older; return how many."""
+    query = delete(HealthRow).where(HealthRow.migration == migration, HealthRow.at < before)
+    with store.begin() as session:
+        done = session.execute(query.execution_options(synchronize_session=False))
+        assert isinstance(done, CursorResult)  # noqa: S101  narrows the type: a DELETE has one
+        return done.rowcount
 
 
 def latest_health(store: Store, migration: str) -> list[HealthResult]:

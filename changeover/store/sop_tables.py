@@ -85,18 +85,19 @@ class SopStepRow(Base):
 
 
 class RepairRow(Base):
-    """One attempt to repair something; `issue` is what was found, `strategy` what was done."""
+    """One attempt to repair something; `lease_until` is when it is lost if it has not ended."""
 
     __tablename__ = "repair"
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
     migration: Mapped[str] = mapped_column(String(63))
     issue: Mapped[str] = mapped_column(String(63))
-    system: Mapped[str] = mapped_column(String(32))
+    system: Mapped[str] = mapped_column(String(63))
     attempt: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(String(16))
     detail: Mapped[str] = mapped_column(Text)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
     __table_args__ = (Index("ix_repair", "migration", "issue", "id"),)
 
 

@@ -100,6 +100,16 @@ class Child:
         self.restarts += 1
         return True
 
+    def restart_now(self) -> None:
+        """End the process, frozen or not, and start it again.
+
+        Raises:
+            EnvironmentProblem: The program is missing or may not be run.
+        """
+        self.end()
+        self.start()
+        self.restarts += 1
+
     def end(self, seconds: float = 6.0) -> None:
         """End the process and everything it started: first asked, then killed."""
         if self.process is None:

@@ -78,6 +78,7 @@ class Stack:
         adopted = self._adopt()
         self._require_ports(adopted)
         self.home.create()
+        self.home.take_restarts()  # asked of an earlier supervisor
         store = Store.open(self.home.store_url, create=True)
         plans.register(store, self.plan, source=str(self.plan_path), now=clock.now())
         flags.follow_plan(store, self.plan.migration, self.plan.flags, now=clock.now())
@@ -99,7 +100,10 @@ class Stack:
         return store
 
     def look_after(self) -> None:
-        """Start again what ended and should run; call it a few times a second."""
+        """Start again what ended and should run, or was asked for; call it a few times a second."""
+        for name in self.home.take_restarts():
+            if name in self.children:
+                self._restart(name)
         for child in self.children.values():
             try:
                 was_revived = child.revive()
@@ -109,6 +113,15 @@ class Stack:
             if was_revived:
                 self.tell(f"{child.name} was started again because it had ended")
                 self._save()
+
+    def _restart(self, name: str) -> None:
+        try:
+            self.children[name].restart_now()
+        except EnvironmentProblem as problem:
+            self.tell(str(problem))
+            return
+        self.tell(f"{name} was started again because a repair asked for it")
+        self._save()
 
     def stop(self) -> None:
         """End everything, users' gateway last."""
@@ -269,6 +282,7 @@ class Stack:
         self._run("the deployments", [
             *python, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file",
             str(PROJECT / "prefect.yaml")])
+        PrefectApi(self.api_url).set_limits(self.plan.health.limits)
         self.tell("every flow is deployed")
 
     def _run(self, what: str, command: list[str]) -> None:

@@ -164,8 +164,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts everything for a plan with the given triggers."""
     with ExitStack() as stack:
 
-        def begin(*triggers: dict[str, object], observe: bool = True) -> Watched:
-            plan = make_plan(triggers=list(triggers))
+        def begin(
+            *triggers: dict[str, object], observe: bool = True, **parts: object
+        ) -> Watched:
+            plan = make_plan(triggers=list(triggers), **parts)
             home = Home(tmp_path / "home")
             home.create()
             # start_bench keeps the gateway under DIRECTORY/gateway, as the home does.

@@ -1,0 +1,61 @@
+"""Routes under back-pressure: the candidate gets nothing, users get the baseline's answer. Pure.
+
+The routing state stays what was decided: the routes keep its version and their names, so that a
+request is still known to have been meant for the candidate and counts against it (`saved`). Only
+where requests go is changed, and the tap is off: copies are the least urgent work of all. Which
+routes Envoy serves is told by a mark beside the version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from changeover.gateway import tap
+
+Json = dict[str, Any]
+
+MARK = "held"
+_KEPT_OUT = "candidate_or_baseline"
+
+
+def withheld(response: Json) -> Json:
+    """Return rendered routes (a discovery response) with the candidate left out."""
+    return {**response, "resources": [_resource(found) for found in response["resources"]]}
+
+
+def is_withheld(resource: Json) -> bool:
+    """Whether a route configuration, rendered or dumped by Envoy, leaves the candidate out."""
+    stamp = resource.get("metadata", {}).get("filter_metadata", {}).get("changeover", {})
+    return bool(stamp.get(MARK, False))
+
+
+def _resource(resource: Json) -> Json:
+    metadata = resource.get("metadata", {}).get("filter_metadata", {})
+    stamp = {**metadata.get("changeover", {}), MARK: True}
+    hosts = [
+        {**host, "routes": [_route(route) for route in host["routes"] if not _is_tapped(route)]}
+        for host in resource["virtual_hosts"]
+    ]
+    return {**resource, "virtual_hosts": hosts,
+            "metadata": {"filter_metadata": {**metadata, "changeover": stamp}}}
+
+
+def _is_tapped(route: Json) -> bool:
+    return tap.FILTER in route.get("typed_per_filter_config", {})
+
+
+def _route(route: Json) -> Json:
+    action = route.get("route")
+    if action is None or _KEPT_OUT not in str(action):
+        return route
+    plugin = action["inline_cluster_specifier_plugin"]["extension"]
+    groups = [
+        {**group, "clusters": [{"cluster_name": "baseline", "weight": 1}]}
+        for group in plugin["typed_config"]["priority_groups"]
+    ]
+    specifier = {"extension": {**plugin, "typed_config": {
+        **plugin["typed_config"], "priority_groups": groups, "use_hash_policy": False}}}
+    # The limit of one attempt is the candidate's; the baseline has the whole time.
+    retry = {k: v for k, v in action["retry_policy"].items() if k != "per_try_timeout"}
+    return {**route, "route": {
+        **action, "inline_cluster_specifier_plugin": specifier, "retry_policy": retry}}

@@ -1,0 +1,72 @@
+"""A worker that is silent is started again: the health check cannot do it, the worker runs it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from changeover.home import Home
+from changeover.observer.prefect_api import PrefectApi
+from changeover.store import repairs
+from changeover.store.engine import Store
+from changeover.store.repairs import Repair
+
+LOG = logging.getLogger("changeover.observer")
+
+SILENT = timedelta(seconds=90)
+BACK = timedelta(seconds=30)
+WITHIN = timedelta(seconds=75)
+"""Longest time from the request until the worker has given a sign of life."""
+ATTEMPTS, BACKOFF = 3, timedelta(minutes=3)
+
+
+@dataclass
+class WorkerWatch:
+    """Watches the worker of one site; call `look` every few seconds.
+
+    Args:
+        home: Where the supervisor is asked.
+        store: The store, for the attempts.
+        api: Prefect's API.
+        migration: Name of the migration.
+        began: When the watch began: a worker that starts with us gets time for it.
+    """
+
+    home: Home
+    store: Store
+    api: PrefectApi
+    migration: str
+    began: datetime
+    attempt: Repair | None = None
+
+    def look(self, now: datetime) -> str:
+        """Ask for a new worker when it is due, and say what was done; empty when nothing was.
+
+        Raises:
+            Unreachable: Prefect did not answer.
+            StoreError: The store cannot be used.
+        """
+        silent = self.api.worker_silence(now)
+        if self.attempt is not None:
+            return self._finish(silent, now)
+        if silent is None or silent <= SILENT or now - self.began <= SILENT:
+            return ""
+        claimed = repairs.claim(
+            self.store, self.migration, issue="worker_gone", system="worker", attempts=ATTEMPTS,
+            backoff=BACKOFF, lease=2 * WITHIN, now=now, actor="observer")
+        if not isinstance(claimed, Repair):
+            return ""
+        self.attempt = claimed
+        self.home.ask_restart("worker")
+        return f"a new worker was asked for because it is silent for {silent.total_seconds():.0f} s"
+
+    def _finish(self, silent: timedelta | None, now: datetime) -> str:
+        attempt = self.attempt
+        is_back = silent is not None and silent <= BACK
+        if attempt is None or not (is_back or now - attempt.started_at > WITHIN):
+            return ""
+        self.attempt = None
+        detail = "it gives signs of life" if is_back else "it gives no sign of life"
+        repairs.finish(self.store, attempt.id, is_good=is_back, detail=detail, now=now)
+        return f"the worker was started again and {detail}"
