@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
-import yaml
 
 from changeover.cli.common import environment_option, output_option, show
-from changeover.plan import environments, rules
-from changeover.plan.load import load_plan
+from changeover.plan import rules
+from changeover.plan.environments import Setting
+from changeover.plan.load import load_plan, settings_of
 from changeover.plan.schema import plan_schema
-from changeover.plan.units import format_duration
+from changeover.plan.units import format_duration, without_secrets
 
 
 @click.group()
@@ -49,19 +50,31 @@ def check(file: Path, output: str) -> None:
 @environment_option
 @output_option
 def show_plan(file: Path, environment: str | None, output: str) -> None:
-    """Print the plan as an environment sees it, and what the environment says instead."""
-    base, found = (
-        load_plan(file, name).model_dump(mode="json", by_alias=True, exclude_none=True,
-                                         exclude={"environments", "environment"})
-        for name in (None, environment)
-    )
-    changed = list(environments.overrides(base, found))
-    lines = [f"# {path}: {was!r} in the plan, {now!r} in {environment}"
-             for path, was, now in changed]
-    text = yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
-    show(output, "\n".join([*lines, text.rstrip()]), {
-        "environment": environment, "plan": found,
-        "overrides": [{"path": p, "plan": was, "environment": now} for p, was, now in changed]})
+    """Print every value as an environment sees it, and who says it: it, the plan, a default."""
+    found = settings_of(file, environment)
+    lines = [f"# {file} in environment {environment}" if environment else f"# {file}"]
+    width = min(60, max(len(_line(setting)) for setting in found))
+    for setting in found:
+        was = "" if setting.plan is None else f"; the plan says {_shown(setting.plan)}"
+        lines.append(f"{_line(setting):{width}}  # {setting.source}{was}")
+    show(output, "\n".join(lines), {"environment": environment, "settings": [
+        {"path": setting.path, "value": _hidden(setting.value), "source": setting.source,
+         "plan": _hidden(setting.plan)} for setting in found]})
+
+
+def _line(setting: Setting) -> str:
+    return f"{setting.path}: {_shown(setting.value)}"
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(_hidden(value), ensure_ascii=False)
+
+
+def _hidden(value: Any) -> Any:
+    """Return a value without the secrets that addresses may hold."""
+    if isinstance(value, list):
+        return [_hidden(part) for part in value]
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 @plan.command(epilog="\b\nExample:\n  changeover plan schema > plan.schema.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 Document = dict[str, Any]
@@ -50,11 +51,77 @@ def forbidden(document: Document) -> Iterator[tuple[Location, str]]:
                 yield ("environments", name, key), f"{key!r} is the same in all environments"
 
 
-def overrides(base: Any, effective: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (path, base value, effective value) of every value that an environment changed."""
-    if isinstance(base, Mapping) and isinstance(effective, Mapping):
-        for name in dict.fromkeys([*base, *effective]):
-            yield from overrides(base.get(name), effective.get(name),
-                                 f"{path}.{name}" if path else str(name))
-    elif base != effective:
-        yield path, base, effective
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value of a plan as an environment sees it, and who said it.
+
+    `source` is `default`, `plan` or the environment's name; `plan` is what the plan itself says
+    where an environment says something else.
+    """
+
+    path: str
+    value: Any
+    source: str
+    plan: Any = None
+
+
+def settings(
+    document: Document, environment: str | None, effective: Document, base: Document
+) -> list[Setting]:
+    """Return every value that holds, with where it comes from.
+
+    Args:
+        document: The plan as it was read.
+        environment: Name of the environment; None for the plan alone.
+        effective: The validated plan as the environment sees it, with defaults.
+        base: The validated plan without an environment.
+    """
+    overlay = document["environments"][environment] if environment else {}
+    found = []
+    for path, value in _leaves(effective):
+        is_overlaid, is_written = _says(overlay, path), _says(document, path)
+        source = str(environment) if is_overlaid else "plan" if is_written else "default"
+        was = _at(base, path) if is_overlaid else None
+        found.append(Setting(_dotted(path), value, source, was))
+    return found
+
+
+def _leaves(value: Any, path: Location = ()) -> Iterator[tuple[Location, Any]]:
+    """Yield the places that hold a value: lists of plain values and empty mappings are one."""
+    if isinstance(value, Mapping) and value:
+        for name, part in value.items():
+            yield from _leaves(part, (*path, str(name)))
+    elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+        for index, part in enumerate(value):
+            yield from _leaves(part, (*path, index))
+    else:
+        yield path, value
+
+
+def _says(document: Any, path: Location) -> bool:
+    """Whether a document says what stands at a path; a list, or a value above it, says it whole."""
+    for part in path:
+        if isinstance(document, Mapping) and part in document:
+            document = document[part]
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            document = document[part]
+        else:
+            # a short form (`header: x`) or a null says all that stands below it
+            return not isinstance(document, Mapping | list)
+    return True
+
+
+def _at(document: Any, path: Location) -> Any:
+    for part in path:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def _dotted(path: Location) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text

@@ -51,6 +51,11 @@ def load_plan(path: Path, environment: str | None = None) -> Plan:
         InvalidPlan: It cannot be read, is not YAML, or says something that is not allowed; every
             problem is named with its line.
     """
+    text = _text(path)
+    return parse_plan(text, str(path), environment)
+
+
+def _text(path: Path) -> str:
     source = str(path)
     try:
         content = path.read_bytes()
@@ -59,7 +64,7 @@ def load_plan(path: Path, environment: str | None = None) -> Plan:
     if len(content) > LARGEST_BYTES:
         raise InvalidPlan(source, [f"the file has {len(content)} bytes; at most {LARGEST_BYTES}"])
     try:
-        return parse_plan(content.decode("utf-8"), source, environment)
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InvalidPlan(source, [f"line {line}: this is not UTF-8 text"]) from None
@@ -85,6 +90,21 @@ def parse_plan(text: str, source: str, environment: str | None = None) -> Plan:
         raise InvalidPlan(source, [f"environment {environment!r} is unknown; known are {listed}"])
     merged = environments.merged(document, environment)
     return _validated(merged, lines, source, ("environments", environment))
+
+
+def settings_of(path: Path, environment: str | None = None) -> list[environments.Setting]:
+    """Return every value of a plan as one of its environments sees it, and where it comes from.
+
+    Raises:
+        InvalidPlan: As `load_plan`; the merged plan is validated as a whole.
+    """
+    base, effective = (
+        load_plan(path, name).model_dump(mode="json", by_alias=True, exclude_none=True,
+                                         exclude={"environments", "environment"})
+        for name in (None, environment)
+    )
+    document, _ = _read(_text(path), str(path))
+    return environments.settings(document, environment, effective, base)
 
 
 def environments_of(path: Path) -> list[str]:

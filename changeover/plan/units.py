@@ -31,6 +31,7 @@ _SIZE_BYTES = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s\"'<>]+)")
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION_PART = re.compile(rf"({_NUMBER})\s*(us|ms|s|m|h|d|w)")
 _SIZE = re.compile(rf"({_NUMBER})\s*([kKMGT]?i?B)")
@@ -156,3 +157,24 @@ def parse_address(value: object) -> tuple[str, int]:
     if match is None or int(match[2]) > 65_535:
         raise ValueError(f"{value!r} is not an address; allowed is HOST:PORT, as 127.0.0.1:8100")
     return match[1].strip("[]"), int(match[2])
+
+
+def without_secrets(text: str) -> str:
+    """Return a text whose addresses show scheme and host only.
+
+    A webhook's path and a database's user are passwords; of other schemes (Apprise's) even the
+    host may be one. A SQLite file stays as it is.
+    """
+    return _ADDRESS.sub(_bare, text)
+
+
+def _bare(match: re.Match[str]) -> str:
+    scheme, rest = match[1].lower(), match[2]
+    if scheme.startswith("sqlite"):
+        return match[0]
+    if not scheme.startswith(("http", "postgres")):
+        return f"{scheme}://***"
+    user, _, place = rest.rpartition("@")
+    host = re.split(r"[/?#]", place, maxsplit=1)[0]
+    hidden = "" if place.strip("/") == host else "/***"
+    return f"{scheme}://{'***@' if user else ''}{host}{hidden}"
