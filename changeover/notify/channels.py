@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -29,6 +30,11 @@ class Channel:
     severity: str = "info"
     is_webhook: bool = True
 
+    @property
+    def id(self) -> str:
+        """Name of the channel that says nothing of its address."""
+        return hashlib.sha256(self.address.encode()).hexdigest()[:16]
+
     def takes(self, severity: str) -> bool:
         """Whether a message of this severity goes here."""
         return SEVERITIES.index(severity) >= SEVERITIES.index(self.severity)
@@ -42,7 +48,8 @@ def channels_of(specs: Sequence[NotifySpec]) -> tuple[list[Channel], list[str]]:
         if not address:
             problems.append(f"the variable {spec.env} is not set")
             continue
-        is_webhook = address.startswith(("http://", "https://"))
+        # Apprise knows the native addresses of some services, as Slack's.
+        is_webhook = spec.apprise is None and address.startswith(("http://", "https://"))
         channels.append(Channel(address, spec.severity, is_webhook))
     return channels, problems
 
@@ -54,12 +61,14 @@ def send(
 
     A webhook gets a JSON object with `text`, `detail`, `severity` and the facts.
     """
+    for chatty in ("httpx", "httpcore", "apprise", "urllib3", "requests"):  # they log addresses
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     if not channel.is_webhook:
         return _by_apprise(channel, title, body[:_LONGEST], severity)
     try:
         httpx.post(
             channel.address, timeout=TIMEOUT_SECONDS,
-            json={"text": title, "detail": body, "severity": severity, **facts},
+            json={**facts, "text": title, "detail": body, "severity": severity},
         ).raise_for_status()
     except httpx.HTTPStatusError as error:
         return f"a webhook answered {error.response.status_code}"
@@ -73,15 +82,14 @@ def _by_apprise(channel: Channel, title: str, body: str, severity: str) -> str:
 
     kind = {"info": apprise.NotifyType.INFO, "warning": apprise.NotifyType.WARNING,
             "critical": apprise.NotifyType.FAILURE}[severity]
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses
     service: apprise.Apprise = apprise.Apprise()
     scheme = channel.address.partition("://")[0]
     if not service.add(channel.address):
         return f"{scheme}:// is no address that Apprise understands"
     try:
         was_sent = service.notify(body=body or title, title=title, notify_type=kind)
-    except TypeError as error:
-        return f"{scheme}:// was not told: {error}"
+    except Exception as error:  # noqa: BLE001  its hundred services raise what they like
+        return f"{scheme}:// was not told: {type(error).__name__}"
     return "" if was_sent else f"{scheme}:// was not told"
 
 

@@ -15,14 +15,16 @@ from changeover.store.messages import MOST_ATTEMPTS, Message
 def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:
     """Send every message that is due to the channels of its severity; return how many were sent.
 
-    1. A message is sent to each channel that takes its severity; one channel's failure keeps it
-       for another attempt, so that a channel may get it twice rather than never.
+    1. A message is sent to each channel that takes its severity and does not have it yet. One
+       channel's failure keeps it for another attempt at that channel only.
     2. After the last attempt it is given up, and that is audited.
+
+    A kill between a channel's answer and its note has that channel told twice rather than never.
     """
     number = 0
     for message in messages.due(store, plan.migration, now=clock()):
-        problem = _sent(plan, message)
-        noted = messages.tried(store, message.id, problem=problem, now=clock())
+        told, problem = _sent(plan, message)
+        noted = messages.tried(store, message.id, told=told, problem=problem, now=clock())
         number += noted.is_sent
         if not noted.is_sent and noted.attempts >= MOST_ATTEMPTS:
             audit.record(store, plan.migration, actor="observer", kind="notify.failed",
@@ -30,12 +32,17 @@ def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:
     return number
 
 
-def _sent(plan: Plan, message: Message) -> str:
+def _sent(plan: Plan, message: Message) -> tuple[list[str], str]:
+    """Send to whoever lacks it; return (channels that have it, why others have not)."""
     channels, problems = channels_of(plan.notify)
     facts = {"migration": plan.migration, "at": moment(message.at)}
-    problems += [
-        problem for channel in channels if channel.takes(message.severity)
-        if (problem := send(channel, title=message.title, body=message.body,
-                            severity=message.severity, facts=facts))
-    ]
-    return "; ".join(problems)
+    told = list(message.told)
+    for channel in channels:
+        if channel.takes(message.severity) and channel.id not in told:
+            problem = send(channel, title=message.title, body=message.body,
+                           severity=message.severity, facts=facts)
+            if problem:
+                problems.append(problem)
+            else:
+                told.append(channel.id)
+    return told, "; ".join(problems)

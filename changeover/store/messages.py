@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,13 +16,17 @@ from changeover.store.sop_tables import MessageRow
 SEVERITIES = ("info", "warning", "critical")
 QUIET = timedelta(minutes=10)
 """The same message is not sent again within this time."""
-MOST_ATTEMPTS = 8
+MOST_ATTEMPTS = 12
+"""With waits that double this is tried for five hours and a half."""
 FIRST_WAIT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message and how far its sending has come; `problem` is why the last attempt failed."""
+    """A message and how far its sending has come.
+
+    `problem` is why the last attempt failed, `told` are the channels that have it.
+    """
 
     id: int
     migration: str
@@ -34,6 +39,7 @@ class Message:
     attempts: int
     next_at: datetime
     problem: str
+    told: tuple[str, ...]
 
 
 def put(
@@ -50,7 +56,7 @@ def put(
             return False
         session.add(MessageRow(
             migration=migration, key=key[:200], severity=severity, title=title, body=body, at=now,
-            is_sent=False, attempts=0, next_at=now, problem=""))
+            is_sent=False, attempts=0, next_at=now, problem="", told=[]))
         return True
 
 
@@ -61,22 +67,36 @@ def due(store: Store, migration: str, *, now: datetime) -> list[Message]:
         MessageRow.next_at <= now, MessageRow.attempts < MOST_ATTEMPTS,
     ).order_by(MessageRow.id).limit(50)
     with store.read() as session:
-        found = [to_record(Message, row) for row in session.scalars(query)]
+        found = [_message(row) for row in session.scalars(query)]
     return sorted(found, key=lambda message: -SEVERITIES.index(message.severity))
 
 
-def tried(store: Store, message_id: int, *, problem: str, now: datetime) -> Message:
-    """Note an attempt: sent when there was no problem, else tried again after a longer wait."""
+def tried(
+    store: Store, message_id: int, *, told: Sequence[str], problem: str, now: datetime
+) -> Message:
+    """Note an attempt: sent when there was no problem, else tried again after a longer wait.
+
+    Args:
+        store: The store.
+        message_id: Which message.
+        told: The channels that have it by now; they are not told again.
+        problem: Why others have not; empty when all have it.
+        now: The present moment.
+    """
     with store.begin() as session:
         row = session.get_one(MessageRow, message_id)
         row.attempts += 1
-        row.is_sent, row.problem = not problem, problem
+        row.is_sent, row.problem, row.told = not problem, problem, [*told]
         row.next_at = now + FIRST_WAIT * 2 ** (row.attempts - 1)
-        return to_record(Message, row)
+        return _message(row)
 
 
 def newest(store: Store, migration: str, *, most: int = 100) -> list[Message]:
     """Return the newest messages, oldest first."""
     query = select(MessageRow).filter_by(migration=migration).order_by(MessageRow.id.desc())
     with store.read() as session:
-        return [to_record(Message, row) for row in session.scalars(query.limit(most))][::-1]
+        return [_message(row) for row in session.scalars(query.limit(most))][::-1]
+
+
+def _message(row: MessageRow) -> Message:
+    return to_record(Message, row, told=tuple(row.told or ()))

@@ -102,7 +102,7 @@ class RepairRow(Base):
 
 
 class MessageRow(Base):
-    """A message to people; `key` keeps the same one from being sent twice."""
+    """A message to people; `key` keeps it from being sent twice, `told` names who has it."""
 
     __tablename__ = "message"
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
@@ -116,6 +116,7 @@ class MessageRow(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     next_at: Mapped[datetime]
     problem: Mapped[str] = mapped_column(Text)
+    told: Mapped[list[str] | None] = mapped_column(JSON)
     __table_args__ = (
         Index("ix_message_due", "migration", "is_sent", "next_at"),
         Index("ix_message_key", "migration", "key", "at"),

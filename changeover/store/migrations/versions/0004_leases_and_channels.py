@@ -1,4 +1,4 @@
-"""A repair's lease: when an attempt whose holder was killed ends; longer names of systems
+"""A repair's lease, longer names of systems, and which channels were told of a message
 
 Revision ID: 0004
 Revises: 0003
@@ -23,10 +23,13 @@ def upgrade() -> None:
         repair.add_column(sa.Column("lease_until", TIME, nullable=True))
         repair.alter_column("system", existing_type=sa.String(32), type_=sa.String(63),
                             existing_nullable=False)
+    op.add_column("message", sa.Column("told", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
     """Take the change back."""
+    with op.batch_alter_table("message") as message:
+        message.drop_column("told")
     with op.batch_alter_table("repair") as repair:
         repair.drop_column("lease_until")
         repair.alter_column("system", existing_type=sa.String(63), type_=sa.String(32),

@@ -1,0 +1,92 @@
+"""A running migration's store, two systems and a gateway, for health checks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from changeover import clock
+from changeover.health.checks import Patient, checks_of
+from changeover.health.result import Health
+from changeover.home import Home
+from changeover.store import operations, plans
+from changeover.store.engine import Store
+from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.store.conftest import postgres_url
+
+__all__ = ["postgres_url"]
+Place = Callable[..., tuple[Patient, Bench]]
+
+
+class Figures(ThreadingHTTPServer):
+    """Answers every path with the JSON and status that a test sets."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, tuple[int, Any]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Figures
+
+    def do_GET(self) -> None:
+        status, content = self.server.answers.get(self.path, (200, {}))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def figures() -> Iterator[Figures]:
+    """A server of figures."""
+    with Figures() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Return a function that starts everything for a plan's health part."""
+    with ExitStack() as stack:
+
+        def begin(**parts: Any) -> tuple[Patient, Bench]:
+            plan = make_plan(**parts)
+            home = Home(tmp_path / "home")
+            home.create()
+            bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
+            store = Store.open(home.store_url, create=True)
+            stack.callback(store.close)
+            plans.register(store, plan, source="test", now=clock.now())
+            home.save_settings({
+                "plan": str(tmp_path / "plan.yaml"), "migration": "bench",
+                "processes": {name: {"pid": process.pid, "created": 0.0}
+                              for name, process in bench.processes.items()}})
+            operations.beat(store, "observer", pid=1, now=clock.now())
+            return Patient(home, plan, store), bench
+
+        yield begin
+
+
+def look(patient: Patient, name: str) -> Health:
+    """Carry out one check."""
+    return checks_of(patient)[name]()

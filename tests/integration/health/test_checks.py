@@ -1,0 +1,243 @@
+"""Every health check against the real thing: well, not well, and gone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from changeover import clock
+from changeover.health.checks import SILENT, checks_of, examine
+from changeover.health.result import Health, Status
+from changeover.routing import Change, Mode
+from changeover.store import operations, routing
+from tests.integration.health.conftest import Figures, Place, look
+from tests.integration.health.tls import tls_server
+from tests.support.processes import free_port, wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+
+def said(found: Health, status: Status, part: str, issue: str = "") -> None:
+    """A finding has a status, says a part of a sentence, and names its issue."""
+    assert (found.status, found.issue) == (status, issue), found
+    assert part in found.detail, found
+
+
+def test_every_migration_has_the_checks_it_stands_on(place: Place, tmp_path: Path) -> None:
+    """Without a word in the plan: memory, disk, home, both systems, gateway, observer, Prefect."""
+    patient, _ = place()
+    found = examine(checks_of(patient))
+    assert set(found) == {"memory", "disk", "home", "gateway", "observer", "prefect", "baseline",
+                          "candidate"}
+    said(found.pop("prefect"), Status.CRITICAL, "server does not answer")
+    assert all(h.status in (Status.HEALTHY, Status.WARNING) for h in found.values()), found
+
+
+def test_settings_that_cannot_be_read_hide_no_other_check(place: Place) -> None:
+    """A broken run.json is a finding of its own."""
+    patient, _ = place(health={"folders": {"data": "."}})
+    (patient.home.root / "run.json").write_text("{")
+    found = examine(checks_of(patient))
+    said(found["settings"], Status.ERROR, "cannot be read")
+    assert found["candidate"].status is Status.HEALTHY
+    assert found["prefect"].status is Status.ERROR
+
+
+def test_levels_are_the_plans(place: Place) -> None:
+    """With levels that every machine exceeds, memory and disk are critical."""
+    patient, _ = place(health={"memory": {"warning": "0.01%", "critical": "0.02%"},
+                               "disk": {"warning": "0.01%", "critical": "0.02%"}})
+    said(look(patient, "memory"), Status.CRITICAL, "memory", "memory_pressure")
+    said(look(patient, "disk"), Status.CRITICAL, "% used", "disk_full")
+
+
+def test_folder_must_be_writable(place: Place, tmp_path: Path) -> None:
+    """Relative to the plan; one that is missing is critical, and none of our repairs."""
+    patient, _ = place(health={"folders": {"data": "data"}})
+    said(look(patient, "folder data"), Status.CRITICAL, "No such file or directory")
+    (tmp_path / "data").mkdir()
+    said(look(patient, "folder data"), Status.HEALTHY, "is writable")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_systems_are_asked_for_their_health(place: Place) -> None:
+    """503 is unhealthy, no answer critical."""
+    patient, bench = place()
+    said(look(patient, "candidate"), Status.HEALTHY, "new answers 200")
+    bench.fault("503")
+    said(look(patient, "candidate"), Status.UNHEALTHY, "answers 503", "service_down")
+    bench.processes["candidate"].kill()
+    bench.processes["candidate"].wait(5)
+    said(look(patient, "candidate"), Status.CRITICAL, "does not answer", "service_down")
+    assert look(patient, "candidate").system == "candidate"
+
+
+NODE = {"of": "candidate", "path": "/nodes/ocr", "latency": "$.latency_ms",
+        "success_rate": "$.success", "queue": "$.queue", "longest_queue": 10}
+
+
+@pytest.mark.parametrize(("figures_", "status", "part"), [
+    ({"latency_ms": 80, "success": 0.99, "queue": 3}, Status.HEALTHY, "latency 80"),
+    ({"latency_ms": 5001, "success": 0.99, "queue": 3}, Status.UNHEALTHY, "above 5000 ms"),
+    ({"latency_ms": 80, "success": 0.9, "queue": 11}, Status.UNHEALTHY, "queue 11 is above 10"),
+    ({"latency_ms": 80, "success": None, "queue": 3}, Status.UNHEALTHY, "no number at $.success"),
+    ({"latency_ms": float("nan"), "success": 1, "queue": 3}, Status.UNHEALTHY, "no number"),
+    ({"latency_ms": True, "success": 1, "queue": 3}, Status.UNHEALTHY, "no number"),
+])
+def test_nodes_are_judged_by_their_figures(
+    place: Place, figures: Figures, figures_: dict[str, object], status: Status, part: str
+) -> None:
+    """Latency, success rate and queue, each against the plan; what is no number is no success."""
+    patient, bench = place(health={"nodes": {"ocr": NODE}}, systems={
+        "baseline": {"name": "old", "url": f"http://127.0.0.1:{free_port()}"},
+        "candidate": {"name": "new", "url": f"http://127.0.0.1:{free_port()}"}})
+    system = patient.plan.systems.candidate.model_copy(update={"url": figures.url})
+    plan = patient.plan.model_copy(update={
+        "systems": patient.plan.systems.model_copy(update={"candidate": system})})
+    figures.answers["/nodes/ocr"] = (200, figures_)
+    found = look(type(patient)(patient.home, plan, patient.store), "node ocr")
+    said(found, status, part, "" if status is Status.HEALTHY else "node_failure")
+
+
+def test_services_of_a_pair_are_well_together(place: Place, figures: Figures) -> None:
+    """OCR well and LLM not: the pair is not well, and says which of the two."""
+    services = {name: {"url": figures.url, "path": f"/{name}", "pair": "reading"}
+                for name in ("ocr", "llm")}
+    patient, _ = place(health={"services": services})
+    said(look(patient, "services reading"), Status.HEALTHY, "ocr answers")
+    figures.answers["/llm"] = (503, {})
+    found = look(patient, "services reading")
+    said(found, Status.UNHEALTHY, "llm answers 503", "service_down")
+    assert found.system == "llm"
+    assert found.data == {"ocr": "healthy", "llm": "unhealthy"}
+
+
+def test_gateway_must_serve_the_routing_state(place: Place) -> None:
+    """Another version is drift; the guard's back-pressure is a warning, a hold without it drift."""
+    patient, bench = place()
+    state = routing.change(
+        patient.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), actor="test",
+        reason="test", now=clock.now())
+    if state.order == bench.gateway.served():
+        state = routing.change(patient.store, "bench", Change(weight=6000), actor="test",
+                               reason="test", now=clock.now())
+    said(look(patient, "gateway"), Status.CRITICAL, "the routing state is", "gateway_drift")
+    bench.gateway.publish(patient.plan, state)
+    said(look(patient, "gateway"), Status.HEALTHY, "serves gradual")
+    bench.gateway.hold(patient.plan, state, {"held": True, "reason": "slower than 200 ms"})
+    said(look(patient, "gateway"), Status.WARNING, "back-pressure")
+    bench.gateway.files.guard.unlink()
+    said(look(patient, "gateway"), Status.UNHEALTHY, "unlike the guard", "gateway_drift")
+    bench.processes["envoy"].kill()
+    bench.processes["envoy"].wait(5)
+    said(look(patient, "gateway"), Status.CRITICAL, "does not answer", "gateway_drift")
+
+
+def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
+    """Older than 20 s, or never there."""
+    patient, _ = place(shadow={"sample": "10%"})
+    said(look(patient, "shadow"), Status.UNHEALTHY, "never was there", "shadow_gone")
+    operations.beat(patient.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
+    said(look(patient, "observer"), Status.CRITICAL, "is silent since", "observer_gone")
+
+
+def test_memory_of_named_processes_has_a_red_line(place: Place, tmp_path: Path) -> None:
+    """A system's, or the one in a file; an unknown process is an error, never well."""
+    process = {"command": ["true"]}
+    patient, bench = place(health={"memory_limits": {
+        "ample": {"limit": "4GiB"}, "tight": {"limit": "1MB"},
+        "named": {"limit": "1MB", "pid_file": "ocr.pid"}}})
+    systems = patient.plan.systems
+    candidate = type(systems.candidate).model_validate(
+        {**systems.candidate.model_dump(mode="json"), "process": process})
+    plan = patient.plan.model_copy(
+        update={"systems": systems.model_copy(update={"candidate": candidate})})
+    patient = type(patient)(patient.home, plan, patient.store)
+    said(look(patient, "memory of ample"), Status.HEALTHY, "of at most 4.29 GB")
+    said(look(patient, "memory of tight"), Status.CRITICAL, "of at most", "memory_pressure")
+    said(look(patient, "memory of named"), Status.ERROR, "ocr.pid is not known")
+    (tmp_path / "ocr.pid").write_text(str(bench.processes["baseline"].pid))
+    said(look(patient, "memory of named"), Status.CRITICAL, "of at most", "memory_pressure")
+
+
+def test_sqlite_database_is_looked_at(place: Place, tmp_path: Path) -> None:
+    """Missing, at another migration, locked by another process; and it is never made by the look."""
+    spec = {"database": {"url": "sqlite:///shop.db"}, "revision": "7", "lock_wait": "300ms"}
+    patient, _ = place(health={"databases": {"shop": spec}})
+    said(look(patient, "database shop"), Status.CRITICAL, "is not there", "service_down")
+    path = tmp_path / "shop.db"
+    assert not path.exists()
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table alembic_version (version_num text)")
+        connection.execute("insert into alembic_version values ('6')")
+    said(look(patient, "database shop"), Status.UNHEALTHY, "at migration 6, not 7")
+    with sqlite3.connect(path) as connection:
+        connection.execute("update alembic_version set version_num = '7'")
+    said(look(patient, "database shop"), Status.HEALTHY, "answers")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("begin immediate")
+    said(look(patient, "database shop"), Status.CRITICAL, "a lock was not had", "database_lock")
+    holder.execute("rollback")
+    holder.close()
+
+
+@pytest.mark.postgres
+def test_postgres_database_is_looked_at(place: Place, postgres_url: str) -> None:
+    """A connection that waits for a lock too long is a warning with an issue."""
+    url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
+    patient, _ = place(health={"databases": {"shop": {
+        "database": {"url": postgres_url}, "lock_wait": "200ms"}}})
+    said(look(patient, "database shop"), Status.HEALTHY, "answers")
+    engine = create_engine(url)
+    with engine.begin() as setup:
+        setup.execute(text("create table busy (id int)"))
+    with engine.connect() as holder:
+        holder.execute(text("lock table busy"))
+        waiter = threading.Thread(target=lambda: _select(url))
+        waiter.start()
+        found = wait_for(lambda: (f := look(patient, "database shop")).issue and f, what="a wait")
+        assert isinstance(found, Health)
+        said(found, Status.WARNING, "1 connections wait for a lock", "database_lock")
+    waiter.join(10)
+    engine.dispose()
+
+
+def _select(url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(text("select * from busy"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("days", "status"), [
+    (90, Status.HEALTHY), (20, Status.WARNING), (3, Status.CRITICAL)])
+def test_certificates_are_told_of_before_they_end(
+    place: Place, tmp_path: Path, days: int, status: Status
+) -> None:
+    """30 days a warning, 7 critical; one that is not trusted is critical."""
+    with tls_server(tmp_path, days) as (address, authority):
+        patient, _ = place(health={"certificates": {
+            "api": {"address": address, "ca_file": str(authority)},
+            "stranger": {"address": address}}})
+        issue = "" if status is Status.HEALTHY else "certificate_expiry"
+        said(look(patient, "certificate api"), status, "valid for", issue)
+        said(look(patient, "certificate stranger"), Status.CRITICAL, "is not trusted",
+             "certificate_expiry")
+
+
+def test_findings_can_be_kept(place: Place) -> None:
+    """Whatever a check finds is JSON."""
+    patient, _ = place()
+    for found in examine(checks_of(patient)).values():
+        json.dumps(found.data)
+
+
+def test_openssl_is_there() -> None:
+    """The certificates of these tests are real ones."""
+    assert subprocess.run(["openssl", "version"], check=True, capture_output=True).stdout

@@ -1,0 +1,5 @@
+"""The observer's fixture, for what it sends."""
+
+from tests.integration.observer.conftest import start
+
+__all__ = ["start"]
