@@ -5,7 +5,7 @@ users are sent to would answer them 503. With a limit the candidate is therefore
 second hop inside the same Envoy, over a Unix socket that only the owner may use: the breaker
 stands behind it, and what it refuses comes back to the users' route as an answer with a header
 that says that nothing was sent. That is tried again at the baseline, whatever its method.
-Decision 0009 has the figures.
+Decision 0008 has the figures.
 """
 
 from __future__ import annotations

@@ -101,14 +101,17 @@ def _leaves(value: Any, path: Location = ()) -> Iterator[tuple[Location, Any]]:
 def _says(document: Any, path: Location) -> bool:
     """Whether a document says what stands at a path; a list, or a value above it, says it whole."""
     for part in path:
-        if isinstance(document, Mapping) and part in document:
-            document = document[part]
-        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
-            document = document[part]
-        else:
+        if not _has(document, part):
             # a short form (`header: x`) or a null says all that stands below it
             return not isinstance(document, Mapping | list)
+        document = document[part]
     return True
+
+
+def _has(document: Any, part: str | int) -> bool:
+    if isinstance(document, Mapping):
+        return part in document
+    return isinstance(document, list) and isinstance(part, int) and part < len(document)
 
 
 def _at(document: Any, path: Location) -> Any:

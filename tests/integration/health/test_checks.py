@@ -94,7 +94,7 @@ def test_nodes_are_judged_by_their_figures(
     place: Place, figures: Figures, figures_: dict[str, object], status: Status, part: str
 ) -> None:
     """Latency, success rate and queue, each against the plan; what is no number is no success."""
-    patient, bench = place(health={"nodes": {"ocr": NODE}}, systems={
+    patient, _ = place(health={"nodes": {"ocr": NODE}}, systems={
         "baseline": {"name": "old", "url": f"http://127.0.0.1:{free_port()}"},
         "candidate": {"name": "new", "url": f"http://127.0.0.1:{free_port()}"}})
     system = patient.plan.systems.candidate.model_copy(update={"url": figures.url})
@@ -167,7 +167,7 @@ def test_memory_of_named_processes_has_a_red_line(place: Place, tmp_path: Path) 
 
 
 def test_sqlite_database_is_looked_at(place: Place, tmp_path: Path) -> None:
-    """Missing, at another migration, locked by another process; and it is never made by the look."""
+    """Missing, at another migration, locked by another process; the look never makes it."""
     spec = {"database": {"url": "sqlite:///shop.db"}, "revision": "7", "lock_wait": "300ms"}
     patient, _ = place(health={"databases": {"shop": spec}})
     said(look(patient, "database shop"), Status.CRITICAL, "is not there", "service_down")

@@ -1,0 +1,227 @@
+"""Repairs of real faults: verified, budgeted, escalated, one at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from changeover import clock
+from changeover.health.checks import Patient
+from changeover.health.repair import attempt_repair, repair_all, strategy_of
+from changeover.health.result import Health, Status
+from changeover.home import Home
+from changeover.routing import Change, Mode
+from changeover.store import audit, messages, repairs, routing
+from changeover.supervisor.stack import Stack
+from tests.integration.conftest import make_plan
+from tests.integration.health.conftest import Place, look
+from tests.support.processes import free_port, wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+BAD = Health(Status.CRITICAL, "it is full", {}, "disk_full", "machine")
+GOOD = Health(Status.HEALTHY, "it has room")
+
+
+def levers_place(place: Place, notes: Path, **repair: Any) -> Patient:
+    """A migration whose `disk_full` is repaired by a lever that notes that it was pulled."""
+    script = "import sys; open(sys.argv[1], 'a').write('pulled\\n')"
+    patient, _ = place(
+        levers={"tidy": {"command": ["python", "-c", script, str(notes)]}},
+        notify=[{"webhook": "http://127.0.0.1:9/"}],
+        health={"repairs": {"disk_full": {
+            "levers": ["tidy"], "within": "100ms", "backoff": "0s", "attempts": 2, **repair}}})
+    return patient
+
+
+def pulled(notes: Path) -> int:
+    return len(notes.read_text().splitlines()) if notes.exists() else 0
+
+
+def kinds(patient: Patient) -> list[str]:
+    return [event.kind for event in audit.events(patient.store, "bench")]
+
+
+def test_a_repair_that_verifies_is_done(place: Place, tmp_path: Path) -> None:
+    """The lever was pulled once, the check is good, and both are audited."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes)
+    told = attempt_repair(patient, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
+    assert told == "repaired disk_full of machine in attempt 1: disk: it has room"
+    assert pulled(notes) == 1
+    assert kinds(patient)[-3:] == ["repair.began", "lever.pulled", "repair.done"]
+
+
+def test_a_repair_that_does_not_verify_is_failed_and_escalates_once(
+    place: Place, tmp_path: Path
+) -> None:
+    """Two attempts, then people are called once, and no third attempt is made."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes)
+    told = [attempt_repair(patient, "disk", BAD, lambda: BAD) for _ in range(4)]
+    assert told[0] == "not repaired disk_full of machine in attempt 1: disk: it is full"
+    assert told[2] == told[3] == "not repaired because 2 attempts in an hour are used up"
+    assert pulled(notes) == 2
+    assert [r.status for r in repairs.newest(patient.store, "bench")] == ["failed", "failed"]
+    assert kinds(patient).count("repair.escalated") == 1
+    (message,) = messages.newest(patient.store, "bench")
+    assert (message.severity, message.title) == ("critical", "disk of bench needs a person")
+
+
+def test_repairs_that_help_for_a_moment_only_escalate_too(place: Place, tmp_path: Path) -> None:
+    """A fault that comes back after each success is not repaired for ever in silence."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes)
+    for attempt in (1, 2):
+        attempt_repair(patient, "disk", BAD,
+                       lambda n=attempt: GOOD if pulled(notes) >= n else BAD)  # type: ignore[misc]
+    assert "repair.escalated" not in kinds(patient)
+    attempt_repair(patient, "disk", BAD, lambda: BAD)
+    assert pulled(notes) == 2
+    assert kinds(patient).count("repair.escalated") == 1
+
+
+def test_one_bad_look_is_no_issue(place: Place, tmp_path: Path) -> None:
+    """What is good when it is looked at again is left alone, and costs no attempt."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes)
+    told = attempt_repair(patient, "disk", BAD, lambda: GOOD)
+    assert told == "not repaired because it is good again: it has room"
+    assert pulled(notes) == 0
+    assert repairs.newest(patient.store, "bench") == []
+
+
+def test_a_check_that_breaks_after_the_repair_is_no_success(place: Place, tmp_path: Path) -> None:
+    """Nobody knows: failed, with what was raised, and the claim is closed."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes)
+
+    def broken() -> Health:
+        raise ValueError("no figures")
+
+    told = attempt_repair(patient, "disk", BAD, broken)
+    assert told.startswith("not repaired disk_full") and "ValueError: no figures" in told
+    assert repairs.newest(patient.store, "bench")[0].status == repairs.FAILED
+
+
+def test_a_lever_that_fails_is_named(place: Place, tmp_path: Path) -> None:
+    """A repair by a broken lever says so; other repairs go on beside it."""
+    patient = levers_place(place, tmp_path / "no" / "such" / "folder")
+    told = repair_all(patient, {"disk": BAD, "other": replace(BAD, issue="node_failure")},
+                      {"disk": lambda: BAD, "other": lambda: BAD})
+    assert "lever tidy failed (exit code 1" in told["disk"]
+    assert "other" not in told  # nobody said how
+
+
+def test_two_checks_at_once_pull_a_lever_once(place: Place, tmp_path: Path) -> None:
+    """Two health checks that overlap: one repairs, the other says that it is being repaired."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes, within="2s", backoff="1m")
+    told: list[str] = []
+
+    def attempt() -> None:
+        told.append(attempt_repair(patient, "disk", BAD, lambda: BAD))
+
+    threads = [threading.Thread(target=attempt) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert pulled(notes) == 1
+    assert len([text for text in told if "is being repaired" in text]) == 2
+
+
+def test_a_drifted_gateway_is_published_to_again(place: Place) -> None:
+    """Without a word in the plan: it serves the routing state afterwards."""
+    patient, bench = place()
+    for weight in (4000, 5000):
+        state = routing.change(patient.store, "bench", Change(mode=Mode.GRADUAL, weight=weight),
+                               actor="test", reason="test", now=clock.now())
+    told = repair_all(patient, {"gateway": look(patient, "gateway")},
+                      {"gateway": lambda: look(patient, "gateway")})
+    assert told["gateway"].startswith("repaired gateway_drift of gateway in attempt 1")
+    assert bench.gateway.served() == state.order
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A supervisor with one process of its own, and nothing else running."""
+    plan = make_plan(shadow={"sample": "10%"})
+    home = Home(tmp_path / "supervised")
+    home.create()
+    found = Stack(home, plan, plan_path=tmp_path / "plan.yaml", prefect_port=free_port(),
+                  reports_port=free_port(), prefect_url=None, env={}, tell=lambda _: None)
+    found.children["reports"].start()
+    found._save()
+    yield found
+    found.children["reports"].end()
+
+
+def test_the_supervisor_restarts_what_it_was_asked_for(stack: Stack) -> None:
+    """A process that hangs is ended and started again, once; other names are ignored."""
+    before = stack.children["reports"].process
+    assert before is not None
+    before.suspend()
+    stack.home.ask_restart("reports")
+    stack.home.ask_restart("nobody")
+    stack.look_after()
+    after = stack.children["reports"].process
+    assert after is not None and after.pid != before.pid
+    assert not before.is_running()
+    stack.look_after()
+    assert stack.children["reports"].process == after
+    assert stack.home.settings()["processes"]["reports"]["pid"] == after.pid
+
+
+@pytest.mark.parametrize("issue", ["shadow_gone", "observer_gone", "worker_gone"])
+def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: str) -> None:
+    """By the supervisor that runs; without one the repair fails and says why."""
+    patient, _ = place()
+    found = Health(Status.CRITICAL, "silent", {}, issue, issue.removesuffix("_gone"))
+    spec = patient.plan.health.model_copy(update={"repairs": {
+        issue: type(strategy_of(patient, found)).model_validate(  # type: ignore[union-attr]
+            {"within": "0s", "backoff": "0s"})}})
+    patient = replace(patient, plan=patient.plan.model_copy(update={"health": spec}))
+    told = attempt_repair(patient, "it", found, lambda: found)
+    assert "`changeover up` does not run" in told
+    me = psutil.Process(os.getpid())
+    patient.home.save_settings({**patient.home.settings(), "supervisor": {
+        "pid": me.pid, "created": me.create_time()}})
+    attempt_repair(patient, "it", found, lambda: found)
+    assert patient.home.take_restarts() == [found.system]
+
+
+@pytest.mark.parametrize(("restart", "is_ours"), [(True, True), (False, False)])
+def test_a_system_is_restarted_only_when_the_plan_restarts_it(
+    place: Place, restart: bool, is_ours: bool
+) -> None:
+    """Nobody's system is started again that its owner did not give to us."""
+    patient, _ = place()
+    systems = patient.plan.systems
+    candidate = type(systems.candidate).model_validate({
+        **systems.candidate.model_dump(mode="json"),
+        "process": {"command": ["true"], "restart": restart}})
+    patient = replace(patient, plan=patient.plan.model_copy(
+        update={"systems": systems.model_copy(update={"candidate": candidate})}))
+    found = Health(Status.CRITICAL, "down", {}, "service_down", "candidate")
+    assert (strategy_of(patient, found) is not None) is is_ours
+
+
+def test_a_claim_of_a_killed_health_check_ends(place: Place, tmp_path: Path) -> None:
+    """Its lease covers everything that the attempt may take, and then another one may begin."""
+    notes = tmp_path / "notes"
+    patient = levers_place(place, notes)
+    claimed = repairs.claim(
+        patient.store, "bench", issue="disk_full", system="machine", attempts=2,
+        backoff=timedelta(0), lease=timedelta(seconds=1), now=clock.now() - timedelta(seconds=2))
+    assert isinstance(claimed, repairs.Repair)
+    told = attempt_repair(patient, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
+    assert told.startswith("repaired disk_full of machine in attempt 2")
+    wait_for(lambda: pulled(notes) == 1, what="the lever")
