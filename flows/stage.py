@@ -18,7 +18,7 @@ from tasks.runtime import open_runtime
 from tasks.settling import hold_stage, promote_stage, recheck_later, round_of
 from tasks.soaking import soak
 from tasks.steps import PASSING_TROUBLE, try_again_later
-from tasks.traffic import give_back_share, move_traffic
+from tasks.traffic import give_back_share, move_traffic, soaks_again
 
 Outcome = dict[str, str]
 """`stage`, `action` (promote, ask, rollback or superseded) and `reason`."""
@@ -87,10 +87,13 @@ async def carry_out(
             if outcome["action"] == Action.ASK:
                 answer = await ask_people(migration, cutover_id, stage, outcome["reason"], round_)
                 outcome = {"stage": stage, "action": answer.action, "reason": answer.reason}
-            if outcome["action"] == Action.PROMOTE and give_back_share(
-                migration, cutover_id, stage
+            if outcome["action"] == Action.PROMOTE and soaks_again(
+                migration, cutover_id, stage, round_
             ):
-                outcome = {**outcome, "action": Action.HOLD}
+                hold_stage(migration, cutover_id, stage, round_)
+                give_back_share(migration, cutover_id, stage, round_)
+                round_ += 1
+                continue
             if outcome["action"] == Action.PROMOTE:
                 promote_stage(migration, cutover_id, stage, outcome["reason"])
             if outcome["action"] != Action.HOLD:

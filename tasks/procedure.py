@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover import clock
-from changeover.errors import ChangeoverError
+from changeover.errors import ChangeoverError, StoreError
 from changeover.store import sop
 from changeover.store.sop import SopStep
 from tasks.runtime import Runtime
@@ -28,6 +28,8 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
     began = clock.now()
     try:
         (detail, data), status = action(), sop.DONE
+    except StoreError:
+        raise  # passing trouble: the task is tried again
     except ChangeoverError as error:
         detail, data, status = str(error), {}, sop.FAILED
     return sop.save(runtime.store, SopStep(

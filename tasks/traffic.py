@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from changeover import clock, rollback
-from changeover.errors import PublishFailed, Refused
+from changeover.errors import PublishFailed, Refused, Unreachable
 from changeover.plan.model import PhaseKind, Plan, Stage
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import cutovers, operations, routing, sop
 from changeover.store.records import Publication
 from tasks.lifecycle import cutover_of
-from tasks.procedure import Found, once
+from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import tell
 from tasks.runtime import Runtime, current_state, root_run_id, runtime_of
 from tasks.steps import step
@@ -80,9 +80,18 @@ def move_part_back(migration: str, reason: str, scope: str) -> str:
     return found.detail
 
 
+def soaks_again(migration: str, cutover_id: int, stage: str, round_: int) -> bool:
+    """Whether a stage that people promote has lost users to a partial rollback in this round."""
+    runtime = runtime_of(migration)
+    record = cutovers.stage(runtime.store, cutover_id, stage)
+    if record is None or record.decided_at is not None:
+        return False
+    return record.round > round_ or not has_share(runtime, runtime.plan.stage(stage))
+
+
 @step(name="give back share", task_run_name="give back share: {stage}")
-def give_back_share(migration: str, cutover_id: int, stage: str) -> bool:
-    """Move the stage's users again after a rollback of a part; whether that was needed.
+def give_back_share(migration: str, cutover_id: int, stage: str, round_: int) -> str:
+    """Move the stage's users again after a rollback of a part, once for each round.
 
     Raises:
         StaleEpoch: A rollback came first.
@@ -92,14 +101,21 @@ def give_back_share(migration: str, cutover_id: int, stage: str) -> bool:
     cutover = cutover_of(migration, cutover_id)
     current_state(runtime, cutover)
     spec = runtime.plan.stage(stage)
-    if has_share(runtime, spec):
-        return False
-    state = routing.change(
-        runtime.store, migration, _wished(runtime.plan, spec, cutover.epoch),
-        actor=f"cutover {cutover_id}", reason=f"stage {spec.title} again, as people decided",
-        now=clock.now())
-    publish(runtime, state)
-    return True
+
+    def move() -> Found:
+        if not has_share(runtime, spec):
+            routing.change(
+                runtime.store, migration, _wished(runtime.plan, spec, cutover.epoch),
+                actor=f"cutover {cutover_id}", now=clock.now(),
+                reason=f"stage {spec.title} again, as people decided")
+        state = routing.read(runtime.store, migration)
+        publish(runtime, state)
+        return state.describe(), {}
+
+    found = once(runtime, of_cutover(cutover_id), f"users of {stage} again {round_}", move)
+    if found.status != sop.DONE:
+        raise Unreachable(found.detail)
+    return found.detail
 
 
 def publish(runtime: Runtime, state: RoutingState) -> None:

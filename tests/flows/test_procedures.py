@@ -169,6 +169,29 @@ def test_rollback_of_one_stage_goes_one_stage_back(begin: Begin) -> None:
     assert routing.read(site.store, "bench").weight == 1_000
 
 
+def test_stage_that_lost_users_soaks_again_with_all_of_them_when_promoted(begin: Begin) -> None:
+    """A partial rollback while people are asked: their promotion gives the share back first."""
+    site = begin(phases=[{"phase": "gradual", "stages": [
+        {"percent": 10, "soak": "0s"},
+        {"percent": 50, "soak": "0s", "approval": {"approvers": 1}}]}, *FULL])
+    seen = []
+
+    def reduce_first() -> str:
+        site.carry_out("rollback", reason="slow", scope="stage")
+        seen.append(routing.read(site.store, "bench").weight)
+        return "promote"
+
+    def look() -> str:
+        seen.append(routing.read(site.store, "bench").weight)
+        return "promote"
+
+    run = site.carry_out("cutover", decisions=[reduce_first, look])
+    assert run.state_name == "Promoted"
+    assert seen == [1_000, 5_000]
+    stages = cutovers.stages(site.store, cutovers.latest(site.store, "bench").id)
+    assert [stage.round for stage in stages] == [1, 2, 1]
+
+
 def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
     """Deprecation refuses with the count of calls, and asks nobody."""
     site = begin(phases=[*FULL, {"phase": "deprecation", "after": "1s", "levers": ["off"]}])

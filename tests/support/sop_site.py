@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
 from tests.support.processes import ROOT, free_port, running, wait_for
 
+Decision = str | Callable[[], str]
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -80,7 +81,7 @@ class SopSite:
         return self.bench.plan
 
     def carry_out(
-        self, flow: str, *, kills: bool = False, decisions: Sequence[str] = (),
+        self, flow: str, *, kills: bool = False, decisions: Sequence[Decision] = (),
         attempts: int = 400, **parameters: Any,
     ) -> FlowRun:
         """Carry a flow run to its end and return it.
@@ -88,7 +89,8 @@ class SopSite:
         Args:
             flow: Name of the flow.
             kills: Kill its process at every point once.
-            decisions: What people decide when they are asked, one after the other; then promote.
+            decisions: What people decide when they are asked, one after the other, or a function
+                that does something first; then promote.
             attempts: Most processes.
             parameters: The flow's.
         """
@@ -113,11 +115,13 @@ class SopSite:
         self.engine.stdin.flush()
         return self.engine.stdout.readline().strip()
 
-    def _ready(self, run_id: str, answers: Iterator[str]) -> FlowRun:
+    def _ready(self, run_id: str, answers: Iterator[Decision]) -> FlowRun:
         """Return the run when it ended or its process can be started."""
         run = self._run(run_id)
         if run.state_type == "PAUSED":
-            answer = {"decision": next(answers), "approver": "alice", "comment": ""}
+            decision = next(answers)
+            decision = decision if isinstance(decision, str) else decision()
+            answer = {"decision": decision, "approver": "alice", "comment": ""}
             wait_for(lambda: self._answered(run_id, answer), what="the answer is taken")
             return self._run(run_id)
         if run.state_type in ("RUNNING", "PENDING", "CRASHED"):  # as the observer does after a kill
