@@ -122,7 +122,7 @@ def back_up(migration: str, cutover_id: int) -> str:
     def make() -> Found:
         folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
         items = items_of(runtime.home, runtime.plan, runtime.store, folder)
-        bar = BackupBar(runtime, len(items))
+        bar = BackupBar(migration, len(items))
         made = make_backup(
             items, target_of(runtime.home, runtime.plan),
             name=f"{migration}-{of_cutover(cutover_id)}", now=clock.now(), tell=bar,

@@ -99,12 +99,12 @@ class BackupBar:
     """Shows how far a backup is as a bar in the Prefect UI; it never stops the backup.
 
     Args:
-        runtime: The migration.
+        migration: Name of the migration.
         items: How many items the backup has; each is the same part of the bar.
     """
 
-    def __init__(self, runtime: Runtime, items: int) -> None:
-        self._key, self._items = f"{_key(runtime)}-backup", max(1, items)
+    def __init__(self, migration: str, items: int) -> None:
+        self._key, self._items = f"{migration.replace('_', '-')}-backup", max(1, items)
         self._shares: dict[str, float] = {}
         self._artifact: UUID | None = None
         self._shown = 0.0

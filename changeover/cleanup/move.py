@@ -38,7 +38,7 @@ from changeover.cleanup.handles import (
 from changeover.cleanup.look import Found, Refusal, Survey
 from changeover.cleanup.manifest import FILES, MANIFEST
 from changeover.cleanup.patterns import QUARANTINE
-from changeover.errors import EnvironmentProblem, InvalidInput, Refused
+from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput, Refused
 from changeover.printing import printable
 
 LOCK = ".lock"
@@ -76,7 +76,7 @@ def quarantine(
     Raises:
         InvalidInput: A root, a pattern or the name is refused; nothing was moved.
         Refused: Another process is at work in a root's quarantine.
-        EnvironmentProblem: A quarantine cannot be written.
+        EnvironmentProblem: A quarantine cannot be written; those of other roots were.
     """
     _check_name(name)
     scopes = pattern.scopes(roots, patterns, base)
@@ -84,18 +84,31 @@ def quarantine(
     found: list[Found] = []
     refused: list[Refusal] = []
     moved: list[str] = []
+    problems: list[ChangeoverError] = []
     for scope in scopes:
         seen = look.survey_scopes([scope], rules)
         found += seen.found
         refused += seen.refused
-        with _root(scope.root) as root:
-            if not seen.found and not _exists(root, name):
-                continue
-            with _held(scope.root, root, name, is_new=True) as place:
-                refused += _move(root, place, seen.found)
-                moved += [printable(scope.root.joinpath(*line.parts))
-                          for line in manifest.lines(place) if _is_kept(place, line)]
+        try:
+            moved += _quarantine_one(scope.root, name, seen.found, refused)
+        except ChangeoverError as error:
+            problems.append(error)  # the other roots are cleaned up all the same
+    if problems:
+        raise problems[0]
     return Survey(tuple(found), tuple(refused)), moved
+
+
+def _quarantine_one(
+    path: Path, name: str, found: Sequence[Found], refused: list[Refusal]
+) -> list[str]:
+    """Move what was found in one root and return all that its quarantine holds."""
+    with _root(path) as root:
+        if not found and not _exists(root, name):
+            return []
+        with _held(path, root, name, is_new=True) as place:
+            refused += _move(root, place, found)
+            return [printable(path.joinpath(*line.parts))
+                    for line in manifest.lines(place) if _is_kept(place, line)]
 
 
 def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> BroughtBack:

@@ -66,7 +66,7 @@ def make(
 @backup_group.command(epilog="\b\nExamples:\n  changeover backup verify documents-cutover-3\n"
                       "  changeover backup verify /mnt/backups/before-upgrade\n"
                       "  changeover backup verify NAME --scratch postgresql://me@127.0.0.1/postgres"
-                      "\b\n\nPasswords come from the URL, PGPASSWORD or ~/.pgpass.\n"
+                      "\n\b\nPasswords come from the URL, PGPASSWORD or ~/.pgpass.\n"
                       "Exit codes: 0 good, 1 an item is not.")
 @click.argument("name")
 @home_option
@@ -90,7 +90,7 @@ def verify(
 @backup_group.command(epilog="\b\nExamples:\n"
                       "  changeover backup restore NAME changeover-store --to /tmp/store.db\n"
                       "  changeover backup restore NAME orders --to postgresql://me@127.0.0.1/empty"
-                      "\b\n\nNothing is ever overwritten: --to is new, or an empty database.")
+                      "\n\b\nNothing is ever overwritten: --to is new, or an empty database.")
 @click.argument("name")
 @click.argument("item")
 @click.option("--to", required=True, help="New file or folder, or URL of an empty database.")

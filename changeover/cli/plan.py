@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from changeover.cleanup import check_patterns
 from changeover.cli.common import environment_option, output_option, show
+from changeover.errors import InvalidPlan
 from changeover.plan import rules
 from changeover.plan.environments import Setting
 from changeover.plan.load import load_plan, settings_of
@@ -29,6 +31,9 @@ def check(file: Path, output: str) -> None:
     found = load_plan(file)
     for name in found.environments:
         load_plan(file, name)
+    spec = found.rollback
+    if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
+        raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
     notes = rules.warnings(found)
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]

@@ -294,6 +294,20 @@ def test_read_only_root_is_one_clear_message(place: Place, mount: Mount) -> None
         place.quarantine()
 
 
+def test_root_that_cannot_be_written_does_not_stop_the_others(place: Place, mount: Mount) -> None:
+    """One bad root is told when the good ones are cleaned up."""
+    (place.root.parent / "bad").mkdir()
+    mount("-t", "tmpfs", "tmpfs", place.root.parent / "bad")
+    (place.root.parent / "bad" / "a").write_text("x")
+    mount("-o", "remount,ro", place.root.parent / "bad")
+    place.file("a")
+    roots = [str(place.root.parent / "bad"), str(place.root)]
+    with pytest.raises(EnvironmentProblem, match="Read-only"):
+        cleanup.quarantine(roots, [f"{root}/*" for root in roots], name="n", since=None,
+                           any_age=True)
+    assert place.tree() == {}
+
+
 def test_second_clean_up_at_once_is_refused(place: Place) -> None:
     """Two at work in one quarantine would give each other's numbers."""
     place.file("a")
