@@ -1,0 +1,102 @@
+"""The health check as a flow on a real site: findings, history, artifact, limits, repairs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from changeover import clock
+from changeover.store import operations, repairs
+from tests.support.processes import free_port, upstream, wait_for
+from tests.support.site import QUICK, Site, site
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(500)]
+HEALTH = """\
+health:
+  services: {{ocr: {{url: "{url}", pair: reading}}, llm: {{url: "{url}", pair: reading}}}}
+  limits: {{ai_concurrency_limit: 1}}
+  memory: {{warning: 98%, critical: 99%}}
+  disk: {{warning: 98%, critical: 99%}}
+  repairs: {{limit_drift: {{backoff: 0s}}}}
+"""
+
+
+def examine(found: Site) -> dict[str, Any]:
+    """Run the health check until one is not cancelled by the schedule's own, as Prefect tells."""
+    def ended() -> dict[str, Any] | None:
+        row: dict[str, Any] = httpx.get(f"{found.api.url}/flow_runs/{run_id}").json()
+        return row if row["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+    while True:
+        run_id = found.start("health-check")
+        row = wait_for(ended, seconds=120, what="the health check")
+        assert isinstance(row, dict)
+        if row["state_type"] != "CANCELLED":
+            return row
+
+
+def newest(found: Site) -> dict[str, tuple[str, str]]:
+    results = operations.latest_health(found.store, "site")
+    return {result.check: (result.status, result.detail) for result in results}
+
+
+def limit(found: Site, value: int | None = None) -> int | None:
+    """Return the AI's limit in Prefect, after setting it when a value is given."""
+    if value is not None:
+        found.api.set_limits({"ai_concurrency_limit": value})
+    return found.api.limit("ai_concurrency_limit")
+
+
+def ends(found: Site) -> list[tuple[str, str]]:
+    """Return (issue, status) of the repairs that have ended."""
+    return [(each.issue, each.status) for each in repairs.newest(found.store, "site")
+            if each.ended_at is not None]
+
+
+def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
+    """What is well is Healthy; a changed limit and a frozen service are put right."""
+    port = free_port()
+    text = QUICK + HEALTH.format(url=f"http://127.0.0.1:{port}")
+    with upstream("service", port, tmp_path) as service, site(tmp_path, text) as found:
+        assert limit(found) == 1  # kept by `changeover up`
+        row = examine(found)
+        assert row["state_name"] in ("Healthy", "Warning"), newest(found)
+        assert {"services reading", "limits", "shadow", "prefect", "gateway"} <= set(newest(found))
+        assert _artifact(found)[0]["check"] in newest(found)
+
+        limit(found, 7)
+        os.kill(found.pid("shadow"), signal.SIGSTOP)
+        frozen = found.pid("shadow")
+        wait_for(lambda: _is_silent(found), seconds=60, what="silence of the shadow service")
+        examine(found)
+        wait_for(lambda: {("limit_drift", "done"), ("shadow_gone", "done")} <= set(ends(found)),
+                 seconds=90, what="the repairs")
+        assert limit(found) == 1
+        assert found.pid("shadow") != frozen
+
+        service.kill()
+        service.wait(5)
+        row = examine(found)
+        assert row["state_name"] == "Critical"
+        status, detail = newest(found)["services reading"]
+        assert status == "critical" and "does not answer" in detail
+        history = operations.health_since(found.store, "site", since=clock.from_timestamp(0))
+        assert len({result.at for result in history}) >= 3
+
+
+def _is_silent(found: Site) -> bool:
+    beats = {beat.service: beat.at for beat in operations.heartbeats(found.store)}
+    return (clock.now() - beats["shadow"]).total_seconds() > 21
+
+
+def _artifact(found: Site) -> list[dict[str, str]]:
+    rows = httpx.post(f"{found.api.url}/artifacts/latest/filter", json={
+        "artifacts": {"key": {"any_": ["site-health"]}}}).json()
+    table: list[dict[str, str]] = json.loads(rows[0]["data"])
+    return table
