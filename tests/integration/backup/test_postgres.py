@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,20 @@ def big(url: str) -> None:
     """Have a dump take seconds."""
     run(url, "create table big as select g id, md5(g::text) || md5((g + 1)::text) n "
         "from generate_series(1, 1500000) g")
+
+
+def test_full_disk_ends_the_dump_with_one_message(
+    database: str, tmp_path: Path, mount: Callable[..., None]
+) -> None:
+    """Nothing half-done is left, and no program goes on dumping."""
+    big(database)
+    (tmp_path / "b").mkdir()
+    mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path / "b")
+    with pytest.raises(EnvironmentProblem, match="No space left"):
+        make(database, tmp_path)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [".one.lock"]
+    assert rows(database, "select count(*) from pg_stat_activity "
+                "where application_name = 'pg_dump'") == 0
 
 
 def test_process_killed_in_a_dump_leaves_no_backup_and_no_pg_dump(
