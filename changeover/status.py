@@ -116,7 +116,12 @@ def _gateway(home: Home, order: tuple[int, int]) -> str:
         served = gateway.served()
     except Unreachable:
         return "does not answer"
-    return "serves this state" if served == order else f"serves {served}, not {order}"
+    if served != order:
+        return f"serves {served}, not {order}"
+    if gateway.holds():
+        why = gateway.guard().get("reason", "")
+        return f"serves this state, but the guard holds the candidate's users back ({why})"
+    return "serves this state"
 
 
 def _numbers(window: Window) -> dict[str, Any]:
