@@ -5,6 +5,7 @@ Envoy never waits for this service: whatever happens here, the user has the answ
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -12,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import grpc
-import grpc.aio
 from google.protobuf.message import DecodeError
 
 from changeover import clock
+from changeover.shadow.frames import Broken, Call, Connection
 from changeover.shadow.messages import ProcessingRequest
 
 LOG = logging.getLogger("changeover.shadow.tap")
@@ -156,47 +156,102 @@ class TapServer:
         self._on_exchange = on_exchange
         self._most = most_body_bytes
         self._now = now
-        self._server: Any = None
+        self._server: asyncio.Server | None = None
+        self._peers: set[_Peer] = set()
 
     async def start(self) -> None:
         """Listen. Must be called in a running event loop."""
         self.socket.unlink(missing_ok=True)
-        self._server = grpc.aio.server(options=[
-            ("grpc.max_receive_message_length", 16 * 1_048_576),
-            ("grpc.so_reuseport", 0),
-        ])
-        handler = grpc.stream_stream_rpc_method_handler(
-            self._process, response_serializer=bytes,  # what is read is bytes: parsed in _process
-        )
-        self._server.add_generic_rpc_handlers((
-            grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),
-        ))
+        loop = asyncio.get_running_loop()
         before = os.umask(0o177)  # 0600 from the first moment: users' credentials pass here
         try:
-            self._server.add_insecure_port(f"unix:{self.socket}")
+            self._server = await loop.create_unix_server(
+                lambda: _Peer(self, self._peers), str(self.socket))
         finally:
             os.umask(before)
-        await self._server.start()
 
     async def stop(self) -> None:
         """End all streams and remove the socket."""
         if self._server is not None:
-            await self._server.stop(grace=0.5)
+            self._server.close()
+            for peer in list(self._peers):
+                peer.close()
+            await self._server.wait_closed()
         self.socket.unlink(missing_ok=True)
 
-    async def _process(self, _requests: Any, context: Any) -> None:
-        """Read one exchange; whatever is wrong with it is counted and ends here."""
-        building, found = _Building(self._most, self._now()), None
+    def open_call(self) -> Call:
+        """Return who takes a new exchange."""
+        return _Taking(self, _Building(self._most, self._now()))
+
+    def finish(self, found: Exchange | None) -> None:
+        """Take an exchange that is over; None when it was not whole."""
+        self.seen += 1
+        if found is None:
+            self.incomplete += 1
+            return
+        self.oversized += found.is_cut
+        self._on_exchange(found)
+
+
+@dataclass(slots=True)
+class _Taking:
+    """A call: the parts of one exchange."""
+
+    server: TapServer
+    building: _Building
+
+    def take(self, message: bytes) -> bool:
+        """Take a part; return whether nothing more is wanted."""
         try:
-            while part := await context.read():  # false at the end of the stream
-                if building.take(ProcessingRequest.FromString(part)):
-                    found = building.finish()
-                    break
+            is_whole = self.building.take(ProcessingRequest.FromString(message))
         except DecodeError as error:
             LOG.warning("a part of an exchange cannot be read: %s", error)
-        finally:  # Envoy may have cancelled the stream, because this was too slow
-            self.seen += 1
-            self.incomplete += found is None
-        if found is not None:
-            self.oversized += found.is_cut
-            self._on_exchange(found)
+            self.lose()
+            return True
+        if is_whole:
+            self.server.finish(self.building.finish())
+        return is_whole
+
+    def lose(self) -> None:
+        """The exchange stays incomplete: Envoy cancels streams that are read too slowly."""
+        self.server.finish(None)
+
+
+class _Peer(asyncio.Protocol):
+    """A connection of Envoy's."""
+
+    def __init__(self, server: TapServer, peers: set[_Peer]) -> None:
+        self._peers = peers
+        self._connection = Connection(server.open_call)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        self._peers.add(self)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(Connection.greeting())
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames, and answer."""
+        if self._transport is None:
+            return
+        try:
+            answer = self._connection.receive(data)
+        except Broken as error:
+            LOG.warning("a connection to the tap is closed: %s", error)
+            self._transport.write(Connection.farewell())
+            self.close()
+            return
+        if answer:
+            self._transport.write(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is under way."""
+        self._peers.discard(self)
+        self._transport = None
+        self._connection.lose()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
