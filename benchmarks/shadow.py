@@ -155,12 +155,12 @@ def bench(*, is_pinned: bool, max_load: float) -> Iterator[Bench]:
 
 
 def throughput(number: int) -> None:
-    """Print stored comparisons a second at saturation, and memory at each quarter."""
+    """Print stored comparisons a second at saturation, CPU each, and memory at each quarter."""
     with bench(is_pinned=True, max_load=1) as found, Progress() as progress:
         task = progress.add_task("comparing", total=number)
         process = psutil.Process(found.service.pid)
-        command = ["taskset", "-c", "1", "wrk", "-t1", "-c16", "-d3600s", found.url]
-        with running(command, found.directory / "wrk.log"):
+        rate = _saturating(found)
+        with running(_steady(found, rate, seconds=3600), found.directory / "load.log"):
             time.sleep(3)  # the first seconds warm caches and connections
             first, began, cpu = found.compared(), time.monotonic(), sum(process.cpu_times()[:2])
             memory = []
@@ -173,11 +173,32 @@ def throughput(number: int) -> None:
             used = sum(process.cpu_times()[:2]) - cpu
         counts = comparisons.coverage(found.store, "benchmark")
         size = sum(p.stat().st_size for p in found.home.root.glob("store.db*"))
-    print(f"{done} comparisons stored in {seconds:.1f} s: {done / seconds:.0f} a second, "
-          f"{used / seconds:.2f} cores, {used / done * 1e6:.0f} µs of CPU each")
+    print(f"{done} comparisons stored in {seconds:.1f} s: {done / seconds:.0f} a second of {rate:.0f} "
+          f"offered, {used / seconds:.2f} cores, {used / done * 1e6:.0f} µs of CPU each: "
+          f"{done / used:.0f} for a second of CPU")
     print("memory at each quarter:", " ".join(f"{m:.0f} MB" for m in memory),
           f"; store {size / 1e6:.0f} MB")
     print("outcomes:", json.dumps(counts))
+
+
+def _steady(found: Bench, rate: float, *, seconds: int) -> list[str]:
+    """Return the command that asks at a steady rate from the core that the service does not have."""
+    return ["taskset", "-c", "1", "h2load", "--h1", "-t1", "-c16", f"-D{seconds}",
+            f"--rps={rate / 16:.2f}", found.url]
+
+
+def _saturating(found: Bench) -> float:
+    """Return a rate that is just more than the service takes."""
+    rate, best = 500.0, 0.0
+    while True:
+        before, began = found.compared(), time.monotonic()
+        subprocess.run(_steady(found, rate, seconds=4), check=True, timeout=60,
+                       stdout=subprocess.DEVNULL)
+        time.sleep(1)  # the last ones are written
+        taken = (found.compared() - before) / (time.monotonic() - began - 1)
+        if taken < max(0.9 * rate, best):
+            return 1.1 * max(taken, best)
+        rate, best = rate * 1.3, taken
 
 
 def _wrk(found: Bench, script: Path | None, seconds: int) -> tuple[float, float, int]:

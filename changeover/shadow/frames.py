@@ -85,10 +85,10 @@ class Connection:
     """One connection of Envoy's, seen from the server.
 
     Args:
-        open_call: Returns who takes the messages of a new call.
+        open_call: Returns who takes the messages of a new call; None answers it at once, unread.
     """
 
-    def __init__(self, open_call: Callable[[], Call]) -> None:
+    def __init__(self, open_call: Callable[[], Call | None]) -> None:
         self._open_call = open_call
         self._streams: dict[int, _Stream] = {}
         self._rest = b""
@@ -159,7 +159,11 @@ class Connection:
         if frame.stream_id not in self._streams:
             if len(self._streams) >= MOST_CALLS:
                 raise Broken(f"more than {MOST_CALLS} calls at once")
-            self._streams[frame.stream_id] = _Stream(self._open_call())
+            call = self._open_call()
+            if call is None:
+                self._answer.append(_done(frame.stream_id))
+                return
+            self._streams[frame.stream_id] = _Stream(call)
         if "END_STREAM" in frame.flags:
             self._gone(frame.stream_id)
 

@@ -61,7 +61,7 @@ class Shadow:
         self.plan, self.store, self.spec = plan, store, plan.shadow
         self.state: RoutingState | None = None
         self.counts: Counter[str] = Counter()
-        self.tap = TapServer(home.gateway_files.tap_socket, self.offer)
+        self.tap = TapServer(home.gateway_files.tap_socket, self.offer, is_wanted=self.is_wanted)
         self._judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
         self._queue: asyncio.Queue[Exchange] = asyncio.Queue(self.spec.queue)
         self._unsaved: list[Compared] = []
@@ -102,28 +102,35 @@ class Shadow:
             await caller.close()
         self._admin.close()
 
+    def is_wanted(self) -> bool:
+        """Whether an exchange could be compared now; counts why not, before it is read."""
+        why = self._why_none()
+        if why:
+            self.counts[why] += 1
+        return not why
+
     def offer(self, exchange: Exchange) -> None:
         """Take an exchange, or count why not. Never waits."""
-        why = self._why_not(exchange)
-        if not why:
-            try:
-                self._queue.put_nowait(exchange)
-                return
-            except asyncio.QueueFull:
-                why = "dropped: queue full"
-        self.counts[why] += 1
+        why = self._why_none() or self._why_not(exchange)
+        if why:
+            self.counts[why] += 1
+        else:
+            self._queue.put_nowait(exchange)
 
-    def _why_not(self, exchange: Exchange) -> str:
-        state = self.state
-        if state is None or state.mode in (Mode.CANDIDATE_ONLY, Mode.EMERGENCY_ROLLBACK):
+    def _why_none(self) -> str:
+        """Return why no exchange at all is taken now; empty when one is."""
+        if self.state is None or self.state.mode in (Mode.CANDIDATE_ONLY, Mode.EMERGENCY_ROLLBACK):
             return "dropped: not shadowing"
         if self._is_busy:
             return "dropped: host busy"
+        return "dropped: queue full" if self._queue.full() else ""
+
+    def _why_not(self, exchange: Exchange) -> str:
         if exchange.is_cut:
             return "dropped: body too large"
         key = exchange.header(self.plan.routing.key.header) or None
         salted = f"{self.plan.routing.salt or ''}{key}" if key else None
-        if decide(state, salted, self._segments(exchange)) is System.CANDIDATE:
+        if self.state and decide(self.state, salted, self._segments(exchange)) is System.CANDIDATE:
             return "served by the candidate"
         return ""
 

@@ -121,7 +121,7 @@ class _Building:
 
 def _pairs(headers: Any) -> Headers:
     return tuple(
-        (found.key, found.value or found.raw_value.decode("utf-8", "replace"))
+        (found.key, found.raw_value.decode("utf-8", "replace") or found.value)
         for found in headers.headers.headers
     )
 
@@ -140,6 +140,7 @@ class TapServer:
         on_exchange: Called with every whole exchange, in the event loop; must not wait.
         most_body_bytes: Both bodies of one exchange are kept up to this size together.
         now: Tells the time at which an exchange began.
+        is_wanted: Asked before an exchange is read; one that is not wanted costs nearly nothing.
 
     `seen` counts streams, `incomplete` those that ended before the exchange was whole, and
     `oversized` exchanges that were cut.
@@ -148,6 +149,7 @@ class TapServer:
     def __init__(
         self, socket: Path, on_exchange: Callable[[Exchange], None], *,
         most_body_bytes: int = MOST_BODY_BYTES, now: Callable[[], datetime] = clock.now,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.socket = socket
         self.seen = 0
@@ -156,6 +158,7 @@ class TapServer:
         self._on_exchange = on_exchange
         self._most = most_body_bytes
         self._now = now
+        self._is_wanted = is_wanted
         self._server: asyncio.Server | None = None
         self._peers: set[_Peer] = set()
 
@@ -179,8 +182,11 @@ class TapServer:
             await self._server.wait_closed()
         self.socket.unlink(missing_ok=True)
 
-    def open_call(self) -> Call:
-        """Return who takes a new exchange."""
+    def open_call(self) -> Call | None:
+        """Return who takes a new exchange; None when it is not wanted."""
+        if not self._is_wanted():
+            self.seen += 1
+            return None
         return _Taking(self, _Building(self._most, self._now()))
 
     def finish(self, found: Exchange | None) -> None:
