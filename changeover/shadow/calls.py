@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import aiohttp
+from yarl import URL
 
 from changeover.comparison.answers import Answer
 from changeover.plan.model import SystemSpec
@@ -43,8 +44,10 @@ class Caller:
         headers = [(k, v) for k, v in exchange.request_headers if k not in _NOT_FORWARDED]
         headers.append((SHADOW_HEADER, "1"))
         try:
+            # encoded: what the user asked for goes on as it is, `%7E` stays `%7E`
+            url = URL(self._url + exchange.path, encoded=True)
             async with self._session.request(
-                exchange.method, self._url + exchange.path, headers=headers,
+                exchange.method, url, headers=headers,
                 data=exchange.request_body or None, allow_redirects=False,
             ) as answer:
                 body = await answer.content.read(MOST_ANSWER_BYTES + 1) \

@@ -1,8 +1,9 @@
 """HTTP/2 and gRPC as Envoy speaks them to the tap: frames in, whole messages out. Pure.
 
 Every stream is one call of the only method there is, and every call is answered by the same few
-bytes once nothing more of it is wanted. So frames are all that is needed of HTTP/2: hyperframe reads
-and writes them, what they mean for a call stands here. A whole stack for servers of any kind costs
+bytes once nothing more of it is wanted. So frames are all that is needed of HTTP/2. hyperframe reads
+and writes them, but for the three kinds of which each call has some; what they mean for a call
+stands here. A whole stack for servers of any kind costs
 more than the comparison itself (docs/decisions/0008-frames-for-the-tap.md).
 
 Source: RFC 9113 (HTTP/2); gRPC over HTTP2, as in grpc/doc/PROTOCOL-HTTP2.md.
@@ -10,6 +11,7 @@ Source: RFC 9113 (HTTP/2); gRPC over HTTP2, as in grpc/doc/PROTOCOL-HTTP2.md.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,14 +35,11 @@ MOST_FRAME_BYTES = 16_384
 MOST_MESSAGE_BYTES = 16 * 1_048_576
 WINDOW = 4 * 1_048_576
 """Bytes that Envoy may send ahead, for a call and for all of them together."""
-_FRAME_HEADER = 9
+_FRAME_HEADER = struct.Struct("!HBBBL")  # length (24 bits), type, flags, stream
+_STREAM_ID = 0x7FFFFFFF
+_END_STREAM, _PADDED = 0x1, 0x8
 _MESSAGE_HEADER = 5  # is it compressed, and its length
 _PROTOCOL_ERROR = 1
-# `:status: 200` of the static table, two literals that enter no table (RFC 7541, section 6.2.2)
-_DONE = b"\x88" + b"".join(
-    b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-    for name, value in ((b"content-type", b"application/grpc"), (b"grpc-status", b"0"))
-)
 
 
 class Broken(ValueError):
@@ -65,6 +64,9 @@ class _Stream:
 
     def feed(self, data: bytes) -> bool:
         """Take bytes; return whether nothing more is wanted."""
+        if not self.rest and data[:1] == b"\0" and \
+                int.from_bytes(data[1:_MESSAGE_HEADER], "big") == len(data) - _MESSAGE_HEADER:
+            return self.call.take(data[_MESSAGE_HEADER:])  # one message in one frame: nearly all
         self.rest += data
         while len(self.rest) >= _MESSAGE_HEADER:
             length = int.from_bytes(self.rest[1:_MESSAGE_HEADER], "big")
@@ -123,15 +125,23 @@ class Connection:
                 raise Broken("no preface of HTTP/2")
             self._is_greeted = len(data) >= len(PREFACE)
             position = len(PREFACE) if self._is_greeted else 0
-        view = memoryview(data)
-        while self._is_greeted and len(data) - position >= _FRAME_HEADER:
-            begin = position + _FRAME_HEADER
-            end = begin + int.from_bytes(view[position : position + 3], "big")
+        while self._is_greeted and len(data) - position >= _FRAME_HEADER.size:
+            high, low, kind, flags, stream_id = _FRAME_HEADER.unpack_from(data, position)
+            begin = position + _FRAME_HEADER.size
+            end = begin + (high << 8) + low
             if end - begin > MOST_FRAME_BYTES:
                 raise Broken(f"a frame of {end - begin} bytes, more than {MOST_FRAME_BYTES}")
             if end > len(data):
                 break
-            self._take(_frame(view[position:begin], view[begin:end]))
+            stream_id &= _STREAM_ID
+            if kind == DataFrame.type and not flags & _PADDED:
+                self._data(stream_id, data[begin:end], end - begin, flags)
+            elif kind == HeadersFrame.type:
+                self._headers(stream_id, flags)
+            elif kind == RstStreamFrame.type:
+                self._gone(stream_id)
+            else:
+                self._take(_parsed(data[position:end]))
             position = end
         self._rest = data[position:]
         answer, self._answer = b"".join(self._answer), []
@@ -144,46 +154,46 @@ class Connection:
             stream.call.lose()
 
     def _take(self, frame: Frame) -> None:
+        """Take one of the frames that are few."""
+        is_answer = "ACK" in frame.flags
         if isinstance(frame, DataFrame):
-            self._data(frame)
-        elif isinstance(frame, HeadersFrame):
-            self._headers(frame)
-        elif isinstance(frame, RstStreamFrame):
-            self._gone(frame.stream_id)
-        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+            flags = _END_STREAM if "END_STREAM" in frame.flags else 0
+            self._data(frame.stream_id, frame.data, frame.body_len, flags)
+        elif isinstance(frame, SettingsFrame) and not is_answer:
             self._answer.append(SettingsFrame(0, flags=["ACK"]).serialize())
-        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+        elif isinstance(frame, PingFrame) and not is_answer:
             self._answer.append(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
 
-    def _headers(self, frame: HeadersFrame) -> None:
-        if frame.stream_id not in self._streams:
+    def _headers(self, stream_id: int, flags: int) -> None:
+        if stream_id not in self._streams:
             if len(self._streams) >= MOST_CALLS:
                 raise Broken(f"more than {MOST_CALLS} calls at once")
             call = self._open_call()
             if call is None:
-                self._answer.append(_done(frame.stream_id))
+                self._answer.append(_done(stream_id))
                 return
-            self._streams[frame.stream_id] = _Stream(call)
-        if "END_STREAM" in frame.flags:
-            self._gone(frame.stream_id)
+            self._streams[stream_id] = _Stream(call)
+        if flags & _END_STREAM:
+            self._gone(stream_id)
 
-    def _data(self, frame: DataFrame) -> None:
-        self._received += frame.body_len
+    def _data(self, stream_id: int, data: bytes, length: int, flags: int) -> None:
+        """Take bytes of a call; `length` counts what padded them, too, for flow control."""
+        self._received += length
         if self._received >= WINDOW // 2:
             self._grant(0, self._received)
             self._received = 0
-        stream = self._streams.get(frame.stream_id)
+        stream = self._streams.get(stream_id)
         if stream is None:  # answered already: Envoy had not heard of it yet
             return
-        if stream.feed(frame.data):
-            del self._streams[frame.stream_id]
-            self._answer.append(_done(frame.stream_id))
-        elif "END_STREAM" in frame.flags:
-            self._gone(frame.stream_id)
+        if stream.feed(data):
+            del self._streams[stream_id]
+            self._answer.append(_done(stream_id))
+        elif flags & _END_STREAM:
+            self._gone(stream_id)
         else:
-            stream.received += frame.body_len
+            stream.received += length
             if stream.received >= WINDOW // 2:
-                self._grant(frame.stream_id, stream.received)
+                self._grant(stream_id, stream.received)
                 stream.received = 0
 
     def _gone(self, stream_id: int) -> None:
@@ -197,10 +207,11 @@ class Connection:
         self._answer.append(WindowUpdateFrame(stream_id, window_increment=number).serialize())
 
 
-def _frame(header: memoryview, body: memoryview) -> Frame:
+def _parsed(data: bytes) -> Frame:
+    view = memoryview(data)
     try:
-        frame, _ = Frame.parse_frame_header(header)
-        frame.parse_body(body)
+        frame, _ = Frame.parse_frame_header(view[: _FRAME_HEADER.size])
+        frame.parse_body(view[_FRAME_HEADER.size :])
     except HyperframeError as error:
         raise Broken(str(error) or type(error).__name__) from error
     return frame
@@ -208,5 +219,20 @@ def _frame(header: memoryview, body: memoryview) -> Frame:
 
 def _done(stream_id: int) -> bytes:
     """Return the answer to a call: no message, and that the rest is not wanted (section 8.1)."""
-    headers = HeadersFrame(stream_id, _DONE, flags=["END_HEADERS", "END_STREAM"])
-    return headers.serialize() + RstStreamFrame(stream_id).serialize()
+    number = stream_id.to_bytes(4, "big")
+    return _DONE[0] + number + _DONE[1] + number + _DONE[2]
+
+
+def _done_parts() -> tuple[bytes, bytes, bytes]:
+    """Return what stands before, between and behind the stream's number in that answer."""
+    # `:status: 200` of the static table, two literals that enter no table (RFC 7541, section 6.2.2)
+    block = b"\x88" + b"".join(
+        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        for name, value in ((b"content-type", b"application/grpc"), (b"grpc-status", b"0"))
+    )
+    headers = HeadersFrame(1, block, flags=["END_HEADERS", "END_STREAM"]).serialize()
+    reset = RstStreamFrame(1).serialize()
+    return headers[:5], headers[9:] + reset[:5], reset[9:]
+
+
+_DONE = _done_parts()
