@@ -9,11 +9,10 @@ from yarl import URL
 
 from changeover.comparison.answers import Answer
 from changeover.plan.model import SystemSpec
-from changeover.shadow.judging import headers_of
+from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.tap import Exchange
 
 SHADOW_HEADER = "x-changeover-shadow"
-MOST_ANSWER_BYTES = 1_048_576
 _NOT_FORWARDED = frozenset({
     "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
     "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
@@ -33,7 +32,7 @@ class Caller:
         self._url = spec.url.rstrip("/")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=timeout), auto_decompress=True,
+            timeout=aiohttp.ClientTimeout(total=timeout), auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(), requote_redirect_url=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type", "Accept"),
         )
@@ -50,18 +49,25 @@ class Caller:
                 exchange.method, url, headers=headers,
                 data=exchange.request_body or None, allow_redirects=False,
             ) as answer:
-                body = await answer.content.read(MOST_ANSWER_BYTES + 1) \
-                    if answer.content_length is None else await answer.read()
-                return Answer(
-                    answer.status, headers_of(answer.headers.items()), body,
-                    time.perf_counter() - began,
-                )
+                body = await _read(answer.content)
+                return answer_of(
+                    answer.status, answer.headers.items(), body, time.perf_counter() - began)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return Answer(duration=time.perf_counter() - began, error=_reason(error))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """Return a whole body, however many parts it comes in; of one that is too large its start."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= MOST_ANSWER_BYTES and (part := await content.readany()):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ import orjson
 
 from changeover.comparison.answers import Answer, compare_answers
 from changeover.comparison.documents import Unparsable, parse_json
+from changeover.comparison.encodings import Undecodable, decoded
 from changeover.comparison.from_plan import rules_of
 from changeover.comparison.rules import Node, Rule, RuleSet
 from changeover.comparison.similarity import Comparison
@@ -27,6 +28,8 @@ from changeover.store.comparisons import Compared, Example
 
 MASK = "***"
 LONGEST_REQUEST = 500
+MOST_ANSWER_BYTES = 1_048_576
+"""Of a body, as it came and unpacked."""
 _SECRET = re.compile(
     r"((?:^|[?&;])[^=&;]*(?:token|key|secret|passw|auth|session|sign)[^=&;]*=)[^&;]*", re.IGNORECASE
 )
@@ -146,6 +149,18 @@ def unpacked(answers: bytes) -> tuple[Answer, Answer]:
 def _answer(kept: dict[str, Any]) -> Answer:
     body = base64.b64decode(kept["base64"]) if "base64" in kept else kept["text"].encode()
     return Answer(kept["status"], kept["headers"], body, kept["duration"], kept["error"])
+
+
+def answer_of(
+    status: int, headers: Iterable[tuple[str, str]], body: bytes, duration: float
+) -> Answer:
+    """Return what a system answered, unpacked; `error` says why it cannot be, if it cannot."""
+    found = headers_of(headers)
+    try:
+        body = decoded(body, found.get("content-encoding", ""), most=MOST_ANSWER_BYTES)
+    except Undecodable as error:
+        return Answer(status, found, b"", duration, f"unreadable body: {error}")
+    return Answer(status, found, body, duration)
 
 
 def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

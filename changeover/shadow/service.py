@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 import psutil
 
 from changeover import clock
-from changeover.comparison.answers import Answer
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway import tap
 from changeover.gateway.admin import Admin
@@ -26,7 +25,7 @@ from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import Mode, RoutingState, System, decide
 from changeover.shadow.calls import Caller
-from changeover.shadow.judging import Judge, headers_of
+from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.store import comparisons, operations, routing
 from changeover.store.comparisons import Compared
@@ -144,23 +143,31 @@ class Shadow:
         while True:
             exchange = await self._queue.get()
             try:
-                self._keep(await self._compare(exchange))
+                found = await self._compare(exchange)
             except Exception:  # one odd exchange must not end the worker; it is counted and told
                 self.counts["dropped: not comparable"] += 1
                 LOG.exception("an exchange could not be compared")
+                continue
+            if found is None:
+                self.counts["dropped: body not readable"] += 1
+            else:
+                self._keep(found)
 
-    async def _compare(self, exchange: Exchange) -> Compared:
-        """Ask the candidate, and for some the baseline again, in random order; compare."""
+    async def _compare(self, exchange: Exchange) -> Compared | None:
+        """Ask the candidate, and for some the baseline again, in random order; compare.
+
+        Returns None when the user's answer cannot be unpacked: nothing can be said about it.
+        """
+        baseline = answer_of(
+            exchange.status, exchange.response_headers, exchange.response_body, exchange.duration)
+        if baseline.error:
+            return None
         asked = [System.CANDIDATE]
         is_safe = exchange.method in ("GET", "HEAD", "OPTIONS")
         if is_safe and self._chance.random() * 100 < self.spec.noise:
             asked.append(System.BASELINE)
             self._chance.shuffle(asked)
         answers = {system: await self._callers[system].call(exchange) for system in asked}
-        baseline = Answer(
-            exchange.status, headers_of(exchange.response_headers), exchange.response_body,
-            exchange.duration,
-        )
         return self._judge.judged(
             at=exchange.at, request=f"{exchange.method} {exchange.path}",
             request_id=exchange.header("x-request-id"), baseline=baseline,

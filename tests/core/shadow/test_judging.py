@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from changeover.comparison.noise import PlaceCounts, judge_places
 from changeover.comparison.similarity import show
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.shadow.findings import suggest
-from changeover.shadow.judging import Judge, unpacked
+from changeover.shadow.judging import Judge, answer_of, unpacked
 from changeover.store.comparisons import Place
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -47,6 +48,19 @@ def test_candidate_that_fails_is_a_divergence(broken: Answer) -> None:
     found = judged(answer(b'{"a":1}'), broken)
     assert (found.similarity < 1, found.is_match) == (True, False)
     assert {example.kind for example in found.found.values()} == {"error"}
+
+
+def test_answers_are_compared_unpacked() -> None:
+    """The user's browser asked for gzip; what the other system likes to send does not matter."""
+    body = b'{"a": 1}'
+    kind = ("content-type", "application/json")
+    packed = answer_of(200, [kind, ("content-encoding", "gzip")], gzip.compress(body), 0.1)
+    plain = answer_of(200, [kind], body, 0.1)
+    assert (packed.body, plain.body) == (body, body)
+    assert compare_answers(packed, plain, headers=["content-type"]).is_match
+    broken = answer_of(200, [kind, ("content-encoding", "gzip")], body, 0.1)
+    assert broken.error == "unreadable body: not gzip"
+    assert not compare_answers(plain, broken).is_match
 
 
 def test_second_baseline_answer_tells_the_noisy_places() -> None:
