@@ -2,12 +2,14 @@
 
     python -m benchmarks.shadow                     throughput over 20,000 comparisons, then users
     python -m benchmarks.shadow --comparisons 200000 --part throughput
-    python -m benchmarks.shadow --part users --rounds 5
+    python -m benchmarks.shadow --part users --rounds 15
 
 Throughput: Envoy taps every request; the service has core 0 for itself, everything else shares
-core 1; counted are rows in the store (2 KB documents, one leaf differs). Users: a fixed rate of
-about half of the gateway's maximum, in turn without tap, with a tap of 10 %, with the service
-frozen (SIGSTOP) and killed; p99 as ratio to the round's own run without tap. Needs wrk.
+core 1; counted are rows in the store (2 KB documents, one leaf differs). Users: a steady rate of
+half of the gateway's maximum (benchmarks/steady.py), in random order without tap, without tap once
+more (what is noise), with a tap of 10 %, with the service frozen (SIGSTOP) and killed; p99 as ratio
+to the round's own run without tap, its median and quartiles over the rounds, as users measured it
+and as the gateway's log has it. Needs wrk (the maximum) and h2load (Debian: nghttp2-client).
 """
 
 from __future__ import annotations
@@ -45,13 +47,7 @@ from changeover.plan.model import Plan
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import comparisons, plans, routing
 from changeover.store.engine import Store
-from tests.support.processes import free_port, running, wait_for
-
-CONNECTIONS = 32
-DELAYED = """
-function request() return wrk.format("GET", "/", {["x-user-id"] = "u" .. math.random(1000)}) end
-function delay() return %d end
-"""
+from tests.support.processes import end, free_port, running, wait_for
 
 
 @dataclass
@@ -62,10 +58,18 @@ class Bench:
     home: Home
     store: Store
     gateway: Gateway
-    service: subprocess.Popen[bytes]
     url: str
+    command: list[str]
+    stack: contextlib.ExitStack
     version: int = 1
     directory: Path = field(default_factory=Path)
+    service: Any = None
+
+    def start(self) -> None:
+        """Start the service, and wait until it listens."""
+        self.service = self.stack.enter_context(
+            running(self.command, self.directory / "shadow.log"))
+        wait_for(self.home.gateway_files.tap_socket.exists, what="the service")
 
     def sample(self, buckets: int) -> None:
         """Publish another share of tapped requests."""
@@ -127,11 +131,12 @@ def bench(*, is_pinned: bool, max_load: float) -> Iterator[Bench]:
         gateway = Gateway(home.gateway_files)
         gateway.prepare(plan, RoutingState("benchmark", mode=Mode.SHADOW, version=1))
         with contextlib.ExitStack() as stack:
-            service = stack.enter_context(running(
-                [*(["taskset", "-c", "0"] if is_pinned else []), sys.executable, "-m",
-                 "changeover.shadow", "--home", str(home.root), "--migration", "benchmark"],
-                directory / "shadow.log"))
-            wait_for(home.gateway_files.tap_socket.exists, what="the service")
+            url = f"http://127.0.0.1:{listen}/"
+            found = Bench(plan, home, store, gateway, url, [
+                *(["taskset", "-c", "0"] if is_pinned else []), sys.executable, "-m",
+                "changeover.shadow", "--home", str(home.root), "--migration", "benchmark",
+            ], stack, directory=directory)
+            found.start()
             pin = ["taskset", "-c", "1"] if is_pinned else []
             for number, (port, body) in enumerate(zip(systems, bodies, strict=True)):
                 files = GatewayFiles(directory / f"system{number}")
@@ -140,9 +145,7 @@ def bench(*, is_pinned: bool, max_load: float) -> Iterator[Bench]:
                                             directory / f"system{number}.log"))
             stack.enter_context(running([*pin, *envoy_command(gateway.files)],
                                         directory / "envoy.log"))
-            url = f"http://127.0.0.1:{listen}/"
             wait_for(lambda: httpx.get(url).status_code == 200, what="the gateway")
-            found = Bench(plan, home, store, gateway, service, url, directory=directory)
             found.sample(10_000)
 
             def is_warm() -> bool:
@@ -173,16 +176,16 @@ def throughput(number: int) -> None:
             used = sum(process.cpu_times()[:2]) - cpu
         counts = comparisons.coverage(found.store, "benchmark")
         size = sum(p.stat().st_size for p in found.home.root.glob("store.db*"))
-    print(f"{done} comparisons stored in {seconds:.1f} s: {done / seconds:.0f} a second of {rate:.0f} "
-          f"offered, {used / seconds:.2f} cores, {used / done * 1e6:.0f} µs of CPU each: "
-          f"{done / used:.0f} for a second of CPU")
+    print(f"{done} comparisons stored in {seconds:.1f} s: {done / seconds:.0f} a second of "
+          f"{rate:.0f} offered, {used / seconds:.2f} cores, {used / done * 1e6:.0f} µs of CPU "
+          f"each: {done / used:.0f} for a second of CPU")
     print("memory at each quarter:", " ".join(f"{m:.0f} MB" for m in memory),
           f"; store {size / 1e6:.0f} MB")
     print("outcomes:", json.dumps(counts))
 
 
 def _steady(found: Bench, rate: float, *, seconds: int) -> list[str]:
-    """Return the command that asks at a steady rate from the core that the service does not have."""
+    """Return the command that asks at a steady rate, on the core that the service leaves free."""
     return ["taskset", "-c", "1", "h2load", "--h1", "-t1", "-c16", f"-D{seconds}",
             f"--rps={rate / 16:.2f}", found.url]
 
@@ -201,47 +204,88 @@ def _saturating(found: Bench) -> float:
         rate, best = rate * 1.3, taken
 
 
-def _wrk(found: Bench, script: Path | None, seconds: int) -> tuple[float, float, int]:
-    """Return requests a second, p99 in ms, and failed requests."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
-               *(["-s", str(script)] if script else []), found.url]
+def _most(found: Bench, seconds: int) -> float:
+    """Return the most requests a second that the gateway answers without tap."""
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", found.url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", text).groups()  # type: ignore[union-attr]
-    failed = re.findall(r"(?:responses:|connect|read|write|timeout) (\d+)", text)
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
-    return rate, float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit], sum(map(int, failed))
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """p99 in ms as users measured it and as the gateway's log has it; failed requests."""
+
+    p99: float
+    logged: float
+    failed: int
+
+
+def _seen(found: Bench, rate: float, seconds: int) -> Seen:
+    """Ask at a steady rate and return what users saw."""
+    log = found.gateway.files.access_log
+    begin = log.stat().st_size
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.steady", found.url, "--rate", str(rate), "--seconds",
+         str(seconds)], capture_output=True, text=True, check=True, timeout=seconds + 30)
+    time.sleep(0.5)  # the gateway writes its log ten times a second
+    with log.open("rb") as lines:
+        lines.seek(begin)
+        logged = sorted(int(orjson.loads(line)["us"]) for line in lines if line.endswith(b"}\n"))
+    told = json.loads(done.stdout)
+    return Seen(told["p99"], logged[int(len(logged) * 0.99)] / 1000, told["failed"])
+
+
+@contextlib.contextmanager
+def _state(found: Bench, what: str) -> Iterator[None]:
+    """Bring about what is to be measured, and undo it."""
+    found.sample(0 if what.startswith("no tap") else 1000)
+    if what == "frozen":
+        os.kill(found.service.pid, signal.SIGSTOP)
+    if what == "killed":
+        end(found.service)
+    yield
+    if what == "frozen":
+        os.kill(found.service.pid, signal.SIGCONT)
+    if what == "killed":
+        found.start()
+    found.sample(0)
+    time.sleep(1)  # what was frozen is caught up with
 
 
 def users(rounds: int, seconds: int) -> None:
     """Print users' p99 with a tap of 10 % as ratio to that without, frozen and killed too."""
-    with bench(is_pinned=False, max_load=0.8) as found:
+    states = ["no tap", "no tap again", "tap 10 %", "frozen", "killed"]
+    with bench(is_pinned=False, max_load=1) as found, Progress() as progress:
+        task = progress.add_task("asking", total=rounds * len(states))
         found.sample(0)
-        most, _, _ = _wrk(found, None, seconds)
-        script = found.directory / "half.lua"
-        script.write_text(DELAYED % max(1, round(CONNECTIONS / (most / 2) * 1000)))
-        ratios: dict[str, list[float]] = {"tap 10 %": [], "frozen": [], "killed": []}
-        lost = 0
-        for number in range(rounds):
-            is_last = number == rounds - 1
-            for what in ("tap 10 %", "frozen", *(["killed"] if is_last else [])):
-                found.sample(0)
-                rate, before, failed = _wrk(found, script, seconds)
-                found.sample(1000)
-                if what == "frozen":
-                    os.kill(found.service.pid, signal.SIGSTOP)
-                if what == "killed":
-                    found.service.kill()
-                _, p99, more = _wrk(found, script, seconds)
-                if what == "frozen":
-                    os.kill(found.service.pid, signal.SIGCONT)
-                ratios[what].append(p99 / before)
-                lost += failed + more
+        most = _most(found, seconds)
+        seen: dict[str, list[Seen]] = {what: [] for what in states}
+        chance = random.Random(3)
+        for _ in range(rounds):
+            for what in chance.sample(states, len(states)):
+                with _state(found, what):
+                    seen[what].append(_seen(found, most / 2, seconds))
+                progress.advance(task)
         counts: Any = comparisons.coverage(found.store, "benchmark")
-    print(f"maximum {most:.0f} requests/s, measured at {rate:.0f}; failed {lost}")
-    for what, values in ratios.items():
-        print(f"p99, {what:9} / without tap: {statistics.median(values):.2f} "
-              f"({min(values):.2f} to {max(values):.2f})")
+    print(f"maximum {most:.0f} requests/s, measured at half of it; failed "
+          f"{sum(each.failed for rows in seen.values() for each in rows)}")
+    for what in states:
+        _tell(what, seen[what], seen["no tap"])
     print("outcomes:", json.dumps(counts))
+
+
+def _tell(what: str, rows: list[Seen], plain: list[Seen]) -> None:
+    """Print the medians of a state and of its ratios to the same rounds without tap."""
+    told = []
+    for witness in ("p99", "logged"):
+        values = [getattr(each, witness) for each in rows]
+        ratios = sorted(value / getattr(one, witness)
+                        for value, one in zip(values, plain, strict=True))
+        low, high = (ratios[int(share * (len(ratios) - 1))] for share in (0.25, 0.75))
+        told.append(f"{statistics.median(values):7.2f} ms, {statistics.median(ratios):.2f} times "
+                    f"({low:.2f} to {high:.2f})")
+    print(f"p99, {what:12}  users {told[0]}   log {told[1]}   failed "
+          f"{sum(each.failed for each in rows)}")
 
 
 def main() -> None:
@@ -250,8 +294,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--part", choices=["throughput", "users", "both"], default="both")
     options.add_argument("--comparisons", type=int, default=20_000)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--seconds", type=int, default=4)
     given = options.parse_args()
     if given.part in ("throughput", "both"):
         throughput(given.comparisons)
