@@ -9,18 +9,33 @@ more than 20 % relatively and 0.03 % absolutely. `missed` is the share of simula
 regression that were not called one, `false alarms` that of simulations without. Ours is used as
 the product uses it: the baseline is asked twice for `--noise-share` of the requests; the peer gets
 a second answer for all of them.
+
+Then the same field is watched while it is compared: judged after every hundredth part of the
+requests. `ever` is the share of simulations in which a look said regression, `firm` that in which a
+look said so firmly (however often one looks); `at half` tells after which share of the requests
+half of the simulations are firm.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 
 import numpy as np
 from rich.progress import track
 
-from changeover.comparison.noise import Judgement, PlaceCounts, judge_places
+from changeover.comparison.noise import (
+    FALSE_DISCOVERIES,
+    Judgement,
+    PlaceCounts,
+    anytime,
+    judge_places,
+    mcnemar,
+)
 
 Generator = np.random.Generator
+LOOKS = 100
 
 
 def is_shown_by_diffy(raw: int, noise: int, total: int) -> bool:
@@ -68,8 +83,29 @@ def alarms(
     return ours / simulations, peers / simulations
 
 
+def watched(
+    chance: Generator, simulations: int, requests: int, noise: float, regression: float,
+) -> tuple[float, float, float]:
+    """Return the shares of simulations with a look that says regression, and firmly; and when.
+
+    Only the pairs in which one differs are drawn: nothing else enters the judgement.
+    """
+    ever = 0
+    first: list[float] = []
+    for _ in range(simulations):
+        candidate = (chance.random(requests) < noise) | (chance.random(requests) < regression)
+        again = chance.random(requests) < noise
+        ups, downs = np.cumsum(candidate & ~again), np.cumsum(again & ~candidate)
+        at = np.linspace(requests / LOOKS, requests, LOOKS).astype(int) - 1
+        pairs = [(int(ups[n]), int(downs[n])) for n in at]
+        ever += any(mcnemar(*pair) <= FALSE_DISCOVERIES for pair in pairs)
+        first.append(next(((n + 1) / LOOKS for n, pair in enumerate(pairs)
+                           if anytime(*pair) <= FALSE_DISCOVERIES), math.inf))
+    return ever / simulations, float(np.isfinite(first).mean()), statistics.median(first)
+
+
 def main() -> None:
-    """Simulate every scenario and print both error rates."""
+    """Simulate every scenario and print the error rates."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--simulations", type=int, default=1000)
@@ -92,6 +128,11 @@ def main() -> None:
         what = "missed" if regression else "false alarms"
         print(f"{requests:8} {noise:6.1%} {regression:8.1%}      {what} {ours:6.1%}   "
               f"{what} {peers:6.1%}")
+    print(f"\nwatched, {LOOKS} looks\nrequests  noise  regression     ever    firm   at half")
+    for requests, noise, regression in scenarios:
+        ever, firm, half = watched(chance, given.simulations, requests, noise, regression)
+        print(f"{requests:8} {noise:6.1%} {regression:8.1%}      {ever:6.1%}  {firm:6.1%}   "
+              f"{'never' if math.isinf(half) else f'{half:.0%}'}")
 
 
 if __name__ == "__main__":

@@ -230,7 +230,8 @@ def _seen(found: Bench, rate: float, seconds: int) -> Seen:
     time.sleep(0.5)  # the gateway writes its log ten times a second
     with log.open("rb") as lines:
         lines.seek(begin)
-        logged = sorted(int(orjson.loads(line)["us"]) for line in lines if line.endswith(b"}\n"))
+        found_us = [orjson.loads(line)["us"] for line in lines if line.endswith(b"}\n")]
+    logged = sorted(us for us in found_us if us is not None)  # null: the client was gone
     told = json.loads(done.stdout)
     return Seen(told["p99"], logged[int(len(logged) * 0.99)] / 1000, told["failed"])
 

@@ -42,6 +42,10 @@ class MetricsReader:
         )
         return replace(found, matched=max(0, found.compared - diverged))
 
+    def coverage(self) -> dict[str, int]:
+        """Return how many copied requests had which outcome: compared, dropped and why."""
+        return comparisons.coverage(self.store, self.migration)
+
 
 class MetricsSourceBlock(Block):
     """Where gates read their numbers: the samples that the observer writes to the store.

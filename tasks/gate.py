@@ -8,6 +8,7 @@ from changeover import clock
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.gate import Action, Decision, GateResult, decide_stage, judge_gate
 from changeover.analysis.verdict import Verdict, worst
+from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import CheckSpec, Stage
 from changeover.store import cutovers, operations
 from changeover.store.records import GateVerdict, StageRecord
@@ -88,7 +89,10 @@ def _judge_check(
     own = runtime.metrics.window(check.of, start=start, end=end, place=check.path)
     needs_baseline = check.ratio_to_baseline is not None
     baseline = runtime.metrics.window("baseline", start=start, end=end) if needs_baseline else None
-    return judge(check, own, baseline, start=start, end=end)
+    result = judge(check, own, baseline, start=start, end=end)
+    if METRICS[check.metric].source is Source.COMPARISON:
+        return result.with_coverage(runtime.metrics.coverage())
+    return result
 
 
 def _decide(

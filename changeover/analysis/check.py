@@ -6,7 +6,8 @@ into a result with its evidence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -35,7 +36,8 @@ _RELATION = {
 class CheckResult:
     """A check's verdict with the numbers that a person needs to recompute it.
 
-    `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes.
+    `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
+    beside the scores of comparisons: what was dropped, and why.
     """
 
     metric: str
@@ -50,6 +52,7 @@ class CheckResult:
     end: datetime
     baseline_value: float | None = None
     baseline_samples: int | None = None
+    coverage: Mapping[str, int] | None = None
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
@@ -59,7 +62,19 @@ class CheckResult:
             "samples": self.samples, "min_samples": self.min_samples,
             "baseline_value": self.baseline_value, "baseline_samples": self.baseline_samples,
             "window_start": self.start.isoformat(), "window_end": self.end.isoformat(),
+            **({} if self.coverage is None else {"coverage": dict(self.coverage)}),
         }
+
+    def with_coverage(self, coverage: Mapping[str, int]) -> CheckResult:
+        """Return the result of a check on comparisons with how much stands behind it.
+
+        Args:
+            coverage: How many copied requests had which outcome since the migration began:
+                `seen`, `compared`, `dropped: …`.
+        """
+        seen, compared = (coverage.get(name, 0) for name in ("seen", "compared"))
+        told = f"{self.reason}; so far {compared} of {seen} copied requests were compared"
+        return replace(self, reason=told, coverage=dict(coverage))
 
 
 class Judge(Protocol):

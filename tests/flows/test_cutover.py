@@ -73,6 +73,7 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
     alike = [v for v in cutovers.verdicts(found.store, ended.id) if v.gate == "alike"][-1]
     assert alike.verdict == "pass"
     assert alike.evidence[0]["samples"] >= 5
+    assert alike.evidence[0]["coverage"]["compared"] >= 5
     _report_tells(found, ended.id, ["alice", "bob", "looks &lt;b&gt;fine"])
 
 

@@ -148,3 +148,15 @@ def test_evidence_can_be_stored_and_carries_the_window() -> None:
     assert (evidence["value"], evidence["samples"], evidence["window_end"]) == (
         0.003, 1000, END.isoformat()
     )
+
+
+def test_check_on_comparisons_says_how_much_was_compared() -> None:
+    """A score without what was dropped beside it says less than it seems to."""
+    window = Window(seconds=60, compared=200, matched=199, similarity=199.5)
+    result = judged(window, metric="divergence_rate", below="1%", min_samples=100)
+    coverage = {"seen": 1000, "compared": 200, "dropped: gateway's limit of streams": 800}
+    told = result.with_coverage(coverage)
+    assert (told.verdict, told.value) == (PASS, 0.005)
+    assert told.reason.endswith("so far 200 of 1000 copied requests were compared")
+    assert told.as_evidence()["coverage"] == coverage
+    assert "coverage" not in result.as_evidence()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from scipy import stats
 from changeover.comparison.noise import (
     Judgement,
     PlaceCounts,
+    anytime,
     benjamini_hochberg,
     judge_places,
     lower_bound,
@@ -72,3 +74,44 @@ def test_every_consistent_count_gets_a_verdict(rows: list[tuple[int, ...]]) -> N
         assert 0 <= verdict.p_value <= verdict.q_value <= 1
         assert verdict.rate <= verdict.upper_bound
         assert verdict.reason
+
+
+@given(numbers, numbers)
+def test_anytime_p_value_is_the_mixtures(b: int, c: int) -> None:
+    """One over the mean likelihood ratio, as integrated numerically."""
+    points = np.linspace(0.5, 1, 20_001)[1:-1]
+    logs = b * np.log(2 * points) + c * np.log(2 * (1 - points))
+    expected = min(1.0, 1 / float(np.exp(logs).mean())) if logs.max() < 600 else 0.0
+    assert anytime(b, c) == pytest.approx(expected, rel=2e-3, abs=1e-12)
+
+
+@given(numbers, numbers)
+def test_evidence_never_starts_with_a_gain(b: int, c: int) -> None:
+    """Fair game: the next pair, as likely one as the other, brings no more than is there now."""
+    now, up, down = (min(1 / anytime(*pair), 1e300) for pair in ((b, c), (b + 1, c), (b, c + 1)))
+    if min(now, up, down) > 1:  # elsewhere the p-value is cut at 1
+        assert (up + down) / 2 <= now * (1 + 1e-9)
+
+
+def test_looking_again_and_again_makes_no_firm_regression() -> None:
+    """Of quiet places watched pair by pair, at most one in twenty is ever called firm."""
+    chance = np.random.default_rng(7)
+    ever_plain = ever_firm = 0
+    for _ in range(400):
+        ups = np.cumsum(chance.random(400) < 0.5)
+        pairs = [(int(up), n - int(up)) for n, up in enumerate(ups, 1)][::5]
+        ever_plain += any(mcnemar(*pair) <= 0.05 for pair in pairs)
+        ever_firm += any(anytime(*pair) <= 0.05 for pair in pairs)
+    assert ever_firm <= 400 * 0.05
+    assert ever_plain > 400 * 0.1  # what the firm one protects from
+
+
+def test_plain_regression_is_firm_and_says_so() -> None:
+    """A border case is not, though it is significant at one look."""
+    plain, border = judge_places([
+        PlaceCounts("$.a", 2000, 300, 400, 80, 20, 10),
+        PlaceCounts("$.b", 2000, 280, 400, 40, 24, 16),
+    ])
+    assert (plain.judgement, plain.is_firm) == (Judgement.REGRESSION, True)
+    assert plain.reason.endswith("however often one looks")
+    assert (border.judgement, border.is_firm) == (Judgement.REGRESSION, False)
