@@ -157,12 +157,17 @@ def bench(*, is_pinned: bool, max_load: float) -> Iterator[Bench]:
         store.close()
 
 
-def throughput(number: int) -> None:
-    """Print stored comparisons a second at saturation, CPU each, and memory at each quarter."""
+def throughput(number: int, rate: float) -> None:
+    """Print stored comparisons a second, CPU each, and memory at each quarter.
+
+    Args:
+        number: Comparisons to wait for.
+        rate: Requests a second; 0 looks for what saturates the service.
+    """
     with bench(is_pinned=True, max_load=1) as found, Progress() as progress:
         task = progress.add_task("comparing", total=number)
         process = psutil.Process(found.service.pid)
-        rate = _saturating(found)
+        rate = rate or _saturating(found)
         with running(_steady(found, rate, seconds=3600), found.directory / "load.log"):
             time.sleep(3)  # the first seconds warm caches and connections
             first, began, cpu = found.compared(), time.monotonic(), sum(process.cpu_times()[:2])
@@ -295,11 +300,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--part", choices=["throughput", "users", "both"], default="both")
     options.add_argument("--comparisons", type=int, default=20_000)
+    options.add_argument("--rate", type=float, default=0, help="requests a second; 0: saturate")
     options.add_argument("--rounds", type=int, default=9)
     options.add_argument("--seconds", type=int, default=4)
     given = options.parse_args()
     if given.part in ("throughput", "both"):
-        throughput(given.comparisons)
+        throughput(given.comparisons, given.rate)
     if given.part in ("users", "both"):
         users(given.rounds, given.seconds)
 

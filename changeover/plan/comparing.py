@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from changeover.plan.fields import Duration, HeaderName, Part, Pattern, Percent, Share
+from changeover.plan.fields import Duration, HeaderName, Part, Pattern, Percent, Share, Size
 
 
 class ShadowSpec(Part):
@@ -30,6 +30,9 @@ class ShadowSpec(Part):
     queue: int = Field(500, ge=1, le=100_000, description="Copies that wait; more are dropped.")
     keep: int = Field(5_000, ge=0, le=1_000_000, description="Pairs kept with their bodies.")
     keep_for: Duration = Field(timedelta(days=30), description="How long comparisons are kept.")
+    keep_size: Size = Field(
+        2_000_000_000, ge=1_000_000, description="Most bytes of them in the store; the oldest go."
+    )
 
 
 class NumericTolerance(Part):

@@ -27,7 +27,7 @@ from changeover.routing import Mode, RoutingState, System, decide
 from changeover.shadow.calls import Caller
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.tap import Exchange, TapServer
-from changeover.store import comparisons, operations, routing
+from changeover.store import comparisons, operations, retention, routing
 from changeover.store.comparisons import Compared
 from changeover.store.engine import Store
 
@@ -246,6 +246,6 @@ class Shadow:
 
     async def _prune(self) -> None:
         await asyncio.to_thread(
-            comparisons.prune, self.store, self.plan.migration, keep=self.spec.keep,
-            keep_for=self.spec.keep_for, now=clock.now(),
+            retention.prune, self.store, self.plan.migration, keep=self.spec.keep,
+            keep_for=self.spec.keep_for, keep_bytes=self.spec.keep_size, now=clock.now(),
         )

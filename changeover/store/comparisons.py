@@ -6,10 +6,10 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from changeover.analysis.window import SHADOW, Sample
@@ -206,30 +206,6 @@ def forget(store: Store, migration: str) -> None:
     with store.begin() as session:
         for table in (DivergenceRow, DivergenceCountRow, CoverageRow):
             session.execute(delete(table).where(table.migration == migration))
-
-
-def prune(
-    store: Store, migration: str, *, keep: int, keep_for: timedelta, now: datetime
-) -> int:
-    """Delete comparisons beyond their age, and bodies beyond the newest `keep`.
-
-    Examples stay: they are kept with their places. Returns how many rows were deleted.
-    """
-    with store.begin() as session:
-        gone = session.execute(delete(ComparisonRow).where(
-            ComparisonRow.migration == migration, ComparisonRow.at < now - keep_for))
-        oldest = session.scalar(
-            select(ComparisonRow.id).where(ComparisonRow.migration == migration,
-                                           ComparisonRow.answers.is_not(None))
-            .order_by(ComparisonRow.id.desc()).offset(keep).limit(1)
-        )
-        if oldest is not None:
-            session.execute(update(ComparisonRow).values(answers=None).where(
-                ComparisonRow.migration == migration, ComparisonRow.id <= oldest))
-        session.execute(delete(DivergenceCountRow).where(
-            DivergenceCountRow.migration == migration,
-            DivergenceCountRow.at < (now - keep_for).timestamp()))
-        return gone.rowcount if isinstance(gone, CursorResult) else 0
 
 
 def _hash(place: str) -> str:

@@ -354,7 +354,11 @@ class ComparisonRow(Base):
     candidate_seconds: Mapped[float] = mapped_column(Float)
     error: Mapped[str] = mapped_column(Text)
     answers: Mapped[bytes | None] = mapped_column(LargeBinary)
-    __table_args__ = (Index("ix_comparison_migration", "migration", "id"),)
+    __table_args__ = (
+        Index("ix_comparison_migration", "migration", "id"),
+        Index("ix_comparison_kept", "migration", "id", sqlite_where=text("answers IS NOT NULL"),
+              postgresql_where=text("answers IS NOT NULL")),
+    )
 
 
 class DivergenceRow(Base):

@@ -13,7 +13,7 @@ from changeover.plan.comparing import ComparisonSpec
 from changeover.plan.model import Plan
 from changeover.shadow import findings
 from changeover.shadow.judging import Judge
-from changeover.store import comparisons, plans, samples
+from changeover.store import comparisons, plans, retention, samples
 from changeover.store.comparisons import Compared, Example
 from changeover.store.engine import Store
 
@@ -86,12 +86,43 @@ def test_one_place_can_be_counted_over_a_window(shop: Store) -> None:
 def test_old_rows_go_and_examples_stay(shop: Store) -> None:
     """Bodies beyond the newest few, rows beyond their age; what differed stays known."""
     comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(10)], {})
-    keep_for = timedelta(days=1)
-    comparisons.prune(shop, "shop", keep=3, keep_for=keep_for, now=NOW)
+    keep_for, keep_bytes = timedelta(days=1), 1_000_000
+    retention.prune(shop, "shop", keep=3, keep_for=keep_for, keep_bytes=keep_bytes, now=NOW)
     assert [one.request_id for _, one in comparisons.kept_answers(shop, "shop")] == ["7", "8", "9"]
-    gone = comparisons.prune(shop, "shop", keep=3, keep_for=keep_for, now=NOW + 2 * keep_for)
+    gone = retention.prune(shop, "shop", keep=3, keep_for=keep_for, keep_bytes=keep_bytes,
+                           now=NOW + 2 * keep_for)
     assert gone == 10
     assert len(comparisons.places(shop, "shop")[0].examples) == 3
+
+
+def test_store_of_comparisons_does_not_grow_beyond_its_size(shop: Store) -> None:
+    """Bodies go before rows, the oldest first, and never those of another migration."""
+    plans.register(shop, PLAN.model_copy(update={"migration": "other"}), source="test", now=NOW)
+    large = [replace(compared(n, "$.a"), answers=b"x" * 5_000) for n in range(10)]
+    comparisons.write(shop, "other", large[:2], {})
+    comparisons.write(shop, "shop", large, {})
+    rows = 10 * retention.ROW_BYTES
+
+    def prune(keep_bytes: int) -> tuple[int, list[str]]:
+        gone = retention.prune(shop, "shop", keep=100, keep_for=timedelta(days=1),
+                               keep_bytes=keep_bytes, now=NOW)
+        return gone, [one.request_id for _, one in comparisons.kept_answers(shop, "shop")]
+
+    assert prune(rows + 50_000) == (0, [str(n) for n in range(10)])
+    assert prune(rows + 10_000) == (0, ["8", "9"])
+    assert prune(4 * retention.ROW_BYTES) == (6, [])
+    assert len(comparisons.latencies(shop, "shop")) == 4
+    assert len(comparisons.kept_answers(shop, "other")) == 2
+    assert len(comparisons.places(shop, "shop")[0].examples) == 3
+
+
+def test_many_old_rows_go_in_batches(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them in one look, none of the young ones."""
+    monkeypatch.setattr(retention, "BATCH", 4)
+    comparisons.write(shop, "shop", [compared(n) for n in range(20)], {})
+    gone = retention.prune(shop, "shop", keep=1, keep_for=timedelta(seconds=8), keep_bytes=10_000,
+                           now=NOW + timedelta(seconds=20))
+    assert (gone, len(comparisons.latencies(shop, "shop"))) == (12, 8)
 
 
 def test_places_without_end_are_summed_up(
