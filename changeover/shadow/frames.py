@@ -87,7 +87,8 @@ class Connection:
     """One connection of Envoy's, seen from the server.
 
     Args:
-        open_call: Returns who takes the messages of a new call; None answers it at once, unread.
+        open_call: Returns who takes the messages of a new call; None refuses it: it is not read,
+            and answered with `refusals`.
     """
 
     def __init__(self, open_call: Callable[[], Call | None]) -> None:
@@ -97,6 +98,21 @@ class Connection:
         self._is_greeted = False
         self._received = 0
         self._answer: list[bytes] = []
+        self._refused: list[int] = []
+
+    @property
+    def has_refusals(self) -> bool:
+        """Whether calls were refused that are not answered yet."""
+        return bool(self._refused)
+
+    def refusals(self) -> bytes:
+        """Return the answer to the calls that were refused.
+
+        Not given at once: each refused call that is still open is one that Envoy does not open
+        anew, so that a flood of them costs little.
+        """
+        refused, self._refused = self._refused, []
+        return b"".join(map(_done, refused))
 
     @staticmethod
     def greeting() -> bytes:
@@ -166,11 +182,11 @@ class Connection:
 
     def _headers(self, stream_id: int, flags: int) -> None:
         if stream_id not in self._streams:
-            if len(self._streams) >= MOST_CALLS:
+            if len(self._streams) + len(self._refused) >= MOST_CALLS:
                 raise Broken(f"more than {MOST_CALLS} calls at once")
             call = self._open_call()
             if call is None:
-                self._answer.append(_done(stream_id))
+                self._refused.append(stream_id)
                 return
             self._streams[stream_id] = _Stream(call)
         if flags & _END_STREAM:

@@ -25,6 +25,8 @@ LOG = logging.getLogger("changeover.shadow.tap")
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 MOST_BODY_BYTES = 1_048_576
+REFUSE_SECONDS = 0.01
+"""How long an exchange that is not wanted keeps its place among those that Envoy streams."""
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -230,6 +232,7 @@ class _Peer(asyncio.Protocol):
         self._peers = peers
         self._connection = Connection(server.open_call)
         self._transport: asyncio.Transport | None = None
+        self._refusing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
@@ -250,6 +253,13 @@ class _Peer(asyncio.Protocol):
             return
         if answer:
             self._transport.write(answer)
+        if self._connection.has_refusals and self._refusing is None:
+            self._refusing = asyncio.get_running_loop().call_later(REFUSE_SECONDS, self._refuse)
+
+    def _refuse(self) -> None:
+        self._refusing = None
+        if self._transport is not None:
+            self._transport.write(self._connection.refusals())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is under way."""

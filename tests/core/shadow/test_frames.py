@@ -119,14 +119,18 @@ def test_call_that_ends_early_is_lost(how: str) -> None:
 
 
 def test_call_that_is_not_wanted_is_answered_unread() -> None:
-    """And what still comes of it is thrown away."""
+    """Not at once, but when the server says so; what still comes of it is thrown away."""
     client = H2Connection(H2Configuration(client_side=True))
     client.initiate_connection()
     server = Connection(lambda: None)
     client.send_headers(1, HEADERS)
     client.send_data(1, framed(b"a"))
     events = client.receive_data(Connection.greeting() + server.receive(client.data_to_send()))
-    assert [event for event in events if isinstance(event, StreamReset)]
+    assert not [event for event in events if isinstance(event, StreamReset)]
+    assert server.has_refusals
+    events = client.receive_data(server.refusals())
+    assert [event.stream_id for event in events if isinstance(event, StreamReset)] == [1]
+    assert not server.has_refusals
 
 
 def test_long_bodies_never_wait_for_the_window() -> None:
