@@ -4,7 +4,7 @@ Every stream is one call of the only method there is, and every call is answered
 bytes once nothing more of it is wanted. So frames are all that is needed of HTTP/2. hyperframe
 reads and writes them, but for the three kinds of which each call has some; what they mean for a
 call stands here. A whole stack for servers of any kind costs more than the comparison itself
-(docs/decisions/0008-frames-for-the-tap.md).
+(docs/decisions/0012-frames-for-the-tap.md).
 
 Source: RFC 9113 (HTTP/2); gRPC over HTTP2, as in grpc/doc/PROTOCOL-HTTP2.md.
 """
