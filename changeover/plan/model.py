@@ -27,12 +27,12 @@ from changeover.plan.fields import (
     Pattern,
     Percent,
 )
+from changeover.plan.flags import Attributes, FlagEntry, FlagKey
 from changeover.plan.health import HealthSpec
 from changeover.plan.metrics import METRICS, parse_value
 from changeover.plan.procedures import (
     ApprovalSpec,
     CutoverSpec,
-    FlagValue,
     NotifySpec,
     RollbackSpec,
 )
@@ -307,7 +307,10 @@ class Plan(Part):
     routing: RoutingSpec = Field(default_factory=RoutingSpec)
     shadow: ShadowSpec | None = None
     comparison: ComparisonSpec | None = None
-    flags: dict[Name, FlagValue] = {}
+    flags: dict[FlagKey, FlagEntry] = {}
+    flag_segments: dict[Name, Attributes] = Field(
+        default={}, description="Groups of users for flags only, by attributes of their context."
+    )
     environments: dict[Name, dict[str, Any]] = Field(
         default={}, description="What each environment says instead, part by part."
     )

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from changeover.plan.fields import Duration, Name, Part, Path, Size
+from changeover.plan.flags import FlagKey, FlagValue
 from changeover.plan.suites import DatabaseRef, Side, Variable
 
-FlagValue = bool | int | float | str
 ItemName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Severity = Literal["info", "warning", "critical"]
 
@@ -49,7 +49,7 @@ class BackupSpec(Part):
 class FinalSpec(Part):
     """What is set when everyone is on the candidate."""
 
-    flags: dict[Name, FlagValue] = {}
+    flags: dict[FlagKey, FlagValue] = {}
     levers: list[Name] = []
 
 
@@ -97,7 +97,7 @@ class QueueSpec(Part):
 class RollbackSpec(Part):
     """What the rollback SOP does beyond moving the traffic."""
 
-    safe_flags: dict[Name, FlagValue] = {}
+    safe_flags: dict[FlagKey, FlagValue] = {}
     roots: list[str] = Field(default=[], description="Folders under which may be cleaned up.")
     cleanup: list[str] = Field(default=[], description="Files of the candidate to clean up.")
     any_age: bool = Field(False, description="Also files older than the candidate's start.")

@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from changeover.plan import units
+from changeover.plan.flags import plan_faults
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import CheckSpec, PhaseKind, PhaseSpec, Plan, Stage, TriggerSpec
 
@@ -37,6 +38,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_triggers_make_sense(plan),
         *_addresses_differ(plan),
         *_health_is_possible(plan),
+        *_flags_fit(plan),
     ]
 
 
@@ -252,6 +254,14 @@ def _health_is_possible(plan: Plan) -> Iterator[Problem]:
         if limit.pid_file is None and plan.system(limit.of).process is None:
             yield Problem(("health", "memory_limits", name), f"systems.{limit.of} has no process; "
                           "give its command or its pid_file, or a pid_file here")
+
+
+def _flags_fit(plan: Plan) -> Iterator[Problem]:
+    final = plan.cutover.final
+    fixed = {"rollback.safe_flags": plan.rollback.safe_flags,
+             "cutover.final.flags": final.flags if final else {}}
+    for path, text in plan_faults(plan.flags, plan.routing.segments, plan.flag_segments, fixed):
+        yield Problem(path, text)
 
 
 def _addresses_differ(plan: Plan) -> Iterator[Problem]:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from changeover.plan.fields import Duration, HeaderName, Name, Part, Path, Pattern, Share, Size
+from changeover.plan.fields import Duration, HeaderName, Part, Path, Pattern, Share, Size
+from changeover.plan.flags import FlagKey
 
 Side = Literal["baseline", "candidate"]
 Host = Literal["baseline", "candidate", "gateway"]
@@ -224,7 +225,7 @@ class FlagsCheck(_Check):
     """Flags have the values that users are meant to get."""
 
     kind: Literal["flags"]
-    expect: dict[Name, bool | int | float | str] = Field(min_length=1)
+    expect: dict[FlagKey, bool | int | float | str] = Field(min_length=1)
 
 
 class GatewayCheck(_Check):

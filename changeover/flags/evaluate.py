@@ -1,0 +1,331 @@
+"""What a flag is for a user, and why. Pure; a snapshot is compiled once, then answers fast.
+
+Every possible answer of a flag is made beforehand; evaluating picks one of them. The order is:
+a rollback's safe flags, a mode's lock, what the migration decides, the first rule that fits,
+the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from changeover.flags import conditions
+from changeover.flags.conditions import Context, Predicate
+from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
+from changeover.plan.flags import DISABLED, ENABLED, FlagSpec, Kind, Mirror, RuleSpec, as_spec
+from changeover.plan.units import format_percent
+from changeover.routing import Mode, System, bucket, decide
+
+Scalar = bool | int | float | str
+Resolver = Callable[[str | None, Context], "Evaluation"]
+EMPTY: Context = MappingProxyType({})
+
+
+class Reason(StrEnum):
+    """Why a value is what it is, in OpenFeature's words.
+
+    Source: OpenFeature specification, "Types and data structures", resolution reason.
+    """
+
+    STATIC = "STATIC"  # the same for everyone
+    TARGETING_MATCH = "TARGETING_MATCH"  # a rule about attributes or segments fits
+    SPLIT = "SPLIT"  # the user's bucket decided
+    DEFAULT = "DEFAULT"  # there are rules, and none fits
+    ERROR = "ERROR"
+
+
+class Failure(StrEnum):
+    """Why there is no value, in OpenFeature's error codes."""
+
+    FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
+    TYPE_MISMATCH = "TYPE_MISMATCH"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """One of a flag's answers; the same object each time, so never change what it holds.
+
+    Args:
+        key: The flag.
+        value: Its value; None when there is none.
+        variant: The value's name.
+        reason: Why, as a word.
+        why: Why, as a phrase for people.
+        kind: What the flag's values are; None for an unknown flag.
+        metadata: Facts for programs, as the version of the routing state.
+        failure: Why there is no value; None when there is one.
+        warning: What a person should know, as that the flag has expired.
+    """
+
+    key: str
+    value: Any
+    variant: str
+    reason: Reason
+    why: str
+    kind: Kind | None = None
+    metadata: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    failure: Failure | None = None
+    warning: str = ""
+
+
+class Evaluator:
+    """A compiled snapshot. Safe to use from several threads; it never changes."""
+
+    __slots__ = ("_resolvers", "snapshot")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        builder = _Builder(snapshot)
+        self._resolvers: dict[str, Resolver] = {
+            SYSTEM_FLAG: builder.resolver(SYSTEM_FLAG, FlagSpec(mirrors=Mirror.SYSTEM)),
+            **{key: builder.resolver(key, as_spec(entry))
+               for key, entry in snapshot.flags.items()},
+        }
+        for key, value in builder.undefined_safe_flags():
+            self._resolvers[key] = value
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of all flags, sorted."""
+        return sorted(self._resolvers)
+
+    def evaluate(self, flag: str, key: str | None = None, context: Context = EMPTY) -> Evaluation:
+        """Return what a flag is for a user.
+
+        Args:
+            flag: Name of the flag.
+            key: The user's key, as in the gateway's key header; None for nobody in particular.
+            context: Attributes of the user.
+        """
+        try:
+            resolver = self._resolvers[flag]
+        except KeyError:
+            return not_found(flag)
+        return resolver(key, context)
+
+    def value(
+        self, flag: str, default: Any, key: str | None = None, context: Context = EMPTY
+    ) -> Any:
+        """Return a flag's value, or `default` when there is none of the default's type."""
+        found = self.evaluate(flag, key, context)
+        return found.value if _is_like(found.value, default) else default
+
+
+def evaluate(
+    snapshot: Snapshot, flag: str, key: str | None, context: Context, now: datetime
+) -> Evaluation:
+    """Return what a flag is for a user, with a warning when it has expired.
+
+    Compiles the snapshot each time; for many evaluations keep an `Evaluator`.
+    """
+    found = Evaluator(snapshot).evaluate(flag, key, context)
+    entry = snapshot.flags.get(flag)
+    expires = None if entry is None else as_spec(entry).expires
+    if expires is not None and expires <= now.date():
+        return replace(found, warning=f"flag {flag} expired on {expires}")
+    return found
+
+
+def not_found(flag: str) -> Evaluation:
+    """Return the answer for a flag that nobody knows."""
+    return Evaluation(flag, None, "", Reason.ERROR, f"there is no flag {flag!r}",
+                      failure=Failure.FLAG_NOT_FOUND)
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(default)) or (
+        isinstance(default, dict | list) and isinstance(value, dict | list))
+
+
+class _Builder:
+    """Turns flags of one snapshot into functions."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._state = snapshot.state
+        self._gateway = {name: conditions.header_segment(spec)
+                         for name, spec in snapshot.segments.items()}
+        self._segments: dict[str, Predicate] = {
+            **{name: conditions.attributes(specs)
+               for name, specs in snapshot.flag_segments.items()}, **self._gateway}
+
+    def resolver(self, key: str, spec: FlagSpec) -> Resolver:
+        """Return the function that picks the flag's answer for a user."""
+        locked = self._locked(key, spec)
+        if locked is not None:
+            return _always(locked)
+        if spec.mirrors is not None:
+            return self._mirroring(key, spec)
+        default = self._answer(key, spec, str(spec.fallback), Reason.STATIC, "set for everyone")
+        if not spec.rules:
+            return _always(default)
+        return self._by_rules(key, spec)
+
+    def undefined_safe_flags(self) -> list[tuple[str, Resolver]]:
+        """Return the safe flags that the plan does not define; they hold in a rollback only."""
+        if self._state.mode is not Mode.EMERGENCY_ROLLBACK:
+            return []
+        return [(key, _always(self._safe(key, as_spec(value))))
+                for key, value in self._snapshot.safe_flags.items()
+                if key not in self._snapshot.flags]
+
+    def _answer(
+        self, key: str, spec: FlagSpec, variant: str, reason: Reason, why: str, **more: Scalar
+    ) -> Evaluation:
+        metadata = MappingProxyType({"migration": self._state.migration, **self._base(spec),
+                                     **more})
+        return Evaluation(key, spec.choices[variant], variant, reason, why, spec.kind, metadata)
+
+    def _base(self, spec: FlagSpec) -> dict[str, Scalar]:
+        facts: dict[str, Scalar] = {}
+        if self._snapshot.environment:
+            facts["environment"] = self._snapshot.environment
+        if spec.expires is not None:
+            facts["expires"] = spec.expires.isoformat()
+        if spec.owner:
+            facts["owner"] = spec.owner
+        return facts
+
+    def _safe(self, key: str, spec: FlagSpec) -> Evaluation:
+        return self._answer(key, spec, str(spec.fallback), Reason.STATIC,
+                            "safe flag of the emergency rollback",
+                            lockedBy=str(Mode.EMERGENCY_ROLLBACK))
+
+    def _locked(self, key: str, spec: FlagSpec) -> Evaluation | None:
+        """Return the answer that a rollback or the mode prescribes; None when none does."""
+        mode = self._state.mode
+        if mode is Mode.EMERGENCY_ROLLBACK and key in self._snapshot.safe_flags:
+            return self._safe(key, fixed(spec, self._snapshot.safe_flags[key]))
+        variant = spec.in_modes.get(mode.value)
+        if variant is None:
+            return None
+        return self._answer(key, spec, variant, Reason.STATIC, f"locked by mode {mode}",
+                            lockedBy=str(mode))
+
+    def _mirroring(self, key: str, spec: FlagSpec) -> Resolver:
+        state = self._state
+        if spec.mirrors is Mirror.SYSTEM:
+            return self._by_system(key, spec)
+        if spec.mirrors is Mirror.PERCENT:
+            percent = state.weight / 100
+            number = int(percent) if percent.is_integer() else percent
+            spec = FlagSpec(variants={"percent": number}, default="percent", owner=spec.owner,
+                            expires=spec.expires)
+            return _always(self._answer(key, spec, "percent", Reason.STATIC,
+                                        f"{format_percent(state.weight)} of users have moved"))
+        if spec.mirrors is Mirror.MODE:
+            name, why = state.mode.value, f"the mode is {state.mode}"
+        else:
+            name = ENABLED if state.maintenance else DISABLED
+            why = f"maintenance is {'on' if state.maintenance else 'off'}"
+        variant = name if name in spec.choices else str(spec.default)
+        return _always(self._answer(key, spec, variant, Reason.STATIC, why))
+
+    def _by_system(self, key: str, spec: FlagSpec) -> Resolver:
+        """Return the function that answers as the gateway routes."""
+        state, salt, weight = self._state, self._snapshot.salt, self._state.weight
+        if state.mode is not Mode.GRADUAL:
+            return _always(self._of_system(key, spec, decide(state, None), Reason.STATIC,
+                                           f"mode {state.mode}"))
+        moved = [self._gateway[name] for name in state.segments if name in self._gateway]
+        in_segment = conditions.any_of(moved) if moved else None
+        first = self._of_system(key, spec, System.CANDIDATE, Reason.TARGETING_MATCH,
+                                "in a segment that has moved")
+        share = format_percent(state.weight)
+        yes = self._of_system(key, spec, System.CANDIDATE, Reason.SPLIT,
+                              f"bucket below {state.weight} ({share})")
+        no = self._of_system(key, spec, System.BASELINE, Reason.SPLIT,
+                             f"bucket at or above {state.weight} ({share})")
+        keyless = self._of_system(key, spec, System.BASELINE, Reason.DEFAULT, "no key")
+
+        def resolve(user: str | None, context: Context) -> Evaluation:
+            if in_segment is not None and in_segment(context):
+                return first
+            if not user:
+                return keyless
+            return yes if bucket(salt + user) < weight else no  # as `decide`, without its search
+
+        return resolve
+
+    def _of_system(
+        self, key: str, spec: FlagSpec, system: System, reason: Reason, why: str
+    ) -> Evaluation:
+        variant = system.value if system.value in spec.choices else str(spec.default)
+        return self._answer(key, spec, variant, reason, why, system=system.value)
+
+    def _by_rules(self, key: str, spec: FlagSpec) -> Resolver:
+        """Return the function that takes the first rule that fits, from the last one back."""
+        fallback = str(spec.fallback)
+        lost = self._answer(key, spec, fallback, Reason.SPLIT, "bucket in no rule's share")
+        default = self._answer(key, spec, fallback, Reason.DEFAULT, "no rule fits")
+        tail = _always(default)
+        for number, rule in reversed(list(enumerate(spec.rules, 1))):
+            reason = Reason.TARGETING_MATCH if rule.percent is None else Reason.SPLIT
+            won = self._answer(key, spec, rule.variant, reason,
+                               f"rule {number}: {rule.describe()}", rule=number)
+            tail = self._step(rule, won, lost, default, tail)
+        return tail
+
+    def _step(
+        self, rule: RuleSpec, won: Evaluation, lost: Evaluation, default: Evaluation,
+        after: Resolver,
+    ) -> Resolver:
+        """Return the function of one rule and those after it.
+
+        Who was in a rule's draw and lost has the default by that draw, not for want of a rule.
+        """
+        fits = self._who(rule)
+        if rule.percent is None:
+            if fits is None:
+                return _always(won)
+            return lambda user, context: won if fits(context) else after(user, context)
+        weight, salt = int(rule.percent * 100), self._snapshot.salt
+
+        def draw(user: str | None, context: Context) -> Evaluation:
+            if not user or (fits is not None and not fits(context)):
+                return after(user, context)
+            if bucket(salt + user) < weight:
+                return won
+            found = after(user, context)
+            return lost if found is default else found
+
+        return draw
+
+    def _who(self, rule: RuleSpec) -> Predicate | None:
+        """Return whether a rule is for a context, its percentage aside; None: for everyone."""
+        parts = []
+        if rule.segments:
+            parts.append(conditions.any_of(
+                [self._segments.get(name, _nobody) for name in rule.segments]))
+        if rule.when:
+            parts.append(conditions.attributes(rule.when))
+        return conditions.all_of(parts) if parts else None
+
+
+def fixed(spec: FlagSpec, value: Any) -> FlagSpec:
+    """Return a flag that has `value` for everyone, by the variant that has it, or a new one."""
+    known = [name for name, one in spec.choices.items()
+             if type(one) is type(value) and one == value]
+    name = known[0] if known else "by_hand"
+    variants = spec.variants if known and spec.mirrors is None else spec.choices
+    return spec.model_copy(update={
+        "variants": variants if known else {**variants, **spec.choices, name: value},
+        "default": name, "rules": [], "mirrors": None})
+
+
+def _always(answer: Evaluation) -> Resolver:
+    return lambda user, context: answer
+
+
+def _nobody(context: Context) -> bool:
+    return False
+

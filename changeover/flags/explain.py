@@ -1,0 +1,97 @@
+"""Which system a user gets, and why, in words and numbers. Pure.
+
+The command line and the console give these very words; the answer is `routing.decide`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from changeover.errors import InvalidInput
+from changeover.flags import conditions
+from changeover.flags.conditions import Context
+from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
+from changeover.flags.snapshot import Snapshot
+from changeover.plan.units import format_percent
+from changeover.routing import Mode, System, bucket, decide
+
+LONGEST_KEY = 1024
+
+
+def explain(
+    snapshot: Snapshot, key: str, context: Context = EMPTY, *, flag: str | None = None
+) -> dict[str, Any]:
+    """Return which system a user gets and what each flag is for them, with the reasons.
+
+    Args:
+        snapshot: Flags and routing.
+        key: The user's key, as in the gateway's key header; empty for a request without.
+        context: Attributes of the user; a header's name is that of the segment's attribute.
+        flag: Only this flag; None for all.
+
+    Raises:
+        InvalidInput: The key is too long or cannot be sent, or there is no such flag.
+    """
+    try:
+        hashed = bucket(snapshot.salt + key) if key else None
+    except UnicodeEncodeError:
+        raise InvalidInput("the key is not text that can be sent", where="KEY") from None
+    if len(key) > LONGEST_KEY:
+        raise InvalidInput(f"the key has {len(key)} characters", where="KEY",
+                           allowed=f"up to {LONGEST_KEY}")
+    state = snapshot.state
+    inside = [name for name, spec in snapshot.segments.items()
+              if conditions.header_segment(spec)(context)]
+    system = decide(state, snapshot.salt + key if key else None, frozenset(inside))
+    evaluator = Evaluator(snapshot)
+    if flag is not None and flag not in evaluator.keys:
+        raise InvalidInput(f"there is no flag {flag!r}", allowed=", ".join(evaluator.keys))
+    names = evaluator.keys if flag is None else [flag]
+    return {
+        "key": key,
+        "system": system.value,
+        "because": _because(snapshot, hashed, inside),
+        "mode": state.mode.value,
+        "percent": state.weight / 100,
+        "bucket": hashed,
+        "segments": inside,
+        "maintenance": state.maintenance,
+        "version": state.version,
+        "epoch": state.epoch,
+        "environment": snapshot.environment,
+        "flags": {name: _answer(evaluator.evaluate(name, key or None, context))
+                  for name in names},
+    }
+
+
+def _because(snapshot: Snapshot, hashed: int | None, inside: list[str]) -> str:
+    state = snapshot.state
+    if state.mode is not Mode.GRADUAL:
+        return f"the mode is {state.mode}"
+    share = format_percent(state.weight)
+    moved = [name for name in inside if name in state.segments]
+    if moved:
+        return f"segment {moved[0]} has moved (gradual {share})"
+    if hashed is None:
+        return f"a request without a key stays at the baseline (gradual {share})"
+    relation = "below" if hashed < state.weight else "at or above"
+    return f"bucket {hashed} is {relation} {state.weight} (gradual {share})"
+
+
+def _answer(found: Evaluation) -> dict[str, Any]:
+    return {"value": found.value, "variant": found.variant, "reason": found.reason.value,
+            "why": found.why}
+
+
+def as_text(explained: dict[str, Any]) -> str:
+    """Return an explanation for people."""
+    who = explained["key"] or "a request without a key"
+    system = System(explained["system"])
+    lines = [f"{who} gets the {system} because {explained['because']}",
+             f"routing version {explained['version']}, epoch {explained['epoch']}"]
+    if explained["maintenance"]:
+        lines.append("maintenance: the gateway answers everyone with 503 now")
+    width = max((len(name) for name in explained["flags"]), default=0)
+    lines += [f"  {name:<{width}}  {found['value']!r} ({found['variant']}): {found['why']}"
+              for name, found in explained["flags"].items()]
+    return "\n".join(lines)

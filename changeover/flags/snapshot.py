@@ -1,0 +1,133 @@
+"""All that answers depend on, at one moment: flags, segments, routing state. Pure.
+
+A snapshot travels as JSON from the console to the provider in an application, and gives the same
+answers there. Reading one from the store is `changeover.store.flags`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_document
+from changeover.plan.model import Plan, SegmentSpec
+from changeover.routing import Mode, RoutingState
+
+FORMAT = 1
+SYSTEM_FLAG = "changeover.system"
+"""The flag that every migration has: the system that answers this user."""
+_ATTRIBUTES: TypeAdapter[Attributes] = TypeAdapter(Attributes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Flags and routing of a migration's environment at one moment.
+
+    Args:
+        state: The routing state.
+        environment: Name of the environment; empty for a plan without.
+        flags: What holds for each flag, changes by hand included.
+        segments: The gateway's segments, recognised by an attribute named as the header.
+        flag_segments: The flags' own segments.
+        safe_flags: Values that win in `emergency_rollback`.
+        salt: Stands before every key that is hashed; as in the gateway.
+        etag: Changes with every change of what is here, and only then.
+        changed_at: When something was changed last.
+    """
+
+    state: RoutingState
+    environment: str = ""
+    flags: Mapping[str, Entry] = field(default_factory=dict)
+    segments: Mapping[str, SegmentSpec] = field(default_factory=dict)
+    flag_segments: Mapping[str, Attributes] = field(default_factory=dict)
+    safe_flags: Mapping[str, Any] = field(default_factory=dict)
+    salt: str = ""
+    etag: str = ""
+    changed_at: datetime | None = None
+
+
+def of_plan(
+    plan: Plan, state: RoutingState, flags: Mapping[str, Entry] | None = None, *,
+    environment: str = "", etag: str = "", changed_at: datetime | None = None,
+) -> Snapshot:
+    """Return the snapshot of a plan and a routing state.
+
+    Args:
+        plan: The migration's plan.
+        state: Its routing state.
+        flags: What holds instead of the plan's flags.
+        environment: Name of the environment.
+        etag: The snapshot's version.
+        changed_at: When something was changed last.
+    """
+    return Snapshot(
+        state=state, environment=environment, flags=plan.flags if flags is None else flags,
+        segments=plan.routing.segments, flag_segments=plan.flag_segments,
+        safe_flags=plan.rollback.safe_flags, salt=plan.routing.salt or "", etag=etag,
+        changed_at=changed_at,
+    )
+
+
+def to_document(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the snapshot as JSON-able data."""
+    return {
+        "format": FORMAT,
+        "migration": snapshot.state.migration,
+        "environment": snapshot.environment,
+        "state": asdict(snapshot.state),
+        "flags": {key: as_document(entry) for key, entry in snapshot.flags.items()},
+        "segments": {name: spec.model_dump(mode="json")
+                     for name, spec in snapshot.segments.items()},
+        "flag_segments": {
+            name: _ATTRIBUTES.dump_python(specs, mode="json", exclude_defaults=True)
+            for name, specs in snapshot.flag_segments.items()},
+        "safe_flags": dict(snapshot.safe_flags),
+        "salt": snapshot.salt,
+        "etag": snapshot.etag,
+        "changed_at": snapshot.changed_at and snapshot.changed_at.isoformat(),
+    }
+
+
+def from_snapshot_document(document: Any) -> Snapshot:
+    """Return the snapshot that `to_document` wrote.
+
+    Raises:
+        ValueError: It is none, or one of a later version of this program.
+    """
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else None
+        raise ValueError(f"this is no snapshot of format {FORMAT} (found {found!r})")
+    try:
+        state = document["state"]
+        changed_at = document["changed_at"]
+        return Snapshot(
+            state=RoutingState(**{**state, "mode": Mode(state["mode"]),
+                                  "segments": tuple(state["segments"])}),
+            environment=document["environment"],
+            flags={key: from_document(entry) for key, entry in document["flags"].items()},
+            segments={name: SegmentSpec.model_validate(spec)
+                      for name, spec in document["segments"].items()},
+            flag_segments={name: _ATTRIBUTES.validate_python(specs)
+                           for name, specs in document["flag_segments"].items()},
+            safe_flags=document["safe_flags"],
+            salt=document["salt"],
+            etag=document["etag"],
+            changed_at=changed_at and datetime.fromisoformat(changed_at),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the snapshot cannot be read: {error!r}") from error
+
+
+def expired(flags: Mapping[str, Entry], today: date) -> list[str]:
+    """Return one sentence for each flag that should have been removed by now."""
+    specs = {key: as_spec(entry) for key, entry in flags.items()}
+    return [
+        f"flag {key} expired on {spec.expires}: remove it from the code and from the plan, or "
+        f"give it another day{f' ({spec.owner})' if spec.owner else ''}"
+        for key, spec in sorted(specs.items())
+        if spec.expires is not None and spec.expires <= today
+    ]
