@@ -7,7 +7,8 @@
     │   ├── TransitionRefused
     │   ├── CutoverActive
     │   ├── StaleEpoch
-    │   └── ApprovalRefused
+    │   ├── ApprovalRefused
+    │   └── FlagChanged
     ├── StoreError             5  the database cannot be used
     │   ├── StoreLocked
     │   └── WrongStoreVersion
@@ -94,6 +95,10 @@ class StaleEpoch(Refused):
 
 class ApprovalRefused(Refused):
     """An approval that changes nothing: answered before, or a rollback came first."""
+
+
+class FlagChanged(Refused):
+    """Someone else changed a flag since the caller looked at it."""
 
 
 class StoreError(ChangeoverError):

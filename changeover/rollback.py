@@ -91,7 +91,7 @@ def start(
         problem = str(failure)
     flags.set_values(
         store, plan.migration, plan.rollback.safe_flags, actor=actor,
-        reason=f"rollback {rollback.id}", now=now)
+        reason=f"rollback {rollback.id}", now=now, environment=plan.environment or flags.BASE)
     return RollbackStart(state, rollback, publication, problem)
 
 

@@ -32,7 +32,8 @@ def configure_finally(migration: str, cutover_id: int) -> str:
     def configure() -> Found:
         changed = flags.set_values(
             runtime.store, migration, spec.flags, actor=of_cutover(cutover_id),
-            reason="final configuration", now=clock.now())
+            reason="final configuration", now=clock.now(),
+            environment=runtime.plan.environment or flags.BASE)
         _pull(runtime, cutover_id, "final configuration", spec.levers)
         return f"flags set: {', '.join(changed) or 'none'}; levers: " \
             f"{', '.join(spec.levers) or 'none'}", {}

@@ -40,7 +40,7 @@ def items_of(home: Home, plan: Plan, store: Store, folder: Path) -> list[Item]:
     items += [FolderItem(name, folder / path) for name, path in spec.folders.items()]
     if spec.store:
         items.append(DatabaseItem(STORE, home.store_url))
-    values = flags.values(store, plan.migration)
+    values = flags.values(store, plan.migration, plan.environment or flags.BASE)
     return [
         *items, FolderItem("changeover-gateway", home.gateway_files.root),
         TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),

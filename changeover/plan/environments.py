@@ -24,10 +24,11 @@ def merged(document: Document, environment: str) -> Document:
         KeyError: The plan has no such environment.
     """
     overlay = document["environments"][environment]
-    return {**_merge(document, overlay), "environment": environment}
+    return {**merge(document, overlay), "environment": environment}
 
 
-def _merge(base: Any, overlay: Any) -> Any:
+def merge(base: Any, overlay: Any) -> Any:
+    """Return what an overlay makes of a value: mappings name by name, `None` takes away."""
     if not (isinstance(base, Mapping) and isinstance(overlay, Mapping)):
         return overlay
     found = dict(base)
@@ -35,7 +36,7 @@ def _merge(base: Any, overlay: Any) -> Any:
         if value is None:
             found.pop(name, None)
         else:
-            found[name] = _merge(base[name], value) if name in base else value
+            found[name] = merge(base[name], value) if name in base else value
     return found
 
 

@@ -81,7 +81,7 @@ class Stack:
         self.home.take_restarts()  # asked of an earlier supervisor
         store = Store.open(self.home.store_url, create=True)
         plans.register(store, self.plan, source=str(self.plan_path), now=clock.now())
-        flags.follow_plan(store, self.plan.migration, self.plan.flags, now=clock.now())
+        flags.follow_plan(store, self.plan, now=clock.now())
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
         self._save()
         self._launch("prefect-server")

@@ -75,7 +75,8 @@ def check_flags(spec: FlagsCheck, scene: Scene) -> Outcome:
     """Compare the flags' values with those that are expected."""
     if scene.store is None:
         return unknown("nothing was started with `changeover up`: there are no flags to look at")
-    values = flags.values(scene.store, scene.plan.migration)
+    values = flags.values(
+        scene.store, scene.plan.migration, scene.plan.environment or flags.BASE)
     problems = [
         f"flag {name} is {values.get(name, 'not there')!r}, not {wanted!r}"
         for name, wanted in spec.expect.items()
