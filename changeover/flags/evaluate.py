@@ -46,7 +46,7 @@ class Failure(StrEnum):
     TYPE_MISMATCH = "TYPE_MISMATCH"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Evaluation:
     """One of a flag's answers; the same object each time, so never change what it holds.
 

@@ -1,0 +1,1 @@
+"""The console: one HTTP service for flags, claims, outcomes and the dashboard."""

@@ -1,0 +1,319 @@
+"""OFREP, OpenFeature's remote evaluation protocol, and the snapshots for our own provider.
+
+    POST /ofrep/v1/evaluate/flags/{key}   one flag
+    POST /ofrep/v1/evaluate/flags         all flags, with ETag and 304
+    GET  /ofrep/v1/events                 server-sent events: `refetchEvaluation`
+    GET  /v1/flags/snapshot?wait=10       everything, for evaluation in the application; long poll
+    GET  /v1/explain?key=user-7           which system a user gets, and why
+
+Source: OFREP 0.3.0, https://github.com/open-feature/protocol, `service/openapi.yaml`; its ADR 0008
+for the events. Everything here only reads; who may read is the application's to decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import orjson
+import xxhash
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from changeover.errors import InvalidInput
+from changeover.feed import Held
+from changeover.flags.evaluate import Evaluation, Evaluator, Reason
+from changeover.flags.explain import explain
+from changeover.flags.snapshot import to_document
+
+LARGEST_REQUEST = 65_536
+MOST_STREAMS = 1_000
+LONGEST_WAIT_SECONDS = 30.0
+KEEP_ALIVE_SECONDS = 15.0
+CATCH_UP_SECONDS = 1.0
+EVENTS_PATH = "/ofrep/v1/events"
+_JSON = [(b"content-type", b"application/json")]
+
+
+class Snapshots(Protocol):
+    """What these routes need: `changeover.feed.Feed` is one."""
+
+    @property
+    def held(self) -> Held | None:
+        """What answers now; None before the first snapshot."""
+
+    def subscribe(self, listener: Callable[[Held], None]) -> Callable[[], None]:
+        """Call `listener` from any thread at every change; return what ends that."""
+
+
+def routes(snapshots: Snapshots) -> list[Route]:
+    """Return the routes, for a FastAPI or Starlette application to take in."""
+    ofrep = _Ofrep(snapshots)
+    reading = _Reading(snapshots)
+    return [
+        Route("/ofrep/v1/evaluate/flags", ofrep.bulk, methods=["POST"]),
+        Route("/ofrep/v1/evaluate/flags/{key:path}", _Single(ofrep), methods=["POST"]),
+        Route(EVENTS_PATH, _Events(snapshots).stream, methods=["GET"]),
+        Route("/v1/flags/snapshot", reading.snapshot, methods=["GET"]),
+        Route("/v1/explain", reading.explain, methods=["GET"]),
+    ]
+
+
+class _Problem(Exception):
+    """A request that gets an error of the protocol."""
+
+    def __init__(self, status: int, code: str, details: str) -> None:
+        super().__init__(details)
+        self.status, self.code, self.details = status, code, details
+
+    def body(self, key: str | None) -> bytes:
+        """Return the protocol's answer."""
+        named = {} if key is None else {"key": key}
+        return orjson.dumps({**named, "errorCode": self.code, "errorDetails": self.details})
+
+
+class _Ofrep:
+    """Evaluates requests; the JSON of every possible answer of a snapshot is made once."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._made: weakref.WeakKeyDictionary[Evaluation, bytes] = weakref.WeakKeyDictionary()
+        self._streams = orjson.dumps([
+            {"type": "sse", "endpoint": {"requestUri": EVENTS_PATH}, "inactivityDelaySec": 120}])
+
+    def evaluator(self) -> Evaluator:
+        """Return what answers now.
+
+        Raises:
+            _Problem: There is no snapshot yet.
+        """
+        held = self._snapshots.held
+        if held is None:
+            raise _Problem(503, "PROVIDER_NOT_READY", "there are no flags yet; try again")
+        return held.evaluator
+
+    def single(self, flag: str, body: bytes) -> bytes:
+        """Return the answer for one flag.
+
+        Raises:
+            _Problem: The request is not one, or there is no such flag.
+        """
+        key, context = _context(body)
+        found = self.evaluator().evaluate(flag, key, context)
+        if found.failure is not None:
+            raise _Problem(404, found.failure.value, found.why)
+        return self._json(found)
+
+    async def bulk(self, request: Request) -> Response:
+        """Evaluate all flags for one context."""
+        try:
+            key, context = _context(await _read(request.receive))
+            await self._catch_up(request.query_params)
+            evaluator = self.evaluator()
+        except _Problem as problem:
+            return Response(problem.body(None), problem.status, media_type="application/json")
+        flags = b",".join(self._json(evaluator.evaluate(flag, key, context))
+                          for flag in evaluator.keys)
+        facts = {"migration": evaluator.snapshot.state.migration,
+                 "environment": evaluator.snapshot.environment}
+        body = b'{"flags":[%b],"eventStreams":%b,"metadata":%b}' % (
+            flags, self._streams, orjson.dumps(facts))
+        etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
+        headers = {"ETag": etag, "Cache-Control": "no-cache"}
+        if _matches(request.headers, etag):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type="application/json")
+
+    async def _catch_up(self, query: QueryParams) -> None:
+        """Wait a moment for the configuration that an event of another console told about."""
+        wanted = query.get("flagConfigEtag", "").strip('"')
+        if wanted and wanted != self.evaluator().snapshot.etag:
+            await wait_for_change(self._snapshots, self.evaluator().snapshot.etag,
+                                  CATCH_UP_SECONDS)
+
+    def _json(self, found: Evaluation) -> bytes:
+        made = self._made.get(found)
+        if made is None:
+            # the protocol's list of reasons has none for "no rule fits"
+            reason = "UNKNOWN" if found.reason is Reason.DEFAULT else found.reason.value
+            made = self._made[found] = orjson.dumps({
+                "key": found.key, "value": found.value, "reason": reason,
+                "variant": found.variant, "metadata": {**found.metadata, "why": found.why}})
+        return made
+
+
+class _Single:
+    """One flag, as a bare ASGI application: this is the request that comes thousands a second."""
+
+    def __init__(self, ofrep: _Ofrep) -> None:
+        self._ofrep = ofrep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        flag, status = scope["path_params"]["key"], 200
+        try:
+            body = self._ofrep.single(flag, await _read(receive))
+        except _Problem as problem:
+            status, body = problem.status, problem.body(flag)
+        await send({"type": "http.response.start", "status": status, "headers": [
+            *_JSON, (b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _Events:
+    """Tells clients that there is something to fetch; what it is they fetch themselves."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._open = 0
+
+    async def stream(self, request: Request) -> Response:
+        """Open a stream; one that missed a change while it was away hears of it at once."""
+        if self._open >= MOST_STREAMS:
+            return JSONResponse({"errorDetails": f"{MOST_STREAMS} streams are open"}, 429,
+                                {"Retry-After": "5"})
+        return StreamingResponse(
+            self._events(request.headers.get("last-event-id")), media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def _events(self, last: str | None) -> AsyncIterator[bytes]:
+        self._open += 1
+        try:
+            yield b"retry: 1000\n\n"
+            held = self._snapshots.held
+            seen = last if last is not None else (held.evaluator.snapshot.etag if held else "")
+            while True:
+                held = await wait_for_change(self._snapshots, seen, KEEP_ALIVE_SECONDS)
+                if held is None or held.evaluator.snapshot.etag == seen:
+                    yield b": still here\n\n"
+                    continue
+                seen = held.evaluator.snapshot.etag
+                yield _event(held)
+        finally:
+            self._open -= 1
+
+
+def _event(held: Held) -> bytes:
+    snapshot = held.evaluator.snapshot
+    data: dict[str, Any] = {"type": "refetchEvaluation", "etag": snapshot.etag}
+    if snapshot.changed_at is not None:
+        data["lastModified"] = int(snapshot.changed_at.timestamp())
+    return b"id: %b\nevent: message\ndata: %b\n\n" % (snapshot.etag.encode(), orjson.dumps(data))
+
+
+class _Reading:
+    """Snapshots and explanations."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+
+    async def snapshot(self, request: Request) -> Response:
+        """Send the snapshot, or wait until it is another than the one the client has."""
+        known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
+        held = await wait_for_change(self._snapshots, known, _wait_of(request.query_params))
+        if held is None:
+            return JSONResponse({"errorDetails": "there are no flags yet; try again"}, 503)
+        snapshot = held.evaluator.snapshot
+        headers = {"ETag": f'"{snapshot.etag}"', "Cache-Control": "no-cache"}
+        if snapshot.etag == known:
+            return Response(status_code=304, headers=headers)
+        return Response(orjson.dumps(to_document(snapshot)), headers=headers,
+                        media_type="application/json")
+
+    async def explain(self, request: Request) -> Response:
+        """Say which system a user gets; every other parameter is an attribute of the user."""
+        query = dict(request.query_params)
+        key, flag = query.pop("key", ""), query.pop("flag", None)
+        held = self._snapshots.held
+        if held is None:
+            return JSONResponse({"errorDetails": "there are no flags yet; try again"}, 503)
+        try:
+            return JSONResponse(explain(held.evaluator.snapshot, key, query, flag=flag))
+        except InvalidInput as error:
+            return JSONResponse({"errorDetails": str(error)}, 400)
+
+
+async def wait_for_change(snapshots: Snapshots, etag: str, seconds: float) -> Held | None:
+    """Return what answers once its etag is another one, or what there is after `seconds`."""
+    held = snapshots.held
+    if seconds <= 0 or (held is not None and held.evaluator.snapshot.etag != etag):
+        return held
+    loop, is_other = asyncio.get_running_loop(), asyncio.Event()
+
+    def look(held: Held) -> None:  # in the feed's thread
+        if held.evaluator.snapshot.etag != etag:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(is_other.set)
+
+    unsubscribe = snapshots.subscribe(look)
+    try:
+        held = snapshots.held  # it may have come before we subscribed
+        if held is None or held.evaluator.snapshot.etag == etag:
+            await asyncio.wait_for(is_other.wait(), seconds)
+    except TimeoutError:
+        pass
+    finally:
+        unsubscribe()
+    return snapshots.held
+
+
+def _wait_of(query: QueryParams) -> float:
+    try:
+        wished = float(query.get("wait", "0"))
+    except ValueError:
+        return 0.0
+    return min(wished, LONGEST_WAIT_SECONDS) if wished > 0 else 0.0
+
+
+def _matches(headers: Headers, etag: str) -> bool:
+    known = [part.strip().removeprefix("W/")
+             for part in headers.get("if-none-match", "").split(",")]
+    return etag in known or "*" in known
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        _Problem: It is larger than allowed, or the client went away.
+    """
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Problem(400, "PARSE_ERROR", "the request ended before its body")
+        body += message.get("body", b"")
+        if len(body) > LARGEST_REQUEST:
+            raise _Problem(413, "INVALID_CONTEXT",
+                           f"the request has more than {LARGEST_REQUEST} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _context(body: bytes) -> tuple[str | None, dict[str, Any]]:
+    """Return (targeting key, attributes) of a request; a request without has neither.
+
+    Raises:
+        _Problem: It is not JSON, or not of the protocol's form.
+    """
+    try:
+        request = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise _Problem(400, "PARSE_ERROR", f"the request is not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise _Problem(400, "PARSE_ERROR", "the request must be an object with `context`")
+    context = request.get("context")
+    if context is None:
+        return None, {}
+    if not isinstance(context, dict):
+        raise _Problem(400, "INVALID_CONTEXT", "`context` must be an object")
+    key = context.get("targetingKey")
+    if key is not None and not isinstance(key, str):
+        raise _Problem(400, "INVALID_CONTEXT", "`targetingKey` must be text")
+    return key, context

@@ -1,0 +1,64 @@
+"""Why a user gets a system, in words that a person can check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from changeover.errors import InvalidInput
+from changeover.flags.explain import as_text, explain
+from changeover.flags.snapshot import of_plan
+from changeover.plan.load import parse_plan
+from changeover.routing import Mode, RoutingState, bucket, decide
+from tests.core.plan.test_load import GOOD
+
+PLAN = parse_plan(GOOD + "flags: {f: {rules: [{percent: 25, variant: enabled}]}}\n", "test")
+
+
+def told(key: str, mode: Mode = Mode.GRADUAL, weight: int = 2_500, context: Any = None,
+         **state: Any) -> dict[str, Any]:
+    """Return the explanation for a user."""
+    snapshot = of_plan(PLAN, RoutingState("shop", mode=mode, weight=weight, **state))
+    return explain(snapshot, key, context or {})
+
+
+@pytest.mark.parametrize(("found", "words"), [
+    (told("user-7"), "candidate because bucket 2157 is below 2500 (gradual 25 %)"),
+    (told("user-1"), "baseline because bucket 6856 is at or above 2500 (gradual 25 %)"),
+    (told(""), "baseline because a request without a key stays at the baseline (gradual 25 %)"),
+    (told("", context={"x-cohort": "beta"}, segments=("beta",)),
+     "candidate because segment beta has moved (gradual 25 %)"),
+    (told("user-7", Mode.EMERGENCY_ROLLBACK), "baseline because the mode is emergency_rollback"),
+    (told("user-1", Mode.CANDIDATE_ONLY), "candidate because the mode is candidate_only"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_explanation_names_what_decided(found: dict[str, Any], words: str) -> None:
+    """Mode, segment or bucket, with the numbers that were compared."""
+    assert f"gets the {words}" in as_text(found).splitlines()[0]
+
+
+@given(st.text(min_size=1, max_size=30).filter(str.isprintable), st.sampled_from(Mode),
+       st.integers(0, 10_000))
+@settings(max_examples=150, deadline=None)
+def test_explanation_agrees_with_decide(key: str, mode: Mode, weight: int) -> None:
+    """The system and the bucket are the routing's own."""
+    found = told(key, mode, weight)
+    assert found["system"] == decide(RoutingState("shop", mode=mode, weight=weight), key)
+    assert found["bucket"] == bucket(key)
+    assert found["flags"]["changeover.system"]["value"] == found["system"]
+
+
+def test_maintenance_and_flags_are_told() -> None:
+    """Who reads it learns that nobody gets through, and what each flag is and why."""
+    text = as_text(told("user-7", maintenance=True))
+    assert "maintenance: the gateway answers everyone with 503 now" in text
+    assert "  f                  True (enabled): rule 1: 25 % of users" in text
+
+
+@pytest.mark.parametrize(("key", "flag"), [("x" * 1025, None), ("\ud800", None), ("u", "nope")])
+def test_what_cannot_be_explained_is_refused(key: str, flag: str | None) -> None:
+    """A key that nobody could send, or a flag that is not there."""
+    with pytest.raises(InvalidInput):
+        explain(of_plan(PLAN, RoutingState("shop")), key, flag=flag)
