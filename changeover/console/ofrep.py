@@ -234,7 +234,7 @@ class _Reading:
         if held is None:
             return JSONResponse({"errorDetails": "there are no flags yet; try again"}, 503)
         try:
-            return JSONResponse(explain(held.evaluator.snapshot, key, query, flag=flag))
+            return JSONResponse(explain(held.evaluator, key, query, flag=flag))
         except InvalidInput as error:
             return JSONResponse({"errorDetails": str(error)}, 400)
 

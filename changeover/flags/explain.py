@@ -19,12 +19,12 @@ LONGEST_KEY = 1024
 
 
 def explain(
-    snapshot: Snapshot, key: str, context: Context = EMPTY, *, flag: str | None = None
+    evaluator: Evaluator, key: str, context: Context = EMPTY, *, flag: str | None = None
 ) -> dict[str, Any]:
     """Return which system a user gets and what each flag is for them, with the reasons.
 
     Args:
-        snapshot: Flags and routing.
+        evaluator: Flags and routing, compiled.
         key: The user's key, as in the gateway's key header; empty for a request without.
         context: Attributes of the user; a header's name is that of the segment's attribute.
         flag: Only this flag; None for all.
@@ -32,6 +32,7 @@ def explain(
     Raises:
         InvalidInput: The key is too long or cannot be sent, or there is no such flag.
     """
+    snapshot = evaluator.snapshot
     try:
         hashed = bucket(snapshot.salt + key) if key else None
     except UnicodeEncodeError:
@@ -43,7 +44,6 @@ def explain(
     inside = [name for name, spec in snapshot.segments.items()
               if conditions.header_segment(spec)(context)]
     system = decide(state, snapshot.salt + key if key else None, frozenset(inside))
-    evaluator = Evaluator(snapshot)
     if flag is not None and flag not in evaluator.keys:
         raise InvalidInput(f"there is no flag {flag!r}", allowed=", ".join(evaluator.keys))
     names = evaluator.keys if flag is None else [flag]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.errors import InvalidInput
+from changeover.flags.evaluate import Evaluator
 from changeover.flags.explain import as_text, explain
 from changeover.flags.snapshot import of_plan
 from changeover.plan.load import parse_plan
@@ -22,7 +23,7 @@ def told(key: str, mode: Mode = Mode.GRADUAL, weight: int = 2_500, context: Any 
          **state: Any) -> dict[str, Any]:
     """Return the explanation for a user."""
     snapshot = of_plan(PLAN, RoutingState("shop", mode=mode, weight=weight, **state))
-    return explain(snapshot, key, context or {})
+    return explain(Evaluator(snapshot), key, context or {})
 
 
 @pytest.mark.parametrize(("found", "words"), [
@@ -61,4 +62,4 @@ def test_maintenance_and_flags_are_told() -> None:
 def test_what_cannot_be_explained_is_refused(key: str, flag: str | None) -> None:
     """A key that nobody could send, or a flag that is not there."""
     with pytest.raises(InvalidInput):
-        explain(of_plan(PLAN, RoutingState("shop")), key, flag=flag)
+        explain(Evaluator(of_plan(PLAN, RoutingState("shop"))), key, flag=flag)
