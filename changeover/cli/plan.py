@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from changeover import clock
 from changeover.cleanup import check_patterns
 from changeover.cli.common import environment_option, output_option, show
 from changeover.errors import InvalidPlan
+from changeover.flags.snapshot import expired
 from changeover.plan import rules
 from changeover.plan.environments import Setting
 from changeover.plan.load import load_plan, settings_of
@@ -34,7 +36,7 @@ def check(file: Path, output: str) -> None:
     spec = found.rollback
     if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
         raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
-    notes = rules.warnings(found)
+    notes = rules.warnings(found) + expired(found.flags, clock.now().date())
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]
     lines += [
