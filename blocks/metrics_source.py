@@ -22,7 +22,8 @@ class MetricsReader:
     migration: str
 
     def window(
-        self, system: str, *, start: datetime, end: datetime, place: str | None = None
+        self, system: str, *, start: datetime, end: datetime, place: str | None = None,
+        segment: str | None = None,
     ) -> Window:
         """Return what was measured of `system` in [start, end).
 
@@ -31,9 +32,11 @@ class MetricsReader:
             start: Aware UTC start, included.
             end: Aware UTC end, excluded.
             place: Count only divergences at this place (`$.total`) as such.
+            segment: Outcomes of this segment of users only.
         """
         if place is None:
-            return samples.window(self.store, self.migration, system, start=start, end=end)
+            return samples.window(
+                self.store, self.migration, system, start=start, end=end, segment=segment)
         # one place is counted in steps of ten seconds: both counts begin with the same second
         start = datetime.fromtimestamp(comparisons.step_of(int(start.timestamp())), start.tzinfo)
         found = samples.window(self.store, self.migration, system, start=start, end=end)

@@ -153,6 +153,42 @@ def decide(state: RoutingState, key: str | None, segments: frozenset[str] = froz
     return System.BASELINE
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Which system a user gets, and why; `bucket` is None when the request carries no key."""
+
+    system: System
+    reason: str
+    bucket: int | None = None
+
+
+def explain(
+    state: RoutingState, key: str | None, segments: frozenset[str] = frozenset(), *, salt: str = ""
+) -> Explanation:
+    """Return what `decide` says for a user's key, with the reason in words.
+
+    Args:
+        state: The routing state.
+        key: The user's key as it stands in the request; None or empty without one.
+        segments: Names of the segments the user belongs to.
+        salt: The plan's `routing.salt`.
+    """
+    salted = f"{salt}{key}" if key else None
+    number = bucket(salted) if salted else None
+    moved = sorted(segments & frozenset(state.segments))
+    if state.mode is not Mode.GRADUAL:
+        who = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
+        why = f"the mode is {state.mode}, in which the {who} answers everyone"
+    elif moved:
+        why = f"segment {moved[0]} is on the candidate"
+    elif number is None:
+        why = "there is no key, and without one the baseline answers"
+    else:
+        relation = "is" if number < state.weight else "is not"
+        why = f"bucket {number} {relation} below {state.weight} ({format_percent(state.weight)})"
+    return Explanation(decide(state, salted, segments), why, number)
+
+
 def apply(state: RoutingState, change: Change) -> RoutingState:
     """Return the state after `change`, with the next version; raises when a rule forbids it.
 

@@ -93,8 +93,8 @@ def number(value: float | None) -> str:
 
 def metric(name: object, value: float | None) -> str:
     """Return the value of a metric of the catalogue; an unknown metric's as a plain number."""
-    spec = METRICS.get(str(name))
-    return number(value) if spec is None else format_value(spec, value)
+    known = str(name) in METRICS
+    return format_value(METRICS[str(name)], value) if known else number(value)
 
 
 def percent(weight: int) -> str:

@@ -86,9 +86,12 @@ def _judge_check(
 ) -> CheckResult:
     """Judge one check over its window, never reaching back before the stage began."""
     start = min(end, max(end - (check.over or soak), entered))
-    own = runtime.metrics.window(check.of, start=start, end=end, place=check.path)
-    needs_baseline = check.ratio_to_baseline is not None
-    baseline = runtime.metrics.window("baseline", start=start, end=end) if needs_baseline else None
+    own = runtime.metrics.window(
+        check.of, start=start, end=end, place=check.path, segment=check.segment)
+    baseline = None
+    if check.ratio_to_baseline is not None:
+        baseline = runtime.metrics.window(
+            "baseline", start=start, end=end, segment=check.segment)
     result = judge(check, own, baseline, start=start, end=end)
     if METRICS[check.metric].source is Source.COMPARISON:
         return result.with_coverage(runtime.metrics.coverage())

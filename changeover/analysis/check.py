@@ -122,7 +122,8 @@ def evaluate(
     Too few samples, on either side of a ratio, are inconclusive: no data is never a pass.
     """
     metric = METRICS[condition.metric]
-    what = f"{metric.name} of {condition.of}" + (f" at {condition.path}" if condition.path else "")
+    what = (f"{metric.name} of {condition.of}" + (f" at {condition.path}" if condition.path else "")
+            + (f" in {condition.segment}" if condition.segment else ""))
     if measured.value is None or measured.samples < needed:
         return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
     if condition.bound_name == "ratio_to_baseline":

@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from changeover.analysis.histogram import Histogram, merge
-from changeover.plan.metrics import METRICS
+from changeover.plan.metrics import METRICS, QUALITY, Source
 
 SHADOW = "shadow"
 """Name under which comparisons are sampled: they belong to both systems."""
+
+
+def outcomes_of(system: str, segment: str | None = None) -> str:
+    """Return the name under which outcomes are sampled: of all users, or of a segment."""
+    return f"outcome:{system}:{segment or ''}"
 
 
 class ErrorClass(StrEnum):
@@ -49,6 +54,10 @@ class Sample:
         compared: Answers of both systems that were compared (system `shadow` only).
         matched: Of those, without divergence.
         similarity: Sum of their similarities, each 0..1.
+        outcomes: Outcomes that applications reported (names of `outcomes_of` only).
+        failures: Of those, without success.
+        durations: How long they took.
+        quality: By name of a quality number, how many outcomes had it and their sum.
     """
 
     system: str
@@ -66,6 +75,10 @@ class Sample:
     compared: int = 0
     matched: int = 0
     similarity: float = 0.0
+    outcomes: int = 0
+    failures: int = 0
+    durations: Histogram = field(default_factory=Histogram)
+    quality: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,10 @@ class Window:
     compared: int = 0
     matched: int = 0
     similarity: float = 0.0
+    outcomes: int = 0
+    failures: int = 0
+    durations: Histogram = field(default_factory=Histogram)
+    quality: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def measure(self, metric: str) -> Measured:
         """Return the value of `metric` in base units, with how many observations stand behind it.
@@ -103,7 +120,12 @@ class Window:
         """
         spec = METRICS[metric]
         if spec.quantile is not None:
-            return Measured(self.latency.quantile_seconds(spec.quantile), self.latency.total)
+            is_outcome = spec.source is Source.OUTCOME
+            histogram = self.durations if is_outcome else self.latency
+            return Measured(histogram.quantile_seconds(spec.quantile), histogram.total)
+        if metric.startswith(QUALITY):
+            number, total = self.quality.get(metric.removeprefix(QUALITY), (0, 0.0))
+            return Measured(total / number if number else None, number)
         return _MEASURES[metric](self)
 
 
@@ -128,6 +150,10 @@ _MEASURES = {
     ),
     "match_rate": lambda w: _rate(w.matched, w.compared),
     "divergence_rate": lambda w: _rate(w.compared - w.matched, w.compared),
+    "outcome_error_rate": lambda w: _rate(w.failures, w.outcomes),
+    "outcome_rate": lambda w: Measured(
+        w.outcomes / w.seconds if w.seconds and w.outcomes else None, w.outcomes
+    ),
 }
 
 
@@ -161,4 +187,17 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         compared=sum(row.compared for row in rows),
         matched=sum(row.matched for row in rows),
         similarity=math.fsum(row.similarity for row in rows),
+        outcomes=sum(row.outcomes for row in rows),
+        failures=sum(row.failures for row in rows),
+        durations=merge(row.durations for row in rows),
+        quality=_sum_quality(rows),
     )
+
+
+def _sum_quality(rows: Iterable[Sample]) -> dict[str, tuple[int, float]]:
+    found: dict[str, tuple[int, float]] = {}
+    for row in rows:
+        for name, (number, total) in row.quality.items():
+            known = found.get(name, (0, 0.0))
+            found[name] = known[0] + number, known[1] + total
+    return found

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from changeover.analysis.trigger import Firing, TriggerState, step
-from changeover.analysis.window import SHADOW, Sample, Window, combine
+from changeover.analysis.window import SHADOW, Sample, Window, combine, outcomes_of
+from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan, TriggerSpec
 from changeover.store.comparisons import step_of
 
@@ -32,6 +33,8 @@ class Watch:
         self._since = 0
         self._diverged: Mapping[str, Mapping[int, int]] = {}
         self.places = frozenset(spec.path for spec in plan.triggers if spec.path)
+        self.has_outcomes = any(
+            METRICS[spec.metric].source is Source.OUTCOME for spec in plan.triggers)
         longest = max((_seconds(spec) for spec in plan.triggers), default=10)
         cost = sum(int(spec.over.total_seconds()) for spec in plan.triggers)
         self.memory_seconds = int(longest) + 60
@@ -70,7 +73,8 @@ class Watch:
         start = max(at - seconds + 1, self._since)
         if spec.path:  # one place is counted in steps: both counts begin with the same second
             start = step_of(start)
-        names = (system, SHADOW) if system == "candidate" else (system,)
+        names = (system, outcomes_of(system, spec.segment),
+                 *((SHADOW,) if system == "candidate" else ()))
         found = combine(
             (self._recent[name][second] for name in names for second in range(start, at + 1)
              if second in self._recent[name]),

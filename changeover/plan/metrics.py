@@ -6,6 +6,7 @@ parses bounds by it, analysis computes it, reports format it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -22,6 +23,7 @@ class Source(StrEnum):
     HEALTH = "health"  # the observer's probe of the system's health address
     PROCESS = "process"  # memory and CPU of the system's processes
     COMPARISON = "comparison"  # shadow comparison of both systems' answers
+    OUTCOME = "outcome"  # what applications reported to the console
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,27 @@ class Metric:
     quantile: float | None = None
 
 
-METRICS: dict[str, Metric] = {
+QUALITY = "outcome."
+"""What names of quality metrics begin with: `outcome.confidence`."""
+QUALITY_NAME = r"[a-z][a-z0-9_]{0,62}"
+
+
+class Catalogue(dict[str, Metric]):
+    """The metrics by name. Applications name quality numbers: every `outcome.NAME` is a metric."""
+
+    def __contains__(self, name: object) -> bool:
+        is_quality = isinstance(name, str) and re.fullmatch(
+            re.escape(QUALITY) + QUALITY_NAME, name)
+        return bool(is_quality) or super().__contains__(name)
+
+    def __missing__(self, name: str) -> Metric:
+        if name not in self:
+            raise KeyError(name)
+        return Metric(name, "number", Source.OUTCOME,
+                      f"mean of the quality number {name.removeprefix(QUALITY)} of outcomes")
+
+
+METRICS = Catalogue({
     metric.name: metric
     for metric in (
         Metric("error_rate", "share", Source.TRAFFIC,
@@ -63,8 +85,17 @@ METRICS: dict[str, Metric] = {
                "share of compared answers without divergence"),
         Metric("divergence_rate", "share", Source.COMPARISON,
                "share of compared answers with a divergence"),
+        Metric("outcome_error_rate", "share", Source.OUTCOME,
+               "share of reported outcomes without success"),
+        Metric("outcome_rate", "number", Source.OUTCOME, "reported outcomes per second"),
+        Metric("outcome_duration_p50", "duration", Source.OUTCOME,
+               "median duration of reported outcomes", 0.50),
+        Metric("outcome_duration_p95", "duration", Source.OUTCOME,
+               "duration that 95 % of reported outcomes stay within", 0.95),
+        Metric("outcome_duration_p99", "duration", Source.OUTCOME,
+               "duration that 99 % of reported outcomes stay within", 0.99),
     )
-}
+})
 
 
 def parse_value(metric: Metric, value: object) -> float:

@@ -29,9 +29,10 @@ from changeover.plan.fields import (
 )
 from changeover.plan.flags import Attributes, FlagEntry, FlagKey
 from changeover.plan.health import HealthSpec
-from changeover.plan.metrics import METRICS, parse_value
+from changeover.plan.metrics import METRICS, QUALITY_NAME, Source, parse_value
 from changeover.plan.procedures import (
     ApprovalSpec,
+    ClaimSpec,
     CutoverSpec,
     NotifySpec,
     RollbackSpec,
@@ -112,7 +113,8 @@ class RoutingSpec(Part):
 class _Condition(Part):
     """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
 
-    metric: str = Field(json_schema_extra={"enum": [*sorted(METRICS)]})
+    metric: str = Field(json_schema_extra={"anyOf": [
+        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^outcome\\.{QUALITY_NAME}$"}]})
     of: Literal["baseline", "candidate"] = "candidate"
     below: str | int | float | None = Field(None, description="Must be < this.")
     above: str | int | float | None = Field(None, description="Must be > this.")
@@ -123,6 +125,7 @@ class _Condition(Part):
         None, gt=0, description="Must be ≤ this many times the baseline's value."
     )
     path: Pattern | None = Field(None, description="divergence_rate of one place only: `$.total`.")
+    segment: Name | None = Field(None, description="Outcomes of one segment of users only.")
 
     @property
     def bound_name(self) -> str:
@@ -146,7 +149,8 @@ class _Condition(Part):
     @model_validator(mode="after")
     def _is_meaningful(self) -> _Condition:
         if self.metric not in METRICS:
-            raise ValueError(f"unknown metric {self.metric!r}; allowed are {', '.join(METRICS)}")
+            raise ValueError(f"unknown metric {self.metric!r}; allowed are "
+                             f"{', '.join(METRICS)}, outcome.NAME")
         if len(self._bounds()) != 1:
             found = ", ".join(self._bounds()) or "none"
             raise ValueError(
@@ -166,6 +170,8 @@ class _Condition(Part):
             raise ValueError(f"`path` belongs to divergence_rate, not to {self.metric}")
         if self.path is not None and "*" in self.path.replace("[*]", ""):
             raise ValueError(f"{self.path}: a path here is one place, as `$.items[*].price`")
+        if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
+            raise ValueError(f"`segment` belongs to metrics of outcomes, not to {self.metric}")
         return self
 
 
@@ -267,6 +273,9 @@ class RetentionSpec(Part):
     seconds: Duration = Field(timedelta(hours=6), description="One-second samples.")
     minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")
     health: Duration = Field(timedelta(days=30), description="Results of health checks.")
+    outcomes: Duration = Field(
+        timedelta(days=7), description="Single outcomes; one reported again later counts anew."
+    )
 
 
 class Stage(BaseModel):
@@ -307,6 +316,7 @@ class Plan(Part):
     routing: RoutingSpec = Field(default_factory=RoutingSpec)
     shadow: ShadowSpec | None = None
     comparison: ComparisonSpec | None = None
+    claims: ClaimSpec = Field(default_factory=ClaimSpec)
     flags: dict[FlagKey, FlagEntry] = {}
     flag_segments: dict[Name, Attributes] = Field(
         default={}, description="Groups of users for flags only, by attributes of their context."

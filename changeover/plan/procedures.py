@@ -46,6 +46,18 @@ class BackupSpec(Part):
     store: bool = Field(True, description="Back up the store, too.")
 
 
+class ClaimSpec(Part):
+    """The right of one system to act on an item, given by the console for a while."""
+
+    lease: Duration = Field(
+        timedelta(seconds=60), gt=timedelta(0), le=timedelta(days=1),
+        description="How long a claim holds unless it is renewed.",
+    )
+    rollback_on_failure: bool = Field(
+        False, description="In candidate_only, the first item that the candidate fails rolls back."
+    )
+
+
 class FinalSpec(Part):
     """What is set when everyone is on the candidate."""
 

@@ -220,6 +220,9 @@ def _has_data(
                               "process; give its command or its pid_file")
     if source is Source.COMPARISON and plan.shadow is None:
         yield Problem(path, f"{condition.metric} has no data: the plan has no shadow")
+    if condition.segment is not None:
+        yield from _missing((*path, "segment"), "segment", [condition.segment],
+                            plan.routing.segments)
 
 
 def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:

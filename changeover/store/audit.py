@@ -91,14 +91,23 @@ def record_once(
 ) -> bool:
     """Add a link unless one with this key exists; return whether it was added."""
     with store.begin() as session:
-        lock(session, migration)
-        known = session.scalar(
-            select(AuditRow.seq).where(AuditRow.migration == migration, AuditRow.once_key == key)
-        )
-        if known is not None:
-            return False
-        append(session, migration, actor=actor, kind=kind, data=data, now=now, once_key=key)
-        return True
+        return append_once(
+            session, migration, key=key, actor=actor, kind=kind, data=data, now=now)
+
+
+def append_once(
+    session: Session, migration: str, *, key: str, actor: str, kind: str, data: dict[str, Any],
+    now: datetime,
+) -> bool:
+    """Add a link inside the caller's transaction unless one with this key exists."""
+    lock(session, migration)
+    known = session.scalar(
+        select(AuditRow.seq).where(AuditRow.migration == migration, AuditRow.once_key == key)
+    )
+    if known is not None:
+        return False
+    append(session, migration, actor=actor, kind=kind, data=data, now=now, once_key=key)
+    return True
 
 
 def is_recorded(store: Store, migration: str, key: str) -> bool:

@@ -24,7 +24,32 @@ def read(store: Store, migration: str) -> RoutingState:
         InvalidInput: No such migration.
     """
     with store.read() as session:
-        return _read(session, migration)
+        return read_in(session, migration)
+
+
+def read_in(session: Session, migration: str, *, locks: bool = False) -> RoutingState:
+    """Return the routing state within the caller's transaction, `locks` until its end.
+
+    Raises:
+        InvalidInput: No such migration.
+    """
+    row = session.get(RoutingRow, migration, with_for_update=locks)
+    if row is None:
+        raise InvalidInput(
+            f"no migration {migration} is registered",
+            next_step="Register one with `changeover up --plan FILE`",
+        )
+    return RoutingState(
+        migration=row.migration,
+        mode=Mode(row.mode),
+        weight=row.weight,
+        segments=tuple(row.segments),
+        maintenance=row.maintenance,
+        maintenance_reason=row.maintenance_reason,
+        shadow_sample=row.shadow_sample,
+        version=row.version,
+        epoch=row.epoch,
+    )
 
 
 def change(
@@ -53,7 +78,7 @@ def change(
     for _ in range(_ATTEMPTS):
         with store.begin() as session:
             # locked until the end (PostgreSQL): many writers wait in turn instead of losing races
-            present = _read(session, migration, locks=True)
+            present = read_in(session, migration, locks=True)
             wished = routing.apply(present, change)
             if wished is present:
                 return present
@@ -73,26 +98,6 @@ def change(
 
 def _kind(present: RoutingState, wished: RoutingState) -> str:
     return "rollback.started" if wished.epoch != present.epoch else "routing.changed"
-
-
-def _read(session: Session, migration: str, *, locks: bool = False) -> RoutingState:
-    row = session.get(RoutingRow, migration, with_for_update=locks)
-    if row is None:
-        raise InvalidInput(
-            f"no migration {migration} is registered",
-            next_step="Register one with `changeover up --plan FILE`",
-        )
-    return RoutingState(
-        migration=row.migration,
-        mode=Mode(row.mode),
-        weight=row.weight,
-        segments=tuple(row.segments),
-        maintenance=row.maintenance,
-        maintenance_reason=row.maintenance_reason,
-        shadow_sample=row.shadow_sample,
-        version=row.version,
-        epoch=row.epoch,
-    )
 
 
 def _swap(session: Session, present: RoutingState, wished: RoutingState, now: datetime) -> bool:

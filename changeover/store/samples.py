@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import SHADOW, Sample, Window, combine
+from changeover.store import outcomes
 from changeover.store.engine import Store, upsert_of
 from changeover.store.tables import SampleRow, UserErrorRow
 
@@ -48,7 +49,8 @@ def rollup(store: Store, migration: str, *, now: datetime) -> int:
 
 
 def window(
-    store: Store, migration: str, system: str, *, start: datetime, end: datetime
+    store: Store, migration: str, system: str, *, start: datetime, end: datetime,
+    segment: str | None = None,
 ) -> Window:
     """Return what was measured of a system in [start, end).
 
@@ -61,6 +63,7 @@ def window(
         system: `baseline` or `candidate`.
         start: Aware time, included, rounded up to a whole second.
         end: Aware time, excluded, rounded down to a whole second.
+        segment: Outcomes of this segment of users only; the gateway's figures know no segments.
     """
     first, last = -int(-start.timestamp() // 1), int(end.timestamp())
     seconds = max(0.0, (end - start).total_seconds())
@@ -68,6 +71,7 @@ def window(
         rows = _covering(session, migration, system, first, last)
         if system == "candidate":  # comparisons count for the candidate
             rows += _covering(session, migration, SHADOW, first, last, _compared_rows)
+        rows += outcomes.sums(session, migration, system, segment, first, last)
         return combine(rows, seconds=seconds)
 
 

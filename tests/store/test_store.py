@@ -28,11 +28,12 @@ from changeover.routing import Change, Mode
 from changeover.store import (
     approvals,
     audit,
+    console_tables,  # noqa: F401  its tables belong to the same metadata
     cutovers,
     operations,
     plans,
     routing,
-    sop_tables,  # noqa: F401  its tables belong to the same metadata
+    sop_tables,  # noqa: F401
 )
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus

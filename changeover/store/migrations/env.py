@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from changeover.store import sop_tables  # noqa: F401  its tables belong to the same metadata
+from changeover.store import (  # their tables belong to the same metadata
+    console_tables,  # noqa: F401
+    sop_tables,  # noqa: F401
+)
 from changeover.store.tables import Base
 
 context.configure(

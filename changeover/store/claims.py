@@ -1,0 +1,223 @@
+"""Claims in the store: exactly one holder per item, however many ask at once, whoever is killed.
+
+Many wishes are carried out in one transaction. Rows are locked in the order of their items:
+
+1. The items' rows are read and locked. Whoever else wants one of them waits here.
+2. Each wish is decided by `changeover.claims`, with the routing state of the same transaction.
+3. New rows are inserted unless another process did in between (its row was not there to lock):
+   those items, and only those, begin again at 1, where their rows are found.
+4. Changed rows are written; the commit makes all of it true at once. A kill before it leaves the
+   items as they were, a kill after it leaves claims whose leases run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, literal_column, select, update
+from sqlalchemy.orm import Session
+
+from changeover import claims as rules
+from changeover.claims import Claim, Refusal, Status
+from changeover.plan.model import Plan
+from changeover.routing import RoutingState, System, explain
+from changeover.store import audit, routing
+from changeover.store.console_tables import ClaimRow
+from changeover.store.engine import Store, upsert_of
+from changeover.store.rows import to_record
+
+Found = Claim | Refusal
+Rule = Callable[[Claim | None, RoutingState, datetime], Found]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that somebody wants with an item: `rule` says what becomes of its claim."""
+
+    item: str
+    rule: Rule
+    is_told: bool = False
+    """Whether the audit tells it: hand-overs and failures, not each of a million claims."""
+
+
+def claiming(
+    plan: Plan, item: str, *, system: System, holder: str, lease: timedelta | None = None,
+    key: str | None = None, segments: frozenset[str] = frozenset(),
+) -> Act:
+    """Return the wish to act on an item.
+
+    Args:
+        plan: The migration's plan: its salt and its usual lease.
+        item: Name of the item.
+        system: Of which system the one who asks is.
+        holder: Who asks.
+        lease: How long; None for the plan's.
+        key: The key that decides between the systems; None for the item itself.
+        segments: Segments that the item's user belongs to.
+    """
+    def rule(present: Claim | None, state: RoutingState, now: datetime) -> Found:
+        decision = explain(state, key or item, segments, salt=plan.routing.salt or "")
+        wish = rules.Wish(item, system, holder, lease or plan.claims.lease, decision)
+        return rules.claim(wish, present, state, now)
+
+    return Act(item, rule)
+
+
+def renewing(item: str, token: int, lease: timedelta) -> Act:
+    """Return the wish to hold an item longer."""
+    return Act(item, lambda present, state, now: rules.renew(present, token, lease, state, now))
+
+
+def completing(item: str, token: int) -> Act:
+    """Return the wish to have an item done for ever."""
+    return Act(item, lambda present, _state, _now: rules.complete(present, token))
+
+
+def releasing(item: str, token: int) -> Act:
+    """Return the wish to give an item back."""
+    return Act(item, lambda present, _state, now: rules.release(present, token, now))
+
+
+def handing_over(item: str, token: int, to: System, reason: str) -> Act:
+    """Return the wish to hand an item to a system."""
+    return Act(
+        item, lambda present, state, now: rules.hand_over(present, token, to, reason, state, now),
+        is_told=True)
+
+
+def failing(item: str, token: int, reason: str) -> Act:
+    """Return what a worker wants that could not do an item."""
+    return Act(item, lambda present, state, now: rules.fail(present, token, reason, state, now),
+               is_told=True)
+
+
+def carry_out(
+    store: Store, migration: str, acts: Sequence[Act], *, now: datetime
+) -> list[Found]:
+    """Carry out acts in their order, in one transaction; return what each of them led to.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        acts: What is wanted; several of one item are decided one after the other.
+        now: The present moment.
+
+    Raises:
+        InvalidInput: No such migration.
+        StoreError: The store cannot be used; nothing was changed.
+    """
+    results: dict[int, Found] = {}
+    with store.begin() as session:
+        state = routing.read_in(session, migration)
+        left = dict(enumerate(acts))
+        while left:
+            known = _lock(session, migration, {act.item for act in left.values()})
+            decided, claims = _decide(left, known, state, now)
+            lost = _write(session, migration, known, claims)
+            for number, act in list(left.items()):
+                if act.item not in lost:
+                    results[number] = decided[number]
+                    del left[number]
+        _tell(session, migration, acts, results, now)
+    return [results[number] for number in range(len(acts))]
+
+
+def one(store: Store, migration: str, item: str) -> Claim | None:
+    """Return an item's claim, None when nobody ever claimed it."""
+    with store.read() as session:
+        row = session.get(ClaimRow, (migration, item))
+        return _claim(row) if row else None
+
+
+def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int]:
+    """Return how many items are held, whose lease is over (`expired`), and free again."""
+    is_running = func.sum(case((ClaimRow.expires_at > now, 1), else_=0))
+    query = select(ClaimRow.status, func.count(), is_running).where(
+        ClaimRow.migration == migration,
+        ClaimRow.status != literal_column("'done'"),  # as in the partial index
+    ).group_by(ClaimRow.status)
+    found = {"held": 0, "expired": 0, "free": 0}
+    with store.read() as session:
+        for status, number, running in session.execute(query):
+            if status == Status.FREE:
+                found["free"] = number
+            else:
+                found |= {"held": running, "expired": number - running}
+    return found
+
+
+def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]:
+    rows = session.scalars(
+        select(ClaimRow).where(ClaimRow.migration == migration, ClaimRow.item.in_(items))
+        .order_by(ClaimRow.item).with_for_update().execution_options(populate_existing=True)
+    )
+    return {row.item: _claim(row) for row in rows}
+
+
+def _decide(
+    acts: Mapping[int, Act], known: Mapping[str, Claim], state: RoutingState, now: datetime
+) -> tuple[dict[int, Found], dict[str, Claim]]:
+    """Return what each act leads to, and the claims that changed."""
+    decided: dict[int, Found] = {}
+    claims: dict[str, Claim] = {}
+    for number, act in acts.items():
+        present = claims.get(act.item, known.get(act.item))
+        found = act.rule(present, state, now)
+        decided[number] = found
+        if isinstance(found, Claim) and found != present:
+            claims[act.item] = found
+    return decided, claims
+
+
+def _write(
+    session: Session, migration: str, known: Mapping[str, Claim], claims: Mapping[str, Claim]
+) -> set[str]:
+    """Write claims; return the items that another process inserted first."""
+    changed = [_values(claims[item]) for item in claims if item in known]
+    if changed:
+        session.connection().execute(_update(migration), [
+            {f"new_{name}": value for name, value in values.items()} for values in changed])
+    new = [{"migration": migration, **_values(claims[item])}
+           for item in sorted(claims) if item not in known]
+    if not new:
+        return set()
+    inserted = session.scalars(
+        upsert_of(session)(ClaimRow).values(new).on_conflict_do_nothing().returning(ClaimRow.item))
+    return {values["item"] for values in new} - set(inserted)
+
+
+def _update(migration: str) -> Any:
+    changes: dict[str, Any] = {
+        name: bindparam(f"new_{name}") for name in _COLUMNS if name != "item"}
+    return update(ClaimRow.__table__).where(  # type: ignore[arg-type]
+        ClaimRow.migration == migration, ClaimRow.item == bindparam("new_item")).values(changes)
+
+
+_COLUMNS = ("item", "status", "system", "holder", "token", "claimed_at", "expires_at", "given_to",
+            "reason", "epoch")
+
+
+def _values(claim: Claim) -> dict[str, Any]:
+    return {**asdict(claim), "status": str(claim.status), "system": str(claim.system)}
+
+
+def _claim(row: ClaimRow) -> Claim:
+    return to_record(Claim, row, status=Status(row.status))
+
+
+def _tell(
+    session: Session, migration: str, acts: Sequence[Act], results: Mapping[int, Found],
+    now: datetime,
+) -> None:
+    for number, act in enumerate(acts):
+        found = results[number]
+        if act.is_told and isinstance(found, Claim):
+            key = f"claim-{found.token}-{act.item}"[:200]
+            audit.append_once(
+                session, migration, key=key, actor=f"{found.system}: {found.holder}",
+                kind="claim.handed_over", now=now,
+                data={"item": act.item, "to": found.given_to or "whoever is entitled",
+                      "token": found.token, "reason": found.reason})

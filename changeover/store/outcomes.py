@@ -1,0 +1,272 @@
+"""Outcomes that applications report: each counts once, and is summed when it is kept.
+
+Sums of a second and of its minute are written in the outcome's own transaction, so that metrics
+never lag behind what was accepted and a gate over days reads thousands of rows, never millions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import CursorResult, and_, delete, func, or_, select, text, tuple_
+from sqlalchemy.orm import Session
+
+from changeover.analysis.histogram import Histogram, bin_of
+from changeover.analysis.window import Sample, outcomes_of
+from changeover.store.console_tables import OutcomeRow, OutcomeSumRow
+from changeover.store.engine import Store, upsert_of
+
+MINUTE = 60
+ALL = ""
+"""Name of the sum over all users."""
+PRUNED_AT_ONCE = 50_000
+
+Key = tuple[str, str, int, int]
+"""System, segment, resolution, start: what a sum is kept under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one piece of work.
+
+    Args:
+        id: The reporter's own; the same one again is the same outcome.
+        system: `baseline` or `candidate`.
+        is_success: Whether it went well.
+        seconds: How long it took; None when that was not measured.
+        quality: Named numbers, as `confidence`.
+        segments: The segments that its user belongs to.
+    """
+
+    id: str
+    system: str
+    is_success: bool
+    seconds: float | None = None
+    quality: Mapping[str, float] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+
+
+@dataclass
+class _Sum:
+    """A sum that is being filled."""
+
+    outcomes: int = 0
+    failures: int = 0
+    bins: dict[int, int] = field(default_factory=dict)
+    quality: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def add(self, one: Outcome) -> None:
+        self.outcomes += 1
+        self.failures += not one.is_success
+        if one.seconds is not None:
+            index = bin_of(int(one.seconds * 1e6))
+            self.bins[index] = self.bins.get(index, 0) + 1
+        for name, value in one.quality.items():
+            number, total = self.quality.get(name, (0, 0.0))
+            self.quality[name] = number + 1, total + value
+
+    def merge(self, row: OutcomeSumRow) -> None:
+        """Add this sum to what a row has."""
+        row.outcomes += self.outcomes
+        row.failures += self.failures
+        counts = dict(Histogram.decode(row.durations).counts)
+        for index, count in self.bins.items():
+            counts[index] = counts.get(index, 0) + count
+        row.durations = Histogram(counts).encode()
+        merged = dict(row.quality)
+        for name, (number, total) in self.quality.items():
+            known = merged.get(name, (0, 0.0))
+            merged[name] = [known[0] + number, known[1] + total]
+        row.quality = merged
+
+
+def keep(
+    store: Store, migration: str, batch: Sequence[Outcome], *, now: datetime
+) -> frozenset[str]:
+    """Keep outcomes with their sums in one transaction; return the ids that were not known yet.
+
+    When it returns they are stored; when it raises none of them is. One whose id is known changes
+    nothing, whatever it says.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        batch: The outcomes; of the same id within the batch, the first counts.
+        now: The present moment: the second that they count for.
+    """
+    distinct: dict[str, Outcome] = {}
+    for one in batch:
+        distinct.setdefault(one.id, one)
+    at = int(now.timestamp())
+    with store.begin() as session:
+        new = _insert(session, migration, list(distinct.values()), at)
+        if new:
+            _add_sums(session, migration, (distinct[key] for key in new), at)
+    return frozenset(new)
+
+
+def sums(
+    session: Session, migration: str, system: str, segment: str | None, first: int, last: int
+) -> list[Sample]:
+    """Return the sums of the seconds [first, last): whole minutes and the seconds beside them."""
+    start, end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
+    at, resolution = OutcomeSumRow.at, OutcomeSumRow.resolution
+    seconds = and_(resolution == 1, at >= first, at < last)
+    inside = seconds
+    if end > start:
+        inside = or_(
+            and_(resolution == MINUTE, at >= start, at < end),
+            and_(seconds, or_(at < start, at >= end)),
+        )
+    query = select(OutcomeSumRow).where(
+        OutcomeSumRow.migration == migration, OutcomeSumRow.system == system,
+        OutcomeSumRow.segment == (segment or ALL), inside,
+    )
+    return [_sample(row) for row in session.scalars(query)]
+
+
+def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
+    """Return the sums of single seconds since a time, of both systems and every segment."""
+    query = select(OutcomeSumRow).where(
+        OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == 1,
+        OutcomeSumRow.at >= int(since.timestamp()),
+    ).order_by(OutcomeSumRow.at)
+    with store.read() as session:
+        return [_sample(row) for row in session.scalars(query)]
+
+
+def by_segment(
+    store: Store, migration: str, *, start: datetime, end: datetime
+) -> dict[tuple[str, str], list[Sample]]:
+    """Return the sums of [start, end) by system and segment ('' for all users), sorted."""
+    query = select(OutcomeSumRow.system, OutcomeSumRow.segment).where(
+        OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == MINUTE
+    ).distinct()
+    first, last = int(start.timestamp()), int(end.timestamp()) + 1
+    with store.read() as session:
+        keys = sorted((str(system), str(segment)) for system, segment in session.execute(query))
+        found = {key: sums(session, migration, *key, first, last) for key in keys}
+    return {key: rows for key, rows in found.items() if rows}
+
+
+def quality_names(store: Store, migration: str) -> set[str]:
+    """Return the names of quality numbers in the newest thousand minutes."""
+    query = select(OutcomeSumRow.quality).where(
+        OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == MINUTE
+    ).order_by(OutcomeSumRow.at.desc()).limit(1000)
+    with store.read() as session:
+        return {name for row in session.scalars(query) for name in row}
+
+
+def prune(
+    store: Store, migration: str, *, keep_outcomes: timedelta, keep_seconds: timedelta,
+    keep_minutes: timedelta, now: datetime,
+) -> int:
+    """Delete what is older than its retention, at most so many rows that nobody waits long."""
+    old = select(OutcomeRow.id).where(
+        OutcomeRow.migration == migration,
+        OutcomeRow.at < int((now - keep_outcomes).timestamp()),
+    ).limit(PRUNED_AT_ONCE)
+    deleted = 0
+    with store.begin() as session:
+        results = [session.execute(delete(OutcomeRow).where(
+            OutcomeRow.migration == migration, OutcomeRow.id.in_(old)))]
+        for resolution, kept in ((1, keep_seconds), (MINUTE, keep_minutes)):
+            results.append(session.execute(delete(OutcomeSumRow).where(
+                OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == resolution,
+                OutcomeSumRow.at < int((now - kept).timestamp()))))
+        for result in results:
+            deleted += result.rowcount if isinstance(result, CursorResult) else 0
+    return deleted
+
+
+def totals(store: Store, migration: str, *, since: datetime) -> dict[str, tuple[int, int]]:
+    """Return (outcomes, failures) by system since a time."""
+    query = select(
+        OutcomeSumRow.system, func.sum(OutcomeSumRow.outcomes), func.sum(OutcomeSumRow.failures)
+    ).where(
+        OutcomeSumRow.migration == migration, OutcomeSumRow.segment == ALL,
+        OutcomeSumRow.resolution == MINUTE, OutcomeSumRow.at >= int(since.timestamp()),
+    ).group_by(OutcomeSumRow.system)
+    with store.read() as session:
+        return {system: (int(number), int(failed))
+                for system, number, failed in session.execute(query)}
+
+
+_INSERT = """
+INSERT INTO outcome (migration, id, at, system, success, seconds, quality, segments)
+SELECT CAST(:migration AS VARCHAR(63)), {columns} FROM {rows} WHERE true
+ON CONFLICT (migration, id) DO NOTHING RETURNING id
+"""
+# one parameter for all rows: as many parameters as values would cost more than the insert itself
+_SQLITE = text(_INSERT.format(
+    rows="json_each(:rows)",
+    columns="value ->> 0, :at, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5",
+))
+_POSTGRES = text(_INSERT.format(
+    rows="jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)",
+    columns="value ->> 0, CAST(:at AS bigint), value ->> 1, CAST(value ->> 2 AS boolean), "
+            "CAST(value ->> 3 AS double precision), value ->> 4, value ->> 5",
+))
+
+
+def _insert(session: Session, migration: str, batch: list[Outcome], at: int) -> list[str]:
+    """Insert outcomes whose id is not known and return those ids."""
+    batch.sort(key=lambda one: one.id)  # two writers with the same ids wait in turn: no deadlock
+    rows = orjson.dumps([
+        (one.id, one.system, one.is_success, one.seconds,
+         orjson.dumps(one.quality).decode() if one.quality else None, " ".join(one.segments))
+        for one in batch
+    ]).decode()
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    result = session.execute(
+        _SQLITE if is_sqlite else _POSTGRES, {"migration": migration, "rows": rows, "at": at})
+    return list(result.scalars())
+
+
+def _add_sums(session: Session, migration: str, new: Iterable[Outcome], at: int) -> None:
+    """Add outcomes to the sums of their second and minute, of all users and their segments."""
+    groups: dict[tuple[str, str], _Sum] = defaultdict(_Sum)
+    for one in new:
+        for segment in (ALL, *one.segments):
+            groups[one.system, segment].add(one)
+    keys = {
+        (system, segment, resolution, at // resolution * resolution): total
+        for (system, segment), total in groups.items() for resolution in (1, MINUTE)
+    }
+    for key, row in _locked(session, migration, sorted(keys)):
+        keys[key].merge(row)
+
+
+def _locked(
+    session: Session, migration: str, keys: list[Key]
+) -> list[tuple[Key, OutcomeSumRow]]:
+    """Return the rows of the keys, made where they were missing, locked until the end."""
+    blank = {"outcomes": 0, "failures": 0, "durations": "{}", "quality": {}}
+    values = [
+        {"migration": migration, "system": system, "segment": segment, "resolution": resolution,
+         "at": at, **blank}
+        for system, segment, resolution, at in keys
+    ]
+    session.execute(upsert_of(session)(OutcomeSumRow).values(values).on_conflict_do_nothing())
+    columns = (OutcomeSumRow.system, OutcomeSumRow.segment, OutcomeSumRow.resolution,
+               OutcomeSumRow.at)
+    rows = session.scalars(
+        select(OutcomeSumRow)
+        .where(OutcomeSumRow.migration == migration, tuple_(*columns).in_(keys))
+        .order_by(*columns).with_for_update().execution_options(populate_existing=True)
+    )
+    return [((row.system, row.segment, row.resolution, row.at), row) for row in rows]
+
+
+def _sample(row: OutcomeSumRow) -> Sample:
+    return Sample(
+        outcomes_of(row.system, row.segment), row.at, row.resolution, outcomes=row.outcomes,
+        failures=row.failures, durations=Histogram.decode(row.durations),
+        quality={name: (int(number), float(total))
+                 for name, (number, total) in row.quality.items()},
+    )

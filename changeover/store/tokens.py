@@ -1,0 +1,145 @@
+"""Tokens of the console: made once, shown once, kept as a hash, given an end.
+
+A token is `chg_ID_SECRET`: the id finds its row, the secret has 256 random bits. sha256 is enough
+for such a secret: there is nothing to guess that a slower hash would protect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import or_, select, update
+
+from changeover.errors import InvalidInput
+from changeover.store import audit
+from changeover.store.console_tables import TokenRow
+from changeover.store.engine import Store
+from changeover.store.rows import to_record
+
+_FORM = re.compile(r"chg_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+USED_EVERY = timedelta(minutes=1)
+"""The last use is written this often at most."""
+
+
+class Scope(StrEnum):
+    """What a token may do; each includes the ones before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    def allows(self, wanted: Scope) -> bool:
+        """Whether this scope includes `wanted`."""
+        order = list(Scope)
+        return order.index(self) >= order.index(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def state(self, now: datetime) -> str:
+        """Return `valid`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        is_over = self.expires_at is not None and now >= self.expires_at
+        return "expired" if is_over else "valid"
+
+
+def create(
+    store: Store, migration: str, *, name: str, scope: Scope, lifetime: timedelta | None,
+    actor: str, now: datetime,
+) -> tuple[Token, str]:
+    """Make a token; return it and its text, which nobody can ever see again.
+
+    Args:
+        store: The store.
+        migration: In whose audit it is told.
+        name: What it is for.
+        scope: What it may do.
+        lifetime: How long; None until it is revoked.
+        actor: Who made it.
+        now: The present moment.
+    """
+    key, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    token = Token(key, name, scope, now, actor, now + lifetime if lifetime else None)
+    with store.begin() as session:
+        session.add(TokenRow(
+            id=key, name=name, scope=str(scope), digest=_digest(secret), created_at=now,
+            created_by=actor, expires_at=token.expires_at))
+        audit.append(session, migration, actor=actor, kind="token.created", now=now,
+                     data={"id": key, "name": name, "scope": str(scope)})
+    return token, f"chg_{key}_{secret}"
+
+
+def find(store: Store, text: str, *, now: datetime) -> Token | None:
+    """Return the valid token with this text, and note its use; None for any other text."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        return None
+    with store.read() as session:
+        row = session.get(TokenRow, form[1])
+        # compared also when there is no such row, so that the time tells nothing
+        known = row.digest if row else _digest("")
+        is_right = hmac.compare_digest(known, _digest(form[2])) and row is not None
+        if row is None or not is_right:
+            return None
+        token = to_record(Token, row, scope=Scope(row.scope))
+    if token.state(now) != "valid":
+        return None
+    if token.last_used_at is None or now - token.last_used_at >= USED_EVERY:
+        _note_use(store, token.id, now)
+    return token
+
+
+def every(store: Store) -> list[Token]:
+    """Return all tokens, oldest first."""
+    with store.read() as session:
+        rows = session.scalars(select(TokenRow).order_by(TokenRow.created_at, TokenRow.id))
+        return [to_record(Token, row, scope=Scope(row.scope)) for row in rows]
+
+
+def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: datetime) -> Token:
+    """Make a token invalid for ever; doing it again changes nothing.
+
+    Raises:
+        InvalidInput: No such token.
+    """
+    with store.begin() as session:
+        row = session.get(TokenRow, token_id)
+        if row is None:
+            raise InvalidInput(f"no token {token_id}", next_step="See `changeover token list`")
+        if row.revoked_at is None:
+            row.revoked_at = now
+            audit.append(session, migration, actor=actor, kind="token.revoked", now=now,
+                         data={"id": row.id, "name": row.name})
+        return to_record(Token, row, scope=Scope(row.scope))
+
+
+def _note_use(store: Store, token_id: str, now: datetime) -> None:
+    with store.begin() as session:
+        session.execute(
+            update(TokenRow).where(
+                TokenRow.id == token_id,
+                or_(TokenRow.last_used_at.is_(None), TokenRow.last_used_at < now),
+            ).values(last_used_at=now)
+        )
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

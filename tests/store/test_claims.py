@@ -1,0 +1,160 @@
+"""Claims on real databases: one winner whoever asks at once, nothing lost whoever is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from changeover.claims import Claim, Refusal, Status, Why
+from changeover.routing import Change, Mode, System
+from changeover.store import audit, claims, routing
+from changeover.store.engine import Store
+from tests.store.conftest import shop
+from tests.support.claimer import ITEMS
+from tests.support.processes import running, wait_for
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+PLAN = shop()
+
+
+def claiming(item: str, holder: str, system: System = System.BASELINE) -> claims.Act:
+    return claims.claiming(PLAN, item, system=system, holder=holder)
+
+
+def do(store: Store, *acts: claims.Act, now: datetime = NOW) -> list[Claim | Refusal]:
+    return claims.carry_out(store, "shop", acts, now=now)
+
+
+def token(found: Claim | Refusal) -> int:
+    assert isinstance(found, Claim), found
+    return found.token
+
+
+def test_of_200_concurrent_claimers_exactly_one_wins_each_item(store_url: str, store: Store) -> None:
+    """Not none, not two, however many ask at the same moment."""
+    claimers, items = 200, [f"item-{number}" for number in range(5)]
+    own = threading.local()
+    opened: list[Store] = []
+
+    def ask(number: int) -> list[Claim | Refusal]:
+        if not hasattr(own, "store"):
+            own.store = Store.open(store_url, timeout=60)
+            opened.append(own.store)
+        together.wait()
+        order = random.Random(number).sample(items, len(items))
+        return [do(own.store, claiming(item, f"worker-{number}"))[0] for item in order]
+
+    threads = 40  # connections; each asks for five workers
+    together = threading.Barrier(threads, timeout=60)
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(itertools.chain(*pool.map(ask, range(claimers))))
+    for each in opened:
+        each.close()
+    won = Counter(found.item for found in answers if isinstance(found, Claim))
+    assert won == dict.fromkeys(items, 1)
+    refused = [found for found in answers if isinstance(found, Refusal)]
+    assert len(refused) == claimers * len(items) - len(items)
+    assert {found.why for found in refused} == {Why.HELD}
+
+
+def test_one_batch_decides_one_after_the_other(store: Store) -> None:
+    """Wishes that share a transaction do not share an item."""
+    first, second, done, again = do(
+        store, claiming("a", "w1"), claiming("a", "w2"), claims.completing("a", 1),
+        claiming("a", "w1"))
+    assert token(first) == 1
+    assert isinstance(second, Refusal)
+    assert isinstance(done, Claim)
+    assert isinstance(again, Refusal) and again.why is Why.DONE
+    assert claims.one(store, "shop", "a") == done
+
+
+def test_a_lease_that_is_over_passes_to_the_next(store: Store) -> None:
+    """A dead holder's item is taken over with a higher token; what it still says is refused."""
+    (first,) = do(store, claiming("a", "w1"))
+    later = NOW + PLAN.claims.lease
+    (second,) = do(store, claiming("a", "w2"), now=later)
+    assert (token(first), token(second)) == (1, 2)
+    (stale,) = do(store, claims.completing("a", 1), now=later)
+    assert isinstance(stale, Refusal) and stale.why is Why.STALE
+    (done,) = do(store, claims.completing("a", 2), now=later)
+    assert isinstance(done, Claim) and done.status is Status.DONE
+
+
+def test_claims_follow_the_routing_state_of_their_transaction(store: Store) -> None:
+    """A rollback changes whose right it is at once."""
+    routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=10_000), actor="t", reason="t",
+                   now=NOW)
+    assert token(do(store, claiming("a", "new", System.CANDIDATE))[0]) == 1
+    routing.change(store, "shop", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="t", reason="t",
+                   now=NOW)
+    (refused,) = do(store, claiming("b", "new", System.CANDIDATE))
+    assert isinstance(refused, Refusal) and "emergency_rollback" in refused.reason
+
+
+def test_a_failed_item_is_told_in_the_audit_once(store: Store) -> None:
+    """Hand-overs are decisions: who, what, to whom, why; asking again adds nothing."""
+    do(store, claiming("a", "w1"))
+    for _ in range(2):
+        (failed,) = do(store, claims.failing("a", 1, "out of memory"))
+        assert isinstance(failed, Claim)
+    told = [event for event in audit.events(store, "shop") if event.kind == "claim.handed_over"]
+    assert [(event.actor, event.data["reason"]) for event in told] == [
+        ("baseline: w1", "out of memory")]
+    assert audit.verify(store, "shop") == []
+
+
+def test_open_claims_are_counted_by_what_they_are(store: Store) -> None:
+    """Done items, of which there may be millions, are not looked at."""
+    do(store, *(claiming(item, "w") for item in "abcd"), claims.releasing("a", 1),
+       claims.completing("b", 1))
+    assert claims.open_claims(store, "shop", now=NOW) == {"held": 2, "expired": 0, "free": 1}
+    later = NOW + timedelta(days=1)
+    assert claims.open_claims(store, "shop", now=later) == {"held": 0, "expired": 2, "free": 1}
+
+
+@pytest.mark.integration
+def test_nothing_is_lost_or_done_twice_while_workers_are_killed(
+    store_url: str, store: Store, tmp_path: Path
+) -> None:
+    """kill -9 at any line: every item gets done, and never by two under one token."""
+    log, chance = tmp_path / "effects", random.Random(5)
+    names = (f"worker-{number}" for number in itertools.count())
+
+    with contextlib.ExitStack() as stack:
+        def start() -> psutil.Popen:
+            command = [sys.executable, "-m", "tests.support.claimer", store_url, next(names),
+                       str(log)]
+            return stack.enter_context(running(command, tmp_path / "claimer.log"))
+
+        workers = [start() for _ in range(3)]
+        for kills in range(1, 7):
+            wait_for(lambda want=kills: _lines(log) >= 7 * want, what="effects")
+            victim = workers.pop(chance.randrange(len(workers)))
+            os.kill(victim.pid, signal.SIGKILL)
+            workers.append(start())
+        for worker in workers:
+            worker.wait(60)
+            assert worker.returncode == 0, (tmp_path / "claimer.log").read_text()
+    effects = Counter(log.read_text().split("\n")[:-1])
+    assert set(effects.values()) == {1}
+    for item in ITEMS:
+        found = claims.one(store, "shop", item)
+        assert found is not None and found.status is Status.DONE
+        assert f"{item} {found.token}" in effects
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0

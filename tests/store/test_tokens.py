@@ -1,0 +1,78 @@
+"""Tokens of the console: shown once, found again by their hash alone, ended for good."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from changeover.errors import InvalidInput
+from changeover.store import tokens
+from changeover.store.engine import Store
+from changeover.store.tokens import Scope
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def make(store: Store, lifetime: timedelta | None = None) -> tuple[tokens.Token, str]:
+    return tokens.create(store, "shop", name="worker", scope=Scope.WRITE, lifetime=lifetime,
+                         actor="alice", now=NOW)
+
+
+def test_a_token_is_found_by_its_text_and_its_use_is_noted(store: Store) -> None:
+    """Who uses which token last is seen in the list."""
+    token, secret = make(store)
+    found = tokens.find(store, secret, now=NOW)
+    assert found is not None and (found.id, found.scope) == (token.id, Scope.WRITE)
+    assert tokens.every(store)[0].last_used_at == NOW
+
+
+def test_the_store_never_has_a_tokens_secret(store: Store) -> None:
+    """A stolen backup of the database opens nothing."""
+    _, secret = make(store)
+    part = secret.split("_", 2)[2]
+    assert len(part) == 43  # 256 bits
+    with store.read() as session:
+        for table in ("console_token", "audit_event"):
+            rows = session.execute(text(f"SELECT * FROM {table}")).all()  # noqa: S608
+            assert part not in str(rows)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda secret: secret[:-1] + ("A" if secret[-1] != "A" else "B"),
+    lambda secret: secret.replace("_", "-", 1), lambda secret: secret + "x", lambda secret: "",
+    lambda secret: "chg_" + "0" * 12 + secret[16:], lambda secret: secret.upper(),
+], ids=["last letter", "form", "longer", "empty", "other id", "case"])
+def test_any_other_text_is_no_token(store: Store, damage: object) -> None:
+    """Nearly right is wrong."""
+    _, secret = make(store)
+    assert tokens.find(store, damage(secret), now=NOW) is None  # type: ignore[operator]
+
+
+def test_a_token_ends_with_its_lifetime(store: Store) -> None:
+    """From the moment on, not a second later."""
+    _, secret = make(store, timedelta(hours=1))
+    assert tokens.find(store, secret, now=NOW + timedelta(minutes=59)) is not None
+    assert tokens.find(store, secret, now=NOW + timedelta(hours=1)) is None
+
+
+def test_a_revoked_token_stays_revoked(store: Store) -> None:
+    """Revoking twice is fine, and nothing brings it back."""
+    token, secret = make(store)
+    first = tokens.revoke(store, "shop", token.id, actor="bob", now=NOW)
+    again = tokens.revoke(store, "shop", token.id, actor="bob", now=NOW + timedelta(hours=1))
+    assert first.revoked_at == again.revoked_at == NOW
+    assert tokens.find(store, secret, now=NOW) is None
+    with pytest.raises(InvalidInput):
+        tokens.revoke(store, "shop", "000000000000", actor="bob", now=NOW)
+
+
+@pytest.mark.parametrize(("has", "wanted", "is_enough"), [
+    (Scope.READ, Scope.READ, True), (Scope.READ, Scope.WRITE, False),
+    (Scope.WRITE, Scope.READ, True), (Scope.WRITE, Scope.ADMIN, False),
+    (Scope.ADMIN, Scope.WRITE, True),
+])
+def test_scopes_include_the_smaller_ones(has: Scope, wanted: Scope, is_enough: bool) -> None:
+    """Who may write may read; nobody gets more than that."""
+    assert has.allows(wanted) == is_enough
