@@ -1,1 +1,1 @@
-"""The console: one HTTP service for flags, claims, outcomes and the dashboard."""
+"""The console: flags, claims, outcomes, decisions, status, metrics and a page, over HTTP."""

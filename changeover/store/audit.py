@@ -131,6 +131,16 @@ def events(
         return [_event(row) for row in session.scalars(query)]
 
 
+def newest(store: Store, migration: str, *, limit: int) -> list[AuditEvent]:
+    """Return the newest events, the newest first."""
+    query = (
+        select(AuditRow).where(AuditRow.migration == migration)
+        .order_by(AuditRow.seq.desc()).limit(limit)
+    )
+    with store.read() as session:
+        return [_event(row) for row in session.scalars(query)]
+
+
 def verify(store: Store, migration: str) -> list[str]:
     """Return one sentence for each fault in the chain; an empty list means it is intact."""
     problems: list[str] = []

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import orjson
 from sqlalchemy import CursorResult, and_, delete, func, or_, select, text, tuple_
@@ -27,6 +28,23 @@ PRUNED_AT_ONCE = 50_000
 
 Key = tuple[str, str, int, int]
 """System, segment, resolution, start: what a sum is kept under."""
+
+
+class Reported(Protocol):
+    """An outcome in any form: this module's own, or the one that came over HTTP."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def system(self) -> str: ...  # noqa: D102
+    @property
+    def is_success(self) -> bool: ...  # noqa: D102
+    @property
+    def seconds(self) -> float | None: ...  # noqa: D102
+    @property
+    def quality(self) -> Mapping[str, float]: ...  # noqa: D102
+    @property
+    def segments(self) -> Sequence[str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,7 @@ class _Sum:
     bins: dict[int, int] = field(default_factory=dict)
     quality: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def add(self, one: Outcome) -> None:
+    def add(self, one: Reported) -> None:
         self.outcomes += 1
         self.failures += not one.is_success
         if one.seconds is not None:
@@ -85,7 +103,7 @@ class _Sum:
 
 
 def keep(
-    store: Store, migration: str, batch: Sequence[Outcome], *, now: datetime
+    store: Store, migration: str, batch: Sequence[Reported], *, now: datetime
 ) -> frozenset[str]:
     """Keep outcomes with their sums in one transaction; return the ids that were not known yet.
 
@@ -98,7 +116,7 @@ def keep(
         batch: The outcomes; of the same id within the batch, the first counts.
         now: The present moment: the second that they count for.
     """
-    distinct: dict[str, Outcome] = {}
+    distinct: dict[str, Reported] = {}
     for one in batch:
         distinct.setdefault(one.id, one)
     at = int(now.timestamp())
@@ -214,7 +232,7 @@ _POSTGRES = text(_INSERT.format(
 ))
 
 
-def _insert(session: Session, migration: str, batch: list[Outcome], at: int) -> list[str]:
+def _insert(session: Session, migration: str, batch: list[Reported], at: int) -> list[str]:
     """Insert outcomes whose id is not known and return those ids."""
     batch.sort(key=lambda one: one.id)  # two writers with the same ids wait in turn: no deadlock
     rows = orjson.dumps([
@@ -228,7 +246,7 @@ def _insert(session: Session, migration: str, batch: list[Outcome], at: int) -> 
     return list(result.scalars())
 
 
-def _add_sums(session: Session, migration: str, new: Iterable[Outcome], at: int) -> None:
+def _add_sums(session: Session, migration: str, new: Iterable[Reported], at: int) -> None:
     """Add outcomes to the sums of their second and minute, of all users and their segments."""
     groups: dict[tuple[str, str], _Sum] = defaultdict(_Sum)
     for one in new:

@@ -184,6 +184,20 @@ STEPS = st.lists(st.tuples(
 ), max_size=30)
 
 
+def carried_out(
+    act: str, present: Claim | None, system: System, holder: str, token: int, *,
+    state: RoutingState, now: datetime,
+) -> Claim | Refusal:
+    return {
+        "claim": lambda: ask(system, state, present, holder=holder, now=now),
+        "renew": lambda: claims.renew(present, token, LEASE, state, now),
+        "complete": lambda: claims.complete(present, token),
+        "release": lambda: claims.release(present, token, now),
+        "fail": lambda: claims.fail(present, token, "x", state, now),
+        "hand_over": lambda: claims.hand_over(present, token, system, "x", state, now),
+    }[act]()
+
+
 @given(STEPS)
 def test_whatever_happens_tokens_grow_and_done_stays(steps: list) -> None:
     """No order of events gives an item to two at once, lowers a token or undoes a completion."""
@@ -192,14 +206,7 @@ def test_whatever_happens_tokens_grow_and_done_stays(steps: list) -> None:
     for act, system, holder, back, mode, seconds in steps:
         now += timedelta(seconds=seconds)
         state, token = ALL[mode], (present.token - back if present else 1)
-        found = {
-            "claim": lambda: ask(system, state, present, holder=holder, now=now),
-            "renew": lambda: claims.renew(present, token, LEASE, state, now),
-            "complete": lambda: claims.complete(present, token),
-            "release": lambda: claims.release(present, token, now),
-            "fail": lambda: claims.fail(present, token, "x", state, now),
-            "hand_over": lambda: claims.hand_over(present, token, system, "x", state, now),
-        }[act]()
+        found = carried_out(act, present, system, holder, token, state=state, now=now)
         if isinstance(found, Refusal):
             continue
         if present is not None:

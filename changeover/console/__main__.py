@@ -1,0 +1,60 @@
+"""Run the console: `python -m changeover.console --home DIR --migration NAME --port PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from changeover.console.app import application
+from changeover.console.context import Console
+from changeover.console.guard import is_loopback
+from changeover.errors import ChangeoverError
+from changeover.home import Home
+from changeover.store import plans
+from changeover.store.engine import Store
+
+LOG = logging.getLogger("changeover.console")
+MOST_CONNECTIONS = 2000
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m changeover.console", description=__doc__,
+        epilog="Started by `changeover up`. Make tokens with `changeover token create`.",
+    )
+    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
+    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
+    parser.add_argument("--port", type=int, required=True, help="Port to listen on.")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    home, is_local = Home(arguments.home), is_loopback(arguments.host)
+    if not is_local:
+        LOG.warning("listening on %s: every read needs a token, too; put TLS in front",
+                    arguments.host)
+    try:
+        store = Store.open(home.store_url)
+        console = Console(home, plans.load(store, arguments.migration), store, is_local=is_local)
+    except ChangeoverError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    app = application(console)
+    gc.freeze()  # nothing that exists now ever goes away: it need not be looked at again
+    uvicorn.run(
+        app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False,
+        server_header=False, timeout_keep_alive=30, limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=5,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

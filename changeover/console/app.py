@@ -1,0 +1,89 @@
+"""The console's application: every route, every error as a problem, one OpenAPI document."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import APIRouter, FastAPI
+
+from changeover import __version__, clock
+from changeover.console import claiming, looking, page, problems, reporting
+from changeover.console.context import Console
+from changeover.console.guard import Limits
+from changeover.console.models import OutcomeIn
+from changeover.console.problems import Problem
+from changeover.errors import ChangeoverError
+from changeover.store import operations, outcomes
+
+LOG = logging.getLogger("changeover.console")
+BEAT_SECONDS = 5.0
+PRUNE_SECONDS = 60.0
+
+ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
+    looking.health_routes, looking.routes, claiming.routes, reporting.routes, page.routes,
+    # further parts of the console stand here: a function from a Console to its APIRouter
+)
+
+
+def application(console: Console) -> FastAPI:
+    """Return the application that serves a migration's console."""
+    described = {status: {"model": Problem, "description": text} for status, text in {
+        401: "No valid token.", 403: "The token may do less than this.",
+        413: "The body is too large.", 421: "Not the console's host name.",
+        422: "Something in the request is not allowed.",
+        503: "The store or another part does not answer; send it again."}.items()}
+    app = FastAPI(
+        title="Changeover console", version=__version__, docs_url=None, redoc_url=None,
+        description="Decisions, claims and outcomes for applications that take part in a "
+        "migration. Every write needs a token.", responses=described,  # type: ignore[arg-type]
+        lifespan=lambda _app: _lifetime(console), redirect_slashes=False,
+    )
+    for routes in ROUTES:
+        app.include_router(routes(console))
+    problems.install(app)
+    app.add_middleware(Limits, is_local=console.is_local)
+    _describe_outcomes(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifetime(console: Console) -> AsyncIterator[None]:
+    tasks = [
+        asyncio.create_task(_every(BEAT_SECONDS, lambda: operations.beat(
+            console.store, "console", pid=os.getpid(), now=clock.now()))),
+        asyncio.create_task(_every(PRUNE_SECONDS, lambda: _prune(console))),
+    ]
+    LOG.info("console of %s", console.plan.migration)
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _every(seconds: float, action: Callable[[], object]) -> None:
+    """Do something again and again; what fails is told and tried again."""
+    while True:
+        try:
+            await asyncio.to_thread(action)
+        except ChangeoverError as error:
+            LOG.error("%s", error)
+        await asyncio.sleep(seconds)
+
+
+def _prune(console: Console) -> None:
+    keep = console.plan.retention
+    outcomes.prune(console.store, console.plan.migration, keep_outcomes=keep.outcomes,
+                   keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
+
+
+def _describe_outcomes(app: FastAPI) -> None:
+    """Add the outcomes' schema to the document: their route reads the body's bytes itself."""
+    document = app.openapi()
+    schema = OutcomeIn.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document["components"]["schemas"]
+    schemas |= {**schema.pop("$defs", {}), "OutcomeIn": schema}
+    app.openapi_schema = document

@@ -1,0 +1,115 @@
+"""Routes about claims: the right of one system to act on an item."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+from starlette.responses import Response
+
+from changeover import claims as rules
+from changeover import clock, rollback
+from changeover.claims import Claim, Refusal, Why
+from changeover.console.context import Console
+from changeover.console.models import (
+    ITEM,
+    ClaimIn,
+    ClaimOut,
+    FailIn,
+    FailOut,
+    HandOverIn,
+    HeldIn,
+    RenewIn,
+    lease_of,
+)
+from changeover.console.problems import Problem, problem
+from changeover.store import claims, routing
+from changeover.store.tokens import Scope
+
+Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "Nobody ever claimed this item."},
+    409: {"model": Problem, "description": "Refused; `why` says for programs why: " + ", ".join(
+        why.value for why in Why)},
+}
+
+
+def routes(console: Console) -> APIRouter:
+    """Return the routes about claims."""
+    router = APIRouter(
+        prefix="/v1/claims", tags=["claims"], responses=_REFUSALS,
+        dependencies=[Depends(console.guard.needs(Scope.WRITE))])
+
+    @router.post("/{item}", response_model=ClaimOut, summary="Claim an item")
+    async def claim(item: Item, body: ClaimIn) -> Response:
+        """Give the right to act on an item to one holder, if its system has it in this mode.
+
+        The same holder asking again gets the same token and a new lease.
+        """
+        act = claims.claiming(
+            console.plan, item, system=body.system, holder=body.holder, key=body.key,
+            lease=lease_of(body.lease_seconds), segments=console.check_segments(body.segments))
+        found = await console.claims.put(act)
+        console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
+        return _answer(found)
+
+    @router.post("/{item}/renew", response_model=ClaimOut, summary="Hold an item longer")
+    async def renew(item: Item, body: RenewIn) -> Response:
+        """Begin a new lease. After a rollback the candidate's are not renewed."""
+        lease = lease_of(body.lease_seconds) or console.plan.claims.lease
+        return _answer(await console.claims.put(claims.renewing(item, body.token, lease)))
+
+    @router.post("/{item}/complete", response_model=ClaimOut, summary="An item is done")
+    async def complete(item: Item, body: HeldIn) -> Response:
+        """Make the claim final: nobody ever claims this item again."""
+        return _answer(await console.claims.put(claims.completing(item, body.token)))
+
+    @router.post("/{item}/release", response_model=ClaimOut, summary="Give an item back")
+    async def release(item: Item, body: HeldIn) -> Response:
+        """Let whoever is entitled claim the item at once."""
+        return _answer(await console.claims.put(claims.releasing(item, body.token)))
+
+    @router.post("/{item}/hand-over", response_model=ClaimOut, summary="Give to the other system")
+    async def hand_over(item: Item, body: HandOverIn) -> Response:
+        """Let the other system claim the item, whatever the mode; to the candidate only while
+        users are on it."""
+        act = claims.handing_over(item, body.token, body.to, body.reason)
+        return _answer(await console.claims.put(act))
+
+    @router.post("/{item}/fail", response_model=FailOut, summary="An item could not be done")
+    async def fail(item: Item, body: FailIn) -> Response:
+        """Hand what the candidate failed to the baseline; in candidate_only this rolls back when
+        the plan says `claims: {rollback_on_failure: true}`. Say it again if no answer comes."""
+        found = await console.claims.put(claims.failing(item, body.token, body.reason))
+        if isinstance(found, Refusal):
+            return _answer(found)
+        done = await asyncio.to_thread(_roll_back, console, found)
+        answer = FailOut(claim=ClaimOut.of(found), rollback=done)
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    return router
+
+
+def _roll_back(console: Console, failed: Claim) -> str | None:
+    """Start the rollback that a failed item calls for; the observer then runs `rollback/main`."""
+    state = routing.read(console.store, console.plan.migration)
+    is_wanted = console.plan.claims.rollback_on_failure
+    if not rules.trips_rollback(failed, state, is_wanted=is_wanted):
+        return None
+    started = rollback.start(
+        console.store, console.gateway, console.plan, severity="critical",
+        reason=f"{failed.holder} could not do {failed.item}: {failed.reason}",
+        actor="console", now=clock.now())
+    return started.state.describe()
+
+
+def _answer(found: Claim | Refusal) -> Response:
+    if isinstance(found, Claim):
+        return Response(ClaimOut.of(found).model_dump_json(), media_type="application/json")
+    if found.why is Why.UNKNOWN:
+        return problem(404, "unknown item", found.reason, why=found.why.value)
+    more: dict[str, Any] = {}
+    if found.claim is not None:  # without its token: that is its holder's
+        more["claim"] = ClaimOut.of(found.claim).model_dump(mode="json", exclude={"token"})
+    return problem(409, "refused", found.reason, why=found.why.value, **more)

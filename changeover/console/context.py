@@ -1,0 +1,125 @@
+"""What every route of the console uses: the plan, the store, the gateway, the batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from changeover import clock
+from changeover.claims import Claim, Refusal
+from changeover.console.batching import Batcher
+from changeover.console.guard import Guard
+from changeover.console.models import OutcomeIn
+from changeover.errors import InvalidInput
+from changeover.gateway.publish import Gateway
+from changeover.home import Home
+from changeover.plan.model import Plan
+from changeover.store import claims, outcomes
+from changeover.store.claims import Act
+from changeover.store.engine import Store
+
+CLAIMS_AT_ONCE = 200
+OUTCOMES_AT_ONCE = 10_000
+MOST_QUALITY_NAMES = 100
+Value = TypeVar("Value")
+
+
+@dataclass
+class Counts:
+    """What this process did since it began, for `/metrics`."""
+
+    claims: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def claimed(self, result: str) -> None:
+        """Count what became of a wish to claim."""
+        self.claims[result] = self.claims.get(result, 0) + 1
+
+
+class Console:
+    """One migration's console.
+
+    Args:
+        home: The home directory.
+        plan: The migration's plan.
+        store: The store.
+        is_local: Whether it listens on loopback: then reads need no token.
+    """
+
+    def __init__(self, home: Home, plan: Plan, store: Store, *, is_local: bool) -> None:
+        self.home, self.plan, self.store, self.is_local = home, plan, store, is_local
+        self.gateway = Gateway(home.gateway_files)
+        self.guard = Guard(store, reads_freely=is_local)
+        self.counts = Counts()
+        self.began = clock.now()
+        self.claims: Batcher[Act, Claim | Refusal] = Batcher(self._claim, most=CLAIMS_AT_ONCE)
+        self.outcomes: Batcher[list[OutcomeIn], int] = Batcher(
+            self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
+        self._quality = outcomes.quality_names(store, plan.migration)
+
+    def check_segments(self, names: Sequence[str]) -> frozenset[str]:
+        """Return segments as a set.
+
+        Raises:
+            InvalidInput: The plan has no such segment.
+        """
+        known = self.plan.routing.segments
+        for name in names:
+            if name not in known:
+                raise InvalidInput(f"segment {name!r} is not in the plan", where="segments",
+                                   allowed=", ".join(known) or "none, the plan has no segment")
+        return frozenset(names)
+
+    def check_outcomes(self, batch: Sequence[OutcomeIn]) -> None:
+        """Refuse outcomes with unknown segments, or with ever more names of quality numbers.
+
+        Raises:
+            InvalidInput: With what is wrong; nothing of the batch is kept.
+        """
+        for one in batch:
+            if one.segments:
+                self.check_segments(one.segments)
+            if one.quality and not one.quality.keys() <= self._quality:
+                more = self._quality | one.quality.keys()
+                if len(more) > MOST_QUALITY_NAMES:
+                    raise InvalidInput(
+                        f"quality has more than {MOST_QUALITY_NAMES} names in all",
+                        where="quality", next_step="Names are metrics: no ids or times in them")
+                self._quality = more
+
+    def _claim(self, acts: Sequence[Act]) -> list[Claim | Refusal]:
+        return claims.carry_out(self.store, self.plan.migration, acts, now=clock.now())
+
+    def _keep(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
+        """Keep the outcomes of several requests; return how many of each were new."""
+        together = [one for batch in batches for one in batch]
+        new = set(outcomes.keep(self.store, self.plan.migration, together, now=clock.now()))
+        found = []
+        for batch in batches:
+            own = {one.id for one in batch} & new
+            new -= own
+            found.append(len(own))
+            for one in batch:
+                if one.id in own:
+                    key = one.system, "success" if one.is_success else "failure"
+                    self.counts.outcomes[key] = self.counts.outcomes.get(key, 0) + 1
+                    own.discard(one.id)
+        return found
+
+
+class Fresh:
+    """Values that cost something, computed again when they are older than some seconds."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, object]] = {}
+
+    def get(self, name: str, seconds: float, make: Callable[[], Value]) -> Value:
+        """Return the value of `name`, at most `seconds` old."""
+        known = self._known.get(name)
+        now = time.monotonic()
+        if known is None or now - known[0] > seconds:
+            known = now, make()
+            self._known[name] = known
+        return known[1]  # type: ignore[return-value]

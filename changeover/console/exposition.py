@@ -1,0 +1,204 @@
+"""`/metrics`: the migration in Prometheus' text format, read from the store when asked.
+
+Counters begin with this process, as Prometheus expects: what the store knew before is not counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from changeover import clock
+from changeover.analysis.histogram import Histogram, bounds_of, merge
+from changeover.console.context import Fresh
+from changeover.errors import Unreachable
+from changeover.routing import Mode, System
+from changeover.store import claims, comparisons, operations, routing, samples
+
+if TYPE_CHECKING:
+    from changeover.console.context import Console
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SETTLED_SECONDS = 5
+"""Seconds are counted when they are this old: the observer has completed them."""
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+OUTCOMES_OVER = timedelta(minutes=5)
+
+
+class Meter(Collector):
+    """Collects everything about one migration."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._fresh = console, Fresh()
+        self._lock = threading.Lock()
+        self._from = int(console.began.timestamp())
+        self._requests: Counter[str] = Counter()
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._latency: dict[str, Histogram] = {str(name): Histogram() for name in System}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """Return the text of one scrape.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self._lock:
+            self._count()
+            return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: the registry need not ask the store before the first scrape."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return every metric."""
+        yield from self._routing()
+        yield from self._traffic()
+        yield from self._comparing()
+        yield from self._applications()
+        yield from self._events()
+
+    def _count(self) -> None:
+        """Add the seconds that are complete since the last scrape."""
+        console, before = self._console, int(clock.now().timestamp()) - SETTLED_SECONDS
+        if before <= self._from:
+            return
+        for sample in samples.recent(console.store, console.plan.migration,
+                                     since=clock.from_timestamp(self._from)):
+            if sample.at >= before or sample.system not in self._latency:
+                continue
+            self._requests[sample.system] += sample.requests
+            for kind, number in sample.errors.items():
+                self._errors[sample.system, kind] += number
+            self._latency[sample.system] = merge((self._latency[sample.system], sample.latency))
+        self._from = before
+
+    def _routing(self) -> Iterator[Metric]:
+        console = self._console
+        state = routing.read(console.store, console.plan.migration)
+        mode = GaugeMetricFamily("changeover_mode", "1 for the present mode.", labels=["mode"])
+        for each in Mode:
+            mode.add_metric([str(each)], float(each is state.mode))
+        yield mode
+        segments = GaugeMetricFamily(
+            "changeover_segment_on_candidate", "1 when a segment is moved.", labels=["segment"])
+        for name in console.plan.routing.segments:
+            segments.add_metric([name], float(name in state.segments))
+        yield segments
+        for name, value, text in (
+            ("candidate_percent", state.weight / 100, "Share of users on the candidate."),
+            ("shadow_percent", state.shadow_sample / 100, "Share of requests that are copied."),
+            ("maintenance", state.maintenance, "1 while users get the maintenance answer."),
+            ("routing_version", state.version, "Version of the routing state."),
+            ("routing_epoch", state.epoch, "Epoch: how many rollbacks there were."),
+            ("gateway_in_sync", self._is_in_sync(state.order),
+             "1 when the gateway serves the present routing state."),
+        ):
+            yield GaugeMetricFamily(f"changeover_{name}", text, value=float(value))
+
+    def _is_in_sync(self, order: tuple[int, int]) -> bool:
+        try:
+            return self._console.gateway.served() == order
+        except Unreachable:
+            return False
+
+    def _traffic(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "changeover_requests", "Requests meant for a system.", labels=["system"])
+        errors = CounterMetricFamily(
+            "changeover_request_errors", "Requests that a system failed.",
+            labels=["system", "kind"])
+        latency = HistogramMetricFamily(
+            "changeover_request_duration_seconds",
+            "Durations as users felt them; the sum is within 5 %.", labels=["system"])
+        for name in System:
+            requests.add_metric([str(name)], self._requests[str(name)])
+            buckets, total = _buckets(self._latency[str(name)])
+            latency.add_metric([str(name)], buckets, total)
+        for (system, kind), number in sorted(self._errors.items()):
+            errors.add_metric([system, kind], number)
+        yield from (requests, errors, latency)
+
+    def _comparing(self) -> Iterator[Metric]:
+        console = self._console
+        coverage = GaugeMetricFamily(
+            "changeover_shadow_requests",
+            "What became of tapped requests since the rules were last changed.",
+            labels=["outcome"])
+        known = self._fresh.get("coverage", 5, lambda: comparisons.coverage(
+            console.store, console.plan.migration))
+        for outcome, number in sorted(known.items()):
+            coverage.add_metric([outcome], number)
+        yield coverage
+        places = self._fresh.get("places", 15, lambda: [
+            place.diverged for place in comparisons.places(console.store, console.plan.migration)])
+        yield GaugeMetricFamily("changeover_divergences", "Divergences at all places together "
+                                "since the rules were last changed.", value=sum(places))
+        yield GaugeMetricFamily("changeover_divergent_places", "Places of the answers that differ.",
+                                value=sum(number > 0 for number in places))
+
+    def _applications(self) -> Iterator[Metric]:
+        console, counts, now = self._console, self._console.counts, clock.now()
+        claimed = CounterMetricFamily(
+            "changeover_claims", "What became of wishes to claim.", labels=["result"])
+        for result, number in sorted(counts.claims.items()):
+            claimed.add_metric([result], number)
+        open_ = GaugeMetricFamily("changeover_claims_open", "Items that are not done, by state.",
+                                  labels=["state"])
+        for name, number in claims.open_claims(
+                console.store, console.plan.migration, now=now).items():
+            open_.add_metric([name], number)
+        reported = CounterMetricFamily("changeover_outcomes", "Outcomes that were reported here.",
+                                       labels=["system", "result"])
+        for (system, result), number in sorted(counts.outcomes.items()):
+            reported.add_metric([system, result], number)
+        quality = GaugeMetricFamily(
+            "changeover_outcome_quality", "Mean of a quality number over five minutes.",
+            labels=["system", "name"])
+        for name in System:
+            found = samples.window(console.store, console.plan.migration, str(name),
+                                   start=now - OUTCOMES_OVER, end=now)
+            for label, (number, total) in sorted(found.quality.items()):
+                quality.add_metric([str(name), label], total / number)
+        yield from (claimed, open_, reported, quality)
+
+    def _events(self) -> Iterator[Metric]:
+        console, now = self._console, clock.now()
+        firings = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
+                                    labels=["trigger", "action"])
+        found = Counter((each.trigger, each.action) for each in operations.firings(
+            console.store, console.plan.migration, since=now - timedelta(hours=24)))
+        for (trigger, action), number in sorted(found.items()):
+            firings.add_metric([trigger, action], number)
+        yield firings
+        age = GaugeMetricFamily("changeover_service_age_seconds",
+                                "Since a service's last sign of life.", labels=["service"])
+        for beat in operations.heartbeats(console.store):
+            if not beat.service.startswith("flow:"):
+                age.add_metric([beat.service], (now - beat.at).total_seconds())
+        yield age
+
+
+def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    """Return the cumulative counts by upper bound in seconds, and the sum in seconds."""
+    bounds = [(bounds_of(index), count) for index, count in histogram.counts.items()]
+    found: list[tuple[str, float]] = [
+        (str(limit), sum(count for (_, upper), count in bounds if upper <= limit * 1e6 + 1e-3))
+        for limit in BUCKETS
+    ]
+    total = sum((lower + upper) / 2 * count for (lower, upper), count in bounds) / 1e6
+    return [*found, ("+Inf", histogram.total)], total

@@ -1,0 +1,67 @@
+"""Routes that only look: decision, status, metrics, health."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from changeover import clock
+from changeover import status as status_of
+from changeover.console import exposition
+from changeover.console.context import Console, Fresh
+from changeover.console.models import KEY, DecisionOut
+from changeover.plan.fields import Name
+from changeover.routing import Mode, explain
+from changeover.store import routing
+from changeover.store.tokens import Scope
+
+
+def routes(console: Console) -> APIRouter:
+    """Return the routes that only look."""
+    router = APIRouter(tags=["look"], dependencies=[Depends(console.guard.needs(Scope.READ))])
+    fresh, meter = Fresh(), exposition.Meter(console)
+
+    @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why")
+    async def decision(
+        key: Annotated[str, Path(pattern=KEY, description="The user's key.")],
+        segment: Annotated[list[Name], Query(max_length=16, description="The user's.")] = [],  # noqa: B006
+    ) -> DecisionOut:
+        """Answer as the gateway does for a request with this key and these segments."""
+        segments = console.check_segments(segment)
+        state = await asyncio.to_thread(routing.read, console.store, console.plan.migration)
+        found = explain(state, key, segments, salt=console.plan.routing.salt or "")
+        return DecisionOut(
+            key=key, system=found.system, reason=found.reason, bucket=found.bucket,
+            mode=state.mode.value, percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
+            maintenance=state.maintenance, version=state.version, epoch=state.epoch)
+
+    @router.get("/v1/status", summary="Where the migration stands")
+    async def status() -> dict[str, Any]:
+        """The same as `changeover status --output json`."""
+        return await asyncio.to_thread(fresh.get, "status", 0.5, lambda: status_of.collect(
+            console.home, console.store, console.plan, now=clock.now()))
+
+    @router.get("/metrics", response_class=Response, summary="For Prometheus",
+                responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """Everything as Prometheus text, format 0.0.4."""
+        text = await asyncio.to_thread(meter.text)
+        return Response(text, media_type=exposition.MEDIA_TYPE)
+
+    return router
+
+
+def health_routes(console: Console) -> APIRouter:
+    """Return the route that supervisors ask; it needs no token and tells nothing else."""
+    router = APIRouter(tags=["look"])
+
+    @router.get("/health", summary="Whether the console can use the store")
+    async def health() -> dict[str, str]:
+        """200 when the store answers, 503 when it does not."""
+        await asyncio.to_thread(routing.read, console.store, console.plan.migration)
+        return {"status": "healthy", "migration": console.plan.migration}
+
+    return router

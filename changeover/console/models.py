@@ -1,0 +1,137 @@
+"""What the console's requests and answers look like. Unknown fields are refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from changeover.claims import Claim
+from changeover.plan.fields import Name
+from changeover.plan.metrics import QUALITY_NAME
+from changeover.routing import System
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$")]
+ITEM = r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,199}$"
+Holder = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+/-]{0,119}$",
+                              description="Who asks; the same name is the same holder.")]
+KEY = r"^[^\x00-\x1f\x7f]{1,200}$"
+Key = Annotated[str, Field(pattern=KEY, description="The user's key, as in `routing.key`.")]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]{1,500}$")]
+Token = Annotated[int, Field(ge=1, lt=1 << 53, description="The claim's fencing token.")]
+Lease = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False,
+                               description="Seconds; default: the plan's `claims.lease`.")]
+Segments = Annotated[list[Name], Field(max_length=16, description="Segments of the plan.")]
+MOST_OUTCOMES = 5000
+
+
+class Body(BaseModel):
+    """Base of every request's body."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class ClaimIn(Body):
+    """Somebody wants to act on an item."""
+
+    system: System
+    holder: Holder
+    lease_seconds: Lease | None = None
+    key: Key | None = Field(None, description="Decides between the systems; default: the item.")
+    segments: Segments = []
+
+
+class HeldIn(Body):
+    """The holder speaks about its claim."""
+
+    token: Token
+
+
+class RenewIn(HeldIn):
+    """The holder needs longer."""
+
+    lease_seconds: Lease | None = None
+
+
+class HandOverIn(HeldIn):
+    """The holder wants the other system to act."""
+
+    to: System
+    reason: Text
+
+
+class FailIn(HeldIn):
+    """The holder could not do it."""
+
+    reason: Text
+
+
+class ClaimOut(BaseModel):
+    """A claim as it stands. Give `token` to what the effect goes to: it refuses lower ones."""
+
+    item: str
+    status: Literal["free", "held", "done"]
+    system: System
+    holder: str
+    token: int
+    claimed_at: datetime
+    expires_at: datetime
+    given_to: Literal["", "baseline", "candidate"] = ""
+    reason: str = ""
+
+    @classmethod
+    def of(cls, claim: Claim) -> ClaimOut:
+        """Return a claim for clients."""
+        return cls(
+            item=claim.item, status=claim.status.value, system=System(claim.system),
+            holder=claim.holder, token=claim.token, claimed_at=claim.claimed_at,
+            expires_at=claim.expires_at, given_to=claim.given_to,
+            reason=claim.reason)
+
+
+class FailOut(BaseModel):
+    """What became of a failed item; `rollback` says that everyone is back at the baseline."""
+
+    claim: ClaimOut
+    rollback: str | None = None
+
+
+class OutcomeIn(Body):
+    """What became of one piece of work, as only the application knows it."""
+
+    id: Id = Field(description="The reporter's own; the same one again counts once.")
+    system: Literal["baseline", "candidate"]
+    is_success: bool = Field(alias="success")
+    seconds: float | None = Field(None, ge=0, le=1e7, allow_inf_nan=False)
+    quality: dict[Annotated[str, Field(pattern=rf"^{QUALITY_NAME}$")],
+                  Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]] = Field(
+        default={}, max_length=20, description="Named numbers: `outcome.NAME` in gates.")
+    segments: Segments = []
+
+
+class OutcomesOut(BaseModel):
+    """How many outcomes are stored now, and how many of them were not known before."""
+
+    accepted: int
+    new: int
+
+
+class DecisionOut(BaseModel):
+    """Which system a user gets, and why."""
+
+    key: str
+    system: System
+    reason: str
+    bucket: int | None
+    mode: str
+    percent: float
+    both: bool = Field(description="Whether both systems process; only one may have effects.")
+    maintenance: bool
+    version: int
+    epoch: int
+
+
+def lease_of(seconds: float | None) -> timedelta | None:
+    """Return a lease in seconds as a duration; None for the plan's."""
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -1,0 +1,103 @@
+"""Errors over HTTP: problem details (RFC 9457) with our four parts, and no traceback ever."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from changeover.errors import (
+    ChangeoverError,
+    EnvironmentProblem,
+    InvalidInput,
+    Refused,
+    StoreError,
+    Unreachable,
+)
+
+LOG = logging.getLogger("changeover.console")
+MEDIA_TYPE = "application/problem+json"
+_STATUS: list[tuple[type[ChangeoverError], int, str]] = [
+    (InvalidInput, 422, "not accepted"),
+    (Refused, 409, "refused"),
+    (StoreError, 503, "the store cannot be used"),
+    (Unreachable, 503, "something does not answer"),
+    (EnvironmentProblem, 503, "the machine lacks something"),
+]
+
+
+class Problem(BaseModel):
+    """Why a request was not carried out: what, where, what is allowed, what to do next."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    where: str | None = None
+    allowed: str | None = None
+    next_step: str | None = None
+
+
+def problem(
+    status: int, title: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """Return a problem as a response; parts that are empty are left out."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail,
+               **{name: value for name, value in more.items() if value not in (None, "")}}
+    return Response(
+        orjson.dumps(content, default=str), status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def of_error(error: ChangeoverError) -> Response:
+    """Return one of our errors as a problem."""
+    status, title = next(
+        ((status, title) for kind, status, title in _STATUS if isinstance(error, kind)),
+        (500, "failed"))
+    headers = {"Retry-After": "1"} if status == 503 else None
+    # the where of a broken store may be a path: it is for the log, not for every client
+    where = "" if status >= 500 else error.where
+    if status >= 500:
+        LOG.error("%s", error)
+    return problem(status, title, error.what, headers=headers, where=where,
+                   allowed=error.allowed, next_step=error.next_step)
+
+
+def install(app: FastAPI) -> None:
+    """Have the application answer every error as a problem."""
+
+    @app.exception_handler(ChangeoverError)
+    async def _ours(_request: Request, error: ChangeoverError) -> Response:
+        return of_error(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        return of_validation(error.errors())
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, str(error.detail), str(error.detail),
+                       headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(_request: Request, error: Exception) -> Response:
+        LOG.exception("an unforeseen error", exc_info=error)
+        return problem(500, "failed", "an unforeseen error; the console's log has it")
+
+
+def of_validation(errors: Any) -> Response:
+    """Return everything that was wrong with a request's fields; values are not repeated."""
+    found = [
+        {"where": ".".join(str(part) for part in each.get("loc", ())), "what": each.get("msg", "")}
+        for each in list(errors)[:20]
+    ]
+    first = f"{found[0]['where']}: {found[0]['what']}" if found else "the request is not valid"
+    return problem(422, "not accepted", first, errors=found,
+                   next_step="See /openapi.json for what is allowed")
