@@ -67,7 +67,8 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             "actor": rollback.actor,
         },
         "report": report.html_path if report else None,
-        "urls": {key: settings.get(key) for key in ("ui_url", "gateway", "reports_url")},
+        "urls": {key: settings.get(key)
+                 for key in ("ui_url", "gateway", "reports_url", "console_url")},
     }
 
 

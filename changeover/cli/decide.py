@@ -1,4 +1,4 @@
-"""Commands that decide: approve, advance, rollback, recover, maintenance."""
+"""Commands that decide: approve, enable, advance, disable, rollback, recover, maintenance."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from changeover.store.records import Approval
 
 ANSWER_SECONDS = 30.0
 FORM_SECONDS = 8.0
+ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 
 
 @click.command(epilog="""
@@ -65,12 +66,7 @@ def advance(
 ) -> None:
     """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
     found = Connections.open(home, migration)
-    running = cutovers.active(found.store, found.plan.migration)
-    if running is not None:
-        raise Refused(
-            f"not advanced because cutover {running.id} decides by its gates",
-            next_step="Answer it with `changeover approve`, or end it with `changeover rollback`",
-        )
+    _refuse_in_cutover(found, "not advanced")
     change = _advance_to(found, percent)
     _apply(found, change, reason, output)
 
@@ -110,6 +106,44 @@ def rollback_command(
         )
     show(output, f"everyone is at the baseline: {started.state.describe()}",
          {"state": started.state.describe(), "epoch": started.state.epoch})
+
+
+@click.command(epilog="\b\nExamples:\n  changeover enable shadow\n  changeover enable parallel\n"
+               "  changeover enable gradual --percent 5\n"
+               "  changeover enable              the plan's first stage that has users")
+@click.argument("mode", type=click.Choice([str(mode) for mode in ENABLED]), default="gradual")
+@click.option("--percent", help="Share of users in `gradual`; default: the plan's next stage.")
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the audit.")
+@home_option
+@output_option
+def enable(
+    mode: str, percent: str | None, reason: str, home: Path | None, migration: str | None,
+    output: str,
+) -> None:
+    """Go to a mode by hand, without gates; refused while a cutover runs."""
+    found = Connections.open(home, migration)
+    _refuse_in_cutover(found, f"{mode} was not enabled")
+    wanted = Mode(mode)
+    if percent is not None and wanted is not Mode.GRADUAL:
+        raise InvalidInput(f"mode {mode} has no percentage", where="--percent", allowed="gradual")
+    change = Change(mode=wanted)
+    if wanted is Mode.GRADUAL:
+        change = _advance_to(found, percent, with_users=True)
+    elif found.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
+        change = Change(mode=wanted, shadow_sample=int(found.plan.shadow.sample * 100))
+    _apply(found, change, reason, output)
+
+
+@click.command(epilog="\b\nExample:\n  changeover disable --reason 'the pilot is over'")
+@click.option("--reason", required=True, help="Why, for the audit.")
+@home_option
+@output_option
+def disable(reason: str, home: Path | None, migration: str | None, output: str) -> None:
+    """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
+    found = Connections.open(home, migration)
+    _refuse_in_cutover(found, "the candidate was not disabled")
+    rollback.bring_back_baseline(found.store, found.plan, actor=getpass.getuser())
+    _apply(found, Change(mode=Mode.BASELINE_ONLY), reason, output)
 
 
 @click.command(epilog="\b\nExample:\n  changeover recover --reason 'bug 42 is mended'")
@@ -212,11 +246,22 @@ def _await_answer(found: Connections, asked: Approval) -> Approval | None:
     return None
 
 
-def _advance_to(found: Connections, percent: str | None) -> Change:
-    """Return the change to the wished percentage, or to the plan's next stage."""
+def _refuse_in_cutover(found: Connections, what: str) -> None:
+    running = cutovers.active(found.store, found.plan.migration)
+    if running is not None:
+        raise Refused(
+            f"{what} because cutover {running.id} decides by its gates",
+            next_step="Answer it with `changeover approve`, or end it with `changeover rollback`",
+        )
+
+
+def _advance_to(
+    found: Connections, percent: str | None, *, with_users: bool = False
+) -> Change:
+    """Return the change to the wished percentage, or to the plan's next stage (`with_users`)."""
     state = routing.read(found.store, found.plan.migration)
     if percent is None:
-        return _change_to(_next_stage(found, state))
+        return _change_to(_next_stage(found, state, with_users=with_users))
     try:
         weight = int(parse_percent(percent) * 100)
     except ValueError as error:
@@ -225,9 +270,10 @@ def _advance_to(found: Connections, percent: str | None) -> Change:
     return Change(mode=mode, weight=weight, segments=state.segments)
 
 
-def _next_stage(found: Connections, state: RoutingState) -> Stage:
+def _next_stage(found: Connections, state: RoutingState, *, with_users: bool) -> Stage:
+    may_shadow = state.mode is Mode.BASELINE_ONLY and not with_users
     for stage in found.plan.stages():
-        is_shadow = stage.phase is PhaseKind.SHADOW and state.mode is Mode.BASELINE_ONLY
+        is_shadow = stage.phase is PhaseKind.SHADOW and may_shadow
         if is_shadow or (stage.phase is not PhaseKind.SHADOW and stage.weight > state.weight):
             return stage
     raise Refused("not advanced because the candidate serves everyone already")

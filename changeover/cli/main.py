@@ -5,7 +5,18 @@ from __future__ import annotations
 import click
 
 from changeover import __version__
-from changeover.cli import backup, cleanup, compare, decide, flags, look, plan, run, validate
+from changeover.cli import (
+    backup,
+    cleanup,
+    compare,
+    decide,
+    flags,
+    look,
+    plan,
+    run,
+    token,
+    validate,
+)
 from changeover.errors import EXIT_INTERRUPTED, ChangeoverError
 
 
@@ -28,10 +39,11 @@ def cli() -> None:
 
 
 for command in (
-    run.demo, run.up, look.status_command, look.history, look.env, decide.approve, decide.advance,
+    run.demo, run.up, look.status_command, look.history, look.env, decide.approve, decide.enable,
+    decide.advance, decide.disable,
     decide.rollback_command, decide.recover, decide.maintenance, decide.shadow_command,
     compare.divergences, compare.replay_command, validate.validate, plan.plan, look.store_group,
-    backup.backup_group, cleanup.cleanup, flags.flags, flags.explain,
+    backup.backup_group, cleanup.cleanup, flags.flags, flags.explain, token.token,
 ):
     cli.add_command(command)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from changeover.cli.common import environment_option
-from changeover.errors import EnvironmentProblem, Refused
+from changeover.errors import EnvironmentProblem, InvalidInput, Refused
 from changeover.home import Home
 from changeover.observer.prefect_api import PrefectApi
-from changeover.plan import rules
+from changeover.plan import rules, units
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
 from changeover.supervisor.child import Child
@@ -52,7 +52,8 @@ def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) 
     token = secrets.token_urlsafe(24)
     stack = Stack(
         place, plan, plan_path=path, prefect_port=_port(4200), reports_port=_port(8180),
-        prefect_url=None, env={FAULT_VARIABLE: token}, tell=_tell,
+        console=f"127.0.0.1:{_port(8190)}", prefect_url=None, env={FAULT_VARIABLE: token},
+        tell=_tell,
     )
     load = load_child(place, plan, rate, users)
     began = time.monotonic()
@@ -80,11 +81,13 @@ Example:
               envvar="CHANGEOVER_HOME", help="Home directory; default .changeover.")
 @click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's server.")
 @click.option("--reports-port", default=8180, show_default=True, help="Port of the reports.")
+@click.option("--console", default="127.0.0.1:8190", show_default=True,
+              help="Address of the console; beyond loopback every read needs a token, too.")
 @click.option("--prefect-url", help="API of a Prefect server that runs already.")
 @environment_option
 @click.option("--store", "store_url", help="Database URL; default SQLite in the home directory.")
 def up(
-    plan_path: Path, home: Path | None, prefect_port: int, reports_port: int,
+    plan_path: Path, home: Path | None, prefect_port: int, reports_port: int, console: str,
     prefect_url: str | None, environment: str | None, store_url: str | None,
 ) -> int:
     """Start everything for a migration and keep it running until Ctrl-C.
@@ -92,6 +95,10 @@ def up(
     A second `up` continues where the first was stopped: nothing is decided twice.
     """
     plan = load_plan(plan_path, environment)
+    try:
+        units.parse_address(console)
+    except ValueError as error:
+        raise InvalidInput(str(error), where="--console") from None
     place = Home.resolve(home)
     place.create()
     if store_url:
@@ -100,10 +107,11 @@ def up(
         _tell(f"note: {warning}")
     stack = Stack(
         place, plan, plan_path=plan_path.absolute(), prefect_port=prefect_port,
-        reports_port=reports_port, prefect_url=prefect_url, env={}, tell=_tell,
+        reports_port=reports_port, console=console, prefect_url=prefect_url, env={}, tell=_tell,
     )
     with running(stack):
-        _tell(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}")
+        _tell(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
+              f"Console: {stack.console_url}")
         _tell('run: eval "$(changeover env)"; prefect deployment run cutover/main')
         while True:
             time.sleep(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -83,8 +84,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), str(error.detail),
-                       headers=dict(error.headers or {}))
+        return problem(error.status_code, HTTPStatus(error.status_code).phrase.lower(),
+                       str(error.detail), headers=dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     async def _unforeseen(_request: Request, error: Exception) -> Response:

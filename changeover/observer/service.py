@@ -38,7 +38,7 @@ from changeover.observer.watch import Watch
 from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction, TriggerSpec
 from changeover.routing import System
-from changeover.store import comparisons, cutovers, operations, routing, samples
+from changeover.store import comparisons, cutovers, operations, outcomes, routing, samples
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 
@@ -49,7 +49,8 @@ SECOND_SETTLES = 0.35
 """A second is judged this long after its end, when the gateway has flushed its log."""
 SWEEP_SECONDS = 1.5
 COMPARISONS_ARRIVE = 15
-"""Seconds in which a comparison of a request is stored; later ones only gates see."""
+"""Seconds in which a comparison of a request is stored, as is an outcome; later ones only gates
+see."""
 MESSAGES_SECONDS = 1.0
 WORKER_SECONDS = 10.0
 LOG_LIMIT_BYTES = 64 << 20
@@ -69,7 +70,7 @@ class Observer:
         self.home, self.plan, self.store, self.api = home, plan, store, api
         self.gateway = Gateway(home.gateway_files)
         self.watch = Watch(plan)
-        self._compared: list[Sample] = []
+        self._later: list[Sample] = []
         self.stop = threading.Event()
         self.told, self.pace = Told(), Pace()
         self.traffic = Traffic(store, self.gateway, plan, self.told, self._watch_anew)
@@ -138,7 +139,7 @@ class Observer:
             changed = self._accumulator.take_changed(before)
             users = self._accumulator.take_user_errors()
         self.unsaved.add(changed, users)
-        self.watch.feed([*changed, *self._compared])
+        self.watch.feed([*changed, *self._later])
         since, self._restart_since = self._restart_since, None
         if since is not None:
             self.watch.restart(since=since)
@@ -211,8 +212,9 @@ class Observer:
             self.told.fine("store", "the store is back")
             if self.pace.is_due("save", 0.45):
                 self._write(lambda: self.unsaved.save(self.store, self.plan.migration))
-            if self.plan.shadow and self.pace.is_due("comparisons", 0.9):
-                self._write(self._read_comparisons)
+            has_later = self.plan.shadow or self.watch.has_outcomes
+            if has_later and self.pace.is_due("comparisons", 0.9):
+                self._write(self._read_later)
             if self.pace.is_due("beat", 5):
                 self._write(self._beat)
             if self.pace.is_due("housekeeping", 60):
@@ -225,11 +227,13 @@ class Observer:
         except StoreError as error:
             self.told.problem("writing", f"measurements are kept in memory because {error}")
 
-    def _read_comparisons(self) -> None:
-        """Take what the shadow service measured lately; the list is replaced as a whole."""
+    def _read_later(self) -> None:
+        """Take what the shadow service and applications said lately; replaced as a whole."""
         since = clock.now() - timedelta(seconds=COMPARISONS_ARRIVE)
         found = samples.recent(self.store, self.plan.migration, since=since)
-        self._compared = [sample for sample in found if sample.system == SHADOW]
+        self._later = [sample for sample in found if sample.system == SHADOW]
+        if self.watch.has_outcomes:
+            self._later += outcomes.recent(self.store, self.plan.migration, since=since)
         if self.watch.places:
             memory = clock.now() - timedelta(seconds=self.watch.memory_seconds + 10)
             self.watch.feed_places(comparisons.diverged_since(
@@ -287,6 +291,8 @@ class Observer:
         since = clock.now() - timedelta(seconds=self.watch.memory_seconds)
         known = samples.recent(self.store, migration, since=since)
         self.watch.feed(known)
+        if self.watch.has_outcomes:
+            self.watch.feed(outcomes.recent(self.store, migration, since=since))
         self._accumulator.restore(known)
         self.traffic.take(routing.read(self.store, migration))
         self._restart_since = None

@@ -66,7 +66,8 @@ def _ratios_without_baseline(plan: Plan) -> list[str]:
         "there; people will be asked"
         for stage in plan.stages() if stage.phase is PhaseKind.FULL
         for gate in stage.gates for check in plan.gates.get(gate, [])
-        if check.ratio_to_baseline and METRICS[check.metric].source is Source.TRAFFIC
+        if check.ratio_to_baseline
+        and METRICS[check.metric].source in (Source.TRAFFIC, Source.OUTCOME)
     ]
 
 

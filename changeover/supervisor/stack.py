@@ -41,6 +41,7 @@ class Stack:
         plan_path: Where the plan was read, for relative directories.
         prefect_port: Port of Prefect's server.
         reports_port: Port where rendered reports are served.
+        console: Address of the console, as `127.0.0.1:8190`.
         prefect_url: A Prefect API that runs elsewhere; then no server is started.
         env: Variables for the systems' processes.
         tell: Told one sentence for everything that happens.
@@ -48,13 +49,15 @@ class Stack:
 
     def __init__(
         self, home: Home, plan: Plan, *, plan_path: Path, prefect_port: int, reports_port: int,
-        prefect_url: str | None, env: dict[str, str], tell: Tell,
+        console: str, prefect_url: str | None, env: dict[str, str], tell: Tell,
     ) -> None:
         self.home, self.plan, self.plan_path, self.tell = home, plan, plan_path, tell
         self.prefect_port, self.reports_port = prefect_port, reports_port
         self.is_own_server = prefect_url is None
         self.api_url = prefect_url or f"http://127.0.0.1:{prefect_port}/api"
         self.reports_url = f"http://127.0.0.1:{reports_port}"
+        self._console = units.parse_address(console)
+        self.console_url = f"http://{console}"
         self.gateway = Gateway(home.gateway_files)
         self._system_env = env
         self.children = self._describe()
@@ -92,7 +95,9 @@ class Stack:
         self._launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive, 15)
         self._launch("observer")
+        self._launch("console")
         self._launch("reports")
+        self._await("console", self._is_console_well, 60)
         self._await("prefect-server", PrefectApi(self.api_url).is_alive, 90)
         self._prepare_prefect()
         self._launch("worker")
@@ -125,8 +130,8 @@ class Stack:
 
     def stop(self) -> None:
         """End everything, users' gateway last."""
-        order = ["worker", "observer", "shadow", "reports", "prefect-server", "envoy", "candidate",
-                 "baseline"]
+        order = ["worker", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
+                 "candidate", "baseline"]
         for name in order:
             if name in self.children:
                 self.children[name].end()
@@ -170,6 +175,9 @@ class Stack:
             self._child("shadow", [
                 python, "-m", "changeover.shadow", "--home", home, "--migration", migration], env)
             if self.plan.shadow else None,
+            self._child("console", [
+                python, "-m", "changeover.console", "--home", home, "--migration", migration,
+                "--host", self._console[0], "--port", str(self._console[1])], env),
             self._child("reports", [
                 python, "-m", "http.server", str(self.reports_port), "--bind", "127.0.0.1",
                 "--directory", str(self.home.reports)]),
@@ -228,6 +236,9 @@ class Stack:
         if "reports" not in adopted:
             require_free("127.0.0.1", self.reports_port, what="the report pages",
                          remedy="give another with --reports-port")
+        if "console" not in adopted:
+            require_free(*self._console, what="the console",
+                         remedy="give another with --console")
 
     def _launch(self, name: str) -> None:
         child = self.children.get(name)
@@ -259,7 +270,14 @@ class Stack:
         if name in ("baseline", "candidate"):
             spec = self.plan.system(name)
             return spec.url.rstrip("/") + spec.health
-        return self.api_url if name == "prefect-server" else self.plan.routing.listen
+        other = {"prefect-server": self.api_url, "console": self.console_url}
+        return other.get(name, self.plan.routing.listen)
+
+    def _is_console_well(self) -> bool:
+        try:
+            return httpx.get(f"{self.console_url}/health", trust_env=False, timeout=2).is_success
+        except httpx.HTTPError:
+            return False
 
     def _is_well(self, name: str) -> bool:
         spec = self.plan.system(name)
@@ -306,7 +324,7 @@ class Stack:
         self.home.save_settings({
             "migration": self.plan.migration, "plan": str(self.plan_path),
             "api_url": self.api_url, "ui_url": self.ui_url, "reports_url": self.reports_url,
-            "gateway": f"http://{self.plan.routing.listen}",
+            "gateway": f"http://{self.plan.routing.listen}", "console_url": self.console_url,
             "prefect_port": self.prefect_port, "reports_port": self.reports_port,
             "supervisor": {"pid": me.pid, "created": me.create_time()},
             "processes": processes,

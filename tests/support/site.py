@@ -172,6 +172,7 @@ def started(
         sys.executable, "-m", "changeover.cli", "up", "--plan", str(plan_path), "--home",
         str(home.root), "--prefect-port", str(settings.get("prefect_port") or free_port()),
         "--reports-port", str(settings.get("reports_port") or free_port()),
+        "--console", str(settings.get("console_url") or f"http://127.0.0.1:{free_port()}")[7:],
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
     with running(command, log, **environment) as supervisor:

@@ -43,7 +43,7 @@ def problems(text: str) -> list[str]:
     return refused.value.problems
 
 
-@pytest.mark.parametrize("name", ["documents.yaml", "invoices.yaml"])
+@pytest.mark.parametrize("name", ["documents.yaml", "invoices.yaml", "issues.yaml"])
 def test_example_plans_load(name: str) -> None:
     """Every plan that is shipped can work, and fits the schema that editors use."""
     path = ROOT / "plans" / name

@@ -1,0 +1,1 @@
+"""GitHub issues are triaged by an old agent and a new one: routed, claimed, done once, reported."""
