@@ -31,22 +31,23 @@ ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
 
 def application(console: Console) -> FastAPI:
     """Return the application that serves a migration's console."""
-    described = {status: {"model": Problem, "description": text} for status, text in {
-        401: "No valid token.", 403: "The token may do less than this.",
+    described = problems.documented({
+        400: "The body cannot be read.", 401: "No valid token.",
+        403: "The token may do less than this.",
         413: "The body is too large.", 421: "Not the console's host name.",
         422: "Something in the request is not allowed.",
-        503: "The store or another part does not answer; send it again."}.items()}
+        503: "The store or another part does not answer; send it again."})
     app = FastAPI(
         title="Changeover console", version=__version__, docs_url=None, redoc_url=None,
         description="Decisions, claims and outcomes for applications that take part in a "
-        "migration. Every write needs a token.", responses=described,  # type: ignore[arg-type]
+        "migration. Every write needs a token.", responses=described,
         lifespan=lambda _app: _lifetime(console), redirect_slashes=False,
     )
     for routes in ROUTES:
         app.include_router(routes(console))
     problems.install(app)
     app.add_middleware(Limits, is_local=console.is_local)
-    _describe_outcomes(app)
+    _complete_document(app)
     return app
 
 
@@ -80,10 +81,14 @@ def _prune(console: Console) -> None:
                    keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
 
 
-def _describe_outcomes(app: FastAPI) -> None:
-    """Add the outcomes' schema to the document: their route reads the body's bytes itself."""
+def _complete_document(app: FastAPI) -> None:
+    """Add what FastAPI cannot see: problems, and outcomes, whose route reads the bytes itself."""
     document = app.openapi()
-    schema = OutcomeIn.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas = document["components"]["schemas"]
-    schemas |= {**schema.pop("$defs", {}), "OutcomeIn": schema}
+    for model in (Problem, OutcomeIn):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= {**schema.pop("$defs", {}), model.__name__: schema}
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for operations_of in document["paths"].values():
+        if "post" in operations_of:
+            operations_of["post"]["security"] = [{"token": []}]
     app.openapi_schema = document

@@ -23,16 +23,15 @@ from changeover.console.models import (
     RenewIn,
     lease_of,
 )
-from changeover.console.problems import Problem, problem
+from changeover.console.problems import documented, problem
 from changeover.store import claims, routing
 from changeover.store.tokens import Scope
 
 Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "Nobody ever claimed this item."},
-    409: {"model": Problem, "description": "Refused; `why` says for programs why: " + ", ".join(
-        why.value for why in Why)},
-}
+_REFUSALS = documented({
+    404: "Nobody ever claimed this item.",
+    409: "Refused; `why` says for programs why: " + ", ".join(why.value for why in Why) + ".",
+})
 
 
 def routes(console: Console) -> APIRouter:

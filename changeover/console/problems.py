@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -45,6 +46,12 @@ class Problem(BaseModel):
     where: str | None = None
     allowed: str | None = None
     next_step: str | None = None
+
+
+def documented(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of answers that are problems."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": text, "content": content} for status, text in texts.items()}
 
 
 def problem(

@@ -13,11 +13,13 @@ Many wishes are carried out in one transaction. Rows are locked in the order of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
-from sqlalchemy import bindparam, case, func, literal_column, select, update
+import orjson
+from sqlalchemy import Table, bindparam, case, func, literal_column, select, text, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from changeover import claims as rules
@@ -26,7 +28,7 @@ from changeover.plan.model import Plan
 from changeover.routing import RoutingState, System, explain
 from changeover.store import audit, routing
 from changeover.store.console_tables import ClaimRow
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store
 from changeover.store.rows import to_record
 
 Found = Claim | Refusal
@@ -150,11 +152,12 @@ def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int
 
 
 def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]:
-    rows = session.scalars(
-        select(ClaimRow).where(ClaimRow.migration == migration, ClaimRow.item.in_(items))
-        .order_by(ClaimRow.item).with_for_update().execution_options(populate_existing=True)
-    )
-    return {row.item: _claim(row) for row in rows}
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    named = orjson.dumps(sorted(items)).decode() if is_sqlite else sorted(items)
+    rows = session.connection().execute(
+        _SELECT_SQLITE if is_sqlite else _SELECT_POSTGRES,
+        {"migration": migration, "items": named})
+    return {row.item: Claim(**{**row._mapping, "status": Status(row.status)}) for row in rows}
 
 
 def _decide(
@@ -180,28 +183,60 @@ def _write(
     if changed:
         session.connection().execute(_update(migration), [
             {f"new_{name}": value for name, value in values.items()} for values in changed])
-    new = [{"migration": migration, **_values(claims[item])}
-           for item in sorted(claims) if item not in known]
+    new = [item for item in sorted(claims) if item not in known]
     if not new:
         return set()
-    inserted = session.scalars(
-        upsert_of(session)(ClaimRow).values(new).on_conflict_do_nothing().returning(ClaimRow.item))
-    return {values["item"] for values in new} - set(inserted)
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    stamp = _SQLITE_TIME if is_sqlite else "%Y-%m-%dT%H:%M:%S.%f+00:00"
+    rows = [[value.astimezone(UTC).strftime(stamp) if isinstance(value, datetime) else value
+             for value in _values(claims[item]).values()] for item in new]
+    inserted = session.connection().execute(
+        _INSERT_SQLITE if is_sqlite else _INSERT_POSTGRES,
+        {"migration": migration, "rows": orjson.dumps(rows).decode()})
+    return set(new) - set(inserted.scalars())
 
 
 def _update(migration: str) -> Any:
     changes: dict[str, Any] = {
         name: bindparam(f"new_{name}") for name in _COLUMNS if name != "item"}
-    return update(ClaimRow.__table__).where(  # type: ignore[arg-type]
-        ClaimRow.migration == migration, ClaimRow.item == bindparam("new_item")).values(changes)
+    return update(_TABLE).where(
+        _TABLE.c.migration == migration, _TABLE.c.item == bindparam("new_item")).values(changes)
 
 
+_TABLE = cast(Table, ClaimRow.__table__)
 _COLUMNS = ("item", "status", "system", "holder", "token", "claimed_at", "expires_at", "given_to",
             "reason", "epoch")
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%f"  # as SQLAlchemy writes times there
+
+# One text and few parameters whatever the number of items: a statement with a parameter for each
+# value is put together, sent and planned anew for every batch, at ten times the cost.
+_SELECT = "SELECT {columns} FROM claim WHERE migration = :migration AND item {among} ORDER BY item"
+_SELECT_SQLITE = text(_SELECT.format(
+    columns=", ".join(_COLUMNS), among="IN (SELECT value FROM json_each(:items))",
+)).columns(*(_TABLE.c[name] for name in _COLUMNS))
+_SELECT_POSTGRES = text(_SELECT.format(
+    columns=", ".join(_COLUMNS), among="= ANY(CAST(:items AS varchar[]))",
+) + " FOR UPDATE").columns(*(_TABLE.c[name] for name in _COLUMNS))
+_INSERT = (
+    f"INSERT INTO claim (migration, {', '.join(_COLUMNS)}) "  # noqa: S608  names of columns
+    "SELECT CAST(:migration AS varchar(63)), {values} FROM {rows} WHERE true "
+    "ON CONFLICT (migration, item) DO NOTHING RETURNING item"
+)
+_INSERT_SQLITE = text(_INSERT.format(
+    rows="json_each(:rows)",
+    values=", ".join(f"value ->> {number}" for number in range(len(_COLUMNS)))))
+_INSERT_POSTGRES = text(_INSERT.format(
+    rows="jsonb_array_elements(CAST(:rows AS jsonb)) AS each(value)",
+    values=", ".join(
+        f"CAST(value ->> {number} AS {_TABLE.c[name].type.compile(_DIALECT)})"
+        for number, name in enumerate(_COLUMNS))))
 
 
 def _values(claim: Claim) -> dict[str, Any]:
-    return {**asdict(claim), "status": str(claim.status), "system": str(claim.system)}
+    """Return a claim's columns, in the order of `_COLUMNS`."""
+    values = {name: getattr(claim, name) for name in _COLUMNS}
+    return values | {"status": claim.status.value, "system": str(claim.system)}
 
 
 def _claim(row: ClaimRow) -> Claim:

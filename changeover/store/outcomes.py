@@ -270,7 +270,8 @@ def _locked(
          "at": at, **blank}
         for system, segment, resolution, at in keys
     ]
-    session.execute(upsert_of(session)(OutcomeSumRow).values(values).on_conflict_do_nothing())
+    statement = upsert_of(session)(OutcomeSumRow.__table__).on_conflict_do_nothing()
+    session.connection().execute(statement, values)
     columns = (OutcomeSumRow.system, OutcomeSumRow.segment, OutcomeSumRow.resolution,
                OutcomeSumRow.at)
     rows = session.scalars(

@@ -22,6 +22,7 @@ import hmac
 import os
 import socket
 import time
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -80,11 +81,10 @@ class Router:
 
     Args:
         settings: Where everything is.
-        holder: The name under which issues are claimed.
     """
 
-    def __init__(self, settings: Settings, holder: str) -> None:
-        self.console = Console(settings.console_url, settings.console_token, holder)
+    def __init__(self, settings: Settings) -> None:
+        self.console = Console(settings.console_url, settings.console_token)
         self._agents = {
             name: httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
             for name, url in (("baseline", settings.baseline), ("candidate", settings.candidate))
@@ -100,7 +100,9 @@ class Router:
 
     async def _act(self, event: IssueEvent, system: str) -> dict[str, Any]:
         """Claim the issue for a system and have it do the work, with effects."""
-        grant = await self.console.claim(event.item, system, event.item)
+        # a name of its own for every delivery: two at once must not be the same holder
+        holder = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex}"
+        grant = await self.console.claim(event.item, system, holder)
         if grant.token is None:
             return {"status": "not done", "why": grant.why, "system": system}
         try:
@@ -150,7 +152,7 @@ def is_signed(body: bytes, signature: str, secret: str) -> bool:
 
 def application(settings: Settings) -> FastAPI:
     """Return the application that GitHub delivers to."""
-    router = Router(settings, holder=f"webhooks-{socket.gethostname()}-{os.getpid()}"[:100])
+    router = Router(settings)
 
     @contextlib.asynccontextmanager
     async def lifetime(_app: FastAPI) -> AsyncIterator[None]:

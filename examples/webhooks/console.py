@@ -31,11 +31,9 @@ class Console:
     Args:
         url: Where the console answers.
         token: A token of scope `write`.
-        holder: The name under which items are claimed.
     """
 
-    def __init__(self, url: str, token: str, holder: str) -> None:
-        self.holder = holder
+    def __init__(self, url: str, token: str) -> None:
         self._client = httpx.AsyncClient(
             base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=10,
             trust_env=False)
@@ -45,10 +43,10 @@ class Console:
         found = (await self._client.get(f"/v1/decision/{key}")).raise_for_status().json()
         return Turn(found["system"], found["both"], found["reason"])
 
-    async def claim(self, item: str, system: str, key: str) -> Grant:
-        """Claim an item for a system."""
+    async def claim(self, item: str, system: str, holder: str) -> Grant:
+        """Claim an item for a system. Two that may work at the same time need two names."""
         answer = await self._client.post(
-            f"/v1/claims/{item}", json={"system": system, "holder": self.holder, "key": key})
+            f"/v1/claims/{item}", json={"system": system, "holder": holder})
         if answer.status_code == httpx.codes.CONFLICT:
             return Grant(None, answer.json()["why"])
         return Grant(answer.raise_for_status().json()["token"])
