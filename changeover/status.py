@@ -59,7 +59,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             for name in ("baseline", "candidate")
         },
         "services": {
-            beat.service: round((now - beat.at).total_seconds(), 1)
+            beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
             for beat in operations.heartbeats(store) if not beat.service.startswith("flow:")
         },
         "rollback": rollback and {

@@ -30,7 +30,7 @@ def test_a_second_up_goes_on_where_the_first_was_stopped(tmp_path: Path) -> None
         run = found.start()
         found.wait_waiting(run, "beta-5")
         pids = [entry["pid"] for entry in found.home.settings()["processes"].values()]
-        assert len(pids) == 7
+        assert len(pids) == 8
         found.supervisor.send_signal(signal.SIGINT)
         assert found.supervisor.wait(40) == EXIT_INTERRUPTED
         assert not [pid for pid in pids if psutil.pid_exists(pid)]

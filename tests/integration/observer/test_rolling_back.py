@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from changeover import clock
 from changeover.routing import Mode
-from changeover.store import audit, operations
+from changeover.store import audit, operations, outcomes
+from changeover.store.outcomes import Outcome
 from tests.integration.observer.conftest import ERRORS, Start
 from tests.support.processes import wait_for
 
@@ -109,3 +112,27 @@ def test_break_glass_by_a_person_is_carried_into_the_store_once(start: Start) ->
     (rollback,) = operations.rollbacks(watched.store, "bench")
     assert (rollback.reason, rollback.actor) == ("break glass: it burns", "ann")
     wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
+
+
+def test_reported_failures_roll_back_like_any_other_metric(start: Start) -> None:
+    """What only applications know fires triggers, of one segment as well."""
+    watched = start({
+        "name": "failing", "metric": "outcome_error_rate", "segment": "beta", "above": "40%",
+        "for": "1s", "over": "3s", "min_samples": 5, "action": "rollback"})
+    watched.move(Mode.GRADUAL, 5000)
+    numbers = itertools.count()
+
+    def report(*, is_beta: bool) -> bool:
+        number = next(numbers)
+        segments = ("beta",) if is_beta else ()
+        outcomes.keep(watched.store, "bench", now=clock.now(), batch=[
+            Outcome(f"o{number}-{each}", "candidate", False, segments=segments)
+            for each in range(10)])
+        return watched.state().mode is Mode.EMERGENCY_ROLLBACK
+
+    for _ in range(30):
+        assert not report(is_beta=False)
+    wait_for(lambda: report(is_beta=True), what="rollback")
+    wait_for(lambda: watched.firings() == [("failing", "rollback")], what="firing")
+    (rollback,) = operations.rollbacks(watched.store, "bench")
+    assert "outcome_error_rate of candidate in beta 100.000 %" in rollback.reason
