@@ -26,6 +26,8 @@ _KINDS = ", ".join(get_args(kind.model_fields["kind"].annotation)[0]
 LARGEST_BYTES = 1 << 20
 MOST_NODES = 50_000
 Location = tuple[str | int, ...]
+_FORMS = ("mapping", "scalar")  # the library's names for the two forms of a flag
+_NESTED = {"$ref", "items", "additionalProperties"}
 
 _TRANSLATED = {
     "missing": "is needed and missing",
@@ -283,6 +285,8 @@ def _allowed_keys(location: Location) -> list[str]:
     definitions, node = schema.get("$defs", {}), schema
     for part in location:
         node = _resolve(node, definitions)
+        if part in _FORMS and part not in node.get("properties", {}):
+            continue
         if part in (kinds := node.get("discriminator", {}).get("mapping", {})):
             node = {"$ref": kinds[part]}
         elif isinstance(part, int):
@@ -301,8 +305,8 @@ def _resolve(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             node = definitions[node["$ref"].rsplit("/", 1)[1]]
         elif "allOf" in node:
             node = node["allOf"][0]
-        elif "anyOf" in node:
-            node = next((a for a in node["anyOf"] if "$ref" in a or "items" in a), {})
+        elif alternatives := node.get("anyOf") or node.get("oneOf"):
+            node = next((a for a in alternatives if a.keys() & _NESTED), {})
         else:
             return dict(node)
 

@@ -95,4 +95,5 @@ def console(site: Site) -> Iterator[Site]:
 
 def is_up(site: Site) -> None:
     """Wait until the console answers."""
-    wait_for(lambda: httpx.get(f"{site.url}/v1/flags/snapshot").status_code == 200, what="console")
+    wait_for(lambda: httpx.get(f"{site.url}/v1/flags/snapshot").status_code == 200, seconds=60,
+             what="console")

@@ -80,7 +80,8 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everyone]:
     command = [sys.executable, "-m", "tests.support.console", url, "bench", str(port)]
     for bench in start_bench(plan, folder):
         with running(command, folder / "console.log"):
-            wait_for(lambda: httpx.get(f"{address}/v1/explain").status_code == 200)
+            wait_for(lambda: httpx.get(f"{address}/v1/explain").status_code == 200,
+                     seconds=60)
             api.set_provider_and_wait(ChangeoverProvider.from_console(address), "agreement")
             yield Everyone(bench, store, address)
             api.clear_providers()
