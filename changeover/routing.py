@@ -176,16 +176,16 @@ def explain(
     salted = f"{salt}{key}" if key else None
     number = bucket(salted) if salted else None
     moved = sorted(segments & frozenset(state.segments))
+    share = format_percent(state.weight)
     if state.mode is not Mode.GRADUAL:
-        who = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
-        why = f"the mode is {state.mode}, in which the {who} answers everyone"
+        why = f"the mode is {state.mode}"
     elif moved:
-        why = f"segment {moved[0]} is on the candidate"
+        why = f"segment {moved[0]} has moved (gradual {share})"
     elif number is None:
-        why = "there is no key, and without one the baseline answers"
+        why = f"a request without a key stays at the baseline (gradual {share})"
     else:
-        relation = "is" if number < state.weight else "is not"
-        why = f"bucket {number} {relation} below {state.weight} ({format_percent(state.weight)})"
+        relation = "below" if number < state.weight else "at or above"
+        why = f"bucket {number} is {relation} {state.weight} (gradual {share})"
     return Explanation(decide(state, salted, segments), why, number)
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
-from changeover.console import claiming, looking, page, problems, reporting
+from changeover.console import claiming, evaluating, looking, page, problems, reporting
 from changeover.console.context import Console
 from changeover.console.guard import Limits
 from changeover.console.models import OutcomeIn
@@ -45,6 +45,7 @@ def application(console: Console) -> FastAPI:
     )
     for routes in ROUTES:
         app.include_router(routes(console))
+    app.router.routes += evaluating.routes(console)
     problems.install(app)
     app.add_middleware(Limits, is_local=console.is_local)
     _complete_document(app)
@@ -58,8 +59,10 @@ async def _lifetime(console: Console) -> AsyncIterator[None]:
             console.store, "console", pid=os.getpid(), now=clock.now()))),
         asyncio.create_task(_every(PRUNE_SECONDS, lambda: _prune(console))),
     ]
+    evaluating.begin(console)
     LOG.info("console of %s", console.plan.migration)
     yield
+    await asyncio.to_thread(console.feed.stop)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,10 +13,11 @@ from changeover.console.batching import Batcher
 from changeover.console.guard import Guard
 from changeover.console.models import OutcomeIn
 from changeover.errors import InvalidInput
+from changeover.feed import Feed
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import Plan
-from changeover.store import claims, outcomes
+from changeover.store import claims, flags, outcomes
 from changeover.store.claims import Act
 from changeover.store.engine import Store
 
@@ -57,6 +58,7 @@ class Console:
         self.claims: Batcher[Act, Claim | Refusal] = Batcher(self._claim, most=CLAIMS_AT_ONCE)
         self.outcomes: Batcher[list[OutcomeIn], int] = Batcher(
             self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
+        self.feed = Feed.from_store(store, plan.migration, plan.environment or flags.BASE)
         self._quality = outcomes.quality_names(store, plan.migration)
 
     def check_segments(self, names: Sequence[str]) -> frozenset[str]:

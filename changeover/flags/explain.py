@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from changeover import routing
 from changeover.errors import InvalidInput
 from changeover.flags import conditions
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
-from changeover.flags.snapshot import Snapshot
-from changeover.plan.units import format_percent
-from changeover.routing import Mode, System, bucket, decide
+from changeover.routing import System
 
 LONGEST_KEY = 1024
 
@@ -34,26 +33,25 @@ def explain(
     """
     snapshot = evaluator.snapshot
     try:
-        hashed = bucket(snapshot.salt + key) if key else None
+        inside = [name for name, spec in snapshot.segments.items()
+                  if conditions.header_segment(spec)(context)]
+        found = routing.explain(snapshot.state, key, frozenset(inside), salt=snapshot.salt)
     except UnicodeEncodeError:
         raise InvalidInput("the key is not text that can be sent", where="KEY") from None
     if len(key) > LONGEST_KEY:
         raise InvalidInput(f"the key has {len(key)} characters", where="KEY",
                            allowed=f"up to {LONGEST_KEY}")
     state = snapshot.state
-    inside = [name for name, spec in snapshot.segments.items()
-              if conditions.header_segment(spec)(context)]
-    system = decide(state, snapshot.salt + key if key else None, frozenset(inside))
     if flag is not None and flag not in evaluator.keys:
         raise InvalidInput(f"there is no flag {flag!r}", allowed=", ".join(evaluator.keys))
     names = evaluator.keys if flag is None else [flag]
     return {
         "key": key,
-        "system": system.value,
-        "because": _because(snapshot, hashed, inside),
+        "system": found.system.value,
+        "because": found.reason,
         "mode": state.mode.value,
         "percent": state.weight / 100,
-        "bucket": hashed,
+        "bucket": found.bucket,
         "segments": inside,
         "maintenance": state.maintenance,
         "version": state.version,
@@ -62,20 +60,6 @@ def explain(
         "flags": {name: _answer(evaluator.evaluate(name, key or None, context))
                   for name in names},
     }
-
-
-def _because(snapshot: Snapshot, hashed: int | None, inside: list[str]) -> str:
-    state = snapshot.state
-    if state.mode is not Mode.GRADUAL:
-        return f"the mode is {state.mode}"
-    share = format_percent(state.weight)
-    moved = [name for name in inside if name in state.segments]
-    if moved:
-        return f"segment {moved[0]} has moved (gradual {share})"
-    if hashed is None:
-        return f"a request without a key stays at the baseline (gradual {share})"
-    relation = "below" if hashed < state.weight else "at or above"
-    return f"bucket {hashed} is {relation} {state.weight} (gradual {share})"
 
 
 def _answer(found: Evaluation) -> dict[str, Any]:
