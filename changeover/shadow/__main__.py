@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +19,8 @@ from changeover.home import Home
 from changeover.shadow.service import Shadow
 from changeover.store import plans
 from changeover.store.engine import Store
+
+NICE = 5
 
 
 def main() -> int:
@@ -38,10 +42,22 @@ def main() -> int:
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    _give_way()
     gc.freeze()  # nothing that exists now ever goes away: it need not be looked at again
     gc.set_threshold(20_000, 20, 50)
     uvloop.run(_run(shadow))
     return 0
+
+
+def _give_way() -> None:
+    """Take the processor only where it is left over: users' answers come before copies of them.
+
+    Linux groups processes by session (sched_autogroup), where niceness alone says nothing to other
+    sessions: the group gets the same one.
+    """
+    os.nice(NICE - os.nice(0))
+    with contextlib.suppress(OSError):  # not Linux, or without such groups
+        Path("/proc/self/autogroup").write_text(str(NICE))
 
 
 async def _run(shadow: Shadow) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.gateway import tap
 from changeover.home import Home
-from changeover.routing import Change, Mode
+from changeover.routing import Change, Mode, System
 from changeover.shadow.judging import unpacked
 from changeover.store import comparisons, operations, plans, routing, samples
 from changeover.store.engine import Store
@@ -130,11 +131,18 @@ def test_service_frozen_and_killed_costs_users_nothing(shadowed: Shadowed) -> No
     shadowed.ask(300)
 
 
+async def _ask_at_once(url: str, count: int) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=httpx.Limits()) as users:
+        answers = await asyncio.gather(*(users.get("/") for _ in range(count)))
+    assert {answer.json()["served_by"] for answer in answers} == {"baseline"}
+
+
 def test_what_the_gateway_cannot_send_is_counted(shadowed: Shadowed) -> None:
     """A service that does not read for a while knows afterwards how much it missed."""
+    baseline = shadowed.bench.plan.system(System.BASELINE).url
+    httpx.post(f"{baseline}/fault?kind=slow")  # each exchange lasts: more are under way than may be
     os.kill(shadowed.service.pid, signal.SIGSTOP)
-    with ThreadPoolExecutor(8) as users:  # more within 50 ms than may be under way
-        list(users.map(lambda _: shadowed.ask(60), range(8)))
+    asyncio.run(_ask_at_once(shadowed.bench.url, 3 * tap.MOST_STREAMS))
     os.kill(shadowed.service.pid, signal.SIGCONT)
 
     def missed() -> int:
