@@ -33,6 +33,8 @@ MOST_ANSWER_BYTES = 1_048_576
 _SECRET = re.compile(
     r"((?:^|[?&;])[^=&;]*(?:token|key|secret|passw|auth|session|sign)[^=&;]*=)[^&;]*", re.IGNORECASE
 )
+_CREDENTIAL = re.compile("cookie|auth|token|secret|session|api-?key", re.IGNORECASE)
+"""Headers that are compared, when the plan says so, and stored as `***`."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Judge:
 
     def _is_masked(self, place: str) -> bool:
         node = self.masks.root
+        if place.startswith("headers."):
+            return bool(_CREDENTIAL.search(place))
         if node.is_inert or not place.startswith("$"):
             return False
         for step in parse_pattern(place[:LONGEST_REQUEST]):
@@ -122,7 +126,8 @@ class Judge:
         names = {*self.headers, "content-type"}
         kept = {
             "status": answer.status, "error": answer.error, "duration": answer.duration,
-            "headers": {k: v for k, v in answer.headers.items() if k in names},
+            "headers": {k: MASK if _CREDENTIAL.search(k) else v
+                        for k, v in answer.headers.items() if k in names},
         }
         body = self._masked(answer)
         try:

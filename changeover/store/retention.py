@@ -67,9 +67,7 @@ def _delete_oldest(session: Session, migration: str, before: datetime, most: int
     """Delete a batch of what is too old, or more than `most`."""
     mine = ComparisonRow.migration == migration
     oldest = select(ComparisonRow.id, ComparisonRow.at).where(mine).order_by(ComparisonRow.id)
-    last = session.scalar(select(func.max(ComparisonRow.id)).where(mine))
-    if last is None:
-        return 0
+    last = session.scalar(select(func.max(ComparisonRow.id)).where(mine)) or 0
     doomed = [row.id for row in session.execute(oldest.limit(BATCH))
               if row.at < before or row.id <= last - most]
     if not doomed:

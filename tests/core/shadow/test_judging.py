@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,6 +78,17 @@ def test_masked_places_are_neither_kept_nor_shown() -> None:
     assert kept == [b'{"card":"***","a":[{"pin":"***"}]}'] * 2
     assert {e.baseline for e in found.found.values()} == {"***"}
     assert found.request == "GET /a?api_key=***&b=1"
+
+
+def test_credentials_in_compared_headers_are_not_stored() -> None:
+    """That they differ is counted; what they are is nobody's business."""
+    pair = [Answer(200, {**JSON, "set-cookie": f"sid={n}", "etag": f"e{n}"}, b"{}") for n in "12"]
+    found = judged(*pair, headers=["set-cookie", "etag"])
+    assert set(found.found) == {"headers.set-cookie", "headers.etag"}
+    assert found.found["headers.set-cookie"].baseline == "***"
+    assert [each.headers["set-cookie"] for each in unpacked(found.answers)] == ["***", "***"]
+    assert b"sid=" not in zlib.decompress(found.answers)
+    assert found.found["headers.etag"].baseline == '"e1"'
 
 
 def test_threshold_lets_nearly_equal_answers_match() -> None:
