@@ -16,6 +16,7 @@ Host = Literal["baseline", "candidate", "gateway"]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 Status = Annotated[int, Field(ge=100, le=599)]
+FlagValue = bool | int | float | str
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
@@ -221,11 +222,30 @@ class ResourceCheck(_Check):
     free_ports: list[str] = Field(default=[], description="`host:port` that nobody may use.")
 
 
+class FlagsFor(Part):
+    """What one user is meant to get."""
+
+    key: str | None = Field(None, min_length=1, max_length=1024, description="The user's key.")
+    attributes: dict[str, str | int | float | bool] = Field(
+        default={}, description="Attributes of the user; those of segments by the header's name."
+    )
+    expect: dict[FlagKey, FlagValue] = Field(min_length=1)
+
+
 class FlagsCheck(_Check):
     """Flags have the values that users are meant to get."""
 
     kind: Literal["flags"]
-    expect: dict[FlagKey, bool | int | float | str] = Field(min_length=1)
+    expect: dict[FlagKey, FlagValue] = Field(
+        default={}, description="Values for those whom no rule fits."
+    )
+    users: list[FlagsFor] = Field(default=[], description="Values for given users.")
+
+    @model_validator(mode="after")
+    def _expects(self) -> FlagsCheck:
+        if not self.expect and not self.users:
+            raise ValueError("`expect` or `users` is needed")
+        return self
 
 
 class GatewayCheck(_Check):

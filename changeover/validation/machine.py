@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 import psutil
 
 from changeover.errors import Unreachable
+from changeover.flags.evaluate import Evaluator
 from changeover.plan.suites import FlagsCheck, GatewayCheck, ResourceCheck
 from changeover.plan.units import format_size, parse_address
 from changeover.store import flags, routing
@@ -75,11 +78,24 @@ def check_flags(spec: FlagsCheck, scene: Scene) -> Outcome:
     """Compare the flags' values with those that are expected."""
     if scene.store is None:
         return unknown("nothing was started with `changeover up`: there are no flags to look at")
-    values = flags.values(
-        scene.store, scene.plan.migration, scene.plan.environment or flags.BASE)
-    problems = [
-        f"flag {name} is {values.get(name, 'not there')!r}, not {wanted!r}"
-        for name, wanted in spec.expect.items()
-        if values.get(name) != wanted or type(values.get(name)) is not type(wanted)
-    ]
-    return judged(problems, f"{len(spec.expect)} flags are as expected", values=values)
+    environment = scene.plan.environment or flags.BASE
+    values = flags.values(scene.store, scene.plan.migration, environment)
+    problems = list(_unlike(spec.expect, values, ""))
+    evaluator = Evaluator(flags.snapshot(scene.store, scene.plan, environment))
+    found = []
+    for user in spec.users:
+        got = {name: evaluator.evaluate(name, user.key, user.attributes).value
+               for name in user.expect if name in evaluator.keys}
+        found.append({"key": user.key, "attributes": user.attributes, "values": got})
+        problems += _unlike(user.expect, got, f" for {user.key or 'a user without a key'}")
+    number = len(spec.expect) + sum(len(user.expect) for user in spec.users)
+    return judged(problems, f"{number} values of flags are as expected", values=values,
+                  users=found)
+
+
+def _unlike(wanted: Mapping[str, Any], found: Mapping[str, Any], whom: str) -> Iterator[str]:
+    """Yield a sentence for each value that is not the wanted one, of the same type."""
+    for name, value in wanted.items():
+        got = found.get(name, "not there")
+        if got != value or type(got) is not type(value):
+            yield f"flag {name} is {got!r}{whom}, not {value!r}"

@@ -1,0 +1,49 @@
+"""The `flags` check: values for nobody in particular, and for given users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from changeover import clock
+from changeover.analysis.verdict import Verdict
+from changeover.plan.suites import FlagsCheck
+from changeover.store import flags, plans
+from changeover.store.engine import Store
+from changeover.validation.machine import check_flags
+from changeover.validation.outcome import Scene
+from tests.integration.conftest import make_plan
+
+GOLD = {"key": "user-7", "attributes": {"plan": "gold"}}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A migration whose flag `ai` is on for gold users only."""
+    plan = make_plan(flags={"ai": {"rules": [{"when": {"plan": ["gold"]}, "variant": "enabled"}]}})
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    plans.register(store, plan, source="test", now=clock.now())
+    flags.follow_plan(store, plan, now=clock.now())
+    return Scene(plan, tmp_path, store)
+
+
+def check(scene: Scene, **spec: object) -> tuple[Verdict, str]:
+    """Carry the check out."""
+    outcome = check_flags(FlagsCheck.model_validate({"kind": "flags", **spec}), scene)
+    return outcome.verdict, outcome.reason
+
+
+def test_users_are_asked_about_with_their_attributes(scene: Scene) -> None:
+    """A user of the plan's group has the flag, everyone else has not."""
+    verdict, _ = check(scene, expect={"ai": False}, users=[
+        {**GOLD, "expect": {"ai": True}}, {"key": "user-8", "expect": {"ai": False}}])
+    assert verdict is Verdict.PASS
+
+
+def test_value_that_is_not_the_wanted_one_is_told_with_its_user(scene: Scene) -> None:
+    """The sentence names the flag, what it is, for whom, and what was wanted."""
+    verdict, reason = check(scene, users=[{**GOLD, "expect": {"ai": False, "gone": "x"}}])
+    assert verdict is Verdict.FAIL
+    assert "flag ai is True for user-7, not False" in reason
+    assert "flag gone is 'not there' for user-7, not 'x'" in reason
