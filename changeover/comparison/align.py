@@ -29,7 +29,8 @@ class Alignment(NamedTuple):
     """Indexes of the items that belong together, and of those that only one side has.
 
     `pairs` are (baseline, candidate); `equal` counts further pairs that are known to be identical;
-    `is_reordered` when the same items stand in another order.
+    `is_reordered` when the same items stand in another order; `is_sifted` when equal items are not
+    among the pairs.
     """
 
     pairs: list[tuple[int, int]]
@@ -37,6 +38,7 @@ class Alignment(NamedTuple):
     added: list[int]
     is_reordered: bool = False
     equal: int = 0
+    is_sifted: bool = False
 
     @property
     def size(self) -> int:
@@ -211,32 +213,69 @@ def as_unique(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], boo
 
 
 def by_key(left: Items, right: Items, key: str) -> Alignment | None:
-    """Pair objects by the value of a field; those without it in order, with what is left over.
+    """Pair equal items, wherever they stand; the others by the value of a field.
 
-    None when no item has the field.
+    Those without the field are paired in order, with what is left over. None when no item has it.
     """
-    keys, others = _keys(left, key), _keys(right, key)
-    places = {k: j for j, k in enumerate(others)}
-    known = set(keys)
-    if None not in known and len(places) == len(others) == len(keys) and places.keys() == known:
-        return Alignment([(i, places[k]) for i, k in enumerate(keys)], [], [])
-    if places.keys() == known == {None}:
+    if not any(type(item) is dict and key in item for side in (left, right) for item in side):
         return None
+    found = _leftovers(_plain(left), _plain(right))
+    order = _order_by_key(
+        [left[i] for i in found.removed], [right[j] for j in found.added], key
+    )
+    if order is not None:
+        pairs = [(i, found.added[n]) for i, n in zip(found.removed, order, strict=True)]
+        return Alignment(pairs, [], [], equal=found.equal, is_sifted=True)
+    # which items are equal matters now, in whatever order their keys are
+    found = _leftovers(hashes(left, None), hashes(right, None))
+    keys = [_key_of(left[i], key) for i in found.removed]
+    others = [_key_of(right[j], key) for j in found.added]
     forms = ([b"left %d" % i if k is None else k for i, k in enumerate(keys)],
              [b"right %d" % j if k is None else k for j, k in enumerate(others)])
-    return as_set(*forms, may_pair=lambda i, j: keys[i] is None or others[j] is None)
+    keyed = as_set(*forms, may_pair=lambda i, j: keys[i] is None or others[j] is None)
+    return Alignment(
+        [(found.removed[i], found.added[j]) for i, j in keyed.pairs],
+        [found.removed[i] for i in keyed.removed], [found.added[j] for j in keyed.added],
+        equal=found.equal, is_sifted=True,
+    )
 
 
-def _keys(items: Items, key: str) -> list[Any]:
+def _plain(items: Items) -> Hashes:
+    """Return each item as JSON, keys in their order: the fastest of forms."""
     try:
-        found = [item[key] for item in items]
+        return [*map(_dumps, items)]
+    except (TypeError, RecursionError):
+        return [canonical(item) for item in items]
+
+
+def _leftovers(left: Hashes, right: Hashes) -> Alignment:
+    """Count equal items, wherever they stand, and return the others as removed and added."""
+    places = dict(zip(right, range(len(right)), strict=True))
+    if len(places) < len(right):
+        found = as_set(left, right, may_pair=lambda _i, _j: False)
+        return found._replace(pairs=[], equal=len(found.pairs))
+    removed = [i for i, form in enumerate(left) if places.pop(form, None) is None]
+    return Alignment([], removed, [*places.values()], equal=len(left) - len(removed))
+
+
+def _order_by_key(left: Items, right: Items, key: str) -> list[int] | None:
+    """Return where each item's partner by a field stands.
+
+    None when not every item has just one, or when the keys are not all texts, or all integers.
+    """
+    try:
+        keys, others = [item[key] for item in left], [item[key] for item in right]
     except (KeyError, TypeError, IndexError):
-        found = []
-    if found and {*map(type, found)} <= {str}:  # the common case: all have it, and all are texts
-        return found
-    if found and {*map(type, found)} <= {int}:
-        return found
-    return [_key_of(item, key) for item in items]
+        return None
+    kinds = {*map(type, keys), *map(type, others)}
+    places = dict(zip(others, range(len(others)), strict=True)) if kinds <= _EXACT else {}
+    if not len(kinds) <= 1 or not len(keys) == len(others) == len(places):
+        return None
+    return [*map(places.__getitem__, keys)] if places.keys() == set(keys) else None
+
+
+_EXACT = {str, int}
+"""Types of keys whose values are equal only to values of the same type, one type at a time."""
 
 
 def _key_of(item: Any, key: str) -> Any:

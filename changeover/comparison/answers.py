@@ -16,10 +16,10 @@ from changeover.comparison.documents import Unparsable, parse_body
 from changeover.comparison.rules import NO_RULES, RuleSet
 from changeover.comparison.similarity import (
     IDENTICAL,
+    MISSING,
     Comparison,
     Divergence,
     Kind,
-    show,
     similarity_of,
 )
 
@@ -105,18 +105,19 @@ def compare_bodies(
     if len(failed) == 2:  # neither can be read: compare them as the bytes that they are
         return compare(parse_body(baseline, ""), parse_body(candidate, ""), rules)
     side, why = failed[0]
-    texts = (why, None) if side == "baseline" else (None, why)
-    return Comparison(0.0, (Divergence("$", "$", Kind.ERROR, texts[0], texts[1], 1.0),))
+    return _failed("$", (why, MISSING) if side == "baseline" else (MISSING, why))
 
 
 def _without_answer(baseline: str, candidate: str) -> Comparison:
     """Judge a pair in which at least one system did not answer."""
-    if baseline and candidate:
-        return IDENTICAL if baseline == candidate else Comparison(
-            0.0, (Divergence("answer", "answer", Kind.ERROR, baseline, candidate, 1.0),))
-    return Comparison(0.0, (Divergence(
-        "answer", "answer", Kind.ERROR, baseline or None, candidate or None, 1.0),))
+    if baseline == candidate:
+        return IDENTICAL
+    return _failed("answer", (baseline or MISSING, candidate or MISSING))
+
+
+def _failed(path: str, reasons: tuple[Any, Any]) -> Comparison:
+    return Comparison(0.0, (Divergence(path, path, Kind.ERROR, reasons, 1.0),))
 
 
 def _changed(path: str, baseline: Any, candidate: Any, weight: float) -> Divergence:
-    return Divergence(path, path, Kind.CHANGED, show(baseline), show(candidate), weight)
+    return Divergence(path, path, Kind.CHANGED, (baseline, candidate), weight)

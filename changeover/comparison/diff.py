@@ -1,17 +1,23 @@
 """Structured comparison of two documents: every place that differs, and their similarity. Pure.
 
 The walk is a loop with a stack of its own, so that documents may be nested as deep as the parser
-lets them. Equal parts are passed over at the speed of C: `==` finds them, and their serialised
-forms prove that the types are equal too (`1 == True` in Python). Where no rule can hold, the walk
-does not even ask the rules.
+lets them. Equal parts are passed over at the speed of C, in three steps of growing care:
+
+1. `==` finds them. It overlooks types (`1 == True` in Python), so they are noted, and when the walk
+   is over their serialised forms, all at once, prove that the types are equal too.
+2. Without that proof somewhere a type differs: walk again, each part serialised by itself.
+3. What cannot be serialised (too deep, or integers beyond 64 bits): walk with `_is_same`.
+
+Where no rule can hold, the walk does not even ask the rules.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from itertools import compress, count
+from operator import ne
+from typing import Any
 
 import orjson
 
@@ -20,20 +26,21 @@ from changeover.comparison.align import Alignment
 from changeover.comparison.rules import NO_RULES, ArrayMode, Node, RuleSet
 from changeover.comparison.similarity import (
     IDENTICAL,
+    MISSING,
     Comparison,
     Divergence,
     Kind,
-    show,
     similarity_of,
 )
+from changeover.comparison.tables import Column, columns_of, has_identity, is_like_a_table
 from changeover.plan.paths import format_path
 
 MOST_DIVERGENCES = 10_000
-_MISSING: Final = type("Missing", (), {})()
-_CONTAINERS = (dict, list)
-_dumps = orjson.dumps
+_CONTAINERS = frozenset({dict, list})
+_WITH_PARTS = frozenset({dict, list, tuple})
+_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
 _new = tuple.__new__  # the named tuple's own is a third slower
-_ADDED, _REMOVED = Kind.ADDED, Kind.REMOVED
+_CHANGED = Kind.CHANGED
 Same = Callable[[Any, Any], bool]
 
 
@@ -53,21 +60,19 @@ def compare(
         Similarity 0..1 and the divergences. Total: no pair of JSON values raises.
     """
     try:
-        walk = _walked(baseline, candidate, rules.root, most_divergences, _are_same)
+        walk = _Walk(most_divergences, _are_same, is_trusting=not rules.is_type_tolerant)
+        walk.run(baseline, candidate, rules.root)
+        if not walk.is_proved():
+            walk = _Walk(most_divergences, _are_same)
+            walk.run(baseline, candidate, rules.root)
     except (RecursionError, TypeError):  # nested too deep, or integers too long, for C
-        walk = _walked(baseline, candidate, rules.root, most_divergences, _is_same)
+        walk = _Walk(most_divergences, _is_same)
+        walk.run(baseline, candidate, rules.root)
     if not (walk.found or walk.ignored or walk.losses):
         return IDENTICAL
     return Comparison(
         similarity_of(walk.losses), tuple(walk.found), tuple(walk.ignored), walk.omitted
     )
-
-
-def _walked(a: Any, b: Any, node: Node, most: int, same: Same) -> _Walk:
-    walk = _Walk(most, same)
-    if not same(a, b):
-        walk.run(a, b, node)
-    return walk
 
 
 def _are_same(a: Any, b: Any) -> bool:
@@ -79,9 +84,25 @@ def _are_same(a: Any, b: Any) -> bool:
     """
     if a != b:
         return False
-    if type(a) not in _CONTAINERS:
+    if type(a) not in _WITH_PARTS:
         return type(a) is type(b)
     return _dumps(a) == _dumps(b)
+
+
+def _trusting(ours: list[Any], theirs: list[Any]) -> Same:
+    """Return a comparison that overlooks types, and notes what it took for the same.
+
+    No method: a walk that held its own would keep both documents until garbage is collected.
+    """
+
+    def is_equal(a: Any, b: Any) -> bool:
+        if a != b:
+            return False
+        ours.append(a)
+        theirs.append(b)
+        return True
+
+    return is_equal
 
 
 def _is_same(a: Any, b: Any) -> bool:
@@ -96,16 +117,16 @@ def _is_same(a: Any, b: Any) -> bool:
         return False
 
 
-_KEY_TEXT: dict[str, str] = {}
+_STEPS: dict[str, str] = {}
 
 
 def _step(key: str) -> str:
     """Return a key as the step of a path; remembered, since the same keys come again and again."""
-    found = _KEY_TEXT.get(key)
+    found = _STEPS.get(key)
     if found is None:
-        if len(_KEY_TEXT) > MOST_KEYS:
-            _KEY_TEXT.clear()
-        found = _KEY_TEXT[key] = format_path((key,))[1:]
+        if len(_STEPS) > MOST_KEYS:
+            _STEPS.clear()
+        found = _STEPS[key] = format_path((key,))[1:]
     return found
 
 
@@ -113,12 +134,20 @@ MOST_KEYS = 10_000
 
 
 class _Walk:
-    """One comparison under way: what was lost, found and hidden so far."""
+    """One comparison under way: what was lost, found and hidden so far.
 
-    __slots__ = ("_stack", "found", "ignored", "losses", "most", "omitted", "same")
+    A trusting walk takes what is `==` for the same, and is right when `is_proved` says so.
+    """
 
-    def __init__(self, most: int, same: Same) -> None:
-        self.same = same
+    __slots__ = ("_ours", "_stack", "_theirs", "found", "ignored", "is_careful",
+                 "is_trusting", "losses", "most", "omitted", "same")
+
+    def __init__(self, most: int, same: Same, *, is_trusting: bool = False) -> None:
+        self._ours: list[Any] = []  # taken for the same as its neighbour in _theirs
+        self._theirs: list[Any] = []
+        self.same = _trusting(self._ours, self._theirs) if is_trusting else same
+        self.is_careful = same is _is_same
+        self.is_trusting = is_trusting
         self.losses: list[float] = []
         self.found: list[Divergence] = []
         self.ignored: list[Divergence] = []
@@ -128,8 +157,27 @@ class _Walk:
 
     def run(self, a: Any, b: Any, node: Node) -> None:
         """Compare two values and everything below them."""
-        self._visit(a, b, "$", "$", 1.0, node)
-        self.drain()
+        if not self.same(a, b):
+            self._visit(a, b, "$", "$", 1.0, node)
+            self.drain()
+
+    def is_proved(self) -> bool:
+        """Whether the types of all that was trusted are the same, too."""
+        ours, theirs = self._ours, self._theirs
+        return (_dumps(ours) == _dumps(theirs)
+                or _dumps(ours, None, _SORTED) == _dumps(theirs, None, _SORTED))
+
+    def differing(self, a: Sequence[Any], b: Sequence[Any]) -> list[int]:
+        """Return at which indexes two lists of one length differ."""
+        if not self.is_trusting:
+            return [i for i, x in enumerate(a) if not self.same(x, b[i])]
+        unequal = [*compress(count(), map(ne, a, b))]
+        ours, theirs = [*a], [*b]
+        for i in unequal:
+            ours[i] = theirs[i] = None
+        self._ours.append(ours)
+        self._theirs.append(theirs)
+        return unequal
 
     def drain(self) -> None:
         """Compare what still waits on the stack."""
@@ -141,8 +189,8 @@ class _Walk:
                     self._objects(a, b, path, name, weight, node)
                 else:
                     self._ruled_objects(a, b, path, name, weight, node)
-            else:
-                self.pairs(a, b, _aligned(a, b, node, self.same), path, name, weight, node)
+            elif not self._is_table(a, b, path, name, weight, node):
+                self.pairs(a, b, _aligned(a, b, node, self), path, name, weight, node)
 
     def _visit(self, a: Any, b: Any, path: str, name: str, weight: float, node: Node) -> None:
         """Take two values that are not identical: containers later, leaves at once."""
@@ -151,7 +199,7 @@ class _Walk:
             self._hide(a, b, path, name, weight)
         elif type(a) is type(b) and type(a) in _CONTAINERS:
             self._stack.append((a, b, path, name, weight, node))
-        elif a is _MISSING or b is _MISSING:
+        elif a is MISSING or b is MISSING:
             if not (rule.null_equals_missing and (a is None or b is None)):
                 self._lose(_kind(a, b), a, b, path, name, weight)
         else:
@@ -167,26 +215,23 @@ class _Walk:
         """Compare two objects where no rule can hold."""
         is_alike = a.keys() == b.keys()
         share = weight / (len(a) if is_alike else len(a.keys() | b.keys()))
-        other, same, is_quick = b.get, self.same, self.same is _are_same
+        other, same = b.get, self.same
         for key, x in a.items():
-            y = other(key, _MISSING)
+            y = other(key, MISSING)
+            if same(x, y):
+                continue
+            step = _STEPS.get(key) or _step(key)
             kind = type(x)
-            if kind is type(y):
-                if kind is dict or kind is list:
-                    # _are_same, written out: this line runs for every object of every answer
-                    if (x != y or _dumps(x) != _dumps(y)) if is_quick else not same(x, y):
-                        step = _step(key)
-                        self._stack.append((x, y, path + step, name + step, share, node))
-                elif x != y:
-                    step = _step(key)
-                    self._lose(Kind.CHANGED, x, y, path + step, name + step, share)
-            else:
-                step = _step(key)
+            if kind is not type(y):
                 self._lose(_kind(x, y), x, y, path + step, name + step, share)
+            elif kind is dict or kind is list:
+                self._stack.append((x, y, path + step, name + step, share, node))
+            else:
+                self._lose(_CHANGED, x, y, path + step, name + step, share)
         if not is_alike:
             for key in b.keys() - a.keys():
                 step = _step(key)
-                self._lose(Kind.ADDED, None, b[key], path + step, name + step, share)
+                self._lose(Kind.ADDED, MISSING, b[key], path + step, name + step, share)
 
     def _ruled_objects(
         self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,
@@ -196,7 +241,7 @@ class _Walk:
         added = [key for key in b if key not in a]
         share = weight / (len(a) + len(added))
         for key in [*a, *added]:
-            x, y = a.get(key, _MISSING), b.get(key, _MISSING)
+            x, y = a.get(key, MISSING), b.get(key, MISSING)
             if not self.same(x, y):
                 step = _step(key)
                 self._visit(x, y, path + step, name + step, share, node.child(key))
@@ -218,54 +263,88 @@ class _Walk:
         below = name + "[*]"
         for i, j in found.pairs:
             x, y = a[i], b[j]
-            if node.is_inert and type(x) is dict and type(y) is dict:
-                if x != y or not self.same(x, y):
-                    self._stack.append((x, y, f"{path}[{i}]", below, share, node))
-            elif not self.same(x, y):
-                self._visit(x, y, f"{path}[{i}]", below, share, node.child(i))
+            if found.is_sifted or not self.same(x, y):
+                inner = node.child(i)
+                if inner.is_inert and type(x) is dict and type(y) is dict:
+                    self._objects(x, y, f"{path}[{i}]", below, share, inner)
+                else:
+                    self._visit(x, y, f"{path}[{i}]", below, share, inner)
         for i in found.removed:
-            self._visit(a[i], _MISSING, f"{path}[{i}]", below, share, node.child(i))
+            self._visit(a[i], MISSING, f"{path}[{i}]", below, share, node.child(i))
         for j in found.added:
-            self._visit(_MISSING, b[j], f"{path}[{j}]", below, share, node.child(j))
+            self._visit(MISSING, b[j], f"{path}[{j}]", below, share, node.child(j))
+
+    def _is_table(
+        self, a: list[Any], b: list[Any], path: str, name: str, weight: float, node: Node,
+    ) -> bool:
+        """Compare two lists as a table, where they are one; return whether they are."""
+        if self.is_careful or not node.is_inert or not is_like_a_table(a, b):
+            return False
+        rows = self.differing(a, b)
+        if len(rows) == 1 and type(a[rows[0]]) is type(b[rows[0]]) is dict:
+            (i,) = rows  # where all others are equal, no other place can be better
+            self._objects(a[i], b[i], f"{path}[{i}]", f"{name}[*]", weight / len(a), node)
+            return True
+        columns = columns_of([a[i] for i in rows], [b[i] for i in rows])
+        if columns is None:
+            return False
+        changed = [column for column in columns if not self.same(column[1], column[2])]
+        # rows with a name of their own, the same on both sides, belong together as they stand
+        if not has_identity(columns, changed):
+            return False
+        share = weight / len(a) / len(a[0])
+        for column in changed:
+            self._column(column, rows, path, name, share, node)
+        return True
+
+    def _column(
+        self, column: Column, rows: list[int], path: str, name: str, weight: float, node: Node,
+    ) -> None:
+        """Compare the values of one key in the rows of a table that differ."""
+        key, xs, ys = column
+        step = _step(key)
+        field, found, losses, most = f"{name}[*]{step}", self.found, self.losses, self.most
+        for n in self.differing(xs, ys):
+            i, x, y = rows[n], xs[n], ys[n]
+            if type(x) is type(y) not in _CONTAINERS and len(found) < most:
+                # _visit, written out: this line runs for most of what ever differs
+                losses.append(weight)
+                found.append(_new(Divergence, (
+                    f"{path}[{i}]{step}", field, _CHANGED, (x, y), weight,
+                )))
+            else:
+                self._visit(x, y, f"{path}[{i}]{step}", field, weight, node)
 
     def _lose(self, kind: Kind, a: Any, b: Any, path: str, name: str, weight: float) -> None:
         self.losses.append(weight)
         if len(self.found) < self.most:
-            self.found.append(_new(Divergence, (
-                path, name, kind, None if kind is _ADDED else show(a),
-                None if kind is _REMOVED else show(b), weight,
-            )))
+            self.found.append(_new(Divergence, (path, name, kind, (a, b), weight)))
         else:
             self.omitted += 1
 
     def _hide(self, a: Any, b: Any, path: str, name: str, weight: float) -> None:
         if len(self.ignored) < self.most:
-            kind = _kind(a, b)
-            self.ignored.append(Divergence(
-                path, name, kind, None if kind is Kind.ADDED else show(a),
-                None if kind is Kind.REMOVED else show(b), weight,
-            ))
+            self.ignored.append(Divergence(path, name, _kind(a, b), (a, b), weight))
 
 
 def _kind(a: Any, b: Any) -> Kind:
-    if a is _MISSING:
+    if a is MISSING:
         return Kind.ADDED
-    if b is _MISSING:
+    if b is MISSING:
         return Kind.REMOVED
     return Kind.CHANGED if type(a) is type(b) else Kind.TYPE
 
 
-def _aligned(a: list[Any], b: list[Any], node: Node, same: Same) -> Alignment:
+def _aligned(a: list[Any], b: list[Any], node: Node, walk: _Walk) -> Alignment:
     """Pair two lists' items as the rule at their place says."""
     mode = node.rule.array or ArrayMode.SEQUENCE
     if mode is ArrayMode.KEYED:
-        found = align.by_key(a, b, node.rule.key or "id")
-        return _without_equal(a, b, found, same) if found else _in_sequence(a, b, node, same)
+        return align.by_key(a, b, node.rule.key or "id") or _in_sequence(a, b, node, walk)
     if mode is ArrayMode.POSITIONAL:
         found = align.in_place(len(a), len(b))
         return found._replace(is_reordered=align.is_permutation(*_forms(a, b, node)))
     if mode is ArrayMode.SEQUENCE:
-        return _in_sequence(a, b, node, same)
+        return _in_sequence(a, b, node, walk)
     pair = align.as_unique if mode is ArrayMode.UNIQUE else align.as_set
 
     def may_pair(i: int, j: int) -> bool:
@@ -275,44 +354,36 @@ def _aligned(a: list[Any], b: list[Any], node: Node, same: Same) -> Alignment:
     return pair(*_forms(a, b, node), may_pair=may_pair)
 
 
-def _without_equal(a: list[Any], b: list[Any], found: Alignment, same: Same) -> Alignment:
-    """Return an alignment whose pairs all differ; the others are only counted."""
-    ours, theirs = [a[i] for i, _ in found.pairs], [b[j] for _, j in found.pairs]
-    pairs = [found.pairs[n] for n in _differing(ours, theirs, same)]
-    return found._replace(pairs=pairs, equal=len(found.pairs) - len(pairs))
-
-
 def _forms(a: list[Any], b: list[Any], node: Node) -> tuple[list[bytes], list[bytes]]:
     return align.hashes(a, node), align.hashes(b, node)
 
 
-def _in_sequence(a: list[Any], b: list[Any], node: Node, same: Same) -> Alignment:
+def _in_sequence(a: list[Any], b: list[Any], node: Node, walk: _Walk) -> Alignment:
     """Align by the raw items; where rules hold also as they see them: the better one counts."""
-    raw = _without_rules(a, b, same)
+    raw = _without_rules(a, b, walk)
     if node.is_inert:
         return raw
     others = [align.in_sequence(*_forms(a, b, node)), align.in_place(len(a), len(b))]
     best, least = raw, None
     for other in others:
         if other.pairs != best.pairs or other.is_reordered != best.is_reordered:
-            least = _cost(a, b, best, node, same) if least is None else least
-            cost = _cost(a, b, other, node, same)
+            least = _cost(a, b, best, node, walk.same) if least is None else least
+            cost = _cost(a, b, other, node, walk.same)
             if cost < least:
                 best, least = other, cost
     return best
 
 
-def _without_rules(a: list[Any], b: list[Any], same: Same) -> Alignment:
+def _without_rules(a: list[Any], b: list[Any], walk: _Walk) -> Alignment:
     """Align equal-length lists in place when that is a longest common subsequence already.
 
     It surely is when no differing item of one list is among the differing items of the other.
     """
     if len(a) != len(b):
         return align.in_sequence(align.hashes(a, None), align.hashes(b, None))
-    differing = _differing(a, b, same)
-    in_place = Alignment([(i, i) for i in differing], [], [], equal=len(a) - len(differing))
-    if not differing or _are_told_apart(a, b, differing):
-        return in_place
+    differing = walk.differing(a, b)
+    in_place = Alignment([(i, i) for i in differing], [], [], equal=len(a) - len(differing),
+                         is_sifted=True)
     forms = align.hashes([a[i] for i in differing], None)
     if set(forms).isdisjoint(align.hashes([b[i] for i in differing], None)):
         return in_place
@@ -320,36 +391,6 @@ def _without_rules(a: list[Any], b: list[Any], same: Same) -> Alignment:
     found = align.in_sequence(left, right)
     matches = sum(left[i] == right[j] for i, j in found.pairs)
     return found if found.is_reordered or matches > in_place.equal else in_place
-
-
-def _differing(a: list[Any], b: list[Any], same: Same) -> list[int]:
-    """Return at which indexes two lists of one length differ, types included."""
-    if same is _are_same:
-        unequal = [i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
-        left = set(unequal)
-        # the types of all the others at once: that is much faster than one by one
-        rest = [[x for i, x in enumerate(side) if i not in left] for side in (a, b)]
-        if _dumps(rest[0]) == _dumps(rest[1]):
-            return unequal
-    return [i for i, x in enumerate(a) if not same(x, b[i])]
-
-
-def _are_told_apart(a: list[Any], b: list[Any], differing: list[int]) -> bool:
-    """Whether a field has the same value on both sides of each pair, and no value twice.
-
-    Then no item can equal one of another pair, and nothing has to be serialised to know it.
-    """
-    first = a[differing[0]]
-    if type(first) is not dict:
-        return False
-    for key in islice(first, 3):
-        try:
-            values = [a[i][key] for i in differing]
-            if values == [b[i][key] for i in differing] and len(set(values)) == len(values):
-                return True
-        except (KeyError, TypeError, IndexError):  # not in every item, or nothing to hash
-            continue
-    return False
 
 
 def _cost(a: list[Any], b: list[Any], found: Alignment, node: Node, same: Same) -> float:

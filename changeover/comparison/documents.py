@@ -43,9 +43,8 @@ def parse_json(body: bytes) -> Json:
 
 def _has_long_number(body: bytes) -> bool:
     """Whether 19 digits stand in a row: then four of every fourth character are digits, too."""
-    if b"0000" not in body[::4].translate(_ALL_DIGITS_ZERO):
-        return False
-    return _LONG_NUMBER in body.translate(_ALL_DIGITS_ZERO)
+    return (b"0000" in body[::4].translate(_ALL_DIGITS_ZERO)
+            and _LONG_NUMBER in body.translate(_ALL_DIGITS_ZERO))
 
 
 def _refuse_constant(name: str) -> None:

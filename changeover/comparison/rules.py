@@ -133,6 +133,7 @@ class RuleSet:
     ) -> None:
         given = [*rules, *((pattern, _SELECTED) for pattern in only)]
         self._rules = [(parse_pattern(pattern), rule) for pattern, rule in given]
+        self.is_type_tolerant = any(rule.is_type_tolerant for _, rule in self._rules)
         self._selecting = {number for number, (_, rule) in enumerate(given) if rule is _SELECTED}
         self._nodes: dict[tuple[_Active, Rule], Node] = {}
         start = frozenset((number, 0) for number in range(len(self._rules)))

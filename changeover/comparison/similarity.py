@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -37,20 +37,40 @@ class Kind(StrEnum):
     ERROR = "error"  # no answer, or one that cannot be read
 
 
+MISSING: Final = type("Missing", (), {})()
+"""Stands for a value that one side does not have."""
+
+
 class Divergence(NamedTuple):
     """One place where the candidate's answer differs.
 
     `path` is the place in the baseline's document (`$.items[3].price`), for what was added the
-    place in the candidate's; `field` is the same with `[*]` for indexes. Values are cut.
-    `weight` is the lost share of similarity, 0..1.
+    place in the candidate's; `field` is the same with `[*]` for indexes. `values` are the
+    baseline's and the candidate's, whole; most are never looked at, so their texts are made when
+    they are. `weight` is the lost share of similarity, 0..1.
     """
 
     path: str
     field: str
     kind: Kind
-    baseline: str | None
-    candidate: str | None
+    values: tuple[Any, Any]
     weight: float
+
+    @property
+    def baseline(self) -> str | None:
+        """The baseline's value as text, cut; None when it has none."""
+        return self._text(0)
+
+    @property
+    def candidate(self) -> str | None:
+        """The candidate's value as text, cut; None when it has none."""
+        return self._text(1)
+
+    def _text(self, side: int) -> str | None:
+        value = self.values[side]
+        if value is MISSING:
+            return None
+        return str(value) if self.kind is Kind.ERROR else show(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +102,22 @@ def show(value: Any) -> str:
     kind = type(value)
     if kind is str:
         text = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
-        return f'"{text}"' if text.isalnum() else _quoted(text)
+        is_plain = text.isprintable() and '"' not in text and "\\" not in text
+        return f'"{text}"' if is_plain else _quoted(text)
     if kind is float:
         return repr(value)
-    if kind is dict:
+    if kind is int:
+        text = repr(value)
+    elif kind is dict:
         text = f"{{{len(value)} keys: {', '.join(map(str, list(value)[:8]))}}}"
     elif kind is list:
         text = f"[{len(value)} items]"
-    elif value is None or kind is bool:
-        text = {None: "null", True: "true", False: "false"}[value]
     else:
-        text = repr(value)
+        text = _CONSTANTS.get(value) or repr(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+_CONSTANTS = {None: "null", True: "true", False: "false"}
 
 
 def _quoted(text: str) -> str:

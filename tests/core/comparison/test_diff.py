@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from changeover.comparison.diff import compare
 from changeover.comparison.documents import parse_json
-from changeover.comparison.rules import ArrayMode, Rule, RuleSet
+from changeover.comparison.rules import NO_RULES, ArrayMode, Rule, RuleSet
 from changeover.comparison.similarity import Kind
 
 scalars = st.one_of(
@@ -82,6 +83,34 @@ def test_no_pair_raises_and_similarity_agrees_with_the_divergences(
     assert (found.similarity == 1) is found.is_match
 
 
+confusable = st.sampled_from([0, 1, True, False, 0.0, 1.0, "1", None, [], [0], [False], {}, 2.5])
+rows = st.fixed_dictionaries({"id": st.integers(0, 4), "a": confusable, "b": confusable})
+tables = st.lists(rows, max_size=5)
+
+
+@settings(max_examples=500)
+@given(tables, tables)
+@example([{"id": 1, "a": 1}], [{"id": True, "a": 1.0}])
+def test_fast_ways_find_what_the_careful_one_finds(a: Any, b: Any) -> None:
+    """An integer beyond 64 bits beside a document makes the walk take nothing for granted."""
+    fast = compare({"big": 1, "doc": a}, {"big": 1, "doc": b})
+    careful = compare({"big": 10**30, "doc": a}, {"big": 10**30, "doc": b})
+    assert fast.similarity == pytest.approx(careful.similarity, abs=2e-9)
+    assert sorted((d.path, d.kind, repr(d.values)) for d in fast.divergences) == sorted(
+        (d.path, d.kind, repr(d.values)) for d in careful.divergences)
+
+
+@settings(max_examples=300)
+@given(tables, st.randoms(use_true_random=False))
+def test_shuffled_keyed_list_is_the_same_even_with_a_key_twice(
+    table: Any, chance: random.Random
+) -> None:
+    """Equal items belong together before their keys are asked."""
+    shuffled = [_shuffled(item, chance) for item in chance.sample(table, len(table))]
+    rules = RuleSet([("$", Rule(array=ArrayMode.KEYED, key="id"))])
+    assert compare(table, shuffled, rules).similarity == 1
+
+
 def test_nothing_in_common_is_zero() -> None:
     """The other end of the scale."""
     assert compare({"a": 1, "b": [2]}, {"c": 3, "d": {"e": 4}}).similarity == 0
@@ -149,6 +178,15 @@ def test_long_lists_of_divergences_are_counted() -> None:
     """Never silently cut."""
     found = compare(list(range(100)), list(range(1000, 1100)), most_divergences=10)
     assert (len(found.divergences), found.omitted, found.similarity) == (10, 90, 0)
+
+
+def test_comparison_leaves_nothing_to_the_garbage_collector() -> None:
+    """Both documents are free at once: memory stays flat, and no time is spent on cycles."""
+    rules = RuleSet([("$.items[*].id", Rule(ignore=True))])
+    gc.collect()
+    for chosen in (NO_RULES, rules):
+        compare({"items": [{"id": 1, "n": [1]}]}, {"items": [{"id": 2, "n": [2]}]}, chosen)
+    assert gc.collect() == 0
 
 
 def test_values_are_shown_cut() -> None:
