@@ -3,9 +3,11 @@
     python -m benchmarks.comparison
     python -m benchmarks.comparison --sizes 2 20 --repeats 9
 
-Same inputs, one process, one run. For each size (KB) and change: the time of one comparison and
-its ratio to the peers and to `orjson.loads` of both documents. Every side parses the bytes itself
-and must find the same number of changed leaves, or the benchmark stops.
+Same inputs, one process, one run. For each size (KB) and change: the CPU time of one comparison and
+its ratio to the peers and to `orjson.loads` of both documents: medians over rounds in which the
+sides take turns, so that a busy machine slows all of them. Every side parses the bytes itself and
+must find the same number of changed leaves, or the benchmark stops. None of them writes values as
+text: the peers return the values themselves, ours writes them when they are read.
 """
 
 from __future__ import annotations
@@ -76,23 +78,40 @@ def deepdiff_in_rust(a: bytes, b: bytes, options: dict[str, Any]) -> int:
     return sum(len(group) for group in found.values())
 
 
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Return the median seconds of one call; short calls are timed in bundles of 5 ms."""
-    began = time.perf_counter()
-    work()
-    once = time.perf_counter() - began
-    bundle = max(1, int(0.005 / max(once, 1e-7)))
-    times = []
-    for _ in range(repeats if once < 1 else 1):
-        began = time.perf_counter()
-        for _ in range(bundle):
-            work()
-        times.append((time.perf_counter() - began) / bundle)
-    return statistics.median(times)
+def rounds(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Return the CPU seconds of one call of each side in each round.
+
+    Short calls are timed in bundles of 5 ms; one that takes a second is timed once.
+    """
+    bundles, times = {}, {}
+    for name, side in sides.items():
+        side()
+        began = time.process_time()
+        side()
+        once = time.process_time() - began
+        bundles[name] = max(1, int(0.005 / max(once, 1e-6)))
+        times[name] = [once] if once >= 1 else []
+    for _ in range(repeats):
+        for name, side in sides.items():
+            if not times[name] or times[name][0] < 1:
+                began = time.process_time()
+                for _ in range(bundles[name]):
+                    side()
+                times[name].append((time.process_time() - began) / bundles[name])
+    return times
 
 
-def measure(a: bytes, b: bytes, *, is_keyed: bool, leaves: int, repeats: int) -> dict[str, float]:
-    """Return the seconds of each side for one pair."""
+def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
+    """Return the median of the rounds' ratios; of the medians, when one was timed once."""
+    if len(times[name]) != len(times[other]):
+        return statistics.median(times[name]) / statistics.median(times[other])
+    return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))
+
+
+def measure(
+    a: bytes, b: bytes, *, is_keyed: bool, leaves: int, repeats: int
+) -> dict[str, list[float]]:
+    """Return the seconds of each side for one pair, round by round."""
     rules = KEYED if is_keyed else ORDERED
     options: dict[str, Any] = {"ignore_order": True} if is_keyed else {}
     sides: dict[str, Callable[[], Any]] = {
@@ -104,8 +123,7 @@ def measure(a: bytes, b: bytes, *, is_keyed: bool, leaves: int, repeats: int) ->
         found = side()
         if found != leaves and (name == "ours" or not is_keyed):
             raise SystemExit(f"{name} found {found} of {leaves} changed leaves")
-    times = {name: seconds(side, repeats) for name, side in sides.items()}
-    return {**times, "loads": seconds(lambda: (orjson.loads(a), orjson.loads(b)), repeats)}
+    return rounds({**sides, "loads": lambda: (orjson.loads(a), orjson.loads(b))}, repeats)
 
 
 def main() -> None:
@@ -128,12 +146,13 @@ def main() -> None:
                 chance.shuffle(other["items"])
             a, b = orjson.dumps(original), orjson.dumps(other)
             t = measure(a, b, is_keyed=is_keyed, leaves=leaves, repeats=given.repeats)
-            print(f"{f'{kilobytes} KB, {what}':28}{t['ours'] * 1e6:8.0f}µs"
-                  f"{t['ours'] / t['loads']:8.2f}{t['deepdiff'] / t['ours']:15.0f}"
-                  f"{t['deepdiff-rs'] / t['ours']:18.2f}", flush=True)
+            print(f"{f'{kilobytes} KB, {what}':28}{statistics.median(t['ours']) * 1e6:8.0f}µs"
+                  f"{ratio(t, 'ours', 'loads'):8.2f}{ratio(t, 'deepdiff', 'ours'):15.0f}"
+                  f"{ratio(t, 'deepdiff-rs', 'ours'):18.2f}", flush=True)
         body = orjson.dumps(original)
-        same = seconds(functools.partial(ours, body, body, ORDERED), given.repeats)
-        print(f"{f'{kilobytes} KB, identical bytes':28}{same * 1e6:8.1f}µs")
+        same = rounds({"same": functools.partial(ours, body, body, ORDERED)}, given.repeats)
+        print(f"{f'{kilobytes} KB, identical bytes':28}"
+              f"{statistics.median(same['same']) * 1e6:8.1f}µs")
 
 
 if __name__ == "__main__":
