@@ -16,7 +16,7 @@ from changeover.shadow import findings
 from changeover.store import audit, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import AuditEvent, Cutover, Publication, Rollback, TriggerFiring
-from reports import measures, procedure, reading, timeline
+from reports import measures, outcomes, procedure, reading, timeline
 from reports.headline import Story, headline
 from reports.model import (
     AuditView,
@@ -101,6 +101,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         plan=shown_plan(plan),
         differences=findings.collect(store, plan.migration) if plan.shadow else None,
         procedure=procedure.collect(store, cutover) if cutover else None,
+        outcomes=outcomes.read(store, plan, start=span.start, end=span.end),
     )
 
 

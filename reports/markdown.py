@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from changeover.store.records import GateVerdict
-from reports import differences, procedure, tables, text
+from reports import differences, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (
     approval_cells,
@@ -34,6 +34,8 @@ def render(data: ReportData) -> str:
         *(_stage(stage) for stage in data.stages if stage.looks or stage.approvals),
         *([_section("What differs", differences.as_markdown(data.differences))]
           if data.differences else []),
+        *([_section("What applications reported", outcomes.as_markdown(data.outcomes))]
+          if data.outcomes else []),
         _section("Trigger firings", _firings(data)),
         *(_rollback(view) for view in data.rollbacks),
         _section("Timeline", _timeline(data)),

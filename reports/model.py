@@ -22,6 +22,7 @@ from changeover.store.records import (
     RollbackStep,
     TriggerFiring,
 )
+from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
 
 Tone = Literal["plain", "good", "warn", "bad"]
@@ -245,6 +246,7 @@ class ReportData:
     plan: Mapping[str, Any]
     differences: Findings | None = None
     procedure: Procedure | None = None
+    outcomes: tuple[OutcomeFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.plan.metrics import METRICS
-from reports import charts, differences, markdown, procedure, sections, tables, text
+from reports import charts, differences, markdown, outcomes, procedure, sections, tables, text
 from reports.model import ReportData
 
 FORMAT = 1
@@ -77,6 +77,8 @@ def render_json(data: ReportData) -> str:
                            suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
         procedure          what was done around the stages: {steps[{name, status, detail, at,
                            seconds}], criteria[{text, is_met, detail}]}; null without a cutover
+        outcomes[]         what applications reported: {system, segment (empty: all), outcomes,
+                           error_rate, duration_p50_seconds, _p95_, quality{name: mean}}
         plan               the plan, without what may be a secret
 
     Times are ISO 8601 in UTC; `_seconds` are seconds, `_bytes` bytes, rates shares 0..1, `weight`
@@ -184,6 +186,7 @@ def environment() -> Environment:
     environment.globals.update(
         text=text, sections=sections, check_row=tables.check_row, differences=differences,
         procedure=procedure,
+        outcome_head=outcomes.HEAD,
     )
     environment.filters.update(
         approval_cells=sections.approval_cells,
@@ -191,6 +194,7 @@ def environment() -> Environment:
         step_cells=sections.step_cells,
         publication_cells=sections.publication_cells,
         place_cells=differences.place_cells,
+        outcome_cells=outcomes.cells,
         as_yaml=_yaml,
         code=_with_code,
     )

@@ -114,7 +114,7 @@ class _Condition(Part):
     """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
 
     metric: str = Field(json_schema_extra={"anyOf": [
-        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^outcome\\.{QUALITY_NAME}$"}]})
+        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^outcome\.{QUALITY_NAME}$"}]})
     of: Literal["baseline", "candidate"] = "candidate"
     below: str | int | float | None = Field(None, description="Must be < this.")
     above: str | int | float | None = Field(None, description="Must be > this.")

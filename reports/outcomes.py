@@ -1,0 +1,80 @@
+"""What applications reported, by system and segment, for pages and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from changeover.analysis.window import Window, combine
+from changeover.plan.metrics import METRICS, QUALITY, format_value
+from changeover.plan.model import Plan
+from changeover.store import outcomes
+from changeover.store.engine import Store
+from reports import text
+
+HEAD = ("System", "Users", "Outcomes", "Without success", "p50", "p95", "Quality (means)")
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeFigures:
+    """The outcomes of one system: of all users, or of one segment.
+
+    Args:
+        system: `baseline` or `candidate`.
+        segment: Name of the segment; empty for all users.
+        outcomes: How many were reported.
+        error_rate: Share of them without success.
+        duration_p50_seconds: Median duration; None when none was reported.
+        duration_p95_seconds: 95 % stay within.
+        quality: Mean of each quality number.
+    """
+
+    system: str
+    segment: str
+    outcomes: int
+    error_rate: float | None
+    duration_p50_seconds: float | None
+    duration_p95_seconds: float | None
+    quality: dict[str, float]
+
+
+def read(store: Store, plan: Plan, *, start: datetime, end: datetime) -> tuple[OutcomeFigures, ...]:
+    """Return what was reported in [start, end], by system and segment."""
+    found = outcomes.by_segment(store, plan.migration, start=start, end=end)
+    seconds = (end - start).total_seconds()
+    return tuple(
+        _figures(system, segment, combine(rows, seconds=seconds))
+        for (system, segment), rows in found.items()
+    )
+
+
+def _figures(system: str, segment: str, window: Window) -> OutcomeFigures:
+    return OutcomeFigures(
+        system=system, segment=segment, outcomes=window.outcomes,
+        error_rate=window.measure("outcome_error_rate").value,
+        duration_p50_seconds=window.measure("outcome_duration_p50").value,
+        duration_p95_seconds=window.measure("outcome_duration_p95").value,
+        quality={name: total / number for name, (number, total) in sorted(window.quality.items())},
+    )
+
+
+def cells(figures: OutcomeFigures) -> tuple[str, ...]:
+    """Return one row of the table."""
+    quality = ", ".join(
+        f"{name} {format_value(METRICS[QUALITY + name], value)}"
+        for name, value in figures.quality.items())
+    return (
+        figures.system, figures.segment or "all", text.count(figures.outcomes),
+        text.metric("outcome_error_rate", figures.error_rate),
+        text.metric("outcome_duration_p50", figures.duration_p50_seconds),
+        text.metric("outcome_duration_p95", figures.duration_p95_seconds), quality or "–",
+    )
+
+
+def as_markdown(found: Sequence[OutcomeFigures]) -> str:
+    """Return the table as Markdown."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    lines += ["| " + " | ".join(text.markdown(cell) for cell in cells(each)) + " |"
+              for each in found]
+    return "\n".join(lines)
