@@ -200,7 +200,7 @@ def _not_entitled(wish: Wish, present: Claim | None) -> Refusal | None:
     if wish.decision.system is wish.system:
         return None
     return Refusal(Why.NOT_ENTITLED, f"{wish.item} belongs to the {wish.decision.system} because "
-                   f"{wish.decision.reason}", present)
+                   f"{wish.decision.because}", present)
 
 
 def _owned(present: Claim | None, token: int) -> Claim | Refusal:

@@ -158,7 +158,7 @@ class Explanation:
     """Which system a user gets, and why; `bucket` is None when the request carries no key."""
 
     system: System
-    reason: str
+    because: str
     bucket: int | None = None
 
 
@@ -175,17 +175,17 @@ def explain(
     """
     salted = f"{salt}{key}" if key else None
     number = bucket(salted) if salted else None
-    moved = sorted(segments & frozenset(state.segments))
-    share = format_percent(state.weight)
+    moved = [name for name in state.segments if name in segments]
+    share = f"gradual {format_percent(state.weight)}"
     if state.mode is not Mode.GRADUAL:
         why = f"the mode is {state.mode}"
     elif moved:
-        why = f"segment {moved[0]} has moved (gradual {share})"
+        why = f"segment {moved[0]} has moved ({share})"
     elif number is None:
-        why = f"a request without a key stays at the baseline (gradual {share})"
+        why = f"a request without a key stays at the baseline ({share})"
     else:
         relation = "below" if number < state.weight else "at or above"
-        why = f"bucket {number} is {relation} {state.weight} (gradual {share})"
+        why = f"bucket {number} is {relation} {state.weight} ({share})"
     return Explanation(decide(state, salted, segments), why, number)
 
 

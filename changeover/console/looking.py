@@ -34,7 +34,8 @@ def routes(console: Console) -> APIRouter:
         state = await asyncio.to_thread(routing.read, console.store, console.plan.migration)
         found = explain(state, key, segments, salt=console.plan.routing.salt or "")
         return DecisionOut(
-            key=key, system=found.system, reason=found.reason, bucket=found.bucket,
+            key=key, system=found.system, because=found.because, bucket=found.bucket,
+            segments=sorted(segments),
             mode=state.mode.value, percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
             maintenance=state.maintenance, version=state.version, epoch=state.epoch)
 

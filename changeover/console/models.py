@@ -122,8 +122,9 @@ class DecisionOut(BaseModel):
 
     key: str
     system: System
-    reason: str
+    because: str
     bucket: int | None
+    segments: list[str]
     mode: str
     percent: float
     both: bool = Field(description="Whether both systems process; only one may have effects.")

@@ -96,7 +96,7 @@ class Router:
         others = [name for name in self._agents if turn.both and name != turn.system]
         done, *_ = await asyncio.gather(
             self._act(event, turn.system), *(self._rehearse(event, name) for name in others))
-        return {**done, "reason": turn.reason, "rehearsed": others}
+        return {**done, "because": turn.because, "rehearsed": others}
 
     async def _act(self, event: IssueEvent, system: str) -> dict[str, Any]:
         """Claim the issue for a system and have it do the work, with effects."""

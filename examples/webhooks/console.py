@@ -14,7 +14,7 @@ class Turn:
 
     system: str
     both: bool
-    reason: str
+    because: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Console:
     async def decide(self, key: str) -> Turn:
         """Return which system a key belongs to."""
         found = (await self._client.get(f"/v1/decision/{key}")).raise_for_status().json()
-        return Turn(found["system"], found["both"], found["reason"])
+        return Turn(found["system"], found["both"], found["because"])
 
     async def claim(self, item: str, system: str, holder: str) -> Grant:
         """Claim an item for a system. Two that may work at the same time need two names."""

@@ -19,6 +19,7 @@ from changeover.routing import (
     apply,
     bucket,
     decide,
+    explain,
 )
 
 keys = st.text(min_size=1, max_size=40)
@@ -111,3 +112,33 @@ def test_decide_sends_segments_to_the_candidate() -> None:
 def test_bucket_is_the_documented_hash() -> None:
     """Other languages can compute the bucket: xxh64, seed 0, modulo 10,000."""
     assert bucket("a") == 0xD24EC4F1A98C6E5B % 10_000
+
+
+@given(key=keys, weight=weights, mode=st.sampled_from(list(Mode)), is_beta=st.booleans(),
+       salt=st.sampled_from(["", "x"]))
+def test_explain_says_what_decide_does(
+    key: str, weight: int, mode: Mode, is_beta: bool, salt: str
+) -> None:
+    """The words and the system never disagree, with a salt and without."""
+    state = RoutingState("m", mode, weight, ("beta",))
+    segments = frozenset({"beta"} if is_beta else ())
+    found = explain(state, key, segments, salt=salt)
+    assert found.system is decide(state, salt + key, segments)
+    assert found.bucket == bucket(salt + key)
+    if mode is Mode.GRADUAL and not is_beta:
+        is_below = f"bucket {found.bucket} is below {weight}" in found.because
+        assert is_below == (found.system is System.CANDIDATE)
+
+
+@pytest.mark.parametrize(("state", "key", "segments", "because"), [
+    (RoutingState("m", Mode.PARALLEL), "a", (), "the mode is parallel"),
+    (RoutingState("m", Mode.GRADUAL, 2500, ("beta",)), "a", ("beta",),
+     "segment beta has moved (gradual 25 %)"),
+    (RoutingState("m", Mode.GRADUAL, 2500), None, (),
+     "a request without a key stays at the baseline (gradual 25 %)"),
+], ids=["mode", "segment", "no key"])
+def test_explain_names_the_reason(
+    state: RoutingState, key: str | None, segments: tuple[str, ...], because: str
+) -> None:
+    """One sentence that a person can check."""
+    assert explain(state, key, frozenset(segments)).because == because

@@ -118,8 +118,8 @@ def test_decision_is_the_gateways_in_every_mode(console: Served) -> None:
             key, segments = f"user/{number}", ["beta"] if number % 5 == 0 else []
             found = client.get(f"/v1/decision/{key}", params={"segment": segments}).json()
             known = explain(state, key, frozenset(segments))
-            assert (found["system"], found["reason"], found["bucket"]) == (
-                known.system, known.reason, known.bucket)
+            assert (found["system"], found["because"], found["bucket"]) == (
+                known.system, known.because, known.bucket)
             assert (found["mode"], found["both"]) == (mode, mode is Mode.PARALLEL)
 
 
