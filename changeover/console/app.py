@@ -24,7 +24,7 @@ BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
 
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
-    looking.health_routes, looking.routes, claiming.routes, reporting.routes, page.routes,
+    claiming.routes, reporting.routes, looking.health_routes, looking.routes, page.routes,
     # further parts of the console stand here: a function from a Console to its APIRouter
 )
 

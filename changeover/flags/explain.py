@@ -48,7 +48,7 @@ def explain(
     return {
         "key": key,
         "system": found.system.value,
-        "because": found.reason,
+        "because": found.because,
         "mode": state.mode.value,
         "percent": state.weight / 100,
         "bucket": found.bucket,
