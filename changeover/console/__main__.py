@@ -50,8 +50,8 @@ def main() -> int:
     gc.freeze()  # nothing that exists now ever goes away: it need not be looked at again
     uvicorn.run(
         app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=30, limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=5,
+        server_header=False, proxy_headers=False, timeout_keep_alive=30,
+        limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=5,
     )
     return 0
 
