@@ -34,15 +34,24 @@ from changeover.store.flags import BASE
 Details = FlagResolutionDetails[Any]
 
 
+_ASKED: tuple[tuple[Kind, type | None], ...] = (
+    (Kind.BOOLEAN, None), (Kind.STRING, None), (Kind.NUMBER, int), (Kind.NUMBER, float),
+    (Kind.OBJECT, None),
+)
+_BOOLEAN, _STRING, _INTEGER, _FLOAT, _OBJECT = range(len(_ASKED))
+"""What an application may ask for, by place in `_ASKED`; numbers, because enums hash slowly."""
+_NOBODY = EvaluationContext()
+
+
 class _Answers:
     """What answers now, with every evaluation's details made once."""
 
-    __slots__ = ("evaluate", "held", "made")
+    __slots__ = ("held", "made", "resolvers")
 
     def __init__(self, held: Held) -> None:
         self.held = held
-        self.evaluate = held.evaluator.evaluate
-        self.made: dict[tuple[Kind, type], dict[Evaluation, Details]] = {}
+        self.resolvers = held.evaluator.resolvers
+        self.made: list[dict[Evaluation, Details]] = [{} for _ in _ASKED]
 
 
 class ChangeoverProvider(AbstractProvider):
@@ -116,49 +125,47 @@ class ChangeoverProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[bool]:
         """Return a boolean flag."""
-        return self._resolve(flag_key, default_value, evaluation_context, Kind.BOOLEAN)
+        return self._resolve(flag_key, default_value, evaluation_context, _BOOLEAN)
 
     def resolve_string_details(
         self, flag_key: str, default_value: str,
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[str]:
         """Return a string flag."""
-        return self._resolve(flag_key, default_value, evaluation_context, Kind.STRING)
+        return self._resolve(flag_key, default_value, evaluation_context, _STRING)
 
     def resolve_integer_details(
         self, flag_key: str, default_value: int,
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[int]:
         """Return a number flag whose value is whole."""
-        return self._resolve(flag_key, default_value, evaluation_context, Kind.NUMBER, int)
+        return self._resolve(flag_key, default_value, evaluation_context, _INTEGER)
 
     def resolve_float_details(
         self, flag_key: str, default_value: float,
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[float]:
         """Return a number flag, a whole one as a float."""
-        return self._resolve(flag_key, default_value, evaluation_context, Kind.NUMBER, float)
+        return self._resolve(flag_key, default_value, evaluation_context, _FLOAT)
 
     def resolve_object_details(
         self, flag_key: str, default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
         """Return an object flag."""
-        return self._resolve(flag_key, default_value, evaluation_context, Kind.OBJECT)
+        return self._resolve(flag_key, default_value, evaluation_context, _OBJECT)
 
     def _resolve(
-        self, flag: str, default: Any, context: EvaluationContext | None, kind: Kind,
-        number: type = object,
+        self, flag: str, default: Any, context: EvaluationContext | None, asked: int
     ) -> Details:
-        answers = self._answers
+        answers, context = self._answers, context or _NOBODY
         if answers is None:
             return _failed(default, ErrorCode.PROVIDER_NOT_READY, "there are no flags yet")
         try:
-            found = (answers.evaluate(flag) if context is None else
-                     answers.evaluate(flag, context.targeting_key, context.attributes))
-            return answers.made[kind, number][found]
+            found = answers.resolvers[flag](context.targeting_key, context.attributes)
+            return answers.made[asked][found]
         except KeyError:
-            return _make(answers, found, default, kind, number)
+            return _make(answers, flag, default, context, asked)
         except (TypeError, UnicodeEncodeError) as error:
             return _failed(default, ErrorCode.INVALID_CONTEXT,
                            f"the targeting key is not text that can be hashed: {error}")
@@ -220,11 +227,13 @@ def _follows_migration(snapshot: Snapshot, key: str) -> bool:
 
 
 def _make(
-    answers: _Answers, found: Evaluation, default: Any, kind: Kind, number: type
+    answers: _Answers, flag: str, default: Any, context: EvaluationContext, asked: int
 ) -> Details:
-    """Return an evaluation's details, and keep them when there is a value."""
+    """Return the details of an answer that is asked for the first time, and keep them."""
+    found = answers.held.evaluator.evaluate(flag, context.targeting_key, context.attributes)
     if found.failure is not None:
         return _failed(default, ErrorCode(found.failure.value), found.why)
+    kind, number = _ASKED[asked]
     value = found.value
     is_fraction = number is int and isinstance(value, float) and not value.is_integer()
     if found.kind is not kind or is_fraction:
@@ -232,12 +241,12 @@ def _make(
                        f"flag {found.key} is a {found.kind}, not a {kind}"
                        + (" that is whole" if is_fraction else ""))
     details: Details = FlagResolutionDetails(
-        value=number(value) if number is not object else deepcopy(value),
+        value=deepcopy(value) if number is None else number(value),
         reason=Reason.STALE if answers.held.is_stale else Reason(found.reason.value),
         variant=found.variant,
         flag_metadata=MappingProxyType({**found.metadata, "why": found.why}))
     if kind is not Kind.OBJECT:  # what an application may change is made anew each time
-        answers.made.setdefault((kind, number), {})[found] = details
+        answers.made[asked][found] = details
     return details
 
 

@@ -16,7 +16,8 @@ from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
 from changeover.plan.units import format_percent
 
 BUCKETS = 10_000
-_digest: Callable[[bytes], int] = xxhash.xxh64_intdigest  # its seed is 0; bound once, for speed
+digest: Callable[[bytes], int] = xxhash.xxh64_intdigest
+"""The hash of `bucket`, with seed 0; for those who make the same choice millions of times."""
 
 
 class System(StrEnum):
@@ -131,7 +132,7 @@ def bucket(key: str) -> int:
     The same rule as Envoy's header hash policy with weighted clusters, so gateway and code agree.
     A plan with `routing.salt` hashes the salt followed by the key.
     """
-    return _digest(key.encode()) % BUCKETS
+    return digest(key.encode()) % BUCKETS
 
 
 def decide(state: RoutingState, key: str | None, segments: frozenset[str] = frozenset()) -> System:

@@ -19,7 +19,7 @@ from changeover.flags.conditions import Context, Predicate
 from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
 from changeover.plan.flags import DISABLED, ENABLED, FlagSpec, Kind, Mirror, RuleSpec, as_spec
 from changeover.plan.units import format_percent
-from changeover.routing import Mode, System, bucket, decide
+from changeover.routing import BUCKETS, Mode, System, decide, digest
 
 Scalar = bool | int | float | str
 Resolver = Callable[[str | None, Context], "Evaluation"]
@@ -74,25 +74,29 @@ class Evaluation:
 
 
 class Evaluator:
-    """A compiled snapshot. Safe to use from several threads; it never changes."""
+    """A compiled snapshot. Safe to use from several threads; it never changes.
 
-    __slots__ = ("_resolvers", "snapshot")
+    Args:
+        snapshot: What is compiled; `resolvers` then holds a function for each flag.
+    """
+
+    __slots__ = ("resolvers", "snapshot")
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         builder = _Builder(snapshot)
-        self._resolvers: dict[str, Resolver] = {
+        self.resolvers: dict[str, Resolver] = {
             SYSTEM_FLAG: builder.resolver(SYSTEM_FLAG, FlagSpec(mirrors=Mirror.SYSTEM)),
             **{key: builder.resolver(key, as_spec(entry))
                for key, entry in snapshot.flags.items()},
         }
         for key, value in builder.undefined_safe_flags():
-            self._resolvers[key] = value
+            self.resolvers[key] = value
 
     @property
     def keys(self) -> list[str]:
         """Names of all flags, sorted."""
-        return sorted(self._resolvers)
+        return sorted(self.resolvers)
 
     def evaluate(self, flag: str, key: str | None = None, context: Context = EMPTY) -> Evaluation:
         """Return what a flag is for a user.
@@ -103,7 +107,7 @@ class Evaluator:
             context: Attributes of the user.
         """
         try:
-            resolver = self._resolvers[flag]
+            resolver = self.resolvers[flag]
         except KeyError:
             return not_found(flag)
         return resolver(key, context)
@@ -252,7 +256,8 @@ class _Builder:
                 return first
             if not user:
                 return keyless
-            return yes if bucket(salt + user) < weight else no  # as `decide`, without its search
+            # as `decide`, without its search
+            return yes if digest((salt + user).encode()) % BUCKETS < weight else no
 
         return resolve
 
@@ -293,7 +298,7 @@ class _Builder:
         def draw(user: str | None, context: Context) -> Evaluation:
             if not user or (fits is not None and not fits(context)):
                 return after(user, context)
-            if bucket(salt + user) < weight:
+            if digest((salt + user).encode()) % BUCKETS < weight:  # `bucket`, without the call
                 return won
             found = after(user, context)
             return lost if found is default else found
