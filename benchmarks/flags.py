@@ -220,7 +220,7 @@ def _latency(store: Store, seen: Callable[[str], bool], changes: int) -> list[fl
 
 def _listen(address: str, heard: dict[str, str], stop: threading.Event) -> None:
     """Follow the event stream as an OFREP client: fetch again at every event."""
-    with httpx.Client(timeout=30) as client, \
+    with contextlib.suppress(httpx.HTTPError), httpx.Client(timeout=30) as client, \
             client.stream("GET", f"{address}/ofrep/v1/events") as stream:
         for line in stream.iter_lines():
             if stop.is_set():

@@ -23,7 +23,7 @@ from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.test_split import Users
 from tests.support.processes import free_port, running, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 KEYS = [f"user-{number}" for number in range(10_000)]
 BETA = 100
 """Every so many users are in the segment that has moved."""

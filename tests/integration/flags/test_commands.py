@@ -1,0 +1,99 @@
+"""`changeover flags` and `changeover explain`, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from changeover.cli.main import main
+from changeover.clock import now
+from changeover.home import Home
+from changeover.plan.load import parse_plan
+from changeover.routing import Change, Mode
+from changeover.store import flags, plans, routing
+from changeover.store.engine import Store
+from tests.core.plan.test_load import GOOD
+from tests.integration.flags.conftest import FLAGS
+
+ENVIRONMENTS = "environments: {testing: {flags: {log_level: DEBUG}}}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a registered plan, without any process."""
+    found = Home.resolve(tmp_path / "home")
+    found.create()
+    store = Store.open(found.store_url, create=True)
+    plan = parse_plan(GOOD + FLAGS + ENVIRONMENTS, "test")
+    plans.register(store, plan, source="test", now=now())
+    flags.follow_plan(store, plan, now=now())
+    routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=2_500), actor="t", reason="t",
+                   now=now())
+    store.close()
+    found.save_settings({"migration": "shop"})
+    return found.root
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command; return (exit code, output, message)."""
+    def one(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, "--home", str(home)])
+        out, err = capsys.readouterr()
+        return code, out, err
+    return one
+
+
+def test_explain_names_the_system_and_the_reason(run: Any) -> None:
+    """One line says which system and why; attributes count."""
+    assert run("explain", "user-7")[1].startswith(
+        "user-7 gets the candidate because bucket 2157 is below 2500 (gradual 25 %)\n")
+    told = json.loads(run("explain", "user-1", "--attribute", "plan=gold", "--flag", "paying",
+                          "--output", "json")[1])
+    assert (told["system"], told["flags"]["paying"]["value"]) == ("baseline", True)
+
+
+def test_flag_is_changed_listed_explained_and_reset(run: Any) -> None:
+    """The whole life of a change by hand, with its history."""
+    assert run("flags", "set", "log_level", "ERROR", "--reason", "noise")[1] == (
+        'log_level: "ERROR" (version 2)\n')
+    assert 'log_level: "ERROR"   (drift: the plan says "WARNING"' in run("flags", "list")[1]
+    assert "version 2" in run("flags", "show", "log_level")[1]
+    code, _, message = run("flags", "set", "log_level", "INFO", "--reason", "x", "--version", "1")
+    assert (code, "meanwhile" in message) == (4, True)
+    run("flags", "roll-out", "enable_ai", "50", "--reason", "half")
+    assert run("explain", "user-7")[1].count("rule 1: 50 % of users") == 1
+    run("flags", "reset", "log_level", "--reason", "quiet again")
+    assert 'log_level: "WARNING"\n' in run("flags", "list")[1]
+    history = run("flags", "history", "log_level")[1].splitlines()
+    assert [line.rsplit("(", 1)[1] for line in history] == [
+        "the plan's)", "the plan's)", "noise)", "quiet again)"]
+
+
+def test_environment_is_looked_at_and_changed_alone(run: Any) -> None:
+    """`--env` sees what the environment says instead, and changes only that."""
+    assert 'log_level: "DEBUG"' in run("flags", "list", "--env", "testing")[1]
+    run("flags", "set", "enable_ai", "true", "--env", "testing", "--reason", "try")
+    assert "enable_ai: true" in run("flags", "list", "--env", "testing")[1]
+    assert "enable_ai: false" in run("flags", "list")[1]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["flags", "show", "nope"], "Allowed: enable_ai, log_level"),
+    (["flags", "set", "log_level", "3", "--reason", "x"], "flag log_level is a string"),
+    (["flags", "set", "nope", "3", "--reason", "x"], "there is no flag 'nope'"),
+    (["flags", "roll-out", "enable_ai", "101", "--reason", "x"], "outside 0 to 100"),
+    (["flags", "roll-out", "useNewArchitecture", "5", "--reason", "x"], "mirrors the migration"),
+    (["flags", "list", "--env", "moon"], "Allowed: testing"),
+    (["explain", "u", "--attribute", "beta"], "Allowed: NAME=VALUE"),
+    (["explain", "u", "--flag", "nope"], "there is no flag 'nope'"),
+])
+def test_mistake_gets_one_message_and_exit_code_2(
+    run: Any, arguments: list[str], words: str
+) -> None:
+    """What is wrong, and what is allowed; never a traceback."""
+    code, _, message = run(*arguments)
+    assert (code, words in message) == (2, True), message
