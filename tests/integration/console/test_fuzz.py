@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from changeover.store import audit
 from changeover.store.tokens import Scope
 from tests.integration.console.conftest import Served
-from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -19,14 +19,14 @@ CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conform
           "ignored_auth")
 
 
-def test_schemathesis_finds_no_server_error(console: Served) -> None:
+def test_schemathesis_finds_no_server_error(console: Served, tmp_path: Path) -> None:
     """Made-up requests against every operation, valid and invalid, for half a minute at most."""
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{console.url}/openapi.json",
          "--header", f"Authorization: Bearer {console.token(Scope.ADMIN)}",
          "--checks", ",".join(CHECKS), "--max-examples", "25", "--max-time", "30", "--seed", "7",
          "--no-color", "--continue-on-failure", "--generation-database", "none"],
-        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Traceback" not in console.log.read_text()
