@@ -135,7 +135,8 @@ def _condition(value: object) -> object:
     return value
 
 
-Condition = Annotated[AttributeSpec, BeforeValidator(_condition)]
+Condition = Annotated[AttributeSpec, BeforeValidator(
+    _condition, json_schema_input_type=AttributeSpec | list[FlagValue] | FlagValue)]
 AttributeName = Annotated[str, Field(min_length=1, max_length=100)]
 Attributes = Annotated[dict[AttributeName, Condition], Field(min_length=1, max_length=50)]
 
