@@ -11,7 +11,6 @@ from changeover.analysis.verdict import Verdict, worst
 from changeover.store import operations, validations
 from changeover.store.records import Report
 from changeover.store.validations import SuiteCheck, SuiteRun
-from changeover.validation.run import checks_of, run_check, runs_alone
 from changeover.validation.saving import as_stored, scene_of
 from tasks.runtime import runtime_of
 from tasks.steps import step
@@ -30,6 +29,8 @@ def begin_suite(migration: str, suite: str, key: str) -> int:
     Raises:
         InvalidInput: The plan has no such suite.
     """
+    from changeover.validation.run import checks_of  # heavy: only where a suite is run
+
     runtime = runtime_of(migration)
     checks_of(runtime.plan, suite)
     return validations.begin(
@@ -43,6 +44,8 @@ def carry_out_check(migration: str, suite: str, run_id: int, number: int, name: 
     Returns:
         Its verdict.
     """
+    from changeover.validation.run import checks_of, run_check
+
     runtime = runtime_of(migration)
     known = {check.number: check for check in validations.checks(runtime.store, run_id)}
     if number in known:
@@ -55,6 +58,8 @@ def carry_out_check(migration: str, suite: str, run_id: int, number: int, name: 
 
 def carry_out_checks(migration: str, suite: str, run_id: int) -> None:
     """Carry out every check of a suite: beside each other where they may, then the others."""
+    from changeover.validation.run import checks_of, runs_alone
+
     checks = list(enumerate(checks_of(runtime_of(migration).plan, suite)))
     together = [
         carry_out_check.submit(migration, suite, run_id, number, name)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from changeover.analysis.verdict import Verdict
 
@@ -45,6 +44,8 @@ def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend | None:
     if len(y) > MOST_POINTS:
         spans = np.array_split(np.arange(len(y)), MOST_POINTS)
         x, y = (np.array([np.median(side[span]) for span in spans]) for side in (x, y))
+    from scipy import stats  # a second to import, for soak checks only
+
     found = stats.theilslopes(y, x, 0.95)
     return Trend(float(found[0]), float(found[2]), float(found[3]), len(y))
 

@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
@@ -83,6 +79,9 @@ class Store:
 
     def upgrade(self) -> None:
         """Bring the tables to this program's version; does nothing when they are."""
+        from alembic import command  # a third of a second that only those who upgrade should pay
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self.engine.connect().execution_options(changeover_write=True) as connection:
@@ -93,7 +92,9 @@ class Store:
     def check_version(self) -> None:
         """Raise WrongStoreVersion unless the tables are of this program's version."""
         with self.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+            has_version = inspect(connection).has_table("alembic_version")
+            query = text("SELECT version_num FROM alembic_version")
+            found = connection.execute(query).scalar() if has_version else None
         wanted = head_revision()
         if found == wanted:
             return
@@ -111,7 +112,7 @@ class Store:
 
 def head_revision() -> str:
     """Return the newest schema version that this program knows."""
-    return str(ScriptDirectory(str(_MIGRATIONS)).get_current_head())
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("0*.py"))
 
 
 def _make_engine(url: str, timeout: float) -> Engine:
@@ -169,15 +170,15 @@ def _clear_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        text = str(error.orig)
-        if any(sign in text for sign in _LOCKED):
+        told = str(error.orig)
+        if any(sign in told for sign in _LOCKED):
             raise StoreLocked(
                 "the database stayed locked by another process", where=where,
                 next_step="Find who holds it (`fuser FILE`, or pg_locks) and end that "
                 "transaction; traffic stays as it is, and nothing was changed here",
             ) from error
         raise StoreError(
-            f"the database cannot be used: {_one_line(text)}", where=where,
+            f"the database cannot be used: {_one_line(told)}", where=where,
             next_step="Check that it is there, that the server runs and that it may be written",
         ) from error
     except DatabaseError as error:
