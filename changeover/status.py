@@ -11,8 +11,9 @@ from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
-from changeover.store import approvals, cutovers, operations, routing, samples
+from changeover.store import approvals, cutovers, operations, routing, samples, sop
 from changeover.store.engine import Store
+from changeover.store.records import Cutover
 
 WINDOW = timedelta(seconds=10)
 
@@ -20,7 +21,8 @@ WINDOW = timedelta(seconds=10)
 def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
-    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `stages`, `waiting_for`,
+    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
+    around the stages, or null), `stages`, `waiting_for`,
     `systems` (numbers of the last 10 s), `services` (seconds since their last sign of life),
     `rollback` (the newest, or null), `report` (path or null), `urls`.
     """
@@ -30,7 +32,9 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     stages = cutovers.stages(store, newest.id) if newest else []
     asked = approvals.open_for(store, migration)
     rollback = operations.latest_rollback(store, migration)
-    report = operations.latest_report(store, migration)
+    report = operations.latest_report(store, migration, "cutover")
+    if report and newest and report.cutover_id not in (None, newest.id):
+        report = None
     settings = home.settings()
     run = newest.flow_run_id if newest else None
     return {
@@ -45,6 +49,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             "id": newest.id, "status": str(newest.status), "outcome": newest.outcome,
             "flow_run_id": run, "started_at": newest.started_at.isoformat(),
         },
+        "procedure": _newest_step(store, newest) if newest else None,
         "stages": [
             {"key": stage.key, "status": str(stage.status), "round": stage.round,
              "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
@@ -79,6 +84,8 @@ def as_text(status: dict[str, Any]) -> str:
     if cutover:
         outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
         lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")
+    if step := status["procedure"]:
+        lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
     for stage in status["stages"]:
         lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
     if waiting:
@@ -106,6 +113,13 @@ def numbers_text(numbers: dict[str, Any]) -> str:
 def percent_text(status: dict[str, Any]) -> str:
     """Return the candidate's share for people: `25 %`."""
     return format_percent(round(status["routing"]["percent"] * 100))
+
+
+def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
+    steps = sop.steps(store, cutover.migration, f"cutover-{cutover.id}")
+    if not steps:
+        return None
+    return {"step": steps[-1].step, "status": steps[-1].status, "detail": steps[-1].detail}
 
 
 def _gateway(home: Home, order: tuple[int, int]) -> str:

@@ -116,6 +116,9 @@ class Demo:
         """Show a line whenever something changed, and every five seconds."""
         stage = now["stages"][-1] if now["stages"] else {"key": "start", "status": ""}
         doing = "waits for approval" if now["waiting_for"] else stage["status"]
+        if step := now["procedure"]:
+            is_around = not now["stages"] or stage["key"] == self.plan.stages()[-1].key
+            doing += f", {step['step']}: {step['detail']}" if is_around else ""
         change = f"{stage['key']} {doing} {now['routing']['version']}"
         if change == self._shown and time.monotonic() - self._told < 5:
             return
