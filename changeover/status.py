@@ -24,7 +24,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
     around the stages, or null), `stages`, `waiting_for`,
     `systems` (numbers of the last 10 s), `services` (seconds since their last sign of life),
-    `rollback` (the newest, or null), `report` (path or null), `urls`.
+    `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     migration = plan.migration
     state = routing.read(store, migration)
@@ -70,8 +70,10 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
         "rollback": rollback and {
             "epoch": rollback.epoch, "reason": rollback.reason, "status": rollback.status,
             "actor": rollback.actor,
+            "ended_at": rollback.ended_at.isoformat() if rollback.ended_at else None,
         },
         "report": report.html_path if report else None,
+        "report_at": report.at.isoformat() if report else None,
         "urls": {key: settings.get(key)
                  for key in ("ui_url", "gateway", "reports_url", "console_url")},
     }

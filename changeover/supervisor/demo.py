@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,7 @@ class Demo:
         is_back = now["cutover"]["status"] == "rolled_back"
         while time.monotonic() < deadline:
             now = self._status() or now
-            is_open = is_back and (now["rollback"] or {}).get("status") == "running"
-            if now["report"] and not is_open:
+            if now["report"] and not (is_back and _is_open(now)):
                 break
             time.sleep(0.5)
         outcome = now["cutover"]
@@ -205,6 +205,12 @@ class Demo:
     def stats_file(home: Home) -> Path:
         """Return where the load writes its figures."""
         return home.root / "load.json"
+
+
+def _is_open(now: dict[str, Any]) -> bool:
+    """Whether a rollback's further steps, or the report that tells of them, are still to come."""
+    ended = (now["rollback"] or {}).get("ended_at")
+    return ended is None or datetime.fromisoformat(now["report_at"]) < datetime.fromisoformat(ended)
 
 
 def load_child(home: Home, plan: Plan, rate: float, users: int) -> Child:
