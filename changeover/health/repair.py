@@ -32,7 +32,8 @@ MARGIN = timedelta(seconds=30)
 """A lease is this much longer than everything that the attempt may take."""
 GOOD = (Status.HEALTHY, Status.WARNING)
 OURS = ("gateway_drift", "limit_drift")
-RESTARTED = {"worker_gone": "worker", "observer_gone": "observer", "shadow_gone": "shadow"}
+RESTARTED = {"worker_gone": "worker", "observer_gone": "observer", "shadow_gone": "shadow",
+             "console_gone": "console"}
 
 
 def repair_all(

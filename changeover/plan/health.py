@@ -23,7 +23,8 @@ from changeover.plan.suites import DatabaseRef, Host, Side
 
 Issue = Literal[
     "memory_pressure", "disk_full", "node_failure", "database_lock", "service_down", "worker_gone",
-    "gateway_drift", "observer_gone", "shadow_gone", "certificate_expiry", "limit_drift",
+    "gateway_drift", "observer_gone", "shadow_gone", "console_gone", "certificate_expiry",
+    "limit_drift",
 ]
 Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 

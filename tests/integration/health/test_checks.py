@@ -145,6 +145,8 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     said(look(patient, "shadow"), Status.UNHEALTHY, "never was there", "shadow_gone")
     operations.beat(patient.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
     said(look(patient, "observer"), Status.CRITICAL, "is silent since", "observer_gone")
+    patient.home.save_settings({"console_url": "http://127.0.0.1:1"})
+    said(look(patient, "console"), Status.UNHEALTHY, "never was there", "console_gone")
 
 
 def test_memory_of_named_processes_has_a_red_line(place: Place, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_the_supervisor_restarts_what_it_was_asked_for(stack: Stack) -> None:
     assert stack.home.settings()["processes"]["reports"]["pid"] == after.pid
 
 
-@pytest.mark.parametrize("issue", ["shadow_gone", "observer_gone", "worker_gone"])
+@pytest.mark.parametrize("issue", ["shadow_gone", "observer_gone", "worker_gone", "console_gone"])
 def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: str) -> None:
     """By the supervisor that runs; without one the repair fails and says why."""
     patient, _ = place()
