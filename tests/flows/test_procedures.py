@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdi
 HEALTHY = [{"kind": "http", "of": "baseline", "path": "/health"}]
 IMPOSSIBLE = [{"kind": "http", "of": "baseline", "path": "/health", "contains": "no such text"}]
 LEVERS = {name: {"of": "candidate", "post": f"/lever/{name}"} for name in ("off", "on", "stop")}
-FULL = [{"phase": "full", "soak": "0s"}]
+FULL = [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]},
+        {"phase": "full", "soak": "0s"}]
 
 Begin = Callable[..., SopSite]
 
@@ -173,7 +174,7 @@ def test_stage_that_lost_users_soaks_again_with_all_of_them_when_promoted(begin:
     """A partial rollback while people are asked: their promotion gives the share back first."""
     site = begin(phases=[{"phase": "gradual", "stages": [
         {"percent": 10, "soak": "0s"},
-        {"percent": 50, "soak": "0s", "approval": {"approvers": 1}}]}, *FULL])
+        {"percent": 50, "soak": "0s", "approval": {"approvers": 1}}]}, FULL[-1]])
     seen = []
 
     def reduce_first() -> str:

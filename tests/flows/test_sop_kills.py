@@ -44,7 +44,6 @@ def plan_of(directory: Path) -> Plan:
         suites={"pre_cutover": SUITE, "post_cutover": SUITE, "post_rollback": SUITE},
         gates={"slo": [{"metric": "error_rate", "below": "20%", "over": "5s", "min_samples": 3}]},
         phases=[
-            {"phase": "shadow", "soak": "1s"},
             {"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "1s"}]},
             {"phase": "full", "soak": "1s", "approval": {"approvers": 1}},
             {"phase": "deprecation", "after": "0s", "levers": ["gone"]},
