@@ -52,6 +52,8 @@ def listener(files: GatewayFiles) -> Json:
         "preserve_external_request_id": True,
         "server_header_transformation": "PASS_THROUGH",
         "stream_idle_timeout": "0s",
+        # Long enough to read why a request was refused; a broken answer is not seen much later.
+        "delayed_close_timeout": "0.1s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "local_reply_config": {"mappers": [
             # A full candidate: nothing was sent.
