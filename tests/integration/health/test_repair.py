@@ -157,7 +157,8 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     home = Home(tmp_path / "supervised")
     home.create()
     found = Stack(home, plan, plan_path=tmp_path / "plan.yaml", prefect_port=free_port(),
-                  reports_port=free_port(), prefect_url=None, env={}, tell=lambda _: None)
+                  reports_port=free_port(), console=f"127.0.0.1:{free_port()}", prefect_url=None,
+                  env={}, tell=lambda _: None)
     found.children["reports"].start()
     found._save()
     yield found

@@ -78,7 +78,8 @@ def test_slow_candidate_gets_no_work_until_it_was_well_for_a_while(
         users.goes_on(100)
         watched.bench.fault("slow")
         wait_for(watched.gateway.admin.is_withheld, what="back-pressure")
-        users.goes_on(100)  # what was under way
+        wait_for(lambda: watched.bench.ran("candidate")["active"] == 0, what="what was under way")
+        users.goes_on(100)  # and what its answers took to be counted
         before = users.served_by("candidate")
         users.goes_on(500)
         assert users.served_by("candidate") == before
