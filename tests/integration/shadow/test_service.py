@@ -139,6 +139,9 @@ async def _ask_at_once(url: str, count: int) -> None:
 
 def test_what_the_gateway_cannot_send_is_counted(shadowed: Shadowed) -> None:
     """A service that does not read for a while knows afterwards how much it missed."""
+    warm = clock.now()
+    wait_for(lambda: any(beat.at > warm for beat in operations.heartbeats(shadowed.store)
+                         if beat.service == "shadow"), what="a look at the gateway's counters")
     baseline = shadowed.bench.plan.system(System.BASELINE).url
     httpx.post(f"{baseline}/fault?kind=slow")  # each exchange lasts: more are under way than may be
     os.kill(shadowed.service.pid, signal.SIGSTOP)
