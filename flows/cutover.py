@@ -21,7 +21,7 @@ from tasks.finishing import (
     judge_success,
     observed_until,
 )
-from tasks.lifecycle import begin_cutover
+from tasks.lifecycle import begin_cutover, has_begun
 from tasks.preparing import back_up, check_preconditions, write_way_back
 from tasks.retiring import ask_to_disable
 from tasks.runtime import Runtime, open_runtime
@@ -53,7 +53,8 @@ async def cutover(migration: str | None = None) -> State:
         runtime = await open_runtime(migration)
         cutover_id = begin_cutover(runtime.migration)
         try:
-            await _prepare(runtime, cutover_id)
+            if not has_begun(runtime.migration, cutover_id):
+                await _prepare(runtime, cutover_id)
         except Refused as refusal:
             return await end_not_begun(runtime.migration, cutover_id, str(refusal))
         for stage in runtime.plan.stages():

@@ -15,7 +15,7 @@ from tasks.gate import judge_stage
 from tasks.lifecycle import begin_cutover
 from tasks.reporting import publish_gate_table, update_progress
 from tasks.runtime import open_runtime
-from tasks.settling import hold_stage, promote_stage, recheck_later, round_of
+from tasks.settling import hold_stage, promote_stage, recheck_later, round_of, settled
 from tasks.soaking import soak
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import give_back_share, move_traffic, soaks_again
@@ -78,6 +78,8 @@ async def carry_out(
         stage: Key of the stage.
         phase: The flow (or function) that passes the stage and says what is to be done.
     """
+    if known := settled(migration, cutover_id, stage):
+        return known
     round_ = 1
     try:
         while True:

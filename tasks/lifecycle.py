@@ -47,3 +47,8 @@ def end_cutover(migration: str, cutover_id: int, status: str, outcome: str) -> s
 def cutover_of(migration: str, cutover_id: int) -> Cutover:
     """Return the cutover's record."""
     return cutovers.get(runtime_of(migration).store, cutover_id)
+
+
+def has_begun(migration: str, cutover_id: int) -> bool:
+    """Whether a stage was entered: then everything before the stages was done."""
+    return bool(cutovers.stages(runtime_of(migration).store, cutover_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from changeover import clock
+from changeover.analysis.gate import Action
 from changeover.store import cutovers
 from tasks.lifecycle import cutover_of
 from tasks.runtime import current_state, runtime_of
@@ -42,6 +43,17 @@ def recheck_later(migration: str, cutover_id: int, stage: str, rechecks: int) ->
         runtime.store, cutover_id, stage,
         until=clock.now() + runtime.plan.patience.recheck, rechecks=rechecks + 1,
     )
+
+
+def settled(migration: str, cutover_id: int, stage: str) -> dict[str, str] | None:
+    """Return how a stage was promoted before this run was started again; None when it was not.
+
+    A run wakes many times; what the store knows of passed stages need not be asked of Prefect.
+    """
+    record = cutovers.stage(runtime_of(migration).store, cutover_id, stage)
+    if record is None or record.decision != "promoted":
+        return None
+    return {"stage": stage, "action": str(Action.PROMOTE), "reason": record.reason}
 
 
 def round_of(migration: str, cutover_id: int, stage: str) -> tuple[int, int]:
