@@ -195,7 +195,7 @@ def test_stage_that_lost_users_soaks_again_with_all_of_them_when_promoted(begin:
 
 def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
     """Deprecation refuses with the count of calls, and asks nobody."""
-    site = begin(phases=[*FULL, {"phase": "deprecation", "after": "1s", "levers": ["off"]}])
+    site = begin(phases=[*FULL, {"phase": "deprecation", "after": "5s", "levers": ["off"]}])
     assert site.carry_out("cutover").state_name == "Promoted"
     site.bench.fault("503")  # the baseline answers in the candidate's place
     since = clock.now()
