@@ -67,13 +67,16 @@ def plan_of(directory: Path) -> Plan:
 
 
 def effects(site: SopSite) -> dict[str, Any]:
-    """Return everything that a procedure leaves behind, without times and ids of runs."""
+    """Return everything that a procedure leaves behind, without times and ids of runs.
+
+    How often a gate was looked at is left out: it depends on when there was enough to judge.
+    """
     state = routing.read(site.store, "bench")
     cutover = cutovers.latest(site.store, "bench")
     kinds = Counter(
         (event.kind, str(event.data.get("stage") or event.data.get("step")
                          or event.data.get("lever") or event.data.get("suite") or ""))
-        for event in audit.events(site.store, "bench")
+        for event in audit.events(site.store, "bench") if event.kind != "gate.judged"
     )
     return {
         "state": (state.mode, state.weight, state.version, state.epoch),
@@ -131,7 +134,7 @@ def test_cutover_killed_at_every_point_ends_as_undisturbed(
     assert [name for name, _ in calm] == ["Promoted", "Retired"]
     killed, points = cut_over(server, tmp_path / "killed", kills=True)
     assert killed == calm
-    assert len(points) > 80
+    assert len(points) > 60
     assert around("preconditions", "back up", "write rollback.sh", "final configuration",
                   "disable the baseline", "retire the baseline") <= set(points)
     assert {f"before save {step}" for step in ("backup", "rollback.sh", "baseline disabled",
