@@ -43,11 +43,14 @@ def problems(text: str) -> list[str]:
     return refused.value.problems
 
 
-@pytest.mark.parametrize("name", ["documents.yaml", "invoices.yaml", "issues.yaml"])
+@pytest.mark.parametrize("name", [
+    "agents.yaml", "chat.yaml", "documents.yaml", "invoices.yaml", "issues.yaml"])
 def test_example_plans_load(name: str) -> None:
-    """Every plan that is shipped can work, and fits the schema that editors use."""
+    """Every plan that is shipped can work, has the four suites, and fits the editors' schema."""
     path = ROOT / "plans" / name
-    assert load_plan(path).stages()
+    plan = load_plan(path)
+    assert plan.stages()
+    assert {"staging", "pre_cutover", "post_cutover", "post_rollback"} <= set(plan.suites)
     jsonschema.validate(yaml.safe_load(path.read_text()), plan_schema())
 
 
