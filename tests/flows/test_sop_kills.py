@@ -16,7 +16,7 @@ from changeover.store import approvals, audit, cutovers, operations, routing, so
 from tests.integration.conftest import make_plan
 from tests.support.sop_site import PrefectServer, SopSite, prefect_server, sop_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(900),
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1500),
               pytest.mark.xdist_group("sop")]
 
 SUITE = [
