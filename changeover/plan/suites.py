@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from changeover.plan.fields import Duration, HeaderName, Part, Path, Pattern, Share, Size
-from changeover.plan.flags import FlagKey
+from changeover.plan.flags import FlagKey, FlagValue
 
 Side = Literal["baseline", "candidate"]
 Host = Literal["baseline", "candidate", "gateway"]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 Status = Annotated[int, Field(ge=100, le=599)]
-FlagValue = bool | int | float | str
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
