@@ -48,12 +48,18 @@ def recheck_later(migration: str, cutover_id: int, stage: str, rechecks: int) ->
 def settled(migration: str, cutover_id: int, stage: str) -> dict[str, str] | None:
     """Return how a stage was promoted before this run was started again; None when it was not.
 
-    A run wakes many times; what the store knows of passed stages need not be asked of Prefect.
+    A run wakes many times; what the store knows of passed phases need not be asked of Prefect.
+    Only of whole phases: Prefect knows the runs of one flow by counting its calls, so either all
+    calls of a phase's flow are made again or none.
     """
-    record = cutovers.stage(runtime_of(migration).store, cutover_id, stage)
-    if record is None or record.decision != "promoted":
-        return None
-    return {"stage": stage, "action": str(Action.PROMOTE), "reason": record.reason}
+    runtime = runtime_of(migration)
+    records = {record.key: record for record in cutovers.stages(runtime.store, cutover_id)}
+    phase = runtime.plan.stage(stage).phase
+    for each in runtime.plan.stages():
+        record = records.get(each.key)
+        if each.phase is phase and (record is None or record.decision != "promoted"):
+            return None
+    return {"stage": stage, "action": str(Action.PROMOTE), "reason": records[stage].reason}
 
 
 def round_of(migration: str, cutover_id: int, stage: str) -> tuple[int, int]:

@@ -64,9 +64,9 @@ def checks_of(patient: Patient) -> dict[str, Check]:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
         found["shadow"] = partial(_service, patient, "shadow", Status.UNHEALTHY, "shadow_gone")
-    if patient.home.settings().get("console_url"):
-        found["console"] = partial(_service, patient, "console", Status.UNHEALTHY, "console_gone")
     scene = _scene(patient, found)
+    if "settings" not in found and patient.home.settings().get("console_url"):
+        found["console"] = partial(_service, patient, "console", Status.UNHEALTHY, "console_gone")
     found |= {f"folder {n}": partial(machine.folder, scene.folder / path)
               for n, path in spec.folders.items()}
     found |= {f"node {n}": partial(systems.node, node, scene) for n, node in spec.nodes.items()}

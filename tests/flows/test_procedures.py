@@ -187,7 +187,7 @@ def test_stage_that_lost_users_soaks_again_with_all_of_them_when_promoted(begin:
         return "promote"
 
     run = site.carry_out("cutover", decisions=[reduce_first, look])
-    assert run.state_name == "Promoted"
+    assert run.state_name == "Promoted", run
     assert seen == [1_000, 5_000]
     stages = cutovers.stages(site.store, cutovers.latest(site.store, "bench").id)
     assert [stage.round for stage in stages] == [1, 2, 1]
