@@ -13,7 +13,7 @@ import yaml
 
 from blocks import ALL_BLOCKS
 from changeover import errors
-from changeover.cli.main import cli
+from changeover.cli.main import COMMANDS, cli
 from changeover.plan.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +21,13 @@ README = (ROOT / "README.md").read_text()
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_is_in_the_readme_and_has_help(name: str) -> None:
     """A command that nobody can find does not exist."""
     assert re.search(rf"`(changeover )?{name}\b|, `{name}\b", README), name
-    command = cli.commands[name]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
     children = command.commands.values() if isinstance(command, click.Group) else [command]
     for child in children:
         assert child.help
