@@ -140,15 +140,19 @@ class Recovery:
         return lost
 
     def _is_unfinished(self, run: FlowRun) -> bool:
-        """Whether the store says that the run's work is still to be done."""
+        """Whether the run's work is still to be done.
+
+        A crashed run never said how it ended: it may lack only the last thing, that people are
+        told. A failed one did, so the store decides.
+        """
+        if run.state_type == "CRASHED":
+            return True
         if run.flow == "rollback":
             mine = [found for found in operations.rollbacks(self.store, self.migration)
                     if found.flow_run_id == run.id]
             return any(found.ended_at is None for found in mine)
         cutover = cutovers.of_flow_run(self.store, run.id)
-        if cutover is None:
-            return run.state_type == "CRASHED"
-        return cutover.status is CutoverStatus.RUNNING
+        return cutover is not None and cutover.status is CutoverStatus.RUNNING
 
     def _recover(self, run: FlowRun, why: str, now: datetime) -> str:
         attempt = self.attempts.get(run.id, 0) + 1

@@ -103,10 +103,11 @@ def _prepare() -> dict[str, Any]:
     _between(messages, "put", lambda store, migration, *, key, **_: key)
     from flows.cutover import cutover
     from flows.deprecation import deprecation
+    from flows.gradual import gradual
     from flows.rollback import rollback
     from flows.validation import validation
 
-    return {flow.name: flow for flow in (cutover, deprecation, rollback, validation)}
+    return {flow.name: flow for flow in (cutover, deprecation, gradual, rollback, validation)}
 
 
 def _attempt(flow: Any, run_id: str) -> int:
