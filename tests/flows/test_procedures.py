@@ -18,9 +18,9 @@ from changeover.store.records import CutoverStatus
 from reports import procedure
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port
-from tests.support.sop_site import PrefectServer, SopSite, prefect_server, sop_site
+from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("sop")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 HEALTHY = [{"kind": "http", "of": "baseline", "path": "/health"}]
 IMPOSSIBLE = [{"kind": "http", "of": "baseline", "path": "/health", "contains": "no such text"}]
@@ -29,13 +29,6 @@ FULL = [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]},
         {"phase": "full", "soak": "0s"}]
 
 Begin = Callable[..., SopSite]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """One Prefect server for all sites here."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from changeover.plan.model import Plan
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
+from tests.support.prefect_database import seed
 from tests.support.processes import ROOT, free_port, running, wait_for
 
 Decision = str | Callable[[], str]
@@ -49,6 +50,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
     }
+    seed(directory / "prefect")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
                "--port", str(port)]
     with running(command, directory / "prefect.log", **env):

@@ -24,6 +24,7 @@ from changeover.store import cutovers, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 from tests.integration.conftest import make_plan
+from tests.support.prefect_database import seed
 from tests.support.processes import free_port, running, wait_for
 
 pytestmark = pytest.mark.integration
@@ -70,6 +71,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     home = tmp_path_factory.mktemp("prefect")
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
+    seed(home)
     command = [str(Path(sys.executable).with_name("prefect")), "server", "start",
                "--port", str(port)]
     env = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url,
