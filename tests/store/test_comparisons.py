@@ -153,6 +153,17 @@ def test_store_of_comparisons_does_not_grow_beyond_its_size(shop: Store) -> None
     assert len(comparisons.places(shop, "shop")[0].examples) == 3
 
 
+def test_other_migrations_do_not_take_this_ones_place(shop: Store) -> None:
+    """Ids are shared between migrations; how many comparisons there are is not."""
+    plans.register(shop, PLAN.model_copy(update={"migration": "other"}), source="test", now=NOW)
+    comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(10)], {})
+    comparisons.write(shop, "other", [compared(0) for _ in range(6_000)], {})
+    comparisons.write(shop, "shop", [compared(11, "$.a")], {})
+    gone = retention.prune(shop, "shop", keep=100, keep_for=timedelta(days=1),
+                           keep_bytes=1_000_000, now=NOW)
+    assert (gone, len(comparisons.kept_answers(shop, "shop"))) == (0, 11)
+
+
 def test_many_old_rows_go_in_batches(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in one look, none of the young ones."""
     monkeypatch.setattr(retention, "BATCH", 4)
