@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
 from changeover.plan.comparing import ComparisonSpec
@@ -211,3 +212,17 @@ def test_findings_put_regressions_first(shop: Store) -> None:
     assert found.latency == (0.01, 0.02)
     assert found.coverage["dropped: queue full"] == 50
     assert found.as_data()["places"][0]["judgement"] == "regression"
+
+
+def test_rules_are_told_beside_what_they_hide(store: Store) -> None:
+    """With owner and reason, in `changeover divergences` and in its JSON."""
+    rule = {"path": "$.eta", "ignore": True, "owner": "ana", "reason": "clocks differ"}
+    content = PLAN.model_dump(mode="json", by_alias=True, exclude_none=True)
+    plan = Plan.model_validate({**content, "comparison": {"rules": [rule]}})
+    plans.register(store, plan, source="test", now=NOW)
+    one = replace(compared(0, "$.other"), ignored=frozenset({"$.eta"}))
+    comparisons.write(store, "shop", [one], {})
+    found = findings.collect(store, "shop")
+    told = {place["place"]: place["rules"] for place in found.as_data()["places"]}
+    assert told == {"$.eta": ("ignore: $.eta (ana: clocks differ)",), "$.other": ()}
+    assert "  ignored in 1 answers\n  rule ignore: $.eta (ana: clocks differ)" in as_text(found, 20)
