@@ -9,7 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from blocks.metrics_source import MetricsReader
+from changeover.comparison.answers import Answer
 from changeover.plan.model import CheckSpec, Plan
+from changeover.shadow import findings
+from changeover.shadow.judging import Judge
 from changeover.store import comparisons, place_counts, plans
 from changeover.store.comparisons import Compared, Example
 from changeover.store.engine import Store
@@ -102,6 +105,19 @@ def test_counts_do_not_grow_with_the_keys_of_documents(shop: Store) -> None:
     comparisons.write(shop, "shop", [replace(compared(0), found=found)], {})
     with shop.read() as session:
         assert session.scalar(select(func.count()).select_from(DivergenceCountRow)) == 3
+
+
+def test_scoring_again_leaves_what_gates_read(shop: Store) -> None:
+    """Only some pairs are kept: a gate over those alone would open."""
+    judge = Judge.of(PLAN.shadow, None, today=NOW.date())
+    headers = {"content-type": "application/json"}
+    comparisons.write(shop, "shop", [
+        judge.judged(at=NOW, request="GET /a", request_id=str(n), keeps=n < 2,
+                     baseline=Answer(200, headers, b'{"order":{"total":1}}'),
+                     candidate=Answer(200, headers, b'{"order":{"total":2}}'))
+        for n in range(10)], {})
+    findings.score_again(shop, PLAN, judge)
+    assert counted(shop, "$.order.total") == PlaceCount(10, 10)
 
 
 def test_triggers_follow_the_same_counts(shop: Store) -> None:
