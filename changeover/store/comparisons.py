@@ -43,7 +43,8 @@ class Compared:
 
     `found` maps each place that differs to an example; `ignored` are places that rules hide.
     `noisy` are the places at which the baseline's second answer differed; None when it was not
-    asked twice. `answers` has both, masked, or None when they are not kept.
+    asked twice. `answers` has both, masked, or None when they are not kept. `omitted` counts
+    divergences that were too many to be told: any place may be among them.
     """
 
     at: datetime
@@ -58,6 +59,7 @@ class Compared:
     noisy: frozenset[str] | None = None
     error: str = ""
     answers: bytes | None = None
+    omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def write(
             _add_samples(session, migration, batch, times)
             _add_places(session, migration, batch)
             place_counts.add(session, migration, [
-                (at, one.found.keys()) for at, one in zip(times, batch, strict=True)])
+                (at, {*one.found, "$"} if one.omitted else one.found.keys())
+                for at, one in zip(times, batch, strict=True)])
         _add_coverage(session, migration, batch, coverage)
 
 

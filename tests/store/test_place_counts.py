@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
 import pytest
 from sqlalchemy import func, select
 
@@ -77,6 +78,22 @@ def test_path_counts_what_differs_there_above_and_below(
 def test_comparison_counts_once_however_many_places_differ(shop: Store) -> None:
     """The rate is a share of comparisons: it never exceeds one."""
     comparisons.write(shop, "shop", [differing(0, "$.order", "$.order.total", "$", "answer")], {})
+    assert counted(shop, "$.order.total") == PlaceCount(1, 1)
+
+
+def test_answers_with_more_divergences_than_are_told_differ_everywhere(shop: Store) -> None:
+    """The limit must not hide the one place that a gate names."""
+    many = {f"k{number}": number for number in range(12_000)}
+    headers = {"content-type": "application/json"}
+    baseline, candidate = (
+        Answer(200, headers, orjson.dumps({
+            **{key: value + side for key, value in many.items()}, "order": {"total": side}}))
+        for side in (0, 1))
+    judge = Judge.of(PLAN.shadow, None, today=NOW.date())
+    one = judge.judged(at=NOW, request="GET /a", request_id="1", baseline=baseline,
+                       candidate=candidate, keeps=False)
+    assert "$.order.total" not in one.found
+    comparisons.write(shop, "shop", [one], {})
     assert counted(shop, "$.order.total") == PlaceCount(1, 1)
 
 
