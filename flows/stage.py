@@ -12,7 +12,8 @@ from changeover.plan.model import PhaseKind
 from tasks.approval import ask_people
 from tasks.ending import end_again, end_promoted, end_rolled_back
 from tasks.gate import judge_stage
-from tasks.lifecycle import begin_cutover
+from tasks.lifecycle import begin_cutover, has_begun
+from tasks.preparing import write_way_back
 from tasks.reporting import publish_gate_table, update_progress
 from tasks.runtime import open_runtime
 from tasks.settling import (
@@ -65,6 +66,8 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
         stages = [stage for stage in runtime.plan.stages() if stage.phase is kind]
         if not stages:
             return Failed(name="Refused", message=f"the plan has no phase {kind}")
+        if not has_begun(runtime.migration, cutover_id):
+            write_way_back(runtime.migration, cutover_id)
         for stage in stages:
             decision = await carry_out(runtime.migration, cutover_id, stage.key, pass_stage)
             if decision["action"] != Action.PROMOTE:

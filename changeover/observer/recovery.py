@@ -20,7 +20,7 @@ import psutil
 
 from changeover.errors import Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.store import cutovers, operations, routing
+from changeover.store import cutovers, messages, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus, Rollback
 
@@ -158,7 +158,12 @@ class Recovery:
         attempt = self.attempts.get(run.id, 0) + 1
         most = MOST_ATTEMPTS_FAILED if run.state_type == "FAILED" else MOST_ATTEMPTS
         if attempt > most:
-            return f"{run.name} was not recovered because {most} attempts did not help"
+            given_up = f"{run.name} was not recovered because {most} attempts did not help"
+            messages.put(
+                self.store, self.migration, key=f"given-up-{run.id}", severity="critical",
+                title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
+                "mend the cause and start it again.", now=now, is_once=True)
+            return given_up
         self.attempts[run.id] = attempt
         self.api.schedule(
             run.id, at=now, name="Recovering", message=f"attempt {attempt}, because {why}"

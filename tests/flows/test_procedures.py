@@ -92,6 +92,7 @@ def test_phase_alone_asks_nothing_about_stages_that_it_passed(begin: Begin) -> N
     run = site.carry_out("gradual")
     assert run.state_name == "Promoted"
     assert approvals.all_of(site.store, cutovers.latest(site.store, "bench").id) == []
+    assert (site.home.root / "rollback" / "cutover-1" / "rollback.sh").exists()
 
 
 def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:

@@ -20,7 +20,7 @@ from changeover.errors import Refused, Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import DURABLE_FLOWS, MOST_ATTEMPTS_FAILED, Recovery
 from changeover.routing import Change, Mode
-from changeover.store import cutovers, operations, plans, routing
+from changeover.store import cutovers, messages, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 from tests.integration.conftest import make_plan
@@ -247,6 +247,9 @@ def test_run_that_fails_again_and_again_is_left_at_last(
     (done,) = recovery.sweep(later(6))
     assert done.endswith(f"because {MOST_ATTEMPTS_FAILED} attempts did not help")
     assert prefect.run(run).state_type == "FAILED"
+    recovery.sweep(later(7))
+    (told,) = messages.newest(store, "bench")
+    assert (told.severity, told.title) == ("critical", done)
 
 
 def test_answering_a_run_that_does_not_wait_is_refused(prefect: Prefect) -> None:
