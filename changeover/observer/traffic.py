@@ -15,13 +15,12 @@ from changeover.errors import ChangeoverError, StoreError, Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.observer.pace import Pace, Told
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode, RoutingState
+from changeover.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.store import audit, cutovers, operations, routing
 from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.observer")
 
-ON_USERS = (Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 STORE_PATIENCE_SECONDS = 0.7
 """A rollback waits this long for the store before it breaks glass."""
 ENVOY_PATIENCE_SECONDS = 3.0
