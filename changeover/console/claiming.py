@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
-from changeover import claims as rules
 from changeover import clock, rollback
 from changeover.claims import Claim, Refusal, Why
 from changeover.console.context import Console
@@ -24,7 +23,8 @@ from changeover.console.models import (
     lease_of,
 )
 from changeover.console.problems import documented, problem
-from changeover.store import claims, routing
+from changeover.routing import ON_USERS
+from changeover.store import claims, operations, routing
 from changeover.store.tokens import Scope
 
 Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
@@ -80,25 +80,29 @@ def routes(console: Console) -> APIRouter:
     async def fail(item: Item, body: FailIn) -> Response:
         """Hand what the candidate failed to the baseline; in candidate_only this rolls back when
         the plan says `claims: {rollback_on_failure: true}`. Say it again if no answer comes."""
-        found = await console.claims.put(claims.failing(item, body.token, body.reason))
+        may_roll_back = console.plan.claims.rollback_on_failure
+        found = await console.claims.put(claims.failing(
+            item, body.token, body.reason, may_roll_back=may_roll_back))
         if isinstance(found, Refusal):
             return _answer(found)
-        done = await asyncio.to_thread(_roll_back, console, found)
+        done = await asyncio.to_thread(_roll_back, console) if may_roll_back else None
         answer = FailOut(claim=ClaimOut.of(found), rollback=done)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     return router
 
 
-def _roll_back(console: Console, failed: Claim) -> str | None:
-    """Start the rollback that a failed item calls for; the observer then runs `rollback/main`."""
+def _roll_back(console: Console) -> str | None:
+    """Start the rollback that failed items call for; the observer then runs `rollback/main`.
+
+    The call for it is in the failure's transaction: if this process dies, the observer does it.
+    """
     state = routing.read(console.store, console.plan.migration)
-    is_wanted = console.plan.claims.rollback_on_failure
-    if not rules.trips_rollback(failed, state, is_wanted=is_wanted):
+    wanted = operations.wanted_rollback(console.store, state)
+    if wanted is None or state.mode not in ON_USERS:
         return None
     started = rollback.start(
-        console.store, console.gateway, console.plan, severity="critical",
-        reason=f"{failed.holder} could not do {failed.item}: {failed.reason}",
+        console.store, console.gateway, console.plan, severity="critical", reason=wanted,
         actor="console", now=clock.now())
     return started.state.describe()
 

@@ -52,7 +52,7 @@ class Console:
     def __init__(self, home: Home, plan: Plan, store: Store, *, is_local: bool) -> None:
         self.home, self.plan, self.store, self.is_local = home, plan, store, is_local
         self.gateway = Gateway(home.gateway_files)
-        self.guard = Guard(store, reads_freely=is_local)
+        self.guard = Guard(store, plan.migration, reads_freely=is_local)
         self.counts = Counts()
         self.began = clock.now()
         self.claims: Batcher[Act, Claim | Refusal] = Batcher(self._claim, most=CLAIMS_AT_ONCE)
@@ -92,7 +92,7 @@ class Console:
                 self._quality = more
 
     def _claim(self, acts: Sequence[Act]) -> list[Claim | Refusal]:
-        return claims.carry_out(self.store, self.plan.migration, acts, now=clock.now())
+        return claims.carry_out(self.store, self.plan.migration, acts)
 
     def _keep(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
         """Keep the outcomes of several requests; return how many of each were new."""

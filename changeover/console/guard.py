@@ -45,11 +45,12 @@ class Guard:
 
     Args:
         store: Where the tokens are.
+        migration: Whose tokens count.
         reads_freely: Whether reading needs no token: nobody but this machine can ask.
     """
 
-    def __init__(self, store: Store, *, reads_freely: bool) -> None:
-        self.store, self.reads_freely = store, reads_freely
+    def __init__(self, store: Store, migration: str, *, reads_freely: bool) -> None:
+        self.store, self.migration, self.reads_freely = store, migration, reads_freely
         self._known: OrderedDict[bytes, tuple[Token, float]] = OrderedDict()
 
     def needs(self, scope: TokenScope) -> Callable[[Request], Awaitable[None]]:
@@ -76,7 +77,8 @@ class Guard:
         known = self._known.get(key)
         if known is not None and known[1] > now and known[0].state(clock.now()) == "valid":
             return known[0]
-        token = await asyncio.to_thread(tokens.find, self.store, text, now=clock.now())
+        token = await asyncio.to_thread(
+            tokens.find, self.store, self.migration, text, now=clock.now())
         if token is None:
             self._known.pop(key, None)
             return None
