@@ -14,7 +14,7 @@ from changeover import __version__, clock
 from changeover.console import claiming, evaluating, looking, page, problems, reporting
 from changeover.console.context import Console
 from changeover.console.guard import Limits
-from changeover.console.models import OutcomeIn
+from changeover.console.models import ClaimIn, OutcomeIn
 from changeover.console.problems import Problem
 from changeover.errors import ChangeoverError
 from changeover.store import operations, outcomes
@@ -34,7 +34,8 @@ def application(console: Console) -> FastAPI:
     described = problems.documented({
         400: "The body cannot be read.", 401: "No valid token.",
         403: "The token may do less than this.",
-        413: "The body is too large.", 421: "Not the console's host name.",
+        413: "The body is too large.", 415: "The body is not JSON.",
+        421: "Not the console's host name.",
         422: "Something in the request is not allowed.",
         503: "The store or another part does not answer; send it again."})
     app = FastAPI(
@@ -85,9 +86,9 @@ def _prune(console: Console) -> None:
 
 
 def _complete_document(app: FastAPI) -> None:
-    """Add what FastAPI cannot see: problems, and outcomes, whose route reads the bytes itself."""
+    """Add what FastAPI cannot see: problems, and bodies whose routes read the bytes themselves."""
     document = app.openapi()
-    for model in (Problem, OutcomeIn):
+    for model in (Problem, ClaimIn, OutcomeIn):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs", {}), model.__name__: schema}
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

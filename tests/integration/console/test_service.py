@@ -27,6 +27,7 @@ from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
+JSON = {"content-type": "application/json"}
 CLAIM = {"system": "baseline", "holder": "worker-1"}
 OUTCOME = {"id": "o-1", "system": "candidate", "success": True}
 
@@ -102,8 +103,10 @@ def test_what_is_not_known_is_refused_with_its_place(
 def test_large_bodies_are_refused_unread(console: Served) -> None:
     """Also when their length is not told beforehand."""
     client = console.client(console.token())
-    refused(client.post("/v1/outcomes", content=b"x" * (3 << 20)), 413)
-    refused(client.post("/v1/outcomes", content=(b"x" * 65536 for _ in range(60))), 413)
+    for path, most in (("/v1/outcomes", 2 << 20), ("/v1/claims/a", 64 << 10)):
+        refused(client.post(path, content=b"x" * (most + 1)), 413)
+        parts = (b"x" * 65536 for _ in range(1 + most // 65536))
+        refused(client.post(path, content=parts, headers=JSON), 413)
 
 
 def test_decision_is_the_gateways_in_every_mode(console: Served) -> None:
