@@ -22,6 +22,8 @@ from changeover.store import operations, outcomes
 LOG = logging.getLogger("changeover.console")
 BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
+MORE_SECONDS = 0.2
+"""Pause between two parts of what is pruned, in which others write."""
 
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
     claiming.routes, reporting.routes, looking.health_routes, looking.routes, page.routes,
@@ -69,20 +71,25 @@ async def _lifetime(console: Console) -> AsyncIterator[None]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _every(seconds: float, action: Callable[[], object]) -> None:
-    """Do something again and again; what fails is told and tried again."""
+async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
+    """Do something again and again, soon if it says that more is left; what fails is told and
+    tried again."""
     while True:
+        has_more = None
         try:
-            await asyncio.to_thread(action)
+            has_more = await asyncio.to_thread(action)
         except ChangeoverError as error:
             LOG.error("%s", error)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(MORE_SECONDS if has_more else seconds)
 
 
-def _prune(console: Console) -> None:
+def _prune(console: Console) -> bool:
+    """Delete a part of what is old; return whether more may be left."""
     keep = console.plan.retention
-    outcomes.prune(console.store, console.plan.migration, keep_outcomes=keep.outcomes,
-                   keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
+    deleted = outcomes.prune(
+        console.store, console.plan.migration, keep_outcomes=keep.outcomes,
+        keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
+    return deleted >= outcomes.PRUNED_AT_ONCE
 
 
 def _complete_document(app: FastAPI) -> None:
