@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated, Any
 
 import orjson
@@ -26,8 +27,10 @@ from changeover.console.models import (
     lease_of,
 )
 from changeover.console.problems import documented, of_body, problem
+from changeover.errors import InvalidInput
 from changeover.routing import ON_USERS
 from changeover.store import claims, operations, routing
+from changeover.store.claims import Act
 from changeover.store.tokens import Scope
 
 Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
@@ -35,8 +38,15 @@ _REFUSALS = documented({
     404: "Nobody ever claimed this item.",
     409: "Refused; `why` says for programs why: " + ", ".join(why.value for why in Why) + ".",
 })
-_SCHEMA: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {
-    "schema": {"$ref": "#/components/schemas/ClaimIn"}}}}}
+_NAME = re.compile(ITEM)
+# what FastAPI cannot see of the route that reads its request itself
+_SCHEMA: dict[str, Any] = {
+    "parameters": [{"name": "item", "in": "path", "required": True,
+                    "description": "Name of the item, as `acme:shop:42`.",
+                    "schema": {"type": "string", "pattern": ITEM}}],
+    "requestBody": {"required": True, "content": {"application/json": {
+        "schema": {"$ref": "#/components/schemas/ClaimIn"}}}},
+}
 
 
 def routes(console: Console) -> APIRouter:
@@ -47,18 +57,15 @@ def routes(console: Console) -> APIRouter:
 
     @router.post("/{item}", response_model=ClaimOut, openapi_extra=_SCHEMA,
                  summary="Claim an item")
-    async def claim(item: Item, request: Request) -> Response:
+    async def claim(request: Request) -> Response:
         """Give the right to act on an item to one holder, if its system has it in this mode.
 
         The same holder asking again gets the same token and a new lease.
         """
-        try:  # from the bytes themselves: this is the request that comes a thousand times a second
-            body = ClaimIn.model_validate_json(await request.body())
+        try:
+            act = _wish(console, request.path_params["item"], await request.body())
         except ValidationError as error:
             return of_body(error)
-        act = claims.claiming(
-            console.plan, item, system=body.system, holder=body.holder, key=body.key,
-            lease=lease_of(body.lease_seconds), segments=console.check_segments(body.segments))
         found = await console.claims.put(act)
         console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
         return _answer(found)
@@ -99,6 +106,23 @@ def routes(console: Console) -> APIRouter:
         return _json({"claim": document(found), "rollback": done})
 
     return router
+
+
+def _wish(console: Console, item: str, content: bytes) -> Act:
+    """Return what a claim's request wants.
+
+    By hand, and from the bytes: this is the request that comes a thousand times a second.
+
+    Raises:
+        ValidationError: The body is not a `ClaimIn`.
+        InvalidInput: No name of an item, or a segment that the plan does not have.
+    """
+    if not _NAME.fullmatch(item):
+        raise InvalidInput("this is no name of an item", where="path.item", allowed=ITEM)
+    body = ClaimIn.model_validate_json(content)
+    return claims.claiming(
+        console.plan, item, system=body.system, holder=body.holder, key=body.key,
+        lease=lease_of(body.lease_seconds), segments=console.check_segments(body.segments))
 
 
 def _roll_back(console: Console) -> str | None:

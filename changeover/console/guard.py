@@ -10,6 +10,7 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache
 from typing import Any
 
 from fastapi import Request
@@ -101,8 +102,9 @@ class Guard:
             token = await self._find(text) if text else None
             if token is None:
                 why = "this token is not valid" if text else "a token is needed"
-                raise HTTPException(401, f"{why}: make one with `changeover token create`", {
-                    "WWW-Authenticate": asks})
+                raise HTTPException(
+                    401, f"{why}: make one with `changeover token create` and send it as "
+                    "`Authorization: Bearer`", {"WWW-Authenticate": asks})
             if not token.scope.allows(scope):
                 raise HTTPException(
                     403, f"the token {token.name} may {token.scope}, this needs {scope}")
@@ -172,8 +174,7 @@ class Limits:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self.is_local and not is_loopback(_name_of(host)):
+        if self.is_local and not _is_own(headers.get(b"host", b"")):
             answer = problem(421, "misdirected", "this host name is not the console's",
                              allowed="127.0.0.1, localhost")
             await answer(scope, receive, send)
@@ -220,8 +221,9 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-def _name_of(host: str) -> str:
-    """Return a Host header's name without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+@lru_cache(maxsize=64)
+def _is_own(host: bytes) -> bool:
+    """Whether a Host header names this machine, with or without a port."""
+    text = host.decode("latin-1")
+    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+    return is_loopback(name)
