@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from changeover import clock
@@ -21,7 +21,7 @@ from changeover.store.tokens import Scope
 
 def routes(console: Console) -> APIRouter:
     """Return the routes that only look."""
-    router = APIRouter(tags=["look"], dependencies=[Depends(console.guard.needs(Scope.READ))])
+    router = APIRouter(tags=["look"], route_class=console.guard.route(Scope.READ))
     fresh, meter = Fresh(), exposition.Meter(console)
 
     @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why")
@@ -57,7 +57,7 @@ def routes(console: Console) -> APIRouter:
 
 def health_routes(console: Console) -> APIRouter:
     """Return the route that supervisors ask; it needs no token and tells nothing else."""
-    router = APIRouter(tags=["look"])
+    router = APIRouter(tags=["look"], route_class=console.guard.route(None))
 
     @router.get("/health", summary="Whether the console can use the store")
     async def health() -> dict[str, str]:

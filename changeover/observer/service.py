@@ -166,7 +166,10 @@ class Observer:
         self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
 
     def _roll_back(self) -> None:
-        """Do the rollback that a trigger wants; what fails is tried again until it is done."""
+        """Do the rollback that a trigger or a failed item wants; what fails is tried again."""
+        overdue = self.traffic.overdue
+        if overdue is not None:
+            self.traffic.roll_back(overdue)
         while self._pending:
             firing, at = self._pending[0], clock.now()
             if self.traffic.is_on_users:
