@@ -59,6 +59,7 @@ def replay_command(
 ) -> int:
     """Send recorded traffic to both systems and compare their answers (exit code 1: they differ).
 
+    A system that does not answer differs, also from one that does not answer either.
     This is how a candidate is validated before it sees a user.
     """
     plan = load_plan(plan_file)
@@ -71,8 +72,10 @@ def replay_command(
         batch = asyncio.run(replay.run(
             plan, recorded, concurrency=concurrency, on_done=lambda: progress.advance(bar)))
     with replay.scratch_store(plan) as store:
-        comparisons.write(store, plan.migration, batch, {"seen": len(recorded) + skipped,
-                                                         "skipped: not safe": skipped})
+        comparisons.write(store, plan.migration, batch, {
+            "seen": len(recorded) + skipped, "skipped: not safe": skipped,
+            "no answer from the baseline": sum(not replay.has_baseline(one) for one in batch),
+        })
         known = findings.collect(store, plan.migration)
     show(output, as_text(known, 20), known.as_data())
     return 0 if known.match_rate == 1 else EXIT_FAILED

@@ -129,12 +129,21 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
     if kinds == {"order"}:
         return f"only the order differs; arrays: {{{place.field}: {{as: set}}}}"
     if kinds <= {"error"}:
-        return "the candidate fails or answers something unreadable: mend it"
+        return _who_fails(place)
     pairs = list(_example_values(place))
     for fits, advice in _ADVICE:
         if pairs and all(fits(a, b) for a, b in pairs):
             return advice.format(path=place.field)
     return "a regression unless a rule says why it may differ"
+
+
+def _who_fails(place: Place) -> str:
+    sides = {(one["baseline"] is not None, one["candidate"] is not None) for one in place.examples}
+    if sides == {(True, True)}:
+        return "both systems fail: there is nothing to compare"
+    if sides == {(True, False)}:
+        return "the baseline fails or answers something unreadable: there is nothing to compare with"
+    return "the candidate fails or answers something unreadable: mend it"
 
 
 def _example_values(place: Place) -> Iterator[tuple[Any, Any]]:

@@ -84,7 +84,8 @@ class Judge:
         found = self.compare(baseline, candidate)
         noise = None if again is None else self.compare(baseline, again)
         is_match = found.is_match or (
-            self.threshold < 1 and found.similarity >= self.threshold and not candidate.error
+            self.threshold < 1 and found.similarity >= self.threshold
+            and not (baseline.error or candidate.error)
         )
         line = _masked_line(request)
         return Compared(

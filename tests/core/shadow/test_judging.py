@@ -51,6 +51,16 @@ def test_candidate_that_fails_is_a_divergence(broken: Answer) -> None:
     assert {example.kind for example in found.found.values()} == {"error"}
 
 
+@pytest.mark.parametrize("reason", ["no connection", "timeout"])
+def test_systems_that_fail_alike_are_no_match(reason: str) -> None:
+    """Nothing was compared, so nothing agrees; not even when a threshold allows everything."""
+    pair = answer(error="no connection"), answer(error=reason)
+    assert (compare_answers(*pair).is_match, compare_answers(*pair).similarity) == (False, 0)
+    found = judged(*pair, similarity=0)
+    assert (found.is_match, found.error, set(found.found)) == (False, reason, {"answer"})
+    assert not judged(answer(error="no connection"), answer(), similarity=0).is_match
+
+
 def test_answers_are_compared_unpacked() -> None:
     """The user's browser asked for gzip; what the other system likes to send does not matter."""
     body = b'{"a": 1}'

@@ -179,3 +179,18 @@ def test_recorded_traffic_is_replayed_by_the_command(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["coverage"]["skipped: not safe"] == 1
     assert "$.served_by" in [place["place"] for place in found["places"]]
+
+
+def test_replay_against_closed_ports_fails(tmp_path: Path) -> None:
+    """Systems that fail alike do not agree."""
+    file, requests = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    file.write_text(
+        make_plan().model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True))
+    requests.write_text('{"path": "/a"}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "changeover.cli", "replay", str(requests), "--plan", str(file)],
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "0.00% match" in done.stdout
+    assert "1 no answer from the baseline" in done.stdout
+    assert "both systems fail" in done.stdout
