@@ -142,7 +142,7 @@ def _who_fails(place: Place) -> str:
     if sides == {(True, True)}:
         return "both systems fail: there is nothing to compare"
     if sides == {(True, False)}:
-        return "the baseline fails or answers something unreadable: there is nothing to compare with"
+        return "the baseline fails or answers something unreadable: nothing to compare with"
     return "the candidate fails or answers something unreadable: mend it"
 
 
