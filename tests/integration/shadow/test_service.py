@@ -194,3 +194,26 @@ def test_replay_against_closed_ports_fails(tmp_path: Path) -> None:
     assert "0.00% match" in done.stdout
     assert "1 no answer from the baseline" in done.stdout
     assert "both systems fail" in done.stdout
+
+
+def test_traffic_is_replayed_in_an_environment(tmp_path: Path) -> None:
+    """`--env` names one, as everywhere: its systems and rules count."""
+    plan = make_plan(comparison=COMPARISON, environments={
+        "testing": {"comparison": {"ignore": ["$"]}}})
+    file, requests = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    file.write_text(plan.model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True))
+    requests.write_text('{"path": "/a"}\n')
+    ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
+
+    def replay(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "changeover.cli", "replay", str(requests), "--plan", str(file),
+             *more], capture_output=True, text=True, timeout=60, check=False)
+
+    with upstream("baseline", ports[0], tmp_path), upstream("candidate", ports[1], tmp_path):
+        assert replay().returncode == 1
+        found = replay("--env", "testing")
+        assert found.returncode == 0, found.stdout + found.stderr
+    refused = replay("--env", "nowhere")
+    assert refused.returncode == 2
+    assert "testing" in refused.stderr
