@@ -43,8 +43,10 @@ def divergences(
     if again:
         plan = load_plan(file) if file else found.plan
         judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
-        number = findings.score_again(found.store, found.plan, judge)
-        click.echo(f"{number} kept pairs were scored again", err=True)
+        done, left = findings.score_again(found.store, found.plan, judge)
+        click.echo(f"{done} kept pairs were scored again" + (
+            f", {left} stay as they were judged: too much of them is masked" if left else ""),
+            err=True)
     known = findings.collect(found.store, found.plan.migration)
     show(output, as_text(known, limit), known.as_data())
 

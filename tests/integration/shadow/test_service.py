@@ -19,7 +19,7 @@ from changeover import clock
 from changeover.gateway import tap
 from changeover.home import Home
 from changeover.routing import Change, Mode, System
-from changeover.shadow.judging import unpacked
+from changeover.shadow.kept import unpacked
 from changeover.store import comparisons, operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
