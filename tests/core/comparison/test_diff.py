@@ -208,6 +208,16 @@ def test_rule_lets_pass_what_it_names(a: Any, b: Any, rule: Rule) -> None:
     assert not compare([a], [b]).is_match
 
 
+@pytest.mark.parametrize("text", ["9." + "9" * 29 + "e999999", "-9e999999", "1e-999999", "1e401"])
+@pytest.mark.parametrize("rule", [
+    Rule(is_type_tolerant=True, absolute=1.0), Rule(is_type_tolerant=True, decimals=2),
+    Rule(is_type_tolerant=True, relative=0.5), Rule(is_type_tolerant=True, digits=3),
+], ids=["absolute", "decimals", "relative", "digits"])
+def test_number_that_nobody_can_mean_is_a_text(text: str, rule: Rule) -> None:
+    """It differs from every number, and nothing is computed with its million digits."""
+    assert not compare({"a": text}, {"a": 1}, RuleSet([("$.a", rule)])).is_match
+
+
 def test_long_lists_of_divergences_are_counted() -> None:
     """Never silently cut."""
     found = compare(list(range(100)), list(range(1000, 1100)), most_divergences=10)

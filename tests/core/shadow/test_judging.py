@@ -220,6 +220,19 @@ def test_threshold_lets_nearly_equal_answers_match() -> None:
     assert not judged(pair[0], answer(error="timeout"), similarity=0).is_match
 
 
+@pytest.mark.parametrize("by", [r"\1", r"\g<year>", "\\"])
+def test_replacement_that_does_not_fit_its_pattern_is_refused(by: str) -> None:
+    r"""In the plan, and not when the first answer comes: `\1` needs a group."""
+    def spec(pattern: str) -> ComparisonSpec:
+        return ComparisonSpec.model_validate(
+            {"text": {"$.a": {"replace": [{"pattern": pattern, "by": by}]}}})
+
+    with pytest.raises(ValueError, match="does not fit"):
+        spec(r"\d+")
+    if by != "\\":
+        assert spec(r"(?P<year>\d+)")
+
+
 def test_rules_expire() -> None:
     """From their day on they hide nothing."""
     rule = {"path": "$.a", "ignore": True, "owner": "ana", "reason": "known",
