@@ -206,13 +206,17 @@ class _Walk:
         elif type(a) is type(b) and type(a) in _CONTAINERS:
             self._stack.append((a, b, path, name, weight, node))
         elif a is MISSING or b is MISSING:
-            if not (rule.null_equals_missing and (a is None or b is None)):
+            if rule.null_equals_missing and (a is None or b is None):
+                self._hide(a, b, path, name, weight)
+            else:
                 self._lose(_kind(a, b), a, b, path, name, weight)
         else:
             share = leaves.loss(a, b, rule)
             if share:
                 kind = Kind.TYPE if leaves.is_type_change(a, b, rule) else Kind.CHANGED
                 self._lose(kind, a, b, path, name, weight * share)
+            else:  # a rule lets it pass
+                self._hide(a, b, path, name, weight)
 
     def _objects(
         self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,

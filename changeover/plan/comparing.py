@@ -73,8 +73,8 @@ class Replacement(Part):
             re.sub(self.pattern, self.by, "")  # reads `by`, whether anything is found or not
         except (re.error, IndexError) as error:
             raise ValueError(
-                f"`by: {self.by}` does not fit `pattern: {self.pattern}`: {error}; allowed are text, "
-                r"\1 and \g<name> for groups of the pattern, and \\ for a backslash"
+                f"`by: {self.by}` does not fit `pattern: {self.pattern}`: {error}; allowed are "
+                r"text, \1 and \g<name> for groups of the pattern, and \\ for a backslash"
             ) from error
         return self
 

@@ -45,7 +45,7 @@ def test_document_equals_itself_under_any_rules(
 ) -> None:
     """Reflexive."""
     found = compare(document, _copy(document), RuleSet(rules))
-    assert (found.similarity, found.is_match) == (1, True)
+    assert (found.similarity, found.is_match, found.ignored) == (1, True, ())
 
 
 @settings(max_examples=300)
@@ -203,9 +203,18 @@ def test_what_is_ignored_is_told_apart_from_what_is_equal() -> None:
     (0.3, 0.1 + 0.1, Rule(absolute=0.1)), (10**30, 10**30 + 1, Rule(relative=1e-20)),
 ], ids=str)
 def test_rule_lets_pass_what_it_names(a: Any, b: Any, rule: Rule) -> None:
-    """With the rule they match, without it they do not."""
-    assert compare([a], [b], RuleSet([("$[*]", rule)])).is_match
+    """With the rule they match, and what it hides is told; without it they do not."""
+    found = compare([a, 1], [b, 1], RuleSet([("$[0]", rule)]))
+    assert (found.is_match, found.similarity) == (True, 1)
+    assert [(d.path, d.values) for d in found.ignored] == [("$[0]", (a, b))]
     assert not compare([a], [b]).is_match
+
+
+def test_null_that_equals_what_is_missing_is_told() -> None:
+    """It is hidden by a rule, not equal."""
+    rules = RuleSet([("$", Rule(null_equals_missing=True))])
+    found = compare({"a": None, "b": 1}, {"b": 1, "c": None}, rules)
+    assert (found.is_match, {d.field for d in found.ignored}) == (True, {"$.a", "$.c"})
 
 
 @pytest.mark.parametrize("text", ["9." + "9" * 29 + "e999999", "-9e999999", "1e-999999", "1e401"])
