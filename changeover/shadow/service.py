@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 import psutil
 
 from changeover import clock
+from changeover.comparison.answers import Answer
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway import tap
 from changeover.gateway.admin import Admin
@@ -188,28 +189,34 @@ class Shadow:
         It may have waited for minutes: after a rollback, or when the host is busy, what waits is
         no longer sent.
         """
-        why = self._why_paused()
-        found = None if why else await self._compare(exchange)
-        if found is not None:
-            self._keep(found)
+        found = await self._compare(exchange)
+        if isinstance(found, str):
+            self.counts[found] += 1
         else:
-            self.counts[why or "dropped: body not readable"] += 1
+            self._keep(found)
 
-    async def _compare(self, exchange: Exchange) -> Compared | None:
+    async def _compare(self, exchange: Exchange) -> Compared | str:
         """Ask the candidate, and for some the baseline again, in random order; compare.
 
-        Returns None when the user's answer cannot be unpacked: nothing can be said about it.
+        Returns why not when nothing may be sent any more, or when the user's answer cannot be
+        unpacked: nothing can be said about it.
         """
         baseline = answer_of(
             exchange.status, exchange.response_headers, exchange.response_body, exchange.duration)
         if baseline.error:
-            return None
+            return "dropped: body not readable"
         asked = [System.CANDIDATE]
         is_safe = exchange.method in ("GET", "HEAD", "OPTIONS")
         if is_safe and self._chance.random() * 100 < self.spec.noise:
             asked.append(System.BASELINE)
             self._chance.shuffle(asked)
-        answers = {system: await self._callers[system].call(exchange) for system in asked}
+        answers: dict[System, Answer] = {}
+        for system in asked:
+            if why := self._why_paused():
+                if System.CANDIDATE in answers:
+                    break  # its answer counts; only the baseline's second one is not asked for
+                return why
+            answers[system] = await self._callers[system].call(exchange)
         return self._judge_of_today().judged(
             at=exchange.at, request=f"{exchange.method} {exchange.path}",
             request_id=exchange.header("x-request-id"), baseline=baseline,

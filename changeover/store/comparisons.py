@@ -12,9 +12,10 @@ from sqlalchemy import CursorResult, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from changeover.analysis.window import SHADOW, Sample
-from changeover.store import place_counts
+from changeover.store import place_counts, samples
 from changeover.store.engine import Store, chunks, upsert_of
 from changeover.store.place_counts import hash_of
+from changeover.store.samples import MINUTE
 from changeover.store.tables import ComparisonRow, CoverageRow, DivergenceRow, SampleRow
 
 MOST_EXAMPLES = 3
@@ -42,7 +43,8 @@ class Compared:
 
     `found` maps each place that differs to an example; `ignored` are places that rules hide.
     `noisy` are the places at which the baseline's second answer differed; None when it was not
-    asked twice. `answers` has both, masked, or None when they are not kept.
+    asked twice. `answers` has both, masked, or None when they are not kept. `omitted` counts
+    divergences that were too many to be told: any place may be among them.
     """
 
     at: datetime
@@ -57,6 +59,7 @@ class Compared:
     noisy: frozenset[str] | None = None
     error: str = ""
     answers: bytes | None = None
+    omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ def write(
             _add_samples(session, migration, batch, times)
             _count_places(session, migration, batch)
             place_counts.add(session, migration, [
-                (at, one.found.keys()) for at, one in zip(times, batch, strict=True)])
+                (at, {*one.found, "$"} if one.omitted else one.found.keys())
+                for at, one in zip(times, batch, strict=True)])
         _add_coverage(session, migration, batch, coverage)
 
 
@@ -238,20 +242,22 @@ def _place(row: DivergenceRow) -> Place:
 def _add_samples(
     session: Session, migration: str, batch: Sequence[Compared], times: Sequence[int]
 ) -> None:
-    """Add to the seconds that they count for; the sums meet on what stands there."""
-    seconds: dict[int, Sample] = {}
+    """Add to the seconds that they count for, and to the minutes that are summed up already."""
+    summed_up = samples.summed_up_until(session, migration)
+    sums: dict[tuple[int, int], Sample] = {}
     for at, one in zip(times, batch, strict=True):
-        known = seconds.get(at) or Sample(SHADOW, at)
-        seconds[at] = Sample(
-            SHADOW, at, compared=known.compared + 1, matched=known.matched + one.is_match,
-            similarity=known.similarity + one.similarity,
-        )
+        for key in ((1, at), *([(MINUTE, at // MINUTE * MINUTE)] if at < summed_up else [])):
+            known = sums.get(key) or Sample(SHADOW, key[1], key[0])
+            sums[key] = replace(
+                known, compared=known.compared + 1, matched=known.matched + one.is_match,
+                similarity=known.similarity + one.similarity,
+            )
     values = [
-        {"migration": migration, "system": SHADOW, "resolution": 1, "at": sample.at, "requests": 0,
-         "client_errors": 0, "user_errors": 0, "errors": {}, "latency": sample.latency.encode(),
-         "probes": 0, "probes_up": 0, "compared": sample.compared, "matched": sample.matched,
-         "similarity": sample.similarity}
-        for sample in seconds.values()
+        {"migration": migration, "system": SHADOW, "resolution": sample.resolution,
+         "at": sample.at, "requests": 0, "client_errors": 0, "user_errors": 0, "errors": {},
+         "latency": sample.latency.encode(), "probes": 0, "probes_up": 0,
+         "compared": sample.compared, "matched": sample.matched, "similarity": sample.similarity}
+        for sample in sums.values()
     ]
     for part in chunks(values):
         statement = upsert_of(session)(SampleRow).values(part)

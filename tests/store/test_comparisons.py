@@ -89,6 +89,17 @@ def test_late_comparisons_count_when_they_are_known(shop: Store) -> None:
     assert samples.window(shop, "shop", "candidate", start=NOW, end=end) == window
 
 
+def test_minute_that_was_summed_up_takes_what_comes_late(shop: Store) -> None:
+    """Whatever is written for it, its sum is that of its seconds."""
+    comparisons.write(shop, "shop", [compared(0)], {})
+    samples.rollup(shop, "shop", now=NOW + timedelta(seconds=95))
+    comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(1, 51)], {})
+    for seconds, counts in ((60, (51, 1)), (30, (30, 1)), (300, (51, 1))):
+        window = samples.window(
+            shop, "shop", "candidate", start=NOW, end=NOW + timedelta(seconds=seconds))
+        assert (window.compared, window.matched) == counts
+
+
 @pytest.mark.parametrize("odd", ["\ud800", "nul \0", "x" * 5_000], ids=["half", "nul", "long"])
 def test_texts_of_any_kind_are_stored(shop: Store, odd: str) -> None:
     """Keys, requests and reasons come from users and systems; none may stop the others."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
 import pytest
 from sqlalchemy import func, select
 
 from blocks.metrics_source import MetricsReader
+from changeover.comparison.answers import Answer
 from changeover.plan.model import CheckSpec, Plan
+from changeover.shadow import findings
+from changeover.shadow.judging import Judge
 from changeover.store import comparisons, place_counts, plans
 from changeover.store.comparisons import Compared, Example
 from changeover.store.engine import Store
@@ -77,6 +81,22 @@ def test_comparison_counts_once_however_many_places_differ(shop: Store) -> None:
     assert counted(shop, "$.order.total") == PlaceCount(1, 1)
 
 
+def test_answers_with_more_divergences_than_are_told_differ_everywhere(shop: Store) -> None:
+    """The limit must not hide the one place that a gate names."""
+    many = {f"k{number}": number for number in range(12_000)}
+    headers = {"content-type": "application/json"}
+    baseline, candidate = (
+        Answer(200, headers, orjson.dumps({
+            **{key: value + side for key, value in many.items()}, "order": {"total": side}}))
+        for side in (0, 1))
+    judge = Judge.of(PLAN.shadow, None, today=NOW.date())
+    one = judge.judged(at=NOW, request="GET /a", request_id="1", baseline=baseline,
+                       candidate=candidate, keeps=False)
+    assert "$.order.total" not in one.found
+    comparisons.write(shop, "shop", [one], {})
+    assert counted(shop, "$.order.total") == PlaceCount(1, 1)
+
+
 def test_counts_are_of_steps_of_ten_seconds(shop: Store) -> None:
     """A window begins and ends with one."""
     comparisons.write(shop, "shop", [differing(n, "$.order") for n in (0, 11, 25)], {})
@@ -102,6 +122,19 @@ def test_counts_do_not_grow_with_the_keys_of_documents(shop: Store) -> None:
     comparisons.write(shop, "shop", [replace(compared(0), found=found)], {})
     with shop.read() as session:
         assert session.scalar(select(func.count()).select_from(DivergenceCountRow)) == 3
+
+
+def test_scoring_again_leaves_what_gates_read(shop: Store) -> None:
+    """Only some pairs are kept: a gate over those alone would open."""
+    judge = Judge.of(PLAN.shadow, None, today=NOW.date())
+    headers = {"content-type": "application/json"}
+    comparisons.write(shop, "shop", [
+        judge.judged(at=NOW, request="GET /a", request_id=str(n), keeps=n < 2,
+                     baseline=Answer(200, headers, b'{"order":{"total":1}}'),
+                     candidate=Answer(200, headers, b'{"order":{"total":2}}'))
+        for n in range(10)], {})
+    findings.score_again(shop, PLAN, judge)
+    assert counted(shop, "$.order.total") == PlaceCount(10, 10)
 
 
 def test_triggers_follow_the_same_counts(shop: Store) -> None:

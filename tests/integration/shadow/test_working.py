@@ -246,6 +246,20 @@ async def test_one_odd_comparison_does_not_keep_others_from_the_store(
     assert counts(store)["dropped: not storable"] == 1
 
 
+async def test_whatever_fails_is_tried_again(store: Store, tmp_path: Path) -> None:
+    """A fault that nobody thought of does not end saving, following or beating for good."""
+    shadow = Shadow(Home(tmp_path), plan_of("http://127.0.0.1:1"), store)
+    tried = []
+
+    async def fail() -> None:
+        tried.append(1)
+        raise KeyError("odd")
+
+    task = asyncio.create_task(shadow._every(0, fail))
+    await until(lambda: len(tried) > 1)
+    task.cancel()
+
+
 async def test_keys_that_no_encoding_knows_are_stored(store: Store, tmp_path: Path) -> None:
     """Half a surrogate pair and a long number in one answer: both are what they are."""
     body = rb'{"\ud800":1,"n":1234567890123456789012}'
