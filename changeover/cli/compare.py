@@ -43,8 +43,10 @@ def divergences(
     if again:
         plan = load_plan(file) if file else found.plan
         judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
-        number = findings.score_again(found.store, found.plan, judge)
-        click.echo(f"{number} kept pairs were scored again", err=True)
+        done, left = findings.score_again(found.store, found.plan, judge)
+        click.echo(f"{done} kept pairs were scored again" + (
+            f", {left} stay as they were judged: too much of them is masked" if left else ""),
+            err=True)
     known = findings.collect(found.store, found.plan.migration)
     show(output, as_text(known, limit), known.as_data())
 
@@ -67,6 +69,7 @@ def replay_command(
 ) -> int:
     """Send recorded traffic to both systems and compare their answers (exit code 1: they differ).
 
+    A system that does not answer differs, also from one that does not answer either.
     This is how a candidate is validated before it sees a user.
     """
     plan = load_plan(plan_file, environment)
@@ -79,8 +82,10 @@ def replay_command(
         batch = asyncio.run(replay.run(
             plan, recorded, concurrency=concurrency, on_done=lambda: progress.advance(bar)))
     with replay.scratch_store(plan) as store:
-        comparisons.write(store, plan.migration, batch, {"seen": len(recorded) + skipped,
-                                                         "skipped: not safe": skipped})
+        comparisons.write(store, plan.migration, batch, {
+            "seen": len(recorded) + skipped, "skipped: not safe": skipped,
+            "no answer from the baseline": sum(not replay.has_baseline(one) for one in batch),
+        })
         known = findings.collect(store, plan.migration)
     show(output, as_text(known, 20), known.as_data())
     return 0 if known.match_rate == 1 else EXIT_FAILED

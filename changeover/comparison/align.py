@@ -76,7 +76,11 @@ class _Key(str):
     """A key among the values of `_deep_canonical`."""
 
 
-def projected(value: Any, node: Node) -> Any:
+MOST_PROJECTED = 50
+"""Levels of an item that are seen through the rules; what lies deeper, as it is."""
+
+
+def projected(value: Any, node: Node, levels: int = MOST_PROJECTED) -> Any:
     """Return a value as its rules see it: without what is ignored, strings in their form.
 
     Tolerances cannot be projected; what they let pass is found when the pairs are compared.
@@ -84,16 +88,17 @@ def projected(value: Any, node: Node) -> Any:
     rule = node.rule
     if rule.ignore:
         return None
-    if node.is_inert:
+    if node.is_inert or not levels:
         return value
     if type(value) is dict:
         pairs = ((key, node.child(key)) for key in value)
         return {
-            key: projected(value[key], below) for key, below in pairs
+            key: projected(value[key], below, levels - 1) for key, below in pairs
             if not (below.rule.ignore or (value[key] is None and below.rule.null_equals_missing))
         }
     if type(value) is list:
-        items = [projected(item, node.child(index)) for index, item in enumerate(value)]
+        items = [projected(item, node.child(index), levels - 1)
+                 for index, item in enumerate(value)]
         if rule.array in (ArrayMode.SET, ArrayMode.KEYED):
             return sorted(items, key=canonical)
         if rule.array is ArrayMode.UNIQUE:

@@ -2,7 +2,7 @@
 
 An answer weighs 1: the status a fifth, the selected headers a twentieth when there are any, the
 body the rest (see similarity.py for how the body's weight is shared). A system that did not answer
-has nothing in common with one that did.
+has nothing in common with any: two that fail alike were not compared, and are no match.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def compare_answers(
         ignores_status: Whether any two statuses are the same.
     """
     if baseline.error or candidate.error:
-        return _without_answer(baseline.error, candidate.error)
+        return _failed("answer", (baseline.error or MISSING, candidate.error or MISSING))
     body = compare_bodies(
         baseline.body, candidate.body, baseline.content_type, candidate.content_type, rules
     )
@@ -106,13 +106,6 @@ def compare_bodies(
         return compare(parse_body(baseline, ""), parse_body(candidate, ""), rules)
     side, why = failed[0]
     return _failed("$", (why, MISSING) if side == "baseline" else (MISSING, why))
-
-
-def _without_answer(baseline: str, candidate: str) -> Comparison:
-    """Judge a pair in which at least one system did not answer."""
-    if baseline == candidate:
-        return IDENTICAL
-    return _failed("answer", (baseline or MISSING, candidate or MISSING))
 
 
 def _failed(path: str, reasons: tuple[Any, Any]) -> Comparison:

@@ -36,6 +36,8 @@ from changeover.comparison.tables import Column, columns_of, has_identity, is_li
 from changeover.plan.paths import format_path
 
 MOST_DIVERGENCES = 10_000
+MOST_REALIGNED = 10
+"""Lists within lists that are paired as rules see them; deeper ones by their raw items."""
 _CONTAINERS = frozenset({dict, list})
 _WITH_PARTS = frozenset({dict, list, tuple})
 _dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
@@ -136,18 +138,22 @@ MOST_KEYS = 10_000
 class _Walk:
     """One comparison under way: what was lost, found and hidden so far.
 
-    A trusting walk takes what is `==` for the same, and is right when `is_proved` says so.
+    A trusting walk takes what is `==` for the same, and is right when `is_proved` says so. An
+    estimating one pairs the lists that it meets by the raw items alone.
     """
 
-    __slots__ = ("_ours", "_stack", "_theirs", "found", "ignored", "is_careful",
+    __slots__ = ("_ours", "_stack", "_theirs", "found", "ignored", "is_careful", "is_estimating",
                  "is_trusting", "losses", "most", "omitted", "same")
 
-    def __init__(self, most: int, same: Same, *, is_trusting: bool = False) -> None:
+    def __init__(
+        self, most: int, same: Same, *, is_trusting: bool = False, is_estimating: bool = False
+    ) -> None:
         self._ours: list[Any] = []  # taken for the same as its neighbour in _theirs
         self._theirs: list[Any] = []
         self.same = _trusting(self._ours, self._theirs) if is_trusting else same
         self.is_careful = same is _is_same
         self.is_trusting = is_trusting
+        self.is_estimating = is_estimating
         self.losses: list[float] = []
         self.found: list[Divergence] = []
         self.ignored: list[Divergence] = []
@@ -190,7 +196,7 @@ class _Walk:
                 else:
                     self._ruled_objects(a, b, path, name, weight, node)
             elif not self._is_table(a, b, path, name, weight, node):
-                self.pairs(a, b, _aligned(a, b, node, self), path, name, weight, node)
+                self.pairs(a, b, _aligned(a, b, name, node, self), path, name, weight, node)
 
     def _visit(self, a: Any, b: Any, path: str, name: str, weight: float, node: Node) -> None:
         """Take two values that are not identical: containers later, leaves at once."""
@@ -200,13 +206,17 @@ class _Walk:
         elif type(a) is type(b) and type(a) in _CONTAINERS:
             self._stack.append((a, b, path, name, weight, node))
         elif a is MISSING or b is MISSING:
-            if not (rule.null_equals_missing and (a is None or b is None)):
+            if rule.null_equals_missing and (a is None or b is None):
+                self._hide(a, b, path, name, weight)
+            else:
                 self._lose(_kind(a, b), a, b, path, name, weight)
         else:
             share = leaves.loss(a, b, rule)
             if share:
                 kind = Kind.TYPE if leaves.is_type_change(a, b, rule) else Kind.CHANGED
                 self._lose(kind, a, b, path, name, weight * share)
+            else:  # a rule lets it pass
+                self._hide(a, b, path, name, weight)
 
     def _objects(
         self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,
@@ -335,43 +345,58 @@ def _kind(a: Any, b: Any) -> Kind:
     return Kind.CHANGED if type(a) is type(b) else Kind.TYPE
 
 
-def _aligned(a: list[Any], b: list[Any], node: Node, walk: _Walk) -> Alignment:
+def _aligned(a: list[Any], b: list[Any], name: str, node: Node, walk: _Walk) -> Alignment:
     """Pair two lists' items as the rule at their place says."""
     mode = node.rule.array or ArrayMode.SEQUENCE
     if mode is ArrayMode.KEYED:
-        return align.by_key(a, b, node.rule.key or "id") or _in_sequence(a, b, node, walk)
+        return align.by_key(a, b, node.rule.key or "id") or _in_sequence(a, b, name, node, walk)
     if mode is ArrayMode.POSITIONAL:
         found = align.in_place(len(a), len(b))
-        return found._replace(is_reordered=align.is_permutation(*_forms(a, b, node)))
+        return found._replace(is_reordered=align.is_permutation(*_forms(a, b, name, node)))
     if mode is ArrayMode.SEQUENCE:
-        return _in_sequence(a, b, node, walk)
+        return _in_sequence(a, b, name, node, walk)
     pair = align.as_unique if mode is ArrayMode.UNIQUE else align.as_set
 
     def may_pair(i: int, j: int) -> bool:
         is_container = type(a[i]) is type(b[j]) and type(a[i]) in _CONTAINERS
         return is_container or not leaves.loss(a[i], b[j], node.child(i).rule)
 
-    return pair(*_forms(a, b, node), may_pair=may_pair)
+    return pair(*_forms(a, b, name, node), may_pair=may_pair)
 
 
-def _forms(a: list[Any], b: list[Any], node: Node) -> tuple[list[bytes], list[bytes]]:
-    return align.hashes(a, node), align.hashes(b, node)
+def _forms(
+    a: list[Any], b: list[Any], name: str, node: Node
+) -> tuple[list[bytes], list[bytes]]:
+    seen = node if name.count("[*]") < MOST_REALIGNED else None
+    return align.hashes(a, seen), align.hashes(b, seen)
 
 
-def _in_sequence(a: list[Any], b: list[Any], node: Node, walk: _Walk) -> Alignment:
-    """Align by the raw items; where rules hold also as they see them: the better one counts."""
+def _in_sequence(a: list[Any], b: list[Any], name: str, node: Node, walk: _Walk) -> Alignment:
+    """Align by the raw items; where rules hold also as they see them: the better one counts.
+
+    What an alignment costs is estimated with the lists inside paired by their raw items. If each
+    of them tried its alignments too, and theirs, a list in a list would take four times as long.
+    The estimate is never too low, so a rule still cannot make two documents less alike.
+    """
     raw = _without_rules(a, b, walk)
-    if node.is_inert:
+    if node.is_inert or walk.is_estimating or name.count("[*]") >= MOST_REALIGNED:
         return raw
-    others = [align.in_sequence(*_forms(a, b, node)), align.in_place(len(a), len(b))]
-    best, least = raw, None
-    for other in others:
-        if other.pairs != best.pairs or other.is_reordered != best.is_reordered:
-            least = _cost(a, b, best, node, walk.same) if least is None else least
-            cost = _cost(a, b, other, node, walk.same)
-            if cost < least:
-                best, least = other, cost
+    straight = align.in_place(len(a), len(b))
+    best, least, known = raw, None, [_choice(straight if raw.is_sifted else raw)]
+    for other in (align.in_sequence(*_forms(a, b, name, node)), straight):
+        if _choice(other) in known:
+            continue
+        known.append(_choice(other))
+        least = _cost(a, b, best, node, walk.same) if least is None else least
+        cost = _cost(a, b, other, node, walk.same)
+        if cost < least:
+            best, least = other, cost
     return best
+
+
+def _choice(found: Alignment) -> tuple[list[tuple[int, int]], bool]:
+    """Return what tells one alignment of the same two lists from another."""
+    return found.pairs, found.is_reordered
 
 
 def _without_rules(a: list[Any], b: list[Any], walk: _Walk) -> Alignment:
@@ -394,8 +419,8 @@ def _without_rules(a: list[Any], b: list[Any], walk: _Walk) -> Alignment:
 
 
 def _cost(a: list[Any], b: list[Any], found: Alignment, node: Node, same: Same) -> float:
-    """Return the share of a list's weight that an alignment loses."""
-    walk = _Walk(0, same)
+    """Return the share of a list's weight that an alignment loses at most."""
+    walk = _Walk(0, same, is_estimating=True)
     walk.pairs(a, b, found, "$", "$", 1.0, node)
     walk.drain()
     return math.fsum(walk.losses)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,6 +21,7 @@ import orjson
 _ALL_DIGITS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 _BLANKS = re.compile(r"\s+")
+MOST_FORM_FIELDS = 10_000
 _MARKUP = ("text/html", "application/xhtml+xml", "text/xml", "application/xml")
 Json = Any
 
@@ -34,9 +37,12 @@ def parse_json(body: bytes) -> Json:
         Unparsable: Not JSON. NaN and Infinity are not JSON either.
     """
     try:
-        if _has_long_number(body):
-            return json.loads(body, parse_constant=_refuse_constant)
-        return orjson.loads(body)
+        if not _has_long_number(body):
+            return orjson.loads(body)
+        found = json.loads(body, parse_constant=_refuse_constant)
+        if b"\\ud" in body.lower():  # half of a surrogate pair is no text; orjson refuses it, too
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except (ValueError, RecursionError) as error:
         raise Unparsable(f"not JSON: {error}") from error
 
@@ -65,11 +71,11 @@ def parse_body(body: bytes, content_type: str) -> Json:
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
-        return parse_json(body) if body else None
+        return parse_json(body)
     if kind in _MARKUP or kind.endswith("+xml"):
         return _parse_markup(body, kind, _charset(parameters))
     if kind == "application/x-www-form-urlencoded":
-        return parse_qs(_decode(body, "utf-8"), keep_blank_values=True, max_num_fields=10_000)
+        return _parse_form(_decode(body, "utf-8"))
     if kind == "text/event-stream":
         return parse_events(_decode(body, "utf-8"))
     if kind.startswith("text/"):
@@ -84,9 +90,19 @@ def _charset(parameters: str) -> str:
 
 def _decode(body: bytes, charset: str) -> str:
     try:
-        return body.decode(charset)
+        text = body.decode(charset)
+        if not text.isascii():
+            text.encode()  # UTF-7 can hold halves of surrogate pairs, which are no text
     except (LookupError, ValueError) as error:
         raise Unparsable(f"not text in {charset}: {error}") from error
+    return text
+
+
+def _parse_form(text: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS)
+    except ValueError as error:
+        raise Unparsable(f"not a form of at most {MOST_FORM_FIELDS} fields: {error}") from error
 
 
 def parse_events(text: str) -> list[dict[str, Json]]:
@@ -125,7 +141,10 @@ def _parse_markup(body: bytes, kind: str, charset: str) -> dict[str, list[str]]:
     places = _Places()
     if kind == "text/html":
         reader = _HtmlReader(places)
-        reader.feed(_decode(body, charset))
+        try:
+            reader.feed(_decode(body, charset))
+        except AssertionError as error:  # what the parser says to `<![x[`; it quotes the page
+            raise Unparsable("not HTML: a declaration is broken") from error
         reader.close()
         return places.found
     parser = expat.ParserCreate()
@@ -135,7 +154,7 @@ def _parse_markup(body: bytes, kind: str, charset: str) -> dict[str, list[str]]:
     parser.buffer_text = True
     try:
         parser.Parse(body, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # or an encoding that it lacks
         raise Unparsable(f"not XML: {error}") from error
     places.flush()
     return places.found
@@ -147,21 +166,27 @@ class _Places:
     def __init__(self) -> None:
         self.found: dict[str, list[str]] = {}
         self._names: list[str] = []
+        self._open: Counter[str] = Counter()
         self._text: list[str] = []
 
     def open(self, name: str, attributes: Any) -> None:
         """Begin an element."""
         self.flush()
         self._names.append(name)
+        self._open[name] += 1
         for attribute, value in attributes:
             self._add(f"{'/'.join(self._names[-MOST_NESTED:])}@{attribute}", value or "")
 
     def close(self, name: str) -> None:
         """End an element, and those inside that were left open."""
         self.flush()
-        if name in self._names:
-            while self._names.pop() != name:
-                continue
+        if not self._open[name]:
+            return
+        while True:
+            ended = self._names.pop()
+            self._open[ended] -= 1
+            if ended == name:
+                return
 
     def text(self, data: str) -> None:
         """Take a piece of text."""
@@ -209,5 +234,10 @@ class _HtmlReader(HTMLParser):
             self._places.text(data)
 
     def close(self) -> None:
-        super().close()
+        """End the page; a tag that it breaks off in is text.
+
+        The parser's own way would try each `<` of what is left again, to the end of the page.
+        """
+        self.handle_data(unescape(self.rawdata))
+        self.rawdata = ""
         self._places.flush()

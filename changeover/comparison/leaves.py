@@ -21,6 +21,10 @@ from changeover.comparison.rules import Rule
 
 _BLANKS = re.compile(r"\s+")
 _NUMBERS = (int, float)
+MOST_DIGITS = 400
+"""Digits before or after the point of a number in a text: floats have 324 at most. Beyond, as with
+`1e999999`, it is a text: nobody means such numbers, and to compute with them takes long or fails.
+"""
 
 
 def loss(a: Any, b: Any, rule: Rule) -> float:
@@ -72,7 +76,8 @@ def _as_number(value: Any) -> int | float | Decimal | None:
             number = Decimal(value)
         except ArithmeticError:
             return None
-        return number if number.is_finite() else None
+        is_usual = number.is_finite() and abs(number.adjusted()) <= MOST_DIGITS
+        return number if is_usual else None
     return None
 
 

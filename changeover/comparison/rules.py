@@ -100,7 +100,7 @@ class Node:
     is_inert: bool
     _rules: RuleSet
     _active: _Active
-    _children: dict[Token, Node] = field(default_factory=dict)
+    _children: dict[Token | Wild, Node] = field(default_factory=dict)
 
     def child(self, token: Token) -> Node:
         """Return the node of a child."""
@@ -108,10 +108,20 @@ class Node:
             return self
         found = self._children.get(token)
         if found is None:
-            found = self._children[token] = self._rules.follow(self._active, self.rule, token)
+            found = self._unknown(token)
             if len(self._children) > LARGEST_NODE:  # documents with keys of their own each
-                self._children = {token: found}
+                self._children.clear()
+            self._children[token] = found
         return found
+
+    def _unknown(self, token: Token) -> Node:
+        """Return the node of a child that was not met yet; those that no rule names share one."""
+        if token in self._rules.named:
+            return self._rules.follow(self._active, self.rule, token)
+        other = self._children.get(Wild.ANY)
+        if other is None:
+            other = self._children[Wild.ANY] = self._rules.follow(self._active, self.rule, token)
+        return other
 
 
 LARGEST_NODE = 10_000
@@ -133,6 +143,7 @@ class RuleSet:
     ) -> None:
         given = [*rules, *((pattern, _SELECTED) for pattern in only)]
         self._rules = [(parse_pattern(pattern), rule) for pattern, rule in given]
+        self.named = {step.token for steps, _ in self._rules for step in steps}
         self.is_type_tolerant = any(rule.is_type_tolerant for _, rule in self._rules)
         self._selecting = {number for number, (_, rule) in enumerate(given) if rule is _SELECTED}
         self._nodes: dict[tuple[_Active, Rule], Node] = {}

@@ -77,7 +77,8 @@ class Divergence(NamedTuple):
 class Comparison:
     """The verdict on one pair of answers.
 
-    `ignored` are differences that a rule hides; `omitted` counts divergences beyond the limit.
+    `ignored` are differences that a rule hides, whether it ignores the place or tolerates what
+    stands there; `omitted` counts divergences beyond the limit.
     """
 
     similarity: float

@@ -67,6 +67,17 @@ class Replacement(Part):
             raise ValueError(f"{text!r} is not a regular expression: {error}") from error
         return text
 
+    @model_validator(mode="after")
+    def _fits(self) -> Replacement:
+        try:
+            re.sub(self.pattern, self.by, "")  # reads `by`, whether anything is found or not
+        except (re.error, IndexError) as error:
+            raise ValueError(
+                f"`by: {self.by}` does not fit `pattern: {self.pattern}`: {error}; allowed are "
+                r"text, \1 and \g<name> for groups of the pattern, and \\ for a backslash"
+            ) from error
+        return self
+
 
 class TextTolerance(Part):
     """How far texts may be apart."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -12,10 +13,11 @@ import orjson
 from changeover import clock
 from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, judge_places
 from changeover.plan.model import Plan
-from changeover.shadow.judging import Judge, unpacked
+from changeover.plan.paths import LONGEST_PATTERN
+from changeover.shadow.judging import Judge
 from changeover.shadow.rules_told import at_place, rules_told
 from changeover.store import comparisons, plans
-from changeover.store.comparisons import Compared, Place
+from changeover.store.comparisons import Place
 from changeover.store.engine import Store
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
@@ -89,28 +91,23 @@ def collect(store: Store, migration: str) -> Findings:
     return Findings(tuple(found), coverage, _medians(comparisons.latencies(store, migration)))
 
 
-def score_again(store: Store, plan: Plan, judge: Judge) -> int:
-    """Judge the kept pairs by the plan's rules as they are now; return how many there were.
+def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
+    """Judge the kept pairs by the plan's rules as they are now.
 
-    Only pairs that are kept can be scored again, and only those that differed are kept; the counts
-    of places begin anew with them.
+    What was counted of them is replaced; everything else that was counted stays: pairs that matched
+    are not kept, nor all that differ. Comparisons that come meanwhile are left as they are.
+
+    Returns:
+        How many were scored again, and how many could not be, since too much of them is masked.
     """
-    comparisons.forget(store, plan.migration)
-    after = number = 0
-    while batch := comparisons.kept_answers(store, plan.migration, after=after):
-        again = [(key, _judged_again(one, judge)) for key, one in batch]
-        comparisons.replace_scores(store, plan.migration, again)
+    until = comparisons.newest(store, plan.migration)
+    after = number = done = 0
+    while batch := comparisons.kept_answers(store, plan.migration, after=after, until=until):
+        again = [judge.judged_again(key, one) for key, one in batch]
+        done += comparisons.replace_scores(
+            store, plan.migration, [each for each in again if each is not None])
         after, number = batch[-1][0], number + len(batch)
-    return number
-
-
-def _judged_again(one: Compared, judge: Judge) -> Compared:
-    baseline, candidate = unpacked(one.answers or b"")
-    found = judge.judged(
-        at=one.at, request=one.request, request_id=one.request_id, baseline=baseline,
-        candidate=candidate, keeps=False,
-    )
-    return replace(found, answers=one.answers)
+    return done, number - done
 
 
 def _counts(place: Place, coverage: dict[str, int]) -> PlaceCounts:
@@ -129,21 +126,59 @@ def _medians(pairs: list[tuple[float, float]]) -> tuple[float, float] | None:
 
 
 def suggest(place: Place, verdict: PlaceVerdict) -> str:
-    """Return one line of advice: a rule that would let it pass, or that it is a regression."""
-    if verdict.judgement is Judgement.NOISE:
-        return f"noise: the baseline differs from itself too; ignore: [{place.field}]"
-    if not place.diverged:
-        return "nothing to do"
+    """Return one line of advice: a rule that would let it pass, or that it is a regression.
+
+    A rule is written as it stands under `comparison` in a plan.
+    """
     kinds = set(place.counts)
+    is_noise = verdict.judgement is Judgement.NOISE
+    if kinds == {"error"}:
+        return _who_fails(place)
+    if not (place.diverged or is_noise):
+        return "nothing to do"
+    if not place.field.startswith("$"):
+        return _outside_bodies(place.field, is_noise=is_noise)
+    path = _written(place.field)
+    if path is None:
+        return "no rule can name a place with so long a path; one for a place above it can"
+    if is_noise:
+        return f"noise: the baseline differs from itself too; ignore: [{path}]"
     if kinds == {"order"}:
-        return f"only the order differs; arrays: {{{place.field}: {{as: set}}}}"
-    if kinds <= {"error"}:
-        return "the candidate fails or answers something unreadable: mend it"
+        return f"only the order differs; arrays: {{{path}: {{as: set}}}}"
     pairs = list(_example_values(place))
     for fits, advice in _ADVICE:
         if pairs and all(fits(a, b) for a, b in pairs):
-            return advice.format(path=place.field)
+            return advice.format(path=path)
     return "a regression unless a rule says why it may differ"
+
+
+def _outside_bodies(place: str, *, is_noise: bool) -> str:
+    """Advise on what no pattern can name: the status, a header, places that are not told apart."""
+    if place == comparisons.FURTHER:
+        return "places that are not told apart; a rule for what stands above them makes them fewer"
+    header = place.removeprefix("headers.")
+    if is_noise:
+        told = "noise: the baseline differs from itself too"
+        return told if header == place else f"{told}; leave {header} out of comparison.headers"
+    if header == place:
+        return "a regression"
+    return f"a regression, unless it may differ: then leave {header} out of comparison.headers"
+
+
+def _written(place: str) -> str | None:
+    """Return a place as a plan's YAML takes it inside brackets; None when no pattern is so long."""
+    if len(place) >= min(LONGEST_PATTERN, comparisons.LONGEST_PLACE):
+        return None
+    return place if re.fullmatch(r"[\w$.-]+", place) else json.dumps(place, ensure_ascii=False)
+
+
+def _who_fails(place: Place) -> str:
+    sides = {(one["baseline"] is not None, one["candidate"] is not None) for one in place.examples}
+    if sides == {(True, True)}:
+        return "both systems fail: there is nothing to compare"
+    if sides == {(True, False)}:
+        return "the baseline fails or answers something unreadable: nothing to compare with"
+    return "the candidate fails or answers something unreadable: mend it"
 
 
 def _example_values(place: Place) -> Iterator[tuple[Any, Any]]:

@@ -6,35 +6,22 @@ the answers only the compared headers and the masked bodies.
 
 from __future__ import annotations
 
-import base64
-import re
-import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
-
-import orjson
 
 from changeover.comparison.answers import Answer, compare_answers
-from changeover.comparison.documents import Unparsable, parse_json
 from changeover.comparison.encodings import Undecodable, decoded
 from changeover.comparison.from_plan import rules_of
-from changeover.comparison.rules import Node, Rule, RuleSet
-from changeover.comparison.similarity import Comparison
+from changeover.comparison.rules import RuleSet
+from changeover.comparison.similarity import Comparison, Divergence, show
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
-from changeover.plan.paths import Wild, parse_pattern
-from changeover.store.comparisons import Compared, Example
+from changeover.shadow.kept import opened, packed
+from changeover.shadow.masking import LONGEST_REQUEST, MASK, Masks, is_credential, masked_line
+from changeover.store.comparisons import Compared, Example, Rescored
 
-MASK = "***"
-LONGEST_REQUEST = 500
 MOST_ANSWER_BYTES = 1_048_576
 """Of a body, as it came and unpacked."""
-_SECRET = re.compile(
-    r"((?:^|[?&;])[^=&;]*(?:token|key|secret|passw|auth|session|sign)[^=&;]*=)[^&;]*", re.IGNORECASE
-)
-_CREDENTIAL = re.compile("cookie|auth|token|secret|session|api-?key", re.IGNORECASE)
-"""Headers that are compared, when the plan says so, and stored as `***`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +38,7 @@ class Judge:
     rules: RuleSet
     headers: tuple[str, ...]
     threshold: float
-    masks: RuleSet
+    masks: Masks
 
     @classmethod
     def of(
@@ -59,7 +46,7 @@ class Judge:
     ) -> Judge:
         """Return the judge of a plan."""
         spec = comparison or ComparisonSpec()
-        masks = RuleSet((path, Rule(ignore=True)) for path in (shadow.mask if shadow else ()))
+        masks = Masks(shadow.mask if shadow else ())
         return cls(rules_of(comparison, today=today), tuple(spec.headers), spec.similarity, masks)
 
     def compare(self, baseline: Answer, candidate: Answer) -> Comparison:
@@ -84,77 +71,86 @@ class Judge:
         found = self.compare(baseline, candidate)
         noise = None if again is None else self.compare(baseline, again)
         is_match = found.is_match or (
-            self.threshold < 1 and found.similarity >= self.threshold and not candidate.error
+            self.threshold < 1 and found.similarity >= self.threshold
+            and not (baseline.error or candidate.error)
         )
-        line = _masked_line(request)
-        return Compared(
+        line = masked_line(request)[:LONGEST_REQUEST]
+        one = Compared(
             at=at, request=line, request_id=request_id, similarity=found.similarity,
             is_match=is_match, baseline_seconds=baseline.duration,
             candidate_seconds=candidate.duration, found=self._examples(found, line),
             ignored=frozenset(divergence.field for divergence in found.ignored),
             omitted=found.omitted,
             noisy=None if noise is None else noise.fields, error=candidate.error,
-            answers=self._pack(baseline, candidate) if keeps and not found.is_match else None,
         )
+        if found.is_match or not keeps:
+            return one
+        return replace(one, answers=self._pack(one, _without_none(baseline, candidate, again)))
+
+    def judged_again(self, key: int, one: Compared) -> Rescored | None:
+        """Judge a kept pair anew; None when what is kept of it cannot say how it would be judged.
+
+        Args:
+            key: Its id in the store.
+            one: The comparison with its packed answers.
+        """
+        kept = opened(one.answers or b"")
+        if not kept.is_scorable:
+            return None
+        baseline, candidate, *again = kept.answers
+        found = self.judged(
+            at=one.at, request=one.request, request_id=one.request_id, baseline=baseline,
+            candidate=candidate, again=again[0] if again else None, keeps=False,
+        )
+        after = replace(found, answers=self._pack(found, kept.answers))
+        return Rescored(key, kept.counted(one), after)
 
     def _examples(self, found: Comparison, request: str) -> dict[str, Example]:
         """Return the first divergence of each place."""
         examples: dict[str, Example] = {}
         for one in found.divergences:
             if one.field not in examples:
-                values = (one.baseline, one.candidate)
-                if self._is_masked(one.field):
-                    values = (MASK, MASK)
-                examples[one.field] = Example(request, one.path, str(one.kind), *values)
+                baseline, candidate = self._values(one)
+                examples[one.field] = Example(
+                    request, one.path, str(one.kind), baseline, candidate)
         return examples
 
-    def _is_masked(self, place: str) -> bool:
-        node = self.masks.root
-        if place.startswith("headers."):
-            return bool(_CREDENTIAL.search(place))
-        if node.is_inert or not place.startswith("$"):
-            return False
-        for step in parse_pattern(place[:LONGEST_REQUEST]):
-            if node.rule.ignore:
-                return True
-            node = node.child(0 if step.token is Wild.ANY else step.token)
-        return node.rule.ignore
+    def _values(self, one: Divergence) -> tuple[str | None, str | None]:
+        """Return both values as they may be stored."""
+        header = one.field.removeprefix("headers.")
+        if self.masks.covers(one.field) or (header != one.field and is_credential(header)):
+            return MASK, MASK
+        if header != one.field:
+            first, second = (show(masked_line(each) if isinstance(each, str) else each)
+                             for each in one.values)
+            return first, second
+        return one.baseline, one.candidate
 
-    def _pack(self, *answers: Answer) -> bytes:
-        return zlib.compress(orjson.dumps([self._kept(answer) for answer in answers]), 1)
+    def _pack(self, one: Compared, answers: Sequence[Answer]) -> bytes:
+        """Return what is kept of answers.
 
-    def _kept(self, answer: Answer) -> dict[str, Any]:
+        They can be scored again when, masked as they are kept, they are judged as they were whole:
+        a body that is left out would agree with another one that is.
+        """
         names = {*self.headers, "content-type"}
-        kept = {
-            "status": answer.status, "error": answer.error, "duration": answer.duration,
-            "headers": {k: MASK if _CREDENTIAL.search(k) else v
-                        for k, v in answer.headers.items() if k in names},
-        }
-        body = self._masked(answer)
-        try:
-            return {**kept, "text": body.decode()}
-        except UnicodeDecodeError:
-            return {**kept, "base64": base64.b64encode(body).decode()}
+        hidden = self.masks.hide(answers, sorted(names))
+        is_whole = all(
+            kept.body == answer.body
+            and all(kept.headers.get(name) == answer.headers.get(name) for name in names)
+            for kept, answer in zip(hidden, answers, strict=True)
+        )
+        return packed(hidden, one, is_scorable=is_whole or self._is_told_by(one, hidden))
 
-    def _masked(self, answer: Answer) -> bytes:
-        """Return a body without what may not be stored; one that cannot be read is left out."""
-        if self.masks.root.is_inert or not answer.body:
-            return answer.body
-        try:
-            return orjson.dumps(_masked_value(parse_json(answer.body), self.masks.root))
-        except (Unparsable, TypeError, RecursionError):
-            return b""
+    def _is_told_by(self, one: Compared, answers: Sequence[Answer]) -> bool:
+        baseline, candidate, *again = answers
+        found = self.compare(baseline, candidate)
+        noisy = self.compare(baseline, again[0]).fields if again else None
+        return (found.fields == one.found.keys() and noisy == one.noisy
+                and abs(found.similarity - one.similarity) < 1e-6)
 
 
-def unpacked(answers: bytes) -> tuple[Answer, Answer]:
-    """Return the kept answers (baseline, candidate) of a comparison."""
-    baseline, candidate = (_answer(kept) for kept in orjson.loads(zlib.decompress(answers)))
-    return baseline, candidate
-
-
-def _answer(kept: dict[str, Any]) -> Answer:
-    body = base64.b64decode(kept["base64"]) if "base64" in kept else kept["text"].encode()
-    return Answer(kept["status"], kept["headers"], body, kept["duration"], kept["error"])
+def _without_none(*answers: Answer | None) -> list[Answer]:
+    return [answer for answer in answers if answer is not None]
 
 
 def answer_of(
@@ -170,26 +166,15 @@ def answer_of(
 
 
 def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by name in lower case; repeated ones are joined."""
+    """Return headers by name in lower case; repeated ones are joined.
+
+    Bytes that are not UTF-8 are one U+FFFD each, as the gateway hands them on: the two systems'
+    headers come by different ways, and the same bytes must be the same text.
+    """
     found: dict[str, str] = {}
     for name, value in pairs:
         name = name.lower()
+        if not value.isascii():
+            value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
-
-
-def _masked_line(request: str) -> str:
-    line, mark, query = request.partition("?")
-    return (line + mark + _SECRET.sub(rf"\1{MASK}", query))[:LONGEST_REQUEST]
-
-
-def _masked_value(value: Any, node: Node) -> Any:
-    if node.rule.ignore:
-        return MASK
-    if node.is_inert:
-        return value
-    if isinstance(value, dict):
-        return {key: _masked_value(item, node.child(key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked_value(item, node.child(index)) for index, item in enumerate(value)]
-    return value

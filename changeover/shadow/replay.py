@@ -62,6 +62,12 @@ async def run(
             await caller.close()
 
 
+def has_baseline(one: Compared) -> bool:
+    """Whether the baseline answered: without it nothing can be said about the candidate."""
+    example = one.found.get("answer")
+    return example is None or example.baseline is None
+
+
 @contextmanager
 def scratch_store(plan: Plan) -> Iterator[Store]:
     """Open a store that is gone afterwards: the findings are made as in production."""

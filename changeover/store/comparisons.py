@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import CursorResult, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from changeover.analysis.window import SHADOW, Sample
@@ -63,6 +63,15 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescored:
+    """A kept comparison (`key` is its id): what was counted of it, and what counts from now on."""
+
+    key: int
+    before: Compared
+    after: Compared
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """How often the answers differ at one place (`field`, a normalised path)."""
 
@@ -98,7 +107,7 @@ def write(
             session.execute(insert(ComparisonRow), [_row(migration, one) for one in batch])
             times = [int((now or one.at).timestamp()) for one in batch]
             _add_samples(session, migration, batch, times)
-            _add_places(session, migration, batch)
+            _count_places(session, migration, batch)
             place_counts.add(session, migration, [
                 (at, {*one.found, "$"} if one.omitted else one.found.keys())
                 for at, one in zip(times, batch, strict=True)])
@@ -133,42 +142,71 @@ def latencies(store: Store, migration: str, *, most: int = 10_000) -> list[tuple
         return [(row[0], row[1]) for row in session.execute(query)]
 
 
+def newest(store: Store, migration: str) -> int:
+    """Return the id of the newest comparison, 0 before the first."""
+    query = select(func.max(ComparisonRow.id)).where(ComparisonRow.migration == migration)
+    with store.read() as session:
+        return session.scalar(query) or 0
+
+
 def kept_answers(
-    store: Store, migration: str, *, after: int = 0, most: int = 500
+    store: Store, migration: str, *, after: int = 0, until: int | None = None, most: int = 500
 ) -> list[tuple[int, Compared]]:
-    """Return comparisons that still have their answers, oldest first, with their ids."""
+    """Return comparisons that still have their answers, oldest first, with their ids.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        after: Only ids above this one.
+        until: None above this one.
+        most: Most of them.
+    """
     query = (
         select(ComparisonRow)
         .where(ComparisonRow.migration == migration, ComparisonRow.id > after,
                ComparisonRow.answers.is_not(None))
         .order_by(ComparisonRow.id).limit(most)
     )
+    if until is not None:
+        query = query.where(ComparisonRow.id <= until)
     with store.read() as session:
         return [(row.id, _compared(row)) for row in session.scalars(query)]
 
 
-def replace_scores(
-    store: Store, migration: str, batch: Sequence[tuple[int, Compared]]
-) -> None:
-    """Replace the verdicts of comparisons, by their ids, and count their places.
+def replace_scores(store: Store, migration: str, batch: Sequence[Rescored]) -> int:
+    """Replace the verdicts of comparisons, and what was counted of them by what counts now.
 
+    Each comparison is replaced with its counts in one transaction, or not at all: when its answers
+    are no longer those that were judged, somebody else has dropped them or scored them again.
     What gates read stays as it was measured.
+
+    Returns:
+        How many were replaced.
     """
-    found = [one for _, one in batch]
     with store.begin() as session:
-        for key, one in batch:
-            session.execute(update(ComparisonRow).where(ComparisonRow.id == key).values(
-                similarity=one.similarity, is_match=one.is_match, divergences=len(one.found),
-                ignored=len(one.ignored)))
-        _add_places(session, migration, found)
-        _add_coverage(session, migration, found, {})
+        done = [each for each in batch if _replace(session, each)]
+        _count_places(session, migration, [each.before for each in done], sign=-1)
+        _count_places(session, migration, [each.after for each in done])
+        session.flush()
+        session.execute(delete(DivergenceRow).where(
+            DivergenceRow.migration == migration,
+            *(column == 0 for column in (
+                DivergenceRow.diverged, DivergenceRow.ignored, DivergenceRow.only_candidate,
+                DivergenceRow.only_baseline, DivergenceRow.both))))
+        matched = sum(each.after.is_match - each.before.is_match for each in done)
+        _add_coverage(session, migration, [], {"matched": matched})
+    return len(done)
 
 
-def forget(store: Store, migration: str) -> None:
-    """Delete what is counted by place and the coverage, as new rules begin anew."""
-    with store.begin() as session:
-        for table in (DivergenceRow, CoverageRow):
-            session.execute(delete(table).where(table.migration == migration))
+def _replace(session: Session, each: Rescored) -> bool:
+    one = each.after
+    done = session.execute(update(ComparisonRow).where(
+        ComparisonRow.id == each.key, ComparisonRow.answers == each.before.answers,
+    ).values(
+        similarity=one.similarity, is_match=one.is_match, divergences=len(one.found),
+        ignored=len(one.ignored), answers=one.answers,
+    ))
+    return isinstance(done, CursorResult) and done.rowcount == 1
 
 
 def _row(migration: str, one: Compared) -> dict[str, Any]:
@@ -230,8 +268,13 @@ def _add_samples(
         ))
 
 
-def _add_places(session: Session, migration: str, batch: Sequence[Compared]) -> None:
-    """Add to what is known of each place; the rows are few, so they are read and written."""
+def _count_places(
+    session: Session, migration: str, batch: Sequence[Compared], *, sign: Literal[1, -1] = 1
+) -> None:
+    """Add to what is known of each place, or take from it.
+
+    The rows are few, so they are read and written.
+    """
     touched: dict[str, list[Compared]] = defaultdict(list)
     for one in batch:
         for place in {*one.found, *one.ignored, *(one.noisy or ())}:
@@ -239,7 +282,7 @@ def _add_places(session: Session, migration: str, batch: Sequence[Compared]) -> 
     if not touched:
         return
     known = _known_places(session, migration, touched)
-    room = MOST_FIELDS - int(session.scalar(
+    room = 0 if sign < 0 else MOST_FIELDS - int(session.scalar(
         select(func.count()).where(DivergenceRow.migration == migration)) or 0)
     beyond: dict[int, tuple[Compared, list[str]]] = {}
     for place, found in touched.items():
@@ -248,24 +291,28 @@ def _add_places(session: Session, migration: str, batch: Sequence[Compared]) -> 
             room -= 1
             row = _new_place(session, migration, place, found)
         if row is not None:
-            _add_to_place(row, place, found)
+            _count_at(row, place, found, sign)
             continue
         for one in found:
             beyond.setdefault(id(one), (one, []))[1].append(place)
     if beyond:
         folded = [_folded(one, places) for one, places in beyond.values()]
-        row = session.get(DivergenceRow, (migration, hash_of(FURTHER)))
-        _add_to_place(row or _new_place(session, migration, FURTHER, folded), FURTHER, folded)
+        row = session.get(
+            DivergenceRow, (migration, hash_of(FURTHER)), with_for_update=True)
+        if row is not None or sign > 0:
+            row = row or _new_place(session, migration, FURTHER, folded)
+            _count_at(row, FURTHER, folded, sign)
 
 
 def _known_places(
     session: Session, migration: str, names: Iterable[str]
 ) -> dict[str, DivergenceRow]:
-    """Return the rows of places, by their hash."""
+    """Return the rows of places, by their hash, for nobody else to change."""
     known = {}
     for part in chunks([hash_of(name) for name in names]):
         query = select(DivergenceRow).where(
-            DivergenceRow.migration == migration, DivergenceRow.field_hash.in_(part))
+            DivergenceRow.migration == migration, DivergenceRow.field_hash.in_(part)
+        ).order_by(DivergenceRow.field_hash).with_for_update()  # what is read is written, too
         known.update({row.field_hash: row for row in session.scalars(query)})
     return known
 
@@ -294,24 +341,53 @@ def _new_place(
     return row
 
 
-def _add_to_place(row: DivergenceRow, place: str, found: list[Compared]) -> None:
-    kinds = Counter(row.counts)
-    examples = list(row.examples)
+def _count_at(
+    row: DivergenceRow, place: str, found: Sequence[Compared], sign: Literal[1, -1]
+) -> None:
+    differing = [one for one in found if place in one.found]
+    numbers = Counter(ignored=sum(place in one.ignored for one in found), diverged=len(differing))
     for one in found:
-        differs, is_noisy = place in one.found, one.noisy is not None and place in one.noisy
-        row.diverged += differs
-        row.ignored += place in one.ignored
-        if one.noisy is not None:
-            row.only_candidate += differs and not is_noisy
-            row.only_baseline += is_noisy and not differs
-            row.both += differs and is_noisy
-        if differs:
-            example = one.found[place]
-            kinds[example.kind] += 1
-            if len(examples) < MOST_EXAMPLES:
-                examples.append(_example(one.at, example))
-    row.counts, row.examples = dict(kinds), examples
+        if _tells(one, place):
+            numbers[_PAIRS[place in one.found, place in (one.noisy or ())]] += 1
+    for name, number in numbers.items():
+        if name:
+            setattr(row, name, max(0, getattr(row, name) + sign * number))
+    kinds = Counter(row.counts)
+    for one in differing:
+        kinds[one.found[place].kind] += sign
+    row.counts = {kind: number for kind, number in kinds.items() if number > 0}
+    row.examples = _examples_after(row.examples, place, differing, sign)
     row.last_seen = max(row.last_seen, *(one.at for one in found))
+
+
+_PAIRS = {(True, False): "only_candidate", (False, True): "only_baseline", (True, True): "both",
+          (False, False): ""}
+"""What is counted of a pair: whether the candidate differs, whether the baseline from itself."""
+
+
+def _tells(one: Compared, place: str) -> bool:
+    """Whether a pair says something about a place.
+
+    Where one of the three answers is missing, it says nothing about what would stand in it; where a
+    whole body is another one or unreadable (`$`), nothing about the places below.
+    """
+    if one.noisy is None:
+        return False
+    if "answer" in one.found or "answer" in one.noisy:
+        return place == "answer"
+    return not place.startswith(("$.", "$[")) or not ("$" in one.found or "$" in one.noisy)
+
+
+def _examples_after(
+    examples: Sequence[dict[str, Any]], place: str, differing: Sequence[Compared],
+    sign: Literal[1, -1],
+) -> list[dict[str, Any]]:
+    """Return a place's examples with those of further comparisons, or without them."""
+    if sign < 0:
+        gone = {(one.at.isoformat(), storable(one.request)) for one in differing}
+        return [one for one in examples if (one["at"], one["request"]) not in gone]
+    room = max(0, MOST_EXAMPLES - len(examples))
+    return [*examples, *(_example(one.at, one.found[place]) for one in differing[:room])]
 
 
 def _example(at: datetime, one: Example) -> dict[str, Any]:

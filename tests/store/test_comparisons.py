@@ -10,7 +10,7 @@ import pytest
 from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
-from changeover.plan.comparing import ComparisonSpec
+from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.model import Plan
 from changeover.shadow import findings
 from changeover.shadow.judging import Judge
@@ -196,20 +196,112 @@ def test_places_without_end_are_summed_up(
     assert {p.field: p.diverged for p in known}[comparisons.FURTHER] == 45
 
 
+STRICT = Judge.of(PLAN.shadow, None, today=NOW.date())
+LENIENT = Judge.of(PLAN.shadow, ComparisonSpec(ignore=["$.a"]), today=NOW.date())
+
+
+def judged(n: int, *bodies: str, keeps: bool = True) -> Compared:
+    """Return the comparison of a baseline's answer, a candidate's, and a second baseline's."""
+    baseline, candidate, *again = (
+        Answer(200, {"content-type": "application/json"}, body.encode()) for body in bodies)
+    return STRICT.judged(
+        at=NOW + timedelta(seconds=n), request=f"GET /{n}", request_id=str(n), baseline=baseline,
+        candidate=candidate, again=again[0] if again else None, keeps=keeps)
+
+
+def known(shop: Store) -> tuple[object, ...]:
+    """Return everything that is counted."""
+    window = samples.window(shop, "shop", "candidate", start=NOW, end=NOW + timedelta(hours=1))
+    places = sorted(comparisons.places(shop, "shop"), key=lambda place: place.field)
+    return (places, comparisons.coverage(shop, "shop"), window.compared, window.matched,
+            [(f.place.field, f.verdict) for f in findings.collect(shop, "shop").findings])
+
+
 def test_kept_pairs_are_scored_again_by_new_rules(shop: Store) -> None:
-    """Rules can be mended without new traffic."""
-    strict = Judge.of(PLAN.shadow, None, today=NOW.date())
-    headers = {"content-type": "application/json"}
-    one = strict.judged(
-        at=NOW, request="GET /a", request_id="1", baseline=Answer(200, headers, b'{"a":1,"b":1}'),
-        candidate=Answer(200, headers, b'{"a":2,"b":2}'),
-    )
-    comparisons.write(shop, "shop", [one], {})
-    lenient = replace(strict, rules=Judge.of(
-        None, ComparisonSpec(ignore=["$.a"]), today=NOW.date()).rules)
-    assert findings.score_again(shop, PLAN, lenient) == 1
-    known = {p.field: (p.diverged, p.ignored) for p in comparisons.places(shop, "shop")}
-    assert known == {"$.a": (0, 1), "$.b": (1, 0)}
+    """Rules can be mended without new traffic, and mended back."""
+    comparisons.write(shop, "shop", [judged(0, '{"a":1,"b":1}', '{"a":2,"b":2}')], {})
+    before = known(shop)
+    assert findings.score_again(shop, PLAN, LENIENT) == (1, 0)
+    found = {p.field: (p.diverged, p.ignored) for p in comparisons.places(shop, "shop")}
+    assert found == {"$.a": (0, 1), "$.b": (1, 0)}
+    assert findings.score_again(shop, PLAN, STRICT) == (1, 0)
+    assert [(p.field, p.diverged, p.ignored) for p in comparisons.places(shop, "shop")] == [
+        ("$.a", 1, 0), ("$.b", 1, 0)]
+    assert comparisons.coverage(shop, "shop") == before[1]
+
+
+def test_scoring_again_by_the_same_rules_changes_nothing(shop: Store) -> None:
+    """Most pairs have no bodies any more; what was counted of them stays, noise included."""
+    comparisons.write(shop, "shop", [
+        judged(n % 50, f'{{"t":{n},"total":1}}', f'{{"t":-{n},"total":2}}',
+               f'{{"t":{n + 500},"total":1}}', keeps=n < 20) for n in range(1, 200)
+    ] + [judged(0, "{}", "{}") for _ in range(300)], {"seen": 500})
+    before = known(shop)
+    assert findings.score_again(shop, PLAN, STRICT) == (19, 0)
+    assert known(shop) == before
+
+
+def test_pair_that_matches_by_the_new_rules_is_a_match(shop: Store) -> None:
+    """Its place no longer differs, its example goes, and it can be scored again all the same."""
+    comparisons.write(shop, "shop", [judged(n, '{"a":1}', '{"a":2}') for n in range(5)]
+                      + [judged(9, '{"b":1}', '{"b":2}', keeps=False)], {})
+    findings.score_again(shop, PLAN, LENIENT)
+    places = {place.field: place for place in comparisons.places(shop, "shop")}
+    assert (places["$.a"].diverged, places["$.a"].ignored, places["$.a"].examples) == (0, 5, [])
+    assert (places["$.b"].diverged, len(places["$.b"].examples)) == (1, 1)
+    assert comparisons.coverage(shop, "shop") == {"compared": 6, "matched": 5}
+    assert len(comparisons.kept_answers(shop, "shop")) == 5
+
+
+def test_comparison_that_comes_while_others_are_scored_again_counts_once(shop: Store) -> None:
+    """The service goes on writing; two people may score again at once."""
+    comparisons.write(shop, "shop", [judged(0, '{"a":1}', '{"a":2}')], {})
+    (key, one), = comparisons.kept_answers(shop, "shop")
+    until = comparisons.newest(shop, "shop")
+    comparisons.write(shop, "shop", [judged(1, '{"a":1}', '{"a":2}')], {})
+    assert [k for k, _ in comparisons.kept_answers(shop, "shop", until=until)] == [key]
+    again = LENIENT.judged_again(key, one)
+    assert again is not None
+    assert comparisons.replace_scores(shop, "shop", [again]) == 1
+    assert comparisons.replace_scores(shop, "shop", [again]) == 0
+    (place,) = comparisons.places(shop, "shop")
+    assert (place.diverged, place.ignored) == (1, 1)
+    assert comparisons.coverage(shop, "shop") == {"compared": 2, "matched": 1}
+
+
+def test_pairs_of_which_too_much_is_masked_stay_as_they_were_judged(shop: Store) -> None:
+    """A page whose masked places nobody can find is not kept, so nobody can judge it anew."""
+    masking = Judge.of(ShadowSpec(mask=["$.card"]), None, today=NOW.date())
+    pages = [Answer(200, {"content-type": "text/html"}, body) for body in (b"<p>1", b"<p>2")]
+    comparisons.write(shop, "shop", [masking.judged(
+        at=NOW, request="GET /", request_id="1", baseline=pages[0], candidate=pages[1])], {})
+    before = known(shop)
+    assert findings.score_again(shop, PLAN, masking) == (0, 1)
+    assert known(shop) == before
+
+
+@pytest.mark.parametrize("side", ["candidate", "second baseline"])
+def test_missing_answer_says_nothing_about_what_would_stand_in_it(shop: Store, side: str) -> None:
+    """One call in a hundred times out; a place that always differs from itself stays noise."""
+    silent = Answer(error="timeout")
+    rows = []
+    for n in range(1_000):
+        baseline, candidate, again = (
+            Answer(200, {"content-type": "application/json"}, f'{{"t":{value}}}'.encode())
+            for value in (n, -n - 1, n + 5_000))
+        if n % 100 == 0:
+            candidate, again = (silent, again) if side == "candidate" else (candidate, silent)
+        rows.append(STRICT.judged(
+            at=NOW, request="GET /", request_id=str(n), baseline=baseline, candidate=candidate,
+            again=again, keeps=False))
+    comparisons.write(shop, "shop", rows, {})
+    found = {f.place.field: (f.place, f.verdict) for f in findings.collect(shop, "shop").findings}
+    place, verdict = found["$.t"]
+    assert (verdict.judgement, place.both) == (Judgement.NOISE, 990)
+    assert (place.only_candidate, place.only_baseline) == (0, 0)
+    missing = found["answer"][0]
+    assert (missing.only_candidate, missing.only_baseline) == (
+        (10, 0) if side == "candidate" else (0, 10))
 
 
 def test_findings_put_regressions_first(shop: Store) -> None:

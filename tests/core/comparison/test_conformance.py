@@ -75,6 +75,6 @@ def test_experiment_is_judged_by_both_answers(case: dict[str, Any]) -> None:
 
 
 def _observed(side: dict[str, Any]) -> Answer:
-    if "raises" in side:
-        return Answer(error=": ".join(side["raises"]))
+    if "raises" in side:  # an exception of a program is what a server answers with 500
+        return Answer(500, {"content-type": "text/plain"}, ": ".join(side["raises"]).encode())
     return Answer(200, {"content-type": "application/json"}, json.dumps(side["value"]).encode())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from changeover.comparison import align
 from changeover.comparison.diff import compare
 from changeover.comparison.documents import parse_json
 from changeover.comparison.rules import NO_RULES, ArrayMode, Rule, RuleSet
@@ -44,7 +45,7 @@ def test_document_equals_itself_under_any_rules(
 ) -> None:
     """Reflexive."""
     found = compare(document, _copy(document), RuleSet(rules))
-    assert (found.similarity, found.is_match) == (1, True)
+    assert (found.similarity, found.is_match, found.ignored) == (1, True, ())
 
 
 @settings(max_examples=300)
@@ -133,6 +134,39 @@ def test_deep_nesting_is_compared(depth: int) -> None:
     assert (only.kind, only.path.count("a")) == (Kind.TYPE, depth // 2)
 
 
+@pytest.mark.parametrize("mode", [None, *ArrayMode], ids=str)
+def test_deep_nesting_is_compared_under_rules(mode: ArrayMode | None) -> None:
+    """A rule that might hold anywhere changes nothing about how deep documents may be."""
+    def nested(leaf: str) -> Any:
+        return parse_json(b'{"a":[' * 450 + leaf.encode() + b"]}" * 450)
+
+    rules = RuleSet([("$..id", Rule(ignore=True)), ("$..a", Rule(array=mode, key="id"))])
+    found = compare(nested("1"), nested("2"), rules)
+    assert {d.path.count("a") for d in found.divergences} == {450}
+
+
+def test_lists_in_lists_take_no_longer_the_deeper_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules make a list be paired in several ways; those inside it are not tried for each."""
+    paired = _count_alignments(monkeypatch)
+    rules = RuleSet([("$..id", Rule(ignore=True))])
+    for depth in (4, 8):
+        baseline, candidate = ("[0," * depth + v + ",3]" * depth for v in ("1", "2,4"))
+        compare(parse_json(baseline.encode()), parse_json(candidate.encode()), rules)
+    assert sum(paired) < 8 * 30
+
+
+def test_comments_in_comments_are_paired_as_their_rules_see_them() -> None:
+    """Deep below, too: an insertion is one divergence though every time stamp differs."""
+    def tree(depth: int, at: int, *further: int) -> dict[str, Any]:
+        replies = [tree(depth - 1, at, *further)] if depth else [
+            {"text": n, "updated_at": at} for n in [*further, 1, 2, 3]]
+        return {"text": depth, "updated_at": at, "replies": replies}
+
+    rules = RuleSet([("$..updated_at", Rule(ignore=True))])
+    (only,) = compare(tree(8, 1), tree(8, 2, 0), rules).divergences
+    assert (only.path, only.kind) == ("$" + ".replies[0]" * 9, Kind.ADDED)
+
+
 def test_keyed_list_with_one_change_is_one_divergence() -> None:
     """However the list is shuffled."""
     items = [{"id": n, "name": f"item {n}"} for n in range(200)]
@@ -169,9 +203,28 @@ def test_what_is_ignored_is_told_apart_from_what_is_equal() -> None:
     (0.3, 0.1 + 0.1, Rule(absolute=0.1)), (10**30, 10**30 + 1, Rule(relative=1e-20)),
 ], ids=str)
 def test_rule_lets_pass_what_it_names(a: Any, b: Any, rule: Rule) -> None:
-    """With the rule they match, without it they do not."""
-    assert compare([a], [b], RuleSet([("$[*]", rule)])).is_match
+    """With the rule they match, and what it hides is told; without it they do not."""
+    found = compare([a, 1], [b, 1], RuleSet([("$[0]", rule)]))
+    assert (found.is_match, found.similarity) == (True, 1)
+    assert [(d.path, d.values) for d in found.ignored] == [("$[0]", (a, b))]
     assert not compare([a], [b]).is_match
+
+
+def test_null_that_equals_what_is_missing_is_told() -> None:
+    """It is hidden by a rule, not equal."""
+    rules = RuleSet([("$", Rule(null_equals_missing=True))])
+    found = compare({"a": None, "b": 1}, {"b": 1, "c": None}, rules)
+    assert (found.is_match, {d.field for d in found.ignored}) == (True, {"$.a", "$.c"})
+
+
+@pytest.mark.parametrize("text", ["9." + "9" * 29 + "e999999", "-9e999999", "1e-999999", "1e401"])
+@pytest.mark.parametrize("rule", [
+    Rule(is_type_tolerant=True, absolute=1.0), Rule(is_type_tolerant=True, decimals=2),
+    Rule(is_type_tolerant=True, relative=0.5), Rule(is_type_tolerant=True, digits=3),
+], ids=["absolute", "decimals", "relative", "digits"])
+def test_number_that_nobody_can_mean_is_a_text(text: str, rule: Rule) -> None:
+    """It differs from every number, and nothing is computed with its million digits."""
+    assert not compare({"a": text}, {"a": 1}, RuleSet([("$.a", rule)])).is_match
 
 
 def test_long_lists_of_divergences_are_counted() -> None:
@@ -207,3 +260,16 @@ def _shuffled(value: Any, chance: random.Random) -> Any:
         chance.shuffle(order)
         return {key: _shuffled(value[key], chance) for key in order}
     return [_shuffled(item, chance) for item in value] if isinstance(value, list) else value
+
+
+def _count_alignments(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by one with each alignment of two lists."""
+    done: list[int] = []
+    true_way = align.in_sequence
+
+    def counted(left: align.Hashes, right: align.Hashes) -> align.Alignment:
+        done.append(1)
+        return true_way(left, right)
+
+    monkeypatch.setattr(align, "in_sequence", counted)
+    return done

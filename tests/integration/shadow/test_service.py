@@ -19,7 +19,7 @@ from changeover import clock
 from changeover.gateway import tap
 from changeover.home import Home
 from changeover.routing import Change, Mode, System
-from changeover.shadow.judging import unpacked
+from changeover.shadow.kept import unpacked
 from changeover.store import comparisons, operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
@@ -106,7 +106,7 @@ def test_masked_places_and_secret_parameters_are_never_stored(shadowed: Shadowed
     wait_for(lambda: shadowed.compared() >= before + 5)
     kept = comparisons.kept_answers(shadowed.store, "bench")
     bodies = [answer.body for _, one in kept for answer in unpacked(one.answers or b"")]
-    assert any(b'"cookie":"***"' in body for body in bodies)
+    assert any(b'"cookie":"***' in body for body in bodies)
     assert not any(b"hush" in body for body in bodies)
     assert all("token=***" in one.request for _, one in kept)
 
@@ -179,6 +179,21 @@ def test_recorded_traffic_is_replayed_by_the_command(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["coverage"]["skipped: not safe"] == 1
     assert "$.served_by" in [place["place"] for place in found["places"]]
+
+
+def test_replay_against_closed_ports_fails(tmp_path: Path) -> None:
+    """Systems that fail alike do not agree."""
+    file, requests = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    file.write_text(
+        make_plan().model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True))
+    requests.write_text('{"path": "/a"}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "changeover.cli", "replay", str(requests), "--plan", str(file)],
+        capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "0.00% match" in done.stdout
+    assert "1 no answer from the baseline" in done.stdout
+    assert "both systems fail" in done.stdout
 
 
 def test_traffic_is_replayed_in_an_environment(tmp_path: Path) -> None:

@@ -100,6 +100,17 @@ def test_replay_compares_recorded_traffic(pair: Scene) -> None:
     assert "2 answers differ" in reason
 
 
+def test_replay_against_systems_that_do_not_answer_says_nothing(pair: Scene) -> None:
+    """Two closed ports fail alike; that is no agreement. A closed candidate alone fails."""
+    (pair.folder / "closed.jsonl").write_text('{"path": "/a"}\n')
+    spec = {"kind": "replay", "file": "closed.jsonl"}
+    both = Scene(make_plan(), pair.folder)
+    assert "nothing to compare with" in of(both, Verdict.INCONCLUSIVE, **spec)
+    systems = make_plan().systems.model_copy(update={"baseline": pair.plan.systems.baseline})
+    alone = Scene(make_plan(systems=systems.model_dump(mode="json")), pair.folder)
+    assert "1 failed at the candidate" in of(alone, Verdict.FAIL, **spec)
+
+
 def test_load_measures_both_systems_at_the_same_rates(pair: Scene) -> None:
     """Rates, percentiles and errors of both are in the evidence."""
     found = outcome(pair, kind="load", paths=["/a", "/b"], rates=[20, 40], each="500ms",

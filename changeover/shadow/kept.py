@@ -1,0 +1,77 @@
+"""Pairs of answers as the store keeps them: packed, with what was counted of them. Pure."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from changeover.comparison.answers import Answer
+from changeover.store.comparisons import Compared, Example
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a pair.
+
+    `answers` are the baseline's, the candidate's, and the baseline's second one if it was asked
+    twice. `is_scorable` says whether, masked as they are, they still say what they said whole.
+    """
+
+    answers: tuple[Answer, ...]
+    found: dict[str, str]
+    ignored: frozenset[str]
+    noisy: frozenset[str] | None
+    is_scorable: bool
+
+    def counted(self, one: Compared) -> Compared:
+        """Return a comparison with what was counted of it; the values of its examples are gone."""
+        found = {place: Example(one.request, "", kind, None, None)
+                 for place, kind in self.found.items()}
+        return replace(one, found=found, ignored=self.ignored, noisy=self.noisy)
+
+
+def packed(answers: Sequence[Answer], one: Compared, *, is_scorable: bool) -> bytes:
+    """Return answers, masked already, and what is counted of them, as bytes for the store."""
+    return zlib.compress(orjson.dumps({
+        "answers": [_plain(answer) for answer in answers],
+        "found": {place: example.kind for place, example in one.found.items()},
+        "ignored": sorted(one.ignored),
+        "noisy": None if one.noisy is None else sorted(one.noisy), "is_scorable": is_scorable,
+    }), 1)
+
+
+def opened(kept: bytes) -> Kept:
+    """Return what was packed; what an older version packed cannot be scored again."""
+    data = orjson.loads(zlib.decompress(kept))
+    if isinstance(data, list):
+        data = {"answers": data, "found": {}, "ignored": [], "noisy": None, "is_scorable": False}
+    return Kept(
+        tuple(_answer(each) for each in data["answers"]), data["found"],
+        frozenset(data["ignored"]),
+        None if data["noisy"] is None else frozenset(data["noisy"]), data["is_scorable"],
+    )
+
+
+def unpacked(kept: bytes) -> tuple[Answer, Answer]:
+    """Return the kept answers (baseline, candidate) of a comparison."""
+    baseline, candidate = opened(kept).answers[:2]
+    return baseline, candidate
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    kept: dict[str, Any] = {"status": answer.status, "error": answer.error,
+                            "duration": answer.duration, "headers": answer.headers}
+    try:
+        return {**kept, "text": answer.body.decode()}
+    except UnicodeDecodeError:
+        return {**kept, "base64": base64.b64encode(answer.body).decode()}
+
+
+def _answer(kept: dict[str, Any]) -> Answer:
+    body = base64.b64decode(kept["base64"]) if "base64" in kept else kept["text"].encode()
+    return Answer(kept["status"], kept["headers"], body, kept["duration"], kept["error"])

@@ -1,0 +1,134 @@
+"""What is never stored: secret parameters, credentials in headers, places under `shadow.mask`.
+
+A masked value is stored as `***` and a digest whose key is made for one pair of answers and then
+forgotten: whether the two sides had the same value stays known, what it was does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+
+from changeover.comparison.align import canonical
+from changeover.comparison.answers import Answer
+from changeover.comparison.documents import Unparsable, parse_json
+from changeover.comparison.rules import Node, Rule, RuleSet
+from changeover.plan.paths import Wild, parse_place
+
+MASK = "***"
+LONGEST_REQUEST = 500
+_PARAMETER = re.compile(r"(^|[?&;#])([^=?&;#]*)=([^?&;#]*)")
+_SECRET = re.compile(
+    "token|key|secret|passw|passphrase|passcode|pwd|auth|sess|sig|jwt|cred|csrf|xsrf|saml|"
+    "assertion|bearer|hmac", re.IGNORECASE
+)
+_SECRET_WORDS = frozenset({"sid", "pass", "pin", "pw", "otp", "totp", "cvv", "cvc"})
+_SECRET_NAMES = frozenset({"code", "ticket"})
+"""OAuth's and CAS's; `country_code` is no secret."""
+_CREDENTIAL = re.compile(
+    "cookie|auth|token|secret|sess|api-?key|passw|jwt|csrf|xsrf|cred|signature", re.IGNORECASE
+)
+"""Headers that are compared, when the plan says so, and whose values are masked."""
+
+
+def is_credential(header: str) -> bool:
+    """Whether a header's value is never stored."""
+    return bool(_CREDENTIAL.search(header))
+
+
+def masked_line(text: str) -> str:
+    """Return a request's line, or a header that may hold an address, without secret parameters."""
+    return _PARAMETER.sub(_masked_parameter, text)
+
+
+def _masked_parameter(found: re.Match[str]) -> str:
+    before, name, _ = found.groups()
+    return f"{before}{name}={MASK}" if _is_secret(name) else found[0]
+
+
+def _is_secret(name: str) -> bool:
+    plain = unquote_plus(name).strip().lower()
+    return (plain in _SECRET_NAMES or bool(_SECRET.search(plain))
+            or not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", plain)))
+
+
+class Masks:
+    """The places of a plan's `shadow.mask`.
+
+    Args:
+        patterns: Patterns of places; what stands below them is masked, too.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._rules = RuleSet((pattern, Rule(ignore=True)) for pattern in patterns)
+        self._indexes = [-1, *(token for token in self._rules.named if type(token) is int)]
+
+    def covers(self, place: str) -> bool:
+        """Whether a place is masked; one with `[*]` is when any of its items is."""
+        nodes = [self._rules.root]
+        if nodes[0].is_inert or not place.startswith("$"):
+            return False
+        for token in parse_place(place):
+            if any(node.rule.ignore for node in nodes):
+                return True
+            tokens = self._indexes if token is Wild.ANY else (token,)
+            below = (node.child(each) for node in nodes for each in tokens)
+            nodes = [*{id(node): node for node in below}.values()]
+        return any(node.rule.ignore for node in nodes)
+
+    def hide(self, answers: Sequence[Answer], headers: Sequence[str]) -> list[Answer]:
+        """Return the answers to one request as they may be stored, each with these headers only.
+
+        A body in which the places cannot be found, since it is not JSON, is left out.
+        """
+        key = secrets.token_bytes(16)
+        return [
+            replace(
+                answer, body=self._body(answer.body, key),
+                headers={name: _header(name, answer.headers[name], key)
+                         for name in headers if name in answer.headers},
+            ) for answer in answers
+        ]
+
+    def _body(self, body: bytes, key: bytes) -> bytes:
+        if self._rules.root.is_inert or not body:
+            return body
+        try:
+            return _as_json(_hidden(parse_json(body), self._rules.root, key))
+        except (Unparsable, RecursionError):
+            return b""
+
+
+def _header(name: str, value: str, key: bytes) -> str:
+    return _token(value, key) if is_credential(name) else masked_line(value)
+
+
+def _as_json(document: Any) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # integers beyond 64 bits, or nested deeper than 254
+        return json.dumps(document).encode()
+
+
+def _hidden(value: Any, node: Node, key: bytes) -> Any:
+    if node.rule.ignore:
+        return _token(value, key)
+    if node.is_inert:
+        return value
+    if type(value) is dict:
+        return {name: _hidden(item, node.child(name), key) for name, item in value.items()}
+    if type(value) is list:
+        return [_hidden(item, node.child(index), key) for index, item in enumerate(value)]
+    return value
+
+
+def _token(value: Any, key: bytes) -> str:
+    return MASK + hashlib.blake2b(canonical(value), key=key, digest_size=8).hexdigest()
