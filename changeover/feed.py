@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -21,9 +22,10 @@ from changeover.errors import ChangeoverError, Unreachable
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
-from changeover.store import flags, plans
+from changeover.store import flags
 from changeover.store.engine import Store
 
+LOG = logging.getLogger("changeover.feed")
 LOOK_SECONDS = 0.2
 """How often the store is asked whether something changed."""
 WAIT_SECONDS = 10
@@ -57,8 +59,7 @@ class StoreSource:
         if etag and flags.marker(self._store, self._migration, self._environment) == etag:
             stop.wait(LOOK_SECONDS)
             return None
-        plan = plans.load(self._store, self._migration)
-        return flags.snapshot(self._store, plan, self._environment)
+        return flags.snapshot(self._store, self._migration, self._environment)
 
     def close(self) -> None:
         """Leave the store open: it belongs to the caller."""
@@ -212,14 +213,12 @@ class Feed:
         pause = LOOK_SECONDS
         while not self._stop.is_set():
             try:
-                found = self._source.next(self._etag(), self._stop)
-            except (ChangeoverError, RuntimeError) as error:  # RuntimeError: closed by `stop`
-                self._is_down(str(error))
+                self._is_up(self._source.next(self._etag(), self._stop))
+                pause = LOOK_SECONDS
+            except Exception as error:  # noqa: BLE001  old answers must never pass for fresh ones
+                self._is_down(error)
                 self._stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                continue
-            pause = LOOK_SECONDS
-            self._is_up(found)
 
     def _etag(self) -> str:
         held = self._held
@@ -233,15 +232,21 @@ class Feed:
         elif held is not None and held.is_stale:
             self._hold(Held(held.evaluator))
 
-    def _is_down(self, problem: str) -> None:
+    def _is_down(self, error: Exception) -> None:
+        """Go on with what there is, as stale; what nobody foresaw is in the log as well."""
         if self._stop.is_set():
             return
+        is_foreseen = isinstance(error, ChangeoverError)
+        first, *_ = str(error).splitlines() or [""]
+        problem = str(error) if is_foreseen else f"{type(error).__name__}: {first}"
+        if problem != self._problem and not is_foreseen:
+            LOG.error("flags cannot be read", exc_info=error)
         self._problem = problem
         held = self._held
         if held is None:
             cached = self._cached()
             if cached is not None:
-                self._hold(Held(Evaluator(cached), problem))
+                self._hold(Held(cached, problem))
         else:
             self._hold(held if held.is_stale else Held(held.evaluator, problem))
 
@@ -249,13 +254,17 @@ class Feed:
         self._held = held
         self._first.set()
         for listener in self._listeners:
-            listener(held)
+            try:
+                listener(held)
+            except Exception:  # one listener's fault is neither the others' nor the source's
+                LOG.exception("a listener failed")
 
-    def _cached(self) -> Snapshot | None:
+    def _cached(self) -> Evaluator | None:
+        """Return what the cache has; a file that cannot be read is as good as none."""
         if self._cache is None:
             return None
-        with contextlib.suppress(OSError, ValueError):
-            return from_snapshot_document(json.loads(self._cache.read_text()))
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            return Evaluator(from_snapshot_document(json.loads(self._cache.read_text())))
         return None
 
     def _save(self, snapshot: Snapshot) -> None:

@@ -39,7 +39,8 @@ def explain(
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
     found = Connections.open(home, migration)
-    snapshot = stored.snapshot(found.store, found.plan, _environment(found, environment))
+    snapshot = stored.snapshot(
+        found.store, found.plan.migration, _environment(found, environment))
     context = dict(_pair(text) for text in attributes)
     told = explaining.explain(Evaluator(snapshot), key, context, flag=flag)
     show(output, explaining.as_text(told), told)
