@@ -261,13 +261,14 @@ def _advance_to(
     """Return the change to the wished percentage, or to the plan's next stage (`with_users`)."""
     state = routing.read(found.store, found.plan.migration)
     if percent is None:
-        return _change_to(_next_stage(found, state, with_users=with_users))
+        return _change_to(_next_stage(found, state, with_users=with_users), state.epoch)
     try:
         weight = int(parse_percent(percent) * 100)
     except ValueError as error:
         raise InvalidInput(str(error), where="--percent") from None
     mode = Mode.CANDIDATE_ONLY if weight == 10_000 else Mode.GRADUAL
-    return Change(mode=mode, weight=weight, segments=state.segments)
+    # segments stay those that are moved when this is written, not when it was read
+    return Change(mode=mode, weight=weight, expected_epoch=state.epoch)
 
 
 def _next_stage(found: Connections, state: RoutingState, *, with_users: bool) -> Stage:
@@ -279,8 +280,9 @@ def _next_stage(found: Connections, state: RoutingState, *, with_users: bool) ->
     raise Refused("not advanced because the candidate serves everyone already")
 
 
-def _change_to(stage: Stage) -> Change:
+def _change_to(stage: Stage, epoch: int) -> Change:
     mode = {PhaseKind.SHADOW: Mode.SHADOW, PhaseKind.FULL: Mode.CANDIDATE_ONLY}.get(
         stage.phase, Mode.GRADUAL
     )
-    return Change(mode=mode, weight=stage.weight, segments=stage.segments)
+    return Change(
+        mode=mode, weight=stage.weight, segments=stage.segments, expected_epoch=epoch)
