@@ -82,11 +82,13 @@ class ConsoleSource:
                 headers={"If-None-Match": f'"{etag}"'} if etag else {})
             if answer.status_code == httpx.codes.NOT_MODIFIED:
                 return None
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                raise ValueError(str(answer.json()["errorDetails"]))
             answer.raise_for_status()
             if len(answer.content) > LARGEST_BYTES:
                 raise ValueError(f"the answer has {len(answer.content)} bytes")
             return from_snapshot_document(answer.json())
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             raise Unreachable(f"the console gives no snapshot: {error}", where=self._url,
                               next_step="Start it, or check its address and token") from error
 

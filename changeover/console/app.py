@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
-from changeover.console import claiming, evaluating, looking, page, problems, reporting
+from changeover.console import claiming, describing, evaluating, looking, page, problems, reporting
 from changeover.console.context import Console
 from changeover.console.guard import Limits
 from changeover.console.models import OutcomeIn
@@ -47,6 +47,8 @@ def application(console: Console) -> FastAPI:
         app.include_router(routes(console))
     app.router.routes += evaluating.routes(console)
     problems.install(app)
+    if console.plan.console.origins:
+        app.add_middleware(evaluating.Origins, origins=console.plan.console.origins)
     app.add_middleware(Limits, is_local=console.is_local)
     _complete_document(app)
     return app
@@ -85,7 +87,7 @@ def _prune(console: Console) -> None:
 
 
 def _complete_document(app: FastAPI) -> None:
-    """Add what FastAPI cannot see: problems, and outcomes, whose route reads the bytes itself."""
+    """Add what FastAPI cannot see: problems, and routes that read the bytes themselves."""
     document = app.openapi()
     for model in (Problem, OutcomeIn):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -94,4 +96,6 @@ def _complete_document(app: FastAPI) -> None:
     for operations_of in document["paths"].values():
         if "post" in operations_of:
             operations_of["post"]["security"] = [{"token": []}]
+    document["components"]["schemas"] |= describing.SCHEMAS
+    document["paths"] |= describing.paths()
     app.openapi_schema = document

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from changeover import clock
@@ -13,6 +14,7 @@ from changeover import status as status_of
 from changeover.console import exposition
 from changeover.console.context import Console, Fresh
 from changeover.console.models import KEY, DecisionOut
+from changeover.errors import InvalidInput
 from changeover.plan.fields import Name
 from changeover.routing import Mode, explain
 from changeover.store import routing
@@ -24,13 +26,14 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(tags=["look"], dependencies=[Depends(console.guard.needs(Scope.READ))])
     fresh, meter = Fresh(), exposition.Meter(console)
 
-    @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why")
+    @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why",
+                dependencies=[Depends(_knows("segment"))])
     async def decision(
         key: Annotated[str, Path(pattern=KEY, description="The user's key.")],
         segment: Annotated[list[Name], Query(max_length=16, description="The user's.")] = [],  # noqa: B006
     ) -> DecisionOut:
         """Answer as the gateway does for a request with this key and these segments."""
-        segments = console.check_segments(segment)
+        segments = console.check_segments(segment) | console.plan.routing.segments_of(key)
         state = await asyncio.to_thread(routing.read, console.store, console.plan.migration)
         found = explain(state, key, segments, salt=console.plan.routing.salt or "")
         return DecisionOut(
@@ -66,3 +69,15 @@ def health_routes(console: Console) -> APIRouter:
         return {"status": "healthy", "migration": console.plan.migration}
 
     return router
+
+
+def _knows(*names: str) -> Callable[[Request], None]:
+    """Return the dependency that refuses other parameters: a slip must not pass for none."""
+
+    def check(request: Request) -> None:
+        for name in request.query_params:
+            if name not in names:
+                raise InvalidInput(f"{name[:100]!r} is unknown", where="query",
+                                   allowed=", ".join(names))
+
+    return check

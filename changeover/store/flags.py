@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_value
-from changeover.flags.snapshot import Snapshot, of_plan
+from changeover.flags.snapshot import Snapshot, etag_of, of_plan
 from changeover.plan import environments
 from changeover.plan.flags import Entry, as_document, as_spec, from_document, plain_value
 from changeover.plan.model import Plan
@@ -370,7 +370,7 @@ def _marker(session: Session, migration: str, environment: str) -> tuple[str, da
         .where(RoutingRow.migration == migration)).one_or_none() or (0, None)
     digest = session.scalar(select(MigrationRow.digest).where(MigrationRow.name == migration))
     times = [time for time in (at, moved) if time is not None]
-    return (f"{(digest or '')[:12]}-{environment}-{version}-{last or 0}",
+    return (etag_of(digest or "", environment, version, last or 0),
             max(times) if times else None)
 
 
