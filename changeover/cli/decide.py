@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import approvals, cutovers, operations, routing
+from changeover.store import approvals, cutovers, flags, operations, routing
 from changeover.store.records import Approval
 
 ANSWER_SECONDS = 30.0
@@ -151,9 +152,13 @@ def disable(reason: str, home: Path | None, migration: str | None, output: str) 
 @home_option
 @output_option
 def recover(reason: str, home: Path | None, migration: str | None, output: str) -> None:
-    """End an emergency rollback: back to baseline_only, so that a new cutover may begin."""
+    """End an emergency rollback: back to baseline_only, so that a new cutover may begin.
+
+    Flags stay as the rollback set them; the output names those.
+    """
     found = Connections.open(home, migration)
-    _apply(found, Change(mode=Mode.BASELINE_ONLY, is_by_person=True), reason, output)
+    change = Change(mode=Mode.BASELINE_ONLY, is_by_person=True)
+    _apply(found, change, reason, output, notes=_safe_still(found))
 
 
 @click.command(epilog="\b\nExample:\n  changeover maintenance on --reason 'moving the database'")
@@ -192,14 +197,26 @@ def shadow_command(
     _apply(found, Change(shadow_sample=int(share * 100)), reason, output)
 
 
-def _apply(found: Connections, change: Change, reason: str, output: str) -> None:
-    """Change the routing state as the present user, publish, and show it."""
+def _safe_still(found: Connections) -> list[str]:
+    """Return a note for each safe flag that is not what the plan says."""
+    changed = flags.drift(
+        found.store, found.plan.migration, found.plan.environment or flags.BASE)
+    return [f"flag {name} stays as the rollback set it: `changeover flags reset {name}` ends that"
+            for name in found.plan.rollback.safe_flags
+            if name in changed and changed[name][0] is not flags.GONE]
+
+
+def _apply(
+    found: Connections, change: Change, reason: str, output: str, *, notes: Sequence[str] = ()
+) -> None:
+    """Change the routing state as the present user, publish, and show it with the notes."""
     state = routing.change(
         found.store, found.plan.migration, change, actor=getpass.getuser(), reason=reason,
         now=clock.now(),
     )
     operations.save_publication(found.store, found.gateway.publish(found.plan, state))
-    show(output, state.describe(), {"state": state.describe(), "version": state.version})
+    show(output, "\n".join([state.describe(), *(f"note: {note}" for note in notes)]),
+         {"state": state.describe(), "version": state.version, "notes": list(notes)})
 
 
 def _open_question(found: Connections) -> Approval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -105,20 +105,20 @@ class Everyone:
         wait_for(lambda: httpx.get(url).json()["etag"] == marker, what="console")
         wait_for(lambda: self.feed.evaluator.snapshot.etag == marker, what="provider")
 
-    def by_gateway(self) -> list[str]:
+    def by_gateway(self, users: Sequence[User]) -> list[str]:
         """Return the system that answered each user over the wire."""
         port = int(self.plan.routing.listen.rpartition(":")[2])
         answers = ask(port, [request("GET", "/", {"x-user-id": key, **{
             name: value for name, value in context.items() if name == "x-cohort"}})
-            for key, context in USERS])
+            for key, context in users])
         return [json.loads(answer)["served_by"] for answer in answers]
 
-    def by_ofrep(self) -> list[dict[str, Any]]:
+    def by_ofrep(self, users: Sequence[User]) -> list[dict[str, Any]]:
         """Return every flag's value for each user, evaluated remotely."""
         answers = ask(self.port, [request(
             "POST", "/ofrep/v1/evaluate/flags", {},
             json.dumps({"context": {"targetingKey": key, **context}}).encode())
-            for key, context in USERS])
+            for key, context in users])
         return [{one["key"]: one["value"] for one in json.loads(answer)["flags"]}
                 for answer in answers]
 
@@ -177,7 +177,7 @@ def test_ten_thousand_users_get_one_answer_from_everyone(everyone: Everyone, mod
     evaluator = Evaluator(flags.snapshot(everyone.store, "bench"))
     with ThreadPoolExecutor(2) as pool:
         systems, remote = (asked.result() for asked in (
-            pool.submit(everyone.by_gateway), pool.submit(everyone.by_ofrep)))
+            pool.submit(everyone.by_gateway, USERS), pool.submit(everyone.by_ofrep, USERS)))
     explained = {}
     for user, system, found in zip(USERS, systems, remote, strict=True):
         meant = wanted(state, user)
@@ -198,9 +198,10 @@ def test_after_a_rollback_everyone_agrees_again(everyone: Everyone) -> None:
     """Rolled back, recovered and moved once more: flags follow the migration as before."""
     everyone.go(Mode.EMERGENCY_ROLLBACK)
     state = everyone.go(Mode.GRADUAL)
-    found = everyone.by_ofrep()
-    assert everyone.by_gateway() == [one["changeover.system"] for one in found]
-    assert [one["new"] for one in found] == [wanted(state, user)["new"] for user in USERS]
+    found = everyone.by_ofrep(SAMPLE)
+    assert everyone.by_gateway(SAMPLE) == [one["changeover.system"] for one in found]
+    assert [one["new"] for one in found] == [wanted(state, user)["new"] for user in SAMPLE]
+    assert {one["new"] for one in found} == {True, False}
 
 
 def test_every_mode_can_be_reached_in_this_test() -> None:
