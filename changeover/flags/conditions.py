@@ -26,11 +26,14 @@ def header_segment(spec: SegmentSpec) -> Predicate:
     the case as it is written.
     """
     header, values = spec.header, frozenset(spec.any_of)
+    size = len(header)
 
     def fits(context: Context) -> bool:
         value = context.get(header)
-        if value is None and context:
-            value = _spelled_otherwise(context, header)
+        if value is None:  # perhaps with capitals; by their length most names are told apart
+            for name in context:
+                if name.__class__ is str and len(name) == size and name.lower() == header:
+                    value = context[name]
         return value.__class__ is str and value in values
 
     return fits
@@ -46,15 +49,6 @@ def with_key(context: Context, key: str | None, header: str) -> Context:
     others = {name: value for name, value in context.items()
               if not (isinstance(name, str) and name.lower() in lowered)}
     return {**others, **dict.fromkeys(names, key or None)}
-
-
-def _spelled_otherwise(context: Context, header: str) -> Any:
-    """Return the value of a header whose name is written with capitals; None without one."""
-    size = len(header)
-    for name, value in context.items():
-        if name.__class__ is str and len(name) == size and name.lower() == header:
-            return value
-    return None
 
 
 def attributes(specs: Mapping[str, AttributeSpec]) -> Predicate:

@@ -214,6 +214,13 @@ def test_key_is_an_attribute_like_any_other(
     assert explain(evaluator, key or "", context)["segments"] == (["vip"] if wanted else [])
 
 
+def test_names_that_are_no_text_fit_nothing_and_harm_nothing() -> None:
+    """An application may put anything into its context."""
+    for context in ({7: "beta", None: "beta", ("x",) * 8: "beta"}, {1: 2, "X-Cohort": "beta"}):
+        found = Evaluator(snapshot(RULES)).evaluate("f", "user-7", context)  # type: ignore[arg-type]
+        assert found.value == (3 if "X-Cohort" in context else 1)
+
+
 def test_loser_of_a_draw_has_the_default_by_that_draw() -> None:
     """Who was in the lottery and lost is not told that no rule was for them."""
     assert bucket("user-1") >= 5_000
