@@ -31,6 +31,7 @@ LOOK_SECONDS = 0.2
 WAIT_SECONDS = 10
 """How long the console may keep a request open while nothing changes."""
 LONGEST_PAUSE_SECONDS = 5.0
+STOP_SECONDS = 1.0
 LARGEST_BYTES = 16 << 20
 
 
@@ -189,21 +190,24 @@ class Feed:
             Unreachable: There is none after `wait` seconds; the feed goes on trying.
         """
         if self._thread is None:
-            self._stop.clear()
+            self._stop = threading.Event()
             self._thread = threading.Thread(
-                target=self._keep_fresh, name="changeover-flags", daemon=True)
+                target=self._keep_fresh, args=(self._stop,), name="changeover-flags", daemon=True)
             self._thread.start()
         if not self._first.wait(wait):
             raise Unreachable(f"there are no flags yet: {self._problem}")
         return self
 
     def stop(self) -> None:
-        """End the thread; the last snapshot goes on answering."""
+        """End the thread; the last snapshot goes on answering, and nobody is told anything more.
+
+        A thread that waits for the console's answer is left to end by itself.
+        """
         self._stop.set()
         thread, self._thread = self._thread, None
         if thread is not None:
             self._source.close()
-            thread.join(WAIT_SECONDS + 3.0)
+            thread.join(STOP_SECONDS)
 
     def __enter__(self) -> Feed:
         return self.start()
@@ -211,15 +215,20 @@ class Feed:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def _keep_fresh(self) -> None:
+    def _keep_fresh(self, stop: threading.Event) -> None:
         pause = LOOK_SECONDS
-        while not self._stop.is_set():
+        while True:
             try:
-                self._is_up(self._source.next(self._etag(), self._stop))
+                found = self._source.next(self._etag(), stop)
+                if stop.is_set():
+                    return
+                self._is_up(found)
                 pause = LOOK_SECONDS
             except Exception as error:  # noqa: BLE001  old answers must never pass for fresh ones
+                if stop.is_set():  # closed by `stop`
+                    return
                 self._is_down(error)
-                self._stop.wait(pause)
+                stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _etag(self) -> str:
@@ -229,6 +238,7 @@ class Feed:
     def _is_up(self, found: Snapshot | None) -> None:
         held = self._held
         if found is not None:
+            self._problem = ""
             self._hold(Held(Evaluator(found)))
             self._save(found)
         elif held is not None and held.is_stale:
@@ -236,8 +246,6 @@ class Feed:
 
     def _is_down(self, error: Exception) -> None:
         """Go on with what there is, as stale; what nobody foresaw is in the log as well."""
-        if self._stop.is_set():
-            return
         is_foreseen = isinstance(error, ChangeoverError)
         first, *_ = str(error).splitlines() or [""]
         problem = str(error) if is_foreseen else f"{type(error).__name__}: {first}"

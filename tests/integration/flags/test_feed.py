@@ -95,3 +95,26 @@ def test_listener_that_fails_harms_nobody_else(site: Site) -> None:
         site.set("log_level", "DEBUG")
         wait_for(lambda: feed.value("log_level", "") == "DEBUG")
         assert not is_stale(feed)
+
+
+def test_feed_that_was_stopped_says_nothing_more(site: Site) -> None:
+    """An application ends without waiting for the console's answer, which then tells nobody."""
+    asked, answer, answered = (threading.Event() for _ in range(3))
+
+    def read() -> Snapshot:
+        asked.set()
+        answer.wait(60)
+        answered.set()
+        return flags.snapshot(site.store, "shop")
+
+    feed, seen = Feed(Failing(read)), []
+    feed.subscribe(seen.append)
+    with pytest.raises(Unreachable):
+        feed.start(wait=0.1)
+    thread = next(one for one in threading.enumerate() if one.name == "changeover-flags")
+    assert asked.wait(10)
+    feed.stop()
+    assert not answered.is_set()
+    answer.set()
+    thread.join(20)
+    assert (feed.held, seen, thread.is_alive()) == (None, [], False)
