@@ -23,7 +23,7 @@ from rich.progress import track
 
 from changeover.plan.model import Plan
 from changeover.shadow import findings
-from changeover.store import comparisons, plans, samples
+from changeover.store import comparisons, place_counts, plans, samples
 from changeover.store.comparisons import Compared, Example
 from changeover.store.engine import Store
 from reports.evidence import collect
@@ -36,7 +36,9 @@ PLAN = Plan.model_validate({
     "migration": "million", "shadow": {"sample": 10},
     "systems": {"baseline": {"name": "a", "url": "http://127.0.0.1:1"},
                 "candidate": {"name": "b", "url": "http://127.0.0.1:2"}},
-    "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
+    "gates": {"place": [
+        {"metric": "divergence_rate", "path": "$.items[*].field1", "at_most": 0}]},
+    "phases": [{"phase": "gradual", "gates": ["place"], "stages": [{"percent": 50, "soak": 0}]}],
 })
 
 
@@ -86,7 +88,7 @@ def main() -> None:
         end = BEGIN + SPAN
         gate = milliseconds(lambda: samples.window(
             store, "million", "candidate", start=BEGIN, end=end))
-        place = milliseconds(lambda: comparisons.diverged_at(
+        place = milliseconds(lambda: place_counts.count(
             store, "million", "$.items[*].field1", start=BEGIN, end=end))
         differs = milliseconds(lambda: findings.collect(store, "million"), 3)
         report = milliseconds(

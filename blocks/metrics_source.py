@@ -10,7 +10,7 @@ from pydantic import Field
 
 from blocks.store import StoreBlock
 from changeover.analysis.window import Window
-from changeover.store import comparisons, samples
+from changeover.store import comparisons, place_counts, samples
 from changeover.store.engine import Store
 
 
@@ -31,19 +31,17 @@ class MetricsReader:
             system: `baseline` or `candidate`.
             start: Aware UTC start, included.
             end: Aware UTC end, excluded.
-            place: Count only divergences at this place (`$.total`) as such.
+            place: Count only divergences at this place (`$.total`), above and below it.
             segment: Outcomes of this segment of users only.
         """
         if place is None:
             return samples.window(
                 self.store, self.migration, system, start=start, end=end, segment=segment)
-        # one place is counted in steps of ten seconds: both counts begin with the same second
-        start = datetime.fromtimestamp(comparisons.step_of(int(start.timestamp())), start.tzinfo)
+        # one place is counted in steps of ten seconds, with what was compared in them
         found = samples.window(self.store, self.migration, system, start=start, end=end)
-        diverged = comparisons.diverged_at(
-            self.store, self.migration, place, start=start, end=end
-        )
-        return replace(found, matched=max(0, found.compared - diverged))
+        counts = place_counts.count(self.store, self.migration, place, start=start, end=end)
+        return replace(
+            found, compared=counts.compared, matched=counts.compared - counts.diverged)
 
     def coverage(self) -> dict[str, int]:
         """Return how many copied requests had which outcome: compared, dropped and why."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from changeover.routing import Explanation, Mode, RoutingState, System
+from changeover.routing import ON_USERS, Explanation, Mode, RoutingState, System
 
 
 class Status(StrEnum):
@@ -40,8 +40,9 @@ class Why(StrEnum):
 class Claim:
     """An item's claim. `token` grows with every holder; the effect's target refuses lower ones.
 
-    `given_to` names the system that the item was handed to, whatever the routing state says.
-    `epoch` is the routing state's when the item failed last.
+    `given_to` names the system that the item was handed to: the baseline whatever the routing state
+    says, the candidate while users are on it. `epoch` is the routing state's when this holder
+    failed, -1 when it did not.
     """
 
     item: str
@@ -91,26 +92,28 @@ class Wish:
 def claim(wish: Wish, present: Claim | None, state: RoutingState, now: datetime) -> Claim | Refusal:
     """Return the claim that a wish leads to, or why it is refused.
 
-    The same holder asking again while its lease runs gets the same token and a new lease. After
-    its lease the same name gets a higher token: the process behind it may be another one.
+    The same holder asking again while its lease runs gets the same token and a new lease, where
+    `renew` would give one. After its lease the same name gets a higher token: the process behind it
+    may be another one.
     """
     if present is not None and present.status is Status.DONE:
         return Refusal(Why.DONE, f"{wish.item} was done by {present.holder} ({present.system}), "
                        f"who claimed it at {present.claimed_at:%Y-%m-%d %H:%M:%S}", present)
     if present is not None and present.is_running(now):
         if (present.holder, present.system) == (wish.holder, wish.system):
-            return replace(present, expires_at=now + wish.lease)
+            return renew(present, present.token, wish.lease, state, now)
         return Refusal(Why.HELD, f"{wish.item} is held by {present.holder} ({present.system}) "
                        f"until {present.expires_at:%H:%M:%S}", present)
     if state.maintenance:
         return Refusal(Why.MAINTENANCE, f"maintenance: {state.maintenance_reason}", present)
-    refusal = _not_entitled(wish, present)
+    given_to = _given_to(present, state)
+    refusal = _not_entitled(wish, present, given_to)
     if refusal is not None:
         return refusal
     return Claim(
         wish.item, Status.HELD, wish.system, wish.holder,
         token=1 if present is None else present.token + 1, claimed_at=now,
-        expires_at=now + wish.lease, given_to=present.given_to if present else "",
+        expires_at=now + wish.lease, given_to=given_to,
     )
 
 
@@ -153,12 +156,12 @@ def hand_over(
 ) -> Claim | Refusal:
     """Return the claim as free for the system `to` alone.
 
-    To the baseline at any time; to the candidate only while users are on it.
+    To the baseline at any time; to the candidate only while users are on it, and no longer.
     """
     found = _open(present, token)
     if isinstance(found, Refusal):
         return found
-    if to is System.CANDIDATE and state.mode not in (Mode.GRADUAL, Mode.CANDIDATE_ONLY):
+    if to is System.CANDIDATE and state.mode not in ON_USERS:
         return Refusal(Why.NOT_ENTITLED, f"not handed to the candidate because the mode is "
                        f"{state.mode}", found)
     return replace(_freed(found, now), given_to=str(to), reason=reason)
@@ -169,13 +172,16 @@ def fail(
 ) -> Claim | Refusal:
     """Return the claim as free: what the candidate failed is the baseline's from now on.
 
-    What the baseline failed may be claimed by whoever is entitled.
+    What the baseline failed may be claimed by whoever is entitled. Who gave an item back or handed
+    it over cannot fail it any more.
     """
     found = _open(present, token)
     if isinstance(found, Refusal):
         return found
-    if found.status is Status.FREE and found.reason:  # asked again: the first time counts
+    if found.status is Status.FREE and found.epoch >= 0:  # asked again: the first time counts
         return found
+    if found.status is Status.FREE:
+        return Refusal(Why.STALE, f"{found.item} was given back", found)
     to = str(System.BASELINE) if found.system == System.CANDIDATE else found.given_to
     return replace(_freed(found, now), given_to=to, reason=reason, epoch=state.epoch)
 
@@ -190,13 +196,26 @@ def trips_rollback(failed: Claim, state: RoutingState, *, is_wanted: bool) -> bo
             and failed.system == System.CANDIDATE)
 
 
-def _not_entitled(wish: Wish, present: Claim | None) -> Refusal | None:
-    if present is not None and present.given_to:
-        if present.given_to == wish.system:
+def _given_to(present: Claim | None, state: RoutingState) -> str:
+    """Return the system that an item is handed to in this mode, '' for neither.
+
+    The candidate has nothing while no users are on it: what it was handed before a rollback is the
+    baseline's again.
+    """
+    if present is None or (
+        present.given_to == System.CANDIDATE and state.mode not in ON_USERS
+    ):
+        return ""
+    return present.given_to
+
+
+def _not_entitled(wish: Wish, present: Claim | None, given_to: str) -> Refusal | None:
+    if present is not None and given_to:
+        if given_to == wish.system:
             return None
         why = f": {present.reason}" if present.reason else ""
         return Refusal(
-            Why.NOT_ENTITLED, f"{wish.item} was handed to the {present.given_to}{why}", present)
+            Why.NOT_ENTITLED, f"{wish.item} was handed to the {given_to}{why}", present)
     if wish.decision.system is wish.system:
         return None
     return Refusal(Why.NOT_ENTITLED, f"{wish.item} belongs to the {wish.decision.system} because "

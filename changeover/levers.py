@@ -82,6 +82,10 @@ def _pulled(plan: Plan, lever: LeverSpec, key: str) -> str:
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         return f"exit code {error.returncode}: {' '.join(last)[:200]}"
+    except httpx.HTTPStatusError as error:  # its text has the address, which may have a secret
+        return f"{error.response.status_code} {error.response.reason_phrase}"
+    except subprocess.TimeoutExpired:  # its text has the whole command
+        return f"not done in {timeout:g} s"
     except (subprocess.SubprocessError, OSError, httpx.HTTPError) as error:
         return f"{type(error).__name__}: {str(error)[:200]}"
     return ""

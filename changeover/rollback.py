@@ -151,29 +151,48 @@ def _gets_well(plan: Plan, seconds: float) -> bool:
         time.sleep(0.2)
 
 
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """What is left to the candidate after a part of the users went back."""
+
+    weight: int
+    segments: tuple[str, ...]
+    epoch: int
+
+
 def reduce(
-    store: Store, gateway: Gateway, plan: Plan, *, scope: str, reason: str, actor: str,
-    now: datetime,
+    store: Store, gateway: Gateway, plan: Plan, target: Reduced, *, scope: str, reason: str,
+    actor: str, now: datetime, occasion: str,
 ) -> RoutingState:
-    """Move a part of the users back: one segment (`segment:NAME`), or the last stage (`stage`).
+    """Move the users back that `smaller` found; repeating it changes nothing more.
 
     A running cutover stays in its stage, soaks it anew with fewer users, and then asks people:
-    their promotion gives the stage its share again. Repeating it changes nothing more for a
-    segment; `stage` goes back one more.
+    their promotion gives the stage its share again.
+
+    Args:
+        store: The store.
+        gateway: Where to publish.
+        plan: The migration's plan.
+        target: What is left, from `smaller`.
+        scope: `segment:NAME` or `stage`.
+        reason: What happened.
+        actor: Who or what decided.
+        now: The present moment.
+        occasion: Names this rollback; it is told once in the audit.
 
     Raises:
-        InvalidInput: `scope` is not understood.
-        Refused: There is nothing smaller to go back to; roll back all then.
+        StaleEpoch: Everyone was rolled back in between.
         PublishFailed: The gateway did not confirm.
     """
     state = routing.read(store, plan.migration)
-    change = _smaller(plan, state, scope)
-    if change is None:
-        return state
-    state = routing.change(store, plan.migration, change, actor=actor, now=now,
-                           reason=f"rollback of {scope}: {reason}")
-    audit.record(store, plan.migration, actor=actor, kind="rollback.partial", now=now,
-                 data={"scope": scope, "reason": reason, "state": state.describe()})
+    if Reduced(state.weight, state.segments, state.epoch) != target:
+        change = Change(mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
+                        expected_epoch=target.epoch)
+        state = routing.change(store, plan.migration, change, actor=actor, now=now,
+                               reason=f"rollback of {scope}: {reason}")
+    audit.record_once(
+        store, plan.migration, key=occasion, actor=actor, kind="rollback.partial", now=now,
+        data={"scope": scope, "reason": reason, "state": state.describe()})
     operations.save_publication(store, gateway.publish(plan, state))
     running = cutovers.active(store, plan.migration)
     for record in cutovers.stages(store, running.id) if running else ():
@@ -183,17 +202,25 @@ def reduce(
     return state
 
 
-def _smaller(plan: Plan, state: RoutingState, scope: str) -> Change | None:
-    """Return the change that moves a part of the users back; None when that is done already."""
+def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
+    """Return what is left after a part of the users went back: one segment, or the last stage.
+
+    Args:
+        plan: The migration's plan.
+        state: The present routing state.
+        scope: `segment:NAME`, or `stage` for one stage back.
+
+    Raises:
+        InvalidInput: `scope` is not understood.
+        Refused: There is nothing smaller to go back to; roll back all then.
+    """
     kind, _, name = scope.partition(":")
     if kind == "segment" and name in plan.routing.segments:
         if state.mode is not Mode.GRADUAL:
             raise Refused(f"not done because the routing state is {state.describe()}, which knows "
                           "no segments", next_step="Use scope `stage` or `all`")
-        if name not in state.segments:
-            return None
         left = tuple(segment for segment in state.segments if segment != name)
-        return Change(mode=Mode.GRADUAL, segments=left, expected_epoch=state.epoch)
+        return Reduced(state.weight, left, state.epoch)
     if scope != "stage":
         known = ", ".join(f"segment:{segment}" for segment in plan.routing.segments)
         raise InvalidInput(f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
@@ -201,6 +228,4 @@ def _smaller(plan: Plan, state: RoutingState, scope: str) -> Change | None:
              and stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)]
     if not lower:
         raise Refused("not done because no stage has fewer users", next_step="Use scope `all`")
-    before = lower[-1]
-    return Change(mode=Mode.GRADUAL, weight=before.weight, segments=before.segments,
-                  expected_epoch=state.epoch)
+    return Reduced(lower[-1].weight, lower[-1].segments, state.epoch)

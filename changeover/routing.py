@@ -48,6 +48,8 @@ TRANSITIONS: dict[Mode, frozenset[Mode]] = {
     M.EMERGENCY_ROLLBACK: frozenset({M.BASELINE_ONLY}),
 }
 """Allowed ways from each mode. Staying put with other values is allowed in `gradual` only."""
+ON_USERS = frozenset({M.GRADUAL, M.CANDIDATE_ONLY})
+"""Modes in which users may get answers of the candidate."""
 
 _WHY_NOT: dict[tuple[Mode, Mode], str] = {
     (M.BASELINE_ONLY, M.CANDIDATE_ONLY): "no traffic has been measured; go through gradual",

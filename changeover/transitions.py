@@ -9,12 +9,10 @@ import sys
 
 from changeover.errors import TransitionRefused
 from changeover.routing import (
-    BUCKETS,
     TRANSITIONS,
     Change,
     Mode,
     RoutingState,
-    System,
     apply,
     decide,
 )
@@ -57,10 +55,9 @@ def _modes() -> str:
 def _entitled(mode: Mode) -> str:
     if mode is Mode.GRADUAL:
         return "the system that the item's key is routed to"
-    weight = BUCKETS if mode is Mode.CANDIDATE_ONLY else 0
-    system = decide(RoutingState("m", mode, weight), "anyone")
-    other = next(each for each in System if each is not system)
-    return f"the {system}; the {other} only what is handed to it"
+    if mode is Mode.CANDIDATE_ONLY:
+        return "the candidate; the baseline only what is handed to it"
+    return f"the {decide(RoutingState('m', mode), 'anyone')}"
 
 
 def _refusals() -> str:

@@ -13,7 +13,7 @@ from flows.full import full_stage
 from flows.gradual import gradual_stage
 from flows.shadow import shadow_stage
 from flows.stage import Outcome, carry_out
-from tasks.ending import end_not_begun, end_promoted, end_rolled_back, is_superseded
+from tasks.ending import end_again, end_not_begun, end_promoted, end_rolled_back, is_superseded
 from tasks.finishing import (
     ask_to_accept,
     configure_finally,
@@ -52,6 +52,8 @@ async def cutover(migration: str | None = None) -> State:
     try:
         runtime = await open_runtime(migration)
         cutover_id = begin_cutover(runtime.migration)
+        if ended := await end_again(runtime.migration, cutover_id):
+            return ended
         try:
             if not has_begun(runtime.migration, cutover_id):
                 await _prepare(runtime, cutover_id)
@@ -71,7 +73,6 @@ async def cutover(migration: str | None = None) -> State:
         return await end_promoted(runtime.migration, cutover_id, decision["reason"])
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
-        raise
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
 

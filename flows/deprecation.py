@@ -30,6 +30,5 @@ async def deprecation(migration: str | None = None) -> State:
         return Completed(name="Retired", message=pull_levers(runtime.migration))
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
-        raise
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

@@ -64,14 +64,14 @@ async def rollback(
         record = rollback_record(name, began)
         if record.cutover_id is not None:
             end_cutover(name, record.cutover_id, "rolled_back", record.reason)
-        await publish_report(name, record.cutover_id)
         severity = "warning" if status == "completed" else "critical"
-        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}", severity)
+        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}", severity,
+             key=f"rollback-{began}-{status}")
+        await publish_report(name, record.cutover_id)
         if status != "completed":
             return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {outcome}")
         return Completed(name="RolledBack", message=outcome)
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
-        raise
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

@@ -10,12 +10,20 @@ from changeover.analysis.gate import Action
 from changeover.errors import ChangeoverError, StaleEpoch
 from changeover.plan.model import PhaseKind
 from tasks.approval import ask_people
-from tasks.ending import end_promoted, end_rolled_back
+from tasks.ending import end_again, end_promoted, end_rolled_back
 from tasks.gate import judge_stage
-from tasks.lifecycle import begin_cutover
+from tasks.lifecycle import begin_cutover, has_begun
+from tasks.preparing import write_way_back
 from tasks.reporting import publish_gate_table, update_progress
 from tasks.runtime import open_runtime
-from tasks.settling import hold_stage, promote_stage, recheck_later, round_of, settled
+from tasks.settling import (
+    hold_stage,
+    promote_stage,
+    promoted,
+    recheck_later,
+    round_of,
+    settled,
+)
 from tasks.soaking import soak
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import give_back_share, move_traffic, soaks_again
@@ -30,6 +38,8 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
     """Move traffic, soak, judge the gate; look again while there is too little data."""
     try:
         await open_runtime(migration)
+        if known := promoted(migration, cutover_id, stage):
+            return known
         move_traffic(migration, cutover_id, stage)
         await update_progress(migration, cutover_id)
         while True:
@@ -44,7 +54,6 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
         return {"stage": stage, "action": "superseded", "reason": str(stale)}
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
-        raise
 
 
 async def run_phase(kind: PhaseKind, migration: str | None) -> State:
@@ -52,9 +61,13 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
     try:
         runtime = await open_runtime(migration)
         cutover_id = begin_cutover(runtime.migration)
+        if ended := await end_again(runtime.migration, cutover_id):
+            return ended
         stages = [stage for stage in runtime.plan.stages() if stage.phase is kind]
         if not stages:
             return Failed(name="Refused", message=f"the plan has no phase {kind}")
+        if not has_begun(runtime.migration, cutover_id):
+            write_way_back(runtime.migration, cutover_id)
         for stage in stages:
             decision = await carry_out(runtime.migration, cutover_id, stage.key, pass_stage)
             if decision["action"] != Action.PROMOTE:
@@ -62,7 +75,6 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
         return await end_promoted(runtime.migration, cutover_id, f"phase {kind} is done")
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
-        raise
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
 

@@ -36,17 +36,20 @@ def latency_line(found: Findings) -> str:
 
 
 def place_cells(finding: Finding) -> tuple[str, ...]:
-    """Return judgement, place, rate, the baseline's noise, kinds, advice."""
+    """Return judgement, place, rate, the baseline's noise, kinds and rules, advice."""
     verdict, place = finding.verdict, finding.place
-    kinds = ", ".join(f"{kind} {text.count(n)}" for kind, n in sorted(place.counts.items()))
+    kinds = [f"{kind} {text.count(n)}" for kind, n in sorted(place.counts.items())]
+    if place.ignored or not kinds:
+        kinds.append(f"ignored {text.count(place.ignored)}")
+    said = "; ".join([", ".join(kinds), *(f"rule {rule}" for rule in finding.rules)])
     return (
         str(verdict.judgement), place.field, text.share(verdict.rate),
-        text.share(verdict.noise_rate), kinds or f"ignored {text.count(place.ignored)}",
-        finding.suggestion,
+        text.share(verdict.noise_rate), said, finding.suggestion,
     )
 
 
-PLACE_HEAD = ("Judgement", "Place", "Differs", "Baseline's noise", "Kinds", "What to do")
+PLACE_HEAD = ("Judgement", "Place", "Differs", "Baseline's noise", "Kinds, and rules there",
+              "What to do")
 
 
 def side_by_side(example: Mapping[str, Any]) -> tuple[Markup, Markup]:

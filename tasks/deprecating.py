@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from prefect.logging import get_run_logger
-
 from changeover import clock
 from changeover.analysis.window import ErrorClass
 from changeover.errors import ChangeoverError, Refused
@@ -13,11 +11,14 @@ from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
 from changeover.routing import Mode
-from changeover.store import audit, cutovers, routing
-from changeover.store.records import CutoverStatus
-from tasks.approval import StageApproval, suspend_until_answered
-from tasks.runtime import Runtime, runtime_of
+from changeover.store import approvals, audit, cutovers, routing
+from changeover.store.records import Cutover, CutoverStatus
+from tasks.approval import ask_about
+from tasks.procedure import Found, once
+from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
+
+SUBJECT = "retire"
 
 
 @step(name="when it is due")
@@ -43,28 +44,35 @@ def retirement_due(migration: str) -> datetime:
 
 
 async def ask_to_retire(migration: str) -> str:
-    """Suspend until every approver has agreed, or one has not; return the decision."""
+    """Suspend until every approver has agreed, or one has not; return the decision.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        Pause: Nobody has answered yet.
+    """
     phase = _phase(migration)
-    needed = phase.approval.approvers if phase.approval else 1
-    agreed: list[str] = []
-    attempt = 0
     question = (
         f"## Retire the baseline of {migration}?\n\nThe candidate has served everyone for "
         f"{format_duration(phase.after) if phase.after else 'a while'}. After this a rollback is "
-        f"no longer possible. Levers: {', '.join(phase.levers) or 'none'}."
+        f"no longer possible. Levers: {', '.join(phase.levers) or 'none'}.\n\n- **promote**: pull "
+        "them.\n- **hold** or **rollback**: leave the baseline as it is.\n"
     )
-    while len(agreed) < needed:
-        form: StageApproval | None = await suspend_until_answered(f"retire-{attempt}", question)
-        attempt += 1
-        if form is None:
-            continue
-        if form.decision != "promote":
-            return form.decision
-        if form.approver.strip().casefold() in agreed:
-            get_run_logger().warning("%s agreed already; another person is needed", form.approver)
-            continue
-        agreed.append(form.approver.strip().casefold())
-    return "promote"
+    runtime = runtime_of(migration)
+    decision = await ask_about(
+        migration, _promoted(runtime).id, SUBJECT, question,
+        needed=phase.approval.approvers if phase.approval else 1, round_=_round(runtime))
+    return str(decision.action)
+
+
+def _round(runtime: Runtime) -> int:
+    """Return how often people are asked with this run; the same number after every kill."""
+    def count() -> Found:
+        asked = [each.round for each in
+                 approvals.all_of(runtime.store, _promoted(runtime).id)
+                 if each.stage == SUBJECT and each.decision is not None]
+        return "how often people are asked", {"round": max(asked, default=0) + 1}
+
+    return int(once(runtime, f"deprecation-{root_run_id()}", "round", count).data["round"])
 
 
 @step(name="see that nobody calls it")
@@ -114,9 +122,16 @@ def _refuse_while_called(runtime: Runtime, phase: PhaseSpec) -> None:
             "failed)", next_step="Find who calls it, then run deprecation/main again")
 
 
-def _promoted_at(runtime: Runtime) -> datetime:
+def _promoted(runtime: Runtime) -> Cutover:
     newest = cutovers.latest(runtime.store, runtime.migration)
-    if newest is None or newest.ended_at is None:
+    if newest is None:
+        raise Refused("not retired because there never was a cutover")
+    return newest
+
+
+def _promoted_at(runtime: Runtime) -> datetime:
+    newest = _promoted(runtime)
+    if newest.ended_at is None:
         raise Refused("not retired because no cutover was promoted")
     return newest.ended_at
 

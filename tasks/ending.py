@@ -7,6 +7,7 @@ from prefect.states import Completed, Failed, State
 from changeover import clock, rollback
 from changeover.errors import StaleEpoch
 from changeover.store import cutovers, operations, routing
+from changeover.store.records import CutoverStatus
 from tasks.lifecycle import cutover_of, end_cutover
 from tasks.reporting import publish_report, tell, update_progress
 from tasks.runtime import current_state, runtime_of
@@ -25,12 +26,20 @@ def is_superseded(migration: str, cutover_id: int, stage: str) -> bool:
     return False
 
 
+async def end_again(migration: str, cutover_id: int) -> State | None:
+    """Return how a cutover ended that a run before this one closed; None while it runs.
+
+    What follows the end is done once more: that run may have been killed before it.
+    """
+    cutover = cutover_of(migration, cutover_id)
+    if cutover.status is CutoverStatus.RUNNING:
+        return None
+    return await _end(migration, cutover_id, cutover.status, cutover.outcome)
+
+
 async def end_not_begun(migration: str, cutover_id: int, reason: str) -> State:
     """Close a cutover whose preconditions do not hold; nobody was moved."""
-    end_cutover(migration, cutover_id, "failed", reason)
-    await publish_report(migration, cutover_id)
-    tell(migration, f"cutover {cutover_id} of {migration} was not begun", reason, "warning")
-    return Failed(name="NotBegun", message=reason)
+    return await _end(migration, cutover_id, CutoverStatus.FAILED, reason)
 
 
 async def end_promoted(migration: str, cutover_id: int, outcome: str) -> State:
@@ -41,11 +50,7 @@ async def end_promoted(migration: str, cutover_id: int, outcome: str) -> State:
     except StaleEpoch as stale:
         superseded = {"stage": "", "action": "superseded", "reason": str(stale)}
         return await end_rolled_back(migration, cutover_id, superseded)
-    end_cutover(migration, cutover_id, "promoted", outcome)
-    await update_progress(migration, cutover_id)
-    await publish_report(migration, cutover_id)
-    tell(migration, f"cutover {cutover_id} of {migration} was promoted", outcome)
-    return Completed(name="Promoted", message=outcome)
+    return await _end(migration, cutover_id, CutoverStatus.PROMOTED, outcome)
 
 
 async def end_rolled_back(migration: str, cutover_id: int, decision: dict[str, str]) -> State:
@@ -60,12 +65,32 @@ async def end_rolled_back(migration: str, cutover_id: int, decision: dict[str, s
     epoch = routing.read(runtime.store, migration).epoch
     known = operations.rollback_of(runtime.store, migration, epoch)
     reason = known.reason if known else decision["reason"]
-    _close_stage(migration, cutover_id, reason)
-    end_cutover(migration, cutover_id, "rolled_back", reason)
+    return await _end(migration, cutover_id, CutoverStatus.ROLLED_BACK, reason)
+
+
+_TOLD = {
+    CutoverStatus.PROMOTED: ("was promoted", "info"),
+    CutoverStatus.ROLLED_BACK: ("was rolled back", "critical"),
+    CutoverStatus.FAILED: ("was not begun", "warning"),
+}
+
+
+async def _end(migration: str, cutover_id: int, status: CutoverStatus, reason: str) -> State:
+    """Close the cutover, tell people once, and render the report; the first end stands."""
+    if status is CutoverStatus.ROLLED_BACK:
+        _close_stage(migration, cutover_id, reason)
+    end_cutover(migration, cutover_id, status, reason)
+    ended = cutover_of(migration, cutover_id)
+    text, severity = _TOLD[ended.status]
+    tell(migration, f"cutover {cutover_id} of {migration} {text}", ended.outcome, severity,
+         key=f"cutover-{cutover_id}-ended")
     await update_progress(migration, cutover_id)
     await publish_report(migration, cutover_id)
-    tell(migration, f"cutover {cutover_id} of {migration} was rolled back", reason, "critical")
-    return Failed(name="RolledBack", message=f"everyone is at the baseline because {reason}")
+    if ended.status is CutoverStatus.PROMOTED:
+        return Completed(name="Promoted", message=ended.outcome)
+    if ended.status is CutoverStatus.FAILED:
+        return Failed(name="NotBegun", message=ended.outcome)
+    return Failed(name="RolledBack", message=f"everyone is at the baseline because {ended.outcome}")
 
 
 @step(name="roll back now")

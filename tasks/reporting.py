@@ -146,22 +146,32 @@ def approval_question(
 
 async def tell_once(runtime: Runtime, asked: Approval) -> None:
     """Tell people once that an approval is waited for, and show it in the progress."""
+    tell(runtime.migration, f"{runtime.migration} waits for approval of {asked.stage}",
+         "answer in the Prefect UI", "warning", key=f"approval-{asked.id}")
     is_new = audit.record_once(
         runtime.store, runtime.migration, key=f"told-{asked.id}", actor="flow",
         kind="people.told", data={"approval": asked.id, "stage": asked.stage}, now=clock.now(),
     )
     if is_new:
         await update_progress(runtime.migration, asked.cutover_id)
-        tell(runtime.migration, f"{runtime.migration} waits for approval of stage {asked.stage}",
-             "approve it in the Prefect UI or with `changeover approve`", "warning")
 
 
-def tell(migration: str, text: str, detail: str, severity: str = "info") -> None:
-    """Have everyone told whom the plan's `notify` names; the observer sends it, nobody waits."""
+def tell(
+    migration: str, text: str, detail: str, severity: str = "info", *, key: str = ""
+) -> None:
+    """Have everyone told whom the plan's `notify` names; the observer sends it, nobody waits.
+
+    Args:
+        migration: Name of the migration.
+        text: The title, one line.
+        detail: What there is to say about it.
+        severity: info, warning or critical.
+        key: What it is about: told once for each. Empty: the same text is told again after a while.
+    """
     runtime = runtime_of(migration)
     if runtime.plan.notify:
-        messages.put(runtime.store, migration, key=text, severity=severity, title=text,
-                     body=detail, now=clock.now())
+        messages.put(runtime.store, migration, key=key or text, severity=severity, title=text,
+                     body=detail, now=clock.now(), is_once=bool(key))
 
 
 def report_name(migration: str, cutover_id: int | None) -> str:

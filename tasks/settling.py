@@ -45,21 +45,26 @@ def recheck_later(migration: str, cutover_id: int, stage: str, rechecks: int) ->
     )
 
 
+def promoted(migration: str, cutover_id: int, stage: str) -> dict[str, str] | None:
+    """Return the outcome of a stage that was promoted before; None when it was not."""
+    record = cutovers.stage(runtime_of(migration).store, cutover_id, stage)
+    if record is None or record.decision != "promoted":
+        return None
+    return {"stage": stage, "action": str(Action.PROMOTE), "reason": record.reason}
+
+
 def settled(migration: str, cutover_id: int, stage: str) -> dict[str, str] | None:
-    """Return how a stage was promoted before this run was started again; None when it was not.
+    """Return the outcome of a stage whose whole phase was promoted; None when it was not.
 
     A run wakes many times; what the store knows of passed phases need not be asked of Prefect.
     Only of whole phases: Prefect knows the runs of one flow by counting its calls, so either all
     calls of a phase's flow are made again or none.
     """
-    runtime = runtime_of(migration)
-    records = {record.key: record for record in cutovers.stages(runtime.store, cutover_id)}
-    phase = runtime.plan.stage(stage).phase
-    for each in runtime.plan.stages():
-        record = records.get(each.key)
-        if each.phase is phase and (record is None or record.decision != "promoted"):
-            return None
-    return {"stage": stage, "action": str(Action.PROMOTE), "reason": records[stage].reason}
+    plan = runtime_of(migration).plan
+    phase = plan.stage(stage).phase
+    outcomes = {each.key: promoted(migration, cutover_id, each.key)
+                for each in plan.stages() if each.phase is phase}
+    return outcomes[stage] if all(outcomes.values()) else None
 
 
 def round_of(migration: str, cutover_id: int, stage: str) -> tuple[int, int]:

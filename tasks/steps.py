@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -57,6 +57,11 @@ async def come_back(at: datetime, *, name: str, message: str) -> None:
     if wait <= STAY_AWAKE:
         await asyncio.sleep(max(0.0, wait.total_seconds()))
         return
+    await _leave(at, name=name, message=message)
+
+
+async def _leave(at: datetime, *, name: str, message: str) -> NoReturn:
+    """Have the worker start the flow run again at `at`, and end this process."""
     async with get_client() as client:
         result = await client.set_flow_run_state(
             root_run_id(), Scheduled(scheduled_time=at, name=name, message=message), force=True
@@ -64,12 +69,15 @@ async def come_back(at: datetime, *, name: str, message: str) -> None:
     raise Pause(state=result.state)
 
 
-async def try_again_later(trouble: Exception) -> None:
+async def try_again_later(trouble: Exception) -> NoReturn:
     """Leave and come back in some seconds because something needed is away.
 
     Args:
         trouble: What happened; shown in the UI as the state's message.
+
+    Raises:
+        Pause: Always; Prefect ends the process on it.
     """
-    await come_back(
+    await _leave(
         clock.now() + RETRY_AFTER, name="Retrying", message=f"not continued because {trouble}"
     )

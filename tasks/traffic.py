@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from changeover import clock, rollback
 from changeover.errors import PublishFailed, Refused, Unreachable
 from changeover.plan.model import PhaseKind, Plan, Stage
@@ -66,17 +68,26 @@ def move_part_back(migration: str, reason: str, scope: str) -> str:
         The routing state in one phrase.
     """
     runtime = runtime_of(migration)
+    occasion = f"partial-{root_run_id()}"
+
+    def aim() -> Found:
+        left = rollback.smaller(runtime.plan, routing.read(runtime.store, migration), scope)
+        return f"{left.weight / 100:g} % and {', '.join(left.segments) or 'no segment'} stay", \
+            asdict(left)
 
     def move() -> Found:
+        target = rollback.Reduced(**{**aimed.data, "segments": tuple(aimed.data["segments"])})
         state = rollback.reduce(
-            runtime.store, runtime.gateway, runtime.plan, scope=scope, reason=reason,
-            actor="rollback/main", now=clock.now())
+            runtime.store, runtime.gateway, runtime.plan, target, scope=scope, reason=reason,
+            actor="rollback/main", now=clock.now(), occasion=occasion)
         return f"{scope} is back at the baseline: {state.describe()}", {}
 
-    found = once(runtime, f"partial-{root_run_id()}", "move a part back", move)
+    # kept before anything moves: after a kill one stage back is not one more stage back
+    aimed = once(runtime, occasion, "what is left", aim)
+    found = once(runtime, occasion, "move a part back", move) if aimed.status == sop.DONE else aimed
     if found.status != sop.DONE:
         raise Refused(found.detail)
-    tell(migration, f"rollback of {scope} of {migration}", reason, "critical")
+    tell(migration, f"rollback of {scope} of {migration}", reason, "critical", key=occasion)
     return found.detail
 
 

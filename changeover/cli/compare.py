@@ -10,7 +10,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from changeover.cli.common import Connections, home_option, output_option, show
+from changeover.cli.common import (
+    Connections,
+    environment_option,
+    home_option,
+    output_option,
+    show,
+)
 from changeover.errors import EXIT_FAILED
 from changeover.plan.load import load_plan
 from changeover.shadow import findings, replay
@@ -45,23 +51,25 @@ def divergences(
 
 @click.command("replay", epilog="\b\nExamples:\n"
                "  changeover replay traffic.har --plan plans/own.yaml\n"
-               "  changeover replay requests.jsonl --plan plans/own.yaml --unsafe\n"
+               "  changeover replay requests.jsonl --plan plans/own.yaml --env testing --unsafe\n"
                "\b\nA line of JSON lines is {\"method\": \"GET\", \"path\": \"/a?b=c\", "
                "\"headers\": {…}, \"body\": \"…\"}.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path),
               required=True, help="Plan with both systems and the rules.")
+@environment_option
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 200))
 @click.option("--unsafe", is_flag=True, help="Replay POST, PUT, PATCH and DELETE, too.")
 @output_option
 def replay_command(
-    file: Path, plan_file: Path, concurrency: int, unsafe: bool, output: str
+    file: Path, plan_file: Path, environment: str | None, concurrency: int, unsafe: bool,
+    output: str,
 ) -> int:
     """Send recorded traffic to both systems and compare their answers (exit code 1: they differ).
 
     This is how a candidate is validated before it sees a user.
     """
-    plan = load_plan(plan_file)
+    plan = load_plan(plan_file, environment)
     recorded, skipped = replay.load(file, with_unsafe=unsafe)
     with Progress(
         "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -94,7 +102,9 @@ def as_text(known: Findings, limit: int) -> str:
             f"  {example['request']} {example['path']}: {example['baseline'] or 'missing'} → "
             f"{example['candidate'] or 'missing'}" for example in each.place.examples[:2]
         ]
-        lines.append(f"  {each.suggestion}")
+        if each.place.ignored:
+            lines.append(f"  ignored in {each.place.ignored} answers")
+        lines += [*(f"  rule {rule}" for rule in each.rules), f"  {each.suggestion}"]
     left = len(known.findings) - limit
     return "\n".join([*lines, *([f"\nand {left} further places"] if left > 0 else [])])
 

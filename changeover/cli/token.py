@@ -34,7 +34,7 @@ def create(
     name: str, scope: str, expires: str | None, home: Path | None, migration: str | None,
     output: str,
 ) -> None:
-    """Make a token and show it, this once: only its hash is kept."""
+    """Make a token for the migration's console and show it, this once: only its hash is kept."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise InvalidInput(f"{name!r} is not a name", where="NAME", allowed="1 to 63 characters")
     found = Connections.open(home, migration)
@@ -50,9 +50,9 @@ def create(
 @home_option
 @output_option
 def list_tokens(home: Path | None, migration: str | None, output: str) -> None:
-    """Show every token, without its secret, and when it was last used."""
+    """Show the migration's tokens, without their secrets, and when each was last used."""
     found = Connections.open(home, migration)
-    now, known = clock.now(), tokens.every(found.store)
+    now, known = clock.now(), tokens.every(found.store, found.plan.migration)
     lines = [
         f"{each.id} {each.state(now):<8} {each.scope:<6} {each.name}: made "
         f"{each.created_at:%Y-%m-%d} by {each.created_by}, "

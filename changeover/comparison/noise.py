@@ -18,8 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-
-from scipy import special
+from typing import Any
 
 FALSE_DISCOVERIES = 0.05
 CONFIDENCE = 0.95
@@ -79,6 +78,13 @@ class PlaceVerdict:
     is_firm: bool = False
 
 
+def _special() -> Any:
+    """Return scipy.special; read when it is needed, since every flow would wait for it."""
+    from scipy import special
+
+    return special
+
+
 def mcnemar(only_candidate: int, only_baseline: int) -> float:
     """Return the probability of so many discordant pairs for the candidate by chance, one-sided.
 
@@ -90,7 +96,7 @@ def mcnemar(only_candidate: int, only_baseline: int) -> float:
     total = only_candidate + only_baseline
     if not only_candidate:
         return 1.0
-    return float(special.betainc(only_candidate, total - only_candidate + 1, 0.5))
+    return float(_special().betainc(only_candidate, total - only_candidate + 1, 0.5))
 
 
 def anytime(only_candidate: int, only_baseline: int) -> float:
@@ -107,10 +113,10 @@ def anytime(only_candidate: int, only_baseline: int) -> float:
     inference"; Wang and Ramdas 2022 for e-BH.
     """
     b, c = only_candidate + 1, only_baseline + 1
-    above = special.betaincc(b, c, 0.5)  # the part of the beta distribution above 1/2
+    above = _special().betaincc(b, c, 0.5)  # the part of the beta distribution above 1/2
     if not above:
         return 1.0
-    log_e = (b + c - 1) * math.log(2) + special.betaln(b, c) + math.log(above)
+    log_e = (b + c - 1) * math.log(2) + _special().betaln(b, c) + math.log(above)
     return float(min(1.0, math.exp(-log_e)))
 
 
@@ -121,7 +127,7 @@ def upper_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float
     """
     if count >= total:
         return 1.0
-    return float(special.betaincinv(count + 1, total - count, confidence))
+    return float(_special().betaincinv(count + 1, total - count, confidence))
 
 
 def lower_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float:
@@ -131,7 +137,7 @@ def lower_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float
     """
     if not count:
         return 0.0
-    return float(special.betaincinv(count, total - count + 1, 1 - confidence))
+    return float(_special().betaincinv(count, total - count + 1, 1 - confidence))
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

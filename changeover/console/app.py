@@ -14,7 +14,7 @@ from changeover import __version__, clock
 from changeover.console import claiming, describing, evaluating, looking, page, problems, reporting
 from changeover.console.context import Console
 from changeover.console.guard import Limits
-from changeover.console.models import OutcomeIn
+from changeover.console.models import ClaimIn, OutcomeIn
 from changeover.console.problems import Problem
 from changeover.errors import ChangeoverError
 from changeover.store import operations, outcomes
@@ -22,6 +22,8 @@ from changeover.store import operations, outcomes
 LOG = logging.getLogger("changeover.console")
 BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
+MORE_SECONDS = 0.2
+"""Pause between two parts of what is pruned, in which others write."""
 
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
     claiming.routes, reporting.routes, looking.health_routes, looking.routes, page.routes,
@@ -34,7 +36,8 @@ def application(console: Console) -> FastAPI:
     described = problems.documented({
         400: "The body cannot be read.", 401: "No valid token.",
         403: "The token may do less than this.",
-        413: "The body is too large.", 421: "Not the console's host name.",
+        413: "The body is too large.", 415: "The body is not JSON.",
+        421: "Not the console's host name.",
         422: "Something in the request is not allowed.",
         503: "The store or another part does not answer; send it again."})
     app = FastAPI(
@@ -70,26 +73,31 @@ async def _lifetime(console: Console) -> AsyncIterator[None]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _every(seconds: float, action: Callable[[], object]) -> None:
-    """Do something again and again; what fails is told and tried again."""
+async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
+    """Do something again and again, soon if it says that more is left; what fails is told and
+    tried again."""
     while True:
+        has_more = None
         try:
-            await asyncio.to_thread(action)
+            has_more = await asyncio.to_thread(action)
         except ChangeoverError as error:
             LOG.error("%s", error)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(MORE_SECONDS if has_more else seconds)
 
 
-def _prune(console: Console) -> None:
+def _prune(console: Console) -> bool:
+    """Delete a part of what is old; return whether more may be left."""
     keep = console.plan.retention
-    outcomes.prune(console.store, console.plan.migration, keep_outcomes=keep.outcomes,
-                   keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
+    deleted = outcomes.prune(
+        console.store, console.plan.migration, keep_outcomes=keep.outcomes,
+        keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
+    return deleted >= outcomes.PRUNED_AT_ONCE
 
 
 def _complete_document(app: FastAPI) -> None:
     """Add what FastAPI cannot see: problems, and routes that read the bytes themselves."""
     document = app.openapi()
-    for model in (Problem, OutcomeIn):
+    for model in (Problem, ClaimIn, OutcomeIn):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs", {}), model.__name__: schema}
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+import orjson
+from fastapi import APIRouter, Path, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
-from changeover import claims as rules
 from changeover import clock, rollback
 from changeover.claims import Claim, Refusal, Why
 from changeover.console.context import Console
@@ -21,10 +23,14 @@ from changeover.console.models import (
     HandOverIn,
     HeldIn,
     RenewIn,
+    document,
     lease_of,
 )
-from changeover.console.problems import documented, problem
-from changeover.store import claims, routing
+from changeover.console.problems import documented, of_body, problem
+from changeover.errors import InvalidInput
+from changeover.routing import ON_USERS
+from changeover.store import claims, operations, routing
+from changeover.store.claims import Act
 from changeover.store.tokens import Scope
 
 Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
@@ -32,23 +38,34 @@ _REFUSALS = documented({
     404: "Nobody ever claimed this item.",
     409: "Refused; `why` says for programs why: " + ", ".join(why.value for why in Why) + ".",
 })
+_NAME = re.compile(ITEM)
+# what FastAPI cannot see of the route that reads its request itself
+_SCHEMA: dict[str, Any] = {
+    "parameters": [{"name": "item", "in": "path", "required": True,
+                    "description": "Name of the item, as `acme:shop:42`.",
+                    "schema": {"type": "string", "pattern": ITEM}}],
+    "requestBody": {"required": True, "content": {"application/json": {
+        "schema": {"$ref": "#/components/schemas/ClaimIn"}}}},
+}
 
 
 def routes(console: Console) -> APIRouter:
     """Return the routes about claims."""
     router = APIRouter(
         prefix="/v1/claims", tags=["claims"], responses=_REFUSALS,
-        dependencies=[Depends(console.guard.needs(Scope.WRITE))])
+        route_class=console.guard.route(Scope.WRITE))
 
-    @router.post("/{item}", response_model=ClaimOut, summary="Claim an item")
-    async def claim(item: Item, body: ClaimIn) -> Response:
+    @router.post("/{item}", response_model=ClaimOut, openapi_extra=_SCHEMA,
+                 summary="Claim an item")
+    async def claim(request: Request) -> Response:
         """Give the right to act on an item to one holder, if its system has it in this mode.
 
         The same holder asking again gets the same token and a new lease.
         """
-        act = claims.claiming(
-            console.plan, item, system=body.system, holder=body.holder, key=body.key,
-            lease=lease_of(body.lease_seconds), segments=console.check_segments(body.segments))
+        try:
+            act = _wish(console, request.path_params["item"], await request.body())
+        except ValidationError as error:
+            return of_body(error)
         found = await console.claims.put(act)
         console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
         return _answer(found)
@@ -80,35 +97,60 @@ def routes(console: Console) -> APIRouter:
     async def fail(item: Item, body: FailIn) -> Response:
         """Hand what the candidate failed to the baseline; in candidate_only this rolls back when
         the plan says `claims: {rollback_on_failure: true}`. Say it again if no answer comes."""
-        found = await console.claims.put(claims.failing(item, body.token, body.reason))
+        may_roll_back = console.plan.claims.rollback_on_failure
+        found = await console.claims.put(claims.failing(
+            item, body.token, body.reason, may_roll_back=may_roll_back))
         if isinstance(found, Refusal):
             return _answer(found)
-        done = await asyncio.to_thread(_roll_back, console, found)
-        answer = FailOut(claim=ClaimOut.of(found), rollback=done)
-        return Response(answer.model_dump_json(), media_type="application/json")
+        done = await asyncio.to_thread(_roll_back, console) if may_roll_back else None
+        return _json({"claim": document(found), "rollback": done})
 
     return router
 
 
-def _roll_back(console: Console, failed: Claim) -> str | None:
-    """Start the rollback that a failed item calls for; the observer then runs `rollback/main`."""
+def _wish(console: Console, item: str, content: bytes) -> Act:
+    """Return what a claim's request wants.
+
+    By hand, and from the bytes: this is the request that comes a thousand times a second.
+
+    Raises:
+        ValidationError: The body is not a `ClaimIn`.
+        InvalidInput: No name of an item, or a segment that the plan does not have.
+    """
+    if not _NAME.fullmatch(item):
+        raise InvalidInput("this is no name of an item", where="path.item", allowed=ITEM)
+    body = ClaimIn.model_validate_json(content)
+    return claims.claiming(
+        console.plan, item, system=body.system, holder=body.holder, key=body.key,
+        lease=lease_of(body.lease_seconds), segments=console.check_segments(body.segments))
+
+
+def _roll_back(console: Console) -> str | None:
+    """Start the rollback that failed items call for; the observer then runs `rollback/main`.
+
+    The call for it is in the failure's transaction: if this process dies, the observer does it.
+    """
     state = routing.read(console.store, console.plan.migration)
-    is_wanted = console.plan.claims.rollback_on_failure
-    if not rules.trips_rollback(failed, state, is_wanted=is_wanted):
+    wanted = operations.wanted_rollback(console.store, state)
+    if wanted is None or state.mode not in ON_USERS:
         return None
     started = rollback.start(
-        console.store, console.gateway, console.plan, severity="critical",
-        reason=f"{failed.holder} could not do {failed.item}: {failed.reason}",
+        console.store, console.gateway, console.plan, severity="critical", reason=wanted,
         actor="console", now=clock.now())
     return started.state.describe()
 
 
 def _answer(found: Claim | Refusal) -> Response:
     if isinstance(found, Claim):
-        return Response(ClaimOut.of(found).model_dump_json(), media_type="application/json")
+        return _json(document(found))
     if found.why is Why.UNKNOWN:
         return problem(404, "unknown item", found.reason, why=found.why.value)
     more: dict[str, Any] = {}
     if found.claim is not None:  # without its token: that is its holder's
-        more["claim"] = ClaimOut.of(found.claim).model_dump(mode="json", exclude={"token"})
+        more["claim"] = {
+            name: value for name, value in document(found.claim).items() if name != "token"}
     return problem(409, "refused", found.reason, why=found.why.value, **more)
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_UTC_Z), media_type="application/json")

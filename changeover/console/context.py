@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -52,7 +53,7 @@ class Console:
     def __init__(self, home: Home, plan: Plan, store: Store, *, is_local: bool) -> None:
         self.home, self.plan, self.store, self.is_local = home, plan, store, is_local
         self.gateway = Gateway(home.gateway_files)
-        self.guard = Guard(store, reads_freely=is_local)
+        self.guard = Guard(store, plan.migration, reads_freely=is_local)
         self.counts = Counts()
         self.began = clock.now()
         self.claims: Batcher[Act, Claim | Refusal] = Batcher(self._claim, most=CLAIMS_AT_ONCE)
@@ -60,6 +61,7 @@ class Console:
             self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
         self.feed = Feed.from_store(store, plan.migration, plan.environment or flags.BASE)
         self._quality = outcomes.quality_names(store, plan.migration)
+        self._coming: Counter[str] = Counter()
 
     def check_segments(self, names: Sequence[str]) -> frozenset[str]:
         """Return segments as a set.
@@ -74,25 +76,39 @@ class Console:
                                    allowed=", ".join(known) or "none, the plan has no segment")
         return frozenset(names)
 
-    def check_outcomes(self, batch: Sequence[OutcomeIn]) -> None:
-        """Refuse outcomes with unknown segments, or with ever more names of quality numbers.
+    async def keep(self, batch: list[OutcomeIn]) -> int:
+        """Keep the outcomes of a request, all or none; return how many were not known.
 
         Raises:
-            InvalidInput: With what is wrong; nothing of the batch is kept.
+            InvalidInput: An unknown segment, or ever more names of quality numbers; only names of
+                outcomes that were kept count.
+            StoreError: The store cannot be used.
         """
+        names = self._check(batch)
+        self._coming.update(names)
+        try:
+            new = await self.outcomes.put(batch)
+        finally:
+            self._coming -= Counter(names)
+        self._quality |= names
+        return new
+
+    def _check(self, batch: Sequence[OutcomeIn]) -> set[str]:
+        """Return the names of quality numbers that are new with a batch."""
+        names: set[str] = set()
         for one in batch:
             if one.segments:
                 self.check_segments(one.segments)
             if one.quality and not one.quality.keys() <= self._quality:
-                more = self._quality | one.quality.keys()
-                if len(more) > MOST_QUALITY_NAMES:
-                    raise InvalidInput(
-                        f"quality has more than {MOST_QUALITY_NAMES} names in all",
-                        where="quality", next_step="Names are metrics: no ids or times in them")
-                self._quality = more
+                names |= one.quality.keys() - self._quality
+        if len(self._quality | self._coming.keys() | names) > MOST_QUALITY_NAMES and names:
+            raise InvalidInput(
+                f"quality has more than {MOST_QUALITY_NAMES} names in all", where="quality",
+                next_step="Names are metrics: no ids or times in them")
+        return names
 
     def _claim(self, acts: Sequence[Act]) -> list[Claim | Refusal]:
-        return claims.carry_out(self.store, self.plan.migration, acts, now=clock.now())
+        return claims.carry_out(self.store, self.plan.migration, acts)
 
     def _keep(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
         """Keep the outcomes of several requests; return how many of each were new."""

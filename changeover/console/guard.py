@@ -9,14 +9,19 @@ import hashlib
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache
+from typing import Any
 
 from fastapi import Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from changeover import clock
 from changeover.console.problems import problem
+from changeover.errors import InvalidInput
 from changeover.store import tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope as TokenScope
@@ -25,7 +30,9 @@ from changeover.store.tokens import Token
 KNOWN_SECONDS = 2.0
 """A revoked token is refused after this long at most."""
 MOST_KNOWN = 1000
-MOST_BODY = 2 << 20
+MOST_BODY = 64 << 10
+LARGER_BODIES = {"/v1/outcomes": 2 << 20}
+"""Where a body may be larger."""
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-store"),
@@ -45,25 +52,59 @@ class Guard:
 
     Args:
         store: Where the tokens are.
+        migration: Whose tokens count.
         reads_freely: Whether reading needs no token: nobody but this machine can ask.
     """
 
-    def __init__(self, store: Store, *, reads_freely: bool) -> None:
-        self.store, self.reads_freely = store, reads_freely
+    def __init__(self, store: Store, migration: str, *, reads_freely: bool) -> None:
+        self.store, self.migration, self.reads_freely = store, migration, reads_freely
         self._known: OrderedDict[bytes, tuple[Token, float]] = OrderedDict()
 
+    def route(self, scope: TokenScope | None) -> type[APIRoute]:
+        """Return the kind of routes that need `scope`, None for those that need no token.
+
+        Before a body is read they look at the token, at the query, of which every name must be one
+        that the route knows, and at the body's type.
+        """
+        check = self.needs(scope) if scope is not None else None
+
+        class Guarded(APIRoute):
+            def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+                answer = super().get_route_handler()
+                known = frozenset(each.alias for each in self.dependant.query_params)
+
+                async def guarded(request: Request) -> Response:
+                    if check is not None:
+                        await check(request)
+                    if request.scope["query_string"]:
+                        _check_query(request, known)
+                    _check_type(request)
+                    return await answer(request)
+
+                return guarded
+
+        return Guarded
+
     def needs(self, scope: TokenScope) -> Callable[[Request], Awaitable[None]]:
-        """Return the dependency of routes that need `scope`."""
+        """Return what refuses a request without a token for `scope`.
+
+        A browser sends a password that it knows by itself, also for a page of somebody else: to
+        write, nobody gets in with one.
+        """
+        is_reading = scope is TokenScope.READ
+        asks = 'Bearer realm="changeover"' + (', Basic realm="changeover"' if is_reading else "")
 
         async def check(request: Request) -> None:
-            if scope is TokenScope.READ and self.reads_freely:
+            if is_reading and self.reads_freely:
                 return
-            text = _text_of(request.headers.get("authorization", ""))
+            header = request.headers.get("authorization", "")
+            text = _text_of(header, may_be_password=is_reading)
             token = await self._find(text) if text else None
             if token is None:
                 why = "this token is not valid" if text else "a token is needed"
-                raise HTTPException(401, f"{why}: make one with `changeover token create`", {
-                    "WWW-Authenticate": 'Bearer realm="changeover", Basic realm="changeover"'})
+                raise HTTPException(
+                    401, f"{why}: make one with `changeover token create` and send it as "
+                    "`Authorization: Bearer`", {"WWW-Authenticate": asks})
             if not token.scope.allows(scope):
                 raise HTTPException(
                     403, f"the token {token.name} may {token.scope}, this needs {scope}")
@@ -76,7 +117,8 @@ class Guard:
         known = self._known.get(key)
         if known is not None and known[1] > now and known[0].state(clock.now()) == "valid":
             return known[0]
-        token = await asyncio.to_thread(tokens.find, self.store, text, now=clock.now())
+        token = await asyncio.to_thread(
+            tokens.find, self.store, self.migration, text, now=clock.now())
         if token is None:
             self._known.pop(key, None)
             return None
@@ -86,12 +128,29 @@ class Guard:
         return token
 
 
-def _text_of(header: str) -> str:
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    for name in request.query_params:
+        if name not in known:
+            raise InvalidInput(f"query parameter {name[:63]!r} is not known", where="query",
+                               allowed=", ".join(sorted(known)) or "none")
+
+
+def _check_type(request: Request) -> None:
+    """Refuse bodies that do not say that they are JSON: a page of another origin may send others
+    unasked."""
+    headers = request.headers
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    kind = headers.get("content-type", "")
+    if (kind or has_body) and kind.partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, f"the body must be application/json, not {kind[:63] or 'untold'}")
+
+
+def _text_of(header: str, *, may_be_password: bool) -> str:
     """Return the token of an Authorization header: bearer, or the password that browsers ask."""
     kind, _, value = header.partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
-    if kind.lower() == "basic":
+    if kind.lower() == "basic" and may_be_password:
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
@@ -115,26 +174,26 @@ class Limits:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self.is_local and not is_loopback(_name_of(host)):
+        if self.is_local and not _is_own(headers.get(b"host", b"")):
             answer = problem(421, "misdirected", "this host name is not the console's",
                              allowed="127.0.0.1, localhost")
             await answer(scope, receive, send)
             return
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > MOST_BODY:
-            answer = problem(413, "too large", f"a body has at most {MOST_BODY} bytes")
+        most = LARGER_BODIES.get(scope["path"], MOST_BODY)
+        if not length.isdigit() or int(length) > most:
+            answer = problem(413, "too large", f"a body has at most {most} bytes here")
             await answer(scope, receive, send)
             return
-        await self.app(scope, _counted(receive), _with_headers(send))
+        await self.app(scope, _counted(receive, most), _with_headers(send))
 
 
 class _TooLarge(HTTPException):
-    def __init__(self) -> None:
-        super().__init__(413, f"a body has at most {MOST_BODY} bytes")
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"a body has at most {most} bytes here")
 
 
-def _counted(receive: Receive) -> Receive:
+def _counted(receive: Receive, most: int) -> Receive:
     """Count what comes without a declared length as well."""
     total = 0
 
@@ -142,24 +201,29 @@ def _counted(receive: Receive) -> Receive:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MOST_BODY:
-            raise _TooLarge
+        if total > most:
+            raise _TooLarge(most)
         return message
 
     return read
 
 
 def _with_headers(send: Send) -> Send:
+    """Add the headers that an answer does not have itself."""
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *_HEADERS]}
+            own = list(message.get("headers", []))
+            names = {name.lower() for name, _ in own}
+            more = [header for header in _HEADERS if header[0] not in names]
+            message = {**message, "headers": [*own, *more]}
         await send(message)
 
     return sent
 
 
-def _name_of(host: str) -> str:
-    """Return a Host header's name without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+@lru_cache(maxsize=64)
+def _is_own(host: bytes) -> bool:
+    """Whether a Host header names this machine, with or without a port."""
+    text = host.decode("latin-1")
+    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+    return is_loopback(name)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from changeover import clock
@@ -14,7 +13,6 @@ from changeover import status as status_of
 from changeover.console import exposition
 from changeover.console.context import Console, Fresh
 from changeover.console.models import KEY, DecisionOut
-from changeover.errors import InvalidInput
 from changeover.plan.fields import Name
 from changeover.routing import Mode, explain
 from changeover.store import routing
@@ -23,11 +21,10 @@ from changeover.store.tokens import Scope
 
 def routes(console: Console) -> APIRouter:
     """Return the routes that only look."""
-    router = APIRouter(tags=["look"], dependencies=[Depends(console.guard.needs(Scope.READ))])
+    router = APIRouter(tags=["look"], route_class=console.guard.route(Scope.READ))
     fresh, meter = Fresh(), exposition.Meter(console)
 
-    @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why",
-                dependencies=[Depends(_knows("segment"))])
+    @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why")
     async def decision(
         key: Annotated[str, Path(pattern=KEY, description="The user's key.")],
         segment: Annotated[list[Name], Query(max_length=16, description="The user's.")] = [],  # noqa: B006
@@ -60,7 +57,7 @@ def routes(console: Console) -> APIRouter:
 
 def health_routes(console: Console) -> APIRouter:
     """Return the route that supervisors ask; it needs no token and tells nothing else."""
-    router = APIRouter(tags=["look"])
+    router = APIRouter(tags=["look"], route_class=console.guard.route(None))
 
     @router.get("/health", summary="Whether the console can use the store")
     async def health() -> dict[str, str]:
@@ -69,15 +66,3 @@ def health_routes(console: Console) -> APIRouter:
         return {"status": "healthy", "migration": console.plan.migration}
 
     return router
-
-
-def _knows(*names: str) -> Callable[[Request], None]:
-    """Return the dependency that refuses other parameters: a slip must not pass for none."""
-
-    def check(request: Request) -> None:
-        for name in request.query_params:
-            if name not in names:
-                raise InvalidInput(f"{name[:100]!r} is unknown", where="query",
-                                   allowed=", ".join(names))
-
-    return check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,14 +80,8 @@ class ClaimOut(BaseModel):
     given_to: Literal["", "baseline", "candidate"] = ""
     reason: str = ""
 
-    @classmethod
-    def of(cls, claim: Claim) -> ClaimOut:
-        """Return a claim for clients."""
-        return cls(
-            item=claim.item, status=claim.status.value, system=System(claim.system),
-            holder=claim.holder, token=claim.token, claimed_at=claim.claimed_at,
-            expires_at=claim.expires_at, given_to=claim.given_to,
-            reason=claim.reason)
+
+_CLAIM = tuple(ClaimOut.model_fields)
 
 
 class FailOut(BaseModel):
@@ -131,6 +125,11 @@ class DecisionOut(BaseModel):
     maintenance: bool
     version: int
     epoch: int
+
+
+def document(claim: Claim) -> dict[str, Any]:
+    """Return a claim for clients, of the form of `ClaimOut`."""
+    return {name: getattr(claim, name) for name in _CLAIM}
 
 
 def lease_of(seconds: float | None) -> timedelta | None:

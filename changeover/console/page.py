@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
@@ -40,7 +40,7 @@ _OUTCOMES = ("outcome_error_rate", "outcome_duration_p50", "outcome_duration_p95
 
 def routes(console: Console) -> APIRouter:
     """Return the route of the page."""
-    router = APIRouter(tags=["look"], dependencies=[Depends(console.guard.needs(Scope.READ))])
+    router = APIRouter(tags=["look"], route_class=console.guard.route(Scope.READ))
     fresh = Fresh()
 
     @router.get("/", response_class=HTMLResponse, summary="The page for people")

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -25,6 +25,9 @@ from changeover.errors import (
 
 LOG = logging.getLogger("changeover.console")
 MEDIA_TYPE = "application/problem+json"
+MOST_FAULTS = 1_000
+"""To list the faults of a body takes ten times as long as to find them: beyond this they are told
+by their number alone."""
 _STATUS: list[tuple[type[ChangeoverError], int, str]] = [
     (InvalidInput, 422, "not accepted"),
     (Refused, 409, "refused"),
@@ -61,7 +64,8 @@ def problem(
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail,
                **{name: value for name, value in more.items() if value not in (None, "")}}
     return Response(
-        orjson.dumps(content, default=str), status, media_type=MEDIA_TYPE, headers=headers)
+        orjson.dumps(content, default=str, option=orjson.OPT_UTC_Z), status,
+        media_type=MEDIA_TYPE, headers=headers)
 
 
 def of_error(error: ChangeoverError) -> Response:
@@ -109,3 +113,11 @@ def of_validation(errors: Any) -> Response:
     first = f"{found[0]['where']}: {found[0]['what']}" if found else "the request is not valid"
     return problem(422, "not accepted", first, errors=found,
                    next_step="See /openapi.json for what is allowed")
+
+
+def of_body(error: ValidationError) -> Response:
+    """Return what was wrong with a body that pydantic read from its bytes."""
+    if error.error_count() > MOST_FAULTS:
+        return problem(422, "not accepted", f"the body has {error.error_count()} faults",
+                       next_step="See /openapi.json for what is allowed")
+    return of_validation(error.errors(include_url=False, include_input=False))

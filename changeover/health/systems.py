@@ -16,6 +16,7 @@ from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
 from changeover.plan.model import ProcessSpec, SystemSpec
 from changeover.plan.units import format_size
+from changeover.tls import tls
 from changeover.validation.http import value_at
 from changeover.validation.outcome import Scene
 
@@ -25,7 +26,7 @@ NODE_SECONDS = 3.0
 def answers(spec: SystemSpec, role: str) -> Health:
     """Ask a system for its health."""
     try:
-        answer = httpx.get(spec.url.rstrip("/") + spec.health, trust_env=False,
+        answer = httpx.get(spec.url.rstrip("/") + spec.health, trust_env=False, verify=tls(),
                            timeout=spec.health_timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{spec.name} does not answer ({type(error).__name__})",
@@ -39,7 +40,8 @@ def answers(spec: SystemSpec, role: str) -> Health:
 def node(spec: NodeSpec, scene: Scene) -> Health:
     """Read a node's figures and compare them with what the plan allows."""
     try:
-        answer = httpx.get(scene.url(spec.of) + spec.path, timeout=NODE_SECONDS, trust_env=False)
+        answer = httpx.get(scene.url(spec.of) + spec.path, timeout=NODE_SECONDS, trust_env=False,
+                           verify=tls())
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         return Health(Status.CRITICAL, f"gives no figures ({type(error).__name__})", {},
@@ -88,7 +90,7 @@ def services(specs: dict[str, ServiceSpec]) -> dict[str, Callable[[], Health]]:
 def _service(name: str, spec: ServiceSpec) -> Health:
     began = time.perf_counter()
     try:
-        answer = httpx.get(spec.url.rstrip("/") + spec.path, trust_env=False,
+        answer = httpx.get(spec.url.rstrip("/") + spec.path, trust_env=False, verify=tls(),
                            timeout=spec.timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{name} does not answer ({type(error).__name__})", {},

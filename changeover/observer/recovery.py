@@ -20,7 +20,7 @@ import psutil
 
 from changeover.errors import Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.store import cutovers, operations, routing
+from changeover.store import cutovers, messages, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus, Rollback
 
@@ -140,21 +140,30 @@ class Recovery:
         return lost
 
     def _is_unfinished(self, run: FlowRun) -> bool:
-        """Whether the store says that the run's work is still to be done."""
+        """Whether the run's work is still to be done.
+
+        A crashed run never said how it ended: it may lack only the last thing, that people are
+        told. A failed one did, so the store decides.
+        """
+        if run.state_type == "CRASHED":
+            return True
         if run.flow == "rollback":
             mine = [found for found in operations.rollbacks(self.store, self.migration)
                     if found.flow_run_id == run.id]
             return any(found.ended_at is None for found in mine)
         cutover = cutovers.of_flow_run(self.store, run.id)
-        if cutover is None:
-            return run.state_type == "CRASHED"
-        return cutover.status is CutoverStatus.RUNNING
+        return cutover is not None and cutover.status is CutoverStatus.RUNNING
 
     def _recover(self, run: FlowRun, why: str, now: datetime) -> str:
         attempt = self.attempts.get(run.id, 0) + 1
         most = MOST_ATTEMPTS_FAILED if run.state_type == "FAILED" else MOST_ATTEMPTS
         if attempt > most:
-            return f"{run.name} was not recovered because {most} attempts did not help"
+            given_up = f"{run.name} was not recovered because {most} attempts did not help"
+            messages.put(
+                self.store, self.migration, key=f"given-up-{run.id}", severity="critical",
+                title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
+                "mend the cause and start it again.", now=now, is_once=True)
+            return given_up
         self.attempts[run.id] = attempt
         self.api.schedule(
             run.id, at=now, name="Recovering", message=f"attempt {attempt}, because {why}"

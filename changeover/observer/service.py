@@ -38,7 +38,7 @@ from changeover.observer.watch import Watch
 from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction, TriggerSpec
 from changeover.routing import System
-from changeover.store import comparisons, cutovers, operations, outcomes, routing, samples
+from changeover.store import cutovers, operations, outcomes, place_counts, routing, samples
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 
@@ -166,7 +166,10 @@ class Observer:
         self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
 
     def _roll_back(self) -> None:
-        """Do the rollback that a trigger wants; what fails is tried again until it is done."""
+        """Do the rollback that a trigger or a failed item wants; what fails is tried again."""
+        overdue = self.traffic.overdue
+        if overdue is not None:
+            self.traffic.roll_back(overdue)
         while self._pending:
             firing, at = self._pending[0], clock.now()
             if self.traffic.is_on_users:
@@ -236,8 +239,8 @@ class Observer:
             self._later += outcomes.recent(self.store, self.plan.migration, since=since)
         if self.watch.places:
             memory = clock.now() - timedelta(seconds=self.watch.memory_seconds + 10)
-            self.watch.feed_places(comparisons.diverged_since(
-                self.store, self.plan.migration, self.watch.places, since=memory))
+            self.watch.feed_places(place_counts.since(
+                self.store, self.plan.migration, self.watch.places, start=memory))
 
     def _beat(self) -> None:
         operations.beat(self.store, "observer", pid=os.getpid(), now=clock.now())

@@ -15,17 +15,18 @@ from changeover.errors import ChangeoverError, StoreError, Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.observer.pace import Pace, Told
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode, RoutingState
+from changeover.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.store import audit, cutovers, operations, routing
 from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.observer")
 
-ON_USERS = (Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 STORE_PATIENCE_SECONDS = 0.7
 """A rollback waits this long for the store before it breaks glass."""
 ENVOY_PATIENCE_SECONDS = 3.0
 ROW_GRACE_SECONDS = 3.0
+WANTED_GRACE_SECONDS = 3.0
+"""A rollback that a failed item calls for is the console's for so long, and the observer's then."""
 DRIFT_GRACE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
@@ -62,6 +63,8 @@ class Traffic:
         self._rollback_known = -1
         self._is_baseline_disabled = False
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
+        self._wanted_since: tuple[tuple[int, int], float] | None = None
+        self._overdue: tuple[tuple[int, int], str] | None = None
 
     @property
     def is_on_users(self) -> bool:
@@ -72,6 +75,13 @@ class Traffic:
     def is_baseline_disabled(self) -> bool:
         """Whether a cutover took the baseline out of use."""
         return self._is_baseline_disabled
+
+    @property
+    def overdue(self) -> str | None:
+        """Why a rollback is wanted that nobody did in time; None when there is none."""
+        overdue = self._overdue
+        is_due = overdue is not None and overdue[0] == self.state.order and self.is_on_users
+        return overdue[1] if overdue is not None and is_due else None
 
     def take(self, state: RoutingState) -> None:
         """Take a state unless a later one is known."""
@@ -93,6 +103,7 @@ class Traffic:
         if self.plan.cutover.disable_baseline is not None:
             self._is_baseline_disabled = rollback.is_baseline_disabled(self.store, self.plan)
         self.take(state)
+        self._look_for_wanted(state)
         try:
             if self.gateway.journal() is not None:
                 if self._pace.is_due("reconcile", RETRY_SECONDS):
@@ -104,6 +115,22 @@ class Traffic:
             self._told.problem(
                 "gateway", f"the gateway was not brought up to date because {error}"
             )
+
+    def _look_for_wanted(self, state: RoutingState) -> None:
+        """See whether a failed item calls for a rollback that its console did not carry out.
+
+        The failure's transaction noted it, so that it is not lost when the console and the worker
+        die at that moment.
+        """
+        is_looked_for = self.plan.claims.rollback_on_failure and state.mode in ON_USERS
+        reason = operations.wanted_rollback(self.store, state) if is_looked_for else None
+        if reason is None:
+            self._wanted_since = self._overdue = None
+            return
+        if self._wanted_since is None or self._wanted_since[0] != state.order:
+            self._wanted_since = state.order, time.monotonic()
+        if time.monotonic() - self._wanted_since[1] > WANTED_GRACE_SECONDS:
+            self._overdue = state.order, reason
 
     def roll_back(self, reason: str) -> RolledBack:
         """Move all traffic to the baseline; break glass when the store does not take it in time.

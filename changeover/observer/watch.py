@@ -10,7 +10,7 @@ from changeover.analysis.trigger import Firing, TriggerState, step
 from changeover.analysis.window import SHADOW, Sample, Window, combine, outcomes_of
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan, TriggerSpec
-from changeover.store.comparisons import step_of
+from changeover.store.place_counts import PlaceCount, step_of
 
 MOST_REPLAYED = 300_000
 """Samples that are looked at again after a restart, at most: about two seconds of work."""
@@ -31,7 +31,7 @@ class Watch:
         self._states: dict[str, TriggerState] = defaultdict(TriggerState)
         self._recent: dict[str, dict[int, Sample]] = defaultdict(dict)
         self._since = 0
-        self._diverged: Mapping[str, Mapping[int, int]] = {}
+        self._places: Mapping[str, Mapping[int, PlaceCount]] = {}
         self.places = frozenset(spec.path for spec in plan.triggers if spec.path)
         self.has_outcomes = any(
             METRICS[spec.metric].source is Source.OUTCOME for spec in plan.triggers)
@@ -50,9 +50,9 @@ class Watch:
         for sample in samples:
             self._recent[sample.system][sample.at] = sample
 
-    def feed_places(self, diverged: Mapping[str, Mapping[int, int]]) -> None:
-        """Take how often single places differ: {place: {start of ten seconds: divergences}}."""
-        self._diverged = diverged
+    def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
+        """Take how often single places differ: {place: {start of ten seconds: its counts}}."""
+        self._places = counts
 
     def step(self, at: int) -> list[tuple[TriggerSpec, Firing]]:
         """Return the triggers that second `at` completes."""
@@ -71,8 +71,6 @@ class Watch:
     def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
         seconds = max(1, int(spec.over.total_seconds()))
         start = max(at - seconds + 1, self._since)
-        if spec.path:  # one place is counted in steps: both counts begin with the same second
-            start = step_of(start)
         names = (system, outcomes_of(system, spec.segment),
                  *((SHADOW,) if system == "candidate" else ()))
         found = combine(
@@ -82,9 +80,11 @@ class Watch:
         )
         if not spec.path:
             return found
-        counts = self._diverged.get(spec.path, {})
-        diverged = sum(number for step_at, number in counts.items() if start <= step_at <= at)
-        return replace(found, matched=max(0, found.compared - diverged))
+        counts = [each for step_at, each in self._places.get(spec.path, {}).items()
+                  if step_of(start) <= step_at <= at]
+        compared = sum(each.compared for each in counts)
+        return replace(
+            found, compared=compared, matched=compared - sum(each.diverged for each in counts))
 
     def _forget(self, before: int) -> None:
         for rows in self._recent.values():

@@ -34,6 +34,14 @@ class ShadowSpec(Part):
         2_000_000_000, ge=1_000_000, description="Most bytes of them in the store; the oldest go."
     )
 
+    def copies(self, method: str, path: str) -> bool:
+        """Whether a request may be repeated at the candidate; `path` may have its query."""
+        plain = path.partition("?")[0]
+        listed = (entry.split(" ", 1) for entry in self.replay_unsafe)
+        return method in self.methods or any(
+            method == name and (plain.startswith(at[:-1]) if at.endswith("*") else plain == at)
+            for name, at in listed)
+
 
 class NumericTolerance(Part):
     """How far numbers may be apart."""

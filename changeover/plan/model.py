@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from changeover.plan import units
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
@@ -31,6 +31,7 @@ from changeover.plan.fields import (
 from changeover.plan.flags import Attributes, FlagEntry, FlagKey
 from changeover.plan.health import HealthSpec
 from changeover.plan.metrics import METRICS, QUALITY_NAME, Source, parse_value
+from changeover.plan.paths import one_place
 from changeover.plan.procedures import (
     ApprovalSpec,
     ClaimSpec,
@@ -159,6 +160,11 @@ class _Condition(Part):
         names = ("below", "above", "at_least", "at_most", "between", "ratio_to_baseline")
         return [name for name in names if getattr(self, name) is not None]
 
+    @field_validator("path")
+    @classmethod
+    def _is_one_place(cls, path: str | None) -> str | None:
+        return None if path is None else one_place(path)
+
     @model_validator(mode="after")
     def _is_meaningful(self) -> _Condition:
         if self.metric not in METRICS:
@@ -181,8 +187,6 @@ class _Condition(Part):
     def _path_has_metric(self) -> _Condition:
         if self.path is not None and self.metric != "divergence_rate":
             raise ValueError(f"`path` belongs to divergence_rate, not to {self.metric}")
-        if self.path is not None and "*" in self.path.replace("[*]", ""):
-            raise ValueError(f"{self.path}: a path here is one place, as `$.items[*].price`")
         if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
             raise ValueError(f"`segment` belongs to metrics of outcomes, not to {self.metric}")
         return self

@@ -69,6 +69,44 @@ def parse_pattern(text: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def parse_place(text: str) -> tuple[Token | Wild, ...]:
+    """Return the steps of a normalised place, however long: `$.items[*].price`.
+
+    What is not understood, since keys can be anything, ends it: the place is then one above.
+    """
+    steps: list[Token | Wild] = []
+    position = 1
+    while found := _STEP.match(text, position):
+        steps.append(_token(found))
+        position = found.end()
+    return tuple(steps)
+
+
+def one_place(pattern: str) -> str:
+    """Return a pattern that names a single place as places are written: `$['a']` is `$.a`.
+
+    Raises:
+        ValueError: It names several (`..`, an index, which counts cannot tell apart), or nothing.
+    """
+    steps = parse_pattern(pattern)
+    if "*" in pattern.replace("[*]", "") or any(
+            step.is_deep or isinstance(step.token, int) for step in steps):
+        raise ValueError(f"{pattern}: a path here is one place, as `$.items[*].price`; `..`, `.*` "
+                         "and indexes are not counted")
+    return "$" + "".join("[*]" if step.token is Wild.ANY else _format_key(str(step.token))
+                         for step in steps)
+
+
+def is_touched(path: Sequence[Token | Wild], place: Sequence[Token | Wild]) -> bool:
+    """Whether a difference at `place` is one at `path`: there, above it, or below it.
+
+    Whoever loses `$.order` has lost `$.order.total`; whoever has another `$.order.total` has
+    another `$.order`.
+    """
+    return all(wanted is Wild.ANY or wanted == found
+               for wanted, found in zip(path, place, strict=False))
+
+
 def _is_well_formed(text: str, found: re.Match[str]) -> bool:
     """A bare name needs its dot, and a bracket must not have one unless it is `..[`."""
     is_dotted = text[found.start()] == "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import aiohttp
@@ -24,11 +25,14 @@ class Caller:
 
     Args:
         spec: The system.
-        timeout: Longest wait for a whole answer, in seconds.
-        concurrency: Most connections.
+        timeout: Longest wait for a whole answer, in seconds; waiting for a turn is not counted,
+            since that is not the system's fault.
+        concurrency: Most calls at once; fewer when the system says that it takes fewer.
     """
 
     def __init__(self, spec: SystemSpec, *, timeout: float, concurrency: int) -> None:
+        concurrency = min(concurrency, spec.concurrency or concurrency)
+        self._turn = asyncio.Semaphore(concurrency)
         self._url = spec.url.rstrip("/")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=30),
@@ -39,6 +43,10 @@ class Caller:
 
     async def call(self, exchange: Exchange) -> Answer:
         """Return the system's answer to a copy; why there is none stands in `error`."""
+        async with self._turn:
+            return await self._call(exchange)
+
+    async def _call(self, exchange: Exchange) -> Answer:
         began = time.perf_counter()
         headers = [(k, v) for k, v in exchange.request_headers if k not in _NOT_FORWARDED]
         headers.append((SHADOW_HEADER, "1"))

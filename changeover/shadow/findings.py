@@ -9,10 +9,12 @@ from typing import Any
 
 import orjson
 
+from changeover import clock
 from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, judge_places
 from changeover.plan.model import Plan
 from changeover.shadow.judging import Judge, unpacked
-from changeover.store import comparisons
+from changeover.shadow.rules_told import at_place, rules_told
+from changeover.store import comparisons, plans
 from changeover.store.comparisons import Compared, Place
 from changeover.store.engine import Store
 
@@ -23,11 +25,15 @@ NEARLY = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One place that differs: the counts, the judgement, examples, and what to do about it."""
+    """One place that differs: the counts, the judgement, examples, and what to do about it.
+
+    `rules` are those of the plan that hold there, in words, with their owner and reason.
+    """
 
     place: Place
     verdict: PlaceVerdict
     suggestion: str
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,8 @@ class Findings:
             "median_seconds": self.latency,
             "places": [
                 {**asdict(each.verdict), "counts": each.place.counts,
-                 "ignored": each.place.ignored, "suggestion": each.suggestion,
+                 "ignored": each.place.ignored, "rules": each.rules,
+                 "suggestion": each.suggestion,
                  "first_seen": each.place.first_seen.isoformat(),
                  "last_seen": each.place.last_seen.isoformat(), "examples": each.place.examples}
                 for each in self.findings
@@ -68,12 +75,14 @@ def collect(store: Store, migration: str) -> Findings:
 
     Raises:
         StoreError: The store cannot be used.
+        InvalidInput: No such migration.
     """
+    rules = rules_told(plans.load(store, migration).comparison, today=clock.now().date())
     coverage = comparisons.coverage(store, migration)
     known = comparisons.places(store, migration)
     verdicts = judge_places([_counts(place, coverage) for place in known])
     found = [
-        Finding(place, verdict, suggest(place, verdict))
+        Finding(place, verdict, suggest(place, verdict), at_place(rules, place.field))
         for place, verdict in zip(known, verdicts, strict=True)
     ]
     found.sort(key=lambda each: (_RANK.index(each.verdict.judgement), -each.verdict.rate))

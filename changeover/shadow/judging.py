@@ -92,6 +92,7 @@ class Judge:
             is_match=is_match, baseline_seconds=baseline.duration,
             candidate_seconds=candidate.duration, found=self._examples(found, line),
             ignored=frozenset(divergence.field for divergence in found.ignored),
+            omitted=found.omitted,
             noisy=None if noise is None else noise.fields, error=candidate.error,
             answers=self._pack(baseline, candidate) if keeps and not found.is_match else None,
         )

@@ -7,23 +7,25 @@ busy host, a locked store. Every count stands beside the scores as their coverag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 import psutil
 
 from changeover import clock
+from changeover.comparison.answers import Answer
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway import tap
 from changeover.gateway.admin import Admin
+from changeover.gateway.config import TAPPED_MODES
 from changeover.home import Home
 from changeover.plan.model import Plan
-from changeover.routing import Mode, RoutingState, System, decide
+from changeover.routing import RoutingState, System, decide
 from changeover.shadow.calls import Caller
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.tap import Exchange, TapServer
@@ -37,6 +39,8 @@ FLUSH_SECONDS = 0.5
 FOLLOW_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
+STOP_SECONDS = 2.0
+"""How long copies under way may take when the service is told to end."""
 MOST_UNSAVED = 20_000
 KEPT_A_SECOND = 20
 _UNTAPPED = f"^cluster[.]{tap.CLUSTER}[.]upstream_rq_(active|pending)_overflow$"
@@ -50,10 +54,12 @@ class Shadow:
         plan: The plan; its `shadow` part must be there.
         store: The store.
         chance: Source of randomness, for the order of calls and the choice of noise pairs.
+        now: Tells the time, for what is written and for rules that expire.
     """
 
     def __init__(
-        self, home: Home, plan: Plan, store: Store, *, chance: random.Random | None = None
+        self, home: Home, plan: Plan, store: Store, *, chance: random.Random | None = None,
+        now: clock.Clock = clock.now,
     ) -> None:
         if plan.shadow is None:
             raise ValueError("the plan has no shadow part")
@@ -61,9 +67,12 @@ class Shadow:
         self.state: RoutingState | None = None
         self.counts: Counter[str] = Counter()
         self.tap = TapServer(home.gateway_files.tap_socket, self.offer, is_wanted=self.is_wanted)
-        self._judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
+        self._now = now
+        self._today = now().date()
+        self._judge = Judge.of(plan.shadow, plan.comparison, today=self._today)
         self._queue: asyncio.Queue[Exchange] = asyncio.Queue(self.spec.queue)
         self._unsaved: list[Compared] = []
+        self._saving = asyncio.Lock()
         self._is_busy = False
         self._second = self._kept = 0
         self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
@@ -72,14 +81,18 @@ class Shadow:
         self._untapped: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Shadow until `stop` is set; then finish what was begun and save it."""
+        """Shadow until `stop` is set; then finish what is under way, and save what is known.
+
+        What waits then, or takes longer than `STOP_SECONDS`, is counted as dropped.
+        """
         timeout = self.spec.timeout.total_seconds()
         for system in System:
-            spec = self.plan.system(system)
-            limit = min(self.spec.concurrency, spec.concurrency or self.spec.concurrency)
-            self._callers[system] = Caller(spec, timeout=timeout, concurrency=limit)
+            self._callers[system] = Caller(
+                self.plan.system(system), timeout=timeout, concurrency=self.spec.concurrency)
         await self.tap.start()
-        tasks = [asyncio.create_task(self._work()) for _ in range(self.spec.concurrency)]
+        limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
+        workers = min(limit, self.spec.concurrency)  # none waits for another with a copy in hand
+        tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
         tasks += [
             asyncio.create_task(self._every(seconds, action)) for seconds, action in (
                 (FLUSH_SECONDS, self._save), (FOLLOW_SECONDS, self._follow),
@@ -90,16 +103,27 @@ class Shadow:
         LOG.info("shadowing %s", self.plan.migration)
         await stop.wait()
         await self.tap.stop()
-        for task in tasks:
-            task.cancel()
+        await self._finish(tasks)
+        for caller in self._callers.values():
+            await caller.close()
+        self._admin.close()
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Wait for what is under way, end the tasks, and save."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+            self._queue.task_done()
+            self.counts["dropped: stopped"] += 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), STOP_SECONDS)
+        async with self._saving:  # a batch on its way into the store is not given up
+            for task in tasks:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             await self._save()
         except ChangeoverError as error:
             LOG.error("%d comparisons are lost because %s", len(self._unsaved), error)
-        for caller in self._callers.values():
-            await caller.close()
-        self._admin.close()
 
     def is_wanted(self) -> bool:
         """Whether an exchange could be compared now; counts why not, before it is read."""
@@ -118,15 +142,21 @@ class Shadow:
 
     def _why_none(self) -> str:
         """Return why no exchange at all is taken now; empty when one is."""
-        if self.state is None or self.state.mode in (Mode.CANDIDATE_ONLY, Mode.EMERGENCY_ROLLBACK):
+        return self._why_paused() or ("dropped: queue full" if self._queue.full() else "")
+
+    def _why_paused(self) -> str:
+        """Return why no copy may be sent now; empty when one may."""
+        state = self.state
+        if state is None or state.mode not in TAPPED_MODES or state.maintenance \
+                or not state.shadow_sample:
             return "dropped: not shadowing"
-        if self._is_busy:
-            return "dropped: host busy"
-        return "dropped: queue full" if self._queue.full() else ""
+        return "dropped: host busy" if self._is_busy else ""
 
     def _why_not(self, exchange: Exchange) -> str:
         if exchange.is_cut:
             return "dropped: body too large"
+        if not self.spec.copies(exchange.method, exchange.path):
+            return "dropped: not in methods or replay_unsafe"
         key = exchange.header(self.plan.routing.key.header) or None
         salted = f"{self.plan.routing.salt or ''}{key}" if key else None
         if self.state and decide(self.state, salted, self._segments(exchange)) is System.CANDIDATE:
@@ -143,37 +173,63 @@ class Shadow:
         while True:
             exchange = await self._queue.get()
             try:
-                found = await self._compare(exchange)
+                await self._take(exchange)
+            except asyncio.CancelledError:
+                self.counts["dropped: stopped"] += 1
+                raise
             except Exception:  # one odd exchange must not end the worker; it is counted and told
                 self.counts["dropped: not comparable"] += 1
                 LOG.exception("an exchange could not be compared")
-                continue
-            if found is None:
-                self.counts["dropped: body not readable"] += 1
-            else:
-                self._keep(found)
+            finally:
+                self._queue.task_done()
 
-    async def _compare(self, exchange: Exchange) -> Compared | None:
+    async def _take(self, exchange: Exchange) -> None:
+        """Compare an exchange, or count why not.
+
+        It may have waited for minutes: after a rollback, or when the host is busy, what waits is
+        no longer sent.
+        """
+        found = await self._compare(exchange)
+        if isinstance(found, str):
+            self.counts[found] += 1
+        else:
+            self._keep(found)
+
+    async def _compare(self, exchange: Exchange) -> Compared | str:
         """Ask the candidate, and for some the baseline again, in random order; compare.
 
-        Returns None when the user's answer cannot be unpacked: nothing can be said about it.
+        Returns why not when nothing may be sent any more, or when the user's answer cannot be
+        unpacked: nothing can be said about it.
         """
         baseline = answer_of(
             exchange.status, exchange.response_headers, exchange.response_body, exchange.duration)
         if baseline.error:
-            return None
+            return "dropped: body not readable"
         asked = [System.CANDIDATE]
         is_safe = exchange.method in ("GET", "HEAD", "OPTIONS")
         if is_safe and self._chance.random() * 100 < self.spec.noise:
             asked.append(System.BASELINE)
             self._chance.shuffle(asked)
-        answers = {system: await self._callers[system].call(exchange) for system in asked}
-        return self._judge.judged(
+        answers: dict[System, Answer] = {}
+        for system in asked:
+            if why := self._why_paused():
+                if System.CANDIDATE in answers:
+                    break  # its answer counts; only the baseline's second one is not asked for
+                return why
+            answers[system] = await self._callers[system].call(exchange)
+        return self._judge_of_today().judged(
             at=exchange.at, request=f"{exchange.method} {exchange.path}",
             request_id=exchange.header("x-request-id"), baseline=baseline,
             candidate=answers[System.CANDIDATE], again=answers.get(System.BASELINE),
             keeps=self._may_keep(),
         )
+
+    def _judge_of_today(self) -> Judge:
+        """Return the judge by the rules that hold today: they may expire while this runs."""
+        if (today := self._now().date()) != self._today:
+            self._today = today
+            self._judge = Judge.of(self.plan.shadow, self.plan.comparison, today=today)
+        return self._judge
 
     def _may_keep(self) -> bool:
         """Whether a pair's bodies are kept: so many a second that `keep` lasts for a while."""
@@ -197,27 +253,46 @@ class Shadow:
                 await action()
             except ChangeoverError as error:
                 LOG.error("%s", error)
+            except Exception:  # whatever it is, the next time may be better
+                LOG.exception("something failed, and is tried again")
 
     async def _save(self) -> None:
         """Write what was compared; it stays in memory when the store does not take it."""
-        batch, self._unsaved = self._unsaved, []
-        counts, self.counts = self.counts, Counter()
-        incomplete, self.tap.incomplete = self.tap.incomplete, 0
-        if incomplete:
-            counts["dropped: incomplete"] += incomplete
-        seen, self.tap.seen = self.tap.seen, 0
-        if seen:
-            counts["seen"] += seen
-        if not batch and not counts:
-            return
-        try:
-            await asyncio.to_thread(
-                comparisons.write, self.store, self.plan.migration, batch, counts
-            )
-        except ChangeoverError:
-            self._unsaved = batch + self._unsaved
-            self.counts.update(counts)
-            raise
+        async with self._saving:
+            batch, self._unsaved = self._unsaved, []
+            counts, self.counts = self.counts, Counter()
+            incomplete, self.tap.incomplete = self.tap.incomplete, 0
+            seen, self.tap.seen = self.tap.seen, 0
+            counts.update({"dropped: incomplete": incomplete, "seen": seen})
+            await self._write(batch, +counts)
+
+    async def _write(self, batch: list[Compared], counts: Counter[str]) -> None:
+        """Write a batch; of one with something that cannot be stored everything else.
+
+        Halves are tried until the odd one is alone: it is dropped, counted and told.
+        """
+        parts = [batch]
+        while parts:
+            part = parts.pop(0)
+            if not part and not counts:
+                continue
+            try:
+                await asyncio.to_thread(
+                    comparisons.write, self.store, self.plan.migration, part, counts,
+                    now=self._now())
+                counts = Counter()
+            except ChangeoverError:
+                self._unsaved = [one for each in (part, *parts) for one in each] + self._unsaved
+                self.counts.update(counts)
+                raise
+            except Exception:
+                if len(part) > 1:
+                    parts[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
+                    continue
+                LOG.exception("a comparison could not be stored")
+                if part:
+                    counts["dropped: not storable"] += 1
+                    parts = parts or [[]]
 
     async def _follow(self) -> None:
         self.state = await asyncio.to_thread(routing.read, self.store, self.plan.migration)

@@ -3,17 +3,23 @@
 Many wishes are carried out in one transaction. Rows are locked in the order of their items:
 
 1. The items' rows are read and locked. Whoever else wants one of them waits here.
-2. Each wish is decided by `changeover.claims`, with the routing state of the same transaction.
-3. New rows are inserted unless another process did in between (its row was not there to lock):
+2. The routing state and the time are read: what was true before the wait counts no more.
+3. Each wish is decided by `changeover.claims`; changed rows are written.
+4. New rows are inserted unless another process did in between (its row was not there to lock):
    those items, and only those, begin again at 1, where their rows are found.
-4. Changed rows are written; the commit makes all of it true at once. A kill before it leaves the
-   items as they were, a kill after it leaves claims whose leases run out.
+5. The routing state is looked at again and held until the end. If it changed in between, as by a
+   rollback, everything is taken back and begins again: nobody gets a claim that it forbids. It is
+   held for the commit alone, so that a rollback never waits for claims.
+6. The commit makes all of it true at once: claims, audit, and the rollback that a failed item calls
+   for. A kill before it leaves the items as they were, a kill after it leaves claims whose leases
+   run out.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -24,15 +30,17 @@ from sqlalchemy.orm import Session
 
 from changeover import claims as rules
 from changeover.claims import Claim, Refusal, Status
+from changeover.errors import StoreLocked
 from changeover.plan.model import Plan
 from changeover.routing import RoutingState, System, explain
-from changeover.store import audit, routing
+from changeover.store import audit, operations, routing
 from changeover.store.console_tables import ClaimRow
-from changeover.store.engine import Store
+from changeover.store.engine import Store, time_of
 from changeover.store.rows import to_record
 
 Found = Claim | Refusal
 Rule = Callable[[Claim | None, RoutingState, datetime], Found]
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Act:
     rule: Rule
     is_told: bool = False
     """Whether the audit tells it: hand-overs and failures, not each of a million claims."""
+    may_roll_back: bool = False
+    """Whether the plan has everyone rolled back when the candidate fails in `candidate_only`."""
 
 
 def claiming(
@@ -90,14 +100,21 @@ def handing_over(item: str, token: int, to: System, reason: str) -> Act:
         is_told=True)
 
 
-def failing(item: str, token: int, reason: str) -> Act:
-    """Return what a worker wants that could not do an item."""
+def failing(item: str, token: int, reason: str, *, may_roll_back: bool = False) -> Act:
+    """Return what a worker wants that could not do an item.
+
+    Args:
+        item: Name of the item.
+        token: The worker's.
+        reason: Why it could not, one sentence.
+        may_roll_back: The plan's `claims.rollback_on_failure`.
+    """
     return Act(item, lambda present, state, now: rules.fail(present, token, reason, state, now),
-               is_told=True)
+               is_told=True, may_roll_back=may_roll_back)
 
 
 def carry_out(
-    store: Store, migration: str, acts: Sequence[Act], *, now: datetime
+    store: Store, migration: str, acts: Sequence[Act], *, now: datetime | None = None
 ) -> list[Found]:
     """Carry out acts in their order, in one transaction; return what each of them led to.
 
@@ -105,26 +122,19 @@ def carry_out(
         store: The store.
         migration: Name of the migration.
         acts: What is wanted; several of one item are decided one after the other.
-        now: The present moment.
+        now: The present moment; None for the database's when the items are locked, so that leases
+            begin then and consoles on several machines agree.
 
     Raises:
         InvalidInput: No such migration.
         StoreError: The store cannot be used; nothing was changed.
     """
-    results: dict[int, Found] = {}
-    with store.begin() as session:
-        state = routing.read_in(session, migration)
-        left = dict(enumerate(acts))
-        while left:
-            known = _lock(session, migration, {act.item for act in left.values()})
-            decided, claims = _decide(left, known, state, now)
-            lost = _write(session, migration, known, claims)
-            for number, act in list(left.items()):
-                if act.item not in lost:
-                    results[number] = decided[number]
-                    del left[number]
-        _tell(session, migration, acts, results, now)
-    return [results[number] for number in range(len(acts))]
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(_Moved), store.begin() as session:
+            return _attempt(session, migration, acts, now)
+    raise StoreLocked(
+        f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
+        next_step="Look who changes it with `changeover history`")
 
 
 def one(store: Store, migration: str, item: str) -> Claim | None:
@@ -151,6 +161,43 @@ def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int
     return found
 
 
+class _Moved(Exception):
+    """The routing state changed while acts were decided by it."""
+
+
+@dataclass
+class _Decided:
+    """What acts led to, by their number; and the claims that changed, by item."""
+
+    found: dict[int, Found] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
+
+
+def _attempt(
+    session: Session, migration: str, acts: Sequence[Act], now: datetime | None
+) -> list[Found]:
+    results: dict[int, Found] = {}
+    changed: set[int] = set()
+    left, state = dict(enumerate(acts)), None
+    while left:
+        known = _lock(session, migration, {act.item for act in left.values()})
+        state = state or routing.read_in(session, migration)
+        at = now or time_of(session)
+        decided = _decide(left, known, state, at)
+        lost = _write(session, migration, known, decided.claims)
+        for number, act in list(left.items()):
+            if act.item not in lost:
+                results[number] = decided.found[number]
+                changed |= {number} & decided.changed
+                del left[number]
+    if changed and state is not None:
+        if not routing.hold(session, state):
+            raise _Moved
+        _tell(session, state, [(acts[each], results[each]) for each in sorted(changed)], at)
+    return [results[number] for number in range(len(acts))]
+
+
 def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]:
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     named = orjson.dumps(sorted(items)).decode() if is_sqlite else sorted(items)
@@ -162,17 +209,15 @@ def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]
 
 def _decide(
     acts: Mapping[int, Act], known: Mapping[str, Claim], state: RoutingState, now: datetime
-) -> tuple[dict[int, Found], dict[str, Claim]]:
-    """Return what each act leads to, and the claims that changed."""
-    decided: dict[int, Found] = {}
-    claims: dict[str, Claim] = {}
+) -> _Decided:
+    decided = _Decided()
     for number, act in acts.items():
-        present = claims.get(act.item, known.get(act.item))
-        found = act.rule(present, state, now)
-        decided[number] = found
+        present = decided.claims.get(act.item, known.get(act.item))
+        found = decided.found[number] = act.rule(present, state, now)
         if isinstance(found, Claim) and found != present:
-            claims[act.item] = found
-    return decided, claims
+            decided.claims[act.item] = found
+            decided.changed.add(number)
+    return decided
 
 
 def _write(
@@ -244,15 +289,21 @@ def _claim(row: ClaimRow) -> Claim:
 
 
 def _tell(
-    session: Session, migration: str, acts: Sequence[Act], results: Mapping[int, Found],
-    now: datetime,
+    session: Session, state: RoutingState, done: Sequence[tuple[Act, Found]], now: datetime
 ) -> None:
-    for number, act in enumerate(acts):
-        found = results[number]
-        if act.is_told and isinstance(found, Claim):
-            key = f"claim-{found.token}-{act.item}"[:200]
-            audit.append_once(
-                session, migration, key=key, actor=f"{found.system}: {found.holder}",
-                kind="claim.handed_over", now=now,
-                data={"item": act.item, "to": found.given_to or "whoever is entitled",
-                      "token": found.token, "reason": found.reason})
+    """Have the audit tell what changed, and call for the rollback that a failed item is to cause.
+
+    Whoever asks again, because no answer came, changes nothing: it is told once.
+    """
+    for act, found in done:
+        if not act.is_told or not isinstance(found, Claim):
+            continue
+        audit.append(
+            session, state.migration, actor=f"{found.system}: {found.holder}",
+            kind="claim.handed_over", now=now,
+            data={"item": act.item, "to": found.given_to or "whoever is entitled",
+                  "token": found.token, "reason": found.reason})
+        if rules.trips_rollback(found, state, is_wanted=act.may_roll_back):
+            operations.want_rollback(
+                session, state, now=now,
+                reason=f"{found.holder} could not do {found.item}: {found.reason}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,21 +12,18 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from changeover.analysis.window import SHADOW, Sample
-from changeover.store.engine import Store, upsert_of
-from changeover.store.tables import (
-    ComparisonRow,
-    CoverageRow,
-    DivergenceCountRow,
-    DivergenceRow,
-    SampleRow,
-)
+from changeover.store import place_counts, samples
+from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.place_counts import hash_of
+from changeover.store.samples import MINUTE
+from changeover.store.tables import ComparisonRow, CoverageRow, DivergenceRow, SampleRow
 
-STEP = 10
-"""Seconds that counts of single places are summed over."""
 MOST_EXAMPLES = 3
 MOST_FIELDS = 2_000
 """Places that are told apart; what goes beyond is counted under `(further places)`."""
 FURTHER = "(further places)"
+LONGEST_PLACE = 500
+"""Characters of a place that are shown; longer ones are told apart by their hash all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,8 @@ class Compared:
 
     `found` maps each place that differs to an example; `ignored` are places that rules hide.
     `noisy` are the places at which the baseline's second answer differed; None when it was not
-    asked twice. `answers` has both, masked, or None when they are not kept.
+    asked twice. `answers` has both, masked, or None when they are not kept. `omitted` counts
+    divergences that were too many to be told: any place may be among them.
     """
 
     at: datetime
@@ -62,6 +59,7 @@ class Compared:
     noisy: frozenset[str] | None = None
     error: str = ""
     answers: bytes | None = None
+    omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,8 @@ class Place:
 
 
 def write(
-    store: Store, migration: str, batch: Sequence[Compared], coverage: Mapping[str, int]
+    store: Store, migration: str, batch: Sequence[Compared], coverage: Mapping[str, int], *,
+    now: datetime | None = None,
 ) -> None:
     """Keep comparisons with everything that is counted of them, in one transaction.
 
@@ -90,13 +89,19 @@ def write(
         migration: Name of the migration.
         batch: The comparisons; each is written once.
         coverage: How many tapped requests had which outcome since the last call.
+        now: The time for which gates and triggers count them: the one at which they are known. A
+            candidate that hangs is known minutes after the requests came, when those minutes have
+            been summed up and looked at. None counts each for the time of its request.
     """
     with store.begin() as session:
         if batch:
             session.execute(insert(ComparisonRow), [_row(migration, one) for one in batch])
-            _add_samples(session, migration, batch)
+            times = [int((now or one.at).timestamp()) for one in batch]
+            _add_samples(session, migration, batch, times)
             _add_places(session, migration, batch)
-            _add_counts(session, migration, batch)
+            place_counts.add(session, migration, [
+                (at, {*one.found, "$"} if one.omitted else one.found.keys())
+                for at, one in zip(times, batch, strict=True)])
         _add_coverage(session, migration, batch, coverage)
 
 
@@ -115,50 +120,6 @@ def coverage(store: Store, migration: str) -> dict[str, int]:
     query = select(CoverageRow).where(CoverageRow.migration == migration)
     with store.read() as session:
         return {row.outcome: row.number for row in session.scalars(query)}
-
-
-def diverged_at(
-    store: Store, migration: str, place: str, *, start: datetime, end: datetime
-) -> int:
-    """Return how many comparisons of [start, end) diverged at one place.
-
-    Args:
-        store: The store.
-        migration: Name of the migration.
-        place: Normalised path, as `$.items[*].price`.
-        start: Aware time, rounded down to ten seconds, since those are what is counted.
-        end: Aware time, rounded up.
-    """
-    first = step_of(int(start.timestamp()))
-    query = select(func.coalesce(func.sum(DivergenceCountRow.diverged), 0)).where(
-        DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash == _hash(place),
-        DivergenceCountRow.at >= first, DivergenceCountRow.at < end.timestamp(),
-    )
-    with store.read() as session:
-        return int(session.scalar(query) or 0)
-
-
-def diverged_since(
-    store: Store, migration: str, places: Iterable[str], *, since: datetime
-) -> dict[str, dict[int, int]]:
-    """Return, by place, how many comparisons diverged in each step of ten seconds since a time."""
-    names = {_hash(place): place for place in places}
-    query = select(
-        DivergenceCountRow.field_hash, DivergenceCountRow.at, DivergenceCountRow.diverged
-    ).where(
-        DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash.in_(names),
-        DivergenceCountRow.at >= step_of(int(since.timestamp())),
-    )
-    found: dict[str, dict[int, int]] = {place: {} for place in names.values()}
-    with store.read() as session:
-        for key, at, number in session.execute(query):
-            found[names[key]][at] = number
-    return found
-
-
-def step_of(second: int) -> int:
-    """Return the start of the ten seconds that a second is counted with."""
-    return second // STEP * STEP
 
 
 def latencies(store: Store, migration: str, *, most: int = 10_000) -> list[tuple[float, float]]:
@@ -189,7 +150,10 @@ def kept_answers(
 def replace_scores(
     store: Store, migration: str, batch: Sequence[tuple[int, Compared]]
 ) -> None:
-    """Replace the verdicts of comparisons, by their ids, and count their places."""
+    """Replace the verdicts of comparisons, by their ids, and count their places.
+
+    What gates read stays as it was measured.
+    """
     found = [one for _, one in batch]
     with store.begin() as session:
         for key, one in batch:
@@ -197,29 +161,29 @@ def replace_scores(
                 similarity=one.similarity, is_match=one.is_match, divergences=len(one.found),
                 ignored=len(one.ignored)))
         _add_places(session, migration, found)
-        _add_counts(session, migration, found)
         _add_coverage(session, migration, found, {})
 
 
 def forget(store: Store, migration: str) -> None:
     """Delete what is counted by place and the coverage, as new rules begin anew."""
     with store.begin() as session:
-        for table in (DivergenceRow, DivergenceCountRow, CoverageRow):
+        for table in (DivergenceRow, CoverageRow):
             session.execute(delete(table).where(table.migration == migration))
-
-
-def _hash(place: str) -> str:
-    return hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _row(migration: str, one: Compared) -> dict[str, Any]:
     return {
-        "migration": migration, "at": one.at, "request": one.request,
-        "request_id": one.request_id[:64], "similarity": one.similarity,
+        "migration": migration, "at": one.at, "request": storable(one.request),
+        "request_id": storable(one.request_id)[:64], "similarity": one.similarity,
         "is_match": one.is_match, "divergences": len(one.found), "ignored": len(one.ignored),
         "baseline_seconds": one.baseline_seconds, "candidate_seconds": one.candidate_seconds,
-        "error": one.error, "answers": one.answers,
+        "error": storable(one.error), "answers": one.answers,
     }
+
+
+def storable(text: str) -> str:
+    r"""Return a text as every database takes it: NUL and halves of surrogate pairs as `\\x00`."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _compared(row: ComparisonRow) -> Compared:
@@ -237,29 +201,33 @@ def _place(row: DivergenceRow) -> Place:
     )
 
 
-def _add_samples(session: Session, migration: str, batch: Sequence[Compared]) -> None:
-    """Add to the seconds in which the requests came; the sums meet on what stands there."""
-    seconds: dict[int, Sample] = {}
-    for one in batch:
-        at = int(one.at.timestamp())
-        known = seconds.get(at) or Sample(SHADOW, at)
-        seconds[at] = Sample(
-            SHADOW, at, compared=known.compared + 1, matched=known.matched + one.is_match,
-            similarity=known.similarity + one.similarity,
-        )
+def _add_samples(
+    session: Session, migration: str, batch: Sequence[Compared], times: Sequence[int]
+) -> None:
+    """Add to the seconds that they count for, and to the minutes that are summed up already."""
+    summed_up = samples.summed_up_until(session, migration)
+    sums: dict[tuple[int, int], Sample] = {}
+    for at, one in zip(times, batch, strict=True):
+        for key in ((1, at), *([(MINUTE, at // MINUTE * MINUTE)] if at < summed_up else [])):
+            known = sums.get(key) or Sample(SHADOW, key[1], key[0])
+            sums[key] = replace(
+                known, compared=known.compared + 1, matched=known.matched + one.is_match,
+                similarity=known.similarity + one.similarity,
+            )
     values = [
-        {"migration": migration, "system": SHADOW, "resolution": 1, "at": sample.at, "requests": 0,
-         "client_errors": 0, "user_errors": 0, "errors": {}, "latency": sample.latency.encode(),
-         "probes": 0, "probes_up": 0, "compared": sample.compared, "matched": sample.matched,
-         "similarity": sample.similarity}
-        for sample in seconds.values()
+        {"migration": migration, "system": SHADOW, "resolution": sample.resolution,
+         "at": sample.at, "requests": 0, "client_errors": 0, "user_errors": 0, "errors": {},
+         "latency": sample.latency.encode(), "probes": 0, "probes_up": 0,
+         "compared": sample.compared, "matched": sample.matched, "similarity": sample.similarity}
+        for sample in sums.values()
     ]
-    statement = upsert_of(session)(SampleRow).values(values)
-    session.execute(statement.on_conflict_do_update(
-        index_elements=("migration", "system", "resolution", "at"),
-        set_={name: getattr(SampleRow, name) + statement.excluded[name]
-              for name in ("compared", "matched", "similarity")},
-    ))
+    for part in chunks(values):
+        statement = upsert_of(session)(SampleRow).values(part)
+        session.execute(statement.on_conflict_do_update(
+            index_elements=("migration", "system", "resolution", "at"),
+            set_={name: getattr(SampleRow, name) + statement.excluded[name]
+                  for name in ("compared", "matched", "similarity")},
+        ))
 
 
 def _add_places(session: Session, migration: str, batch: Sequence[Compared]) -> None:
@@ -270,35 +238,59 @@ def _add_places(session: Session, migration: str, batch: Sequence[Compared]) -> 
             touched[place].append(one)
     if not touched:
         return
-    known = {
-        row.field_hash: row for row in session.scalars(select(DivergenceRow).where(
-            DivergenceRow.migration == migration,
-            DivergenceRow.field_hash.in_([_hash(place) for place in touched])))
-    }
+    known = _known_places(session, migration, touched)
     room = MOST_FIELDS - int(session.scalar(
         select(func.count()).where(DivergenceRow.migration == migration)) or 0)
+    beyond: dict[int, tuple[Compared, list[str]]] = {}
     for place, found in touched.items():
-        row = known.get(_hash(place))
-        if row is None:
+        row = known.get(hash_of(place))
+        if row is None and room > 0:
             room -= 1
-            row = _new_place(session, migration, place if room > 0 else FURTHER, found, known)
-        _add_to_place(row, place, found)
+            row = _new_place(session, migration, place, found)
+        if row is not None:
+            _add_to_place(row, place, found)
+            continue
+        for one in found:
+            beyond.setdefault(id(one), (one, []))[1].append(place)
+    if beyond:
+        folded = [_folded(one, places) for one, places in beyond.values()]
+        row = session.get(DivergenceRow, (migration, hash_of(FURTHER)))
+        _add_to_place(row or _new_place(session, migration, FURTHER, folded), FURTHER, folded)
+
+
+def _known_places(
+    session: Session, migration: str, names: Iterable[str]
+) -> dict[str, DivergenceRow]:
+    """Return the rows of places, by their hash."""
+    known = {}
+    for part in chunks([hash_of(name) for name in names]):
+        query = select(DivergenceRow).where(
+            DivergenceRow.migration == migration, DivergenceRow.field_hash.in_(part))
+        known.update({row.field_hash: row for row in session.scalars(query)})
+    return known
+
+
+def _folded(one: Compared, places: Sequence[str]) -> Compared:
+    """Return a comparison that differs at most once, at `FURTHER`, instead of at `places`."""
+    example = next((one.found[place] for place in places if place in one.found), None)
+    further = frozenset({FURTHER})
+    return replace(
+        one, found={FURTHER: example} if example else {},
+        ignored=further if one.ignored.intersection(places) else frozenset(),
+        noisy=None if one.noisy is None
+        else further if one.noisy.intersection(places) else frozenset(),
+    )
 
 
 def _new_place(
-    session: Session, migration: str, place: str, found: list[Compared],
-    known: dict[str, DivergenceRow],
+    session: Session, migration: str, place: str, found: list[Compared]
 ) -> DivergenceRow:
-    key = _hash(place)
-    row = known.get(key) or session.get(DivergenceRow, (migration, key))
-    if row is None:
-        row = DivergenceRow(
-            migration=migration, field_hash=key, field=place, diverged=0, ignored=0,
-            only_candidate=0, only_baseline=0, both=0, counts={}, examples=[],
-            first_seen=min(one.at for one in found), last_seen=found[-1].at,
-        )
-        session.add(row)
-    known[key] = row
+    row = DivergenceRow(
+        migration=migration, field_hash=hash_of(place), field=storable(place)[:LONGEST_PLACE],
+        diverged=0, ignored=0, only_candidate=0, only_baseline=0, both=0, counts={}, examples=[],
+        first_seen=min(one.at for one in found), last_seen=found[-1].at,
+    )
+    session.add(row)
     return row
 
 
@@ -317,23 +309,18 @@ def _add_to_place(row: DivergenceRow, place: str, found: list[Compared]) -> None
             example = one.found[place]
             kinds[example.kind] += 1
             if len(examples) < MOST_EXAMPLES:
-                examples.append({
-                    "at": one.at.isoformat(), "request": example.request, "path": example.path,
-                    "kind": example.kind, "baseline": example.baseline,
-                    "candidate": example.candidate,
-                })
+                examples.append(_example(one.at, example))
     row.counts, row.examples = dict(kinds), examples
     row.last_seen = max(row.last_seen, *(one.at for one in found))
 
 
-def _add_counts(session: Session, migration: str, batch: Sequence[Compared]) -> None:
-    counts: Counter[tuple[str, int]] = Counter(
-        (place, step_of(int(one.at.timestamp()))) for one in batch for place in one.found
-    )
-    _add(session, DivergenceCountRow, [
-        {"migration": migration, "field_hash": _hash(place), "at": at, "diverged": number}
-        for (place, at), number in counts.items()
-    ], ("migration", "field_hash", "at"), "diverged")
+def _example(at: datetime, one: Example) -> dict[str, Any]:
+    sides = {"baseline": one.baseline, "candidate": one.candidate}
+    return {
+        "at": at.isoformat(), "request": storable(one.request),
+        "path": storable(one.path)[:LONGEST_PLACE], "kind": one.kind,
+        **{side: None if value is None else storable(value) for side, value in sides.items()},
+    }
 
 
 def _add_coverage(
@@ -344,19 +331,11 @@ def _add_coverage(
     numbers["matched"] += sum(one.is_match for one in batch)
     numbers["paired"] += sum(one.noisy is not None for one in batch)
     numbers["failed"] += sum(bool(one.error) for one in batch)
-    _add(session, CoverageRow, [
-        {"migration": migration, "outcome": outcome, "number": number}
-        for outcome, number in numbers.items() if number
-    ], ("migration", "outcome"), "number")
-
-
-def _add(
-    session: Session, table: Any, values: list[dict[str, Any]], keys: Iterable[str], column: str
-) -> None:
-    """Insert rows, adding to `column` where a row stands already."""
-    for begin in range(0, len(values), 1000):
-        statement = upsert_of(session)(table).values(values[begin : begin + 1000])
+    values = [{"migration": migration, "outcome": outcome, "number": number}
+              for outcome, number in numbers.items() if number]
+    if values:
+        statement = upsert_of(session)(CoverageRow).values(values)
         session.execute(statement.on_conflict_do_update(
-            index_elements=tuple(keys),
-            set_={column: getattr(table, column) + statement.excluded[column]},
+            index_elements=("migration", "outcome"),
+            set_={"number": CoverageRow.number + statement.excluded.number},
         ))

@@ -1,4 +1,4 @@
-"""The tables of the console: claims, outcomes and their sums, tokens."""
+"""The tables of the console: claims, the rollbacks they call for, outcomes and sums, tokens."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ class ClaimRow(Base):
     )
 
 
+class WantedRollbackRow(Base):
+    """A rollback that a failed item calls for. `version` is the routing state's that it failed in:
+    whatever changes the state afterwards, a rollback or a person, makes the wish void."""
+
+    __tablename__ = "wanted_rollback"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
 class OutcomeRow(Base):
     """One outcome that an application reported; kept so that it counts once."""
 
@@ -69,10 +80,11 @@ class OutcomeSumRow(Base):
 
 
 class TokenRow(Base):
-    """A token of the console: only sha256 of its secret part is kept."""
+    """A token of a migration's console: only sha256 of its secret part is kept."""
 
     __tablename__ = "console_token"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    migration: Mapped[str] = mapped_column(String(63))
     name: Mapped[str] = mapped_column(String(63))
     scope: Mapped[str] = mapped_column(String(8))
     digest: Mapped[str] = mapped_column(String(64))

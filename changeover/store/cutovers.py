@@ -29,11 +29,15 @@ def begin(store: Store, migration: str, *, flow_run_id: str, now: datetime) -> C
 
     Raises:
         CutoverActive: Another one of the migration has not ended.
-        Refused: The migration is rolled back, or is on the candidate already.
+        Refused: The migration is rolled back, or is on the candidate already; or the run is one of
+            another migration, which was the newest when it began.
     """
     with store.begin() as session:
         audit.lock(session, migration)
         mine = session.scalar(select(CutoverRow).where(CutoverRow.flow_run_id == flow_run_id))
+        if mine is not None and mine.migration != migration:
+            raise Refused(f"not continued because this run belongs to migration {mine.migration}",
+                          next_step=f"Start a run with migration={mine.migration}")
         if mine is not None:
             return _cutover(mine)
         state = session.get(RoutingRow, migration)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
+from changeover import clock
 from changeover.errors import ChangeoverError, StoreError, StoreLocked, WrongStoreVersion
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+MOST_IN_ONE = 1000
+"""Rows, or values of an IN, in one statement."""
+T = TypeVar("T")
 _LOCKED = ("database is locked", "lock timeout", "canceling statement due to lock", "deadlock")
 
 
@@ -204,3 +209,20 @@ def _one_line(text: str) -> str:
 def upsert_of(session: Session) -> Any:
     """Return the database's own `insert`, which knows `on_conflict_do_update`."""
     return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Return parts of a list that one statement takes: both databases limit its parameters."""
+    for start in range(0, len(values), MOST_IN_ONE):
+        yield values[start : start + MOST_IN_ONE]
+
+
+def time_of(session: Session) -> datetime:
+    """Return the present moment of the database's server, on which all who use it agree.
+
+    It moves on within a transaction. SQLite has no server: its time is this machine's.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return clock.now()
+    found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return found.astimezone(UTC)

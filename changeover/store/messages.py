@@ -44,14 +44,18 @@ class Message:
 
 def put(
     store: Store, migration: str, *, key: str, severity: str, title: str, body: str,
-    now: datetime,
+    now: datetime, is_once: bool = False,
 ) -> bool:
-    """Keep a message to be sent; return whether it is new, and not the same as one lately."""
+    """Keep a message to be sent; return whether it is new.
+
+    Not new is one whose key was told lately (`QUIET`), or with `is_once` at any time.
+    """
     with store.begin() as session:
         audit.lock(session, migration)  # else two processes put the same one at the same moment
         same = select(MessageRow.id).where(
-            MessageRow.migration == migration, MessageRow.key == key[:200],
-            MessageRow.at > now - QUIET)
+            MessageRow.migration == migration, MessageRow.key == key[:200])
+        if not is_once:
+            same = same.where(MessageRow.at > now - QUIET)
         if session.scalar(same.limit(1)) is not None:
             return False
         session.add(MessageRow(

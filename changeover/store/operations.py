@@ -10,8 +10,10 @@ from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.orm import Session
 
 from changeover.errors import InvalidInput
+from changeover.routing import RoutingState
 from changeover.store import audit
-from changeover.store.engine import Store
+from changeover.store.console_tables import WantedRollbackRow
+from changeover.store.engine import Store, upsert_of
 from changeover.store.records import (
     HealthResult,
     Heartbeat,
@@ -81,6 +83,20 @@ def firings(store: Store, migration: str, *, since: datetime | None = None) -> l
         query = query.where(FiringRow.fired_at >= since)
     with store.read() as session:
         return [to_record(TriggerFiring, row) for row in session.scalars(query)]
+
+
+def want_rollback(session: Session, state: RoutingState, *, reason: str, now: datetime) -> None:
+    """Call for a rollback within the caller's transaction; the first reason in a state stands."""
+    session.execute(upsert_of(session)(WantedRollbackRow).values(
+        migration=state.migration, version=state.version, reason=reason, at=now,
+    ).on_conflict_do_nothing())
+
+
+def wanted_rollback(store: Store, state: RoutingState) -> str | None:
+    """Return why a rollback was called for in this very state, None when it was not."""
+    with store.read() as session:
+        row = session.get(WantedRollbackRow, (state.migration, state.version))
+        return row.reason if row else None
 
 
 def begin_rollback(

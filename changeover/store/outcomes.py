@@ -24,7 +24,8 @@ from changeover.store.engine import Store, upsert_of
 MINUTE = 60
 ALL = ""
 """Name of the sum over all users."""
-PRUNED_AT_ONCE = 50_000
+PRUNED_AT_ONCE = 10_000
+"""Outcomes that one transaction deletes: nobody else waits for long."""
 
 Key = tuple[str, str, int, int]
 """System, segment, resolution, start: what a sum is kept under."""
@@ -184,7 +185,8 @@ def prune(
     store: Store, migration: str, *, keep_outcomes: timedelta, keep_seconds: timedelta,
     keep_minutes: timedelta, now: datetime,
 ) -> int:
-    """Delete what is older than its retention, at most so many rows that nobody waits long."""
+    """Delete what is older than its retention, of outcomes `PRUNED_AT_ONCE` at most; return how
+    much was deleted. Call it again while it is that many."""
     old = select(OutcomeRow.id).where(
         OutcomeRow.migration == migration,
         OutcomeRow.at < int((now - keep_outcomes).timestamp()),

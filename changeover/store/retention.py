@@ -1,6 +1,8 @@
 """How long comparisons are kept: by age, number and size. The oldest go first, bodies before rows.
 
-Examples are kept with their places (`DivergenceRow`), the longest: nothing here takes them.
+Examples are kept with their places (`DivergenceRow`), the longest: nothing here takes them. Both
+places and counts of places are few, however many keys documents have: see `MOST_FIELDS` and
+`place_counts`.
 """
 
 from __future__ import annotations
@@ -8,10 +10,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from changeover.store.engine import Store
+from changeover.store.engine import Store, chunks
 from changeover.store.tables import ComparisonRow, DivergenceCountRow
 
 ROW_BYTES = 200
@@ -40,14 +41,15 @@ def prune(
         How many comparisons were deleted.
     """
     gone = 0
+    most = keep_bytes // ROW_BYTES
     while True:
         with store.begin() as session:
-            number = _delete_oldest(session, migration, now - keep_for, keep_bytes // ROW_BYTES)
+            number = _delete_oldest(session, migration, now - keep_for, most)
         gone += number
         if number < BATCH:
             break
     with store.begin() as session:
-        rows = _span(session, migration)
+        rows = _count(session, migration)
         _drop_bodies(session, migration, keep, max(0, keep_bytes - rows * ROW_BYTES))
         session.execute(delete(DivergenceCountRow).where(
             DivergenceCountRow.migration == migration,
@@ -55,25 +57,23 @@ def prune(
     return gone
 
 
-def _span(session: Session, migration: str) -> int:
-    """Return how many comparisons there are at most, without counting them."""
-    first, last = session.execute(
-        select(func.min(ComparisonRow.id), func.max(ComparisonRow.id))
-        .where(ComparisonRow.migration == migration)).one()
-    return 0 if first is None else int(last - first + 1)
+def _count(session: Session, migration: str) -> int:
+    """Return how many comparisons of a migration there are; ids are shared with all others."""
+    query = select(func.count()).where(ComparisonRow.migration == migration)
+    return int(session.scalar(query) or 0)
 
 
 def _delete_oldest(session: Session, migration: str, before: datetime, most: int) -> int:
     """Delete a batch of what is too old, or more than `most`."""
     mine = ComparisonRow.migration == migration
-    oldest = select(ComparisonRow.id, ComparisonRow.at).where(mine).order_by(ComparisonRow.id)
-    last = session.scalar(select(func.max(ComparisonRow.id)).where(mine)) or 0
-    doomed = [row.id for row in session.execute(oldest.limit(BATCH))
-              if row.at < before or row.id <= last - most]
-    if not doomed:
-        return 0
-    done = session.execute(delete(ComparisonRow).where(mine, ComparisonRow.id.in_(doomed)))
-    return done.rowcount if isinstance(done, CursorResult) else 0
+    beyond = _count(session, migration) - most
+    oldest = session.execute(
+        select(ComparisonRow.id, ComparisonRow.at).where(mine).order_by(ComparisonRow.id)
+        .limit(BATCH))
+    doomed = [row.id for place, row in enumerate(oldest) if row.at < before or place < beyond]
+    for part in chunks(doomed):
+        session.execute(delete(ComparisonRow).where(mine, ComparisonRow.id.in_(part)))
+    return len(doomed)
 
 
 def _drop_bodies(session: Session, migration: str, keep: int, room: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from changeover import routing
@@ -50,6 +50,13 @@ def read_in(session: Session, migration: str, *, locks: bool = False) -> Routing
         version=row.version,
         epoch=row.epoch,
     )
+
+
+def hold(session: Session, state: RoutingState) -> bool:
+    """Whether a state is still the present one; if so nobody replaces it before the caller's
+    transaction ends, and many may hold it at once."""
+    query = select(RoutingRow.version).where(RoutingRow.migration == state.migration)
+    return session.scalar(query.with_for_update(read=True)) == state.version
 
 
 def change(

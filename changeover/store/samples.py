@@ -283,15 +283,20 @@ def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
     )
 
 
-def _first_open_minute(session: Session, migration: str) -> int | None:
-    """Return the start of the first minute not rolled up yet, or None without any seconds."""
+def summed_up_until(session: Session, migration: str) -> int:
+    """Return the end of the newest minute that was rolled up; 0 before the first."""
     newest = session.scalar(
         select(func.max(SampleRow.at)).where(
             SampleRow.migration == migration, SampleRow.resolution == MINUTE
         )
     )
-    if newest is not None:
-        return int(newest) + MINUTE
+    return 0 if newest is None else int(newest) + MINUTE
+
+
+def _first_open_minute(session: Session, migration: str) -> int | None:
+    """Return the start of the first minute not rolled up yet, or None without any seconds."""
+    if end := summed_up_until(session, migration):
+        return end
     oldest = session.scalar(
         select(func.min(SampleRow.at)).where(
             SampleRow.migration == migration, SampleRow.resolution == 1

@@ -383,13 +383,17 @@ class DivergenceRow(Base):
 
 
 class DivergenceCountRow(Base):
-    """How many comparisons of ten seconds diverged at one place: for gates of single paths."""
+    """How many comparisons of ten seconds there were, and diverged at a place that a gate names.
+
+    `field_hash` is sha256 of the path, as the gate or trigger writes it.
+    """
 
     __tablename__ = "divergence_count"
     migration: Mapped[str] = mapped_column(String(63), primary_key=True)
     field_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     diverged: Mapped[int] = mapped_column(Integer)
+    compared: Mapped[int] = mapped_column(Integer, server_default="0")
 
 
 class CoverageRow(Base):
@@ -397,5 +401,5 @@ class CoverageRow(Base):
 
     __tablename__ = "shadow_coverage"
     migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    outcome: Mapped[str] = mapped_column(String(32), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(120), primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger)

@@ -42,9 +42,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its secret."""
+    """A token without its secret. It opens the console of its migration alone."""
 
     id: str
+    migration: str
     name: str
     scope: Scope
     created_at: datetime
@@ -69,7 +70,7 @@ def create(
 
     Args:
         store: The store.
-        migration: In whose audit it is told.
+        migration: Whose console it opens; told in its audit.
         name: What it is for.
         scope: What it may do.
         lifetime: How long; None until it is revoked.
@@ -77,18 +78,18 @@ def create(
         now: The present moment.
     """
     key, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    token = Token(key, name, scope, now, actor, now + lifetime if lifetime else None)
+    token = Token(key, migration, name, scope, now, actor, now + lifetime if lifetime else None)
     with store.begin() as session:
         session.add(TokenRow(
-            id=key, name=name, scope=str(scope), digest=_digest(secret), created_at=now,
-            created_by=actor, expires_at=token.expires_at))
+            id=key, migration=migration, name=name, scope=str(scope), digest=_digest(secret),
+            created_at=now, created_by=actor, expires_at=token.expires_at))
         audit.append(session, migration, actor=actor, kind="token.created", now=now,
                      data={"id": key, "name": name, "scope": str(scope)})
     return token, f"chg_{key}_{secret}"
 
 
-def find(store: Store, text: str, *, now: datetime) -> Token | None:
-    """Return the valid token with this text, and note its use; None for any other text."""
+def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | None:
+    """Return the migration's valid token with this text, and note its use; None for any other."""
     form = _FORM.fullmatch(text)
     if form is None:
         return None
@@ -100,17 +101,18 @@ def find(store: Store, text: str, *, now: datetime) -> Token | None:
         if row is None or not is_right:
             return None
         token = to_record(Token, row, scope=Scope(row.scope))
-    if token.state(now) != "valid":
+    if token.migration != migration or token.state(now) != "valid":
         return None
     if token.last_used_at is None or now - token.last_used_at >= USED_EVERY:
         _note_use(store, token.id, now)
     return token
 
 
-def every(store: Store) -> list[Token]:
-    """Return all tokens, oldest first."""
+def every(store: Store, migration: str) -> list[Token]:
+    """Return all tokens of a migration, oldest first."""
+    query = select(TokenRow).where(TokenRow.migration == migration)
     with store.read() as session:
-        rows = session.scalars(select(TokenRow).order_by(TokenRow.created_at, TokenRow.id))
+        rows = session.scalars(query.order_by(TokenRow.created_at, TokenRow.id))
         return [to_record(Token, row, scope=Scope(row.scope)) for row in rows]
 
 
@@ -118,12 +120,13 @@ def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: date
     """Make a token invalid for ever; doing it again changes nothing.
 
     Raises:
-        InvalidInput: No such token.
+        InvalidInput: The migration has no such token.
     """
     with store.begin() as session:
         row = session.get(TokenRow, token_id)
-        if row is None:
-            raise InvalidInput(f"no token {token_id}", next_step="See `changeover token list`")
+        if row is None or row.migration != migration:
+            raise InvalidInput(f"migration {migration} has no token {token_id}",
+                               next_step="See `changeover token list`")
         if row.revoked_at is None:
             row.revoked_at = now
             audit.append(session, migration, actor=actor, kind="token.revoked", now=now,

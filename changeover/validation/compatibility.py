@@ -18,6 +18,8 @@ _DEEPEST = 12
 _UNDERSTOOD = {"type", "properties", "required", "enum", "items", "nullable", "description",
                "title", "example", "examples", "default", "format", "additionalProperties",
                "deprecated", "readOnly"}
+_TEXT = {"type": "string"}  # what a parameter without a schema is
+_ALL_TYPES = {"string", "number", "integer", "boolean", "array", "object", "null"}
 
 
 def incompatibilities(baseline: Json, candidate: Json) -> list[str]:
@@ -54,8 +56,9 @@ def _narrowed(old: Json, old_document: Json, new: Json, new_document: Json) -> I
         if parameter.get("required") and not (was and was.get("required")) and place[0] != "path":
             yield f"{place[0]} parameter {place[1]} is required now"
         if was is not None:
-            yield from _schema(was.get("schema", {}), old_document, parameter.get("schema", {}),
-                               new_document, f"{place[0]} parameter {place[1]}")
+            yield from _schema(was.get("schema") or _TEXT, old_document,
+                               parameter.get("schema", {}), new_document,
+                               f"{place[0]} parameter {place[1]}")
     yield from (f"{place[0]} parameter {place[1]} is gone" for place in ours if place not in theirs)
     yield from _body(_deref(old.get("requestBody", {}), old_document), old_document,
                      _deref(new.get("requestBody", {}), new_document), new_document)
@@ -100,27 +103,41 @@ def _schema(
     if lost := _lost_types(old, new):
         yield f"{where} may not be {', '.join(sorted(lost))} any more"
         return
+    if new.get("format") not in (None, old.get("format")):
+        yield f"{where} has the format {new['format']} now"
     if "enum" in new and (gone := [v for v in old.get("enum", ["any"]) if v not in new["enum"]]):
         yield f"{where} may not be {', '.join(map(str, gone))} any more"
+    yield from _fields(old, old_document, new, new_document, where, depth + 1)
+    if "items" in new:
+        yield from _schema(old.get("items", {}), old_document, new["items"], new_document,
+                           f"{where}[]", depth + 1)
+
+
+def _fields(
+    old: Json, old_document: Json, new: Json, new_document: Json, where: str, depth: int
+) -> Iterator[str]:
+    """Yield how an object's fields were narrowed."""
     for name in sorted(set(new.get("required", [])) - set(old.get("required", []))):
         yield f"{where}.{name} is required now"
-    theirs = new.get("properties", {})
-    for name, part in old.get("properties", {}).items():
+    ours, theirs = old.get("properties", {}), new.get("properties", {})
+    for name, part in ours.items():
         yield from _schema(part, old_document, theirs.get(name, {}), new_document,
-                           f"{where}.{name}", depth + 1)
-    if new.get("additionalProperties") is False:
-        yield from (f"{where}.{name} is refused now" for name in old.get("properties", {})
-                    if name not in theirs)
-    if "items" in old and "items" in new:
-        yield from _schema(old["items"], old_document, new["items"], new_document,
-                           f"{where}[]", depth + 1)
+                           f"{where}.{name}", depth)
+    if new.get("additionalProperties") is not False:
+        return
+    gone = [name for name in ours if name not in theirs]
+    yield from (f"{where}.{name} is refused now" for name in gone)
+    if not gone and old.get("additionalProperties") is not False:
+        yield f"{where} refuses further fields now"
 
 
 def _lost_types(old: Json, new: Json) -> set[str]:
     """Return the types that are not accepted any more; a schema without types takes all."""
     theirs = _types(new)
+    if not theirs:
+        return set()
     taken = theirs | ({"integer"} if "number" in theirs else set())
-    return _types(old) - taken if theirs else set()
+    return (_types(old) or _ALL_TYPES) - taken
 
 
 def _types(schema: Json) -> set[str]:

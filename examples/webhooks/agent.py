@@ -66,16 +66,10 @@ def application(system: str, tracker_url: str) -> FastAPI:
 
 
 def comment(tracker: httpx.Client, work: Work, system: str, label: str) -> None:
-    """Write the comment unless the issue has one.
-
-    1. A holder whose claim passed to another may have written it and died before it said so.
-    2. One that wakes up after that is refused by the tracker: its token is no longer the newest.
-    """
-    known = tracker.get("/comments", params={"item": work.item}).raise_for_status().json()
-    if not known:
-        tracker.post("/comments", json={
-            "item": work.item, "token": work.token, "by": system, "label": label,
-        }).raise_for_status()
+    """Have the issue commented once: the tracker keeps the first comment and refuses old tokens."""
+    tracker.post("/comments", json={
+        "item": work.item, "token": work.token, "by": system, "label": label,
+    }).raise_for_status()
 
 
 def main() -> None:

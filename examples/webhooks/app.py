@@ -10,6 +10,9 @@
 4. The agent works. When the candidate fails, the claim goes to the baseline, which works instead;
    in candidate_only the plan has everyone rolled back then.
 5. The claim is completed and every outcome reported: gates and triggers read them.
+
+GitHub counts an answer of 2xx as delivered for good. What cannot be done now (maintenance, another
+delivery is at it, the console does not answer) gets 503, so that it is delivered again.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import logging
 import os
+import re
 import socket
 import time
 import uuid
@@ -34,14 +39,17 @@ from pydantic import BaseModel, Field, ValidationError
 
 from examples.webhooks.console import Console
 
+LOG = logging.getLogger("examples.webhooks")
 ACTIONS = ("opened", "edited", "labeled", "assigned")
 MOST_BODY = 25 << 20  # GitHub's own limit
+SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
+OTHER = {"baseline": "candidate", "candidate": "baseline"}
 
 
 class Issue(BaseModel):
     """The parts of an issue that agents read."""
 
-    number: int
+    number: int = Field(ge=1, lt=1 << 53)
     title: str = Field(max_length=1000)
     body: str | None = None
 
@@ -49,7 +57,7 @@ class Issue(BaseModel):
 class Repository(BaseModel):
     """Where the issue is."""
 
-    full_name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$")
+    full_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,38}/[A-Za-z0-9._-]{1,100}$")
 
 
 class IssueEvent(BaseModel):
@@ -63,6 +71,17 @@ class IssueEvent(BaseModel):
     def item(self) -> str:
         """The issue's name among all items: `acme:shop:42`."""
         return f"{self.repository.full_name.replace('/', ':')}:{self.issue.number}"
+
+
+class Answer(BaseModel):
+    """What an agent makes of an issue."""
+
+    label: str
+    confidence: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+
+class AgentFailed(Exception):
+    """An agent did not answer, or not with an `Answer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,57 +110,104 @@ class Router:
         }
 
     async def handle(self, event: IssueEvent) -> dict[str, Any]:
-        """Have an issue triaged once and return what was done."""
+        """Have an issue triaged once and return what was done.
+
+        Raises:
+            HTTPException: It was not done and must be delivered again.
+            httpx.HTTPError: So it must, because the console does not answer.
+        """
         turn = await self.console.decide(event.item)
         others = [name for name in self._agents if turn.both and name != turn.system]
-        done, *_ = await asyncio.gather(
-            self._act(event, turn.system), *(self._rehearse(event, name) for name in others))
+        rehearsals = [asyncio.create_task(self._rehearse(event, name)) for name in others]
+        try:
+            done = await self._act(event, turn.system)
+        finally:
+            for fault in await asyncio.gather(*rehearsals, return_exceptions=True):
+                if fault is not None:
+                    LOG.error("a rehearsal ended with %r", fault)
         return {**done, "because": turn.because, "rehearsed": others}
 
     async def _act(self, event: IssueEvent, system: str) -> dict[str, Any]:
-        """Claim the issue for a system and have it do the work, with effects."""
-        # a name of its own for every delivery: two at once must not be the same holder
-        holder = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex}"
-        grant = await self.console.claim(event.item, system, holder)
-        if grant.token is None:
-            return {"status": "not done", "why": grant.why, "system": system}
+        """Claim the issue and have the system whose right it is do the work, with effects.
+
+        The mode may change between the decision and the claim, and what the candidate failed
+        before is the baseline's in every mode: whoever is not entitled, the other one is.
+        """
+        why = "not_entitled"
+        for each in (system, OTHER[system], system):
+            # a name of its own for every delivery: two at once must not be the same holder
+            holder = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex}"
+            grant = await self.console.claim(event.item, each, holder)
+            if grant.token is not None:
+                return await self._work(event, each, grant.token)
+            why = grant.why
+            if why != "not_entitled":
+                break
+        if why == "done":
+            return {"status": "not done", "why": why, "system": system}
+        raise _again(503, f"not now: {why}")
+
+    async def _work(self, event: IssueEvent, system: str, token: int) -> dict[str, Any]:
+        """Have a system work under its claim; what the candidate fails the baseline does."""
         try:
-            label = await self._ask(event, system, grant.token)
-        except httpx.HTTPError as error:
-            reason = f"{system} agent: {type(error).__name__}"
-            await self.console.fail(event.item, grant.token, reason)
+            label = await self._ask(event, system, token)
+        except AgentFailed as error:
+            await self.console.fail(event.item, token, f"{system} agent: {error}")
             if system == "baseline":
-                raise HTTPException(502, "the agent does not answer; deliver it again") from None
+                raise _again(502, "the agent does not answer") from None
             return await self._act(event, "baseline")
-        await self.console.complete(event.item, grant.token)
+        await self.console.complete(event.item, token)
         return {"status": "done", "system": system, "label": label}
 
     async def _rehearse(self, event: IssueEvent, system: str) -> None:
         """Have a system do the work without effects; whatever happens, users do not notice."""
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(AgentFailed):
             await self._ask(event, system, None)
 
     async def _ask(self, event: IssueEvent, system: str, token: int | None) -> str:
-        """Have an agent work, report its outcome, and return its label."""
+        """Have an agent work, report its outcome, and return its label.
+
+        Raises:
+            AgentFailed: There is no label.
+        """
         began = time.perf_counter()
         outcome: dict[str, Any] = {
-            "id": f"{event.item}:{system}:{token or 'rehearsed'}", "system": system,
+            "id": f"{system}:{token or 'rehearsed'}:{_digest(event.item)}", "system": system,
             "success": False}
         try:
             answer = await self._agents[system].post("/triage", json={
                 "item": event.item, "title": event.issue.title, "body": event.issue.body or "",
                 "token": token})
-            found = answer.raise_for_status().json()
-            outcome |= {"success": True, "quality": {"confidence": found["confidence"]}}
-            return str(found["label"])
+            found = Answer.model_validate_json(answer.raise_for_status().content)
+            outcome |= {"success": True, "quality": {"confidence": found.confidence}}
+        except (httpx.HTTPError, ValidationError) as error:
+            raise AgentFailed(type(error).__name__) from error
         finally:
-            await self.console.report({**outcome, "seconds": time.perf_counter() - began})
+            await self._report({**outcome, "seconds": time.perf_counter() - began})
+        return found.label
+
+    async def _report(self, outcome: dict[str, Any]) -> None:
+        """Report an outcome; without the report the work is no worse."""
+        try:
+            await self.console.report(outcome)
+        except httpx.HTTPError as error:
+            LOG.warning("outcome %s was not reported: %s", outcome["id"], error)
 
     async def close(self) -> None:
         """Close all connections."""
         for client in self._agents.values():
             await client.aclose()
         await self.console.close()
+
+
+def _again(status: int, why: str) -> HTTPException:
+    """Return the answer after which GitHub is to deliver an event again."""
+    return HTTPException(status, f"{why}; deliver it again", {"Retry-After": "10"})
+
+
+def _digest(item: str) -> str:
+    """Return a short name of an item: those of long repositories are too long for an outcome."""
+    return hashlib.sha256(item.encode()).hexdigest()[:32]
 
 
 def is_signed(body: bytes, signature: str, secret: str) -> bool:
@@ -169,9 +235,9 @@ def application(settings: Settings) -> FastAPI:
     async def receive(
         request: Request, x_github_event: str = Header(), x_hub_signature_256: str = Header("")
     ) -> dict[str, Any]:
-        body = await request.body()
-        if len(body) > MOST_BODY:
-            raise HTTPException(413, "larger than GitHub sends")
+        if not SIGNATURE.fullmatch(x_hub_signature_256):
+            raise HTTPException(401, "there is no signature of GitHub's")
+        body = await _body(request)
         if not is_signed(body, x_hub_signature_256, settings.webhook_secret):
             raise HTTPException(401, "the signature is not GitHub's")
         if x_github_event != "issues":
@@ -182,9 +248,27 @@ def application(settings: Settings) -> FastAPI:
             raise HTTPException(422, error.errors(include_input=False)) from None
         if event.action not in ACTIONS:
             return {"status": "ignored", "action": event.action}
-        return await router.handle(event)
+        try:
+            return await router.handle(event)
+        except httpx.HTTPError as error:
+            LOG.warning("%s was not done: %s", event.item, error)
+            raise _again(503, "the console does not answer") from None
 
     return app
+
+
+async def _body(request: Request) -> bytes:
+    """Return a request's body; what is larger than allowed is not read to its end."""
+    length = request.headers.get("content-length", "0")
+    body = bytearray()
+    if length.isdigit() and int(length) <= MOST_BODY:
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BODY:
+                break
+        else:
+            return bytes(body)
+    raise HTTPException(413, "larger than GitHub sends")
 
 
 def main() -> None:

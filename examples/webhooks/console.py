@@ -1,11 +1,19 @@
-"""The console as an application sees it: decide, claim, complete, fail, report."""
+"""The console as an application sees it: decide, claim, complete, fail, report.
+
+Every request may be repeated, so one without an answer, or with 503, is: a few times here, and by
+whoever delivers the event again after that.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Grant:
 
 
 class Console:
-    """A client of the console.
+    """A client of the console. Every call may raise httpx.HTTPError: no answer, or a refusal.
 
     Args:
         url: Where the console answers.
@@ -40,32 +48,46 @@ class Console:
 
     async def decide(self, key: str) -> Turn:
         """Return which system a key belongs to."""
-        found = (await self._client.get(f"/v1/decision/{key}")).raise_for_status().json()
+        found = (await self._ask("GET", f"/v1/decision/{key}")).raise_for_status().json()
         return Turn(found["system"], found["both"], found["because"])
 
     async def claim(self, item: str, system: str, holder: str) -> Grant:
         """Claim an item for a system. Two that may work at the same time need two names."""
-        answer = await self._client.post(
-            f"/v1/claims/{item}", json={"system": system, "holder": holder})
+        answer = await self._ask(
+            "POST", f"/v1/claims/{item}", {"system": system, "holder": holder})
         if answer.status_code == httpx.codes.CONFLICT:
             return Grant(None, answer.json()["why"])
         return Grant(answer.raise_for_status().json()["token"])
 
     async def complete(self, item: str, token: int) -> None:
         """Make a claim final."""
-        await self._ask(f"/v1/claims/{item}/complete", {"token": token})
+        answer = await self._ask("POST", f"/v1/claims/{item}/complete", {"token": token})
+        answer.raise_for_status()
 
     async def fail(self, item: str, token: int, reason: str) -> None:
         """Say that a system could not do an item: the baseline's from now on."""
-        await self._ask(f"/v1/claims/{item}/fail", {"token": token, "reason": reason[:500]})
+        answer = await self._ask(
+            "POST", f"/v1/claims/{item}/fail", {"token": token, "reason": reason[:500]})
+        answer.raise_for_status()
 
     async def report(self, outcome: dict[str, Any]) -> None:
         """Report an outcome."""
-        await self._ask("/v1/outcomes", outcome)
+        (await self._ask("POST", "/v1/outcomes", outcome)).raise_for_status()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _ask(self, path: str, body: dict[str, Any]) -> None:
-        (await self._client.post(path, json=body)).raise_for_status()
+    async def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        """Return the answer to a request; the last attempt's, whatever it is."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                answer = await self._client.request(method, path, json=body)
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    return answer
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(PAUSE_SECONDS)
+        return await self._client.request(method, path, json=body)

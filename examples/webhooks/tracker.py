@@ -1,7 +1,12 @@
 """Stands for GitHub where comments go: `python -m examples.webhooks.tracker --port 8303`.
 
-It checks fencing tokens, as what an effect goes to should: a comment with a lower token than one
-that it has seen for the item comes from a holder whose claim passed to another, and is refused.
+It does what an effect's target should, in one step:
+
+1. A comment with a lower fencing token than one that it has seen for the item comes from a holder
+   whose claim passed to another, and is refused.
+2. An item has one comment. Whoever claims it after a holder that commented and died gets that one.
+
+A look and a comment afterwards would be two steps, between which a slow holder comments, too.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ class Comment(BaseModel):
 def application() -> FastAPI:
     """Return the tracker's application; it keeps comments in memory."""
     app = FastAPI(title="tracker", docs_url=None, redoc_url=None)
-    comments: list[Comment] = []
+    comments: dict[str, Comment] = {}
     newest: dict[str, int] = {}
     lock = threading.Lock()
 
@@ -42,13 +47,12 @@ def application() -> FastAPI:
             if comment.token < newest.get(comment.item, 0):
                 raise HTTPException(409, f"token {comment.token} is not the newest")
             newest[comment.item] = comment.token
-            comments.append(comment)
-        return comment
+            return comments.setdefault(comment.item, comment)
 
     @app.get("/comments")
     def find(item: str | None = None) -> list[Comment]:
         with lock:
-            return [comment for comment in comments if item in (None, comment.item)]
+            return [each for each in comments.values() if item in (None, each.item)]
 
     return app
 

@@ -107,6 +107,7 @@ def test_rollback_does_not_renew_the_candidates_leases() -> None:
     """The baseline gets what the candidate does not finish within its lease."""
     state = ALL[Mode.EMERGENCY_ROLLBACK]
     assert why(claims.renew(held(CANDIDATE), 1, LEASE, state, NOW)) is Why.NOT_ENTITLED
+    assert why(ask(CANDIDATE, state, held(CANDIDATE))) is Why.NOT_ENTITLED
     assert isinstance(claims.complete(held(CANDIDATE), 1), Claim)
     taken = ask(BASELINE, state, held(CANDIDATE), holder="old", now=NOW + LEASE)
     assert isinstance(taken, Claim)
@@ -168,6 +169,38 @@ def test_hand_over_to_the_candidate_needs_users_there(mode: Mode) -> None:
     found = claims.hand_over(held(), 1, CANDIDATE, "x", ALL[mode], NOW)
     assert isinstance(found, Claim) == (mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY))
     assert isinstance(claims.hand_over(held(CANDIDATE), 1, BASELINE, "x", ALL[mode], NOW), Claim)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_was_handed_to_the_candidate_is_its_only_while_users_are(mode: Mode) -> None:
+    """After a rollback the baseline may act on it at once, and the candidate may not."""
+    given = claims.hand_over(held(), 1, CANDIDATE, "try it", ALL[Mode.GRADUAL], NOW)
+    assert isinstance(given, Claim)
+    entitled, other = (
+        (CANDIDATE, BASELINE) if mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY)
+        else (BASELINE, CANDIDATE))
+    taken = ask(entitled, ALL[mode], given)
+    assert isinstance(taken, Claim)
+    assert taken.given_to == ("candidate" if entitled is CANDIDATE else "")
+    assert why(ask(other, ALL[mode], given)) is Why.NOT_ENTITLED
+
+
+def test_what_was_given_back_cannot_fail() -> None:
+    """Who let an item go has no say in it: no hand-over, and no rollback of everyone."""
+    state = ALL[Mode.CANDIDATE_ONLY]
+    released = claims.release(held(CANDIDATE), 1, NOW)
+    given = claims.hand_over(held(CANDIDATE), 1, BASELINE, "x", state, NOW)
+    for freed in (released, given):
+        assert isinstance(freed, Claim)
+        assert why(claims.fail(freed, 1, "late", state, NOW)) is Why.STALE
+
+
+def test_failing_again_changes_nothing() -> None:
+    """A lost answer to the failure is asked for again: the first reason stands."""
+    state = ALL[Mode.CANDIDATE_ONLY]
+    failed = claims.fail(held(CANDIDATE), 1, "first", state, NOW)
+    assert isinstance(failed, Claim)
+    assert claims.fail(failed, 1, "second", state, NOW + LEASE) == failed
 
 
 def test_released_items_are_free_at_once() -> None:

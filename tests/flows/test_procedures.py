@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import pytest
 
 from changeover import clock
 from changeover.routing import Change, Mode
-from changeover.store import audit, cutovers, flags, messages, operations, routing, sop
+from changeover.store import approvals, audit, cutovers, flags, messages, operations, routing, sop
 from changeover.store.records import CutoverStatus
 from reports import procedure
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port
-from tests.support.sop_site import PrefectServer, SopSite, prefect_server, sop_site
+from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.xdist_group("sop")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 HEALTHY = [{"kind": "http", "of": "baseline", "path": "/health"}]
 IMPOSSIBLE = [{"kind": "http", "of": "baseline", "path": "/health", "contains": "no such text"}]
@@ -28,13 +29,6 @@ FULL = [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]},
         {"phase": "full", "soak": "0s"}]
 
 Begin = Callable[..., SopSite]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """One Prefect server for all sites here."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as found:
-        yield found
 
 
 @pytest.fixture
@@ -73,6 +67,32 @@ def test_cutover_that_may_not_begin_names_every_reason_and_moves_nobody(begin: B
         assert reason in outcome
     assert routing.read(site.store, "bench") == before
     assert "stage.entered" not in {event.kind for event in audit.events(site.store, "bench")}
+    site.api.schedule(run.id, at=clock.now(), name="Again", message="retried in the page")
+    assert site.carry_on("cutover", run.id).state_name == "NotBegun"
+    assert routing.read(site.store, "bench") == before
+    assert [m.title for m in messages.newest(site.store, "bench")].count(
+        "cutover 1 of bench was not begun") == 1
+
+
+def test_run_that_finds_the_store_locked_comes_back(begin: Begin) -> None:
+    """Passing trouble ends the process, not the cutover: the run is due again in seconds."""
+    site = begin()
+    run_id = site.start("cutover")
+    with closing(sqlite3.connect(site.home.root / "store.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        run = site.attempt("cutover", run_id)
+        assert (run.state_type, run.state_name) == ("SCHEDULED", "Retrying")
+    assert site.carry_on("cutover", run_id).state_name == "Promoted"
+
+
+def test_phase_alone_asks_nothing_about_stages_that_it_passed(begin: Begin) -> None:
+    """Waking in its second stage, the run finds the first one promoted and leaves it so."""
+    site = begin(phases=[{"phase": "gradual", "stages": [
+        {"percent": 10, "soak": "0s"}, {"percent": 50, "soak": "8s"}]}, FULL[-1]])
+    run = site.carry_out("gradual")
+    assert run.state_name == "Promoted"
+    assert approvals.all_of(site.store, cutovers.latest(site.store, "bench").id) == []
+    assert (site.home.root / "rollback" / "cutover-1" / "rollback.sh").exists()
 
 
 def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
@@ -191,6 +211,20 @@ def test_stage_that_lost_users_soaks_again_with_all_of_them_when_promoted(begin:
     assert seen == [1_000, 5_000]
     stages = cutovers.stages(site.store, cutovers.latest(site.store, "bench").id)
     assert [stage.round for stage in stages] == [1, 2, 1]
+
+
+def test_stage_back_is_one_stage_back_however_often_it_is_tried(begin: Begin) -> None:
+    """Killed after each step, also between the change and its record: 50 % become 25 %, not 10."""
+    site = begin(phases=[{"phase": "gradual", "stages": [
+        {"percent": share, "soak": 0} for share in (10, 25, 50)]}])
+    moved(site)
+    run_id = site.start("rollback", reason="slow", scope="stage")
+    fired = site.home.root / "fired-by-hand"
+    fired.touch()
+    while site.attempt("rollback", run_id, fired).state_type not in ("COMPLETED", "FAILED"):
+        site.api.schedule(run_id, at=clock.now(), name="Recovering", message="after a kill")
+    assert any("change" in point for point in fired.read_text().splitlines())
+    assert routing.read(site.store, "bench").weight == 2_500
 
 
 def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,14 @@ from changeover.plan.model import Plan
 from changeover.routing import Change, Mode
 from changeover.store import approvals, audit, cutovers, operations, routing, sop
 from tests.integration.conftest import make_plan
-from tests.support.sop_site import PrefectServer, SopSite, prefect_server, sop_site
+from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1500),
-              pytest.mark.xdist_group("sop")]
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 SUITE = [
     {"kind": "http", "of": "baseline", "path": "/health"},
     {"kind": "gateway"},
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """One Prefect server for all sites here."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as found:
-        yield found
 
 
 def plan_of(directory: Path) -> Plan:

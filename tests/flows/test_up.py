@@ -26,7 +26,7 @@ phases:
 
 def test_a_second_up_goes_on_where_the_first_was_stopped(tmp_path: Path) -> None:
     """Ctrl-C ends everything; the next `up` serves the same routes, and the approval counts."""
-    with site(tmp_path, PHASES) as found:
+    with site(tmp_path, PHASES, is_fresh=True) as found:
         run = found.start()
         found.wait_waiting(run, "beta-5")
         pids = [entry["pid"] for entry in found.home.settings()["processes"].values()]

@@ -10,16 +10,21 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import select, text
 
+from changeover import clock
 from changeover.claims import Claim, Refusal, Status, Why
-from changeover.routing import Change, Mode, System
-from changeover.store import audit, claims, routing
+from changeover.routing import Change, Mode, RoutingState, System
+from changeover.store import audit, claims, operations, routing
+from changeover.store.console_tables import ClaimRow
 from changeover.store.engine import Store
 from tests.store.conftest import shop
 from tests.support.claimer import ITEMS
@@ -33,7 +38,7 @@ def claiming(item: str, holder: str, system: System = System.BASELINE) -> claims
     return claims.claiming(PLAN, item, system=system, holder=holder)
 
 
-def do(store: Store, *acts: claims.Act, now: datetime = NOW) -> list[Claim | Refusal]:
+def do(store: Store, *acts: claims.Act, now: datetime | None = NOW) -> list[Claim | Refusal]:
     return claims.carry_out(store, "shop", acts, now=now)
 
 
@@ -102,16 +107,121 @@ def test_claims_follow_the_routing_state_of_their_transaction(store: Store) -> N
     assert isinstance(refused, Refusal) and "emergency_rollback" in refused.reason
 
 
+def move(store: Store, mode: Mode, weight: int = 0) -> RoutingState:
+    return routing.change(store, "shop", Change(mode=mode, weight=weight, is_by_person=True),
+                          actor="t", reason="t", now=NOW)
+
+
+@contextlib.contextmanager
+def waiting_claim(store: Store, act: claims.Act) -> Iterator[list[Claim | Refusal]]:
+    """Have a claim wait for its item's row, which somebody else holds until the block ends."""
+    found: list[Claim | Refusal] = []
+    waiting = threading.Thread(target=lambda: found.extend(do(store, act, now=None)))
+    with store.begin() as session:
+        session.execute(select(ClaimRow).with_for_update())
+        waiting.start()
+        if store.engine.dialect.name == "postgresql":
+            wait_for(lambda: _is_somebody_waiting(store), what="the claim that waits")
+        yield found
+    waiting.join(30)
+
+
+def _is_somebody_waiting(store: Store) -> bool:
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with store.read() as session:
+        return bool(session.scalar(text(query)))
+
+
+def test_a_claim_that_waited_through_a_rollback_is_decided_by_it(store: Store) -> None:
+    """Whatever it knew before the wait: after a rollback the candidate gets nothing."""
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer: a rollback waits, too")
+    move(store, Mode.GRADUAL, 10_000)
+    act = claiming("a", "new", System.CANDIDATE)
+    do(store, act, claims.releasing("a", 1))
+    with waiting_claim(store, act) as found:
+        move(store, Mode.EMERGENCY_ROLLBACK)
+    (refused,) = found
+    assert isinstance(refused, Refusal) and "emergency_rollback" in refused.reason
+
+
+def test_a_rollback_between_decision_and_commit_takes_the_claim_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look at the routing state decides; what was written by an older one is undone."""
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer: nothing comes between")
+    move(store, Mode.GRADUAL, 10_000)
+    write = claims._write
+
+    def slow(*args: Any) -> set[str]:
+        lost = write(*args)
+        if routing.read(store, "shop").mode is Mode.GRADUAL:
+            move(store, Mode.EMERGENCY_ROLLBACK)
+        return lost
+
+    monkeypatch.setattr(claims, "_write", slow)
+    (refused,) = do(store, claiming("a", "new", System.CANDIDATE))
+    assert isinstance(refused, Refusal) and refused.why is Why.NOT_ENTITLED
+    assert claims.one(store, "shop", "a") is None
+
+
+def test_a_lease_begins_when_the_item_is_had(store: Store) -> None:
+    """Time that a claim waited for the database is not taken from its lease."""
+    do(store, claiming("a", "w1"), claims.releasing("a", 1))
+    with waiting_claim(store, claiming("a", "w2")) as found:
+        until = clock.now() + timedelta(seconds=0.3)
+        wait_for(lambda: clock.now() > until)
+    (held,) = found
+    assert isinstance(held, Claim)
+    assert held.claimed_at >= until - timedelta(milliseconds=50)  # clocks of one machine
+    assert held.expires_at == held.claimed_at + PLAN.claims.lease
+
+
+def told(store: Store) -> list[tuple[str, str, str]]:
+    """Return every hand-over in the audit: whose, of what, to whom."""
+    return [(event.actor, event.data["item"], event.data["to"])
+            for event in audit.events(store, "shop") if event.kind == "claim.handed_over"]
+
+
 def test_a_failed_item_is_told_in_the_audit_once(store: Store) -> None:
     """Hand-overs are decisions: who, what, to whom, why; asking again adds nothing."""
     do(store, claiming("a", "w1"))
     for _ in range(2):
         (failed,) = do(store, claims.failing("a", 1, "out of memory"))
         assert isinstance(failed, Claim)
-    told = [event for event in audit.events(store, "shop") if event.kind == "claim.handed_over"]
-    assert [(event.actor, event.data["reason"]) for event in told] == [
-        ("baseline: w1", "out of memory")]
+    assert told(store) == [("baseline: w1", "a", "whoever is entitled")]
     assert audit.verify(store, "shop") == []
+
+
+def test_every_hand_over_is_told_also_of_items_with_long_names(store: Store) -> None:
+    """There and back under one token are three decisions; names may differ in their last letter."""
+    move(store, Mode.GRADUAL)
+    do(store, claiming("a", "w"))
+    ways = [System.BASELINE, System.CANDIDATE, System.BASELINE]
+    for to in ways:
+        do(store, claims.handing_over("a", 1, to, "x"))
+    assert told(store) == [("baseline: w", "a", str(to)) for to in ways]
+    long = ["b" * 199 + end for end in "12"]
+    do(store, *(claiming(item, "w") for item in long))
+    do(store, *(claims.failing(item, 1, "x") for item in long))
+    assert [item for _, item, _ in told(store)[3:]] == long
+
+
+@pytest.mark.parametrize(("mode", "is_planned"), [
+    (Mode.CANDIDATE_ONLY, True), (Mode.CANDIDATE_ONLY, False), (Mode.GRADUAL, True)])
+def test_a_failure_calls_for_the_rollback_in_its_own_transaction(
+    store: Store, mode: Mode, is_planned: bool
+) -> None:
+    """It is stored with the failure, or not at all; and it is void once the state changed."""
+    move(store, Mode.GRADUAL, 10_000)
+    state = move(store, mode) if mode is Mode.CANDIDATE_ONLY else routing.read(store, "shop")
+    do(store, claiming("a", "new", System.CANDIDATE))
+    do(store, claims.failing("a", 1, "out of memory", may_roll_back=is_planned))
+    wanted = operations.wanted_rollback(store, state)
+    is_due = is_planned and mode is Mode.CANDIDATE_ONLY
+    assert wanted == ("new could not do a: out of memory" if is_due else None)
+    assert operations.wanted_rollback(store, move(store, Mode.EMERGENCY_ROLLBACK)) is None
 
 
 def test_open_claims_are_counted_by_what_they_are(store: Store) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
 from changeover.plan.comparing import ComparisonSpec
@@ -75,12 +76,60 @@ def test_pairs_tell_noise_from_regressions(shop: Store) -> None:
     assert comparisons.coverage(shop, "shop")["paired"] == 3
 
 
-def test_one_place_can_be_counted_over_a_window(shop: Store) -> None:
-    """For a gate of its own, in steps of ten seconds."""
-    comparisons.write(shop, "shop", [compared(n, "$.total") for n in (0, 11, 25)], {})
-    end = NOW + timedelta(seconds=20)
-    assert comparisons.diverged_at(shop, "shop", "$.total", start=NOW, end=end) == 2
-    assert comparisons.diverged_at(shop, "shop", "$.other", start=NOW, end=end) == 0
+def test_late_comparisons_count_when_they_are_known(shop: Store) -> None:
+    """A candidate that hangs is known after its minute was summed up; gates and rows add up."""
+    comparisons.write(shop, "shop", [compared(0)], {})
+    late = NOW + timedelta(seconds=100)
+    samples.rollup(shop, "shop", now=late)
+    comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(1, 51)], {}, now=late)
+    end = NOW + timedelta(minutes=10)
+    window = samples.window(shop, "shop", "candidate", start=NOW, end=end)
+    assert (window.compared, window.matched) == (51, 1)
+    samples.rollup(shop, "shop", now=NOW + timedelta(minutes=5))
+    assert samples.window(shop, "shop", "candidate", start=NOW, end=end) == window
+
+
+def test_minute_that_was_summed_up_takes_what_comes_late(shop: Store) -> None:
+    """Whatever is written for it, its sum is that of its seconds."""
+    comparisons.write(shop, "shop", [compared(0)], {})
+    samples.rollup(shop, "shop", now=NOW + timedelta(seconds=95))
+    comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(1, 51)], {})
+    for seconds, counts in ((60, (51, 1)), (30, (30, 1)), (300, (51, 1))):
+        window = samples.window(
+            shop, "shop", "candidate", start=NOW, end=NOW + timedelta(seconds=seconds))
+        assert (window.compared, window.matched) == counts
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "nul \0", "x" * 5_000], ids=["half", "nul", "long"])
+def test_texts_of_any_kind_are_stored(shop: Store, odd: str) -> None:
+    """Keys, requests and reasons come from users and systems; none may stop the others."""
+    example = Example(f"GET /{odd}", f"$.{odd}", "changed", odd, odd)
+    one = replace(compared(0), found={f"$['{odd}']": example}, request=odd, request_id=odd,
+                  error=odd, noisy=frozenset({f"$['{odd}']"}))
+    comparisons.write(shop, "shop", [one, one], {})
+    (place,) = comparisons.places(shop, "shop")
+    assert place.diverged == 2
+    assert len(place.field) <= comparisons.LONGEST_PLACE
+    str((place.field, place.examples)).encode("utf-8", "strict")
+
+
+def test_outcomes_have_names_of_any_length(shop: Store) -> None:
+    """PostgreSQL takes no more than a column holds."""
+    outcome = "dropped: gateway's limit of streams"
+    comparisons.write(shop, "shop", [], {outcome: 3})
+    assert comparisons.coverage(shop, "shop") == {outcome: 3}
+
+
+def test_any_number_of_places_fits_into_one_batch(shop: Store) -> None:
+    """Statements have a limit of parameters; documents have none of keys."""
+    example = Example("GET /", "$.a", "added", None, "1")
+    batch = [replace(compared(n), found={f"$.k{n}_{key}": example for key in range(10_000)})
+             for n in range(7)]
+    comparisons.write(shop, "shop", batch, {})
+    known = comparisons.places(shop, "shop")
+    assert len(known) == comparisons.MOST_FIELDS + 1
+    (further,) = [place for place in known if place.field == comparisons.FURTHER]
+    assert (further.diverged, further.counts) == (7, {"added": 7})
 
 
 def test_old_rows_go_and_examples_stay(shop: Store) -> None:
@@ -116,6 +165,17 @@ def test_store_of_comparisons_does_not_grow_beyond_its_size(shop: Store) -> None
     assert len(comparisons.places(shop, "shop")[0].examples) == 3
 
 
+def test_other_migrations_do_not_take_this_ones_place(shop: Store) -> None:
+    """Ids are shared between migrations; how many comparisons there are is not."""
+    plans.register(shop, PLAN.model_copy(update={"migration": "other"}), source="test", now=NOW)
+    comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(10)], {})
+    comparisons.write(shop, "other", [compared(0) for _ in range(6_000)], {})
+    comparisons.write(shop, "shop", [compared(11, "$.a")], {})
+    gone = retention.prune(shop, "shop", keep=100, keep_for=timedelta(days=1),
+                           keep_bytes=1_000_000, now=NOW)
+    assert (gone, len(comparisons.kept_answers(shop, "shop"))) == (0, 11)
+
+
 def test_many_old_rows_go_in_batches(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in one look, none of the young ones."""
     monkeypatch.setattr(retention, "BATCH", 4)
@@ -133,7 +193,7 @@ def test_places_without_end_are_summed_up(
     comparisons.write(shop, "shop", [compared(0, f"$.key{n}") for n in range(50)], {})
     known = comparisons.places(shop, "shop")
     assert len(known) <= 6
-    assert {p.field: p.diverged for p in known}[comparisons.FURTHER] >= 45
+    assert {p.field: p.diverged for p in known}[comparisons.FURTHER] == 45
 
 
 def test_kept_pairs_are_scored_again_by_new_rules(shop: Store) -> None:
@@ -163,3 +223,17 @@ def test_findings_put_regressions_first(shop: Store) -> None:
     assert found.latency == (0.01, 0.02)
     assert found.coverage["dropped: queue full"] == 50
     assert found.as_data()["places"][0]["judgement"] == "regression"
+
+
+def test_rules_are_told_beside_what_they_hide(store: Store) -> None:
+    """With owner and reason, in `changeover divergences` and in its JSON."""
+    rule = {"path": "$.eta", "ignore": True, "owner": "ana", "reason": "clocks differ"}
+    content = PLAN.model_dump(mode="json", by_alias=True, exclude_none=True)
+    plan = Plan.model_validate({**content, "comparison": {"rules": [rule]}})
+    plans.register(store, plan, source="test", now=NOW)
+    one = replace(compared(0, "$.other"), ignored=frozenset({"$.eta"}))
+    comparisons.write(store, "shop", [one], {})
+    found = findings.collect(store, "shop")
+    told = {place["place"]: place["rules"] for place in found.as_data()["places"]}
+    assert told == {"$.eta": ("ignore: $.eta (ana: clocks differ)",), "$.other": ()}
+    assert "  ignored in 1 answers\n  rule ignore: $.eta (ana: clocks differ)" in as_text(found, 20)

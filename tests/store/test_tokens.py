@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, text
 
 from changeover.errors import InvalidInput
-from changeover.store import tokens
+from changeover.store import audit, migrations, plans, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope
+from tests.store.conftest import shop
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+MIGRATIONS = Path(migrations.__file__).parent
 
 
 def make(store: Store, lifetime: timedelta | None = None) -> tuple[tokens.Token, str]:
@@ -23,9 +28,9 @@ def make(store: Store, lifetime: timedelta | None = None) -> tuple[tokens.Token,
 def test_a_token_is_found_by_its_text_and_its_use_is_noted(store: Store) -> None:
     """Who uses which token last is seen in the list."""
     token, secret = make(store)
-    found = tokens.find(store, secret, now=NOW)
+    found = tokens.find(store, "shop", secret, now=NOW)
     assert found is not None and (found.id, found.scope) == (token.id, Scope.WRITE)
-    assert tokens.every(store)[0].last_used_at == NOW
+    assert tokens.every(store, "shop")[0].last_used_at == NOW
 
 
 def test_the_store_never_has_a_tokens_secret(store: Store) -> None:
@@ -47,14 +52,52 @@ def test_the_store_never_has_a_tokens_secret(store: Store) -> None:
 def test_any_other_text_is_no_token(store: Store, damage: object) -> None:
     """Nearly right is wrong."""
     _, secret = make(store)
-    assert tokens.find(store, damage(secret), now=NOW) is None  # type: ignore[operator]
+    assert tokens.find(store, "shop", damage(secret), now=NOW) is None  # type: ignore[operator]
+
+
+def test_a_token_opens_the_console_of_its_migration_alone(store: Store) -> None:
+    """On a store that several migrations share, nobody writes to, sees or revokes another's."""
+    other = shop().model_copy(update={"migration": "other"})
+    plans.register(store, other, source="test", now=NOW)
+    token, secret = make(store)
+    assert tokens.find(store, "other", secret, now=NOW) is None
+    assert tokens.every(store, "other") == []
+    with pytest.raises(InvalidInput, match="migration other has no token"):
+        tokens.revoke(store, "other", token.id, actor="bob", now=NOW)
+    assert tokens.find(store, "shop", secret, now=NOW) is not None
+
+
+def test_tokens_from_before_belong_to_the_migration_that_made_them(store_url: str) -> None:
+    """An upgrade locks nobody out: the audit tells which migration each was made for."""
+    engine = create_engine(store_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+        for number, migration in enumerate(("shop", "other")):
+            connection.execute(text(
+                "INSERT INTO console_token (id, name, scope, digest, created_at, created_by) "
+                "VALUES (:id, 'w', 'write', 'x', '2026-03-02 09:00:00', 'alice')"),
+                {"id": f"00000000000{number}"})
+            connection.execute(text(
+                "INSERT INTO audit_event (migration, seq, at, actor, kind, data, previous_hash, "
+                "hash) VALUES (:migration, 1, 'x', 'alice', 'token.created', :data, 'x', 'x')"),
+                {"migration": migration,
+                 "data": audit.canonical({"id": f"00000000000{number}", "name": "w"})})
+        command.upgrade(config, "head")
+    engine.dispose()
+    store = Store.open(store_url)
+    assert [each.id for each in tokens.every(store, "shop")] == ["000000000000"]
+    assert [each.id for each in tokens.every(store, "other")] == ["000000000001"]
+    store.close()
 
 
 def test_a_token_ends_with_its_lifetime(store: Store) -> None:
     """From the moment on, not a second later."""
     _, secret = make(store, timedelta(hours=1))
-    assert tokens.find(store, secret, now=NOW + timedelta(minutes=59)) is not None
-    assert tokens.find(store, secret, now=NOW + timedelta(hours=1)) is None
+    assert tokens.find(store, "shop", secret, now=NOW + timedelta(minutes=59)) is not None
+    assert tokens.find(store, "shop", secret, now=NOW + timedelta(hours=1)) is None
 
 
 def test_a_revoked_token_stays_revoked(store: Store) -> None:
@@ -63,7 +106,7 @@ def test_a_revoked_token_stays_revoked(store: Store) -> None:
     first = tokens.revoke(store, "shop", token.id, actor="bob", now=NOW)
     again = tokens.revoke(store, "shop", token.id, actor="bob", now=NOW + timedelta(hours=1))
     assert first.revoked_at == again.revoked_at == NOW
-    assert tokens.find(store, secret, now=NOW) is None
+    assert tokens.find(store, "shop", secret, now=NOW) is None
     with pytest.raises(InvalidInput):
         tokens.revoke(store, "shop", "000000000000", actor="bob", now=NOW)
 

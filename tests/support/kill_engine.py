@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -91,8 +92,15 @@ def _between(owner: Any, name: str, about: Callable[..., str], *, before: bool =
     setattr(owner, name, wrapped)
 
 
+PRELOADED = ("changeover.validation.run", "reports.evidence", "reports.render", "reports.tables",
+             "reports.validation", "prefect.artifacts", "scipy.special", "changeover.rehearsal")
+"""What flows import when they need it: here once, before all the forks."""
+
+
 def _prepare() -> dict[str, Any]:
     """Set the points and return the flows by name."""
+    for name in PRELOADED:
+        import_module(name)
     tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]
     _between(sop, "save", lambda store, step: step.step, before=True)
     _between(operations, "save_step", lambda store, step: str(step.number), before=True)
@@ -103,10 +111,11 @@ def _prepare() -> dict[str, Any]:
     _between(messages, "put", lambda store, migration, *, key, **_: key)
     from flows.cutover import cutover
     from flows.deprecation import deprecation
+    from flows.gradual import gradual
     from flows.rollback import rollback
     from flows.validation import validation
 
-    return {flow.name: flow for flow in (cutover, deprecation, rollback, validation)}
+    return {flow.name: flow for flow in (cutover, deprecation, gradual, rollback, validation)}
 
 
 def _attempt(flow: Any, run_id: str) -> int:

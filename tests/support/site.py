@@ -20,6 +20,7 @@ from changeover.observer.prefect_api import PrefectApi
 from changeover.store import cutovers, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import Cutover
+from tests.support.prefect_database import seed
 from tests.support.processes import ROOT, free_port, running, wait_for
 
 PLAN = """\
@@ -142,12 +143,17 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(directory: Path, phases: str = QUICK) -> Iterator[Site]:
-    """Start `changeover up` and the load; end both and everything they started."""
+def site(directory: Path, phases: str = QUICK, *, is_fresh: bool = False) -> Iterator[Site]:
+    """Start `changeover up` and the load; end both and everything they started.
+
+    With `is_fresh` Prefect makes its database itself, as at a user's first start.
+    """
     ports = {name: free_port() for name in ("baseline", "candidate", "listen")}
     plan_path = directory / "site.yaml"
     plan_path.write_text(PLAN.format(root=ROOT, **ports) + phases)
     home = Home(directory / "home")
+    if not is_fresh:
+        seed(home.prefect_home)
     with started(home, plan_path, directory) as supervisor:
         store = Store.open(home.store_url)
         plans.load(store)

@@ -23,6 +23,7 @@ from changeover.plan.model import Plan
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
+from tests.support.prefect_database import seed
 from tests.support.processes import ROOT, free_port, running, wait_for
 
 Decision = str | Callable[[], str]
@@ -49,6 +50,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
     }
+    seed(directory / "prefect")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
                "--port", str(port)]
     with running(command, directory / "prefect.log", **env):
@@ -80,22 +82,33 @@ class SopSite:
     def plan(self) -> Plan:
         return self.bench.plan
 
+    def start(self, flow: str, **parameters: Any) -> str:
+        """Make a flow run and return its id."""
+        run_id = self.api.start(f"{flow}/main", parameters={"migration": "bench", **parameters})
+        assert run_id is not None
+        return run_id
+
     def carry_out(
         self, flow: str, *, kills: bool = False, decisions: Sequence[Decision] = (),
-        attempts: int = 400, **parameters: Any,
+        **parameters: Any,
+    ) -> FlowRun:
+        """Carry a new flow run to its end and return it; arguments as of `carry_on`."""
+        return self.carry_on(flow, self.start(flow, **parameters), kills=kills, decisions=decisions)
+
+    def carry_on(
+        self, flow: str, run_id: str, *, kills: bool = False, decisions: Sequence[Decision] = (),
+        attempts: int = 400,
     ) -> FlowRun:
         """Carry a flow run to its end and return it.
 
         Args:
             flow: Name of the flow.
+            run_id: The run.
             kills: Kill its process at every point once.
             decisions: What people decide when they are asked, one after the other, or a function
                 that does something first; then promote.
             attempts: Most processes.
-            parameters: The flow's.
         """
-        run_id = self.api.start(f"{flow}/main", parameters={"migration": "bench", **parameters})
-        assert run_id is not None
         fired = self.home.root / f"fired-{run_id}"
         fired.touch()
         answers = iter([*decisions, *["promote"] * attempts])
@@ -104,16 +117,18 @@ class SopSite:
             if run.state_type in ENDED:
                 self.killed += fired.read_text().splitlines()
                 return run
-            ending = self._attempt(f"{flow} {run_id} {fired if kills else '-'}")
-            assert ending in ("0", "killed"), (self.home.logs / "engine.log").read_text()[-4000:]
+            self.attempt(flow, run_id, fired if kills else None)
         raise AssertionError(f"{flow} did not end in {attempts} attempts: {run}")
 
-    def _attempt(self, line: str) -> str:
+    def attempt(self, flow: str, run_id: str, fired: Path | None = None) -> FlowRun:
+        """Carry a run on with one process, killed at points not yet in `fired`; return the run."""
         assert self.engine.stdin
         assert self.engine.stdout
-        self.engine.stdin.write(f"{line}\n")
+        self.engine.stdin.write(f"{flow} {run_id} {fired or '-'}\n")
         self.engine.stdin.flush()
-        return self.engine.stdout.readline().strip()
+        ending = self.engine.stdout.readline().strip()
+        assert ending in ("0", "killed"), (self.home.logs / "engine.log").read_text()[-4000:]
+        return self._run(run_id)
 
     def _ready(self, run_id: str, answers: Iterator[Decision]) -> FlowRun:
         """Return the run when it ended or its process can be started."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from changeover.analysis.window import SHADOW, Sample
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
+from changeover.store.place_counts import PlaceCount
 
 
 def plan(**trigger: object) -> Plan:
@@ -88,9 +89,18 @@ def test_watch_follows_one_place_of_the_answers() -> None:
         metric="divergence_rate", path="$.total", above="10%", **{"for": "0s"}, over="10s"
     ))
     watch.feed(Sample(SHADOW, at, compared=10, matched=0) for at in range(100, 120))
-    watch.feed_places({"$.total": {100: 5}, "$.other": {110: 100}})
+    watch.feed_places({"$.total": {100: PlaceCount(100, 5)}, "$.other": {110: PlaceCount(9, 9)}})
     assert watch.places == {"$.total"}
     assert [firing.at for _, firing in watch.step(109)] == []
-    watch.feed_places({"$.total": {100: 5, 110: 90}})
+    watch.feed_places({"$.total": {100: PlaceCount(100, 5), 110: PlaceCount(100, 90)}})
     (found,) = watch.step(119)
     assert found[1].reason.startswith("divergence_rate of candidate at $.total 90.000 %")
+
+
+def test_watch_takes_uncounted_places_for_unmeasured() -> None:
+    """What was compared before anyone counted the place says nothing of it."""
+    watch = Watch(plan(
+        metric="divergence_rate", path="$.total", above=None, at_most="10%", **{"for": "0s"},
+        over="10s", min_samples=1))
+    watch.feed(Sample(SHADOW, at, compared=10, matched=10) for at in range(100, 110))
+    assert watch.step(109) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from changeover.comparison.noise import PlaceCounts, judge_places
@@ -49,6 +50,18 @@ def test_report_has_the_section_in_every_form() -> None:
     assert "## What differs" in render.render_markdown(data)
     found = json.loads(render.render_json(data))["differences"]
     assert found["findings"][0]["verdict"]["judgement"] == "regression"
+
+
+def test_rules_are_told_beside_what_they_hide() -> None:
+    """With whoever answers for them, in every form of the report."""
+    (finding,) = findings().findings
+    rule = "ignore: $.name (ana: clocks differ, until 2027-01-31)"
+    hidden = replace(finding, place=replace(finding.place, ignored=7), rules=(rule,))
+    assert differences.place_cells(hidden)[4] == f"changed 80, ignored 7; rule {rule}"
+    data = report(differences=replace(findings(), findings=(hidden,)))
+    assert "ana: clocks differ" in render.render_html(data)
+    assert "ana: clocks differ" in render.render_markdown(data)
+    assert "ana: clocks differ" in render.render_json(data)
 
 
 def test_report_without_shadow_has_no_such_section() -> None:

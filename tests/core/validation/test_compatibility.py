@@ -55,6 +55,18 @@ PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "require
     (document(body({"type": "array", "items": {"type": "string"}})),
      document(body({"type": "array", "items": {"type": "integer"}})),
      "GET /items/{}: body[] may not be string any more"),
+    (document(body({})), document(body({"type": "integer"})),
+     "GET /items/{}: body may not be array, boolean, null, number, object, string any more"),
+    (document(query("q")), document(query("q", schema={"type": "integer"})),
+     "GET /items/{}: query parameter q may not be string any more"),
+    (document(body({"type": "object"})),
+     document(body({"type": "object", "additionalProperties": False})),
+     "GET /items/{}: body refuses further fields now"),
+    (document(body({"type": "string"})), document(body({"type": "string", "format": "uuid"})),
+     "GET /items/{}: body has the format uuid now"),
+    (document(body({"type": "array"})),
+     document(body({"type": "array", "items": {"type": "object"}})),
+     "GET /items/{}: body[] may not be array, boolean, integer, null, number, string any more"),
     (document(body({"oneOf": [{"type": "string"}]})), document(body({"oneOf": []})),
      "GET /items/{}: the schema of body differs in oneOf"),
 ], ids=lambda value: value if isinstance(value, str) else "")
@@ -67,10 +79,11 @@ def test_narrowing_is_named(old: Json, new: Json, problem: str) -> None:
     (document(), document(path="/items/{key}")),
     (document(query("q", schema={"type": "integer"})),
      document(query("q", schema={"type": "number"}))),
+    (document(query("q")), document(query("q", schema={"type": "string"}))),
     (document(body(PERSON)), document(body({**PERSON, "required": []}, required=False))),
     (document(body({"$ref": "#/components/schemas/P"}), components={"schemas": {"P": PERSON}}),
      document(body(PERSON))),
-], ids=["renamed path parameter", "wider number", "less required", "reference"])
+], ids=["renamed path parameter", "wider number", "text parameter", "less required", "reference"])
 def test_widening_is_fine(old: Json, new: Json) -> None:
     """What accepts everything that was accepted is compatible."""
     assert incompatibilities(old, new) == []

@@ -110,9 +110,9 @@ def test_tokens_are_made_listed_and_revoked(home: Home, changeover: Run) -> None
     assert made["id"] in listed and "never used" in listed
     assert made["token"].split("_", 2)[2] not in listed
     store = Store.open(home.store_url)
-    assert tokens.find(store, made["token"], now=clock.now()) is not None
+    assert tokens.find(store, "bench", made["token"], now=clock.now()) is not None
     changeover("token", "revoke", made["id"])
-    assert tokens.find(store, made["token"], now=clock.now()) is None
+    assert tokens.find(store, "bench", made["token"], now=clock.now()) is None
     assert "revoked" in changeover("token", "list")
     store.close()
     assert "as 12h or 90d" in changeover("token", "create", "x", "--expires", "?", code=2)

@@ -7,26 +7,32 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
 from changeover.claims import Status
+from changeover.home import Home
 from changeover.routing import Mode, explain
 from changeover.store import claims, outcomes, samples, tokens
+from changeover.store.engine import Store
 from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
-from tests.integration.console.conftest import Serve, Served
+from tests.integration.console.conftest import Serve, Served, started
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
+JSON = {"content-type": "application/json"}
 CLAIM = {"system": "baseline", "holder": "worker-1"}
 OUTCOME = {"id": "o-1", "system": "candidate", "success": True}
 
@@ -108,8 +114,10 @@ def test_parameter_that_nobody_knows_is_refused(console: Served) -> None:
 def test_large_bodies_are_refused_unread(console: Served) -> None:
     """Also when their length is not told beforehand."""
     client = console.client(console.token())
-    refused(client.post("/v1/outcomes", content=b"x" * (3 << 20)), 413)
-    refused(client.post("/v1/outcomes", content=(b"x" * 65536 for _ in range(60))), 413)
+    for path, most in (("/v1/outcomes", 2 << 20), ("/v1/claims/a", 64 << 10)):
+        refused(client.post(path, content=b"x" * (most + 1)), 413)
+        parts = (b"x" * 65536 for _ in range(1 + most // 65536))
+        refused(client.post(path, content=parts, headers=JSON), 413)
 
 
 def test_decision_is_the_gateways_in_every_mode(console: Served) -> None:
@@ -279,3 +287,25 @@ def test_a_locked_store_is_said_and_asked_again(console: Served) -> None:
         connection.execute("ROLLBACK")
         connection.close()
     assert client.post("/v1/claims/b", json=CLAIM).is_success
+
+
+def test_old_outcomes_go_faster_than_new_ones_can_come(tmp_path: Path) -> None:
+    """A backlog is worked off in parts, one after the other, not one a minute."""
+    home = Home(tmp_path / "home")
+    home.create()
+    store = Store.open(home.store_url, create=True)
+    old = int((clock.now() - timedelta(days=30)).timestamp())
+    with store.begin() as session:
+        session.execute(text(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000) "
+            "INSERT INTO outcome (migration, id, at, system, success, segments) "
+            "SELECT 'bench', 'o-' || i, :old, 'candidate', 1, '' FROM n"), {"old": old})
+    with ExitStack() as stack:
+        console = started(stack, home)
+
+        def left() -> int:
+            with console.store.read() as session:
+                return int(session.scalar(text("SELECT count(*) FROM outcome")) or 0)
+
+        wait_for(lambda: left() == 0, seconds=50, what="pruning")
+    store.close()

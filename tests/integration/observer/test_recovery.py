@@ -20,10 +20,11 @@ from changeover.errors import Refused, Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import DURABLE_FLOWS, MOST_ATTEMPTS_FAILED, Recovery
 from changeover.routing import Change, Mode
-from changeover.store import cutovers, operations, plans, routing
+from changeover.store import cutovers, messages, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 from tests.integration.conftest import make_plan
+from tests.support.prefect_database import seed
 from tests.support.processes import free_port, running, wait_for
 
 pytestmark = pytest.mark.integration
@@ -70,6 +71,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     home = tmp_path_factory.mktemp("prefect")
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
+    seed(home)
     command = [str(Path(sys.executable).with_name("prefect")), "server", "start",
                "--port", str(port)]
     env = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url,
@@ -128,14 +130,24 @@ def test_crashed_run_is_scheduled_again_after_it_settled(
     assert (prefect.run(run).state_type, prefect.run(run).state_name) == ("SCHEDULED", "Recovering")
 
 
-def test_crashed_run_of_a_finished_cutover_is_left_alone(
+def test_failed_run_of_a_finished_cutover_is_left_alone(
     prefect: Prefect, recovery: Recovery, store: Store
 ) -> None:
     """What the store knows to be done is not done again."""
-    run = prefect.start(state="CRASHED")
+    run = prefect.start(state="FAILED")
     cutover = cutovers.begin(store, "bench", flow_run_id=run, now=clock.now())
     cutovers.finish(store, cutover.id, CutoverStatus.PROMOTED, outcome="done", now=clock.now())
     assert recovery.sweep(later(6)) == []
+
+
+def test_crashed_run_of_a_finished_cutover_is_scheduled_again(
+    prefect: Prefect, recovery: Recovery, store: Store
+) -> None:
+    """It may have been killed before people were told and the report was written."""
+    run = prefect.start(state="CRASHED")
+    cutover = cutovers.begin(store, "bench", flow_run_id=run, now=clock.now())
+    cutovers.finish(store, cutover.id, CutoverStatus.PROMOTED, outcome="done", now=clock.now())
+    assert len(recovery.sweep(after(prefect, run, 6))) == 1
 
 
 def test_run_whose_process_vanished_is_scheduled_again(
@@ -235,6 +247,9 @@ def test_run_that_fails_again_and_again_is_left_at_last(
     (done,) = recovery.sweep(later(6))
     assert done.endswith(f"because {MOST_ATTEMPTS_FAILED} attempts did not help")
     assert prefect.run(run).state_type == "FAILED"
+    recovery.sweep(later(7))
+    (told,) = messages.newest(store, "bench")
+    assert (told.severity, told.title) == ("critical", done)
 
 
 def test_answering_a_run_that_does_not_wait_is_refused(prefect: Prefect) -> None:

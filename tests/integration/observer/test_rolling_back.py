@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from changeover import clock
-from changeover.routing import Mode
-from changeover.store import audit, operations, outcomes
+from changeover.routing import Mode, System
+from changeover.store import audit, claims, operations, outcomes
 from changeover.store.outcomes import Outcome
 from tests.integration.observer.conftest import ERRORS, Start
 from tests.support.processes import wait_for
@@ -137,3 +137,19 @@ def test_reported_failures_roll_back_like_any_other_metric(start: Start) -> None
     wait_for(lambda: watched.firings() == [("failing", "rollback")], what="firing")
     (rollback,) = operations.rollbacks(watched.store, "bench")
     assert "outcome_error_rate of candidate in beta 100.000 %" in rollback.reason
+
+
+def test_a_failed_items_rollback_is_done_when_its_console_died(start: Start) -> None:
+    """The failure's transaction noted it: with console and worker dead the observer does it."""
+    watched = start(claims={"rollback_on_failure": True})
+    watched.move(Mode.GRADUAL, 5000)
+    watched.move(Mode.CANDIDATE_ONLY)
+    plan, now = watched.plan, clock.now()
+    claims.carry_out(watched.store, "bench", [
+        claims.claiming(plan, "a", system=System.CANDIDATE, holder="new-1"),
+        claims.failing("a", 1, "model crashed", may_roll_back=True)], now=now)
+    wait_for(lambda: watched.gateway.served() == watched.state().order
+             and watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
+    (rollback,) = operations.rollbacks(watched.store, "bench")
+    assert rollback.reason == "new-1 could not do a: model crashed"
+    assert watched.firings() == []

@@ -179,3 +179,26 @@ def test_recorded_traffic_is_replayed_by_the_command(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["coverage"]["skipped: not safe"] == 1
     assert "$.served_by" in [place["place"] for place in found["places"]]
+
+
+def test_traffic_is_replayed_in_an_environment(tmp_path: Path) -> None:
+    """`--env` names one, as everywhere: its systems and rules count."""
+    plan = make_plan(comparison=COMPARISON, environments={
+        "testing": {"comparison": {"ignore": ["$"]}}})
+    file, requests = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    file.write_text(plan.model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True))
+    requests.write_text('{"path": "/a"}\n')
+    ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
+
+    def replay(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "changeover.cli", "replay", str(requests), "--plan", str(file),
+             *more], capture_output=True, text=True, timeout=60, check=False)
+
+    with upstream("baseline", ports[0], tmp_path), upstream("candidate", ports[1], tmp_path):
+        assert replay().returncode == 1
+        found = replay("--env", "testing")
+        assert found.returncode == 0, found.stdout + found.stderr
+    refused = replay("--env", "nowhere")
+    assert refused.returncode == 2
+    assert "testing" in refused.stderr

@@ -138,12 +138,30 @@ def test_every_issue_is_done_once_by_the_system_whose_turn_it_is(
 
 @pytest.mark.parametrize("mode", [Mode.PARALLEL, Mode.GRADUAL])
 def test_twenty_deliveries_at_once_have_one_effect(example: Example, mode: Mode) -> None:
-    """GitHub delivers again while the first delivery is worked on: still one comment."""
+    """GitHub delivers again while the first delivery is worked on: still one comment, and those
+    that came meanwhile are told to come again."""
     example.console.move(mode, 5000 if mode is Mode.GRADUAL else 0)
     number = next(_numbers)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: example.deliver(number), range(20)))
-    assert {answer.status_code for answer in answers} == {200}
+    taken = [answer.json() for answer in answers if answer.is_success]
+    assert [answer["status"] for answer in taken].count("done") == 1
+    assert {answer["why"] for answer in taken if answer["status"] != "done"} <= {"done"}
+    assert {answer.status_code for answer in answers if not answer.is_success} <= {503}
+    assert len(example.comments(number)) == 1
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL])
+def test_in_maintenance_nothing_is_done_and_nothing_lost(example: Example, mode: Mode) -> None:
+    """The overlay over any mode: GitHub is told to deliver again, and then it is done once."""
+    example.console.move(mode, maintenance=True, maintenance_reason="moving house")
+    number = next(_numbers)
+    answer = example.deliver(number)
+    assert answer.status_code == 503 and "maintenance" in answer.json()["detail"]
+    assert answer.headers["retry-after"]
+    assert example.comments(number) == []
+    example.console.move(Mode.BASELINE_ONLY, maintenance=False)
+    assert example.deliver(number).json()["status"] == "done"
     assert len(example.comments(number)) == 1
 
 

@@ -1,0 +1,70 @@
+"""Which of a plan's rules hold at a place, and who says so: told beside what they hide. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from changeover.plan.comparing import ComparisonSpec, RuleSpec
+from changeover.plan.paths import Step, Token, Wild, parse_pattern, parse_place
+
+_WHO = {"path", "owner", "reason", "expires"}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRule:
+    """A rule in words, with the pattern that it holds at, and whether it holds below, too."""
+
+    text: str
+    steps: tuple[Step, ...]
+    is_below: bool = False
+
+    def holds_at(self, place: Sequence[Token | Wild]) -> bool:
+        """Whether the rule has a say at a place, given by its steps."""
+        active = {0}
+        for token in place:
+            if self.is_below and len(self.steps) in active:
+                return True
+            active = {after for at in active for after in self._after(at, token)}
+        return len(self.steps) in active
+
+    def _after(self, at: int, token: Token | Wild) -> set[int]:
+        if at == len(self.steps):
+            return set()
+        step = self.steps[at]
+        fits = step.token is Wild.ANY or step.token == token or (
+            token is Wild.ANY and isinstance(step.token, int))
+        return ({at} if step.is_deep else set()) | ({at + 1} if fits else set())
+
+
+def rules_told(spec: ComparisonSpec | None, *, today: date) -> list[ToldRule]:
+    """Return the rules that hold today, in words."""
+    if spec is None:
+        return []
+    short = [ToldRule(f"ignore: {path}", parse_pattern(path), is_below=True)
+             for path in spec.ignore]
+    for name in ("numeric", "text", "arrays"):
+        short += [ToldRule(f"{name}: {path}", parse_pattern(path)) for path in getattr(spec, name)]
+    return [*short, *(_long_form(rule) for rule in spec.rules
+                      if rule.expires is None or rule.expires > today)]
+
+
+def at_place(rules: Sequence[ToldRule], place: str) -> tuple[str, ...]:
+    """Return the words of the rules that hold at a normalised place."""
+    if not place.startswith("$"):
+        return ()
+    steps = parse_place(place)
+    return tuple(rule.text for rule in rules if rule.holds_at(steps))
+
+
+def _long_form(rule: RuleSpec) -> ToldRule:
+    what = ", ".join(
+        name for name, part in RuleSpec.model_fields.items()
+        if name not in _WHO and getattr(rule, name) != part.get_default())
+    said = ": ".join(part for part in (rule.owner, rule.reason) if part)
+    until = f"until {rule.expires}" if rule.expires else ""
+    who = ", ".join(part for part in (said, until) if part)
+    return ToldRule(
+        f"{what}: {rule.path}" + (f" ({who})" if who else ""), parse_pattern(rule.path),
+        is_below=rule.ignore or rule.type_tolerant or rule.null_equals_missing)

@@ -1,0 +1,130 @@
+"""How often single places differ: for the gates and triggers that name one, and only for those.
+
+The counts of a path are of comparisons: all there were, and those that differ at the path, above
+it, or below it. Both stand in the same row, so what was compared before a gate named the path
+counts as nothing at all, never as equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from changeover.plan.paths import is_touched, one_place, parse_place
+from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.tables import DivergenceCountRow, MigrationRow
+
+STEP = 10
+"""Seconds that counts are summed over."""
+NO_ANSWER = "answer"
+"""The place of answers that did not come: all paths are lost with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCount:
+    """Comparisons, and how many of them differ at a place."""
+
+    compared: int = 0
+    diverged: int = 0
+
+
+def add(
+    session: Session, migration: str, batch: Iterable[tuple[int, Collection[str]]]
+) -> None:
+    """Count comparisons, (second, places that differ), for each path of the migration's plan."""
+    watched = _watched(session, migration)
+    if not watched:
+        return
+    compared: Counter[tuple[str, int]] = Counter()
+    diverged: Counter[tuple[str, int]] = Counter()
+    for second, places in batch:
+        at = step_of(second)
+        steps = [parse_place(place) for place in places if place.startswith("$")]
+        for path, wanted in watched.items():
+            compared[path, at] += 1
+            diverged[path, at] += NO_ANSWER in places or any(
+                is_touched(wanted, place) for place in steps)
+    values = [
+        {"migration": migration, "field_hash": hash_of(path), "at": at, "compared": number,
+         "diverged": diverged[path, at]} for (path, at), number in compared.items()
+    ]
+    for part in chunks(values):
+        statement = upsert_of(session)(DivergenceCountRow).values(part)
+        session.execute(statement.on_conflict_do_update(
+            index_elements=("migration", "field_hash", "at"),
+            set_={name: getattr(DivergenceCountRow, name) + statement.excluded[name]
+                  for name in ("compared", "diverged")},
+        ))
+
+
+def count(
+    store: Store, migration: str, place: str, *, start: datetime, end: datetime
+) -> PlaceCount:
+    """Return what was compared in [start, end) and differs at a place.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        place: Path of a gate or trigger, as `$.items[*].price`.
+        start: Aware time, rounded down to ten seconds, since those are what is counted.
+        end: Aware time, rounded up.
+    """
+    query = select(
+        func.coalesce(func.sum(DivergenceCountRow.compared), 0),
+        func.coalesce(func.sum(DivergenceCountRow.diverged), 0),
+    ).where(
+        DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash == hash_of(place),
+        DivergenceCountRow.at >= step_of(int(start.timestamp())),
+        DivergenceCountRow.at < end.timestamp(),
+    )
+    with store.read() as session:
+        compared, diverged = session.execute(query).one()
+    return PlaceCount(int(compared), int(diverged))
+
+
+def since(
+    store: Store, migration: str, places: Iterable[str], *, start: datetime
+) -> dict[str, dict[int, PlaceCount]]:
+    """Return, by place, the counts of each step of ten seconds since a time."""
+    names = {hash_of(place): place for place in places}
+    query = select(
+        DivergenceCountRow.field_hash, DivergenceCountRow.at, DivergenceCountRow.compared,
+        DivergenceCountRow.diverged,
+    ).where(
+        DivergenceCountRow.migration == migration, DivergenceCountRow.field_hash.in_(names),
+        DivergenceCountRow.at >= step_of(int(start.timestamp())),
+    )
+    found: dict[str, dict[int, PlaceCount]] = {place: {} for place in names.values()}
+    with store.read() as session:
+        for key, at, compared, diverged in session.execute(query):
+            found[names[key]][at] = PlaceCount(compared, diverged)
+    return found
+
+
+def step_of(second: int) -> int:
+    """Return the start of the ten seconds that a second is counted with."""
+    return second // STEP * STEP
+
+
+def hash_of(place: str) -> str:
+    """Return the key of a place, however long it is."""
+    return hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _watched(session: Session, migration: str) -> dict[str, tuple[Any, ...]]:
+    """Return the paths that the plan's gates and triggers name, with their steps.
+
+    Read with each batch: a plan that is registered while the shadow service runs counts at once.
+    """
+    plan = session.scalar(select(MigrationRow.plan).where(MigrationRow.name == migration)) or {}
+    checks = [*(check for gate in plan.get("gates", {}).values() for check in gate),
+              *plan.get("triggers", ())]
+    paths = {one_place(check["path"]) for check in checks if check.get("path")}
+    return {path: parse_place(path) for path in paths}
