@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -21,14 +22,16 @@ from changeover.errors import ChangeoverError, Unreachable
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
-from changeover.store import flags, plans
+from changeover.store import flags
 from changeover.store.engine import Store
 
+LOG = logging.getLogger("changeover.feed")
 LOOK_SECONDS = 0.2
 """How often the store is asked whether something changed."""
 WAIT_SECONDS = 10
 """How long the console may keep a request open while nothing changes."""
 LONGEST_PAUSE_SECONDS = 5.0
+STOP_SECONDS = 1.0
 LARGEST_BYTES = 16 << 20
 
 
@@ -57,8 +60,7 @@ class StoreSource:
         if etag and flags.marker(self._store, self._migration, self._environment) == etag:
             stop.wait(LOOK_SECONDS)
             return None
-        plan = plans.load(self._store, self._migration)
-        return flags.snapshot(self._store, plan, self._environment)
+        return flags.snapshot(self._store, self._migration, self._environment)
 
     def close(self) -> None:
         """Leave the store open: it belongs to the caller."""
@@ -81,11 +83,13 @@ class ConsoleSource:
                 headers={"If-None-Match": f'"{etag}"'} if etag else {})
             if answer.status_code == httpx.codes.NOT_MODIFIED:
                 return None
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                raise ValueError(str(answer.json()["errorDetails"]))
             answer.raise_for_status()
             if len(answer.content) > LARGEST_BYTES:
                 raise ValueError(f"the answer has {len(answer.content)} bytes")
             return from_snapshot_document(answer.json())
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             raise Unreachable(f"the console gives no snapshot: {error}", where=self._url,
                               next_step="Start it, or check its address and token") from error
 
@@ -186,21 +190,24 @@ class Feed:
             Unreachable: There is none after `wait` seconds; the feed goes on trying.
         """
         if self._thread is None:
-            self._stop.clear()
+            self._stop = threading.Event()
             self._thread = threading.Thread(
-                target=self._keep_fresh, name="changeover-flags", daemon=True)
+                target=self._keep_fresh, args=(self._stop,), name="changeover-flags", daemon=True)
             self._thread.start()
         if not self._first.wait(wait):
             raise Unreachable(f"there are no flags yet: {self._problem}")
         return self
 
     def stop(self) -> None:
-        """End the thread; the last snapshot goes on answering."""
+        """End the thread; the last snapshot goes on answering, and nobody is told anything more.
+
+        A thread that waits for the console's answer is left to end by itself.
+        """
         self._stop.set()
         thread, self._thread = self._thread, None
         if thread is not None:
             self._source.close()
-            thread.join(WAIT_SECONDS + 3.0)
+            thread.join(STOP_SECONDS)
 
     def __enter__(self) -> Feed:
         return self.start()
@@ -208,18 +215,21 @@ class Feed:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def _keep_fresh(self) -> None:
+    def _keep_fresh(self, stop: threading.Event) -> None:
         pause = LOOK_SECONDS
-        while not self._stop.is_set():
+        while True:
             try:
-                found = self._source.next(self._etag(), self._stop)
-            except (ChangeoverError, RuntimeError) as error:  # RuntimeError: closed by `stop`
-                self._is_down(str(error))
-                self._stop.wait(pause)
+                found = self._source.next(self._etag(), stop)
+                if stop.is_set():
+                    return
+                self._is_up(found)
+                pause = LOOK_SECONDS
+            except Exception as error:  # noqa: BLE001  old answers must never pass for fresh ones
+                if stop.is_set():  # closed by `stop`
+                    return
+                self._is_down(error)
+                stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                continue
-            pause = LOOK_SECONDS
-            self._is_up(found)
 
     def _etag(self) -> str:
         held = self._held
@@ -228,20 +238,25 @@ class Feed:
     def _is_up(self, found: Snapshot | None) -> None:
         held = self._held
         if found is not None:
+            self._problem = ""
             self._hold(Held(Evaluator(found)))
             self._save(found)
         elif held is not None and held.is_stale:
             self._hold(Held(held.evaluator))
 
-    def _is_down(self, problem: str) -> None:
-        if self._stop.is_set():
-            return
+    def _is_down(self, error: Exception) -> None:
+        """Go on with what there is, as stale; what nobody foresaw is in the log as well."""
+        is_foreseen = isinstance(error, ChangeoverError)
+        first, *_ = str(error).splitlines() or [""]
+        problem = str(error) if is_foreseen else f"{type(error).__name__}: {first}"
+        if problem != self._problem and not is_foreseen:
+            LOG.error("flags cannot be read", exc_info=error)
         self._problem = problem
         held = self._held
         if held is None:
             cached = self._cached()
             if cached is not None:
-                self._hold(Held(Evaluator(cached), problem))
+                self._hold(Held(cached, problem))
         else:
             self._hold(held if held.is_stale else Held(held.evaluator, problem))
 
@@ -249,13 +264,17 @@ class Feed:
         self._held = held
         self._first.set()
         for listener in self._listeners:
-            listener(held)
+            try:
+                listener(held)
+            except Exception:  # one listener's fault is neither the others' nor the source's
+                LOG.exception("a listener failed")
 
-    def _cached(self) -> Snapshot | None:
+    def _cached(self) -> Evaluator | None:
+        """Return what the cache has; a file that cannot be read is as good as none."""
         if self._cache is None:
             return None
-        with contextlib.suppress(OSError, ValueError):
-            return from_snapshot_document(json.loads(self._cache.read_text()))
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            return Evaluator(from_snapshot_document(json.loads(self._cache.read_text())))
         return None
 
     def _save(self, snapshot: Snapshot) -> None:

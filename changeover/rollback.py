@@ -52,7 +52,8 @@ def start(
        before can no longer promote. A second call finds this done and changes nothing.
     2. The rollback's row is made, one per epoch, so that exactly one `rollback/main` follows.
     3. The gateway is told and confirms.
-    4. The plan's safe flags are set, also when the gateway did not confirm.
+    4. The plan's safe flags are set, also when the gateway did not confirm. They stay set when the
+       rollback ends; a flag that mirrors the migration goes on mirroring it.
 
     A kill between the steps is mended by calling again: the observer republishes what the gateway
     does not serve, and opens the row that is missing.
@@ -91,7 +92,8 @@ def start(
         problem = str(failure)
     flags.set_values(
         store, plan.migration, plan.rollback.safe_flags, actor=actor,
-        reason=f"rollback {rollback.id}", now=now, environment=plan.environment or flags.BASE)
+        reason=f"rollback {rollback.id}", now=now, may_mirror=True,
+        environment=plan.environment or flags.BASE)
     return RollbackStart(state, rollback, publication, problem)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import approvals, cutovers, operations, routing
+from changeover.store import approvals, cutovers, flags, operations, routing
 from changeover.store.records import Approval
 
 ANSWER_SECONDS = 30.0
@@ -151,9 +152,13 @@ def disable(reason: str, home: Path | None, migration: str | None, output: str) 
 @home_option
 @output_option
 def recover(reason: str, home: Path | None, migration: str | None, output: str) -> None:
-    """End an emergency rollback: back to baseline_only, so that a new cutover may begin."""
+    """End an emergency rollback: back to baseline_only, so that a new cutover may begin.
+
+    Flags stay as the rollback set them; the output names those.
+    """
     found = Connections.open(home, migration)
-    _apply(found, Change(mode=Mode.BASELINE_ONLY, is_by_person=True), reason, output)
+    change = Change(mode=Mode.BASELINE_ONLY, is_by_person=True)
+    _apply(found, change, reason, output, notes=_safe_still(found))
 
 
 @click.command(epilog="\b\nExample:\n  changeover maintenance on --reason 'moving the database'")
@@ -192,14 +197,26 @@ def shadow_command(
     _apply(found, Change(shadow_sample=int(share * 100)), reason, output)
 
 
-def _apply(found: Connections, change: Change, reason: str, output: str) -> None:
-    """Change the routing state as the present user, publish, and show it."""
+def _safe_still(found: Connections) -> list[str]:
+    """Return a note for each safe flag that is not what the plan says."""
+    changed = flags.drift(
+        found.store, found.plan.migration, found.plan.environment or flags.BASE)
+    return [f"flag {name} stays as the rollback set it: `changeover flags reset {name}` ends that"
+            for name in found.plan.rollback.safe_flags
+            if name in changed and changed[name][0] is not flags.GONE]
+
+
+def _apply(
+    found: Connections, change: Change, reason: str, output: str, *, notes: Sequence[str] = ()
+) -> None:
+    """Change the routing state as the present user, publish, and show it with the notes."""
     state = routing.change(
         found.store, found.plan.migration, change, actor=getpass.getuser(), reason=reason,
         now=clock.now(),
     )
     operations.save_publication(found.store, found.gateway.publish(found.plan, state))
-    show(output, state.describe(), {"state": state.describe(), "version": state.version})
+    show(output, "\n".join([state.describe(), *(f"note: {note}" for note in notes)]),
+         {"state": state.describe(), "version": state.version, "notes": list(notes)})
 
 
 def _open_question(found: Connections) -> Approval:
@@ -261,13 +278,14 @@ def _advance_to(
     """Return the change to the wished percentage, or to the plan's next stage (`with_users`)."""
     state = routing.read(found.store, found.plan.migration)
     if percent is None:
-        return _change_to(_next_stage(found, state, with_users=with_users))
+        return _change_to(_next_stage(found, state, with_users=with_users), state.epoch)
     try:
         weight = int(parse_percent(percent) * 100)
     except ValueError as error:
         raise InvalidInput(str(error), where="--percent") from None
     mode = Mode.CANDIDATE_ONLY if weight == 10_000 else Mode.GRADUAL
-    return Change(mode=mode, weight=weight, segments=state.segments)
+    # segments stay those that are moved when this is written, not when it was read
+    return Change(mode=mode, weight=weight, expected_epoch=state.epoch)
 
 
 def _next_stage(found: Connections, state: RoutingState, *, with_users: bool) -> Stage:
@@ -279,8 +297,9 @@ def _next_stage(found: Connections, state: RoutingState, *, with_users: bool) ->
     raise Refused("not advanced because the candidate serves everyone already")
 
 
-def _change_to(stage: Stage) -> Change:
+def _change_to(stage: Stage, epoch: int) -> Change:
     mode = {PhaseKind.SHADOW: Mode.SHADOW, PhaseKind.FULL: Mode.CANDIDATE_ONLY}.get(
         stage.phase, Mode.GRADUAL
     )
-    return Change(mode=mode, weight=stage.weight, segments=stage.segments)
+    return Change(
+        mode=mode, weight=stage.weight, segments=stage.segments, expected_epoch=epoch)

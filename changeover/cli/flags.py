@@ -28,7 +28,8 @@ from changeover.store.flags import FlagState
                "  changeover explain ''          a request without a key")
 @click.argument("key")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
-              help="An attribute of the user; a segment's is named as its header.")
+              help="An attribute of the user, read as JSON if it is; a segment's is named as its "
+              "header.")
 @click.option("--flag", help="Only this flag; default: all.")
 @environment_option
 @home_option
@@ -39,9 +40,11 @@ def explain(
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
     found = Connections.open(home, migration)
-    snapshot = stored.snapshot(found.store, found.plan, _environment(found, environment))
-    context = dict(_pair(text) for text in attributes)
-    told = explaining.explain(Evaluator(snapshot), key, context, flag=flag)
+    snapshot = stored.snapshot(
+        found.store, found.plan.migration, _environment(found, environment))
+    context = explaining.attributes(dict(_pair(text) for text in attributes), snapshot)
+    told = explaining.explain(
+        Evaluator(snapshot), key, context, flag=flag, today=clock.now().date())
     show(output, explaining.as_text(told), told)
 
 

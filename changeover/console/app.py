@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
-from changeover.console import claiming, evaluating, looking, page, problems, reporting
+from changeover.console import claiming, describing, evaluating, looking, page, problems, reporting
 from changeover.console.context import Console
 from changeover.console.guard import Limits
 from changeover.console.models import ClaimIn, OutcomeIn
@@ -50,6 +50,8 @@ def application(console: Console) -> FastAPI:
         app.include_router(routes(console))
     app.router.routes += evaluating.routes(console)
     problems.install(app)
+    if console.plan.console.origins:
+        app.add_middleware(evaluating.Origins, origins=console.plan.console.origins)
     app.add_middleware(Limits, is_local=console.is_local)
     _complete_document(app)
     return app
@@ -93,7 +95,7 @@ def _prune(console: Console) -> bool:
 
 
 def _complete_document(app: FastAPI) -> None:
-    """Add what FastAPI cannot see: problems, and bodies whose routes read the bytes themselves."""
+    """Add what FastAPI cannot see: problems, and routes that read the bytes themselves."""
     document = app.openapi()
     for model in (Problem, ClaimIn, OutcomeIn):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -102,4 +104,6 @@ def _complete_document(app: FastAPI) -> None:
     for operations_of in document["paths"].values():
         if "post" in operations_of:
             operations_of["post"]["security"] = [{"token": []}]
+    document["components"]["schemas"] |= describing.SCHEMAS
+    document["paths"] |= describing.paths()
     app.openapi_schema = document

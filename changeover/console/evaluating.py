@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,6 +29,27 @@ def routes(console: Console) -> list[Route]:
         for route in found:
             route.app = _Checked(route.app, console.guard.needs(TokenScope.READ))
     return found
+
+
+class Origins:
+    """Lets pages of the plan's origins ask for flags (OFREP) from a browser, and nothing else.
+
+    Args:
+        app: What answers.
+        origins: Scheme, host and port of those pages.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        self._app = app
+        self._shared = CORSMiddleware(
+            app, allow_origins=origins, allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
+            expose_headers=["ETag", "Retry-After"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and tell the browser whose pages may read the answer."""
+        is_for_pages = scope["type"] == "http" and scope["path"].startswith("/ofrep/")
+        await (self._shared if is_for_pages else self._app)(scope, receive, send)
 
 
 class _Checked:

@@ -30,7 +30,7 @@ def routes(console: Console) -> APIRouter:
         segment: Annotated[list[Name], Query(max_length=16, description="The user's.")] = [],  # noqa: B006
     ) -> DecisionOut:
         """Answer as the gateway does for a request with this key and these segments."""
-        segments = console.check_segments(segment)
+        segments = console.check_segments(segment) | console.plan.routing.segments_of(key)
         state = await asyncio.to_thread(routing.read, console.store, console.plan.migration)
         found = explain(state, key, segments, salt=console.plan.routing.salt or "")
         return DecisionOut(

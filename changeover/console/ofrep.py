@@ -4,10 +4,15 @@
     POST /ofrep/v1/evaluate/flags         all flags, with ETag and 304
     GET  /ofrep/v1/events                 server-sent events: `refetchEvaluation`
     GET  /v1/flags/snapshot?wait=10       everything, for evaluation in the application; long poll
-    GET  /v1/explain?key=user-7           which system a user gets, and why
+    GET  /v1/explain?key=user-7           which system a user gets, and why; attributes as text
+    POST /v1/explain                      the same for a context of the protocol
+
+While the store cannot be read the last answers go on, marked: `stale` in the metadata, and 503 for
+those who have the snapshot already.
 
 Source: OFREP 0.3.0, https://github.com/open-feature/protocol, `service/openapi.yaml`; its ADR 0008
-for the events. Everything here only reads; who may read is the application's to decide.
+for the events. Everything here only reads; who may read, and that nothing is cached on the way, is
+the application's to decide. What the routes look like to a client is `describing`.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 import orjson
@@ -26,11 +31,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from changeover import clock
 from changeover.errors import InvalidInput
 from changeover.feed import Held
-from changeover.flags.evaluate import Evaluation, Evaluator, Reason
-from changeover.flags.explain import explain
-from changeover.flags.snapshot import to_document
+from changeover.flags.conditions import TARGETING_KEY
+from changeover.flags.evaluate import Evaluation, Reason
+from changeover.flags.explain import attributes, explain
+from changeover.flags.snapshot import is_behind, to_document
 
 LARGEST_REQUEST = 65_536
 MOST_STREAMS = 1_000
@@ -38,6 +45,7 @@ LONGEST_WAIT_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 15.0
 CATCH_UP_SECONDS = 1.0
 EVENTS_PATH = "/ofrep/v1/events"
+NOT_YET = "there are no flags yet; try again"
 _JSON = [(b"content-type", b"application/json")]
 
 
@@ -61,7 +69,7 @@ def routes(snapshots: Snapshots) -> list[Route]:
         Route("/ofrep/v1/evaluate/flags/{key:path}", _Single(ofrep), methods=["POST"]),
         Route(EVENTS_PATH, _Events(snapshots).stream, methods=["GET"]),
         Route("/v1/flags/snapshot", reading.snapshot, methods=["GET"]),
-        Route("/v1/explain", reading.explain, methods=["GET"]),
+        Route("/v1/explain", reading.explain, methods=["GET", "POST"]),
     ]
 
 
@@ -83,11 +91,12 @@ class _Ofrep:
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
-        self._made: weakref.WeakKeyDictionary[Evaluation, bytes] = weakref.WeakKeyDictionary()
+        self._made: dict[bool, weakref.WeakKeyDictionary[Evaluation, bytes]] = {
+            is_stale: weakref.WeakKeyDictionary() for is_stale in (False, True)}
         self._streams = orjson.dumps([
             {"type": "sse", "endpoint": {"requestUri": EVENTS_PATH}, "inactivityDelaySec": 120}])
 
-    def evaluator(self) -> Evaluator:
+    def held(self) -> Held:
         """Return what answers now.
 
         Raises:
@@ -95,8 +104,8 @@ class _Ofrep:
         """
         held = self._snapshots.held
         if held is None:
-            raise _Problem(503, "PROVIDER_NOT_READY", "there are no flags yet; try again")
-        return held.evaluator
+            raise _Problem(503, "PROVIDER_NOT_READY", NOT_YET)
+        return held
 
     def single(self, flag: str, body: bytes) -> bytes:
         """Return the answer for one flag.
@@ -104,28 +113,30 @@ class _Ofrep:
         Raises:
             _Problem: The request is not one, or there is no such flag.
         """
-        key, context = _context(body)
-        found = self.evaluator().evaluate(flag, key, context)
+        key, context = _context(_parsed(body))
+        held = self.held()
+        found = held.evaluator.evaluate(flag, key, context)
         if found.failure is not None:
             raise _Problem(404, found.failure.value, found.why)
-        return self._json(found)
+        return self._json(found, held.is_stale)
 
     async def bulk(self, request: Request) -> Response:
         """Evaluate all flags for one context."""
         try:
-            key, context = _context(await _read(request.receive))
+            key, context = _context(_parsed(await _read(request.receive)))
             await self._catch_up(request.query_params)
-            evaluator = self.evaluator()
+            held = self.held()
         except _Problem as problem:
             return Response(problem.body(None), problem.status, media_type="application/json")
-        flags = b",".join(self._json(evaluator.evaluate(flag, key, context))
+        evaluator = held.evaluator
+        flags = b",".join(self._json(evaluator.evaluate(flag, key, context), held.is_stale)
                           for flag in evaluator.keys)
         facts = {"migration": evaluator.snapshot.state.migration,
-                 "environment": evaluator.snapshot.environment}
+                 "environment": evaluator.snapshot.environment, **_marks(held.is_stale)}
         body = b'{"flags":[%b],"eventStreams":%b,"metadata":%b}' % (
             flags, self._streams, orjson.dumps(facts))
         etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache"}
+        headers = {"ETag": etag}
         if _matches(request.headers, etag):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type="application/json")
@@ -133,19 +144,24 @@ class _Ofrep:
     async def _catch_up(self, query: QueryParams) -> None:
         """Wait a moment for the configuration that an event of another console told about."""
         wanted = query.get("flagConfigEtag", "").strip('"')
-        if wanted and wanted != self.evaluator().snapshot.etag:
-            await wait_for_change(self._snapshots, self.evaluator().snapshot.etag,
-                                  CATCH_UP_SECONDS)
+        if wanted:
+            await wait_until(self._snapshots, CATCH_UP_SECONDS,
+                             lambda held: not is_behind(held.evaluator.snapshot.etag, wanted))
 
-    def _json(self, found: Evaluation) -> bytes:
-        made = self._made.get(found)
+    def _json(self, found: Evaluation, is_stale: bool) -> bytes:
+        made = self._made[is_stale].get(found)
         if made is None:
             # the protocol's list of reasons has none for "no rule fits"
             reason = "UNKNOWN" if found.reason is Reason.DEFAULT else found.reason.value
-            made = self._made[found] = orjson.dumps({
-                "key": found.key, "value": found.value, "reason": reason,
-                "variant": found.variant, "metadata": {**found.metadata, "why": found.why}})
+            made = self._made[is_stale][found] = orjson.dumps({
+                "key": found.key, "value": found.value, "reason": reason, "variant": found.variant,
+                "metadata": {**found.metadata, "why": found.why, **_marks(is_stale)}})
         return made
+
+
+def _marks(is_stale: bool) -> dict[str, bool]:
+    """Return what metadata say of old answers; the protocol's reasons have no word for them."""
+    return {"stale": True} if is_stale else {}
 
 
 class _Single:
@@ -180,7 +196,7 @@ class _Events:
                                 {"Retry-After": "5"})
         return StreamingResponse(
             self._events(request.headers.get("last-event-id")), media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+            headers={"X-Accel-Buffering": "no"})
 
     async def _events(self, last: str | None) -> AsyncIterator[bytes]:
         self._open += 1
@@ -189,7 +205,7 @@ class _Events:
             held = self._snapshots.held
             seen = last if last is not None else (held.evaluator.snapshot.etag if held else "")
             while True:
-                held = await wait_for_change(self._snapshots, seen, KEEP_ALIVE_SECONDS)
+                held = await wait_until(self._snapshots, KEEP_ALIVE_SECONDS, _is_other(seen))
                 if held is None or held.evaluator.snapshot.etag == seen:
                     yield b": still here\n\n"
                     continue
@@ -216,46 +232,85 @@ class _Reading:
     async def snapshot(self, request: Request) -> Response:
         """Send the snapshot, or wait until it is another than the one the client has."""
         known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
-        held = await wait_for_change(self._snapshots, known, _wait_of(request.query_params))
+        is_other, seconds = _is_other(known), _wait_of(request.query_params)
+        if seconds is None:
+            return JSONResponse({"errorDetails": "`wait` must be seconds, from 0 on"}, 400)
+        if seconds > 0:
+            await _unless_gone(request, wait_until(
+                self._snapshots, seconds, lambda held: held.is_stale or is_other(held)))
+        held = self._snapshots.held
         if held is None:
-            return JSONResponse({"errorDetails": "there are no flags yet; try again"}, 503)
+            return _unavailable(NOT_YET)
+        if not is_other(held) and held.is_stale:
+            return _unavailable("the store cannot be read now: what you have may be old")
         snapshot = held.evaluator.snapshot
-        headers = {"ETag": f'"{snapshot.etag}"', "Cache-Control": "no-cache"}
-        if snapshot.etag == known:
+        headers = {"ETag": f'"{snapshot.etag}"'}
+        if not is_other(held):
             return Response(status_code=304, headers=headers)
         return Response(orjson.dumps(to_document(snapshot)), headers=headers,
                         media_type="application/json")
 
     async def explain(self, request: Request) -> Response:
-        """Say which system a user gets; every other parameter is an attribute of the user."""
-        query = dict(request.query_params)
-        key, flag = query.pop("key", ""), query.pop("flag", None)
+        """Say which system a user gets; what is not `key` or `flag` is an attribute."""
         held = self._snapshots.held
         if held is None:
-            return JSONResponse({"errorDetails": "there are no flags yet; try again"}, 503)
+            return _unavailable(NOT_YET)
         try:
-            return JSONResponse(explain(held.evaluator, key, query, flag=flag))
+            key, context, flag = await _asked(request, held)
+            found = explain(held.evaluator, key, context, flag=flag, today=clock.now().date())
+        except _Problem as problem:
+            return Response(problem.body(None), problem.status, media_type="application/json")
         except InvalidInput as error:
             return JSONResponse({"errorDetails": str(error)}, 400)
+        return JSONResponse({**found, "is_stale": held.is_stale})
 
 
-async def wait_for_change(snapshots: Snapshots, etag: str, seconds: float) -> Held | None:
-    """Return what answers once its etag is another one, or what there is after `seconds`."""
+async def _asked(request: Request, held: Held) -> tuple[str, dict[str, Any], str | None]:
+    """Return (key, attributes, flag) of a request to explain.
+
+    Raises:
+        _Problem: Its body is not of the form.
+    """
+    if request.method == "POST":
+        body = _parsed(await _read(request.receive), allowed=("context", "flag"))
+        flag = body.get("flag")
+        if flag is not None and not isinstance(flag, str):
+            raise _Problem(400, "PARSE_ERROR", "`flag` must be text")
+        key, context = _context(body)
+        return key or "", context, flag
+    query = dict(request.query_params)
+    key, flag = query.pop("key", ""), query.pop("flag", None)
+    return key, attributes(query, held.evaluator.snapshot), flag
+
+
+def _unavailable(why: str) -> Response:
+    return JSONResponse({"errorDetails": why}, 503, {"Retry-After": "1"})
+
+
+def _is_other(etag: str) -> Callable[[Held], bool]:
+    """Return whether what is held has another etag."""
+    return lambda held: held.evaluator.snapshot.etag != etag
+
+
+async def wait_until(
+    snapshots: Snapshots, seconds: float, is_wanted: Callable[[Held], bool]
+) -> Held | None:
+    """Return what answers once it is what is wanted, or what there is after `seconds`."""
     held = snapshots.held
-    if seconds <= 0 or (held is not None and held.evaluator.snapshot.etag != etag):
+    if held is not None and is_wanted(held):
         return held
-    loop, is_other = asyncio.get_running_loop(), asyncio.Event()
+    loop, has_come = asyncio.get_running_loop(), asyncio.Event()
 
     def look(held: Held) -> None:  # in the feed's thread
-        if held.evaluator.snapshot.etag != etag:
+        if is_wanted(held):
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(is_other.set)
+                loop.call_soon_threadsafe(has_come.set)
 
     unsubscribe = snapshots.subscribe(look)
     try:
         held = snapshots.held  # it may have come before we subscribed
-        if held is None or held.evaluator.snapshot.etag == etag:
-            await asyncio.wait_for(is_other.wait(), seconds)
+        if held is None or not is_wanted(held):
+            await asyncio.wait_for(has_come.wait(), seconds)
     except TimeoutError:
         pass
     finally:
@@ -263,12 +318,29 @@ async def wait_for_change(snapshots: Snapshots, etag: str, seconds: float) -> He
     return snapshots.held
 
 
-def _wait_of(query: QueryParams) -> float:
+async def _unless_gone(request: Request, waiting: Coroutine[Any, Any, object]) -> None:
+    """Wait, but no longer than the client does: nobody keeps what others have left open."""
+    tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(_leaving(request))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _leaving(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _wait_of(query: QueryParams) -> float | None:
+    """Return the seconds that a client would wait, cut to the longest; None for no number."""
     try:
         wished = float(query.get("wait", "0"))
     except ValueError:
-        return 0.0
-    return min(wished, LONGEST_WAIT_SECONDS) if wished > 0 else 0.0
+        return None
+    return min(wished, LONGEST_WAIT_SECONDS) if wished >= 0 else None  # NaN is none either
 
 
 def _matches(headers: Headers, etag: str) -> bool:
@@ -296,11 +368,11 @@ async def _read(receive: Receive) -> bytes:
             return bytes(body)
 
 
-def _context(body: bytes) -> tuple[str | None, dict[str, Any]]:
-    """Return (targeting key, attributes) of a request; a request without has neither.
+def _parsed(body: bytes, *, allowed: tuple[str, ...] = ("context",)) -> dict[str, Any]:
+    """Return a request's object; an empty body is one without anything.
 
     Raises:
-        _Problem: It is not JSON, or not of the protocol's form.
+        _Problem: It is not JSON, no object, or has fields that nobody knows.
     """
     try:
         request = orjson.loads(body) if body else {}
@@ -308,12 +380,25 @@ def _context(body: bytes) -> tuple[str | None, dict[str, Any]]:
         raise _Problem(400, "PARSE_ERROR", f"the request is not JSON: {error}") from None
     if not isinstance(request, dict):
         raise _Problem(400, "PARSE_ERROR", "the request must be an object with `context`")
+    unknown = [name for name in request if name not in allowed]
+    if unknown:
+        raise _Problem(400, "PARSE_ERROR",
+                       f"{unknown[0][:100]!r} is unknown; allowed are {', '.join(allowed)}")
+    return request
+
+
+def _context(request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return (targeting key, attributes) of a request; a request without has neither.
+
+    Raises:
+        _Problem: It is not of the protocol's form.
+    """
     context = request.get("context")
     if context is None:
         return None, {}
     if not isinstance(context, dict):
         raise _Problem(400, "INVALID_CONTEXT", "`context` must be an object")
-    key = context.get("targetingKey")
+    key = context.get(TARGETING_KEY)
     if key is not None and not isinstance(key, str):
         raise _Problem(400, "INVALID_CONTEXT", "`targetingKey` must be text")
     return key, context

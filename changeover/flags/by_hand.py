@@ -52,6 +52,8 @@ def with_percent(
 ) -> FlagSpec:
     """Return a flag that a percentage of users gets a variant of; other rules stay.
 
+    The percentage is of all users: a rule for a segment or for attributes is another rule.
+
     Args:
         name: The flag, for messages.
         present: What it is now.
@@ -74,7 +76,8 @@ def with_percent(
     default = DISABLED if is_plain and chosen == ENABLED else spec.default
     rules = list(spec.rules)
     drawn = [index for index, rule in enumerate(rules)
-             if rule.variant == chosen and rule.percent is not None]
+             if rule.variant == chosen and rule.percent is not None
+             and not rule.segments and not rule.when]
     if drawn:
         rules[drawn[0]] = rules[drawn[0]].model_copy(update={"percent": share})
     else:

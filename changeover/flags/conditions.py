@@ -14,21 +14,41 @@ from changeover.plan.model import SegmentSpec
 Context = Mapping[str, Any]
 Predicate = Callable[[Context], bool]
 Test = Callable[[Any], bool]
+TARGETING_KEY = "targetingKey"
+"""The user's key, as OpenFeature names it among the attributes."""
 _ABSENT = object()
 
 
 def header_segment(spec: SegmentSpec) -> Predicate:
     """Return whether a context is in a gateway's segment: the attribute is named as the header.
 
-    As in the gateway the value must be the whole text, with the case as it is written.
+    As in the gateway the name may be written `X-Cohort`, and the value must be the whole text, with
+    the case as it is written.
     """
     header, values = spec.header, frozenset(spec.any_of)
+    size = len(header)
 
     def fits(context: Context) -> bool:
         value = context.get(header)
+        if value is None:  # perhaps with capitals; by their length most names are told apart
+            for name in context:
+                if name.__class__ is str and len(name) == size and name.lower() == header:
+                    value = context[name]
         return value.__class__ is str and value in values
 
     return fits
+
+
+def with_key(context: Context, key: str | None, header: str) -> Context:
+    """Return a context in which the key is an attribute: of the gateway's header, and as OFREP's.
+
+    Whatever the context itself says under these names does not count, as there is one key only.
+    """
+    names = (header, TARGETING_KEY)
+    lowered = {name.lower() for name in names}
+    others = {name: value for name, value in context.items()
+              if not (isinstance(name, str) and name.lower() in lowered)}
+    return {**others, **dict.fromkeys(names, key or None)}
 
 
 def attributes(specs: Mapping[str, AttributeSpec]) -> Predicate:

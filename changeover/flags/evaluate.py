@@ -164,6 +164,25 @@ class _Builder:
 
     def resolver(self, key: str, spec: FlagSpec) -> Resolver:
         """Return the function that picks the flag's answer for a user."""
+        found = self._resolver(key, spec)
+        if not self._asks_for_key(spec):
+            return found
+        header = self._snapshot.key_header
+        return lambda user, context: found(user, conditions.with_key(context, user, header))
+
+    def _asks_for_key(self, spec: FlagSpec) -> bool:
+        """Whether a flag depends on the key as an attribute, which a context then must have."""
+        names = {self._snapshot.key_header, conditions.TARGETING_KEY}
+        segments = [name for rule in spec.rules for name in rule.segments]
+        if spec.mirrors is Mirror.SYSTEM:
+            segments += self._state.segments
+        asked = {self._snapshot.segments[name].header for name in segments
+                 if name in self._snapshot.segments}
+        asked.update(*(self._snapshot.flag_segments.get(name, ()) for name in segments),
+                     *(rule.when or () for rule in spec.rules))
+        return not names.isdisjoint(asked)
+
+    def _resolver(self, key: str, spec: FlagSpec) -> Resolver:
         locked = self._locked(key, spec)
         if locked is not None:
             return _always(locked)

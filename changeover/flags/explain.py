@@ -5,6 +5,9 @@ The command line and the console give these very words; the answer is `routing.d
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from changeover import routing
@@ -12,13 +15,15 @@ from changeover.errors import InvalidInput
 from changeover.flags import conditions
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
+from changeover.flags.snapshot import Snapshot, expired
 from changeover.routing import System
 
 LONGEST_KEY = 1024
 
 
 def explain(
-    evaluator: Evaluator, key: str, context: Context = EMPTY, *, flag: str | None = None
+    evaluator: Evaluator, key: str, context: Context = EMPTY, *, flag: str | None = None,
+    today: date | None = None,
 ) -> dict[str, Any]:
     """Return which system a user gets and what each flag is for them, with the reasons.
 
@@ -27,14 +32,16 @@ def explain(
         key: The user's key, as in the gateway's key header; empty for a request without.
         context: Attributes of the user; a header's name is that of the segment's attribute.
         flag: Only this flag; None for all.
+        today: The present day, for `notes` about flags that have expired; None for no notes.
 
     Raises:
         InvalidInput: The key is too long or cannot be sent, or there is no such flag.
     """
     snapshot = evaluator.snapshot
     try:
+        told = conditions.with_key(context, key, snapshot.key_header)
         inside = [name for name, spec in snapshot.segments.items()
-                  if conditions.header_segment(spec)(context)]
+                  if conditions.header_segment(spec)(told)]
         found = routing.explain(snapshot.state, key, frozenset(inside), salt=snapshot.salt)
     except UnicodeEncodeError:
         raise InvalidInput("the key is not text that can be sent", where="KEY") from None
@@ -59,7 +66,30 @@ def explain(
         "environment": snapshot.environment,
         "flags": {name: _answer(evaluator.evaluate(name, key or None, context))
                   for name in names},
+        "notes": [] if today is None else expired(
+            {name: entry for name, entry in snapshot.flags.items() if name in names}, today),
     }
+
+
+def attributes(texts: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
+    """Return attributes that were written as text: `40`, `true`, `["a"]` are read as in JSON.
+
+    What is no JSON is text, and so is `"40"`; a header of the gateway is always text.
+    """
+    headers = {spec.header for spec in snapshot.segments.values()}
+    return {name: text if name.lower() in headers else _read(text)
+            for name, text in texts.items()}
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _answer(found: Evaluation) -> dict[str, Any]:
@@ -78,4 +108,5 @@ def as_text(explained: dict[str, Any]) -> str:
     width = max((len(name) for name in explained["flags"]), default=0)
     lines += [f"  {name:<{width}}  {found['value']!r} ({found['variant']}): {found['why']}"
               for name, found in explained["flags"].items()]
+    lines += [f"note: {note}" for note in explained["notes"]]
     return "\n".join(lines)

@@ -34,6 +34,7 @@ class Snapshot:
         segments: The gateway's segments, recognised by an attribute named as the header.
         flag_segments: The flags' own segments.
         safe_flags: Values that win in `emergency_rollback`.
+        key_header: The gateway's header with the user's key; a segment may be about it.
         salt: Stands before every key that is hashed; as in the gateway.
         etag: Changes with every change of what is here, and only then.
         changed_at: When something was changed last.
@@ -45,6 +46,7 @@ class Snapshot:
     segments: Mapping[str, SegmentSpec] = field(default_factory=dict)
     flag_segments: Mapping[str, Attributes] = field(default_factory=dict)
     safe_flags: Mapping[str, Any] = field(default_factory=dict)
+    key_header: str = ""
     salt: str = ""
     etag: str = ""
     changed_at: datetime | None = None
@@ -67,9 +69,37 @@ def of_plan(
     return Snapshot(
         state=state, environment=environment, flags=plan.flags if flags is None else flags,
         segments=plan.routing.segments, flag_segments=plan.flag_segments,
-        safe_flags=plan.rollback.safe_flags, salt=plan.routing.salt or "", etag=etag,
-        changed_at=changed_at,
+        safe_flags=plan.rollback.safe_flags, key_header=plan.routing.key.header,
+        salt=plan.routing.salt or "", etag=etag, changed_at=changed_at,
     )
+
+
+def etag_of(digest: str, environment: str, version: int, change: int) -> str:
+    """Return the etag of a snapshot.
+
+    Args:
+        digest: The plan's.
+        environment: Name of the environment.
+        version: The routing state's; it only grows.
+        change: Number of the last change of a flag; it only grows.
+    """
+    return f"{digest[:12]}-{environment}-{version}-{change}"
+
+
+def is_behind(etag: str, other: str) -> bool:
+    """Whether a snapshot may lack something that one with the other etag has.
+
+    An etag that is none of a snapshot is nothing to wait for.
+    """
+    try:
+        mine, theirs = ([int(part) for part in one.rsplit("-", 2)[1:]] for one in (etag, other))
+    except ValueError:
+        return False
+    if len(theirs) != 2 or etag == other:
+        return False
+    if mine == theirs:
+        return True  # another plan, and nobody can say which is the later one
+    return any(one < two for one, two in zip(mine, theirs, strict=True))
 
 
 def to_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -86,6 +116,7 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
             name: _ATTRIBUTES.dump_python(specs, mode="json", exclude_defaults=True)
             for name, specs in snapshot.flag_segments.items()},
         "safe_flags": dict(snapshot.safe_flags),
+        "key_header": snapshot.key_header,
         "salt": snapshot.salt,
         "etag": snapshot.etag,
         "changed_at": snapshot.changed_at and snapshot.changed_at.isoformat(),
@@ -114,6 +145,7 @@ def from_snapshot_document(document: Any) -> Snapshot:
             flag_segments={name: _ATTRIBUTES.validate_python(specs)
                            for name, specs in document["flag_segments"].items()},
             safe_flags=document["safe_flags"],
+            key_header=document.get("key_header", ""),  # consoles before it sent none
             salt=document["salt"],
             etag=document["etag"],
             changed_at=changed_at and datetime.fromisoformat(changed_at),

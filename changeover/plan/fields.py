@@ -43,6 +43,9 @@ HeaderName = Annotated[
     str, BeforeValidator(lambda v: str(v).lower()), Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,100}$")
 ]
 Path = Annotated[str, Field(pattern=r"^/[^\s]*$")]
+Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$",
+                              examples=["https://app.example"])]
+"""Scheme, host and port of pages, as a browser sends them."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s:]+(:\d{1,5})?/?$")]
 
 

@@ -307,9 +307,12 @@ def plan_faults(
         if name in segments:
             yield ("flag_segments", name), f"{name} is a segment of routing, too; rename one"
     known = [*segments, *flag_segments]
+    for where, names in (("flags", flags), *fixed.items()):
+        for key in names:
+            if key.startswith(RESERVED):
+                yield ((*where.split("."), key),
+                       f"names that begin with {RESERVED} are kept for changeover")
     for key, entry in flags.items():
-        if key.startswith(RESERVED):
-            yield ("flags", key), f"names that begin with {RESERVED} are kept for changeover"
         yield from _rule_faults(key, as_spec(entry), known)
     for where, values in fixed.items():
         for key, value in values.items():

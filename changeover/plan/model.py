@@ -22,6 +22,7 @@ from changeover.plan.fields import (
     HeaderName,
     HttpUrl,
     Name,
+    Origin,
     Part,
     Path,
     Pattern,
@@ -109,6 +110,18 @@ class RoutingSpec(Part):
         description="Shuffles who goes first; costs a fifth of the gateway's peak.",
     )
 
+    def segments_of(self, key: str) -> frozenset[str]:
+        """Return the segments that a user is in by the key alone."""
+        return frozenset(name for name, spec in self.segments.items()
+                         if spec.header == self.key.header and key in spec.any_of)
+
+
+class ConsoleSpec(Part):
+    """Who may use the console besides those who have a token."""
+
+    origins: list[Origin] = Field(
+        [], max_length=100, description="Pages that may ask for flags from a browser (OFREP)."
+    )
 
 
 class _Condition(Part):
@@ -320,6 +333,7 @@ class Plan(Part):
     routing: RoutingSpec = Field(default_factory=RoutingSpec)
     shadow: ShadowSpec | None = None
     comparison: ComparisonSpec | None = None
+    console: ConsoleSpec = Field(default_factory=ConsoleSpec)
     claims: ClaimSpec = Field(default_factory=ClaimSpec)
     flags: dict[FlagKey, FlagEntry] = {}
     flag_segments: dict[Name, Attributes] = Field(

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_value
-from changeover.flags.snapshot import Snapshot, of_plan
+from changeover.flags.snapshot import Snapshot, etag_of, of_plan
 from changeover.plan import environments
-from changeover.plan.flags import Entry, as_document, from_document, plain_value
+from changeover.plan.flags import Entry, as_document, as_spec, from_document, plain_value
 from changeover.plan.model import Plan
-from changeover.store import audit, routing
+from changeover.store import audit, plans, routing
 from changeover.store.engine import Store
 from changeover.store.sop_tables import FlagChangeRow, FlagRow
 from changeover.store.tables import MigrationRow, RoutingRow
@@ -85,18 +85,19 @@ def drift(store: Store, migration: str, environment: str = BASE) -> dict[str, tu
                 if not _same(row.value, row.plan_value)}
 
 
-def snapshot(store: Store, plan: Plan, environment: str = BASE) -> Snapshot:
-    """Return flags and routing together; never older than its etag says.
+def snapshot(store: Store, migration: str, environment: str = BASE) -> Snapshot:
+    """Return plan, flags and routing together; never older than its etag says.
 
     Raises:
         InvalidInput: The migration is not registered.
     """
     with store.read() as session:
-        # read before what it marks: what changes in between is then found at the next look
-        etag, changed_at = _marker(session, plan.migration, environment)
-    state = routing.read(store, plan.migration)
+        # read before all that it marks: what changes in between is then found at the next look
+        etag, changed_at = _marker(session, migration, environment)
+    plan = plans.load(store, migration)
+    state = routing.read(store, migration)
     with store.read() as session:
-        rows = _rows(session, plan.migration, environment)
+        rows = _rows(session, migration, environment)
     entries = {name: from_document(row.value) for name, row in rows.items()
                if row.value is not GONE}
     return of_plan(plan, state, entries, environment=environment, etag=etag, changed_at=changed_at)
@@ -131,7 +132,7 @@ def follow_plan(store: Store, plan: Plan, *, now: datetime) -> None:
 
 def set_values(
     store: Store, migration: str, wanted: Mapping[str, Any], *, actor: str, reason: str,
-    now: datetime, environment: str = BASE,
+    now: datetime, environment: str = BASE, may_mirror: bool = False,
 ) -> list[str]:
     """Set flags for everyone, all or none, and return the names of those that changed.
 
@@ -146,6 +147,10 @@ def set_values(
         now: The present moment.
         environment: Whose flags.
 
+        may_mirror: Whether a flag that the plan has mirror the migration goes on doing so (or does
+            so again) instead: in a rollback it shows the baseline by itself, and a value that was
+            kept would still be told when users are on the candidate once more.
+
     A value of another kind than the flag's replaces the flag: a rollback is never held up by one.
     """
     changed = []
@@ -154,8 +159,10 @@ def set_values(
         rows = _rows(session, migration, environment)
         for name, value in wanted.items():
             row = rows.get(name)
-            present = None if row is None or row.value is GONE else from_document(row.value)
-            document = as_document(_forced(name, present, value))
+            if may_mirror and row is not None and _mirrors(row.plan_value):
+                document = row.plan_value
+            else:
+                document = as_document(_forced(name, row, value))
             if row is not None and _same(row.value, document):
                 continue
             _write(session, _own(session, row, migration, environment, name, now), document,
@@ -243,7 +250,12 @@ def history(
         ]
 
 
-def _forced(name: str, present: Entry | None, value: Any) -> Entry:
+def _mirrors(document: Any) -> bool:
+    return document is not GONE and as_spec(from_document(document)).mirrors is not None
+
+
+def _forced(name: str, row: FlagRow | None, value: Any) -> Entry:
+    present = None if row is None or row.value is GONE else from_document(row.value)
     try:
         return with_value(name, present, value)
     except InvalidInput:
@@ -358,7 +370,7 @@ def _marker(session: Session, migration: str, environment: str) -> tuple[str, da
         .where(RoutingRow.migration == migration)).one_or_none() or (0, None)
     digest = session.scalar(select(MigrationRow.digest).where(MigrationRow.name == migration))
     times = [time for time in (at, moved) if time is not None]
-    return (f"{(digest or '')[:12]}-{environment}-{version}-{last or 0}",
+    return (etag_of(digest or "", environment, version, last or 0),
             max(times) if times else None)
 
 

@@ -81,7 +81,7 @@ def check_flags(spec: FlagsCheck, scene: Scene) -> Outcome:
     environment = scene.plan.environment or flags.BASE
     values = flags.values(scene.store, scene.plan.migration, environment)
     problems = list(_unlike(spec.expect, values, ""))
-    evaluator = Evaluator(flags.snapshot(scene.store, scene.plan, environment))
+    evaluator = Evaluator(flags.snapshot(scene.store, scene.plan.migration, environment))
     found = []
     for user in spec.users:
         got = {name: evaluator.evaluate(name, user.key, user.attributes).value

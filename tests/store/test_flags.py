@@ -18,6 +18,7 @@ from changeover.routing import Change, Mode
 from changeover.store import audit, flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
+from tests.support.meanwhile import meanwhile
 
 FORK = multiprocessing.get_context("spawn")
 FLAGS = """\
@@ -199,6 +200,48 @@ def test_safe_flags_are_set_whatever_stands_there(followed: Store) -> None:
                             reason="again", now=now()) == []
 
 
+@pytest.mark.parametrize("is_by_hand", [False, True], ids=["as planned", "changed by hand"])
+def test_flag_that_mirrors_the_migration_mirrors_it_again_after_a_rollback(
+    followed: Store, is_by_hand: bool
+) -> None:
+    """Rolled back, recovered, and moved anew: the flag says what the gateway does, each time."""
+    plan = shop(FLAGS + ENVIRONMENTS + "rollback: {safe_flags: {useNew: false, ocr: cloud-ocr}}\n")
+    plans.register(followed, plan, source="test", now=now())
+    move(followed, Mode.GRADUAL, weight=10_000)
+    if is_by_hand:
+        by_hand(followed, "useNew", True)
+    seen = []
+    for mode in (Mode.EMERGENCY_ROLLBACK, Mode.BASELINE_ONLY, Mode.GRADUAL):
+        move(followed, mode, weight=10_000)
+        if mode is Mode.EMERGENCY_ROLLBACK:
+            flags.set_values(
+                followed, "shop", plan.rollback.safe_flags, may_mirror=True, actor="observer",
+                reason="rollback 1", now=now())
+        evaluator = Evaluator(flags.snapshot(followed, "shop"))
+        seen.append([evaluator.evaluate(name, "user-7").value
+                     for name in ("changeover.system", "useNew", "ocr")])
+    assert seen == [["baseline", False, "cloud-ocr"], ["baseline", False, "cloud-ocr"],
+                    ["candidate", True, "cloud-ocr"]]
+    assert list(flags.drift(followed, "shop")) == ["ocr"]
+
+
+def move(store: Store, mode: Mode, **more: Any) -> None:
+    """Change the routing state as a person."""
+    routing.change(store, "shop", Change(mode=mode, is_by_person=True, **more), actor="t",
+                   reason="t", now=now())
+
+
+@pytest.mark.parametrize("rule", ["segments: [beta]", "when: {plan: gold}"])
+def test_percentage_by_hand_is_of_all_users(rule: str) -> None:
+    """A rule for some users keeps its own percentage; the one for everyone comes after it."""
+    plan = shop(f"flags: {{f: {{rules: [{{{rule}, percent: 50, variant: enabled}}]}}}}\n")
+    once = with_percent("f", plan.flags["f"], "20")
+    assert [str(one.percent) for one in once.rules] == ["50", "20"]
+    again = with_percent("f", once, "100")
+    assert [str(one.percent) for one in again.rules] == ["50", "100"]
+    assert once.rules[0] == again.rules[0]
+
+
 def test_percentage_is_changed_by_hand(followed: Store) -> None:
     """A roll-out grows by one command, for boolean flags without any rule, too."""
     for name, percent in (("ocr", "30"), ("enable_ai", "0.5%")):
@@ -215,9 +258,8 @@ def test_percentage_is_changed_by_hand(followed: Store) -> None:
 
 def test_marker_changes_with_every_change_and_only_then(followed: Store) -> None:
     """Who asks for the marker knows whether to read anew."""
-    plan = plans.load(followed, "shop")
     seen = [flags.marker(followed, "shop")]
-    assert flags.snapshot(followed, plan).etag == seen[0]
+    assert flags.snapshot(followed, "shop").etag == seen[0]
     by_hand(followed, "log_level", "DEBUG")
     seen.append(flags.marker(followed, "shop"))
     routing.change(followed, "shop", Change(mode=Mode.SHADOW), actor="t", reason="t", now=now())
@@ -226,10 +268,28 @@ def test_marker_changes_with_every_change_and_only_then(followed: Store) -> None
     assert flags.marker(followed, "shop") == seen[-1]
 
 
+def test_plan_registered_while_a_snapshot_is_read_is_found_at_the_next_look(
+    followed: Store, store_url: str
+) -> None:
+    """Whatever changes between two reads, an etag never marks something older than itself.
+
+    1. The plan has been read. 2. `up` registers another one. 3. The snapshot is complete.
+    """
+    newer, other = shop(FLAGS + "rollback: {safe_flags: {late: true}}\n"), Store.open(store_url)
+
+    with meanwhile("migration.registered_at", lambda: plans.register(
+            other, newer, source="meanwhile", now=now())):
+        torn = flags.snapshot(followed, "shop")
+    assert "late" not in torn.safe_flags
+    assert torn.etag != flags.marker(followed, "shop")
+    assert "late" in flags.snapshot(followed, "shop").safe_flags
+    other.close()
+
+
 def test_snapshot_evaluates_what_holds(followed: Store) -> None:
     """Flags and routing together give the answers."""
     routing.change(followed, "shop", Change(mode=Mode.GRADUAL, weight=10_000), actor="t",
                    reason="t", now=now())
-    evaluator = Evaluator(flags.snapshot(followed, plans.load(followed, "shop")))
+    evaluator = Evaluator(flags.snapshot(followed, "shop"))
     assert evaluator.value("useNew", False, "anyone") is True
     assert evaluator.value("log_level", "", "anyone") == "WARNING"

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.flags.evaluate import Evaluation, Evaluator, Failure, Reason, evaluate
+from changeover.flags.explain import explain
 from changeover.flags.snapshot import (
     SYSTEM_FLAG,
     Snapshot,
+    etag_of,
     expired,
     from_snapshot_document,
+    is_behind,
     of_plan,
     to_document,
 )
@@ -169,12 +172,53 @@ def test_snapshot_that_travelled_gives_the_same_answers(
     ({"plan": "gold", "age": "18"}, 1, Reason.DEFAULT),
     ({"x-cohort": "beta"}, 3, Reason.SPLIT),
     ({"x-cohort": "Beta"}, 1, Reason.DEFAULT),
+    ({"X-Cohort": "beta"}, 3, Reason.SPLIT),
+    ({"X-Cohort": "beta", "x-cohort": "public"}, 1, Reason.DEFAULT),
 ], ids=str)
 def test_first_rule_that_fits_decides(context: dict[str, Any], value: int, reason: Reason) -> None:
     """Rules are read in order; attributes and segments are exact."""
     assert bucket("user-7") < 5_000
     found = ask(snapshot(RULES), **context)
     assert (found.value, found.reason) == (value, reason)
+
+
+BY_KEY = (GOOD.replace("segments: {", "segments: {vip: {header: x-user-id, any_of: [user-1]}, ")
+          + """flags:
+  new: {mirrors: system, variants: {baseline: false, candidate: true}}
+  by_segment: {rules: [{segments: [vip], variant: enabled}]}
+  by_header: {rules: [{when: {x-user-id: user-1}, variant: enabled}]}
+  by_prefix: {rules: [{when: {targetingKey: {ends_with: '-1'}}, variant: enabled}]}
+  by_group: {rules: [{segments: [first], variant: enabled}]}
+flag_segments: {first: {targetingKey: [user-1]}}
+""")
+
+
+@pytest.mark.parametrize(("key", "context", "wanted"), [
+    ("user-1", {}, True),
+    ("user-1", {"x-user-id": "user-2", "targetingKey": "user-2"}, True),
+    ("user-2", {}, False),
+    ("user-2", {"X-User-Id": "user-1", "targetingKey": "user-1"}, False),
+    (None, {"X-User-Id": "user-1", "x-user-id": "user-1", "targetingKey": "user-1"}, False),
+    ("", {}, False),
+], ids=str)
+def test_key_is_an_attribute_like_any_other(
+    key: str | None, context: dict[str, Any], wanted: bool
+) -> None:
+    """Rules and segments may be about the key, by either name; there is one key only."""
+    plan = parsed(BY_KEY)
+    state = RoutingState("shop", mode=Mode.GRADUAL, segments=("vip",))
+    evaluator = Evaluator(from_snapshot_document(to_document(of_plan(plan, state))))
+    found = {flag: evaluator.evaluate(flag, key, context).value for flag in plan.flags}
+    assert found == dict.fromkeys(plan.flags, wanted)
+    assert plan.routing.segments_of(key or "") == ({"vip"} if wanted else set())
+    assert explain(evaluator, key or "", context)["segments"] == (["vip"] if wanted else [])
+
+
+def test_names_that_are_no_text_fit_nothing_and_harm_nothing() -> None:
+    """An application may put anything into its context."""
+    for context in ({7: "beta", None: "beta", ("x",) * 8: "beta"}, {1: 2, "X-Cohort": "beta"}):
+        found = Evaluator(snapshot(RULES)).evaluate("f", "user-7", context)  # type: ignore[arg-type]
+        assert found.value == (3 if "X-Cohort" in context else 1)
 
 
 def test_loser_of_a_draw_has_the_default_by_that_draw() -> None:
@@ -237,6 +281,21 @@ def test_mode_locks_a_flag() -> None:
 def test_plan_and_routing_know_the_same_modes() -> None:
     """A mode that exists can be named in a plan."""
     assert set(MODE_NAMES) == set(Mode)
+
+
+@pytest.mark.parametrize(("mine", "other", "behind"), [
+    (("p1", 3, 5), ("p1", 3, 5), False), (("p1", 3, 5), ("p1", 4, 5), True),
+    (("p1", 3, 5), ("p1", 3, 6), True), (("p1", 4, 5), ("p1", 3, 5), False),
+    (("p1", 4, 6), ("p2", 3, 6), False), (("p1", 3, 5), ("p2", 3, 5), True),
+], ids=str)
+def test_etags_say_who_is_behind(
+    mine: tuple[str, int, int], other: tuple[str, int, int], behind: bool
+) -> None:
+    """Who has seen a later change than another waits for nothing that the other has."""
+    tags = [etag_of(plan, "an-environment", *numbers) for plan, *numbers in (mine, other)]
+    assert is_behind(*tags) is behind
+    for foreign in ("", "from-elsewhere", "x" * 50, "1-2", "a-b-c"):
+        assert not is_behind(tags[0], foreign)
 
 
 def test_unknown_flag_is_an_error_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from changeover.errors import InvalidInput
 from changeover.flags.evaluate import Evaluator
-from changeover.flags.explain import as_text, explain
+from changeover.flags.explain import as_text, attributes, explain
 from changeover.flags.snapshot import of_plan
 from changeover.plan.load import parse_plan
 from changeover.routing import Mode, RoutingState, bucket, decide
@@ -56,6 +57,26 @@ def test_maintenance_and_flags_are_told() -> None:
     text = as_text(told("user-7", maintenance=True))
     assert "maintenance: the gateway answers everyone with 503 now" in text
     assert "  f                  True (enabled): rule 1: 25 % of users" in text
+
+
+def test_attributes_that_are_written_as_text_are_read_as_json() -> None:
+    """Numbers, true and lists are what they look like; text stays text, as a header always does."""
+    texts = {"age": "40", "paying": "true", "groups": '["a"]', "country": "NO", "size": '"40"',
+             "ratio": "NaN", "since": "2026-11-25", "x-cohort": "7", "X-Cohort": "true"}
+    assert attributes(texts, of_plan(PLAN, RoutingState("shop"))) == {
+        **texts, "age": 40, "paying": True, "groups": ["a"], "size": "40"}
+
+
+def test_expired_flags_are_noted() -> None:
+    """Who reads the explanation learns which flag should be gone by now."""
+    flags = "flags: {f: {expires: 2026-11-25}, g: {expires: 2026-11-25}}\n"
+    plan = parse_plan(GOOD + flags, "test")
+    evaluator, day = Evaluator(of_plan(plan, RoutingState("shop"))), date(2026, 11, 25)
+    assert explain(evaluator, "u")["notes"] == []
+    assert explain(evaluator, "u", today=date(2026, 11, 24))["notes"] == []
+    found = explain(evaluator, "u", flag="f", today=day)
+    assert as_text(found).splitlines()[-1].startswith("note: flag f expired on 2026-11-25: remove")
+    assert len(explain(evaluator, "u", today=day)["notes"]) == 2
 
 
 @pytest.mark.parametrize(("key", "flag"), [("x" * 1025, None), ("\ud800", None), ("u", "nope")])

@@ -83,6 +83,16 @@ def test_modes_of_a_real_migration_show_under_their_own_names(
             found["rollout_percentage"]) == expected
 
 
+def test_real_migration_without_a_gateway_says_what_is_safe() -> None:
+    """The agents' plan: who works in a rollback, and that one failed issue is enough for it."""
+    plan = load_plan(PLANS / "agents.yaml")
+    assert plan.claims.rollback_on_failure
+    evaluator = Evaluator(of_plan(plan, RoutingState("agents", mode=Mode.EMERGENCY_ROLLBACK)))
+    for flag, value in {"use_python_system": False, "use_typescript_system": True}.items():
+        found = evaluator.evaluate(flag, "acme:shop:42")
+        assert (found.value, found.metadata["lockedBy"]) == (value, "emergency_rollback")
+
+
 @pytest.mark.parametrize(("flags", "problem"), [
     ("{1bad: true}", "1bad"),
     ("{f: [1]}", "[1] is not a flag's value; allowed are true, false, a number or text"),
@@ -103,7 +113,13 @@ def test_modes_of_a_real_migration_show_under_their_own_names(
      "variants baseline_only, parallel, gradual, candidate_only, emergency_rollback are missing"),
     ("{f: {mirrors: percent, variants: {a: 1}, default: a}}", "mirrors percent has no variants"),
     ("{f: {in_modes: {shadowy: enabled}}}", "shadowy"),
+    ("{f: true}\nconsole: {origins: ['*']}", "console.origins[0]"),
+    ("{f: true}\nconsole: {origins: [https://app.example/]}", "console.origins[0]"),
     ("{changeover.x: true}", "names that begin with changeover. are kept for changeover"),
+    ("{f: true}\nrollback: {safe_flags: {changeover.system: candidate}}",
+     "rollback.safe_flags.changeover.system: names that begin with changeover. are kept"),
+    ("{f: true}\ncutover: {final: {flags: {changeover.system: candidate}}}",
+     "cutover.final.flags.changeover.system: names that begin with changeover. are kept"),
     ("{f: {defualt: enabled}}", "did you mean 'default'?"),
     ("{f: true}\nflag_segments: {beta: {a: 1}}", "beta is a segment of routing, too"),
     ("{f: true}\nrollback: {safe_flags: {f: WARN}}", "'WARN' is a string, flag f is a boolean"),

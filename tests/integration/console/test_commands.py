@@ -13,10 +13,13 @@ from changeover import clock
 from changeover.cli.main import main
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
-from changeover.routing import Mode
-from changeover.store import audit, cutovers, plans, routing, tokens
+from changeover.plan.flags import from_document
+from changeover.plan.procedures import RollbackSpec
+from changeover.routing import Change, Mode
+from changeover.store import audit, cutovers, flags, plans, routing, tokens
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan, start_bench
+from tests.support.meanwhile import meanwhile
 
 pytestmark = pytest.mark.integration
 
@@ -119,3 +122,43 @@ def test_tokens_are_made_listed_and_revoked(home: Home, changeover: Run) -> None
 def _json(text: str) -> str:
     """Return the JSON of an output whose notes for people stand around it."""
     return text[text.index("{"):text.rindex("}") + 1]
+
+
+def test_segment_that_is_moved_back_meanwhile_is_not_moved_again(
+    home: Home, changeover: Run
+) -> None:
+    """`advance --percent` changes the percentage only.
+
+    1. The command reads 10 % and beta. 2. Somebody rolls beta back. 3. The command writes 20 %.
+    """
+    changeover("enable", "gradual", "--percent", "10")
+    store = Store.open(home.store_url)
+
+    def change(segments: tuple[str, ...]) -> None:
+        routing.change(store, "bench", Change(mode=Mode.GRADUAL, segments=segments), actor="ana",
+                       reason="beta complains", now=clock.now())
+
+    change(("beta",))
+    with meanwhile("FROM routing_state", lambda: change(())):
+        changeover("advance", "--percent", "20")
+    state = routing.read(store, "bench")
+    assert (state.weight, state.segments) == (2_000, ())
+    store.close()
+
+
+def test_recover_names_the_flags_that_stay_as_the_rollback_set_them(
+    home: Home, changeover: Run
+) -> None:
+    """Nobody wonders months later why a part of the candidate is off for everyone."""
+    store = Store.open(home.store_url)
+    plan = plans.load(store, "bench").model_copy(update={
+        "flags": {"new": from_document({"mirrors": "system"}), "ai": True, "calm": False},
+        "rollback": RollbackSpec(safe_flags={"new": "baseline", "ai": False, "calm": False})})
+    plans.register(store, plan, source="test", now=clock.now())
+    flags.follow_plan(store, plan, now=clock.now())
+    changeover("rollback", "--reason", "a try")
+    told = changeover("recover", "--reason", "mended")
+    assert [line for line in told.splitlines() if line.startswith("note: ")] == [
+        "note: flag ai stays as the rollback set it: `changeover flags reset ai` ends that"]
+    assert flags.values(store, "bench") == {"ai": False, "calm": False, "new": None}
+    store.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.console.ofrep import EVENTS_PATH
 from changeover.store import audit
 from changeover.store.tokens import Scope
 from tests.integration.console.conftest import Served
@@ -20,11 +21,12 @@ CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conform
 
 
 def test_schemathesis_finds_no_server_error(console: Served, tmp_path: Path) -> None:
-    """Made-up requests against every operation, valid and invalid, for half a minute at most."""
+    """Made-up requests against every operation, valid and invalid, for 45 s at most."""
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{console.url}/openapi.json",
          "--header", f"Authorization: Bearer {console.token(Scope.ADMIN)}",
-         "--checks", ",".join(CHECKS), "--max-examples", "25", "--max-time", "30", "--seed", "7",
+         "--checks", ",".join(CHECKS), "--max-examples", "25", "--max-time", "45", "--seed", "7",
+         "--exclude-path", EVENTS_PATH,  # it has no end; its own test follows
          "--no-color", "--continue-on-failure", "--generation-database", "none"],
         cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
     )

@@ -105,6 +105,12 @@ def test_what_is_not_known_is_refused_with_its_place(
     assert claims.open_claims(console.store, "bench", now=clock.now()) == before
 
 
+def test_parameter_that_nobody_knows_is_refused(console: Served) -> None:
+    """`segments` for `segment` is no user without segments."""
+    answer = console.client().get("/v1/decision/alice?segments=beta")
+    assert refused(answer, 422)["allowed"] == "segment"
+
+
 def test_large_bodies_are_refused_unread(console: Served) -> None:
     """Also when their length is not told beforehand."""
     client = console.client(console.token())

@@ -36,6 +36,7 @@ flags:
     rules: [{segments: [beta], variant: open}, {percent: 25, variant: open}]
   useNewArchitecture: {mirrors: system, variants: {baseline: false, candidate: true}}
   paying: {rules: [{when: {plan: gold}, variant: enabled}]}
+  of_age: {rules: [{when: {age: {at_least: 18}}, variant: enabled}]}
 rollback: {safe_flags: {enable_ai: false, useNewArchitecture: false}}
 """
 

@@ -56,6 +56,16 @@ def test_explain_names_the_system_and_the_reason(run: Any) -> None:
     assert (told["system"], told["flags"]["paying"]["value"]) == ("baseline", True)
 
 
+def test_explain_reads_attributes_as_applications_send_them(run: Any) -> None:
+    """A number is a number; what looks like none is text, and a header always is."""
+    def value(*attributes: str) -> bool:
+        given = [part for one in attributes for part in ("--attribute", one)]
+        told = json.loads(run("explain", "user-1", *given, "--output", "json")[1])
+        return bool(told["flags"]["of_age"]["value"])
+
+    assert value("age=18") and not value("age=17") and not value('age="18"')
+
+
 def test_flag_is_changed_listed_explained_and_reset(run: Any) -> None:
     """The whole life of a change by hand, with its history."""
     assert run("flags", "set", "log_level", "ERROR", "--reason", "noise")[1] == (

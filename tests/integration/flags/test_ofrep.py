@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import jsonschema
 import pytest
+import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
-from changeover.console.ofrep import LARGEST_REQUEST
+from changeover.console.ofrep import LARGEST_REQUEST, Snapshots, routes
+from changeover.feed import Held
+from changeover.flags.evaluate import Evaluator
 from changeover.routing import Mode
+from changeover.store import flags
 from tests.integration.flags.conftest import Site
-from tests.support.processes import wait_for
+from tests.support.processes import free_port, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +80,7 @@ def test_unknown_flag_is_not_found(console: Site) -> None:
     (b"{", 400, "PARSE_ERROR"),
     (b"[]", 400, "PARSE_ERROR"),
     (b"null", 400, "PARSE_ERROR"),
+    (b'{"contxt": {"targetingKey": "u"}}', 400, "PARSE_ERROR"),
     (b'{"context": 3}', 400, "INVALID_CONTEXT"),
     (b'{"context": {"targetingKey": 3}}', 400, "INVALID_CONTEXT"),
     (b'{"context": {"targetingKey": "\\ud800"}}', 400, "PARSE_ERROR"),
@@ -123,7 +131,7 @@ def test_bulk_evaluates_all_flags_and_is_not_sent_twice(console: Site) -> None:
     first = console.post("", USER)
     jsonschema.validate(first.json(), BULK)
     assert [flag["key"] for flag in first.json()["flags"]] == [
-        "changeover.system", "enable_ai", "log_level", "memory_limit_mb", "ocr", "paying",
+        "changeover.system", "enable_ai", "log_level", "memory_limit_mb", "ocr", "of_age", "paying",
         "threshold", "useNewArchitecture"]
     tag = first.headers["etag"]
     for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -185,12 +193,31 @@ def test_client_that_was_away_hears_what_it_missed(console: Site) -> None:
 def test_event_of_another_console_is_waited_for(console: Site) -> None:
     """Asked with an etag that this console has not seen yet, it catches up before it answers."""
     before = console.post("", USER)
+    etag = flags.marker(console.store, "shop")
+    head, _, change = etag.rpartition("-")
     timer = threading.Timer(0.1, console.set, ("log_level", "DEBUG"))
     timer.start()
-    answer = console.post("?flagConfigEtag=from-elsewhere", USER)
+    answer = console.post(f"?flagConfigEtag={head}-{int(change) + 1}", USER)
     timer.join()
     assert {f["key"]: f["value"] for f in answer.json()["flags"]}["log_level"] == "DEBUG"
     assert answer.headers["etag"] != before.headers["etag"]
+
+
+def test_explanation_takes_a_context_as_the_protocol_does(console: Site) -> None:
+    """What OFREP answers is what is explained: numbers and true keep their type, either way."""
+    console.set("log_level", "DEBUG")
+    context = {"targetingKey": "user-7", "plan": "gold", "age": 40}
+    wait_for(lambda: console.post("/log_level").json()["value"] == "DEBUG")
+    for flag in ("of_age", "paying", "log_level"):
+        told = console.post(f"/{flag}", {"context": context}).json()["value"]
+        for answer in (
+            httpx.post(f"{console.url}/v1/explain", json={"context": context, "flag": flag}),
+            httpx.get(f"{console.url}/v1/explain?key=user-7&plan=gold&age=40&flag={flag}"),
+        ):
+            assert answer.json()["flags"][flag]["value"] == told, (flag, answer.text)
+    assert console.post("/of_age", {"context": context}).json()["value"] is True
+    refused = httpx.post(f"{console.url}/v1/explain", json={"contxt": context})
+    assert (refused.status_code, refused.json()["errorCode"]) == (400, "PARSE_ERROR")
 
 
 def test_explanation_over_http_is_the_command_lines(console: Site) -> None:
@@ -202,3 +229,49 @@ def test_explanation_over_http_is_the_command_lines(console: Site) -> None:
     assert (found["system"], found["because"]) == (
         "candidate", "segment beta has moved (gradual 25 %)")
     assert httpx.get(f"{console.url}/v1/explain?key=u&flag=nope").status_code == 400
+
+
+class Counting:
+    """Snapshots that never change, and who listens to them."""
+
+    def __init__(self, held: Held) -> None:
+        self.held, self.listeners = held, 0
+
+    def subscribe(self, _listener: Callable[[Held], None]) -> Callable[[], None]:
+        """Count one more, until it ends."""
+        self.listeners += 1
+
+        def end() -> None:
+            self.listeners -= 1
+
+        return end
+
+
+@contextmanager
+def served(snapshots: Snapshots) -> Iterator[int]:
+    """Serve the routes from this process; yield the port."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(
+        Starlette(routes=routes(snapshots)), port=port, log_level="warning",
+        timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started, what="server")
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.mark.parametrize("path", ["/v1/flags/snapshot?wait=30", "/ofrep/v1/events"])
+def test_client_that_left_is_not_waited_for(site: Site, path: str) -> None:
+    """A long poll or a stream ends with its client, not after the time that was asked for."""
+    snapshot = flags.snapshot(site.store, "shop")
+    counting = Counting(Held(Evaluator(snapshot)))
+    with served(counting) as port:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f'GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n'
+                               f'if-none-match: "{snapshot.etag}"\r\n\r\n'.encode())
+            wait_for(lambda: counting.listeners == 1, what="a listener")
+        wait_for(lambda: counting.listeners == 0, seconds=10, what="nobody listening")
