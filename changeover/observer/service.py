@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import SHADOW, Sample
-from changeover.errors import ChangeoverError, StoreError, Unreachable
+from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
@@ -101,6 +101,7 @@ class Observer:
             ("recovery", self._sweep_forever),
             ("messages", self._tell_people_forever),
             ("guard", lambda: self.guard.watch(self.stop)),
+            *([("baseline", self._keep_baseline)] if self.plan.cutover.disable_baseline else []),
             ("guard's levers", lambda: self.guard.work_off(self.stop)),
         ]
         for name, part in parts:
@@ -170,7 +171,15 @@ class Observer:
         while self._pending:
             firing, at = self._pending[0], clock.now()
             if self.traffic.is_on_users:
-                done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+                try:
+                    done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+                except Refused as refusal:
+                    LOG.error("trigger %s: %s", firing.trigger, refusal)
+                    self._tell(firing, TriggerAction.ALERT)
+                    self._pending.popleft()
+                    continue
+                if done is None:  # the baseline is being brought back
+                    return
                 self.unsaved.add_firing(
                     Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at)
                 )
@@ -211,6 +220,7 @@ class Observer:
             self.traffic.follow()
             self.told.fine("store", "the store is back")
             if self.pace.is_due("save", 0.45):
+                self._write(self.traffic.tell)
                 self._write(lambda: self.unsaved.save(self.store, self.plan.migration))
             has_later = self.plan.shadow or self.watch.has_outcomes
             if has_later and self.pace.is_due("comparisons", 0.9):
@@ -250,6 +260,9 @@ class Observer:
             now=now,
         )
         operations.prune_health(self.store, self.plan.migration, before=now - keep.health)
+
+    def _keep_baseline(self) -> None:
+        self.traffic.returning.keep(self.stop, lambda: self.traffic.needs_the_baseline)
 
     def _sweep_forever(self) -> None:
         """Recover runs and hand over rollbacks; keeps asking while Prefect is away."""

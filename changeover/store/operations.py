@@ -94,8 +94,12 @@ def begin_rollback(
     actor: str,
     cutover_id: int | None,
     now: datetime,
+    flow_run_id: str | None = None,
 ) -> Rollback:
-    """Open the rollback that created `epoch`, or return it when it was opened before."""
+    """Open the rollback that created `epoch`, or return it when it was opened before.
+
+    With `flow_run_id` it is from the first moment that run's: the observer starts no other.
+    """
     with store.begin() as session:
         audit.lock(session, migration)
         row = session.scalar(select(RollbackRow).filter_by(migration=migration, epoch=epoch))
@@ -106,7 +110,9 @@ def begin_rollback(
                 is_handed_over=False, analysis={},
             )
             session.add(row)
-            session.flush()
+        if flow_run_id is not None and not row.is_handed_over:
+            row.is_handed_over, row.flow_run_id = True, flow_run_id
+        session.flush()
         return to_record(Rollback, row)
 
 

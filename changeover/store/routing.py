@@ -8,7 +8,7 @@ from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
 from changeover import routing
-from changeover.errors import InvalidInput, StoreLocked
+from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import audit
 from changeover.store.engine import Store
@@ -50,6 +50,19 @@ def read_in(session: Session, migration: str, *, locks: bool = False) -> Routing
         version=row.version,
         epoch=row.epoch,
     )
+
+
+def hold_epoch(session: Session, migration: str, epoch: int) -> None:
+    """See that no rollback came since `epoch`, and let none come until the transaction ends.
+
+    Raises:
+        StaleEpoch: One came.
+    """
+    present = read_in(session, migration, locks=True)
+    if present.epoch != epoch:
+        raise StaleEpoch(
+            f"not done because a rollback came first (epoch {present.epoch}, this was decided in "
+            f"epoch {epoch})", where=f"migration {migration}")
 
 
 def change(
