@@ -64,7 +64,8 @@ def disable_baseline(migration: str, cutover_id: int) -> str:
     current_state(runtime, cutover)
 
     def disable() -> Found:
-        _note_disabling(runtime, cutover, sop.BEGUN, "the levers are being pulled")
+        if sop.one(runtime.store, migration, of_cutover(cutover_id), baseline.DISABLED) is None:
+            _note_disabling(runtime, cutover, sop.BEGUN, "the levers are being pulled")
         try:
             _pull(runtime, cutover, baseline.DISABLED, spec.levers)
         except StaleEpoch:
