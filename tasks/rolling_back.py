@@ -148,6 +148,6 @@ def close(migration: str, rollback_id: int, analysis: dict[str, Any]) -> str:
     return closed.status
 
 
-def rollbackrecord_of(migration: str, rollback_id: int) -> Rollback:
+def rollback_record(migration: str, rollback_id: int) -> Rollback:
     """Return the rollback's record."""
     return record_of(runtime_of(migration), rollback_id)

@@ -103,6 +103,7 @@ class Observer:
             ("guard", lambda: self.guard.watch(self.stop)),
             *([("baseline", self._keep_baseline)] if self.plan.cutover.disable_baseline else []),
             ("guard's levers", lambda: self.guard.work_off(self.stop)),
+            ("guard's emergency", lambda: self.guard.work_off_urgent(self.stop)),
         ]
         for name, part in parts:
             threading.Thread(target=self._forever, args=(name, part), daemon=True).start()
