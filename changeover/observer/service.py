@@ -221,8 +221,7 @@ class Observer:
             self.traffic.follow()
             self.told.fine("store", "the store is back")
             if self.pace.is_due("save", 0.45):
-                self._write(self.traffic.tell)
-                self._write(lambda: self.unsaved.save(self.store, self.plan.migration))
+                self._write(self._save)
             has_later = self.plan.shadow or self.watch.has_outcomes
             if has_later and self.pace.is_due("comparisons", 0.9):
                 self._write(self._read_later)
@@ -237,6 +236,10 @@ class Observer:
             self.told.fine("writing", "the store takes measurements again")
         except StoreError as error:
             self.told.problem("writing", f"measurements are kept in memory because {error}")
+
+    def _save(self) -> None:
+        self.unsaved.save(self.store, self.plan.migration)
+        self.traffic.tell()
 
     def _read_later(self) -> None:
         """Take what the shadow service and applications said lately; replaced as a whole."""
