@@ -85,16 +85,24 @@ def start(
         store, plan.migration, epoch=state.epoch, reason=reason, severity=severity, scope=scope,
         actor=actor, cutover_id=running.id if running else None, now=now, flow_run_id=flow_run_id,
     )
+    publication, problem = _publish(store, gateway, plan, state)
+    flags.set_values(
+        store, plan.migration, plan.rollback.safe_flags, actor=actor,
+        reason=f"rollback {rollback.id}", now=now, environment=plan.environment or flags.BASE)
+    return RollbackStart(state, rollback, publication, problem)
+
+
+def _publish(
+    store: Store, gateway: Gateway, plan: Plan, state: RoutingState
+) -> tuple[Publication | None, str]:
+    """Tell the gateway; return what it serves, and why nobody knows when it did not confirm."""
     publication, problem = None, ""
     try:
         publication = gateway.publish(plan, state)
         operations.save_publication(store, publication)
     except PublishFailed as failure:
         problem = str(failure)
-    flags.set_values(
-        store, plan.migration, plan.rollback.safe_flags, actor=actor,
-        reason=f"rollback {rollback.id}", now=now, environment=plan.environment or flags.BASE)
-    return RollbackStart(state, rollback, publication, problem)
+    return publication, problem
 
 
 def reduce(
