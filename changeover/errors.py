@@ -7,6 +7,7 @@
     │   ├── TransitionRefused
     │   ├── CutoverActive
     │   ├── StaleEpoch
+    │   ├── CarriedElsewhere
     │   ├── ApprovalRefused
     │   └── FlagChanged
     ├── StoreError             5  the database cannot be used
@@ -91,6 +92,10 @@ class CutoverActive(Refused):
 
 class StaleEpoch(Refused):
     """A rollback happened after the caller began; what it decided no longer counts."""
+
+
+class CarriedElsewhere(Refused):
+    """Another flow run carries a rollback's steps; two would pull its levers twice."""
 
 
 class ApprovalRefused(Refused):

@@ -33,10 +33,19 @@ def pull_lever(store: Store, plan: Plan, name: str, *, actor: str, occasion: str
         actor: Who or what pulls it.
         occasion: For what it is pulled; it works once for each. Empty: every time.
     """
-    key = f"lever {plan.migration} {occasion} {name}" if occasion else ""
+    key = _key(plan, name, occasion)
     if key and audit.is_recorded(store, plan.migration, key):
         return ""
     problem = pull(plan, name, key)
+    note(store, plan, name, problem, actor=actor, occasion=occasion)
+    return problem
+
+
+def note(
+    store: Store, plan: Plan, name: str, problem: str, *, actor: str, occasion: str = ""
+) -> None:
+    """Audit that a lever was pulled; one that worked for an occasion is not pulled for it again."""
+    key = _key(plan, name, occasion)
     facts = {"lever": name, "problem": problem, **({"occasion": occasion} if occasion else {})}
     if key and not problem:
         audit.record_once(store, plan.migration, key=key, actor=actor, kind="lever.pulled",
@@ -44,7 +53,6 @@ def pull_lever(store: Store, plan: Plan, name: str, *, actor: str, occasion: str
     else:
         audit.record(store, plan.migration, actor=actor, kind="lever.pulled", data=facts,
                      now=clock.now())
-    return problem
 
 
 def pull(plan: Plan, name: str, key: str = "") -> str:
@@ -61,6 +69,10 @@ def pull_all(
         problem for name in names
         if (problem := pull_lever(store, plan, name, actor=actor, occasion=occasion))
     ]
+
+
+def _key(plan: Plan, name: str, occasion: str) -> str:
+    return f"lever {plan.migration} {occasion} {name}" if occasion else ""
 
 
 def _pulled(plan: Plan, lever: LeverSpec, key: str) -> str:

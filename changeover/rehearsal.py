@@ -31,6 +31,8 @@ from changeover.store.engine import Store
 UP_WITHIN = 15.0
 STEP_1_SECONDS = 1.5
 """Step 1 must be done in this time."""
+SCRIPT_SECONDS = 60.0
+"""`rollback.sh` must be done in this time, besides bringing back a baseline out of use."""
 
 
 def rehearse(plan: Plan, tell: Callable[[str], None], *, base: Path | None = None) -> list[str]:
@@ -127,8 +129,14 @@ def _by_script(
     """Bring everyone back with `rollback.sh` and nothing else."""
     gateway.publish(plan, _changed(store, plan, Change(mode=Mode.CANDIDATE_ONLY)))
     script = rescue.write_rescue(plan, gateway.files, folder / "rescue")
-    done = subprocess.run(["/bin/sh", str(script), "rehearsal"], capture_output=True, text=True,
-                          timeout=60, env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, check=False)
+    disable = plan.cutover.disable_baseline
+    limit = SCRIPT_SECONDS + (disable.undo_within.total_seconds() if disable else 0)
+    try:
+        done = subprocess.run(
+            ["/bin/sh", str(script), "rehearsal"], capture_output=True, text=True, timeout=limit,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, check=False)
+    except subprocess.TimeoutExpired:
+        return [f"{rescue.SCRIPT} took longer than {limit:g} s"]
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or [""]
         return [f"{rescue.SCRIPT} ended with {done.returncode}: {last[0]}"]
@@ -145,6 +153,7 @@ def _levers(plan: Plan) -> list[str]:
         lever = plan.levers[name]
         if lever.command:
             program = lever.command[0]
+            # `python` is this program's own, for `rollback.sh` too
             if program != "python" and shutil.which(program) is None:
                 problems.append(f"lever {name}: there is no program {program}")
             continue

@@ -8,9 +8,12 @@ the same journal, so that the observer carries it into the store as soon as both
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
+import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from changeover.errors import EnvironmentProblem
@@ -30,7 +33,8 @@ _HEAD = """\
 #   sh rollback.sh "why" --levers   and pull the levers that restore the old system
 #
 # Needs a shell, sed, date and mv; levers that are POSTs need curl. Safe to run again. Exit code 0:
-# done and confirmed, 1: done but the gateway did not confirm, 2: not done.
+# done and confirmed, 1: done but the gateway did not confirm, 2: not done. No lever is waited for
+# longer than the plan says, and all of what comes before the traffic no longer than `undo_within`.
 set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 2
 gateway=${{CHANGEOVER_GATEWAY:-{gateway}}}
@@ -41,16 +45,56 @@ if [ ! -f "$here/{routes}" ] || [ ! -d "$gateway" ]; then
     echo "not done because $here/{routes} or $gateway is missing" >&2
     exit 2
 fi
+
+# Levers run where Changeover runs, with its Python, and are ended when their time is over.
+workdir={workdir}
+python={python}; [ -x "$python" ] || python=python3
+deadline=''
+failed=0
+lever() {{
+    name=$1; patience=$2; shift 2
+    if [ -n "$deadline" ]; then
+        left=$((deadline - $(date +%s)))
+        [ "$left" -ge "$patience" ] || patience=$left
+        [ "$patience" -ge 1 ] || patience=1
+    fi
+    echo "lever $name"
+    (cd -- "$workdir" 2>/dev/null; exec "$@") > "$gateway/.lever.$$" 2>&1 < /dev/null & pulled=$!
+    (sleep "$patience"; kill -9 "$pulled") > /dev/null 2>&1 & watchdog=$!
+    wait "$pulled" 2>/dev/null; code=$?
+    kill "$watchdog" 2>/dev/null
+    sed 's/^/    /' "$gateway/.lever.$$" >&2
+    rm -f "$gateway/.lever.$$" 2>/dev/null
+    [ "$code" = 0 ] && return
+    failed=1
+    echo "    FAILED with $code (137: it took longer than $patience s)" >&2
+}}
 """
 
-_BASELINE = """\
-# 0. A baseline that was taken out of use is brought back first, when curl can tell.
-well() {{ curl -sf -m 2 -o /dev/null {health}; }}
-if command -v curl > /dev/null 2>&1 && ! well; then
-    failed=0
+_BASELINE = """
+# 0. A baseline that was taken out of use is brought back first. 1: it is not well, 2: nobody knows.
+well() {{
+    if command -v curl > /dev/null 2>&1; then
+        curl -sf --noproxy '*' -m {timeout} -o /dev/null {health} || return 1
+    elif command -v python3 > /dev/null 2>&1; then
+        python3 -I -c 'import sys, urllib.request as u
+u.build_opener(u.ProxyHandler({{}})).open(sys.argv[1], timeout={timeout})' {health} \\
+            2>/dev/null || return 1
+    else
+        return 2
+    fi
+}}
+well; found=$?
+if [ "$found" != 0 ]; then
+    deadline=$(($(date +%s) + {seconds}))
 {levers}
-    for _ in $(seq {seconds} 2>/dev/null || echo 1 2 3 4 5); do well && break; sleep 1; done
-    well || echo "THE BASELINE DOES NOT ANSWER: start it by hand, now" >&2
+    well; found=$?
+    while [ "$found" = 1 ] && [ "$(date +%s)" -lt "$deadline" ]; do sleep 1; well; found=$?; done
+    case $found in
+        1) echo "THE BASELINE DOES NOT ANSWER: start it by hand, now" >&2;;
+        2) echo "LOOK WHETHER THE BASELINE ANSWERS: without curl and python3 nobody does" >&2;;
+    esac
+    deadline=''
 fi
 
 """
@@ -78,7 +122,8 @@ echo "everyone is sent to the baseline (version $epoch.$version) because $reason
 # 3. Ask Envoy what it serves, with whatever this machine has.
 served() {
     if command -v curl > /dev/null 2>&1; then
-        curl -s -m 2 --unix-socket "$socket" "http://envoy/stats?filter=version_text" 2>/dev/null
+        curl -s -m 2 --noproxy '*' --unix-socket "$socket" \\
+            "http://envoy/stats?filter=version_text" 2>/dev/null
     elif command -v python3 > /dev/null 2>&1; then
         python3 -I -c 'import socket, sys
 s = socket.socket(socket.AF_UNIX); s.settimeout(2); s.connect(sys.argv[1])
@@ -134,7 +179,8 @@ def script(plan: Plan, files: GatewayFiles) -> str:
     """Return the text of the script for a plan whose gateway has these files."""
     head = _HEAD.format(
         migration=plan.migration, gateway=shlex.quote(str(files.root)), routes=ROUTES,
-        socket=shlex.quote(str(files.admin_socket)),
+        socket=shlex.quote(str(files.admin_socket)), workdir=shlex.quote(str(Path.cwd())),
+        python=shlex.quote(sys.executable),
     )
     body = _bring_back(plan) + _BODY.replace("ROUTES", ROUTES)
     return head + body + _TAIL.replace("LEVERS", _pulls(plan, plan.rollback.restore))
@@ -147,7 +193,8 @@ def _bring_back(plan: Plan) -> str:
     baseline = plan.systems.baseline
     return _BASELINE.format(
         health=shlex.quote(baseline.url.rstrip("/") + baseline.health),
-        levers=_pulls(plan, spec.undo), seconds=int(spec.undo_within.total_seconds()),
+        timeout=_seconds(baseline.health_timeout), levers=_pulls(plan, spec.undo),
+        seconds=math.ceil(spec.undo_within.total_seconds()),
     )
 
 
@@ -157,15 +204,21 @@ def _pulls(plan: Plan, names: list[str]) -> str:
 
 def _pull(plan: Plan, name: str) -> str:
     lever = plan.levers[name]
-    command = shlex.join(lever.command) if lever.command else _post(plan, lever)
-    return f"    echo {shlex.quote(f'lever {name}')}; {command} || failed=1"
+    program, *arguments = lever.command or _post(plan, lever)
+    called = '"$python"' if program == "python" else shlex.quote(program)
+    patience = max(1, math.ceil(lever.timeout.total_seconds()))
+    return f"    lever {shlex.quote(name)} {patience} {called} {shlex.join(arguments)}".rstrip()
 
 
-def _post(plan: Plan, lever: LeverSpec) -> str:
+def _post(plan: Plan, lever: LeverSpec) -> list[str]:
     url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
-    return shlex.join([
-        "curl", "-sS", "-f", "-m", str(int(lever.timeout.total_seconds())), "-X", "POST",
-        "-H", "content-type: application/json", "-d", json.dumps(lever.body or {}), url])
+    return ["curl", "-sS", "-f", "--noproxy", "*", "-m", _seconds(lever.timeout), "-X", "POST",
+            "-H", "content-type: application/json", "-d", json.dumps(lever.body or {}), url]
+
+
+def _seconds(span: timedelta) -> str:
+    """Return seconds as curl takes them; 0 would mean for ever."""
+    return f"{max(0.1, span.total_seconds()):.1f}"
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

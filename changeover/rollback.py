@@ -6,22 +6,17 @@ analysis, verification) are the flow `rollback/main`, which finds this step done
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import datetime
 
-import httpx
-
-from changeover import clock, levers
-from changeover.errors import InvalidInput, PublishFailed, Refused, Unreachable
+from changeover import baseline
+from changeover.errors import InvalidInput, PublishFailed, Refused
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Plan
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import audit, cutovers, flags, operations, routing, sop
+from changeover.store import audit, cutovers, flags, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import Publication, Rollback
-
-DISABLED, ENABLED = "baseline disabled", "baseline enabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,8 @@ def start(
     actor: str,
     now: datetime,
     scope: str = "all",
+    flow_run_id: str | None = None,
+    is_baseline_back: bool = False,
 ) -> RollbackStart:
     """Move all traffic to the baseline and open the rollback's record; idempotent.
 
@@ -69,12 +66,17 @@ def start(
         actor: Who or what decided: `observer`, `flow`, a person's name.
         now: The present moment.
         scope: `all`.
+        flow_run_id: The `rollback/main` that calls this and carries the further steps itself.
+        is_baseline_back: The caller has brought a baseline that was out of use back.
 
     Raises:
         StoreError: The store cannot be used; use the gateway's break-glass then.
         Unreachable: The baseline was out of use and does not come back.
+        Refused: The baseline was retired: there is nobody to send users to.
     """
-    bring_back_baseline(store, plan, actor=actor)
+    baseline.refuse_when_retired(store, plan)
+    if not is_baseline_back:
+        baseline.bring_back(store, plan, actor=actor)
     state = routing.change(
         store, plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
         actor=actor, reason=reason, now=now,
@@ -82,14 +84,9 @@ def start(
     running = cutovers.active(store, plan.migration)
     rollback = operations.begin_rollback(
         store, plan.migration, epoch=state.epoch, reason=reason, severity=severity, scope=scope,
-        actor=actor, cutover_id=running.id if running else None, now=now,
+        actor=actor, cutover_id=running.id if running else None, now=now, flow_run_id=flow_run_id,
     )
-    publication, problem = None, ""
-    try:
-        publication = gateway.publish(plan, state)
-        operations.save_publication(store, publication)
-    except PublishFailed as failure:
-        problem = str(failure)
+    publication, problem = _publish(store, gateway, plan, state)
     flags.set_values(
         store, plan.migration, plan.rollback.safe_flags, actor=actor,
         reason=f"rollback {rollback.id}", now=now, may_mirror=True,
@@ -97,58 +94,17 @@ def start(
     return RollbackStart(state, rollback, publication, problem)
 
 
-def is_baseline_disabled(store: Store, plan: Plan) -> bool:
-    """Whether a cutover took the baseline out of use and nothing has brought it back."""
-    newest = cutovers.latest(store, plan.migration)
-    if newest is None or plan.cutover.disable_baseline is None:
-        return False
-    subject = f"cutover-{newest.id}"
-    if sop.one(store, plan.migration, subject, DISABLED) is None:
-        return False
-    back = sop.one(store, plan.migration, subject, ENABLED)
-    return back is None or back.status != sop.DONE
-
-
-def bring_back_baseline(store: Store, plan: Plan, *, actor: str) -> None:
-    """Pull the levers that undo the baseline's disabling and wait until it is well.
-
-    Does nothing when it is in use. Repeated after a kill, it pulls the levers again.
-
-    Raises:
-        Unreachable: It is not well in the plan's time; nobody was moved to it.
-    """
-    spec = plan.cutover.disable_baseline
-    if spec is None or not is_baseline_disabled(store, plan):
-        return
-    began = clock.now()
-    newest = cutovers.latest(store, plan.migration)
-    problems = levers.pull_all(store, plan, spec.undo, actor=actor)
-    if newest is None or not _gets_well(plan, spec.undo_within.total_seconds()):
-        raise Unreachable(
-            f"{plan.systems.baseline.name} was taken out of use and does not come back"
-            + (f"; {'; '.join(problems)}" if problems else ""),
-            where=plan.systems.baseline.url,
-            next_step="Start it by hand; `changeover rollback --break-glass` sends users to it "
-            "whatever its health")
-    sop.save(store, sop.SopStep(
-        plan.migration, f"cutover-{newest.id}", ENABLED, sop.DONE,
-        f"levers: {', '.join(spec.undo)}; the baseline is well", began, clock.now()))
-
-
-def _gets_well(plan: Plan, seconds: float) -> bool:
-    spec = plan.systems.baseline
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            answer = httpx.get(spec.url.rstrip("/") + spec.health, trust_env=False,
-                               timeout=spec.health_timeout.total_seconds())
-            if answer.is_success:
-                return True
-        except httpx.HTTPError:
-            pass
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
+def _publish(
+    store: Store, gateway: Gateway, plan: Plan, state: RoutingState
+) -> tuple[Publication | None, str]:
+    """Tell the gateway; return what it serves, and why nobody knows when it did not confirm."""
+    publication, problem = None, ""
+    try:
+        publication = gateway.publish(plan, state)
+        operations.save_publication(store, publication)
+    except PublishFailed as failure:
+        problem = str(failure)
+    return publication, problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,17 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
-from changeover.errors import ChangeoverError
+from changeover.errors import CarriedElsewhere, ChangeoverError
+from tasks.analysing import analyse
+from tasks.carrying import take_over
 from tasks.lifecycle import end_cutover
 from tasks.rehearsing import rehearsed
 from tasks.reporting import publish_report, tell
-from tasks.rolling_back import (
-    analyse,
-    clean_up,
-    close,
-    move_to_baseline,
-    restore,
-    rollback_record,
-    take_over,
-    verify,
-)
+from tasks.rolling_back import clean_up, close, move_to_baseline, restore, rollback_record
 from tasks.runtime import open_runtime
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import move_part_back
-from tasks.validating import run_verification
+from tasks.verifying import run_suite, verify
 
 
 @flow(name="rollback", flow_run_name="rollback: {reason}")
@@ -36,7 +29,8 @@ async def rollback(
 ) -> State:
     """Bring everyone back to the baseline and put everything in order afterwards.
 
-    Finds step 1 done when a trigger, a gate or a person moved the traffic already.
+    Finds step 1 done when a trigger, a gate or a person moved the traffic already, and leaves the
+    further steps to the run that carries them already.
 
     Args:
         reason: What happened, one sentence.
@@ -58,7 +52,7 @@ async def rollback(
         clean_up(name, began)
         restore(name, began)
         analysis = analyse(name, began)
-        suite = await run_verification(name, runtime.plan.rollback.verify, began)
+        suite = await run_suite(name, runtime.plan.rollback.verify, began)
         outcome = verify(name, began, suite)
         status = close(name, began, analysis)
         record = rollback_record(name, began)
@@ -73,5 +67,7 @@ async def rollback(
         return Completed(name="RolledBack", message=outcome)
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
+    except CarriedElsewhere as other:
+        return Completed(name="CarriedElsewhere", message=str(other))
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

@@ -12,7 +12,7 @@ from changeover.plan.units import format_percent, format_size
 SIGNS = {
     "pass": "✓", "fail": "✗", "inconclusive": "?", "promoted": "✓", "rolled_back": "↩",
     "soaking": "●", "waiting": "?", "to_come": "○", "unfinished": "–", "running": "●",
-    "failed": "✗", "none": "○", "done": "✓", "completed": "✓", "needs_person": "!",
+    "begun": "●", "failed": "✗", "none": "○", "done": "✓", "completed": "✓", "needs_person": "!",
     "plain": "·", "good": "✓", "warn": "!", "bad": "✗",
 }
 """The sign before each status, so that nothing is told by colour alone."""

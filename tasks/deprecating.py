@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from changeover import clock
+from changeover import baseline, clock
 from changeover.analysis.window import ErrorClass
 from changeover.errors import ChangeoverError, Refused
 from changeover.levers import pull_lever
@@ -90,13 +90,20 @@ def pull_levers(migration: str) -> str:
     """Pull the phase's levers in order, stopping at the first that fails.
 
     Raises:
+        Refused: Somebody still calls the baseline, or a rollback sent users there meanwhile.
         ChangeoverError: A lever failed; the ones after it were not pulled.
     """
     runtime = runtime_of(migration)
     phase = _phase(migration)
-    levers, occasion = phase.levers, f"retirement after {_promoted_at(runtime):%FT%T}"
+    levers, occasion = phase.levers, baseline.retirement_of(_promoted(runtime))
     _refuse_while_called(runtime, phase)
+    _refuse_unless_full(runtime)
+    # noted first: a rollback from now on does not trust the baseline unless it is well
+    audit.record_once(
+        runtime.store, migration, key=baseline.begun(occasion), actor="deprecation/main",
+        kind="baseline.retiring", data={"levers": levers}, now=clock.now())
     for name in levers:
+        _refuse_unless_full(runtime)
         if problem := pull_lever(runtime.store, runtime.plan, name, actor="deprecation/main",
                                  occasion=occasion):
             raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")
@@ -111,7 +118,7 @@ def _refuse_while_called(runtime: Runtime, phase: PhaseSpec) -> None:
     """Refuse to retire a baseline that answered somebody in the plan's period."""
     now = clock.now()
     period = phase.after or timedelta(0)
-    start = max(now - period, _promoted_at(runtime))
+    start = max(now - period, _promoted(runtime).ended_at or now)
     baseline = runtime.metrics.window("baseline", start=start, end=now)
     candidate = runtime.metrics.window("candidate", start=start, end=now)
     calls = baseline.requests + candidate.errors.get(ErrorClass.SAVED, 0)
@@ -122,18 +129,20 @@ def _refuse_while_called(runtime: Runtime, phase: PhaseSpec) -> None:
             "failed)", next_step="Find who calls it, then run deprecation/main again")
 
 
+def _refuse_unless_full(runtime: Runtime) -> None:
+    """Refuse to pull a lever of a baseline that users may be sent to."""
+    state = routing.read(runtime.store, runtime.migration)
+    if state.mode is not Mode.CANDIDATE_ONLY:
+        raise Refused(
+            f"not retired because {runtime.migration} is at {state.describe()}",
+            next_step="Bring back by hand what levers took away; see `changeover history`")
+
+
 def _promoted(runtime: Runtime) -> Cutover:
     newest = cutovers.latest(runtime.store, runtime.migration)
-    if newest is None:
-        raise Refused("not retired because there never was a cutover")
-    return newest
-
-
-def _promoted_at(runtime: Runtime) -> datetime:
-    newest = _promoted(runtime)
-    if newest.ended_at is None:
+    if newest is None or newest.ended_at is None:
         raise Refused("not retired because no cutover was promoted")
-    return newest.ended_at
+    return newest
 
 
 def _phase(migration: str) -> PhaseSpec:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover import clock, rollback
-from changeover.errors import ChangeoverError
-from changeover.levers import pull_all
+from changeover import baseline, clock
+from changeover.errors import ChangeoverError, StaleEpoch
+from changeover.levers import pull_lever
 from changeover.plan.units import format_duration
 from changeover.store import cutovers, flags, operations, sop
+from changeover.store.records import Cutover
 from tasks.approval import ask_about
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, of_cutover, once
@@ -29,14 +30,15 @@ def configure_finally(migration: str, cutover_id: int) -> str:
     spec = runtime.plan.cutover.final
     if spec is None:
         return "nothing to configure"
-    current_state(runtime, cutover_of(migration, cutover_id))
+    cutover = cutover_of(migration, cutover_id)
+    current_state(runtime, cutover)
 
     def configure() -> Found:
         changed = flags.set_values(
             runtime.store, migration, spec.flags, actor=of_cutover(cutover_id),
-            reason="final configuration", now=clock.now(),
+            reason="final configuration", now=clock.now(), expected_epoch=cutover.epoch,
             environment=runtime.plan.environment or flags.BASE)
-        _pull(runtime, cutover_id, "final configuration", spec.levers)
+        _pull(runtime, cutover, "final configuration", spec.levers)
         return f"flags set: {', '.join(changed) or 'none'}; levers: " \
             f"{', '.join(spec.levers) or 'none'}", {}
 
@@ -45,25 +47,61 @@ def configure_finally(migration: str, cutover_id: int) -> str:
 
 @step(name="disable the baseline")
 def disable_baseline(migration: str, cutover_id: int) -> str:
-    """Pull the levers that take the baseline out of use; people agreed to it before."""
+    """Pull the levers that take the baseline out of use; people agreed to it before.
+
+    1. It is noted that the baseline may be out of use: a rollback from now on brings it back
+       before users are sent to it.
+    2. A rollback that came before that note, or while a lever was pulled, is seen before the next
+       lever and after the last. What was pulled is undone then.
+    3. A kill leaves the note, whose meaning is the same: brought back before users come.
+
+    Raises:
+        StaleEpoch: A rollback came; the baseline's levers were undone.
+    """
     runtime = runtime_of(migration)
     spec = runtime.plan.cutover.disable_baseline
     if spec is None:
         return "the baseline stays in use"
-    current_state(runtime, cutover_of(migration, cutover_id))
+    cutover = cutover_of(migration, cutover_id)
+    current_state(runtime, cutover)
 
     def disable() -> Found:
-        _pull(runtime, cutover_id, rollback.DISABLED, spec.levers)
+        if sop.one(runtime.store, migration, of_cutover(cutover_id), baseline.DISABLED) is None:
+            _note_disabling(runtime, cutover, sop.BEGUN, "the levers are being pulled")
+        try:
+            _pull(runtime, cutover, baseline.DISABLED, spec.levers)
+        except StaleEpoch:
+            undone = baseline.pull_back(runtime.plan)
+            baseline.keep(runtime.store, runtime.plan, undone, actor="cutover/main")
+            told = [f"undone because a rollback came: {', '.join(spec.undo)}", *undone.problems]
+            _note_disabling(runtime, cutover, sop.FAILED, "; ".join(told))
+            raise
         return f"levers: {', '.join(spec.levers)}", {}
 
-    return _settled(once(runtime, of_cutover(cutover_id), rollback.DISABLED, disable))
+    return _settled(once(runtime, of_cutover(cutover_id), baseline.DISABLED, disable))
 
 
-def _pull(runtime: Runtime, cutover_id: int, step_name: str, names: list[str]) -> None:
-    if problems := pull_all(
-        runtime.store, runtime.plan, names, actor="cutover/main",
-        occasion=f"{of_cutover(cutover_id)} {step_name}",
-    ):
+def _note_disabling(runtime: Runtime, cutover: Cutover, status: str, detail: str) -> None:
+    now = clock.now()
+    sop.save(runtime.store, sop.SopStep(runtime.migration, of_cutover(cutover.id),
+                                        baseline.DISABLED, status, detail, now, now))
+
+
+def _pull(runtime: Runtime, cutover: Cutover, step_name: str, names: list[str]) -> None:
+    """Pull levers in order, whatever fails, while no rollback came.
+
+    Raises:
+        StaleEpoch: One came before or meanwhile; the levers after that were not pulled.
+        ChangeoverError: Levers failed.
+    """
+    problems: list[str] = []
+    for name in names:
+        current_state(runtime, cutover)
+        problem = pull_lever(runtime.store, runtime.plan, name, actor="cutover/main",
+                             occasion=f"{of_cutover(cutover.id)} {step_name}")
+        problems += [problem] if problem else []
+    current_state(runtime, cutover)
+    if problems:
         raise ChangeoverError("; ".join(problems), next_step="A person must do it")
 
 
@@ -167,7 +205,7 @@ def _criteria(
                      suite["reason"]))
     rows += [
         (f"step {name} is done", done[name].status == sop.DONE, done[name].detail)
-        for name in ("backup", "rollback.sh", "final configuration", rollback.DISABLED)
+        for name in ("backup", "rollback.sh", "final configuration", baseline.DISABLED)
         if name in done
     ]
     return [{"criterion": text, "is_met": is_met, "detail": detail}

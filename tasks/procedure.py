@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover import clock
-from changeover.errors import ChangeoverError, StoreError
+from changeover.errors import ChangeoverError, StaleEpoch, StoreError
 from changeover.store import sop
 from changeover.store.sop import SopStep
 from tasks.runtime import Runtime
@@ -21,6 +21,10 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
     1. A step that is done is not done again. 2. A step that failed is: the cause may be mended.
     3. A kill between the action and its record repeats the action, which must therefore find what
        it did before (`make_backup` returns a finished backup, flags that are set stay set).
+
+    Raises:
+        StoreError: Passing trouble: the task is tried again.
+        StaleEpoch: A rollback came meanwhile: the procedure is over.
     """
     known = sop.one(runtime.store, runtime.migration, subject, step)
     if known is not None and known.status == sop.DONE:
@@ -28,8 +32,8 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
     began = clock.now()
     try:
         (detail, data), status = action(), sop.DONE
-    except StoreError:
-        raise  # passing trouble: the task is tried again
+    except (StoreError, StaleEpoch):
+        raise
     except ChangeoverError as error:
         detail, data, status = str(error), {}, sop.FAILED
     return sop.save(runtime.store, SopStep(

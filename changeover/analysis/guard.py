@@ -14,6 +14,9 @@ from changeover.plan.health import GuardSpec
 
 LONGEST_GAP_SECONDS = 3.0
 """Probes further apart than this (a pause of the machine) say nothing about the time between."""
+PROBE_SECONDS = 1.0
+"""A good probe after such a gap vouches for this long: without it, a system whose probes are always
+late would never be let go."""
 RELAPSE_SECONDS = 60.0
 """Bad again within this time after it was good: a relapse."""
 MOST_DOUBLINGS = 4
@@ -38,7 +41,7 @@ class GuardState:
         level: How the system is treated now.
         slow: Probes in a row that were slow or not answered.
         frozen: Probes in a row that were not answered.
-        good_since: When the unbroken row of good probes began; None while there is none.
+        good: Seconds for which the unbroken row of good probes vouches; None while there is none.
         last: When the last probe was; None before the first.
         relapses: How often it became bad again shortly after it was good.
         released: When it was last let go; None before the first time.
@@ -47,7 +50,7 @@ class GuardState:
     level: Level = Level.NORMAL
     slow: int = 0
     frozen: int = 0
-    good_since: float | None = None
+    good: float | None = None
     last: float | None = None
     relapses: int = 0
     released: float | None = None
@@ -87,12 +90,13 @@ def decide(
     found = judge(spec, seconds)
     has_gap = state.last is None or not 0 <= now - state.last <= LONGEST_GAP_SECONDS
     is_good = found is Level.NORMAL
-    since = None if has_gap else state.good_since
+    vouched = 0.0 if state.good is None or state.last is None else state.good + (
+        PROBE_SECONDS if has_gap else now - state.last)
     state = replace(
         state, last=now,
         slow=0 if is_good else (0 if has_gap else state.slow) + 1,
         frozen=((0 if has_gap else state.frozen) + 1) if found is Level.FROZEN else 0,
-        good_since=(now if since is None else since) if is_good else None,
+        good=vouched if is_good else None,
     )
     return _relieve(spec, state, now) or _release(spec, state, now) or (state, None)
 
@@ -118,10 +122,10 @@ def _relieve(spec: GuardSpec, state: GuardState, now: float) -> tuple[GuardState
 
 def _release(spec: GuardSpec, state: GuardState, now: float) -> tuple[GuardState, Action] | None:
     """Return the step back to normal when the probes were good for long enough."""
-    if state.level is Level.NORMAL or state.good_since is None:
+    if state.level is Level.NORMAL or state.good is None:
         return None
-    good, needed = now - state.good_since, good_for(spec, state)
-    if good < needed:
+    needed = good_for(spec, state)
+    if state.good < needed:
         return None
     again = f", longer after {state.relapses} relapses" if state.relapses else ""
     return (replace(state, level=Level.NORMAL, released=now),

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from changeover import clock, rollback
+from changeover import baseline, clock, rollback
 from changeover.cli.common import Connections, home_option, output_option, show
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused
 from changeover.gateway.publish import Gateway
@@ -143,7 +143,7 @@ def disable(reason: str, home: Path | None, migration: str | None, output: str) 
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
     found = Connections.open(home, migration)
     _refuse_in_cutover(found, "the candidate was not disabled")
-    rollback.bring_back_baseline(found.store, found.plan, actor=getpass.getuser())
+    baseline.bring_back(found.store, found.plan, actor=getpass.getuser())
     _apply(found, Change(mode=Mode.BASELINE_ONLY), reason, output)
 
 

@@ -120,9 +120,11 @@ def _wish(console: Console, item: str, content: bytes) -> Act:
     if not _NAME.fullmatch(item):
         raise InvalidInput("this is no name of an item", where="path.item", allowed=ITEM)
     body = ClaimIn.model_validate_json(content)
+    by_key = console.plan.routing.segments_of(body.key or item)
     return claims.claiming(
         console.plan, item, system=body.system, holder=body.holder, key=body.key,
-        lease=lease_of(body.lease_seconds), segments=console.check_segments(body.segments))
+        lease=lease_of(body.lease_seconds),
+        segments=console.check_segments(body.segments) | by_key)
 
 
 def _roll_back(console: Console) -> str | None:

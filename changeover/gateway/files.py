@@ -57,6 +57,11 @@ class GatewayFiles:
         return self.root / "publish.lock"
 
     @property
+    def turn(self) -> Path:
+        """Held by the publisher whose turn it is, until Envoy confirms; not by a rollback."""
+        return self.root / "turn.lock"
+
+    @property
     def admin_socket(self) -> Path:
         """Envoy's admin interface: a Unix socket that only the owner may use."""
         return self._socket("admin")

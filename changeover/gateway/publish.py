@@ -2,7 +2,8 @@
 
 Publishers may race (a flow, the observer, a person). Under one file lock the later state by
 (epoch, version) always wins, so an old one can never come back; a refused configuration is taken
-back at once, so that a restart of Envoy finds a good one.
+back at once, so that a restart of Envoy finds a good one. The lock is held while files are written,
+never while Envoy is waited for.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from changeover.routing import BUCKETS, Mode, RoutingState
 from changeover.store.records import Publication
 
 _POLL_SECONDS = 0.003
+_LOCK_SECONDS = 5.0
+_INSISTING_SECONDS = 0.3
+"""Files are written under the lock, which takes milliseconds."""
 
 
 class Gateway:
@@ -88,21 +92,46 @@ class Gateway:
         Args:
             plan: The migration's plan.
             state: The routing state to serve.
-            timeout: Longest wait for the confirmation, in seconds.
+            timeout: Longest wait for the confirmation, in seconds. A publisher before this one is
+                waited for besides, unless this is a rollback.
 
         Returns:
             What is served now, with the seconds it took.
 
         Raises:
             PublishFailed: Envoy refused it (the old routes serve on), does not answer (the file is
-                in place and serves as soon as it does), or break glass was used and is not
-                reconciled yet.
+                in place and serves as soon as it does), break glass was used and is not
+                reconciled yet, or another process holds the lock and does not go on.
         """
         began, at = time.monotonic(), clock.now()
-        with self._locked():
+        is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
+        with contextlib.ExitStack() as turn:
+            if not is_rollback:  # which waits for nobody's confirmation
+                turn.enter_context(self._held(self.files.turn, began + _LOCK_SECONDS))
+            wanted = self._publish(plan, state, is_rollback, timeout)
+        return Publication(
+            migration=plan.migration, epoch=wanted[0], version=wanted[1], at=at,
+            is_confirmed=True, seconds=time.monotonic() - began,
+        )
+
+    def _publish(
+        self, plan: Plan, state: RoutingState, is_rollback: bool, timeout: float
+    ) -> tuple[int, int]:
+        """Replace the routes and wait for Envoy; return what is served.
+
+        The lock on the routes is let go before Envoy is waited for, so that break glass and a
+        rollback never wait for it. Refusals are one number for all updates:
+
+        1. Publishers confirm one after the other, so that a refusal in that time is theirs.
+        2. A rollback comes in between at any time. Its routes are those that were checked at the
+           start, so a refusal is never its own: it is not taken back.
+        3. Whoever is refused takes back only routes that are still its own.
+        """
+        refusals = None if is_rollback else self._refusals()
+        deadline = time.monotonic() + timeout
+        with self._locked(insists=is_rollback):
             self._refuse_while_glass_is_broken()
             previous = self.files.routes.read_bytes() if self.files.routes.exists() else b""
-            refusals = self._refusals()
             present = self.on_disk() or (-1, -1)
             if present < state.order or (
                 present == state.order and self.is_withheld_on_disk() != self.holds()
@@ -110,30 +139,35 @@ class Gateway:
                 self._write_safe(plan, state)
                 _replace(self.files.routes, self._routes(plan, state))
             wanted = max(present, state.order)
-            try:
-                self._confirm(wanted, refusals, began + timeout)
-            except _RefusedByEnvoy as refused:
+        try:
+            self._confirm(wanted, refusals, deadline)
+        except _RefusedByEnvoy as refused:
+            self._take_back(state, previous)
+            reason = str(refused) or self._why_refused(plan, state)
+            raise PublishFailed(
+                f"the gateway refused version {version_of(state)}: {reason}",
+                where=str(self.files.routes),
+                next_step="The routes before it serve on; mend the plan and publish again",
+            ) from None
+        return wanted
+
+    def _take_back(self, state: RoutingState, previous: bytes) -> None:
+        """Put the routes from before a refused state in place, unless others came meanwhile."""
+        with self._locked():
+            if self.on_disk() == state.order:
                 _replace_bytes(self.files.routes, previous)
-                reason = str(refused) or self._why_refused(plan, state)
-                raise PublishFailed(
-                    f"the gateway refused version {version_of(state)}: {reason}",
-                    where=str(self.files.routes),
-                    next_step="The routes before it serve on; mend the plan and publish again",
-                ) from None
-        return Publication(
-            migration=plan.migration, epoch=wanted[0], version=wanted[1], at=at,
-            is_confirmed=True, seconds=time.monotonic() - began,
-        )
 
     def break_glass(self, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
         """Send everyone to the baseline with nothing but the files: no store, no Prefect.
 
-        The journal is written first; the observer carries it into the store when it can.
+        The journal is written first; the observer carries it into the store when it can. Nobody is
+        waited for longer than an instant: whoever holds the lock longer stands still, and what it
+        writes when it wakes up the observer replaces.
 
         Returns:
             The journal: epoch, version, reason, actor, at.
         """
-        with self._locked():
+        with self._locked(insists=True):
             epoch, version = self.on_disk() or (0, 0)
             safe = self._safe_routes()
             known = self.journal()
@@ -206,6 +240,7 @@ class Gateway:
 
         Raises:
             EnvironmentProblem: A file cannot be written; what was noted before stays.
+            PublishFailed: Another process holds the lock and does not go on; call again.
         """
         wanted = bool(entry["held"])
         with self._locked():
@@ -255,15 +290,15 @@ class Gateway:
         """
         return self.admin.served().version
 
-    def _confirm(self, wanted: tuple[int, int], refusals: int, deadline: float) -> None:
-        """Wait until Envoy serves `wanted` or later."""
+    def _confirm(self, wanted: tuple[int, int], refusals: int | None, deadline: float) -> None:
+        """Wait until Envoy serves `wanted` or later, or refuses more than `refusals` updates."""
         last: Exception | None = None
         while True:
             try:
                 served = self.admin.served()
                 if served.version is not None and served.version >= wanted:
                     return
-                if served.refusals > refusals:
+                if refusals is not None and served.refusals > refusals:
                     raise _RefusedByEnvoy(self.admin.refusal())
                 last = None
             except Unreachable as error:
@@ -307,19 +342,47 @@ class Gateway:
         _replace(self.files.safe_routes, render_routes(plan, safe))
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, *, insists: bool = False) -> Iterator[None]:
+        """Hold the lock on the routes; whoever `insists` goes on without it after an instant.
+
+        Raises:
+            PublishFailed: Another process holds it and does not go on.
+        """
+        patience = _INSISTING_SECONDS if insists else _LOCK_SECONDS
+        with self._held(self.files.lock, time.monotonic() + patience, insists=insists):
+            yield
+
+    @contextlib.contextmanager
+    def _held(self, lock: Path, deadline: float, *, insists: bool = False) -> Iterator[None]:
         try:
-            handle = os.open(self.files.lock, os.O_CREAT | os.O_RDWR, 0o600)
+            handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
             raise EnvironmentProblem(
                 f"the gateway's directory cannot be written: {error.strerror}",
                 where=str(self.files.root),
             ) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            while not _flock(handle):
+                if time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
+                elif insists:
+                    break
+                else:
+                    raise PublishFailed(
+                        "not published because another process holds the lock and does not go on",
+                        where=str(lock), next_step=f"Find it with `fuser {lock}`, and end it if "
+                        "it stands still; a rollback does not wait for it")
             yield
         finally:
             os.close(handle)
+
+
+def _flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _RefusedByEnvoy(Exception):

@@ -24,7 +24,6 @@ from changeover.store.engine import Store
 from changeover.validation.outcome import Scene
 from changeover.validation.saving import scene_of
 
-AT_ONCE = 8
 LONGEST_SECONDS = 20.0
 """A check that has no result after this is an error, and nobody waits for it."""
 SILENT = timedelta(seconds=20)
@@ -87,21 +86,13 @@ def examine(
 
     One that breaks, or has no result within `within` seconds, is an error of its own only.
     """
-    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     results: queue.SimpleQueue[tuple[str, Health]] = queue.SimpleQueue()
-    for name in checks:
-        todo.put(name)
 
-    def work() -> None:
-        try:
-            while True:
-                name = todo.get_nowait()
-                results.put((name, safely(checks[name])))
-        except queue.Empty:
-            return
+    def work(name: str) -> None:
+        results.put((name, safely(checks[name])))
 
-    for _ in range(min(AT_ONCE, len(checks))):  # daemons: a check that hangs keeps nothing alive
-        threading.Thread(target=work, daemon=True).start()
+    for name in checks:  # each a thread of its own, so that none waits for one that hangs
+        threading.Thread(target=work, args=(name,), daemon=True).start()
     found: dict[str, Health] = {}
     deadline = time.monotonic() + within
     while len(found) < len(checks):

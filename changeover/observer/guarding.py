@@ -6,7 +6,8 @@ of its own works off.
 
 1. The new level, the levers to pull and the events to tell are written, as one file.
 2. The gateway serves routes that fit.
-3. Levers are pulled in order, events told; each is taken off the list afterwards.
+3. Levers are pulled in order, events told; each is taken off the list afterwards. The emergency's
+   levers have a list and a thread of their own, because those of back-pressure may hang.
 
 A kill anywhere leaves the list, and the next observer goes on with it: a lever may be pulled twice,
 never not at all.
@@ -38,6 +39,7 @@ LOG = logging.getLogger("changeover.observer")
 PROBES_AT_ONCE = 4
 STANDBY_BAD, STANDBY_GOOD = 3, 5
 """Health answers in a row after which the baseline is, and is no more, trusted with users."""
+FRESH_SECONDS = 2.0
 EFFECTS_SECONDS = 0.1
 MOST_UNTOLD = 50
 _SEVERITY = {Level.NORMAL: "info", Level.SLOW: "warning", Level.FROZEN: "critical"}
@@ -78,6 +80,24 @@ class Probe:
             done.set()
 
 
+class Newest:
+    """The newest answer of a system that is asked all the time, so that nobody waits for it."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._found: tuple[bool, float] | None = None
+
+    def keep(self, over: threading.Event) -> None:
+        """Ask at every second until `over`."""
+        while not over.wait(1.0 - time.time() % 1.0):
+            self._found = self._probe.ask()[1], time.monotonic()
+
+    def take(self) -> bool | None:
+        """Return whether the newest answer was good, each one once; None without a fresh one."""
+        found, self._found = self._found, None
+        return found[0] if found and time.monotonic() - found[1] <= FRESH_SECONDS else None
+
+
 class Standby:
     """Whether the baseline may be given the candidate's users: several answers say so in a row."""
 
@@ -114,7 +134,7 @@ class Guarding:
         self._standby = Standby()
         self._entry: dict[str, Any] = {
             "level": "normal", "held": False, "reason": "", "since": "", "relapses": 0,
-            "released": None, "pending": [], "untold": [], **gateway.guard()}
+            "released": None, "urgent": [], "pending": [], "untold": [], **gateway.guard()}
         self._settled: dict[str, Any] = {}
         self._state = GuardState(
             level=Level(self._entry["level"]), relapses=int(self._entry["relapses"]),
@@ -128,12 +148,17 @@ class Guarding:
             return
         guarded = self.plan.system(spec.of)
         probe = Probe(guarded.url.rstrip("/") + spec.path, spec.frozen.total_seconds())
-        standby = _health(self.plan.systems.baseline)
-        while not stop.wait(1.0 - time.time() % 1.0):
-            self.take(spec, probe.ask()[0], time.time(), lambda: standby.ask()[1])
+        standby, over = Newest(_health(self.plan.systems.baseline)), threading.Event()
+        threading.Thread(target=standby.keep, args=(over,), daemon=True).start()
+        try:
+            while not stop.wait(1.0 - time.time() % 1.0):
+                self.take(spec, probe.ask()[0], time.time(), standby.take)
+        finally:
+            over.set()
 
     def take(
-        self, spec: GuardSpec, seconds: float | None, now: float, asks: Callable[[], bool]
+        self, spec: GuardSpec, seconds: float | None, now: float,
+        asks: Callable[[], bool | None],
     ) -> None:
         """Take one probe: decide, note, and see that the gateway follows.
 
@@ -141,11 +166,12 @@ class Guarding:
             spec: The plan's guard.
             seconds: How long the answer took; None when none came in time.
             now: Unix time.
-            asks: Asks the baseline's health.
+            asks: Says whether the baseline is well; None when nothing new is known of it.
         """
         self._state, action = decide(spec, self._state, seconds, now)
         if self._state.level is not Level.NORMAL:
-            self._standby.saw(asks() and not self.traffic.is_baseline_disabled)
+            if (is_well := asks()) is not None:
+                self._standby.saw(is_well and not self.traffic.is_baseline_disabled)
         elif action is not None:
             self._standby = Standby()
         if action is not None:
@@ -155,10 +181,16 @@ class Guarding:
     def work_off(self, stop: threading.Event) -> None:
         """Pull levers and tell events, one after the other, until `stop`."""
         while not stop.wait(EFFECTS_SECONDS):
-            if self._entry["pending"]:
-                self._pull(str(self._entry["pending"][0]))
+            if self._entry["pending"] and not self._entry["urgent"]:
+                self._pull("pending")
             if self._entry["untold"]:
                 self._tell(self._entry["untold"][0])
+
+    def work_off_urgent(self, stop: threading.Event) -> None:
+        """Pull the emergency's levers, whatever else is being pulled, until `stop`."""
+        while not stop.wait(EFFECTS_SECONDS):
+            if self._entry["urgent"]:
+                self._pull("urgent")
 
     def _note(self, spec: GuardSpec, action: Action) -> None:
         names = {Level.NORMAL: spec.on_normal, Level.SLOW: spec.on_slow,
@@ -171,10 +203,14 @@ class Guarding:
         event = {"level": str(action.level), "of": spec.of, "at": at, "levers": names,
                  "reason": action.reason + fit}
         with self._lock:
+            # Back-pressure may be overtaken, normal operation never: it would undo the emergency.
+            is_urgent = action.level is Level.FROZEN and not (
+                {*self._entry["pending"]} - {*spec.on_slow})
+            where = "urgent" if is_urgent else "pending"
             self._entry |= {
                 "level": str(action.level), "reason": action.reason, "since": at,
                 "relapses": self._state.relapses, "released": self._state.released,
-                "pending": [*self._entry["pending"], *names],
+                where: [*self._entry[where], *names],
                 "untold": [*self._entry["untold"], event][-MOST_UNTOLD:],
             }
 
@@ -196,18 +232,21 @@ class Guarding:
         """Let go what the guard of an earlier plan held."""
         self._state = GuardState()
         with self._lock:
-            self._entry |= {"level": "normal", "relapses": 0, "released": None, "pending": []}
+            self._entry |= {"level": "normal", "relapses": 0, "released": None, "urgent": [],
+                            "pending": []}
         while self.gateway.guard() and not stop.wait(EFFECTS_SECONDS):
             self._follow()
             if not self._entry["untold"] and not self.gateway.holds():
                 break
         stop.wait()
 
-    def _pull(self, name: str) -> None:
+    def _pull(self, where: str) -> None:
+        """Pull the first lever of a list, and take it off."""
+        name = str(self._entry[where][0])
         problem = levers.pull(self.plan, name) if name in self.plan.levers else ""
         event = {"lever": name, "problem": problem, "at": clock.now().isoformat()}
         with self._lock:
-            self._entry["pending"] = self._entry["pending"][1:]
+            self._entry[where] = self._entry[where][1:]
             self._entry["untold"] = [*self._entry["untold"], event][-MOST_UNTOLD:]
             self._keep()
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import SHADOW, Sample
-from changeover.errors import ChangeoverError, StoreError, Unreachable
+from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
@@ -101,7 +101,9 @@ class Observer:
             ("recovery", self._sweep_forever),
             ("messages", self._tell_people_forever),
             ("guard", lambda: self.guard.watch(self.stop)),
+            *([("baseline", self._keep_baseline)] if self.plan.cutover.disable_baseline else []),
             ("guard's levers", lambda: self.guard.work_off(self.stop)),
+            ("guard's emergency", lambda: self.guard.work_off_urgent(self.stop)),
         ]
         for name, part in parts:
             threading.Thread(target=self._forever, args=(name, part), daemon=True).start()
@@ -162,18 +164,33 @@ class Observer:
             self._tell(firing, TriggerAction.ALERT if is_rollback else spec.action)
 
     def _tell(self, firing: Firing, action: TriggerAction) -> None:
+        """Keep a firing that moves nobody, and tell people of it."""
         epoch = self.traffic.state.epoch
+        self.traffic.notices.put(
+            "warning", f"trigger {firing.trigger} of {self.plan.migration} fired ({action})",
+            firing.reason)
         self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
 
     def _roll_back(self) -> None:
         """Do the rollback that a trigger or a failed item wants; what fails is tried again."""
         overdue = self.traffic.overdue
         if overdue is not None:
-            self.traffic.roll_back(overdue)
+            try:
+                self.traffic.roll_back(overdue)
+            except Refused as refusal:  # people are told; triggers must not wait behind it
+                self.told.problem("failed item", str(refusal))
         while self._pending:
             firing, at = self._pending[0], clock.now()
             if self.traffic.is_on_users:
-                done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+                try:
+                    done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+                except Refused as refusal:
+                    LOG.error("trigger %s: %s", firing.trigger, refusal)
+                    self._tell(firing, TriggerAction.ALERT)
+                    self._pending.popleft()
+                    continue
+                if done is None:  # the baseline is being brought back
+                    return
                 self.unsaved.add_firing(
                     Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at)
                 )
@@ -214,7 +231,7 @@ class Observer:
             self.traffic.follow()
             self.told.fine("store", "the store is back")
             if self.pace.is_due("save", 0.45):
-                self._write(lambda: self.unsaved.save(self.store, self.plan.migration))
+                self._write(self._save)
             has_later = self.plan.shadow or self.watch.has_outcomes
             if has_later and self.pace.is_due("comparisons", 0.9):
                 self._write(self._read_later)
@@ -229,6 +246,10 @@ class Observer:
             self.told.fine("writing", "the store takes measurements again")
         except StoreError as error:
             self.told.problem("writing", f"measurements are kept in memory because {error}")
+
+    def _save(self) -> None:
+        self.unsaved.save(self.store, self.plan.migration)
+        self.traffic.tell()
 
     def _read_later(self) -> None:
         """Take what the shadow service and applications said lately; replaced as a whole."""
@@ -253,6 +274,9 @@ class Observer:
             now=now,
         )
         operations.prune_health(self.store, self.plan.migration, before=now - keep.health)
+
+    def _keep_baseline(self) -> None:
+        self.traffic.returning.keep(self.stop, lambda: self.traffic.needs_the_baseline)
 
     def _sweep_forever(self) -> None:
         """Recover runs and hand over rollbacks; keeps asking while Prefect is away."""

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover import clock, rollback
-from changeover.errors import ChangeoverError, StoreError, Unreachable
+from changeover import baseline, clock, rollback
+from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
 from changeover.gateway.publish import Gateway
+from changeover.observer.notices import Notices
 from changeover.observer.pace import Pace, Told
-from changeover.plan.model import Plan
+from changeover.observer.returning import Returning
+from changeover.plan.model import PhaseKind, Plan
 from changeover.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.store import audit, cutovers, operations, routing
 from changeover.store.engine import Store
@@ -61,7 +63,10 @@ class Traffic:
         self._on_start = on_start
         self._told, self._pace, self._lock = told, Pace(), threading.Lock()
         self._rollback_known = -1
-        self._is_baseline_disabled = False
+        self.notices = Notices()
+        self.returning = Returning(plan, self.notices)
+        self._is_baseline_disabled = self._is_baseline_retired = False
+        self._was_baseline_disabled: bool | None = None  # not known yet
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
         self._wanted_since: tuple[tuple[int, int], float] | None = None
         self._overdue: tuple[tuple[int, int], str] | None = None
@@ -83,6 +88,12 @@ class Traffic:
         is_due = overdue is not None and overdue[0] == self.state.order and self.is_on_users
         return overdue[1] if overdue is not None and is_due else None
 
+    @property
+    def needs_the_baseline(self) -> bool:
+        """Whether a rollback sent everyone to a baseline that may have been out of use."""
+        is_sent = self.state.mode is Mode.EMERGENCY_ROLLBACK or self.gateway.journal() is not None
+        return is_sent and self._was_baseline_disabled is not False
+
     def take(self, state: RoutingState) -> None:
         """Take a state unless a later one is known."""
         with self._lock:
@@ -99,9 +110,8 @@ class Traffic:
         Raises:
             StoreError: The store cannot be read.
         """
+        self._follow_baseline()
         state = routing.read(self.store, self.plan.migration)
-        if self.plan.cutover.disable_baseline is not None:
-            self._is_baseline_disabled = rollback.is_baseline_disabled(self.store, self.plan)
         self.take(state)
         self._look_for_wanted(state)
         try:
@@ -132,21 +142,50 @@ class Traffic:
         if time.monotonic() - self._wanted_since[1] > WANTED_GRACE_SECONDS:
             self._overdue = state.order, reason
 
-    def roll_back(self, reason: str) -> RolledBack:
-        """Move all traffic to the baseline; break glass when the store does not take it in time.
+    def _follow_baseline(self) -> None:
+        """Take from the store whether the baseline can be gone back to."""
+        if self.plan.cutover.disable_baseline is not None:
+            self._is_baseline_disabled = baseline.is_out_of_use(self.store, self.plan)
+            self._was_baseline_disabled = baseline.was_out_of_use(self.store, self.plan)
+        if self.plan.phase(PhaseKind.DEPRECATION) is not None:
+            self._is_baseline_retired = baseline.is_retired(self.store, self.plan.migration)
+
+    def tell(self) -> None:
+        """Tell the store what was done without it, and people what they must know.
 
         Raises:
-            ChangeoverError: Not even the gateway's files could be written, or the baseline was
-                taken out of use and does not come back.
+            StoreError: The store does not take it; it is kept.
         """
-        if self._is_baseline_disabled:
-            rollback.bring_back_baseline(self.store, self.plan, actor="observer")
+        if (found := self.returning.found) is not None:
+            baseline.keep(self.store, self.plan, found, actor="observer")
+            self._follow_baseline()
+            self.returning.forget(found)
+        self.notices.flush(self.store, self.plan.migration)
+
+    def roll_back(self, reason: str) -> RolledBack | None:
+        """Move all traffic to the baseline; break glass when the store does not take it in time.
+
+        A baseline that was taken out of use is brought back first, in a thread: until it is well,
+        None is returned and the caller asks again.
+
+        Raises:
+            Refused: The baseline was retired; people are told.
+            ChangeoverError: Not even the gateway's files could be written.
+        """
+        if self._is_baseline_retired and not baseline.is_well(self.plan):
+            raise self._no_way_back(reason)
+        is_disabled = self._is_baseline_disabled
+        if is_disabled and not self.returning.is_back():
+            return None
         found: queue.Queue[rollback.RollbackStart | Exception] = queue.Queue()
-        threading.Thread(target=self._start, args=(reason, found), daemon=True).start()
+        arguments = (reason, is_disabled, found)
+        threading.Thread(target=self._start, args=arguments, daemon=True).start()
         try:
             started = self._await(found)
         except StoreError as error:
             return self._break_glass(reason, error)
+        except Refused as error:
+            raise self._no_way_back(reason) from error
         self._rollback_known = started.state.epoch
         self.take(started.state)
         if started.publication is None:
@@ -155,13 +194,20 @@ class Traffic:
         LOG.warning("rolled back to the baseline because %s", reason)
         return RolledBack(started.state.epoch, clock.now())
 
+    def _no_way_back(self, reason: str) -> Refused:
+        error = baseline.no_way_back(self.plan)
+        self.notices.put("critical", f"{self.plan.migration} cannot be rolled back",
+                         f"{reason}; {error}")
+        return error
+
     def _start(
-        self, reason: str, found: queue.Queue[rollback.RollbackStart | Exception]
+        self, reason: str, is_baseline_back: bool,
+        found: queue.Queue[rollback.RollbackStart | Exception],
     ) -> None:
         try:
             found.put(rollback.start(
                 self.store, self.gateway, self.plan, reason=reason, severity="critical",
-                actor="observer", now=clock.now(),
+                actor="observer", now=clock.now(), is_baseline_back=is_baseline_back,
             ))
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             found.put(error)

@@ -133,6 +133,7 @@ def follow_plan(store: Store, plan: Plan, *, now: datetime) -> None:
 def set_values(
     store: Store, migration: str, wanted: Mapping[str, Any], *, actor: str, reason: str,
     now: datetime, environment: str = BASE, may_mirror: bool = False,
+    expected_epoch: int | None = None,
 ) -> list[str]:
     """Set flags for everyone, all or none, and return the names of those that changed.
 
@@ -146,15 +147,20 @@ def set_values(
         reason: Why.
         now: The present moment.
         environment: Whose flags.
-
+        expected_epoch: The epoch in which this was decided; None sets them in any.
         may_mirror: Whether a flag that the plan has mirror the migration goes on doing so (or does
             so again) instead: in a rollback it shows the baseline by itself, and a value that was
             kept would still be told when users are on the candidate once more.
 
     A value of another kind than the flag's replaces the flag: a rollback is never held up by one.
+
+    Raises:
+        StaleEpoch: A rollback came since; nothing was set, and what it sets stays.
     """
     changed = []
     with store.begin() as session:
+        if expected_epoch is not None:
+            routing.hold_epoch(session, migration, expected_epoch)
         audit.lock(session, migration)
         rows = _rows(session, migration, environment)
         for name, value in wanted.items():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.orm import Session
 
-from changeover.errors import InvalidInput
+from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.routing import RoutingState
 from changeover.store import audit
 from changeover.store.console_tables import WantedRollbackRow
@@ -110,8 +110,12 @@ def begin_rollback(
     actor: str,
     cutover_id: int | None,
     now: datetime,
+    flow_run_id: str | None = None,
 ) -> Rollback:
-    """Open the rollback that created `epoch`, or return it when it was opened before."""
+    """Open the rollback that created `epoch`, or return it when it was opened before.
+
+    With `flow_run_id` it is from the first moment that run's: the observer starts no other.
+    """
     with store.begin() as session:
         audit.lock(session, migration)
         row = session.scalar(select(RollbackRow).filter_by(migration=migration, epoch=epoch))
@@ -122,7 +126,9 @@ def begin_rollback(
                 is_handed_over=False, analysis={},
             )
             session.add(row)
-            session.flush()
+        if flow_run_id is not None and not row.is_handed_over:
+            row.is_handed_over, row.flow_run_id = True, flow_run_id
+        session.flush()
         return to_record(Rollback, row)
 
 
@@ -148,12 +154,42 @@ def not_handed_over(store: Store, migration: str) -> list[Rollback]:
     return [rollback for rollback in rollbacks(store, migration) if not rollback.is_handed_over]
 
 
-def hand_over(store: Store, rollback_id: int, *, flow_run_id: str | None) -> Rollback:
-    """Note the flow run that carries the rollback's further steps."""
+def hand_over(store: Store, rollback_id: int, *, flow_run_id: str) -> Rollback:
+    """Note the flow run that was started for a rollback; one that carries it already stays."""
     with store.begin() as session:
         row = _rollback_row(session, rollback_id)
         row.is_handed_over = True
-        row.flow_run_id = flow_run_id or row.flow_run_id
+        row.flow_run_id = row.flow_run_id or flow_run_id
+        return to_record(Rollback, row)
+
+
+def carry(
+    store: Store, rollback_id: int, *, flow_run_id: str, lease: timedelta, now: datetime
+) -> Rollback:
+    """Take, or keep, the right to carry a rollback's further steps; one run has it at a time.
+
+    Said again before every step and lever: a run that lost its lease while it stood still does
+    nothing more.
+
+    Args:
+        store: The store.
+        rollback_id: Which rollback.
+        flow_run_id: The run that asks.
+        lease: For how long nobody else may, unless this run says so again.
+        now: The present moment.
+
+    Raises:
+        CarriedElsewhere: Another run has it.
+    """
+    with store.begin() as session:
+        row = _rollback_row(session, rollback_id)
+        is_held = row.lease_until is not None and row.lease_until > now and row.ended_at is None
+        if is_held and row.flow_run_id != flow_run_id:
+            raise CarriedElsewhere(
+                f"not continued because flow run {row.flow_run_id} carries rollback {rollback_id}",
+                next_step="Everyone is at the baseline. The other run goes on by itself; if it "
+                f"says nothing more, run `rollback/main` again after {row.lease_until:%T} UTC")
+        row.is_handed_over, row.flow_run_id, row.lease_until = True, flow_run_id, now + lease
         return to_record(Rollback, row)
 
 

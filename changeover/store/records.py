@@ -134,7 +134,8 @@ class TriggerFiring:
 class Rollback:
     """One rollback; at most one per migration and epoch. `epoch` is the one it created.
 
-    `is_handed_over` says that a `rollback/main` flow run was started for it.
+    `is_handed_over` says that a `rollback/main` flow run was started for it, `flow_run_id` which
+    one carries it; until `lease_until` no other may.
     """
 
     id: int
@@ -150,6 +151,7 @@ class Rollback:
     status: str = "running"  # running | completed | needs_person
     flow_run_id: str | None = None
     is_handed_over: bool = False
+    lease_until: datetime | None = None
     analysis: dict[str, Any] = field(default_factory=dict)
 
 

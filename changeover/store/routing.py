@@ -8,7 +8,7 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from changeover import routing
-from changeover.errors import InvalidInput, StoreLocked
+from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import audit
 from changeover.store.engine import Store
@@ -57,6 +57,19 @@ def hold(session: Session, state: RoutingState) -> bool:
     transaction ends, and many may hold it at once."""
     query = select(RoutingRow.version).where(RoutingRow.migration == state.migration)
     return session.scalar(query.with_for_update(read=True)) == state.version
+
+
+def hold_epoch(session: Session, migration: str, epoch: int) -> None:
+    """See that no rollback came since `epoch`, and let none come until the transaction ends.
+
+    Raises:
+        StaleEpoch: One came.
+    """
+    present = read_in(session, migration, locks=True)
+    if present.epoch != epoch:
+        raise StaleEpoch(
+            f"not done because a rollback came first (epoch {present.epoch}, this was decided in "
+            f"epoch {epoch})", where=f"migration {migration}")
 
 
 def change(

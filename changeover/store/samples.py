@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, CursorResult, Row, delete, func, select
 from sqlalchemy.orm import Session
 
+from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import SHADOW, Sample, Window, combine
+from changeover.routing import System
 from changeover.store import outcomes
 from changeover.store.engine import Store, upsert_of
 from changeover.store.tables import SampleRow, UserErrorRow
@@ -120,6 +122,18 @@ def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
     """Return the one-second samples of both systems since a time, oldest first."""
     with store.read() as session:
         return _rows(session, migration, None, 1, int(since.timestamp()), None)
+
+
+def measured_until(store: Store, migration: str) -> datetime | None:
+    """Return the end of the newest second of the candidate's traffic, None before the first.
+
+    The observer writes every second, also one without requests.
+    """
+    query = select(func.max(SampleRow.at)).filter_by(
+        migration=migration, system=str(System.CANDIDATE), resolution=1)
+    with store.read() as session:
+        newest = session.scalar(query)
+    return None if newest is None else clock.from_timestamp(newest + 1)
 
 
 def record_user_errors(

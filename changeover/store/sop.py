@@ -13,13 +13,13 @@ from changeover.store.engine import Store
 from changeover.store.rows import to_record
 from changeover.store.sop_tables import SopStepRow
 
-DONE, FAILED = "done", "failed"
+BEGUN, DONE, FAILED = "begun", "done", "failed"
 REHEARSAL, CRITERIA = "rehearsal", "success criteria"
 
 
 @dataclass(frozen=True, slots=True)
 class SopStep:
-    """A step of a procedure and what came of it: `done` or `failed`."""
+    """A step of a procedure and what came of it: `done` or `failed`; `begun` is not known yet."""
 
     migration: str
     subject: str

@@ -266,6 +266,7 @@ class RollbackRow(Base):
     status: Mapped[str] = mapped_column(String(20))
     flow_run_id: Mapped[str | None] = mapped_column(String(64))
     is_handed_over: Mapped[bool] = mapped_column(Boolean)
+    lease_until: Mapped[datetime | None]
     analysis: Mapped[dict[str, Any]]
     __table_args__ = (UniqueConstraint("migration", "epoch", name="uq_rollback_epoch"),)
 

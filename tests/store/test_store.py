@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from changeover.clock import now
 from changeover.errors import (
     ApprovalRefused,
+    CarriedElsewhere,
     CutoverActive,
     Refused,
     StaleEpoch,
@@ -36,10 +37,11 @@ from changeover.store import (
     sop_tables,  # noqa: F401
 )
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus
+from changeover.store.records import CutoverStatus, Rollback
 from changeover.store.tables import Base
 from tests.store.conftest import shop
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FORK = multiprocessing.get_context("spawn")
 
 
@@ -314,3 +316,44 @@ def test_what_is_no_database_is_one_clear_message(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         Store.open(f"sqlite:///{path}", create=True)
     assert path.read_text().startswith("not a database")
+
+
+def begin_rollback(store: Store, *, flow_run_id: str | None = None) -> Rollback:
+    return operations.begin_rollback(
+        store, "shop", epoch=1, reason="it burns", severity="high", scope="all", actor="test",
+        cutover_id=None, now=NOW, flow_run_id=flow_run_id)
+
+
+def test_rollback_of_a_flow_run_is_its_own_from_the_first_moment(store: Store) -> None:
+    """The observer, which looks all the time, starts no second run for it."""
+    begin_rollback(store, flow_run_id="by hand")
+    assert operations.not_handed_over(store, "shop") == []
+
+
+def test_rollback_is_carried_by_one_run_at_a_time(store: Store) -> None:
+    """Neither a person's run nor a late note of the observer takes it from the one at work."""
+    rollback_id = begin_rollback(store).id
+    minute = timedelta(minutes=1)
+
+    def carry(run: str, now: datetime) -> str | None:
+        return operations.carry(
+            store, rollback_id, flow_run_id=run, lease=minute, now=now).flow_run_id
+
+    assert carry("by hand", NOW) == "by hand"
+    assert operations.hand_over(store, rollback_id, flow_run_id="other").flow_run_id == "by hand"
+    with pytest.raises(CarriedElsewhere, match="flow run by hand carries rollback"):
+        carry("other", NOW + minute / 2)
+    assert carry("by hand", NOW + minute / 2) == "by hand"
+    with pytest.raises(CarriedElsewhere):
+        carry("other", NOW + minute)
+
+
+def test_rollback_whose_run_says_nothing_more_is_carried_by_the_next(store: Store) -> None:
+    """The one that stood still does nothing more when it wakes up."""
+    rollback_id = begin_rollback(store).id
+    minute = timedelta(minutes=1)
+    operations.carry(store, rollback_id, flow_run_id="first", lease=minute, now=NOW)
+    operations.carry(store, rollback_id, flow_run_id="next", lease=minute, now=NOW + 2 * minute)
+    with pytest.raises(CarriedElsewhere):
+        operations.carry(store, rollback_id, flow_run_id="first", lease=minute,
+                         now=NOW + 2 * minute)

@@ -102,7 +102,8 @@ def _prepare() -> dict[str, Any]:
     for name in PRELOADED:
         import_module(name)
     tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]
-    _between(sop, "save", lambda store, step: step.step, before=True)
+    _between(sop, "save", lambda store, step: step.step + " begun" * (step.status == sop.BEGUN),
+             before=True)
     _between(operations, "save_step", lambda store, step: str(step.number), before=True)
     _between(levers, "_pulled", lambda plan, lever, key: key)
     _between(Gateway, "publish", lambda self, plan, state: str(state.order))

@@ -125,11 +125,22 @@ def test_relapses_are_forgotten_after_a_quiet_minute() -> None:
 
 @pytest.mark.parametrize("jump", [100.0, -100.0], ids=["pause", "clock set back"])
 def test_a_gap_between_probes_is_no_good_time(jump: float) -> None:
-    """A machine that slept has not shown five good seconds; the row begins anew."""
+    """A machine that slept has not shown five good seconds; only its probes count."""
     state, _ = run([SLOW, SLOW, GOOD])
     state, action = decide(SPEC, state, GOOD, 2 + jump)
     assert action is None and state.level is Level.SLOW
     state, _ = run([GOOD] * 5, state=state, start=3 + jump)
+    assert state.level is Level.NORMAL
+
+
+def test_a_good_system_is_let_go_though_every_probe_is_late() -> None:
+    """Whatever holds the probes up: each good one counts for a second."""
+    state, _ = run([SLOW, SLOW])
+    for number in range(1, 6):
+        state, action = decide(SPEC, state, GOOD, 1 + 10.0 * number)
+        assert action is None
+    state, action = decide(SPEC, state, GOOD, 61.0)
+    assert action is not None
     assert state.level is Level.NORMAL
 
 

@@ -72,3 +72,21 @@ def test_a_check_that_hangs_hides_no_other() -> None:
     let_go.set()
     assert found["hangs"] == Health(Status.ERROR, "no result within 0.5 s")
     assert [h.status for name, h in found.items() if name != "hangs"] == [Status.HEALTHY] * 20
+
+
+def test_checks_that_hang_hide_no_other_however_many_there_are() -> None:
+    """The gateway's drift is found though every system hangs."""
+    released = threading.Event()
+
+    def hangs() -> Health:
+        released.wait(60)
+        return Health(Status.HEALTHY, "late")
+
+    drift = Health(Status.CRITICAL, "drift")
+    checks = {**{f"system {number}": hangs for number in range(40)}, "gateway": lambda: drift}
+    try:
+        found = examine(checks, within=1.0)
+    finally:
+        released.set()
+    assert found.pop("gateway") == drift
+    assert {health.status for health in found.values()} == {Status.ERROR}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import signal
 import stat
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -146,6 +151,64 @@ def test_publish_without_envoy_is_in_place_for_its_start(bench: Bench) -> None:
         wait_for(lambda: _get(bench).status_code == 200)
         assert _get(bench).json()["served_by"] == "candidate"
         assert bench.gateway.served() == (0, 7)
+
+
+@contextlib.contextmanager
+def waiting_publisher(bench: Bench) -> Iterator[threading.Thread]:
+    """Freeze Envoy and have somebody publish, who waits for its confirmation in vain."""
+    bench.state = replace(bench.state, mode=Mode.CANDIDATE_ONLY, weight=10_000, version=7)
+
+    def publish() -> None:
+        with contextlib.suppress(PublishFailed):
+            Gateway(bench.gateway.files).publish(bench.plan, bench.state, timeout=30)
+
+    thread = threading.Thread(target=publish, daemon=True)
+    os.kill(bench.processes["envoy"].pid, signal.SIGSTOP)
+    try:
+        thread.start()
+        wait_for(lambda: bench.gateway.on_disk() == (0, 7), what="routes in place")
+        yield thread
+    finally:
+        os.kill(bench.processes["envoy"].pid, signal.SIGCONT)
+        thread.join(30)
+
+
+def test_break_glass_waits_for_nobodys_confirmation(bench: Bench) -> None:
+    """The routes are in place while a publisher before it still waits for Envoy."""
+    with waiting_publisher(bench) as publisher:
+        entry = Gateway(bench.gateway.files).break_glass(reason="x", actor="Ana", now=NOW)
+        assert publisher.is_alive()
+        assert bench.gateway.on_disk() == (1, entry["version"])
+    assert not publisher.is_alive()
+    assert bench.gateway.on_disk() == (1, entry["version"])
+    assert _get(bench).json()["served_by"] == "baseline"
+
+
+def test_rollback_waits_for_nobodys_confirmation(bench: Bench) -> None:
+    """Its routes replace those that Envoy has not taken yet."""
+    with waiting_publisher(bench) as publisher:
+        back = RoutingState("bench", mode=Mode.EMERGENCY_ROLLBACK, version=8, epoch=1)
+        with pytest.raises(PublishFailed, match="is in place but not confirmed"):
+            Gateway(bench.gateway.files).publish(bench.plan, back, timeout=0.1)
+        assert publisher.is_alive()
+        assert bench.gateway.on_disk() == back.order
+    wait_for(lambda: bench.gateway.served() == back.order, what="the rollback")
+    assert _get(bench).json()["served_by"] == "baseline"
+
+
+@pytest.mark.parametrize("lock", ["publish.lock", "turn.lock"])
+def test_process_that_stands_still_holds_up_no_way_back(bench: Bench, lock: str) -> None:
+    """Whoever holds a lock and does not go on: break glass and rollbacks go past it."""
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    with (bench.gateway.files.root / lock).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        back = RoutingState("bench", mode=Mode.EMERGENCY_ROLLBACK, version=8, epoch=1)
+        assert bench.gateway.publish(bench.plan, back).is_confirmed
+        bench.gateway.break_glass(reason="x", actor="Ana", now=NOW)
+        wait_for(lambda: _get(bench).json()["served_by"] == "baseline")
+        with pytest.raises(PublishFailed, match=f"{lock}: not published because another process"):
+            bench.gateway.publish(
+                bench.plan, replace(bench.state, version=9, epoch=3))
 
 
 def test_break_glass_sends_everyone_to_the_baseline(bench: Bench) -> None:

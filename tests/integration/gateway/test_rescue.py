@@ -34,9 +34,11 @@ def tools(folder: Path, *more: str) -> str:
     return str(folder)
 
 
-def run(script: Path, path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the script with an empty environment."""
-    return subprocess.run([f"{path}/sh", str(script), *arguments], env={"PATH": path},
+def run(
+    script: Path, path: str, *arguments: str, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the script with nothing in the environment but what is given."""
+    return subprocess.run([f"{path}/sh", str(script), *arguments], env={"PATH": path, **env},
                           capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -108,6 +110,74 @@ def test_script_brings_a_disabled_baseline_back_first(tmp_path: Path) -> None:
         assert run(script, path, "why").returncode == 0
         assert bench.ran("baseline")["levers"] == ["on"]
         assert served_by(bench) == {"baseline"}
+
+
+def test_script_waits_for_no_lever_longer_than_the_plan_says(tmp_path: Path) -> None:
+    """One that hangs is ended, the next one is pulled, and everyone is moved in time."""
+    plan = make_plan(
+        levers={"hang": {"command": ["sleep", "600"], "timeout": "30s"},
+                "half": {"of": "candidate", "post": "/lever/half", "timeout": "500ms"},
+                "on": {"of": "baseline", "post": "/fault?kind=none"}},
+        cutover={"disable_baseline": {
+            "levers": ["hang"], "undo": ["hang", "half", "on"], "undo_within": "2s"}})
+    for bench in start_bench(plan, tmp_path):
+        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        bench.move(Mode.CANDIDATE_ONLY, 10_000)
+        bench.fault("hang")
+        bench.fault("503", "baseline")
+        done = run(script, tools(tmp_path / "bin", "curl"), "why")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("FAILED") == 2  # the one that hangs, and the frozen candidate's
+        assert served_by(bench) == {"baseline"}
+
+
+@pytest.mark.parametrize("more", [["curl"], ["python3"]], ids=["curl", "python3"])
+def test_script_asks_no_proxy_whether_the_baseline_is_well(
+    tmp_path: Path, more: list[str]
+) -> None:
+    """A proxy that is away makes no healthy baseline look dead."""
+    plan = make_plan(
+        levers={"on": {"command": ["touch", str(tmp_path / "pulled")]}},
+        cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "5s"}})
+    for bench in start_bench(plan, tmp_path):
+        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        path = tools(tmp_path / "bin", "touch", *more)
+        proxies = {name: "http://127.0.0.1:1" for name in ("http_proxy", "HTTP_PROXY")}
+        assert run(script, path, "why", **proxies).returncode == 0
+        assert not (tmp_path / "pulled").exists()
+
+
+def test_script_brings_the_baseline_back_when_nobody_can_ask_it(tmp_path: Path) -> None:
+    """Without curl and python3 it is started rather than hoped for, and people are told."""
+    plan = make_plan(
+        levers={"on": {"command": ["touch", str(tmp_path / "pulled")]}},
+        cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "5s"}})
+    for bench in start_bench(plan, tmp_path):
+        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        done = run(script, tools(tmp_path / "bin", "touch"), "why")
+        assert "LOOK WHETHER THE BASELINE ANSWERS" in done.stderr
+        assert (tmp_path / "pulled").exists()
+
+
+def test_script_pulls_levers_as_changeover_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its Python though there is none on the PATH, from its folder wherever one stands."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "stop.sh").write_text("#!/bin/sh\n: > stopped\n")
+    (folder / "stop.sh").chmod(0o755)
+    plan = make_plan(
+        levers={"note": {"command": ["python", "-c", "open('noted', 'w')"]},
+                "stop": {"command": ["./stop.sh"]}},
+        rollback={"restore": ["note", "stop"]})
+    for bench in start_bench(plan, tmp_path):
+        with monkeypatch.context() as there:
+            there.chdir(folder)
+            script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        done = run(script, tools(tmp_path / "bin", "curl"), "why", "--levers")
+        assert done.returncode == 0, done.stderr
+        assert {"noted", "stopped"} <= {each.name for each in folder.iterdir()}
 
 
 def test_script_says_when_it_can_do_nothing(tmp_path: Path) -> None:

@@ -17,12 +17,15 @@ from changeover.routing import Mode
 from changeover.store import audit
 from tests.integration.gateway.load import load
 from tests.integration.observer.conftest import Start, Watched
-from tests.support.processes import wait_for
+from tests.support.processes import free_port, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
 
-def guarded(start: Start, notes: Path, *, observe: bool = True, **guard: Any) -> Watched:
+def guarded(
+    start: Start, notes: Path, *, observe: bool = True, systems: dict[str, Any] | None = None,
+    **guard: Any,
+) -> Watched:
     """Start with a guard whose levers write their names into a file."""
     names = {"on_slow": "ease", "on_frozen": "stop", "on_normal": "resume"}
     script = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + ' ')"
@@ -30,7 +33,8 @@ def guarded(start: Start, notes: Path, *, observe: bool = True, **guard: Any) ->
               for name in names.values()}
     # A slow answer of these systems takes 300 ms, which would be no answer in time.
     spec = {"path": "/", "frozen": "1s", **{when: [name] for when, name in names.items()}, **guard}
-    watched = start(levers=levers, health={"guard": spec}, observe=observe)
+    parts = {"systems": systems} if systems else {}
+    watched = start(levers=levers, health={"guard": spec}, observe=observe, **parts)
     watched.move(Mode.GRADUAL, 5000)
     return watched
 
@@ -196,3 +200,36 @@ def test_held_requests_count_against_the_candidate(start: Start, tmp_path: Path)
              watched.gateway.files.access_log.read_text().splitlines()[-200:]]
     held = [line for line in lines if line["c"] == "baseline" and line["r"].startswith("split:")]
     assert held
+
+
+def test_emergency_does_not_wait_for_levers_of_back_pressure(start: Start, tmp_path: Path) -> None:
+    """One of those hangs on the very system that is freezing; what stops it is pulled at once."""
+    notes = tmp_path / "notes"
+    script = "import sys; open(sys.argv[1], 'a').write('stop ')"
+    watched = start(
+        levers={"ease": {"command": ["sleep", "600"], "timeout": "600s"},
+                "stop": {"command": ["python", "-c", script, str(notes)]}},
+        health={"guard": {"path": "/", "frozen": "1s", "on_slow": ["ease"],
+                          "on_frozen": ["stop"]}})
+    watched.move(Mode.GRADUAL, 5000)
+    watched.bench.fault("slow")
+    wait_for(lambda: level(watched) == "slow", what="back-pressure")
+    with stopped(watched, "candidate"):
+        wait_for(lambda: pulled(notes) == ["stop"], what="the emergency's lever")
+    wait_for(lambda: watched.gateway.guard()["urgent"] == [], what="taken off its list")
+    assert watched.gateway.guard()["pending"] == ["ease"]
+
+
+def test_candidate_is_let_go_though_the_baseline_hangs(start: Start, tmp_path: Path) -> None:
+    """Asking the baseline holds up no probe of the candidate, however long it may take."""
+    ports = [free_port(), free_port()]
+    systems = {
+        "baseline": {"name": "old", "url": f"http://127.0.0.1:{ports[0]}",
+                     "health_timeout": "20s"},
+        "candidate": {"name": "new", "url": f"http://127.0.0.1:{ports[1]}"}}
+    watched = guarded(start, tmp_path / "notes", systems=systems)
+    watched.bench.fault("hang", "baseline")
+    watched.bench.fault("slow")
+    wait_for(lambda: level(watched) == "slow", what="back-pressure")
+    watched.bench.fault("none")
+    wait_for(lambda: level(watched) == "normal", seconds=15, what="normal operation")

@@ -1,0 +1,87 @@
+"""Bringing back a baseline that was taken out of use, in a thread of its own, without the store.
+
+Starting a system takes seconds, and the store may be away meanwhile: neither the watch over the
+candidate nor the way to break glass waits for this.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from changeover import baseline
+from changeover.baseline import Return
+from changeover.observer.notices import Notices
+from changeover.plan.model import Plan
+
+LOG = logging.getLogger("changeover.observer")
+
+KEEP_SECONDS = 1.0
+BAD_LOOKS = 2
+"""Bad health answers in a row after which the baseline that everyone is sent to is started."""
+
+
+class Returning:
+    """The way back to a baseline of one migration.
+
+    Args:
+        plan: The migration's plan.
+        notices: Where people are told that it does not come back.
+    """
+
+    def __init__(self, plan: Plan, notices: Notices) -> None:
+        self._plan, self._notices = plan, notices
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._found: Return | None = None
+
+    def is_back(self) -> bool:
+        """Whether levers brought the baseline back; begins that, or again, when none is at it."""
+        with self._lock:
+            if self._found is not None and self._found.is_well:
+                return True
+            self._begin()
+            return False
+
+    def keep(self, stop: threading.Event, is_needed: Callable[[], bool]) -> None:
+        """See that the baseline is well while `is_needed` says that everyone is sent to it.
+
+        A lever that was under way when the rollback came may take it away afterwards, and break
+        glass asks nobody: whatever was the cause, it is brought back.
+        """
+        bad = 0
+        while not stop.wait(KEEP_SECONDS):
+            bad = bad + 1 if is_needed() and not baseline.is_well(self._plan) else 0
+            if bad >= BAD_LOOKS:
+                with self._lock:
+                    self._begin()
+
+    @property
+    def found(self) -> Return | None:
+        """The newest attempt that the store does not know yet."""
+        return self._found
+
+    def forget(self, found: Return) -> None:
+        """Take an attempt that the store knows by now as done."""
+        with self._lock:
+            if self._found is found:
+                self._found = None
+
+    def _begin(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._bring_back, daemon=True)
+            self._thread.start()
+
+    def _bring_back(self) -> None:
+        LOG.warning("bringing back the baseline, which was taken out of use")
+        found = baseline.pull_back(self._plan)
+        with self._lock:
+            self._found = found
+        if found.is_well:
+            LOG.warning("the baseline is back")
+            return
+        error = baseline.not_back(self._plan, found)
+        LOG.error("%s", error)
+        self._notices.put(
+            "critical", f"{self._plan.migration}: the baseline does not come back", str(error))

@@ -1,0 +1,126 @@
+"""What led to a rollback, and what it changed: figures, triggers, the log, a recommendation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from changeover import clock
+from changeover.errors import StoreError
+from changeover.plan.metrics import METRICS, format_value
+from changeover.store import cutovers, operations
+from changeover.store.records import Rollback
+from tasks.carrying import broke, hold, keep, record_of
+from tasks.runtime import Runtime, runtime_of
+from tasks.steps import step
+from tasks.verifying import MEASURED, is_measured_until
+
+MOST_TOLD = 20
+LOG_BYTES = 1 << 20
+_ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORECASE)
+
+
+@step(name="4 analysis")
+def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
+    """Record what fired, the numbers before and after, and what users saw.
+
+    A part that breaks is missing, and told as the step's failure.
+
+    Returns:
+        The analysis, JSON-able.
+    """
+    runtime, began = runtime_of(migration), clock.now()
+    hold(runtime, rollback_id)
+    record = record_of(runtime, rollback_id)
+    analysis: dict[str, Any] = {
+        "reason": record.reason, "severity": record.severity, "decided_by": record.actor}
+    problems = []
+    for name, part in _parts(runtime, record).items():
+        try:
+            analysis[name] = part()
+        except StoreError:
+            raise  # passing trouble: the task is tried again
+        except Exception as error:  # noqa: BLE001  what is known is told all the same
+            problems.append(f"{name}: {broke(error)}")
+    status, detail = ("failed", "; ".join(problems)) if problems else ("done", record.reason)
+    keep(runtime, rollback_id, 4, "analysis", status, detail, began)
+    return analysis
+
+
+def _parts(runtime: Runtime, record: Rollback) -> Mapping[str, Callable[[], Any]]:
+    since = record.started_at - timedelta(minutes=5)
+    firings = operations.firings(runtime.store, runtime.migration, since=since)
+    return {
+        "before": lambda: {system: _numbers(runtime, system, record, minutes=-5)
+                           for system in ("baseline", "candidate")},
+        "after": lambda: _after(runtime, record),
+        "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in firings],
+        "machine": lambda: {
+            "memory_percent": psutil.virtual_memory().percent,
+            "cpu_percent": psutil.cpu_percent(0.1),
+            "disk_percent": psutil.disk_usage(str(runtime.home.root)).percent},
+        "users_saw": lambda: _users_saw(runtime, record),
+        "error_log": lambda: error_lines(runtime.home.logs / "candidate.log"),
+        "recommendation": lambda: recommendation([f.evidence.get("metric", "") for f in firings]),
+    }
+
+
+def _after(runtime: Runtime, record: Rollback) -> dict[str, Any]:
+    """Return the baseline's figures since the rollback, once some were measured."""
+    if not is_measured_until(runtime, record.started_at + MEASURED):
+        return {"baseline": "nothing was measured since: is the observer running?"}
+    return {"baseline": _numbers(runtime, "baseline", record, minutes=5)}
+
+
+def _users_saw(runtime: Runtime, record: Rollback) -> dict[str, Any]:
+    """Return how many requests users made since the cutover began, and how many failed."""
+    began = record.started_at - timedelta(minutes=5)
+    if record.cutover_id is not None:
+        began = cutovers.get(runtime.store, record.cutover_id).started_at
+    windows = [runtime.metrics.window(system, start=began, end=clock.now())
+               for system in ("baseline", "candidate")]
+    return {"since": began.isoformat(), "requests": sum(w.requests for w in windows),
+            "errors": sum(w.user_errors for w in windows),
+            "saved_by_the_baseline": windows[1].errors.get("saved", 0)}
+
+
+def error_lines(log: Path) -> list[str]:
+    """Return the newest lines of a log that tell of errors; none when there is no log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [line[:300] for line in lines if _ERROR.search(line)][-MOST_TOLD:]
+
+
+def recommendation(metrics: list[str]) -> str:
+    """Return what to do next, by the metrics of the triggers that fired."""
+    causes = {
+        "error_rate": "look at the candidate's errors in the log below and replay the requests "
+        "that failed", "latency": "profile the candidate under the load of its last stage "
+        "(`load` in a suite)", "memory": "run a `soak` check against the candidate: it may leak",
+        "up": "find out why the candidate went away before it is started again",
+        "similarity": "see `changeover divergences` for what differs",
+    }
+    named = [text for name, text in causes.items() if any(name in metric for metric in metrics)]
+    first = "; ".join(named) or "find the cause in the gate's evidence and the candidate's log"
+    return f"{first[0].upper()}{first[1:]}. When it is mended: suite staging, " \
+        "`changeover recover`, and a new cutover from the first stage"
+
+
+def _numbers(runtime: Runtime, system: str, record: Rollback, *, minutes: int) -> dict[str, Any]:
+    """Return a system's figures in the minutes before (negative) or after the rollback."""
+    edge = record.started_at
+    start, end = sorted((edge, edge + timedelta(minutes=minutes)))
+    window = runtime.metrics.window(system, start=start, end=min(end, clock.now()))
+    shown = ("error_rate", "user_error_rate", "latency_p95", "up", "memory")
+    figures = {name: format_value(METRICS[name], window.measure(name).value) for name in shown}
+    return {"requests": window.requests, "errors": dict(asdict(window)["errors"]), **figures}

@@ -1,0 +1,91 @@
+"""Carrying a rollback's steps: by one run at a time, each once, and none holds up the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from changeover import clock
+from changeover.errors import CarriedElsewhere, ChangeoverError, StoreError
+from changeover.store import operations
+from changeover.store.records import Rollback, RollbackStep
+from tasks.runtime import Runtime, root_run_id, runtime_of
+from tasks.steps import step
+
+LEASE = timedelta(minutes=2)
+"""A run that says nothing for this long, beyond what it does, may be replaced by another."""
+
+
+@step(name="take over rollback")
+def take_over(migration: str, rollback_id: int) -> None:
+    """Take the right to carry the further steps, for this flow run alone.
+
+    Raises:
+        CarriedElsewhere: Another run carries them.
+    """
+    operations.carry(
+        runtime_of(migration).store, rollback_id, flow_run_id=str(root_run_id()), lease=LEASE,
+        now=clock.now())
+
+
+def hold(runtime: Runtime, rollback_id: int, *, busy_for: timedelta = timedelta(0)) -> None:
+    """Keep the right to carry the steps, for what takes as long as `busy_for`.
+
+    Raises:
+        CarriedElsewhere: This run stood still for so long that another took over.
+    """
+    if record_of(runtime, rollback_id).flow_run_id is None:
+        return  # nobody took it over, so nobody can have lost it
+    operations.carry(
+        runtime.store, rollback_id, flow_run_id=str(root_run_id()), lease=LEASE + busy_for,
+        now=clock.now())
+
+
+def carry_out(
+    runtime: Runtime, rollback_id: int, number: int, name: str, action: Callable[[], str]
+) -> str:
+    """Run a step once; keep its result, also when it failed or broke, and go on.
+
+    Raises:
+        CarriedElsewhere: Another run carries the steps.
+        StoreError: Passing trouble: the task is tried again.
+    """
+    known = {s.number: s for s in operations.steps(runtime.store, rollback_id)}
+    if number in known and known[number].status == "done":
+        return known[number].detail
+    hold(runtime, rollback_id)
+    began = clock.now()
+    try:
+        detail, status = action(), "done"
+    except (StoreError, CarriedElsewhere):
+        raise
+    except ChangeoverError as error:
+        detail, status = str(error), "failed"
+    except Exception as error:  # noqa: BLE001  a fault in one step must not end the way back
+        detail, status = broke(error), "failed"
+    keep(runtime, rollback_id, number, name, status, detail, began)
+    return detail
+
+
+def broke(error: Exception) -> str:
+    """Return what a step that broke is told as."""
+    return f"it broke: {type(error).__name__}: {str(error)[:300]}"
+
+
+def keep(
+    runtime: Runtime, rollback_id: int, number: int, name: str, status: str, detail: str,
+    began: datetime,
+) -> None:
+    """Keep a step's result."""
+    operations.save_step(runtime.store, RollbackStep(
+        rollback_id=rollback_id, number=number, name=name, status=status, detail=detail,
+        started_at=began, ended_at=clock.now(),
+    ))
+
+
+def record_of(runtime: Runtime, rollback_id: int) -> Rollback:
+    """Return the rollback's record."""
+    return next(
+        found for found in operations.rollbacks(runtime.store, runtime.migration)
+        if found.id == rollback_id
+    )

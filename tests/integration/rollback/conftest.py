@@ -1,0 +1,85 @@
+"""The tasks of the SOPs beside a real gateway, two real systems and a real store."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blocks.metrics_source import MetricsReader
+from blocks.notifier import NotifierBlock
+from changeover import clock, rollback
+from changeover.home import Home
+from changeover.rollback import RollbackStart
+from changeover.routing import Change, Mode, RoutingState
+from changeover.store import audit, cutovers, plans, routing
+from changeover.store.engine import Store
+from changeover.store.records import Cutover
+from tasks import runtime
+from tasks.runtime import Runtime
+from tests.integration.conftest import Bench, make_plan, start_bench
+
+
+@dataclass
+class Scene:
+    """What the tasks work with, and the systems behind it."""
+
+    runtime: Runtime
+    bench: Bench
+
+    def begin(self) -> Cutover:
+        """Begin a cutover and move everyone to the candidate."""
+        cutover = cutovers.begin(self.runtime.store, "bench", flow_run_id="run", now=clock.now())
+        self.move(Mode.GRADUAL, 5_000)
+        self.move(Mode.CANDIDATE_ONLY)
+        return cutover
+
+    def move(self, mode: Mode, weight: int = 0) -> RoutingState:
+        """Change the store's state and bring it to the gateway."""
+        state = routing.change(
+            self.runtime.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
+            actor="test", reason="test", now=clock.now())
+        self.runtime.gateway.publish(self.runtime.plan, state)
+        return state
+
+    def roll_back(self, **more: Any) -> RollbackStart:
+        """Carry out step 1."""
+        return rollback.start(
+            self.runtime.store, self.runtime.gateway, self.runtime.plan, reason="it burns",
+            severity="high", actor="ann", now=clock.now(), **more)
+
+    def pulled(self) -> list[str]:
+        """Return the levers that were pulled, in order."""
+        return [event.data["lever"] for event in audit.events(self.runtime.store, "bench")
+                if event.kind == "lever.pulled"]
+
+
+Open = Callable[..., Scene]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Open]:
+    """Return a function that starts everything for a plan with the given parts."""
+    with ExitStack() as stack:
+
+        def begin(**parts: Any) -> Scene:
+            home = Home(tmp_path / "home")
+            home.create()
+            bench = stack.enter_context(
+                contextlib.contextmanager(start_bench)(make_plan(**parts), home.root))
+            store = Store.open(home.store_url, create=True)
+            stack.callback(store.close)
+            plans.register(store, bench.plan, source="test", now=clock.now())
+            found = Runtime(
+                plan=bench.plan, home=home, store=store, gateway=bench.gateway,
+                metrics=MetricsReader(store, "bench"), notifier=NotifierBlock(), reports_url="")
+            runtime._opened["bench"] = found
+            stack.callback(runtime._opened.pop, "bench")
+            return Scene(found, bench)
+
+        yield begin

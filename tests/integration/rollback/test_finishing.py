@@ -1,0 +1,110 @@
+"""A rollback that comes while a cutover configures finally and disables the baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from changeover import baseline, clock
+from changeover.errors import StaleEpoch
+from changeover.store import flags, sop
+from tasks.finishing import configure_finally, disable_baseline
+from tests.integration.rollback.conftest import Open, Scene
+
+pytestmark = pytest.mark.integration
+
+ROLLS_BACK = """
+import sys
+from changeover import clock
+from changeover.routing import Change, Mode
+from changeover.store import routing
+from changeover.store.engine import Store
+store = Store.open(sys.argv[1])
+routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="observer",
+               reason="it burns", now=clock.now())
+"""
+
+
+def levers(tmp_path: Any) -> dict[str, Any]:
+    """Return levers of the baseline; while `drain` is pulled, a rollback comes."""
+    url = f"sqlite:///{tmp_path / 'home' / 'store.db'}"
+    return {
+        "drain": {"command": ["python", "-c", ROLLS_BACK, url]},
+        "off": {"of": "baseline", "post": "/fault?kind=503"},
+        "on": {"of": "baseline", "post": "/fault?kind=none"}}
+
+
+def disabling(scene: Open, tmp_path: Any, *names: str) -> Scene:
+    return scene(levers=levers(tmp_path), cutover={
+        "disable_baseline": {"levers": [*names], "undo": ["on"], "undo_within": "5s"}})
+
+
+def test_levers_end_and_are_undone_when_a_rollback_comes_between(
+    scene: Open, tmp_path: Any
+) -> None:
+    """Everyone was sent to the baseline meanwhile: nothing that is left takes it away."""
+    site = disabling(scene, tmp_path, "drain", "off")
+    with pytest.raises(StaleEpoch):
+        disable_baseline.fn("bench", site.begin().id)
+    assert site.pulled() == ["drain", "on"]
+    assert baseline.is_well(site.runtime.plan)
+    assert not baseline.is_out_of_use(site.runtime.store, site.runtime.plan)
+
+
+def test_last_lever_is_undone_when_a_rollback_came_while_it_was_pulled(
+    scene: Open, tmp_path: Any
+) -> None:
+    """The rollback may have looked at the baseline before the lever worked."""
+    site = disabling(scene, tmp_path, "off", "drain")
+    with pytest.raises(StaleEpoch):
+        disable_baseline.fn("bench", site.begin().id)
+    assert site.pulled() == ["off", "drain", "on"]
+    assert baseline.is_well(site.runtime.plan)
+
+
+def test_baseline_counts_as_out_of_use_from_before_the_first_lever(
+    scene: Open, tmp_path: Any
+) -> None:
+    """A kill between lever and record leaves what a rollback needs to know."""
+    site = disabling(scene, tmp_path, "off")
+    cutover = site.begin()
+    now = clock.now()
+    site.bench.fault("503", "baseline")
+    sop.save(site.runtime.store, sop.SopStep(
+        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    assert baseline.is_out_of_use(site.runtime.store, site.runtime.plan)
+    site.roll_back()
+    assert baseline.is_well(site.runtime.plan)
+
+
+def test_disabling_goes_on_after_a_kill_and_is_done_once(scene: Open, tmp_path: Any) -> None:
+    """What was begun is finished by the run that comes next."""
+    site = disabling(scene, tmp_path, "off")
+    cutover = site.begin()
+    now = clock.now()
+    sop.save(site.runtime.store, sop.SopStep(
+        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    for _ in range(2):
+        assert disable_baseline.fn("bench", cutover.id) == "levers: off"
+    assert site.pulled() == ["off"]
+    assert not baseline.is_well(site.runtime.plan)
+
+
+def test_final_levers_end_when_a_rollback_comes_between(scene: Open, tmp_path: Any) -> None:
+    """What the rollback restores is not configured for the candidate again."""
+    site = scene(levers=levers(tmp_path), cutover={"final": {"levers": ["drain", "off"]}})
+    with pytest.raises(StaleEpoch):
+        configure_finally.fn("bench", site.begin().id)
+    assert site.pulled() == ["drain"]
+
+
+def test_final_flags_never_come_after_safe_ones(scene: Open) -> None:
+    """Decided before the rollback, set after it: refused in the same transaction."""
+    site = scene(flags={"new": False}, rollback={"safe_flags": {"new": False}})
+    epoch = site.begin().epoch
+    site.roll_back()
+    with pytest.raises(StaleEpoch, match="a rollback came first"):
+        flags.set_values(site.runtime.store, "bench", {"new": True}, actor="cutover", reason="",
+                         now=clock.now(), expected_epoch=epoch)
+    assert flags.values(site.runtime.store, "bench") == {"new": False}

@@ -1,0 +1,44 @@
+"""A rollback that comes while the baseline is retired."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from changeover import baseline, clock
+from changeover.errors import Refused
+from changeover.store import cutovers
+from changeover.store.records import CutoverStatus
+from tasks.deprecating import pull_levers
+from tests.integration.rollback.conftest import Open
+from tests.integration.rollback.test_finishing import levers
+
+pytestmark = pytest.mark.integration
+
+
+def test_retiring_ends_when_a_rollback_comes_between(scene: Open, tmp_path: Any) -> None:
+    """Everyone is at the baseline again: the levers that are left would remove it under them."""
+    site = scene(levers=levers(tmp_path), phases=[
+        {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
+        {"phase": "deprecation", "after": "0s", "levers": ["drain", "off"]}])
+    cutovers.finish(site.runtime.store, site.begin().id, CutoverStatus.PROMOTED, outcome="",
+                    now=clock.now())
+    with pytest.raises(Refused, match="not retired because bench is at emergency_rollback"):
+        pull_levers.fn("bench")
+    assert site.pulled() == ["drain"]
+    assert baseline.is_well(site.runtime.plan)
+
+
+def test_retired_baseline_is_no_way_back_from_before_the_first_lever(
+    scene: Open, tmp_path: Any
+) -> None:
+    """The lever took it away, and a rollback knows."""
+    site = scene(levers=levers(tmp_path), phases=[
+        {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
+        {"phase": "deprecation", "after": "0s", "levers": ["off"]}])
+    cutovers.finish(site.runtime.store, site.begin().id, CutoverStatus.PROMOTED, outcome="",
+                    now=clock.now())
+    pull_levers.fn("bench")
+    with pytest.raises(Refused, match="was retired"):
+        site.roll_back()

@@ -1,0 +1,157 @@
+"""The steps after the traffic: each is told, none holds up the next, and traffic is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from changeover import baseline, clock
+from changeover.analysis.window import Sample
+from changeover.home import Home
+from changeover.routing import Mode
+from changeover.store import operations, samples, sop
+from tasks import runtime, verifying
+from tasks.analysing import analyse
+from tasks.rolling_back import clean_up, close, restore
+from tasks.verifying import run_suite, verify
+from tests.integration.rollback.conftest import Open, Scene
+
+pytestmark = pytest.mark.integration
+
+
+@contextmanager
+def measured(scene: Scene, *, candidate: int) -> Iterator[None]:
+    """Store what was counted a second and a half late, as the observer does."""
+    stop = threading.Event()
+
+    def store() -> None:
+        while not stop.wait(0.2):
+            at = int(time.time() - 1.4)
+            samples.write(scene.runtime.store, "bench", [
+                Sample(system="baseline", at=at, requests=10),
+                Sample(system="candidate", at=at, requests=candidate)])
+
+    thread = threading.Thread(target=store)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def steps(scene: Scene, rollback_id: int) -> dict[int, tuple[str, str]]:
+    return {step.number: (step.status, step.detail)
+            for step in operations.steps(scene.runtime.store, rollback_id)}
+
+
+def rolled_back(scene: Scene) -> int:
+    """Move half of the users and roll back; return the rollback's id."""
+    scene.move(Mode.GRADUAL, 5_000)
+    return scene.roll_back().rollback.id
+
+
+def test_step_that_breaks_is_told_and_does_not_end_the_way_back(
+    scene: Open, tmp_path: Path
+) -> None:
+    """Whatever a step raises, the ones after it are carried out, and the end names it."""
+    site = scene(rollback={"roots": [str(tmp_path)], "cleanup": [f"{tmp_path}/none/*"]})
+    site.runtime.home.save_settings({"processes": {"candidate": {"pid": 1}}})  # no `created`
+    began = rolled_back(site)
+    assert clean_up.fn("bench", began) == "it broke: KeyError: 'created'"
+    assert restore.fn("bench", began) == "no lever to pull"
+    assert close.fn("bench", began, {}) == "needs_person"
+    (found,) = operations.rollbacks(site.runtime.store, "bench")
+    assert found.analysis["a_person_must"] == ["clean up: it broke: KeyError: 'created'"]
+
+
+def test_analysis_tells_what_it_can(scene: Open, tmp_path: Path) -> None:
+    """A disk that cannot be read hides neither the reason nor the figures."""
+    site = scene()
+    runtime._opened["bench"] = replace(site.runtime, home=Home(tmp_path / "gone"))
+    began = rolled_back(site)
+    with measured(site, candidate=0):
+        found = analyse.fn("bench", began)
+    assert found["reason"] == "it burns"
+    assert found["after"]["baseline"]["requests"] > 0
+    assert "machine" not in found
+    status, detail = steps(site, began)[4]
+    assert status == "failed"
+    assert detail.startswith("machine: it broke: FileNotFoundError")
+
+
+def test_suite_that_breaks_is_one_that_failed(scene: Open) -> None:
+    """Verification, end and messages follow all the same."""
+    scene()
+    found = asyncio.run(run_suite("unknown", "post_rollback", 1))
+    assert found is not None
+    assert found["verdict"] == "fail"
+
+
+def test_verification_waits_until_traffic_was_counted(scene: Open) -> None:
+    """Samples come late: none at the candidate means nothing before some were counted."""
+    site = scene()
+    began = rolled_back(site)
+    with measured(site, candidate=0):
+        detail = verify.fn("bench", began, None)
+    assert steps(site, began)[5][0] == "done", detail
+    assert "30 requests counted there in the last 3 s, none at the candidate" in detail
+
+
+def test_verification_sees_traffic_that_still_goes_to_the_candidate(
+    scene: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that says one thing and does another is found by what it counts."""
+    monkeypatch.setattr(verifying, "VERIFY_SECONDS", 6.0)
+    site = scene()
+    began = rolled_back(site)
+    with measured(site, candidate=50):
+        detail = verify.fn("bench", began, None)
+    assert steps(site, began)[5][0] == "failed"
+    assert "the gateway sent 150 requests to the candidate from" in detail
+
+
+def test_verification_without_an_observer_is_no_verification(
+    scene: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing counted is not the same as nothing sent."""
+    monkeypatch.setattr(verifying, "VERIFY_SECONDS", 0.5)
+    site = scene()
+    began = rolled_back(site)
+    assert "is the observer running?" in verify.fn("bench", began, None)
+    assert steps(site, began)[5][0] == "failed"
+
+
+def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
+    scene: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A baseline on this network is well whatever HTTP_PROXY says."""
+    site = scene()
+    began = rolled_back(site)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with measured(site, candidate=0):
+        verify.fn("bench", began, None)
+    assert steps(site, began)[5][0] == "done"
+
+
+def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> None:
+    """A lever that was under way when the rollback came took it away from under everyone."""
+    site = scene(
+        levers={"off": {"of": "baseline", "post": "/fault?kind=503"},
+                "on": {"of": "baseline", "post": "/fault?kind=none"}},
+        cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "5s"}})
+    cutover, now = site.begin(), clock.now()
+    sop.save(site.runtime.store, sop.SopStep(
+        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    began = site.roll_back().rollback.id
+    site.bench.fault("503", "baseline")
+    restore.fn("bench", began)
+    assert baseline.is_well(site.runtime.plan)
