@@ -31,16 +31,8 @@ class RollbackStart:
 
 
 def start(
-    store: Store,
-    gateway: Gateway,
-    plan: Plan,
-    *,
-    reason: str,
-    severity: str,
-    actor: str,
-    now: datetime,
-    scope: str = "all",
-    flow_run_id: str | None = None,
+    store: Store, gateway: Gateway, plan: Plan, *, reason: str, severity: str, actor: str,
+    now: datetime, scope: str = "all", flow_run_id: str | None = None,
     is_baseline_back: bool = False,
 ) -> RollbackStart:
     """Move all traffic to the baseline and open the rollback's record; idempotent.
@@ -49,8 +41,7 @@ def start(
        before can no longer promote. A second call finds this done and changes nothing.
     2. The rollback's row is made, one per epoch, so that exactly one `rollback/main` follows.
     3. The gateway is told and confirms.
-    4. The plan's safe flags are set, also when the gateway did not confirm. They stay set when the
-       rollback ends; a flag that mirrors the migration goes on mirroring it.
+    4. The plan's safe flags are set and stay; those that mirror the migration go on doing so.
 
     A kill between the steps is mended by calling again: the observer republishes what the gateway
     does not serve, and opens the row that is missing.
