@@ -121,7 +121,7 @@ def test_a_claim_is_answered_as_documented(console: Served) -> None:
 
 
 def test_no_header_is_sent_twice(console: Served) -> None:
-    """What a route says about caching stands; the others get `no-store`."""
+    """Nothing is kept on the way, neither flags nor states."""
     client = console.client()
-    for path, wanted in (("/v1/flags/snapshot", "no-cache"), ("/v1/status", "no-store")):
-        assert client.get(path).headers.get_list("cache-control") == [wanted]
+    for path in ("/v1/flags/snapshot", "/v1/status"):
+        assert client.get(path).headers.get_list("cache-control") == ["no-store"]
