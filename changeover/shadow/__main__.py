@@ -20,7 +20,7 @@ from changeover.shadow.service import Shadow
 from changeover.store import plans
 from changeover.store.engine import Store
 
-NICE = 5
+NICE = 19
 
 
 def main() -> int:
@@ -52,11 +52,13 @@ def main() -> int:
 def _give_way() -> None:
     """Take the processor only where it is left over: users' answers come before copies of them.
 
-    Linux groups processes by session (sched_autogroup), where niceness alone says nothing to other
-    sessions: the group gets the same one.
+    On Linux whoever wakes takes the processor from an idle-class process at once, where a nice one
+    may end its slice of some milliseconds first. Processes are grouped by session there
+    (sched_autogroup), where that says nothing to other sessions: the group is made nice as well.
     """
     os.nice(NICE - os.nice(0))
-    with contextlib.suppress(OSError):  # not Linux, or without such groups
+    with contextlib.suppress(OSError, AttributeError):  # not Linux, or without such groups
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         Path("/proc/self/autogroup").write_text(str(NICE))
 
 

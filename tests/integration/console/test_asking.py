@@ -125,3 +125,15 @@ def test_no_header_is_sent_twice(console: Served) -> None:
     client = console.client()
     for path in ("/v1/flags/snapshot", "/v1/status"):
         assert client.get(path).headers.get_list("cache-control") == ["no-store"]
+
+
+def test_client_that_leaves_in_its_body_is_no_error(console: Served) -> None:
+    """It is nobody's fault: the log has no traceback, and the next one is served."""
+    head = (f"POST /v1/outcomes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {console.token()}\r\nContent-Length: 100\r\n\r\n[")
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", console.port)) as leaver:
+            leaver.sendall(head.encode())
+    answer = console.client(console.token()).post("/v1/outcomes", json=[OUTCOME])
+    assert answer.status_code == 200
+    assert "Traceback" not in console.log.read_text()
