@@ -1,14 +1,16 @@
 """Carry out flow runs as the worker's engine does, and kill the process at every point once.
 
-`python -m tests.support.kill_engine`: reads `FLOW RUN_ID FIRED` lines, and carries out one attempt
-of the run in a forked process. FIRED is a file with the points at which a process was killed before
-(`-`: never kill). At a point that is not in it, the point is noted and the process ends by SIGKILL:
-before and after every task, and between an action and its record in the store.
+`python -m tests.support.kill_engine`: reads `HOME FLOW RUN_ID FIRED` lines, and carries out one
+attempt of the run in a forked process (for the flow `register`: saves the blocks of `bench`). FIRED
+is a file with the points at which a process was killed before (`-`: never kill). At a point that is
+not in it, the point is noted and the process ends by SIGKILL: before and after every task, and
+between an action and its record in the store.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import os
@@ -24,7 +26,9 @@ from uuid import UUID
 import tasks.steps
 from changeover import levers
 from changeover.gateway.publish import Gateway
-from changeover.store import approvals, messages, operations, routing, sop
+from changeover.home import Home
+from changeover.store import approvals, messages, operations, plans, routing, sop
+from changeover.store.engine import Store
 
 _fired: Path | None = None
 
@@ -119,6 +123,15 @@ def _prepare() -> dict[str, Any]:
     return {flow.name: flow for flow in (cutover, deprecation, gradual, rollback, validation)}
 
 
+def _register(home: Home) -> int:
+    """Save the blocks of the migration in a home; return the exit code."""
+    from blocks.register import save_all
+
+    with contextlib.closing(Store.open(home.store_url)) as store:
+        save_all(plans.load(store, "bench"), home, "")
+    return 0
+
+
 def _attempt(flow: Any, run_id: str) -> int:
     """Carry out the run until it ends or leaves; return the exit code."""
     from prefect.exceptions import Pause
@@ -141,11 +154,13 @@ def main() -> None:
     flows = _prepare()
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
-        name, run_id, fired = line.split()
+        home, name, run_id, fired = line.split()
         child = os.fork()
         if child == 0:
             _fired = None if fired == "-" else Path(fired)
-            os._exit(_attempt(flows[name], run_id))
+            os.environ["CHANGEOVER_HOME"] = home
+            os._exit(_register(Home(Path(home))) if name == "register"
+                     else _attempt(flows[name], run_id))
         _, status = os.waitpid(child, 0)
         print("killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)  # noqa: T201
 

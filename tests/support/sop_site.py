@@ -32,10 +32,19 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 
 @dataclass
 class PrefectServer:
-    """A Prefect server with every flow deployed, and no worker."""
+    """A Prefect server with every flow deployed, and an engine in the worker's place."""
 
     url: str
-    env: dict[str, str]
+    engine: subprocess.Popen[str]
+    log: Path
+
+    def ask(self, line: str) -> str:
+        """Have the engine do something and return how it ended."""
+        assert self.engine.stdin
+        assert self.engine.stdout
+        self.engine.stdin.write(f"{line}\n")
+        self.engine.stdin.flush()
+        return self.engine.stdout.readline().strip()
 
 
 @contextlib.contextmanager
@@ -58,7 +67,9 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         _run([sys.executable, "-m", "prefect", "work-pool", "create", "changeover", "--type",
               "process"], env)
         _run([sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], env)
-        yield PrefectServer(env["PREFECT_API_URL"], env)
+        log = directory / "engine.log"
+        with _engine(log, env) as engine:
+            yield PrefectServer(env["PREFECT_API_URL"], engine, log)
 
 
 def _run(command: list[str], env: dict[str, str]) -> None:
@@ -75,7 +86,7 @@ class SopSite:
     home: Home
     store: Store
     api: PrefectApi
-    engine: subprocess.Popen[str]
+    server: PrefectServer
     killed: list[str] = field(default_factory=list)
 
     @property
@@ -122,12 +133,8 @@ class SopSite:
 
     def attempt(self, flow: str, run_id: str, fired: Path | None = None) -> FlowRun:
         """Carry a run on with one process, killed at points not yet in `fired`; return the run."""
-        assert self.engine.stdin
-        assert self.engine.stdout
-        self.engine.stdin.write(f"{flow} {run_id} {fired or '-'}\n")
-        self.engine.stdin.flush()
-        ending = self.engine.stdout.readline().strip()
-        assert ending in ("0", "killed"), (self.home.logs / "engine.log").read_text()[-4000:]
+        ending = self.server.ask(f"{self.home.root} {flow} {run_id} {fired or '-'}")
+        assert ending in ("0", "killed"), self.server.log.read_text()[-4000:]
         return self._run(run_id)
 
     def _ready(self, run_id: str, answers: Iterator[Decision]) -> FlowRun:
@@ -161,7 +168,6 @@ def sop_site(server: PrefectServer, plan: Plan, directory: Path) -> Iterator[Sop
     """Start everything for a plan of `make_plan`, with users' requests."""
     home = Home(directory / "home")
     home.create()
-    env = {**server.env, "CHANGEOVER_HOME": str(home.root)}
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
         store = Store.open(home.store_url, create=True)
@@ -173,15 +179,13 @@ def sop_site(server: PrefectServer, plan: Plan, directory: Path) -> Iterator[Sop
         stack.enter_context(running(
             [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate", "40",
              "--stats", str(directory / "load.json")], directory / "load.log"))
-        _run([sys.executable, "-m", "blocks.register", "--home", str(home.root), "--migration",
-              "bench"], env)
-        engine = stack.enter_context(_engine(home, env))
-        yield SopSite(bench, home, store, PrefectApi(server.url), engine)
+        assert server.ask(f"{home.root} register - -") == "0", server.log.read_text()[-4000:]
+        yield SopSite(bench, home, store, PrefectApi(server.url), server)
 
 
 @contextlib.contextmanager
-def _engine(home: Home, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    with (home.logs / "engine.log").open("ab") as log:
+def _engine(path: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with path.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.kill_engine"], cwd=ROOT,
             env={**os.environ, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
