@@ -13,7 +13,7 @@ from changeover.backup.make import make_backup
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
-from changeover.store import operations, sop
+from changeover.store import operations, plans, sop
 from changeover.validation.saving import scene_of
 from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import BackupBar
@@ -96,6 +96,8 @@ def _rehearsed(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
               "with rehearsal=true"
     elif clock.now() - newest.ended_at > spec.rehearsed_within:
         yield f"the rollback was rehearsed at {newest.ended_at:%F %T} UTC, longer ago than {within}"
+    elif newest.data.get("plan") != plans.digest_of(runtime.plan):
+        yield "the rollback was rehearsed with another plan: run rollback/main with rehearsal=true"
 
 
 def _reachable(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:

@@ -10,7 +10,7 @@ from prefect.states import Completed, Failed, State
 
 from changeover import rehearsal
 from changeover.errors import ChangeoverError
-from changeover.store import sop
+from changeover.store import plans, sop
 from changeover.store.sop import SopStep
 from changeover.validation.saving import scene_of
 from tasks.procedure import Found, once
@@ -28,7 +28,8 @@ def rehearse(migration: str) -> SopStep:
         folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
         if problems := rehearsal.rehearse(runtime.plan, told.append, base=folder):
             raise ChangeoverError("; ".join(problems))
-        return "everything that a rollback needs works", {"told": told}
+        return "everything that a rollback needs works", {
+            "told": told, "plan": plans.digest_of(runtime.plan)}
 
     found = once(runtime, f"rehearsal-{root_run_id()}", sop.REHEARSAL, carry_out)
     for line in told:

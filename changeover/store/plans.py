@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -30,8 +31,7 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
     Raises:
         Refused: The plan changed while a cutover of it runs.
     """
-    content = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
-    digest = hashlib.sha256(audit.canonical(content).encode()).hexdigest()
+    content, digest = _content(plan), digest_of(plan)
     with store.begin() as session:
         row = session.get(MigrationRow, plan.migration)
         if row is not None and row.digest == digest:
@@ -51,6 +51,15 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
             session, plan.migration, actor="up", kind="plan.registered",
             data={"digest": digest, "source": source}, now=now,
         )
+
+
+def digest_of(plan: Plan) -> str:
+    """Return what tells a plan from any other one."""
+    return hashlib.sha256(audit.canonical(_content(plan)).encode()).hexdigest()
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    return plan.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def load(store: Store, migration: str | None = None) -> Plan:

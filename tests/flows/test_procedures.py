@@ -13,7 +13,17 @@ import pytest
 
 from changeover import clock
 from changeover.routing import Change, Mode
-from changeover.store import approvals, audit, cutovers, flags, messages, operations, routing, sop
+from changeover.store import (
+    approvals,
+    audit,
+    cutovers,
+    flags,
+    messages,
+    operations,
+    plans,
+    routing,
+    sop,
+)
 from changeover.store.records import CutoverStatus
 from reports import procedure
 from tests.integration.conftest import make_plan
@@ -106,6 +116,12 @@ def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
     assert site.bench.ran("candidate")["levers"] == []
     rehearsed = sop.latest_rehearsal(site.store, "bench")
     assert any("rollback.sh brought everyone back" in line for line in rehearsed.data["told"])
+    other = site.plan.model_copy(update={"flags": {}, "levers": {
+        **site.plan.levers, "more": site.plan.levers["stop"]}})
+    plans.register(site.store, other, source="changed", now=clock.now())
+    assert site.carry_out("cutover").state_name == "NotBegun"
+    assert "rehearsed with another plan" in cutovers.latest(site.store, "bench").outcome
+    plans.register(site.store, site.plan, source="as rehearsed", now=clock.now())
     assert site.carry_out("cutover").state_name == "Promoted"
 
 
