@@ -5,11 +5,13 @@
     python -m benchmarks.shadow --part users --rounds 15
 
 Throughput: Envoy taps every request; the service has core 0 for itself, everything else shares
-core 1; counted are rows in the store (2 KB documents, one leaf differs). Users: a steady rate of
-half of the gateway's maximum (benchmarks/steady.py), in random order without tap, without tap once
-more (what is noise), with a tap of 10 %, with the service frozen (SIGSTOP) and killed; p99 as ratio
-to the round's own run without tap, its median and quartiles over the rounds, as users measured it
-and as the gateway's log has it. Needs wrk (the maximum) and h2load (Debian: nghttp2-client).
+core 1; counted are rows in the store (2 KB documents, one leaf differs). Users: the gateway and the
+baseline have core 1, users, candidate and service core 0, as on machines of their own; a steady
+rate of half of the gateway's maximum (benchmarks/steady.py), in random order without tap, without
+tap once more (what is noise), with a tap of 10 %, with the service frozen (SIGSTOP) and killed; p99
+as ratio to the round's own run without tap, its median and quartiles over the rounds, as users
+measured it and as the gateway's log has it. Needs wrk (the maximum) and h2load (Debian:
+nghttp2-client).
 """
 
 from __future__ import annotations
@@ -113,8 +115,12 @@ def _answering(files: GatewayFiles, port: int, body: bytes) -> None:
 
 
 @contextlib.contextmanager
-def bench(*, is_pinned: bool, max_load: float) -> Iterator[Bench]:
-    """Start two answering systems, the gateway and the service."""
+def bench(*, others: int, max_load: float) -> Iterator[Bench]:
+    """Start two answering systems, the gateway and the service.
+
+    The service has core 0; so has the candidate when `others` is 0. The gateway and the baseline
+    have core 1.
+    """
     chance = random.Random(7)
     original = document(2, chance)
     bodies = [orjson.dumps(original), orjson.dumps(changed(original, 1, chance))]
@@ -133,17 +139,18 @@ def bench(*, is_pinned: bool, max_load: float) -> Iterator[Bench]:
         with contextlib.ExitStack() as stack:
             url = f"http://127.0.0.1:{listen}/"
             found = Bench(plan, home, store, gateway, url, [
-                *(["taskset", "-c", "0"] if is_pinned else []), sys.executable, "-m",
+                "taskset", "-c", "0", sys.executable, "-m",
                 "changeover.shadow", "--home", str(home.root), "--migration", "benchmark",
             ], stack, directory=directory)
             found.start()
-            pin = ["taskset", "-c", "1"] if is_pinned else []
+            cores = (1, others)
             for number, (port, body) in enumerate(zip(systems, bodies, strict=True)):
                 files = GatewayFiles(directory / f"system{number}")
                 _answering(files, port, body)
+                pin = ["taskset", "-c", str(cores[number])]
                 stack.enter_context(running([*pin, *envoy_command(files)],
                                             directory / f"system{number}.log"))
-            stack.enter_context(running([*pin, *envoy_command(gateway.files)],
+            stack.enter_context(running(["taskset", "-c", "1", *envoy_command(gateway.files)],
                                         directory / "envoy.log"))
             wait_for(lambda: httpx.get(url).status_code == 200, what="the gateway")
             found.sample(10_000)
@@ -164,7 +171,7 @@ def throughput(number: int, rate: float) -> None:
         number: Comparisons to wait for.
         rate: Requests a second; 0 looks for what saturates the service.
     """
-    with bench(is_pinned=True, max_load=1) as found, Progress() as progress:
+    with bench(others=1, max_load=1) as found, Progress() as progress:
         task = progress.add_task("comparing", total=number)
         process = psutil.Process(found.service.pid)
         rate = rate or _saturating(found)
@@ -211,7 +218,7 @@ def _saturating(found: Bench) -> float:
 
 def _most(found: Bench, seconds: int) -> float:
     """Return the most requests a second that the gateway answers without tap."""
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", found.url]
+    command = ["taskset", "-c", "0", "wrk", "-t1", "-c32", f"-d{seconds}s", found.url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
 
@@ -230,8 +237,9 @@ def _seen(found: Bench, rate: float, seconds: int) -> Seen:
     log = found.gateway.files.access_log
     begin = log.stat().st_size
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.steady", found.url, "--rate", str(rate), "--seconds",
-         str(seconds)], capture_output=True, text=True, check=True, timeout=seconds + 30)
+        ["taskset", "-c", "0", sys.executable, "-m", "benchmarks.steady", found.url,
+         "--rate", str(rate), "--seconds", str(seconds)],
+        capture_output=True, text=True, check=True, timeout=seconds + 30)
     time.sleep(0.5)  # the gateway writes its log ten times a second
     with log.open("rb") as lines:
         lines.seek(begin)
@@ -261,7 +269,7 @@ def _state(found: Bench, what: str) -> Iterator[None]:
 def users(rounds: int, seconds: int) -> None:
     """Print users' p99 with a tap of 10 % as ratio to that without, frozen and killed too."""
     states = ["no tap", "no tap again", "tap 10 %", "frozen", "killed"]
-    with bench(is_pinned=False, max_load=1) as found, Progress() as progress:
+    with bench(others=0, max_load=1) as found, Progress() as progress:
         task = progress.add_task("asking", total=rounds * len(states))
         found.sample(0)
         most = _most(found, seconds)
