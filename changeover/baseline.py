@@ -14,7 +14,7 @@ import httpx
 
 from changeover import clock, levers
 from changeover.errors import Refused, Unreachable
-from changeover.plan.model import Plan
+from changeover.plan.model import Plan, SystemSpec
 from changeover.store import audit, cutovers, sop
 from changeover.store.engine import Store
 from changeover.store.records import Cutover
@@ -115,7 +115,11 @@ def not_back(plan: Plan, found: Return) -> Unreachable:
 
 def is_well(plan: Plan) -> bool:
     """Whether the baseline's health answers 2xx in its time."""
-    spec = plan.systems.baseline
+    return answers_well(plan.systems.baseline)
+
+
+def answers_well(spec: SystemSpec) -> bool:
+    """Whether a system's health answers 2xx in its time."""
     try:
         return httpx.get(
             spec.url.rstrip("/") + spec.health, trust_env=False,

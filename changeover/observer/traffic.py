@@ -145,8 +145,8 @@ class Traffic:
     def _follow_baseline(self) -> None:
         """Take from the store whether the baseline can be gone back to."""
         if self.plan.cutover.disable_baseline is not None:
-            self._is_baseline_disabled = baseline.is_out_of_use(self.store, self.plan)
-            self._was_baseline_disabled = baseline.was_out_of_use(self.store, self.plan)
+            was = self._was_baseline_disabled = baseline.was_out_of_use(self.store, self.plan)
+            self._is_baseline_disabled = was and baseline.is_out_of_use(self.store, self.plan)
         if self.plan.phase(PhaseKind.DEPRECATION) is not None:
             self._is_baseline_retired = baseline.is_retired(self.store, self.plan.migration)
 

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 
 import changeover
-from changeover import clock
+from changeover import baseline, clock
 from changeover.errors import EnvironmentProblem, Refused, Unreachable
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
@@ -90,7 +91,7 @@ class Stack:
         self._launch("prefect-server")
         for name in System:
             self._launch(str(name))
-            self._await(str(name), lambda name=name: self._is_well(str(name)), 30)  # type: ignore[misc]
+            self._await(str(name), partial(baseline.answers_well, self.plan.system(name)), 30)
         self._launch("shadow")  # before Envoy, which tries its address again only after a while
         self._launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive, 15)
@@ -276,16 +277,6 @@ class Stack:
     def _is_console_well(self) -> bool:
         try:
             return httpx.get(f"{self.console_url}/health", trust_env=False, timeout=2).is_success
-        except httpx.HTTPError:
-            return False
-
-    def _is_well(self, name: str) -> bool:
-        spec = self.plan.system(name)
-        try:
-            return httpx.get(
-                spec.url.rstrip("/") + spec.health, trust_env=False,
-                timeout=spec.health_timeout.total_seconds(),
-            ).is_success
         except httpx.HTTPError:
             return False
 

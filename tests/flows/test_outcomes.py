@@ -6,8 +6,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -15,7 +14,7 @@ import pytest
 
 from changeover.store import cutovers, operations
 from changeover.store.records import CutoverStatus
-from tests.support.processes import wait_for
+from tests.support.processes import meanwhile, wait_for
 from tests.support.site import Site, site
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
@@ -32,14 +31,13 @@ patience: {recheck: 1s, rechecks: 60}
 """
 
 
-@contextmanager
-def reporting(running: Site, confidence: float) -> Iterator[None]:
+def reporting(running: Site, confidence: float) -> AbstractContextManager[None]:
     """Report outcomes meanwhile, through a restart of the console as a good client does."""
     text = running.changeover("token", "create", "worker").splitlines()
     token = next(line for line in text if line.startswith("chg_"))
-    url, done = str(running.home.settings()["console_url"]), threading.Event()
+    url = str(running.home.settings()["console_url"])
 
-    def report() -> None:
+    def report(done: threading.Event) -> None:
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
             for number in itertools.count():
@@ -55,13 +53,7 @@ def reporting(running: Site, confidence: float) -> Iterator[None]:
                 if done.is_set():
                     return
 
-    thread = threading.Thread(target=report)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    return meanwhile(report)
 
 
 def test_a_gate_on_outcomes_promotes_and_fails_by_what_was_reported(tmp_path: Path) -> None:

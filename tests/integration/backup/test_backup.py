@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput,
 from tests.integration.backup.conftest import fill
 from tests.integration.cleanup.conftest import tree_of
 from tests.support.killing import each_kill
-from tests.support.processes import ROOT, wait_for
+from tests.support.processes import ROOT, meanwhile, wait_for
 
 pytestmark = pytest.mark.integration
 Make = Callable[[list[Item]], Backup]
@@ -255,22 +255,13 @@ def _rewrite(path: Path) -> None:
         file.write(os.urandom(8))
 
 
-@contextmanager
-def changing(change: Callable[[], None]) -> Iterator[None]:
+def changing(change: Callable[[], None]) -> AbstractContextManager[None]:
     """Do something again and again in a thread."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(0.0005):
+    def work(done: threading.Event) -> None:
+        while not done.wait(0.0005):
             change()
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return meanwhile(work)
 
 
 def test_what_is_no_file_is_noted_and_links_do_not_lead_out(make: Make, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from changeover.routing import Change, Mode, RoutingState
 from changeover.store import operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
-from tests.support.processes import end, running, wait_for
+from tests.support.processes import end, meanwhile, running, wait_for
 
 ERRORS = {
     "name": "errors", "metric": "error_rate", "above": "5%", "for": "1s", "over": "2s",
@@ -100,23 +100,14 @@ class Watched:
             for _ in range(count):
                 self._one(client)
 
-    @contextlib.contextmanager
-    def load(self, pause: float = 0.005) -> Iterator[None]:
+    def load(self, pause: float = 0.005) -> contextlib.AbstractContextManager[None]:
         """Keep sending requests meanwhile."""
-        done = threading.Event()
-
-        def send() -> None:
+        def send(done: threading.Event) -> None:
             with httpx.Client(trust_env=False) as client:
                 while not done.wait(pause):
                     self._one(client)
 
-        thread = threading.Thread(target=send)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+        return meanwhile(send)
 
     def _one(self, client: httpx.Client) -> None:
         self.sent += 1

@@ -130,13 +130,19 @@ def test_crashed_run_is_scheduled_again_after_it_settled(
     assert (prefect.run(run).state_type, prefect.run(run).state_name) == ("SCHEDULED", "Recovering")
 
 
+def promoted(prefect: Prefect, store: Store, state: str) -> str:
+    """Return a run in a state whose cutover was promoted before."""
+    run = prefect.start(state=state)
+    cutover = cutovers.begin(store, "bench", flow_run_id=run, now=clock.now())
+    cutovers.finish(store, cutover.id, CutoverStatus.PROMOTED, outcome="done", now=clock.now())
+    return run
+
+
 def test_failed_run_of_a_finished_cutover_is_left_alone(
     prefect: Prefect, recovery: Recovery, store: Store
 ) -> None:
     """What the store knows to be done is not done again."""
-    run = prefect.start(state="FAILED")
-    cutover = cutovers.begin(store, "bench", flow_run_id=run, now=clock.now())
-    cutovers.finish(store, cutover.id, CutoverStatus.PROMOTED, outcome="done", now=clock.now())
+    promoted(prefect, store, "FAILED")
     assert recovery.sweep(later(6)) == []
 
 
@@ -144,9 +150,7 @@ def test_crashed_run_of_a_finished_cutover_is_scheduled_again(
     prefect: Prefect, recovery: Recovery, store: Store
 ) -> None:
     """It may have been killed before people were told and the report was written."""
-    run = prefect.start(state="CRASHED")
-    cutover = cutovers.begin(store, "bench", flow_run_id=run, now=clock.now())
-    cutovers.finish(store, cutover.id, CutoverStatus.PROMOTED, outcome="done", now=clock.now())
+    run = promoted(prefect, store, "CRASHED")
     assert len(recovery.sweep(after(prefect, run, 6))) == 1
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,29 +21,21 @@ from tasks.analysing import analyse
 from tasks.rolling_back import clean_up, close, restore
 from tasks.verifying import run_suite, verify
 from tests.integration.rollback.conftest import Open, Scene
+from tests.support.processes import meanwhile
 
 pytestmark = pytest.mark.integration
 
 
-@contextmanager
-def measured(scene: Scene, *, candidate: int) -> Iterator[None]:
+def measured(scene: Scene, *, candidate: int) -> AbstractContextManager[None]:
     """Store what was counted a second and a half late, as the observer does."""
-    stop = threading.Event()
-
-    def store() -> None:
-        while not stop.wait(0.2):
+    def store(done: threading.Event) -> None:
+        while not done.wait(0.2):
             at = int(time.time() - 1.4)
             samples.write(scene.runtime.store, "bench", [
                 Sample(system="baseline", at=at, requests=10),
                 Sample(system="candidate", at=at, requests=candidate)])
 
-    thread = threading.Thread(target=store)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return meanwhile(store)
 
 
 def steps(scene: Scene, rollback_id: int) -> dict[int, tuple[str, str]]:
