@@ -217,6 +217,23 @@ def as_unique(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], boo
                      [ours[i] for i in found.removed], [theirs[j] for j in found.added])
 
 
+def partners_of(left: Items, right: Items, node: Node) -> list[Any] | None:
+    """Return the right items in the order of the left ones that equal them in the rule's key.
+
+    None unless each has exactly one, and no rule holds for anything in them. Equal is `==`: who
+    calls must prove that the types are the same.
+    """
+    if not node.is_keyed_only:
+        return None
+    key = node.rule.key or "id"
+    try:
+        places = {item[key]: item for item in right}
+        found = [places.pop(item[key]) for item in left]
+    except (KeyError, TypeError):  # no partner, no such field, no object, or nothing to hash
+        return None
+    return found if len(right) == len(found) else None
+
+
 def by_key(left: Items, right: Items, key: str) -> Alignment | None:
     """Pair equal items, wherever they stand; the others by the value of a field.
 

@@ -91,21 +91,31 @@ def compare_bodies(
     """
     if baseline == candidate and baseline_type == candidate_type:
         return IDENTICAL
-    values: list[Any] = []
-    failed = []
-    for side, body, kind in (
-        ("baseline", baseline, baseline_type), ("candidate", candidate, candidate_type)
-    ):
-        try:
-            values.append(parse_body(body, kind))
-        except Unparsable as error:
-            failed.append((side, str(error)))
-    if not failed:
-        return compare(values[0], values[1], rules)
-    if len(failed) == 2:  # neither can be read: compare them as the bytes that they are
-        return compare(parse_body(baseline, ""), parse_body(candidate, ""), rules)
-    side, why = failed[0]
-    return _failed("$", (why, MISSING) if side == "baseline" else (MISSING, why))
+    try:
+        values = parse_body(baseline, baseline_type), parse_body(candidate, candidate_type)
+    except Unparsable:
+        return _with_unparsable(baseline, candidate, baseline_type, candidate_type, rules)
+    return compare(*values, rules)
+
+
+def _with_unparsable(
+    baseline: bytes, candidate: bytes, baseline_type: str, candidate_type: str, rules: RuleSet
+) -> Comparison:
+    """Compare bodies that are not both what their types say."""
+    reasons = _why_not(baseline, baseline_type), _why_not(candidate, candidate_type)
+    if MISSING in reasons:
+        return _failed("$", reasons)
+    # neither can be read: compare them as the bytes that they are
+    return compare(parse_body(baseline, ""), parse_body(candidate, ""), rules)
+
+
+def _why_not(body: bytes, content_type: str) -> Any:
+    """Return why a body is not what its type says; MISSING when it is."""
+    try:
+        parse_body(body, content_type)
+    except Unparsable as error:
+        return str(error)
+    return MISSING
 
 
 def _failed(path: str, reasons: tuple[Any, Any]) -> Comparison:

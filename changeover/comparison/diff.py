@@ -6,7 +6,7 @@ lets them. Equal parts are passed over at the speed of C, in three steps of grow
 1. `==` finds them. It overlooks types (`1 == True` in Python), so they are noted, and when the walk
    is over their serialised forms, all at once, prove that the types are equal too.
 2. Without that proof somewhere a type differs: walk again, each part serialised by itself.
-3. What cannot be serialised (too deep, or integers beyond 64 bits): walk with `_is_same`.
+3. What cannot be serialised (too deep, or integers beyond 64 bits): walk with `is_same`.
 
 Where no rule can hold, the walk does not even ask the rules.
 """
@@ -14,7 +14,7 @@ Where no rule can hold, the walk does not even ask the rules.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import compress, count
 from operator import ne
 from typing import Any
@@ -24,6 +24,7 @@ import orjson
 from changeover.comparison import align, leaves
 from changeover.comparison.align import Alignment
 from changeover.comparison.rules import NO_RULES, ArrayMode, Node, RuleSet
+from changeover.comparison.sameness import CONTAINERS, Same, are_same, is_same, trusting
 from changeover.comparison.similarity import (
     IDENTICAL,
     MISSING,
@@ -32,18 +33,17 @@ from changeover.comparison.similarity import (
     Kind,
     similarity_of,
 )
-from changeover.comparison.tables import Column, columns_of, has_identity, is_like_a_table
+from changeover.comparison.tables import Grid, grid_of, have_identity
 from changeover.plan.paths import format_path
 
 MOST_DIVERGENCES = 10_000
+MANY_ROWS = 3
+"""From so many on rows are compared all at once."""
 MOST_REALIGNED = 10
 """Lists within lists that are paired as rules see them; deeper ones by their raw items."""
-_CONTAINERS = frozenset({dict, list})
-_WITH_PARTS = frozenset({dict, list, tuple})
 _dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
 _new = tuple.__new__  # the named tuple's own is a third slower
 _CHANGED = Kind.CHANGED
-Same = Callable[[Any, Any], bool]
 
 
 def compare(
@@ -62,61 +62,19 @@ def compare(
         Similarity 0..1 and the divergences. Total: no pair of JSON values raises.
     """
     try:
-        walk = _Walk(most_divergences, _are_same, is_trusting=not rules.is_type_tolerant)
+        walk = _Walk(most_divergences, are_same, is_trusting=not rules.is_type_tolerant)
         walk.run(baseline, candidate, rules.root)
         if not walk.is_proved():
-            walk = _Walk(most_divergences, _are_same)
+            walk = _Walk(most_divergences, are_same)
             walk.run(baseline, candidate, rules.root)
     except (RecursionError, TypeError):  # nested too deep, or integers too long, for C
-        walk = _Walk(most_divergences, _is_same)
+        walk = _Walk(most_divergences, is_same)
         walk.run(baseline, candidate, rules.root)
     if not (walk.found or walk.ignored or walk.losses):
         return IDENTICAL
     return Comparison(
         similarity_of(walk.losses), tuple(walk.found), tuple(walk.ignored), walk.omitted
     )
-
-
-def _are_same(a: Any, b: Any) -> bool:
-    """Whether two values are the same, types included; False for another order of keys.
-
-    Raises:
-        RecursionError: Nested too deep.
-        TypeError: Nested too deep, or an integer beyond 64 bits.
-    """
-    if a != b:
-        return False
-    if type(a) not in _WITH_PARTS:
-        return type(a) is type(b)
-    return _dumps(a) == _dumps(b)
-
-
-def _trusting(ours: list[Any], theirs: list[Any]) -> Same:
-    """Return a comparison that overlooks types, and notes what it took for the same.
-
-    No method: a walk that held its own would keep both documents until garbage is collected.
-    """
-
-    def is_equal(a: Any, b: Any) -> bool:
-        if a != b:
-            return False
-        ours.append(a)
-        theirs.append(b)
-        return True
-
-    return is_equal
-
-
-def _is_same(a: Any, b: Any) -> bool:
-    """Whether two values are the same, types included; False may mean: too deep to tell."""
-    try:
-        if a != b:
-            return False
-        if type(a) not in _CONTAINERS:
-            return type(a) is type(b)
-        return orjson.dumps(a) == orjson.dumps(b) or align.canonical(a) == align.canonical(b)
-    except (RecursionError, TypeError):
-        return False
 
 
 _STEPS: dict[str, str] = {}
@@ -150,8 +108,8 @@ class _Walk:
     ) -> None:
         self._ours: list[Any] = []  # taken for the same as its neighbour in _theirs
         self._theirs: list[Any] = []
-        self.same = _trusting(self._ours, self._theirs) if is_trusting else same
-        self.is_careful = same is _is_same
+        self.same = trusting(self._ours, self._theirs) if is_trusting else same
+        self.is_careful = same is is_same
         self.is_trusting = is_trusting
         self.is_estimating = is_estimating
         self.losses: list[float] = []
@@ -195,7 +153,7 @@ class _Walk:
                     self._objects(a, b, path, name, weight, node)
                 else:
                     self._ruled_objects(a, b, path, name, weight, node)
-            elif not self._is_table(a, b, path, name, weight, node):
+            elif not self._are_rows(a, b, path, name, weight, node):
                 self.pairs(a, b, _aligned(a, b, name, node, self), path, name, weight, node)
 
     def _visit(self, a: Any, b: Any, path: str, name: str, weight: float, node: Node) -> None:
@@ -203,7 +161,7 @@ class _Walk:
         rule = node.rule
         if rule.ignore:
             self._hide(a, b, path, name, weight)
-        elif type(a) is type(b) and type(a) in _CONTAINERS:
+        elif type(a) is type(b) and type(a) in CONTAINERS:
             self._stack.append((a, b, path, name, weight, node))
         elif a is MISSING or b is MISSING:
             if rule.null_equals_missing and (a is None or b is None):
@@ -223,25 +181,51 @@ class _Walk:
         node: Node,
     ) -> None:
         """Compare two objects where no rule can hold."""
-        is_alike = a.keys() == b.keys()
-        share = weight / (len(a) if is_alike else len(a.keys() | b.keys()))
-        other, same = b.get, self.same
-        for key, x in a.items():
-            y = other(key, MISSING)
-            if same(x, y):
-                continue
+        if not self.is_trusting or len(a) != len(b):
+            self._unlike_objects(a, b, path, name, weight, node)
+            return
+        xs = [*a.values()]
+        try:
+            ys = [*map(b.__getitem__, a)]
+        except KeyError:
+            self._unlike_objects(a, b, path, name, weight, node)
+            return
+        keys, share, found, most = [*a], weight / len(a), self.found, self.most
+        for n in compress(count(), map(ne, xs, ys)):
+            key, x, y = keys[n], xs[n], ys[n]
+            xs[n] = ys[n] = None
             step = _STEPS.get(key) or _step(key)
             kind = type(x)
             if kind is not type(y):
-                self._lose(_kind(x, y), x, y, path + step, name + step, share)
-            elif kind is dict or kind is list:
+                self._lose(Kind.TYPE, x, y, path + step, name + step, share)
+            elif kind in CONTAINERS:
                 self._stack.append((x, y, path + step, name + step, share, node))
+            elif len(found) < most:  # _lose, written out: for most of what ever differs
+                self.losses.append(share)
+                found.append(_new(Divergence, (path + step, name + step, _CHANGED, (x, y), share)))
             else:
                 self._lose(_CHANGED, x, y, path + step, name + step, share)
-        if not is_alike:
-            for key in b.keys() - a.keys():
-                step = _step(key)
-                self._lose(Kind.ADDED, MISSING, b[key], path + step, name + step, share)
+        self._ours.append(xs)
+        self._theirs.append(ys)
+
+    def _unlike_objects(
+        self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,
+        node: Node,
+    ) -> None:
+        """Compare two objects whose keys may differ, one value at a time."""
+        share = weight / len(a.keys() | b.keys())
+        for key, x in a.items():
+            y = b.get(key, MISSING)
+            if self.same(x, y):
+                continue
+            step = _step(key)
+            if type(x) is type(y) and type(x) in CONTAINERS:
+                self._stack.append((x, y, path + step, name + step, share, node))
+            else:
+                self._lose(_kind(x, y), x, y, path + step, name + step, share)
+        for key in b.keys() - a.keys():
+            step = _step(key)
+            self._lose(Kind.ADDED, MISSING, b[key], path + step, name + step, share)
 
     def _ruled_objects(
         self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,
@@ -284,46 +268,60 @@ class _Walk:
         for j in found.added:
             self._visit(MISSING, b[j], f"{path}[{j}]", below, share, node.child(j))
 
-    def _is_table(
+    def _are_rows(
         self, a: list[Any], b: list[Any], path: str, name: str, weight: float, node: Node,
     ) -> bool:
-        """Compare two lists as a table, where they are one; return whether they are."""
-        if self.is_careful or not node.is_inert or not is_like_a_table(a, b):
+        """Compare two lists row by row, where it is plain which rows belong together.
+
+        Return whether it is.
+        """
+        if self.is_careful or len(a) != len(b) or type(a[0]) is not dict:
             return False
+        if not node.is_inert:
+            partners = align.partners_of(a, b, node) if self.is_trusting else None
+            if partners is None:
+                return False
+            b = partners
+        inner = node.child(0)
         rows = self.differing(a, b)
-        if len(rows) == 1 and type(a[rows[0]]) is type(b[rows[0]]) is dict:
-            (i,) = rows  # where all others are equal, no other place can be better
-            self._objects(a[i], b[i], f"{path}[{i}]", f"{name}[*]", weight / len(a), node)
-            return True
-        columns = columns_of([a[i] for i in rows], [b[i] for i in rows])
-        if columns is None:
+        ours, theirs = [a[i] for i in rows], [b[i] for i in rows]
+        below, share = name + "[*]", weight / len(a)
+        if len(rows) >= MANY_ROWS and self.is_trusting:
+            grid = grid_of(ours, theirs)
+            if grid and (node.is_keyed_only or grid.has_identity()):
+                self._cells(grid, [f"{path}[{i}]" for i in rows], below, share, inner)
+                return True
+        if node.is_inert and not have_identity(ours, theirs):
             return False
-        changed = [column for column in columns if not self.same(column[1], column[2])]
-        # rows with a name of their own, the same on both sides, belong together as they stand
-        if not has_identity(columns, changed):
-            return False
-        share = weight / len(a) / len(a[0])
-        for column in changed:
-            self._column(column, rows, path, name, share, node)
+        for i, x, y in zip(rows, ours, theirs, strict=True):
+            self._objects(x, y, f"{path}[{i}]", below, share, inner)
         return True
 
-    def _column(
-        self, column: Column, rows: list[int], path: str, name: str, weight: float, node: Node,
+    def _cells(
+        self, grid: Grid, places: list[str], name: str, weight: float, node: Node,
     ) -> None:
-        """Compare the values of one key in the rows of a table that differ."""
-        key, xs, ys = column
-        step = _step(key)
-        field, found, losses, most = f"{name}[*]{step}", self.found, self.losses, self.most
-        for n in self.differing(xs, ys):
-            i, x, y = rows[n], xs[n], ys[n]
-            if type(x) is type(y) not in _CONTAINERS and len(found) < most:
-                # _visit, written out: this line runs for most of what ever differs
+        """Compare the values of rows that have the same keys in the same order, all at once."""
+        xs, ys = grid.ours, grid.theirs
+        width, found, losses = len(grid.keys), self.found, self.losses
+        weight /= width
+        steps = [_step(key) for key in grid.keys]
+        fields = [name + step for step in steps]
+        unequal = [*compress(count(), map(ne, xs, ys))]
+        has_room = len(found) + len(unequal) <= self.most
+        for n in unequal:
+            x, y, column = xs[n], ys[n], n % width
+            xs[n] = ys[n] = None
+            kind = type(x)
+            if kind is type(y) and kind not in CONTAINERS and has_room:
                 losses.append(weight)
                 found.append(_new(Divergence, (
-                    f"{path}[{i}]{step}", field, _CHANGED, (x, y), weight,
+                    places[n // width] + steps[column], fields[column], _CHANGED, (x, y), weight,
                 )))
             else:
-                self._visit(x, y, f"{path}[{i}]{step}", field, weight, node)
+                path = places[n // width] + steps[column]
+                self._visit(x, y, path, fields[column], weight, node)
+        self._ours.append(xs)
+        self._theirs.append(ys)
 
     def _lose(self, kind: Kind, a: Any, b: Any, path: str, name: str, weight: float) -> None:
         self.losses.append(weight)
@@ -358,7 +356,7 @@ def _aligned(a: list[Any], b: list[Any], name: str, node: Node, walk: _Walk) -> 
     pair = align.as_unique if mode is ArrayMode.UNIQUE else align.as_set
 
     def may_pair(i: int, j: int) -> bool:
-        is_container = type(a[i]) is type(b[j]) and type(a[i]) in _CONTAINERS
+        is_container = type(a[i]) is type(b[j]) and type(a[i]) in CONTAINERS
         return is_container or not leaves.loss(a[i], b[j], node.child(i).rule)
 
     return pair(*_forms(a, b, name, node), may_pair=may_pair)

@@ -48,8 +48,8 @@ def parse_json(body: bytes) -> Json:
 
 
 def _has_long_number(body: bytes) -> bool:
-    """Whether 19 digits stand in a row: then four of every fourth character are digits, too."""
-    return (b"0000" in body[::4].translate(_ALL_DIGITS_ZERO)
+    """Whether 19 digits stand in a row: then three of every sixth character are digits, too."""
+    return (b"000" in body[::6].translate(_ALL_DIGITS_ZERO)
             and _LONG_NUMBER in body.translate(_ALL_DIGITS_ZERO))
 
 
@@ -68,6 +68,8 @@ def parse_body(body: bytes, content_type: str) -> Json:
     Raises:
         Unparsable: The body is not what its content type says.
     """
+    if content_type == "application/json":  # most are, and half a microsecond counts
+        return parse_json(body)
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == "application/json" or kind.endswith("+json"):

@@ -63,6 +63,11 @@ class Rule:
         return bool(self.ignore_case or self.ignore_whitespace or self.unicode or self.replace)
 
     @property
+    def is_inherited(self) -> bool:
+        """Whether some of it holds for everything below the place, too."""
+        return any(getattr(self, name) for name in _INHERITED)
+
+    @property
     def is_numeric(self) -> bool:
         """Whether numbers may be apart."""
         return not (self.absolute is None and self.relative is None and self.digits is None
@@ -93,11 +98,13 @@ _Active = frozenset[tuple[int, int]]
 class Node:
     """A place's rule, and the way to its children's.
 
-    `is_inert` says that no rule holds here or anywhere below: only identity counts.
+    `is_inert` says that no rule holds here or anywhere below: only identity counts;
+    `is_keyed_only` that items are paired by a field, and no rule holds for anything in them.
     """
 
     rule: Rule
     is_inert: bool
+    is_keyed_only: bool
     _rules: RuleSet
     _active: _Active
     _children: dict[Token | Wild, Node] = field(default_factory=dict)
@@ -175,7 +182,10 @@ class RuleSet:
         key = (active, rule)
         if key not in self._nodes:
             is_inert = rule == STRICT and not active
-            self._nodes[key] = Node(rule, is_inert, self, active)
+            ends_here = all(matched == len(self._rules[number][0]) for number, matched in active)
+            is_keyed_only = (ends_here and rule.array is ArrayMode.KEYED and not rule.is_inherited
+                             and not rule.ignore and not self._selecting)
+            self._nodes[key] = Node(rule, is_inert, is_keyed_only, self, active)
         return self._nodes[key]
 
     def _may_select(self, active: _Active) -> bool:

@@ -16,7 +16,6 @@ is the Jaccard index of the items (Jaccard 1901).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -73,8 +72,7 @@ class Divergence(NamedTuple):
         return str(value) if self.kind is Kind.ERROR else show(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """The verdict on one pair of answers.
 
     `ignored` are differences that a rule hides, whether it ignores the place or tolerates what

@@ -1,61 +1,77 @@
-"""Lists of objects that all have the same keys, as tables: compared column by column. Pure.
+"""Lists of objects that all have the same keys, as tables: compared all at once. Pure.
 
-Most lists in answers are such. A column is compared at the speed of C, and its path is written
-once; only what differs is looked at one by one.
+Most lists in answers are such. Their values are compared at the speed of C; only what differs is
+looked at one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST_COLUMNS_TRIED = 3
+_flat, _values = chain.from_iterable, dict.values
 
 
-Column = tuple[str, tuple[Any, ...], tuple[Any, ...]]
-"""A key with its values in all rows, on both sides."""
+class Grid(NamedTuple):
+    """Rows with the same keys in the same order: all values of both sides, row after row."""
 
+    keys: list[str]
+    ours: list[Any]
+    theirs: list[Any]
 
-def is_like_a_table(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
-    """Whether two lists of one length may well be a table, at a glance."""
-    if not ours or len(ours) != len(theirs) or type(ours[0]) is not dict or len(ours[0]) < 2:
+    def has_identity(self) -> bool:
+        """Whether one of the first columns is the same on both sides and has no value twice.
+
+        Then no row can equal one in another place, and the rows belong together as they stand.
+        """
+        width = len(self.keys)
+        for column in range(min(width, MOST_COLUMNS_TRIED)):
+            values = self.ours[column::width]
+            if values == self.theirs[column::width]:
+                try:
+                    if len({*values}) == len(values):
+                        return True
+                except TypeError:  # objects or lists: nothing to hash
+                    continue
         return False
-    try:
-        return len({*map(len, ours), *map(len, theirs)}) == 1
-    except TypeError:  # not all have parts
-        return False
 
 
-def columns_of(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Column] | None:
-    """Return rows as columns, or None when they are not all objects with the same keys.
+def grid_of(ours: Sequence[Any], theirs: Sequence[Any]) -> Grid | None:
+    """Return rows as a grid, or None when they are not all objects with the same keys in order.
 
     Args:
-        ours: The baseline's items, of two keys or more.
-        theirs: The candidate's, each where its partner stands.
+        ours: The baseline's items, at least one, the first an object.
+        theirs: As many of the candidate's, each where its partner stands.
     """
-    if not ours:
-        return []
     try:
-        first = ours[0].keys()
-        cells = itemgetter(*first)
-        sides = [zip(*map(cells, rows), strict=True) for rows in (ours, theirs)]
-        return [*zip(first, *sides, strict=True)]
-    except (AttributeError, KeyError, TypeError, IndexError):  # another key, or not an object
+        keys = [*ours[0]]
+        # no row can be longer and its neighbour shorter: a key stands in a row only once
+        if [*_flat(ours)] == keys * len(ours) == [*_flat(theirs)]:
+            return Grid(keys, [*_flat(map(_values, ours))], [*_flat(map(_values, theirs))])
+    except TypeError:  # not an object
         return None
+    return None
 
 
-def has_identity(columns: list[Column], changed: list[Column]) -> bool:
-    """Whether one of the first columns is the same on both sides and has no value twice.
+def have_identity(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    """Whether two lists of objects are alike in one of the first keys, and no value comes twice.
 
-    Then no row can equal one in another place, and the rows belong together as they stand.
+    Then no item can equal one in another place, and they belong together as they stand. So does
+    a single item, where the lists are equal everywhere else.
     """
-    known = {key for key, _, _ in changed}
-    for key, values, _ in columns[:MOST_COLUMNS_TRIED]:
-        if key not in known:
-            try:
-                if len(set(values)) == len(values):
-                    return True
-            except TypeError:  # objects or lists: nothing to hash
-                continue
+    if not {*map(type, ours), *map(type, theirs)} <= {dict}:
+        return False
+    if len(ours) < 2:
+        return True
+    for key in islice(ours[0], MOST_COLUMNS_TRIED):
+        value_of = itemgetter(key)
+        try:
+            values = [*map(value_of, ours)]
+            if values == [*map(value_of, theirs)] and len({*values}) == len(values):
+                return True
+        except (KeyError, TypeError):  # not in all of them, or nothing to hash
+            continue
     return False

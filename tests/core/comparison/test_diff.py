@@ -89,13 +89,40 @@ rows = st.fixed_dictionaries({"id": st.integers(0, 4), "a": confusable, "b": con
 tables = st.lists(rows, max_size=5)
 
 
+names = st.one_of(st.integers(0, 9), st.sampled_from(["1", "2", 1.0, -0.0, True, None]))
+KEYED_DOC = RuleSet([("$.doc", Rule(array=ArrayMode.KEYED, key="id"))])
+
+
+@st.composite
+def table_and_other(draw: st.DrawFn) -> tuple[Any, Any]:
+    """Return rows with names of their own, and a copy with other values, keys, order and types."""
+    table = [{"id": name, "a": draw(confusable), "b": draw(confusable)}
+             for name in draw(st.lists(names, max_size=6, unique_by=repr))]
+    chance = draw(st.randoms(use_true_random=False))
+    other = []
+    for row in table:
+        copy = {key: draw(confusable) if chance.random() < 0.3 else value
+                for key, value in row.items()}
+        if chance.random() < 0.1:
+            del copy["b"]
+        other.append(_shuffled(copy, chance) if chance.random() < 0.1 else copy)
+    if draw(st.booleans()):
+        chance.shuffle(other)
+    return table, other
+
+
 @settings(max_examples=500)
-@given(tables, tables)
-@example([{"id": 1, "a": 1}], [{"id": True, "a": 1.0}])
-def test_fast_ways_find_what_the_careful_one_finds(a: Any, b: Any) -> None:
+@given(st.one_of(st.tuples(tables, tables), table_and_other()),
+       st.sampled_from([NO_RULES, KEYED_DOC]))
+@example(([{"id": 1, "a": 1}], [{"id": True, "a": 1.0}]), NO_RULES)
+@example(([{"id": 1, "a": 1}], [{"id": True, "a": 1}]), KEYED_DOC)
+@example(([{"id": 1, "a": 1}] * 2, [{"id": 1, "a": 2}, {"id": 2, "a": 1}]), KEYED_DOC)
+@example(([{"a": 1, "b": 1}, {"a": 2}, {"b": 3}], [{"a": 1}, {"b": 1, "a": 2}, {"b": 4}]), NO_RULES)
+def test_fast_ways_find_what_the_careful_one_finds(both: tuple[Any, Any], rules: RuleSet) -> None:
     """An integer beyond 64 bits beside a document makes the walk take nothing for granted."""
-    fast = compare({"big": 1, "doc": a}, {"big": 1, "doc": b})
-    careful = compare({"big": 10**30, "doc": a}, {"big": 10**30, "doc": b})
+    a, b = both
+    fast = compare({"big": 1, "doc": a}, {"big": 1, "doc": b}, rules)
+    careful = compare({"big": 10**30, "doc": a}, {"big": 10**30, "doc": b}, rules)
     assert fast.similarity == pytest.approx(careful.similarity, abs=2e-9)
     assert sorted((d.path, d.kind, repr(d.values)) for d in fast.divergences) == sorted(
         (d.path, d.kind, repr(d.values)) for d in careful.divergences)
