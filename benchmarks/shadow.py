@@ -1,17 +1,11 @@
-"""The shadow service: comparisons a second on one core, its memory, and what users notice of it.
+"""The shadow service: comparisons a second on one core, and its memory.
 
-    python -m benchmarks.shadow                     throughput over 20,000 comparisons, then users
-    python -m benchmarks.shadow --comparisons 200000 --part throughput
-    python -m benchmarks.shadow --part users --rounds 15
+    python -m benchmarks.shadow                     over 20,000 comparisons
+    python -m benchmarks.shadow --comparisons 200000 --rate 2200
 
-Throughput: Envoy taps every request; the service has core 0 for itself, everything else shares
-core 1; counted are rows in the store (2 KB documents, one leaf differs). Users: the gateway and the
-baseline have core 1, users, candidate and service core 0, as on machines of their own; a steady
-rate of half of the gateway's maximum (benchmarks/steady.py), in random order without tap, without
-tap once more (what is noise), with a tap of 10 %, with the service frozen (SIGSTOP) and killed; p99
-as ratio to the round's own run without tap, its median and quartiles over the rounds, as users
-measured it and as the gateway's log has it. Needs wrk (the maximum) and h2load (Debian:
-nghttp2-client).
+Envoy taps every request; the service has core 0 for itself, everything else shares core 1; counted
+are rows in the store (2 KB documents, one leaf differs). What users notice of it is measured by
+benchmarks/tapped.py. Needs h2load (Debian: nghttp2-client).
 """
 
 from __future__ import annotations
@@ -28,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,11 +109,11 @@ def _answering(files: GatewayFiles, port: int, body: bytes) -> None:
 
 
 @contextlib.contextmanager
-def bench(*, others: int, max_load: float) -> Iterator[Bench]:
+def bench(*, others: int, max_load: float, first: Sequence[str] = ()) -> Iterator[Bench]:
     """Start two answering systems, the gateway and the service.
 
     The service has core 0; so has the candidate when `others` is 0. The gateway and the baseline
-    have core 1.
+    have core 1, and run under `first`, a command that gives them precedence there.
     """
     chance = random.Random(7)
     original = document(2, chance)
@@ -147,11 +141,11 @@ def bench(*, others: int, max_load: float) -> Iterator[Bench]:
             for number, (port, body) in enumerate(zip(systems, bodies, strict=True)):
                 files = GatewayFiles(directory / f"system{number}")
                 _answering(files, port, body)
-                pin = ["taskset", "-c", str(cores[number])]
+                pin = [*(() if number else first), "taskset", "-c", str(cores[number])]
                 stack.enter_context(running([*pin, *envoy_command(files)],
                                             directory / f"system{number}.log"))
-            stack.enter_context(running(["taskset", "-c", "1", *envoy_command(gateway.files)],
-                                        directory / "envoy.log"))
+            command = [*first, "taskset", "-c", "1", *envoy_command(gateway.files)]
+            stack.enter_context(running(command, directory / "envoy.log"))
             wait_for(lambda: httpx.get(url).status_code == 200, what="the gateway")
             found.sample(10_000)
 
@@ -216,106 +210,14 @@ def _saturating(found: Bench) -> float:
         rate, best = rate * 1.3, taken
 
 
-def _most(found: Bench, seconds: int) -> float:
-    """Return the most requests a second that the gateway answers without tap."""
-    command = ["taskset", "-c", "0", "wrk", "-t1", "-c32", f"-d{seconds}s", found.url]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """p99 in ms as users measured it and as the gateway's log has it; failed requests."""
-
-    p99: float
-    logged: float
-    failed: int
-
-
-def _seen(found: Bench, rate: float, seconds: int) -> Seen:
-    """Ask at a steady rate and return what users saw."""
-    log = found.gateway.files.access_log
-    begin = log.stat().st_size
-    done = subprocess.run(
-        ["taskset", "-c", "0", sys.executable, "-m", "benchmarks.steady", found.url,
-         "--rate", str(rate), "--seconds", str(seconds)],
-        capture_output=True, text=True, check=True, timeout=seconds + 30)
-    time.sleep(0.5)  # the gateway writes its log ten times a second
-    with log.open("rb") as lines:
-        lines.seek(begin)
-        found_us = [orjson.loads(line)["us"] for line in lines if line.endswith(b"}\n")]
-    logged = sorted(us for us in found_us if us is not None)  # null: the client was gone
-    told = json.loads(done.stdout)
-    return Seen(told["p99"], logged[int(len(logged) * 0.99)] / 1000, told["failed"])
-
-
-@contextlib.contextmanager
-def _state(found: Bench, what: str) -> Iterator[None]:
-    """Bring about what is to be measured, and undo it."""
-    found.sample(0 if what.startswith("no tap") else 1000)
-    if what == "frozen":
-        os.kill(found.service.pid, signal.SIGSTOP)
-    if what == "killed":
-        end(found.service)
-    yield
-    if what == "frozen":
-        os.kill(found.service.pid, signal.SIGCONT)
-    if what == "killed":
-        found.start()
-    found.sample(0)
-    time.sleep(1)  # what was frozen is caught up with
-
-
-def users(rounds: int, seconds: int) -> None:
-    """Print users' p99 with a tap of 10 % as ratio to that without, frozen and killed too."""
-    states = ["no tap", "no tap again", "tap 10 %", "frozen", "killed"]
-    with bench(others=0, max_load=1) as found, Progress() as progress:
-        task = progress.add_task("asking", total=rounds * len(states))
-        found.sample(0)
-        most = _most(found, seconds)
-        seen: dict[str, list[Seen]] = {what: [] for what in states}
-        chance = random.Random(3)
-        for _ in range(rounds):
-            for what in chance.sample(states, len(states)):
-                with _state(found, what):
-                    seen[what].append(_seen(found, most / 2, seconds))
-                progress.advance(task)
-        counts: Any = comparisons.coverage(found.store, "benchmark")
-    print(f"maximum {most:.0f} requests/s, measured at half of it; failed "
-          f"{sum(each.failed for rows in seen.values() for each in rows)}")
-    for what in states:
-        _tell(what, seen[what], seen["no tap"])
-    print("outcomes:", json.dumps(counts))
-
-
-def _tell(what: str, rows: list[Seen], plain: list[Seen]) -> None:
-    """Print the medians of a state and of its ratios to the same rounds without tap."""
-    told = []
-    for witness in ("p99", "logged"):
-        values = [getattr(each, witness) for each in rows]
-        ratios = sorted(value / getattr(one, witness)
-                        for value, one in zip(values, plain, strict=True))
-        low, high = (ratios[int(share * (len(ratios) - 1))] for share in (0.25, 0.75))
-        told.append(f"{statistics.median(values):7.2f} ms, {statistics.median(ratios):.2f} times "
-                    f"({low:.2f} to {high:.2f})")
-    print(f"p99, {what:12}  users {told[0]}   log {told[1]}   failed "
-          f"{sum(each.failed for each in rows)}")
-
-
 def main() -> None:
     """Run the parts that were asked for."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--part", choices=["throughput", "users", "both"], default="both")
     options.add_argument("--comparisons", type=int, default=20_000)
     options.add_argument("--rate", type=float, default=0, help="requests a second; 0: saturate")
-    options.add_argument("--rounds", type=int, default=9)
-    options.add_argument("--seconds", type=int, default=4)
     given = options.parse_args()
-    if given.part in ("throughput", "both"):
-        throughput(given.comparisons, given.rate)
-    if given.part in ("users", "both"):
-        users(given.rounds, given.seconds)
+    throughput(given.comparisons, given.rate)
 
 
 if __name__ == "__main__":

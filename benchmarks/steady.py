@@ -18,8 +18,11 @@ import math
 import select
 import socket
 import time
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from urllib.parse import urlsplit
 
 LONGEST_WAIT = 5.0
@@ -34,6 +37,7 @@ class _Load:
     free: deque[socket.socket] = field(default_factory=deque)
     asked: dict[socket.socket, float] = field(default_factory=dict)
     parts: dict[socket.socket, bytes] = field(default_factory=dict)
+    dues: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     failed: int = 0
 
@@ -58,12 +62,14 @@ class _Load:
         if not data:
             self._lose(connection)
         elif end and len(body) >= _length(head):
-            self.latencies.append(time.perf_counter() - self.asked.pop(connection))
+            due = self.asked.pop(connection)
+            self.dues.append(due)
+            self.latencies.append(time.perf_counter() - due)
             self.failed += not head.startswith(b"HTTP/1.1 200")
             self.free.append(connection)
 
     def _lose(self, connection: socket.socket) -> None:
-        del self.asked[connection]
+        self.dues.append(self.asked.pop(connection))
         self.failed += 1
         self.latencies.append(LONGEST_WAIT)
         connection.close()
@@ -75,8 +81,14 @@ def _length(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0] or 0)
 
 
-def offer(url: str, *, rate: float, seconds: float, connections: int = 64) -> dict[str, float]:
-    """Ask at a steady rate and return what came of it; latencies in milliseconds."""
+def offer(
+    url: str, *, rate: float, seconds: float, connections: int = 64, records: Path | None = None
+) -> dict[str, float]:
+    """Ask at a steady rate and return what came of it; latencies in milliseconds.
+
+    `records` gets when each request was due (`time.perf_counter`, one clock for all processes on
+    Linux) and its latency, in seconds: pairs of float64.
+    """
     parts = urlsplit(url)
     load = _Load(parts.hostname or "", parts.port or 80)
     for _ in range(connections):
@@ -95,6 +107,9 @@ def offer(url: str, *, rate: float, seconds: float, connections: int = 64) -> di
         if now > began + seconds + LONGEST_WAIT:
             load.failed += total - len(load.latencies)
             break
+    if records:
+        pairs = zip(load.dues, load.latencies, strict=True)
+        records.write_bytes(array("d", chain.from_iterable(pairs)).tobytes())
     found = sorted(load.latencies)
     return {"sent": number, "failed": load.failed, "rate": number / (time.perf_counter() - began),
             **{f"p{q:g}": found[math.ceil(q / 100 * len(found)) - 1] * 1000
@@ -109,9 +124,10 @@ def main() -> None:
     options.add_argument("--rate", type=float, required=True)
     options.add_argument("--seconds", type=float, default=5)
     options.add_argument("--connections", type=int, default=64)
+    options.add_argument("--records", type=Path, help="file for each request's time and latency")
     given = options.parse_args()
     print(json.dumps(offer(given.url, rate=given.rate, seconds=given.seconds,
-                           connections=given.connections)))
+                           connections=given.connections, records=given.records)))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
         "--use-dynamic-base-id",
         "--file-flush-interval-msec", str(FLUSH_MILLISECONDS),
         "--log-level", "warning",
+        # a shadow service that is gone would be told once for each request that is tapped
+        "--component-log-level", "ext_proc:critical",
         "--drain-time-s", "5",
     ]
 

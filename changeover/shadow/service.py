@@ -43,7 +43,14 @@ STOP_SECONDS = 2.0
 """How long copies under way may take when the service is told to end."""
 MOST_UNSAVED = 20_000
 KEPT_A_SECOND = 20
-_UNTAPPED = f"^cluster[.]{tap.CLUSTER}[.]upstream_rq_(active|pending)_overflow$"
+_UNTAPPED = {
+    "dropped: gateway's limit of streams": ("upstream_rq_active_overflow",
+                                            "upstream_rq_pending_overflow"),
+    "dropped: service did not answer": ("upstream_cx_none_healthy",
+                                        "upstream_rq_pending_failure_eject"),
+}
+"""Why the gateway could not send an exchange here, and which of its counters tell."""
+_COUNTERS = "|".join(name for names in _UNTAPPED.values() for name in names)
 
 
 class Shadow:
@@ -78,7 +85,7 @@ class Shadow:
         self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
         self._callers: dict[System, Caller] = {}
         self._admin = Admin(home.gateway_files.admin_socket)
-        self._untapped: int | None = None
+        self._untapped: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Shadow until `stop` is set; then finish what is under way, and save what is known.
@@ -303,16 +310,20 @@ class Shadow:
     async def _count_untapped(self) -> None:
         """Count what the gateway could not even send here; since this process began to look."""
         try:
-            found = await asyncio.to_thread(self._admin.counters, _UNTAPPED)
+            found = await asyncio.to_thread(
+                self._admin.counters, f"^cluster[.]{tap.CLUSTER}[.]({_COUNTERS})$")
         except Unreachable:  # the gateway starts after this service, and may be started again
             return
-        number = sum(found.values())
-        if self._untapped is not None:
-            missed = number - self._untapped if number >= self._untapped else number
+        known, self._untapped = self._untapped, {
+            why: sum(found.get(f"cluster.{tap.CLUSTER}.{name}", 0) for name in names)
+            for why, names in _UNTAPPED.items()
+        }
+        for why, number in self._untapped.items():
+            before = known.get(why, number)
+            missed = number - before if number >= before else number
             if missed:
-                self.counts["dropped: gateway's limit of streams"] += missed
+                self.counts[why] += missed
                 self.counts["seen"] += missed
-        self._untapped = number
 
     async def _beat(self) -> None:
         await asyncio.to_thread(

@@ -133,6 +133,32 @@ def test_service_frozen_and_killed_costs_users_nothing(shadowed: Shadowed) -> No
     shadowed.ask(300)
 
 
+def test_service_that_is_gone_is_left_alone_by_the_gateway(
+    shadowed: Shadowed, tmp_path: Path
+) -> None:
+    """It is not called again for each request, nor is each told in the log; then it comes back."""
+    shadowed.service.kill()
+    shadowed.service.wait()
+    admin = shadowed.bench.gateway.admin
+    ejections = f"cluster.{tap.CLUSTER}.outlier_detection.ejections_active"
+
+    def is_left_alone() -> bool:
+        shadowed.ask(10)
+        return admin.counters(f"^{ejections}$").get(ejections) == 1
+
+    wait_for(is_left_alone, what="the gateway to give up")
+    log = (tmp_path / "home" / "envoy.log").read_text()
+    assert "ext_proc" not in log
+    before = shadowed.compared()
+    with running(shadowed.service.args, tmp_path / "shadow-again.log"):
+
+        def is_compared_again() -> bool:
+            shadowed.ask(1)
+            return shadowed.compared() > before
+
+        wait_for(is_compared_again, seconds=30, what="a comparison")
+
+
 async def _ask_at_once(url: str, count: int) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=httpx.Limits()) as users:
         answers = await asyncio.gather(*(users.get("/") for _ in range(count)))
