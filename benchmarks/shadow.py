@@ -13,11 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import random
-import re
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,7 +39,7 @@ from changeover.plan.model import Plan
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import comparisons, plans, routing
 from changeover.store.engine import Store
-from tests.support.processes import end, free_port, running, wait_for
+from tests.support.processes import free_port, running, wait_for
 
 
 @dataclass

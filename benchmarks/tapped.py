@@ -72,8 +72,9 @@ def measured(
     chance = random.Random(5)
     records = found.directory / "records"
     seconds = pairs * 2 * length + 2
-    command = [*precedence(), "taskset", "-c", "0", sys.executable, "-m", "benchmarks.steady", found.url,
-               "--rate", str(rate), "--seconds", str(seconds), "--records", str(records)]
+    command = [*precedence(), "taskset", "-c", "0", sys.executable, "-m", "benchmarks.steady",
+               found.url, "--rate", str(rate), "--seconds", str(seconds),
+               "--records", str(records)]
     slices: list[Slice] = []
     told = found.directory / "told.json"
     told.unlink(missing_ok=True)
