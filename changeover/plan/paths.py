@@ -93,8 +93,7 @@ def one_place(pattern: str) -> str:
             step.is_deep or isinstance(step.token, int) for step in steps):
         raise ValueError(f"{pattern}: a path here is one place, as `$.items[*].price`; `..`, `.*` "
                          "and indexes are not counted")
-    return "$" + "".join("[*]" if step.token is Wild.ANY else _format_key(str(step.token))
-                         for step in steps)
+    return format_place([step.token for step in steps])
 
 
 def is_touched(path: Sequence[Token | Wild], place: Sequence[Token | Wild]) -> bool:
@@ -123,6 +122,14 @@ def _token(found: re.Match[str]) -> Token | Wild:
         return found["name"]
     quoted = found["quoted"] if found["quoted"] is not None else found["double"]
     return re.sub(r"\\(.)", r"\1", quoted)
+
+
+def format_place(tokens: Iterable[Token | Wild]) -> str:
+    """Return a place that may be one of many: `$.items[*].price`."""
+    return "$" + "".join(
+        "[*]" if token is Wild.ANY else f"[{token}]" if isinstance(token, int)
+        else _format_key(str(token)) for token in tokens
+    )
 
 
 def format_path(tokens: Iterable[Token]) -> str:

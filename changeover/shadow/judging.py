@@ -79,9 +79,10 @@ class Judge:
             at=at, request=line, request_id=request_id, similarity=found.similarity,
             is_match=is_match, baseline_seconds=baseline.duration,
             candidate_seconds=candidate.duration, found=self._examples(found, line),
-            ignored=frozenset(divergence.field for divergence in found.ignored),
+            ignored=self.masks.all_shown(divergence.field for divergence in found.ignored),
             omitted=found.omitted,
-            noisy=None if noise is None else noise.fields, error=candidate.error,
+            noisy=None if noise is None else self.masks.all_shown(noise.fields),
+            error=candidate.error,
         )
         if found.is_match or not keeps:
             return one
@@ -109,10 +110,11 @@ class Judge:
         """Return the first divergence of each place."""
         examples: dict[str, Example] = {}
         for one in found.divergences:
-            if one.field not in examples:
+            place = self.masks.shown(one.field)
+            if place not in examples:
                 baseline, candidate = self._values(one)
-                examples[one.field] = Example(
-                    request, one.path, str(one.kind), baseline, candidate)
+                path = one.path if place == one.field else self.masks.shown(one.path)
+                examples[place] = Example(request, path, str(one.kind), baseline, candidate)
         return examples
 
     def _values(self, one: Divergence) -> tuple[str | None, str | None]:
@@ -144,8 +146,8 @@ class Judge:
     def _is_told_by(self, one: Compared, answers: Sequence[Answer]) -> bool:
         baseline, candidate, *again = answers
         found = self.compare(baseline, candidate)
-        noisy = self.compare(baseline, again[0]).fields if again else None
-        return (found.fields == one.found.keys() and noisy == one.noisy
+        noisy = self.masks.all_shown(self.compare(baseline, again[0]).fields) if again else None
+        return (self.masks.all_shown(found.fields) == one.found.keys() and noisy == one.noisy
                 and abs(found.similarity - one.similarity) < 1e-6)
 
 

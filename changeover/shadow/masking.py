@@ -21,7 +21,7 @@ from changeover.comparison.align import canonical
 from changeover.comparison.answers import Answer
 from changeover.comparison.documents import Unparsable, parse_json
 from changeover.comparison.rules import Node, Rule, RuleSet
-from changeover.plan.paths import Wild, parse_place
+from changeover.plan.paths import Wild, format_place, parse_place
 
 MASK = "***"
 LONGEST_REQUEST = 500
@@ -73,16 +73,41 @@ class Masks:
 
     def covers(self, place: str) -> bool:
         """Whether a place is masked; one with `[*]` is when any of its items is."""
+        return self._steps_to_mask(place) is not None
+
+    def shown(self, place: str) -> str:
+        """Return a place as it may be stored.
+
+        What stands below a masked place is called by that place: keys can be secrets, too. So is
+        a key that only a wildcard masks: `$.by_card.*`.
+        """
+        depth = self._steps_to_mask(place)
+        if not depth:
+            return place if depth is None else "$"
+        tokens = parse_place(place)[:depth]
+        if isinstance(tokens[-1], str) and tokens[-1] not in self._rules.named:
+            return f"{format_place(tokens[:-1])}.*"
+        return format_place(tokens)
+
+    def all_shown(self, places: Iterable[str]) -> frozenset[str]:
+        """Return places as they may be stored."""
+        if self._rules.root.is_inert:
+            return frozenset(places)
+        return frozenset(map(self.shown, places))
+
+    def _steps_to_mask(self, place: str) -> int | None:
+        """Return after how many steps a place is masked; None when it is not."""
         nodes = [self._rules.root]
         if nodes[0].is_inert or not place.startswith("$"):
-            return False
-        for token in parse_place(place):
+            return None
+        for depth, token in enumerate(parse_place(place)):
             if any(node.rule.ignore for node in nodes):
-                return True
+                return depth
             tokens = self._indexes if token is Wild.ANY else (token,)
             below = (node.child(each) for node in nodes for each in tokens)
             nodes = [*{id(node): node for node in below}.values()]
-        return any(node.rule.ignore for node in nodes)
+        is_masked = any(node.rule.ignore for node in nodes)
+        return len(parse_place(place)) if is_masked else None
 
     def hide(self, answers: Sequence[Answer], headers: Sequence[str]) -> list[Answer]:
         """Return the answers to one request as they may be stored, each with these headers only.

@@ -103,12 +103,27 @@ def test_masked_places_are_neither_kept_nor_shown() -> None:
     assert found.request == "GET /a?api_key=***&b=1"
 
 
-@pytest.mark.parametrize("mask", ["$.i[1].p", "$.i[*].p", "$..p", "$.i"])
+@pytest.mark.parametrize("mask", ["$.i[1].p", "$.i[*].p", "$..p"])
 def test_value_in_a_masked_item_is_not_shown(mask: str) -> None:
     """Examples stand at one place for all items, and items may have moved."""
     pair = [answer(b'{"i":[{"p":1},{"p":"%d"}]}' % card) for card in (4111, 4222)]
     (example,) = judged(*pair, mask=[mask]).found.values()
     assert (example.path, example.baseline, example.candidate) == ("$.i[1].p", "***", "***")
+
+
+@pytest.mark.parametrize(("mask", "place"), [
+    ("$.cards", "$.cards"), ("$.cards.*", "$.cards.*"), ("$..pin", "$.cards['4111'].pin"),
+    ("$..*", "$.*"), ("$", "$"),
+])
+def test_key_below_a_masked_place_is_not_stored(mask: str, place: str) -> None:
+    """A card's number may be the key; what is masked by name alone keeps the way to it."""
+    pins = [answer(b'{"cards":{"4111":{"pin":%d}}}' % pin) for pin in (1, 2, 3)]
+    found = judged(*pins, mask=[mask])
+    assert (set(found.found), found.noisy) == ({place}, {place})
+    (example,) = found.found.values()
+    assert (example.path, example.baseline) == (place, "***")
+    ignored = judged(*pins[:2], mask=[mask], ignore=["$.cards"]).ignored
+    assert ignored == {{"$": "$", "$..*": "$.*"}.get(mask, "$.cards")}
 
 
 def test_place_longer_than_a_pattern_is_looked_at_for_masks() -> None:
