@@ -57,7 +57,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
         ],
         "waiting_for": asked and {
             "stage": asked.stage, "approver": asked.ordinal,
-            "url": f"{settings.get('ui_url', '')}/runs/flow-run/{run}",
+            "url": f"{settings.get('ui_url', '')}/runs/flow-run/{asked.flow_run_id or run}",
         },
         "systems": {
             name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))

@@ -21,7 +21,7 @@ from changeover.store import approvals, cutovers, routing
 from changeover.store.records import Approval
 from tasks.lifecycle import cutover_of
 from tasks.reporting import approval_question, tell_once
-from tasks.runtime import Runtime, current_state, runtime_of
+from tasks.runtime import Runtime, current_state, root_run_id, runtime_of
 
 
 class StageApproval(RunInput):
@@ -91,6 +91,7 @@ async def _ask_each(
         asked = approvals.ask(
             runtime.store, cutover_id=cutover_id, stage=stage, round=round_,
             ordinal=ordinal, epoch=cutover.epoch, question=question(ordinal), now=clock.now(),
+            flow_run_id=str(root_run_id()),
         )
         answered = await _answer_of(runtime, asked)
         if answered.decision != "promote":

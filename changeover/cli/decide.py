@@ -41,13 +41,13 @@ def approve(
     decision: str, approver: str, comment: str, home: Path | None, migration: str | None,
     output: str,
 ) -> None:
-    """Answer what the cutover waits for, as in Prefect's page."""
+    """Answer what the cutover or the deprecation waits for, as in Prefect's page."""
     found = Connections.open(home, migration)
     asked = _open_question(found)
-    cutover = cutovers.get(found.store, asked.cutover_id)
-    if not cutover.flow_run_id:
+    run_id = asked.flow_run_id or cutovers.get(found.store, asked.cutover_id).flow_run_id
+    if not run_id:
         raise ApprovalRefused("nobody carries out this cutover")
-    _resume(found, cutover.flow_run_id, {
+    _resume(found, run_id, {
         "decision": decision, "approver": approver, "comment": comment})
     answered = _await_answer(found, asked)
     done = answered is not None and answered.decision is not None and not answered.is_void

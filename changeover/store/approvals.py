@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from changeover.errors import ApprovalRefused, InvalidInput
@@ -27,8 +27,12 @@ def ask(
     epoch: int,
     question: str,
     now: datetime,
+    flow_run_id: str | None = None,
 ) -> Approval:
-    """Put a question to the `ordinal`-th approver; asked twice, the first question stands."""
+    """Put a question to the `ordinal`-th approver; asked twice, the first question stands.
+
+    `flow_run_id` is the run that waits for the answer now.
+    """
     key = {"cutover_id": cutover_id, "stage": stage, "round": round, "ordinal": ordinal}
     with store.begin() as session:
         cutover = _lock(session, cutover_id)
@@ -44,6 +48,7 @@ def ask(
                 session, cutover.migration, actor=f"cutover {cutover_id}", kind="approval.asked",
                 data={"approval": row.id, "stage": stage, "ordinal": ordinal}, now=now,
             )
+        row.flow_run_id = flow_run_id or row.flow_run_id
         return to_record(Approval, row)
 
 
@@ -101,13 +106,18 @@ def answer(
 
 
 def open_for(store: Store, migration: str) -> Approval | None:
-    """Return the question that a migration's running cutover waits on, if it waits on one."""
+    """Return the question that waits for a person, if there is one.
+
+    The running cutover's, or after a promotion the one about retiring the baseline.
+    """
     query = (
         select(ApprovalRow)
         .join(CutoverRow, CutoverRow.id == ApprovalRow.cutover_id)
         .where(
             CutoverRow.migration == migration,
-            CutoverRow.status == CutoverStatus.RUNNING,
+            or_(CutoverRow.status == CutoverStatus.RUNNING,
+                and_(CutoverRow.status == CutoverStatus.PROMOTED,
+                     ApprovalRow.flow_run_id != CutoverRow.flow_run_id)),
             ApprovalRow.decision.is_(None),
             ApprovalRow.is_void.is_(False),
         )

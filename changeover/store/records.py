@@ -96,7 +96,10 @@ class GateVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question to people and, once given, the answer. `ordinal` counts approvers from 1."""
+    """A question to people and, once given, the answer.
+
+    `ordinal` counts approvers from 1; `flow_run_id` is Prefect's run that waits for the answer.
+    """
 
     id: int
     cutover_id: int
@@ -112,6 +115,7 @@ class Approval:
     source: str = ""
     answered_at: datetime | None = None
     is_void: bool = False
+    flow_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

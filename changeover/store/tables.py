@@ -195,6 +195,7 @@ class ApprovalRow(Base):
     source: Mapped[str] = mapped_column(String(40))
     answered_at: Mapped[datetime | None]
     is_void: Mapped[bool] = mapped_column(Boolean)
+    flow_run_id: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (
         UniqueConstraint("cutover_id", "stage", "round", "ordinal", name="uq_approval"),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -22,12 +24,13 @@ from changeover.store import (
     operations,
     plans,
     routing,
+    samples,
     sop,
 )
 from changeover.store.records import CutoverStatus
 from reports import procedure
 from tests.integration.conftest import make_plan
-from tests.support.processes import free_port
+from tests.support.processes import free_port, wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -243,13 +246,32 @@ def test_stage_back_is_one_stage_back_however_often_it_is_tried(begin: Begin) ->
     assert routing.read(site.store, "bench").weight == 2_500
 
 
+def test_retirement_is_agreed_to_on_the_terminal(begin: Begin) -> None:
+    """`changeover approve` finds the run that waits, though the cutover has ended long ago."""
+    site = begin(phases=[*FULL, {"phase": "deprecation", "after": "1s", "levers": ["off"],
+                                 "approval": {"approvers": 1}}])
+    site.home.save_settings({"migration": "bench", "api_url": site.server.url})
+    assert site.carry_out("cutover").state_name == "Promoted"
+    run_id = site.start("deprecation")
+    while site.api.run(run_id).state_type != "PAUSED":
+        site.attempt("deprecation", run_id)
+    with subprocess.Popen(
+        [sys.executable, "-m", "changeover.cli", "approve", "promote", "--approver", "bob",
+         "--home", str(site.home.root)], stdout=subprocess.PIPE, text=True
+    ) as command:
+        wait_for(lambda: site.api.run(run_id).state_type != "PAUSED", what="the answer")
+        assert site.carry_on("deprecation", run_id).state_name == "Retired"
+        told, _ = command.communicate(timeout=60)
+    assert (command.returncode, told.strip()) == (0, "bob decided promote on stage retire")
+    assert site.bench.ran("candidate")["levers"] == ["off"]
+
+
 def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
     """Deprecation refuses with the count of calls, and asks nobody."""
     site = begin(phases=[*FULL, {"phase": "deprecation", "after": "5s", "levers": ["off"]}])
     assert site.carry_out("cutover").state_name == "Promoted"
     site.bench.fault("503")  # the baseline answers in the candidate's place
     since = clock.now()
-    from tests.support.processes import wait_for
     wait_for(lambda: any(
         s.errors for s in _samples(site, since)), what="requests that the baseline saved")
     run = site.carry_out("deprecation")
@@ -258,6 +280,4 @@ def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
 
 
 def _samples(site: SopSite, since: Any) -> list[Any]:
-    from changeover.store import samples
-
     return samples.recent(site.store, "bench", since=since)
