@@ -53,6 +53,21 @@ def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
     return analysis
 
 
+def rehearse_analysis(runtime: Runtime) -> list[str]:
+    """Return why the analysis of a rollback that began now would not be whole."""
+    record = Rollback(0, runtime.migration, 0, "rehearsal", "medium", "all", "rehearsal",
+                      started_at=clock.now())
+    problems = []
+    for name, part in _parts(runtime, record).items():
+        try:
+            part()
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  that is what is looked for
+            problems.append(f"analysis, {name}: {broke(error)}")
+    return problems
+
+
 def _parts(runtime: Runtime, record: Rollback) -> Mapping[str, Callable[[], Any]]:
     since = record.started_at - timedelta(minutes=5)
     firings = operations.firings(runtime.store, runtime.migration, since=since)

@@ -13,21 +13,34 @@ from changeover.errors import ChangeoverError
 from changeover.store import plans, sop
 from changeover.store.sop import SopStep
 from changeover.validation.saving import scene_of
+from tasks.analysing import rehearse_analysis
 from tasks.procedure import Found, once
 from tasks.runtime import root_run_id, runtime_of
 from tasks.steps import step
+from tasks.validating import Result, run_rehearsed
+from tasks.verifying import rehearse_verification
 
 
 @step(name="rehearse")
-def rehearse(migration: str) -> SopStep:
-    """Rehearse the rollback and keep whether it passed."""
+def rehearse(migration: str, suite: Result | None) -> SopStep:
+    """Rehearse the rollback and keep whether it passed.
+
+    Args:
+        migration: Name of the migration.
+        suite: What the suite that verifies a rollback found just now; None when there is none.
+    """
     runtime = runtime_of(migration)
     told: list[str] = []
 
     def carry_out() -> Found:
         folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
-        if problems := rehearsal.rehearse(runtime.plan, told.append, base=folder):
+        problems = rehearsal.rehearse(runtime.plan, told.append, base=folder)
+        problems += rehearse_verification(runtime, suite)
+        problems += rehearse_analysis(runtime)
+        if problems:
             raise ChangeoverError("; ".join(problems))
+        if suite is not None:
+            told.append(f"suite {suite['suite']}: {suite['reason']}")
         return "everything that a rollback needs works", {
             "told": told, "plan": plans.digest_of(runtime.plan)}
 
@@ -39,7 +52,8 @@ def rehearse(migration: str) -> SopStep:
 
 async def rehearsed(migration: str) -> State:
     """Rehearse the rollback, and show what was done."""
-    found = rehearse(migration)
+    suite = await run_rehearsed(migration, runtime_of(migration).plan.rollback.verify)
+    found = rehearse(migration, suite)
     await acreate_markdown_artifact(
         key=f"{migration}-rehearsal".replace("_", "-"),
         description="Newest rehearsal of the rollback",

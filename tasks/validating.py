@@ -12,7 +12,7 @@ from changeover.store import operations, validations
 from changeover.store.records import Report
 from changeover.store.validations import SuiteCheck, SuiteRun
 from changeover.validation.saving import as_stored, scene_of
-from tasks.runtime import runtime_of
+from tasks.runtime import root_run_id, runtime_of
 from tasks.steps import step
 
 Result = dict[str, Any]
@@ -83,6 +83,11 @@ async def run_suite(
 async def run_verification(migration: str, suite: str | None, rollback_id: int) -> Result | None:
     """Run the suite that verifies a rollback, once; None when the plan names none."""
     return await _run(migration, suite, f"rollback {rollback_id}")
+
+
+async def run_rehearsed(migration: str, suite: str | None) -> Result | None:
+    """Run the suite that would verify a rollback, once a run; None when the plan names none."""
+    return await _run(migration, suite, f"rehearsal {root_run_id()}")
 
 
 async def _run(

@@ -9,6 +9,7 @@ import httpx
 
 from changeover import baseline, clock
 from changeover.errors import ChangeoverError
+from changeover.plan.procedures import QueueSpec
 from changeover.routing import Mode
 from changeover.store import routing, samples
 from changeover.validation.http import value_at
@@ -120,14 +121,39 @@ def _not_empty(runtime: Runtime) -> list[str]:
     """Return one sentence for each queue that is not drained."""
     problems = []
     for queue in runtime.plan.rollback.queues:
-        url = runtime.plan.system(queue.of).url.rstrip("/") + queue.path
-        try:
-            found = value_at(httpx.get(url, timeout=5, trust_env=False).json(), queue.value)
-        except (httpx.HTTPError, ValueError) as error:
-            problems.append(f"queue {queue.path} of the {queue.of} cannot be read "
-                            f"({type(error).__name__})")
-            continue
-        if not isinstance(found, int | float) or found > queue.at_most:
-            problems.append(f"queue {queue.path} of the {queue.of} has {found!r}, more than "
-                            f"{queue.at_most}")
+        found, problem = _length_of(runtime, queue)
+        if problem or found > queue.at_most:
+            problems.append(problem or f"queue {queue.path} of the {queue.of} has {found!r}, more "
+                            f"than {queue.at_most}")
+    return problems
+
+
+def _length_of(runtime: Runtime, queue: QueueSpec) -> tuple[float, str]:
+    """Return how long a queue says that it is, and why it cannot be read."""
+    url = runtime.plan.system(queue.of).url.rstrip("/") + queue.path
+    try:
+        found = value_at(httpx.get(url, timeout=5, trust_env=False).json(), queue.value)
+        why = f"no number at {queue.value}"
+    except (httpx.HTTPError, ValueError) as error:
+        found, why = None, type(error).__name__
+    if isinstance(found, int | float):
+        return found, ""
+    return 0, f"queue {queue.path} of the {queue.of} cannot be read ({why})"
+
+
+def rehearse_verification(runtime: Runtime, suite: Result | None) -> list[str]:
+    """Return why a rollback could not be verified now; whether queues are empty is not asked.
+
+    Args:
+        runtime: The migration's.
+        suite: What the plan's suite found just now, None when it names none.
+    """
+    problems = [problem for queue in runtime.plan.rollback.queues
+                if (problem := _length_of(runtime, queue)[1])]
+    if not is_measured_until(runtime, clock.now()):
+        problems.append("no traffic is measured: is the observer running?")
+    if not baseline.is_well(runtime.plan):
+        problems.append("the baseline is not well")
+    if suite is not None and suite["verdict"] != "pass":
+        problems.append(f"suite {suite['suite']}: {suite['reason']}")
     return problems

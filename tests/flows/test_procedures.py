@@ -110,7 +110,8 @@ def test_phase_alone_asks_nothing_about_stages_that_it_passed(begin: Begin) -> N
 
 def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
     """Everything is done on a copy: the real state is as before, and the age is known."""
-    site = begin(rollback={"restore": ["stop"]},
+    site = begin(suites={"post_rollback": HEALTHY},
+                 rollback={"restore": ["stop"], "verify": "post_rollback"},
                  cutover={"preconditions": {"disk": "1MB", "rehearsed_within": "1d"}})
     before = routing.read(site.store, "bench")
     run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
@@ -118,7 +119,8 @@ def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
     assert routing.read(site.store, "bench") == before
     assert site.bench.ran("candidate")["levers"] == []
     rehearsed = sop.latest_rehearsal(site.store, "bench")
-    assert any("rollback.sh brought everyone back" in line for line in rehearsed.data["told"])
+    for part in ("rollback.sh brought everyone back", "suite post_rollback: "):
+        assert any(part in line for line in rehearsed.data["told"])
     other = site.plan.model_copy(update={"flags": {}, "levers": {
         **site.plan.levers, "more": site.plan.levers["stop"]}})
     plans.register(site.store, other, source="changed", now=clock.now())
@@ -129,10 +131,17 @@ def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
 
 
 def test_rehearsal_that_finds_a_fault_does_not_count(begin: Begin) -> None:
-    """A lever whose program is missing is found before the night, not in it."""
-    site = begin(levers={"stop": {"command": ["no-such-program"]}}, rollback={"restore": ["stop"]})
+    """What would stop a rollback or its verification is found before the night, all at once."""
+    site = begin(
+        levers={"stop": {"command": ["no-such-program"]}}, suites={"post_rollback": IMPOSSIBLE},
+        rollback={"restore": ["stop"], "verify": "post_rollback", "queues": [
+            {"of": "candidate", "path": "/health", "value": "$.no.such.number"}]})
     run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
     assert run.state_name == "Unfit"
+    (detail,) = (step.detail for step in sop.steps(site.store, "bench", f"rehearsal-{run.id}"))
+    for fault in ("no program no-such-program", "suite post_rollback: 1 of 1 checks failed",
+                  "queue /health of the candidate cannot be read"):
+        assert fault in detail
     assert sop.latest_rehearsal(site.store, "bench") is None
 
 
