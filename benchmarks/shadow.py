@@ -86,8 +86,11 @@ def make_plan(listen: int, systems: list[int], max_load: float) -> Plan:
     })
 
 
-def _answering(files: GatewayFiles, port: int, body: bytes) -> None:
-    """Write the bootstrap of an Envoy that answers every request with a JSON document."""
+def _answering(files: GatewayFiles, port: int, body: bytes, delay: float) -> None:
+    """Write the bootstrap of an Envoy that answers every request with a JSON document.
+
+    `delay` is how long it takes, in seconds; 0 is at once.
+    """
     plan = Plan.model_validate({
         "migration": "benchmark", "routing": {"listen": f"127.0.0.1:{port}"},
         "systems": {"baseline": {"name": "a", "url": "http://127.0.0.1:1"},
@@ -102,11 +105,21 @@ def _answering(files: GatewayFiles, port: int, body: bytes) -> None:
             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
     }
     bare(plan, files, answer, has_log=False)
+    if delay:
+        whole = json.loads(files.bootstrap.read_text())
+        listener = whole["static_resources"]["listeners"][0]
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"].insert(0, {"name": "fault", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+            "delay": {"fixed_delay": f"{delay}s", "percentage": {"numerator": 100}}}})
+        files.bootstrap.write_text(json.dumps(whole))
 
 
 @contextlib.contextmanager
-def bench(*, others: int, max_load: float, first: Sequence[str] = ()) -> Iterator[Bench]:
-    """Start two answering systems, the gateway and the service.
+def bench(
+    *, others: int, max_load: float, first: Sequence[str] = (), delay: float = 0
+) -> Iterator[Bench]:
+    """Start two answering systems, which take `delay` seconds, the gateway and the service.
 
     The service has core 0; so has the candidate when `others` is 0. The gateway and the baseline
     have core 1, and run under `first`, a command that gives them precedence there.
@@ -136,7 +149,7 @@ def bench(*, others: int, max_load: float, first: Sequence[str] = ()) -> Iterato
             cores = (1, others)
             for number, (port, body) in enumerate(zip(systems, bodies, strict=True)):
                 files = GatewayFiles(directory / f"system{number}")
-                _answering(files, port, body)
+                _answering(files, port, body, delay)
                 pin = [*(() if number else first), "taskset", "-c", str(cores[number])]
                 stack.enter_context(running([*pin, *envoy_command(files)],
                                             directory / f"system{number}.log"))
