@@ -97,8 +97,12 @@ def _between(owner: Any, name: str, about: Callable[..., str], *, before: bool =
     setattr(owner, name, wrapped)
 
 
-PRELOADED = ("changeover.validation.run", "reports.evidence", "reports.render", "reports.tables",
-             "reports.validation", "prefect.artifacts", "scipy.special", "changeover.rehearsal")
+PRELOADED = (
+    "anyio._backends._asyncio", "changeover.rehearsal", "changeover.validation.run",
+    "matplotlib.backends.backend_svg", "mpl_toolkits.mplot3d", "opentelemetry.metrics",
+    "prefect.artifacts", "prefect.flow_engine", "prefect.task_engine", "reports.charts",
+    "reports.evidence", "reports.render", "reports.tables", "reports.validation", "scipy.special",
+)
 """What flows import when they need it: here once, before all the forks."""
 
 

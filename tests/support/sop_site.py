@@ -23,7 +23,7 @@ from changeover.plan.model import Plan
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
-from tests.support.prefect_database import seed
+from tests.support.prefect_database import one_certificate, seed
 from tests.support.processes import ROOT, free_port, running, wait_for
 
 Decision = str | Callable[[], str]
@@ -58,6 +58,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
+        "PREFECT_API_SSL_CERT_FILE": one_certificate(directory),
     }
     seed(directory / "prefect")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
