@@ -7,11 +7,12 @@ from pathlib import Path
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from blocks.schema import SchemaOnce
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 
 
-class GatewayBlock(Block):
+class GatewayBlock(SchemaOnce, Block):
     """The Envoy that carries a migration's traffic, reached through its files.
 
     Example:

@@ -8,6 +8,7 @@ from datetime import datetime
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from blocks.schema import SchemaOnce
 from blocks.store import StoreBlock
 from changeover.analysis.window import Window
 from changeover.store import comparisons, place_counts, samples
@@ -48,7 +49,7 @@ class MetricsReader:
         return comparisons.coverage(self.store, self.migration)
 
 
-class MetricsSourceBlock(Block):
+class MetricsSourceBlock(SchemaOnce, Block):
     """Where gates read their numbers: the samples that the observer writes to the store.
 
     Example:

@@ -8,10 +8,11 @@ from typing import Literal
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from blocks.schema import SchemaOnce
 from changeover.notify.channels import Channel, send
 
 
-class NotifierBlock(Block):
+class NotifierBlock(SchemaOnce, Block):
     """Webhooks and Apprise services that can be told at once, for instance to try them.
 
     What flows tell goes through the store and is sent by the observer (`changeover.notify`).

@@ -8,6 +8,7 @@ from pydantic import Field
 from blocks.gateway import GatewayBlock
 from blocks.metrics_source import MetricsSourceBlock
 from blocks.notifier import NotifierBlock
+from blocks.schema import SchemaOnce
 from blocks.store import StoreBlock
 from blocks.system import SystemBlock
 from changeover.plan.model import Plan
@@ -15,7 +16,7 @@ from changeover.store import plans
 from changeover.store.engine import Store
 
 
-class PlanBlock(Block):
+class PlanBlock(SchemaOnce, Block):
     """One migration with its connections; flows load it by the migration's name.
 
     Example:

@@ -1,15 +1,10 @@
-"""Save the blocks of one migration: `python -m blocks.register --home DIR --migration NAME`.
-
-Run by `changeover up` after Prefect's server answers; safe to run again.
-"""
+"""Save the blocks of one migration; safe to do again. `blocks.prepare` is who does it."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from prefect.client.orchestration import get_client
 
 from blocks import (
-    ALL_BLOCKS,
     GatewayBlock,
     MetricsSourceBlock,
     NotifierBlock,
@@ -20,7 +15,6 @@ from blocks import (
 from blocks.plan import block_name
 from changeover.home import Home
 from changeover.plan.model import Plan, SystemSpec
-from changeover.store import plans
 
 
 def _system(role: str, spec: SystemSpec) -> SystemBlock:
@@ -52,33 +46,20 @@ def plan_block(plan: Plan, home: Home, reports_url: str) -> PlanBlock:
     )
 
 
-def save_all(plan: Plan, home: Home, reports_url: str) -> None:
-    """Register the block types and save the migration's blocks, and as `current` the plan."""
-    for block_type in ALL_BLOCKS:
-        block_type.register_type_and_schema()
+async def save_all(plan: Plan, home: Home, reports_url: str) -> None:
+    """Save the migration's blocks, with their types, and as `current` the plan."""
     block = plan_block(plan, home, reports_url)
     name = block_name(plan.migration)
-    block.store.save(name, overwrite=True)
-    block.gateway.save(name, overwrite=True)
-    block.baseline.save(f"{name}-baseline", overwrite=True)
-    block.candidate.save(f"{name}-candidate", overwrite=True)
-    block.metrics.save(name, overwrite=True)
-    block.notifier.save(name, overwrite=True)
-    for plan_name in (name, "current"):
-        plan_block(plan, home, reports_url).save(plan_name, overwrite=True)
-
-
-def main() -> None:
-    """Read the arguments and save the blocks."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
-    parser.add_argument("--migration", required=True, help="Name of the migration.")
-    parser.add_argument("--reports-url", default="", help="Where reports are served.")
-    arguments = parser.parse_args()
-    home = Home(arguments.home)
-    store = StoreBlock(home=str(home.root)).get_client()
-    save_all(plans.load(store, arguments.migration), home, arguments.reports_url)
-
-
-if __name__ == "__main__":
-    main()
+    async with get_client() as client:  # one for all: making one takes as long as ten requests
+        for each, saved_as in (
+            (block.store, name),
+            (block.gateway, name),
+            (block.baseline, f"{name}-baseline"),
+            (block.candidate, f"{name}-candidate"),
+            (block.metrics, name),
+            (block.notifier, name),
+        ):
+            await each.asave(saved_as, overwrite=True, client=client)
+        for plan_name in (name, "current"):
+            await plan_block(plan, home, reports_url).asave(
+                plan_name, overwrite=True, client=client)

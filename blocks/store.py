@@ -7,11 +7,12 @@ from pathlib import Path
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from blocks.schema import SchemaOnce
 from changeover.home import Home
 from changeover.store.engine import Store
 
 
-class StoreBlock(Block):
+class StoreBlock(SchemaOnce, Block):
     """Where everything measured and decided is kept.
 
     The block holds the home directory only; the database's address, which may carry a password,

@@ -8,8 +8,10 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from blocks.schema import SchemaOnce
 
-class SystemBlock(Block):
+
+class SystemBlock(SchemaOnce, Block):
     """The baseline or the candidate: where it answers and how its health is asked.
 
     Example:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from changeover.supervisor.ports import require_free
 
 PROJECT = Path(changeover.__file__).resolve().parents[1]
 POOL = "changeover"
+PREPARATION_SECONDS = 180.0
 Tell = Callable[[str], None]
 
 
@@ -98,9 +98,14 @@ class Stack:
         self._launch("observer")
         self._launch("console")
         self._launch("reports")
-        self._await("console", self._is_console_well, 60)
-        self._await("prefect-server", PrefectApi(self.api_url).is_alive, 90)
-        self._prepare_prefect()
+        preparation = self._preparation()
+        preparation.start()  # it reads its modules while Prefect's server still starts
+        try:
+            self._await("console", self._is_console_well, 60)
+            self._await("prefect-server", PrefectApi(self.api_url).is_alive, 90)
+            self._prepare_prefect(preparation)
+        finally:
+            preparation.end()
         self._launch("worker")
         self._save()
         return store
@@ -197,6 +202,13 @@ class Stack:
     ) -> Child:
         return Child(name, command, self.home.logs / f"{name}.log", env or {}, PROJECT)
 
+    def _preparation(self) -> Child:
+        """Return the process that makes what the migration needs in Prefect, not started."""
+        return self._child("preparation", [
+            sys.executable, "-m", "blocks.prepare", "--home", str(self.home.root), "--migration",
+            self.plan.migration, "--pool", POOL, "--reports-url", self.reports_url,
+        ], self.prefect_env())
+
     def _system_child(self, name: str) -> Child | None:
         process = self.plan.system(name).process
         if process is None or process.command is None:
@@ -280,31 +292,21 @@ class Stack:
         except httpx.HTTPError:
             return False
 
-    def _prepare_prefect(self) -> None:
-        """Make the work pool, save the blocks, deploy every flow; safe to do again."""
-        python = [sys.executable, "-m"]
-        self._run("the work pool", [
-            *python, "prefect", "work-pool", "create", POOL, "--type", "process", "--overwrite"])
-        self._run("the blocks", [
-            *python, "blocks.register", "--home", str(self.home.root),
-            "--migration", self.plan.migration, "--reports-url", self.reports_url])
-        self._run("the deployments", [
-            *python, "prefect", "--no-prompt", "deploy", "--all", "--prefect-file",
-            str(PROJECT / "prefect.yaml")])
+    def _prepare_prefect(self, preparation: Child) -> None:
+        """Have the work pool, the blocks and every deployment made; safe to do again."""
+        try:
+            code = preparation.process.wait(PREPARATION_SECONDS) if preparation.process else None
+        except psutil.TimeoutExpired:
+            code = None
+        if code != 0:
+            did = f"did not end within {PREPARATION_SECONDS:.0f} s" if code is None else "failed"
+            raise Unreachable(
+                f"the preparation of Prefect {did}; its log ends:\n{preparation.tail(6)}",
+                where=self.api_url,
+                next_step="Look at logs/preparation.log and run the command again",
+            )
         PrefectApi(self.api_url).set_limits(self.plan.health.limits)
         self.tell("every flow is deployed")
-
-    def _run(self, what: str, command: list[str]) -> None:
-        done = subprocess.run(
-            command, cwd=PROJECT, env={**os.environ, **self.prefect_env()}, capture_output=True,
-            text=True, stdin=subprocess.DEVNULL, timeout=180, check=False,
-        )
-        if done.returncode:
-            tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-6:])
-            raise Unreachable(
-                f"{what} could not be made:\n{tail}", where=self.api_url,
-                next_step="Look at logs/prefect-server.log and run the command again",
-            )
 
     def _save(self) -> None:
         processes = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.home import Home
 from changeover.routing import Change, Mode
 from changeover.store import (
     approvals,
@@ -27,10 +29,11 @@ from changeover.store import (
     samples,
     sop,
 )
+from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
 from reports import procedure
 from tests.integration.conftest import make_plan
-from tests.support.processes import free_port, wait_for
+from tests.support.processes import ROOT, free_port, wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -286,6 +289,23 @@ def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
     run = site.carry_out("deprecation")
     assert run.state_name == "Refused"
     assert site.bench.ran("candidate")["levers"] == []
+
+
+def test_preparing_prefect_names_what_could_not_be_made(
+    server: PrefectServer, tmp_path: Path
+) -> None:
+    """The last line is what `changeover up` shows: which part failed, and why."""
+    home = Home(tmp_path)
+    home.create()
+    Store.open(home.store_url, create=True).close()
+    done = subprocess.run(
+        [sys.executable, "-m", "blocks.prepare", "--home", str(home.root), "--migration", "nobody",
+         "--pool", "changeover"],
+        cwd=ROOT, env={**os.environ, "PREFECT_API_URL": server.url}, capture_output=True,
+        text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("the blocks could not be made: ")
+    assert "nobody" in done.stdout.splitlines()[-1]
 
 
 def _samples(site: SopSite, since: Any) -> list[Any]:

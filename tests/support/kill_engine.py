@@ -1,10 +1,11 @@
 """Carry out flow runs as the worker's engine does, and kill the process at every point once.
 
 `python -m tests.support.kill_engine`: reads `HOME FLOW RUN_ID FIRED` lines, and carries out one
-attempt of the run in a forked process (for the flow `register`: saves the blocks of `bench`). FIRED
-is a file with the points at which a process was killed before (`-`: never kill). At a point that is
-not in it, the point is noted and the process ends by SIGKILL: before and after every task, and
-between an action and its record in the store.
+attempt of the run in a forked process (for the flow `register`: saves the blocks of `bench`; for
+`deploy`: makes the work pool and deploys every flow). FIRED is a file with the points at which a
+process was killed before (`-`: never kill). At a point that is not in it, the point is noted and
+the process ends by SIGKILL: before and after every task, and between an action and its record in
+the store.
 """
 
 from __future__ import annotations
@@ -96,8 +97,12 @@ def _between(owner: Any, name: str, about: Callable[..., str], *, before: bool =
     setattr(owner, name, wrapped)
 
 
-PRELOADED = ("changeover.validation.run", "reports.evidence", "reports.render", "reports.tables",
-             "reports.validation", "prefect.artifacts", "scipy.special", "changeover.rehearsal")
+PRELOADED = (
+    "anyio._backends._asyncio", "changeover.rehearsal", "changeover.validation.run",
+    "matplotlib.backends.backend_svg", "mpl_toolkits.mplot3d", "opentelemetry.metrics",
+    "prefect.artifacts", "prefect.flow_engine", "prefect.task_engine", "reports.charts",
+    "reports.evidence", "reports.render", "reports.tables", "reports.validation", "scipy.special",
+)
 """What flows import when they need it: here once, before all the forks."""
 
 
@@ -128,7 +133,7 @@ def _register(home: Home) -> int:
     from blocks.register import save_all
 
     with contextlib.closing(Store.open(home.store_url)) as store:
-        save_all(plans.load(store, "bench"), home, "")
+        asyncio.run(save_all(plans.load(store, "bench"), home, ""))
     return 0
 
 
@@ -148,6 +153,23 @@ def _attempt(flow: Any, run_id: str) -> int:
     return 0
 
 
+def _deploy() -> int:
+    """Make the work pool and deploy every flow; return the exit code."""
+    from blocks.prepare import prefect
+
+    with contextlib.redirect_stdout(sys.stderr):  # answers go to the test on the other
+        prefect("work-pool", "create", "changeover", "--type", "process")
+        prefect("--no-prompt", "deploy", "--all")
+    return 0
+
+
+def _carry_out(flows: dict[str, Any], home: Path, name: str, run_id: str) -> int:
+    """Do what a line asks for and return the exit code."""
+    if name == "register":
+        return _register(Home(home))
+    return _deploy() if name == "deploy" else _attempt(flows[name], run_id)
+
+
 def main() -> None:
     """Fork for every line; answer with how the process ended."""
     global _fired
@@ -159,8 +181,7 @@ def main() -> None:
         if child == 0:
             _fired = None if fired == "-" else Path(fired)
             os.environ["CHANGEOVER_HOME"] = home
-            os._exit(_register(Home(Path(home))) if name == "register"
-                     else _attempt(flows[name], run_id))
+            os._exit(_carry_out(flows, Path(home), name, run_id))
         _, status = os.waitpid(child, 0)
         print("killed" if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)  # noqa: T201
 

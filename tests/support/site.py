@@ -20,7 +20,7 @@ from changeover.observer.prefect_api import PrefectApi
 from changeover.store import cutovers, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import Cutover
-from tests.support.prefect_database import seed
+from tests.support.prefect_database import one_certificate, seed
 from tests.support.processes import ROOT, free_port, running, wait_for
 
 PLAN = """\
@@ -181,6 +181,7 @@ def started(
         "--console", str(settings.get("console_url") or f"http://127.0.0.1:{free_port()}")[7:],
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
+    environment["PREFECT_API_SSL_CERT_FILE"] = one_certificate(directory)
     with running(command, log, **environment) as supervisor:
         def is_ready() -> bool:
             text = log.read_text()[offset:]

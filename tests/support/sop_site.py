@@ -23,7 +23,7 @@ from changeover.plan.model import Plan
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
-from tests.support.prefect_database import seed
+from tests.support.prefect_database import one_certificate, seed
 from tests.support.processes import ROOT, free_port, running, wait_for
 
 Decision = str | Callable[[], str]
@@ -58,24 +58,23 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
+        "PREFECT_API_SSL_CERT_FILE": one_certificate(directory),
+        # the feed of events for Prefect's pages, which nobody opens here, is half of its work
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
+        # the database of `seed` is migrated, and only our own blocks are used
+        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     }
     seed(directory / "prefect")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
                "--port", str(port)]
-    with running(command, directory / "prefect.log", **env):
+    log = directory / "engine.log"
+    with running(command, directory / "prefect.log", **env), _engine(log, env) as engine:
         wait_for(PrefectApi(env["PREFECT_API_URL"]).is_alive, seconds=90, what="Prefect's server")
-        _run([sys.executable, "-m", "prefect", "work-pool", "create", "changeover", "--type",
-              "process"], env)
-        _run([sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], env)
-        log = directory / "engine.log"
-        with _engine(log, env) as engine:
-            yield PrefectServer(env["PREFECT_API_URL"], engine, log)
-
-
-def _run(command: list[str], env: dict[str, str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True,
-                          text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+        found = PrefectServer(env["PREFECT_API_URL"], engine, log)
+        assert found.ask("- deploy - -") == "0", log.read_text()[-4000:]
+        yield found
 
 
 @dataclass

@@ -1,0 +1,94 @@
+"""Prefect's side of a migration: `python -m blocks.prepare --home DIR --migration NAME`.
+
+Makes the work pool, saves the blocks, and deploys what prefect.yaml says, as `prefect work-pool
+create` and `prefect deploy --all` do, in one process: Prefect is imported once. Run by `changeover
+up` from the project's directory, while Prefect's server still starts; safe to run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from prefect.cli import app
+from prefect.settings import PREFECT_API_URL
+
+from blocks.register import save_all
+from blocks.store import StoreBlock
+from changeover.errors import Unreachable
+from changeover.home import Home
+from changeover.observer.prefect_api import PrefectApi
+from changeover.store import plans
+
+SERVER_SECONDS = 90.0
+
+
+def prefect(*arguments: str) -> None:
+    """Carry out a command of Prefect's command line in this process.
+
+    Raises:
+        Unreachable: The command failed; it has said why on its output.
+    """
+    before, sys.argv = sys.argv, ["prefect", *arguments]
+    try:
+        app()
+    except SystemExit as ending:
+        if ending.code:
+            raise Unreachable(f"`prefect {' '.join(arguments)}` failed") from None
+    finally:
+        sys.argv = before
+
+
+def _await_server() -> None:
+    api = PrefectApi(PREFECT_API_URL.value() or "")
+    deadline = time.monotonic() + SERVER_SECONDS
+    while not api.is_alive():
+        if time.monotonic() > deadline:
+            raise Unreachable(f"no answer within {SERVER_SECONDS:.0f} s", where=api.url)
+        time.sleep(0.05)
+
+
+def _save_blocks(home: Home, migration: str, reports_url: str) -> None:
+    store = StoreBlock(home=str(home.root)).get_client()
+    asyncio.run(save_all(plans.load(store, migration), home, reports_url))
+
+
+def _make(steps: Sequence[tuple[str, Callable[[], None]]]) -> int:
+    """Carry out the steps in order; say which one failed, last, and return the exit code."""
+    for what, make in steps:
+        try:
+            make()
+        except Exception as error:  # noqa: BLE001  whatever it is, the last line says what failed
+            if not isinstance(error, Unreachable):
+                traceback.print_exc()
+            sys.stdout.write(f"{what} could not be made: {error}\n")
+            return 1
+    return 0
+
+
+def main() -> int:
+    """Read the arguments and make everything; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
+    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    parser.add_argument("--pool", required=True, help="Name of the work pool.")
+    parser.add_argument("--reports-url", default="", help="Where reports are served.")
+    given = parser.parse_args()
+    return _make([
+        ("the connection to Prefect", _await_server),
+        ("the work pool", partial(
+            prefect, "work-pool", "create", given.pool, "--type", "process", "--overwrite")),
+        ("the blocks", partial(
+            _save_blocks, Home(given.home), given.migration, given.reports_url)),
+        ("the deployments", partial(prefect, "--no-prompt", "deploy", "--all")),
+    ])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
