@@ -71,8 +71,8 @@ lever() {{
 }}
 """
 
-_BASELINE = """
-# 0. A baseline that was taken out of use is brought back first. 1: it is not well, 2: nobody knows.
+_WELL = """
+# 0. Whether the baseline is well. 1: it is not, 2: nobody knows.
 well() {{
     if command -v curl > /dev/null 2>&1; then
         curl -sf --noproxy '*' -m {timeout} -o /dev/null {health} || return 1
@@ -84,6 +84,15 @@ u.build_opener(u.ProxyHandler({{}})).open(sys.argv[1], timeout={timeout})' {heal
         return 2
     fi
 }}
+if [ -f "$gateway/{retired}" ] && ! well; then
+    echo "not done because the baseline was retired and is not well: users stay where they are" >&2
+    echo "start it, or remove $gateway/{retired} to send users there all the same" >&2
+    exit 2
+fi
+"""
+
+_BASELINE = """
+# One that was taken out of use is brought back first.
 well; found=$?
 if [ "$found" != 0 ]; then
     deadline=$(($(date +%s) + {seconds}))
@@ -182,20 +191,23 @@ def script(plan: Plan, files: GatewayFiles) -> str:
         socket=shlex.quote(str(files.admin_socket)), workdir=shlex.quote(str(Path.cwd())),
         python=shlex.quote(sys.executable),
     )
-    body = _bring_back(plan) + _BODY.replace("ROUTES", ROUTES)
+    body = _well(plan, files) + _bring_back(plan) + _BODY.replace("ROUTES", ROUTES)
     return head + body + _TAIL.replace("LEVERS", _pulls(plan, plan.rollback.restore))
+
+
+def _well(plan: Plan, files: GatewayFiles) -> str:
+    baseline = plan.systems.baseline
+    return _WELL.format(
+        health=shlex.quote(baseline.url.rstrip("/") + baseline.health),
+        timeout=_seconds(baseline.health_timeout), retired=files.retired.name)
 
 
 def _bring_back(plan: Plan) -> str:
     spec = plan.cutover.disable_baseline
     if spec is None:
         return ""
-    baseline = plan.systems.baseline
     return _BASELINE.format(
-        health=shlex.quote(baseline.url.rstrip("/") + baseline.health),
-        timeout=_seconds(baseline.health_timeout), levers=_pulls(plan, spec.undo),
-        seconds=math.ceil(spec.undo_within.total_seconds()),
-    )
+        levers=_pulls(plan, spec.undo), seconds=math.ceil(spec.undo_within.total_seconds()))
 
 
 def _pulls(plan: Plan, names: list[str]) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from changeover import baseline, clock
 from changeover.analysis.window import ErrorClass
 from changeover.errors import ChangeoverError, Refused
+from changeover.gateway import retired
 from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
@@ -102,6 +103,7 @@ def pull_levers(migration: str) -> str:
     audit.record_once(
         runtime.store, migration, key=baseline.begun(occasion), actor="deprecation/main",
         kind="baseline.retiring", data={"levers": levers}, now=clock.now())
+    retired.note(runtime.home.gateway_files, runtime.plan, now=clock.now())
     for name in levers:
         _refuse_unless_full(runtime)
         if problem := pull_lever(runtime.store, runtime.plan, name, actor="deprecation/main",

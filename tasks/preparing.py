@@ -11,6 +11,7 @@ from changeover.backup.check import verify
 from changeover.backup.from_plan import items_of, servers_of, target_of
 from changeover.backup.make import make_backup
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
+from changeover.gateway import retired
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
 from changeover.store import operations, plans, sop
@@ -151,6 +152,7 @@ def write_way_back(migration: str, cutover_id: int) -> str:
     folder = runtime.home.root / "rollback" / of_cutover(cutover_id)
 
     def write() -> Found:
+        retired.forget(runtime.home.gateway_files)  # of an earlier migration's baseline
         path = rescue.write_rescue(runtime.plan, runtime.home.gateway_files, folder)
         return f"sh {path} brings everyone back without Prefect and database", {"path": str(path)}
 

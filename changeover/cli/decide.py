@@ -13,6 +13,7 @@ import click
 from changeover import baseline, clock, rollback
 from changeover.cli.common import Connections, home_option, output_option, show
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused
+from changeover.gateway import retired
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage
@@ -91,6 +92,7 @@ def rollback_command(
         if not gateway.files.safe_routes.exists():
             raise InvalidInput("no gateway was ever started with this home directory",
                                where=str(gateway.files.root), next_step="Give it with --home DIR")
+        retired.refuse(gateway.files)
         entry = gateway.break_glass(reason=reason, actor=getpass.getuser(), now=clock.now())
         show(output, "everyone is at the baseline (break glass); the observer tells the store",
              entry)

@@ -47,6 +47,11 @@ class GatewayFiles:
         return self.root / "break-glass.json"
 
     @property
+    def retired(self) -> Path:
+        """The note that the baseline was retired."""
+        return self.root / "retired.json"
+
+    @property
     def guard(self) -> Path:
         """What the guard of responsiveness does now: it survives whoever wrote it."""
         return self.root / "guard.json"

@@ -276,6 +276,7 @@ def test_retirement_is_agreed_to_on_the_terminal(begin: Begin) -> None:
         told, _ = command.communicate(timeout=60)
     assert (command.returncode, told.strip()) == (0, "bob decided promote on stage retire")
     assert site.bench.ran("candidate")["levers"] == ["off"]
+    assert site.home.gateway_files.retired.exists()  # `rollback.sh` knows
 
 
 def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from changeover.errors import PublishFailed
+from changeover import clock
+from changeover.errors import PublishFailed, Refused
+from changeover.gateway import retired
 from changeover.gateway.files import GatewayFiles
+from changeover.home import Home
 from changeover.rescue import write_rescue
 from changeover.routing import Mode, RoutingState
 from tests.integration.conftest import Bench, make_plan, start_bench
@@ -110,6 +115,45 @@ def test_script_brings_a_disabled_baseline_back_first(tmp_path: Path) -> None:
         assert run(script, path, "why").returncode == 0
         assert bench.ran("baseline")["levers"] == ["on"]
         assert served_by(bench) == {"baseline"}
+
+
+@pytest.mark.parametrize("more", [["curl"], ["python3"], []], ids=["curl", "python3", "neither"])
+def test_script_sends_nobody_to_a_retired_baseline_that_is_gone(
+    bench: Bench, tmp_path: Path, more: list[str]
+) -> None:
+    """Weeks later the old system may be gone for good; one that runs again is as good as before."""
+    script, path = write_rescue(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
+        tools(tmp_path / "bin", *more)
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    retired.note(bench.gateway.files, bench.plan, now=clock.now())
+    bench.fault("503", "baseline")
+    done = run(script, path, "wrong totals")
+    assert (done.returncode, "the baseline was retired" in done.stderr) == (2, True)
+    assert bench.gateway.journal() is None
+    assert served_by(bench) == {"candidate"}
+    bench.fault("none", "baseline")
+    if not more:  # nobody can ask whether it is well: a person says so
+        bench.gateway.files.retired.unlink()
+    assert run(script, path, "wrong totals").returncode == (0 if more else 1)
+    wait_for(lambda: served_by(bench) == {"baseline"}, what="everyone at the baseline")
+
+
+def test_break_glass_sends_nobody_to_a_retired_baseline_that_is_gone(tmp_path: Path) -> None:
+    """The command says so as the script does, and works once the baseline runs again."""
+    home = Home(tmp_path / "home")
+    home.create()
+    with contextmanager(start_bench)(make_plan(), home.root) as bench:
+        bench.move(Mode.CANDIDATE_ONLY, 10_000)
+        retired.note(bench.gateway.files, bench.plan, now=clock.now())
+        bench.fault("503", "baseline")
+        command = [sys.executable, "-m", "changeover.cli", "rollback", "--reason", "wrong totals",
+                   "--break-glass", "--home", str(home.root)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, "old was retired" in done.stderr) == (Refused.exit_code, True)
+        assert served_by(bench) == {"candidate"}
+        bench.fault("none", "baseline")
+        assert subprocess.run(command, timeout=60, check=False).returncode == 0
+        wait_for(lambda: served_by(bench) == {"baseline"}, what="everyone at the baseline")
 
 
 def test_script_waits_for_no_lever_longer_than_the_plan_says(tmp_path: Path) -> None:
