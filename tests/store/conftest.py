@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from changeover.clock import now
 from changeover.plan.load import parse_plan
@@ -36,16 +36,53 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database a test runs on: every test runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> str:
     """The address of an empty database."""
-    if request.param == "sqlite":
+    if database == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
-    base: str = request.getfixturevalue("postgres_url").replace(
-        "postgresql://", "postgresql+psycopg://")
+    return new_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store_url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> str:
+    """The address of a database with the tables of a store."""
+    if database == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "store.db")
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    return new_database(
+        request.getfixturevalue("postgres_url"),
+        template=request.getfixturevalue("postgres_template"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, from which others are copied: migrating each takes a second."""
+    path = tmp_path_factory.mktemp("template") / "store.db"
+    Store.open(f"sqlite:///{path}", create=True).close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    """The name of a migrated database, from which others are copied."""
+    url = new_database(postgres_url)
+    Store.open(url, create=True).close()
+    return str(make_url(url).database)
+
+
+def new_database(postgres_url: str, *, template: str = "template1") -> str:
+    """Make a PostgreSQL database like another one and return its address."""
     name = f"store_{next(_numbers)}"
+    base = postgres_url.replace("postgresql://", "postgresql+psycopg://")
     engine = create_engine(base, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     engine.dispose()
     return engine.url.set(database=name).render_as_string(hide_password=False)
 
@@ -53,7 +90,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """A store with one registered migration called shop."""
-    opened = Store.open(store_url, create=True)
+    opened = Store.open(store_url)
     plans.register(opened, shop(), source="test", now=now())
     yield opened
     opened.close()

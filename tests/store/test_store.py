@@ -274,10 +274,10 @@ def test_times_come_back_aware(store: Store) -> None:
     assert operations.heartbeats(store)[0].at == moment
 
 
-def test_empty_database_is_refused_with_the_command_that_helps(store_url: str) -> None:
+def test_empty_database_is_refused_with_the_command_that_helps(empty_url: str) -> None:
     """Nobody works on tables that are not there."""
     with pytest.raises(WrongStoreVersion, match="changeover store upgrade"):
-        Store.open(store_url)
+        Store.open(empty_url)
 
 
 def test_newer_database_is_refused(store: Store, store_url: str) -> None:

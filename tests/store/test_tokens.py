@@ -67,9 +67,9 @@ def test_a_token_opens_the_console_of_its_migration_alone(store: Store) -> None:
     assert tokens.find(store, "shop", secret, now=NOW) is not None
 
 
-def test_tokens_from_before_belong_to_the_migration_that_made_them(store_url: str) -> None:
+def test_tokens_from_before_belong_to_the_migration_that_made_them(empty_url: str) -> None:
     """An upgrade locks nobody out: the audit tells which migration each was made for."""
-    engine = create_engine(store_url)
+    engine = create_engine(empty_url)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
@@ -87,7 +87,7 @@ def test_tokens_from_before_belong_to_the_migration_that_made_them(store_url: st
                  "data": audit.canonical({"id": f"00000000000{number}", "name": "w"})})
         command.upgrade(config, "head")
     engine.dispose()
-    store = Store.open(store_url)
+    store = Store.open(empty_url)
     assert [each.id for each in tokens.every(store, "shop")] == ["000000000000"]
     assert [each.id for each in tokens.every(store, "other")] == ["000000000001"]
     store.close()
