@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import random
 import statistics
 import time
@@ -132,6 +133,8 @@ def main() -> None:
     options.add_argument("--sizes", type=int, nargs="+", default=[2, 20, 200], metavar="KB")
     options.add_argument("--repeats", type=int, default=7)
     given = options.parse_args()
+    gc.freeze()  # for all sides alike, as the shadow service does
+    gc.set_threshold(20_000, 20, 50)
     print(f"{'pair':28}{'ours':>10}{'/loads':>8}{'deepdiff/ours':>15}{'deepdiff-rs/ours':>18}")
     for kilobytes in given.sizes:
         chance = random.Random(7)
