@@ -120,10 +120,13 @@ def is_well(plan: Plan) -> bool:
 
 def answers_well(spec: SystemSpec) -> bool:
     """Whether a system's health answers 2xx in its time."""
+    return answers(spec.url.rstrip("/") + spec.health, spec.health_timeout.total_seconds())
+
+
+def answers(url: str, timeout: float) -> bool:
+    """Whether an address answers 2xx in `timeout` seconds."""
     try:
-        return httpx.get(
-            spec.url.rstrip("/") + spec.health, trust_env=False,
-            timeout=spec.health_timeout.total_seconds()).is_success
+        return httpx.get(url, trust_env=False, timeout=timeout).is_success
     except httpx.HTTPError:
         return False
 

@@ -40,14 +40,8 @@ def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
     record = record_of(runtime, rollback_id)
     analysis: dict[str, Any] = {
         "reason": record.reason, "severity": record.severity, "decided_by": record.actor}
-    problems = []
-    for name, part in _parts(runtime, record).items():
-        try:
-            analysis[name] = part()
-        except StoreError:
-            raise  # passing trouble: the task is tried again
-        except Exception as error:  # noqa: BLE001  what is known is told all the same
-            problems.append(f"{name}: {broke(error)}")
+    found, problems = _collected(runtime, record)
+    analysis |= found
     status, detail = ("failed", "; ".join(problems)) if problems else ("done", record.reason)
     keep(runtime, rollback_id, 4, "analysis", status, detail, began)
     return analysis
@@ -57,15 +51,21 @@ def rehearse_analysis(runtime: Runtime) -> list[str]:
     """Return why the analysis of a rollback that began now would not be whole."""
     record = Rollback(0, runtime.migration, 0, "rehearsal", "medium", "all", "rehearsal",
                       started_at=clock.now())
-    problems = []
+    _, problems = _collected(runtime, record)
+    return [f"analysis, {problem}" for problem in problems]
+
+
+def _collected(runtime: Runtime, record: Rollback) -> tuple[dict[str, Any], list[str]]:
+    """Return the parts of an analysis, and one sentence for each that broke."""
+    found, problems = {}, []
     for name, part in _parts(runtime, record).items():
         try:
-            part()
+            found[name] = part()
         except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  that is what is looked for
-            problems.append(f"analysis, {name}: {broke(error)}")
-    return problems
+            raise  # passing trouble: the task is tried again
+        except Exception as error:  # noqa: BLE001  what is known is told all the same
+            problems.append(f"{name}: {broke(error)}")
+    return found, problems
 
 
 def _parts(runtime: Runtime, record: Rollback) -> Mapping[str, Callable[[], Any]]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from changeover import baseline, clock
+from changeover import baseline, clock, retired
 from changeover.analysis.window import ErrorClass
 from changeover.errors import ChangeoverError, Refused
-from changeover.gateway import retired
 from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-from changeover import clock, rescue
+from changeover import clock, rescue, retired
 from changeover.backup.check import verify
 from changeover.backup.from_plan import items_of, servers_of, target_of
 from changeover.backup.make import make_backup
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
-from changeover.gateway import retired
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
 from changeover.store import operations, plans, sop

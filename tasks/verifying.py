@@ -51,8 +51,7 @@ def verify(migration: str, rollback_id: int, suite: Result | None) -> str:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.5)
-        if suite is not None and suite["verdict"] != "pass":
-            problems.append(f"suite {suite['suite']}: {suite['reason']}")
+        problems += _of_suite(suite)
         if problems:
             raise ChangeoverError("; ".join(problems), next_step="A person must look")
         start, end = _quiet(runtime)
@@ -154,6 +153,11 @@ def rehearse_verification(runtime: Runtime, suite: Result | None) -> list[str]:
         problems.append("no traffic is measured: is the observer running?")
     if not baseline.is_well(runtime.plan):
         problems.append("the baseline is not well")
-    if suite is not None and suite["verdict"] != "pass":
-        problems.append(f"suite {suite['suite']}: {suite['reason']}")
-    return problems
+    return problems + _of_suite(suite)
+
+
+def _of_suite(suite: Result | None) -> list[str]:
+    """Return why a suite did not pass; nothing when it did, or when there is none."""
+    if suite is None or suite["verdict"] == "pass":
+        return []
+    return [f"suite {suite['suite']}: {suite['reason']}"]

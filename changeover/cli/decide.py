@@ -10,10 +10,9 @@ from typing import Any
 
 import click
 
-from changeover import baseline, clock, rollback
+from changeover import baseline, clock, retired, rollback
 from changeover.cli.common import Connections, home_option, output_option, show
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused
-from changeover.gateway import retired
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage

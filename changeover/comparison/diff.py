@@ -288,7 +288,9 @@ class _Walk:
         below, share = name + "[*]", weight / len(a)
         if len(rows) >= MANY_ROWS and self.is_trusting:
             grid = grid_of(ours, theirs)
-            if grid and (node.is_keyed_only or grid.has_identity()):
+            if grid and not (node.is_keyed_only or grid.has_identity()):
+                return False
+            if grid:
                 self._cells(grid, [f"{path}[{i}]" for i in rows], below, share, inner)
                 return True
         if node.is_inert and not have_identity(ours, theirs):

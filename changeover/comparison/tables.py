@@ -29,13 +29,8 @@ class Grid(NamedTuple):
         """
         width = len(self.keys)
         for column in range(min(width, MOST_COLUMNS_TRIED)):
-            values = self.ours[column::width]
-            if values == self.theirs[column::width]:
-                try:
-                    if len({*values}) == len(values):
-                        return True
-                except TypeError:  # objects or lists: nothing to hash
-                    continue
+            if _names_rows(self.ours[column::width], self.theirs[column::width]):
+                return True
         return False
 
 
@@ -69,9 +64,16 @@ def have_identity(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
     for key in islice(ours[0], MOST_COLUMNS_TRIED):
         value_of = itemgetter(key)
         try:
-            values = [*map(value_of, ours)]
-            if values == [*map(value_of, theirs)] and len({*values}) == len(values):
+            if _names_rows([*map(value_of, ours)], [*map(value_of, theirs)]):
                 return True
-        except (KeyError, TypeError):  # not in all of them, or nothing to hash
+        except KeyError:  # not in all of them
             continue
     return False
+
+
+def _names_rows(values: list[Any], others: list[Any]) -> bool:
+    """Whether a column is the same on both sides and has no value twice."""
+    try:
+        return values == others and len({*values}) == len(values)
+    except TypeError:  # objects or lists: nothing to hash
+        return False

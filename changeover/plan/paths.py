@@ -93,7 +93,7 @@ def one_place(pattern: str) -> str:
             step.is_deep or isinstance(step.token, int) for step in steps):
         raise ValueError(f"{pattern}: a path here is one place, as `$.items[*].price`; `..`, `.*` "
                          "and indexes are not counted")
-    return format_place([step.token for step in steps])
+    return format_path([step.token for step in steps])
 
 
 def is_touched(path: Sequence[Token | Wild], place: Sequence[Token | Wild]) -> bool:
@@ -124,18 +124,11 @@ def _token(found: re.Match[str]) -> Token | Wild:
     return re.sub(r"\\(.)", r"\1", quoted)
 
 
-def format_place(tokens: Iterable[Token | Wild]) -> str:
-    """Return a place that may be one of many: `$.items[*].price`."""
+def format_path(tokens: Iterable[Token | Wild]) -> str:
+    """Return a place: `$.items[3].price`, or one of many: `$.items[*].price`."""
     return "$" + "".join(
-        "[*]" if token is Wild.ANY else f"[{token}]" if isinstance(token, int)
-        else _format_key(str(token)) for token in tokens
-    )
-
-
-def format_path(tokens: Iterable[Token]) -> str:
-    """Return a place: `$.items[3].price`."""
-    return "$" + "".join(
-        f"[{token}]" if isinstance(token, int) else _format_key(token) for token in tokens
+        _format_key(token) if isinstance(token, str)
+        else f"[{token.value if isinstance(token, Wild) else token}]" for token in tokens
     )
 
 

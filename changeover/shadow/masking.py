@@ -21,7 +21,7 @@ from changeover.comparison.align import canonical
 from changeover.comparison.answers import Answer
 from changeover.comparison.documents import Unparsable, parse_json
 from changeover.comparison.rules import Node, Rule, RuleSet
-from changeover.plan.paths import Wild, format_place, parse_place
+from changeover.plan.paths import Wild, format_path, parse_place
 
 MASK = "***"
 LONGEST_REQUEST = 500
@@ -86,8 +86,8 @@ class Masks:
             return place if depth is None else "$"
         tokens = parse_place(place)[:depth]
         if isinstance(tokens[-1], str) and tokens[-1] not in self._rules.named:
-            return f"{format_place(tokens[:-1])}.*"
-        return format_place(tokens)
+            return f"{format_path(tokens[:-1])}.*"
+        return format_path(tokens)
 
     def all_shown(self, places: Iterable[str]) -> frozenset[str]:
         """Return places as they may be stored."""
@@ -100,14 +100,14 @@ class Masks:
         nodes = [self._rules.root]
         if nodes[0].is_inert or not place.startswith("$"):
             return None
-        for depth, token in enumerate(parse_place(place)):
+        steps = parse_place(place)
+        for depth, token in enumerate(steps):
             if any(node.rule.ignore for node in nodes):
                 return depth
             tokens = self._indexes if token is Wild.ANY else (token,)
             below = (node.child(each) for node in nodes for each in tokens)
             nodes = [*{id(node): node for node in below}.values()]
-        is_masked = any(node.rule.ignore for node in nodes)
-        return len(parse_place(place)) if is_masked else None
+        return len(steps) if any(node.rule.ignore for node in nodes) else None
 
     def hide(self, answers: Sequence[Answer], headers: Sequence[str]) -> list[Answer]:
         """Return the answers to one request as they may be stored, each with these headers only.

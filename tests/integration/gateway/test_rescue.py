@@ -12,9 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from changeover import clock
+from changeover import clock, retired
 from changeover.errors import PublishFailed, Refused
-from changeover.gateway import retired
 from changeover.gateway.files import GatewayFiles
 from changeover.home import Home
 from changeover.rescue import write_rescue

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-import httpx
-
+from changeover import baseline
 from changeover.errors import Refused
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
@@ -43,12 +42,7 @@ def refuse(files: GatewayFiles) -> None:
         noted = json.loads(files.retired.read_bytes())
     except FileNotFoundError:
         return
-    try:
-        is_well = httpx.get(
-            noted["health"], timeout=noted["timeout"], trust_env=False).is_success
-    except httpx.HTTPError:
-        is_well = False
-    if not is_well:
+    if not baseline.answers(noted["health"], noted["timeout"]):
         raise Refused(
             f"not rolled back because {noted['name']} was retired at {noted['at']} and is not well",
             where=noted["health"],
