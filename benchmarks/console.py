@@ -31,10 +31,10 @@ from sqlalchemy import text
 from changeover import clock
 from changeover.home import STORE_VARIABLE, Home
 from changeover.plan.model import Plan
+from changeover.ports import free_port
 from changeover.store import plans, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope
-from changeover.supervisor.ports import free_port
 
 PLAN = Plan.model_validate({
     "migration": "bench",

@@ -8,7 +8,6 @@ not pulled and files not moved; it is seen that both could be.
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
+from changeover.ports import free_port
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import plans, routing
 from changeover.store.engine import Store
@@ -59,7 +59,7 @@ def rehearse(plan: Plan, tell: Callable[[str], None], *, base: Path | None = Non
 @contextmanager
 def _copy(plan: Plan, folder: Path) -> Iterator[tuple[Plan, Store, Gateway]]:
     """Start a gateway of its own and a store for a plan whose traffic nobody uses."""
-    listen = f"127.0.0.1:{_free_port()}"
+    listen = f"127.0.0.1:{free_port()}"
     copy = plan.model_copy(
         update={"routing": plan.routing.model_copy(update={"listen": listen}), "shadow": None})
     store = Store.open(f"sqlite:///{folder / 'store.db'}", create=True)
@@ -185,9 +185,3 @@ def _await(condition: Callable[[], bool], problem: str) -> None:
         if time.monotonic() > deadline:
             raise Unreachable(problem)
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

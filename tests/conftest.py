@@ -1,17 +1,26 @@
-"""The order of the suite: what takes longest begins first, so that no worker ends alone.
+"""Who runs what when: tests of whole sites one after the other, beside them all the others.
 
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
 """
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
+
+
+def _is_of_site(path: str) -> bool:
+    return "flows" in PurePath(path).parts
 
 
 def _rank(item: pytest.Item) -> int:
     if item.get_closest_marker("chaos"):
         return 0
-    if "/tests/flows/" in item.path.as_posix():
+    if _is_of_site(item.nodeid.partition("::")[0]):
         return 1
     return 2 if item.get_closest_marker("integration") else 3
 
@@ -20,3 +29,24 @@ def _rank(item: pytest.Item) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests with the longest files first; among those of a rank the order stays."""
     items.sort(key=_rank)
+
+
+class OneSiteAtATime(LoadFileScheduling):
+    """Gives the first worker the files of whole sites, and the others all other files.
+
+    A site keeps more than one core busy: two of them beside each other only wait for each other. A
+    worker whose own files are used up helps with the others'.
+    """
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        is_first = node is self.nodes[0]
+        own = next((path for path in self.workqueue if _is_of_site(path) == is_first), None)
+        if own is not None:
+            self.workqueue.move_to_end(own, last=False)
+        super()._assign_work_unit(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Hand out whole files; other ways of distribution are left to xdist."""
+    return OneSiteAtATime(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -16,9 +16,9 @@ from changeover.observer.prefect_api import PrefectApi
 from changeover.plan import rules, units
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
+from changeover.ports import free_port, is_free
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
-from changeover.supervisor.ports import free_port, is_free
 from changeover.supervisor.stack import PROJECT, Stack
 from changeover.supervisor.up import running
 

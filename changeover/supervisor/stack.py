@@ -21,11 +21,11 @@ from changeover.home import HOME_VARIABLE, Home
 from changeover.observer.prefect_api import PrefectApi
 from changeover.plan import units
 from changeover.plan.model import Plan
+from changeover.ports import require_free
 from changeover.routing import System
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child, end_flow_runs
-from changeover.supervisor.ports import require_free
 
 PROJECT = Path(changeover.__file__).resolve().parents[1]
 POOL = "changeover"

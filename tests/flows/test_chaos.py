@@ -13,7 +13,7 @@ from changeover.store.records import CutoverStatus
 from tests.support.processes import wait_for
 from tests.support.site import Site, site
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 STAGES = ["shadow", "beta-5", "gradual-25", "gradual-50", "full"]
 PHASES = """\

@@ -16,7 +16,7 @@ from tests.support.approve import approve_in_browser
 from tests.support.processes import wait_for
 from tests.support.site import Site, site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), pytest.mark.xdist_group("site")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("site")]
 
 
 @pytest.fixture(scope="module")

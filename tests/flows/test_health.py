@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from changeover.store import operations, repairs
 from tests.support.processes import free_port, upstream, wait_for
 from tests.support.site import QUICK, Site, site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.integration]
 HEALTH = """\
 health:
   services: {{ocr: {{url: "{url}", pair: reading}}, llm: {{url: "{url}", pair: reading}}}}
@@ -53,29 +54,30 @@ def limit(found: Site, value: int | None = None) -> int | None:
     return found.api.limit("ai_concurrency_limit")
 
 
-def ends(found: Site) -> list[tuple[str, str]]:
-    """Return (issue, status) of the repairs that have ended."""
-    return [(each.issue, each.status) for each in repairs.newest(found.store, "site")
-            if each.ended_at is not None]
+def ends(found: Site, since: datetime) -> set[tuple[str, str]]:
+    """Return (issue, status) of the repairs that began since a time and have ended."""
+    return {(each.issue, each.status) for each in repairs.newest(found.store, "site")
+            if each.started_at >= since and each.ended_at is not None}
 
 
 def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
     """What is well is Healthy; a changed limit and a frozen service are put right."""
     port = free_port()
     text = QUICK + HEALTH.format(url=f"http://127.0.0.1:{port}")
-    with upstream("service", port, tmp_path) as service, site(tmp_path, text) as found:
+    with upstream("service", port, tmp_path) as service, \
+            site(tmp_path, text, is_examined=True) as found:
         assert limit(found) == 1  # kept by `changeover up`
-        row = examine(found)
-        assert row["state_name"] in ("Healthy", "Warning"), newest(found)
+        wait_for(lambda: examine(found)["state_name"] in ("Healthy", "Warning"), seconds=60,
+                 what="a site that is well")
         assert {"services reading", "limits", "shadow", "prefect", "gateway"} <= set(newest(found))
         assert _artifact(found)[0]["check"] in newest(found)
 
         limit(found, 7)
-        os.kill(found.pid("shadow"), signal.SIGSTOP)
-        frozen = found.pid("shadow")
+        frozen, before = found.pid("shadow"), clock.now()
+        os.kill(frozen, signal.SIGSTOP)
         wait_for(lambda: _is_silent(found), seconds=60, what="silence of the shadow service")
         examine(found)
-        wait_for(lambda: {("limit_drift", "done"), ("shadow_gone", "done")} <= set(ends(found)),
+        wait_for(lambda: {("limit_drift", "done"), ("shadow_gone", "done")} <= ends(found, before),
                  seconds=90, what="the repairs")
         assert limit(found) == 1
         assert found.pid("shadow") != frozen

@@ -17,7 +17,7 @@ from changeover.store.records import CutoverStatus
 from tests.support.processes import meanwhile, wait_for
 from tests.support.site import Site, site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration]
 
 PHASES = """\
 gates:

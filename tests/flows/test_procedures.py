@@ -36,7 +36,7 @@ from tests.integration.conftest import make_plan
 from tests.support.processes import ROOT, free_port, wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration]
 
 HEALTHY = [{"kind": "http", "of": "baseline", "path": "/health"}]
 IMPOSSIBLE = [{"kind": "http", "of": "baseline", "path": "/health", "contains": "no such text"}]

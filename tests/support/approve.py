@@ -32,7 +32,7 @@ def approve_in_browser(
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1400})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         page.goto(f"{url}/runs/flow-run/{run_id}")
         page.get_by_role("button", name="Resume").first.click()
         dialog = page.locator(".p-modal").first

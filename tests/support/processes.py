@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import random
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +19,32 @@ import httpx
 import psutil
 
 from changeover.errors import ChangeoverError
+from changeover.ports import is_free
 
 ROOT = Path(__file__).parents[2]
+PORTS = range(12_000, 31_000)
+PATIENCE = 5.0
+"""How much longer than a quiet machine needs a test waits before it gives up."""
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a free port that neither a connection nor another test will take.
+
+    It lies below the ports that the system gives to connections, and every process that runs tests
+    on this machine takes the next number of one shared counter.
+    """
+    path = Path(tempfile.gettempdir()) / f"changeover-test-ports-{os.getuid()}"
+    with path.open("a+") as counter:
+        fcntl.flock(counter, fcntl.LOCK_EX)
+        counter.seek(0)
+        last = int(counter.read() or random.choice(PORTS))
+        for offset in range(1, len(PORTS)):
+            port = PORTS[(last - PORTS[0] + offset) % len(PORTS)]
+            if is_free("127.0.0.1", port):
+                counter.truncate(0)
+                counter.write(str(port))
+                return port
+    raise AssertionError(f"no port of {PORTS} is free")
 
 
 @contextlib.contextmanager
@@ -42,14 +61,21 @@ def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "") -> object:
-    """Return the condition's first true value; fail when it stays false for `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Return the condition's first true value; fail when it stays false for too long.
+
+    Args:
+        condition: What is asked again and again; no answer of a server counts as false.
+        seconds: What a quiet machine needs at most; a busy one gets `PATIENCE` times as much.
+        what: What is waited for, as the failure tells it.
+    """
+    longest = seconds * PATIENCE
+    deadline = time.monotonic() + longest
     while True:
         with contextlib.suppress(httpx.HTTPError, OSError, ChangeoverError):
             if value := condition():
                 return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what or condition} did not happen within {seconds} s")
+            raise AssertionError(f"{what or condition} did not happen within {longest:g} s")
         time.sleep(0.02)
 
 

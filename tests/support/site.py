@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from changeover.gateway.publish import Gateway
@@ -34,7 +35,7 @@ systems:
   candidate:
     name: new
     url: http://127.0.0.1:{candidate}
-    attempt_timeout: 1s
+    attempt_timeout: 5s
     process: {{command: [python, -m, tests.support.upstream, candidate, "{candidate}"],
               directory: {root}, restart: true}}
 routing:
@@ -68,13 +69,13 @@ class Site:
 
     @property
     def api(self) -> PrefectApi:
-        return PrefectApi(str(self.home.settings()["api_url"]))
+        return PrefectApi(str(self.home.settings()["api_url"]), timeout=60)
 
     def changeover(self, *arguments: str, code: int = 0) -> str:
         """Run a command, check its exit code, and return what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "changeover.cli", *arguments, "--home", str(self.home.root)],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         )
         text = done.stdout + done.stderr
         assert done.returncode == code, text
@@ -86,6 +87,13 @@ class Site:
         run_id = self.api.start(f"{flow}/main", parameters=parameters)
         assert run_id is not None
         return run_id
+
+    def end_schedule(self, flow: str) -> None:
+        """Let a deployment run only when it is started by hand."""
+        path = f"{self.api.url}/deployments/{self.api.deployment_id(f'{flow}/main')}/schedules"
+        for schedule in httpx.get(path, timeout=60).json():
+            httpx.patch(f"{path}/{schedule['id']}", json={"active": False}, timeout=60
+                        ).raise_for_status()
 
     def cutover(self, run_id: str) -> Cutover | None:
         return cutovers.of_flow_run(self.store, run_id)
@@ -143,10 +151,16 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(directory: Path, phases: str = QUICK, *, is_fresh: bool = False) -> Iterator[Site]:
+def site(
+    directory: Path, phases: str = QUICK, *, is_fresh: bool = False, is_examined: bool = False
+) -> Iterator[Site]:
     """Start `changeover up` and the load; end both and everything they started.
 
-    With `is_fresh` Prefect makes its database itself, as at a user's first start.
+    Args:
+        directory: Where everything is kept.
+        phases: The plan without its systems and routing.
+        is_fresh: Prefect makes its database itself, as at a user's first start.
+        is_examined: The health check runs every minute, as it does for users.
     """
     ports = {name: free_port() for name in ("baseline", "candidate", "listen")}
     plan_path = directory / "site.yaml"
@@ -157,12 +171,15 @@ def site(directory: Path, phases: str = QUICK, *, is_fresh: bool = False) -> Ite
     with started(home, plan_path, directory) as supervisor:
         store = Store.open(home.store_url)
         plans.load(store)
+        found = Site(home, plan_path, supervisor, store)
+        if not is_examined:
+            found.end_schedule("health-check")
         load = [sys.executable, "-m", "examples.documents.load", "--url",
-                f"http://127.0.0.1:{ports['listen']}", "--rate", "40",
+                f"http://127.0.0.1:{ports['listen']}", "--rate", "25",
                 "--stats", str(home.root / "load.json")]
         with running(load, directory / "load.log"):
             wait_for(lambda: (home.root / "load.json").exists(), what="the load")
-            yield Site(home, plan_path, supervisor, store)
+            yield found
         store.close()
 
 

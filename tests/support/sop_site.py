@@ -176,7 +176,7 @@ def sop_site(server: PrefectServer, plan: Plan, directory: Path) -> Iterator[Sop
             [sys.executable, "-m", "changeover.observer", "--home", str(home.root), "--migration",
              "bench"], home.logs / "observer.log"))
         stack.enter_context(running(
-            [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate", "40",
+            [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate", "15",
              "--stats", str(directory / "load.json")], directory / "load.log"))
         assert server.ask(f"{home.root} register - -") == "0", server.log.read_text()[-4000:]
         yield SopSite(bench, home, store, PrefectApi(server.url), server)

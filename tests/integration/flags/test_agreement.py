@@ -31,7 +31,7 @@ from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.pipelining import ask, request
 from tests.support.processes import free_port, running, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration]
 User = tuple[str, dict[str, str]]
 USERS: list[User] = [
     (f"user-{number}", {**({"x-cohort": "beta"} if number % 100 == 0 else {}),

@@ -20,7 +20,7 @@ from tests.integration.health.conftest import Figures, Place, look
 from tests.integration.health.tls import tls_server
 from tests.support.processes import free_port, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration]
 
 
 def said(found: Health, status: Status, part: str, issue: str = "") -> None:

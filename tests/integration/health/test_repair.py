@@ -25,7 +25,7 @@ from tests.integration.conftest import make_plan
 from tests.integration.health.conftest import Place, look
 from tests.support.processes import free_port, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration]
 BAD = Health(Status.CRITICAL, "it is full", {}, "disk_full", "machine")
 GOOD = Health(Status.HEALTHY, "it has room")
 

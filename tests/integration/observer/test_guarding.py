@@ -19,7 +19,7 @@ from tests.integration.gateway.load import load
 from tests.integration.observer.conftest import Start, Watched
 from tests.support.processes import free_port, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.integration]
 
 
 def guarded(

@@ -22,7 +22,7 @@ from changeover.validation.run import run_check, run_suite, verdict_of
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port, running, upstream, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration]
 SPECS: TypeAdapter[AnyCheck] = TypeAdapter(AnyCheck)
 
 
