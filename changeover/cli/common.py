@@ -12,7 +12,7 @@ import click
 
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
-from changeover.observer.prefect_api import PrefectApi
+from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan.model import Plan
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -49,7 +49,8 @@ class Connections:
     @property
     def prefect(self) -> PrefectApi:
         """Prefect's API."""
-        return PrefectApi(str(self.home.settings().get("api_url")))
+        url = str(self.home.settings().get("api_url"))
+        return PrefectApi(url, timeout=PATIENT_SECONDS)
 
 
 def home_option(command: Command) -> Command:

@@ -12,7 +12,7 @@ import click
 from changeover.cli.common import environment_option
 from changeover.errors import EnvironmentProblem, InvalidInput, Refused
 from changeover.home import Home
-from changeover.observer.prefect_api import PrefectApi
+from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan import rules, units
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
@@ -62,7 +62,8 @@ def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) 
             load.start()
             _tell(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
             return Demo(
-                home=place, plan=plan, store=store, api=PrefectApi(stack.api_url), tell=_tell,
+                home=place, plan=plan, store=store,
+                api=PrefectApi(stack.api_url, timeout=PATIENT_SECONDS), tell=_tell,
                 approves=approve, fault=wanted, token=token,
             ).run()
         finally:

@@ -15,6 +15,9 @@ from changeover.errors import Refused, Unreachable
 
 BUSY_RETRIES = 20
 BUSY_PAUSE_SECONDS = 0.25
+PATIENT_SECONDS = 30.0
+"""How long people and preparations wait for a server that is busy; the observer asks again."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:

@@ -18,7 +18,7 @@ from changeover.errors import EnvironmentProblem, Refused, Unreachable
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.home import HOME_VARIABLE, Home
-from changeover.observer.prefect_api import PrefectApi
+from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan import units
 from changeover.plan.model import Plan
 from changeover.ports import require_free
@@ -305,7 +305,7 @@ class Stack:
                 where=self.api_url,
                 next_step="Look at logs/preparation.log and run the command again",
             )
-        PrefectApi(self.api_url).set_limits(self.plan.health.limits)
+        PrefectApi(self.api_url, timeout=PATIENT_SECONDS).set_limits(self.plan.health.limits)
         self.tell("every flow is deployed")
 
     def _save(self) -> None:

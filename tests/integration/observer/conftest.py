@@ -114,6 +114,11 @@ class Watched:
         headers = {"x-user-id": f"user-{next(_users)}"}
         self.failed += client.get(self.bench.url, headers=headers).status_code >= 500
 
+    def goes_on(self, requests: int) -> None:
+        """Wait until `load` has sent so many more requests."""
+        goal = self.sent + requests
+        wait_for(lambda: self.sent > goal, what=f"{requests} more requests")
+
     def measured(self) -> int:
         """Return how many requests the store knows of, in one-second samples."""
         known = samples.recent(self.store, "bench", since=clock.from_timestamp(0))
@@ -124,10 +129,11 @@ class Watched:
         entries = Tailer(self.gateway.files.access_log, {}).read()
         return sum(meant_for(entry) is not None for entry in entries)
 
-    def last_candidate_request(self) -> float:
-        """Return when the last request that the candidate was meant for ended."""
+    def meant(self, last: int) -> set[str]:
+        """Return which systems the last requests of the access log were meant for."""
         entries = Tailer(self.gateway.files.access_log, {}).read()
-        return max(e.end for e in entries if str(meant_for(e)) == "candidate")
+        systems = [str(system) for entry in entries if (system := meant_for(entry)) is not None]
+        return {*systems[-last:]}
 
     @contextlib.contextmanager
     def locked_store(self) -> Iterator[None]:

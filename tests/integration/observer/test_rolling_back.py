@@ -19,8 +19,11 @@ DOWN = {"name": "down", "metric": "up", "below": 1, "for": "0s", "over": "1s",
         "action": "rollback"}
 
 
-def test_failing_candidate_is_rolled_back_within_a_second_and_a_half(start: Start) -> None:
-    """From the evidence complete to the candidate's last request less than 1.5 s pass."""
+def test_failing_candidate_is_rolled_back_at_once(start: Start) -> None:
+    """Once the evidence is complete: everyone to the baseline, no user sees a failure.
+
+    How long that takes is measured by `benchmarks/rollback.py`.
+    """
     watched = start(ERRORS)
     watched.move(Mode.GRADUAL, 5000)
     with watched.load():
@@ -29,11 +32,11 @@ def test_failing_candidate_is_rolled_back_within_a_second_and_a_half(start: Star
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
         wait_for(lambda: [f for f in operations.firings(watched.store, "bench")
                           if f.published_at is not None], what="the firing's publication")
+        watched.goes_on(100)
+    assert watched.meant(last=50) == {"baseline"}
     (firing,) = operations.firings(watched.store, "bench")
     assert firing.action == "rollback"
-    complete = firing.evidence_complete_at.timestamp()
-    assert watched.last_candidate_request() - complete < 1.5
-    assert firing.published_at.timestamp() - complete < 1.5
+    assert firing.evidence_complete_at < firing.published_at
     assert watched.failed == 0
     (rollback,) = operations.rollbacks(watched.store, "bench")
     assert (rollback.epoch, rollback.actor, rollback.is_handed_over) == (1, "observer", False)
@@ -83,9 +86,9 @@ def test_rollback_with_the_store_locked_breaks_glass_and_is_reconciled(start: St
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
         wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
         wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
+        watched.goes_on(50)
     wait_for(lambda: watched.measured() == watched.logged(), what="samples of the locked time")
-    (firing,) = operations.firings(watched.store, "bench")
-    assert watched.last_candidate_request() - firing.evidence_complete_at.timestamp() < 1.5
+    assert watched.meant(last=20) == {"baseline"}
     assert watched.failed == 0
     assert watched.gateway.journal() is None
     kinds = [event.kind for event in audit.events(watched.store, "bench")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,9 +49,8 @@ def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:
     stuck = StuckStore(watched.store)
     traffic = Traffic(stuck, watched.gateway, watched.plan, Told(), lambda: None)
     traffic.take(state)
-    began = time.monotonic()
     done = traffic.roll_back("it burns")
-    assert time.monotonic() - began < 1.2
+    assert stuck.waiting == 1  # the store has not answered yet
     assert done.confirmed_at is not None
     assert not traffic.is_on_users
     assert (watched.gateway.served() or (0, 0))[0] == 1
