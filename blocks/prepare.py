@@ -26,7 +26,7 @@ from changeover.home import Home
 from changeover.observer.prefect_api import PrefectApi
 from changeover.store import plans
 
-SERVER_SECONDS = 90.0
+SERVER_SECONDS = 240.0
 
 
 def prefect(*arguments: str) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from changeover import clock
@@ -27,6 +27,8 @@ from changeover.validation.saving import scene_of
 LONGEST_SECONDS = 20.0
 """A check that has no result after this is an error, and nobody waits for it."""
 SILENT = timedelta(seconds=20)
+PATIENCE = {"shadow": timedelta(seconds=90)}
+"""The shadow leaves the processor to everyone else: on a busy machine it is silent for long."""
 WORKER_SILENT = timedelta(seconds=90)
 LOOKED_AFTER = ("cutover", "rollback", "validation", "report")
 Check = Callable[[], Health]
@@ -149,12 +151,27 @@ def _gateway(patient: Patient) -> Health:
 
 
 def _service(patient: Patient, name: str, status: Status, issue: str) -> Health:
-    beats = {beat.service: beat for beat in operations.heartbeats(patient.store)}
-    beat = beats.get(name)
-    if beat is not None and clock.now() - beat.at <= SILENT:
+    """Look at a service's last sign of life; one that was just started gets its time."""
+    beat = {beat.service: beat for beat in operations.heartbeats(patient.store)}.get(name)
+    now, patience = clock.now(), PATIENCE.get(name, SILENT)
+    if beat is not None and now - beat.at <= SILENT:
         return Health(Status.HEALTHY, f"the {name} is alive")
     since = f"is silent since {beat.at:%H:%M:%S} UTC" if beat else "never was there"
+    if beat is not None and now - beat.at <= patience:
+        return Health(Status.WARNING, f"the {name} {since}: it goes last on a busy machine")
+    started = _started(patient, name)
+    if started is not None and now - started <= patience:
+        return Health(status, f"the {name} {since}; it was started at {started:%H:%M:%S} UTC")
     return Health(status, f"the {name} {since}", {}, issue, name)
+
+
+def _started(patient: Patient, name: str) -> datetime | None:
+    """Return when the supervisor started a process; None when nobody knows."""
+    try:
+        entry = patient.home.settings().get("processes", {}).get(name)
+    except ChangeoverError:  # a finding of its own
+        return None
+    return clock.from_timestamp(entry["created"]) if entry else None
 
 
 def prefect_of(patient: Patient) -> PrefectApi:

@@ -29,7 +29,9 @@ from changeover.supervisor.child import Child, end_flow_runs
 
 PROJECT = Path(changeover.__file__).resolve().parents[1]
 POOL = "changeover"
-PREPARATION_SECONDS = 180.0
+PREPARATION_SECONDS = 300.0
+UP_SECONDS = 240.0
+"""A child that ends is noticed at once; one that lives may be slow on a busy machine."""
 Tell = Callable[[str], None]
 
 
@@ -78,7 +80,7 @@ class Stack:
         """
         self._refuse_second()
         if not self.is_own_server:
-            self._await("prefect-server", PrefectApi(self.api_url).is_alive, 5)
+            self._await("prefect-server", PrefectApi(self.api_url).is_alive, 15)
         adopted = self._adopt()
         self._require_ports(adopted)
         self.home.create()
@@ -91,18 +93,19 @@ class Stack:
         self._launch("prefect-server")
         for name in System:
             self._launch(str(name))
-            self._await(str(name), partial(baseline.answers_well, self.plan.system(name)), 30)
+            self._await(str(name), partial(baseline.answers_well, self.plan.system(name)),
+                        UP_SECONDS if str(name) in self.children else 30)
         self._launch("shadow")  # before Envoy, which tries its address again only after a while
         self._launch("envoy")
-        self._await("envoy", self.gateway.admin.is_alive, 15)
+        self._await("envoy", self.gateway.admin.is_alive)
         self._launch("observer")
         self._launch("console")
         self._launch("reports")
         preparation = self._preparation()
         preparation.start()  # it reads its modules while Prefect's server still starts
         try:
-            self._await("console", self._is_console_well, 60)
-            self._await("prefect-server", PrefectApi(self.api_url).is_alive, 90)
+            self._await("console", self._is_console_well)
+            self._await("prefect-server", PrefectApi(self.api_url).is_alive)
             self._prepare_prefect(preparation)
         finally:
             preparation.end()
@@ -263,7 +266,9 @@ class Stack:
         child.start()
         self._save()
 
-    def _await(self, name: str, is_up: Callable[[], bool], seconds: float) -> None:
+    def _await(
+        self, name: str, is_up: Callable[[], bool], seconds: float = UP_SECONDS
+    ) -> None:
         """Wait until a process answers; say why not, with the end of its log."""
         deadline = time.monotonic() + seconds
         child = self.children.get(name)

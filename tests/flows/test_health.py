@@ -73,14 +73,14 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
         assert _artifact(found)[0]["check"] in newest(found)
 
         limit(found, 7)
-        frozen, before = found.pid("shadow"), clock.now()
+        frozen, before = found.pid("console"), clock.now()
         os.kill(frozen, signal.SIGSTOP)
-        wait_for(lambda: _is_silent(found), seconds=60, what="silence of the shadow service")
+        wait_for(lambda: _is_silent(found), seconds=60, what="silence of the console")
         examine(found)
-        wait_for(lambda: {("limit_drift", "done"), ("shadow_gone", "done")} <= ends(found, before),
+        wait_for(lambda: {("limit_drift", "done"), ("console_gone", "done")} <= ends(found, before),
                  seconds=90, what="the repairs")
         assert limit(found) == 1
-        assert found.pid("shadow") != frozen
+        assert found.pid("console") != frozen
 
         service.kill()
         service.wait(5)
@@ -94,7 +94,7 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
 
 def _is_silent(found: Site) -> bool:
     beats = {beat.service: beat.at for beat in operations.heartbeats(found.store)}
-    return (clock.now() - beats["shadow"]).total_seconds() > 21
+    return (clock.now() - beats["console"]).total_seconds() > 21
 
 
 def _artifact(found: Site) -> list[dict[str, str]]:

@@ -149,6 +149,18 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     said(look(patient, "console"), Status.UNHEALTHY, "never was there", "console_gone")
 
 
+def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
+    """A process gets its time to begin; the shadow is silent for long on a busy machine."""
+    patient, _ = place(shadow={"sample": "10%"})
+    operations.beat(patient.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
+    said(look(patient, "shadow"), Status.WARNING, "goes last on a busy machine")
+    operations.beat(patient.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
+    said(look(patient, "shadow"), Status.UNHEALTHY, "is silent since", "shadow_gone")
+    just = {"shadow": {"pid": 1, "created": clock.now().timestamp()}}
+    patient.home.save_settings({"processes": just})
+    said(look(patient, "shadow"), Status.UNHEALTHY, "it was started at")
+
+
 def test_memory_of_named_processes_has_a_red_line(place: Place, tmp_path: Path) -> None:
     """A system's, or the one in a file; an unknown process is an error, never well."""
     process = {"command": ["true"]}
