@@ -21,7 +21,7 @@ from changeover.routing import Change, Mode, RoutingState
 from changeover.store import approvals, cutovers, flags, operations, routing
 from changeover.store.records import Approval
 
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 FORM_SECONDS = 8.0
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 
@@ -249,8 +249,20 @@ def _resume(found: Connections, run_id: str, answers: dict[str, Any]) -> None:
             return found.prefect.resume(run_id, answers)
         except Refused:
             if time.monotonic() > deadline:
+                _refuse_answered(found, run_id)
                 raise
             time.sleep(0.5)
+
+
+def _refuse_answered(found: Connections, run_id: str) -> None:
+    """Say so when the run does not wait: somebody was faster, and the flow is on its way."""
+    run = found.prefect.run(run_id)
+    if run is not None and run.state_type in ("SCHEDULED", "PENDING", "RUNNING"):
+        raise ApprovalRefused(
+            f"this was answered already; the flow is {run.state_name.lower()} and has not acted "
+            "on it yet", where=f"flow run {run_id}",
+            next_step="See `changeover status` in a moment",
+        )
 
 
 def _await_answer(found: Connections, asked: Approval) -> Approval | None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.errors import ApprovalRefused
 from changeover.home import Home
 from changeover.routing import Change, Mode
 from changeover.store import (
@@ -258,8 +259,18 @@ def test_stage_back_is_one_stage_back_however_often_it_is_tried(begin: Begin) ->
     assert routing.read(site.store, "bench").weight == 2_500
 
 
+def approve(site: SopSite, who: str) -> subprocess.Popen[str]:
+    """Begin `changeover approve` for a site."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "changeover.cli", "approve", "promote", "--approver", who,
+         "--home", str(site.home.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def test_retirement_is_agreed_to_on_the_terminal(begin: Begin) -> None:
-    """`changeover approve` finds the run that waits, though the cutover has ended long ago."""
+    """`changeover approve` finds the run that waits, though the cutover has ended long ago.
+
+    Who comes second is told that somebody was faster.
+    """
     site = begin(phases=[*FULL, {"phase": "deprecation", "after": "1s", "levers": ["off"],
                                  "approval": {"approvers": 1}}])
     site.home.save_settings({"migration": "bench", "api_url": site.server.url})
@@ -267,13 +278,14 @@ def test_retirement_is_agreed_to_on_the_terminal(begin: Begin) -> None:
     run_id = site.start("deprecation")
     while site.api.run(run_id).state_type != "PAUSED":
         site.attempt("deprecation", run_id)
-    with subprocess.Popen(
-        [sys.executable, "-m", "changeover.cli", "approve", "promote", "--approver", "bob",
-         "--home", str(site.home.root)], stdout=subprocess.PIPE, text=True
-    ) as command:
+    with approve(site, "bob") as command:
         wait_for(lambda: site.api.run(run_id).state_type != "PAUSED", what="the answer")
+        with approve(site, "eve") as second:
+            _, told = second.communicate(timeout=120)
+        assert second.returncode == ApprovalRefused.exit_code
+        assert "this was answered already; the flow is resuming" in told
         assert site.carry_on("deprecation", run_id).state_name == "Retired"
-        told, _ = command.communicate(timeout=60)
+        told, _ = command.communicate(timeout=120)
     assert (command.returncode, told.strip()) == (0, "bob decided promote on stage retire")
     assert site.bench.ran("candidate")["levers"] == ["off"]
     assert site.home.gateway_files.retired.exists()  # `rollback.sh` knows
