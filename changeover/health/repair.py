@@ -16,7 +16,7 @@ from datetime import timedelta
 import psutil
 
 from changeover import clock, levers
-from changeover.errors import ChangeoverError, InvalidInput
+from changeover.errors import ChangeoverError, InvalidInput, Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.health.checks import Check, Patient, prefect_of, safely
 from changeover.health.result import Health, Status
@@ -28,8 +28,10 @@ LOOK_SECONDS = 0.5
 LOOKS_BEFORE = 2
 """Bad looks, half a second apart, before anything is done: one bad answer is no issue."""
 AT_ONCE = 4
-MARGIN = timedelta(seconds=30)
+MARGIN = timedelta(seconds=60)
 """A lease is this much longer than everything that the attempt may take."""
+RESTART_SECONDS = 30.0
+"""The supervisor looks a few times a second; what it ends may have ten seconds for that."""
 GOOD = (Status.HEALTHY, Status.WARNING)
 OURS = ("gateway_drift", "limit_drift")
 RESTARTED = {"worker_gone": "worker", "observer_gone": "observer", "shadow_gone": "shadow",
@@ -159,7 +161,10 @@ def _publish_again(patient: Patient) -> None:
 
 
 def _start_again(patient: Patient, process: str) -> None:
-    """Ask the supervisor, which alone knows how the process is started."""
+    """Ask the supervisor, which alone knows how the process is started, and wait until it was.
+
+    What is ended may give a last sign of life, which must not pass for a repair.
+    """
     entry = patient.home.settings().get("supervisor") or {}
     try:
         is_there = abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 0.02
@@ -167,7 +172,18 @@ def _start_again(patient: Patient, process: str) -> None:
         is_there = False
     if not is_there:
         raise InvalidInput(f"{process} was not started again: `changeover up` does not run")
+    before = _pid(patient, process)
     patient.home.ask_restart(process)
+    deadline = time.monotonic() + RESTART_SECONDS
+    while before is not None and _pid(patient, process) == before:
+        if time.monotonic() > deadline:
+            raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
+        time.sleep(LOOK_SECONDS)
+
+
+def _pid(patient: Patient, process: str) -> int | None:
+    entry = (patient.home.settings().get("processes") or {}).get(process)
+    return entry["pid"] if entry else None
 
 
 def _gets_good(look: Callable[[], Health], seconds: float) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ from yarl import URL
 from changeover.comparison.answers import Answer
 from changeover.plan.model import SystemSpec
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
+from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange
 
 SHADOW_HEADER = "x-changeover-shadow"
@@ -18,6 +19,14 @@ _NOT_FORWARDED = frozenset({
     "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
     "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
 })
+
+
+MOST_LATE = 0.5
+"""Of a call's time: when this process was late for more, the call tells nothing of the system."""
+
+
+class OwnFault(Exception):
+    """A call took too long because this process had no processor, not because of the system."""
 
 
 class Caller:
@@ -28,9 +37,13 @@ class Caller:
         timeout: Longest wait for a whole answer, in seconds; waiting for a turn is not counted,
             since that is not the system's fault.
         concurrency: Most calls at once; fewer when the system says that it takes fewer.
+        pulse: Tells how late this process is, where it must give way to others.
     """
 
-    def __init__(self, spec: SystemSpec, *, timeout: float, concurrency: int) -> None:
+    def __init__(
+        self, spec: SystemSpec, *, timeout: float, concurrency: int, pulse: Pulse | None = None
+    ) -> None:
+        self._pulse = pulse or Pulse()
         concurrency = min(concurrency, spec.concurrency or concurrency)
         self._turn = asyncio.Semaphore(concurrency)
         self._url = spec.url.rstrip("/")
@@ -42,12 +55,16 @@ class Caller:
         )
 
     async def call(self, exchange: Exchange) -> Answer:
-        """Return the system's answer to a copy; why there is none stands in `error`."""
+        """Return the system's answer to a copy; why there is none stands in `error`.
+
+        Raises:
+            OwnFault: There was no answer in time because this process was late itself.
+        """
         async with self._turn:
             return await self._call(exchange)
 
     async def _call(self, exchange: Exchange) -> Answer:
-        began = time.perf_counter()
+        began, late = time.perf_counter(), self._pulse.late
         headers = [(k, v) for k, v in exchange.request_headers if k not in _NOT_FORWARDED]
         headers.append((SHADOW_HEADER, "1"))
         try:
@@ -61,7 +78,11 @@ class Caller:
                 return answer_of(
                     answer.status, answer.headers.items(), body, time.perf_counter() - began)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return Answer(duration=time.perf_counter() - began, error=_reason(error))
+            duration = time.perf_counter() - began
+            if isinstance(error, TimeoutError) \
+                    and self._pulse.late - late > MOST_LATE * duration:
+                raise OwnFault from error
+            return Answer(duration=duration, error=_reason(error))
 
     async def close(self) -> None:
         """Close the connections."""

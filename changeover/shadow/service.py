@@ -26,8 +26,9 @@ from changeover.gateway.config import TAPPED_MODES
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import RoutingState, System, decide
-from changeover.shadow.calls import Caller
+from changeover.shadow.calls import Caller, OwnFault
 from changeover.shadow.judging import Judge, answer_of
+from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.store import comparisons, operations, retention, routing
 from changeover.store.comparisons import Compared
@@ -92,10 +93,11 @@ class Shadow:
 
         What waits then, or takes longer than `STOP_SECONDS`, is counted as dropped.
         """
-        timeout = self.spec.timeout.total_seconds()
+        timeout, pulse = self.spec.timeout.total_seconds(), Pulse()
         for system in System:
             self._callers[system] = Caller(
-                self.plan.system(system), timeout=timeout, concurrency=self.spec.concurrency)
+                self.plan.system(system), timeout=timeout, concurrency=self.spec.concurrency,
+                pulse=pulse)
         await self.tap.start()
         limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
         workers = min(limit, self.spec.concurrency)  # none waits for another with a copy in hand
@@ -107,6 +109,7 @@ class Shadow:
                 (BEAT_SECONDS, self._beat), (PRUNE_SECONDS, self._prune),
             )
         ]
+        tasks.append(asyncio.create_task(pulse.run()))
         LOG.info("shadowing %s", self.plan.migration)
         await stop.wait()
         await self.tap.stop()
@@ -223,7 +226,11 @@ class Shadow:
                 if System.CANDIDATE in answers:
                     break  # its answer counts; only the baseline's second one is not asked for
                 return why
-            answers[system] = await self._callers[system].call(exchange)
+            try:
+                answers[system] = await self._callers[system].call(exchange)
+            except OwnFault:
+                if system is System.CANDIDATE:
+                    return "dropped: service was late itself"
         return self._judge_of_today().judged(
             at=exchange.at, request=f"{exchange.method} {exchange.path}",
             request_id=exchange.header("x-request-id"), baseline=baseline,

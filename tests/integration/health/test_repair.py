@@ -23,7 +23,7 @@ from changeover.store import audit, messages, repairs, routing
 from changeover.supervisor.stack import Stack
 from tests.integration.conftest import make_plan
 from tests.integration.health.conftest import Place, look
-from tests.support.processes import free_port, wait_for
+from tests.support.processes import free_port, meanwhile, wait_for
 
 pytestmark = [pytest.mark.integration]
 BAD = Health(Status.CRITICAL, "it is full", {}, "disk_full", "machine")
@@ -197,6 +197,30 @@ def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: 
         "pid": me.pid, "created": me.create_time()}})
     attempt_repair(patient, "it", found, lambda: found)
     assert patient.home.take_restarts() == [found.system]
+
+
+def test_the_last_sign_of_life_of_what_is_ended_is_no_repair(place: Place) -> None:
+    """Only what another process says counts, however late the supervisor starts it."""
+    patient, _ = place()
+    me, asked = psutil.Process(os.getpid()), threading.Event()
+    settings = {**patient.home.settings(), "processes": {"console": {"pid": 1, "created": 0}},
+                "supervisor": {"pid": me.pid, "created": me.create_time()}}
+    patient.home.save_settings(settings)
+    told: list[str] = []
+
+    def supervise(done: threading.Event) -> None:
+        wait_for(patient.home.take_restarts, what="the request")
+        asked.set()
+        done.wait(1.5)  # for so long only what is being ended can be heard
+        told.append("started")
+        patient.home.save_settings({**settings, "processes": {"console": {"pid": 2}}})
+
+    silent = Health(Status.UNHEALTHY, "silent", {}, "console_gone", "console")
+    with meanwhile(supervise):
+        answer = attempt_repair(
+            patient, "console", silent, lambda: GOOD if asked.is_set() else silent)
+        assert told == ["started"]
+    assert answer.startswith("repaired console_gone")
 
 
 @pytest.mark.parametrize(("restart", "is_ours"), [(True, True), (False, False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -190,6 +191,19 @@ async def test_waiting_for_a_turn_is_no_timeout() -> None:
         await caller.close()
         assert [answer.error for answer in answers] == ["timeout"] * 3
         assert len(one.asked) == 3
+
+
+async def test_a_process_without_a_processor_does_not_blame_the_candidate(
+    store: Store, tmp_path: Path
+) -> None:
+    """A call whose time ran out while nothing here could run is dropped and counted."""
+    async with system() as candidate:
+        async with shadowing(plan_of(candidate.url), store, tmp_path) as shadow:
+            shadow.offer(EXCHANGE)
+            await until(lambda: candidate.asked)
+            time.sleep(2.5)  # longer than the call may take
+            await until(lambda: counts(store))
+        assert counts(store) == {"dropped: service was late itself": 1}
 
 
 async def test_rules_expire_while_the_service_runs(store: Store, tmp_path: Path) -> None:

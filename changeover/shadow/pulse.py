@@ -1,0 +1,30 @@
+"""How late the shadow itself was: a process without a processor must not blame the candidate.
+
+The service leaves the processor to everyone else. On a busy machine it may not run for many
+seconds, and then every call looks as if its time had run out, though the answer came at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+EVERY = 0.1
+"""Seconds between two beats."""
+
+
+class Pulse:
+    """Beats in an event loop, and adds up how late its beats came.
+
+    `late` is in seconds since it began to run, and only grows.
+    """
+
+    def __init__(self) -> None:
+        self.late = 0.0
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            due = time.monotonic() + EVERY
+            await asyncio.sleep(EVERY)
+            self.late += max(0.0, time.monotonic() - due)
