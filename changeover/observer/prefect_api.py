@@ -13,7 +13,6 @@ import httpx
 
 from changeover.errors import Refused, Unreachable
 
-BUSY_RETRIES = 20
 BUSY_PAUSE_SECONDS = 0.25
 PATIENT_SECONDS = 30.0
 """How long people and preparations wait for a server that is busy; the observer asks again."""
@@ -36,7 +35,7 @@ class FlowRun:
 class PrefectApi:
     """A client of one Prefect server. Every call may raise Unreachable.
 
-    A server whose database is busy says so (503); it is asked again for up to five seconds.
+    A server whose database is busy says so (503); it is asked again for up to `timeout`.
 
     Args:
         url: Address of the API, as `http://127.0.0.1:4200/api`.
@@ -45,6 +44,7 @@ class PrefectApi:
 
     def __init__(self, url: str, *, timeout: float = 5.0) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
         user, _, password = secret.partition(":")
         self._client = httpx.Client(
@@ -189,12 +189,13 @@ class PrefectApi:
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         """Send a request, again while the server says that its database is busy (503)."""
-        for _ in range(BUSY_RETRIES):
+        deadline = time.monotonic() + self._timeout
+        while True:
             answer = self._client.request(method, path, json=body)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
+            is_busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            if not is_busy or time.monotonic() > deadline:
+                return answer
             time.sleep(BUSY_PAUSE_SECONDS)
-        return answer
 
 
 def _flow_run(row: dict[str, Any], flow: str) -> FlowRun:

@@ -31,7 +31,8 @@ health:
 def examine(found: Site) -> dict[str, Any]:
     """Run the health check until one is not cancelled by the schedule's own, as Prefect tells."""
     def ended() -> dict[str, Any] | None:
-        row: dict[str, Any] = httpx.get(f"{found.api.url}/flow_runs/{run_id}").json()
+        answer = httpx.get(f"{found.api.url}/flow_runs/{run_id}", timeout=60).raise_for_status()
+        row: dict[str, Any] = answer.json()
         return row if row["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
     while True:
@@ -98,7 +99,10 @@ def _is_silent(found: Site) -> bool:
 
 
 def _artifact(found: Site) -> list[dict[str, str]]:
-    rows = httpx.post(f"{found.api.url}/artifacts/latest/filter", json={
-        "artifacts": {"key": {"any_": ["site-health"]}}}).json()
-    table: list[dict[str, str]] = json.loads(rows[0]["data"])
-    return table
+    def newest() -> list[dict[str, str]]:
+        rows = httpx.post(f"{found.api.url}/artifacts/latest/filter", timeout=60, json={
+            "artifacts": {"key": {"any_": ["site-health"]}}}).raise_for_status().json()
+        table: list[dict[str, str]] = json.loads(rows[0]["data"])
+        return table
+
+    return wait_for(newest, what="the artifact")  # type: ignore[return-value]

@@ -90,10 +90,15 @@ class Site:
 
     def end_schedule(self, flow: str) -> None:
         """Let a deployment run only when it is started by hand."""
-        path = f"{self.api.url}/deployments/{self.api.deployment_id(f'{flow}/main')}/schedules"
-        for schedule in httpx.get(path, timeout=60).json():
-            httpx.patch(f"{path}/{schedule['id']}", json={"active": False}, timeout=60
-                        ).raise_for_status()
+        def ended() -> bool:
+            path = f"{self.api.url}/deployments/{self.api.deployment_id(f'{flow}/main')}/schedules"
+            schedules = httpx.get(path, timeout=60).raise_for_status().json()
+            for schedule in schedules:
+                httpx.patch(f"{path}/{schedule['id']}", json={"active": False}, timeout=60
+                            ).raise_for_status()
+            return bool(schedules)
+
+        wait_for(ended, what=f"no schedule of {flow}")  # Prefect answers 503 while it is busy
 
     def cutover(self, run_id: str) -> Cutover | None:
         return cutovers.of_flow_run(self.store, run_id)

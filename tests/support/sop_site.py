@@ -179,7 +179,7 @@ def sop_site(server: PrefectServer, plan: Plan, directory: Path) -> Iterator[Sop
             [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate", "15",
              "--stats", str(directory / "load.json")], directory / "load.log"))
         assert server.ask(f"{home.root} register - -") == "0", server.log.read_text()[-4000:]
-        yield SopSite(bench, home, store, PrefectApi(server.url), server)
+        yield SopSite(bench, home, store, PrefectApi(server.url, timeout=60), server)
 
 
 @contextlib.contextmanager

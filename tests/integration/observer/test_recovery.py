@@ -35,7 +35,7 @@ class Prefect:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.api = PrefectApi(url)
+        self.api = PrefectApi(url, timeout=60)
         for flow in DURABLE_FLOWS:
             found = self.post("/flows/", {"name": flow})
             self.post("/deployments/", {"name": "main", "flow_id": found["id"]})
@@ -212,7 +212,8 @@ def test_rollback_is_handed_over_once(
     )
     assert again == first.flow_run_id
     assert recovery.sweep(later(0)) == []
-    run = httpx.get(f"{prefect.url}/flow_runs/{again}").json()
+    path = f"{prefect.url}/flow_runs/{again}"
+    run = wait_for(lambda: httpx.get(path).raise_for_status().json(), what="the run")
     assert run["parameters"]["rollback_id"] == rollback_id
     assert run["parameters"]["reason"] == "it burns"
 
