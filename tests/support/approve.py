@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def approve_in_browser(
     Returns:
         The text of the form as the person saw it.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import TimeoutError, sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -50,7 +51,11 @@ def approve_in_browser(
         field("Approver").locator("textarea, input").first.fill(approver)
         field("Comment").locator("textarea, input").first.fill(comment)
         page.screenshot(path=str(shots / "form.png"))
-        dialog.get_by_role("button", name=re.compile("^(Submit|Resume)$")).last.click()
+        for _ in range(8):  # the form stays when Prefect's database was locked: once more
+            with contextlib.suppress(TimeoutError):
+                dialog.get_by_role("button", name=re.compile("^(Submit|Resume)$")).last.click()
+                dialog.wait_for(state="hidden", timeout=15_000)
+                break
         dialog.wait_for(state="hidden")
         page.screenshot(path=str(shots / "after.png"))
         browser.close()
