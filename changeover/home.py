@@ -93,6 +93,11 @@ class Home:
         """Return what the running `changeover up` wrote: addresses, process ids, migration."""
         return self._read("run.json")
 
+    def process(self, name: str) -> dict[str, Any] | None:
+        """Return `pid` and `created` (Unix time) of a process of `changeover up`; None: unknown."""
+        entry: dict[str, Any] | None = (self.settings().get("processes") or {}).get(name)
+        return entry
+
     def save_settings(self, settings: dict[str, Any]) -> None:
         """Replace the settings atomically."""
         self._write("run.json", settings, mode=0o644)

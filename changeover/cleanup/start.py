@@ -16,7 +16,7 @@ def candidate_start(home: Home, store: Store, migration: str) -> datetime | None
     Returns:
         None when neither ever happened: then nobody knows whose files are.
     """
-    entry = home.settings().get("processes", {}).get("candidate")
+    entry = home.process("candidate")
     times = [clock.from_timestamp(float(entry["created"]))] if entry else []
     newest = cutovers.latest(store, migration)
     if newest is not None:

@@ -168,7 +168,7 @@ def _service(patient: Patient, name: str, status: Status, issue: str) -> Health:
 def _started(patient: Patient, name: str) -> datetime | None:
     """Return when the supervisor started a process; None when nobody knows."""
     try:
-        entry = patient.home.settings().get("processes", {}).get(name)
+        entry = patient.home.process(name)
     except ChangeoverError:  # a finding of its own
         return None
     return clock.from_timestamp(entry["created"]) if entry else None

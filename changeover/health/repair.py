@@ -182,7 +182,7 @@ def _start_again(patient: Patient, process: str) -> None:
 
 
 def _pid(patient: Patient, process: str) -> int | None:
-    entry = (patient.home.settings().get("processes") or {}).get(process)
+    entry = patient.home.process(process)
     return entry["pid"] if entry else None
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import httpx
 import psutil
 
 import changeover
@@ -104,7 +103,7 @@ class Stack:
         preparation = self._preparation()
         preparation.start()  # it reads its modules while Prefect's server still starts
         try:
-            self._await("console", self._is_console_well)
+            self._await("console", partial(baseline.answers, f"{self.console_url}/health", 2))
             self._await("prefect-server", PrefectApi(self.api_url).is_alive)
             self._prepare_prefect(preparation)
         finally:
@@ -290,12 +289,6 @@ class Stack:
             return spec.url.rstrip("/") + spec.health
         other = {"prefect-server": self.api_url, "console": self.console_url}
         return other.get(name, self.plan.routing.listen)
-
-    def _is_console_well(self) -> bool:
-        try:
-            return httpx.get(f"{self.console_url}/health", trust_env=False, timeout=2).is_success
-        except httpx.HTTPError:
-            return False
 
     def _prepare_prefect(self, preparation: Child) -> None:
         """Have the work pool, the blocks and every deployment made; safe to do again."""
