@@ -196,10 +196,15 @@ def test_held_requests_count_against_the_candidate(start: Start, tmp_path: Path)
     watched.bench.fault("slow")
     wait_for(watched.gateway.admin.is_withheld, what="back-pressure")
     served(watched)
-    lines = [json.loads(line) for line in
-             watched.gateway.files.access_log.read_text().splitlines()[-200:]]
-    held = [line for line in lines if line["c"] == "baseline" and line["r"].startswith("split:")]
-    assert held
+
+    def held() -> list[dict[str, Any]]:
+        """Return what the access log has of users that the baseline answered for the candidate."""
+        lines = watched.gateway.files.access_log.read_text().splitlines(keepends=True)
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [entry for entry in entries
+                if entry["c"] == "baseline" and entry["r"].startswith("split:")]
+
+    wait_for(held, what="their lines in the access log")
 
 
 def test_emergency_does_not_wait_for_levers_of_back_pressure(start: Start, tmp_path: Path) -> None:
