@@ -41,12 +41,12 @@ def rollbacks(bench: Bench, count: int) -> tuple[list[float], list[float], int, 
         publish(bench, mode=Mode.GRADUAL, weight=5_000)
         with load(bench.plan) as users:
             users.goes_on(300)
-            began = time.time()
+            began = time.monotonic()
             took.append(publish(
                 bench, mode=Mode.EMERGENCY_ROLLBACK, weight=0, epoch=bench.state.epoch + 1
             ))
             users.goes_on(300)
-        times = [at for at, _, served in users.answers if served == "candidate"]
+        times = [answer.at for answer in users.answers if answer.served == "candidate"]
         last.append(max(0.0, max(times) - began))
         requests += len(users.answers)
         failed += len(users.failed)

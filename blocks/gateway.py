@@ -8,7 +8,7 @@ from prefect.blocks.core import Block
 from pydantic import Field
 
 from blocks.schema import SchemaOnce
-from changeover.gateway.publish import Gateway
+from changeover.gateway.publish import PATIENT_SECONDS, Gateway
 from changeover.home import Home
 
 
@@ -31,4 +31,4 @@ class GatewayBlock(SchemaOnce, Block):
 
     def get_client(self) -> Gateway:
         """Return the gateway; nothing is contacted yet."""
-        return Gateway(Home(Path(self.home)).gateway_files)
+        return Gateway(Home(Path(self.home)).gateway_files, patience=PATIENT_SECONDS)

@@ -6,7 +6,6 @@ they pull the first lever: whoever rolls back in that moment then knows.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +17,7 @@ from changeover.plan.model import Plan, SystemSpec
 from changeover.store import audit, cutovers, sop
 from changeover.store.engine import Store
 from changeover.store.records import Cutover
+from changeover.tls import tls
 
 DISABLED, ENABLED = "baseline disabled", "baseline enabled"
 LOOK_SECONDS = 0.2
@@ -126,7 +126,7 @@ def answers_well(spec: SystemSpec) -> bool:
 def answers(url: str, timeout: float) -> bool:
     """Whether an address answers 2xx in `timeout` seconds."""
     try:
-        return httpx.get(url, trust_env=False, timeout=timeout).is_success
+        return httpx.get(url, trust_env=False, verify=tls(), timeout=timeout).is_success
     except httpx.HTTPError:
         return False
 
@@ -183,9 +183,4 @@ def _step(store: Store, plan: Plan, name: str) -> sop.SopStep | None:
 
 
 def _gets_well(plan: Plan, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_well(plan):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(LOOK_SECONDS)
-    return True
+    return clock.look_until(lambda: is_well(plan), bool, seconds=seconds, pause=LOOK_SECONDS)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from changeover import baseline, clock, retired
 from changeover.analysis.window import ErrorClass
-from changeover.errors import ChangeoverError, Refused
+from changeover.errors import ChangeoverError, Refused, Unreachable
 from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
@@ -17,6 +17,7 @@ from tasks.approval import ask_about
 from tasks.procedure import Found, once
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
+from tasks.verifying import is_measured_until
 
 SUBJECT = "retire"
 
@@ -81,6 +82,7 @@ def check_unused(migration: str) -> None:
 
     Raises:
         Refused: It did.
+        Unreachable: Nobody counted.
     """
     _refuse_while_called(runtime_of(migration), _phase(migration))
 
@@ -116,8 +118,17 @@ def pull_levers(migration: str) -> str:
 
 
 def _refuse_while_called(runtime: Runtime, phase: PhaseSpec) -> None:
-    """Refuse to retire a baseline that answered somebody in the plan's period."""
+    """Refuse to retire a baseline that answered somebody in the plan's period.
+
+    Raises:
+        Refused: It did.
+        Unreachable: The observer has not counted yet who called it up to now.
+    """
     now = clock.now()
+    if not is_measured_until(runtime, now):
+        raise Unreachable(
+            f"nobody counted who called the baseline up to {now:%F %T} UTC",
+            next_step="Look whether the observer runs: `changeover status`")
     period = phase.after or timedelta(0)
     start = max(now - period, _promoted(runtime).ended_at or now)
     baseline = runtime.metrics.window("baseline", start=start, end=now)

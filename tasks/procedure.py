@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover import clock
-from changeover.errors import ChangeoverError, StaleEpoch, StoreError
+from changeover.errors import ChangeoverError, PublishFailed, StaleEpoch, StoreError
 from changeover.store import sop
 from changeover.store.sop import SopStep
 from tasks.runtime import Runtime
@@ -23,7 +23,7 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
        it did before (`make_backup` returns a finished backup, flags that are set stay set).
 
     Raises:
-        StoreError: Passing trouble: the task is tried again.
+        StoreError, PublishFailed: Passing trouble: the task is tried again.
         StaleEpoch: A rollback came meanwhile: the procedure is over.
     """
     known = sop.one(runtime.store, runtime.migration, subject, step)
@@ -32,7 +32,7 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
     began = clock.now()
     try:
         (detail, data), status = action(), sop.DONE
-    except (StoreError, StaleEpoch):
+    except (StoreError, PublishFailed, StaleEpoch):
         raise
     except ChangeoverError as error:
         detail, data, status = str(error), {}, sop.FAILED

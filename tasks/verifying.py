@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import operator
 from datetime import datetime, timedelta
 
 import httpx
@@ -18,10 +18,10 @@ from tasks.runtime import Runtime, runtime_of
 from tasks.steps import PASSING_TROUBLE, step
 from tasks.validating import Result, run_verification
 
-VERIFY_SECONDS = 20.0
+VERIFY_SECONDS = 30.0
 MEASURED = timedelta(seconds=3)
 """Traffic counts as seen when it was measured for this long; samples come a second or two late."""
-MEASURED_WITHIN = 10.0
+MEASURED_WITHIN = 20.0
 
 
 async def run_suite(migration: str, suite: str | None, rollback_id: int) -> Result | None:
@@ -46,11 +46,8 @@ def verify(migration: str, rollback_id: int, suite: Result | None) -> str:
     runtime, began = runtime_of(migration), clock.now()
 
     def look() -> str:
-        deadline = time.monotonic() + VERIFY_SECONDS
-        while problems := _problems(runtime, began):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.5)
+        problems = clock.look_until(
+            lambda: _problems(runtime, began), operator.not_, seconds=VERIFY_SECONDS, pause=0.5)
         problems += _of_suite(suite)
         if problems:
             raise ChangeoverError("; ".join(problems), next_step="A person must look")
@@ -65,12 +62,8 @@ def verify(migration: str, rollback_id: int, suite: Result | None) -> str:
 
 def is_measured_until(runtime: Runtime, until: datetime) -> bool:
     """Wait until the observer has stored what it measured until then; whether it has."""
-    deadline = time.monotonic() + MEASURED_WITHIN
-    while not _is_stored(runtime, until):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
+    return clock.look_until(
+        lambda: _is_stored(runtime, until), bool, seconds=MEASURED_WITHIN, pause=0.2)
 
 
 def _is_stored(runtime: Runtime, until: datetime) -> bool:

@@ -1,5 +1,7 @@
 """Who runs what when: tests of whole sites one after the other, beside them all the others.
 
+Made-up examples have all the time they need: a busy machine pauses any process.
+
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
 """
 
@@ -8,9 +10,14 @@ from __future__ import annotations
 from pathlib import PurePath
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
+
+settings.register_profile("patient", deadline=None, print_blob=True,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def _is_of_site(path: str) -> bool:

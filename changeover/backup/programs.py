@@ -56,7 +56,7 @@ def _candidates(program: str) -> Iterator[Path]:
 def _version_of(path: Path) -> int | None:
     try:
         done = subprocess.run([str(path), "--version"], capture_output=True, text=True,
-                              timeout=10, check=False)
+                              timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\) (\d+)", done.stdout)

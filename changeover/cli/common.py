@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
@@ -44,7 +45,7 @@ class Connections:
     @property
     def gateway(self) -> Gateway:
         """The gateway."""
-        return Gateway(self.home.gateway_files)
+        return Gateway(self.home.gateway_files, patience=publish.PATIENT_SECONDS)
 
     @property
     def prefect(self) -> PrefectApi:

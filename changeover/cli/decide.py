@@ -21,8 +21,8 @@ from changeover.routing import Change, Mode, RoutingState
 from changeover.store import approvals, cutovers, flags, operations, routing
 from changeover.store.records import Approval
 
-ANSWER_SECONDS = 60.0
-FORM_SECONDS = 8.0
+ANSWER_SECONDS = 120.0
+FORM_SECONDS = 60.0
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 
 
@@ -248,16 +248,23 @@ def _resume(found: Connections, run_id: str, answers: dict[str, Any]) -> None:
         try:
             return found.prefect.resume(run_id, answers)
         except Refused:
-            if time.monotonic() > deadline:
-                _refuse_answered(found, run_id)
+            is_late = time.monotonic() > deadline
+            _refuse_answered(found, run_id, is_late)
+            if is_late:
                 raise
             time.sleep(0.5)
 
 
-def _refuse_answered(found: Connections, run_id: str) -> None:
-    """Say so when the run does not wait: somebody was faster, and the flow is on its way."""
+def _refuse_answered(found: Connections, run_id: str, is_late: bool) -> None:
+    """Say so when the run does not wait: somebody was faster, and the flow is on its way.
+
+    A run that resumes was answered; one that runs, or is brought back after a kill, may be about
+    to ask.
+    """
     run = found.prefect.run(run_id)
-    if run is not None and run.state_type in ("SCHEDULED", "PENDING", "RUNNING"):
+    if run is not None and (run.state_name == "Resuming" or (
+        is_late and run.state_type in ("SCHEDULED", "PENDING", "RUNNING")
+    )):
         raise ApprovalRefused(
             f"this was answered already; the flow is {run.state_name.lower()} and has not acted "
             "on it yet", where=f"flow run {run_id}",

@@ -102,14 +102,15 @@ def up(
         raise InvalidInput(str(error), where="--console") from None
     place = Home.resolve(home)
     place.create()
-    if store_url:
-        place.save_secrets({**place.secrets(), "store_url": store_url})
     for warning in rules.warnings(plan):
         _tell(f"note: {warning}")
     stack = Stack(
         place, plan, plan_path=plan_path.absolute(), prefect_port=prefect_port,
         reports_port=reports_port, console=console, prefect_url=prefect_url, env={}, tell=_tell,
     )
+    stack.refuse_second()
+    if store_url:
+        place.save_secrets({**place.secrets(), "store_url": store_url})
     with running(stack):
         _tell(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
               f"Console: {stack.console_url}")

@@ -201,9 +201,9 @@ class _Events:
     async def _events(self, last: str | None) -> AsyncIterator[bytes]:
         self._open += 1
         try:
-            yield b"retry: 1000\n\n"
             held = self._snapshots.held
             seen = last if last is not None else (held.evaluator.snapshot.etag if held else "")
+            yield b"retry: 1000\n\n"
             while True:
                 held = await wait_until(self._snapshots, KEEP_ALIVE_SECONDS, _is_other(seen))
                 if held is None or held.evaluator.snapshot.etag == seen:

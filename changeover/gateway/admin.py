@@ -12,6 +12,7 @@ from changeover.errors import Unreachable
 from changeover.gateway.config import parse_version
 from changeover.gateway.hold import is_withheld
 from changeover.gateway.listener import ROUTES
+from changeover.tls import tls
 
 _PREFIX = f"http.users.rds.{ROUTES}."
 
@@ -35,7 +36,7 @@ class Admin:
     def __init__(self, socket: Path, *, timeout: float = 1.0) -> None:
         self._socket = socket
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://envoy",
+            transport=httpx.HTTPTransport(uds=str(socket), verify=tls()), base_url="http://envoy",
             timeout=timeout,
         )
 

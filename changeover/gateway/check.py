@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from changeover.errors import Unreachable
 from changeover.gateway.config import Json
 from changeover.gateway.process import validate_command
 
-_LONGEST_SECONDS = 30
+LONGEST_SECONDS = 120.0
 _LONGEST = 700
 
 
@@ -29,6 +30,7 @@ def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
 
     Raises:
         EnvironmentProblem: Envoy is missing.
+        Unreachable: Envoy has not judged it within `LONGEST_SECONDS`.
     """
     for response in routes:
         if reason := _refusal_of(static_bootstrap(bootstrap, clusters, response)):
@@ -53,10 +55,16 @@ def _refusal_of(bootstrap: Json) -> str:
     with tempfile.TemporaryDirectory(prefix="changeover-check-") as directory:
         path = Path(directory) / "bootstrap.json"
         path.write_text(json.dumps(bootstrap))
-        checked = subprocess.run(
-            validate_command(path), capture_output=True, text=True, check=False,
-            timeout=_LONGEST_SECONDS,
-        )
+        try:
+            checked = subprocess.run(
+                validate_command(path), capture_output=True, text=True, check=False,
+                timeout=LONGEST_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unreachable(
+                f"envoy did not judge the configuration within {LONGEST_SECONDS:g} s",
+                next_step="Run the command again when the machine is less busy",
+            ) from None
     if not checked.returncode:
         return ""
     lines = (checked.stderr or checked.stdout).strip().splitlines()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import tempfile
 import time
@@ -38,6 +39,8 @@ from changeover.plan.model import Plan
 from changeover.routing import BUCKETS, Mode, RoutingState
 from changeover.store.records import Publication
 
+PATIENCE_SECONDS = 2.0
+PATIENT_SECONDS = 10.0
 _POLL_SECONDS = 0.003
 _LOCK_SECONDS = 5.0
 _INSISTING_SECONDS = 0.3
@@ -45,10 +48,17 @@ _INSISTING_SECONDS = 0.3
 
 
 class Gateway:
-    """One Envoy, reached through its files and its admin socket."""
+    """One Envoy, reached through its files and its admin socket.
 
-    def __init__(self, files: GatewayFiles) -> None:
+    Args:
+        files: Where its files are.
+        patience: Longest wait for Envoy to confirm what is published, in seconds. The observer,
+            which asks again, goes on after a moment; people and flows wait for a busy machine.
+    """
+
+    def __init__(self, files: GatewayFiles, *, patience: float = PATIENCE_SECONDS) -> None:
         self.files = files
+        self._patience = patience
         self._admin: Admin | None = None
 
     @property
@@ -67,6 +77,7 @@ class Gateway:
         Raises:
             InvalidPlan: Envoy refuses the configuration; its reason is the problem.
             EnvironmentProblem: Envoy is missing, or the directory cannot be written.
+            Unreachable: Envoy does not judge it in time.
         """
         _make_directory(self.files.root)
         bootstrap = render_bootstrap(plan, self.files)
@@ -86,14 +97,17 @@ class Gateway:
             if (self.on_disk() or (-1, -1)) <= state.order:
                 _replace(self.files.routes, self._routes(plan, state))
 
-    def publish(self, plan: Plan, state: RoutingState, *, timeout: float = 2.0) -> Publication:
+    def publish(
+        self, plan: Plan, state: RoutingState, *, timeout: float | None = None
+    ) -> Publication:
         """Bring `state` to Envoy and wait until it serves that version or a later one.
 
         Args:
             plan: The migration's plan.
             state: The routing state to serve.
-            timeout: Longest wait for the confirmation, in seconds. A publisher before this one is
-                waited for besides, unless this is a rollback.
+            timeout: Longest wait for the confirmation, in seconds; default: the gateway's
+                patience. A publisher before this one is waited for besides, unless this is a
+                rollback.
 
         Returns:
             What is served now, with the seconds it took.
@@ -107,8 +121,10 @@ class Gateway:
         is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
         with contextlib.ExitStack() as turn:
             if not is_rollback:  # which waits for nobody's confirmation
-                turn.enter_context(self._held(self.files.turn, began + _LOCK_SECONDS))
-            wanted = self._publish(plan, state, is_rollback, timeout)
+                longest = max(_LOCK_SECONDS, 1.5 * self._patience)
+                turn.enter_context(self._held(self.files.turn, began + longest))
+            wanted = self._publish(
+                plan, state, is_rollback, self._patience if timeout is None else timeout)
         return Publication(
             migration=plan.migration, epoch=wanted[0], version=wanted[1], at=at,
             is_confirmed=True, seconds=time.monotonic() - began,
@@ -126,8 +142,10 @@ class Gateway:
         2. A rollback comes in between at any time. Its routes are those that were checked at the
            start, so a refusal is never its own: it is not taken back.
         3. Whoever is refused takes back only routes that are still its own.
+        4. An Envoy that does not say its number beforehand may have refused others: routes count
+           as refused only when it had all the time there is to take them.
         """
-        refusals = None if is_rollback else self._refusals()
+        refusals = math.inf if is_rollback else self._refusals()
         deadline = time.monotonic() + timeout
         with self._locked(insists=is_rollback):
             self._refuse_while_glass_is_broken()
@@ -290,10 +308,13 @@ class Gateway:
         """
         return self.admin.served().version
 
-    def _confirm(self, wanted: tuple[int, int], refusals: int | None, deadline: float) -> None:
+    def _confirm(self, wanted: tuple[int, int], refusals: float | None, deadline: float) -> None:
         """Wait until Envoy serves `wanted` or later, or refuses more than `refusals` updates."""
         last: Exception | None = None
         while True:
+            is_over = time.monotonic() > deadline
+            if is_over and refusals is None:
+                refusals = 0
             try:
                 served = self.admin.served()
                 if served.version is not None and served.version >= wanted:
@@ -303,7 +324,7 @@ class Gateway:
                 last = None
             except Unreachable as error:
                 last = error
-            if time.monotonic() > deadline:
+            if is_over:
                 break
             time.sleep(_POLL_SECONDS)
         why = str(last) if last else "it did not take the new routes in time"
@@ -315,17 +336,20 @@ class Gateway:
 
     def _why_refused(self, plan: Plan, state: RoutingState) -> str:
         """Ask Envoy again in words: it only counts what it refuses from watched files."""
-        reason = refusal(
-            render_bootstrap(plan, self.files), render_clusters(plan, self.files),
-            [render_routes(plan, state)],
-        )
+        reason = ""
+        with contextlib.suppress(Unreachable):
+            reason = refusal(
+                render_bootstrap(plan, self.files), render_clusters(plan, self.files),
+                [render_routes(plan, state)],
+            )
         return reason or "no reason given; look at logs/envoy.log"
 
-    def _refusals(self) -> int:
+    def _refusals(self) -> int | None:
+        """Return how many updates Envoy refused so far; None when it does not say."""
         try:
             return self.admin.served().refusals
         except Unreachable:
-            return 0
+            return None
 
     def _refuse_while_glass_is_broken(self) -> None:
         if self.journal() is not None:

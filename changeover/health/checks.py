@@ -176,7 +176,8 @@ def _started(patient: Patient, name: str) -> datetime | None:
 
 def prefect_of(patient: Patient) -> PrefectApi:
     """Return Prefect's API as `changeover up` noted it."""
-    return PrefectApi(str(patient.home.settings().get("api_url", "")))
+    url = str(patient.home.settings().get("api_url", ""))
+    return PrefectApi(url, timeout=LONGEST_SECONDS * 3 / 4)
 
 
 def _prefect(patient: Patient) -> Health:

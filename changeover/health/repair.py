@@ -28,9 +28,9 @@ LOOK_SECONDS = 0.5
 LOOKS_BEFORE = 2
 """Bad looks, half a second apart, before anything is done: one bad answer is no issue."""
 AT_ONCE = 4
-MARGIN = timedelta(seconds=60)
+MARGIN = timedelta(seconds=90)
 """A lease is this much longer than everything that the attempt may take."""
-RESTART_SECONDS = 30.0
+RESTART_SECONDS = 60.0
 """The supervisor looks a few times a second; what it ends may have ten seconds for that."""
 GOOD = (Status.HEALTHY, Status.WARNING)
 OURS = ("gateway_drift", "limit_drift")
@@ -174,11 +174,10 @@ def _start_again(patient: Patient, process: str) -> None:
         raise InvalidInput(f"{process} was not started again: `changeover up` does not run")
     before = _pid(patient, process)
     patient.home.ask_restart(process)
-    deadline = time.monotonic() + RESTART_SECONDS
-    while before is not None and _pid(patient, process) == before:
-        if time.monotonic() > deadline:
-            raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
-        time.sleep(LOOK_SECONDS)
+    is_new = clock.look_until(lambda: before is None or _pid(patient, process) != before, bool,
+                              seconds=RESTART_SECONDS, pause=LOOK_SECONDS)
+    if not is_new:
+        raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
 
 
 def _pid(patient: Patient, process: str) -> int | None:
@@ -187,12 +186,9 @@ def _pid(patient: Patient, process: str) -> int | None:
 
 
 def _gets_good(look: Callable[[], Health], seconds: float) -> tuple[bool, str]:
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = safely(look)
-        if seen.status in GOOD or time.monotonic() > deadline:
-            return seen.status in GOOD, seen.detail
-        time.sleep(LOOK_SECONDS)
+    seen = clock.look_until(lambda: safely(look), lambda found: found.status in GOOD,
+                            seconds=seconds, pause=LOOK_SECONDS)
+    return seen.status in GOOD, seen.detail
 
 
 def _escalate(

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from changeover.errors import Refused, Unreachable
+from changeover.tls import tls
 
 BUSY_PAUSE_SECONDS = 0.25
 PATIENT_SECONDS = 30.0
@@ -49,7 +50,7 @@ class PrefectApi:
         user, _, password = secret.partition(":")
         self._client = httpx.Client(
             base_url=self.url, timeout=timeout, auth=(user, password) if secret else None,
-            trust_env=False,
+            trust_env=False, verify=tls(),
         )
         self._deployments: dict[str, str] = {}
 

@@ -76,7 +76,7 @@ class Recovery:
 
     def _recover_all(self, now: datetime) -> list[str]:
         lost = self._crashed(now) + self._vanished(now)
-        return [self._recover(run, why, now) for run, why in lost]
+        return [told for run, why in lost for told in self._recover(run, why, now)]
 
     def _hand_over(self, rollback: Rollback) -> str:
         run_id = self.api.start(
@@ -154,7 +154,11 @@ class Recovery:
         cutover = cutovers.of_flow_run(self.store, run.id)
         return cutover is not None and cutover.status is CutoverStatus.RUNNING
 
-    def _recover(self, run: FlowRun, why: str, now: datetime) -> str:
+    def _recover(self, run: FlowRun, why: str, now: datetime) -> list[str]:
+        """Schedule a lost run again, unless it went on or was suspended since it was looked at."""
+        known = self.api.run(run.id)
+        if known is None or (known.state_type, known.state_at) != (run.state_type, run.state_at):
+            return []
         attempt = self.attempts.get(run.id, 0) + 1
         most = MOST_ATTEMPTS_FAILED if run.state_type == "FAILED" else MOST_ATTEMPTS
         if attempt > most:
@@ -163,12 +167,12 @@ class Recovery:
                 self.store, self.migration, key=f"given-up-{run.id}", severity="critical",
                 title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
                 "mend the cause and start it again.", now=now, is_once=True)
-            return given_up
+            return [given_up]
         self.attempts[run.id] = attempt
         self.api.schedule(
             run.id, at=now, name="Recovering", message=f"attempt {attempt}, because {why}"
         )
-        return f"{run.name} was scheduled again because {why}"
+        return [f"{run.name} was scheduled again because {why}"]
 
 
 def _is_alive(pid: int, create_time: str) -> bool:

@@ -39,6 +39,7 @@ class Child:
     directory: Path | None = None
     restart: bool = True
     process: psutil.Process | None = None
+    is_adopted: bool = False
     restarts: int = 0
     _began: float = 0.0
     _backoff: float = 0.1
@@ -63,6 +64,7 @@ class Child:
                 next_step="Install it, or mend the command in the plan",
             ) from error
         self.process = psutil.Process(started.pid)
+        self.is_adopted = False
         self._began = time.monotonic()
 
     def adopt(self, pid: int, created: float) -> bool:
@@ -71,6 +73,7 @@ class Child:
             found = psutil.Process(pid)
             if abs(found.create_time() - created) < 0.02 and found.is_running():
                 self.process = found
+                self.is_adopted = True
                 self._began = time.monotonic()
                 return True
         return False

@@ -73,11 +73,10 @@ class Stack:
         """Start or adopt everything, in order, and return the open store.
 
         Raises:
-            Refused: It runs already with this home, or another plan is under way.
+            Refused: Another plan is under way.
             EnvironmentProblem: A port is taken, a program or directory is missing.
             Unreachable: A process does not come up; the end of its log is shown.
         """
-        self._refuse_second()
         if not self.is_own_server:
             self._await("prefect-server", PrefectApi(self.api_url).is_alive, 15)
         adopted = self._adopt()
@@ -136,17 +135,26 @@ class Stack:
         self.tell(f"{name} was started again because a repair asked for it")
         self._save()
 
-    def stop(self) -> None:
-        """End everything, users' gateway last."""
+    def stop(self, *, spares_adopted: bool = False) -> None:
+        """End everything, users' gateway last.
+
+        Args:
+            spares_adopted: What an earlier supervisor had left running goes on: users may depend
+                on it, and nobody asked for its end.
+        """
         order = ["worker", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
                  "candidate", "baseline"]
+        spared = {name for name, child in self.children.items()
+                  if spares_adopted and child.is_adopted}
         for name in order:
-            if name in self.children:
+            if name in self.children and name not in spared:
                 self.children[name].end()
-            if name == "worker":
+            if name == "worker" and name not in spared:
                 end_flow_runs(self.home.root)
         settings = self.home.settings()
-        self.home.save_settings({**settings, "supervisor": None, "processes": {}})
+        left = {name: entry for name, entry in (settings.get("processes") or {}).items()
+                if name in spared}
+        self.home.save_settings({**settings, "supervisor": None, "processes": left})
 
     def prefect_env(self) -> dict[str, str]:
         """Return the variables that Prefect's server, worker, flows and command line need."""
@@ -223,7 +231,12 @@ class Stack:
             directory, process.restart,
         )
 
-    def _refuse_second(self) -> None:
+    def refuse_second(self) -> None:
+        """Refuse to start what runs already; nothing of it is touched.
+
+        Raises:
+            Refused: Another supervisor runs with this home.
+        """
         entry = self.home.settings().get("supervisor") or {}
         other = Child("supervisor", [], Path())
         if entry and entry["pid"] != os.getpid() and other.adopt(entry["pid"], entry["created"]):

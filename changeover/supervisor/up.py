@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from changeover.errors import ChangeoverError
 from changeover.store.engine import Store
 from changeover.supervisor.stack import Stack
 
@@ -19,15 +20,25 @@ def running(stack: Stack) -> Iterator[Store]:
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt in the block; a second one while it stops is
     ignored, so that nothing is left running. A script's `changeover up &` starts with SIGINT
-    ignored, as every background command of a shell does; here it counts all the same.
+    ignored, as every background command of a shell does; here it counts all the same. A start that
+    fails ends only what it started: what an earlier supervisor left goes on serving users.
+
+    Raises:
+        Refused: Another supervisor runs with this home; nothing of it is touched.
     """
+    stack.refuse_second()
     done = threading.Event()
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     keeper = threading.Thread(target=_keep, args=(stack, done), daemon=True)
     store: Store | None = None
+    is_started = True
     try:
-        store = stack.start()
+        try:
+            store = stack.start()
+        except ChangeoverError:
+            is_started = False
+            raise
         keeper.start()
         yield store
     finally:
@@ -36,7 +47,7 @@ def running(stack: Stack) -> Iterator[Store]:
         done.set()
         if keeper.is_alive():
             keeper.join(10)
-        stack.stop()
+        stack.stop(spares_adopted=not is_started)
         if store is not None:
             store.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)

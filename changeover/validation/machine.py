@@ -9,14 +9,18 @@ from typing import Any
 import httpx
 import psutil
 
+from changeover import clock
 from changeover.errors import Unreachable
 from changeover.flags.evaluate import Evaluator
+from changeover.gateway.publish import Gateway
 from changeover.plan.suites import FlagsCheck, GatewayCheck, ResourceCheck
 from changeover.plan.units import format_size, parse_address
+from changeover.routing import RoutingState
 from changeover.store import flags, routing
 from changeover.validation.outcome import Outcome, Scene, judged, unknown
 
 _CONNECT_SECONDS = 2.0
+_SETTLES_SECONDS = 10.0
 
 
 def check_resource(spec: ResourceCheck, scene: Scene) -> Outcome:
@@ -51,16 +55,30 @@ def _answers(address: str) -> bool:
 
 
 def check_gateway(_spec: GatewayCheck, scene: Scene) -> Outcome:
-    """See that Envoy serves the routing state and that a request of nobody comes through."""
+    """See that Envoy serves the routing state and that a request of nobody comes through.
+
+    What is wrong is looked at again for some seconds: a state may just be on its way to it.
+    """
     if scene.store is None or scene.gateway is None:
         return unknown("nothing was started with `changeover up`: there is no gateway to look at")
-    state = routing.read(scene.store, scene.plan.migration)
+    store, gateway = scene.store, scene.gateway
+
+    def look() -> tuple[RoutingState, list[str]]:
+        state = routing.read(store, scene.plan.migration)
+        return state, _wrong_at(scene, gateway, state)
+
+    state, problems = clock.look_until(
+        look, lambda seen: not seen[1], seconds=_SETTLES_SECONDS, pause=0.2)
+    return judged(problems, f"the gateway serves {state.describe()}", served=list(state.order))
+
+
+def _wrong_at(scene: Scene, gateway: Gateway, state: RoutingState) -> list[str]:
     problems = []
     try:
-        served = scene.gateway.served()
+        served = gateway.served()
         if served != state.order:
             problems.append(f"the gateway serves {served}, the routing state is {state.order}")
-        hosts = scene.gateway.admin.healthy_hosts()
+        hosts = gateway.admin.healthy_hosts()
         problems += [f"{name} has no healthy host" for name, count in hosts.items() if not count]
     except Unreachable as error:
         problems.append(error.what)
@@ -71,7 +89,7 @@ def check_gateway(_spec: GatewayCheck, scene: Scene) -> Outcome:
             problems.append(f"a request through the gateway is answered with {status}")
     except httpx.HTTPError as error:
         problems.append(f"the gateway does not take requests ({type(error).__name__})")
-    return judged(problems, f"the gateway serves {state.describe()}", served=list(state.order))
+    return problems
 
 
 def check_flags(spec: FlagsCheck, scene: Scene) -> Outcome:

@@ -45,7 +45,7 @@ class Done(BaseModel):
 def application(system: str, tracker_url: str) -> FastAPI:
     """Return the agent's application; an issue that says so makes it fail (for trying that)."""
     app = FastAPI(title=f"{system} agent", docs_url=None, redoc_url=None)
-    tracker = httpx.Client(base_url=tracker_url, timeout=10, trust_env=False)
+    tracker = httpx.Client(base_url=tracker_url, timeout=20, trust_env=False)
 
     @app.get("/health")
     def health() -> dict[str, str]:

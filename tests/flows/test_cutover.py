@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from changeover.clock import now
+from changeover.errors import EXIT_INTERRUPTED
+from changeover.plan.load import load_plan
 from changeover.routing import Mode
 from changeover.store import approvals, audit, cutovers, operations, routing
 from changeover.store.records import CutoverStatus, Report
 from tests.support.approve import approve_in_browser
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 from tests.support.site import Site, site
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("site")]
@@ -21,8 +24,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("site")]
 
 @pytest.fixture(scope="module")
 def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One `changeover up` for all tests here."""
-    with site(tmp_path_factory.mktemp("site")) as found:
+    """One `changeover up` for all tests here, as at a user's first start."""
+    with site(tmp_path_factory.mktemp("site"), is_fresh=True) as found:
         yield found
 
 
@@ -30,7 +33,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def at_baseline(running_site: Site) -> Site:
     """The site with everyone at the baseline and no cutover under way."""
     state = routing.read(running_site.store, "site")
-    httpx.post(f"{_candidate(running_site)}/fault?kind=none")
+    _fault(running_site, "none")
     if state.mode not in (Mode.BASELINE_ONLY, Mode.EMERGENCY_ROLLBACK):
         running_site.changeover("rollback", "--reason", "next test")
     found = cutovers.latest(running_site.store, "site")
@@ -43,9 +46,10 @@ def at_baseline(running_site: Site) -> Site:
     return running_site
 
 
-def _candidate(found: Site) -> str:
-    text = found.plan_path.read_text()
-    return "http://" + text.split("candidate:")[1].split("url: http://")[1].split("\n")[0]
+def _fault(found: Site, kind: str) -> None:
+    """Have the candidate misbehave."""
+    url = load_plan(found.plan_path).systems.candidate.url
+    httpx.post(f"{url}/fault?kind={kind}", timeout=LONGEST_PAUSE).raise_for_status()
 
 
 @pytest.mark.browser
@@ -89,29 +93,24 @@ def _report_tells(found: Site, cutover_id: int, words: list[str]) -> None:
         return newest if newest and newest.cutover_id == cutover_id else None
 
     report = wait_for(written, seconds=60, what="the report")
-    page = httpx.get(f"{found.home.settings()['reports_url']}/{Path(report.html_path).name}")
+    page = httpx.get(f"{found.home.settings()['reports_url']}/{Path(report.html_path).name}",
+                     timeout=LONGEST_PAUSE)
     assert page.is_success
     for word in words:
         assert word in page.text
 
 
-def test_second_cutover_is_refused_and_the_first_goes_on(at_baseline: Site) -> None:
-    """Two at once: the second says why and what to do, the first is untouched."""
+def test_second_cutover_and_late_approval_change_nothing(at_baseline: Site) -> None:
+    """Two at once: the second says why, the first goes on. A person rolls back while another is
+    asked: the late approval is refused and says so."""
     found = at_baseline
-    first = found.start()
-    found.wait_waiting(first, "beta-5")
+    run = found.start()
+    found.wait_waiting(run, "beta-5")
     second = found.start()
     wait_for(lambda: found.api.run(second).state_type == "FAILED", seconds=60)
     assert found.api.run(second).state_name == "Refused"
     assert found.cutover(second) is None
-    assert found.stage(first) == ("beta-5", "waiting")
-
-
-def test_approval_after_a_rollback_changes_nothing(at_baseline: Site) -> None:
-    """A person rolls back while another is asked: the late approval is refused and says so."""
-    found = at_baseline
-    run = found.start()
-    found.wait_waiting(run, "beta-5")
+    assert found.stage(run) == ("beta-5", "waiting")
     found.changeover("rollback", "--reason", "wrong totals")
     text = found.changeover("approve", "promote", "--approver", "late", code=4)
     assert "changes nothing because a rollback came first" in text
@@ -127,22 +126,22 @@ def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
     found, failed = at_baseline, at_baseline.failed()
     run = found.start()
     found.wait_waiting(run, "beta-5")
+    _fault(found, "503")
     found.changeover("approve", "promote", "--approver", "alice")
-    wait_for(lambda: found.stage(run)[0] == "gradual-50", seconds=60)
-    httpx.post(f"{_candidate(found)}/fault?kind=503")
     ended = found.wait_ended(run)
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert "error_rate of candidate" in ended.outcome
     steps = operations.steps(found.store, operations.latest_rollback(found.store, "site").id)
     assert [(step.number, step.status) for step in steps] == [(n, "done") for n in range(1, 6)]
-    gets = {k: n for k, n in found.load().items() if k == "failed_GET"}
-    assert gets.get("failed_GET", 0) <= failed
+    assert found.failed("GET") <= failed
 
 
 def test_second_up_is_refused(at_baseline: Site) -> None:
-    """One `up` for one home directory."""
+    """One `up` for one home directory; the first goes on as if nothing had been."""
+    before = at_baseline.home.settings()
     text = at_baseline.changeover("up", "--plan", str(at_baseline.plan_path), code=4)
     assert "runs already" in text
+    assert at_baseline.home.settings() == before
 
 
 def test_status_and_history_tell_people_and_programs(at_baseline: Site) -> None:
@@ -152,14 +151,22 @@ def test_status_and_history_tell_people_and_programs(at_baseline: Site) -> None:
     assert "intact" in at_baseline.changeover("history", "--verify")
 
 
-def test_health_check_finds_everything_well(at_baseline: Site) -> None:
-    """The flow that runs every minute looks at every part and keeps what it found."""
-    began = now()
-    at_baseline.start("health-check")  # cancelled when the scheduled one runs just now
-
-    def newest() -> dict[str, str]:
-        results = operations.latest_health(at_baseline.store, "site")
-        return {r.check: r.status for r in results if r.at > began}
-
-    found = wait_for(newest, seconds=100, what="a health check")
-    assert found["gateway"] == found["observer"] == found["candidate"] == "healthy"
+def test_a_second_up_goes_on_where_the_first_was_stopped(at_baseline: Site) -> None:
+    """Ctrl-C ends everything; the next `up` serves the same routes, and the approval counts."""
+    found = at_baseline
+    run = found.start()
+    found.wait_waiting(run, "beta-5")
+    processes = [psutil.Process(entry["pid"])
+                 for entry in found.home.settings()["processes"].values()]
+    assert len(processes) == 9
+    found.supervisor.send_signal(signal.SIGINT)
+    assert found.supervisor.wait(300) == EXIT_INTERRUPTED
+    _, left = psutil.wait_procs(processes, timeout=LONGEST_PAUSE)
+    assert left == []
+    assert found.flow_processes() == []
+    found.begin_again()
+    assert found.stage(run) == ("beta-5", "waiting")
+    wait_for(found.gateway_serves, what="the same routes")
+    found.changeover("approve", "promote", "--approver", "alice")
+    found.wait_waiting(run, "full")
+    assert audit.verify(found.store, "site") == []

@@ -14,7 +14,7 @@ import pytest
 
 from changeover import clock
 from changeover.store import operations, repairs
-from tests.support.processes import free_port, upstream, wait_for
+from tests.support.processes import free_port, kill, upstream, wait_for
 from tests.support.site import QUICK, Site, site
 
 pytestmark = [pytest.mark.integration]
@@ -24,7 +24,7 @@ health:
   limits: {{ai_concurrency_limit: 1}}
   memory: {{warning: 98%, critical: 99%}}
   disk: {{warning: 98%, critical: 99%}}
-  repairs: {{limit_drift: {{backoff: 0s}}}}
+  repairs: {{limit_drift: {{backoff: 0s}}, console_gone: {{backoff: 0s, within: 3m}}}}
 """
 
 
@@ -70,25 +70,25 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
         assert limit(found) == 1  # kept by `changeover up`
         wait_for(lambda: examine(found)["state_name"] in ("Healthy", "Warning"), seconds=60,
                  what="a site that is well")
-        assert {"services reading", "limits", "shadow", "prefect", "gateway"} <= set(newest(found))
+        assert {"services reading", "limits", "shadow", "prefect", "gateway", "observer",
+                "baseline", "candidate", "console"} <= set(newest(found))
         assert _artifact(found)[0]["check"] in newest(found)
 
+        before = clock.now()
         limit(found, 7)
-        frozen, before = found.pid("console"), clock.now()
+        frozen = found.pid("console")
         os.kill(frozen, signal.SIGSTOP)
+        kill(service)
+        wait_for(lambda: examine(found)["state_name"] == "Critical", what="the dead service")
+        status, detail = newest(found)["services reading"]
+        assert status == "critical" and "does not answer" in detail
+
         wait_for(lambda: _is_silent(found), seconds=60, what="silence of the console")
         examine(found)
         wait_for(lambda: {("limit_drift", "done"), ("console_gone", "done")} <= ends(found, before),
                  seconds=90, what="the repairs")
         assert limit(found) == 1
         assert found.pid("console") != frozen
-
-        service.kill()
-        service.wait(5)
-        row = examine(found)
-        assert row["state_name"] == "Critical"
-        status, detail = newest(found)["services reading"]
-        assert status == "critical" and "does not answer" in detail
         history = operations.health_since(found.store, "site", since=clock.from_timestamp(0))
         assert len({result.at for result in history}) >= 3
 

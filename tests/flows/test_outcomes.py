@@ -14,7 +14,7 @@ import pytest
 
 from changeover.store import cutovers, operations
 from changeover.store.records import CutoverStatus
-from tests.support.processes import meanwhile, wait_for
+from tests.support.processes import LONGEST_PAUSE, meanwhile, wait_for
 from tests.support.site import Site, site
 
 pytestmark = [pytest.mark.integration]
@@ -22,12 +22,12 @@ pytestmark = [pytest.mark.integration]
 PHASES = """\
 gates:
   quality:
-    - {metric: outcome.confidence, at_least: 0.9, over: 3s, min_samples: 5}
-    - {metric: outcome_error_rate, at_most: 50%, segment: beta, over: 3s, min_samples: 2}
+    - {metric: outcome.confidence, at_least: 0.9, over: 4s, min_samples: 5}
+    - {metric: outcome_error_rate, at_most: 50%, segment: beta, over: 4s, min_samples: 2}
 phases:
   - {phase: gradual, gates: [quality], stages: [{percent: 50, soak: 4s}]}
   - {phase: full, soak: 1s}
-patience: {recheck: 1s, rechecks: 60}
+patience: {recheck: 1s, rechecks: 600}
 """
 
 
@@ -39,7 +39,8 @@ def reporting(running: Site, confidence: float) -> AbstractContextManager[None]:
 
     def report(done: threading.Event) -> None:
         headers = {"authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+        with httpx.Client(base_url=url, headers=headers, trust_env=False,
+                          timeout=LONGEST_PAUSE) as client:
             for number in itertools.count():
                 outcome = {"id": f"o-{confidence}-{number}", "system": "candidate",
                            "success": True, "quality": {"confidence": confidence},

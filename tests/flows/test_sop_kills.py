@@ -13,6 +13,7 @@ from changeover.plan.model import Plan
 from changeover.routing import Change, Mode
 from changeover.store import approvals, audit, cutovers, operations, routing, sop
 from tests.integration.conftest import make_plan
+from tests.support.processes import wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1500)]
@@ -71,7 +72,7 @@ def effects(site: SopSite) -> dict[str, Any]:
     )
     return {
         "state": (state.mode, state.weight, state.version, state.epoch),
-        "served": site.bench.gateway.served() == state.order,
+        "served": wait_for(site.bench.gateway.served) == state.order,
         "cutover": cutover and (str(cutover.status), cutover.outcome),
         "audit": kinds,
         "levers": site.bench.ran("candidate")["levers"],

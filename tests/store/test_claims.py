@@ -28,7 +28,7 @@ from changeover.store.console_tables import ClaimRow
 from changeover.store.engine import Store
 from tests.store.conftest import shop
 from tests.support.claimer import ITEMS
-from tests.support.processes import running, wait_for
+from tests.support.processes import LONGEST_PAUSE, running, wait_for
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PLAN = shop()
@@ -52,14 +52,19 @@ def test_of_200_concurrent_claimers_exactly_one_wins_each_item(
 ) -> None:
     """Not none, not two, however many ask at the same moment."""
     claimers, items = 200, [f"item-{number}" for number in range(5)]
-    opened = [Store.open(store_url, timeout=60) for _ in range(4)]  # 15 connections each
-    together = threading.Barrier(claimers, timeout=60)
+    opened = [Store.open(store_url, timeout=LONGEST_PAUSE) for _ in range(4)]
+    connections = [threading.BoundedSemaphore(15) for _ in opened]  # as many as each has
+    together = threading.Barrier(claimers, timeout=LONGEST_PAUSE)
 
     def ask(number: int) -> list[Claim | Refusal]:
         order = random.Random(number).sample(items, len(items))
         together.wait()
-        own = opened[number % len(opened)]
-        return [do(own, claiming(item, f"worker-{number}"))[0] for item in order]
+        own, free = opened[number % len(opened)], connections[number % len(opened)]
+        found: list[Claim | Refusal] = []
+        for item in order:
+            with free:
+                found += do(own, claiming(item, f"worker-{number}"))
+        return found
 
     with ThreadPoolExecutor(claimers) as pool:
         answers = list(itertools.chain(*pool.map(ask, range(claimers))))
@@ -254,7 +259,7 @@ def test_nothing_is_lost_or_done_twice_while_workers_are_killed(
             os.kill(victim.pid, signal.SIGKILL)
             workers.append(start())
         for worker in workers:
-            worker.wait(60)
+            worker.wait(300)
             assert worker.returncode == 0, (tmp_path / "claimer.log").read_text()
     effects = Counter(log.read_text().split("\n")[:-1])
     assert set(effects.values()) == {1}

@@ -19,6 +19,7 @@ from changeover.store import audit, flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.support.meanwhile import meanwhile
+from tests.support.processes import LONGEST_PAUSE
 
 FORK = multiprocessing.get_context("spawn")
 FLAGS = """\
@@ -149,7 +150,7 @@ def test_second_writer_of_the_same_version_is_refused(followed: Store) -> None:
 
 
 def _race(url: str, number: int) -> bool:
-    store = Store.open(url)
+    store = Store.open(url, timeout=LONGEST_PAUSE)
     try:
         by_hand(store, "log_level", f"LEVEL{number}", expected_version=1)
         return True

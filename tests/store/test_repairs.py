@@ -12,6 +12,7 @@ import pytest
 from changeover.store import audit, messages, repairs
 from changeover.store.engine import Store
 from changeover.store.repairs import Declined, Repair, Why
+from tests.support.processes import LONGEST_PAUSE
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -40,7 +41,7 @@ def end(store: Store, found: Outcome, at: timedelta, *, is_good: bool = False) -
 
 
 def _race(url: str, start: Any, results: Queue[str]) -> None:
-    store = Store.open(url, timeout=20)
+    store = Store.open(url, timeout=LONGEST_PAUSE)
     start.wait()
     results.put(type(claim(store)).__name__)
     store.close()
@@ -117,7 +118,7 @@ def test_the_same_message_is_kept_once_in_ten_minutes(store: Store) -> None:
 
 
 def _put(url: str, start: Any, results: Queue[bool]) -> None:
-    store = Store.open(url, timeout=20)
+    store = Store.open(url, timeout=LONGEST_PAUSE)
     start.wait()
     results.put(put(store, "same"))
     store.close()

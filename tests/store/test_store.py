@@ -108,7 +108,7 @@ def test_racing_processes_keep_the_chain_whole(store: Store, store_url: str) -> 
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == 0
     assert audit.verify(store, "shop") == []
     assert routing.read(store, "shop").version == 1 + 40

@@ -52,10 +52,12 @@ def approve_in_browser(
         field("Comment").locator("textarea, input").first.fill(comment)
         page.screenshot(path=str(shots / "form.png"))
         for _ in range(8):  # the form stays when Prefect's database was locked: once more
-            with contextlib.suppress(TimeoutError):
-                dialog.get_by_role("button", name=re.compile("^(Submit|Resume)$")).last.click()
-                dialog.wait_for(state="hidden", timeout=15_000)
+            if dialog.is_hidden():
                 break
+            with contextlib.suppress(TimeoutError):
+                submit = dialog.get_by_role("button", name=re.compile("^(Submit|Resume)$")).last
+                submit.click(timeout=15_000)
+                dialog.wait_for(state="hidden", timeout=15_000)
         dialog.wait_for(state="hidden")
         page.screenshot(path=str(shots / "after.png"))
         browser.close()

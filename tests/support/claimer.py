@@ -21,7 +21,7 @@ LEASE = timedelta(seconds=1)
 
 
 def main(url: str, holder: str, log: str) -> None:
-    store = Store.open(url)
+    store = Store.open(url, timeout=120)
     plan = plans.load(store)
     left = set(ITEMS)
     effects = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

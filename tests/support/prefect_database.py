@@ -14,6 +14,16 @@ from pathlib import Path
 
 import certifi
 
+CHEAP = {
+    # the feed of events for Prefect's pages, which nobody opens here, is half of its work
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
+    # the database of `seed` is migrated, and only our own blocks are used
+    "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+}
+"""Settings of a server with a database of `seed`."""
+
 
 def one_certificate(directory: Path) -> str:
     """Return a file with one of the certificates that Prefect's clients trust.

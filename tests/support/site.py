@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
 from changeover.gateway.publish import Gateway
@@ -21,8 +21,8 @@ from changeover.observer.prefect_api import PrefectApi
 from changeover.store import cutovers, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import Cutover
-from tests.support.prefect_database import one_certificate, seed
-from tests.support.processes import ROOT, free_port, running, wait_for
+from tests.support.prefect_database import CHEAP, one_certificate, seed
+from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
 
 PLAN = """\
 migration: site
@@ -30,12 +30,16 @@ systems:
   baseline:
     name: old
     url: http://127.0.0.1:{baseline}
+    timeout: 60s
+    health_timeout: 20s
     process: {{command: [python, -m, tests.support.upstream, baseline, "{baseline}"],
               directory: {root}, restart: true}}
   candidate:
     name: new
     url: http://127.0.0.1:{candidate}
-    attempt_timeout: 5s
+    timeout: 60s
+    attempt_timeout: 60s
+    health_timeout: 20s
     process: {{command: [python, -m, tests.support.upstream, candidate, "{candidate}"],
               directory: {root}, restart: true}}
 routing:
@@ -44,7 +48,7 @@ routing:
 """
 
 QUICK = """\
-shadow: {sample: 50%, max_load: 1}
+shadow: {sample: 50%, max_load: 1, timeout: 60s}
 comparison: {ignore: [$.served_by, $.headers.host, $.headers.x-changeover-shadow]}
 gates:
   alike: [{metric: similarity, at_least: 99%, over: 4s, min_samples: 5}]
@@ -52,9 +56,9 @@ gates:
 phases:
   - {phase: shadow, soak: 4s, gates: [alike]}
   - {phase: beta, percent: 5, segments: [beta], soak: 3s, gates: [slo], approval: {approvers: 1}}
-  - {phase: gradual, gates: [slo], stages: [{percent: 50, soak: 8s}]}
+  - {phase: gradual, gates: [slo], stages: [{percent: 50, soak: 6s}]}
   - {phase: full, soak: 2s, gates: [slo], approval: {approvers: 2}}
-patience: {recheck: 1s, rechecks: 60}
+patience: {recheck: 1s, rechecks: 600}
 """
 
 
@@ -64,12 +68,21 @@ class Site:
 
     home: Home
     plan_path: Path
-    supervisor: subprocess.Popen[bytes]
     store: Store
+    begin: Callable[[], subprocess.Popen[bytes]]
+    supervisor: subprocess.Popen[bytes]
 
-    @property
+    @cached_property
     def api(self) -> PrefectApi:
-        return PrefectApi(str(self.home.settings()["api_url"]), timeout=60)
+        return PrefectApi(str(self.home.settings()["api_url"]), timeout=LONGEST_PAUSE)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return Gateway(self.home.gateway_files)
+
+    def begin_again(self) -> None:
+        """Run `changeover up` after it was stopped."""
+        self.supervisor = self.begin()
 
     def changeover(self, *arguments: str, code: int = 0) -> str:
         """Run a command, check its exit code, and return what it printed."""
@@ -87,18 +100,6 @@ class Site:
         run_id = self.api.start(f"{flow}/main", parameters=parameters)
         assert run_id is not None
         return run_id
-
-    def end_schedule(self, flow: str) -> None:
-        """Let a deployment run only when it is started by hand."""
-        def ended() -> bool:
-            path = f"{self.api.url}/deployments/{self.api.deployment_id(f'{flow}/main')}/schedules"
-            schedules = httpx.get(path, timeout=60).raise_for_status().json()
-            for schedule in schedules:
-                httpx.patch(f"{path}/{schedule['id']}", json={"active": False}, timeout=60
-                            ).raise_for_status()
-            return bool(schedules)
-
-        wait_for(ended, what=f"no schedule of {flow}")  # Prefect answers 503 while it is busy
 
     def cutover(self, run_id: str) -> Cutover | None:
         return cutovers.of_flow_run(self.store, run_id)
@@ -133,13 +134,17 @@ class Site:
         """Return the load's figures."""
         return json.loads((self.home.root / "load.json").read_text())
 
-    def failed(self) -> int:
-        return sum(n for key, n in self.load().items() if key.startswith("failed_"))
+    def failed(self, method: str = "") -> int:
+        """Return how many users' requests failed, after the newest ones are counted; of a method.
+        """
+        seen = self.load().get("answered", 0)
+        wait_for(lambda: self.load().get("answered", 0) > seen, what="more requests")
+        return sum(n for key, n in self.load().items() if key.startswith(f"failed_{method}"))
 
     def gateway_serves(self) -> bool:
         """Whether Envoy serves the present routing state."""
         state = routing.read(self.store, "site")
-        return Gateway(self.home.gateway_files).served() == state.order
+        return self.gateway.served() == state.order
 
     def pid(self, name: str) -> int:
         return int(self.home.settings()["processes"][name]["pid"])
@@ -173,26 +178,31 @@ def site(
     home = Home(directory / "home")
     if not is_fresh:
         seed(home.prefect_home)
-    with started(home, plan_path, directory) as supervisor:
-        store = Store.open(home.store_url)
+    settings = {} if is_fresh else CHEAP
+    if not is_examined:
+        settings = {**settings, "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
+    load = [sys.executable, "-m", "examples.documents.load", "--url",
+            f"http://127.0.0.1:{ports['listen']}", "--rate", "25",
+            "--stats", str(home.root / "load.json")]
+    with contextlib.ExitStack() as stack:
+        def begin() -> subprocess.Popen[bytes]:
+            return stack.enter_context(started(home, plan_path, directory, **settings))
+
+        supervisor = begin()
+        store = Store.open(home.store_url, timeout=LONGEST_PAUSE)
+        stack.callback(store.close)
         plans.load(store)
-        found = Site(home, plan_path, supervisor, store)
-        if not is_examined:
-            found.end_schedule("health-check")
-        load = [sys.executable, "-m", "examples.documents.load", "--url",
-                f"http://127.0.0.1:{ports['listen']}", "--rate", "25",
-                "--stats", str(home.root / "load.json")]
-        with running(load, directory / "load.log"):
-            wait_for(lambda: (home.root / "load.json").exists(), what="the load")
-            yield found
-        store.close()
+        stack.enter_context(running(load, directory / "load.log"))
+        wait_for(lambda: (home.root / "load.json").exists(), what="the load")
+        yield Site(home, plan_path, store, begin, supervisor)
 
 
 @contextlib.contextmanager
 def started(
-    home: Home, plan_path: Path, directory: Path
+    home: Home, plan_path: Path, directory: Path, **prefect: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `changeover up` until the block ends; wait until it is ready."""
+    """Run `changeover up` until the block ends, with settings of Prefect; wait until it is ready.
+    """
     log = directory / "up.log"
     offset = log.stat().st_size if log.exists() else 0
     settings = home.settings()
@@ -203,7 +213,7 @@ def started(
         "--console", str(settings.get("console_url") or f"http://127.0.0.1:{free_port()}")[7:],
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
-    environment["PREFECT_API_SSL_CERT_FILE"] = one_certificate(directory)
+    environment |= {"PREFECT_API_SSL_CERT_FILE": one_certificate(directory), **prefect}
     with running(command, log, **environment) as supervisor:
         def is_ready() -> bool:
             text = log.read_text()[offset:]

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from changeover import clock
 from changeover.home import Home
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.plan.model import Plan
+from changeover.routing import System
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
-from tests.support.prefect_database import one_certificate, seed
-from tests.support.processes import ROOT, free_port, running, wait_for
+from tests.support.prefect_database import CHEAP, one_certificate, seed
+from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, kill, running, wait_for
 
 Decision = str | Callable[[], str]
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -59,12 +61,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
         "PREFECT_API_SSL_CERT_FILE": one_certificate(directory),
-        # the feed of events for Prefect's pages, which nobody opens here, is half of its work
-        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
-        # the database of `seed` is migrated, and only our own blocks are used
-        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
-        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        **CHEAP,
     }
     seed(directory / "prefect")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
@@ -163,23 +160,40 @@ class SopSite:
 
 
 @contextlib.contextmanager
-def sop_site(server: PrefectServer, plan: Plan, directory: Path) -> Iterator[SopSite]:
-    """Start everything for a plan of `make_plan`, with users' requests."""
+def sop_site(
+    server: PrefectServer, plan: Plan, directory: Path, *, is_measured: bool = True
+) -> Iterator[SopSite]:
+    """Start everything for a plan of `make_plan`.
+
+    Args:
+        server: Where its flow runs are.
+        plan: The plan; its systems get a busy machine's time for an answer about their health.
+        directory: Where everything is kept.
+        is_measured: With users' requests and the observer that counts them.
+    """
+    plan = _patient(plan)
     home = Home(directory / "home")
     home.create()
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-        store = Store.open(home.store_url, create=True)
+        store = Store.open(home.store_url, create=True, timeout=LONGEST_PAUSE)
         stack.callback(store.close)
         plans.register(store, plan, source=str(directory / "plan.yaml"), now=clock.now())
-        stack.enter_context(running(
-            [sys.executable, "-m", "changeover.observer", "--home", str(home.root), "--migration",
-             "bench"], home.logs / "observer.log"))
-        stack.enter_context(running(
-            [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate", "15",
-             "--stats", str(directory / "load.json")], directory / "load.log"))
+        if is_measured:
+            stack.enter_context(running(
+                [sys.executable, "-m", "changeover.observer", "--home", str(home.root),
+                 "--migration", "bench"], home.logs / "observer.log"))
+            stack.enter_context(running(
+                [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate",
+                 "15", "--stats", str(directory / "load.json")], directory / "load.log"))
         assert server.ask(f"{home.root} register - -") == "0", server.log.read_text()[-4000:]
         yield SopSite(bench, home, store, PrefectApi(server.url, timeout=60), server)
+
+
+def _patient(plan: Plan) -> Plan:
+    systems = {name: plan.system(name).model_copy(
+        update={"health_timeout": timedelta(seconds=LONGEST_PAUSE)}) for name in System}
+    return plan.model_copy(update={"systems": plan.systems.model_copy(update=systems)})
 
 
 @contextlib.contextmanager
@@ -194,5 +208,4 @@ def _engine(path: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline().strip() == "ready"
         yield process
     finally:
-        process.kill()
-        process.wait(5)
+        kill(process)

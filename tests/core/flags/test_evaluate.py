@@ -69,7 +69,7 @@ def rollout(weight: int) -> Snapshot:
 
 
 @given(keys, weights, weights)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_growing_percentage_never_moves_anyone_back(key: str, one: int, other: int) -> None:
     """Whoever has a variant keeps it while its percentage grows."""
     small, large = sorted((one, other))
@@ -79,7 +79,7 @@ def test_growing_percentage_never_moves_anyone_back(key: str, one: int, other: i
 
 
 @given(keys, weights)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_percentage_takes_the_buckets_of_the_gateway(key: str, weight: int) -> None:
     """25 % of a flag are the users whom 25 % of the gateway would move."""
     state = RoutingState("shop", mode=Mode.GRADUAL, weight=weight)
@@ -89,7 +89,7 @@ def test_percentage_takes_the_buckets_of_the_gateway(key: str, weight: int) -> N
 
 
 @given(st.sampled_from(Mode), weights, keys | st.none(), contexts, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_system_flag_is_what_decide_says(
     mode: Mode, weight: int, key: str | None, context: dict[str, Any], has_segment: bool
 ) -> None:
@@ -125,7 +125,7 @@ flag_segments: {gold: {plan: gold, age: {at_least: 18}}}
 
 
 @given(keys | st.none(), contexts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_safe_flags_win_whatever_else_is_set(key: str | None, context: dict[str, Any]) -> None:
     """In an emergency rollback nothing but the safe flags counts, for anyone."""
     more = "rollback: {safe_flags: {f: 1, g: false, unknown: off}}\n"
@@ -139,7 +139,7 @@ def test_safe_flags_win_whatever_else_is_set(key: str | None, context: dict[str,
 
 
 @given(keys | st.none(), contexts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_context_gets_an_answer(key: str | None, context: dict[str, Any]) -> None:
     """Attributes of any type never raise, and the answer is one of the flag's variants."""
     found = Evaluator(snapshot(RULES)).evaluate("f", key, context)
@@ -148,7 +148,7 @@ def test_any_context_gets_an_answer(key: str | None, context: dict[str, Any]) ->
 
 
 @given(keys | st.none(), contexts)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_snapshot_that_travelled_gives_the_same_answers(
     key: str | None, context: dict[str, Any]
 ) -> None:

@@ -43,7 +43,7 @@ def test_explanation_names_what_decided(found: dict[str, Any], words: str) -> No
 
 @given(st.text(min_size=1, max_size=30).filter(str.isprintable), st.sampled_from(Mode),
        st.integers(0, 10_000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_explanation_agrees_with_decide(key: str, mode: Mode, weight: int) -> None:
     """The system and the bucket are the routing's own."""
     found = told(key, mode, weight)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.errors import Unreachable
@@ -48,7 +48,6 @@ def _check(kind: Any) -> Callable[[], Health]:
     return look
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=5),
                        statuses | st.sampled_from([*FAULTS, Unreachable]), max_size=30))
 def test_a_check_that_breaks_hides_no_other(kinds: dict[str, Any]) -> None:

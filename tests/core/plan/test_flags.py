@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.errors import InvalidPlan
@@ -137,7 +137,6 @@ values = st.booleans() | st.integers(-2**53 + 1, 2**53 - 1) | st.floats(
 
 
 @given(values)
-@settings(deadline=None)
 def test_plain_value_is_kept_as_it_is(value: bool | float | str) -> None:
     """Written, stored and read again, a value is the same and of the same type."""
     again = from_document(as_document(from_document(value)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.errors import InvalidPlan
@@ -125,7 +125,7 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
     assert problems(text)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=300) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
 def test_arbitrary_text_never_raises_anything_else(text: str) -> None:
     """Bad input is refused, never a traceback."""
@@ -140,7 +140,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(yaml.safe_load(GOOD))), values)
 def test_arbitrary_values_never_raise_anything_else(key: str, value: object) -> None:
     """Whatever stands in a part of a plan, the plan loads or is refused."""

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from changeover import clock
+from changeover.backup import folders, sqlite
 from changeover.backup.check import verify
 from changeover.backup.items import DatabaseItem, FolderItem, Item, Progress, TextItem
 from changeover.backup.make import backups, make_backup
@@ -26,7 +28,7 @@ from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput,
 from tests.integration.backup.conftest import fill
 from tests.integration.cleanup.conftest import tree_of
 from tests.support.killing import each_kill
-from tests.support.processes import ROOT, meanwhile, wait_for
+from tests.support.processes import ROOT, wait_for
 
 pytestmark = pytest.mark.integration
 Make = Callable[[list[Item]], Backup]
@@ -127,12 +129,15 @@ def test_missing_file_names_the_item(make: Make, items: list[Item]) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[list[int]]:
-    """Write rows as fast as possible in a thread; the list holds how many were committed."""
+    """Write rows without rest in a thread; the list holds how many were committed.
+
+    The pause lets others have the lock now and then: SQLite has no queue for it.
+    """
     stop, count = threading.Event(), [0]
 
     def work() -> None:
         with closing(sqlite3.connect(path, timeout=60)) as connection:
-            while not stop.is_set():
+            while not stop.wait(0.001):
                 with connection:
                     connection.execute('INSERT INTO "or""ders" (note) VALUES (?)', ("new",))
                     connection.execute('INSERT INTO "or""ders" (note) VALUES (?)', ("pair",))
@@ -150,9 +155,11 @@ def writing(path: Path) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_sqlite_is_copied_as_of_one_moment_while_others_write(
-    make: Make, tmp_path: Path, mode: str
+    make: Make, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each transaction is in the copy whole or not at all, and writers go on."""
+    for limit in ("_TIMEOUT_SECONDS", "_STUCK_SECONDS"):
+        monkeypatch.setattr(sqlite, limit, 120.0)
     url = fill(tmp_path / "busy.db", 20_000, mode=mode)
     with writing(tmp_path / "busy.db") as count:
         before = count[0]
@@ -226,22 +233,27 @@ def test_full_disk_is_one_message_and_leaves_nothing(
         assert [path.name for path in target.iterdir()] == [".n.lock"]
 
 
-def test_file_that_only_grows_is_kept_as_it_began(make: Make, tmp_path: Path) -> None:
+def test_file_that_only_grows_is_kept_as_it_began(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A log that is written all the time does not stop a backup, and is told."""
     (tmp_path / "logs").mkdir()
     log = tmp_path / "logs" / "access.log"
     log.write_bytes(b"line\n" * 4_000_000)
-    with changing(lambda: _append(log)):
-        made = make([FolderItem("logs", tmp_path / "logs")])
+    changing(monkeypatch, lambda: _append(log))
+    made = make([FolderItem("logs", tmp_path / "logs")])
     assert bad(made) == {} and "grew meanwhile" in made.item("logs").notes[0]
 
 
-def test_file_that_changes_each_time_fails_the_backup(make: Make, tmp_path: Path) -> None:
+def test_file_that_changes_each_time_fails_the_backup(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half of the old and half of the new is worse than no backup."""
     (tmp_path / "data").mkdir()
     file = tmp_path / "data" / "state"
     file.write_bytes(b"0" * 20_000_000)
-    with changing(lambda: _rewrite(file)), pytest.raises(ChangeoverError, match="changed each"):
+    changing(monkeypatch, lambda: _rewrite(file))
+    with pytest.raises(ChangeoverError, match="changed each"):
         make([FolderItem("data", tmp_path / "data")])
 
 
@@ -255,13 +267,17 @@ def _rewrite(path: Path) -> None:
         file.write(os.urandom(8))
 
 
-def changing(change: Callable[[], None]) -> AbstractContextManager[None]:
-    """Do something again and again in a thread."""
-    def work(done: threading.Event) -> None:
-        while not done.wait(0.0005):
-            change()
+def changing(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Have something done right before and right after each read of a file."""
+    copied = folders._copied
 
-    return meanwhile(work)
+    def work(*arguments: Any, **options: Any) -> str:
+        change()
+        found = copied(*arguments, **options)
+        change()
+        return found
+
+    monkeypatch.setattr(folders, "_copied", work)
 
 
 def test_what_is_no_file_is_noted_and_links_do_not_lead_out(make: Make, tmp_path: Path) -> None:
@@ -283,8 +299,6 @@ def test_archive_that_leads_out_unpacks_nothing_there(
     import io
     import tarfile
 
-    from changeover.backup import folders
-
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
         info = tarfile.TarInfo("../planted")
         info.size = 1
@@ -305,12 +319,13 @@ def test_backups_in_the_folder_itself_are_not_backed_up(tmp_path: Path) -> None:
 
 
 _LARGE = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from changeover import clock
 from changeover.backup.items import DatabaseItem
 from changeover.backup.make import make_backup
-make_backup([DatabaseItem("big", sys.argv[1])], Path(sys.argv[2]), name="one", now=clock.now())
+make_backup([DatabaseItem("big", sys.argv[1])], Path(sys.argv[2]), name="one", now=clock.now(),
+            tell=lambda told: told.done > 2500 and os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -321,11 +336,10 @@ def test_process_killed_in_a_large_backup_leaves_none_and_is_repeated(
     url = fill(tmp_path / "big.db", 150_000)
     target = tmp_path / "backups"
     part = target / ".one.part" / "big.sqlite"
-    process = subprocess.Popen([sys.executable, "-c", _LARGE, url, str(target)], cwd=ROOT)
-    wait_for(lambda: part.stat().st_size > 10_000_000, what="the first 10 MB")
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
-    assert part.exists() and backups(target) == []
+    done = subprocess.run([sys.executable, "-c", _LARGE, url, str(target)], cwd=ROOT, timeout=300,
+                          check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert part.stat().st_size > 10_000_000 and backups(target) == []
     assert bad(make([DatabaseItem("big", url)])) == {}
     assert not part.parent.exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -198,6 +197,49 @@ items = [DatabaseItem("shop", sys.argv[1])]
 made = make_backup(items, Path(sys.argv[2]), name="one", now=clock.now())
 verify(made.path, servers={"shop": sys.argv[1]})
 """
+_END_IN_DUMP = """
+import os, signal
+from types import SimpleNamespace
+from changeover.backup import postgres
+
+class Digest:
+    size = 0
+
+    def update(self, block):
+        self.size += len(block)
+        if self.size > 3_000_000:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+postgres.hashlib = SimpleNamespace(sha256=Digest)
+"""
+_END_IN_RESTORE = """
+import os, signal, subprocess, sys
+from types import SimpleNamespace
+from changeover.backup import postgres
+
+def run(command, env, **_options):
+    program = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    with postgres.connected(sys.argv[1]) as server:
+        while program.poll() is None and not server.execute(
+                "select from pg_stat_activity where application_name = 'pg_restore'").fetchone():
+            pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+postgres.subprocess = SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL)
+"""
+
+
+def killed(end: str, url: str, tmp_path: Path) -> None:
+    """Make and check the backup in a process that kills itself halfway."""
+    done = subprocess.run([sys.executable, "-c", end + _MAKE, url, str(tmp_path / "b")], cwd=ROOT,
+                          timeout=300, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def nobody_dumps(url: str) -> bool:
+    """Whether the server has no `pg_dump` any more."""
+    return rows(url, "select count(*) from pg_stat_activity "
+                "where application_name = 'pg_dump'") == 0
 
 
 def big(url: str) -> None:
@@ -216,8 +258,7 @@ def test_full_disk_ends_the_dump_with_one_message(
     with pytest.raises(EnvironmentProblem, match="No space left"):
         make(database, tmp_path)
     assert [path.name for path in (tmp_path / "b").iterdir()] == [".one.lock"]
-    assert rows(database, "select count(*) from pg_stat_activity "
-                "where application_name = 'pg_dump'") == 0
+    wait_for(lambda: nobody_dumps(database), what="the end of pg_dump")
 
 
 def test_process_killed_in_a_dump_leaves_no_backup_and_no_pg_dump(
@@ -226,13 +267,9 @@ def test_process_killed_in_a_dump_leaves_no_backup_and_no_pg_dump(
     """The program ends with us, because nobody reads what it says; a repeat makes the backup."""
     big(database)
     part = tmp_path / "b" / ".one.part" / "shop.dump"
-    process = subprocess.Popen([sys.executable, "-c", _MAKE, database, str(tmp_path / "b")],
-                               cwd=ROOT)
-    wait_for(lambda: part.stat().st_size > 3_000_000, what="the first 3 MB")
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL and backups(tmp_path / "b") == []
-    wait_for(lambda: rows(database, "select count(*) from pg_stat_activity "
-                          "where application_name = 'pg_dump'") == 0)
+    killed(_END_IN_DUMP, database, tmp_path)
+    assert part.stat().st_size > 2_000_000 and backups(tmp_path / "b") == []
+    wait_for(lambda: nobody_dumps(database), what="the end of pg_dump")
     assert verify(make(database, tmp_path).path, servers={"shop": database}).is_good
 
 
@@ -242,10 +279,6 @@ def test_scratch_database_left_by_a_kill_is_dropped_by_the_next_check(
     """Killed while it restores: the next check of that backup begins anew and cleans up."""
     big(database)
     made = make(database, tmp_path)
-    process = subprocess.Popen([sys.executable, "-c", _MAKE, database, str(tmp_path / "b")],
-                               cwd=ROOT)
-    wait_for(lambda: databases(database), what="the scratch database")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    killed(_END_IN_RESTORE, database, tmp_path)
     assert databases(database) != []
     assert verify(made.path, servers={"shop": database}).is_good and databases(database) == []

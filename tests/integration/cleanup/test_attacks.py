@@ -65,12 +65,14 @@ def test_folder_swapped_for_a_link_leads_nothing_out(
     links.mkdir()
     (links / "link").symlink_to(place.outside / ("folder" if "/" in one else ""))
     with swapping(place.root / one, links / "link") as swapped:
-        for number in range(ROUNDS):
+        number = 0
+        while number < ROUNDS or swapped[0] <= ROUNDS:
             with suppress(ChangeoverError):
                 place.quarantine(f"n{number}")
             with suppress(ChangeoverError):
                 place.bring_back(f"n{number}")
-    assert place.is_untouched() and swapped[0] > ROUNDS
+            number += 1
+    assert place.is_untouched()
 
 
 def test_root_swapped_for_a_link_leads_nothing_out(place: Place) -> None:

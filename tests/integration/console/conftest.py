@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ from changeover.store import plans, routing, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
-from tests.support.processes import free_port, running, wait_for
+from tests.support.processes import free_port, kill, running, wait_for
 
 
 @dataclass
@@ -54,8 +52,7 @@ class Served:
     def kill(self) -> None:
         """End it as a crash does."""
         assert self.process is not None
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait(5)
+        kill(self.process)
 
     @property
     def log(self) -> Path:

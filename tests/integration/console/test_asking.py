@@ -14,6 +14,7 @@ from changeover.store import claims, plans, tokens
 from changeover.store.tokens import Scope
 from tests.integration.console.conftest import Serve, Served
 from tests.integration.console.test_service import CLAIM, JSON, OUTCOME, refused
+from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +42,8 @@ def test_a_token_of_another_migration_opens_nothing(console: Served) -> None:
 @pytest.mark.parametrize(("path", "body"), WRITES)
 def test_a_password_does_not_write(console: Served, path: str, body: Any) -> None:
     """Browsers add the password they know, also when a page of somebody else has them ask."""
-    answer = httpx.post(console.url + path, json=body, auth=("anyone", console.token()))
+    password = ("anyone", console.token())
+    answer = httpx.post(console.url + path, json=body, auth=password, timeout=LONGEST_PAUSE)
     refused(answer, 401)
     assert answer.headers["www-authenticate"] == 'Bearer realm="changeover"'
 

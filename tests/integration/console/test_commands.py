@@ -11,6 +11,7 @@ import pytest
 
 from changeover import clock
 from changeover.cli.main import main
+from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.flags import from_document
@@ -20,13 +21,15 @@ from changeover.store import audit, cutovers, flags, plans, routing, tokens
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan, start_bench
 from tests.support.meanwhile import meanwhile
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    """A home whose gateway serves, as `up` leaves it."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home whose gateway serves, as `up` leaves it; commands have all the patience they need."""
+    monkeypatch.setattr(publish, "PATIENT_SECONDS", LONGEST_PAUSE)
     plan = make_plan(shadow={"sample": "10%"})
     found = Home(tmp_path / "home")
     found.create()
@@ -63,7 +66,7 @@ def test_every_mode_is_reached_and_every_refusal_says_the_way(home: Home, change
     def now_is(mode: Mode, weight: int = 0) -> None:
         state = routing.read(store, "bench")
         assert (state.mode, state.weight) == (mode, weight)
-        assert gateway.served() == state.order
+        assert wait_for(gateway.served) == state.order
 
     refusal = changeover("enable", "candidate_only", code=4)
     assert "go through gradual" in refusal and "Allowed: from baseline_only to" in refusal

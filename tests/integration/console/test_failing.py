@@ -16,7 +16,7 @@ from changeover.routing import Mode
 from changeover.store import audit, operations, routing
 from tests.integration.conftest import make_plan, start_bench
 from tests.integration.console.conftest import Serve, Served, started
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,7 @@ def guarded(tmp_path: Path) -> Iterator[Served]:
 
 
 def gateway_of(served: Served) -> Gateway:
-    return Gateway(served.home.gateway_files)
+    return Gateway(served.home.gateway_files, patience=LONGEST_PAUSE)
 
 
 def fail(served: Served, item: str = "a") -> dict:

@@ -25,7 +25,7 @@ from changeover.store import flags
 from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 ONE = "/ofrep/v1/evaluate/flags/new"
@@ -56,9 +56,11 @@ def test_official_provider_works_against_the_whole_console(serve: Serve) -> None
     console.move(Mode.GRADUAL, 2_500)
     token, user = console.token(Scope.READ), EvaluationContext("user-7")
     headers = {"Authorization": f"Bearer {token}"}
-    api.set_provider_and_wait(OFREPProvider(console.url, headers_factory=lambda: headers), "known")
-    api.set_provider_and_wait(OFREPProvider(console.url), "unknown")
-    api.set_provider_and_wait(ChangeoverProvider.from_console(console.url, token=token), "ours")
+    api.set_provider_and_wait(OFREPProvider(
+        console.url, headers_factory=lambda: headers, timeout=LONGEST_PAUSE), "known")
+    api.set_provider_and_wait(OFREPProvider(console.url, timeout=LONGEST_PAUSE), "unknown")
+    api.set_provider_and_wait(ChangeoverProvider.from_console(
+        console.url, token=token, wait_seconds=LONGEST_PAUSE), "ours")
     client = api.get_client("known")
     wait_for(lambda: client.get_boolean_value("new", False, user))
     found = client.get_boolean_details("new", False, user)
@@ -89,7 +91,8 @@ def test_answers_are_marked_while_the_store_cannot_be_read(serve: Serve) -> None
     """Evaluations go on and say so; who has the snapshot hears it at once; then all is well."""
     console = with_flags(serve)
     client = console.client()
-    api.set_provider_and_wait(ChangeoverProvider.from_console(console.url), "ours")
+    api.set_provider_and_wait(
+        ChangeoverProvider.from_console(console.url, wait_seconds=LONGEST_PAUSE), "ours")
     ours = api.get_client("ours")
     known = {"If-None-Match": client.get("/v1/flags/snapshot").headers["etag"]}
     fresh = client.post(ALL, json=USER)
@@ -162,14 +165,14 @@ headers = st.dictionaries(
 
 @given(headers=headers, query=st.text(st.characters(min_codepoint=32, max_codepoint=0x2ff),
                                       max_size=20))
-@settings(max_examples=40, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_event_stream_opens_whatever_is_sent_along(
     console: Served, headers: dict[str, str], query: str
 ) -> None:
     """The stream has no end, so its first line is what is looked at."""
-    with httpx.stream("GET", f"{console.url}{EVENTS_PATH}", params={"q": query}, timeout=20,
-                      headers={name: value.strip() for name, value in headers.items()}) as stream:
+    sent = {name: value.strip() for name, value in headers.items()}
+    with httpx.stream("GET", f"{console.url}{EVENTS_PATH}", params={"q": query}, headers=sent,
+                      timeout=LONGEST_PAUSE) as stream:
         assert stream.status_code == 200
         assert next(stream.iter_lines()) == "retry: 1000"
 

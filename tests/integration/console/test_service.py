@@ -28,7 +28,7 @@ from changeover.store.engine import Store
 from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, started
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +77,7 @@ def test_reads_are_free_on_loopback_only(serve: Serve) -> None:
     assert beyond.client().get("/health").is_success
     text = beyond.token(Scope.READ)
     assert beyond.client(text).get("/v1/status").is_success
-    assert httpx.get(beyond.url, auth=("anyone", text)).is_success
+    assert httpx.get(beyond.url, auth=("anyone", text), timeout=LONGEST_PAUSE).is_success
 
 
 def test_reads_on_loopback_need_the_consoles_name(console: Served) -> None:
@@ -182,15 +182,15 @@ def test_nothing_that_was_answered_is_lost_when_the_console_is_killed(serve: Ser
     """kill -9 under load: every claim and outcome with an answer is in the store; counts agree."""
     console = serve()
     token, answered, lock = console.token(), [], threading.Lock()
-    done = threading.Event()
+    done, lasting = threading.Event(), {**CLAIM, "lease_seconds": 3600}
 
     def work(number: int) -> None:
         with httpx.Client(base_url=console.url, headers={"authorization": f"Bearer {token}"},
-                          trust_env=False) as client:
+                          timeout=LONGEST_PAUSE, trust_env=False) as client:
             for each in itertools.count():
                 key = f"k{number}-{each}"
                 try:
-                    claimed = client.post(f"/v1/claims/{key}", json=CLAIM).is_success
+                    claimed = client.post(f"/v1/claims/{key}", json=lasting).is_success
                     kept = client.post("/v1/outcomes", json={**OUTCOME, "id": key}).is_success
                 except httpx.HTTPError:
                     return

@@ -22,7 +22,7 @@ from changeover.routing import Change, Mode
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
-from tests.support.processes import free_port, running, wait_for
+from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
 
 FLAGS = """\
 flags:
@@ -49,7 +49,7 @@ class Site:
     plan: Plan
     url: str
     serving: Callable[[], AbstractContextManager[Popen[bytes]]]
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=10))
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=LONGEST_PAUSE))
 
     def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
         """Send a request of the protocol."""

@@ -29,7 +29,7 @@ from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.pipelining import ask, request
-from tests.support.processes import free_port, running, wait_for
+from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
 
 pytestmark = [pytest.mark.integration]
 User = tuple[str, dict[str, str]]
@@ -68,7 +68,8 @@ class Everyone:
     def __init__(self, bench: Bench, store: Store, port: int) -> None:
         self.bench, self.store, self.plan, self.port = bench, store, bench.plan, port
         self.feed = Feed.from_console(f"http://127.0.0.1:{port}")
-        api.set_provider_and_wait(ChangeoverProvider(self.feed), "agreement")
+        api.set_provider_and_wait(
+            ChangeoverProvider(self.feed, wait_seconds=LONGEST_PAUSE), "agreement")
 
     @property
     def client(self) -> OpenFeatureClient:

@@ -17,7 +17,7 @@ from changeover.routing import Mode
 from changeover.store import flags
 from changeover.store.sop_tables import FlagRow
 from tests.integration.flags.conftest import Site
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 LATER: dict[str, Any] = {"default": "enabled", "field_of_a_later_version": 1}
@@ -54,7 +54,7 @@ def test_any_error_makes_the_answers_stale_and_the_feed_goes_on(
 ) -> None:
     """Foreseen or not: the last snapshot answers as stale; afterwards it is fresh again."""
     source = Failing(lambda: flags.snapshot(site.store, "shop"))
-    with Feed(source) as feed:
+    with Feed(source).start(wait=LONGEST_PAUSE) as feed:
         source.error = error
         wait_for(lambda: is_stale(feed), what="stale")
         assert (str(error) if isinstance(error, ChangeoverError) else type(error).__name__) in (
@@ -72,7 +72,7 @@ def test_flag_that_this_version_cannot_read_is_told_and_mended(site: Site) -> No
             session.execute(update(FlagRow).where(FlagRow.name == "enable_ai")
                             .values(value=document))
 
-    with Feed.from_store(site.store, "shop") as feed:
+    with Feed.from_store(site.store, "shop").start(wait=LONGEST_PAUSE) as feed:
         write(LATER)
         site.move(Mode.EMERGENCY_ROLLBACK)
         wait_for(lambda: is_stale(feed), what="stale")
@@ -87,7 +87,7 @@ def test_listener_that_fails_harms_nobody_else(site: Site) -> None:
         raise RuntimeError("the application's fault")
 
     seen: list[Held] = []
-    with Feed.from_store(site.store, "shop") as feed:
+    with Feed.from_store(site.store, "shop").start(wait=LONGEST_PAUSE) as feed:
         feed.subscribe(fail)
         feed.subscribe(seen.append)
         site.set("enable_ai", True)

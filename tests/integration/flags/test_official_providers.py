@@ -19,7 +19,7 @@ from openfeature.flag_evaluation import Reason
 
 from changeover.routing import Mode
 from tests.integration.flags.conftest import Site
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 SCRIPT = Path(__file__).with_name("ofrep.mjs")
@@ -48,7 +48,7 @@ def moved(console: Site) -> Site:
 @pytest.fixture
 def client(moved: Site) -> Iterator[OpenFeatureClient]:
     """The official Python provider, with the SDK."""
-    api.set_provider_and_wait(OFREPProvider(moved.url), "official")
+    api.set_provider_and_wait(OFREPProvider(moved.url, timeout=LONGEST_PAUSE), "official")
     yield api.get_client("official")
     api.clear_providers()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -18,13 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from changeover.console import ofrep
 from changeover.console.ofrep import LARGEST_REQUEST, Snapshots, routes
 from changeover.feed import Held
 from changeover.flags.evaluate import Evaluator
 from changeover.routing import Mode
 from changeover.store import flags
 from tests.integration.flags.conftest import Site
-from tests.support.processes import free_port, wait_for
+from tests.support.processes import LONGEST_PAUSE, free_port, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -157,7 +159,7 @@ def test_change_that_is_none_for_a_user_is_not_sent(console: Site) -> None:
 def events(site: Site, **headers: str) -> Iterator[dict[str, str]]:
     """Yield server-sent events as mappings of their fields."""
     path = site.post("", USER).json()["eventStreams"][0]["endpoint"]["requestUri"]
-    with httpx.stream("GET", f"{site.url}{path}", headers=headers, timeout=20) as stream:
+    with httpx.stream("GET", f"{site.url}{path}", headers=headers, timeout=LONGEST_PAUSE) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         fields: dict[str, str] = {}
         for line in stream.iter_lines():
@@ -207,16 +209,17 @@ def test_explanation_takes_a_context_as_the_protocol_does(console: Site) -> None
     """What OFREP answers is what is explained: numbers and true keep their type, either way."""
     console.set("log_level", "DEBUG")
     context = {"targetingKey": "user-7", "plan": "gold", "age": 40}
+    url = f"{console.url}/v1/explain"
     wait_for(lambda: console.post("/log_level").json()["value"] == "DEBUG")
     for flag in ("of_age", "paying", "log_level"):
         told = console.post(f"/{flag}", {"context": context}).json()["value"]
         for answer in (
-            httpx.post(f"{console.url}/v1/explain", json={"context": context, "flag": flag}),
-            httpx.get(f"{console.url}/v1/explain?key=user-7&plan=gold&age=40&flag={flag}"),
+            console.client.post(url, json={"context": context, "flag": flag}),
+            console.client.get(f"{url}?key=user-7&plan=gold&age=40&flag={flag}"),
         ):
             assert answer.json()["flags"][flag]["value"] == told, (flag, answer.text)
     assert console.post("/of_age", {"context": context}).json()["value"] is True
-    refused = httpx.post(f"{console.url}/v1/explain", json={"contxt": context})
+    refused = console.client.post(url, json={"contxt": context})
     assert (refused.status_code, refused.json()["errorCode"]) == (400, "PARSE_ERROR")
 
 
@@ -228,11 +231,11 @@ def test_explanation_over_http_is_the_command_lines(console: Site) -> None:
         and one["mode"] == "gradual" and one)
     assert (found["system"], found["because"]) == (
         "candidate", "segment beta has moved (gradual 25 %)")
-    assert httpx.get(f"{console.url}/v1/explain?key=u&flag=nope").status_code == 400
+    assert console.client.get(f"{console.url}/v1/explain?key=u&flag=nope").status_code == 400
 
 
 class Counting:
-    """Snapshots that never change, and who listens to them."""
+    """Snapshots that change by hand only, and who listens to them."""
 
     def __init__(self, held: Held) -> None:
         self.held, self.listeners = held, 0
@@ -245,6 +248,24 @@ class Counting:
             self.listeners -= 1
 
         return end
+
+
+def test_change_that_comes_while_a_stream_opens_is_told(site: Site) -> None:
+    """A client that has read the stream's first line misses nothing from then on."""
+    def held() -> Held:
+        return Held(Evaluator(flags.snapshot(site.store, "shop")))
+
+    async def told() -> tuple[bytes, bytes]:
+        snapshots = Counting(held())
+        stream = ofrep._Events(snapshots)._events(None)
+        first = await anext(stream)
+        site.set("enable_ai", True)
+        snapshots.held = held()
+        return first, await anext(stream)
+
+    first, second = asyncio.run(told())
+    assert first == b"retry: 1000\n\n"
+    assert b"refetchEvaluation" in second
 
 
 @contextmanager
@@ -264,9 +285,13 @@ def served(snapshots: Snapshots) -> Iterator[int]:
         thread.join(20)
 
 
-@pytest.mark.parametrize("path", ["/v1/flags/snapshot?wait=30", "/ofrep/v1/events"])
-def test_client_that_left_is_not_waited_for(site: Site, path: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/flags/snapshot?wait=3600", "/ofrep/v1/events"])
+def test_client_that_left_is_not_waited_for(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A long poll or a stream ends with its client, not after the time that was asked for."""
+    for limit in ("LONGEST_WAIT_SECONDS", "KEEP_ALIVE_SECONDS"):
+        monkeypatch.setattr(ofrep, limit, 3600.0)
     snapshot = flags.snapshot(site.store, "shop")
     counting = Counting(Held(Evaluator(snapshot)))
     with served(counting) as port:

@@ -23,7 +23,7 @@ from changeover.feed import Feed
 from changeover.openfeature import ChangeoverProvider
 from changeover.routing import Mode
 from tests.integration.flags.conftest import Site, is_up
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 USER = EvaluationContext("user-7")
@@ -37,7 +37,8 @@ def _clean() -> Iterator[None]:
 
 
 def client_of(provider: ChangeoverProvider) -> OpenFeatureClient:
-    """Return a client of the SDK that uses the provider."""
+    """Return a client of the SDK that uses the provider, whose first snapshot may take long."""
+    provider._wait = LONGEST_PAUSE
     api.set_provider_and_wait(provider, "ours")
     return api.get_client("ours")
 
@@ -86,6 +87,7 @@ def test_change_reaches_the_provider_within_a_second(console: Site) -> None:
     client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, seen.append)
     console.set("enable_ai", True)
     wait_for(lambda: client.get_boolean_value("enable_ai", False, USER))
+    wait_for(lambda: seen)  # events of one moment may come in any order
     console.move(Mode.GRADUAL, 2_500)
     wait_for(lambda: client.get_boolean_value("useNewArchitecture", False, USER))
     wait_for(lambda: len(seen) == 2)
@@ -194,7 +196,7 @@ def test_hooks_run_as_the_sdk_says(site: Site, flag: str, stages: list[str]) -> 
 
 def test_direct_call_needs_no_sdk(console: Site) -> None:
     """The same values without OpenFeature's cost."""
-    with Feed.from_console(console.url) as flags:
+    with Feed.from_console(console.url).start(wait=LONGEST_PAUSE) as flags:
         assert flags.value("log_level", "", "user-7") == "WARNING"
         assert flags.evaluate("paying", "u", {"plan": "gold"}).value is True
         assert flags.value("nope", "mine", "user-7") == "mine"

@@ -10,32 +10,47 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from changeover.analysis.window import ErrorClass
 from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify
 from changeover.plan.model import Plan
 from changeover.routing import System
 from tests.integration.conftest import Bench
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 CLIENTS = 6
 
 
+class Answer(NamedTuple):
+    """What a user got, with the times (`time.monotonic`) at which they asked and had it."""
+
+    began: float
+    at: float
+    status: int
+    """0 when no answer came."""
+    served: str
+
+
 @dataclass
 class Load:
-    """Answers as users saw them: (unix time, status, who served); status 0 when none came."""
+    """Answers as users saw them."""
 
-    answers: list[tuple[float, int, str]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     items: list[tuple[str, int]] = field(default_factory=list)
 
     @property
-    def failed(self) -> list[tuple[float, int, str]]:
+    def failed(self) -> list[Answer]:
         """Answers that were not 2xx."""
-        return [answer for answer in self.answers if not 200 <= answer[1] < 300]
+        return [answer for answer in self.answers if not 200 <= answer.status < 300]
 
     def served_by(self, system: str) -> int:
         """Return how many requests a system answered."""
-        return sum(served == system for _, _, served in self.answers)
+        return sum(answer.served == system for answer in self.answers)
+
+    def serving_since(self, moment: float) -> set[str]:
+        """Return who answered what users asked after a moment."""
+        return {answer.served for answer in self.answers if answer.began > moment}
 
     def goes_on(self, requests: int = 300) -> None:
         """Wait until so many more requests were answered."""
@@ -58,17 +73,17 @@ def load(plan: Plan, method: str = "GET") -> Iterator[Load]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join()
 
 
 def _client(plan: Plan, method: str, number: int, found: Load, stop: threading.Event) -> None:
     host, port = plan.routing.listen.rsplit(":", 1)
-    connection = http.client.HTTPConnection(host, int(port), timeout=18)
+    connection = http.client.HTTPConnection(host, int(port), timeout=2 * LONGEST_PAUSE)
     count = 0
     while not stop.is_set():
         count += 1
         item = uuid.uuid4().hex
-        status, served = 0, ""
+        began, status, served = time.monotonic(), 0, ""
         try:
             connection.request(
                 method, "/", body=b"x" if method == "POST" else None,
@@ -79,7 +94,7 @@ def _client(plan: Plan, method: str, number: int, found: Load, stop: threading.E
             served = json.loads(body).get("served_by", "") if status == 200 else ""
         except (OSError, http.client.HTTPException):
             connection.close()
-        found.answers.append((time.time(), status, served))
+        found.answers.append(Answer(began, time.monotonic(), status, served))
         found.items.append((item, status))
     connection.close()
 
@@ -103,7 +118,7 @@ class Log:
             matching = [entry for entry in self.entries if entry.key == key]
             return matching if len(matching) >= count else []
 
-        entries = wait_for(found, seconds=5, what=f"{count} log lines of {key}")
+        entries = wait_for(found, what=f"{count} log lines of {key}")
         assert isinstance(entries, list)
         return entries
 

@@ -9,15 +9,19 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 
 import changeover.gateway.publish as publishing
-from changeover.errors import InvalidPlan, PublishFailed
+from changeover.errors import InvalidPlan, PublishFailed, Unreachable
+from changeover.gateway import check
+from changeover.gateway.admin import Admin, Served
 from changeover.gateway.config import Json, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
@@ -26,7 +30,7 @@ from changeover.plan.model import Plan
 from changeover.routing import Mode, RoutingState
 from tests.integration.conftest import Bench, make_plan
 from tests.integration.gateway.load import load
-from tests.support.processes import running, wait_for
+from tests.support.processes import LONGEST_PAUSE, kill, running, wait_for
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -37,8 +41,28 @@ def _routes_to_nowhere(plan: Plan, state: RoutingState) -> Json:
     return json.loads(text.replace('"candidate_or_baseline"', '"nowhere"'))
 
 
+def _judged_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Envoy not say what it thinks of a configuration."""
+    monkeypatch.setattr(check, "LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr(check, "validate_command", lambda _: ["sleep", "60"])
+
+
+class _LateAdmin(Admin):
+    """That of a busy Envoy: no answer at first, then one from before what is published."""
+
+    def __init__(self, socket: Path) -> None:
+        super().__init__(socket, timeout=LONGEST_PAUSE)
+        self._answers = [None, super().served()]
+
+    def served(self) -> Served:
+        answer = self._answers.pop(0) if self._answers else super().served()
+        if answer is None:
+            raise Unreachable("the gateway does not answer")
+        return answer
+
+
 def _get(bench: Bench, key: str = "someone") -> httpx.Response:
-    return httpx.get(f"{bench.url}/", headers={"x-user-id": key})
+    return httpx.get(f"{bench.url}/", headers={"x-user-id": key}, timeout=LONGEST_PAUSE)
 
 
 def test_every_publish_is_confirmed_by_envoy(bench: Bench) -> None:
@@ -49,14 +73,14 @@ def test_every_publish_is_confirmed_by_envoy(bench: Bench) -> None:
         )
         publication = bench.gateway.publish(bench.plan, bench.state)
         assert publication.is_confirmed
-        assert bench.gateway.served() == bench.state.order
+        assert wait_for(bench.gateway.served) == bench.state.order
 
 
 def test_publish_confirms_a_state_whose_routes_are_the_same(bench: Bench) -> None:
     """A version that changes nothing for users is confirmed as well."""
     for mode in (Mode.SHADOW, Mode.PARALLEL, Mode.BASELINE_ONLY):
         bench.move(mode)
-        assert bench.gateway.served() == bench.state.order
+        assert wait_for(bench.gateway.served) == bench.state.order
 
 
 def test_publishing_under_load_fails_no_request(bench: Bench) -> None:
@@ -70,7 +94,7 @@ def test_publishing_under_load_fails_no_request(bench: Bench) -> None:
 
 
 def test_rollback_under_load_ends_candidate_requests_at_once(bench: Bench) -> None:
-    """After the publish is confirmed the candidate answers only what was in flight."""
+    """Once the publish is confirmed the candidate gets no request any more."""
     bench.move(Mode.GRADUAL, 5_000)
     with load(bench.plan) as users:
         users.goes_on(300)
@@ -78,8 +102,9 @@ def test_rollback_under_load_ends_candidate_requests_at_once(bench: Bench) -> No
             "bench", mode=Mode.EMERGENCY_ROLLBACK, version=bench.state.version + 1, epoch=1
         )
         bench.gateway.publish(bench.plan, bench.state)
+        confirmed = time.monotonic()
         users.goes_on(600)
-    assert {served for _, _, served in users.answers[-300:]} == {"baseline"}
+    assert users.serving_since(confirmed) == {"baseline"}
     assert users.failed == []
 
 
@@ -99,7 +124,46 @@ def test_refused_configuration_leaves_the_good_one(
     assert bench.gateway.files.routes.read_bytes() == good
     monkeypatch.undo()
     bench.move(Mode.GRADUAL, 6_000)
-    assert bench.gateway.served() == bench.state.order
+    assert wait_for(bench.gateway.served) == bench.state.order
+
+
+def test_publish_that_envoy_refuses_without_a_word_is_taken_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The good routes are back although nobody could say in time what was wrong."""
+    bench.move(Mode.GRADUAL, 5_000)
+    good = bench.gateway.files.routes.read_bytes()
+    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    monkeypatch.setattr(Admin, "refusal", lambda _: "")
+    _judged_for_ever(monkeypatch)
+    with pytest.raises(PublishFailed, match="no reason given"):
+        bench.gateway.publish(bench.plan, replace(bench.state, weight=100, version=99))
+    assert bench.gateway.files.routes.read_bytes() == good
+
+
+def test_earlier_refusal_is_not_taken_for_a_new_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Envoy that does not say beforehand what it refused gets time to take good routes."""
+    bench.move(Mode.GRADUAL, 5_000)
+
+    def publish(gateway: Gateway, timeout: float = LONGEST_PAUSE) -> None:
+        gateway.publish(bench.plan, replace(bench.state, version=7), timeout=timeout)
+
+    def busy() -> Gateway:
+        found = Gateway(bench.gateway.files)
+        found._admin = _LateAdmin(found.files.admin_socket)
+        return found
+
+    with monkeypatch.context() as bad:
+        bad.setattr(publishing, "render_routes", _routes_to_nowhere)
+        with pytest.raises(PublishFailed, match=r"refused version 0[.]7"):
+            publish(bench.gateway)
+        with pytest.raises(PublishFailed, match=r"refused version 0[.]7"):
+            publish(busy(), timeout=0.2)
+    assert bench.gateway.on_disk() == bench.state.order
+    publish(busy())
+    assert wait_for(bench.gateway.served) == (0, 7)
 
 
 def test_older_state_never_replaces_a_later_one(bench: Bench) -> None:
@@ -112,30 +176,33 @@ def test_older_state_never_replaces_a_later_one(bench: Bench) -> None:
     assert _get(bench).json()["served_by"] == "baseline"
 
 
-def test_racing_publishers_end_at_the_latest_state(bench: Bench) -> None:
+def test_racing_publishers_end_at_the_latest_state(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eight publishers at once, each with its own Gateway: the latest state serves."""
+    monkeypatch.setattr(publishing, "_LOCK_SECONDS", LONGEST_PAUSE)
+
+    def publish(part: list[RoutingState]) -> None:
+        for state in part:
+            Gateway(bench.gateway.files, patience=LONGEST_PAUSE).publish(bench.plan, state)
+
     states = [
         replace(bench.state, mode=Mode.GRADUAL, weight=100 * version, version=version)
         for version in range(2, 18)
     ]
     threads = [
-        threading.Thread(
-            target=lambda part: [Gateway(bench.gateway.files).publish(bench.plan, s) for s in part],
-            args=(states[number::8],),
-        )
-        for number in range(8)
+        threading.Thread(target=publish, args=(states[number::8],)) for number in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
-    assert bench.gateway.served() == bench.gateway.on_disk() == (0, 17)
+        thread.join(300)
+    assert wait_for(bench.gateway.served) == bench.gateway.on_disk() == (0, 17)
 
 
 def test_publish_without_envoy_is_in_place_for_its_start(bench: Bench) -> None:
     """The publish fails with a reason, and Envoy serves it as soon as it runs again."""
-    bench.processes["envoy"].kill()
-    bench.processes["envoy"].wait(5)
+    kill(bench.processes["envoy"])
     bench.state = replace(bench.state, mode=Mode.CANDIDATE_ONLY, weight=10_000, version=7)
     with pytest.raises(PublishFailed, match="is in place but not confirmed"):
         bench.gateway.publish(bench.plan, bench.state, timeout=0.2)
@@ -143,7 +210,7 @@ def test_publish_without_envoy_is_in_place_for_its_start(bench: Bench) -> None:
     with running(envoy_command(bench.gateway.files), log):
         wait_for(lambda: _get(bench).status_code == 200)
         assert _get(bench).json()["served_by"] == "candidate"
-        assert bench.gateway.served() == (0, 7)
+        assert wait_for(bench.gateway.served) == (0, 7)
 
 
 @contextlib.contextmanager
@@ -153,7 +220,8 @@ def waiting_publisher(bench: Bench) -> Iterator[threading.Thread]:
 
     def publish() -> None:
         with contextlib.suppress(PublishFailed):
-            Gateway(bench.gateway.files).publish(bench.plan, bench.state, timeout=30)
+            Gateway(bench.gateway.files).publish(
+                bench.plan, bench.state, timeout=2 * LONGEST_PAUSE)
 
     thread = threading.Thread(target=publish, daemon=True)
     os.kill(bench.processes["envoy"].pid, signal.SIGSTOP)
@@ -163,7 +231,7 @@ def waiting_publisher(bench: Bench) -> Iterator[threading.Thread]:
         yield thread
     finally:
         os.kill(bench.processes["envoy"].pid, signal.SIGCONT)
-        thread.join(30)
+        thread.join(2 * LONGEST_PAUSE)
 
 
 def test_break_glass_waits_for_nobodys_confirmation(bench: Bench) -> None:
@@ -209,7 +277,7 @@ def test_break_glass_sends_everyone_to_the_baseline(bench: Bench) -> None:
     bench.move(Mode.CANDIDATE_ONLY, 10_000)
     entry = bench.gateway.break_glass(reason="store is gone", actor="Ana", now=NOW)
     assert (entry["epoch"], entry["reason"]) == (1, "store is gone")
-    wait_for(lambda: _get(bench).json()["served_by"] == "baseline", seconds=2)
+    wait_for(lambda: _get(bench).json()["served_by"] == "baseline")
     with pytest.raises(PublishFailed, match="break glass was used"):
         bench.gateway.publish(bench.plan, replace(bench.state, version=99))
     assert bench.gateway.break_glass(reason="again", actor="Bo", now=NOW) == entry
@@ -217,7 +285,7 @@ def test_break_glass_sends_everyone_to_the_baseline(bench: Bench) -> None:
     bench.gateway.reconcile(bench.plan, bench.state)
     assert bench.gateway.journal() is None
     bench.gateway.publish(bench.plan, bench.state)
-    assert bench.gateway.served() == (1, 5)
+    assert wait_for(bench.gateway.served) == (1, 5)
 
 
 def test_prepare_refuses_what_envoy_would_refuse(
@@ -229,6 +297,17 @@ def test_prepare_refuses_what_envoy_would_refuse(
     with pytest.raises(InvalidPlan, match=r"unknown cluster 'nowhere'"):
         gateway.prepare(make_plan(), RoutingState("bench", version=1))
     assert not gateway.files.routes.exists()
+
+
+def test_prepare_writes_nothing_that_envoy_has_not_judged(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Envoy that takes too long is one clear message."""
+    gateway = Gateway(GatewayFiles(tmp_path / "gateway"))
+    _judged_for_ever(monkeypatch)
+    with pytest.raises(Unreachable, match=r"did not judge the configuration within 0\.2 s\. Run"):
+        gateway.prepare(make_plan(), RoutingState("bench", version=1))
+    assert not gateway.files.bootstrap.exists()
 
 
 def test_prepare_takes_a_changed_plan_of_the_same_state(tmp_path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from changeover import clock, retired
 from changeover.errors import PublishFailed, Refused
 from changeover.gateway.files import GatewayFiles
 from changeover.home import Home
+from changeover.plan.model import Plan
 from changeover.rescue import write_rescue
 from changeover.routing import Mode, RoutingState
 from tests.integration.conftest import Bench, make_plan, start_bench
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
 pytestmark = pytest.mark.integration
 TOOLS = ("sh", "sed", "date", "mv", "tr", "dirname", "sleep")
@@ -28,6 +30,17 @@ STAGES = {
     "gradual 50 %": (Mode.GRADUAL, 5_000, {"segments": ("beta",)}),
     "full": (Mode.CANDIDATE_ONLY, 10_000, {}),
 }
+
+
+def patient(**parts: object) -> Plan:
+    """Return a plan whose baseline is well however late it says so."""
+    return make_plan(health_timeout="60s", **parts)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A serving gateway with everyone at a baseline that is well."""
+    yield from start_bench(patient(), tmp_path)
 
 
 def tools(folder: Path, *more: str) -> str:
@@ -43,12 +56,12 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run the script with nothing in the environment but what is given."""
     return subprocess.run([f"{path}/sh", str(script), *arguments], env={"PATH": path, **env},
-                          capture_output=True, text=True, timeout=30, check=False)
+                          capture_output=True, text=True, timeout=300, check=False)
 
 
 def served_by(bench: Bench) -> set[str]:
     """Ask as a hundred users and as one of the segment."""
-    with httpx.Client(base_url=bench.url) as client:
+    with httpx.Client(base_url=bench.url, timeout=LONGEST_PAUSE) as client:
         found = {client.get("/", headers={"x-user-id": f"u{n}"}).json()["served_by"]
                  for n in range(100)}
         return found | {client.get("/", headers={"x-cohort": "beta"}).json()["served_by"]}
@@ -92,14 +105,14 @@ def test_script_pulls_levers_only_when_told(tmp_path: Path) -> None:
         assert not (tmp_path / "a 'file'").exists()
         assert run(script, path, "why", "--levers").returncode == 0
         assert (tmp_path / "a 'file'").exists()
-        bench.processes["baseline"].kill()
+        kill(bench.processes["baseline"])
         done = run(script, path, "why", "--levers")
         assert (done.returncode, "a person must do it" in done.stderr) == (1, True)
 
 
 def test_script_brings_a_disabled_baseline_back_first(tmp_path: Path) -> None:
     """One that is out of use is enabled before users are sent to it; one that is well is not."""
-    plan = make_plan(
+    plan = patient(
         levers={name: {"of": "baseline", "post": f"/lever/{name}"} for name in ("off", "on")},
         cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "5s"}})
     for bench in start_bench(plan, tmp_path):
@@ -141,28 +154,28 @@ def test_break_glass_sends_nobody_to_a_retired_baseline_that_is_gone(tmp_path: P
     """The command says so as the script does, and works once the baseline runs again."""
     home = Home(tmp_path / "home")
     home.create()
-    with contextmanager(start_bench)(make_plan(), home.root) as bench:
+    with contextmanager(start_bench)(patient(), home.root) as bench:
         bench.move(Mode.CANDIDATE_ONLY, 10_000)
         retired.note(bench.gateway.files, bench.plan, now=clock.now())
         bench.fault("503", "baseline")
         command = [sys.executable, "-m", "changeover.cli", "rollback", "--reason", "wrong totals",
                    "--break-glass", "--home", str(home.root)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert (done.returncode, "old was retired" in done.stderr) == (Refused.exit_code, True)
         assert served_by(bench) == {"candidate"}
         bench.fault("none", "baseline")
-        assert subprocess.run(command, timeout=60, check=False).returncode == 0
+        assert subprocess.run(command, timeout=300, check=False).returncode == 0
         wait_for(lambda: served_by(bench) == {"baseline"}, what="everyone at the baseline")
 
 
 def test_script_waits_for_no_lever_longer_than_the_plan_says(tmp_path: Path) -> None:
-    """One that hangs is ended, the next one is pulled, and everyone is moved in time."""
-    plan = make_plan(
-        levers={"hang": {"command": ["sleep", "600"], "timeout": "30s"},
+    """One that hangs is ended, the next one is pulled, and everyone is moved."""
+    plan = patient(
+        levers={"hang": {"command": ["sleep", "600"], "timeout": "2s"},
                 "half": {"of": "candidate", "post": "/lever/half", "timeout": "500ms"},
-                "on": {"of": "baseline", "post": "/fault?kind=none"}},
+                "on": {"of": "baseline", "post": "/fault?kind=none", "timeout": "60s"}},
         cutover={"disable_baseline": {
-            "levers": ["hang"], "undo": ["hang", "half", "on"], "undo_within": "2s"}})
+            "levers": ["hang"], "undo": ["hang", "half", "on"], "undo_within": "120s"}})
     for bench in start_bench(plan, tmp_path):
         script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
         bench.move(Mode.CANDIDATE_ONLY, 10_000)
@@ -174,14 +187,33 @@ def test_script_waits_for_no_lever_longer_than_the_plan_says(tmp_path: Path) -> 
         assert served_by(bench) == {"baseline"}
 
 
+def test_script_waits_for_all_levers_no_longer_than_the_plan_says(tmp_path: Path) -> None:
+    """One that may take longer is ended with `undo_within`; the next is pulled all the same."""
+    plan = patient(
+        levers={"hang": {"command": ["sleep", "600"], "timeout": "600s"},
+                "on": {"of": "baseline", "post": "/lever/on"}},
+        cutover={"disable_baseline": {
+            "levers": ["hang"], "undo": ["hang", "on"], "undo_within": "1s"}})
+    for bench in start_bench(plan, tmp_path):
+        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        bench.move(Mode.CANDIDATE_ONLY, 10_000)
+        bench.fault("503", "baseline")
+        done = run(script, tools(tmp_path / "bin", "curl"), "why")
+        assert done.returncode == 0, done.stderr
+        assert "FAILED" in done.stderr
+        assert "lever on" in done.stdout
+        bench.fault("none", "baseline")
+        assert served_by(bench) == {"baseline"}
+
+
 @pytest.mark.parametrize("more", [["curl"], ["python3"]], ids=["curl", "python3"])
 def test_script_asks_no_proxy_whether_the_baseline_is_well(
     tmp_path: Path, more: list[str]
 ) -> None:
     """A proxy that is away makes no healthy baseline look dead."""
-    plan = make_plan(
+    plan = patient(
         levers={"on": {"command": ["touch", str(tmp_path / "pulled")]}},
-        cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "5s"}})
+        cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "60s"}})
     for bench in start_bench(plan, tmp_path):
         script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
         path = tools(tmp_path / "bin", "touch", *more)
@@ -194,7 +226,7 @@ def test_script_brings_the_baseline_back_when_nobody_can_ask_it(tmp_path: Path) 
     """Without curl and python3 it is started rather than hoped for, and people are told."""
     plan = make_plan(
         levers={"on": {"command": ["touch", str(tmp_path / "pulled")]}},
-        cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "5s"}})
+        cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "60s"}})
     for bench in start_bench(plan, tmp_path):
         script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
         done = run(script, tools(tmp_path / "bin", "touch"), "why")

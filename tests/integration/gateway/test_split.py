@@ -15,6 +15,7 @@ from changeover.gateway.accesslog import meant_for
 from changeover.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.load import Log
+from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration
 PER_EXAMPLE = 40
@@ -26,9 +27,7 @@ unicode_keys = st.text(
 )
 keys = st.lists(ascii_keys | unicode_keys, min_size=PER_EXAMPLE, max_size=PER_EXAMPLE)
 weights = st.sampled_from([0, 1, 9_999, 10_000]) | st.integers(0, 10_000)
-few = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+few = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Users:
@@ -36,7 +35,7 @@ class Users:
 
     def __init__(self, bench: Bench) -> None:
         host, port = bench.plan.routing.listen.rsplit(":", 1)
-        self._connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=LONGEST_PAUSE)
 
     def served(self, key: str | None, **headers: str) -> System:
         """Return which system answered a user."""

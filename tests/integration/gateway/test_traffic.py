@@ -2,55 +2,93 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from changeover.analysis.window import ErrorClass
-from changeover.gateway.accesslog import classify
+from changeover.gateway.accesslog import Entry, classify
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.routing import Mode, RoutingState, System
 from tests.integration.conftest import Bench, make_plan
 from tests.integration.gateway.load import Log, outcome
-from tests.integration.gateway.systems import STREAM_PAUSE, STREAM_PIECES, odd_system
-from tests.support.processes import free_port, running, upstream, wait_for
+from tests.integration.gateway.systems import STREAM_PIECES, OddSystem
+from tests.support.processes import (
+    LONGEST_PAUSE,
+    free_port,
+    kill,
+    running,
+    upstream,
+    wait_for,
+)
 
 pytestmark = pytest.mark.integration
+HASTY = 1.0
+"""Seconds of a `timeout` that has to pass."""
+
+
+@dataclass
+class Odd(Bench):
+    """A bench with a candidate that streams, breaks off and waits."""
+
+    candidate: OddSystem = field(kw_only=True)
+
+    def within(self, **seconds: float) -> None:
+        """Serve everyone at the candidate within other limits of time."""
+        limits = {name: timedelta(seconds=seconds.get(name, LONGEST_PAUSE))
+                  for name in ("timeout", "attempt_timeout")}
+        systems = {name: self.plan.system(name).model_copy(update=limits) for name in System}
+        self.plan = self.plan.model_copy(
+            update={"systems": self.plan.systems.model_copy(update=systems)})
+        self.move(Mode.CANDIDATE_ONLY, 10_000)
+        wait_for(lambda: httpx.get(self.url).headers.get("server") == "mine", what="the candidate")
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Everyone at a candidate that streams, breaks off and waits; two requests at once."""
+def odd_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Odd]:
+    """Everyone at the odd candidate; two requests at once."""
     directory = tmp_path_factory.mktemp("odd")
     ports = free_port(), free_port()
     plan = make_plan(systems={
-        "baseline": {"name": "old", "url": f"http://localhost:{ports[0]}", "timeout": "1s"},
-        "candidate": {"name": "new", "url": f"http://localhost:{ports[1]}", "timeout": "1s",
-                      "attempt_timeout": "400ms", "concurrency": 2},
+        "baseline": {"name": "old", "url": f"http://localhost:{ports[0]}"},
+        "candidate": {"name": "new", "url": f"http://localhost:{ports[1]}", "concurrency": 2},
     })
-    gateway = Gateway(GatewayFiles(directory / "gateway"))
+    gateway = Gateway(GatewayFiles(directory / "gateway"), patience=LONGEST_PAUSE)
+    candidate = OddSystem()
     state = RoutingState("bench", mode=Mode.CANDIDATE_ONLY, weight=10_000, version=1)
     gateway.prepare(plan, state)
     with (
-        odd_system(ports[1]), upstream("baseline", ports[0], directory) as baseline,
+        candidate.serving(ports[1]), upstream("baseline", ports[0], directory) as baseline,
         running(envoy_command(gateway.files), directory / "envoy.log") as envoy,
     ):
         wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
-        yield Bench(plan, gateway, {"baseline": baseline, "envoy": envoy}, state)
+        yield Odd(plan, gateway, {"baseline": baseline, "envoy": envoy}, state,
+                  candidate=candidate)
+
+
+@pytest.fixture
+def odd(odd_bench: Odd) -> Odd:
+    """The odd candidate with all the time it needs."""
+    odd_bench.within()
+    return odd_bench
 
 
 def _send(bench: Bench, key: str, path: str = "/", method: str = "GET", **headers: str) -> int:
     """Return the status a user got; 0 when the answer broke off."""
     try:
         answer = httpx.request(
-            method, bench.url + path, headers={"x-user-id": key, **headers}, timeout=10
+            method, bench.url + path, headers={"x-user-id": key, **headers},
+            timeout=2 * LONGEST_PAUSE,
         )
     except httpx.RemoteProtocolError:
         return 0
@@ -59,83 +97,105 @@ def _send(bench: Bench, key: str, path: str = "/", method: str = "GET", **header
 
 def _raw(bench: Bench, request: str) -> socket.socket:
     host, port = bench.plan.routing.listen.rsplit(":", 1)
-    connection = socket.create_connection((host, int(port)), timeout=5)
+    connection = socket.create_connection((host, int(port)), timeout=LONGEST_PAUSE)
     connection.sendall(request.encode())
     return connection
 
 
 CASES = [
-    pytest.param("/", "GET", None, False, id="good"),
-    pytest.param("/cut", "GET", ErrorClass.RESET, True, id="broken-off"),
-    pytest.param("/stream", "GET", ErrorClass.TIMEOUT, True, id="answer-too-long"),
-    pytest.param("/wait/3", "POST", ErrorClass.TIMEOUT, True, id="no-answer-in-time"),
-    pytest.param("/wait/0.7", "GET", ErrorClass.SAVED, False, id="slow-and-saved"),
+    pytest.param("/", "GET", {}, None, False, id="good"),
+    pytest.param("/cut", "GET", {}, ErrorClass.RESET, True, id="broken-off"),
+    pytest.param("/endless", "GET", {"timeout": HASTY}, ErrorClass.TIMEOUT, True,
+                 id="answer-too-long"),
+    pytest.param("/wait/600", "POST", {"timeout": HASTY}, ErrorClass.TIMEOUT, True,
+                 id="no-answer-in-time"),
+    pytest.param("/wait/600", "GET", {"attempt_timeout": 5}, ErrorClass.SAVED, False,
+                 id="slow-and-saved"),
 ]
 
 
-@pytest.mark.parametrize(("path", "method", "error", "is_user_error"), CASES)
+@pytest.mark.parametrize(("path", "method", "limits", "error", "is_user_error"), CASES)
 def test_log_line_tells_how_the_request_went(
-    odd: Bench, path: str, method: str, error: ErrorClass | None, is_user_error: bool,
-    request: pytest.FixtureRequest,
+    odd: Odd, path: str, method: str, limits: dict[str, float], error: ErrorClass | None,
+    is_user_error: bool, request: pytest.FixtureRequest,
 ) -> None:
     """Each way to fail gets its class, also when the status had been 200."""
+    odd.within(**limits)
     key = request.node.name
     _send(odd, key, path, method)
     expected = outcome(System.CANDIDATE, error, is_user_error=is_user_error)
     assert Log(odd).outcome(key) == expected
 
 
-def test_request_over_the_concurrency_limit_is_answered_by_the_baseline(odd: Bench) -> None:
+def test_request_over_the_concurrency_limit_is_answered_by_the_baseline(odd: Odd) -> None:
     """The plan's concurrency is hard: users get the baseline's answer, counted as saved."""
-    with ThreadPoolExecutor(5) as pool:
-        statuses = list(pool.map(lambda _: _send(odd, "over", "/wait/0.3", "POST"), range(5)))
-    assert statuses == [200] * 5
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(_send, odd, "over", "/hold", "POST") for _ in range(2)]
+        wait_for(lambda: odd.candidate.waiting == 2, what="a full candidate")
+        statuses = [_send(odd, "over", "/hold", "POST") for _ in range(3)]
+        for _ in held:
+            odd.candidate.go_on()
+    assert statuses + [each.result() for each in held] == [200] * 5
     errors = [classify(entry) for entry in Log(odd).all_of("over", 5)]
     saved = [found for found in errors if found is not None and found.error is not None]
     assert {found.error for found in saved} == {ErrorClass.SAVED}
     assert len(saved) == 3
 
 
-def test_user_who_goes_away_is_nobodys_failure(odd: Bench) -> None:
+def test_user_who_goes_away_is_nobodys_failure(odd: Odd) -> None:
     """A closed connection before the answer is counted as no error."""
     _raw(odd, "GET /wait/0.3 HTTP/1.1\r\nhost: a\r\nx-user-id: gone\r\n\r\n").close()
     assert Log(odd).outcome("gone") == outcome(System.CANDIDATE, None, is_user_error=False)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_event_stream_may_last_longer_than_the_timeout(odd: Bench, method: str) -> None:
-    """Each piece arrives when it is sent, and nothing cuts the stream at `timeout`."""
-    arrivals = []
+def test_event_stream_may_last_longer_than_the_timeout(odd: Odd, method: str) -> None:
+    """Each piece arrives before the next is sent, and nothing cuts the stream at `timeout`."""
+    odd.within(timeout=HASTY)
+    pieces = []
     headers = {"x-user-id": f"sse-{method}", "accept": "text/event-stream"}
-    with httpx.stream(method, f"{odd.url}/stream", headers=headers, timeout=10) as answer:
-        for _ in answer.iter_raw():
-            arrivals.append(time.monotonic())
-    assert len(arrivals) == STREAM_PIECES
-    assert arrivals[-1] - arrivals[0] > (STREAM_PIECES - 2) * STREAM_PAUSE
+    with httpx.stream(
+        method, f"{odd.url}/stream", headers=headers, timeout=LONGEST_PAUSE
+    ) as answer:
+        for piece in answer.iter_raw():
+            pieces.append(piece)
+            time.sleep(2 * HASTY / STREAM_PIECES)
+            odd.candidate.go_on()
+    assert pieces == [b"hello"] * STREAM_PIECES
     assert Log(odd).outcome(f"sse-{method}") == outcome(
         System.CANDIDATE, None, is_user_error=False
     )
 
 
-def test_websocket_lives_longer_than_the_timeout(odd: Bench) -> None:
+def test_websocket_lives_longer_than_the_timeout(odd: Odd) -> None:
     """An upgraded connection carries both directions beyond the request's timeout."""
-    connection = _raw(
-        odd, "GET / HTTP/1.1\r\nhost: a\r\nx-user-id: ws\r\nupgrade: websocket\r\n"
-        "connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: a\r\n\r\n",
-    )
+    odd.within(timeout=HASTY)
+    keys = (f"ws-{number}" for number in itertools.count())
+
+    def upgraded() -> tuple[str, socket.socket] | None:
+        key = next(keys)
+        connection = _raw(
+            odd, f"GET / HTTP/1.1\r\nhost: a\r\nx-user-id: {key}\r\nupgrade: websocket\r\n"
+            "connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: a\r\n\r\n",
+        )
+        if b" 101 " in connection.recv(1000):
+            return key, connection
+        connection.close()
+        return None
+
+    key, connection = wait_for(upgraded, what="an upgrade within the timeout")
     with connection:
-        assert b" 101 " in connection.recv(1000)
-        until = time.monotonic() + 1.5
+        until = time.monotonic() + 1.5 * HASTY
         while time.monotonic() < until:
             connection.sendall(b"ping")
             assert connection.recv(10) == b"ping"
             time.sleep(0.1)
-    assert Log(odd).outcome("ws") == outcome(System.CANDIDATE, None, is_user_error=False)
+    assert Log(odd).outcome(key) == outcome(System.CANDIDATE, None, is_user_error=False)
 
 
-def test_headers_reach_the_system_as_they_should(odd: Bench) -> None:
+def test_headers_reach_the_system_as_they_should(odd: Odd) -> None:
     """The request id and unknown headers stay, ours are removed, the proxy's are added."""
-    answer = httpx.get(odd.url, headers={
+    answer = httpx.get(odd.url, timeout=LONGEST_PAUSE, headers={
         "x-user-id": "headers", "x-request-id": "mine-1", "x-forwarded-for": "203.0.113.7",
         "x-changeover-shadow": "1", "x-changeover-system": "candidate", "x-changeover-key": "k",
         "x-other": "kept",
@@ -147,7 +207,7 @@ def test_headers_reach_the_system_as_they_should(odd: Bench) -> None:
     assert answer.headers["server"] == "mine"
 
 
-def test_clients_cannot_order_retries(odd: Bench) -> None:
+def test_clients_cannot_order_retries(odd: Odd) -> None:
     """Envoy's control headers from outside have no effect."""
     assert _send(odd, "control", "/wait/0.6", "POST", **{
         "x-envoy-upstream-rq-timeout-ms": "100", "x-envoy-retry-on": "5xx,reset",
@@ -155,7 +215,7 @@ def test_clients_cannot_order_retries(odd: Bench) -> None:
     assert Log(odd).entry("control").attempts == 1
 
 
-def test_http2_without_tls_is_served(odd: Bench) -> None:
+def test_http2_without_tls_is_served(odd: Odd) -> None:
     """Clients may speak HTTP/2 at once."""
     answer = subprocess.run(
         ["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null", "-w",
@@ -164,7 +224,7 @@ def test_http2_without_tls_is_served(odd: Bench) -> None:
     assert answer.stdout == "2 200"
 
 
-def test_duration_is_in_microseconds(odd: Bench) -> None:
+def test_duration_is_in_microseconds(odd: Odd) -> None:
     """A wait of 100 ms is logged as such, finer than milliseconds."""
     _send(odd, "exact", "/wait/0.1", "POST")
     entry = Log(odd).entry("exact")
@@ -176,13 +236,17 @@ def test_saved_and_ejected_requests_are_the_candidates_failures(bench: Bench) ->
     """The first failures are saved by a retry, later ones at the first attempt; all count."""
     bench.move(Mode.CANDIDATE_ONLY, 10_000)
     bench.fault("503")
-    log = Log(bench)
-    saved = outcome(System.CANDIDATE, ErrorClass.SAVED, is_user_error=False)
-    for number in range(12):
-        assert _send(bench, f"user-{number}") == 200
-    assert [log.outcome(f"user-{number}") for number in range(12)] == [saved] * 12
-    attempts = [log.entry(f"user-{number}").attempts for number in range(12)]
-    assert (attempts[0], attempts[-1]) == (2, 1)
+    log, keys = Log(bench), (f"user-{number}" for number in itertools.count())
+
+    def saved() -> Entry:
+        key = next(keys)
+        assert _send(bench, key) == 200
+        assert log.outcome(key) == outcome(
+            System.CANDIDATE, ErrorClass.SAVED, is_user_error=False)
+        return log.entry(key)
+
+    assert saved().attempts == 2
+    wait_for(lambda: saved().attempts == 1, what="an ejected candidate")
 
 
 def test_503_of_the_candidate_to_a_post_is_its_own_error(bench: Bench) -> None:
@@ -197,8 +261,7 @@ def test_503_of_the_candidate_to_a_post_is_its_own_error(bench: Bench) -> None:
 
 def test_dead_baseline_is_the_baselines_error(bench: Bench) -> None:
     """Without anybody behind it a dead baseline is seen by users, as no connection."""
-    bench.processes["baseline"].kill()
-    bench.processes["baseline"].wait(5)
+    kill(bench.processes["baseline"])
     assert _send(bench, "dead") == 503
     assert Log(bench).outcome("dead") == outcome(
         System.BASELINE, ErrorClass.CONNECT, is_user_error=True
@@ -209,7 +272,7 @@ def test_maintenance_answers_503_with_the_reason(bench: Bench) -> None:
     """The reason is JSON, whatever it contains, and belongs to no system's errors."""
     reason = 'we "move" <b>%REQ(x)%</b> é\n' + "x" * 5000
     bench.move(Mode.BASELINE_ONLY, maintenance=True, maintenance_reason=reason)
-    answer = httpx.post(bench.url, headers={"x-user-id": "closed"})
+    answer = httpx.post(bench.url, headers={"x-user-id": "closed"}, timeout=LONGEST_PAUSE)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["reason"] == reason[:1000]

@@ -70,7 +70,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with ExitStack() as stack:
 
         def begin(**parts: Any) -> tuple[Patient, Bench]:
-            plan = make_plan(**parts)
+            plan = make_plan(health_timeout="30s", **parts)
             home = Home(tmp_path / "home")
             home.create()
             bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))

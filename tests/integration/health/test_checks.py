@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from changeover import clock
-from changeover.health.checks import SILENT, checks_of, examine
+from changeover.health.checks import SILENT, Patient, checks_of, examine
 from changeover.health.result import Health, Status
 from changeover.routing import Change, Mode
 from changeover.store import operations, routing
 from tests.integration.health.conftest import Figures, Place, look
 from tests.integration.health.tls import tls_server
-from tests.support.processes import free_port, wait_for
+from tests.support.processes import LONGEST_PAUSE, free_port, kill, wait_for
 
 pytestmark = [pytest.mark.integration]
 
@@ -29,10 +29,25 @@ def said(found: Health, status: Status, part: str, issue: str = "") -> None:
     assert part in found.detail, found
 
 
+def becomes(patient: Patient, name: str, status: Status, part: str, issue: str = "") -> None:
+    """A check says this once nobody whom it asks is paused."""
+    def found() -> Health | None:
+        health = look(patient, name)
+        return health if health.status is status and part in health.detail else None
+
+    said(wait_for(found, what=f"{name}: {part}"), status, part, issue)
+
+
 def test_every_migration_has_the_checks_it_stands_on(place: Place, tmp_path: Path) -> None:
     """Without a word in the plan: memory, disk, home, both systems, gateway, observer, Prefect."""
     patient, _ = place()
-    found = examine(checks_of(patient))
+
+    def examined() -> dict[str, Health] | None:
+        operations.beat(patient.store, "observer", pid=1, now=clock.now())
+        found = examine(checks_of(patient), within=LONGEST_PAUSE)
+        return found if found["gateway"].status is Status.HEALTHY else None
+
+    found: dict[str, Health] = wait_for(examined, what="the gateway")  # type: ignore[assignment]
     assert set(found) == {"memory", "disk", "home", "gateway", "observer", "prefect", "baseline",
                           "candidate"}
     said(found.pop("prefect"), Status.CRITICAL, "server does not answer")
@@ -43,7 +58,7 @@ def test_settings_that_cannot_be_read_hide_no_other_check(place: Place) -> None:
     """A broken run.json is a finding of its own."""
     patient, _ = place(health={"folders": {"data": "."}})
     (patient.home.root / "run.json").write_text("{")
-    found = examine(checks_of(patient))
+    found = examine(checks_of(patient), within=LONGEST_PAUSE)
     said(found["settings"], Status.ERROR, "cannot be read")
     assert found["candidate"].status is Status.HEALTHY
     assert found["prefect"].status is Status.ERROR
@@ -72,8 +87,7 @@ def test_systems_are_asked_for_their_health(place: Place) -> None:
     said(look(patient, "candidate"), Status.HEALTHY, "new answers 200")
     bench.fault("503")
     said(look(patient, "candidate"), Status.UNHEALTHY, "answers 503", "service_down")
-    bench.processes["candidate"].kill()
-    bench.processes["candidate"].wait(5)
+    kill(bench.processes["candidate"])
     said(look(patient, "candidate"), Status.CRITICAL, "does not answer", "service_down")
     assert look(patient, "candidate").system == "candidate"
 
@@ -101,14 +115,14 @@ def test_nodes_are_judged_by_their_figures(
     plan = patient.plan.model_copy(update={
         "systems": patient.plan.systems.model_copy(update={"candidate": system})})
     figures.answers["/nodes/ocr"] = (200, figures_)
-    found = look(type(patient)(patient.home, plan, patient.store), "node ocr")
-    said(found, status, part, "" if status is Status.HEALTHY else "node_failure")
+    becomes(type(patient)(patient.home, plan, patient.store), "node ocr", status, part,
+            "" if status is Status.HEALTHY else "node_failure")
 
 
 def test_services_of_a_pair_are_well_together(place: Place, figures: Figures) -> None:
     """OCR well and LLM not: the pair is not well, and says which of the two."""
-    services = {name: {"url": figures.url, "path": f"/{name}", "pair": "reading"}
-                for name in ("ocr", "llm")}
+    services = {name: {"url": figures.url, "path": f"/{name}", "pair": "reading", "slow": "60s",
+                       "timeout": "60s"} for name in ("ocr", "llm")}
     patient, _ = place(health={"services": services})
     said(look(patient, "services reading"), Status.HEALTHY, "ocr answers")
     figures.answers["/llm"] = (503, {})
@@ -124,18 +138,18 @@ def test_gateway_must_serve_the_routing_state(place: Place) -> None:
     state = routing.change(
         patient.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), actor="test",
         reason="test", now=clock.now())
-    if state.order == bench.gateway.served():
+    if state.order == wait_for(bench.gateway.served):
         state = routing.change(patient.store, "bench", Change(weight=6000), actor="test",
                                reason="test", now=clock.now())
-    said(look(patient, "gateway"), Status.CRITICAL, "the routing state is", "gateway_drift")
+    becomes(patient, "gateway", Status.CRITICAL, "the routing state is", "gateway_drift")
     bench.gateway.publish(patient.plan, state)
-    said(look(patient, "gateway"), Status.HEALTHY, "serves gradual")
-    bench.gateway.hold(patient.plan, state, {"held": True, "reason": "slower than 200 ms"})
-    said(look(patient, "gateway"), Status.WARNING, "back-pressure")
+    becomes(patient, "gateway", Status.HEALTHY, "serves gradual")
+    held = {"held": True, "reason": "slower than 200 ms"}
+    wait_for(lambda: bench.gateway.hold(patient.plan, state, held), what="held routes")
+    becomes(patient, "gateway", Status.WARNING, "back-pressure")
     bench.gateway.files.guard.unlink()
-    said(look(patient, "gateway"), Status.UNHEALTHY, "unlike the guard", "gateway_drift")
-    bench.processes["envoy"].kill()
-    bench.processes["envoy"].wait(5)
+    becomes(patient, "gateway", Status.UNHEALTHY, "unlike the guard", "gateway_drift")
+    kill(bench.processes["envoy"])
     said(look(patient, "gateway"), Status.CRITICAL, "does not answer", "gateway_drift")
 
 
@@ -207,7 +221,7 @@ def test_postgres_database_is_looked_at(place: Place, postgres_url: str) -> None
     url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
     patient, _ = place(health={"databases": {"shop": {
         "database": {"url": postgres_url}, "lock_wait": "200ms"}}})
-    said(look(patient, "database shop"), Status.HEALTHY, "answers")
+    becomes(patient, "database shop", Status.HEALTHY, "answers")
     engine = create_engine(url)
     with engine.begin() as setup:
         setup.execute(text("create table busy (id int)"))
@@ -215,10 +229,9 @@ def test_postgres_database_is_looked_at(place: Place, postgres_url: str) -> None
         holder.execute(text("lock table busy"))
         waiter = threading.Thread(target=lambda: _select(url))
         waiter.start()
-        found = wait_for(lambda: (f := look(patient, "database shop")).issue and f, what="a wait")
-        assert isinstance(found, Health)
-        said(found, Status.WARNING, "1 connections wait for a lock", "database_lock")
-    waiter.join(10)
+        becomes(patient, "database shop", Status.WARNING, "1 connections wait for a lock",
+                "database_lock")
+    waiter.join(LONGEST_PAUSE)
     engine.dispose()
 
 
@@ -240,9 +253,9 @@ def test_certificates_are_told_of_before_they_end(
             "api": {"address": address, "ca_file": str(authority)},
             "stranger": {"address": address}}})
         issue = "" if status is Status.HEALTHY else "certificate_expiry"
-        said(look(patient, "certificate api"), status, "valid for", issue)
-        said(look(patient, "certificate stranger"), Status.CRITICAL, "is not trusted",
-             "certificate_expiry")
+        becomes(patient, "certificate api", status, "valid for", issue)
+        becomes(patient, "certificate stranger", Status.CRITICAL, "is not trusted",
+                "certificate_expiry")
 
 
 def test_findings_can_be_kept(place: Place) -> None:

@@ -86,8 +86,8 @@ def put(store: Store, severity: str = "critical", title: str = "rolled back") ->
                  now=clock.now())
 
 
-def later(seconds: float) -> Any:
-    moment = clock.now() + timedelta(seconds=seconds)
+def later(seconds: float, since: datetime | None = None) -> Any:
+    moment = (since or clock.now()) + timedelta(seconds=seconds)
 
     def now() -> datetime:
         return moment
@@ -101,11 +101,12 @@ def test_a_webhook_that_fails_first_is_told_once(tmp_path: Path) -> None:
         store, plan
     ):
         put(store)
-        assert outbox.deliver(store, plan, clock.now) == 0
-        assert outbox.deliver(store, plan, later(4)) == 0
+        first = clock.now()
+        assert outbox.deliver(store, plan, later(0, first)) == 0
+        assert outbox.deliver(store, plan, later(4, first)) == 0
         assert len(server.got) == 1
-        assert outbox.deliver(store, plan, later(6)) == 1
-        assert outbox.deliver(store, plan, later(4000)) == 0
+        assert outbox.deliver(store, plan, later(6, first)) == 1
+        assert outbox.deliver(store, plan, later(4000, first)) == 0
     path, body = server.got[1]
     assert path == f"/{SECRET}"
     assert len(server.got) == 2

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +17,7 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.gateway.accesslog import Tailer, meant_for
+from changeover.gateway.accesslog import Entry, Tailer, meant_for
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import Plan
@@ -27,7 +25,7 @@ from changeover.routing import Change, Mode, RoutingState
 from changeover.store import operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
-from tests.support.processes import end, meanwhile, running, wait_for
+from tests.support.processes import LONGEST_PAUSE, end, kill, meanwhile, running, wait_for
 
 ERRORS = {
     "name": "errors", "metric": "error_rate", "above": "5%", "for": "1s", "over": "2s",
@@ -73,14 +71,13 @@ class Watched:
     def kill_observer(self) -> None:
         """End it as a crash does."""
         assert self.observer is not None
-        os.kill(self.observer.pid, signal.SIGKILL)
-        self.observer.wait(5)
+        kill(self.observer)
 
     def stop_observer(self) -> int:
         """Ask it to end; return its exit code."""
         assert self.observer is not None
         self.observer.terminate()
-        return self.observer.wait(10)
+        return self.observer.wait(LONGEST_PAUSE)
 
     def move(self, mode: Mode, weight: int = 0) -> RoutingState:
         """Change the store's state and bring it to the gateway, as flows do."""
@@ -96,14 +93,14 @@ class Watched:
 
     def requests(self, count: int) -> None:
         """Send requests of many users."""
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=LONGEST_PAUSE) as client:
             for _ in range(count):
                 self._one(client)
 
     def load(self, pause: float = 0.005) -> contextlib.AbstractContextManager[None]:
         """Keep sending requests meanwhile."""
         def send(done: threading.Event) -> None:
-            with httpx.Client(trust_env=False) as client:
+            with httpx.Client(trust_env=False, timeout=LONGEST_PAUSE) as client:
                 while not done.wait(pause):
                     self._one(client)
 
@@ -124,22 +121,26 @@ class Watched:
         known = samples.recent(self.store, "bench", since=clock.from_timestamp(0))
         return sum(sample.requests for sample in known)
 
+    def entries(self) -> list[Entry]:
+        """Return the requests that the access log has so far."""
+        return Tailer(self.gateway.files.access_log, {}).read()
+
     def logged(self) -> int:
         """Return how many requests of the access log were meant for a system."""
-        entries = Tailer(self.gateway.files.access_log, {}).read()
-        return sum(meant_for(entry) is not None for entry in entries)
+        return sum(meant_for(entry) is not None for entry in self.entries())
 
     def meant(self, last: int) -> set[str]:
-        """Return which systems the last requests of the access log were meant for."""
-        entries = Tailer(self.gateway.files.access_log, {}).read()
-        systems = [str(system) for entry in entries if (system := meant_for(entry)) is not None]
+        """Return which systems the last requests were meant for, once all are in the access log."""
+        wait_for(lambda: self.logged() >= self.sent, what="the access log's last lines")
+        systems = [str(system) for entry in self.entries()
+                   if (system := meant_for(entry)) is not None]
         return {*systems[-last:]}
 
     @contextlib.contextmanager
     def locked_store(self) -> Iterator[None]:
         """Hold the database's write lock, as a stuck process does."""
         path = self.store.engine.url.database
-        connection = sqlite3.connect(str(path), isolation_level=None, timeout=10)
+        connection = sqlite3.connect(str(path), isolation_level=None, timeout=LONGEST_PAUSE)
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -169,7 +170,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             home.create()
             # start_bench keeps the gateway under DIRECTORY/gateway, as the home does.
             bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-            store = Store.open(home.store_url, create=True)
+            store = Store.open(home.store_url, create=True, timeout=LONGEST_PAUSE)
             stack.callback(store.close)
             plans.register(store, plan, source="test", now=clock.now())
             watched = Watched(bench, home, store, stack)
@@ -182,10 +183,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def bench_requests(bench: Bench) -> int:
-    """Return how many requests it took until the gateway served."""
-    wait_for(lambda: bench.gateway.files.access_log.exists(), what="access log")
-    count = wait_for(lambda: len(Tailer(bench.gateway.files.access_log, {}).read()))
-    return int(str(count))
+    """Send one request, and return how many were sent until it was in the access log."""
+    httpx.get(bench.url, headers={"x-user-id": "first"}, timeout=LONGEST_PAUSE)
+
+    def logged() -> int:
+        entries = Tailer(bench.gateway.files.access_log, {}).read()
+        return len(entries) if "first" in {entry.key for entry in entries} else 0
+
+    return int(str(wait_for(logged, what="access log")))
 
 
 __all__ = ["ERRORS", "Start", "Watched", "end"]

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from changeover.observer.prefect_api import PrefectApi
+from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration
 
@@ -44,5 +45,5 @@ def busy_server() -> Iterator[str]:
 
 def test_busy_server_is_asked_again(busy_server: str) -> None:
     """A locked database of Prefect's costs a moment and no answer."""
-    assert PrefectApi(busy_server).is_alive()
+    assert PrefectApi(busy_server, timeout=LONGEST_PAUSE).is_alive()
     assert _Busy.left < 0

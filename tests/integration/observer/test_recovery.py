@@ -75,7 +75,8 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     command = [str(Path(sys.executable).with_name("prefect")), "server", "start",
                "--port", str(port)]
     env = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url,
-           "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+           "PREFECT_SERVER_ANALYTICS_ENABLED": "0",
+           "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "0"}  # it would rename what was recovered
     with running(command, home / "server.log", **env):
         wait_for(PrefectApi(url).is_alive, seconds=90, what="Prefect server")
         yield Prefect(url)

@@ -8,13 +8,16 @@ import pytest
 
 from changeover import baseline, clock, rollback
 from changeover.errors import Refused
+from changeover.observer import traffic as observed
+from changeover.observer.__main__ import STORE_TIMEOUT_SECONDS
 from changeover.observer.pace import Told
 from changeover.observer.traffic import RolledBack, Traffic
 from changeover.routing import Mode
 from changeover.store import audit, cutovers, messages, sop
+from changeover.store.engine import Store
 from changeover.store.records import Cutover, CutoverStatus
 from tests.integration.observer.conftest import ERRORS, Start, Watched
-from tests.support.processes import wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -23,17 +26,26 @@ LEVERS = {"off": {"of": "baseline", "post": "/fault?kind=503"},
           "broken": {"command": ["false"]}}
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a store that is locked makes a rollback break glass, not one that is late."""
+    monkeypatch.setattr(observed, "STORE_PATIENCE_SECONDS", LONGEST_PAUSE)
+
+
 def disabled(start: Start, undo: str = "on", **parts: Any) -> tuple[Watched, Traffic]:
     """Start with everyone on the candidate and the baseline out of use; nobody observes yet."""
     watched = start(
-        *parts.pop("triggers", ()), levers=LEVERS, observe=False, **parts,
-        cutover={"disable_baseline": {"levers": ["off"], "undo": [undo], "undo_within": "1s"}})
+        *parts.pop("triggers", ()), levers=LEVERS, observe=False, health_timeout="60s", **parts,
+        cutover={"disable_baseline": {"levers": ["off"], "undo": [undo],
+                                      "undo_within": "1s" if undo == "broken" else "60s"}})
     cutover = full(watched)
     now = clock.now()
     sop.save(watched.store, sop.SopStep(
         "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
     watched.bench.fault("503", "baseline")
-    traffic = Traffic(watched.store, watched.gateway, watched.plan, Told(), lambda: None)
+    store = Store.open(watched.home.store_url, timeout=STORE_TIMEOUT_SECONDS)
+    watched.stack.callback(store.close)
+    traffic = Traffic(store, watched.gateway, watched.plan, Told(), lambda: None)
     traffic.follow()
     return watched, traffic
 
@@ -126,14 +138,14 @@ def test_trigger_brings_a_disabled_baseline_and_everyone_back(start: Start) -> N
     watched.bench.fault("503")
     wait_for(lambda: (watched.requests(20), watched.firings() == [("errors", "rollback")])[1],
              what="rollback")
-    assert watched.state().mode is Mode.EMERGENCY_ROLLBACK
+    wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
     assert baseline.is_well(watched.plan)
     wait_for(lambda: pulled(watched) == ["on"], what="audit")
 
 
 def retired(start: Start, *, is_finished: bool) -> tuple[Watched, Traffic]:
     """Start with everyone on the candidate after a promotion, and the baseline retired."""
-    watched = start(observe=False, phases=[
+    watched = start(observe=False, health_timeout="60s", phases=[
         {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]},
         {"phase": "full", "soak": 0}, {"phase": "deprecation", "after": "0s"}])
     cutover = full(watched)

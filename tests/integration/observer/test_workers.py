@@ -18,6 +18,7 @@ from changeover.observer.workers import BACKOFF, WITHIN, WorkerWatch
 from changeover.store import plans, repairs
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration
 SECOND = timedelta(seconds=1)
@@ -64,7 +65,7 @@ def watch(prefect: Workers, tmp_path: Path) -> Iterator[WorkerWatch]:
     home.create()
     store = Store.open(home.store_url, create=True)
     plans.register(store, make_plan(), source="test", now=clock.now())
-    api = PrefectApi(f"http://127.0.0.1:{prefect.server_port}/api")
+    api = PrefectApi(f"http://127.0.0.1:{prefect.server_port}/api", timeout=LONGEST_PAUSE)
     yield WorkerWatch(home, store, api, "bench", clock.now() - timedelta(minutes=5))
     store.close()
 

@@ -70,8 +70,8 @@ def scene(tmp_path: Path) -> Iterator[Open]:
         def begin(**parts: Any) -> Scene:
             home = Home(tmp_path / "home")
             home.create()
-            bench = stack.enter_context(
-                contextlib.contextmanager(start_bench)(make_plan(**parts), home.root))
+            plan = make_plan(health_timeout="30s", **parts)
+            bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
             store = Store.open(home.store_url, create=True)
             stack.callback(store.close)
             plans.register(store, bench.plan, source="test", now=clock.now())

@@ -30,14 +30,14 @@ def levers(tmp_path: Any) -> dict[str, Any]:
     """Return levers of the baseline; while `drain` is pulled, a rollback comes."""
     url = f"sqlite:///{tmp_path / 'home' / 'store.db'}"
     return {
-        "drain": {"command": ["python", "-c", ROLLS_BACK, url]},
+        "drain": {"command": ["python", "-c", ROLLS_BACK, url], "timeout": "120s"},
         "off": {"of": "baseline", "post": "/fault?kind=503"},
         "on": {"of": "baseline", "post": "/fault?kind=none"}}
 
 
 def disabling(scene: Open, tmp_path: Any, *names: str) -> Scene:
     return scene(levers=levers(tmp_path), cutover={
-        "disable_baseline": {"levers": [*names], "undo": ["on"], "undo_within": "5s"}})
+        "disable_baseline": {"levers": [*names], "undo": ["on"], "undo_within": "120s"}})
 
 
 def test_levers_end_and_are_undone_when_a_rollback_comes_between(

@@ -7,23 +7,32 @@ from typing import Any
 import pytest
 
 from changeover import baseline, clock
+from changeover.analysis.window import Sample
 from changeover.errors import Refused
-from changeover.store import cutovers
+from changeover.store import cutovers, samples
 from changeover.store.records import CutoverStatus
 from tasks.deprecating import pull_levers
-from tests.integration.rollback.conftest import Open
+from tests.integration.rollback.conftest import Open, Scene
 from tests.integration.rollback.test_finishing import levers
 
 pytestmark = pytest.mark.integration
 
 
-def test_retiring_ends_when_a_rollback_comes_between(scene: Open, tmp_path: Any) -> None:
-    """Everyone is at the baseline again: the levers that are left would remove it under them."""
+def promoted(scene: Open, tmp_path: Any, *names: str) -> Scene:
+    """Start with everyone at the candidate, counted up to now; these levers retire the baseline."""
     site = scene(levers=levers(tmp_path), phases=[
         {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
-        {"phase": "deprecation", "after": "0s", "levers": ["drain", "off"]}])
-    cutovers.finish(site.runtime.store, site.begin().id, CutoverStatus.PROMOTED, outcome="",
-                    now=clock.now())
+        {"phase": "deprecation", "after": "0s", "levers": [*names]}])
+    cutover, now = site.begin(), clock.now()
+    cutovers.finish(site.runtime.store, cutover.id, CutoverStatus.PROMOTED, outcome="", now=now)
+    samples.write(site.runtime.store, "bench", [
+        Sample(system="candidate", at=int(now.timestamp()) + 600, requests=1)])
+    return site
+
+
+def test_retiring_ends_when_a_rollback_comes_between(scene: Open, tmp_path: Any) -> None:
+    """Everyone is at the baseline again: the levers that are left would remove it under them."""
+    site = promoted(scene, tmp_path, "drain", "off")
     with pytest.raises(Refused, match="not retired because bench is at emergency_rollback"):
         pull_levers.fn("bench")
     assert site.pulled() == ["drain"]
@@ -34,11 +43,7 @@ def test_retired_baseline_is_no_way_back_from_before_the_first_lever(
     scene: Open, tmp_path: Any
 ) -> None:
     """The lever took it away, and a rollback knows."""
-    site = scene(levers=levers(tmp_path), phases=[
-        {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
-        {"phase": "deprecation", "after": "0s", "levers": ["off"]}])
-    cutovers.finish(site.runtime.store, site.begin().id, CutoverStatus.PROMOTED, outcome="",
-                    now=clock.now())
+    site = promoted(scene, tmp_path, "off")
     pull_levers.fn("bench")
     with pytest.raises(Refused, match="was retired"):
         site.roll_back()

@@ -12,6 +12,7 @@ from changeover.comparison.answers import Answer
 from changeover.plan.model import SystemSpec
 from changeover.shadow.calls import Caller
 from changeover.shadow.tap import Exchange
+from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -31,8 +32,8 @@ async def _call(exchange: Exchange, *parts: bytes) -> tuple[list[str], Answer]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    caller = Caller(SystemSpec(name="new", url=f"http://127.0.0.1:{port}"), timeout=5,
-                    concurrency=1)
+    caller = Caller(SystemSpec(name="new", url=f"http://127.0.0.1:{port}"),
+                    timeout=LONGEST_PAUSE, concurrency=1)
     try:
         answer = await caller.call(exchange)
     finally:

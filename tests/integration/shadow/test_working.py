@@ -27,6 +27,7 @@ from changeover.shadow.tap import Exchange
 from changeover.store import comparisons, plans, routing
 from changeover.store.comparisons import Compared
 from changeover.store.engine import Store
+from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
 
@@ -70,12 +71,14 @@ async def system() -> AsyncIterator[System]:
     server.close()
 
 
-def plan_of(url: str, *, concurrency: int | None = None, **comparison: Any) -> Plan:
+def plan_of(
+    url: str, *, concurrency: int | None = None, timeout: str = "60s", **comparison: Any
+) -> Plan:
     """Return a plan whose systems both listen at `url`."""
     of = {"name": "a", "url": url, **({"concurrency": concurrency} if concurrency else {})}
     return Plan.model_validate({
         "migration": "shop", "systems": {"baseline": of, "candidate": of},
-        "shadow": {"noise": 0, "max_load": 1, "timeout": "2s", "replay_unsafe": ["POST /ocr"]},
+        "shadow": {"noise": 0, "max_load": 1, "timeout": timeout, "replay_unsafe": ["POST /ocr"]},
         "comparison": {"headers": [], **comparison},
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
     })
@@ -113,7 +116,7 @@ async def shadowing(plan: Plan, store: Store, home: Path, **options: Any) -> Asy
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(2 * LONGEST_PAUSE):
         while not is_so():
             await asyncio.sleep(0.01)
 
@@ -186,7 +189,7 @@ async def test_waiting_for_a_turn_is_no_timeout() -> None:
     """A system that takes one call at a time gets one at a time, each with the whole timeout."""
     async with system() as one:
         spec = SystemSpec(name="c", url=one.url, concurrency=1)
-        caller = Caller(spec, timeout=0.5, concurrency=8)
+        caller = Caller(spec, timeout=2, concurrency=8)
         answers = await asyncio.gather(*(caller.call(EXCHANGE) for _ in range(3)))
         await caller.close()
         assert [answer.error for answer in answers] == ["timeout"] * 3
@@ -198,7 +201,8 @@ async def test_a_process_without_a_processor_does_not_blame_the_candidate(
 ) -> None:
     """A call whose time ran out while nothing here could run is dropped and counted."""
     async with system() as candidate:
-        async with shadowing(plan_of(candidate.url), store, tmp_path) as shadow:
+        plan = plan_of(candidate.url, timeout="2s")
+        async with shadowing(plan, store, tmp_path) as shadow:
             shadow.offer(EXCHANGE)
             await until(lambda: candidate.asked)
             time.sleep(2.5)  # longer than the call may take
@@ -237,8 +241,11 @@ async def test_what_waits_when_it_ends_is_counted(
         assert counts(store) == {"dropped: stopped": 20}
 
 
-async def test_what_is_under_way_when_it_ends_is_compared(store: Store, tmp_path: Path) -> None:
+async def test_what_is_under_way_when_it_ends_is_compared(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The service waits for it, for a moment."""
+    monkeypatch.setattr(service, "STOP_SECONDS", LONGEST_PAUSE)
     async with system() as candidate:
         async with shadowing(plan_of(candidate.url), store, tmp_path) as shadow:
             shadow.offer(EXCHANGE)

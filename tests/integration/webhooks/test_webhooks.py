@@ -27,7 +27,7 @@ from changeover.plan.model import Plan
 from changeover.routing import Mode, System, decide
 from changeover.store import claims, operations, routing, samples
 from tests.integration.console.conftest import Served, started
-from tests.support.processes import ROOT, free_port, running, wait_for
+from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -50,12 +50,13 @@ class Example:
             "issue": {"number": number, "title": title, "body": "a traceback", "labels": []},
             "repository": {"full_name": "acme/shop", "private": False}, **changes}).encode()
         sign = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        return httpx.post(f"{self.receiver}/webhooks/github", content=body, timeout=60, headers={
-            "x-github-event": "issues", "x-hub-signature-256": f"sha256={sign}"})
+        headers = {"x-github-event": "issues", "x-hub-signature-256": f"sha256={sign}"}
+        return httpx.post(f"{self.receiver}/webhooks/github", content=body, headers=headers,
+                          timeout=LONGEST_PAUSE)
 
     def comments(self, number: int) -> list[dict[str, Any]]:
         """Return what was written on an issue."""
-        return httpx.get(f"{self.tracker}/comments",
+        return httpx.get(f"{self.tracker}/comments", timeout=LONGEST_PAUSE,
                          params={"item": f"acme:shop:{number}"}).json()
 
     def outcomes(self, system: str) -> int:
@@ -197,7 +198,7 @@ def test_a_failing_candidate_in_gradual_hands_over_and_nobody_else_moves(
 def test_only_signed_issue_events_are_worked_on(example: Example) -> None:
     """A wrong signature is refused, other events are none of its business."""
     address = f"{example.receiver}/webhooks/github"
-    forged = httpx.post(address, content=b"{}", headers={
+    forged = httpx.post(address, content=b"{}", timeout=LONGEST_PAUSE, headers={
         "x-github-event": "issues", "x-hub-signature-256": "sha256=" + "0" * 64})
     assert forged.status_code == 401
     number = next(_numbers)

@@ -1,0 +1,70 @@
+"""Starting beside what runs already: nothing of it is ended that nobody asked to end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from changeover.errors import EnvironmentProblem, Refused
+from changeover.home import Home
+from changeover.supervisor.stack import Stack
+from changeover.supervisor.up import running
+from tests.integration.conftest import make_plan
+from tests.support.processes import free_port
+
+pytestmark = pytest.mark.integration
+
+
+def stack_of(home: Home, listen: int, reports: int) -> Stack:
+    """Return a supervisor's processes, not started."""
+    plan = make_plan(routing={"listen": f"127.0.0.1:{listen}"})
+    return Stack(home, plan, plan_path=home.root / "plan.yaml", prefect_port=free_port(),
+                 reports_port=reports, console=f"127.0.0.1:{free_port()}", prefect_url=None,
+                 env={}, tell=lambda _: None)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Iterator[Stack]:
+    """What an earlier supervisor left running: the pages of reports."""
+    home = Home(tmp_path / "home")
+    home.create()
+    found = stack_of(home, free_port(), free_port())
+    found.children["reports"].start()
+    found._save()
+    yield found
+    found.children["reports"].end()
+
+
+def leave(stack: Stack, supervisor: dict[str, float] | None) -> dict[str, object]:
+    """Note another supervisor, or that none runs; return what is noted now."""
+    stack.home.save_settings({**stack.home.settings(), "supervisor": supervisor})
+    return stack.home.settings()
+
+
+def test_a_second_supervisor_touches_nothing(earlier: Stack) -> None:
+    """It is refused before anything is its own to stop."""
+    parent = os.getppid()
+    noted = leave(earlier, {"pid": parent, "created": psutil.Process(parent).create_time()})
+    second = stack_of(earlier.home, free_port(), earlier.reports_port)
+    with pytest.raises(Refused, match="runs already"), running(second):
+        raise AssertionError("it runs")
+    assert earlier.children["reports"].is_alive
+    assert earlier.home.settings() == noted
+
+
+def test_a_start_that_fails_leaves_running_what_it_took_over(earlier: Stack) -> None:
+    """Its port is taken: the message says so, and what users have stays."""
+    noted = leave(earlier, None)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        second = stack_of(earlier.home, other.getsockname()[1], earlier.reports_port)
+        with pytest.raises(EnvironmentProblem, match="is in use"), running(second):
+            raise AssertionError("it runs")
+    assert earlier.children["reports"].is_alive
+    assert earlier.home.settings()["processes"] == noted["processes"]
