@@ -131,6 +131,24 @@ def test_crashed_run_is_scheduled_again_after_it_settled(
     assert (prefect.run(run).state_type, prefect.run(run).state_name) == ("SCHEDULED", "Recovering")
 
 
+def test_run_that_is_suspended_in_that_moment_stays_so(
+    prefect: Prefect, recovery: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was seen as lost, and asks people before anything is done about it."""
+    run, due = prefect.start(state="CRASHED"), later(3600)
+    look = prefect.api.runs
+
+    def seen(*what: Any) -> list[FlowRun]:
+        found = look(*what)
+        if any(each.id == run for each in found):
+            prefect.set(run, "PAUSED")
+        return found
+
+    monkeypatch.setattr(prefect.api, "runs", seen)
+    assert recovery.sweep(due) == []
+    assert prefect.run(run).state_type == "PAUSED"
+
+
 def promoted(prefect: Prefect, store: Store, state: str) -> str:
     """Return a run in a state whose cutover was promoted before."""
     run = prefect.start(state=state)

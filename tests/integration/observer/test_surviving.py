@@ -21,14 +21,18 @@ pytestmark = pytest.mark.integration
 
 
 def failing(watched: Watched, seconds: int) -> range:
-    """Wait for so many seconds in a row in which users of the candidate failed; return them."""
+    """Wait for so many seconds in a row in which `ERRORS` sees failures; return them.
+
+    In the first two of them there may be good answers as well.
+    """
     enough = ERRORS["min_samples"]
 
     def row() -> range | None:
         outcomes = ((int(entry.end), classify(entry)) for entry in watched.entries())
         count = Counter(at for at, outcome in outcomes if outcome and outcome.error)
         rows = (range(at, at + seconds) for at in sorted(count))
-        return next((row for row in rows if all(count[at] >= enough for at in row)), None)
+        return next((each for each in rows
+                     if all(count[at - 1] + count[at] >= enough for at in each)), None)
 
     found = wait_for(row, what=f"{seconds} seconds of errors")
     assert isinstance(found, range)
@@ -76,12 +80,14 @@ def test_hold_survives_a_kill_of_the_observer(start: Start) -> None:
     with watched.load():
         wait_for(lambda: watched.measured() > 50, what="samples")
         watched.bench.fault("503")
-        before = failing(watched, seconds=4)
+        before = failing(watched, seconds=3)
         watched.kill_observer()
+        failing(watched, seconds=6)
         watched.start_observer()
-        wait_for(lambda: watched.firings() == [("errors", "rollback")], what="rollback")
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
+        wait_for(watched.firings, what="firing")
     (firing,) = operations.firings(watched.store, "bench")
-    assert firing.evidence["held_since"] <= before[1]  # it did not begin anew
+    assert firing.evidence["held_since"] <= before[-1]  # it did not begin anew
 
 
 def test_hold_that_completed_while_nobody_watched_rolls_back_at_the_start(start: Start) -> None:
@@ -92,7 +98,7 @@ def test_hold_that_completed_while_nobody_watched_rolls_back_at_the_start(start:
         wait_for(lambda: watched.measured() > 50, what="samples")
         watched.kill_observer()
         watched.bench.fault("503")
-        absence = failing(watched, seconds=5)
+        absence = failing(watched, seconds=6)
         watched.start_observer()
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
         wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")

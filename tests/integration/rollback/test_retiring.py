@@ -8,9 +8,10 @@ import pytest
 
 from changeover import baseline, clock
 from changeover.analysis.window import Sample
-from changeover.errors import Refused
+from changeover.errors import Refused, Unreachable
 from changeover.store import cutovers, samples
 from changeover.store.records import CutoverStatus
+from tasks import verifying
 from tasks.deprecating import pull_levers
 from tests.integration.rollback.conftest import Open, Scene
 from tests.integration.rollback.test_finishing import levers
@@ -18,15 +19,16 @@ from tests.integration.rollback.test_finishing import levers
 pytestmark = pytest.mark.integration
 
 
-def promoted(scene: Open, tmp_path: Any, *names: str) -> Scene:
+def promoted(scene: Open, tmp_path: Any, *names: str, is_counted: bool = True) -> Scene:
     """Start with everyone at the candidate, counted up to now; these levers retire the baseline."""
     site = scene(levers=levers(tmp_path), phases=[
         {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
         {"phase": "deprecation", "after": "0s", "levers": [*names]}])
     cutover, now = site.begin(), clock.now()
     cutovers.finish(site.runtime.store, cutover.id, CutoverStatus.PROMOTED, outcome="", now=now)
-    samples.write(site.runtime.store, "bench", [
-        Sample(system="candidate", at=int(now.timestamp()) + 600, requests=1)])
+    if is_counted:
+        samples.write(site.runtime.store, "bench", [
+            Sample(system="candidate", at=int(now.timestamp()) + 600, requests=1)])
     return site
 
 
@@ -47,3 +49,14 @@ def test_retired_baseline_is_no_way_back_from_before_the_first_lever(
     pull_levers.fn("bench")
     with pytest.raises(Refused, match="was retired"):
         site.roll_back()
+
+
+def test_baseline_whose_callers_nobody_counted_is_not_retired(
+    scene: Open, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No calls that are known are not the same as no calls; it is tried again later."""
+    monkeypatch.setattr(verifying, "MEASURED_WITHIN", 0.5)
+    site = promoted(scene, tmp_path, "off", is_counted=False)
+    with pytest.raises(Unreachable, match="nobody counted who called the baseline"):
+        pull_levers.fn("bench")
+    assert site.pulled() == []

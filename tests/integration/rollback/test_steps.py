@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from changeover import baseline, clock
 from changeover.analysis.window import Sample
+from changeover.errors import PublishFailed
+from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.routing import Mode
-from changeover.store import operations, samples, sop
-from tasks import runtime, verifying
+from changeover.store import operations, routing, samples, sop
+from tasks import runtime, traffic, verifying
 from tasks.analysing import analyse
 from tasks.rolling_back import clean_up, close, restore
 from tasks.verifying import run_suite, verify
 from tests.integration.rollback.conftest import Open, Scene
-from tests.support.processes import meanwhile
+from tests.support.processes import meanwhile, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -161,3 +165,26 @@ def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> N
     site.bench.fault("503", "baseline")
     restore.fn("bench", began)
     assert baseline.is_well(site.runtime.plan)
+
+
+def test_part_that_the_gateway_did_not_confirm_is_moved_back_again(
+    scene: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Envoy that stands still for a moment is passing trouble, not the end of it."""
+    monkeypatch.setattr(traffic, "root_run_id", lambda: UUID(int=1))
+    site = scene(phases=[{"phase": "gradual", "stages": [
+        {"percent": share, "soak": 0} for share in (10, 50)]}])
+    site.move(Mode.GRADUAL, 5_000)
+    hasty = Gateway(site.runtime.gateway.files, patience=0.3)
+    runtime._opened["bench"] = replace(site.runtime, gateway=hasty)
+    envoy = site.bench.processes["envoy"]
+    envoy.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(PublishFailed):
+            traffic.move_part_back.fn("bench", "slow", "stage")
+    finally:
+        envoy.send_signal(signal.SIGCONT)
+    assert wait_for(lambda: traffic.move_part_back.fn("bench", "slow", "stage"))
+    state = routing.read(site.runtime.store, "bench")
+    assert state.weight == 1_000
+    assert site.bench.gateway.served() == state.order
