@@ -31,6 +31,8 @@ WANTED_GRACE_SECONDS = 3.0
 """A rollback that a failed item calls for is the console's for so long, and the observer's then."""
 DRIFT_GRACE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
+CONFIRMED_WITHIN_SECONDS = 60.0
+"""A gateway that takes a rollback later than that is told of in its publication alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,16 @@ class Traffic:
         if is_older and age > grace and self._pace.is_due("publish", RETRY_SECONDS):
             LOG.warning("published again because the gateway has an older state")
             operations.save_publication(self.store, self.gateway.publish(self.plan, state))
+        is_new = ROW_GRACE_SECONDS < age < CONFIRMED_WITHIN_SECONDS
+        if is_rollback and is_new and self._pace.is_due("confirm", RETRY_SECONDS):
+            self._note_confirmation(state)
+
+    def _note_confirmation(self, state: RoutingState) -> None:
+        """Note when the gateway took a rollback that it did not confirm at once."""
+        served = self.gateway.served()
+        if served is not None and served >= state.order:
+            operations.firings_published(
+                self.store, self.plan.migration, epoch=state.epoch, at=clock.now())
 
     def _find_row(self, state: RoutingState) -> None:
         """Make the rollback's row when nobody did since the traffic was moved."""

@@ -76,6 +76,23 @@ def firing_published(store: Store, firing_id: int, *, at: datetime) -> None:
             row.published_at = at
 
 
+def firings_published(store: Store, migration: str, *, epoch: int, at: datetime) -> None:
+    """Note when the gateway confirmed a rollback, for the firings that caused it.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        epoch: The rollback's epoch.
+        at: When it was seen; what is known already stands.
+    """
+    waiting = select(FiringRow.id).filter_by(
+        migration=migration, epoch=epoch, action="rollback", published_at=None)
+    with store.read() as session:
+        found = list(session.scalars(waiting))
+    for firing_id in found:
+        firing_published(store, firing_id, at=at)
+
+
 def firings(store: Store, migration: str, *, since: datetime | None = None) -> list[TriggerFiring]:
     """Return firings in order, from `since` on."""
     query = select(FiringRow).where(FiringRow.migration == migration).order_by(FiringRow.id)

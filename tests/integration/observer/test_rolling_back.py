@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 
 import pytest
 
@@ -42,6 +43,22 @@ def test_failing_candidate_is_rolled_back_at_once(start: Start) -> None:
     (rollback,) = operations.rollbacks(watched.store, "bench")
     assert (rollback.epoch, rollback.actor, rollback.is_handed_over) == (1, "observer", False)
     assert audit.verify(watched.store, "bench") == []
+
+
+def test_rollback_that_the_gateway_takes_late_is_noted_then(start: Start) -> None:
+    """Envoy stands still meanwhile: the report has a time of the confirmation all the same."""
+    watched = start(DOWN, health_timeout="60s")
+    watched.move(Mode.GRADUAL, 5000)
+    envoy = watched.bench.processes["envoy"]
+    envoy.send_signal(signal.SIGSTOP)
+    try:
+        watched.bench.fault("503")
+        wait_for(lambda: "rolled back, but not confirmed" in watched.log, what="rollback")
+    finally:
+        envoy.send_signal(signal.SIGCONT)
+    wait_for(lambda: [f for f in operations.firings(watched.store, "bench")
+                      if f.published_at is not None], what="the firing's publication")
+    assert watched.gateway.served() == watched.state().order
 
 
 def test_rollback_trigger_without_users_on_the_candidate_only_tells(start: Start) -> None:
