@@ -42,6 +42,9 @@ STANDBY_BAD, STANDBY_GOOD = 3, 5
 FRESH_SECONDS = 2.0
 EFFECTS_SECONDS = 0.1
 MOST_UNTOLD = 50
+STAYING = {True: "", False: "; users stay, because the baseline is not well",
+           None: "; users stay, because it is not known yet whether the baseline is well"}
+"""What is said of users, by whether the baseline is fit to take them."""
 _SEVERITY = {Level.NORMAL: "info", Level.SLOW: "warning", Level.FROZEN: "critical"}
 
 
@@ -196,8 +199,7 @@ class Guarding:
         names = {Level.NORMAL: spec.on_normal, Level.SLOW: spec.on_slow,
                  Level.FROZEN: spec.on_frozen}[action.level]
         at = clock.now().isoformat()
-        fit = "" if self._standby.is_fit is not False or action.level is Level.NORMAL else \
-            "; users stay, because the baseline is not well"
+        fit = "" if action.level is Level.NORMAL else STAYING[self._standby.is_fit]
         LOG.warning("guard of the %s: %s because of %s%s", spec.of, action.level, action.reason,
                     fit)
         event = {"level": str(action.level), "of": spec.of, "at": at, "levers": names,

@@ -117,7 +117,7 @@ def test_slow_candidate_gets_no_work_until_it_was_well_for_a_while(
 def test_frozen_candidate_brings_the_emergency_levers(start: Start, tmp_path: Path) -> None:
     """SIGSTOP: no answer in time, no GET fails, and after SIGCONT everything goes on."""
     notes = tmp_path / "notes"
-    watched = guarded(start, notes, attempt_timeout="500ms",
+    watched = guarded(start, notes, attempt_timeout="10s",
                       guard={"slow": "1s", "frozen": "1500ms"})
     with load(watched.plan) as users:
         users.goes_on(100)
@@ -192,7 +192,7 @@ def test_users_stay_when_the_baseline_is_not_well(start: Start, tmp_path: Path) 
         wait_for(lambda: pulled(notes) == ["ease"], what="the lever")
         assert not watched.gateway.admin.is_withheld()
     wait_for(watched.gateway.admin.is_withheld, what="back-pressure once it is well")
-    assert "the baseline is not well" in watched.log
+    assert "users stay, because" in watched.log
 
 
 def test_a_plan_without_guard_lets_go_what_an_earlier_one_held(start: Start) -> None:
