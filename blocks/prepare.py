@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from prefect.settings import PREFECT_API_URL
 
 from blocks.register import save_all
 from blocks.store import StoreBlock
+from changeover import clock
 from changeover.errors import Unreachable
 from changeover.home import Home
 from changeover.observer.prefect_api import PrefectApi
@@ -47,11 +47,8 @@ def prefect(*arguments: str) -> None:
 
 def _await_server() -> None:
     api = PrefectApi(PREFECT_API_URL.value() or "")
-    deadline = time.monotonic() + SERVER_SECONDS
-    while not api.is_alive():
-        if time.monotonic() > deadline:
-            raise Unreachable(f"no answer within {SERVER_SECONDS:.0f} s", where=api.url)
-        time.sleep(0.05)
+    if not clock.look_until(api.is_alive, bool, seconds=SERVER_SECONDS, pause=0.05):
+        raise Unreachable(f"no answer within {SERVER_SECONDS:.0f} s", where=api.url)
 
 
 def _save_blocks(home: Home, migration: str, reports_url: str) -> None:

@@ -274,13 +274,11 @@ def _refuse_answered(found: Connections, run_id: str, is_late: bool) -> None:
 
 def _await_answer(found: Connections, asked: Approval) -> Approval | None:
     """Return the approval once the flow has stored the answer, or None when it takes long."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        for known in approvals.all_of(found.store, asked.cutover_id):
-            if known.id == asked.id and known.decision is not None:
-                return known
-        time.sleep(0.3)
-    return None
+    def answered() -> Approval | None:
+        return next((known for known in approvals.all_of(found.store, asked.cutover_id)
+                     if known.id == asked.id and known.decision is not None), None)
+
+    return clock.look_until(answered, bool, seconds=ANSWER_SECONDS, pause=0.3)
 
 
 def _refuse_in_cutover(found: Connections, what: str) -> None:

@@ -14,7 +14,7 @@ from changeover.errors import EXIT_INTERRUPTED
 from changeover.plan.load import load_plan
 from changeover.routing import Mode
 from changeover.store import approvals, audit, cutovers, operations, routing
-from changeover.store.records import CutoverStatus, Report
+from changeover.store.records import Cutover, CutoverStatus, Report
 from tests.support.approve import approve_in_browser
 from tests.support.processes import LONGEST_PAUSE, wait_for
 from tests.support.site import Site, site
@@ -63,12 +63,7 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
         comment="looks <b>fine</b>", shots=tmp_path,
     )
     assert "error_rate" in seen
-    found.wait_waiting(run, "full")
-    found.changeover("approve", "promote", "--approver", "alice")
-    wait_for(lambda: approvals.open_for(found.store, "site"), seconds=60)
-    found.wait_waiting(run, "full")
-    found.changeover("approve", "promote", "--approver", "bob")
-    ended = found.wait_ended(run)
+    ended = _agreed_by_two(found, run)
     assert ended.status is CutoverStatus.PROMOTED
     assert routing.read(found.store, "site").mode is Mode.CANDIDATE_ONLY
     _entered_once(found, ended.id, ["shadow", "beta-5", "gradual-50", "full"])
@@ -79,6 +74,16 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
     assert alike.evidence[0]["samples"] >= 5
     assert alike.evidence[0]["coverage"]["compared"] >= 5
     _report_tells(found, ended.id, ["alice", "bob", "looks &lt;b&gt;fine"])
+
+
+def _agreed_by_two(found: Site, run: str) -> Cutover:
+    """Agree twice to the last stage, and return the cutover at its end."""
+    found.wait_waiting(run, "full")
+    found.changeover("approve", "promote", "--approver", "alice")
+    wait_for(lambda: approvals.open_for(found.store, "site"), seconds=60)
+    found.wait_waiting(run, "full")
+    found.changeover("approve", "promote", "--approver", "bob")
+    return found.wait_ended(run)
 
 
 def _entered_once(found: Site, cutover_id: int, expected: list[str]) -> None:
@@ -168,5 +173,6 @@ def test_a_second_up_goes_on_where_the_first_was_stopped(at_baseline: Site) -> N
     assert found.stage(run) == ("beta-5", "waiting")
     wait_for(found.gateway_serves, what="the same routes")
     found.changeover("approve", "promote", "--approver", "alice")
-    found.wait_waiting(run, "full")
+    assert _agreed_by_two(found, run).status is CutoverStatus.PROMOTED
+    assert routing.read(found.store, "site").mode is Mode.CANDIDATE_ONLY
     assert audit.verify(found.store, "site") == []

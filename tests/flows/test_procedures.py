@@ -55,7 +55,7 @@ def begin(server: PrefectServer, tmp_path: Path) -> Iterator[Begin]:
         def start(*, is_measured: bool = True, **plan: Any) -> SopSite:
             plan = {"levers": LEVERS, "phases": FULL, **plan}
             return stack.enter_context(sop_site(
-                server, make_plan(**plan), tmp_path, is_measured=is_measured))
+                server, make_plan(health_timeout="60s", **plan), tmp_path, is_measured=is_measured))
         yield start
 
 

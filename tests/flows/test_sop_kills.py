@@ -31,6 +31,7 @@ def plan_of(directory: Path) -> Plan:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file.txt").write_text(folder.name)
     return make_plan(
+        health_timeout="60s",
         levers={name: {"of": "candidate", "post": f"/lever/{name}"}
                 for name in ("final", "off", "on", "stop", "gone")},
         suites={"pre_cutover": SUITE, "post_cutover": SUITE, "post_rollback": SUITE},

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from changeover import clock
 from changeover.home import Home
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.plan.model import Plan
-from changeover.routing import System
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
@@ -167,11 +165,10 @@ def sop_site(
 
     Args:
         server: Where its flow runs are.
-        plan: The plan; its systems get a busy machine's time for an answer about their health.
+        plan: The plan.
         directory: Where everything is kept.
         is_measured: With users' requests and the observer that counts them.
     """
-    plan = _patient(plan)
     home = Home(directory / "home")
     home.create()
     with contextlib.ExitStack() as stack:
@@ -187,13 +184,7 @@ def sop_site(
                 [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate",
                  "15", "--stats", str(directory / "load.json")], directory / "load.log"))
         assert server.ask(f"{home.root} register - -") == "0", server.log.read_text()[-4000:]
-        yield SopSite(bench, home, store, PrefectApi(server.url, timeout=60), server)
-
-
-def _patient(plan: Plan) -> Plan:
-    systems = {name: plan.system(name).model_copy(
-        update={"health_timeout": timedelta(seconds=LONGEST_PAUSE)}) for name in System}
-    return plan.model_copy(update={"systems": plan.systems.model_copy(update=systems)})
+        yield SopSite(bench, home, store, PrefectApi(server.url, timeout=LONGEST_PAUSE), server)
 
 
 @contextlib.contextmanager

@@ -41,6 +41,13 @@ def _routes_to_nowhere(plan: Plan, state: RoutingState) -> Json:
     return json.loads(text.replace('"candidate_or_baseline"', '"nowhere"'))
 
 
+def _only_good_routes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Serve good routes, which are returned, and have Envoy refuse whatever follows."""
+    bench.move(Mode.GRADUAL, 5_000)
+    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    return bench.gateway.files.routes.read_bytes()
+
+
 def _judged_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have Envoy not say what it thinks of a configuration."""
     monkeypatch.setattr(check, "LONGEST_SECONDS", 0.2)
@@ -112,9 +119,7 @@ def test_refused_configuration_leaves_the_good_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Envoy's reason is told, users notice nothing, and the next publish works."""
-    bench.move(Mode.GRADUAL, 5_000)
-    good = bench.gateway.files.routes.read_bytes()
-    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    good = _only_good_routes(bench, monkeypatch)
     with load(bench.plan) as users:
         users.goes_on(50)
         with pytest.raises(PublishFailed, match=r"unknown cluster 'nowhere'"):
@@ -131,9 +136,7 @@ def test_publish_that_envoy_refuses_without_a_word_is_taken_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The good routes are back although nobody could say in time what was wrong."""
-    bench.move(Mode.GRADUAL, 5_000)
-    good = bench.gateway.files.routes.read_bytes()
-    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    good = _only_good_routes(bench, monkeypatch)
     monkeypatch.setattr(Admin, "refusal", lambda _: "")
     _judged_for_ever(monkeypatch)
     with pytest.raises(PublishFailed, match="no reason given"):
