@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
+from changeover.plan import yaml12
 from changeover.store.records import GateVerdict
 from reports import differences, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
@@ -178,7 +177,7 @@ def _audit(data: ReportData) -> str:
 
 def _fenced(content: Mapping[str, Any]) -> str:
     """Return YAML in a fence that is longer than any run of backticks inside."""
-    body = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+    body = yaml12.dump(dict(content))
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}yaml\n{body}{fence}"

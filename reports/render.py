@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from changeover.errors import EnvironmentProblem, InvalidInput
+from changeover.plan import yaml12
 from changeover.plan.metrics import METRICS
 from reports import charts, differences, markdown, outcomes, procedure, sections, tables, text
 from reports.model import ReportData
@@ -165,7 +165,7 @@ def _plain(value: Any) -> Any:
 
 
 def _yaml(value: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(_plain(value), sort_keys=False, allow_unicode=True)
+    return yaml12.dump(_plain(value))
 
 
 def _with_code(value: object) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from changeover import baseline, cleanup, clock, rollback
+from changeover.cleanup.start import candidate_start
 from changeover.errors import ChangeoverError
 from changeover.levers import pull_lever
 from changeover.plan.units import format_duration
@@ -83,7 +84,7 @@ def quarantine_files(runtime: Runtime, name: str) -> str:
     folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
     found, moved = cleanup.quarantine(
         spec.roots, spec.cleanup, name=name, any_age=spec.any_age, base=folder,
-        since=cleanup.candidate_start(runtime.home, runtime.store, runtime.migration),
+        since=candidate_start(runtime.home, runtime.store, runtime.migration),
         keep=[runtime.home.root])
     purged = cleanup.purge(spec.roots, older_than=spec.quarantine, now=clock.now(), base=folder)
     told = f"{len(moved)} files and folders are in quarantine for " \

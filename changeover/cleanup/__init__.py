@@ -11,9 +11,8 @@
 from changeover.cleanup.look import Found, Refusal, Survey, survey
 from changeover.cleanup.move import BroughtBack, bring_back, purge, quarantine, quarantines
 from changeover.cleanup.patterns import QUARANTINE, check_patterns
-from changeover.cleanup.start import candidate_start
 
 __all__ = [
-    "QUARANTINE", "BroughtBack", "Found", "Refusal", "Survey", "bring_back", "candidate_start",
+    "QUARANTINE", "BroughtBack", "Found", "Refusal", "Survey", "bring_back",
     "check_patterns", "purge", "quarantine", "quarantines", "survey",
 ]

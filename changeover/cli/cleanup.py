@@ -10,13 +10,9 @@ import click
 
 from changeover import cleanup as cleaning
 from changeover import clock
-from changeover.cli.common import (
-    Connections,
-    environment_option,
-    home_option,
-    output_option,
-    show,
-)
+from changeover.cleanup.start import candidate_start
+from changeover.cli.common import environment_option, home_option, output_option, show
+from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, InvalidInput
 from changeover.plan.load import load_plan
 from changeover.plan.model import Plan
@@ -56,7 +52,7 @@ def cleanup(
         found = Connections.open(home, migration)
         plan, keep = found.plan, [found.home.root]
         base = scene_of(found.home, plan, found.store).folder
-        start = cleaning.candidate_start(found.home, found.store, plan.migration)
+        start = candidate_start(found.home, found.store, plan.migration)
     if not plan.rollback.roots:
         raise InvalidInput("the plan has nothing to clean up", where="rollback.roots",
                            next_step="Give `roots` and `cleanup` under `rollback`")

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from changeover.cli.common import (
-    Connections,
     environment_option,
     home_option,
     output_option,
     show,
 )
+from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED
 from changeover.plan.load import load_plan
 from changeover.shadow import findings, replay

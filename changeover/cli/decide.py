@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from changeover import baseline, clock, retired, rollback
-from changeover.cli.common import Connections, home_option, output_option, show
+from changeover.cli.common import home_option, output_option, show
+from changeover.cli.connections import Connections
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused
 from changeover.gateway.publish import Gateway
 from changeover.home import Home

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from changeover import clock
-from changeover.cli.common import Connections, environment_option, home_option, output_option, show
+from changeover.cli.common import environment_option, home_option, output_option, show
+from changeover.cli.connections import Connections
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import expired
+from changeover.plan import yaml12
 from changeover.plan.flags import as_document
 from changeover.store import flags as stored
 from changeover.store.flags import FlagState
@@ -86,7 +87,7 @@ def show_command(
     if name not in known:
         raise InvalidInput(f"there is no flag {name!r}", allowed=", ".join(known) or "none")
     flag = known[name]
-    text = yaml.safe_dump({name: flag.document}, sort_keys=False, allow_unicode=True).rstrip()
+    text = yaml12.dump({name: flag.document}).rstrip()
     drift = f"\nthe plan says {_short(flag.plan_document)}" if flag.has_drifted else ""
     show(output, f"{text}\nversion {flag.version}, changed {flag.changed_at:%Y-%m-%d %H:%M:%S} "
          f"by {flag.changed_by}{drift}", _as_data(flag))
@@ -123,7 +124,8 @@ def _changing(command: Callable[..., None]) -> Callable[..., None]:
 @_changing
 def set_command(name: str, value: str, **options: Any) -> None:
     """Give everyone a value; the flag's rules end. VALUE is read as YAML: true, 0.05, WARNING."""
-    _change(name, lambda flag: as_document(with_value(name, flag.entry, _parsed(value))), options)
+    wished = yaml12.argument(value, "VALUE")
+    _change(name, lambda flag: as_document(with_value(name, flag.entry, wished)), options)
 
 
 @flags.command("roll-out", epilog="\b\nExample:\n"
@@ -175,13 +177,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not separator or not name:
         raise InvalidInput(f"{text!r} is no attribute", where="--attribute", allowed="NAME=VALUE")
     return name, value
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return text
 
 
 def _short(document: Any) -> str:

@@ -11,17 +11,62 @@ from changeover import __version__
 from changeover.errors import EXIT_INTERRUPTED, ChangeoverError
 
 COMMANDS = {
-    "demo": "run.demo", "up": "run.up", "status": "look.status_command",
-    "history": "look.history", "env": "look.env", "approve": "decide.approve",
-    "enable": "decide.enable", "advance": "decide.advance", "disable": "decide.disable",
-    "rollback": "decide.rollback_command", "recover": "decide.recover",
-    "maintenance": "decide.maintenance", "shadow": "decide.shadow_command",
-    "divergences": "compare.divergences", "replay": "compare.replay_command",
-    "validate": "validate.validate", "plan": "plan.plan", "store": "look.store_group",
-    "backup": "backup.backup_group", "cleanup": "cleanup.cleanup", "flags": "flags.flags",
-    "explain": "flags.explain", "token": "token.token",
+    "demo": (
+        "run.demo",
+        "Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests."),
+    "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
+    "status": ("look.status_command", "Show where the migration stands."),
+    "history": ("look.history", "Show what was decided and changed, by whom and why."),
+    "env": ("look.env", "Print the variables that `prefect` and `changeover` need in a shell."),
+    "approve": (
+        "decide.approve",
+        "Answer what the cutover or the deprecation waits for, as in Prefect's page."),
+    "enable": (
+        "decide.enable",
+        "Go to a mode by hand, without gates; refused while a cutover runs."),
+    "advance": (
+        "decide.advance",
+        "Move more users to the candidate by hand, without gates; refused while a cutover runs."),
+    "disable": (
+        "decide.disable",
+        "Go back to baseline_only in good order; when something is wrong, use `rollback`."),
+    "rollback": (
+        "decide.rollback_command",
+        "Send everyone back to the baseline, now; the rest of the SOP follows by itself."),
+    "recover": (
+        "decide.recover",
+        "End an emergency rollback: back to baseline_only, so that a new cutover may begin."),
+    "maintenance": (
+        "decide.maintenance",
+        "Answer users with 503 and the reason, or let them through again."),
+    "shadow": (
+        "decide.shadow_command",
+        "Change the share of requests that are copied to the candidate for comparison."),
+    "divergences": (
+        "compare.divergences",
+        "Show what differs between the two systems' answers, regressions first."),
+    "replay": (
+        "compare.replay_command",
+        "Send recorded traffic to both systems and compare their answers "
+        "(exit code 1: they differ)."),
+    "validate": ("validate.validate", "Run the checks of a suite and show every failure at once."),
+    "plan": ("plan.plan", "Check plans, and teach editors to complete them."),
+    "store": ("look.store_group", "Look after the database."),
+    "backup": ("backup.backup_group", "Back up what a cutover could harm, and get it back."),
+    "cleanup": (
+        "cleanup.cleanup",
+        "Show which of the candidate's files a rollback moves to quarantine; "
+        "moves with --yes only."),
+    "flags": (
+        "flags.flags",
+        "Look at flags and change them by hand; what differs from the plan shows as drift."),
+    "explain": (
+        "flags.explain",
+        "Say which system a user gets, what each flag is for them, and why."),
+    "token": ("token.token", "Tokens with which applications write to the console."),
 }
-"""Where each command is: read only when it is called, so that a rollback starts at once."""
+"""Where each command is, and its help in one line. A command's module is read only when it is
+called, so that a rollback, and `--help`, start at once."""
 
 
 class Commands(click.Group):
@@ -31,9 +76,14 @@ class Commands(click.Group):
         """Return the names of all commands."""
         return sorted(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every command with its help, without reading its module."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
-        module, _, attribute = COMMANDS.get(cmd_name, "").partition(".")
+        module, _, attribute = COMMANDS.get(cmd_name, ("", ""))[0].partition(".")
         if not module:
             return None
         found: click.Command = getattr(import_module(f"changeover.cli.{module}"), attribute)

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from changeover import clock
-from changeover.cli.common import Connections, home_option, output_option, show
+from changeover.cli.common import home_option, output_option, show
+from changeover.cli.connections import Connections
 from changeover.errors import InvalidInput
 from changeover.plan.units import parse_duration
 from changeover.store import tokens

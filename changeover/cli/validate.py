@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from changeover import clock
 from changeover.analysis.verdict import Verdict
-from changeover.cli.common import Connections, environment_option, home_option, output_option
+from changeover.cli.common import environment_option, home_option, output_option
+from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.plan.load import load_plan
 from changeover.store import validations

@@ -50,9 +50,10 @@ HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s:]+(:\d{1,5})?/?$")]
 
 
 class Part(BaseModel):
-    """Base of every part of a plan: unknown keys are refused, values never change."""
+    """Base of every part of a plan: no unknown keys, no change, only finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 def _pattern(text: str) -> str:

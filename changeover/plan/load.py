@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from changeover.errors import InvalidPlan
 from changeover.plan import environments, rules
+from changeover.plan.document import Lines, Location, read
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.suites import AnyCheck
@@ -24,8 +23,6 @@ from changeover.plan.suites import AnyCheck
 _KINDS = ", ".join(get_args(kind.model_fields["kind"].annotation)[0]
                    for kind in get_args(get_args(AnyCheck)[0]))
 LARGEST_BYTES = 1 << 20
-MOST_NODES = 50_000
-Location = tuple[str | int, ...]
 _FORMS = ("mapping", "scalar")  # the library's names for the two forms of a flag
 _NESTED = {"$ref", "items", "additionalProperties"}
 
@@ -118,19 +115,15 @@ def environments_of(path: Path) -> list[str]:
     return list(load_plan(path).environments)
 
 
-def _read(text: str, source: str) -> tuple[dict[str, Any], _Lines]:
-    node = _compose(text, source)
-    lines = _Lines(node)
-    if lines.problems:
-        raise InvalidPlan(source, lines.problems)
-    document = _construct(node, source)
+def _read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
+    document, lines = read(text, source)
     if wrong := list(environments.forbidden(document)):
         raise InvalidPlan(source, lines.sorted(wrong))
     return document, lines
 
 
 def _validated(
-    document: dict[str, Any], lines: _Lines, source: str, overlay: Location = ()
+    document: dict[str, Any], lines: Lines, source: str, overlay: Location = ()
 ) -> Plan:
     """Return the plan of a document; what an overlay says is looked for there first."""
     try:
@@ -142,98 +135,6 @@ def _validated(
     if impossible:
         raise InvalidPlan(source, lines.sorted(impossible, overlay))
     return plan
-
-
-def _compose(text: str, source: str) -> yaml.Node:
-    """Return the document's node tree, refusing what is not one plain mapping."""
-    try:
-        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        what = getattr(error, "problem", None) or "this is not YAML"
-        raise InvalidPlan(source, [f"{where}not readable as YAML: {what}"]) from None
-    except RecursionError:
-        raise InvalidPlan(source, ["the document is nested too deeply"]) from None
-    if len(nodes) != 1 or nodes[0] is None:
-        found = "is empty" if not nodes else f"holds {len(nodes)} documents"
-        raise InvalidPlan(source, [f"the file {found}; one plan is needed"])
-    if not isinstance(nodes[0], yaml.MappingNode):
-        raise InvalidPlan(source, ["line 1: a plan is a mapping of names to values"])
-    return nodes[0]
-
-
-def _construct(node: yaml.Node, source: str) -> dict[str, Any]:
-    loader = yaml.SafeLoader("")
-    try:
-        document = loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise InvalidPlan(source, [f"{where}a value is not readable: {error}"]) from None
-    return dict(document)
-
-
-class _Lines:
-    """The line of every path in a document; also finds names that stand twice."""
-
-    def __init__(self, root: yaml.Node) -> None:
-        self._lines: dict[Location, int] = {}
-        self.problems: list[str] = []
-        self._count = 0
-        self._walk(root, ())
-
-    def sorted(
-        self, problems: Sequence[tuple[Location, str]], overlay: Location = ()
-    ) -> list[str]:
-        """Return problems as sentences in order of their lines."""
-        found = [(self._place(path, overlay), text) for path, text in problems]
-        placed = sorted({(self.line(path), _dotted(path), text) for path, text in found})
-        return [f"line {line}, {path or 'plan'}: {text}" for line, path, text in placed]
-
-    def _place(self, path: Location, overlay: Location) -> Location:
-        """Return where a path of a merged document was written."""
-        for end in range(len(path), 0, -1):
-            if overlay and (*overlay, *path[:end]) in self._lines:
-                return (*overlay, *path)
-            if path[:end] in self._lines:
-                break
-        return path
-
-    def line(self, path: Location) -> int:
-        """Return the line of a path, or of the nearest part above it."""
-        while path and path not in self._lines:
-            path = path[:-1]
-        return self._lines.get(path, 1)
-
-    def _walk(self, node: yaml.Node, path: Location) -> None:
-        self._count += 1
-        if self._count > MOST_NODES or len(path) > 50:
-            if not self.problems:
-                self.problems.append(f"the document has more than {MOST_NODES} values")
-            return
-        self._lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._walk(item, (*path, index))
-        if isinstance(node, yaml.MappingNode):
-            self._walk_mapping(node, path)
-
-    def _walk_mapping(self, node: yaml.MappingNode, path: Location) -> None:
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                self.problems.append(f"line {line}: a name must be plain text")
-                continue
-            if name in seen:
-                self.problems.append(
-                    f"line {line}, {_dotted((*path, name))}: stands twice, "
-                    f"first in line {seen[name]}"
-                )
-            seen[name] = line
-            self._lines[(*path, name)] = line
-            self._walk(value, (*path, name))
 
 
 def _explain(detail: ErrorDetails, document: Any) -> tuple[Location, str]:
@@ -326,12 +227,3 @@ def _nearest(found: object, allowed: str) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _dotted(path: Location) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-

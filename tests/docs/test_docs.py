@@ -28,6 +28,7 @@ def test_every_command_is_in_the_readme_and_has_help(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert command.name == name
+    assert COMMANDS[name][1] == command.get_short_help_str(limit=200)
     children = command.commands.values() if isinstance(command, click.Group) else [command]
     for child in children:
         assert child.help

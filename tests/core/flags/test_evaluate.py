@@ -128,7 +128,7 @@ flag_segments: {gold: {plan: gold, age: {at_least: 18}}}
 @settings(max_examples=200)
 def test_safe_flags_win_whatever_else_is_set(key: str | None, context: dict[str, Any]) -> None:
     """In an emergency rollback nothing but the safe flags counts, for anyone."""
-    more = "rollback: {safe_flags: {f: 1, g: false, unknown: off}}\n"
+    more = "rollback: {safe_flags: {f: 1, g: false, unknown: false}}\n"
     found = snapshot(RULES, Mode.EMERGENCY_ROLLBACK, more=more)
     found = replace(found, flags={**found.flags, "f": from_document(
         {"variants": {"b": 2}, "default": "b", "in_modes": {"emergency_rollback": "b"}})})
