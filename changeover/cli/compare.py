@@ -53,6 +53,7 @@ def divergences(
 
 @click.command("replay", epilog="\b\nExamples:\n"
                "  changeover replay traffic.har --plan plans/own.yaml\n"
+               "  changeover replay traffic.har --plan plans/own.yaml --host shop.example\n"
                "  changeover replay requests.jsonl --plan plans/own.yaml --env testing --unsafe\n"
                "\b\nA line of JSON lines is {\"method\": \"GET\", \"path\": \"/a?b=c\", "
                "\"headers\": {…}, \"body\": \"…\"}.")
@@ -61,29 +62,33 @@ def divergences(
               required=True, help="Plan with both systems and the rules.")
 @environment_option
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 200))
+@click.option("--host", "hosts", multiple=True, metavar="HOST",
+              help="Of a browser's recording: replay what went to this host. Default: the host of "
+                   "the first request that was not sent on elsewhere.")
 @click.option("--unsafe", is_flag=True, help="Replay POST, PUT, PATCH and DELETE, too.")
 @output_option
 def replay_command(
-    file: Path, plan_file: Path, environment: str | None, concurrency: int, unsafe: bool,
-    output: str,
+    file: Path, plan_file: Path, environment: str | None, concurrency: int,
+    hosts: tuple[str, ...], unsafe: bool, output: str,
 ) -> int:
     """Send recorded traffic to both systems and compare their answers (exit code 1: they differ).
 
-    A system that does not answer differs, also from one that does not answer either.
+    A system that does not answer differs, also from one that does not answer either. Of a
+    browser's recording only what went to the recorded host is sent; the rest is counted.
     This is how a candidate is validated before it sees a user.
     """
     plan = load_plan(plan_file, environment)
-    recorded, skipped = replay.load(file, with_unsafe=unsafe)
+    recorded, skipped = replay.load(file, with_unsafe=unsafe, hosts=hosts)
     with Progress(
         "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as progress:
         bar = progress.add_task("replaying", total=len(recorded))
-        batch = asyncio.run(replay.run(
+        batch, left_out = asyncio.run(replay.run(
             plan, recorded, concurrency=concurrency, on_done=lambda: progress.advance(bar)))
     with replay.scratch_store(plan) as store:
         comparisons.write(store, plan.migration, batch, {
-            "seen": len(recorded) + skipped, "skipped: not safe": skipped,
+            "seen": len(recorded) + skipped.total(), **skipped, **left_out,
             "no answer from the baseline": sum(not replay.has_baseline(one) for one in batch),
         })
         known = findings.collect(store, plan.migration)

@@ -18,8 +18,23 @@ LARGEST_WINDOW = 8 * 1_048_576
 _ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip's or zlib's, whichever stands there
 
 
+def readable(text: str) -> str:
+    """Return a text that can be shown and stored: of bytes that are no UTF-8, one U+FFFD each.
+
+    Args:
+        text: Text in which such bytes stand as halves of surrogate pairs (PEP 383).
+    """
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode(
+        "utf-8", "replace")
+
+
 class Undecodable(ValueError):
     """A body is not what its `content-encoding` says, or too large when it is unpacked."""
+
+
+def too_large(most: int) -> str:
+    """Return what is said of a body with more than `most` bytes."""
+    return f"more than {most} bytes"
 
 
 def decoded(body: bytes, encoding: str, *, most: int) -> bytes:
@@ -46,7 +61,7 @@ def decoded(body: bytes, encoding: str, *, most: int) -> bytes:
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
             raise Undecodable(f"not {name}") from error
     if len(body) > most:
-        raise Undecodable(f"more than {most} bytes")
+        raise Undecodable(too_large(most))
     return body
 
 

@@ -92,6 +92,9 @@ class ReplayCheck(_Check):
 
     kind: Literal["replay"]
     file: str = Field(description="HAR or JSON lines, relative to the plan.")
+    hosts: list[str] = Field(
+        default=[], description="Of a browser's recording, the recorded system's hosts; default: "
+                                "the first request's.")
     unsafe: bool = Field(False, description="Replay POST, PUT, PATCH and DELETE, too.")
     concurrency: int = Field(4, ge=1, le=200)
     similarity: Share = Field(0.95, description="Least mean similarity.")

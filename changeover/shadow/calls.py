@@ -5,28 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 
-import aiohttp
-from yarl import URL
-
 from changeover.comparison.answers import Answer
 from changeover.plan.model import SystemSpec
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange
+from changeover.shadow.wire import Broke, Invalid, Received, Refused, Wire, as_text, head_of
 
 SHADOW_HEADER = "x-changeover-shadow"
+SAFE = ("GET", "HEAD", "OPTIONS")
 _NOT_FORWARDED = frozenset({
     "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
     "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
 })
-
-
+_CONDITIONS = frozenset({
+    "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range",
+})
+"""What makes an answer depend on what the client has already (RFC 9110, sections 13 and 14)."""
+_PARTS = (206, 304, 412, 416)
+"""Statuses of answers that are not the whole: a part, or that nothing changed."""
+_WITH_LENGTH = ("POST", "PUT", "PATCH")
 MOST_LATE = 0.5
 """Of a call's time: when this process was late for more, the call tells nothing of the system."""
 
 
 class OwnFault(Exception):
     """A call took too long because this process had no processor, not because of the system."""
+
+
+def has_part_only(exchange: Exchange) -> bool:
+    """Whether the user got a part of the answer, since the request had a condition or a range."""
+    return exchange.method in SAFE and exchange.status in _PARTS and any(
+        name in _CONDITIONS for name, _ in exchange.request_headers)
 
 
 class Caller:
@@ -38,24 +48,24 @@ class Caller:
             since that is not the system's fault.
         concurrency: Most calls at once; fewer when the system says that it takes fewer.
         pulse: Tells how late this process is, where it must give way to others.
+        most_body: Bytes of an answer's body that are read.
     """
 
     def __init__(
-        self, spec: SystemSpec, *, timeout: float, concurrency: int, pulse: Pulse | None = None
+        self, spec: SystemSpec, *, timeout: float, concurrency: int, pulse: Pulse | None = None,
+        most_body: int = MOST_ANSWER_BYTES,
     ) -> None:
         self._pulse = pulse or Pulse()
-        concurrency = min(concurrency, spec.concurrency or concurrency)
-        self._turn = asyncio.Semaphore(concurrency)
-        self._url = spec.url.rstrip("/")
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=timeout), auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(), requote_redirect_url=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type", "Accept"),
-        )
+        self._turn = asyncio.Semaphore(min(concurrency, spec.concurrency or concurrency))
+        self._timeout = timeout
+        self._most = most_body
+        self._wire = Wire(spec.url, most_body=most_body + 1)
 
     async def call(self, exchange: Exchange) -> Answer:
         """Return the system's answer to a copy; why there is none stands in `error`.
+
+        A safe request goes out without its conditions: the answer is the whole one, whatever the
+        client had already. An unsafe one keeps them: they say when it may be done at all.
 
         Raises:
             OwnFault: There was no answer in time because this process was late itself.
@@ -65,46 +75,45 @@ class Caller:
 
     async def _call(self, exchange: Exchange) -> Answer:
         began, late = time.perf_counter(), self._pulse.late
-        headers = [(k, v) for k, v in exchange.request_headers if k not in _NOT_FORWARDED]
-        headers.append((SHADOW_HEADER, "1"))
         try:
-            # encoded: what the user asked for goes on as it is, `%7E` stays `%7E`
-            url = URL(self._url + exchange.path, encoded=True)
-            async with self._session.request(
-                exchange.method, url, headers=headers,
-                data=exchange.request_body or None, allow_redirects=False,
-            ) as answer:
-                body = await _read(answer.content)
-                return answer_of(
-                    answer.status, answer.headers.items(), body, time.perf_counter() - began)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            async with asyncio.timeout(self._timeout):
+                found = await self._wire.ask(
+                    self._head(exchange), exchange.request_body,
+                    is_safe=exchange.method in SAFE, is_head=exchange.method == "HEAD")
+        except (Refused, Broke, Invalid, OSError, ValueError) as error:
             duration = time.perf_counter() - began
             if isinstance(error, TimeoutError) \
                     and self._pulse.late - late > MOST_LATE * duration:
                 raise OwnFault from error
             return Answer(duration=duration, error=_reason(error))
+        return self._answer(found, time.perf_counter() - began)
+
+    def _head(self, exchange: Exchange) -> bytes:
+        """Return the head of a copy: the user's, but for what belongs to the connection."""
+        left_out = _NOT_FORWARDED | (_CONDITIONS if exchange.method in SAFE else frozenset())
+        headers = [(k, v) for k, v in exchange.request_headers if k not in left_out]
+        if not any(name == "host" for name, _ in headers):
+            headers.insert(0, ("host", self._wire.host))
+        headers.append((SHADOW_HEADER, "1"))
+        if exchange.request_body or exchange.method in _WITH_LENGTH:
+            headers.append(("content-length", str(len(exchange.request_body))))
+        return head_of(exchange.method, exchange.path, headers)
+
+    def _answer(self, found: Received, duration: float) -> Answer:
+        headers = [(as_text(name), as_text(value)) for name, value in found.headers]
+        return answer_of(found.status, headers, found.body, duration, most=self._most)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """Return a whole body, however many parts it comes in; of one that is too large its start."""
-    parts: list[bytes] = []
-    size = 0
-    while size <= MOST_ANSWER_BYTES and (part := await content.readany()):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
+        await self._wire.close()
 
 
 def _reason(error: Exception) -> str:
     """Return a class of failure, without addresses or contents."""
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, Refused):
         return "no connection"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+    if isinstance(error, Broke | OSError):
         return "connection broke"
     return "no valid answer"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from changeover.comparison.answers import Answer, compare_answers
-from changeover.comparison.encodings import Undecodable, decoded
+from changeover.comparison.encodings import Undecodable, decoded, readable, too_large
 from changeover.comparison.from_plan import rules_of
 from changeover.comparison.rules import RuleSet
 from changeover.comparison.similarity import Comparison, Divergence, show
@@ -22,6 +22,7 @@ from changeover.store.comparisons import Compared, Example, Rescored
 
 MOST_ANSWER_BYTES = 1_048_576
 """Of a body, as it came and unpacked."""
+_UNREADABLE = "unreadable body: "
 
 
 @dataclass(frozen=True)
@@ -156,15 +157,29 @@ def _without_none(*answers: Answer | None) -> list[Answer]:
 
 
 def answer_of(
-    status: int, headers: Iterable[tuple[str, str]], body: bytes, duration: float
+    status: int, headers: Iterable[tuple[str, str]], body: bytes, duration: float,
+    *, most: int = MOST_ANSWER_BYTES,
 ) -> Answer:
-    """Return what a system answered, unpacked; `error` says why it cannot be, if it cannot."""
+    """Return what a system answered, unpacked; `error` says why it cannot be, if it cannot.
+
+    Args:
+        status: HTTP status.
+        headers: Names and values as they came.
+        body: As it came.
+        duration: Seconds until the answer was whole.
+        most: Bytes that a body may have, as it came and unpacked.
+    """
     found = headers_of(headers)
     try:
-        body = decoded(body, found.get("content-encoding", ""), most=MOST_ANSWER_BYTES)
+        body = decoded(body, found.get("content-encoding", ""), most=most)
     except Undecodable as error:
-        return Answer(status, found, b"", duration, f"unreadable body: {error}")
+        return Answer(status, found, b"", duration, f"{_UNREADABLE}{error}")
     return Answer(status, found, body, duration)
+
+
+def is_too_large(answer: Answer, most: int) -> bool:
+    """Whether a body has more than `most` bytes: all of it, nobody has seen."""
+    return answer.error == f"{_UNREADABLE}{too_large(most)}"
 
 
 def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -175,8 +190,6 @@ def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name, value in pairs:
-        name = name.lower()
-        if not value.isascii():
-            value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        name, value = name.lower(), readable(value)
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found

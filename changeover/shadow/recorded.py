@@ -5,34 +5,60 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import orjson
 
 from changeover.errors import InvalidInput
+from changeover.shadow.calls import SAFE
 from changeover.shadow.tap import Exchange, Headers
 
-SAFE = ("GET", "HEAD", "OPTIONS")
 MOST_BYTES = 1 << 30
+NOT_SAFE = "skipped: not safe"
 _BOM = b"\xef\xbb\xbf"
-_METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
+_WORD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
+"""A method, or a header's name (RFC 9110, section 5.6.2)."""
+_USUAL_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+_NOT_IN_A_LINE = re.compile(r"[^\x21-\x7e]+")
+"""What a request line cannot hold: blanks, controls, and what is not ASCII (RFC 9112, 3.2)."""
+_LINE_ENDS = re.compile(r"[\r\n\0]")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORM = "application/x-www-form-urlencoded"
 _LINE = '{"method": "GET", "path": "/…", "headers": {}, "body": ""}'
 
 
-def load(file: Path, *, with_unsafe: bool) -> tuple[list[Exchange], int]:
-    """Return the recorded requests of a file, and how many were left out as unsafe.
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One recorded request before it is read, or why it is not replayed."""
+
+    request: dict[str, Any]
+    where: str
+    skipped: str = ""
+
+
+def load(
+    file: Path, *, with_unsafe: bool, hosts: Sequence[str] = ()
+) -> tuple[list[Exchange], Counter[str]]:
+    """Return the recorded requests of a file that go to the systems, and how many do not, and why.
+
+    A browser's recording holds what it asked of every host, with that host's cookies. Only what
+    went to the recorded system is replayed: to `hosts`, or to the host of the first request that
+    was not sent on elsewhere.
 
     Args:
         file: HAR 1.2 (a JSON document with `log.entries`), or one JSON object a line.
         with_unsafe: Whether to return POST, PUT, PATCH and DELETE too.
+        hosts: Hosts of the recorded system, as `shop.example` or `shop.example:8443`.
 
     Raises:
-        InvalidInput: The file cannot be read, or an entry is not a request; says which.
+        InvalidInput: The file cannot be read, an entry is not a request, or none is left; says
+            which.
     """
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -40,14 +66,24 @@ def load(file: Path, *, with_unsafe: bool) -> tuple[list[Exchange], int]:
         content = file.read_bytes().removeprefix(_BOM)
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", where=str(file)) from error
-    found = [_request(entry, where) for entry, where in _entries(content, str(file), with_unsafe)]
-    if not found:
+    kept: list[Exchange] = []
+    skipped: Counter[str] = Counter()
+    for line in _lines(content, str(file), with_unsafe, hosts):
+        found = None if line.skipped else _request(line.request, line.where)
+        if found is None:
+            skipped[line.skipped] += 1
+        elif with_unsafe or found.method in SAFE:
+            kept.append(found)
+        else:
+            skipped[NOT_SAFE] += 1
+    if not kept and not skipped:
         raise InvalidInput("has no requests", where=str(file))
-    kept = [each for each in found if with_unsafe or each.method in SAFE]
-    return kept, len(found) - len(kept)
+    return kept, skipped
 
 
-def _entries(content: bytes, name: str, with_unsafe: bool) -> Iterator[tuple[Any, str]]:
+def _lines(
+    content: bytes, name: str, with_unsafe: bool, hosts: Sequence[str]
+) -> Iterator[_Line]:
     try:
         whole = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -56,28 +92,82 @@ def _entries(content: bytes, name: str, with_unsafe: bool) -> Iterator[tuple[Any
         entries = whole["log"].get("entries") if isinstance(whole["log"], dict) else None
         if not isinstance(entries, list):
             raise InvalidInput("has no log.entries, as HAR has", where=name)
-        for number, entry in enumerate(entries):
-            request = entry.get("request") if isinstance(entry, dict) else None
-            where = f"{name}: entry {number}"
-            yield _of_har(request, where, with_unsafe), where
+        yield from _of_har(entries, name, with_unsafe, hosts)
         return
     for number, line in enumerate(content.splitlines(), 1):
         if line.strip():
             try:
-                yield orjson.loads(line), f"{name}:{number}"
+                yield _Line(orjson.loads(line), f"{name}:{number}")
             except orjson.JSONDecodeError as error:
                 raise InvalidInput(f"is neither HAR nor JSON lines: {error}",
                                    where=f"{name}:{number}") from error
 
 
-def _of_har(request: Any, where: str, with_unsafe: bool) -> dict[str, Any]:
-    """Return a HAR request as a line of JSON lines; bodies that nobody will send are left out."""
+def _of_har(
+    entries: list[Any], name: str, with_unsafe: bool, hosts: Sequence[str]
+) -> Iterator[_Line]:
+    """Yield the entries of a HAR as lines; what went elsewhere, or nowhere, with the reason."""
+    urls = [_url(entry, f"{name}: entry {number}") for number, entry in enumerate(entries)]
+    named = {_host(urlsplit(f"http://{host}")) for host in hosts}
+    recorded = named or {_recorded_host(entries, urls)}
+    for number, (entry, url) in enumerate(zip(entries, urls, strict=True)):
+        where = f"{name}: entry {number}"
+        if why := _elsewhere(entry["request"], url, recorded):
+            yield _Line({}, where, why)
+        else:
+            yield _Line(_har_request(entry["request"], url, where, with_unsafe), where)
+
+
+def _url(entry: Any, where: str) -> SplitResult:
+    request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(request, dict) or not isinstance(request.get("url"), str):
         raise InvalidInput("has no request with a url", where=where)
     try:
-        parts = urlsplit(request["url"])
+        found = urlsplit(request["url"])
+        _ = found.port
     except ValueError as error:
         raise InvalidInput(f"url {request['url']!r} is none: {error}", where=where) from error
+    return found
+
+
+def _host(url: SplitResult) -> str:
+    """Return a URL's host, with its port when that is not the usual one of its scheme."""
+    port = url.port
+    is_usual = port is None or port == _DEFAULT_PORTS.get(url.scheme)
+    return (url.hostname or "").rstrip(".") + ("" if is_usual else f":{port}")
+
+
+def _recorded_host(entries: list[Any], urls: list[SplitResult]) -> str:
+    """Return the host that was recorded: of the first request that was not sent on elsewhere."""
+    web = [(entry, url) for entry, url in zip(entries, urls, strict=True)
+           if url.scheme in _DEFAULT_PORTS]
+    answered = [url for entry, url in web if not 300 <= _status(entry) < 400]
+    return _host((answered or [url for _, url in web] or [urlsplit("")])[0])
+
+
+def _status(entry: dict[str, Any]) -> int:
+    response = entry.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    return status if isinstance(status, int) else 0
+
+
+def _elsewhere(request: dict[str, Any], url: SplitResult, recorded: set[str]) -> str:
+    """Return why an entry is not replayed; empty when it is."""
+    headers = request.get("headers")
+    is_upgrade = isinstance(headers, list) and any(
+        isinstance(one, dict) and str(one.get("name")).lower() == "upgrade"
+        and str(one.get("value")).lower() == "websocket" for one in headers)
+    if url.scheme in ("ws", "wss") or is_upgrade:
+        return "skipped: websocket"
+    if url.scheme not in _DEFAULT_PORTS:
+        return f"skipped: {url.scheme[:20] or 'no'} address, not of HTTP"
+    return "" if _host(url) in recorded else "skipped: another host"
+
+
+def _har_request(
+    request: dict[str, Any], url: SplitResult, where: str, with_unsafe: bool
+) -> dict[str, Any]:
+    """Return a HAR request as a line of JSON lines; bodies that nobody will send are left out."""
     headers = request.get("headers") or []
     if not isinstance(headers, list) or not all(
             isinstance(one, dict) and isinstance(one.get("name"), str) and "value" in one
@@ -91,10 +181,16 @@ def _of_har(request: Any, where: str, with_unsafe: bool) -> dict[str, Any]:
         raise InvalidInput("postData must be an object", where=where)
     return {
         "method": method,
-        "path": (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        "path": _target(request["url"], url),
         **(_har_body(post, pairs, where) if with_unsafe or method in SAFE else {}),
         "headers": pairs,
     }
+
+
+def _target(text: str, url: SplitResult) -> str:
+    """Return what a URL asks of its host: path and query, an empty query, too."""
+    has_query = "?" in text.partition("#")[0]
+    return (url.path or "/") + (f"?{url.query}" if has_query else "")
 
 
 def _har_body(post: dict[str, Any], headers: list[list[Any]], where: str) -> dict[str, Any]:
@@ -122,10 +218,12 @@ def _request(entry: Any, where: str) -> Exchange:
             or not entry["path"].startswith("/"):
         raise InvalidInput("is not a request", where=where, allowed=_LINE)
     method = entry.get("method") or "GET"
-    if not isinstance(method, str) or not _METHOD.match(method):
+    if not isinstance(method, str) or not _WORD.match(method):
         raise InvalidInput(f"method {method!r} is none", where=where, allowed="GET, POST, …")
+    target = _NOT_IN_A_LINE.sub(lambda found: quote(found[0], safe=""), entry["path"])
+    usual = method.upper() if method.upper() in _USUAL_METHODS else method
     return Exchange(
-        method.upper(), entry["path"], _headers(entry.get("headers") or {}, where),
+        usual, target, _headers(entry.get("headers") or {}, where),
         _body(entry, where), 0, (), b"", datetime.now(UTC), 0.0,
     )
 
@@ -140,6 +238,9 @@ def _headers(given: Any, where: str) -> Headers:
     for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str | int | float):
             raise InvalidInput(f"header {name!r} must be text", where=where)
+        if not _WORD.match(name) or _LINE_ENDS.search(str(value)):
+            raise InvalidInput(f"header {name[:60]!r} is none: a name is one word of ASCII, and "
+                               "no value has a line end", where=where)
     found = [(name.lower(), str(value)) for name, value in pairs if name.lower() != "host"]
     cookies = [value for name, value in found if name == "cookie"]
     if len(cookies) > 1:  # HTTP/2 may send them one by one; HTTP/1.1 has one header for all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,9 +12,9 @@ from tempfile import TemporaryDirectory
 from changeover import clock
 from changeover.plan.model import Plan
 from changeover.routing import System
-from changeover.shadow.calls import Caller
-from changeover.shadow.judging import Judge
-from changeover.shadow.recorded import SAFE, load
+from changeover.shadow.calls import SAFE, Caller
+from changeover.shadow.judging import Judge, is_too_large
+from changeover.shadow.recorded import load
 from changeover.shadow.tap import Exchange
 from changeover.store import plans
 from changeover.store.comparisons import Compared
@@ -22,12 +23,15 @@ from changeover.store.engine import Store
 __all__ = ["load", "run", "scratch_store"]
 
 TIMEOUT_SECONDS = 30.0
+MOST_BODY_BYTES = 16 << 20
+"""Of an answer's body: more than users' copies may have, since nobody waits for a replay."""
+TOO_LARGE = "skipped: both answers too large to compare"
 
 
 async def run(
     plan: Plan, recorded: list[Exchange], *, concurrency: int, on_done: Callable[[], None]
-) -> list[Compared]:
-    """Send every request to both systems and return the comparisons, in the order recorded.
+) -> tuple[list[Compared], Counter[str]]:
+    """Send every request to both systems; return the comparisons in order, and what was left out.
 
     Args:
         plan: The plan with both systems and the rules.
@@ -37,29 +41,40 @@ async def run(
     """
     judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
     callers = {
-        system: Caller(plan.system(system), timeout=TIMEOUT_SECONDS, concurrency=concurrency)
+        system: Caller(plan.system(system), timeout=TIMEOUT_SECONDS, concurrency=concurrency,
+                       most_body=MOST_BODY_BYTES)
         for system in System
     }
     gate = asyncio.Semaphore(concurrency)
 
-    async def one(exchange: Exchange) -> Compared:
+    async def one(exchange: Exchange) -> Compared | None:
         async with gate:
-            baseline = await callers[System.BASELINE].call(exchange)
-            candidate = await callers[System.CANDIDATE].call(exchange)
-            is_safe = exchange.method in SAFE
-            again = await callers[System.BASELINE].call(exchange) if is_safe else None
+            found = await _compare(exchange, callers, judge)
         on_done()
-        return judge.judged(
-            at=exchange.at, request=f"{exchange.method} {exchange.path}",
-            request_id=exchange.header("x-request-id"), baseline=baseline, candidate=candidate,
-            again=again, keeps=False,
-        )
+        return found
 
     try:
-        return await asyncio.gather(*(one(exchange) for exchange in recorded))
+        found = await asyncio.gather(*(one(exchange) for exchange in recorded))
     finally:
         for caller in callers.values():
             await caller.close()
+    compared = [each for each in found if each is not None]
+    return compared, +Counter({TOO_LARGE: len(found) - len(compared)})
+
+
+async def _compare(
+    exchange: Exchange, callers: dict[System, Caller], judge: Judge
+) -> Compared | None:
+    """Ask both systems, and the baseline again; None when both bodies are too large to be read."""
+    baseline = await callers[System.BASELINE].call(exchange)
+    candidate = await callers[System.CANDIDATE].call(exchange)
+    if all(is_too_large(answer, MOST_BODY_BYTES) for answer in (baseline, candidate)):
+        return None
+    again = await callers[System.BASELINE].call(exchange) if exchange.method in SAFE else None
+    return judge.judged(
+        at=exchange.at, request=exchange.line, request_id=exchange.request_id,
+        baseline=baseline, candidate=candidate, again=again, keeps=False,
+    )
 
 
 def has_baseline(one: Compared) -> bool:

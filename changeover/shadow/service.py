@@ -26,7 +26,7 @@ from changeover.gateway.config import TAPPED_MODES
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import RoutingState, System, decide
-from changeover.shadow.calls import Caller, OwnFault
+from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
@@ -208,16 +208,42 @@ class Shadow:
     async def _compare(self, exchange: Exchange) -> Compared | str:
         """Ask the candidate, and for some the baseline again, in random order; compare.
 
-        Returns why not when nothing may be sent any more, or when the user's answer cannot be
-        unpacked: nothing can be said about it.
+        Returns why not when nothing may be sent any more, or when the baseline's answer cannot be
+        had or unpacked: nothing can be said about it.
         """
-        baseline = answer_of(
-            exchange.status, exchange.response_headers, exchange.response_body, exchange.duration)
+        if why := self._why_paused():
+            return why
+        try:
+            baseline = await self._whole(exchange)
+        except OwnFault:
+            return "dropped: service was late itself"
         if baseline.error:
-            return "dropped: body not readable"
+            return "dropped: body not readable" if baseline.status else \
+                "dropped: no whole answer from the baseline"
+        answers = await self._ask(exchange)
+        if isinstance(answers, str):
+            return answers
+        return self._judge_of_today().judged(
+            at=exchange.at, request=exchange.line, request_id=exchange.request_id,
+            baseline=baseline, candidate=answers[System.CANDIDATE],
+            again=answers.get(System.BASELINE), keeps=self._may_keep(),
+        )
+
+    async def _whole(self, exchange: Exchange) -> Answer:
+        """Return the baseline's answer: the user's, or another one when the user got a part only.
+
+        Raises:
+            OwnFault: As `Caller.call`.
+        """
+        if has_part_only(exchange):
+            return await self._callers[System.BASELINE].call(exchange)
+        return answer_of(
+            exchange.status, exchange.response_headers, exchange.response_body, exchange.duration)
+
+    async def _ask(self, exchange: Exchange) -> dict[System, Answer] | str:
+        """Return the copies' answers, the candidate's at least; else why there is none."""
         asked = [System.CANDIDATE]
-        is_safe = exchange.method in ("GET", "HEAD", "OPTIONS")
-        if is_safe and self._chance.random() * 100 < self.spec.noise:
+        if exchange.method in SAFE and self._chance.random() * 100 < self.spec.noise:
             asked.append(System.BASELINE)
             self._chance.shuffle(asked)
         answers: dict[System, Answer] = {}
@@ -231,12 +257,7 @@ class Shadow:
             except OwnFault:
                 if system is System.CANDIDATE:
                     return "dropped: service was late itself"
-        return self._judge_of_today().judged(
-            at=exchange.at, request=f"{exchange.method} {exchange.path}",
-            request_id=exchange.header("x-request-id"), baseline=baseline,
-            candidate=answers[System.CANDIDATE], again=answers.get(System.BASELINE),
-            keeps=self._may_keep(),
-        )
+        return answers
 
     def _judge_of_today(self) -> Judge:
         """Return the judge by the rules that hold today: they may expire while this runs."""

@@ -18,6 +18,7 @@ from typing import Any, cast
 from google.protobuf.message import DecodeError
 
 from changeover import clock
+from changeover.comparison.encodings import readable
 from changeover.shadow.frames import Broken, Call, Connection
 from changeover.shadow.messages import ProcessingRequest
 
@@ -35,7 +36,8 @@ class Exchange:
     """A request as the user sent it, with the answer that the user got.
 
     `path` has its query; `request_headers` have `host` instead of pseudo headers; `duration` is
-    in seconds, as the gateway saw it. `is_cut` when a body was larger than the limit.
+    in seconds, as the gateway saw it. `is_cut` when a body was larger than the limit. Bytes that
+    are no UTF-8 stand in texts as halves of surrogate pairs (PEP 383), so that they can go on.
     """
 
     method: str
@@ -52,6 +54,16 @@ class Exchange:
     def header(self, name: str) -> str:
         """Return a request header's first value, or an empty text."""
         return next((value for key, value in self.request_headers if key == name), "")
+
+    @property
+    def line(self) -> str:
+        """The request's method and target, for people and the store."""
+        return readable(f"{self.method} {self.path}")
+
+    @property
+    def request_id(self) -> str:
+        """The id that the gateway gave the request."""
+        return readable(self.header("x-request-id"))
 
 
 @dataclass(slots=True)
@@ -123,7 +135,7 @@ class _Building:
 
 def _pairs(headers: Any) -> Headers:
     return tuple(
-        (found.key, found.raw_value.decode("utf-8", "replace") or found.value)
+        (found.key, found.raw_value.decode("utf-8", "surrogateescape") or found.value)
         for found in headers.headers.headers
     )
 

@@ -16,9 +16,11 @@ _SHOWN = 20
 
 def check_replay(spec: ReplayCheck, scene: Scene, report: Report) -> Outcome:
     """Send recorded requests to both systems; judge similarity and how many answers differ."""
-    recorded, skipped = replay.load(scene.folder / spec.file, with_unsafe=spec.unsafe)
+    recorded, skipped = replay.load(
+        scene.folder / spec.file, with_unsafe=spec.unsafe, hosts=spec.hosts)
     if not recorded:
-        return unknown(f"{spec.file}: none of the {skipped} requests is safe to repeat")
+        reasons = ", ".join(f"{number} {why}" for why, number in sorted(skipped.items()))
+        return unknown(f"{spec.file}: none of {skipped.total()} requests is replayed: {reasons}")
     done = 0
 
     def tick() -> None:
@@ -26,13 +28,15 @@ def check_replay(spec: ReplayCheck, scene: Scene, report: Report) -> Outcome:
         done += 1
         report(done / len(recorded))
 
-    batch = asyncio.run(replay.run(
+    batch, left_out = asyncio.run(replay.run(
         scene.plan, recorded, concurrency=spec.concurrency, on_done=tick))
+    if not batch:
+        return unknown(f"{spec.file}: all {left_out.total()} answers are too large to compare")
     with replay.scratch_store(scene.plan) as store:
         comparisons.write(store, scene.plan.migration, batch, {"seen": len(recorded)})
         known = findings.collect(store, scene.plan.migration)
     data = known.as_data()
-    evidence = {"skipped": skipped, "places": data["places"][:_SHOWN],
+    evidence = {"skipped": dict(skipped + left_out), "places": data["places"][:_SHOWN],
                 "median_seconds": data["median_seconds"]}
     return _verdict(spec, batch, evidence)
 

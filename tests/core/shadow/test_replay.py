@@ -26,10 +26,10 @@ def test_har_is_read(tmp_path: Path) -> None:
     file = tmp_path / "traffic.har"
     file.write_text(json.dumps(HAR))
     (safe,), skipped = load(file, with_unsafe=False)
-    assert (safe.method, safe.path, skipped) == ("GET", "/a?b=c", 1)
+    assert (safe.method, safe.path, skipped) == ("GET", "/a?b=c", {"skipped: not safe": 1})
     assert safe.request_headers == (("x-user-id", "ana"),)
     everything, none = load(file, with_unsafe=True)
-    assert (everything[1].request_body, none) == (b"{}", 0)
+    assert (everything[1].request_body, none) == (b"{}", {})
 
 
 def test_json_lines_are_read(tmp_path: Path) -> None:
@@ -118,5 +118,96 @@ def test_bodies_that_are_not_sent_need_not_be_readable(tmp_path: Path) -> None:
     upload = {"mimeType": "multipart/form-data", "params": [{"name": "a"}]}
     file = tmp_path / "traffic.har"
     file.write_text(json.dumps({"log": {"entries": [*HAR["log"]["entries"], {  # type: ignore[misc]
-        "request": {"method": "POST", "url": "http://a/b", "postData": upload}}]}}))
-    assert load(file, with_unsafe=False)[1] == 2
+        "request": {"method": "POST", "url": "https://shop.example/b", "postData": upload}}]}}))
+    assert load(file, with_unsafe=False)[1] == {"skipped: not safe": 2}
+
+
+def recording(tmp_path: Path, *urls: str, **first: object) -> Path:
+    """Write a HAR of GET requests; `first` is more of the first entry."""
+    entries: list[dict[str, object]] = [
+        {"request": {"method": "GET", "url": url, "headers": []}} for url in urls]
+    entries[0] |= first
+    file = tmp_path / "page.har"
+    file.write_text(json.dumps({"log": {"version": "1.2", "entries": entries}}))
+    return file
+
+
+PAGE = ("https://shop.example/api/items", "https://stats.example/collect?v=1",
+        "wss://shop.example/socket", "data:image/png;base64,AAAA", "blob:https://shop.example/1",
+        "https://SHOP.example:443/b", "http://shop.example/c", "https://shop.example:8443/d",
+        "https://shop.example.evil.example/e", "chrome-extension://abc/f.js", "about:blank",
+        "https://user:secret@shop.example./g")
+
+
+def test_only_what_went_to_the_recorded_system_is_replayed(tmp_path: Path) -> None:
+    """Other hosts' requests, with their cookies, stay out; each is counted by its reason."""
+    found, skipped = load(recording(tmp_path, *PAGE), with_unsafe=False)
+    assert [each.path for each in found] == ["/api/items", "/b", "/c", "/g"]
+    assert skipped == {
+        "skipped: another host": 3, "skipped: websocket": 1,
+        "skipped: data address, not of HTTP": 1, "skipped: blob address, not of HTTP": 1,
+        "skipped: about address, not of HTTP": 1,
+        "skipped: chrome-extension address, not of HTTP": 1}
+
+
+def test_the_recorded_host_may_be_named(tmp_path: Path) -> None:
+    """When the first request of a recording was to another one."""
+    file = recording(tmp_path, "https://login.example/", *PAGE)
+    assert [each.path for each in load(file, with_unsafe=False)[0]] == ["/"]
+    found, _ = load(file, with_unsafe=False, hosts=["Shop.example", "shop.example:8443"])
+    assert [each.path for each in found] == ["/api/items", "/b", "/c", "/d", "/g"]
+
+
+def test_a_redirect_is_not_the_recorded_system(tmp_path: Path) -> None:
+    """Who asks for shop.example and is sent to www.shop.example records the latter."""
+    file = recording(tmp_path, "http://shop.example/", "https://www.shop.example/",
+                     response={"status": 301})
+    assert [each.path for each in load(file, with_unsafe=False)[0]] == ["/"]
+
+
+def test_a_websocket_is_left_out_by_its_header_too(tmp_path: Path) -> None:
+    """Some browsers record it with the scheme https."""
+    upgrade = {"method": "GET", "url": "https://shop.example/socket",
+               "headers": [{"name": "Upgrade", "value": "websocket"}]}
+    file = recording(tmp_path, "https://shop.example/", "https://shop.example/a", request=upgrade)
+    found, skipped = load(file, with_unsafe=False)
+    assert ([each.path for each in found], skipped) == (["/a"], {"skipped: websocket": 1})
+
+
+@pytest.mark.parametrize(("path", "target"), [
+    ("/a b/é", "/a%20b/%C3%A9"), ("/q?", "/q?"), ("/a%20b", "/a%20b"), ("/%zz", "/%zz"),
+    ("/a\tb\r\nc", "/a%09b%0D%0Ac"), ("/\x7f", "/%7F"),
+    ("/a?b=ü&c=[1]|'\"<>", "/a?b=%C3%BC&c=[1]|'\"<>"),
+    ("//a/../b;c", "//a/../b;c"), ("/\U0001f600", "/%F0%9F%98%80"), ("/a#b", "/a#b"),
+])
+def test_a_line_holds_what_a_request_line_can(tmp_path: Path, path: str, target: str) -> None:
+    """The rest is percent-encoded as browsers do; nothing else is tidied up."""
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps({"path": path}))
+    assert load(file, with_unsafe=False)[0][0].path == target
+
+
+@pytest.mark.parametrize(("url", "target"), [
+    ("https://a/q?", "/q?"), ("https://a", "/"), ("https://a?", "/?"), ("https://a/b?#c?", "/b?"),
+    ("https://a/b#c?d", "/b"), ("https://a/b;c?d?e", "/b;c?d?e"),
+])
+def test_a_url_is_asked_for_as_it_was(tmp_path: Path, url: str, target: str) -> None:
+    """An empty query is one, and what comes after `#` is never sent."""
+    assert load(recording(tmp_path, url), with_unsafe=False)[0][0].path == target
+
+
+@pytest.mark.parametrize("method", ["PROPFIND", "M-SEARCH", "purge", "FOO"])
+def test_methods_are_as_they_were_recorded(tmp_path: Path, method: str) -> None:
+    """They are words, with capital letters or without."""
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps({"path": "/", "method": method}))
+    assert load(file, with_unsafe=True)[0][0].method == method
+
+
+@pytest.mark.parametrize("header", [["a b", "c"], ["a", "b\r\nc: d"], ["", "a"], ["a:", "b"]])
+def test_a_header_that_would_be_two_is_refused(tmp_path: Path, header: list[str]) -> None:
+    """A recording must not smuggle a request into another."""
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps({"path": "/", "headers": [header]}))
+    with pytest.raises(InvalidInput, match="is none"):
+        load(file, with_unsafe=False)

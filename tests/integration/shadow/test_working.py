@@ -51,7 +51,7 @@ class System:
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
-            self.asked.append(line.decode().rsplit(" ", 1)[0])
+            self.asked.append(line.decode("utf-8", "replace").rsplit(" ", 1)[0])
             while (await reader.readline()).strip():
                 pass
             await self.may_answer.wait()
@@ -171,6 +171,40 @@ async def test_only_listed_requests_are_sent(store: Store, tmp_path: Path) -> No
             await until(lambda: counts(store).get("compared") == 1)
         assert candidate.asked == ["POST /ocr?b=1"]
         assert counts(store)["dropped: not in methods or replay_unsafe"] == 2
+
+
+async def test_who_got_a_part_only_is_compared_by_the_whole(store: Store, tmp_path: Path) -> None:
+    """The user's 304 says nothing: the baseline is asked for the whole answer, as the candidate."""
+    known = replace(EXCHANGE, status=304, response_body=b"",
+                    request_headers=(("if-none-match", '"7"'),))
+    async with system() as both:
+        both.may_answer.set()
+        async with shadowing(plan_of(both.url), store, tmp_path) as shadow:
+            shadow.offer(known)
+            await until(lambda: counts(store).get("compared") == 1)
+        assert both.asked == ["GET /a"] * 2
+        assert comparisons.places(store, "shop") == []
+
+
+async def test_without_the_whole_answer_nothing_is_compared(store: Store, tmp_path: Path) -> None:
+    """A baseline that does not answer the second time does not blame the candidate."""
+    known = replace(EXCHANGE, status=206, request_headers=(("range", "bytes=0-1"),))
+    async with shadowing(plan_of("http://127.0.0.1:1"), store, tmp_path) as shadow:
+        shadow.offer(known)
+        await until(lambda: counts(store))
+    assert counts(store) == {"dropped: no whole answer from the baseline": 1}
+
+
+async def test_paths_and_ids_that_are_no_utf_8_are_stored(store: Store, tmp_path: Path) -> None:
+    """They go out as they came, and are shown as far as they can be."""
+    odd = replace(EXCHANGE, path="/caf\udce9", request_headers=(("x-request-id", "\udcff"),))
+    async with system() as candidate:
+        candidate.may_answer.set()
+        async with shadowing(plan_of(candidate.url), store, tmp_path) as shadow:
+            shadow.offer(odd)
+            await until(lambda: counts(store).get("compared") == 1)
+        (place,) = comparisons.places(store, "shop")
+        assert place.examples[0]["request"] == "GET /caf\ufffd"
 
 
 @pytest.mark.parametrize(("method", "path", "copies"), [

@@ -1,0 +1,296 @@
+"""HTTP/1.1 towards one system, byte for byte: what is to be sent is what goes out.
+
+Client libraries tidy up what they send: an empty query goes, blanks are encoded, header bytes that
+are not UTF-8 are refused. A copy must be the request that the user sent, so its bytes are written
+here; answers are parsed by llhttp. It does nothing else: no redirects, no cookies, no decoding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+IDLE_SECONDS = 4.0
+"""How long a connection may wait for its next request: servers close theirs after five."""
+MOST_HEADER_BYTES = 1 << 20
+CONNECT_SECONDS = 10.0
+
+
+class Broke(Exception):
+    """The connection ended before the answer did."""
+
+
+class Refused(Exception):
+    """No connection could be made."""
+
+
+class Invalid(Exception):
+    """What came is no answer of HTTP/1."""
+
+
+@dataclass(slots=True)
+class Received:
+    """An answer as it came; of a body that is longer than was to be read, its beginning."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+
+def as_bytes(text: str) -> bytes:
+    """Return the bytes that a text stands for, those that were no UTF-8, too (PEP 383)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def as_text(data: bytes) -> str:
+    """Return the text that `as_bytes` makes the same bytes of."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def head_of(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return a request's head.
+
+    Raises:
+        ValueError: A part has a line end in it, which would make it two.
+    """
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        raise ValueError("a line end in a request's head")
+    return as_bytes("\r\n".join(lines)) + b"\r\n\r\n"
+
+
+class Wire:
+    """Connections to one system, kept while they are used.
+
+    Args:
+        url: Scheme, host and port.
+        most_body: Bytes of a body that are read; of a longer one the rest is not even received.
+    """
+
+    def __init__(self, url: str, *, most_body: int) -> None:
+        parts = urlsplit(url)
+        is_tls = parts.scheme == "https"
+        self.host = parts.netloc.rpartition("@")[2]
+        self._address = parts.hostname or "", parts.port or (443 if is_tls else 80)
+        self._tls = ssl.create_default_context() if is_tls else None
+        self._most = most_body
+        self._idle: list[_Connection] = []
+
+    async def ask(self, head: bytes, body: bytes, *, is_safe: bool, is_head: bool) -> Received:
+        """Send a request and return the answer.
+
+        A kept connection that ends before a byte of an answer came was closed by the system while
+        it waited: a safe request is sent once more, over a new one.
+
+        Raises:
+            Refused: No connection.
+            Broke: It ended within the answer.
+            Invalid: What came is no answer.
+        """
+        kept = self._take()
+        if kept is not None:
+            try:
+                return await self._over(kept, head + body, is_head=is_head)
+            except Broke:
+                if not is_safe or kept.has_begun:
+                    raise
+        return await self._over(await self._connect(), head + body, is_head=is_head)
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    async def _over(self, connection: _Connection, data: bytes, *, is_head: bool) -> Received:
+        try:
+            found = await connection.ask(data, is_head=is_head)
+        except BaseException:  # also when the caller's time is over: an answer may still come
+            connection.close()
+            raise
+        if connection.is_kept:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return found
+
+    def _take(self) -> _Connection | None:
+        """Return a kept connection that is still good."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open and time.monotonic() - connection.used < IDLE_SECONDS:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._most), *self._address, ssl=self._tls,
+                    server_hostname=self._address[0] if self._tls else None)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Refused(str(error)) from error
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; one request at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.used = time.monotonic()
+        self.is_kept = False
+        self._most = most
+        self._transport: asyncio.Transport | None = None
+        self._reading: _Reading | None = None
+        self._waiter: asyncio.Future[Received] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of the present answer has come."""
+        return self._reading is not None and self._reading.has_begun
+
+    async def ask(self, data: bytes, *, is_head: bool) -> Received:
+        """Send a request and wait for its answer."""
+        self.is_kept, self._reading = False, None
+        if self._transport is None:
+            raise Broke
+        self._reading = _Reading(self._most, is_head=is_head)
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        return await self._waiter
+
+    def close(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of an answer."""
+        if self._reading is None or self._waiter is None or self._waiter.done():
+            self.close()  # nobody asked for it: whatever is asked next would be answered by it
+            return
+        try:
+            self._reading.feed(data)
+        except Invalid as error:
+            self._waiter.set_exception(error)
+            return
+        if self._reading.is_over:
+            self._finish(is_kept=self._reading.may_go_on)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the answer: as its length, when it has no other, or as broken."""
+        self._transport = None
+        if self._reading is None or self._waiter is None or self._waiter.done():
+            return
+        if exc is None and self._reading.ends_with_connection:
+            self._finish(is_kept=False)
+        else:
+            self._waiter.set_exception(Broke())
+
+    def _finish(self, *, is_kept: bool) -> None:
+        if self._waiter is not None and self._reading is not None:
+            self.is_kept, self.used = is_kept, time.monotonic()
+            self._waiter.set_result(self._reading.found)
+
+
+class _Reading:
+    """An answer of which some parts have come; the parser calls the `on_` methods."""
+
+    def __init__(self, most: int, *, is_head: bool) -> None:
+        self.found = Received()
+        self.is_over = False
+        self.has_begun = False
+        self.may_go_on = False
+        self._most = most
+        self._is_head = is_head
+        self._is_framed = self._has_head = False
+        self._size = self._received = 0
+        self._parts: list[bytes] = []
+        self._parser = httptools.HttpResponseParser(self)
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the body is over when the connection is."""
+        is_whole = self._has_head and not self._is_framed
+        if is_whole:
+            self._close_body()
+        return is_whole
+
+    def feed(self, data: bytes) -> None:
+        """Take a part.
+
+        Raises:
+            Invalid: It is none.
+        """
+        self.has_begun = True
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end()  # 101: the connection speaks something else from now on
+        except httptools.HttpParserError as error:
+            if not self.is_over:
+                raise Invalid(str(error)) from error
+            self.may_go_on = False
+        if not self._has_head and self._received > MOST_HEADER_BYTES:
+            raise Invalid("the answer's head has no end")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers are none of the answer's headers."""
+        if not self._has_head:
+            self.found.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; so is the answer when it can have no body."""
+        self.found.status = self._parser.get_status_code()
+        if self.found.status < 200 and self.found.status != 101:
+            self.found.headers.clear()  # an early hint: the answer is still to come
+            return
+        self._has_head = True
+        names = {name.lower(): value.lower() for name, value in self.found.headers}
+        self._is_framed = b"content-length" in names or b"transfer-encoding" in names
+        if self._is_head:
+            self._end(may_go_on=self._is_framed and self._parser.should_keep_alive())
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body; when it is too long the answer is over."""
+        if self.is_over:
+            self.may_go_on = False
+            return
+        room = self._most - self._size
+        self._parts.append(part[:room])
+        self._size += min(len(part), room)
+        if len(part) > room:
+            self._end()
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        if self._has_head and not self.is_over:
+            self._end(may_go_on=self._parser.should_keep_alive())
+
+    def _end(self, *, may_go_on: bool = False) -> None:
+        self.is_over, self.may_go_on = True, may_go_on
+        self._close_body()
+
+    def _close_body(self) -> None:
+        self.found.body = b"".join(self._parts)
