@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from changeover.analysis.window import ErrorClass
-from changeover.routing import System, bucket
+from changeover.gateway.choice import MEANT
+from changeover.routing import System
 
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""
 
 SERVED_BY = {"baseline": System.BASELINE, "candidate": System.CANDIDATE}
+_BEGIN = re.compile(rb'(?=\{"[a-z]+":)')
+"""Where a line of the log begins; within its texts every quotation mark is escaped."""
+_UNSPLIT = {str(system): system for system in System}
+"""The system by the first part of a route's name, where it is the same one for everyone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +37,12 @@ class Entry:
         status: HTTP status that the user got; 0 when none.
         flags: Envoy's response flags, as `UF,URX`.
         route: Name of the route: `target:weight:safe|unsafe`.
-        key: The user's key, or None.
+        key: The user's key as the log shows it, or None: the first value only when there are
+            several, and another text for bytes that are not UTF-8. It tells users apart, and says
+            nothing of their bucket.
         served_by: The system that answered, or None.
         attempts: How many attempts were made.
+        chosen: The system that Envoy chose by the key, or None where the line does not say so.
     """
 
     end: float
@@ -40,6 +53,7 @@ class Entry:
     key: str | None
     served_by: System | None
     attempts: int
+    chosen: System | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,10 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             address there is one of the candidate's.
     """
     try:
-        raw = orjson.loads(line)
+        raw = _loads(line)
         started = float(raw["t"])
+        if not math.isfinite(started):
+            return None
         duration = raw.get("us")
         microseconds = int(raw["ms"]) * 1000 if duration is None else int(duration)
         served = SERVED_BY.get(raw.get("c") or "") or hosts.get(
@@ -77,31 +93,49 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             key=raw.get("k"),
             served_by=served if raw.get("h") else None,
             attempts=int(raw.get("n") or 0),
+            chosen=MEANT.get(raw.get("u") or ""),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
 
 
-def meant_for(entry: Entry, salt: str = "") -> System | None:
-    """Return the system that the routing meant the request for; None for maintenance answers."""
-    target, _, rest = entry.route.partition(":")
-    if target == "candidate":
-        return System.CANDIDATE
-    if target == "baseline":
-        return System.BASELINE
-    if target != "split":
-        return None
-    weight = int(rest.partition(":")[0])
-    return System.CANDIDATE if bucket(salt + (entry.key or "")) < weight else System.BASELINE
+def whole_lines(text: bytes) -> Iterator[bytes]:
+    """Yield the lines of a log; one that another was cut off by, as at a crash, by itself."""
+    for line in text.splitlines():
+        if line.rfind(b'{"') == 0:  # nearly all
+            yield line
+        else:
+            yield from [part for part in _BEGIN.split(line) if part.strip()]
 
 
-def classify(entry: Entry, salt: str = "") -> Outcome | None:
+def _loads(line: bytes) -> Any:
+    """Return a line's JSON; bytes that are not UTF-8 cost their text, not the request."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line.decode("utf-8", "replace"))
+
+
+def meant_for(entry: Entry) -> System | None:
+    """Return the system that the routing meant the request for; None for maintenance answers.
+
+    Envoy says it, by the route and the cluster that it took: never the text of the key, which is
+    not what Envoy hashed when the header came twice or is not UTF-8. Lines of an Envoy that was
+    started before it said so count for whoever answered.
+    """
+    target = entry.route.partition(":")[0]
+    if target == "split":
+        return entry.chosen or entry.served_by
+    return _UNSPLIT.get(target)
+
+
+def classify(entry: Entry) -> Outcome | None:
     """Return how a request went for the system it was meant for; None when for neither.
 
     A request that the baseline answered in the candidate's place counts as the candidate's
     failure (`saved`). A user who went away is nobody's failure.
     """
-    meant = meant_for(entry, salt)
+    meant = meant_for(entry)
     if meant is None:
         return None
     is_user_error = entry.status >= 500 or _is_cut_short(entry)
@@ -145,8 +179,10 @@ class Tailer:
     def __init__(
         self, path: Path, hosts: dict[str, System], *, position: tuple[int, int] | None = None
     ) -> None:
-        self._path = path
+        self.path = path
         self._hosts = hosts
+        self.unreadable = 0
+        """Lines so far that tell of no request that can be counted: cut, or written by others."""
         self._inode, self._offset = position or (0, 0)
 
     @property
@@ -169,7 +205,7 @@ class Tailer:
     def is_behind(self, within: int = 1 << 20) -> bool:
         """Whether more than `within` bytes are not read yet: after a pause, or in an old file."""
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except FileNotFoundError:
             return False
         return status.st_ino != self._inode or status.st_size - self._offset > within
@@ -177,23 +213,23 @@ class Tailer:
     def rotate(self, max_bytes: int) -> bool:
         """Move a file larger than `max_bytes` aside; True when Envoy must reopen its log."""
         try:
-            if self._path.stat().st_size <= max_bytes:
+            if self.path.stat().st_size <= max_bytes:
                 return False
         except FileNotFoundError:
             return False
-        self._path.replace(self._aside)
+        self.path.replace(self._aside)
         return True
 
     @property
     def _aside(self) -> Path:
-        return self._path.with_suffix(".log.1")
+        return self.path.with_suffix(".log.1")
 
     def _files(self) -> list[Path]:
         """Return the file being read when it was moved aside, then the present one."""
-        aside, present = _inode(self._aside), _inode(self._path)
+        aside, present = _inode(self._aside), _inode(self.path)
         files = [self._aside] if aside is not None and aside == self._inode != present else []
         # Between the rotation and Envoy's reopening there is no file of the first name yet.
-        return [*files, self._path] if present is not None else files
+        return [*files, self.path] if present is not None else files
 
     def _is_unread(self, path: Path) -> bool:
         """Whether whole lines of the file being read are left; a last half line does not count."""
@@ -210,8 +246,10 @@ class Tailer:
             chunk = file.read(limit)
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
-        parsed = (parse_line(line, self._hosts) for line in whole.splitlines())
-        return [entry for entry in parsed if entry is not None]
+        parsed = [parse_line(line, self._hosts) for line in whole_lines(whole)]
+        entries = [entry for entry in parsed if entry is not None]
+        self.unreadable += len(parsed) - len(entries)
+        return entries
 
 
 def _inode(path: Path) -> int | None:

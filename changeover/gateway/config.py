@@ -2,7 +2,8 @@
 
 The failover is the priority-group cluster specifier over an aggregate cluster: the first attempt
 goes where the user's bucket says, the second one to the baseline. Every route's name says what was
-decided (`split:2500:safe`), so that an access-log line alone tells which system was meant.
+decided (`split:2500:safe`), and the cluster that Envoy took says how a split fell (`choice`), so
+that an access-log line alone tells which system was meant.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway import limit, tap
+from changeover.gateway import choice, limit, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.listener import KEY_HEADER, ROUTES, connection_manager, watched
 from changeover.plan.model import Plan, SystemSpec
@@ -70,11 +71,24 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
 
 
 def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
-    """Return the clusters: both systems, and the candidate with the baseline behind it."""
+    """Return the clusters: both systems, and those whose names say who was meant."""
     candidate = plan.systems.candidate
-    aggregate = {
+    return {
+        "version_info": "1",
+        "resources": [
+            _cluster("baseline", plan.systems.baseline),
+            *([_hop(files), _cluster(limit.LIMITED, candidate)] if limit.is_limited(plan)
+              else [_cluster("candidate", candidate)]),
+            *(_aggregate(name, clusters) for name, clusters in choice.BEHIND.items()),
+        ],
+    }
+
+
+def _aggregate(name: str, clusters: list[str]) -> Json:
+    """Return a cluster that asks others, the first one that is well; it has no host of its own."""
+    return {
         "@type": _TYPE + "config.cluster.v3.Cluster",
-        "name": "candidate_or_baseline",
+        "name": name,
         "connect_timeout": "1s",
         "lb_policy": "CLUSTER_PROVIDED",
         "circuit_breakers": _circuit_breakers(None),
@@ -82,18 +96,9 @@ def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
             "name": "envoy.clusters.aggregate",
             "typed_config": {
                 "@type": _TYPE + "extensions.clusters.aggregate.v3.ClusterConfig",
-                "clusters": ["candidate", "baseline"],
+                "clusters": clusters,
             },
         },
-    }
-    return {
-        "version_info": "1",
-        "resources": [
-            _cluster("baseline", plan.systems.baseline),
-            *([_hop(files), _cluster(limit.LIMITED, candidate)] if limit.is_limited(plan)
-              else [_cluster("candidate", candidate)]),
-            aggregate,
-        ],
     }
 
 
@@ -194,7 +199,7 @@ def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe
         "name": f"{target}:{weight}:{'safe' if is_safe else 'unsafe'}",
         "match": {"prefix": "/", "headers": headers},
         "route": {
-            "inline_cluster_specifier_plugin": _specifier(target, weight),
+            "inline_cluster_specifier_plugin": choice.specifier(target, weight),
             "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
             "timeout": _seconds(max(plan.systems.baseline.timeout, plan.systems.candidate.timeout)),
             "retry_policy": _retry(plan, target, is_safe=is_safe),
@@ -205,37 +210,6 @@ def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe
 
 def _hashed_header(plan: Plan) -> str:
     return KEY_HEADER if plan.routing.salt else plan.routing.key.header
-
-
-def _specifier(target: str, weight: int) -> Json:
-    """Return who gets the first attempt and who the second; weights must be at least 1."""
-    first = {
-        "candidate": [_weighted("candidate_or_baseline", 1)],
-        "baseline": [_weighted("baseline", 1)],
-        "split": [
-            _weighted("candidate_or_baseline", weight),
-            _weighted("baseline", BUCKETS - weight),
-        ],
-    }[target]
-    groups = [
-        {"name": "meant", "clusters": [choice for choice in first if choice["weight"]]},
-        {"name": "safe", "clusters": [_weighted("baseline", 1)]},
-    ]
-    name = "priority_group.v3.PriorityGroupClusterSpecifier"
-    return {
-        "extension": {
-            "name": "envoy.router.cluster_specifier_plugin.priority_group",
-            "typed_config": {
-                "@type": _TYPE + "extensions.router.cluster_specifiers." + name,
-                "priority_groups": groups,
-                "use_hash_policy": target == "split",
-            },
-        }
-    }
-
-
-def _weighted(cluster: str, weight: int) -> Json:
-    return {"cluster_name": cluster, "weight": weight}
 
 
 def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:

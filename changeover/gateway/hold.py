@@ -1,21 +1,21 @@
 """Routes under back-pressure: the candidate gets nothing, users get the baseline's answer. Pure.
 
 The routing state stays what was decided: the routes keep its version and their names, so that a
-request is still known to have been meant for the candidate and counts against it (`saved`). Only
-where requests go is changed, and the tap is off: copies are the least urgent work of all. Which
-routes Envoy serves is told by a mark beside the version.
+request is still known to have been meant for the candidate and counts against it (`saved`): also
+of a split, which is drawn as before, with the baseline in the candidate's place. The tap is off:
+copies are the least urgent work of all. Which routes Envoy serves is told by a mark beside the
+version.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway import tap
+from changeover.gateway import choice, tap
 
 Json = dict[str, Any]
 
 MARK = "held"
-_KEPT_OUT = "candidate_or_baseline"
 
 
 def withheld(response: Json) -> Json:
@@ -46,15 +46,9 @@ def _is_tapped(route: Json) -> bool:
 
 def _route(route: Json) -> Json:
     action = route.get("route")
-    if action is None or _KEPT_OUT not in str(action):
+    if action is None or not choice.names_candidate(action["inline_cluster_specifier_plugin"]):
         return route
-    plugin = action["inline_cluster_specifier_plugin"]["extension"]
-    groups = [
-        {**group, "clusters": [{"cluster_name": "baseline", "weight": 1}]}
-        for group in plugin["typed_config"]["priority_groups"]
-    ]
-    specifier = {"extension": {**plugin, "typed_config": {
-        **plugin["typed_config"], "priority_groups": groups, "use_hash_policy": False}}}
+    specifier = choice.without_candidate(action["inline_cluster_specifier_plugin"])
     # The limit of one attempt is the candidate's; the baseline has the whole time.
     retry = {k: v for k, v in action["retry_policy"].items() if k != "per_try_timeout"}
     return {**route, "route": {

@@ -89,6 +89,8 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "s": "%RESPONSE_CODE%",
                     "f": "%RESPONSE_FLAGS%",
                     "r": "%ROUTE_NAME%",
+                    # The cluster that was chosen, not the one of the host that answered.
+                    "u": "%UPSTREAM_CLUSTER%",
                     "c": "%METADATA(UPSTREAM_HOST:changeover:system)%",
                     "h": "%UPSTREAM_HOST%",
                     "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",

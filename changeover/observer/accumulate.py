@@ -39,12 +39,10 @@ class Accumulator:
     Args:
         first: Unix second; requests that ended before it are not counted (they were, before a
             restart).
-        salt: The plan's routing salt.
     """
 
-    def __init__(self, *, first: int, salt: str = "") -> None:
+    def __init__(self, *, first: int) -> None:
         self._first = first
-        self._salt = salt
         self._seconds: dict[tuple[str, int], _Second] = {}
         self._user_errors: dict[tuple[str, str], datetime] = {}
         self._kept_from = first
@@ -61,7 +59,7 @@ class Accumulator:
     def add(self, entry: Entry) -> None:
         """Count one request for the system that it was meant for."""
         at = int(entry.end)
-        outcome = classify(entry, self._salt)
+        outcome = classify(entry)
         if outcome is None or at < self._first:
             return
         self.newest = max(self.newest, at)
@@ -75,7 +73,8 @@ class Accumulator:
         if outcome.error is not None:
             second.errors[outcome.error] = second.errors.get(outcome.error, 0) + 1
             if entry.key:
-                user = hashlib.sha256(entry.key.encode()).hexdigest()[:32]
+                user = hashlib.sha256(
+                    entry.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
                 when = from_timestamp(entry.end)
                 self._user_errors.setdefault((user, str(outcome.system)), when)
 

@@ -80,7 +80,7 @@ class Observer:
         self._position = Position(home.gateway_files.root / "observer.json")
         place, first = self._position.read()
         self._tailer = Tailer(home.gateway_files.access_log, _hosts(plan), position=place)
-        self._accumulator = Accumulator(first=first, salt=plan.routing.salt or "")
+        self._accumulator = Accumulator(first=first)
         self._meters = {
             str(name): ProcessMeter(plan.system(name), partial(self._pid_of, str(name)))
             for name in System
@@ -117,10 +117,17 @@ class Observer:
         self._try("last samples", lambda: self.unsaved.save(self.store, self.plan.migration))
 
     def _read_log(self) -> None:
+        unreadable = self._tailer.unreadable
         entries = self._tailer.read()
         with self._lock:
             for entry in entries:
                 self._accumulator.add(entry)
+        if lost := self._tailer.unreadable - unreadable:
+            LOG.warning("%s lines of the access log cannot be read", lost)
+            self.traffic.notices.put(
+                "warning", f"requests of {self.plan.migration} are in no metric",
+                f"{lost} lines of the gateway's access log were cut or cannot be read: look for a "
+                f"full disk, and whether something else writes to {self._tailer.path}")
         if not self._tailer.is_behind():
             self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from changeover.analysis.window import ErrorClass
 from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify, meant_for, parse_line
-from changeover.routing import Mode, RoutingState, System, bucket, decide
+from changeover.routing import System
 
 LINE = {
     "t": "1700000000.250000", "us": 1500, "ms": 1, "s": 200, "f": "-", "r": "split:5000:safe",
@@ -44,7 +44,8 @@ def test_duration_falls_back_to_milliseconds() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"1", b"null", b'"text"', b"{}",
-                                  _line(t="x"), _line(s=None), _line(n="x"), b"\xff\xfe"])
+                                  _line(t="x"), _line(s=None), _line(n="x"), b"\xff\xfe",
+                                  _line(f=5), _line(u=[1]), _line(t="1e999"), b'{"t":1e999}'])
 def test_line_that_is_not_one_is_left_out(line: bytes) -> None:
     """A damaged line is no request and no crash."""
     assert parse_line(line, {}) is None
@@ -56,14 +57,30 @@ def test_parsing_never_fails(line: bytes) -> None:
     parse_line(line, {})
 
 
-@given(key=st.text(max_size=30), weight=st.integers(0, 10_000), salt=st.sampled_from(["", "s"]))
-def test_meant_for_agrees_with_decide(key: str, weight: int, salt: str) -> None:
-    """The log's judgement of a split is the routing rule's."""
-    if not key:
-        return
-    state = RoutingState("m", mode=Mode.GRADUAL, weight=weight)
-    entry = Entry(0, 0, 200, frozenset(), f"split:{weight}:safe", key, None, 1)
-    assert meant_for(entry, salt) is decide(state, salt + key)
+@given(key=st.text(max_size=30), served=st.sampled_from([None, CANDIDATE, BASELINE]),
+       weight=st.integers(1, 9_999))
+@pytest.mark.parametrize(("chosen", "meant"), [
+    ("baseline", BASELINE), ("candidate_or_baseline", CANDIDATE), ("baseline_instead", CANDIDATE),
+])
+def test_a_split_is_what_envoy_says_whatever_the_key_and_the_answer(
+    chosen: str, meant: System, key: str, served: System | None, weight: int
+) -> None:
+    """The cluster that Envoy chose says who was meant; the key's text says nothing."""
+    entry = _entry(u=chosen, k=key, c=served, h=served and "127.0.0.1:1",
+                   r=f"split:{weight}:safe")
+    assert meant_for(entry) is meant
+
+
+@pytest.mark.parametrize("served", [None, CANDIDATE, BASELINE])
+@pytest.mark.parametrize("chosen", [{}, {"u": None}, {"u": "-"}, {"u": "shadow"}, {"u": [1]}])
+def test_a_split_that_says_no_choice_counts_for_who_answered(
+    chosen: dict[str, object], served: System | None
+) -> None:
+    """Lines of an Envoy that was started before it said so never make a failure of a success."""
+    parsed = parse_line(_line(**{"c": served, "h": served and "127.0.0.1:1"}, **chosen), {})
+    if parsed is not None:
+        found = classify(parsed)
+        assert (found and (found.system, found.error)) == (served and (served, None))
 
 
 CASES = [
@@ -113,12 +130,32 @@ def test_answers_of_no_system_are_not_counted(route: str) -> None:
     assert classify(_entry(r=route, s=503)) is None
 
 
-def test_split_is_judged_by_the_bucket_not_by_who_served() -> None:
+def test_split_is_judged_by_the_choice_not_by_who_served() -> None:
     """The baseline's answer to a candidate's user is the candidate's failure."""
-    mine = next(f"u{n}" for n in range(99) if bucket(f"u{n}") < 5000)
-    other = next(f"u{n}" for n in range(99) if bucket(f"u{n}") >= 5000)
-    assert classify(_entry(k=mine)) == Outcome(CANDIDATE, ErrorClass.SAVED, False, False)
-    assert classify(_entry(k=other)) == Outcome(BASELINE, None, False, False)
+    instead, own = _entry(u="baseline_instead", n=2), _entry(u="baseline")
+    ejected = _entry(u="candidate_or_baseline")
+    assert classify(instead) == Outcome(CANDIDATE, ErrorClass.SAVED, False, False)
+    assert classify(ejected) == Outcome(CANDIDATE, ErrorClass.SAVED, False, False)
+    assert classify(own) == Outcome(BASELINE, None, False, False)
+
+
+@pytest.mark.parametrize(("text", "read", "lost"), [
+    (_line(k="1") + b"\n" + _line(k="2") + b"\n", ["1", "2"], 0),
+    (_line(k="1")[:40] + _line(k="2") + b"\n", ["2"], 1),
+    (_line(k="1")[:-1] + _line(k="2")[:9] + _line(k="3") + b"\n", ["3"], 2),
+    (_line(k="1")[:40] + b"\n" + _line(k="2") + b"\n", ["2"], 1),
+    (_line(k="caf!").replace(b"!", b"\xe9") + b"\n", ["caf\ufffd"], 0),
+    (_line(k='{"t":1') + b"\n\n" + _line(k="2") + b"\n", ['{"t":1', "2"], 0),
+    (b"\0" * 40 + _line(k="2") + b"\n", ["2"], 1),
+], ids=["whole", "run into", "twice run into", "cut", "not UTF-8", "JSON in a key", "zeros"])
+def test_no_line_that_says_enough_is_lost_and_others_are_counted(
+    text: bytes, read: list[str], lost: int, tmp_path: Path
+) -> None:
+    """A crash or a full disk costs the lines that it cut, and it is known how many."""
+    log = tmp_path / "access.log"
+    log.write_bytes(text)
+    tailer = Tailer(log, {})
+    assert ([entry.key for entry in tailer.read()], tailer.unreadable) == (read, lost)
 
 
 def test_tailer_waits_for_the_end_of_a_line(tmp_path: Path) -> None:

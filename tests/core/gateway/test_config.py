@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.gateway.choice import BEHIND, CANDIDATE_FIRST, MEANT
 from changeover.gateway.config import (
     parse_version,
     render_bootstrap,
@@ -18,9 +19,10 @@ from changeover.gateway.config import (
     version_of,
 )
 from changeover.gateway.files import GatewayFiles
+from changeover.gateway.hold import withheld
 from changeover.gateway.limit import NOT_SENT
 from changeover.plan.model import Plan
-from changeover.routing import BUCKETS, Mode, RoutingState
+from changeover.routing import BUCKETS, Mode, RoutingState, System
 
 PLAN = Plan.model_validate({
     "migration": "bench",
@@ -60,7 +62,28 @@ def test_weights_are_never_zero_and_fill_the_buckets(state: RoutingState) -> Non
         meant, safe = _groups(route)
         assert all(choice["weight"] >= 1 for choice in meant)
         assert sum(choice["weight"] for choice in meant) in (1, BUCKETS)
-        assert [choice["cluster_name"] for choice in safe] == ["baseline"]
+        assert {BEHIND.get(choice["cluster_name"], [choice["cluster_name"]])[0]
+                for choice in safe} == {"baseline"}
+
+
+@given(state=states, is_withheld=st.booleans())
+def test_both_attempts_say_who_was_meant(state: RoutingState, is_withheld: bool) -> None:
+    """The second attempt and back-pressure draw from the same shares, under names that say so."""
+    rendered = render_routes(PLAN, state)
+    if is_withheld:
+        rendered = withheld(rendered)
+    for route in rendered["resources"][0]["virtual_hosts"][0]["routes"]:
+        if "route" not in route:
+            continue
+        target, weight, _ = route["name"].split(":")
+        shares = {"candidate": {System.CANDIDATE: 1}, "baseline": {System.BASELINE: 1}}.get(
+            target, {System.CANDIDATE: int(weight), System.BASELINE: BUCKETS - int(weight)})
+        for group in _groups(route):
+            found = {MEANT[choice["cluster_name"]]: choice["weight"] for choice in group}
+            assert found == {system: share for system, share in shares.items() if share}
+        named = {choice["cluster_name"] for choice in _groups(route)[0]}
+        assert not (is_withheld and CANDIDATE_FIRST in named)
+        assert CANDIDATE_FIRST not in {choice["cluster_name"] for choice in _groups(route)[1]}
 
 
 @given(state=states)
@@ -134,7 +157,16 @@ def test_concurrency_limits_the_candidate_only() -> None:
         for cluster in render_clusters(PLAN, FILES)["resources"]
     }
     assert limits == {"baseline": 100_000, "candidate": 100_000, "candidate_limited": 7,
-                      "candidate_or_baseline": 100_000}
+                      "candidate_or_baseline": 100_000, "baseline_instead": 100_000}
+
+
+def test_what_stands_in_for_the_candidate_has_no_hosts_of_its_own() -> None:
+    """Connections, limits, ejections and statistics of the baseline stay those of one cluster."""
+    clusters = {found["name"]: found for found in render_clusters(PLAN, FILES)["resources"]}
+    assert set(MEANT) <= set(clusters)
+    for name, behind in BEHIND.items():
+        assert "load_assignment" not in clusters[name]
+        assert clusters[name]["cluster_type"]["typed_config"]["clusters"] == behind
 
 
 def test_timeouts_are_the_plans() -> None:
