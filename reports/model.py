@@ -64,6 +64,10 @@ class Figures:
         requests: Requests meant for it, also those that the gateway saved by asking the other.
         client_errors: Of those, answered 4xx.
         user_errors: Of those, whose user saw a 5xx or no answer.
+        redirects: Of those, answered 3xx, but not 304.
+        answers: Of those, successful answers to GET.
+        empty_answers: Of the answers, without a body.
+        answer_bytes: Bytes of the answers' bodies together.
         errors: Of those, failed by the system, by class.
         error_rate: Share of `requests` in `errors`; None without requests.
         up: Share of health probes answered; None without probes.
@@ -78,6 +82,10 @@ class Figures:
     requests: int = 0
     client_errors: int = 0
     user_errors: int = 0
+    redirects: int = 0
+    answers: int = 0
+    empty_answers: int = 0
+    answer_bytes: int = 0
     errors: Mapping[str, int] | None = None
     error_rate: float | None = None
     latency_p50_seconds: float | None = None

@@ -61,7 +61,8 @@ def render_json(data: ReportData) -> str:
         start, end         the time that all numbers cover; `chart_end` that of series and marks
         outage             {requests, user_errors, seconds_with_errors, down_seconds,
                            resolution_seconds}
-        figures[]          per system: {requests, user_errors, client_errors, errors{class: n},
+        figures[]          per system: {requests, user_errors, client_errors, redirects,
+                           answers, empty_answers, answer_bytes, errors{class: n},
                            error_rate, latency_p50_seconds, _p95_, _p99_, up, probes,
                            memory_bytes, cpu_cores}
         stages[]           {key, title, status, weight, segments[], soak_seconds, approvers, round,

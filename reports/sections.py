@@ -56,6 +56,12 @@ def figure_rows(figures: Sequence[Figures]) -> list[Row]:
         Row("seen by users", "5xx or no answer", tuple(text.count(f.user_errors) for f in figures)),
         Row("answered 4xx", "not the system's failure",
             tuple(text.count(f.client_errors) for f in figures)),
+        Row("answered 3xx", "without 304", tuple(text.count(f.redirects) for f in figures)),
+        Row("empty answers", "2xx to GET without a body",
+            tuple(f"{text.count(f.empty_answers)} of {text.count(f.answers)}" for f in figures)),
+        Row("mean answer", "2xx to GET, as it is sent",
+            tuple(text.size(f.answer_bytes // f.answers if f.answers else None)
+                  for f in figures)),
         Row("p50 latency", "as users felt it",
             tuple(text.milliseconds(f.latency_p50_seconds) for f in figures)),
         Row("p95 latency", "", tuple(text.milliseconds(f.latency_p95_seconds) for f in figures)),

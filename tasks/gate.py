@@ -89,7 +89,7 @@ def _judge_check(
     own = runtime.metrics.window(
         check.of, start=start, end=end, place=check.path, segment=check.segment)
     baseline = None
-    if check.ratio_to_baseline is not None:
+    if check.is_to_baseline:
         baseline = runtime.metrics.window(
             "baseline", start=start, end=end, segment=check.segment)
     result = judge(check, own, baseline, start=start, end=end)

@@ -126,8 +126,8 @@ def evaluate(
             + (f" in {condition.segment}" if condition.segment else ""))
     if measured.value is None or measured.samples < needed:
         return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
-    if condition.bound_name == "ratio_to_baseline":
-        return _evaluate_ratio(condition, metric, measured, baseline, needed)
+    if condition.is_to_baseline:
+        return _evaluate_to_baseline(condition, metric, measured, baseline, needed)
     holds = _HOLDS[condition.bound_name](measured.value, condition.bound_values)
     relation = _RELATION[condition.bound_name][0 if holds else 1]
     bounds = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
@@ -143,6 +143,8 @@ def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
     if condition.bound_name == "ratio_to_baseline":
         return f"at most {condition.bound_values[0]:g} × baseline"
     metric = METRICS[condition.metric]
+    if condition.bound_name == "difference_to_baseline":
+        return f"at most {format_value(metric, condition.bound_values[0])} above the baseline"
     values = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
     return f"{condition.bound_name.replace('_', ' ')} {values}"
 
@@ -159,11 +161,11 @@ def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
     return min_samples
 
 
-def _evaluate_ratio(
+def _evaluate_to_baseline(
     condition: CheckSpec | TriggerSpec, metric: Metric, measured: Measured,
     baseline: Measured | None, needed: int,
 ) -> tuple[Verdict, str]:
-    bound, value = condition.bound_values[0], measured.value or 0.0
+    value = measured.value or 0.0
     if baseline is None or baseline.value is None or baseline.samples < needed:
         found = baseline.samples if baseline else 0
         return (
@@ -174,15 +176,30 @@ def _evaluate_ratio(
         f"{metric.name} of {condition.of} {format_value(metric, value)} against the baseline's "
         f"{format_value(metric, baseline.value)}"
     )
-    if baseline.value == 0:
+    of_samples = f"in {measured.samples} and {baseline.samples} samples"
+    if condition.bound_name == "ratio_to_baseline":
+        return _evaluate_ratio(condition, value, baseline.value, numbers, of_samples)
+    bound, difference = condition.bound_values[0], value - baseline.value
+    holds = difference <= bound
+    return (
+        Verdict.PASS if holds else Verdict.FAIL,
+        f"{numbers}: the difference {format_value(metric, difference)} is "
+        f"{'at most' if holds else 'above'} {format_value(metric, bound)} {of_samples}",
+    )
+
+
+def _evaluate_ratio(
+    condition: CheckSpec | TriggerSpec, value: float, other: float, numbers: str, of_samples: str
+) -> tuple[Verdict, str]:
+    bound = condition.bound_values[0]
+    if other == 0:
         if value == 0:
             return Verdict.PASS, f"{numbers}: both are zero"
         return Verdict.INCONCLUSIVE, f"{numbers}: there is no ratio to zero"
-    ratio = value / baseline.value
+    ratio = value / other
     holds = ratio <= bound
     relation = "is at most" if holds else "is above"
     return (
         Verdict.PASS if holds else Verdict.FAIL,
-        f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} in {measured.samples} and "
-        f"{baseline.samples} samples",
+        f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} {of_samples}",
     )

@@ -59,7 +59,7 @@ def step(
     verdict, reason = evaluate(spec, measured, other, needed=needed)
     if verdict is Verdict.INCONCLUSIVE:
         return replace(state, true_at=None), None
-    is_true = (verdict is Verdict.PASS) != (spec.bound_name == "ratio_to_baseline")
+    is_true = (verdict is Verdict.PASS) != spec.is_to_baseline
     if not is_true:
         return TriggerState(), None
     # A second counts only when the one before it was true as well: unknown ones do not.

@@ -35,6 +35,23 @@ class ErrorClass(StrEnum):
     NO_ANSWER = "no_answer"  # anything else that left the user without an answer
 
 
+class Met(StrEnum):
+    """What users met; of each kind a sample remembers some of the users."""
+
+    ANSWER = "answer"  # a request of theirs ended, however
+    CLIENT_ERROR = "client_error"  # it was answered 4xx
+    REDIRECT = "redirect"  # it was answered 3xx, but not 304
+    EMPTY = "empty"  # it was a GET that succeeded without a body
+    ERROR = "error"  # the system failed
+
+
+MOST_USERS = 64
+"""Users that are remembered of each kind: those with the smallest numbers, so that the users of two
+samples, or of both systems, are again a random choice among all (bottom-k sampling)."""
+SPLIT = 1
+"""The bit of a user's number that is set when the split decided where the user goes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What was measured of one system from `at` for `resolution` seconds.
@@ -46,6 +63,15 @@ class Sample:
         requests: Requests meant for the system that ended in this time.
         client_errors: Of those, answered 4xx; not the system's failure.
         user_errors: Of those, whose user saw 5xx or no answer.
+        redirects: Of those, answered 3xx, but not 304.
+        answers: Of those, whole answers 2xx to GET.
+        empty_answers: Of the answers, without a body.
+        answer_bytes: Bytes of the answers' bodies together, as they were sent.
+        answer_logs: Sum of ln(1 + bytes) of the answers' bodies: tells of the usual size, which
+            one large download does not move.
+        users: Numbers of up to `MOST_USERS` users by what they met (`Met`).
+        watched: Seconds of this time in which requests were watched.
+        listened: Seconds of this time in which applications could report outcomes.
         errors: Failures by class.
         latency: Durations as users felt them.
         probes: Health probes made; `probes_up` of them answered well.
@@ -66,6 +92,14 @@ class Sample:
     requests: int = 0
     client_errors: int = 0
     user_errors: int = 0
+    redirects: int = 0
+    answers: int = 0
+    empty_answers: int = 0
+    answer_bytes: int = 0
+    answer_logs: float = 0.0
+    users: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    watched: int = 0
+    listened: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
     probes: int = 0
@@ -97,6 +131,14 @@ class Window:
     requests: int = 0
     client_errors: int = 0
     user_errors: int = 0
+    redirects: int = 0
+    answers: int = 0
+    empty_answers: int = 0
+    answer_bytes: int = 0
+    answer_logs: float = 0.0
+    users: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    watched: int = 0
+    listened: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
     probes: int = 0
@@ -137,6 +179,10 @@ _MEASURES = {
     "error_rate": lambda w: _rate(sum(w.errors.values()), w.requests),
     "server_error_rate": lambda w: _rate(w.errors.get(ErrorClass.STATUS_5XX, 0), w.requests),
     "user_error_rate": lambda w: _rate(w.user_errors, w.requests),
+    "client_error_rate": lambda w: _rate(w.client_errors, w.requests),
+    "redirect_rate": lambda w: _rate(w.redirects, w.requests),
+    "empty_rate": lambda w: _rate(w.empty_answers, w.answers),
+    "response_bytes": lambda w: _rate(w.answer_bytes, w.answers),
     "request_rate": lambda w: Measured(
         w.requests / w.seconds if w.seconds and w.requests else None, w.requests
     ),
@@ -177,6 +223,14 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         requests=sum(row.requests for row in rows),
         client_errors=sum(row.client_errors for row in rows),
         user_errors=sum(row.user_errors for row in rows),
+        redirects=sum(row.redirects for row in rows),
+        answers=sum(row.answers for row in rows),
+        empty_answers=sum(row.empty_answers for row in rows),
+        answer_bytes=sum(row.answer_bytes for row in rows),
+        answer_logs=math.fsum(row.answer_logs for row in rows),
+        users=_merge_users(rows),
+        watched=sum(row.watched for row in rows),
+        listened=sum(row.listened for row in rows),
         errors=errors,
         latency=merge(row.latency for row in rows),
         probes=sum(row.probes for row in rows),
@@ -192,6 +246,19 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         durations=merge(row.durations for row in rows),
         quality=_sum_quality(rows),
     )
+
+
+def fewest(users: Iterable[int]) -> tuple[int, ...]:
+    """Return the users that are remembered of so many: those with the smallest numbers."""
+    return tuple(sorted(set(users))[:MOST_USERS])
+
+
+def _merge_users(rows: Iterable[Sample]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = {}
+    for row in rows:
+        for kind, users in row.users.items():
+            found.setdefault(kind, set()).update(users)
+    return {kind: fewest(users) for kind, users in sorted(found.items())}
 
 
 def _sum_quality(rows: Iterable[Sample]) -> dict[str, tuple[int, float]]:

@@ -36,6 +36,14 @@ SETTLED_SECONDS = 5
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OUTCOMES_OVER = timedelta(minutes=5)
 
+_UNUSUAL = {
+    "client_errors": ("client_errors", "Requests meant for a system that were answered 4xx."),
+    "redirects": ("redirects", "Requests that were answered 3xx, without 304."),
+    "answers": ("answers", "Successful answers to GET."),
+    "empty_answers": ("empty_answers", "Successful answers to GET without a body."),
+    "answer_bytes": ("answer_bytes", "Bytes of the bodies of successful answers to GET."),
+}
+
 
 class Meter(Collector):
     """Collects everything about one migration."""
@@ -46,6 +54,7 @@ class Meter(Collector):
         self._from = int(console.began.timestamp())
         self._requests: Counter[str] = Counter()
         self._errors: Counter[tuple[str, str]] = Counter()
+        self._unusual: Counter[tuple[str, str]] = Counter()
         self._latency: dict[str, Histogram] = {str(name): Histogram() for name in System}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -82,6 +91,8 @@ class Meter(Collector):
             if sample.at >= before or sample.system not in self._latency:
                 continue
             self._requests[sample.system] += sample.requests
+            for name in _UNUSUAL:
+                self._unusual[sample.system, name] += getattr(sample, name)
             for kind, number in sample.errors.items():
                 self._errors[sample.system, kind] += number
             self._latency[sample.system] = merge((self._latency[sample.system], sample.latency))
@@ -122,6 +133,10 @@ class Meter(Collector):
         errors = CounterMetricFamily(
             "changeover_request_errors", "Requests that a system failed.",
             labels=["system", "kind"])
+        unusual = {
+            kind: CounterMetricFamily(f"changeover_{name}", text, labels=["system"])
+            for kind, (name, text) in _UNUSUAL.items()
+        }
         latency = HistogramMetricFamily(
             "changeover_request_duration_seconds",
             "Durations as users felt them; the sum is within 5 %.", labels=["system"])
@@ -129,9 +144,11 @@ class Meter(Collector):
             requests.add_metric([str(name)], self._requests[str(name)])
             buckets, total = _buckets(self._latency[str(name)])
             latency.add_metric([str(name)], buckets, total)
+            for kind, family in unusual.items():
+                family.add_metric([str(name)], self._unusual[str(name), kind])
         for (system, kind), number in sorted(self._errors.items()):
             errors.add_metric([system, kind], number)
-        yield from (requests, errors, latency)
+        yield from (requests, errors, *unusual.values(), latency)
 
     def _comparing(self) -> Iterator[Metric]:
         console = self._console

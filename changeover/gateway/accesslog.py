@@ -43,6 +43,8 @@ class Entry:
         served_by: The system that answered, or None.
         attempts: How many attempts were made.
         chosen: The system that Envoy chose by the key, or None where the line does not say so.
+        method: The request's method.
+        body_bytes: Bytes of the answer's body, as they were sent; None when the line does not say.
     """
 
     end: float
@@ -54,16 +56,23 @@ class Entry:
     served_by: System | None
     attempts: int
     chosen: System | None = None
+    method: str = "GET"
+    body_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whose request it was and how it went; `error` is None when the system did its work."""
+    """Whose request it was and how it went; `error` is None when the system did its work.
+
+    `is_answer` says that it is a whole answer 2xx to GET, whose body has `Entry.body_bytes`.
+    """
 
     system: System
     error: ErrorClass | None
     is_user_error: bool
     is_client_error: bool
+    is_redirect: bool = False
+    is_answer: bool = False
 
 
 def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
@@ -94,6 +103,8 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             served_by=served if raw.get("h") else None,
             attempts=int(raw.get("n") or 0),
             chosen=MEANT.get(raw.get("u") or ""),
+            method=raw.get("m") or "",
+            body_bytes=int(raw["b"]) if raw.get("b") is not None else None,
         )
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
@@ -145,7 +156,17 @@ def classify(entry: Entry) -> Outcome | None:
         error = _error_of(entry)
     elif is_saved or (meant is System.CANDIDATE and entry.attempts > 1):
         error = ErrorClass.SAVED
-    return Outcome(meant, error, is_user_error, 400 <= entry.status < 500)
+    return Outcome(
+        meant, error, is_user_error, 400 <= entry.status < 500,
+        is_redirect=300 <= entry.status < 400 and entry.status != 304,
+        is_answer=_is_answer(entry) and not is_user_error,
+    )
+
+
+def _is_answer(entry: Entry) -> bool:
+    """Whether it is a 2xx to GET that the user waited for; of others nobody expects a body."""
+    is_success = entry.method == "GET" and 200 <= entry.status < 300
+    return is_success and entry.body_bytes is not None and "DC" not in entry.flags
 
 
 def _is_cut_short(entry: Entry) -> bool:

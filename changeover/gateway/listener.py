@@ -96,6 +96,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                     "k": f"%REQ({key})%",
                     "m": "%REQ(:METHOD)%",
+                    "b": "%BYTES_SENT%",
                     "i": "%REQ(X-REQUEST-ID)%",
                 }
             },

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import xxhash
+
 from changeover.analysis.histogram import Histogram, bin_of
-from changeover.analysis.window import Sample
+from changeover.analysis.window import SPLIT, Met, Sample, fewest
 from changeover.clock import from_timestamp
-from changeover.gateway.accesslog import Entry, classify
+from changeover.gateway.accesslog import Entry, Outcome, classify
 from changeover.routing import System
 
 KEEP_SECONDS = 120
@@ -24,6 +27,13 @@ class _Second:
     requests: int = 0
     client_errors: int = 0
     user_errors: int = 0
+    redirects: int = 0
+    answers: int = 0
+    empty_answers: int = 0
+    answer_bytes: int = 0
+    answer_logs: float = 0.0
+    users: dict[str, set[int]] = field(default_factory=dict)
+    listened: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     bins: dict[int, int] = field(default_factory=dict)
     probes: int = 0
@@ -39,6 +49,9 @@ class Accumulator:
     Args:
         first: Unix second; requests that ended before it are not counted (they were, before a
             restart).
+
+    `listening_until` is the Unix second until which applications could report outcomes, as far as
+    is known.
     """
 
     def __init__(self, *, first: int) -> None:
@@ -47,6 +60,7 @@ class Accumulator:
         self._user_errors: dict[tuple[str, str], datetime] = {}
         self._kept_from = first
         self.newest = first
+        self.listening_until = 0
 
     def restore(self, samples: Iterable[Sample]) -> None:
         """Take probes and process figures of seconds whose requests are read again."""
@@ -68,6 +82,11 @@ class Accumulator:
         second.requests += 1
         second.client_errors += outcome.is_client_error
         second.user_errors += outcome.is_user_error
+        second.redirects += outcome.is_redirect
+        if outcome.is_answer:
+            _add_answer(second, entry.body_bytes or 0)
+        if entry.key:
+            _add_user(second, entry, outcome)
         index = bin_of(entry.duration_us)
         second.bins[index] = second.bins.get(index, 0) + 1
         if outcome.error is not None:
@@ -107,6 +126,7 @@ class Accumulator:
         )
         for at, system in changed:
             self._seconds[system, at].is_changed = False
+            self._seconds[system, at].listened = int(at < self.listening_until)
         samples = [_sample(system, at, self._seconds[system, at]) for at, system in changed]
         self._forget(before - KEEP_SECONDS)
         return samples
@@ -127,10 +147,38 @@ class Accumulator:
             del self._seconds[key]
 
 
+def _add_answer(second: _Second, body_bytes: int) -> None:
+    second.answers += 1
+    second.empty_answers += not body_bytes
+    second.answer_bytes += body_bytes
+    second.answer_logs += math.log1p(body_bytes)
+
+
+def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
+    """Note what the user of a request met."""
+    is_empty = outcome.is_answer and not entry.body_bytes
+    met = [Met.ANSWER, *(kind for kind, has_happened in (
+        (Met.CLIENT_ERROR, outcome.is_client_error), (Met.REDIRECT, outcome.is_redirect),
+        (Met.EMPTY, is_empty), (Met.ERROR, outcome.error is not None)) if has_happened)]
+    user = user_number(entry.key or "", is_split=entry.route.startswith("split:"))
+    for kind in met:
+        second.users.setdefault(str(kind), set()).add(user)
+
+
+def user_number(key: str, *, is_split: bool) -> int:
+    """Return the number under which a user is remembered: independent of the user's bucket."""
+    number = xxhash.xxh32_intdigest(key.encode("utf-8", "surrogatepass"), seed=1)
+    return number & ~SPLIT | (SPLIT if is_split else 0)
+
+
 def _sample(system: str, at: int, second: _Second) -> Sample:
     return Sample(
         system=system, at=at, requests=second.requests, client_errors=second.client_errors,
-        user_errors=second.user_errors, errors=dict(second.errors),
+        user_errors=second.user_errors, redirects=second.redirects, answers=second.answers,
+        empty_answers=second.empty_answers, answer_bytes=second.answer_bytes,
+        answer_logs=second.answer_logs, watched=1, listened=second.listened,
+        users={kind: fewest(users) for kind, users in sorted(second.users.items())},
+        errors=dict(second.errors),
         latency=Histogram(dict(second.bins)), probes=second.probes, probes_up=second.probes_up,
         memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores,
     )

@@ -51,6 +51,8 @@ SWEEP_SECONDS = 1.5
 COMPARISONS_ARRIVE = 15
 """Seconds in which a comparison of a request is stored, as is an outcome; later ones only gates
 see."""
+CONSOLE_LISTENS = timedelta(seconds=20)
+"""How long after the console's last sign of life, one in five seconds, outcomes are expected."""
 MESSAGES_SECONDS = 1.0
 WORKER_SECONDS = 10.0
 LOG_LIMIT_BYTES = 64 << 20
@@ -272,6 +274,12 @@ class Observer:
 
     def _beat(self) -> None:
         operations.beat(self.store, "observer", pid=os.getpid(), now=clock.now())
+        console = next((beat for beat in operations.heartbeats(self.store)
+                        if beat.service == "console"), None)
+        if console is not None:
+            until = int((console.at + CONSOLE_LISTENS).timestamp())
+            with self._lock:
+                self._accumulator.listening_until = until
 
     def _housekeeping(self) -> None:
         keep, now = self.plan.retention, clock.now()

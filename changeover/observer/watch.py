@@ -59,7 +59,7 @@ class Watch:
         fired = []
         for spec in self._triggers:
             own = self._window(spec.of, at, spec)
-            needs_baseline = spec.ratio_to_baseline is not None
+            needs_baseline = spec.is_to_baseline
             baseline = self._window("baseline", at, spec) if needs_baseline else None
             state, firing = step(spec, self._states[spec.name], own, baseline, at=at)
             self._states[spec.name] = state

@@ -124,6 +124,9 @@ class ConsoleSpec(Part):
     )
 
 
+_TO_BASELINE = ("ratio_to_baseline", "difference_to_baseline")
+
+
 class _Condition(Part):
     """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
 
@@ -137,6 +140,9 @@ class _Condition(Part):
     between: list[str | int | float] | None = Field(None, min_length=2, max_length=2)
     ratio_to_baseline: float | None = Field(
         None, gt=0, description="Must be ≤ this many times the baseline's value."
+    )
+    difference_to_baseline: str | int | float | None = Field(
+        None, description="Must be ≤ the baseline's value plus this."
     )
     path: Pattern | None = Field(None, description="divergence_rate of one place only: `$.total`.")
     segment: Name | None = Field(None, description="Outcomes of one segment of users only.")
@@ -152,12 +158,17 @@ class _Condition(Part):
         name = self.bound_name
         if name == "ratio_to_baseline":
             return (float(self.ratio_to_baseline or 0),)
-        raw = getattr(self, name)
+        raw: Any = getattr(self, name)
         parts = raw if isinstance(raw, list) else [raw]
         return tuple(parse_value(METRICS[self.metric], part) for part in parts)
 
+    @property
+    def is_to_baseline(self) -> bool:
+        """Whether the bound is relative to the baseline, whose value must be known then."""
+        return self.bound_name in _TO_BASELINE
+
     def _bounds(self) -> list[str]:
-        names = ("below", "above", "at_least", "at_most", "between", "ratio_to_baseline")
+        names = ("below", "above", "at_least", "at_most", "between", *_TO_BASELINE)
         return [name for name in names if getattr(self, name) is not None]
 
     @field_validator("path")
@@ -174,13 +185,13 @@ class _Condition(Part):
             found = ", ".join(self._bounds()) or "none"
             raise ValueError(
                 "exactly one bound is needed of below, above, at_least, at_most, between, "
-                f"ratio_to_baseline; found {found}"
+                f"ratio_to_baseline, difference_to_baseline; found {found}"
             )
         values = self.bound_values
         if self.between is not None and values[0] >= values[1]:
             raise ValueError(f"between {self.between}: the first value must be the lower one")
-        if self.ratio_to_baseline is not None and self.of == "baseline":
-            raise ValueError("ratio_to_baseline of the baseline itself is always 1")
+        if self.is_to_baseline and self.of == "baseline":
+            raise ValueError(f"{self.bound_name} of the baseline itself always holds")
         return self
 
     @model_validator(mode="after")

@@ -66,7 +66,7 @@ def _ratios_without_baseline(plan: Plan) -> list[str]:
         "there; people will be asked"
         for stage in plan.stages() if stage.phase is PhaseKind.FULL
         for gate in stage.gates for check in plan.gates.get(gate, [])
-        if check.ratio_to_baseline
+        if check.is_to_baseline
         and METRICS[check.metric].source in (Source.TRAFFIC, Source.OUTCOME)
     ]
 
@@ -214,7 +214,7 @@ def _has_data(
 ) -> Iterator[Problem]:
     source = METRICS[condition.metric].source
     if source is Source.PROCESS:
-        systems = {condition.of} | ({"baseline"} if condition.ratio_to_baseline else set())
+        systems = {condition.of} | ({"baseline"} if condition.is_to_baseline else set())
         for name in sorted(systems):
             if plan.system(name).process is None:
                 yield Problem(path, f"{condition.metric} has no data: systems.{name} has no "
@@ -235,7 +235,7 @@ def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:
         seen.add(trigger.name)
         if trigger.over < timedelta(seconds=1):
             yield Problem((*path, "over"), "a window is at least 1s: that is how often is measured")
-        if not trigger.ratio_to_baseline and _is_never_true(trigger):
+        if not trigger.is_to_baseline and _is_never_true(trigger):
             yield Problem(path, f"{trigger.metric} can never be {trigger.bound_name} "
                           f"{getattr(trigger, trigger.bound_name)}")
 

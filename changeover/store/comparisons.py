@@ -257,7 +257,7 @@ def _add_samples(
             known[2] += one.similarity
     values = [
         {"migration": migration, "system": SHADOW, "resolution": resolution, "at": at,
-         "requests": 0, "client_errors": 0, "user_errors": 0, "errors": {},
+         "requests": 0, "client_errors": 0, "users": {}, "user_errors": 0, "errors": {},
          "latency": Histogram().encode(), "probes": 0, "probes_up": 0,
          "compared": compared, "matched": matched, "similarity": similarity}
         for (resolution, at), (compared, matched, similarity) in sums.items()

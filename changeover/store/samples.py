@@ -23,6 +23,11 @@ BATCH = 1000
 """Rows in one statement: SQLite and PostgreSQL take 32 thousand values at most."""
 
 
+_PLAIN = ("redirects", "answers", "empty_answers", "answer_bytes", "answer_logs", "watched",
+          "listened")
+"""Fields that stand in a row as they stand in a sample, and add up."""
+
+
 def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
     """Keep samples; one that was written before is replaced, so writing again adds nothing."""
     if not samples:
@@ -170,6 +175,8 @@ def _values(migration: str, sample: Sample) -> dict[str, Any]:
         "requests": sample.requests,
         "client_errors": sample.client_errors,
         "user_errors": sample.user_errors,
+        **{name: getattr(sample, name) for name in _PLAIN},
+        "users": {kind: list(users) for kind, users in sample.users.items()},
         "errors": {str(kind): count for kind, count in sample.errors.items()},
         "latency": sample.latency.encode(),
         "probes": sample.probes,
@@ -260,6 +267,8 @@ def _sample(row: Row[Any]) -> Sample:
         requests=row.requests,
         client_errors=row.client_errors,
         user_errors=row.user_errors,
+        **{name: getattr(row, name) for name in _PLAIN},
+        users={kind: tuple(users) for kind, users in row.users.items()},
         errors={kind: int(count) for kind, count in row.errors.items()},
         latency=Histogram.decode(row.latency),
         probes=row.probes,
@@ -285,6 +294,8 @@ def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
         requests=total.requests,
         client_errors=total.client_errors,
         user_errors=total.user_errors,
+        **{name: getattr(total, name) for name in _PLAIN},
+        users=total.users,
         errors=total.errors,
         latency=total.latency,
         probes=total.probes,

@@ -160,3 +160,10 @@ def test_check_on_comparisons_says_how_much_was_compared() -> None:
     assert told.reason.endswith("so far 200 of 1000 copied requests were compared")
     assert told.as_evidence()["coverage"] == coverage
     assert "coverage" not in result.as_evidence()
+
+
+@pytest.mark.parametrize(("failed", "verdict"), [(30, PASS), (31, FAIL), (0, PASS)])
+def test_difference_to_the_baseline_holds_up_to_its_bound(failed: int, verdict: Verdict) -> None:
+    """`difference_to_baseline: 1%` allows one percentage point more than the baseline's share."""
+    result = judged(requests(1000, failed), requests(1000, 20), difference_to_baseline="1%")
+    assert (result.verdict, result.bound) == (verdict, "at most 1.000 % above the baseline")

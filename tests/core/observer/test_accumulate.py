@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.analysis.window import Sample
+from changeover.analysis.window import SPLIT, Sample, combine, fewest
 from changeover.gateway.accesslog import Entry
-from changeover.observer.accumulate import KEEP_SECONDS, Accumulator
+from changeover.observer.accumulate import KEEP_SECONDS, Accumulator, user_number
 from changeover.routing import System
 
 
@@ -97,3 +101,53 @@ def test_only_the_first_error_of_a_user_is_kept() -> None:
     errors = accumulator.take_user_errors()
     assert sorted(at.timestamp() for at in errors.values()) == [1000.5, 1003.5]
     assert accumulator.take_user_errors() == {}
+
+
+def one_second(*entries: Entry) -> Sample:
+    """Return the candidate's second 1000 with these requests."""
+    accumulator = Accumulator(first=0)
+    for each in entries:
+        accumulator.add(each)
+    return next(sample for sample in accumulator.take_changed(1001)
+                if (sample.system, sample.at) == ("candidate", 1000))
+
+
+def test_answers_are_counted_by_their_kind() -> None:
+    """Client errors, redirects, empty answers and bytes stand in the second's sample."""
+    found = one_second(
+        entry(1000.1, 404), entry(1000.2, 302), entry(1000.3, 304),
+        replace(entry(1000.4), body_bytes=0), replace(entry(1000.5), body_bytes=300),
+        replace(entry(1000.6), body_bytes=500, method="POST"))
+    assert (found.client_errors, found.redirects, found.answers, found.empty_answers,
+            found.answer_bytes, found.watched) == (1, 1, 2, 1, 300, 1)
+    assert found.answer_logs == pytest.approx(math.log(301))
+
+
+def test_users_are_remembered_by_what_they_met() -> None:
+    """A user counts once however often they met it; one whom the split moved is marked."""
+    found = one_second(
+        *(entry(1000.1, 404, key="ann") for _ in range(9)),
+        replace(entry(1000.2, 404, key="bob"), route="split:10000:safe"), entry(1000.3, key="cat"))
+    assert {kind: len(users) for kind, users in found.users.items()} == {
+        "answer": 3, "client_error": 2}
+    assert [user & SPLIT for user in found.users["client_error"]].count(SPLIT) == 1
+
+
+@given(st.sets(st.text(max_size=9), max_size=300), st.integers(1, 9))
+def test_users_of_all_seconds_are_a_random_choice_among_all(keys: set[str], parts: int) -> None:
+    """Whatever second they came in, the users with the smallest numbers of all are remembered."""
+    numbers = [user_number(key, is_split=True) for key in sorted(keys)]
+    seconds = [Sample("candidate", at, users={"answer": fewest(numbers[at::parts])})
+               for at in range(parts)]
+    assert combine(seconds, seconds=parts).users["answer"] == fewest(numbers)
+
+
+def test_seconds_are_listened_to_while_the_console_was_known_to_live() -> None:
+    """A second after the console's last sign of life says nothing about outcomes."""
+    accumulator = Accumulator(first=0)
+    accumulator.listening_until = 1001
+    for at in (1000, 1001):
+        accumulator.add(entry(at + 0.5))
+    found = {sample.at: sample.listened for sample in accumulator.take_changed(1002)
+             if sample.system == "candidate"}
+    assert found == {1000: 1, 1001: 0}

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from changeover.analysis.window import ErrorClass
@@ -123,8 +123,9 @@ class Log:
         return entries
 
     def outcome(self, key: str) -> Outcome | None:
-        """Return how one user's request is judged."""
-        return classify(self.entry(key))
+        """Return how one user's request is judged, whatever stands in the answer's body."""
+        found = classify(self.entry(key))
+        return found and replace(found, is_answer=False)
 
 
 def outcome(system: System, error: ErrorClass | None, *, is_user_error: bool) -> Outcome:

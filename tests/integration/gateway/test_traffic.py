@@ -259,6 +259,21 @@ def test_503_of_the_candidate_to_a_post_is_its_own_error(bench: Bench) -> None:
     )
 
 
+@pytest.mark.parametrize(("method", "is_answer"), [("GET", True), ("HEAD", False)])
+def test_access_log_tells_the_size_of_the_body(
+    bench: Bench, method: str, is_answer: bool
+) -> None:
+    """What the user read is what is counted, byte for byte; of a HEAD nobody expects a body."""
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    key = f"size-{method}"
+    body = httpx.request(method, f"{bench.url}/", headers={"x-user-id": key}, trust_env=False,
+                         timeout=LONGEST_PAUSE).content
+    entry = Log(bench).entry(key)
+    found = classify(entry)
+    assert (entry.method, entry.body_bytes) == (method, len(body))
+    assert found is not None and found.is_answer is is_answer
+
+
 def test_dead_baseline_is_the_baselines_error(bench: Bench) -> None:
     """Without anybody behind it a dead baseline is seen by users, as no connection."""
     kill(bench.processes["baseline"])

@@ -1,0 +1,47 @@
+"""Samples come back as they were kept, and minutes are the sum of their seconds."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import timedelta
+
+import pytest
+
+from changeover import clock
+from changeover.analysis.histogram import Histogram
+from changeover.analysis.window import Sample, combine
+from changeover.store import samples
+from changeover.store.engine import Store
+
+FIRST = 1_700_000_040
+SAMPLE = Sample(
+    "candidate", FIRST, requests=9, client_errors=2, user_errors=1, redirects=3, answers=4,
+    empty_answers=1, answer_bytes=7_000_000_000, answer_logs=12.5, watched=1, listened=1,
+    users={"client_error": (4, 9), "answer": (4, 8, 9)}, errors={"reset": 1},
+    latency=Histogram.of([1500]), probes=1, probes_up=1, memory_bytes=1 << 33, cpu_cores=0.5,
+)
+KEPT = [each.name for each in fields(Sample)
+        if each.name not in ("outcomes", "failures", "durations", "quality")]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_sample_comes_back_as_it_was_kept(store: Store, name: str) -> None:
+    """Nothing that a sample tells is lost in the store."""
+    kept = replace(SAMPLE, compared=3, matched=2, similarity=2.5)
+    samples.write(store, "invoices", [kept])
+    (found,) = samples.recent(store, "invoices", since=clock.from_timestamp(FIRST))
+    assert getattr(found, name) == getattr(kept, name)
+
+
+def test_minute_is_the_sum_of_its_seconds(store: Store) -> None:
+    """A window over rolled-up minutes says what one over the seconds says."""
+    seconds = [replace(SAMPLE, at=FIRST + number,
+                       users={"redirect": (number,)}) for number in range(60)]
+    samples.write(store, "invoices", seconds)
+    start = clock.from_timestamp(FIRST)
+    end = start + timedelta(seconds=60)
+    assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
+    samples.prune(store, "invoices", keep_seconds=timedelta(0), keep_minutes=timedelta(days=1),
+                  now=end + timedelta(minutes=2))
+    found = samples.window(store, "invoices", "candidate", start=start, end=end)
+    assert found == combine(seconds, seconds=60)
