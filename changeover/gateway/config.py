@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway import choice, limit, tap
+from changeover.gateway import choice, limit, protocol, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.listener import KEY_HEADER, ROUTES, connection_manager, watched
 from changeover.plan.model import Plan, SystemSpec
@@ -57,7 +57,7 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
         "stats_flush_interval": "1s",
         # Envoy's own limit is 100, which a segment of ten values exceeds.
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {
-            "re2.max_program_size.error_level": 1_000_000}}]},
+            "re2.max_program_size.error_level": 1_000_000, **protocol.RUNTIME}}]},
         "dynamic_resources": {"cds_config": watched(files.clusters)},
         "static_resources": {
             "listeners": [{
@@ -109,6 +109,7 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         "name": ROUTES,
         "validate_clusters": True,
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
+        "request_headers_to_remove": list(protocol.ENVOYS_OWN),
         "virtual_hosts": [{"name": "users", "domains": ["*"], "routes": _routes(plan, state)}],
     }
     return with_version({"resources": [routes]}, version_of(state))
@@ -272,6 +273,7 @@ def _cluster(name: str, system: SystemSpec) -> Json:
         "dns_lookup_family": "V4_PREFERRED",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": _circuit_breakers(system.concurrency),
+        "typed_extension_protocol_options": protocol.towards_system(),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [
@@ -298,6 +300,7 @@ def _hop(files: GatewayFiles) -> Json:
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": _circuit_breakers(None),
         "outlier_detection": _outlier_detection(),
+        "typed_extension_protocol_options": protocol.towards_system(),
         "load_assignment": {
             "cluster_name": "candidate",
             "endpoints": [{"lb_endpoints": [

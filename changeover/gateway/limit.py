@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from changeover.gateway import protocol
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
@@ -54,7 +55,8 @@ def listener(files: GatewayFiles) -> Json:
         "stream_idle_timeout": "0s",
         # Long enough to read why a request was refused; a broken answer is not seen much later.
         "delayed_close_timeout": "0.1s",
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "common_http_protocol_options": protocol.common(spare=20),
+        **protocol.taken(),
         "local_reply_config": {"mappers": [
             # A full candidate: nothing was sent.
             _mapper(["UO"], {"status_code": OVERFLOW_STATUS}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway import tap
+from changeover.gateway import protocol, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
@@ -34,9 +34,9 @@ def connection_manager(plan: Plan, files: GatewayFiles) -> Json:
             "server_header_transformation": "PASS_THROUGH",
             "generate_request_id": True,
             "preserve_external_request_id": True,
-            "common_http_protocol_options": {"idle_timeout": "3600s"},
+            "common_http_protocol_options": {**protocol.common(), "idle_timeout": "3600s"},
             "stream_idle_timeout": "300s",
-            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            **protocol.taken(),
             "early_header_mutation_extensions": [_edge_headers(plan)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
             "http_filters": [*taps, {
@@ -94,6 +94,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "c": "%METADATA(UPSTREAM_HOST:changeover:system)%",
                     "h": "%UPSTREAM_HOST%",
                     "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                    "d": "%RESPONSE_CODE_DETAILS%",
                     "k": f"%REQ({key})%",
                     "m": "%REQ(:METHOD)%",
                     "b": "%BYTES_SENT%",

@@ -1,0 +1,100 @@
+"""A client's view through the gateway against straight at the system, byte for byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.process import envoy_command
+from changeover.gateway.publish import Gateway
+from changeover.routing import Mode, RoutingState
+from tests.integration.conftest import make_plan
+from tests.integration.gateway.kinds import ADDED, KINDS, OK, PROXY, Kind
+from tests.integration.gateway.wire import WireSystem, exchange
+from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
+
+pytestmark = pytest.mark.integration
+DOCUMENT = Path(__file__).parents[3] / "docs" / "gateway.md"
+_DATE = re.compile(rb"(?<=\r\ndate: )[^\r]*(?=\r\n)")
+
+
+@dataclass
+class Wire:
+    """A system by its own port, and the same through a gateway."""
+
+    system: WireSystem
+    direct: int
+    gateway: int
+
+    def tries(self, kind: Kind, port: int) -> tuple[bytes, bytes]:
+        """Return what the system got and what the client got."""
+        self.system.received.clear()
+        self.system.answer, self.system.interim = kind.answer, kind.interim
+        self.system.closes = kind.closes
+        got = exchange(port, kind.sends, kind.answers)
+        return b"".join(self.system.received), got
+
+
+@pytest.fixture(scope="module", params=["baseline", "limited candidate"])
+def wire(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Wire]:
+    """Everyone at the baseline; and everyone at a candidate behind its limit's second hop."""
+    directory = tmp_path_factory.mktemp("wire")
+    system = WireSystem()
+    is_limited = request.param != "baseline"
+    with system.serving() as port:
+        url = {"url": f"http://127.0.0.1:{port}", "timeout": "60s", "attempt_timeout": "60s"}
+        plan = make_plan(systems={
+            "baseline": {"name": "old", **url},
+            "candidate": {"name": "new", **url, "concurrency": 100 if is_limited else None},
+        }, routing={"listen": f"127.0.0.1:{free_port()}"})
+        gateway = Gateway(GatewayFiles(directory / "gateway"), patience=LONGEST_PAUSE)
+        mode, weight = (Mode.CANDIDATE_ONLY, 10_000) if is_limited else (Mode.BASELINE_ONLY, 0)
+        gateway.prepare(plan, RoutingState("bench", mode=mode, weight=weight, version=1))
+        with running(envoy_command(gateway.files), directory / "envoy.log"):
+            system.answer = OK
+            wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
+            yield Wire(system, port, int(plan.routing.listen.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, id=kind.name) for kind in KINDS if kind.refused is None])
+def test_client_and_system_see_the_same_bytes(wire: Wire, kind: Kind) -> None:
+    """What arrives through the gateway is what arrives without it, but for what is documented."""
+    assert wire.tries(kind, wire.direct) == (kind.sends, kind.interim + kind.answer * kind.answers)
+    received, got = wire.tries(kind, wire.gateway)
+    given = {match[1] for match in ADDED.finditer(kind.sends)}
+    seen = ADDED.sub(lambda line: line[0] if line[1] in given else b"", received)
+    assert seen == (kind.system_gets or kind.sends)
+    if kind.client_gets and b"date: NOW" in kind.client_gets:
+        got = _DATE.sub(b"NOW", got)
+    assert got == (kind.client_gets or kind.interim + kind.answer * kind.answers)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, id=kind.name) for kind in KINDS if kind.refused is not None])
+def test_gateway_refuses_by_itself(wire: Wire, kind: Kind) -> None:
+    """What is documented as refused gets that status, and no system gets anything."""
+    received, got = wire.tries(kind, wire.gateway)
+    assert received == b""
+    assert re.match(rb"HTTP/1\.[01] (\d+) ", got)[1] == b"%d" % (kind.refused or 0)  # type: ignore[index]
+
+
+def test_document_names_every_difference() -> None:
+    """The tables of docs/gateway.md and the differences of these kinds are the same list."""
+    documented = re.findall(r"^\| `([a-z-]+)` \|", DOCUMENT.read_text(), re.MULTILINE)
+    tested = {PROXY, *(name for kind in KINDS for name in kind.differs)}
+    assert sorted(documented) == sorted(tested)
+
+
+def test_table_is_long_enough() -> None:
+    """At least sixty kinds reach the system; each has a name of its own."""
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert sum(kind.refused is None for kind in KINDS) >= 60
