@@ -22,6 +22,7 @@ from changeover.errors import ChangeoverError, Unreachable
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
+from changeover.routing import Key
 from changeover.store import flags
 from changeover.store.engine import Store
 
@@ -157,12 +158,12 @@ class Feed:
             raise Unreachable(f"there are no flags yet: {self._problem}")
         return held.evaluator
 
-    def evaluate(self, flag: str, key: str | None = None, context: Context = EMPTY) -> Evaluation:
+    def evaluate(self, flag: str, key: Key | None = None, context: Context = EMPTY) -> Evaluation:
         """Return what a flag is for a user; as `Evaluator.evaluate`."""
         return self.evaluator.evaluate(flag, key, context)
 
     def value(
-        self, flag: str, default: Any, key: str | None = None, context: Context = EMPTY
+        self, flag: str, default: Any, key: Key | None = None, context: Context = EMPTY
     ) -> Any:
         """Return a flag's value, or `default` without one; as `Evaluator.value`."""
         held = self._held

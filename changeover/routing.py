@@ -16,8 +16,13 @@ from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
 from changeover.plan.units import format_percent
 
 BUCKETS = 10_000
-digest: Callable[[bytes], int] = xxhash.xxh64_intdigest
+digest: Callable[..., int] = xxhash.xxh64_intdigest
 """The hash of `bucket`, with seed 0; for those who make the same choice millions of times."""
+BLANKS = " \t"
+"""What HTTP takes away around a header's value."""
+Key = str | bytes | list[str | bytes] | list[str] | list[bytes] | tuple[str | bytes, ...]
+"""A user's key: as text, as the header's own bytes, or all values of a header that came more than
+once. In a text, bytes that are not UTF-8 stand as halves of surrogate pairs (PEP 383)."""
 
 
 class System(StrEnum):
@@ -128,32 +133,61 @@ class Change:
     is_by_person: bool = False
 
 
-def bucket(key: str) -> int:
+def values_of(key: Key | None) -> tuple[bytes, ...]:
+    """Return the header's values as the gateway hashes them; none for a request without a key.
+
+    The blanks around a value are not part of it, and one empty value makes all of them none.
+
+    Raises:
+        UnicodeEncodeError: The text has half of a surrogate pair that stands for no byte: no
+            request can carry it.
+        TypeError: It is neither text nor bytes.
+    """
+    if key is None:
+        return ()
+    values = tuple(_sent(one) for one in (key if isinstance(key, list | tuple) else (key,)))
+    return values if all(values) else ()
+
+
+def _sent(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value.strip(BLANKS.encode())
+    if not isinstance(value, str):
+        raise TypeError(f"a key is text or bytes, not {type(value).__name__}")
+    return value.strip(BLANKS).encode("utf-8", "surrogateescape")
+
+
+def bucket(key: Key, *, salt: str = "") -> int:
     """Return the bucket 0..9999 of a user's key: `xxh64(key, seed 0) % 10_000`.
 
     The same rule as Envoy's header hash policy with weighted clusters, so gateway and code agree.
-    A plan with `routing.salt` hashes the salt followed by the key.
+    Of several values the sorted ones are hashed one after the other, each with the hash before it
+    as the seed. A plan with `routing.salt` hashes the salt followed by the first value.
+
+    Raises:
+        UnicodeEncodeError: No request can carry the key.
     """
-    return digest(key.encode()) % BUCKETS
+    values = values_of(key)
+    if salt:
+        values = (salt.encode() + b"".join(values[:1]),)
+    number = 0
+    for value in sorted(values) or [b""]:
+        number = digest(value, number)
+    return number % BUCKETS
 
 
-def decide(state: RoutingState, key: str | None, segments: frozenset[str] = frozenset()) -> System:
+def decide(
+    state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *, salt: str = ""
+) -> System:
     """Return the system whose answer a user gets.
 
     Args:
         state: The routing state.
         key: The user's key; None or empty when the request carries none.
         segments: Names of the segments the user belongs to.
+        salt: The plan's `routing.salt`.
     """
-    if state.mode is Mode.CANDIDATE_ONLY:
-        return System.CANDIDATE
-    if state.mode is not Mode.GRADUAL:
-        return System.BASELINE
-    if segments & frozenset(state.segments):
-        return System.CANDIDATE
-    if key and bucket(key) < state.weight:
-        return System.CANDIDATE
-    return System.BASELINE
+    return explain(state, key, segments, salt=salt).system
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +200,9 @@ class Explanation:
 
 
 def explain(
-    state: RoutingState, key: str | None, segments: frozenset[str] = frozenset(), *, salt: str = ""
+    state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *, salt: str = ""
 ) -> Explanation:
-    """Return what `decide` says for a user's key, with the reason in words.
+    """Return which system's answer a user gets, with the reason in words.
 
     Args:
         state: The routing state.
@@ -176,20 +210,30 @@ def explain(
         segments: Names of the segments the user belongs to.
         salt: The plan's `routing.salt`.
     """
-    salted = f"{salt}{key}" if key else None
-    number = bucket(salted) if salted else None
+    number, why_none = _number(key, salt)
     moved = [name for name in state.segments if name in segments]
     share = f"gradual {format_percent(state.weight)}"
     if state.mode is not Mode.GRADUAL:
-        why = f"the mode is {state.mode}"
-    elif moved:
-        why = f"segment {moved[0]} has moved ({share})"
-    elif number is None:
-        why = f"a request without a key stays at the baseline ({share})"
-    else:
-        relation = "below" if number < state.weight else "at or above"
-        why = f"bucket {number} is {relation} {state.weight} ({share})"
-    return Explanation(decide(state, salted, segments), why, number)
+        system = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
+        return Explanation(system, f"the mode is {state.mode}", number)
+    if moved:
+        return Explanation(System.CANDIDATE, f"segment {moved[0]} has moved ({share})", number)
+    if number is None:
+        return Explanation(System.BASELINE, f"{why_none} stays at the baseline ({share})")
+    is_moved = number < state.weight
+    relation = "below" if is_moved else "at or above"
+    return Explanation(System.CANDIDATE if is_moved else System.BASELINE,
+                       f"bucket {number} is {relation} {state.weight} ({share})", number)
+
+
+def _number(key: Key | None, salt: str) -> tuple[int | None, str]:
+    """Return the bucket of a request, or None and what it is that has none."""
+    try:
+        if not values_of(key):
+            return None, "a request without a key"
+        return bucket(key or "", salt=salt), ""
+    except UnicodeEncodeError:
+        return None, "a key that no request can carry"
 
 
 def apply(state: RoutingState, change: Change) -> RoutingState:

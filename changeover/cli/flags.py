@@ -26,8 +26,9 @@ from changeover.store.flags import FlagState
 
 @click.command(epilog="\b\nExamples:\n  changeover explain user-7\n"
                "  changeover explain user-7 --attribute x-cohort=beta --flag use_open_ocr\n"
-               "  changeover explain ''          a request without a key")
-@click.argument("key")
+               "  changeover explain ''          a request without a key\n"
+               "  changeover explain user-7 user-8   the key's header comes twice")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
               help="An attribute of the user, read as JSON if it is; a segment's is named as its "
               "header.")
@@ -36,8 +37,8 @@ from changeover.store.flags import FlagState
 @home_option
 @output_option
 def explain(
-    key: str, attributes: tuple[str, ...], flag: str | None, environment: str | None,
-    home: Path | None, migration: str | None, output: str,
+    keys: tuple[str, ...], attributes: tuple[str, ...], flag: str | None,
+    environment: str | None, home: Path | None, migration: str | None, output: str,
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
     found = Connections.open(home, migration)
@@ -45,7 +46,7 @@ def explain(
         found.store, found.plan.migration, _environment(found, environment))
     context = explaining.attributes(dict(_pair(text) for text in attributes), snapshot)
     told = explaining.explain(
-        Evaluator(snapshot), key, context, flag=flag, today=clock.now().date())
+        Evaluator(snapshot), keys, context, flag=flag, today=clock.now().date())
     show(output, explaining.as_text(told), told)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
 from changeover import __version__
-from changeover.errors import EXIT_INTERRUPTED, ChangeoverError
+from changeover.errors import EXIT_INTERRUPTED, ChangeoverError, InvalidInput
 
 COMMANDS = {
     "demo": (
@@ -118,9 +119,19 @@ def cli() -> None:
     """Move live traffic from an old system to a new one so safely that no user notices."""
 
 
+def _check(arguments: list[str]) -> None:
+    """Raise InvalidInput for text that no database and no page can hold; a key may be any bytes."""
+    for number, text in enumerate(arguments, 1):
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        if shown != text and arguments[:1] != ["explain"]:
+            raise InvalidInput(f"argument {number} is not UTF-8: {shown}",
+                               next_step="Write it in UTF-8; see `locale` for what this shell uses")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     try:
+        _check(sys.argv[1:] if arguments is None else arguments)
         result = cli.main(arguments, prog_name="changeover", standalone_mode=False)
     except ChangeoverError as error:
         click.echo(f"changeover: {error}", err=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.console.ofrep import LARGEST_REQUEST, LONGEST_WAIT_SECONDS
+from changeover.console.asking import LARGEST_REQUEST
+from changeover.console.ofrep import LONGEST_WAIT_SECONDS
 from changeover.console.problems import MEDIA_TYPE
 from changeover.flags.explain import LONGEST_KEY
 
@@ -119,7 +120,8 @@ def paths() -> Document:
                 "Which system a user gets, and why; further parameters are attributes",
                 "FlagExplanation", {400: "No such flag, or no such key.", 503: _BAD[503]},
                 parameters=(
-                    _parameter("key", "query", "The user's key.", maxLength=LONGEST_KEY),
+                    _parameter("key", "query", "The user's key; more than once as the header is.",
+                               maxLength=LONGEST_KEY),
                     _parameter("flag", "query", "Only this flag."))),
             "post": _operation("The same for a context", "FlagExplanation", _BAD,
                                body="ExplainRequest")},

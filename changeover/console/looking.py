@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from changeover import clock
@@ -13,10 +14,13 @@ from changeover import status as status_of
 from changeover.console import exposition
 from changeover.console.context import Console, Fresh
 from changeover.console.models import KEY, DecisionOut
+from changeover.flags.explain import LONGEST_KEY, shown
 from changeover.plan.fields import Name
 from changeover.routing import Mode, explain
 from changeover.store import routing
 from changeover.store.tokens import Scope
+
+DECISION = "/v1/decision/"
 
 
 def routes(console: Console) -> APIRouter:
@@ -24,17 +28,20 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(tags=["look"], route_class=console.guard.route(Scope.READ))
     fresh, meter = Fresh(), exposition.Meter(console)
 
-    @router.get("/v1/decision/{key:path}", summary="Which system a user gets, and why")
+    @router.get(DECISION + "{key:path}", summary="Which system a user gets, and why")
     async def decision(
-        key: Annotated[str, Path(pattern=KEY, description="The user's key.")],
+        request: Request,
+        key: Annotated[str, Path(
+            pattern=KEY, max_length=LONGEST_KEY, description="The user's key.")],
         segment: Annotated[list[Name], Query(max_length=16, description="The user's.")] = [],  # noqa: B006
     ) -> DecisionOut:
         """Answer as the gateway does for a request with this key and these segments."""
+        key = _as_sent(request, key)
         segments = console.check_segments(segment) | console.plan.routing.segments_of(key)
         state = await asyncio.to_thread(routing.read, console.store, console.plan.migration)
         found = explain(state, key, segments, salt=console.plan.routing.salt or "")
         return DecisionOut(
-            key=key, system=found.system, because=found.because, bucket=found.bucket,
+            key=shown(key), system=found.system, because=found.because, bucket=found.bucket,
             segments=sorted(segments),
             mode=state.mode.value, percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
             maintenance=state.maintenance, version=state.version, epoch=state.epoch)
@@ -53,6 +60,12 @@ def routes(console: Console) -> APIRouter:
         return Response(text, media_type=exposition.MEDIA_TYPE)
 
     return router
+
+
+def _as_sent(request: Request, key: str) -> str:
+    """Return the key of a path with the bytes that were sent, also those that are not UTF-8."""
+    _, found, raw = request.scope.get("raw_path", b"").partition(DECISION.encode())
+    return unquote_to_bytes(raw).decode("utf-8", "surrogateescape") if found else key
 
 
 def health_routes(console: Console) -> APIRouter:

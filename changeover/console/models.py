@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from changeover.claims import Claim
+from changeover.flags.explain import LONGEST_KEY
 from changeover.plan.fields import Name
 from changeover.plan.metrics import QUALITY_NAME
 from changeover.routing import System
@@ -16,8 +17,9 @@ Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$")]
 ITEM = r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,199}$"
 Holder = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+/-]{0,119}$",
                               description="Who asks; the same name is the same holder.")]
-KEY = r"^[^\x00-\x1f\x7f]{1,200}$"
-Key = Annotated[str, Field(pattern=KEY, description="The user's key, as in `routing.key`.")]
+KEY = r"^[^\x00-\x08\x0a-\x1f\x7f]+$"
+Key = Annotated[str, Field(pattern=KEY, max_length=LONGEST_KEY,
+                           description="The user's key, as in `routing.key`.")]
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]{1,500}$")]
 Token = Annotated[int, Field(ge=1, lt=1 << 53, description="The claim's fencing token.")]
 Lease = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False,

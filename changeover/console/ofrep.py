@@ -32,14 +32,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from changeover import clock
+from changeover.console.asking import Problem, asked, context_of, parsed, read
 from changeover.errors import InvalidInput
 from changeover.feed import Held
-from changeover.flags.conditions import TARGETING_KEY
 from changeover.flags.evaluate import Evaluation, Reason
-from changeover.flags.explain import attributes, explain
+from changeover.flags.explain import explain
 from changeover.flags.snapshot import is_behind, to_document
 
-LARGEST_REQUEST = 65_536
 MOST_STREAMS = 1_000
 LONGEST_WAIT_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 15.0
@@ -73,19 +72,6 @@ def routes(snapshots: Snapshots) -> list[Route]:
     ]
 
 
-class _Problem(Exception):
-    """A request that gets an error of the protocol."""
-
-    def __init__(self, status: int, code: str, details: str) -> None:
-        super().__init__(details)
-        self.status, self.code, self.details = status, code, details
-
-    def body(self, key: str | None) -> bytes:
-        """Return the protocol's answer."""
-        named = {} if key is None else {"key": key}
-        return orjson.dumps({**named, "errorCode": self.code, "errorDetails": self.details})
-
-
 class _Ofrep:
     """Evaluates requests; the JSON of every possible answer of a snapshot is made once."""
 
@@ -100,33 +86,33 @@ class _Ofrep:
         """Return what answers now.
 
         Raises:
-            _Problem: There is no snapshot yet.
+            Problem: There is no snapshot yet.
         """
         held = self._snapshots.held
         if held is None:
-            raise _Problem(503, "PROVIDER_NOT_READY", NOT_YET)
+            raise Problem(503, "PROVIDER_NOT_READY", NOT_YET)
         return held
 
     def single(self, flag: str, body: bytes) -> bytes:
         """Return the answer for one flag.
 
         Raises:
-            _Problem: The request is not one, or there is no such flag.
+            Problem: The request is not one, or there is no such flag.
         """
-        key, context = _context(_parsed(body))
+        key, context = context_of(parsed(body))
         held = self.held()
         found = held.evaluator.evaluate(flag, key, context)
         if found.failure is not None:
-            raise _Problem(404, found.failure.value, found.why)
+            raise Problem(404, found.failure.value, found.why)
         return self._json(found, held.is_stale)
 
     async def bulk(self, request: Request) -> Response:
         """Evaluate all flags for one context."""
         try:
-            key, context = _context(_parsed(await _read(request.receive)))
+            key, context = context_of(parsed(await read(request.receive)))
             await self._catch_up(request.query_params)
             held = self.held()
-        except _Problem as problem:
+        except Problem as problem:
             return Response(problem.body(None), problem.status, media_type="application/json")
         evaluator = held.evaluator
         flags = b",".join(self._json(evaluator.evaluate(flag, key, context), held.is_stale)
@@ -174,8 +160,8 @@ class _Single:
         """Answer a request."""
         flag, status = scope["path_params"]["key"], 200
         try:
-            body = self._ofrep.single(flag, await _read(receive))
-        except _Problem as problem:
+            body = self._ofrep.single(flag, await read(receive))
+        except Problem as problem:
             status, body = problem.status, problem.body(flag)
         await send({"type": "http.response.start", "status": status, "headers": [
             *_JSON, (b"content-length", b"%d" % len(body))]})
@@ -256,31 +242,13 @@ class _Reading:
         if held is None:
             return _unavailable(NOT_YET)
         try:
-            key, context, flag = await _asked(request, held)
+            key, context, flag = await asked(request, held)
             found = explain(held.evaluator, key, context, flag=flag, today=clock.now().date())
-        except _Problem as problem:
+        except Problem as problem:
             return Response(problem.body(None), problem.status, media_type="application/json")
         except InvalidInput as error:
             return JSONResponse({"errorDetails": str(error)}, 400)
         return JSONResponse({**found, "is_stale": held.is_stale})
-
-
-async def _asked(request: Request, held: Held) -> tuple[str, dict[str, Any], str | None]:
-    """Return (key, attributes, flag) of a request to explain.
-
-    Raises:
-        _Problem: Its body is not of the form.
-    """
-    if request.method == "POST":
-        body = _parsed(await _read(request.receive), allowed=("context", "flag"))
-        flag = body.get("flag")
-        if flag is not None and not isinstance(flag, str):
-            raise _Problem(400, "PARSE_ERROR", "`flag` must be text")
-        key, context = _context(body)
-        return key or "", context, flag
-    query = dict(request.query_params)
-    key, flag = query.pop("key", ""), query.pop("flag", None)
-    return key, attributes(query, held.evaluator.snapshot), flag
 
 
 def _unavailable(why: str) -> Response:
@@ -347,58 +315,3 @@ def _matches(headers: Headers, etag: str) -> bool:
     known = [part.strip().removeprefix("W/")
              for part in headers.get("if-none-match", "").split(",")]
     return etag in known or "*" in known
-
-
-async def _read(receive: Receive) -> bytes:
-    """Return a request's body.
-
-    Raises:
-        _Problem: It is larger than allowed, or the client went away.
-    """
-    body: bytes = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Problem(400, "PARSE_ERROR", "the request ended before its body")
-        body += message.get("body", b"")
-        if len(body) > LARGEST_REQUEST:
-            raise _Problem(413, "INVALID_CONTEXT",
-                           f"the request has more than {LARGEST_REQUEST} bytes")
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _parsed(body: bytes, *, allowed: tuple[str, ...] = ("context",)) -> dict[str, Any]:
-    """Return a request's object; an empty body is one without anything.
-
-    Raises:
-        _Problem: It is not JSON, no object, or has fields that nobody knows.
-    """
-    try:
-        request = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise _Problem(400, "PARSE_ERROR", f"the request is not JSON: {error}") from None
-    if not isinstance(request, dict):
-        raise _Problem(400, "PARSE_ERROR", "the request must be an object with `context`")
-    unknown = [name for name in request if name not in allowed]
-    if unknown:
-        raise _Problem(400, "PARSE_ERROR",
-                       f"{unknown[0][:100]!r} is unknown; allowed are {', '.join(allowed)}")
-    return request
-
-
-def _context(request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return (targeting key, attributes) of a request; a request without has neither.
-
-    Raises:
-        _Problem: It is not of the protocol's form.
-    """
-    context = request.get("context")
-    if context is None:
-        return None, {}
-    if not isinstance(context, dict):
-        raise _Problem(400, "INVALID_CONTEXT", "`context` must be an object")
-    key = context.get(TARGETING_KEY)
-    if key is not None and not isinstance(key, str):
-        raise _Problem(400, "INVALID_CONTEXT", "`targetingKey` must be text")
-    return key, context

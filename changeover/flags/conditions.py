@@ -10,6 +10,7 @@ from typing import Any
 
 from changeover.plan.flags import AttributeSpec
 from changeover.plan.model import SegmentSpec
+from changeover.routing import BLANKS, Key
 
 Context = Mapping[str, Any]
 Predicate = Callable[[Context], bool]
@@ -23,7 +24,7 @@ def header_segment(spec: SegmentSpec) -> Predicate:
     """Return whether a context is in a gateway's segment: the attribute is named as the header.
 
     As in the gateway the name may be written `X-Cohort`, and the value must be the whole text, with
-    the case as it is written.
+    the case as it is written. Of a list, a header that came more than once, one value is enough.
     """
     header, values = spec.header, frozenset(spec.any_of)
     size = len(header)
@@ -34,12 +35,21 @@ def header_segment(spec: SegmentSpec) -> Predicate:
             for name in context:
                 if name.__class__ is str and len(name) == size and name.lower() == header:
                     value = context[name]
-        return value.__class__ is str and value in values
+        if value.__class__ is str:
+            return value.strip(BLANKS) in values
+        return any(text in values for text in _texts(value))
 
     return fits
 
 
-def with_key(context: Context, key: str | None, header: str) -> Context:
+def _texts(value: Any) -> list[str]:
+    """Return a header's values as text; what is neither text nor bytes is none."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return [(part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part)
+            .strip(BLANKS) for part in parts if isinstance(part, str | bytes)]
+
+
+def with_key(context: Context, key: Key | None, header: str) -> Context:
     """Return a context in which the key is an attribute: of the gateway's header, and as OFREP's.
 
     Whatever the context itself says under these names does not count, as there is one key only.
@@ -48,7 +58,9 @@ def with_key(context: Context, key: str | None, header: str) -> Context:
     lowered = {name.lower() for name in names}
     others = {name: value for name, value in context.items()
               if not (isinstance(name, str) and name.lower() in lowered)}
-    return {**others, **dict.fromkeys(names, key or None)}
+    values = _texts(key)
+    told = values if len(values) > 1 else "".join(values) or None
+    return {**others, **dict.fromkeys(names, told)}
 
 
 def attributes(specs: Mapping[str, AttributeSpec]) -> Predicate:

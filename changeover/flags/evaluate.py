@@ -19,10 +19,23 @@ from changeover.flags.conditions import Context, Predicate
 from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
 from changeover.plan.flags import DISABLED, ENABLED, FlagSpec, Kind, Mirror, RuleSpec, as_spec
 from changeover.plan.units import format_percent
-from changeover.routing import BUCKETS, Mode, System, decide, digest
+from changeover.routing import (
+    BLANKS,
+    BUCKETS,
+    Key,
+    Mode,
+    System,
+    bucket,
+    decide,
+    digest,
+    values_of,
+)
 
 Scalar = bool | int | float | str
-Resolver = Callable[[str | None, Context], "Evaluation"]
+Resolver = Callable[[Key | None, Context], "Evaluation"]
+Draw = Callable[[Key | None], int]
+_NO_BUCKET = BUCKETS
+"""In no share: without a key nobody takes part in a draw."""
 EMPTY: Context = MappingProxyType({})
 
 
@@ -44,6 +57,7 @@ class Failure(StrEnum):
 
     FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
     TYPE_MISMATCH = "TYPE_MISMATCH"
+    INVALID_CONTEXT = "INVALID_CONTEXT"  # a key that no request can carry
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -98,22 +112,27 @@ class Evaluator:
         """Names of all flags, sorted."""
         return sorted(self.resolvers)
 
-    def evaluate(self, flag: str, key: str | None = None, context: Context = EMPTY) -> Evaluation:
-        """Return what a flag is for a user.
+    def evaluate(self, flag: str, key: Key | None = None, context: Context = EMPTY) -> Evaluation:
+        """Return what a flag is for a user; a key that no request can carry is told, not raised.
 
         Args:
             flag: Name of the flag.
-            key: The user's key, as in the gateway's key header; None for nobody in particular.
+            key: The user's key, as in the gateway's key header: its text, its bytes, or all of its
+                values when it came more than once; None for nobody in particular.
             context: Attributes of the user.
         """
         try:
             resolver = self.resolvers[flag]
         except KeyError:
             return not_found(flag)
-        return resolver(key, context)
+        try:
+            return resolver(key, context)
+        except (TypeError, UnicodeEncodeError) as error:
+            why = f"no request can carry this key: {error}"
+            return Evaluation(flag, None, "", Reason.ERROR, why, failure=Failure.INVALID_CONTEXT)
 
     def value(
-        self, flag: str, default: Any, key: str | None = None, context: Context = EMPTY
+        self, flag: str, default: Any, key: Key | None = None, context: Context = EMPTY
     ) -> Any:
         """Return a flag's value, or `default` when there is none of the default's type."""
         found = self.evaluate(flag, key, context)
@@ -121,7 +140,7 @@ class Evaluator:
 
 
 def evaluate(
-    snapshot: Snapshot, flag: str, key: str | None, context: Context, now: datetime
+    snapshot: Snapshot, flag: str, key: Key | None, context: Context, now: datetime
 ) -> Evaluation:
     """Return what a flag is for a user, with a warning when it has expired.
 
@@ -156,6 +175,7 @@ class _Builder:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._state = snapshot.state
+        self._draw = _drawing(snapshot.salt)
         self._gateway = {name: conditions.header_segment(spec)
                          for name, spec in snapshot.segments.items()}
         self._segments: dict[str, Predicate] = {
@@ -255,7 +275,7 @@ class _Builder:
 
     def _by_system(self, key: str, spec: FlagSpec) -> Resolver:
         """Return the function that answers as the gateway routes."""
-        state, salt, weight = self._state, self._snapshot.salt, self._state.weight
+        state, weight, draw = self._state, self._state.weight, self._draw
         if state.mode is not Mode.GRADUAL:
             return _always(self._of_system(key, spec, decide(state, None), Reason.STATIC,
                                            f"mode {state.mode}"))
@@ -270,13 +290,13 @@ class _Builder:
                              f"bucket at or above {state.weight} ({share})")
         keyless = self._of_system(key, spec, System.BASELINE, Reason.DEFAULT, "no key")
 
-        def resolve(user: str | None, context: Context) -> Evaluation:
+        def resolve(user: Key | None, context: Context) -> Evaluation:
             if in_segment is not None and in_segment(context):
                 return first
-            if not user:
+            number = draw(user)
+            if number == _NO_BUCKET:
                 return keyless
-            # as `decide`, without its search
-            return yes if digest((salt + user).encode()) % BUCKETS < weight else no
+            return yes if number < weight else no
 
         return resolve
 
@@ -312,17 +332,18 @@ class _Builder:
             if fits is None:
                 return _always(won)
             return lambda user, context: won if fits(context) else after(user, context)
-        weight, salt = int(rule.percent * 100), self._snapshot.salt
+        weight, draw = int(rule.percent * 100), self._draw
 
-        def draw(user: str | None, context: Context) -> Evaluation:
-            if not user or (fits is not None and not fits(context)):
+        def resolve(user: Key | None, context: Context) -> Evaluation:
+            if fits is not None and not fits(context):
                 return after(user, context)
-            if digest((salt + user).encode()) % BUCKETS < weight:  # `bucket`, without the call
+            number = draw(user)
+            if number < weight:
                 return won
             found = after(user, context)
-            return lost if found is default else found
+            return lost if found is default and number != _NO_BUCKET else found
 
-        return draw
+        return resolve
 
     def _who(self, rule: RuleSpec) -> Predicate | None:
         """Return whether a rule is for a context, its percentage aside; None: for everyone."""
@@ -333,6 +354,18 @@ class _Builder:
         if rule.when:
             parts.append(conditions.attributes(rule.when))
         return conditions.all_of(parts) if parts else None
+
+
+def _drawing(salt: str) -> Draw:
+    """Return the function that gives a user's bucket; `bucket`, for most keys without its calls."""
+    def draw(user: Key | None) -> int:
+        if isinstance(user, str):
+            text = user.strip(BLANKS)
+            return (digest((salt + text).encode("utf-8", "surrogateescape")) % BUCKETS
+                    if text else _NO_BUCKET)
+        return bucket(user or "", salt=salt) if values_of(user) else _NO_BUCKET
+
+    return draw
 
 
 def fixed(spec: FlagSpec, value: Any) -> FlagSpec:

@@ -6,6 +6,7 @@ The command line and the console give these very words; the answer is `routing.d
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -16,20 +17,24 @@ from changeover.flags import conditions
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, expired
-from changeover.routing import System
+from changeover.routing import Key, System
 
-LONGEST_KEY = 1024
+LONGEST_KEY = 65_536
+"""More than the gateway takes; so that nobody has a machine hash without an end."""
+_UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header may have: the gateway answers 400."""
 
 
 def explain(
-    evaluator: Evaluator, key: str, context: Context = EMPTY, *, flag: str | None = None,
+    evaluator: Evaluator, key: Key, context: Context = EMPTY, *, flag: str | None = None,
     today: date | None = None,
 ) -> dict[str, Any]:
     """Return which system a user gets and what each flag is for them, with the reasons.
 
     Args:
         evaluator: Flags and routing, compiled.
-        key: The user's key, as in the gateway's key header; empty for a request without.
+        key: The user's key, as in the gateway's key header; empty for a request without, several
+            values for a header that comes more than once.
         context: Attributes of the user; a header's name is that of the segment's attribute.
         flag: Only this flag; None for all.
         today: The present day, for `notes` about flags that have expired; None for no notes.
@@ -38,22 +43,17 @@ def explain(
         InvalidInput: The key is too long or cannot be sent, or there is no such flag.
     """
     snapshot = evaluator.snapshot
-    try:
-        told = conditions.with_key(context, key, snapshot.key_header)
-        inside = [name for name, spec in snapshot.segments.items()
-                  if conditions.header_segment(spec)(told)]
-        found = routing.explain(snapshot.state, key, frozenset(inside), salt=snapshot.salt)
-    except UnicodeEncodeError:
-        raise InvalidInput("the key is not text that can be sent", where="KEY") from None
-    if len(key) > LONGEST_KEY:
-        raise InvalidInput(f"the key has {len(key)} characters", where="KEY",
-                           allowed=f"up to {LONGEST_KEY}")
+    _check(key)
+    told = conditions.with_key(context, key, snapshot.key_header)
+    inside = [name for name, spec in snapshot.segments.items()
+              if conditions.header_segment(spec)(told)]
+    found = routing.explain(snapshot.state, key, frozenset(inside), salt=snapshot.salt)
     state = snapshot.state
     if flag is not None and flag not in evaluator.keys:
         raise InvalidInput(f"there is no flag {flag!r}", allowed=", ".join(evaluator.keys))
     names = evaluator.keys if flag is None else [flag]
     return {
-        "key": key,
+        "key": shown(key),
         "system": found.system.value,
         "because": found.because,
         "mode": state.mode.value,
@@ -69,6 +69,32 @@ def explain(
         "notes": [] if today is None else expired(
             {name: entry for name, entry in snapshot.flags.items() if name in names}, today),
     }
+
+
+def _check(key: Key) -> None:
+    """Raise InvalidInput unless a request can carry a key."""
+    try:
+        values = routing.values_of(key)
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            "the key has half of a surrogate pair, which no request can carry", where="KEY",
+            allowed="text; bytes that are not UTF-8 as \\udc80 to \\udcff") from None
+    size = sum(map(len, values))
+    if size > LONGEST_KEY:
+        raise InvalidInput(f"the key has {size} bytes", where="KEY",
+                           allowed=f"up to {LONGEST_KEY}")
+    if found := _UNSENDABLE.search(b"".join(values)):
+        raise InvalidInput(
+            f"the key has the control character {found[0].hex()}, which no header may have: the "
+            "gateway refuses such a request with 400", where="KEY")
+
+
+def shown(key: Key) -> str:
+    """Return a key as text that can be printed and sent: other bytes as `\\xe9`."""
+    values = (key,) if isinstance(key, str | bytes) else key
+    return ", ".join(
+        (one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
+        .decode("utf-8", "backslashreplace") for one in values)
 
 
 def attributes(texts: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:

@@ -113,7 +113,8 @@ class RoutingSpec(Part):
     def segments_of(self, key: str) -> frozenset[str]:
         """Return the segments that a user is in by the key alone."""
         return frozenset(name for name, spec in self.segments.items()
-                         if spec.header == self.key.header and key in spec.any_of)
+                         if spec.header == self.key.header
+                         and key.strip(" \t") in spec.any_of)
 
 
 class ConsoleSpec(Part):

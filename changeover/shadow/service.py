@@ -167,16 +167,16 @@ class Shadow:
             return "dropped: body too large"
         if not self.spec.copies(exchange.method, exchange.path):
             return "dropped: not in methods or replay_unsafe"
-        key = exchange.header(self.plan.routing.key.header) or None
-        salted = f"{self.plan.routing.salt or ''}{key}" if key else None
-        if self.state and decide(self.state, salted, self._segments(exchange)) is System.CANDIDATE:
+        key = exchange.values(self.plan.routing.key.header)
+        segments, salt = self._segments(exchange), self.plan.routing.salt or ""
+        if self.state and decide(self.state, key, segments, salt=salt) is System.CANDIDATE:
             return "served by the candidate"
         return ""
 
     def _segments(self, exchange: Exchange) -> frozenset[str]:
         return frozenset(
             name for name, spec in self.plan.routing.segments.items()
-            if exchange.header(spec.header) in spec.any_of
+            if not {*exchange.values(spec.header)}.isdisjoint(spec.any_of)
         )
 
     async def _work(self) -> None:

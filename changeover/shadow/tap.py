@@ -55,6 +55,10 @@ class Exchange:
         """Return a request header's first value, or an empty text."""
         return next((value for key, value in self.request_headers if key == name), "")
 
+    def values(self, name: str) -> list[str]:
+        """Return all values of a request header, as many times as it came."""
+        return [value for key, value in self.request_headers if key == name]
+
     @property
     def line(self) -> str:
         """The request's method and target, for people and the store."""

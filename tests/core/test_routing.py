@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from changeover.routing import (
     BUCKETS,
     TRANSITIONS,
     Change,
+    Key,
     Mode,
     RoutingState,
     System,
@@ -20,6 +22,7 @@ from changeover.routing import (
     bucket,
     decide,
     explain,
+    values_of,
 )
 
 keys = st.text(min_size=1, max_size=40)
@@ -114,6 +117,57 @@ def test_bucket_is_the_documented_hash() -> None:
     assert bucket("a") == 0xD24EC4F1A98C6E5B % 10_000
 
 
+@pytest.mark.parametrize(("key", "values"), [
+    (["v2", "u2"], [b"u2", b"v2"]), (("u1", "u1"), [b"u1", b"u1"]),
+    (["\udcff", b"a", "Zoë"], [b"Zo\xc3\xab", b"a", b"\xff"]), (["u"], [b"u"]),
+], ids=str)
+def test_several_values_are_hashed_as_envoy_does(key: Key, values: list[bytes]) -> None:
+    """Sorted by their bytes, one after the other, each with the hash before it as the seed."""
+    number = 0
+    for value in values:
+        number = xxhash.xxh64_intdigest(value, seed=number)
+    assert bucket(key) == number % 10_000
+
+
+@given(st.binary(min_size=1, max_size=20))
+def test_a_keys_bytes_count_however_they_are_written(data: bytes) -> None:
+    """Python's way to write bytes that are not UTF-8 means these bytes (PEP 383)."""
+    assert bucket(data.decode("utf-8", "surrogateescape")) == bucket(data)
+
+
+@pytest.mark.parametrize("salt", ["", "s"])
+@pytest.mark.parametrize("key", [" u2\t", b"\t u2 ", "\tu2"], ids=repr)
+def test_blanks_around_a_key_are_none_of_it(key: Key, salt: str) -> None:
+    """HTTP takes them away before anybody hashes them; other blanks stay."""
+    assert bucket(key, salt=salt) == bucket("u2", salt=salt)
+    assert bucket("u 2") != bucket("u2") != bucket("\xa0u2")
+
+
+@pytest.mark.parametrize("key", [None, "", " \t ", b"", [], ["u1", ""], ["", ""], ("", "u1")],
+                         ids=repr)
+def test_one_empty_value_makes_a_key_none(key: Key | None) -> None:
+    """As in the gateway: such a request is the baseline's, in every share."""
+    found = explain(RoutingState("m", Mode.GRADUAL, BUCKETS), key, salt="s")
+    assert (found.system, found.bucket) == (System.BASELINE, None)
+
+
+def test_with_a_salt_the_first_value_counts() -> None:
+    """The gateway writes the salt and the first value into the header that it hashes."""
+    assert bucket(["b", "a"], salt="s") == bucket("b", salt="s") == bucket("sb")
+
+
+@given(st.text(st.characters(), max_size=20) | st.text("\ud800\udcff\udfffa", max_size=5),
+       st.sampled_from(Mode), st.sampled_from(["", "s"]))
+def test_no_key_is_an_exception(key: str, mode: Mode, salt: str) -> None:
+    """A key that no request can carry is told; its user stays where one without a key is."""
+    state = RoutingState("m", mode, BUCKETS)
+    found = explain(state, key, salt=salt)
+    assert found.system is decide(state, key, salt=salt)
+    if mode is Mode.GRADUAL and found.bucket is None:
+        assert found.system is System.BASELINE
+        assert found.because.startswith(("a request without a key", "a key that no request"))
+
+
 @given(key=keys, weight=weights, mode=st.sampled_from(list(Mode)), is_beta=st.booleans(),
        salt=st.sampled_from(["", "x"]))
 def test_explain_says_what_decide_does(
@@ -123,8 +177,8 @@ def test_explain_says_what_decide_does(
     state = RoutingState("m", mode, weight, ("beta",))
     segments = frozenset({"beta"} if is_beta else ())
     found = explain(state, key, segments, salt=salt)
-    assert found.system is decide(state, salt + key, segments)
-    assert found.bucket == bucket(salt + key)
+    assert found.system is decide(state, key, segments, salt=salt)
+    assert found.bucket == (bucket(key, salt=salt) if values_of(key) else None)
     if mode is Mode.GRADUAL and not is_beta:
         is_below = f"bucket {found.bucket} is below {weight}" in found.because
         assert is_below == (found.system is System.CANDIDATE)

@@ -31,7 +31,7 @@ from changeover.plan.units import format_percent
 from changeover.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
 from tests.core.plan.test_load import GOOD
 
-keys = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable())
+keys = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and text.strip())
 weights = st.integers(0, BUCKETS)
 values = st.booleans() | st.integers(-9, 9) | st.text(string.ascii_letters, max_size=5)
 contexts = st.dictionaries(
@@ -212,6 +212,50 @@ def test_key_is_an_attribute_like_any_other(
     assert found == dict.fromkeys(plan.flags, wanted)
     assert plan.routing.segments_of(key or "") == ({"vip"} if wanted else set())
     assert explain(evaluator, key or "", context)["segments"] == (["vip"] if wanted else [])
+
+
+odd_texts = st.text("\ud800\udcff\udfff\0 \tab", max_size=6) | st.text(max_size=6)
+odd_keys: st.SearchStrategy[Any] = (
+    st.none() | odd_texts | st.binary(max_size=6) | st.lists(odd_texts | st.binary(max_size=3)))
+
+
+@given(key=odd_keys, weight=weights, salt=st.sampled_from(["", "s"]))
+@settings(max_examples=150)
+def test_any_key_gets_the_gateways_answer_or_the_default(
+    key: Any, weight: int, salt: str
+) -> None:
+    """Bytes that are not UTF-8 and several values are hashed as they are; nothing raises."""
+    state = RoutingState("shop", Mode.GRADUAL, weight)
+    evaluator = Evaluator(replace(rollout(weight), state=state, salt=salt))
+    found = evaluator.evaluate("changeover.system", key)
+    if found.failure is not None:
+        assert (found.failure, found.reason) == (Failure.INVALID_CONTEXT, Reason.ERROR)
+        assert evaluator.value("changeover.system", "mine", key) == "mine"
+        assert evaluator.value("f", True, key) is True
+    else:
+        assert found.value == decide(state, key, salt=salt)
+        assert evaluator.value("f", False, key) is (found.value == "candidate")
+
+
+@pytest.mark.parametrize("key", [7, 7.5, True, {"a": 1}, [7], object()], ids=str)
+def test_a_key_of_another_type_gives_the_default(key: Any) -> None:
+    """An application's fault costs it its flag, not its user's request."""
+    evaluator = Evaluator(rollout(5_000))
+    assert evaluator.value("f", "mine", key) == "mine"
+    assert evaluator.evaluate("f", key).failure is Failure.INVALID_CONTEXT
+
+
+@pytest.mark.parametrize(("value", "fits"), [
+    ("beta", True), (" beta\t", True), (["gamma", "beta"], True), (("beta", ""), True),
+    (b"beta", True), ([b"\xff", b"beta"], True), ("beta,gamma", False), ("Beta", False),
+    ([], False), (["gamma"], False), ("\udcff", False), ([7, None], False), ({"beta": 1}, False),
+], ids=str)
+def test_a_segments_header_may_come_more_than_once(value: Any, fits: bool) -> None:
+    """As in the gateway one of its values is enough, whole and without the blanks around it."""
+    state = RoutingState("shop", Mode.GRADUAL, segments=("beta",))
+    evaluator = Evaluator(replace(snapshot("f: true"), state=state))
+    found = evaluator.evaluate("changeover.system", "u", {"x-cohort": value})
+    assert found.value == ("candidate" if fits else "baseline")
 
 
 def test_names_that_are_no_text_fit_nothing_and_harm_nothing() -> None:

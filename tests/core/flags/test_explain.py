@@ -79,8 +79,22 @@ def test_expired_flags_are_noted() -> None:
     assert len(explain(evaluator, "u", today=day)["notes"]) == 2
 
 
-@pytest.mark.parametrize(("key", "flag"), [("x" * 1025, None), ("\ud800", None), ("u", "nope")])
-def test_what_cannot_be_explained_is_refused(key: str, flag: str | None) -> None:
+@pytest.mark.parametrize(("key", "flag"), [("x" * 65_537, None), ("\ud800", None), ("u", "nope"),
+                                           ("a\0b", None), ("a\nb", None), (["a", "\x7f"], None)])
+def test_what_cannot_be_explained_is_refused(key: Any, flag: str | None) -> None:
     """A key that nobody could send, or a flag that is not there."""
     with pytest.raises(InvalidInput):
         explain(Evaluator(of_plan(PLAN, RoutingState("shop"))), key, flag=flag)
+
+
+@pytest.mark.parametrize(("key", "text"), [
+    ("caf\udce9", r"caf\xe9"), (b"caf\xe9", r"caf\xe9"), ("Zoë", "Zoë"), (["u2", "v2"], "u2, v2"),
+], ids=str)
+def test_any_key_that_can_be_sent_is_explained_in_text_that_can_be_shown(
+    key: Any, text: str
+) -> None:
+    """Other bytes than UTF-8, and several values, are told so that every page can show them."""
+    found = told(key)
+    assert as_text(found).startswith(f"{text} gets the ")
+    assert found["bucket"] == bucket(key)
+    assert found["flags"]["changeover.system"]["value"] == found["system"]

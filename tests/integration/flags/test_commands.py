@@ -12,7 +12,7 @@ from changeover.cli.main import main
 from changeover.clock import now
 from changeover.home import Home
 from changeover.plan.load import parse_plan
-from changeover.routing import Change, Mode
+from changeover.routing import Change, Mode, bucket
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
@@ -54,6 +54,22 @@ def test_explain_names_the_system_and_the_reason(run: Any) -> None:
     told = json.loads(run("explain", "user-1", "--attribute", "plan=gold", "--flag", "paying",
                           "--output", "json")[1])
     assert (told["system"], told["flags"]["paying"]["value"]) == ("baseline", True)
+
+
+def test_explain_takes_any_bytes_of_a_key_and_all_its_values(run: Any) -> None:
+    """What a shell gives that is not UTF-8 is hashed as it is; several keys are one header's."""
+    for keys, shown in ((["caf\udce9"], r"caf\xe9"), (["u2", "v2"], "u2, v2"), ([" u2 "], " u2 ")):
+        code, out, _ = run("explain", *keys, "--output", "json")
+        told = json.loads(out)
+        assert (code, told["key"], told["bucket"]) == (0, shown, bucket(keys)), keys
+        assert run("explain", *keys)[1].startswith(f"{shown} gets the ")
+    assert run("explain", "u1", "")[1].startswith("u1,  gets the baseline because a request with")
+
+
+def test_text_that_is_not_utf_8_is_refused_before_anything_is_done(run: Any) -> None:
+    """A reason that no database keeps is a clear message, not a traceback halfway."""
+    code, _, message = run("flags", "set", "log_level", "DEBUG", "--reason", "caf\udce9")
+    assert (code, "argument 6 is not UTF-8: caf\\udce9" in message) == (2, True)
 
 
 def test_explain_reads_attributes_as_applications_send_them(run: Any) -> None:

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from changeover.console import ofrep
-from changeover.console.ofrep import LARGEST_REQUEST, Snapshots, routes
+from changeover.console.asking import LARGEST_REQUEST
+from changeover.console.ofrep import Snapshots, routes
 from changeover.feed import Held
 from changeover.flags.evaluate import Evaluator
 from changeover.routing import Mode
@@ -85,7 +86,8 @@ def test_unknown_flag_is_not_found(console: Site) -> None:
     (b'{"contxt": {"targetingKey": "u"}}', 400, "PARSE_ERROR"),
     (b'{"context": 3}', 400, "INVALID_CONTEXT"),
     (b'{"context": {"targetingKey": 3}}', 400, "INVALID_CONTEXT"),
-    (b'{"context": {"targetingKey": "\\ud800"}}', 400, "PARSE_ERROR"),
+    (b'{"context": {"targetingKey": "\\ud800"}}', 400, "INVALID_CONTEXT"),
+    (b'{"context": {"targetingKey": "\\ud800", "a": NaN}}', 400, "PARSE_ERROR"),
     (b'{"context": {"a": NaN}}', 400, "PARSE_ERROR"),
     (b"[" * 60_000, 400, "PARSE_ERROR"),
     (b"\xff\xfe", 400, "PARSE_ERROR"),

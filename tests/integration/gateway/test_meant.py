@@ -9,14 +9,18 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from changeover.analysis.window import ErrorClass
+from changeover.flags.evaluate import Evaluator
+from changeover.flags.explain import explain
+from changeover.flags.snapshot import of_plan
 from changeover.gateway.accesslog import Entry, classify, meant_for, parse_line
 from changeover.plan.model import Plan
-from changeover.routing import Mode, System
+from changeover.routing import Mode, System, decide
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
@@ -148,6 +152,45 @@ def test_a_good_answer_counts_for_who_gave_it_whatever_the_key_is(
         found = classify(entry)
         assert found is not None
         assert (found.system, found.error) == (entry.served_by, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rule_in_code_says_what_envoy_does(gateway: Bench, kind: str) -> None:
+    """Routing, flags in process and the explanation agree with the gateway, for all values and
+    bytes of a key."""
+    plan, state = gateway.plan, gateway.state
+    evaluator, salt = Evaluator(of_plan(plan, state)), plan.routing.salt or ""
+    for values in users(kind):
+        system = by_answer(gateway, values)
+        texts = [value.decode("utf-8", "surrogateescape") for value in values]
+        one = [values[0], texts[0]] if len(values) == 1 else []
+        for key in (values, texts, tuple(texts), *one):
+            assert decide(state, key, salt=salt) is system
+            assert evaluator.value("changeover.system", "", key) == system
+            assert explain(evaluator, key)["system"] == system
+
+
+@pytest.mark.parametrize(("values", "is_inside"), [
+    ([b"beta"], True), ([b" beta\t"], True), ([b"beta", b"gamma"], True),
+    ([b"gamma", b"beta"], True), ([b"\xff", b"a.b|c"], True), ([b"", b"beta"], True),
+    ([b"beta,gamma"], False),
+    ([b"Beta"], False), ([b"\xff"], False), ([b"beta\xe9"], False), ([b""], False),
+], ids=repr)
+def test_a_segment_is_told_by_any_value_of_its_header(
+    gateway: Bench, values: Values, is_inside: bool
+) -> None:
+    """A segment's header that comes twice, or is not UTF-8: gateway and flags say the same."""
+    state = replace(gateway.state, weight=1, segments=("beta",), version=gateway.state.version + 1)
+    gateway.gateway.publish(gateway.plan, state)
+    also = b"".join(b"x-cohort: %b\r\n" % value for value in values)
+    entry = send(gateway, [b"u1"], also=also + b"connection: close\r\n")
+    gateway.move(Mode.GRADUAL, 5_000)
+    gateway.move(Mode.GRADUAL, 5_000)
+    system = CANDIDATE if is_inside else BASELINE
+    assert (meant_for(entry), entry.served_by) == (system, system)
+    context = {"X-Cohort": [value.decode("utf-8", "surrogateescape") for value in values]}
+    evaluator = Evaluator(of_plan(gateway.plan, state))
+    assert evaluator.value("changeover.system", "", "u1", context) == system
 
 
 SITUATIONS = {

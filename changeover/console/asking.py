@@ -1,0 +1,135 @@
+"""What a client asks about flags: bodies, contexts and queries, read as they were sent.
+
+A key is what the gateway would hash: bytes that are not UTF-8 go on as halves of surrogate pairs
+(PEP 383), and a key that no request can carry is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+from starlette.types import Receive
+
+from changeover.feed import Held
+from changeover.flags.conditions import TARGETING_KEY
+from changeover.flags.explain import attributes
+from changeover.routing import Key, values_of
+
+LARGEST_REQUEST = 65_536
+
+
+class Problem(Exception):
+    """A request that gets an error of the protocol."""
+
+    def __init__(self, status: int, code: str, details: str) -> None:
+        super().__init__(details)
+        self.status, self.code, self.details = status, code, details
+
+    def body(self, key: str | None) -> bytes:
+        """Return the protocol's answer."""
+        named = {} if key is None else {"key": key}
+        return orjson.dumps({**named, "errorCode": self.code, "errorDetails": self.details})
+
+
+async def read(receive: Receive) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        Problem: It is larger than allowed, or the client went away.
+    """
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "PARSE_ERROR", "the request ended before its body")
+        body += message.get("body", b"")
+        if len(body) > LARGEST_REQUEST:
+            raise Problem(413, "INVALID_CONTEXT",
+                           f"the request has more than {LARGEST_REQUEST} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def parsed(body: bytes, *, allowed: tuple[str, ...] = ("context",)) -> dict[str, Any]:
+    """Return a request's object; an empty body is one without anything.
+
+    Raises:
+        Problem: It is not JSON, no object, or has fields that nobody knows.
+    """
+    try:
+        request = _loads(body) if body else {}
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "PARSE_ERROR", f"the request is not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise Problem(400, "PARSE_ERROR", "the request must be an object with `context`")
+    unknown = [name for name in request if name not in allowed]
+    if unknown:
+        raise Problem(400, "PARSE_ERROR",
+                       f"{unknown[0][:100]!r} is unknown; allowed are {', '.join(allowed)}")
+    return request
+
+
+def _loads(body: bytes) -> Any:
+    """Return what JSON says, halves of surrogate pairs included, which orjson refuses.
+
+    Python writes bytes of a key that are not UTF-8 so, and the gateway hashes those bytes.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in body.lower():
+            raise
+        return json.loads(body.decode(), parse_constant=_refuse)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def context_of(request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return (targeting key, attributes) of a request; a request without has neither.
+
+    Raises:
+        Problem: It is not of the protocol's form.
+    """
+    context = request.get("context")
+    if context is None:
+        return None, {}
+    if not isinstance(context, dict):
+        raise Problem(400, "INVALID_CONTEXT", "`context` must be an object")
+    key = context.get(TARGETING_KEY)
+    if key is not None and not isinstance(key, str):
+        raise Problem(400, "INVALID_CONTEXT", "`targetingKey` must be text")
+    try:
+        values_of(key)
+    except UnicodeEncodeError as error:
+        raise Problem(400, "INVALID_CONTEXT", "`targetingKey` has half of a surrogate pair, which "
+                       f"no request can carry: {error}") from None
+    return key, context
+
+
+async def asked(request: Request, held: Held) -> tuple[Key, dict[str, Any], str | None]:
+    """Return (key, attributes, flag) of a request to explain; a `key` that comes more than once is
+    a header that does.
+
+    Raises:
+        Problem: Its body is not of the form.
+    """
+    if request.method == "POST":
+        body = parsed(await read(request.receive), allowed=("context", "flag"))
+        flag = body.get("flag")
+        if flag is not None and not isinstance(flag, str):
+            raise Problem(400, "PARSE_ERROR", "`flag` must be text")
+        key, context = context_of(body)
+        return key or "", context, flag
+    # bytes that are no UTF-8 are the gateway's too, and must not become others
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True,
+                      errors="surrogateescape")
+    keys, query = [value for name, value in pairs if name == "key"], dict(pairs)
+    query.pop("key", None)
+    flag = query.pop("flag", None)
+    return keys, attributes(query, held.evaluator.snapshot), flag
