@@ -157,7 +157,7 @@ def classify(entry: Entry) -> Outcome | None:
     elif is_saved or (meant is System.CANDIDATE and entry.attempts > 1):
         error = ErrorClass.SAVED
     return Outcome(
-        meant, error, is_user_error, 400 <= entry.status < 500,
+        meant, error, is_user_error, 400 <= entry.status < 500 and not _is_unfinished(entry),
         is_redirect=300 <= entry.status < 400 and entry.status != 304,
         is_answer=_is_answer(entry) and not is_user_error,
     )
@@ -169,9 +169,14 @@ def _is_answer(entry: Entry) -> bool:
     return is_success and entry.body_bytes is not None and "DC" not in entry.flags
 
 
+def _is_unfinished(entry: Entry) -> bool:
+    """Whether the user never sent the end of the request: the gateway gave up waiting for it."""
+    return entry.status == 408 and "SI" in entry.flags
+
+
 def _is_cut_short(entry: Entry) -> bool:
-    """Whether the user got no answer, or one that broke off, and did not go away themselves."""
-    if "DC" in entry.flags:
+    """Whether the user got no answer, or one that broke off, and that was not their own doing."""
+    if "DC" in entry.flags or _is_unfinished(entry):
         return False
     is_idle_tunnel = entry.status == 101 and "SI" in entry.flags
     return entry.status == 0 or (bool(entry.flags & _CUT_SHORT) and not is_idle_tunnel)
@@ -180,10 +185,10 @@ def _is_cut_short(entry: Entry) -> bool:
 def _error_of(entry: Entry) -> ErrorClass:
     """Return why a request failed, from the flags that Envoy sets."""
     by_flag = (
-        (ErrorClass.OVERFLOW, {"UO"}),
         (ErrorClass.TIMEOUT, {"UT", "SI", "DT"}),
         (ErrorClass.CONNECT, {"UF", "UH", "NC"}),
         (ErrorClass.RESET, {"UC", "UR", "LR", "UPE"}),
+        (ErrorClass.OVERFLOW, {"UO"}),  # last: also where only a second attempt was refused
     )
     for error, flags in by_flag:
         if entry.flags & flags:

@@ -9,11 +9,10 @@ that an access-log line alone tells which system was meant.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway import choice, limit, protocol, tap
+from changeover.gateway import choice, limit, limits, protocol, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.listener import KEY_HEADER, ROUTES, connection_manager, watched
 from changeover.plan.model import Plan, SystemSpec
@@ -63,6 +62,7 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
             "listeners": [{
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
+                "socket_options": limits.sockets(plan),
                 "filter_chains": [{"filters": [connection_manager(plan, files)]}],
             }, *([limit.listener(files)] if limit.is_limited(plan) else [])],
             "clusters": [tap.cluster(files)] if plan.shadow else [],
@@ -89,7 +89,7 @@ def _aggregate(name: str, clusters: list[str]) -> Json:
     return {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": name,
-        "connect_timeout": "1s",
+        "connect_timeout": limits.CONNECT,
         "lb_policy": "CLUSTER_PROVIDED",
         "circuit_breakers": _circuit_breakers(None),
         "cluster_type": {
@@ -177,12 +177,16 @@ def _tapped(
 def _pair(
     plan: Plan, target: str, weight: int, headers: list[Json], sample: int = 0
 ) -> list[Json]:
-    """Return the routes of one target for safe and for all other methods, event streams first."""
+    """Return the routes of one target for safe and for all other methods, endless ones first."""
     get, method = (_string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
-    stream = _string("accept", {"contains": "text/event-stream"})
+    endless = (
+        _string("accept", {"contains": "text/event-stream"}),
+        _string("upgrade", {"exact": "websocket", "ignore_case": True}),
+    )
     return [
-        _without_limit(_route(plan, target, weight, [stream, *headers, method], is_safe=True)),
-        _without_limit(_route(plan, target, weight, [stream, *headers], is_safe=False)),
+        *(_without_limit(plan, _route(
+            plan, target, weight, [kind, *headers, *also], is_safe=bool(also)))
+          for kind in endless for also in ([method], [])),
         *_tapped(plan, target, weight, headers, sample),
         _route(plan, target, weight, [get, *headers], is_safe=True),
         _route(plan, target, weight, [*headers, method], is_safe=True),
@@ -190,9 +194,12 @@ def _pair(
     ]
 
 
-def _without_limit(route: Json) -> Json:
-    """Return a route for answers that never end: only silence is limited, not their length."""
-    return {**route, "route": {**route["route"], "timeout": "0s"}}
+def _without_limit(plan: Plan, route: Json) -> Json:
+    """Return a route for answers that never end: their silence is limited, and that generously."""
+    action = {**route["route"], "idle_timeout": limits.LONG_LIVED}
+    if action["retry_policy"]["per_try_timeout"] == limits.beginning(plan):
+        action["retry_policy"] = {**action["retry_policy"], "per_try_timeout": "0s"}
+    return {**route, "route": action}
 
 
 def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe: bool) -> Json:
@@ -202,7 +209,8 @@ def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe
         "route": {
             "inline_cluster_specifier_plugin": choice.specifier(target, weight),
             "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
-            "timeout": _seconds(max(plan.systems.baseline.timeout, plan.systems.candidate.timeout)),
+            "timeout": "0s",  # it would count the user's reading: see `limits`
+            "idle_timeout": limits.silence(plan),
             "retry_policy": _retry(plan, target, is_safe=is_safe),
             "upgrade_configs": [{"upgrade_type": "websocket"}],
         },
@@ -220,9 +228,10 @@ def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
         "num_retries": 1,
         "refresh_cluster_on_retry": True,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
+        "per_try_timeout": limits.beginning(plan),
     }
     if is_safe and target != "baseline":
-        policy["per_try_timeout"] = _seconds(plan.systems.candidate.attempt_timeout)
+        policy["per_try_timeout"] = limits.attempt(plan)
     if limit.is_limited(plan) and target != "baseline":
         policy["retry_on"] += ",retriable-headers"
         policy |= limit.retriable()
@@ -268,12 +277,15 @@ def _cluster(name: str, system: SystemSpec) -> Json:
     cluster: Json = {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": name,
-        "connect_timeout": "1s",
+        "connect_timeout": limits.CONNECT,
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "circuit_breakers": _circuit_breakers(system.concurrency),
-        "typed_extension_protocol_options": protocol.towards_system(),
+        # What the baseline itself was too slow for is not asked of it twice by everyone.
+        "circuit_breakers": _circuit_breakers(
+            system.concurrency, *((20, 10) if name == "baseline" else ())),
+        "typed_extension_protocol_options": protocol.towards_system(
+            idle_timeout=limits.seconds(system.keep_alive)),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [
@@ -295,12 +307,14 @@ def _hop(files: GatewayFiles) -> Json:
     return {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": "candidate",
-        "connect_timeout": "1s",
+        "connect_timeout": limits.CONNECT,
         "type": "STATIC",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": _circuit_breakers(None),
         "outlier_detection": _outlier_detection(),
-        "typed_extension_protocol_options": protocol.towards_system(),
+        # Shorter than the hop keeps them, as with every system.
+        "typed_extension_protocol_options": protocol.towards_system(
+            idle_timeout=limits.HOP_IDLE),
         "load_assignment": {
             "cluster_name": "candidate",
             "endpoints": [{"lb_endpoints": [
@@ -324,14 +338,23 @@ def _outlier_detection() -> Json:
     }
 
 
-def _circuit_breakers(concurrency: int | None) -> Json:
-    """Return limits: the plan's concurrency is hard, everything else practically none."""
+def _circuit_breakers(
+    concurrency: int | None, retries_percent: int = 100, least_retries: int = 100
+) -> Json:
+    """Return limits: the plan's concurrency is hard, everything else practically none.
+
+    Args:
+        concurrency: Most requests at once.
+        retries_percent: Most second attempts at once, in percent of the requests at once.
+        least_retries: Second attempts at once that are always allowed.
+    """
     most = 100_000
     threshold: Json = {
         "max_connections": most,
         "max_pending_requests": most,
         "max_requests": concurrency or most,
-        "retry_budget": {"budget_percent": {"value": 100}, "min_retry_concurrency": 100},
+        "retry_budget": {"budget_percent": {"value": retries_percent},
+                         "min_retry_concurrency": least_retries},
     }
     return {"thresholds": [threshold]}
 
@@ -351,7 +374,3 @@ def _tls(hostname: str) -> Json:
             },
         },
     }
-
-
-def _seconds(duration: timedelta) -> str:
-    return f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"

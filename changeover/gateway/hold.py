@@ -11,16 +11,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway import choice, tap
+from changeover.gateway import choice, limits, tap
 
 Json = dict[str, Any]
 
 MARK = "held"
 
 
-def withheld(response: Json) -> Json:
-    """Return rendered routes (a discovery response) with the candidate left out."""
-    return {**response, "resources": [_resource(found) for found in response["resources"]]}
+def withheld(response: Json, beginning: str) -> Json:
+    """Return rendered routes (a discovery response) with the candidate left out.
+
+    Args:
+        response: As `render_routes` makes it.
+        beginning: How long the baseline's answer may take to begin: the limit of one attempt on
+            these routes is the candidate's.
+    """
+    return {**response, "resources": [
+        _resource(found, beginning) for found in response["resources"]]}
 
 
 def is_withheld(resource: Json) -> bool:
@@ -29,11 +36,12 @@ def is_withheld(resource: Json) -> bool:
     return bool(stamp.get(MARK, False))
 
 
-def _resource(resource: Json) -> Json:
+def _resource(resource: Json, beginning: str) -> Json:
     metadata = resource.get("metadata", {}).get("filter_metadata", {})
     stamp = {**metadata.get("changeover", {}), MARK: True}
     hosts = [
-        {**host, "routes": [_route(route) for route in host["routes"] if not _is_tapped(route)]}
+        {**host, "routes": [
+            _route(route, beginning) for route in host["routes"] if not _is_tapped(route)]}
         for host in resource["virtual_hosts"]
     ]
     return {**resource, "virtual_hosts": hosts,
@@ -44,12 +52,12 @@ def _is_tapped(route: Json) -> bool:
     return tap.FILTER in route.get("typed_per_filter_config", {})
 
 
-def _route(route: Json) -> Json:
+def _route(route: Json, beginning: str) -> Json:
     action = route.get("route")
     if action is None or not choice.names_candidate(action["inline_cluster_specifier_plugin"]):
         return route
     specifier = choice.without_candidate(action["inline_cluster_specifier_plugin"])
-    # The limit of one attempt is the candidate's; the baseline has the whole time.
-    retry = {k: v for k, v in action["retry_policy"].items() if k != "per_try_timeout"}
+    is_long_lived = action["idle_timeout"] == limits.LONG_LIVED
+    retry = {**action["retry_policy"], "per_try_timeout": "0s" if is_long_lived else beginning}
     return {**route, "route": {
         **action, "inline_cluster_specifier_plugin": specifier, "retry_policy": retry}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway import protocol, tap
+from changeover.gateway import limits, protocol, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
@@ -34,8 +34,9 @@ def connection_manager(plan: Plan, files: GatewayFiles) -> Json:
             "server_header_transformation": "PASS_THROUGH",
             "generate_request_id": True,
             "preserve_external_request_id": True,
-            "common_http_protocol_options": {**protocol.common(), "idle_timeout": "3600s"},
-            "stream_idle_timeout": "300s",
+            "common_http_protocol_options": {
+                **protocol.common(), "idle_timeout": limits.LONG_LIVED},
+            **limits.users(plan),
             **protocol.taken(),
             "early_header_mutation_extensions": [_edge_headers(plan)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},

@@ -22,6 +22,7 @@ from typing import Any
 
 from changeover import clock
 from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
+from changeover.gateway import limits
 from changeover.gateway.admin import Admin
 from changeover.gateway.check import refusal
 from changeover.gateway.config import (
@@ -283,7 +284,7 @@ class Gateway:
     def _routes(self, plan: Plan, state: RoutingState) -> Json:
         """Return the routes of a state, held while the guard says so."""
         routes = render_routes(plan, state)
-        return withheld(routes) if self.holds() else routes
+        return withheld(routes, limits.beginning(plan)) if self.holds() else routes
 
     def is_withheld_on_disk(self) -> bool:
         """Whether the routes in place leave the candidate out for the guard."""

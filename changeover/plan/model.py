@@ -71,10 +71,24 @@ class SystemSpec(Part):
     concurrency: int | None = Field(
         None, ge=1, description="Most requests at once (circuit breaker); None: no limit."
     )
-    timeout: Duration = Field(timedelta(seconds=15), description="Longest request, with retries.")
+    timeout: Duration = Field(
+        timedelta(seconds=15),
+        description="Longest wait until an answer begins, for each attempt; 0: for ever.",
+    )
     attempt_timeout: Duration = Field(
         timedelta(seconds=5),
-        description="Longest single attempt of a safe request before the baseline is asked.",
+        description="Longest wait until the answer to a safe request begins, before the baseline "
+        "is asked.",
+    )
+    silence: Duration = Field(
+        timedelta(minutes=5),
+        description="Longest time in which nothing happens within a request and its answer; 0: "
+        "for ever.",
+    )
+    keep_alive: Duration = Field(
+        timedelta(seconds=4),
+        description="How long a connection to it is kept unused; shorter than the system keeps "
+        "it. 0: for ever.",
     )
     process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")
 

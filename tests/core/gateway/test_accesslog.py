@@ -83,6 +83,14 @@ def test_a_split_that_says_no_choice_counts_for_who_answered(
         assert (found and (found.system, found.error)) == (served and (served, None))
 
 
+@pytest.mark.parametrize(("flags", "is_client_error"), [("SI", False), ("-", True)])
+def test_408_of_the_gateway_is_no_error_of_a_client(flags: str, is_client_error: bool) -> None:
+    """Whoever is slow to send says nothing about a system; a system's own 408 does."""
+    outcome = classify(_entry(u="candidate_or_baseline", c="candidate", s=408, f=flags))
+    assert outcome is not None
+    assert outcome.is_client_error is is_client_error
+
+
 CASES = [
     pytest.param({"c": "candidate"}, None, False, id="good"),
     pytest.param({}, ErrorClass.SAVED, False, id="ejected-baseline-served"),
@@ -90,6 +98,9 @@ CASES = [
     pytest.param({"n": 2, "s": 500}, ErrorClass.STATUS_5XX, True, id="both-failed"),
     pytest.param({"c": "candidate", "s": 500}, ErrorClass.STATUS_5XX, True, id="5xx"),
     pytest.param({"c": "candidate", "s": 504, "f": "UT"}, ErrorClass.TIMEOUT, True, id="timeout"),
+    pytest.param({"c": "candidate", "s": 504, "f": "UT,UO"}, ErrorClass.TIMEOUT, True,
+                 id="too-slow-and-not-asked-again"),
+    pytest.param({"c": "candidate", "s": 408, "f": "SI"}, None, False, id="request-never-ended"),
     pytest.param({"c": "candidate", "s": 503, "f": "UO"}, ErrorClass.OVERFLOW, True, id="overflow"),
     pytest.param({"c": "candidate", "s": 503, "f": "UF,URX"}, ErrorClass.CONNECT, True, id="conn"),
     pytest.param({"c": None, "h": None, "s": 503, "f": "UH"}, ErrorClass.CONNECT, True, id="host"),

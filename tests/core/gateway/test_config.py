@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.gateway import limits
 from changeover.gateway.choice import BEHIND, CANDIDATE_FIRST, MEANT
 from changeover.gateway.config import (
     parse_version,
@@ -21,7 +23,7 @@ from changeover.gateway.config import (
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.hold import withheld
 from changeover.gateway.limit import NOT_SENT
-from changeover.plan.model import Plan
+from changeover.plan.model import Plan, SystemSpec
 from changeover.routing import BUCKETS, Mode, RoutingState, System
 
 PLAN = Plan.model_validate({
@@ -71,7 +73,7 @@ def test_both_attempts_say_who_was_meant(state: RoutingState, is_withheld: bool)
     """The second attempt and back-pressure draw from the same shares, under names that say so."""
     rendered = render_routes(PLAN, state)
     if is_withheld:
-        rendered = withheld(rendered)
+        rendered = withheld(rendered, "3s")
     for route in rendered["resources"][0]["virtual_hosts"][0]["routes"]:
         if "route" not in route:
             continue
@@ -110,7 +112,7 @@ def test_unsafe_methods_are_retried_only_when_nothing_was_sent(state: RoutingSta
             assert asked == {"connect-failure", "refused-stream", "reset-before-request"}
             named = [header["name"] for header in policy.get("retriable_headers", [])]
             assert set(named) <= {NOT_SENT}
-            assert "per_try_timeout" not in policy
+            assert policy["per_try_timeout"] in ("3s", "0s")
 
 
 @given(state=states)
@@ -141,23 +143,25 @@ def test_other_cluster_is_left_out_at_the_ends(weight: int) -> None:
     assert meant == ({"candidate_or_baseline"} if weight else set())
 
 
-def test_every_cluster_may_retry_all_requests() -> None:
-    """Envoy's default of three concurrent retries fails users when the candidate dies."""
+def test_every_cluster_of_the_candidate_may_retry_all_requests() -> None:
+    """Envoy's default of three concurrent retries fails users when the candidate dies.
+
+    What was meant for the baseline goes there twice, which a slow baseline must be spared.
+    """
     for cluster in render_clusters(PLAN, FILES)["resources"]:
-        threshold = cluster["circuit_breakers"]["thresholds"][0]
-        assert threshold["retry_budget"] == {
-            "budget_percent": {"value": 100}, "min_retry_concurrency": 100
-        }
+        budget = cluster["circuit_breakers"]["thresholds"][0]["retry_budget"]
+        percent, least = (20, 10) if cluster["name"] == "baseline" else (100, 100)
+        assert budget == {"budget_percent": {"value": percent}, "min_retry_concurrency": least}
 
 
 def test_concurrency_limits_the_candidate_only() -> None:
     """The plan's limit is the circuit breaker; without one there is practically none."""
-    limits = {
+    most = {
         cluster["name"]: cluster["circuit_breakers"]["thresholds"][0]["max_requests"]
         for cluster in render_clusters(PLAN, FILES)["resources"]
     }
-    assert limits == {"baseline": 100_000, "candidate": 100_000, "candidate_limited": 7,
-                      "candidate_or_baseline": 100_000, "baseline_instead": 100_000}
+    assert most == {"baseline": 100_000, "candidate": 100_000, "candidate_limited": 7,
+                    "candidate_or_baseline": 100_000, "baseline_instead": 100_000}
 
 
 def test_what_stands_in_for_the_candidate_has_no_hosts_of_its_own() -> None:
@@ -170,11 +174,42 @@ def test_what_stands_in_for_the_candidate_has_no_hosts_of_its_own() -> None:
 
 
 def test_timeouts_are_the_plans() -> None:
-    """The longer of both systems bounds the request, the attempt is the candidate's."""
+    """The longer of both systems bounds the beginning, a safe attempt is the candidate's."""
     routes = _routes(RoutingState("bench", mode=Mode.CANDIDATE_ONLY, weight=BUCKETS))
     by_name = {route["name"]: route["route"] for route in routes}  # the last of a name has limits
-    assert by_name["candidate:10000:safe"]["timeout"] == "3s"
+    assert by_name["candidate:10000:unsafe"]["retry_policy"]["per_try_timeout"] == "3s"
     assert by_name["candidate:10000:safe"]["retry_policy"]["per_try_timeout"] == "0.25s"
+    assert {action["timeout"] for action in by_name.values()} == {"0s"}
+    assert {action["idle_timeout"] for action in by_name.values()} == {"300s"}
+
+
+@pytest.mark.parametrize(("given", "beginning", "attempt"), [
+    pytest.param({"timeout": "2s", "attempt_timeout": "9s"}, "2s", "2s", id="attempt-longer"),
+    pytest.param({"timeout": 0, "attempt_timeout": "9s"}, "0s", "9s", id="for-ever"),
+    pytest.param({"timeout": "2s", "attempt_timeout": 0}, "2s", "2s", id="no-attempt"),
+    pytest.param({"timeout": 0, "attempt_timeout": 0}, "0s", "0s", id="no-limit-at-all"),
+])
+def test_no_limit_is_longer_than_any(given: dict[str, Any], beginning: str, attempt: str) -> None:
+    """`0` is for ever, and an attempt is never longer than what a system has."""
+    systems = PLAN.systems.model_copy(update={
+        "baseline": PLAN.systems.baseline.model_copy(update={"timeout": timedelta(seconds=1)}),
+        "candidate": SystemSpec.model_validate(
+            {"name": "new", "url": "http://127.0.0.1:2", **given}),
+    })
+    plan = PLAN.model_copy(update={"systems": systems})
+    assert (limits.beginning(plan), limits.attempt(plan)) == (beginning, attempt)
+
+
+def test_sockets_have_options_where_the_system_knows_them() -> None:
+    """Only Linux ends users who take nothing, and only when silence is limited."""
+    spec = PLAN.systems.baseline
+    endless = {name: spec.model_copy(update={"silence": timedelta(0)})
+               for name in ("baseline", "candidate")}
+    silent = PLAN.model_copy(update={"systems": PLAN.systems.model_copy(update=endless)})
+    assert limits.sockets(PLAN, "darwin") == []
+    assert {option["name"] for option in limits.sockets(silent, "linux")} == {25}
+    assert {option["name"]: option["int_value"]
+            for option in limits.sockets(PLAN, "linux")}[18] == 240_000
 
 
 def test_admin_socket_falls_back_to_a_short_path(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ class OddSystem:
                 elif path == "/endless":
                     writer.write(_CHUNKED + _PIECE)
                     await reader.read()
+                elif path.startswith("/down/"):
+                    await _answer_at_length(writer, int(path.rpartition("/")[2]))
                 elif path == "/cut":
                     writer.write(ANSWER + b"content-length: 100\r\n\r\nhalf")
                     await writer.drain()
@@ -103,6 +105,13 @@ class OddSystem:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
+
+
+async def _answer_at_length(writer: asyncio.StreamWriter, size: int) -> None:
+    writer.write(ANSWER + b"content-length: %d\r\n\r\n" % size)
+    for start in range(0, size, 65_536):
+        writer.write(b"x" * min(65_536, size - start))
+        await writer.drain()
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,72 +8,29 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import timedelta
 
 import httpx
 import pytest
 
 from changeover.analysis.window import ErrorClass
 from changeover.gateway.accesslog import Entry, classify
-from changeover.gateway.files import GatewayFiles
-from changeover.gateway.process import envoy_command
-from changeover.gateway.publish import Gateway
-from changeover.routing import Mode, RoutingState, System
-from tests.integration.conftest import Bench, make_plan
+from changeover.routing import Mode, System
+from tests.integration.conftest import Bench
 from tests.integration.gateway.load import Log, outcome
-from tests.integration.gateway.systems import STREAM_PIECES, OddSystem
-from tests.support.processes import (
-    LONGEST_PAUSE,
-    free_port,
-    kill,
-    running,
-    upstream,
-    wait_for,
-)
+from tests.integration.gateway.odd import Odd, odd_site, raw
+from tests.integration.gateway.systems import STREAM_PIECES
+from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
 pytestmark = pytest.mark.integration
 HASTY = 1.0
 """Seconds of a `timeout` that has to pass."""
 
 
-@dataclass
-class Odd(Bench):
-    """A bench with a candidate that streams, breaks off and waits."""
-
-    candidate: OddSystem = field(kw_only=True)
-
-    def within(self, **seconds: float) -> None:
-        """Serve everyone at the candidate within other limits of time."""
-        limits = {name: timedelta(seconds=seconds.get(name, LONGEST_PAUSE))
-                  for name in ("timeout", "attempt_timeout")}
-        systems = {name: self.plan.system(name).model_copy(update=limits) for name in System}
-        self.plan = self.plan.model_copy(
-            update={"systems": self.plan.systems.model_copy(update=systems)})
-        self.move(Mode.CANDIDATE_ONLY, 10_000)
-        wait_for(lambda: httpx.get(self.url).headers.get("server") == "mine", what="the candidate")
-
-
 @pytest.fixture(scope="module")
 def odd_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Odd]:
     """Everyone at the odd candidate; two requests at once."""
-    directory = tmp_path_factory.mktemp("odd")
-    ports = free_port(), free_port()
-    plan = make_plan(systems={
-        "baseline": {"name": "old", "url": f"http://localhost:{ports[0]}"},
-        "candidate": {"name": "new", "url": f"http://localhost:{ports[1]}", "concurrency": 2},
-    })
-    gateway = Gateway(GatewayFiles(directory / "gateway"), patience=LONGEST_PAUSE)
-    candidate = OddSystem()
-    state = RoutingState("bench", mode=Mode.CANDIDATE_ONLY, weight=10_000, version=1)
-    gateway.prepare(plan, state)
-    with (
-        candidate.serving(ports[1]), upstream("baseline", ports[0], directory) as baseline,
-        running(envoy_command(gateway.files), directory / "envoy.log") as envoy,
-    ):
-        wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
-        yield Odd(plan, gateway, {"baseline": baseline, "envoy": envoy}, state,
-                  candidate=candidate)
+    with odd_site(tmp_path_factory.mktemp("odd"), concurrency=2) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -95,18 +52,13 @@ def _send(bench: Bench, key: str, path: str = "/", method: str = "GET", **header
     return answer.status_code
 
 
-def _raw(bench: Bench, request: str) -> socket.socket:
-    host, port = bench.plan.routing.listen.rsplit(":", 1)
-    connection = socket.create_connection((host, int(port)), timeout=LONGEST_PAUSE)
-    connection.sendall(request.encode())
-    return connection
-
-
 CASES = [
     pytest.param("/", "GET", {}, None, False, id="good"),
     pytest.param("/cut", "GET", {}, ErrorClass.RESET, True, id="broken-off"),
-    pytest.param("/endless", "GET", {"timeout": HASTY}, ErrorClass.TIMEOUT, True,
-                 id="answer-too-long"),
+    pytest.param("/endless", "GET", {"silence": HASTY}, ErrorClass.TIMEOUT, True,
+                 id="silent-within-the-answer"),
+    pytest.param("/wait/600", "HEAD", {"timeout": HASTY}, ErrorClass.SAVED, False,
+                 id="no-head-in-time"),
     pytest.param("/wait/600", "POST", {"timeout": HASTY}, ErrorClass.TIMEOUT, True,
                  id="no-answer-in-time"),
     pytest.param("/wait/600", "GET", {"attempt_timeout": 5}, ErrorClass.SAVED, False,
@@ -144,7 +96,7 @@ def test_request_over_the_concurrency_limit_is_answered_by_the_baseline(odd: Odd
 
 def test_user_who_goes_away_is_nobodys_failure(odd: Odd) -> None:
     """A closed connection before the answer is counted as no error."""
-    _raw(odd, "GET /wait/0.3 HTTP/1.1\r\nhost: a\r\nx-user-id: gone\r\n\r\n").close()
+    raw(odd, "GET /wait/0.3 HTTP/1.1\r\nhost: a\r\nx-user-id: gone\r\n\r\n").close()
     assert Log(odd).outcome("gone") == outcome(System.CANDIDATE, None, is_user_error=False)
 
 
@@ -174,7 +126,7 @@ def test_websocket_lives_longer_than_the_timeout(odd: Odd) -> None:
 
     def upgraded() -> tuple[str, socket.socket] | None:
         key = next(keys)
-        connection = _raw(
+        connection = raw(
             odd, f"GET / HTTP/1.1\r\nhost: a\r\nx-user-id: {key}\r\nupgrade: websocket\r\n"
             "connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: a\r\n\r\n",
         )

@@ -1,0 +1,97 @@
+"""Every limit of time that a user of the gateway can meet. Pure.
+
+A system has a limit until its answer begins, and for silence within it; a user's own slowness
+counts against nobody. Envoy's `timeout` of a route runs until the last byte is sent, so that it
+would cut a user on a slow line; it is off. In its place stands the limit of one attempt, which
+Envoy forgets as soon as an answer has begun. docs/timeouts.md lists all of them.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from datetime import timedelta
+from typing import Any
+
+from changeover.plan.model import Plan
+
+Json = dict[str, Any]
+
+CONNECT = "1s"
+LONG_LIVED = "3600s"
+"""Silence of an event stream or a websocket, and of a user's connection between two requests."""
+HEADERS = "60s"
+CLOSING = "10s"
+"""How long a connection that is closing waits for a user who takes nothing.
+
+Envoy's own second cuts the end of answers with `Connection: close` to slow users; but whoever kept
+the connection sees only after this time that an answer broke off.
+"""
+HOP_IDLE = "60s"
+_STALLED_SHARE = 0.8
+"""A user who takes nothing is given up before the silence could be laid at the system's door."""
+_UNSENT_BYTES = 65_536
+
+
+def seconds(duration: timedelta) -> str:
+    """Return a duration as Envoy writes it."""
+    return f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def beginning(plan: Plan) -> str:
+    """Return how long an answer may take to begin, for one attempt; `0s` is for ever."""
+    return _longer(plan.systems.baseline.timeout, plan.systems.candidate.timeout)
+
+
+def attempt(plan: Plan) -> str:
+    """Return how long the candidate may take before the baseline is asked instead."""
+    spec = plan.systems.candidate
+    limits = [limit for limit in (spec.attempt_timeout, _longest(plan)) if limit]
+    return seconds(min(limits, default=timedelta(0)))
+
+
+def silence(plan: Plan) -> str:
+    """Return how long nothing at all may happen within a request and its answer."""
+    return _longer(plan.systems.baseline.silence, plan.systems.candidate.silence)
+
+
+def users(plan: Plan) -> Json:
+    """Return the limits of users' connections, for the connection manager."""
+    return {
+        # Until there is a route, which has its own.
+        "stream_idle_timeout": silence(plan),
+        "request_headers_timeout": HEADERS,
+        "delayed_close_timeout": CLOSING,
+    }
+
+
+def sockets(plan: Plan, platform: str = sys.platform) -> list[Json]:
+    """Return options of the users' sockets, which Linux alone has.
+
+    1. A user who takes nothing at all is ended by the kernel before `silence` is over: the access
+       log then says that the user went away. Silence that is left is the system's.
+    2. Little waits unsent in the kernel, so that whoever reads, however slowly, has the gateway
+       read from the system now and then.
+    """
+    if not platform.startswith("linux"):
+        return []
+    limit = max(plan.systems.baseline.silence, plan.systems.candidate.silence)
+    options = [("unsent bytes", 25, _UNSENT_BYTES)]
+    if silence(plan) != "0s":
+        stalled = int(limit.total_seconds() * 1000 * _STALLED_SHARE)
+        options.append(("stalled users", 18, max(1, stalled)))
+    return [
+        {"description": text, "level": socket.IPPROTO_TCP, "name": name, "int_value": value,
+         "state": "STATE_LISTENING"}
+        for text, name, value in options
+    ]
+
+
+def _longest(plan: Plan) -> timedelta:
+    limits = (plan.systems.baseline.timeout, plan.systems.candidate.timeout)
+    return max(limits) if all(limits) else timedelta(0)
+
+
+def _longer(one: timedelta, other: timedelta) -> str:
+    """Return the longer limit; none at all is longer than any."""
+    return seconds(max(one, other) if one and other else timedelta(0))
