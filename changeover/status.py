@@ -23,7 +23,8 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
 
     Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
     around the stages, or null), `stages`, `waiting_for`,
-    `systems` (numbers of the last 10 s), `services` (seconds since their last sign of life),
+    `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
+    reason), `services` (seconds since their last sign of life),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     migration = plan.migration
@@ -45,10 +46,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             "version": state.version, "epoch": state.epoch,
         },
         "gateway": _gateway(home, state.order),
-        "cutover": newest and {
-            "id": newest.id, "status": str(newest.status), "outcome": newest.outcome,
-            "flow_run_id": run, "started_at": newest.started_at.isoformat(),
-        },
+        "cutover": newest and _cutover(newest),
         "procedure": _newest_step(store, newest) if newest else None,
         "stages": [
             {"key": stage.key, "status": str(stage.status), "round": stage.round,
@@ -63,6 +61,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))
             for name in ("baseline", "candidate")
         },
+        "refused": _refused(store, migration, now),
         "services": {
             beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
             for beat in operations.heartbeats(store) if not beat.service.startswith("flow:")
@@ -94,6 +93,8 @@ def as_text(status: dict[str, Any]) -> str:
         lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
     for name, numbers in status["systems"].items():
         lines.append(f"{name}: {numbers_text(numbers)}")
+    if status["refused"]["reasons"]:
+        lines.append(f"gateway: {refused_text(status['refused'])}")
     for name, age in status["services"].items():
         lines.append(f"{name}: last sign of life {age} s ago")
     if status["rollback"]:
@@ -110,6 +111,13 @@ def numbers_text(numbers: dict[str, Any]) -> str:
     shown = "–" if p95 is None else f"{p95 * 1000:.0f} ms"
     up = {None: "unknown", 1.0: "up"}.get(numbers["up"], "DOWN")
     return f"{up}, {numbers['requests']} requests, {numbers['errors']} errors, p95 {shown}"
+
+
+def refused_text(refused: dict[str, Any]) -> str:
+    """Return what the gateway refused in one phrase, the most frequent reason first."""
+    reasons = sorted(refused["reasons"].items(), key=lambda each: (-each[1], each[0]))
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return f"refused {sum(refused['reasons'].values())} of {refused['requests']} requests: {told}"
 
 
 def percent_text(status: dict[str, Any]) -> str:
@@ -139,6 +147,18 @@ def _gateway(home: Home, order: tuple[int, int]) -> str:
         why = gateway.guard().get("reason", "")
         return f"serves this state, but the guard holds the candidate's users back ({why})"
     return "serves this state"
+
+
+def _cutover(cutover: Cutover) -> dict[str, Any]:
+    return {
+        "id": cutover.id, "status": str(cutover.status), "outcome": cutover.outcome,
+        "flow_run_id": cutover.flow_run_id, "started_at": cutover.started_at.isoformat(),
+    }
+
+
+def _refused(store: Store, migration: str, now: datetime) -> dict[str, Any]:
+    window = samples.window(store, migration, "baseline", start=now - WINDOW, end=now)
+    return {"requests": window.arrived, "reasons": dict(window.refused)}
 
 
 def _numbers(window: Window) -> dict[str, Any]:

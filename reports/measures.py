@@ -47,6 +47,8 @@ def figures(
         probes=window.probes,
         memory_bytes=window.memory_bytes,
         cpu_cores=window.cpu_cores,
+        arrived=window.arrived,
+        refused=dict(sorted(window.refused.items())),
     )
 
 

@@ -70,6 +70,8 @@ class Figures:
         answer_bytes: Bytes of the answers' bodies together.
         errors: Of those, failed by the system, by class.
         error_rate: Share of `requests` in `errors`; None without requests.
+        arrived: All requests at the gateway, for whichever system.
+        refused: Of those, refused by the gateway itself, by Envoy's word for the reason.
         up: Share of health probes answered; None without probes.
         memory_bytes: Highest resident memory; None when no process is watched.
         cpu_cores: Mean cores used; None when no process is watched.
@@ -95,6 +97,8 @@ class Figures:
     probes: int = 0
     memory_bytes: int | None = None
     cpu_cores: float | None = None
+    arrived: int = 0
+    refused: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

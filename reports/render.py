@@ -64,7 +64,8 @@ def render_json(data: ReportData) -> str:
         figures[]          per system: {requests, user_errors, client_errors, redirects,
                            answers, empty_answers, answer_bytes, errors{class: n},
                            error_rate, latency_p50_seconds, _p95_, _p99_, up, probes,
-                           memory_bytes, cpu_cores}
+                           memory_bytes, cpu_cores, arrived, refused{reason: n}}; the last two
+                           are the gateway's, the same for both systems
         stages[]           {key, title, status, weight, segments[], soak_seconds, approvers, round,
                            entered_at, decided_at, seconds, decision, reason, figures[],
                            looks[{gate, round, attempt, verdict, reason, at, evidence[]}],

@@ -39,7 +39,18 @@ def summary_rows(data: ReportData) -> list[tuple[str, str]]:
         ("answered well", text.share(well)),
         ("downtime", text.duration(outage.down_seconds) + rough),
         ("time with any user-visible error", text.duration(outage.seconds_with_errors) + rough),
+        ("refused by the gateway itself", refused_text(data.figures)),
     ]
+
+
+def refused_text(figures: Sequence[Figures]) -> str:
+    """Return how many requests no system was asked, with Envoy's words for the reasons."""
+    refused = (figures[0].refused if figures else None) or {}
+    if not refused:
+        return "0"
+    reasons = ", ".join(f"{name} {text.count(refused[name])}" for name in sorted(refused))
+    return (f"{text.count(sum(refused.values()))} of "
+            f"{text.counted(figures[0].arrived, 'request')}: {reasons}")
 
 
 def figure_rows(figures: Sequence[Figures]) -> list[Row]:

@@ -122,7 +122,8 @@ def evaluate(
     Too few samples, on either side of a ratio, are inconclusive: no data is never a pass.
     """
     metric = METRICS[condition.metric]
-    what = (f"{metric.name} of {condition.of}" + (f" at {condition.path}" if condition.path else "")
+    of = "the gateway" if metric.source is Source.GATEWAY else condition.of
+    what = (f"{metric.name} of {of}" + (f" at {condition.path}" if condition.path else "")
             + (f" in {condition.segment}" if condition.segment else ""))
     if measured.value is None or measured.samples < needed:
         return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"

@@ -14,6 +14,9 @@ from enum import StrEnum
 from changeover.analysis.histogram import Histogram, merge
 from changeover.plan.metrics import METRICS, QUALITY, Source
 
+GATEWAY = "gateway"
+"""Name under which all requests at the gateway are sampled, and as `errors` those that it refused
+itself, by Envoy's word for the reason. They belong to no system: see `of_gateway`."""
 SHADOW = "shadow"
 """Name under which comparisons are sampled: they belong to both systems."""
 
@@ -84,6 +87,8 @@ class Sample:
         failures: Of those, without success.
         durations: How long they took.
         quality: By name of a quality number, how many outcomes had it and their sum.
+        arrived: Requests at the gateway, for whichever system (of `of_gateway` only).
+        refused: Of those, refused by the gateway itself, by reason.
     """
 
     system: str
@@ -113,6 +118,8 @@ class Sample:
     failures: int = 0
     durations: Histogram = field(default_factory=Histogram)
     quality: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    arrived: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,8 @@ class Window:
     failures: int = 0
     durations: Histogram = field(default_factory=Histogram)
     quality: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    arrived: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     def measure(self, metric: str) -> Measured:
         """Return the value of `metric` in base units, with how many observations stand behind it.
@@ -183,6 +192,7 @@ _MEASURES = {
     "redirect_rate": lambda w: _rate(w.redirects, w.requests),
     "empty_rate": lambda w: _rate(w.empty_answers, w.answers),
     "response_bytes": lambda w: _rate(w.answer_bytes, w.answers),
+    "refused_rate": lambda w: _rate(sum(w.refused.values()), w.arrived),
     "request_rate": lambda w: Measured(
         w.requests / w.seconds if w.seconds and w.requests else None, w.requests
     ),
@@ -211,10 +221,6 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         seconds: Length of the window in seconds, for rates.
     """
     rows = list(samples)
-    errors: dict[str, int] = {}
-    for row in rows:
-        for kind, count in row.errors.items():
-            errors[kind] = errors.get(kind, 0) + count
     memory = [row.memory_bytes for row in rows if row.memory_bytes is not None]
     cpu = [(row.cpu_cores, row.resolution) for row in rows if row.cpu_cores is not None]
     cpu_seconds = sum(length for _, length in cpu)
@@ -231,7 +237,7 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         users=_merge_users(rows),
         watched=sum(row.watched for row in rows),
         listened=sum(row.listened for row in rows),
-        errors=errors,
+        errors=_sum_counts(row.errors for row in rows),
         latency=merge(row.latency for row in rows),
         probes=sum(row.probes for row in rows),
         probes_up=sum(row.probes_up for row in rows),
@@ -245,7 +251,23 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         failures=sum(row.failures for row in rows),
         durations=merge(row.durations for row in rows),
         quality=_sum_quality(rows),
+        arrived=sum(row.arrived for row in rows),
+        refused=_sum_counts(row.refused for row in rows),
     )
+
+
+def of_gateway(sample: Sample) -> Sample:
+    """Return a sample of the gateway as it stands in a system's window, beside the system's own."""
+    return Sample(GATEWAY, sample.at, sample.resolution,
+                  arrived=sample.requests, refused=sample.errors)
+
+
+def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for each in counts:
+        for kind, number in each.items():
+            found[kind] = found.get(kind, 0) + number
+    return found
 
 
 def fewest(users: Iterable[int]) -> tuple[int, ...]:

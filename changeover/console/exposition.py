@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram, bounds_of, merge
+from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
 from changeover.errors import Unreachable
 from changeover.routing import Mode, System
@@ -55,6 +56,7 @@ class Meter(Collector):
         self._requests: Counter[str] = Counter()
         self._errors: Counter[tuple[str, str]] = Counter()
         self._unusual: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[str] = Counter()
         self._latency: dict[str, Histogram] = {str(name): Histogram() for name in System}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -88,7 +90,11 @@ class Meter(Collector):
             return
         for sample in samples.recent(console.store, console.plan.migration,
                                      since=clock.from_timestamp(self._from)):
-            if sample.at >= before or sample.system not in self._latency:
+            if sample.at >= before:
+                continue
+            if sample.system == GATEWAY:
+                self._refused.update(sample.errors)
+            if sample.system not in self._latency:
                 continue
             self._requests[sample.system] += sample.requests
             for name in _UNUSUAL:
@@ -148,7 +154,12 @@ class Meter(Collector):
                 family.add_metric([str(name)], self._unusual[str(name), kind])
         for (system, kind), number in sorted(self._errors.items()):
             errors.add_metric([system, kind], number)
-        yield from (requests, errors, *unusual.values(), latency)
+        refused = CounterMetricFamily(
+            "changeover_gateway_refused", "Requests that the gateway refused itself, by Envoy's "
+            "word for the reason.", labels=["reason"])
+        for reason, number in sorted(self._refused.items()):
+            refused.add_metric([reason], number)
+        yield from (requests, errors, *unusual.values(), refused, latency)
 
     def _comparing(self) -> Iterator[Metric]:
         console = self._console

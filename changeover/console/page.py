@@ -128,6 +128,8 @@ def _figures(console: Console) -> list[tuple[str, str, str]]:
     traffic, reported = windows(TRAFFIC_OVER), windows(OUTCOMES_OVER)
     rows = [_row("requests in 10 s", [str(found.requests) for found in traffic])]
     rows += [_metric_row(name, traffic) for name in _TRAFFIC]
+    if traffic[0].refused:  # the gateway's: the same for both
+        rows.append(_metric_row("refused_rate", traffic))
     if any(found.outcomes for found in reported):
         rows.append(_row("outcomes in 5 min", [str(found.outcomes) for found in reported]))
         names = sorted({name for found in reported for name in found.quality})

@@ -20,6 +20,8 @@ from changeover.routing import System
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""
 
+LONGEST_REASON = 60
+"""Characters of a refusal's reason that are kept."""
 SERVED_BY = {"baseline": System.BASELINE, "candidate": System.CANDIDATE}
 _BEGIN = re.compile(rb'(?=\{"[a-z]+":)')
 """Where a line of the log begins; within its texts every quotation mark is escaped."""
@@ -45,6 +47,7 @@ class Entry:
         chosen: The system that Envoy chose by the key, or None where the line does not say so.
         method: The request's method.
         body_bytes: Bytes of the answer's body, as they were sent; None when the line does not say.
+        details: Envoy's word for how the answer came to be, as `via_upstream`.
     """
 
     end: float
@@ -58,6 +61,7 @@ class Entry:
     chosen: System | None = None
     method: str = "GET"
     body_bytes: int | None = None
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             chosen=MEANT.get(raw.get("u") or ""),
             method=raw.get("m") or "",
             body_bytes=int(raw["b"]) if raw.get("b") is not None else None,
+            details=raw.get("d") or "",
         )
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
@@ -138,6 +143,17 @@ def meant_for(entry: Entry) -> System | None:
     if target == "split":
         return entry.chosen or entry.served_by
     return _UNSPLIT.get(target)
+
+
+def refusal(entry: Entry) -> str | None:
+    """Return why the gateway itself refused a request, in Envoy's word; None when it did not.
+
+    No route was chosen then, and no system asked: what came was not HTTP, was too large, or is what
+    Envoy does not carry (docs/gateway.md). 408 is a user who never sent the end of the request.
+    """
+    if entry.route or entry.served_by is not None or entry.status < 400 or entry.status == 408:
+        return None
+    return entry.details.partition("{")[0][:LONGEST_REASON] or "unknown"
 
 
 def classify(entry: Entry) -> Outcome | None:

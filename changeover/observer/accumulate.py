@@ -1,4 +1,7 @@
-"""From requests, probes and processes to one sample per system and second. No I/O."""
+"""From requests, probes and processes to one sample per system and second. No I/O.
+
+The gateway itself has a sample of each second in which something arrived.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from datetime import datetime
 import xxhash
 
 from changeover.analysis.histogram import Histogram, bin_of
-from changeover.analysis.window import SPLIT, Met, Sample, fewest
+from changeover.analysis.window import GATEWAY, SPLIT, Met, Sample, fewest
 from changeover.clock import from_timestamp
-from changeover.gateway.accesslog import Entry, Outcome, classify
+from changeover.gateway.accesslog import Entry, Outcome, classify, refusal
 from changeover.routing import System
 
 KEEP_SECONDS = 120
@@ -71,14 +74,26 @@ class Accumulator:
                 second.memory_bytes, second.cpu_cores = sample.memory_bytes, sample.cpu_cores
 
     def add(self, entry: Entry) -> None:
-        """Count one request for the system that it was meant for."""
+        """Count one request for the gateway, and for the system that it was meant for."""
         at = int(entry.end)
-        outcome = classify(entry)
-        if outcome is None or at < self._first:
+        if at < self._first:
             return
         self.newest = max(self.newest, at)
         # A line that comes minutes late must not replace a second that was stored and forgotten.
-        second = self._second(outcome.system, max(at, self._kept_from))
+        at = max(at, self._kept_from)
+        self._add_to_gateway(entry, at)
+        outcome = classify(entry)
+        if outcome is not None:
+            self._add_to_system(entry, outcome, at)
+
+    def _add_to_gateway(self, entry: Entry, at: int) -> None:
+        second = self._second(GATEWAY, at)
+        second.requests += 1
+        if (reason := refusal(entry)) is not None:
+            second.errors[reason] = second.errors.get(reason, 0) + 1
+
+    def _add_to_system(self, entry: Entry, outcome: Outcome, at: int) -> None:
+        second = self._second(outcome.system, at)
         second.requests += 1
         second.client_errors += outcome.is_client_error
         second.user_errors += outcome.is_user_error

@@ -15,8 +15,8 @@ from changeover.plan.model import TriggerAction
 from changeover.store import operations, samples
 from changeover.store.engine import Store
 
-MOST_SAMPLES = 28_800
-"""Four hours of both systems; older ones are read from the access log after a restart."""
+MOST_SAMPLES = 43_200
+"""Four hours of both systems and the gateway; older ones come from the log after a restart."""
 MOST_USERS = 100_000
 AT_ONCE = 500
 """Samples in one transaction, so that nobody else waits long for the database."""

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from changeover.analysis.trigger import Firing, TriggerState, step
-from changeover.analysis.window import SHADOW, Sample, Window, combine, outcomes_of
+from changeover.analysis.window import (
+    GATEWAY,
+    SHADOW,
+    Sample,
+    Window,
+    combine,
+    of_gateway,
+    outcomes_of,
+)
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan, TriggerSpec
 from changeover.store.place_counts import PlaceCount, step_of
@@ -48,7 +56,8 @@ class Watch:
     def feed(self, samples: Iterable[Sample]) -> None:
         """Take samples, replacing those of the same second."""
         for sample in samples:
-            self._recent[sample.system][sample.at] = sample
+            is_gateways = sample.system == GATEWAY
+            self._recent[sample.system][sample.at] = of_gateway(sample) if is_gateways else sample
 
     def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
         """Take how often single places differ: {place: {start of ten seconds: its counts}}."""
@@ -71,7 +80,7 @@ class Watch:
     def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
         seconds = max(1, int(spec.over.total_seconds()))
         start = max(at - seconds + 1, self._since)
-        names = (system, outcomes_of(system, spec.segment),
+        names = (system, GATEWAY, outcomes_of(system, spec.segment),
                  *((SHADOW,) if system == "candidate" else ()))
         found = combine(
             (self._recent[name][second] for name in names for second in range(start, at + 1)

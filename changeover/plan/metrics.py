@@ -20,6 +20,7 @@ class Source(StrEnum):
     """Where a metric's numbers come from; a plan without that source cannot use the metric."""
 
     TRAFFIC = "traffic"  # the gateway's access log
+    GATEWAY = "gateway"  # the gateway's access log too, but of no system
     HEALTH = "health"  # the observer's probe of the system's health address
     PROCESS = "process"  # memory and CPU of the system's processes
     COMPARISON = "comparison"  # shadow comparison of both systems' answers
@@ -81,6 +82,9 @@ METRICS = Catalogue({
         Metric("latency_p99", "duration", Source.TRAFFIC,
                "duration that 99 % of requests stay within", 0.99),
         Metric("request_rate", "number", Source.TRAFFIC, "requests per second"),
+        Metric("refused_rate", "share", Source.GATEWAY,
+               "share of all requests at the gateway that it refused itself, without asking a "
+               "system"),
         Metric("up", "number", Source.HEALTH,
                "share of health probes answered (1 = up, 0 = down)"),
         Metric("memory", "size", Source.PROCESS,

@@ -219,6 +219,9 @@ def _has_data(
             if plan.system(name).process is None:
                 yield Problem(path, f"{condition.metric} has no data: systems.{name} has no "
                               "process; give its command or its pid_file")
+    if source is Source.GATEWAY and condition.is_to_baseline:
+        yield Problem(path, f"{condition.metric} is the gateway's, not a system's: it cannot be "
+                      "compared with the baseline's; give a fixed bound, as `above: 0.1%`")
     if source is Source.COMPARISON and plan.shadow is None:
         yield Problem(path, f"{condition.metric} has no data: the plan has no shadow")
     if condition.segment is not None:

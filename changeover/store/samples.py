@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Row, delete, func, select
+from sqlalchemy import ColumnElement, CursorResult, Row, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import SHADOW, Sample, Window, combine
+from changeover.analysis.window import GATEWAY, SHADOW, Sample, Window, combine, of_gateway
 from changeover.routing import System
 from changeover.store import outcomes
 from changeover.store.engine import Store, upsert_of
@@ -78,6 +78,7 @@ def window(
         rows = _covering(session, migration, system, first, last)
         if system == "candidate":  # comparisons count for the candidate
             rows += _covering(session, migration, SHADOW, first, last, _compared_rows)
+        rows += _covering(session, migration, GATEWAY, first, last, _arrived_rows)
         rows += outcomes.sums(session, migration, system, segment, first, last)
         return combine(rows, seconds=seconds)
 
@@ -212,12 +213,6 @@ def _compared_rows(
     end: int | None,
 ) -> list[Sample]:
     """Return rows of comparisons with nothing but their sums: days of them in milliseconds."""
-    conditions = [
-        SampleRow.migration == migration, SampleRow.system == system,
-        SampleRow.resolution == resolution, SampleRow.at >= start,
-    ]
-    if end is not None:
-        conditions.append(SampleRow.at < end)
     columns = (SampleRow.at, SampleRow.compared, SampleRow.matched, SampleRow.similarity)
     errors: dict[str, int] = {}
     latency = Histogram()
@@ -225,8 +220,35 @@ def _compared_rows(
         Sample(SHADOW, at, resolution, errors=errors, latency=latency, compared=compared,
                matched=matched, similarity=similarity)
         for at, compared, matched, similarity in
-        session.execute(select(*columns).where(*conditions).order_by(SampleRow.at))
+        session.execute(_select(columns, migration, system, resolution, start, end))
     ]
+
+
+def _arrived_rows(
+    session: Session, migration: str, system: str | None, resolution: int, start: int,
+    end: int | None,
+) -> list[Sample]:
+    """Return rows of the gateway as they stand in a system's window."""
+    columns = (SampleRow.at, SampleRow.requests, SampleRow.errors)
+    return [
+        of_gateway(Sample(GATEWAY, at, resolution, requests=requests, errors=errors))
+        for at, requests, errors in
+        session.execute(_select(columns, migration, system, resolution, start, end))
+    ]
+
+
+def _select(
+    columns: Sequence[Any], migration: str, system: str | None, resolution: int, start: int,
+    end: int | None,
+) -> Select[Any]:
+    """Return the statement for a few columns of one system's rows, oldest first."""
+    conditions = [
+        SampleRow.migration == migration, SampleRow.system == system,
+        SampleRow.resolution == resolution, SampleRow.at >= start,
+    ]
+    if end is not None:
+        conditions.append(SampleRow.at < end)
+    return select(*columns).where(*conditions).order_by(SampleRow.at)
 
 
 Reader = Callable[[Session, str, str | None, int, int, int | None], list[Sample]]

@@ -9,7 +9,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import Sample, combine
+from changeover.analysis.window import GATEWAY, Sample, combine
 from changeover.store import samples
 from changeover.store.engine import Store
 
@@ -45,3 +45,21 @@ def test_minute_is_the_sum_of_its_seconds(store: Store) -> None:
                   now=end + timedelta(minutes=2))
     found = samples.window(store, "invoices", "candidate", start=start, end=end)
     assert found == combine(seconds, seconds=60)
+
+
+def test_window_of_either_system_tells_what_the_gateway_refused(store: Store) -> None:
+    """Seconds and rolled-up minutes say the same, and a system's own errors are others."""
+    samples.write(store, "invoices", [
+        each for number in range(90) for each in (
+            replace(SAMPLE, at=FIRST + number),
+            Sample(GATEWAY, FIRST + number, requests=20, errors={"http1.codec_error": 2}))])
+    start = clock.from_timestamp(FIRST)
+    end = start + timedelta(seconds=90)
+    before = [samples.window(store, "invoices", name, start=start, end=end)
+              for name in ("baseline", "candidate")]
+    assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1))
+    for found in (*before, samples.window(store, "invoices", "candidate", start=start, end=end)):
+        assert (found.arrived, found.refused) == (1800, {"http1.codec_error": 180})
+        assert found.measure("refused_rate").value == pytest.approx(0.1)
+    assert before[1].errors == {"reset": 90}
+    assert before[0].requests == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.analysis.window import SPLIT, Sample, combine, fewest
+from changeover.analysis.window import GATEWAY, SPLIT, Sample, combine, fewest
 from changeover.gateway.accesslog import Entry
 from changeover.observer.accumulate import KEEP_SECONDS, Accumulator, user_number
 from changeover.routing import System
@@ -36,7 +36,8 @@ def test_every_request_is_in_exactly_one_sample(ends: list[int], at_once: int) -
         for end in part:
             accumulator.add(entry(end + 0.5))
         stored(accumulator, max(ends[: start + at_once]) + 1, rows)
-    assert sum(row.requests for row in rows.values()) == len(ends)
+    for system in ("candidate", GATEWAY):
+        assert sum(row.requests for row in rows.values() if row.system == system) == len(ends)
 
 
 def test_late_line_is_added_to_its_second() -> None:
@@ -59,7 +60,7 @@ def test_line_later_than_the_memory_does_not_replace_what_was_stored() -> None:
     accumulator.add(entry(1000.9))
     stored(accumulator, 1003 + 2 * KEEP_SECONDS, rows)
     assert rows["candidate", 1000].requests == 5
-    assert sum(row.requests for row in rows.values()) == 6
+    assert sum(row.requests for row in rows.values() if row.system == "candidate") == 6
 
 
 def test_requests_of_seconds_stored_before_a_restart_are_not_counted_again() -> None:
@@ -68,7 +69,8 @@ def test_requests_of_seconds_stored_before_a_restart_are_not_counted_again() -> 
     for second in range(1000, 1010):
         accumulator.add(entry(second + 0.5))
     taken = accumulator.take_changed(1010)
-    assert sum(sample.requests for sample in taken) == 5
+    for system in ("candidate", GATEWAY):
+        assert sum(sample.requests for sample in taken if sample.system == system) == 5
     assert min(sample.at for sample in taken) == 1005
 
 
@@ -151,3 +153,21 @@ def test_seconds_are_listened_to_while_the_console_was_known_to_live() -> None:
     found = {sample.at: sample.listened for sample in accumulator.take_changed(1002)
              if sample.system == "candidate"}
     assert found == {1000: 1, 1001: 0}
+
+
+def test_gateway_counts_everything_that_arrived_and_what_it_refused() -> None:
+    """A refused request belongs to no system; it stands beside all others at the gateway."""
+    accumulator = Accumulator(first=0)
+    for _ in range(3):
+        accumulator.add(entry(1000.5))
+    accumulator.add(replace(entry(1000.7, 400), route="", served_by=None, details="not_http"))
+    found = {sample.system: sample for sample in accumulator.take_changed(1001)}
+    assert (found[GATEWAY].requests, found[GATEWAY].errors) == (4, {"not_http": 1})
+    assert (found["candidate"].requests, found["candidate"].errors) == (3, {})
+
+
+def test_gateway_has_no_sample_of_a_second_in_which_nothing_arrived() -> None:
+    """An idle site writes no more than before."""
+    accumulator = Accumulator(first=0)
+    accumulator.add_probe("baseline", 1000, is_up=True)
+    assert GATEWAY not in {sample.system for sample in accumulator.take_changed(1001)}

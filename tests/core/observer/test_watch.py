@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from changeover.analysis.window import SHADOW, Sample
+from changeover.analysis.window import GATEWAY, SHADOW, Sample
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
 from changeover.store.place_counts import PlaceCount
@@ -104,3 +104,15 @@ def test_watch_takes_uncounted_places_for_unmeasured() -> None:
         over="10s", min_samples=1))
     watch.feed(Sample(SHADOW, at, compared=10, matched=10) for at in range(100, 110))
     assert watch.step(109) == []
+
+
+def test_watch_fires_on_what_the_gateway_refused_itself() -> None:
+    """The gateway's refusals are in either system's window, and named as the gateway's."""
+    watch = Watch(plan(metric="refused_rate", of="baseline", action="alert"))
+    reasons = []
+    for at in range(100, 110):
+        watch.feed([Sample("baseline", at, requests=19),
+                    Sample(GATEWAY, at, requests=20, errors={"http1.codec_error": 2})])
+        reasons += [firing.reason for _, firing in watch.step(at)]
+    assert reasons == [
+        "refused_rate of the gateway 10.000 % is above 5.000 % in 40 samples, for 3 s"]

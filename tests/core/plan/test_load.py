@@ -90,6 +90,8 @@ def test_segments_stay_moved_in_later_stages() -> None:
          "memory has no data: systems.candidate has no process"),
         ("metric: up, below: 1", "metric: similarity, below: 90%",
          "similarity has no data: the plan has no shadow"),
+        ("metric: up, below: 1", "metric: refused_rate, ratio_to_baseline: 2",
+         "refused_rate is the gateway's, not a system's"),
         ("metric: up, below: 1", "metric: up, below: 0", "up can never be below 0"),
         ("127.0.0.1:3", "127.0.0.1:2", "127.0.0.1:2 is the candidate's address"),
         ("'http://127.0.0.1:2'", "'http://127.0.0.1:1'", "is the baseline's address too"),

@@ -228,7 +228,8 @@ def test_metrics_are_prometheus_text_of_what_is_stored(serve: Serve) -> None:
     at = int(clock.now().timestamp()) + 1
     samples.write(console.store, "bench", [Sample(
         "candidate", at, requests=10, errors={"timeout": 2},
-        latency=Histogram.of([4_000] * 8 + [700_000] * 2))])
+        latency=Histogram.of([4_000] * 8 + [700_000] * 2)),
+        Sample("gateway", at, requests=11, errors={"http1.codec_error": 1})])
     client.post("/v1/claims/a", json=CLAIM)
     client.post("/v1/outcomes", json={**OUTCOME, "quality": {"confidence": 0.5}})
 
@@ -244,6 +245,7 @@ def test_metrics_are_prometheus_text_of_what_is_stored(serve: Serve) -> None:
 
     wait_for(lambda: value("requests_total", system="candidate") == 10, seconds=30)
     assert value("request_errors_total", system="candidate", kind="timeout") == 2
+    assert value("gateway_refused_total", reason="http1.codec_error") == 1
     assert value("request_duration_seconds_bucket", system="candidate", le="0.005") == 8
     assert value("request_duration_seconds_count", system="candidate") == 10
     assert value("mode", mode="gradual") == 1 and value("mode", mode="shadow") == 0

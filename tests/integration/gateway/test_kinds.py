@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from changeover.gateway.accesslog import Entry, Tailer, refusal
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
@@ -26,17 +27,21 @@ _DATE = re.compile(rb"(?<=\r\ndate: )[^\r]*(?=\r\n)")
 
 @dataclass
 class Wire:
-    """A system by its own port, and the same through a gateway."""
+    """A system by its own port, and the same through a gateway with its access log."""
 
     system: WireSystem
     direct: int
     gateway: int
+    log: Tailer
+    refused: int = 0
+    """How many requests were sent to the gateway that it refuses."""
 
     def tries(self, kind: Kind, port: int) -> tuple[bytes, bytes]:
         """Return what the system got and what the client got."""
         self.system.received.clear()
         self.system.answer, self.system.interim = kind.answer, kind.interim
         self.system.closes = kind.closes
+        self.refused += port == self.gateway and kind.refused is not None
         got = exchange(port, kind.sends, kind.answers)
         return b"".join(self.system.received), got
 
@@ -61,7 +66,8 @@ def wire(
         with running(envoy_command(gateway.files), directory / "envoy.log"):
             system.answer = OK
             wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
-            yield Wire(system, port, int(plan.routing.listen.rpartition(":")[2]))
+            yield Wire(system, port, int(plan.routing.listen.rpartition(":")[2]),
+                       Tailer(gateway.files.access_log, {}))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,23 @@ def test_gateway_refuses_by_itself(wire: Wire, kind: Kind) -> None:
     received, got = wire.tries(kind, wire.gateway)
     assert received == b""
     assert re.match(rb"HTTP/1\.[01] (\d+) ", got)[1] == b"%d" % (kind.refused or 0)  # type: ignore[index]
+
+
+def test_every_refusal_is_counted_and_nothing_else(wire: Wire) -> None:
+    """The access log tells each of them, with a reason, from what a system answered."""
+    entries: list[Entry] = []
+
+    def reasons() -> list[str]:
+        entries.extend(wire.log.read())
+        return [reason for entry in entries if (reason := refusal(entry))]
+
+    for kind in KINDS:
+        wire.tries(kind, wire.gateway)
+    wait_for(lambda: len(reasons()) >= wire.refused, what="a line of each refusal")
+    assert len(reasons()) == wire.refused
+    assert "unknown" not in reasons()
+    answered = [entry for entry in entries if refusal(entry) is None]
+    assert all(entry.served_by or "DC" in entry.flags for entry in answered)
 
 
 def test_document_names_every_difference() -> None:
