@@ -11,18 +11,17 @@ How a database is read is in `tables`. This is about stored rows; answers are in
 
 from __future__ import annotations
 
-import json
+import re
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
-from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from changeover.errors import InvalidInput
-from changeover.validation.tables import Checksum, Kind, Span, Table, open_table
+from changeover.validation.tables import Checksum, Span, Table, open_table, place_of
+from changeover.validation.values import Kind, are_same, common_kind, shown
 
 SHOWN_CHARACTERS = 200
 MASKED = "***"
@@ -31,9 +30,6 @@ _LAST_RANGE = 1_000
 _SAMPLES_PER_RANGE = 16
 _MOST_RANGES = {Kind.INTEGER: 2000, Kind.UUID: 2000, Kind.TEXT: 200}  # texts are found one by one
 _KEY_KINDS = (Kind.INTEGER, Kind.TEXT, Kind.UUID)
-_NUMBERS = {Kind.INTEGER, Kind.NUMBER, Kind.FLOAT}
-_STRONGER_THAN_TEXT = (Kind.BOOLEAN, Kind.JSON, Kind.UUID, Kind.BYTES, Kind.TIMESTAMP, Kind.DATE,
-                       Kind.TIME)
 _Result = TypeVar("_Result")
 _Row = tuple[Any, ...]
 _Pairs = Generator[tuple[_Row | None, _Row | None], None, None]
@@ -99,8 +95,7 @@ def compare_tables(
 ) -> Consistency:
     """Find the rows that only one side has and those that differ, each side in one snapshot.
 
-    Values are compared by value: NULL is not '', 1.50 is 1.5 where both are numbers, times with
-    zones are instants (those without count as UTC), and 0 is false where one side is boolean.
+    Values are compared by value, by the rules in `changeover.validation.values`; NULL is only NULL.
 
     Args:
         baseline: The table of the old system.
@@ -143,8 +138,7 @@ class _Search:
         self.threads = threads
         self.progress = progress
         self.done = self.total = 0
-        kinds = [_common_kind(*(table.kinds[name] for table in tables)) for name in columns]
-        self.canonical = [_CANONICAL[kind] for kind in kinds]
+        self.rules = [common_kind(*(table.kinds[name] for table in tables)) for name in columns]
 
     def run(self, most: int) -> Consistency:
         """Return what differs, the first `most` of it."""
@@ -226,11 +220,9 @@ class _Search:
 
     def _differing(self, before: _Row, after: _Row) -> Iterator[int]:
         """Yield the numbers of the columns that differ, one-based: 0 is the key."""
-        for number, canonical in enumerate(self.canonical, 1):
+        for number, kind in enumerate(self.rules, 1):
             one, other = before[number], after[number]
-            if one != other and (
-                one is None or other is None or canonical(one) != canonical(other)
-            ):
+            if one != other and not are_same(kind, one, other):
                 yield number
 
     def _difference(self, before: _Row, after: _Row) -> Difference:
@@ -243,8 +235,8 @@ class _Search:
         return Difference(self._shown_key(before), tuple(changes))
 
     def _shown_key(self, row: _Row | None) -> str:
-        key = str(row[0]) if row else ""
-        return _uuid_with_dashes(key) if self.key_kind is Kind.UUID else key
+        key = row[0] if row else ""
+        return str(uuid.UUID(key)) if self.key_kind is Kind.UUID and _is_uuid(key) else shown(key)
 
     def _both(self, ask: Callable[[Table], _Result]) -> tuple[_Result, _Result]:
         """Ask both sides at once."""
@@ -261,15 +253,15 @@ def _merge(left: Iterator[_Row], right: Iterator[_Row]) -> _Pairs:
     """Yield the rows of both in key order, side by side where both have the key."""
     before, after = next(left, None), next(right, None)
     while before is not None or after is not None:
-        if after is None or (before is not None and before[0] < after[0]):
-            yield before, None
-            before = next(left, None)
-        elif before is None or after[0] < before[0]:
-            yield None, after
-            after = next(right, None)
-        else:
+        if before is not None and after is not None and before[0] == after[0]:
             yield before, after
             before, after = next(left, None), next(right, None)
+        elif after is None or (before is not None and place_of(before[0]) < place_of(after[0])):
+            yield before, None
+            before = next(left, None)
+        else:
+            yield None, after
+            after = next(right, None)
 
 
 def _agree_on_columns(
@@ -315,95 +307,16 @@ def _agree_on_key(tables: tuple[Table, Table], key: str) -> Kind:
     if Kind.INTEGER in kinds and kinds[0] != kinds[1]:
         raise InvalidInput(f"the key {key} is {kinds[0]} in the baseline and {kinds[1]} in the "
                            "candidate", allowed="the same type on both sides")
-    kind = _common_kind(*kinds)
+    kind = common_kind(*kinds)
     is_native = kinds[0] == kinds[1] and all(table.is_postgres for table in tables)
     for table in tables:
         table.use_key(key, kind, is_native=is_native)
     return kind
 
 
-def _common_kind(baseline: Kind, candidate: Kind) -> Kind:
-    """Return the kind as which the values of two columns are compared."""
-    if baseline == candidate:
-        return baseline
-    pair = {baseline, candidate}
-    if pair <= _NUMBERS:
-        return Kind.NUMBER
-    for kind in _STRONGER_THAN_TEXT:
-        if kind in pair:
-            return kind
-    if Kind.OTHER in pair:
-        return (pair - {Kind.OTHER}).pop()
-    return Kind.TEXT
-
-
 def _shown(value: Any) -> str | None:
-    return None if value is None else _as_text(value)[:SHOWN_CHARACTERS]
+    return None if value is None else shown(value)[:SHOWN_CHARACTERS]
 
 
-def _as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
-def _as_number(value: Any) -> str:
-    """Return the exact decimal digits without exponent and without trailing zeros."""
-    text = str(value)
-    try:
-        text = f"{Decimal(text):f}"
-    except InvalidOperation:
-        return text
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("-0", "") else text
-
-
-def _as_float(value: Any) -> str:
-    try:
-        return repr(float(value) + 0.0)  # -0.0 + 0.0 is 0.0
-    except (TypeError, ValueError, OverflowError):
-        return _as_text(value)
-
-
-def _as_boolean(value: Any) -> str:
-    text = _as_text(value).lower()
-    return {"1": "true", "t": "true", "0": "false", "f": "false"}.get(text, text)
-
-
-def _as_instant(value: Any) -> str:
-    try:
-        moment = datetime.fromisoformat(str(value))
-        return str(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment)
-    except (ValueError, OverflowError):
-        return str(value)
-
-
-def _as_time(value: Any) -> str:
-    try:
-        return str(time.fromisoformat(str(value)))
-    except ValueError:
-        return str(value)
-
-
-def _as_json(value: Any) -> str:
-    try:
-        return json.dumps(json.loads(value, parse_float=_as_number), sort_keys=True)
-    except (TypeError, ValueError):
-        return _as_text(value)
-
-
-def _uuid_with_dashes(value: Any) -> str:
-    try:
-        return str(uuid.UUID(_as_text(value)))
-    except ValueError:
-        return _as_text(value)
-
-
-_CANONICAL: dict[Kind, Callable[[Any], str]] = {
-    Kind.INTEGER: _as_number, Kind.NUMBER: _as_number, Kind.FLOAT: _as_float,
-    Kind.BOOLEAN: _as_boolean, Kind.TEXT: _as_text, Kind.BYTES: _as_text,
-    Kind.UUID: _uuid_with_dashes, Kind.JSON: _as_json, Kind.TIMESTAMP: _as_instant,
-    Kind.DATE: _as_instant, Kind.TIME: _as_time, Kind.OTHER: _as_text,
-}
+def _is_uuid(digits: str) -> bool:
+    return re.fullmatch("[0-9a-f]{32}", digits.replace("-", "")) is not None

@@ -18,6 +18,8 @@ from changeover.validation.consistency import TableRef, compare_tables
 from changeover.validation.outcome import Outcome, Report, Scene, judged
 
 _SHOWN = 20
+_LOOKED_FOR = 1000
+"""Differences after which the search ends, unless the plan allows as many."""
 
 
 def database_url(ref: suites.DatabaseRef, scene: Scene) -> URL:
@@ -100,7 +102,8 @@ def check_data_consistency(spec: DataConsistencyCheck, scene: Scene, report: Rep
     ]
     found = compare_tables(
         sides[0], sides[1], key=spec.key, columns=spec.columns, ignore=spec.ignore,
-        mask=spec.mask, progress=lambda done, total: report(done / max(1, total)),
+        mask=spec.mask, most=max(_LOOKED_FOR, spec.differences + 1),
+        progress=lambda done, total: report(done / max(1, total)),
     )
     number = len(found.only_baseline) + len(found.only_candidate) + len(found.differing)
     at_least = "" if found.is_complete else "at least "

@@ -8,46 +8,30 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import Connection
 
-from changeover.errors import ChangeoverError, InvalidInput, StoreError, Unreachable
+from changeover.errors import InvalidInput
+from changeover.validation.databases import (
+    BY_CHARACTER,
+    clear_errors,
+    connect,
+    make_engine,
+    shown_url,
+)
+from changeover.validation.values import Kind, shown
 
 BATCH = 1000  # rows held in memory for each side while they are fetched
-_CONNECT_SECONDS = 10
 _OLDEST_WITH_CHECKSUMS = (13,)  # trim_scale
-_SETTINGS = {  # one text for one value, whatever the server's defaults are
-    "timezone": "UTC", "datestyle": "ISO, YMD", "intervalstyle": "postgres",
-    "bytea_output": "hex", "extra_float_digits": "1",
-}
+_ORDERED_BY_CHARACTER = ("UTF8", "UTF-8", "LATIN1", "SQL_ASCII")
+"""Encodings whose bytes are in the order of their characters' bytes in UTF-8."""
 _PROBES = ["", "a", "Grüße, 世界 🌍", "(1,\"a \"\"b\"\"\",)", "x" * 1000]
-
-
-class Kind(StrEnum):
-    """What a column holds, as far as comparing is concerned."""
-
-    INTEGER = "integer"
-    NUMBER = "number"
-    FLOAT = "float"
-    BOOLEAN = "boolean"
-    TEXT = "text"
-    BYTES = "bytes"
-    UUID = "uuid"
-    JSON = "json"
-    TIMESTAMP = "timestamp"
-    DATE = "date"
-    TIME = "time"
-    OTHER = "other"
 
 
 # the first that fits: some of SQLAlchemy's types are subclasses of others
@@ -69,6 +53,16 @@ _SHORT = (Kind.INTEGER, Kind.NUMBER, Kind.FLOAT, Kind.BOOLEAN, Kind.UUID, Kind.T
 _MOST_IN_GROUP = 40  # a function takes at most 100 arguments, and here each column is two
 
 
+_SQLITE_TEXT = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+"""SQLite checks no text: bytes that are no UTF-8 are compared as they are, like any others. Set
+when the first such text is met: it is slower than the driver's own way."""
+_UNDECODED = "Could not decode to UTF-8"
+
+
+class _NotUtf8(Exception):
+    """A text of SQLite is no UTF-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """The keys from `low` on and before `high`; None: no bound on that side."""
@@ -85,6 +79,11 @@ class Checksum:
     total: int = 0
 
 
+def place_of(key: Any) -> Any:
+    """Return a key as all tables order it: numbers by value, texts by their bytes in UTF-8."""
+    return key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
+
+
 class Table:
     """One table of one side, open in one read-only transaction."""
 
@@ -92,13 +91,15 @@ class Table:
         self.side = side
         self.connection = connection
         self.is_postgres = connection.dialect.name == "postgresql"
-        self.where = f"{side} {_shown(connection.engine.url)} table {name}"
-        with _clear_errors(connection.engine.url):
+        self.where = f"{side} {shown_url(connection.engine.url)} table {name}"
+        with clear_errors(connection.engine.url):
             self._types, schema, self._is_unique_by = self._reflect(name)
         bare = name if schema is None else name.partition(".")[2]
         self._table = sa.table(bare, schema=schema)
         self.kinds = {column: self._kind(type_) for column, type_ in self._types.items()}
+        self._encoding = self._encoding_of_server()
         self._key: sa.ColumnElement[Any] = sa.column("")
+        self._order: sa.ColumnElement[Any] | None = None
         self._key_type: type[Any] = str
 
     def _reflect(self, name: str) -> tuple[dict[str, Any], str | None, set[str]]:
@@ -137,6 +138,12 @@ class Table:
         return next((kind for known, kind in _KINDS_OF_TYPES if isinstance(type_, known)),
                     Kind.OTHER)
 
+    def _encoding_of_server(self) -> str:
+        """Return in which encoding the database keeps, and orders, its texts."""
+        setting = "SHOW server_encoding" if self.is_postgres else "PRAGMA encoding"
+        with clear_errors(self.connection.engine.url):
+            return str(self.connection.exec_driver_sql(setting).scalar())
+
     def use_key(self, key: str, kind: Kind, *, is_native: bool) -> None:
         """Order and cut by this column; refused when it has NULLs or one value twice.
 
@@ -157,7 +164,11 @@ class Table:
                 sa.column(key, sa.Text()) if is_plain else sa.cast(plain, sa.Text))
             if kind is Kind.UUID:
                 text = sa.func.lower(sa.func.replace(text, "-", ""), type_=sa.Text())
-            self._key = sa.collate(text, "C" if self.is_postgres else "BINARY")
+            is_by_character = self._encoding in _ORDERED_BY_CHARACTER
+            of_sqlite = "BINARY" if is_by_character else BY_CHARACTER
+            self._key = sa.collate(text, "C" if self.is_postgres else of_sqlite)
+            if self.is_postgres and not is_by_character:
+                self._order = sa.func.convert_to(text, "UTF8")
         self._check_key(key, plain)
 
     def _check_key(self, key: str, plain: sa.ColumnElement[Any]) -> None:
@@ -168,15 +179,22 @@ class Table:
                                next_step=next_step)
         if key in self._is_unique_by:
             return
-        twice = (sa.select(plain).select_from(self._table).group_by(plain)
+        # by the key as it is compared: a column's own collation may call A and a the same
+        twice = (sa.select(self._key).select_from(self._table).group_by(self._key)
                  .having(sa.func.count() > 1).limit(1))
         for row in self._execute(twice):
             raise self.not_unique(row[0])
 
     def not_unique(self, key: object) -> InvalidInput:
         """Return the refusal of a key that is there twice."""
-        return InvalidInput(f"the key {str(key)[:200]!r} is there more than once",
+        return InvalidInput(f"the key {shown(key)[:200]!r} is there more than once",
                             where=self.where, next_step="Give a key that is unique")
+
+    def _disordered(self, key: object) -> InvalidInput:
+        return InvalidInput(
+            f"the key {shown(key)[:200]!r} comes out of order: the database orders its texts by "
+            f"{self._encoding}", where=self.where,
+            next_step="Give a key of whole numbers or UUIDs")
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -189,7 +207,7 @@ class Table:
         depend on the byte order of the machine and on the database's encoding.
         """
         version = self.connection.dialect.server_version_info or ()
-        if not self.is_postgres or version < _OLDEST_WITH_CHECKSUMS:
+        if not self.is_postgres or self._encoding != "UTF8" or version < _OLDEST_WITH_CHECKSUMS:
             return ()
         probes = [_hash(sa.literal(probe, sa.Text())) for probe in _PROBES]
         return tuple(self._execute(sa.select(*probes))[0])
@@ -263,21 +281,49 @@ class Table:
             InvalidInput: A key is of another type than its column, or is there twice.
         """
         values = [self._fetched_form(column) for column in columns]
-        query = self._select([self._key.label("key"), *values], span).order_by(self._key)
+        order = self._key if self._order is None else self._order
         last: Any = None
-        with _clear_errors(self.connection.engine.url), self.connection.execute(
-            query, execution_options={"yield_per": BATCH}
-        ) as result:
-            for row in result:
-                key = row[0]
-                if type(key) is not self._key_type:
-                    raise InvalidInput(
-                        f"the key {str(key)[:200]!r} is of type {type(key).__name__}",
-                        where=self.where, allowed=self._key_type.__name__)
-                if last is not None and key <= last:
-                    raise self.not_unique(key)
-                last = key
-                yield tuple(row)
+        while True:
+            query = self._select([self._key.label("key"), *values], span).order_by(order)
+            try:
+                with self._read_errors(), self.connection.execute(
+                    query, execution_options={"yield_per": BATCH}
+                ) as result:
+                    for row in result:
+                        key = row[0]
+                        if type(key) is not self._key_type or (last is not None and key <= last):
+                            if key == last and span.low == last:
+                                continue  # where reading goes on, this row has been told already
+                            self._check_order(key, last)
+                        last = key
+                        yield tuple(row)
+                return
+            except _NotUtf8:
+                span = Span(span.low if last is None else last, span.high)
+
+    def _check_order(self, key: Any, last: Any) -> None:
+        """Refuse a key of another type than its column, or one that comes out of order."""
+        if type(key) is not self._key_type:
+            raise InvalidInput(
+                f"the key {shown(key)[:200]!r} is of type {type(key).__name__}",
+                where=self.where, allowed=self._key_type.__name__)
+        if key == last:
+            raise self.not_unique(key)
+        if place_of(key) < place_of(last):
+            raise self._disordered(key)
+
+    @contextmanager
+    def _read_errors(self) -> Iterator[None]:
+        """Tell a text of SQLite that is no UTF-8 from a database that cannot be read."""
+        with clear_errors(self.connection.engine.url):
+            try:
+                yield
+            except sa.exc.OperationalError as error:
+                raw: Any = self.connection.connection.driver_connection
+                if _UNDECODED not in str(error.orig) or raw.text_factory is _SQLITE_TEXT:
+                    raise
+                raw.text_factory = _SQLITE_TEXT
+                raise _NotUtf8 from None
 
     def _select(self, what: Sequence[Any], span: Span) -> sa.Select[Any]:
         query = sa.select(*what).select_from(self._table)
@@ -295,8 +341,11 @@ class Table:
         return plain if self.kinds[column] in _NATIVE else sa.cast(plain, sa.Text)
 
     def _execute(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with _clear_errors(self.connection.engine.url):
-            return self.connection.execute(query).all()
+        try:
+            with self._read_errors():
+                return self.connection.execute(query).all()
+        except _NotUtf8:
+            return self._execute(query)
 
 
 def _hash(
@@ -323,80 +372,9 @@ def open_table(side: str, url: str, table: str) -> Iterator[Table]:
         Unreachable: The server does not answer, or refuses the user.
         StoreError: The file is not there or is not a database.
     """
-    engine = _make_engine(side, url)
+    engine = make_engine(side, url)
     try:
-        with _connect(engine) as connection:
+        with connect(engine) as connection:
             yield Table(side, connection, table)
     finally:
         engine.dispose()
-
-
-def _make_engine(side: str, url: str) -> Engine:
-    allowed = "sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-    except (ArgumentError, ValueError):
-        raise InvalidInput(f"the {side}'s address is not a database URL",
-                           allowed=allowed) from None
-    if backend == "postgresql":
-        try:
-            return sa.create_engine(
-                parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ",
-                connect_args={"connect_timeout": _CONNECT_SECONDS}, poolclass=sa.NullPool)
-        except ImportError:
-            raise StoreError("PostgreSQL's driver is not installed",
-                             next_step="Run `pip install 'changeover[postgres]'`") from None
-    if backend == "sqlite":
-        return _sqlite_engine(parsed)
-    raise InvalidInput(f"the {side} is a {backend} database", where=_shown(parsed),
-                       allowed=allowed)
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    # a file that is not there is an error and not a new, empty database
-    path = url.database or ":memory:"
-    is_file = path != ":memory:" and not path.startswith("file:")
-    uri = f"{Path(path).absolute().as_uri()}?mode=ro" if is_file else path
-    return sa.create_engine(
-        url.set(drivername="sqlite"), poolclass=sa.NullPool,
-        creator=lambda: sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False))
-
-
-@contextmanager
-def _connect(engine: Engine) -> Iterator[Connection]:
-    is_postgres = engine.dialect.name == "postgresql"
-    with _clear_errors(engine.url, is_connecting=is_postgres):
-        connection = engine.connect()
-    with connection:
-        with _clear_errors(engine.url):
-            if is_postgres:
-                connection.execution_options(postgresql_readonly=True)
-                for name, value in _SETTINGS.items():
-                    connection.execute(sa.select(sa.func.set_config(name, value, True)))
-            else:
-                connection.exec_driver_sql("BEGIN")
-        yield connection
-
-
-@contextmanager
-def _clear_errors(url: URL, *, is_connecting: bool = False) -> Iterator[None]:
-    """Turn the driver's errors into ours, which never show a password."""
-    try:
-        yield
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())[:300]
-        for secret in (url.password, url.query.get("password")):
-            reason = reason.replace(str(secret), "***") if secret else reason
-        kind: type[ChangeoverError] = Unreachable if is_connecting else StoreError
-        what = "does not answer" if is_connecting else "cannot be read"
-        raise kind(
-            f"the database {what}: {reason}", where=_shown(url),
-            next_step="Check the address, that the server runs, and that the user may read it",
-        ) from None
-
-
-def _shown(url: URL) -> str:
-    """Return the address without its password and without options, where one may be as well."""
-    return url.set(query={}).render_as_string(hide_password=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import sqlite3
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +16,8 @@ from sqlalchemy.engine import Engine, make_url
 
 from changeover.errors import ChangeoverError, InvalidInput, StoreError, Unreachable
 from changeover.validation.consistency import Change, TableRef, compare_tables
+from changeover.validation.values import RULES, Kind
+from tests.core.validation.test_values import short
 from tests.store.conftest import postgres_url
 
 __all__ = ["postgres_url"]  # the fixture: one server for the tests that want one
@@ -166,6 +170,150 @@ def test_uuid_keys_are_compared_as_uuids(make: Make, pair: Any) -> None:
                   [{**row, "id": row["id"].replace("-", "").upper()} for row in before])
     dashes = make("sqlite", "id uuid primary key, name text", before)
     assert compare_tables(digits, dashes, key="id").is_equal
+
+
+TYPES = {  # of columns, by kind: in SQLite, in PostgreSQL
+    Kind.INTEGER: ("bigint", "bigint"), Kind.NUMBER: ("numeric", "numeric"),
+    Kind.FLOAT: ("double precision", "double precision"), Kind.BOOLEAN: ("boolean", "boolean"),
+    Kind.TEXT: ("text", "text"), Kind.BYTES: ("blob", "bytea"), Kind.UUID: ("uuid", "uuid"),
+    Kind.JSON: ("json", "jsonb"), Kind.TIMESTAMP: ("timestamp", "timestamptz"),
+    Kind.DATE: ("date", "date"), Kind.TIME: ("time", "time"), Kind.OTHER: ("", "text[]"),
+}
+
+
+def storable(kind: Kind, examples: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Return the examples that a table of this kind can hold, in both kinds of databases."""
+    fits: dict[Kind, type | tuple[type, ...]] = {
+        Kind.INTEGER: int, Kind.NUMBER: (int, float), Kind.FLOAT: float, Kind.BOOLEAN: bool,
+        Kind.BYTES: bytes}
+    return [
+        pair for pair in examples
+        if all(isinstance(one, fits.get(kind, str)) and not (isinstance(one, int)
+               and abs(one) >= 2**63) and not math.isnan(one if isinstance(one, float) else 0)
+               and str(one).isprintable() and "e9999" not in str(one) for one in pair)
+        and not any(kind is Kind.UUID and len(str(one)) < 32 for one in pair)
+        and not any(kind is Kind.JSON and not str(one).endswith(("}", "]")) for one in pair)
+        and not any(kind is Kind.TIMESTAMP and "000000001" in one for one in pair)
+        and not any(kind is Kind.TIMESTAMP and "123456789" in one for one in pair)
+        and not any(kind is Kind.TIME and "1234567" in one for one in pair)
+        and not any(kind is Kind.TIME and "+" in one for one in pair)
+        and not any(kind is Kind.DATE and " " in one for one in pair)
+        and not any(kind is Kind.OTHER and one[:1] != "{" for one in pair)]
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("is_same", [True, False], ids=["same", "other"])
+def test_stored_values_are_compared_by_the_rule_of_their_kind(
+    make: Make, request: pytest.FixtureRequest, kinds: tuple[str, str], kind: Kind, is_same: bool
+) -> None:
+    """Every rule holds for what two real databases give back, by checksums and by reading both."""
+    rule = RULES[kind]
+    examples = storable(kind, rule.same if is_same else rule.other)
+    sides = []
+    for number, side in enumerate(kinds):
+        type_ = TYPES[kind][0 if side == "sqlite" else 1]
+        rows = [{"id": each, "value": pair[number]} for each, pair in enumerate(examples)]
+        if kind is Kind.JSON and side != "sqlite":
+            rows = [{**row, "value": str(row["value"])} for row in rows]
+        sides.append(make(side, f"id integer primary key, value {type_}", rows))
+    found = compare_tables(sides[0], sides[1], key="id")
+    assert len(found.differing) == (0 if is_same else len(examples)), found.differing
+
+
+@pytest.fixture(params=PAIRS)
+def kinds(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A pair of kinds of databases."""
+    found: tuple[str, str] = request.param
+    return found
+
+
+@pytest.mark.parametrize(("type_", "one", "other"), [
+    ("timestamp", "2026-01-01 00:00:00.123456789", "2026-01-01 00:00:00.123456"),
+    ("text", b"ab", "ab"), ("blob", b"\xab", "ab"), ("json", "[" * 3000 + "]" * 3000, "[]"),
+    ("json", "[1e999999999]", "[1e999999998]"), ("text", "1e999999999", "1e999999998"),
+    ("integer", "five", 5), ("", 5, "5"), ("text", "a\0b", "a"),
+    ("timestamp", 20260101, "2026-01-01"),
+], ids=short)
+def test_whatever_sqlite_may_hold_is_told_apart(
+    make: Make, type_: str, one: Any, other: Any
+) -> None:
+    """A column there may hold any value; none ends the check, and no two are confused."""
+    tables = [make("sqlite", f"id integer primary key, value {type_}",
+                   [{"id": 1, "value": value}, {"id": 2, "value": one}]) for value in (one, other)]
+    found = compare_tables(tables[0], tables[1], key="id")
+    assert [each.key for each in found.differing] == ["1"]
+
+
+@pytest.mark.parametrize("side", ["sqlite", pytest.param("SQL_ASCII", marks=pytest.mark.postgres)])
+def test_text_that_is_no_utf_8_is_compared_by_its_bytes(
+    make: Make, request: pytest.FixtureRequest, side: str
+) -> None:
+    """One row of it makes nothing inconclusive: what differs is named, and nothing else."""
+    if side == "sqlite":
+        values = {1: "CAST(X'636166e9' AS text)", 2: "CAST(X'ff' AS text)", 3: "'café'"}
+        url = make("sqlite", "id text").url
+        tables = [f"t{next(_numbers)}", f"t{next(_numbers)}"]
+    else:
+        values = {1: "E'caf\\xe9'", 2: "E'\\xff'", 3: "E'caf\\xc3\\xa9'"}
+        url, tables = database(request, "SQL_ASCII"), ["t1", "t2"]
+    for table in tables:
+        run(url, f"CREATE TABLE {table} (id text primary key, name text)")
+        for key, value in values.items():
+            changed = "'x'" if table == tables[1] and key == 2 else value
+            run(url, f"INSERT INTO {table} VALUES ({value}, {changed})".replace(":", "\\:"))  # noqa: S608
+    found = compare_tables(*(TableRef(url, table) for table in tables), key="id")
+    assert [(each.key, each.columns[0].baseline) for each in found.differing] == [
+        ("\ufffd", "\ufffd")]
+
+
+def database(request: pytest.FixtureRequest, encoding: str) -> str:
+    """Make a PostgreSQL database of an encoding, and return its address."""
+    server = make_url(request.getfixturevalue("postgres_url"))
+    name = f"other_{encoding.lower()}_{next(_numbers)}"
+    engine = create_engine(server.set(drivername="postgresql+psycopg"),
+                           isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' "
+            "TEMPLATE template0"))
+    engine.dispose()
+    found = server.set(database=name).update_query_dict({"client_encoding": "utf8"})
+    return found.render_as_string(hide_password=False)
+
+
+WORDS = ["Áb", "Ąc", "zz", "a", "Z", "ł", "日本", "ｱ", "Ω", "é", "\ufb01", "🌍", "世界"]
+
+
+@pytest.mark.parametrize("encoding", [
+    "UTF-16le", "UTF-16be", *(pytest.param(name, marks=pytest.mark.postgres)
+                              for name in ("LATIN1", "LATIN2", "EUC_JP"))])
+def test_keys_are_in_one_order_whatever_the_encoding(
+    make: Make, request: pytest.FixtureRequest, tmp_path: Path, encoding: str
+) -> None:
+    """A database orders texts by the bytes it keeps; that makes no key a duplicate."""
+    python = {"EUC_JP": "euc_jp", "LATIN1": "latin1", "LATIN2": "iso8859_2"}.get(encoding, "utf-8")
+    words = [word for word in WORDS if word.encode(python, "ignore").decode(python) == word]
+    rows = [{"id": word, "name": word} for word in words]
+    if encoding.startswith("UTF-16"):
+        url = f"sqlite:///{tmp_path}/{encoding}.db"
+        with sqlite3.connect(tmp_path / f"{encoding}.db") as made:
+            made.execute(f"PRAGMA encoding = '{encoding}'")
+            made.execute("CREATE TABLE t (id text primary key, name text)")
+        made.close()
+    else:
+        url = database(request, encoding)
+        run(url, "CREATE TABLE t (id text primary key, name text)")
+    run(url, "INSERT INTO t VALUES (:id, :name)", rows)
+    plain = make("sqlite", "id text primary key, name text", rows)
+    assert compare_tables(TableRef(url, "t"), plain, key="id").is_equal
+    assert compare_tables(TableRef(url, "t"), TableRef(url, "t"), key="id").is_equal
+
+
+def test_keys_that_a_collation_calls_the_same_are_two(make: Make) -> None:
+    """Whether keys are unique is about their characters, not about NOCASE."""
+    rows = [{"id": "a", "name": "x"}, {"id": "A", "name": "y"}]
+    tables = [make("sqlite", "id text collate nocase, name text", rows) for _ in range(2)]
+    assert compare_tables(tables[0], tables[1], key="id").is_equal
 
 
 def test_empty_tables_are_equal(pair: Any) -> None:
