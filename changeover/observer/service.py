@@ -125,11 +125,11 @@ class Observer:
             for entry in entries:
                 self._accumulator.add(entry)
         if lost := self._tailer.unreadable - unreadable:
-            LOG.warning("%s lines of the access log cannot be read", lost)
+            LOG.warning("lines of the access log that cannot be read: %d", lost)
             self.traffic.notices.put(
                 "warning", f"requests of {self.plan.migration} are in no metric",
-                f"{lost} lines of the gateway's access log were cut or cannot be read: look for a "
-                f"full disk, and whether something else writes to {self._tailer.path}")
+                f"lines of the gateway's access log that were cut or cannot be read: {lost}; look "
+                f"for a full disk, and whether something else writes to {self._tailer.path}")
         if not self._tailer.is_behind():
             self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from changeover.store.engine import Store, upsert_of
 from changeover.store.records import AuditEvent
 from changeover.store.tables import AuditHeadRow, AuditRow
+from changeover.store.text import storable
 
 GENESIS = "0" * 64
 
@@ -58,7 +59,7 @@ def append(
         migration=migration,
         seq=head.seq + 1,
         at=now.isoformat(),
-        actor=actor,
+        actor=storable(actor),  # as it is read back: the hash is of what is stored
         kind=kind,
         data=canonical(data),
         previous_hash=head.hash,

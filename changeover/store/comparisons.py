@@ -18,6 +18,7 @@ from changeover.store.engine import Store, chunks, upsert_of
 from changeover.store.place_counts import hash_of
 from changeover.store.samples import MINUTE
 from changeover.store.tables import ComparisonRow, CoverageRow, DivergenceRow, SampleRow
+from changeover.store.text import storable
 
 MOST_EXAMPLES = 3
 MOST_FIELDS = 2_000
@@ -221,11 +222,6 @@ def _row(migration: str, one: Compared) -> dict[str, Any]:
         "baseline_seconds": one.baseline_seconds, "candidate_seconds": one.candidate_seconds,
         "error": storable(one.error), "answers": one.answers,
     }
-
-
-def storable(text: str) -> str:
-    r"""Return a text as every database takes it: NUL and halves of surrogate pairs as `\\x00`."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _compared(row: ComparisonRow) -> Compared:

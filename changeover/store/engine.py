@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from changeover import clock
 from changeover.errors import ChangeoverError, StoreError, StoreLocked, WrongStoreVersion
+from changeover.store.text import keeping_all
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 MOST_IN_ONE = 1000
@@ -44,7 +45,7 @@ class Store:
             WrongStoreVersion: The schema is older or newer than this program's.
             StoreError: It cannot be opened at all.
         """
-        store = cls(_make_engine(url, timeout))
+        store = cls(keeping_all(_make_engine(url, timeout)))
         try:
             with _clear_errors(store.engine.url):
                 if create:

@@ -1,0 +1,49 @@
+r"""Text as every database takes it: NUL and halves of surrogate pairs become `\x00` and `\ud800`.
+
+PostgreSQL refuses NUL, and both drivers refuse half of a pair. A rollback whose reason has one must
+not fail for it, so every statement's text is looked at, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+
+def storable(text: str) -> str:
+    """Return a text that can be stored; nearly all are returned as they are."""
+    if "\0" not in text and (text.isascii() or _is_whole(text)):
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def keeping_all(engine: Engine) -> Engine:
+    """Return the engine; from now on its statements get no text that a database refuses."""
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _before(
+        _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+    ) -> tuple[str, Any]:
+        return statement, _storable(parameters)
+
+    return engine
+
+
+def _storable(value: Any) -> Any:
+    """Return a statement's parameters, in whatever form, with text that can be stored."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {name: _storable(one) for name, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_storable(one) for one in value)
+    return value
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
