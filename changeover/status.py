@@ -9,11 +9,12 @@ from changeover.analysis.window import Window
 from changeover.errors import Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
+from changeover.plan.guardrails import GATE
 from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
 from changeover.store import approvals, cutovers, operations, routing, samples, sop
 from changeover.store.engine import Store
-from changeover.store.records import Cutover
+from changeover.store.records import Approval, Cutover
 
 WINDOW = timedelta(seconds=10)
 
@@ -22,7 +23,8 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     """Return the status of a migration.
 
     Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
-    around the stages, or null), `stages`, `waiting_for`,
+    around the stages, or null), `stages`, `waiting_for` (with what alarmed guardrails, or null),
+    `guardrails` (their newest verdict, or null),
     `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
     reason), `services` (seconds since their last sign of life),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
@@ -38,6 +40,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
         report = None
     settings = home.settings()
     run = newest.flow_run_id if newest else None
+    guarded = _guardrails(store, newest) if newest else None
     return {
         "migration": migration,
         "routing": {
@@ -53,10 +56,9 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
              "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
             for stage in stages
         ],
-        "waiting_for": asked and {
-            "stage": asked.stage, "approver": asked.ordinal,
-            "url": f"{settings.get('ui_url', '')}/runs/flow-run/{asked.flow_run_id or run}",
-        },
+        "waiting_for": _waiting(
+            asked, guarded, f"{settings.get('ui_url', '')}/runs/flow-run", run),
+        "guardrails": guarded,
         "systems": {
             name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))
             for name in ("baseline", "candidate")
@@ -80,17 +82,8 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
 
 def as_text(status: dict[str, Any]) -> str:
     """Return the status for people."""
-    cutover, waiting = status["cutover"], status["waiting_for"]
-    lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}"]
-    if cutover:
-        outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
-        lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")
-    if step := status["procedure"]:
-        lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
-    for stage in status["stages"]:
-        lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
-    if waiting:
-        lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
+    lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}",
+             *_cutover_lines(status)]
     for name, numbers in status["systems"].items():
         lines.append(f"{name}: {numbers_text(numbers)}")
     if status["refused"]["reasons"]:
@@ -103,6 +96,22 @@ def as_text(status: dict[str, Any]) -> str:
     if status["report"]:
         lines.append(f"report: {status['report']}")
     return "\n".join(lines)
+
+
+def _cutover_lines(status: dict[str, Any]) -> list[str]:
+    lines = []
+    if cutover := status["cutover"]:
+        outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
+        lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")
+    if step := status["procedure"]:
+        lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
+    for stage in status["stages"]:
+        lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
+    if waiting := status["waiting_for"]:
+        lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
+    if guarded := status["guardrails"]:
+        lines.append(f"guardrails in {guarded['stage']}: {guarded['verdict']}, {guarded['reason']}")
+    return lines
 
 
 def numbers_text(numbers: dict[str, Any]) -> str:
@@ -130,6 +139,26 @@ def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
     if not steps:
         return None
     return {"step": steps[-1].step, "status": steps[-1].status, "detail": steps[-1].detail}
+
+
+def _waiting(
+    asked: Approval | None, guarded: dict[str, str] | None, runs: str, run: str | None
+) -> dict[str, Any] | None:
+    if asked is None:
+        return None
+    is_alarmed = guarded and (guarded["stage"], guarded["verdict"]) == (asked.stage, "fail")
+    return {
+        "stage": asked.stage, "approver": asked.ordinal,
+        "url": f"{runs}/{asked.flow_run_id or run}",
+        "guardrails": guarded["reason"] if guarded and is_alarmed else None,
+    }
+
+
+def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
+    looks = [each for each in cutovers.verdicts(store, cutover.id) if each.gate == GATE]
+    if not looks:
+        return None
+    return {"stage": looks[-1].stage, "verdict": looks[-1].verdict, "reason": looks[-1].reason}
 
 
 def _gateway(home: Home, order: tuple[int, int]) -> str:

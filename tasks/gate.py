@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from changeover import clock
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.gate import Action, Decision, GateResult, decide_stage, judge_gate
 from changeover.analysis.verdict import Verdict, worst
+from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import CheckSpec, Stage
 from changeover.store import cutovers, operations
 from changeover.store.records import GateVerdict, StageRecord
+from tasks.guardrails import judge_guardrails
 from tasks.lifecycle import cutover_of
 from tasks.runtime import Runtime, current_state, runtime_of
 from tasks.steps import step
@@ -38,8 +42,13 @@ def judge_stage(migration: str, cutover_id: int, stage: str) -> dict[str, str]:
     current_state(runtime, cutover)
     record = _record(runtime, cutover_id, stage)
     spec = runtime.plan.stage(stage)
-    verdicts = [_judge_once(runtime, record, spec, gate) for gate in spec.gates]
-    decision = _decide(runtime, record, spec, verdicts)
+    verdicts = [
+        _judge_once(runtime, record, gate, partial(_judge_gate, runtime, record, spec, gate))
+        for gate in spec.gates
+    ]
+    guarded = _judge_once(
+        runtime, record, GATE, partial(judge_guardrails, runtime, record, spec, end=_end()))
+    decision = _decide(runtime, record, spec, verdicts, guarded)
     return {"action": str(decision.action), "reason": decision.reason}
 
 
@@ -50,12 +59,14 @@ def _record(runtime: Runtime, cutover_id: int, stage: str) -> StageRecord:
     return record
 
 
-def _judge_once(runtime: Runtime, record: StageRecord, spec: Stage, gate: str) -> GateVerdict:
+def _judge_once(
+    runtime: Runtime, record: StageRecord, gate: str, judge_now: Callable[[], GateResult]
+) -> GateVerdict:
     """Return the verdict of this look at a gate, from the store if it was given before."""
     for known in cutovers.verdicts(runtime.store, record.cutover_id, record.key):
         if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
             return known
-    result = _judge_gate(runtime, record, spec, gate)
+    result = judge_now()
     return cutovers.save_verdict(
         runtime.store,
         cutover_id=record.cutover_id,
@@ -71,7 +82,7 @@ def _judge_once(runtime: Runtime, record: StageRecord, spec: Stage, gate: str) -
 
 
 def _judge_gate(runtime: Runtime, record: StageRecord, spec: Stage, gate: str) -> GateResult:
-    end = clock.now() - SETTLE
+    end = _end()
     return judge_gate(
         gate,
         [
@@ -79,6 +90,11 @@ def _judge_gate(runtime: Runtime, record: StageRecord, spec: Stage, gate: str) -
             for check in runtime.plan.gates[gate]
         ],
     )
+
+
+def _end() -> datetime:
+    """Return the end of windows: a whole second, so that those of a second hold one."""
+    return (clock.now() - SETTLE).replace(microsecond=0)
 
 
 def _judge_check(
@@ -99,9 +115,10 @@ def _judge_check(
 
 
 def _decide(
-    runtime: Runtime, record: StageRecord, spec: Stage, verdicts: list[GateVerdict]
+    runtime: Runtime, record: StageRecord, spec: Stage, verdicts: list[GateVerdict],
+    guarded: GateVerdict,
 ) -> Decision:
-    """Return what follows from the verdicts, the plan's approvals and triggers that say hold."""
+    """Return what follows from the verdicts, guardrails, approvals and triggers that say hold."""
     verdict = worst(Verdict(known.verdict) for known in verdicts) if verdicts else Verdict.PASS
     holds = [
         firing for firing in operations.firings(
@@ -110,12 +127,15 @@ def _decide(
         if firing.action == "hold"
     ]
     is_reduced = not has_share(runtime, spec)
+    is_alarmed = Verdict(guarded.verdict) is Verdict.FAIL
     decision = decide_stage(
         verdict=verdict,
         rechecks_left=runtime.plan.patience.rechecks - record.rechecks,
         needs_approval=spec.approvers > 0 or bool(holds) or is_reduced,
+        is_alarmed=is_alarmed,
     )
-    reasons = [known.reason for known in verdicts if known.verdict == verdict]
+    reasons = [f"guardrail {guarded.reason}"] if is_alarmed else []
+    reasons += [known.reason for known in verdicts if known.verdict == verdict]
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]

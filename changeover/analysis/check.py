@@ -37,7 +37,8 @@ class CheckResult:
     """A check's verdict with the numbers that a person needs to recompute it.
 
     `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
-    beside the scores of comparisons: what was dropped, and why.
+    beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
+    that the result is about.
     """
 
     metric: str
@@ -53,6 +54,7 @@ class CheckResult:
     baseline_value: float | None = None
     baseline_samples: int | None = None
     coverage: Mapping[str, int] | None = None
+    places: tuple[str, ...] = ()
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
@@ -63,6 +65,7 @@ class CheckResult:
             "baseline_value": self.baseline_value, "baseline_samples": self.baseline_samples,
             "window_start": self.start.isoformat(), "window_end": self.end.isoformat(),
             **({} if self.coverage is None else {"coverage": dict(self.coverage)}),
+            **({"places": list(self.places)} if self.places else {}),
         }
 
     def with_coverage(self, coverage: Mapping[str, int]) -> CheckResult:
@@ -150,16 +153,22 @@ def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
     return f"{condition.bound_name.replace('_', ' ')} {values}"
 
 
+SHORT_WINDOW = 10.0
+"""Seconds below which a rate is taken from as few seconds as `min_samples` says."""
+
+
 def needed_samples(condition: CheckSpec | TriggerSpec, seconds: float) -> int:
     """Return how many samples a condition needs in a window of `seconds`."""
     return _needed(METRICS[condition.metric], condition.min_samples, seconds)
 
 
 def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
-    """A probe or a look at a process comes once a second: more cannot be asked of a window."""
-    if metric.source in (Source.HEALTH, Source.PROCESS):
-        return max(1, min(min_samples, int(seconds * 0.8)))
-    return min_samples
+    """Probes, looks at a process and the seconds of a rate come once a second: no more than most of
+    a window is asked for, but for a rate at least half of it: else nobody looked."""
+    if not metric.is_of_seconds:
+        return min_samples
+    half = int(seconds / 2) if metric.is_rate and seconds >= SHORT_WINDOW else 1
+    return max(1, half, min(min_samples, int(seconds * 0.8)))
 
 
 def _evaluate_to_baseline(

@@ -48,16 +48,22 @@ def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
     return GateResult(gate, verdict, "; ".join(reasons) or "the gate has no check", tuple(results))
 
 
-def decide_stage(*, verdict: Verdict, rechecks_left: int, needs_approval: bool) -> Decision:
+def decide_stage(
+    *, verdict: Verdict, rechecks_left: int, needs_approval: bool, is_alarmed: bool = False
+) -> Decision:
     """Return what follows from a stage's worst verdict.
 
     Args:
         verdict: The worst verdict of its gates.
         rechecks_left: How often an inconclusive gate may still be looked at again.
         needs_approval: Whether the plan, or a trigger that says hold, wants people asked.
+        is_alarmed: Whether a guardrail wants people asked, whatever the plan says: at once, since
+            more data for the gate changes nothing of that.
     """
     if verdict is Verdict.FAIL:
         return Decision(Action.ROLLBACK, "the gate failed")
+    if is_alarmed:
+        return Decision(Action.ASK, "a guardrail is alarmed; people decide")
     if verdict is Verdict.INCONCLUSIVE and rechecks_left > 0:
         return Decision(Action.WAIT, "too little data; it is looked at again")
     if verdict is Verdict.INCONCLUSIVE:

@@ -21,9 +21,13 @@ SHADOW = "shadow"
 """Name under which comparisons are sampled: they belong to both systems."""
 
 
+OUTCOMES = "outcome:"
+"""What names of sampled outcomes begin with."""
+
+
 def outcomes_of(system: str, segment: str | None = None) -> str:
     """Return the name under which outcomes are sampled: of all users, or of a segment."""
-    return f"outcome:{system}:{segment or ''}"
+    return f"{OUTCOMES}{system}:{segment or ''}"
 
 
 class ErrorClass(StrEnum):
@@ -73,8 +77,9 @@ class Sample:
         answer_logs: Sum of ln(1 + bytes) of the answers' bodies: tells of the usual size, which
             one large download does not move.
         users: Numbers of up to `MOST_USERS` users by what they met (`Met`).
-        watched: Seconds of this time in which requests were watched.
-        listened: Seconds of this time in which applications could report outcomes.
+        watched: Seconds of this time in which requests were watched; None: all of it.
+        listened: Seconds of this time in which applications could report outcomes; None when
+            nobody looked, and outcomes themselves are the only sign.
         errors: Failures by class.
         latency: Durations as users felt them.
         probes: Health probes made; `probes_up` of them answered well.
@@ -103,8 +108,8 @@ class Sample:
     answer_bytes: int = 0
     answer_logs: float = 0.0
     users: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    watched: int = 0
-    listened: int = 0
+    watched: int | None = None
+    listened: int | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
     probes: int = 0
@@ -184,6 +189,11 @@ def _rate(count: int, total: int) -> Measured:
     return Measured(count / total if total else None, total)
 
 
+def _per_second(count: int, seconds: int) -> Measured:
+    """Return a rate: each second in which somebody looked is a sample, also one of nothing."""
+    return Measured(count / seconds if seconds else None, seconds)
+
+
 _MEASURES = {
     "error_rate": lambda w: _rate(sum(w.errors.values()), w.requests),
     "server_error_rate": lambda w: _rate(w.errors.get(ErrorClass.STATUS_5XX, 0), w.requests),
@@ -193,9 +203,7 @@ _MEASURES = {
     "empty_rate": lambda w: _rate(w.empty_answers, w.answers),
     "response_bytes": lambda w: _rate(w.answer_bytes, w.answers),
     "refused_rate": lambda w: _rate(sum(w.refused.values()), w.arrived),
-    "request_rate": lambda w: Measured(
-        w.requests / w.seconds if w.seconds and w.requests else None, w.requests
-    ),
+    "request_rate": lambda w: _per_second(w.requests, w.watched),
     "up": lambda w: _rate(w.probes_up, w.probes),
     "memory": lambda w: Measured(
         None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples
@@ -207,9 +215,7 @@ _MEASURES = {
     "match_rate": lambda w: _rate(w.matched, w.compared),
     "divergence_rate": lambda w: _rate(w.compared - w.matched, w.compared),
     "outcome_error_rate": lambda w: _rate(w.failures, w.outcomes),
-    "outcome_rate": lambda w: Measured(
-        w.outcomes / w.seconds if w.seconds and w.outcomes else None, w.outcomes
-    ),
+    "outcome_rate": lambda w: _per_second(w.outcomes, w.listened),
 }
 
 
@@ -235,8 +241,8 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         answer_bytes=sum(row.answer_bytes for row in rows),
         answer_logs=math.fsum(row.answer_logs for row in rows),
         users=_merge_users(rows),
-        watched=sum(row.watched for row in rows),
-        listened=sum(row.listened for row in rows),
+        watched=sum(_watched(row) for row in rows),
+        listened=_listened(rows),
         errors=_sum_counts(row.errors for row in rows),
         latency=merge(row.latency for row in rows),
         probes=sum(row.probes for row in rows),
@@ -268,6 +274,24 @@ def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for kind, number in each.items():
             found[kind] = found.get(kind, 0) + number
     return found
+
+
+def _watched(row: Sample) -> int:
+    if row.system in (SHADOW, GATEWAY) or _is_of_outcomes(row):
+        return 0
+    return row.resolution if row.watched is None else row.watched
+
+
+def _listened(rows: Iterable[Sample]) -> int:
+    """Return the seconds in which outcomes could be reported: where nobody says so, the seconds
+    that have some."""
+    rows = list(rows)
+    told = [row.listened for row in rows if row.listened is not None]
+    return sum(told) if told else sum(row.resolution for row in rows if _is_of_outcomes(row))
+
+
+def _is_of_outcomes(row: Sample) -> bool:
+    return row.system.startswith(OUTCOMES)
 
 
 def fewest(users: Iterable[int]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from changeover import status as status_of
 from changeover.analysis.check import describe_bound
 from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
+from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, format_value
 from changeover.plan.units import format_duration
 from changeover.routing import Mode
@@ -99,7 +100,7 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
     return [
         {"title": stage.title, "record": known.get(stage.key),
          "soak": format_duration(stage.soak), "approvers": stage.approvers,
-         "gates": [(gate, looks.get((stage.key, gate))) for gate in stage.gates]}
+         "gates": [(gate, looks.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
         for stage in console.plan.stages()
     ]
 

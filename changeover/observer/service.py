@@ -36,11 +36,11 @@ from changeover.observer.traffic import Traffic
 from changeover.observer.unsaved import Fired, Unsaved
 from changeover.observer.watch import Watch
 from changeover.observer.workers import WorkerWatch
-from changeover.plan.model import Plan, TriggerAction, TriggerSpec
+from changeover.plan.model import Plan, TriggerAction
 from changeover.routing import System
 from changeover.store import cutovers, operations, outcomes, place_counts, routing, samples
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus
+from changeover.store.records import Cutover, CutoverStatus
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -157,20 +157,20 @@ class Observer:
         first = max(self._judged or before - 1, before - self.watch.replay_seconds)
         self._judged = before
         for second in range(first, before):
-            for spec, firing in self.watch.step(second):
-                self._act(spec, firing)
+            for action, firing in self.watch.step(second):
+                self._act(action, firing)
 
-    def _act(self, spec: TriggerSpec, firing: Firing) -> None:
+    def _act(self, action: TriggerAction, firing: Firing) -> None:
         """Do what a trigger wants; a rollback needs users on the candidate, else it is told."""
-        is_rollback = spec.action is TriggerAction.ROLLBACK
+        is_rollback = action is TriggerAction.ROLLBACK
         # Users came to the candidate while this was evaluated: it is about the time before.
         is_before_start = firing.at < (self._restart_since or 0)
         if is_rollback and self.traffic.is_on_users and not is_before_start:
-            LOG.warning("trigger %s fired because %s", spec.name, firing.reason)
+            LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
             self._pending.append(firing)
-        elif firing.at >= self._began or spec.name not in self._told_before:
-            LOG.warning("trigger %s fired because %s", spec.name, firing.reason)
-            self._tell(firing, TriggerAction.ALERT if is_rollback else spec.action)
+        elif firing.at >= self._began or firing.trigger not in self._told_before:
+            LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
+            self._tell(firing, TriggerAction.ALERT if is_rollback else action)
 
     def _tell(self, firing: Firing, action: TriggerAction) -> None:
         """Keep a firing that moves nobody, and tell people of it."""
@@ -344,11 +344,20 @@ class Observer:
             is_over = cutover.status in (CutoverStatus.ROLLED_BACK, CutoverStatus.FAILED)
             start = (cutover.ended_at if is_over else None) or cutover.started_at
             begin = int(start.timestamp()) + 1
+        self._know_baseline(cutover)
         self.watch.restart(since=begin)
         first = min((sample.at for sample in known), default=self._began - 1)
         self._judged = max(begin, first, self._began - self.watch.replay_seconds)
         told = operations.firings(self.store, migration, since=since)
         self._told_before = {firing.trigger for firing in told}
+
+    def _know_baseline(self, cutover: Cutover | None) -> None:
+        """Learn how the baseline answered before the newest stage, where it may serve nobody."""
+        stages = cutovers.stages(self.store, cutover.id) if cutover else []
+        end = stages[-1].entered_at if stages else clock.now()
+        self.watch.know_baseline(samples.window(
+            self.store, self.plan.migration, str(System.BASELINE),
+            start=end - timedelta(hours=24), end=end))
 
     def _pid_of(self, system: str) -> int | None:
         try:

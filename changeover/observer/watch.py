@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from changeover.analysis.guardrails import COUNTED, ENOUGH, takes_all
 from changeover.analysis.trigger import Firing, TriggerState, step
 from changeover.analysis.window import (
     GATEWAY,
@@ -16,16 +17,21 @@ from changeover.analysis.window import (
     of_gateway,
     outcomes_of,
 )
+from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.metrics import METRICS, Source
-from changeover.plan.model import Plan, TriggerSpec
+from changeover.plan.model import Plan, TriggerAction, TriggerSpec
 from changeover.store.place_counts import PlaceCount, step_of
 
 MOST_REPLAYED = 300_000
 """Samples that are looked at again after a restart, at most: about two seconds of work."""
+GUARD_WINDOWS = (5, 10, 30, 60)
+"""Seconds that a guardrail looks back: the shortest in which there are enough requests."""
+GUARD_HOLDS = 3
+"""Seconds for which all requests must end badly before a guardrail rolls back."""
 
 
 class Watch:
-    """Steps every trigger once for each completed second.
+    """Steps every trigger, and the guardrails that roll back, once for each completed second.
 
     `memory_seconds` of samples are needed to know what held before a restart;
     `replay_seconds` of them are stepped through again.
@@ -37,6 +43,10 @@ class Watch:
     def __init__(self, plan: Plan) -> None:
         self._triggers = plan.triggers
         self._states: dict[str, TriggerState] = defaultdict(TriggerState)
+        self._guarded = [name for name in COUNTED if plan.guardrails.is_on(name)
+                         and MEANINGS[name].rolls_back]
+        self._alarmed: dict[Guardrail, int] = {}
+        self._baseline_before: Window | None = None
         self._recent: dict[str, dict[int, Sample]] = defaultdict(dict)
         self._since = 0
         self._places: Mapping[str, Mapping[int, PlaceCount]] = {}
@@ -44,14 +54,19 @@ class Watch:
         self.has_outcomes = any(
             METRICS[spec.metric].source is Source.OUTCOME for spec in plan.triggers)
         longest = max((_seconds(spec) for spec in plan.triggers), default=10)
-        cost = sum(int(spec.over.total_seconds()) for spec in plan.triggers)
+        cost = sum(int(spec.over.total_seconds()) for spec in plan.triggers) + sum(GUARD_WINDOWS)
         self.memory_seconds = int(longest) + 60
         self.replay_seconds = min(self.memory_seconds, MOST_REPLAYED // max(1, cost))
 
     def restart(self, *, since: int) -> None:
         """Forget what was held; windows look at nothing before second `since`."""
         self._states.clear()
+        self._alarmed.clear()
         self._since = since
+
+    def know_baseline(self, window: Window) -> None:
+        """Take how the baseline answered while it served users: for a time when it serves none."""
+        self._baseline_before = window
 
     def feed(self, samples: Iterable[Sample]) -> None:
         """Take samples, replacing those of the same second."""
@@ -63,9 +78,9 @@ class Watch:
         """Take how often single places differ: {place: {start of ten seconds: its counts}}."""
         self._places = counts
 
-    def step(self, at: int) -> list[tuple[TriggerSpec, Firing]]:
-        """Return the triggers that second `at` completes."""
-        fired = []
+    def step(self, at: int) -> list[tuple[TriggerAction, Firing]]:
+        """Return the triggers and guardrails that second `at` completes, with what they do."""
+        fired = [(TriggerAction.ROLLBACK, firing) for firing in self._step_guardrails(at)]
         for spec in self._triggers:
             own = self._window(spec.of, at, spec)
             needs_baseline = spec.is_to_baseline
@@ -73,9 +88,40 @@ class Watch:
             state, firing = step(spec, self._states[spec.name], own, baseline, at=at)
             self._states[spec.name] = state
             if firing is not None:
-                fired.append((spec, firing))
+                fired.append((spec.action, firing))
         self._forget(at - self.memory_seconds - 60)
         return fired
+
+    def _step_guardrails(self, at: int) -> list[Firing]:
+        """Return the guardrails for which all went wrong for `GUARD_HOLDS` seconds with this one.
+
+        A guardrail fires once, and again only after it was quiet for a second.
+        """
+        if not self._guarded:
+            return []
+        own, baseline = self._last_requests("candidate", at), self._last_requests("baseline", at)
+        if baseline is not None:
+            self._baseline_before = baseline
+        fired = []
+        for name in self._guarded:
+            why = own and takes_all(name, own, self._baseline_before)
+            held = self._alarmed.get(name, 0) + 1 if why else 0
+            self._alarmed[name] = held
+            if why and held == GUARD_HOLDS:
+                fired.append(Firing(
+                    trigger=f"guardrail {name}", reason=f"{why}, for {held} s", at=at,
+                    evidence={"metric": MEANINGS[name].metric, "of": "candidate", "second": at}))
+        return fired
+
+    def _last_requests(self, system: str, at: int) -> Window | None:
+        """Return a system's last seconds with enough requests; None when there are not so many."""
+        rows = self._recent[system]
+        for seconds in GUARD_WINDOWS:
+            start = max(at - seconds + 1, self._since)
+            found = [rows[second] for second in range(start, at + 1) if second in rows]
+            if sum(row.requests for row in found) >= ENOUGH:
+                return combine(found, seconds=seconds)
+        return None
 
     def _window(self, system: str, at: int, spec: TriggerSpec) -> Window:
         seconds = max(1, int(spec.over.total_seconds()))

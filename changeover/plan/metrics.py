@@ -37,6 +37,16 @@ class Metric:
     description: str
     quantile: float | None = None
 
+    @property
+    def is_rate(self) -> bool:
+        """Whether it counts events per second: each second in which somebody looked is a sample."""
+        return self.name in ("request_rate", "outcome_rate")
+
+    @property
+    def is_of_seconds(self) -> bool:
+        """Whether a sample is a second, so that no window has more of them than seconds."""
+        return self.is_rate or self.source in (Source.HEALTH, Source.PROCESS)
+
 
 QUALITY = "outcome."
 """What names of quality metrics begin with: `outcome.confidence`."""

@@ -29,6 +29,7 @@ from changeover.plan.fields import (
     Percent,
 )
 from changeover.plan.flags import Attributes, FlagEntry, FlagKey
+from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
 from changeover.plan.metrics import METRICS, QUALITY_NAME, Source, parse_value
 from changeover.plan.paths import one_place
@@ -37,6 +38,8 @@ from changeover.plan.procedures import (
     ClaimSpec,
     CutoverSpec,
     NotifySpec,
+    PatienceSpec,
+    RetentionSpec,
     RollbackSpec,
 )
 from changeover.plan.suites import AnyCheck
@@ -301,26 +304,6 @@ class LeverSpec(Part):
         return self
 
 
-class PatienceSpec(Part):
-    """What happens while a gate has too little data, and how long measurements are kept."""
-
-    recheck: Duration = Field(
-        timedelta(minutes=5), description="Wait between looks at an inconclusive gate."
-    )
-    rechecks: int = Field(12, ge=0, le=10_000, description="Looks before a person is asked.")
-
-
-class RetentionSpec(Part):
-    """How long measurements are kept."""
-
-    seconds: Duration = Field(timedelta(hours=6), description="One-second samples.")
-    minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")
-    health: Duration = Field(timedelta(days=30), description="Results of health checks.")
-    outcomes: Duration = Field(
-        timedelta(days=7), description="Single outcomes; one reported again later counts anew."
-    )
-
-
 class Stage(BaseModel):
     """One traffic step with everything inherited from its phase; made by `Plan.stages`.
 
@@ -372,6 +355,7 @@ class Plan(Part):
     gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1)]] = {}
     phases: list[PhaseSpec] = Field(min_length=1)
     triggers: list[TriggerSpec] = []
+    guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)
     cutover: CutoverSpec = Field(default_factory=CutoverSpec)
     rollback: RollbackSpec = Field(default_factory=RollbackSpec)
     levers: dict[Name, LeverSpec] = {}

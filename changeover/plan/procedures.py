@@ -142,3 +142,23 @@ class NotifySpec(Part):
         if [self.webhook, self.env, self.apprise].count(None) != 2:
             raise ValueError("exactly one of `webhook`, `env` and `apprise` is needed")
         return self
+
+
+class PatienceSpec(Part):
+    """What happens while a gate has too little data, and how long measurements are kept."""
+
+    recheck: Duration = Field(
+        timedelta(minutes=5), description="Wait between looks at an inconclusive gate."
+    )
+    rechecks: int = Field(12, ge=0, le=10_000, description="Looks before a person is asked.")
+
+
+class RetentionSpec(Part):
+    """How long measurements are kept."""
+
+    seconds: Duration = Field(timedelta(hours=6), description="One-second samples.")
+    minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")
+    health: Duration = Field(timedelta(days=30), description="Results of health checks.")
+    outcomes: Duration = Field(
+        timedelta(days=7), description="Single outcomes; one reported again later counts anew."
+    )

@@ -12,8 +12,11 @@ from itertools import pairwise
 
 from changeover.plan import units
 from changeover.plan.flags import plan_faults
+from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import CheckSpec, PhaseKind, PhaseSpec, Plan, Stage, TriggerSpec
+from changeover.plan.reach import never_failing, unreachable
+from changeover.plan.watching import unwatched
 
 _ORDER = list(PhaseKind)
 
@@ -36,6 +39,8 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_windows_fit(plan),
         *_conditions_have_data(plan),
         *_triggers_make_sense(plan),
+        *_conditions_can_be_met(plan),
+        *_gate_is_free(plan),
         *_addresses_differ(plan),
         *_health_is_possible(plan),
         *_flags_fit(plan),
@@ -44,19 +49,19 @@ def check_plan(plan: Plan) -> list[Problem]:
 
 def warnings(plan: Plan) -> list[str]:
     """Return what a person should know about a plan that is possible."""
-    found = []
-    if not any(trigger.action == "rollback" for trigger in plan.triggers):
-        found.append("no trigger rolls back: between gates nobody watches")
+    found = unwatched(plan)
     host = units.parse_address(plan.routing.listen)[0]
     if host not in ("127.0.0.1", "::1", "localhost"):
         found.append(f"routing.listen {plan.routing.listen} is reachable from other machines")
     used = {name for stage in plan.stages() for name in stage.gates}
     found += [f"gate {name} is not used by any stage" for name in plan.gates if name not in used]
     found += [
-        f"stage {stage.title} has no gate: it promotes when its soak is over"
+        f"stage {stage.title} has no gate: it promotes when its soak is over, unless a guardrail "
+        "is alarmed"
         for stage in plan.stages() if not stage.gates
     ]
-    return found + _silent_checks(plan) + _ratios_without_baseline(plan)
+    return (found + _silent_checks(plan) + _ratios_without_baseline(plan) + _long_triggers(plan)
+            + never_failing(plan))
 
 
 def _ratios_without_baseline(plan: Plan) -> list[str]:
@@ -68,6 +73,23 @@ def _ratios_without_baseline(plan: Plan) -> list[str]:
         for gate in stage.gates for check in plan.gates.get(gate, [])
         if check.is_to_baseline
         and METRICS[check.metric].source in (Source.TRAFFIC, Source.OUTCOME)
+    ] + [
+        f"stage {stage.title}: {check.metric} has no new data, since nothing is copied while "
+        "everybody is on the candidate; people will be asked"
+        for stage in plan.stages() if stage.phase is PhaseKind.FULL
+        for gate in stage.gates for check in plan.gates.get(gate, [])
+        if METRICS[check.metric].source is Source.COMPARISON
+    ]
+
+
+def _long_triggers(plan: Plan) -> list[str]:
+    """Name triggers that need longer than all the soaks with users on the candidate together."""
+    whole = sum((stage.soak for stage in plan.stages() if stage.phase is not PhaseKind.SHADOW),
+                timedelta(0))
+    return [
+        f"trigger {trigger.name}: for {units.format_duration(trigger.for_)} is longer than all "
+        f"soaks with users on the candidate, {units.format_duration(whole)}"
+        for trigger in plan.triggers if trigger.for_ > whole
     ]
 
 
@@ -79,6 +101,7 @@ def _silent_checks(plan: Plan) -> list[str]:
         for stage in plan.stages() if stage.phase is PhaseKind.SHADOW
         for gate in stage.gates for check in plan.gates.get(gate, [])
         if check.of == "candidate" and METRICS[check.metric].source is Source.TRAFFIC
+        and not METRICS[check.metric].is_rate
     ]
 
 
@@ -236,19 +259,17 @@ def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:
         if trigger.name in seen:
             yield Problem((*path, "name"), f"a trigger called {trigger.name!r} stands above")
         seen.add(trigger.name)
-        if trigger.over < timedelta(seconds=1):
-            yield Problem((*path, "over"), "a window is at least 1s: that is how often is measured")
-        if not trigger.is_to_baseline and _is_never_true(trigger):
-            yield Problem(path, f"{trigger.metric} can never be {trigger.bound_name} "
-                          f"{getattr(trigger, trigger.bound_name)}")
 
 
-def _is_never_true(trigger: TriggerSpec) -> bool:
-    bound = trigger.bound_values[0]
-    is_share = METRICS[trigger.metric].unit == "share" or trigger.metric == "up"
-    return (trigger.bound_name == "below" and bound <= 0) or (
-        trigger.bound_name == "above" and is_share and bound >= 1
-    )
+def _conditions_can_be_met(plan: Plan) -> Iterator[Problem]:
+    for path, text in unreachable(plan):
+        yield Problem(path, text)
+
+
+def _gate_is_free(plan: Plan) -> Iterator[Problem]:
+    if GATE in plan.gates:
+        yield Problem(("gates", GATE), f"{GATE} is the name under which guardrails stand beside "
+                      "gates; give the gate another one")
 
 
 def _health_is_possible(plan: Plan) -> Iterator[Problem]:

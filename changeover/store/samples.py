@@ -23,8 +23,7 @@ BATCH = 1000
 """Rows in one statement: SQLite and PostgreSQL take 32 thousand values at most."""
 
 
-_PLAIN = ("redirects", "answers", "empty_answers", "answer_bytes", "answer_logs", "watched",
-          "listened")
+_PLAIN = ("redirects", "answers", "empty_answers", "answer_bytes", "answer_logs")
 """Fields that stand in a row as they stand in a sample, and add up."""
 
 
@@ -177,6 +176,8 @@ def _values(migration: str, sample: Sample) -> dict[str, Any]:
         "client_errors": sample.client_errors,
         "user_errors": sample.user_errors,
         **{name: getattr(sample, name) for name in _PLAIN},
+        "watched": sample.resolution if sample.watched is None else sample.watched,
+        "listened": sample.listened or 0,
         "users": {kind: list(users) for kind, users in sample.users.items()},
         "errors": {str(kind): count for kind, count in sample.errors.items()},
         "latency": sample.latency.encode(),
@@ -290,6 +291,8 @@ def _sample(row: Row[Any]) -> Sample:
         client_errors=row.client_errors,
         user_errors=row.user_errors,
         **{name: getattr(row, name) for name in _PLAIN},
+        watched=row.watched,
+        listened=row.listened,
         users={kind: tuple(users) for kind, users in row.users.items()},
         errors={kind: int(count) for kind, count in row.errors.items()},
         latency=Histogram.decode(row.latency),
@@ -317,6 +320,8 @@ def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
         client_errors=total.client_errors,
         user_errors=total.user_errors,
         **{name: getattr(total, name) for name in _PLAIN},
+        watched=total.watched,
+        listened=total.listened,
         users=total.users,
         errors=total.errors,
         latency=total.latency,

@@ -31,7 +31,7 @@ from changeover.store.engine import Store
 from changeover.supervisor.child import Child
 from changeover.supervisor.stack import PROJECT
 
-FAULTS = ("errors", "latency", "hang", "crash", "memory")
+FAULTS = ("errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty")
 FAULT_VARIABLE = "CHANGEOVER_FAULT_TOKEN"
 EXIT_CODES = {"promoted": EXIT_OK, "rolled_back": EXIT_ROLLED_BACK, "failed": EXIT_FAILED}
 REPORT_WAIT_SECONDS = 60.0
@@ -161,19 +161,24 @@ class Demo:
         key = f"{waiting['stage']} {waiting['approver']}"
         if key in self._answered:
             return
+        alarm = waiting["guardrails"]
         if not self.approves:
             self._answered.add(key)
+            if alarm:
+                self.tell(f"ALARM {alarm}")
             self.tell(f"APPROVE stage {waiting['stage']}: open {waiting['url']}, press Resume "
                       f"(or: changeover approve promote --approver YOU --home {self.home.root})")
             return
+        decision = "rollback" if alarm else "promote"  # nobody is there to know better
         try:
             self.api.resume(now["cutover"]["flow_run_id"], {
-                "decision": "promote", "approver": f"demo-{waiting['approver']}",
-                "comment": "approved by --approve"})
+                "decision": decision, "approver": f"demo-{waiting['approver']}",
+                "comment": f"guardrail {alarm}" if alarm else "approved by --approve"})
         except (Refused, Unreachable):
             return  # not suspended yet: asked again in half a second
         self._answered.add(key)
-        self.tell(f"approved stage {waiting['stage']}")
+        self.tell(f"answered {decision} for stage {waiting['stage']}"
+                  + (f": guardrail {alarm}" if alarm else ""))
 
     def _fail_if_refused(self, run_id: str, now: dict[str, Any] | None) -> None:
         """Stop when the run ended without ever beginning a cutover."""

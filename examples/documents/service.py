@@ -21,7 +21,9 @@ from examples.documents import corpus
 Parser = Callable[[str], dict[str, Any]]
 
 TOKEN_VARIABLE = "CHANGEOVER_FAULT_TOKEN"  # noqa: S105  the variable's name, not a token
-FAULTS = ("none", "errors", "latency", "hang", "crash", "memory")
+FAULTS = ("none", "errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty")
+WRONG = {"notfound": 404, "redirects": 302, "empty": 200}
+"""Faults that answer at once, and everybody alike, with this status."""
 LATENCY_SECONDS = 0.4
 MEMORY_STEP_BYTES = 10 << 20
 MEMORY_MOST_BYTES = 800 << 20
@@ -40,6 +42,9 @@ class Faults:
         self._count += 1
         if self.kind == "errors" and self._count % 3 == 0:
             return JSONResponse({"error": "the parser failed"}, status_code=500)
+        if self.kind in WRONG:
+            return Response(status_code=WRONG[self.kind], headers={"location": "/elsewhere"}
+                            if self.kind == "redirects" else None)
         if self.kind == "latency":
             await asyncio.sleep(LATENCY_SECONDS)
         if self.kind == "hang":

@@ -1,0 +1,296 @@
+"""When guardrails are alarmed: simple, robust rules that two healthy systems do not meet. Pure.
+
+Requests of one user resemble each other, and users differ widely, so no test here counts requests:
+each asks which *users* met something. A window remembers some users of each kind, the same random
+choice for both systems (`changeover.analysis.window.MOST_USERS`). Which system a user belongs to is
+decided by a hash that is independent of that choice, so that under "which system answers changes
+nothing" two tests are exact whatever the users are like:
+
+- of the users who met it, as many are the candidate's as the split says (binomial);
+- among the candidate's users no more met it than among the baseline's (Fisher).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from changeover.analysis.check import CheckResult
+from changeover.analysis.verdict import Verdict
+from changeover.analysis.window import MOST_USERS, SPLIT, Met, Window, fewest
+from changeover.plan.guardrails import MEANINGS, Guardrail
+from changeover.plan.metrics import METRICS, format_value
+
+MORE = 0.01
+"""The candidate's share must exceed the baseline's by more than this."""
+MUCH_MORE = 0.2
+"""By more than this where the candidate's users are no random choice: segments, everybody."""
+FAR_MORE = 0.5
+"""By more than this where users have no keys, or nobody knows the baseline's share."""
+ALPHA = 1e-4
+"""Chance of an alarm of each of the two tests while nothing is there."""
+FEWEST_BAD = 5
+FEWEST_USERS = 3
+ENOUGH = 20
+"""Requests, on either side, below which quiet is no evidence."""
+SHORTER = 10.0
+ENOUGH_ANSWERS = 50
+FEWEST_SHORT_USERS = 50
+"""Users differ by what they ask for, and a few ask most: the usual size needs many of them."""
+NEARLY_ALL = 0.95
+FEWEST_PROBES = 5
+
+_Count = Callable[[Window], tuple[int, int]]
+
+COUNTED: dict[Guardrail, tuple[Met, _Count]] = {
+    Guardrail.ERRORS: (Met.ERROR, lambda w: (sum(w.errors.values()), w.requests)),
+    Guardrail.CLIENT_ERRORS: (Met.CLIENT_ERROR, lambda w: (w.client_errors, w.requests)),
+    Guardrail.REDIRECTS: (Met.REDIRECT, lambda w: (w.redirects, w.requests)),
+    Guardrail.EMPTY_ANSWERS: (Met.EMPTY, lambda w: (w.empty_answers, w.answers)),
+}
+"""What is counted of a window for a guardrail: the users who met it, and (bad, all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A place that shadow comparison calls a firm regression, with its sentence."""
+
+    place: str
+    rate: float
+    compared: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What guardrails look at when a gate is judged.
+
+    Args:
+        own: The candidate's window, since the stage began.
+        baseline: The baseline's window of the same time.
+        before: The baseline's window of the time before the stage, where it served everybody.
+        share: The candidate's share of the users whom the split decides, 0..1; None when it was
+            not the same for the whole window.
+        regressions: Firm regressions; None when nothing is compared.
+        accepted: Places that people promoted with their eyes open at an earlier gate.
+        start: Start of the window.
+        end: End of the window.
+    """
+
+    own: Window
+    baseline: Window
+    before: Window
+    share: float | None
+    regressions: Sequence[Regression] | None
+    accepted: frozenset[str]
+    start: datetime
+    end: datetime
+
+
+def judge_guardrails(names: Sequence[Guardrail], evidence: Evidence) -> list[CheckResult]:
+    """Return the verdict of each guardrail that is on: fail is an alarm, which asks people."""
+    return [_JUDGES.get(name, _judge_share)(name, evidence) for name in names]
+
+
+def overall(
+    results: Sequence[CheckResult], turned_off: Mapping[Guardrail, str]
+) -> tuple[Verdict, str]:
+    """Return the verdict of all guardrails and its reason, with those that are off.
+
+    Too little data for some is shown, and decides nothing: what must have data is a gate's.
+    """
+    alarms = [each for each in results if each.verdict is Verdict.FAIL]
+    quiet = [each for each in results if each.verdict is Verdict.PASS]
+    verdict = Verdict.FAIL if alarms else Verdict.PASS if quiet else Verdict.INCONCLUSIVE
+    unknown = len(results) - len(alarms) - len(quiet)
+    reason = "; ".join(each.reason for each in alarms) or (
+        f"{len(quiet)} of {len(results)} see nothing"
+        + (f", {unknown} have too little data" if unknown else ""))
+    off = "".join(f"; {name} is off: {why}" for name, why in turned_off.items())
+    return verdict, reason + off
+
+
+def takes_all(name: Guardrail, own: Window, baseline: Window | None) -> str | None:
+    """Return why a guardrail rolls back: nearly every request of the candidate ends badly, and the
+    baseline's do not. None while that is not so, or not known.
+
+    Args:
+        name: A guardrail of `COUNTED`.
+        own: The candidate's last seconds.
+        baseline: The baseline's, of the same time or of the last time when it served users.
+    """
+    kind, count = COUNTED[name]
+    bad, total = count(own)
+    users = own.users.get(kind, ())
+    if total < ENOUGH or bad < NEARLY_ALL * total or baseline is None:
+        return None
+    if own.users.get(Met.ANSWER) and len(users) < FEWEST_USERS:
+        return None
+    other_bad, other_total = count(baseline)
+    if other_total < ENOUGH or bad / total - other_bad / other_total <= FAR_MORE:
+        return None
+    metric = METRICS[MEANINGS[name].metric]
+    return (f"{metric.name} of candidate {format_value(metric, bad / total)} in {total} requests "
+            f"of {len(users) or 'unknown'} or more users, of the baseline "
+            f"{format_value(metric, other_bad / other_total)} in {other_total}")
+
+
+def _result(name: Guardrail, evidence: Evidence, verdict: Verdict, reason: str) -> CheckResult:
+    return CheckResult(
+        metric=MEANINGS[name].metric, of="candidate", bound=f"guardrail {name}", verdict=verdict,
+        reason=f"{name}: {reason}", value=None, samples=0, min_samples=0, start=evidence.start,
+        end=evidence.end,
+    )
+
+
+def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
+    kind, count = COUNTED[name]
+    is_beside = count(evidence.baseline)[1] >= ENOUGH
+    other = evidence.baseline if is_beside else evidence.before
+    (bad, total), (other_bad, other_total) = count(evidence.own), count(other)
+    metric = METRICS[MEANINGS[name].metric]
+    if not total or not other_total:
+        whose = "of the baseline to compare with" if total else "of the candidate"
+        return _result(name, evidence, Verdict.INCONCLUSIVE, f"no requests {whose}")
+    value, known = bad / total, other_bad / other_total
+    numbers = (f"{metric.name} of candidate {format_value(metric, value)} in {total}, of the "
+               f"baseline {format_value(metric, known)} in {other_total}"
+               + ("" if is_beside else " before the stage"))
+    found = replace(
+        _result(name, evidence, Verdict.PASS, numbers),
+        bound=f"guardrail {name}: at most {format_value(metric, MORE)} above the baseline",
+        value=value, samples=total, min_samples=ENOUGH, baseline_value=known,
+        baseline_samples=other_total)
+    share = evidence.share if is_beside else None
+    alarm = bad >= FEWEST_BAD and _is_more(kind, evidence.own, other, value - known, share)
+    if alarm:
+        return replace(found, verdict=Verdict.FAIL, reason=f"{found.reason}: {alarm}")
+    if min(total, other_total) < ENOUGH:
+        return replace(found, verdict=Verdict.INCONCLUSIVE,
+                       reason=f"{found.reason}: fewer than {ENOUGH} requests")
+    return found
+
+
+def _is_more(
+    kind: Met, own: Window, other: Window, difference: float, share: float | None
+) -> str | None:
+    """Return why a difference of shares is no chance; None when it may be."""
+    everyone = own.users.get(Met.ANSWER, ())
+    if not everyone:
+        return "users have no keys, and the difference is large" if difference > FAR_MORE else None
+    randomised = share is not None and any(user & SPLIT for user in everyone)
+    if difference <= (MORE if randomised else MUCH_MORE):
+        return None
+    if len(own.users.get(kind, ())) < FEWEST_USERS:
+        return None
+    p = fisher(kind, own, other, is_split=randomised)
+    if randomised and share is not None:
+        p = min(p, binomial(kind, own, other, share))
+    return f"no chance, counted by users (p {p:.1g} ≤ {ALPHA:g})" if p <= ALPHA else None
+
+
+def binomial(kind: Met, own: Window, other: Window, share: float) -> float:
+    """Return the chance that so many of the users who met something are the candidate's.
+
+    Exact for a fixed number of users, of which each is the candidate's with probability `share`.
+    """
+    met = [window.users.get(kind, ()) for window in (own, other)]
+    # beyond the last user of a full list nobody knows who else there was
+    last = min((users[-1] for users in met if len(users) >= MOST_USERS), default=1 << 32)
+    mine, theirs = ([user for user in users if user <= last and user & SPLIT] for users in met)
+    chosen = fewest((*mine, *theirs))
+    number = len(set(chosen) & set(mine))
+    if not number:
+        return 1.0
+    return float(_special().bdtrc(number - 1, len(chosen), share))
+
+
+def fisher(kind: Met, own: Window, other: Window, *, is_split: bool) -> float:
+    """Return Fisher's exact p-value, one-sided: do more of the candidate's users meet something?
+
+    Source: Fisher 1934; as a permutation test it needs no assumption but the random assignment.
+    """
+    (bad, total), (other_bad, other_total) = (
+        _users_who_met(kind, window, is_split=is_split) for window in (own, other))
+    everyone, met = total + other_total, bad + other_bad
+    chances = [
+        math.comb(met, k) * math.comb(everyone - met, total - k)
+        for k in range(bad, min(met, total) + 1) if total - k <= everyone - met
+    ]
+    return sum(chances) / math.comb(everyone, total)
+
+
+def _users_who_met(kind: Met, window: Window, *, is_split: bool) -> tuple[int, int]:
+    """Return (how many of the remembered users met it, how many are remembered)."""
+    everyone = [user for user in window.users.get(Met.ANSWER, ()) if not is_split or user & SPLIT]
+    return len(set(everyone) & set(window.users.get(kind, ()))), len(everyone)
+
+
+def _judge_short(name: Guardrail, evidence: Evidence) -> CheckResult:
+    own = evidence.own
+    is_beside = evidence.baseline.answers >= ENOUGH_ANSWERS
+    other = evidence.baseline if is_beside else evidence.before
+    users = min(len(each.users.get(Met.ANSWER, ())) for each in (own, other))
+    if min(own.answers, other.answers) < ENOUGH_ANSWERS or 0 < users < FEWEST_SHORT_USERS:
+        return replace(
+            _result(name, evidence, Verdict.INCONCLUSIVE,
+                    f"{own.answers} and {other.answers} answers of {users} users: needed are "
+                    f"{ENOUGH_ANSWERS}, of {FEWEST_SHORT_USERS} users"),
+            samples=own.answers, min_samples=ENOUGH_ANSWERS, baseline_samples=other.answers)
+    usual, known = (math.expm1(each.answer_logs / each.answers) for each in (own, other))
+    metric = METRICS["response_bytes"]
+    is_short = (1 + usual) * SHORTER < 1 + known
+    return replace(
+        _result(name, evidence, Verdict.FAIL if is_short else Verdict.PASS,
+                f"the candidate's usual answer has {format_value(metric, usual)}, the baseline's "
+                f"{format_value(metric, known)}"),
+        bound=f"guardrail {name}: at least a tenth of the baseline", value=usual,
+        samples=own.answers, min_samples=ENOUGH_ANSWERS, baseline_value=known,
+        baseline_samples=other.answers)
+
+
+def _judge_down(name: Guardrail, evidence: Evidence) -> CheckResult:
+    own, other = (window.measure("up") for window in (evidence.own, evidence.baseline))
+    if own.value is None or other.value is None or own.samples < FEWEST_PROBES:
+        return _result(name, evidence, Verdict.INCONCLUSIVE, f"{own.samples} probes")
+    is_down = own.value < 0.5 <= other.value
+    return replace(
+        _result(name, evidence, Verdict.FAIL if is_down else Verdict.PASS,
+                f"{own.value:.0%} of {own.samples} health probes of the candidate were answered, "
+                f"{other.value:.0%} of the baseline's"),
+        value=own.value, samples=own.samples, min_samples=FEWEST_PROBES,
+        baseline_value=other.value, baseline_samples=other.samples)
+
+
+def _judge_regressions(name: Guardrail, evidence: Evidence) -> CheckResult:
+    if evidence.regressions is None:
+        return _result(name, evidence, Verdict.INCONCLUSIVE, "nothing is compared")
+    new = [each for each in evidence.regressions if each.place not in evidence.accepted]
+    known = len(evidence.regressions) - len(new)
+    told = f"; {known} more were promoted at an earlier gate" if known else ""
+    places = tuple(each.place for each in evidence.regressions)
+    if not new:
+        return replace(_result(name, evidence, Verdict.PASS, f"no new firm regression{told}"),
+                       places=places)
+    worst = max(new, key=lambda each: each.rate)
+    return replace(
+        _result(name, evidence, Verdict.FAIL,
+                f"{len(new)} firm regression{'s' if len(new) > 1 else ''}{told}; the most frequent "
+                f"at {worst.place}: {worst.reason}"),
+        value=worst.rate, samples=worst.compared, places=places)
+
+
+def _special() -> Any:
+    from scipy import special
+
+    return special
+
+
+_JUDGES: dict[Guardrail, Callable[[Guardrail, Evidence], CheckResult]] = {
+    Guardrail.SHORT_ANSWERS: _judge_short,
+    Guardrail.DOWN: _judge_down,
+    Guardrail.REGRESSIONS: _judge_regressions,
+}

@@ -1,0 +1,216 @@
+"""Conditions that no measurement can meet, or that every measurement meets. Pure.
+
+A gate that can never pass stops a cutover for ever; a trigger that can never fire is no trigger,
+which is worse, since it looks like one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from changeover.plan import units
+from changeover.plan.metrics import METRICS, QUALITY, Metric, Source, format_value
+from changeover.plan.model import CheckSpec, PhaseKind, Plan, TriggerSpec
+
+Location = tuple[str | int, ...]
+Found = tuple[Location, str]
+MOST_PER_SECOND = 100_000
+"""More requests, or outcomes, than that no gateway and no console takes in a second."""
+MOST_TRIED = 1_000
+"""Numbers of probes for which shares are looked at: the largest of a long window."""
+SHORTEST = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What a metric can be: from `least` to `most`, or only `single` values.
+
+    `has_least` says whether `least` itself can be measured: a duration is never zero.
+    """
+
+    least: float
+    most: float
+    has_least: bool = True
+    single: tuple[float, ...] | None = None
+
+    def some(self, holds: Callable[[float], bool], bounds: tuple[float, ...]) -> bool:
+        """Whether `holds` of a value that can be measured; it turns only at `bounds`."""
+        if self.single is not None:
+            return any(holds(value) for value in self.single)
+        tried = {self.least, self.most, *bounds, *(math.nextafter(bound, side)
+                 for bound in (*bounds, self.least) for side in (-math.inf, math.inf))}
+        return any(holds(value) for value in tried if self._is_possible(value))
+
+    def _is_possible(self, value: float) -> bool:
+        return self.least < value <= self.most or (self.has_least and value == self.least)
+
+
+_HOLDS: dict[str, Callable[[float, tuple[float, ...]], bool]] = {
+    "below": lambda value, bound: value < bound[0],
+    "above": lambda value, bound: value > bound[0],
+    "at_least": lambda value, bound: value >= bound[0],
+    "at_most": lambda value, bound: value <= bound[0],
+    "between": lambda value, bound: bound[0] <= value <= bound[1],
+}
+
+
+def unreachable(plan: Plan) -> Iterator[Found]:
+    """Return where conditions of a plan stand that can never be met, and what would work."""
+    for path, check, window in _checks(plan):
+        yield from _of(plan, check, path, window)
+        if not _can(check, window, is_met=True):
+            yield path, (f"{check.metric} can never be {_said(check)}, so the gate could never "
+                         f"pass; {_possible(check, window)}")
+    for index, trigger in enumerate(plan.triggers):
+        path = ("triggers", index)
+        yield from _of(plan, trigger, path, trigger.over)
+        if not _can(trigger, trigger.over, is_met=not trigger.is_to_baseline):
+            yield path, (f"{trigger.metric} can never be {_said(trigger)}, so it would never fire; "
+                         f"{_possible(trigger, trigger.over)}")
+        elif not _can(trigger, trigger.over, is_met=trigger.is_to_baseline):
+            yield path, (f"{trigger.metric} is always {_said(trigger)}, so it would fire at once; "
+                         f"{_possible(trigger, trigger.over)}")
+    yield from _rates_where_nobody_is(plan)
+
+
+def never_failing(plan: Plan) -> list[str]:
+    """Return sentences about checks that pass whatever is measured."""
+    return list(dict.fromkeys(
+        f"{path[1]}: {check.metric} is always {_said(check)}; the check passes whatever happens"
+        for path, check, window in _checks(plan) if not _can(check, window, is_met=False)))
+
+
+def _checks(plan: Plan) -> Iterator[tuple[Location, CheckSpec, timedelta]]:
+    """Return every check with the window it has in each stage; without stage, with its own."""
+    for gate, checks in plan.gates.items():
+        soaks = {stage.soak for stage in plan.stages() if gate in stage.gates}
+        for index, check in enumerate(checks):
+            for window in sorted({check.over} if check.over is not None else soaks):
+                yield ("gates", gate, index), check, window
+
+
+def _of(
+    plan: Plan, condition: CheckSpec | TriggerSpec, path: Location, window: timedelta
+) -> Iterator[Found]:
+    metric = METRICS[condition.metric]
+    if window < SHORTEST and condition.over is not None:
+        yield (*path, "over"), "a window is at least 1s: that is how often is measured"
+        return
+    yield from _of_comparisons(plan, condition, path, metric)
+    most = _most_samples(plan, metric, window)
+    if most is not None and condition.min_samples > most:
+        yield (*path, "min_samples"), (
+            f"{condition.min_samples} samples in {units.format_duration(window)} can never be "
+            f"there: at {MOST_PER_SECOND} a second it is {most}; ask for no more, or give a longer "
+            "window")
+    keep = plan.retention.minutes
+    if window > keep:
+        yield (*path, "over"), (
+            f"the window {units.format_duration(window)} is longer than measurements are kept, "
+            f"{units.format_duration(keep)}; give retention.minutes more, or a shorter window")
+
+
+def _of_comparisons(
+    plan: Plan, condition: CheckSpec | TriggerSpec, path: Location, metric: Metric
+) -> Iterator[Found]:
+    if metric.source is not Source.COMPARISON or plan.shadow is None:
+        return
+    if condition.of == "baseline":
+        yield (*path, "of"), (f"{metric.name} compares both systems and counts for the candidate: "
+                              "of the baseline there is none; leave `of` out")
+    if condition.is_to_baseline:
+        yield (*path, condition.bound_name), (
+            f"{metric.name} compares both systems, so the baseline has none of its own; give a "
+            "bound as at_least or at_most")
+    if not plan.shadow.sample or not (plan.shadow.methods or plan.shadow.replay_unsafe):
+        yield path, f"{metric.name} has no data: shadow copies nothing, since its " + (
+            "sample is 0" if not plan.shadow.sample else "methods and replay_unsafe are empty")
+
+
+def _most_samples(plan: Plan, metric: Metric, window: timedelta) -> int | None:
+    """Return the most samples of a window; None when never more are asked for than it has."""
+    if metric.is_of_seconds or window < SHORTEST:
+        return None
+    share = 1.0
+    if metric.source is Source.COMPARISON and plan.shadow is not None:
+        share = float(plan.shadow.sample) / 100
+    return int(window.total_seconds() * MOST_PER_SECOND * share)
+
+
+def _values(metric: Metric, condition: CheckSpec | TriggerSpec, window: timedelta) -> _Values:
+    if metric.name == "up":
+        return _Values(0, 1, single=_shares_of_probes(condition, window))
+    if metric.name.startswith(QUALITY):
+        return _Values(-math.inf, math.inf)
+    if metric.unit == "share":
+        return _Values(0, 1)
+    is_zero_possible = metric.unit != "duration" and metric.name != "memory"
+    return _Values(0, math.inf, has_least=is_zero_possible)
+
+
+def _shares_of_probes(
+    condition: CheckSpec | TriggerSpec, window: timedelta
+) -> tuple[float, ...]:
+    """Return the shares next to the bounds that probes, one each second, can have in a window."""
+    seconds = max(1, int(window.total_seconds()))
+    fewest = max(1, min(condition.min_samples, int(window.total_seconds() * 0.8)),
+                 seconds - MOST_TRIED)
+    near = [bound for bound in condition.bound_values if 0 <= bound <= 1]
+    return tuple({
+        up / probes for probes in range(fewest, seconds + 1)
+        for up in (0, probes, *(int(bound * probes) + more for bound in near
+                                for more in (-1, 0, 1, 2)))
+        if 0 <= up <= probes})
+
+
+def _can(condition: CheckSpec | TriggerSpec, window: timedelta, *, is_met: bool) -> bool:
+    """Whether some measurement meets a bound, or some does not."""
+    metric, bounds = METRICS[condition.metric], condition.bound_values
+    if condition.is_to_baseline:
+        return is_met or _can_exceed_baseline(metric, condition)
+    holds = _HOLDS[condition.bound_name]
+    values = _values(metric, condition, window)
+    return values.some(lambda value: holds(value, bounds) is is_met, bounds)
+
+
+def _can_exceed_baseline(metric: Metric, condition: CheckSpec | TriggerSpec) -> bool:
+    """Whether the candidate's value can be further above the baseline's than the bound allows."""
+    is_share = metric.unit == "share" or metric.name == "up"
+    is_difference = condition.bound_name == "difference_to_baseline"
+    return not (is_share and is_difference and condition.bound_values[0] >= 1)
+
+
+def _said(condition: CheckSpec | TriggerSpec) -> str:
+    metric, name = METRICS[condition.metric], condition.bound_name
+    values = " to ".join(format_value(metric, value) for value in condition.bound_values)
+    if condition.is_to_baseline:
+        return f"more than {values} above the baseline's"
+    return f"{name.replace('_', ' ')} {values}"
+
+
+def _possible(condition: CheckSpec | TriggerSpec, window: timedelta) -> str:
+    metric = METRICS[condition.metric]
+    if metric.name == "up":
+        return (f"one probe a second gives {max(1, int(window.total_seconds()))} in a window of "
+                f"{units.format_duration(window)}, and it is the share of those answered: 0 to 1")
+    values = _values(metric, condition, window)
+    least = "above " if not values.has_least else ""
+    most = f" to {format_value(metric, values.most)}" if math.isfinite(values.most) else " or more"
+    return f"it is {least}{format_value(metric, values.least)}{most}"
+
+
+def _rates_where_nobody_is(plan: Plan) -> Iterator[Found]:
+    """Name checks of a rate of requests in a stage in which it is always zero, and fails."""
+    for stage in plan.stages():
+        empty = {PhaseKind.SHADOW: "candidate", PhaseKind.FULL: "baseline"}.get(stage.phase)
+        for gate in stage.gates if empty else ():
+            for index, check in enumerate(plan.gates.get(gate, [])):
+                if check.metric != "request_rate" or check.of != empty or check.is_to_baseline:
+                    continue
+                if not _HOLDS[check.bound_name](0.0, check.bound_values):
+                    yield ("gates", gate, index), (
+                        f"in stage {stage.title} nobody is on the {empty}, so its request_rate is "
+                        f"0 and never {_said(check)}; give that stage a gate without it")

@@ -1,0 +1,90 @@
+"""What nobody would notice: said while a plan is checked, before it matters. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from changeover.plan.guardrails import Guardrail
+from changeover.plan.metrics import METRICS, Source
+from changeover.plan.model import Plan
+
+_COMPARED = frozenset({"similarity", "match_rate", "divergence_rate"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Behaviour:
+    """How a candidate may go wrong altogether, and who would notice."""
+
+    what: str
+    guardrail: Guardrail
+    metrics: frozenset[str]
+
+
+_BEHAVIOURS = (
+    _Behaviour("fails every request", Guardrail.ERRORS,
+               frozenset({"error_rate", "server_error_rate", "user_error_rate"})),
+    _Behaviour("answers 404 to everybody", Guardrail.CLIENT_ERRORS,
+               _COMPARED | {"client_error_rate"}),
+    _Behaviour("only redirects", Guardrail.REDIRECTS, _COMPARED | {"redirect_rate"}),
+    _Behaviour("answers everybody without a body", Guardrail.EMPTY_ANSWERS,
+               _COMPARED | {"empty_rate", "response_bytes"}),
+    _Behaviour("answers everybody with a few bytes", Guardrail.SHORT_ANSWERS,
+               _COMPARED | {"response_bytes"}),
+    _Behaviour("is down while nobody asks it", Guardrail.DOWN, frozenset({"up"})),
+)
+
+
+def unwatched(plan: Plan) -> list[str]:
+    """Return what no guardrail, gate or trigger of a plan would notice, one sentence each."""
+    read = _read(plan)
+    found = [_blind(plan, each) for each in _BEHAVIOURS
+             if not plan.guardrails.is_on(each.guardrail) and not each.metrics & read]
+    if not plan.triggers:
+        found.append("the plan has no trigger: between gates only guardrails watch, which notice a "
+                     "candidate that fails altogether")
+    elif not any(trigger.action == "rollback" for trigger in plan.triggers):
+        found.append("no trigger rolls back: between gates only guardrails do, when the candidate "
+                     "fails altogether")
+    return found + _wrong_content(plan, read) + _resources(plan, read)
+
+
+def _blind(plan: Plan, each: _Behaviour) -> str:
+    reason = plan.guardrails.turned_off[each.guardrail]
+    own = sorted(each.metrics - _COMPARED)
+    return (f"nothing would notice a candidate that {each.what}: guardrail {each.guardrail} is off "
+            f"({reason}), and no gate or trigger reads {' or '.join(own)}"
+            + (", or compares answers" if each.metrics & _COMPARED else ""))
+
+
+def _wrong_content(plan: Plan, read: frozenset[str]) -> list[str]:
+    if plan.shadow is None:
+        return ["the plan has no shadow: nobody compares the answers, so wrong content goes "
+                "unnoticed"]
+    is_off = not plan.guardrails.is_on(Guardrail.REGRESSIONS)
+    if is_off and not read & _COMPARED:
+        return ["nothing reads what shadow comparison finds: guardrail regressions is off "
+                f"({plan.guardrails.turned_off[Guardrail.REGRESSIONS]}), and no gate or trigger "
+                "reads similarity, match_rate or divergence_rate"]
+    if not plan.shadow.noise and not read & _COMPARED:
+        return ["shadow.noise is 0, so that no difference can be told from noise and guardrail "
+                "regressions never asks; give it a share, or a gate on match_rate"]
+    return []
+
+
+def _resources(plan: Plan, read: frozenset[str]) -> list[str]:
+    found = []
+    if not any(name.startswith("latency") for name in read):
+        found.append("no gate or trigger reads a latency: a slow candidate goes unnoticed")
+    if "memory" not in read and not plan.health.memory_limits:
+        found.append("nobody watches the candidate's memory: " + (
+            "no gate or trigger reads it" if plan.systems.candidate.process
+            else "systems.candidate has no process"))
+    return found
+
+
+def _read(plan: Plan) -> frozenset[str]:
+    """Return the metrics of the candidate that gates of stages, or triggers, read."""
+    used = {gate for stage in plan.stages() for gate in stage.gates}
+    conditions = [*plan.triggers, *(check for gate in used for check in plan.gates.get(gate, ()))]
+    return frozenset(each.metric for each in conditions if each.of == "candidate"
+                     and (METRICS[each.metric].source is not Source.COMPARISON or plan.shadow))
