@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import orjson
 from rapidfuzz.distance import LCSseq
 
+from changeover.comparison.json_text import as_json
 from changeover.comparison.leaves import string_form
 from changeover.comparison.rules import ArrayMode, Node, Rule
 
@@ -49,7 +51,7 @@ class Alignment(NamedTuple):
 def canonical(value: Any) -> bytes:
     """Return a value as something that is equal for equal values only, types included."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return _dumps(value, as_json, _SORTED)
     except (TypeError, RecursionError):  # integers beyond 64 bits, or nested deeper than 254
         return _deep_canonical(value)
 
@@ -120,7 +122,7 @@ def hashes(items: Items, node: Node | None) -> Hashes:
     """Return each item's canonical form, as the rules of `node` see it when one is given."""
     if node is None or node.is_inert:
         try:
-            return [_dumps(item, None, _SORTED) for item in items]
+            return [_dumps(item, as_json, _SORTED) for item in items]
         except (TypeError, RecursionError):
             return [canonical(item) for item in items]
     return [canonical(projected(item, node.child(index))) for index, item in enumerate(items)]
@@ -135,21 +137,27 @@ def in_place(length: int, other: int) -> Alignment:
     )
 
 
-def in_sequence(left: Hashes, right: Hashes) -> Alignment:
-    """Pair along a longest common subsequence."""
-    if len(left) * len(right) > MOST_STEPS:
+def in_sequence(left: Hashes, right: Hashes, *, by_kind: bool = False) -> Alignment:
+    """Pair along a longest common subsequence.
+
+    Args:
+        left: The baseline's items; what they begin with is their kind.
+        right: The candidate's.
+        by_kind: Whether items that are not equal are only paired with others of their kind.
+    """
+    if len(left) * len(right) > MOST_STEPS and not by_kind:
         return in_place(len(left), len(right))
     if left > right:  # one orientation for both, so that similarity is symmetric
-        turned = in_sequence(right, left)
+        turned = in_sequence(right, left, by_kind=by_kind)
         return Alignment(
             [(j, i) for i, j in turned.pairs], turned.added, turned.removed, turned.is_reordered
         )
     pairs: list[tuple[int, int]] = []
     for is_equal, rows, columns in _blocks(left, right):
-        if is_equal or len(rows) == len(columns):
+        if is_equal or (len(rows) == len(columns) and not by_kind):
             pairs += zip(rows, columns, strict=True)
         else:
-            pairs += _pairs_between(left, right, rows, columns)
+            pairs += _pairs_between(left, right, rows, columns, by_kind=by_kind)
     ours, theirs = {i for i, _ in pairs}, {j for _, j in pairs}
     return Alignment(
         pairs, [i for i in range(len(left)) if i not in ours],
@@ -158,12 +166,12 @@ def in_sequence(left: Hashes, right: Hashes) -> Alignment:
 
 
 def _pairs_between(
-    left: Hashes, right: Hashes, rows: range, columns: range
+    left: Hashes, right: Hashes, rows: range, columns: range, *, by_kind: bool
 ) -> list[tuple[int, int]]:
-    """Pair unequal items between two matches: objects with objects, then in order."""
+    """Pair unequal items between two matches: those of one kind, then, if they may, in order."""
     kinds = [left[i][:1] for i in rows], [right[j][:1] for j in columns]
     return [
-        pair for _, own, other in _blocks(*kinds)
+        pair for is_equal, own, other in _blocks(*kinds) if is_equal or not by_kind
         for pair in zip(
             rows[own.start : own.stop], columns[other.start : other.stop], strict=False
         )
@@ -265,7 +273,7 @@ def by_key(left: Items, right: Items, key: str) -> Alignment | None:
 def _plain(items: Items) -> Hashes:
     """Return each item as JSON, keys in their order: the fastest of forms."""
     try:
-        return [*map(_dumps, items)]
+        return [*map(_dumps, items, repeat(as_json))]
     except (TypeError, RecursionError):
         return [canonical(item) for item in items]
 

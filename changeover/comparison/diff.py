@@ -23,7 +23,8 @@ import orjson
 
 from changeover.comparison import align, leaves
 from changeover.comparison.align import Alignment
-from changeover.comparison.rules import NO_RULES, ArrayMode, Node, RuleSet
+from changeover.comparison.json_text import as_json
+from changeover.comparison.rules import NO_RULES, STRICT, ArrayMode, Node, RuleSet
 from changeover.comparison.sameness import CONTAINERS, Same, are_same, is_same, trusting
 from changeover.comparison.similarity import (
     IDENTICAL,
@@ -128,8 +129,8 @@ class _Walk:
     def is_proved(self) -> bool:
         """Whether the types of all that was trusted are the same, too."""
         ours, theirs = self._ours, self._theirs
-        return (_dumps(ours) == _dumps(theirs)
-                or _dumps(ours, None, _SORTED) == _dumps(theirs, None, _SORTED))
+        return (_dumps(ours, as_json) == _dumps(theirs, as_json)
+                or _dumps(ours, as_json, _SORTED) == _dumps(theirs, as_json, _SORTED))
 
     def differing(self, a: Sequence[Any], b: Sequence[Any]) -> list[int]:
         """Return at which indexes two lists of one length differ."""
@@ -197,7 +198,7 @@ class _Walk:
             step = _STEPS.get(key) or _step(key)
             kind = type(x)
             if kind is not type(y):
-                self._lose(Kind.TYPE, x, y, path + step, name + step, share)
+                self._lose(_kind(x, y), x, y, path + step, name + step, share)
             elif kind in CONTAINERS:
                 self._stack.append((x, y, path + step, name + step, share, node))
             elif len(found) < most:  # _lose, written out: for most of what ever differs
@@ -342,7 +343,7 @@ def _kind(a: Any, b: Any) -> Kind:
         return Kind.ADDED
     if b is MISSING:
         return Kind.REMOVED
-    return Kind.CHANGED if type(a) is type(b) else Kind.TYPE
+    return Kind.TYPE if leaves.is_type_change(a, b, STRICT) else Kind.CHANGED
 
 
 def _aligned(a: list[Any], b: list[Any], name: str, node: Node, walk: _Walk) -> Alignment:

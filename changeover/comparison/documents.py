@@ -1,103 +1,163 @@
 """Bytes into values that can be compared, by content type. Pure.
 
-JSON is read by orjson, except where 19 or more digits stand in a row: orjson makes a float of an
-integer beyond 64 bits, and two different numbers would become one.
+What each type becomes stands at `parse_body`. XML and HTML become an `Element`, everything else a
+value as a JSON parser returns it.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
-import json
+import io
 import re
-from collections import Counter
-from html import unescape
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs
-from xml.parsers import expat
 
-import orjson
+from changeover.comparison.json_text import Json, parse_json, without_parser_prefix
+from changeover.comparison.markup import read_xml
+from changeover.comparison.multipart import MOST_NESTED, parts_of
+from changeover.comparison.texts import Unparsable, charset_in, decode, mark_of
 
-_ALL_DIGITS_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_LONG_NUMBER = b"0" * 19
-_BLANKS = re.compile(r"\s+")
+__all__ = ["Json", "Unparsable", "is_text", "parse_body", "parse_json"]
+
 MOST_FORM_FIELDS = 10_000
-_MARKUP = ("text/html", "application/xhtml+xml", "text/xml", "application/xml")
-Json = Any
+_KIND = re.compile(r"[^;,\s]*")
+_JSON = re.compile(r"(?:^|.*[/+.-])json(?:[.-]\d[\d.]*)?(?:\+protobuf)?\Z")
+_XML = re.compile(r".*[/+.-](?:xml(?:-external-parsed-entity)?|xsl)\Z")
+_LINES = re.compile(
+    r".*[/+.-](?:(?:nd|ld)json|json-?l|json-?lines|json-seq|stream\+json|concatenated-json)\Z")
+_DECLARED = re.compile(r"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]+)")
+_SNIFFED = ("", "text/plain", "text/html")
+"""Types that JSON is sent with, too: PHP says `text/html` unless told otherwise."""
 
 
-class Unparsable(ValueError):
-    """A body is not what its content type says."""
+def parse_body(
+    body: bytes, content_type: str, *, is_exact: bool = False, is_lenient: bool = False,
+    levels: int = MOST_NESTED,
+) -> Any:
+    """Return a body as a value that `compare_bodies` compares, by its content type.
 
+    1. JSON (`application/json`, `text/json`, `*+json` …): the document. So are objects and lists
+       without a type, or sent as text or HTML. 2. JSON lines and sequences: a list.
+    3. HTML and XML (`*+xml` …): the root element. 4. Forms: `{field: [values]}`.
+    5. Event streams: a list of events; when they came is ignored. 6. CSV: a list of rows.
+    7. Several parts: a list of them. 8. Other text: the string. 9. All else: size and sha256.
 
-def parse_json(body: bytes) -> Json:
-    """Return a JSON document; of a duplicate key the last value counts (RFC 8259, section 4).
-
-    Raises:
-        Unparsable: Not JSON. NaN and Infinity are not JSON either.
-    """
-    try:
-        if not _has_long_number(body):
-            return orjson.loads(body)
-        found = json.loads(body, parse_constant=_refuse_constant)
-        if b"\\ud" in body.lower():  # half of a surrogate pair is no text; orjson refuses it, too
-            json.dumps(found, ensure_ascii=False).encode()
-        return found
-    except (ValueError, RecursionError) as error:
-        raise Unparsable(f"not JSON: {error}") from error
-
-
-def _has_long_number(body: bytes) -> bool:
-    """Whether 19 digits stand in a row: then three of every sixth character are digits, too."""
-    return (b"000" in body[::6].translate(_ALL_DIGITS_ZERO)
-            and _LONG_NUMBER in body.translate(_ALL_DIGITS_ZERO))
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def parse_body(body: bytes, content_type: str) -> Json:
-    """Return a body as a value that `compare` takes, by its content type.
-
-    1. JSON (`application/json`, `*+json`): the document.
-    2. HTML and XML: the texts and attributes of each kind of place, `{"html/body/p": ["…"]}`.
-    3. Forms: `{field: [values]}`. 4. Event streams: a list of events; when they came is ignored.
-    5. Other text: the string. 6. Everything else: size and sha256.
+    Args:
+        body: The bytes, unpacked.
+        content_type: The header's value.
+        is_exact: As `parse_json`.
+        is_lenient: As `parse_json`; several documents are taken where JSON is one, too.
+        levels: How deep parts may stand in parts.
 
     Raises:
         Unparsable: The body is not what its content type says.
     """
-    if content_type == "application/json":  # most are, and half a microsecond counts
-        return parse_json(body)
-    kind, _, parameters = content_type.partition(";")
-    kind = kind.strip().lower()
-    if kind == "application/json" or kind.endswith("+json"):
-        return parse_json(body)
-    if kind in _MARKUP or kind.endswith("+xml"):
-        return _parse_markup(body, kind, _charset(parameters))
+    if content_type == "application/json" and not (is_exact or is_lenient):
+        return parse_json(body)  # most are, and half a microsecond counts
+    kind = _kind(content_type)
+    charset = charset_in(content_type)
+    if _LINES.match(kind):
+        return _parse_lines(body, charset, is_exact=is_exact)
+    if _JSON.match(kind):
+        return _parse_lenient(body, charset) if is_lenient else \
+            parse_json(body, charset, is_exact=is_exact)
+    if kind in _SNIFFED and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        try:
+            return parse_json(body, charset, is_exact=is_exact)
+        except Unparsable:  # a text that begins with a bracket
+            pass
+    if _XML.match(kind):
+        return read_xml(_xml_text(body, charset))
+    if kind == "text/html":
+        from changeover.comparison.pages import read_page
+
+        return read_page(body, charset)
+    if kind.startswith("multipart/") and levels:
+        return [
+            {"headers": headers, "body": _part(inner, headers.get("content-type", ""), levels - 1)}
+            for headers, inner in parts_of(body, content_type)]
+    return _parse_text(body, kind, charset)
+
+
+def is_text(content_type: str) -> bool:
+    """Whether an empty body of a type is an empty text, and not a missing document."""
+    kind = _kind(content_type)
+    return kind.startswith("text/") and not (
+        kind == "text/html" or _JSON.match(kind) or _XML.match(kind))
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a type says that the body is a JSON document."""
+    kind = _kind(content_type)
+    return bool(_JSON.match(kind)) and not _LINES.match(kind)
+
+
+def _kind(content_type: str) -> str:
+    """Return a type without parameters; of several, as two headers give them, the first."""
+    found = _KIND.match(content_type.strip())
+    return found[0].lower() if found else ""
+
+
+def _parse_text(body: bytes, kind: str, charset: str) -> Json:
     if kind == "application/x-www-form-urlencoded":
-        return _parse_form(_decode(body, "utf-8"))
+        return _parse_form(decode(body, charset or "utf-8"))
     if kind == "text/event-stream":
-        return parse_events(_decode(body, "utf-8"))
+        return parse_events(decode(body, "utf-8"))
+    if kind in ("text/csv", "application/csv", "text/tab-separated-values"):
+        return _parse_table(decode(body, charset or "utf-8"), is_tabbed=kind.endswith("values"))
     if kind.startswith("text/"):
-        return _decode(body, _charset(parameters))
+        return decode(body, charset or "utf-8")
     return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
 
 
-def _charset(parameters: str) -> str:
-    found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", parameters, re.IGNORECASE)
-    return found.group(1) if found else "utf-8"
-
-
-def _decode(body: bytes, charset: str) -> str:
+def _part(body: bytes, content_type: str, levels: int) -> Json:
+    """Return one of several parts; one that is not what it says, or markup, as text or bytes."""
+    kind = _kind(content_type)
+    if kind == "text/html" or _XML.match(kind):
+        kind = content_type = "text/plain; charset=" + (charset_in(content_type) or "utf-8")
     try:
-        text = body.decode(charset)
-        if not text.isascii():
-            text.encode()  # UTF-7 can hold halves of surrogate pairs, which are no text
-    except (LookupError, ValueError) as error:
-        raise Unparsable(f"not text in {charset}: {error}") from error
-    return text
+        return parse_body(body, content_type or "text/plain", levels=levels)
+    except Unparsable:
+        return parse_body(body, "application/octet-stream")
+
+
+def _parse_lines(body: bytes, charset: str, *, is_exact: bool = False) -> list[Json]:
+    """Return JSON documents of which each stands on a line, or behind a record separator.
+
+    Source: ndjson.org; RFC 7464 (JSON text sequences).
+    """
+    if mark_of(body)[0] or charset.lower() not in ("", "utf-8", "utf8"):
+        body = decode(body, charset).encode()
+    found = []
+    for number, line in enumerate(body.split(b"\x1e" if b"\x1e" in body else b"\n"), 1):
+        if line.strip():
+            try:
+                found.append(parse_json(line, is_exact=is_exact))
+            except Unparsable as error:
+                raise Unparsable(f"line {number} is {error}") from error
+    return found
+
+
+def _parse_lenient(body: bytes, charset: str) -> Json:
+    body = without_parser_prefix(body)
+    try:
+        return parse_json(body, charset, is_lenient=True)
+    except Unparsable:
+        if b"\n" not in body.strip():
+            raise
+    return _parse_lines(body, charset)
+
+
+def _xml_text(body: bytes, charset: str) -> str:
+    """Return XML as text: by its mark, the header, its own declaration, or UTF-8 (RFC 7303)."""
+    if not charset and not mark_of(body)[0]:
+        for encoding in ("utf-16-le", "utf-16-be"):
+            if body.startswith("<?".encode(encoding)):
+                charset = encoding
+        found = _DECLARED.match(body[:400].decode("latin-1"))
+        charset = charset or (found[1] if found else "utf-8")
+    return decode(body, charset)
 
 
 def _parse_form(text: str) -> dict[str, list[str]]:
@@ -105,6 +165,16 @@ def _parse_form(text: str) -> dict[str, list[str]]:
         return parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS)
     except ValueError as error:
         raise Unparsable(f"not a form of at most {MOST_FORM_FIELDS} fields: {error}") from error
+
+
+def _parse_table(text: str, *, is_tabbed: bool) -> list[list[str]]:
+    """Return the rows of CSV; what separates fields is what the first line has most of."""
+    first = text.partition("\n")[0]
+    separator = "\t" if is_tabbed else max(",;\t", key=first.count)
+    try:
+        return [*csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
+    except csv.Error as error:
+        raise Unparsable(f"not CSV: {error}") from error
 
 
 def parse_events(text: str) -> list[dict[str, Json]]:
@@ -137,109 +207,3 @@ def _event(fields: dict[str, list[str]]) -> dict[str, Json]:
         except Unparsable:
             event["data"] = data
     return event
-
-
-def _parse_markup(body: bytes, kind: str, charset: str) -> dict[str, list[str]]:
-    places = _Places()
-    if kind == "text/html":
-        reader = _HtmlReader(places)
-        try:
-            reader.feed(_decode(body, charset))
-        except AssertionError as error:  # what the parser says to `<![x[`; it quotes the page
-            raise Unparsable("not HTML: a declaration is broken") from error
-        reader.close()
-        return places.found
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = lambda name, values: places.open(name, values.items())
-    parser.EndElementHandler = lambda name: places.close(name)
-    parser.CharacterDataHandler = places.text
-    parser.buffer_text = True
-    try:
-        parser.Parse(body, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # or an encoding that it lacks
-        raise Unparsable(f"not XML: {error}") from error
-    places.flush()
-    return places.found
-
-
-class _Places:
-    """Collects texts and attributes by the names of the elements that they stand in."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, list[str]] = {}
-        self._names: list[str] = []
-        self._open: Counter[str] = Counter()
-        self._text: list[str] = []
-
-    def open(self, name: str, attributes: Any) -> None:
-        """Begin an element."""
-        self.flush()
-        self._names.append(name)
-        self._open[name] += 1
-        for attribute, value in attributes:
-            self._add(f"{'/'.join(self._names[-MOST_NESTED:])}@{attribute}", value or "")
-
-    def close(self, name: str) -> None:
-        """End an element, and those inside that were left open."""
-        self.flush()
-        if not self._open[name]:
-            return
-        while True:
-            ended = self._names.pop()
-            self._open[ended] -= 1
-            if ended == name:
-                return
-
-    def text(self, data: str) -> None:
-        """Take a piece of text."""
-        self._text.append(data)
-
-    def flush(self) -> None:
-        """End the text so far; blanks count as one."""
-        text = _BLANKS.sub(" ", "".join(self._text)).strip()
-        self._text = []
-        if text:
-            self._add("/".join(self._names[-MOST_NESTED:]), text)
-
-    def _add(self, place: str, text: str) -> None:
-        self.found.setdefault(place, []).append(text)
-
-
-MOST_NESTED = 40
-_VOID = frozenset({
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track",
-    "wbr",
-})
-
-
-class _HtmlReader(HTMLParser):
-    """Hands what the browser would show, and attributes, to `_Places`."""
-
-    def __init__(self, places: _Places) -> None:
-        super().__init__(convert_charrefs=True)
-        self._places = places
-        self._hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._places.open(tag, attrs)
-        self._hidden += tag in ("script", "style")
-        if tag in _VOID:
-            self._places.close(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in _VOID:
-            self._places.close(tag)
-            self._hidden = max(0, self._hidden - (tag in ("script", "style")))
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self._places.text(data)
-
-    def close(self) -> None:
-        """End the page; a tag that it breaks off in is text.
-
-        The parser's own way would try each `<` of what is left again, to the end of the page.
-        """
-        self.handle_data(unescape(self.rawdata))
-        self.rawdata = ""
-        self._places.flush()

@@ -15,6 +15,11 @@ import zstandard
 MOST_ENCODINGS = 3
 LARGEST_WINDOW = 8 * 1_048_576
 """Memory that unpacking zstd may take: what browsers allow (RFC 9659)."""
+_PLAIN = frozenset({
+    "", "identity", "none", "utf-8", "utf8", "us-ascii", "iso-8859-1", "binary", "7bit", "8bit",
+    "aws-chunked", "chunked", "null", "text",
+})
+"""What stands in the header though nothing is packed: charsets, and how a body was uploaded."""
 _ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip's or zlib's, whichever stands there
 
 
@@ -32,6 +37,10 @@ class Undecodable(ValueError):
     """A body is not what its `content-encoding` says, or too large when it is unpacked."""
 
 
+class Unknown(Undecodable):
+    """A body is packed in a way that nobody here can undo."""
+
+
 def too_large(most: int) -> str:
     """Return what is said of a body with more than `most` bytes."""
     return f"more than {most} bytes"
@@ -46,16 +55,17 @@ def decoded(body: bytes, encoding: str, *, most: int) -> bytes:
         most: Most bytes that may come of it.
 
     Raises:
-        Undecodable: An encoding is unknown, the bytes are not of it, or they are too many.
+        Undecodable: The bytes are not of an encoding, or they are too many.
+        Unknown: An encoding is unknown.
     """
     names = [name.strip().lower() for name in encoding.split(",")] if encoding and body else []
-    names = [name for name in names if name not in ("", "identity")]
+    names = [name for name in names if name not in _PLAIN]
     if len(names) > MOST_ENCODINGS:
         raise Undecodable(f"more than {MOST_ENCODINGS} content encodings")
     for name in reversed(names if len(body) <= most else []):
         decode = _DECODERS.get(name)
         if decode is None:
-            raise Undecodable(f"unknown content encoding {name[:20]!r}")
+            raise Unknown(f"unknown content encoding {name[:20]!r}")
         try:
             body = decode(body, most)
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:

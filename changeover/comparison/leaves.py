@@ -20,7 +20,10 @@ from rapidfuzz.distance import Levenshtein
 from changeover.comparison.rules import Rule
 
 _BLANKS = re.compile(r"\s+")
-_NUMBERS = (int, float)
+_NUMBERS = (int, float, Decimal)
+_FRACTIONS = frozenset({float, Decimal})
+"""Both stand for a JSON number with a fraction or an exponent, a Decimal where digits need it."""
+_BEGIN_NUMBERS = frozenset("0123456789-+. \n\t")
 MOST_DIGITS = 400
 """Digits before or after the point of a number in a text: floats have 324 at most. Beyond, as with
 `1e999999`, it is a text: nobody means such numbers, and to compute with them takes long or fails.
@@ -42,7 +45,8 @@ def loss(a: Any, b: Any, rule: Rule) -> float:
         if kind_a is str:
             return _text_loss(a, b, rule)
     is_number = kind_a in _NUMBERS and kind_b in _NUMBERS
-    if is_number and (kind_a is kind_b or rule.is_type_tolerant):
+    is_one_kind = kind_a is kind_b or {kind_a, kind_b} == _FRACTIONS
+    if is_number and (is_one_kind or rule.is_type_tolerant):
         return 0.0 if _are_near(a, b, rule) else 1.0
     if rule.is_type_tolerant:
         numbers = _as_number(a), _as_number(b)
@@ -54,7 +58,8 @@ def loss(a: Any, b: Any, rule: Rule) -> float:
 def is_type_change(a: Any, b: Any, rule: Rule) -> bool:
     """Whether two values differ in type, and not only in value."""
     kinds = {type(a), type(b)}
-    return len(kinds) > 1 and not (rule.is_type_tolerant and kinds <= {int, float})
+    return len(kinds) > 1 and kinds != _FRACTIONS and not (
+        rule.is_type_tolerant and kinds <= {*_NUMBERS})
 
 
 def string_form(text: str, rule: Rule) -> str:
@@ -83,6 +88,8 @@ def _as_number(value: Any) -> int | float | Decimal | None:
 
 def _are_near(a: Any, b: Any, rule: Rule) -> bool:
     """Compare numbers; in decimals where they are not both floats, so that no digit is lost."""
+    a, b = (Decimal(repr(each)) if type(each) is float and type(other) is Decimal else each
+            for each, other in ((a, b), (b, a)))
     if a == b:
         return True
     if not rule.is_numeric:
@@ -95,7 +102,8 @@ def _are_near(a: Any, b: Any, rule: Rule) -> bool:
         slack: Any = larger * 1e-15
     else:
         a, b = Decimal(a), Decimal(b)
-        if not (a.is_finite() and b.is_finite()):
+        if not (a.is_finite() and b.is_finite()) or max(
+                abs(each.adjusted()) for each in (a, b)) > MOST_DIGITS:
             return False
         apart, larger, slack = abs(a - b), max(abs(a), abs(b)), Decimal(0)
     return (
@@ -116,6 +124,10 @@ def _rounded(a: Any, b: Any, form: str) -> bool:
 
 
 def _text_loss(a: str, b: str, rule: Rule) -> float:
+    if (rule.is_numeric or rule.is_type_tolerant) and a[:1] in _BEGIN_NUMBERS:
+        numbers = _as_number(a), _as_number(b)
+        if None not in numbers and _are_near(*numbers, rule):
+            return 0.0
     if rule.has_string_form:
         a, b = string_form(a, rule), string_form(b, rule)
         if a == b:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Literal
 
-from changeover.plan.paths import Token, Wild, parse_pattern
+from changeover.plan.paths import ROOT, Name, Step, Token, Wild, fits, parse_pattern
 
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
@@ -123,11 +123,13 @@ class Node:
 
     def _unknown(self, token: Token) -> Node:
         """Return the node of a child that was not met yet; those that no rule names share one."""
-        if token in self._rules.named:
+        if token in self._rules.named or (
+                type(token) is Name and token.local in self._rules.named):
             return self._rules.follow(self._active, self.rule, token)
-        other = self._children.get(Wild.ANY)
+        shared = token.kind if type(token) is Name else Wild.ANY
+        other = self._children.get(shared)
         if other is None:
-            other = self._children[Wild.ANY] = self._rules.follow(self._active, self.rule, token)
+            other = self._children[shared] = self._rules.follow(self._active, self.rule, token)
         return other
 
 
@@ -149,10 +151,12 @@ class RuleSet:
         self, rules: Iterable[tuple[str, Rule]] = (), *, only: Iterable[str] = ()
     ) -> None:
         given = [*rules, *((pattern, _SELECTED) for pattern in only)]
-        self._rules = [(parse_pattern(pattern), rule) for pattern, rule in given]
+        self._rules = [part for pattern, rule in given
+                       for part in _parts(parse_pattern(pattern), rule)]
         self.named = {step.token for steps, _ in self._rules for step in steps}
         self.is_type_tolerant = any(rule.is_type_tolerant for _, rule in self._rules)
-        self._selecting = {number for number, (_, rule) in enumerate(given) if rule is _SELECTED}
+        self._selecting = {
+            number for number, (_, rule) in enumerate(self._rules) if rule is _SELECTED}
         self._nodes: dict[tuple[_Active, Rule], Node] = {}
         start = frozenset((number, 0) for number in range(len(self._rules)))
         self.root = self._node(start, STRICT)
@@ -165,9 +169,9 @@ class RuleSet:
             if matched == len(steps):
                 continue
             step = steps[matched]
-            if step.is_deep:
+            if step.is_deep and token is not ROOT:
                 after.add((number, matched))
-            if step.token is Wild.ANY or step.token == token:
+            if fits(step.token, token):
                 after.add((number, matched + 1))
         inherited = {name: getattr(above, name) for name in _INHERITED if getattr(above, name)}
         return self._node(frozenset(after), replace(STRICT, **inherited))
@@ -191,6 +195,14 @@ class RuleSet:
     def _may_select(self, active: _Active) -> bool:
         """Whether something below can still be one of the places that are compared."""
         return any(number in self._selecting for number, _ in active)
+
+
+def _parts(steps: tuple[Step, ...], rule: Rule) -> list[tuple[tuple[Step, ...], Rule]]:
+    """Return where a rule holds: how elements are paired is a rule for all of one name together."""
+    if rule.array is None or steps[:1] != (Step(ROOT),) or steps[-1].token is not Wild.ANY:
+        return [(steps, rule)]
+    pairing = Rule(array=rule.array, key=rule.key)
+    return [(steps[:-1], pairing), (steps, replace(rule, array=None, key=None))]
 
 
 _SELECTED = Rule(is_selected=True)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from changeover.comparison.align import canonical
+from changeover.comparison.json_text import as_json
 
 CONTAINERS = frozenset({dict, list})
 _dumps = orjson.dumps
@@ -25,7 +26,7 @@ def are_same(a: Any, b: Any) -> bool:
         return False
     if type(a) not in CONTAINERS:
         return type(a) is type(b)
-    return _dumps(a) == _dumps(b)
+    return _dumps(a, as_json) == _dumps(b, as_json)
 
 
 def trusting(ours: list[Any], theirs: list[Any]) -> Same:
@@ -51,6 +52,6 @@ def is_same(a: Any, b: Any) -> bool:
             return False
         if type(a) not in CONTAINERS:
             return type(a) is type(b)
-        return _dumps(a) == _dumps(b) or canonical(a) == canonical(b)
+        return _dumps(a, as_json) == _dumps(b, as_json) or canonical(a) == canonical(b)
     except (RecursionError, TypeError):
         return False

@@ -16,10 +16,13 @@ is the Jaccard index of the items (Jaccard 1901).
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import orjson
+
+from changeover.comparison.json_text import number_text, shown
 
 LONGEST_VALUE = 200
 """Characters of a value that a divergence keeps."""
@@ -102,13 +105,15 @@ def show(value: Any) -> str:
     if kind is str:
         text = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
         is_plain = text.isprintable() and '"' not in text and "\\" not in text
-        return f'"{text}"' if is_plain else _quoted(text)
+        return f'"{text}"' if is_plain else shown(_quoted(text))
     if kind is float:
         return repr(value)
-    if kind is int:
+    if kind is Decimal:
+        text = number_text(value)
+    elif kind is int:
         text = repr(value)
     elif kind is dict:
-        text = f"{{{len(value)} keys: {', '.join(map(str, list(value)[:8]))}}}"
+        text = shown(f"{{{len(value)} keys: {', '.join(map(str, list(value)[:8]))}}}")
     elif kind is list:
         text = f"[{len(value)} items]"
     else:

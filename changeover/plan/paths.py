@@ -3,6 +3,10 @@
 A pattern is a small part of JSONPath (RFC 9535): `$`, `.name`, `['name']`, `[0]`, `[*]`, `.*` and
 `..name`. Places are written in the same way; normalised ones have `[*]` instead of an index, so
 that the same field of every item is one path.
+
+In XML and HTML places are written as a small part of XPath: `/order/item[2]/@id`, `//item`, `/*`,
+`@*`, `text()`. A name without index means all elements of that name. A name is one of any
+namespace unless its URI stands before it, as in `/{urn:shop}order`.
 """
 
 from __future__ import annotations
@@ -37,6 +41,47 @@ Token = str | int
 """A step to a child: an object's key or a list's index."""
 
 
+class Name(str):
+    """A step in XML or HTML: `{uri}item`, `@id`, `@{uri}id`, `text()`; `{}item` is in no namespace.
+
+    An element is two steps, its name and which one of that name it is, counted from 1.
+    """
+
+    __slots__ = ()
+
+    @property
+    def local(self) -> str:
+        """The name as rules write it that hold in any namespace."""
+        return ("@" if self[0] == "@" else "") + self[self.rfind("}") + 1 :].removeprefix("@")
+
+    @property
+    def kind(self) -> str:
+        """What stands for all of its kind in rules: `*`, `@*`, or itself."""
+        return "@*" if self[0] == "@" else "*" if self[0] == "{" else str(self)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's URI; empty when there is none."""
+        return self[self.find("{") + 1 : self.find("}")] if "{" in self else ""
+
+
+ROOT = Name("</>")
+"""The step from a body to the elements in it: rules for JSON do not lead there."""
+TEXT = Name("text()")
+
+
+def fits(wanted: Token | Wild, token: Token | Wild) -> bool:
+    """Whether a step of a pattern leads to a child."""
+    if type(token) is not Name:
+        return wanted == token or wanted is Wild.ANY
+    return wanted == token or wanted == token.local or wanted == token.kind
+
+
+def is_in_body(place: str) -> bool:
+    """Whether a place lies in a body, and not in the status or a header."""
+    return place[:1] in ("$", "/")
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a pattern: a key, an index, or any child; `is_deep` after `..`."""
@@ -53,8 +98,11 @@ def parse_pattern(text: str) -> tuple[Step, ...]:
     """
     if len(text) > LONGEST_PATTERN:
         raise ValueError(f"longer than {LONGEST_PATTERN} characters")
+    if text.startswith("/"):
+        return _parse_markup(text)
     if not text.startswith("$"):
-        raise ValueError(f"{text!r} must begin with $, for instance $.items[*].price or $..id")
+        raise ValueError(f"{text!r} must begin with $, for instance $.items[*].price or $..id; for "
+                         "XML and HTML with /, for instance /order/item/@id or //id")
     steps: list[Step] = []
     position = 1
     while position < len(text):
@@ -74,6 +122,8 @@ def parse_place(text: str) -> tuple[Token | Wild, ...]:
 
     What is not understood, since keys can be anything, ends it: the place is then one above.
     """
+    if text.startswith("/"):
+        return _markup_place(text)
     steps: list[Token | Wild] = []
     position = 1
     while found := _STEP.match(text, position):
@@ -89,6 +139,8 @@ def one_place(pattern: str) -> str:
         ValueError: It names several (`..`, an index, which counts cannot tell apart), or nothing.
     """
     steps = parse_pattern(pattern)
+    if pattern.startswith("/"):
+        return _one_markup_place(pattern)
     if "*" in pattern.replace("[*]", "") or any(
             step.is_deep or isinstance(step.token, int) for step in steps):
         raise ValueError(f"{pattern}: a path here is one place, as `$.items[*].price`; `..`, `.*` "
@@ -102,8 +154,7 @@ def is_touched(path: Sequence[Token | Wild], place: Sequence[Token | Wild]) -> b
     Whoever loses `$.order` has lost `$.order.total`; whoever has another `$.order.total` has
     another `$.order`.
     """
-    return all(wanted is Wild.ANY or wanted == found
-               for wanted, found in zip(path, place, strict=False))
+    return all(fits(wanted, found) for wanted, found in zip(path, place, strict=False))
 
 
 def _is_well_formed(text: str, found: re.Match[str]) -> bool:
@@ -126,6 +177,9 @@ def _token(found: re.Match[str]) -> Token | Wild:
 
 def format_path(tokens: Iterable[Token | Wild]) -> str:
     """Return a place: `$.items[3].price`, or one of many: `$.items[*].price`."""
+    tokens = tuple(tokens)
+    if tokens[:1] == (ROOT,):
+        return _format_markup(tokens[1:])
     return "$" + "".join(
         _format_key(token) if isinstance(token, str)
         else f"[{token.value if isinstance(token, Wild) else token}]" for token in tokens
@@ -144,3 +198,73 @@ def _format_key(key: str) -> str:
         return f".{key}"
     escaped = key.replace("\\", "\\\\").replace("'", "\\'")
     return f"['{escaped}']"
+
+
+_MARKUP_STEP = re.compile(
+    r"""(?P<axis>//?)(?:
+        (?P<attribute>@(?:\*|(?:\{[^}]*\})?[^\s/]+)) | (?P<text>text\(\)) |
+        (?P<element>\*|(?:\{[^}]*\})?[^\s/\[\]{}()@*]+)
+    )(?:\[(?:(?P<index>\d+)|\*)\])?""",
+    re.VERBOSE,
+)
+
+
+def _parse_markup(text: str) -> tuple[Step, ...]:
+    steps = [Step(ROOT)]
+    position = 0 if text != "/" else 1
+    while position < len(text):
+        found = _MARKUP_STEP.match(text, position)
+        if found is None or (found["element"] is None and text[found.end() - 1] == "]"):
+            raise ValueError(
+                f"{text!r} is not understood from character {position + 1}; allowed are /name, "
+                "/{uri}name, /name[2], /name[*], /*, //name, /@name, /@* and /text()"
+            )
+        name = found["element"] or found["attribute"] or found["text"]
+        steps.append(Step(name, found["axis"] == "//"))
+        if found["element"]:
+            steps.append(Step(Wild.ANY if found["index"] is None else int(found["index"])))
+        position = found.end()
+    return tuple(steps)
+
+
+def _markup_place(text: str) -> tuple[Token | Wild, ...]:
+    """Return the steps of a place; an element is in its parent's namespace unless it says which."""
+    steps: list[Token | Wild] = [ROOT]
+    position, namespace = 0, "{}"
+    while found := _MARKUP_STEP.match(text, position):
+        name = found["element"]
+        if name is None:
+            steps.append(Name(found["attribute"] or found["text"]))
+        else:
+            name = name if name[0] == "{" else namespace + name
+            namespace = name[: name.find("}") + 1]
+            index = found["index"]
+            steps += [Name(name), Wild.ANY if index is None else int(index)]
+        position = found.end()
+    return tuple(steps)
+
+
+def _one_markup_place(pattern: str) -> str:
+    plain = pattern.replace("[*]", "")
+    if "*" in plain or "//" in re.sub(r"\{[^}]*\}", "", plain) or any(
+            isinstance(step.token, int) for step in parse_pattern(pattern)):
+        raise ValueError(f"{pattern}: a path here is one place, as `/order/item/@id`; `//`, `*` "
+                         "and indexes are not counted")
+    return plain
+
+
+def shown_name(name: Name, namespace: str) -> str:
+    """Return an element's name as it stands in a place, below one in `namespace`."""
+    return name[name.find("}") + 1 :] if name.namespace == namespace else str(name)
+
+
+def _format_markup(tokens: Sequence[Token | Wild]) -> str:
+    text, namespace = "", ""
+    for token in tokens:
+        if isinstance(token, Name):
+            is_element = token[0] == "{"
+            text += "/" + (shown_name(token, namespace) if is_element else token)
+            namespace = token.namespace if is_element else namespace
+        elif isinstance(token, int):
+            text += f"[{token}]"
+    return text or "/"

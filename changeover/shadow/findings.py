@@ -13,7 +13,7 @@ import orjson
 from changeover import clock
 from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, judge_places
 from changeover.plan.model import Plan
-from changeover.plan.paths import LONGEST_PATTERN
+from changeover.plan.paths import LONGEST_PATTERN, is_in_body
 from changeover.shadow.judging import Judge
 from changeover.shadow.rules_told import at_place, rules_told
 from changeover.store import comparisons, plans
@@ -136,7 +136,7 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
         return _who_fails(place)
     if not (place.diverged or is_noise):
         return "nothing to do"
-    if not place.field.startswith("$"):
+    if not is_in_body(place.field):
         return _outside_bodies(place.field, is_noise=is_noise)
     path = _written(place.field)
     if path is None:

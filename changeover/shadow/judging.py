@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from changeover.comparison.answers import Answer, compare_answers
-from changeover.comparison.encodings import Undecodable, decoded, readable, too_large
+from changeover.comparison.encodings import Undecodable, Unknown, decoded, readable, too_large
 from changeover.comparison.from_plan import rules_of
 from changeover.comparison.rules import RuleSet
 from changeover.comparison.similarity import Comparison, Divergence, show
@@ -162,6 +162,8 @@ def answer_of(
 ) -> Answer:
     """Return what a system answered, unpacked; `error` says why it cannot be, if it cannot.
 
+    A body in an encoding that is not known is kept as it came: two can still be the same.
+
     Args:
         status: HTTP status.
         headers: Names and values as they came.
@@ -172,6 +174,8 @@ def answer_of(
     found = headers_of(headers)
     try:
         body = decoded(body, found.get("content-encoding", ""), most=most)
+    except Unknown as error:
+        return Answer(status, found, body, duration, sealed=str(error))
     except Undecodable as error:
         return Answer(status, found, b"", duration, f"{_UNREADABLE}{error}")
     return Answer(status, found, body, duration)

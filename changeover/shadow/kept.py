@@ -65,7 +65,8 @@ def unpacked(kept: bytes) -> tuple[Answer, Answer]:
 
 def _plain(answer: Answer) -> dict[str, Any]:
     kept: dict[str, Any] = {"status": answer.status, "error": answer.error,
-                            "duration": answer.duration, "headers": answer.headers}
+                            "duration": answer.duration, "headers": answer.headers,
+                            "sealed": answer.sealed}
     try:
         return {**kept, "text": answer.body.decode()}
     except UnicodeDecodeError:
@@ -74,4 +75,5 @@ def _plain(answer: Answer) -> dict[str, Any]:
 
 def _answer(kept: dict[str, Any]) -> Answer:
     body = base64.b64decode(kept["base64"]) if "base64" in kept else kept["text"].encode()
-    return Answer(kept["status"], kept["headers"], body, kept["duration"], kept["error"])
+    return Answer(kept["status"], kept["headers"], body, kept["duration"], kept["error"],
+                  kept.get("sealed", ""))

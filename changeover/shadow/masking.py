@@ -20,8 +20,9 @@ import orjson
 from changeover.comparison.align import canonical
 from changeover.comparison.answers import Answer
 from changeover.comparison.documents import Unparsable, parse_json
+from changeover.comparison.json_text import as_json, number_text
 from changeover.comparison.rules import Node, Rule, RuleSet
-from changeover.plan.paths import Wild, format_path, parse_place
+from changeover.plan.paths import ROOT, TEXT, Name, Wild, format_path, is_in_body, parse_place
 
 MASK = "***"
 LONGEST_REQUEST = 500
@@ -85,7 +86,8 @@ class Masks:
         if not depth:
             return place if depth is None else "$"
         tokens = parse_place(place)[:depth]
-        if isinstance(tokens[-1], str) and tokens[-1] not in self._rules.named:
+        is_key = isinstance(tokens[-1], str) and type(tokens[-1]) is not Name
+        if is_key and tokens[-1] not in self._rules.named:
             return f"{format_path(tokens[:-1])}.*"
         return format_path(tokens)
 
@@ -98,7 +100,7 @@ class Masks:
     def _steps_to_mask(self, place: str) -> int | None:
         """Return after how many steps a place is masked; None when it is not."""
         nodes = [self._rules.root]
-        if nodes[0].is_inert or not place.startswith("$"):
+        if nodes[0].is_inert or not is_in_body(place):
             return None
         steps = parse_place(place)
         for depth, token in enumerate(steps):
@@ -107,6 +109,8 @@ class Masks:
             tokens = self._indexes if token is Wild.ANY else (token,)
             below = (node.child(each) for node in nodes for each in tokens)
             nodes = [*{id(node): node for node in below}.values()]
+        if steps[:1] == (ROOT,):  # the text of an element stands at the element
+            nodes += [node.child(TEXT) for node in nodes]
         return len(steps) if any(node.rule.ignore for node in nodes) else None
 
     def hide(self, answers: Sequence[Answer], headers: Sequence[str]) -> list[Answer]:
@@ -138,9 +142,11 @@ def _header(name: str, value: str, key: bytes) -> str:
 
 def _as_json(document: Any) -> bytes:
     try:
-        return orjson.dumps(document)
+        return orjson.dumps(document, as_json)
     except TypeError:  # integers beyond 64 bits, or nested deeper than 254
-        return json.dumps(document).encode()
+        mark = secrets.token_hex(16)  # Python's own writes no Decimal: it is put in afterwards
+        text = json.dumps(document, default=lambda number: f"{mark}{number_text(number)}")
+        return re.sub(f'"{mark}([^"]*)"', r"\1", text).encode()
 
 
 def _hidden(value: Any, node: Node, key: bytes) -> Any:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from datetime import date
 
 from changeover.plan.comparing import ComparisonSpec, RuleSpec
-from changeover.plan.paths import Step, Token, Wild, parse_pattern, parse_place
+from changeover.plan.paths import (
+    ROOT,
+    Step,
+    Token,
+    Wild,
+    fits,
+    is_in_body,
+    parse_pattern,
+    parse_place,
+)
 
 _WHO = {"path", "owner", "reason", "expires"}
 
@@ -33,9 +42,10 @@ class ToldRule:
         if at == len(self.steps):
             return set()
         step = self.steps[at]
-        fits = step.token is Wild.ANY or step.token == token or (
+        is_there = fits(step.token, token) or (
             token is Wild.ANY and isinstance(step.token, int))
-        return ({at} if step.is_deep else set()) | ({at + 1} if fits else set())
+        is_on_the_way = step.is_deep and token is not ROOT
+        return ({at} if is_on_the_way else set()) | ({at + 1} if is_there else set())
 
 
 def rules_told(spec: ComparisonSpec | None, *, today: date) -> list[ToldRule]:
@@ -52,7 +62,7 @@ def rules_told(spec: ComparisonSpec | None, *, today: date) -> list[ToldRule]:
 
 def at_place(rules: Sequence[ToldRule], place: str) -> tuple[str, ...]:
     """Return the words of the rules that hold at a normalised place."""
-    if not place.startswith("$"):
+    if not is_in_body(place):
         return ()
     steps = parse_place(place)
     return tuple(rule.text for rule in rules if rule.holds_at(steps))

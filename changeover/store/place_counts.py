@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from changeover.plan.paths import is_touched, one_place, parse_place
+from changeover.plan.paths import is_in_body, is_touched, one_place, parse_pattern, parse_place
 from changeover.store.engine import Store, chunks, upsert_of
 from changeover.store.tables import DivergenceCountRow, MigrationRow
 
@@ -46,7 +46,7 @@ def add(
     diverged: Counter[tuple[str, int]] = Counter()
     for second, places in batch:
         at = step_of(second)
-        steps = [parse_place(place) for place in places if place.startswith("$")]
+        steps = [parse_place(place) for place in places if is_in_body(place)]
         for path, wanted in watched.items():
             compared[path, at] += 1
             diverged[path, at] += NO_ANSWER in places or any(
@@ -127,4 +127,4 @@ def _watched(session: Session, migration: str) -> dict[str, tuple[Any, ...]]:
     checks = [*(check for gate in plan.get("gates", {}).values() for check in gate),
               *plan.get("triggers", ())]
     paths = {one_place(check["path"]) for check in checks if check.get("path")}
-    return {path: parse_place(path) for path in paths}
+    return {path: tuple(step.token for step in parse_pattern(path)) for path in paths}

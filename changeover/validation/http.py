@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -95,9 +96,16 @@ def _body(spec: HttpCheck, answer: httpx.Response) -> list[str]:
         found = value_at(document, path)
         if found is _MISSING:
             problems.append(f"{path} is missing, not {wanted!r}")
-        elif found != wanted or type(found) is not type(wanted):
+        elif not _is_same(found, wanted):
             problems.append(f"{path} is {found!r}, not {wanted!r}"[:LONGEST_SHOWN])
     return problems
+
+
+def _is_same(found: Any, wanted: Any) -> bool:
+    """Whether a value is the wanted one, of one type; a plan's numbers are as exact as floats."""
+    if type(found) is Decimal:
+        found = float(found)
+    return type(found) is type(wanted) and bool(found == wanted)
 
 
 def value_at(document: Any, path: str) -> Any:

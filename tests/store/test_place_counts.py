@@ -148,14 +148,34 @@ def test_triggers_follow_the_same_counts(shop: Store) -> None:
 @pytest.mark.parametrize(("written", "meant"), [
     ("$['total']", "$.total"), ('$["total"]', "$.total"), ("$.items[*]['unit price']",
                                                           "$.items[*]['unit price']"), ("$", "$"),
+    ("/o/item[*]/@id", "/o/item/@id"), ("/{urn:x}o/text()", "/{urn:x}o/text()"),
 ])
 def test_paths_are_understood_however_they_are_written(written: str, meant: str) -> None:
     """They are counted in the one way in which places are written."""
     assert CheckSpec(metric="divergence_rate", path=written, at_most=0).path == meant
 
 
-@pytest.mark.parametrize("path", ["$..total", "$.items[0].price", "$.*", "$.a.*"])
+@pytest.mark.parametrize("path", [
+    "$..total", "$.items[0].price", "$.*", "$.a.*", "//id", "/o/*", "/o/@*", "/o/i[2]",
+])
 def test_paths_that_are_not_one_place_are_refused(path: str) -> None:
     """A gate that could never fail is none."""
     with pytest.raises(ValueError, match="a path here is one place"):
         CheckSpec(metric="divergence_rate", path=path, at_most=0)
+
+
+@pytest.mark.parametrize(("path", "place", "is_one"), [
+    ("/o/i/@id", "/o/i/@id", True), ("/o/i/@id", "/o/i", True), ("/o/i", "/o/i/n", True),
+    ("/o/i", "/{urn:x}o/i/n", True), ("/{urn:y}o/i", "/{urn:x}o/i", False),
+    ("/o/i", "/o/j", False),
+    ("/o", "$.o", False), ("$.o", "/o", False), ("$[*]", "/o", False), ("/o/i", "$", True),
+])
+def test_differences_in_trees_are_counted_where_the_path_says(
+    shop: Store, path: str, place: str, is_one: bool
+) -> None:
+    """There, above it, or below it; in any namespace unless the path names one."""
+    checks = [CheckSpec(metric="divergence_rate", path=path, at_most=0)]
+    plan = PLAN.model_copy(update={"gates": {"trees": checks}})
+    plans.register(shop, plan, source="test", now=NOW)
+    comparisons.write(shop, "shop", [differing(0, place)], {})
+    assert counted(shop, checks[0].path or "").diverged == is_one

@@ -22,7 +22,10 @@ def told(place: str, **spec: object) -> tuple[str, ...]:
     ("$.a", "$.a", True), ("$.a", "$.a.b", True), ("$.a", "$.b", False), ("$.a.b", "$.a", False),
     ("$..id", "$.x[*].id", True), ("$..id", "$.x[*].name", False), ("$.x[0]", "$.x[*].id", True),
     ("$.x[*].id", "$.x[*].id", True), ("$.*", "$['a b']", True), ("$", "$.a", True),
-    ("$.a", "status", False), ("$.a", "answer", False),
+    ("$.a", "status", False), ("$.a", "answer", False), ("/o/i[2]/@id", "/o/i/@id", True),
+    ("//@id", "/o/i/@id", True), ("//i", "/o/{u}i/n", True), ("//{u}n", "/o/{u}i/n", True),
+    ("/o/*", "/o/i", True), ("/o/@*", "/o/i", False), ("$..i", "/o/i", False), ("/", "/o", True),
+    ("$", "/o/i", True), ("/o", "$.o", False), ("//i", "$.i", False),
 ])
 def test_ignored_places_are_those_below_too(pattern: str, place: str, holds: bool) -> None:
     """As the comparison sees it."""
