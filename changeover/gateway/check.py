@@ -44,8 +44,9 @@ def static_bootstrap(bootstrap: Json, clusters: Json, routes: Json) -> Json:
     del whole["dynamic_resources"]
     static = whole["static_resources"]
     static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]
-    for listener in static["listeners"]:
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    chains = [chain for listener in static["listeners"] for chain in listener["filter_chains"]]
+    for chain in chains:
+        manager = chain["filters"][0]["typed_config"]
         if manager.pop("rds", None):
             manager["route_config"] = _untyped(routes["resources"][0])
     return whole

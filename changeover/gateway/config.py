@@ -12,7 +12,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway import choice, limit, limits, protocol, tap
+from changeover.gateway import choice, forwarded, limit, limits, protocol, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.listener import KEY_HEADER, ROUTES, connection_manager, watched
 from changeover.plan.model import Plan, SystemSpec
@@ -63,7 +63,8 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
                 "socket_options": limits.sockets(plan),
-                "filter_chains": [{"filters": [connection_manager(plan, files)]}],
+                "filter_chains": forwarded.filter_chains(
+                    plan, lambda hops: connection_manager(plan, files, hops)),
             }, *([limit.listener(files)] if limit.is_limited(plan) else [])],
             "clusters": [tap.cluster(files)] if plan.shadow else [],
         },

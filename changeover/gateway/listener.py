@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway import limits, protocol, tap
+from changeover.gateway import forwarded, limits, protocol, tap
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
@@ -20,8 +20,8 @@ def watched(path: Any) -> Json:
     return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
 
 
-def connection_manager(plan: Plan, files: GatewayFiles) -> Json:
-    """Return the filter that takes users' requests."""
+def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
+    """Return the filter that takes users' requests, which come over so many trusted hops."""
     taps = [tap.http_filter()] if plan.shadow else []
     return {
         "name": "envoy.filters.network.http_connection_manager",
@@ -30,7 +30,7 @@ def connection_manager(plan: Plan, files: GatewayFiles) -> Json:
             "HttpConnectionManager",
             "stat_prefix": "users",
             "codec_type": "AUTO",
-            "use_remote_address": True,
+            **forwarded.settings(hops),
             "server_header_transformation": "PASS_THROUGH",
             "generate_request_id": True,
             "preserve_external_request_id": True,
@@ -38,7 +38,7 @@ def connection_manager(plan: Plan, files: GatewayFiles) -> Json:
                 **protocol.common(), "idle_timeout": limits.LONG_LIVED},
             **limits.users(plan),
             **protocol.taken(),
-            "early_header_mutation_extensions": [_edge_headers(plan)],
+            "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
             "http_filters": [*taps, {
                 "name": "envoy.filters.http.router",
@@ -52,11 +52,11 @@ def connection_manager(plan: Plan, files: GatewayFiles) -> Json:
     }
 
 
-def _edge_headers(plan: Plan) -> Json:
+def _edge_headers(plan: Plan, hops: int) -> Json:
     """Return the mutation at the edge: what clients send in our name is removed, the salt added."""
+    ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
     mutations: list[Json] = [
-        {"remove": name} for name in (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
-    ]
+        *({"remove": name} for name in ours), *forwarded.disbelieved(hops)]
     if plan.routing.salt:
         key = plan.routing.key.header.upper()
         mutations.append({

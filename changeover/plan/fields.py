@@ -35,7 +35,7 @@ Share = Annotated[
 ]
 Address = Annotated[
     str,
-    BeforeValidator(lambda value: f"{(a := units.parse_address(value))[0]}:{a[1]}"),
+    BeforeValidator(units.normal_address),
     Field(json_schema_extra={"examples": ["127.0.0.1:8100"]}),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]

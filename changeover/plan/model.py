@@ -122,6 +122,11 @@ class RoutingSpec(Part):
     listen: Address = Field("127.0.0.1:8100", description="Address of the gateway.")
     key: KeySpec = Field(default_factory=lambda: KeySpec(header="x-user-id"))
     segments: dict[Name, SegmentSpec] = {}
+    trusted_hops: int | None = Field(
+        None, ge=0, le=20,
+        description="Balancers in front of the gateway, whose X-Forwarded headers are believed; "
+        "default: one where the peer has a private address, else none.",
+    )
     salt: str | None = Field(
         None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
         description="Shuffles who goes first; costs a fifth of the gateway's peak.",

@@ -5,6 +5,7 @@ Pure: a plan in, problems out.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,9 +51,9 @@ def check_plan(plan: Plan) -> list[Problem]:
 def warnings(plan: Plan) -> list[str]:
     """Return what a person should know about a plan that is possible."""
     found = unwatched(plan)
-    host = units.parse_address(plan.routing.listen)[0]
-    if host not in ("127.0.0.1", "::1", "localhost"):
+    if not listens_on_loopback(plan):
         found.append(f"routing.listen {plan.routing.listen} is reachable from other machines")
+        found += _unsaid_hops(plan)
     used = {name for stage in plan.stages() for name in stage.gates}
     found += [f"gate {name} is not used by any stage" for name in plan.gates if name not in used]
     found += [
@@ -62,6 +63,28 @@ def warnings(plan: Plan) -> list[str]:
     ]
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan) + _long_triggers(plan)
             + never_failing(plan))
+
+
+def listens_on_loopback(plan: Plan) -> bool:
+    """Whether only this machine reaches the gateway."""
+    host = units.parse_address(plan.routing.listen)[0]
+    return host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _unsaid_hops(plan: Plan) -> list[str]:
+    """Say what happens to forwarded headers while nobody says who stands in front."""
+    if plan.routing.trusted_hops is not None:
+        return []
+    return ["routing.trusted_hops is not said: X-Forwarded-Proto, -For, -Host and -Port are "
+            "believed from private addresses and replaced from all others; say how many "
+            "balancers stand in front of the gateway, 0 for none"]
 
 
 def _ratios_without_baseline(plan: Plan) -> list[str]:

@@ -159,6 +159,12 @@ def parse_address(value: object) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2])
 
 
+def normal_address(value: object) -> str:
+    """Return an address as HOST:PORT, an IPv6 one in brackets; as `parse_address` otherwise."""
+    host, port = parse_address(value)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def without_secrets(text: str) -> str:
     """Return a text whose addresses show scheme and host only.
 

@@ -193,3 +193,25 @@ def test_environment_problems_are_placed_where_they_are_written(text: str, probl
     with pytest.raises(InvalidPlan) as refused:
         parse_plan(text, "x", "testing")
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize(("listen", "hops", "is_asked"), [
+    ("127.0.0.1:3", None, False), ("localhost:3", None, False), ("[::1]:3", None, False),
+    ("127.0.0.9:3", None, False), ("0.0.0.0:3", None, True), ("10.0.0.1:3", None, True),
+    ("127.example.com:3", None, True), ("0.0.0.0:3", 0, False), ("0.0.0.0:3", 2, False),
+])
+def test_hops_are_asked_for_where_others_reach_the_gateway(
+    listen: str, hops: int | None, is_asked: bool
+) -> None:
+    """Beyond loopback a plan should say how many balancers stand in front."""
+    said = "" if hops is None else f"\n  trusted_hops: {hops}"
+    plan = parse_plan(GOOD.replace("127.0.0.1:3", f"'{listen}'{said}"), "x")
+    notes = [note for note in rules.warnings(plan) if "trusted_hops is not said" in note]
+    assert len(notes) == int(is_asked)
+
+
+@pytest.mark.parametrize("hops", ["-1", "21", "many", "1.5"])
+def test_number_of_hops_is_one(hops: str) -> None:
+    """Only whole numbers from 0 to 20, named by the line."""
+    with pytest.raises(InvalidPlan, match=r"routing\.trusted_hops"):
+        parse_plan(GOOD.replace("127.0.0.1:3", f"127.0.0.1:3\n  trusted_hops: {hops}"), "x")
