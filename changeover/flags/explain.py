@@ -19,8 +19,8 @@ from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, expired
 from changeover.routing import Key, System
 
-LONGEST_KEY = 65_536
-"""More than the gateway takes; so that nobody has a machine hash without an end."""
+LONGEST_KEY = 4_096
+"""Characters: a token fits, and what a request's line takes when each is written as `%F0%9F..`."""
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header may have: the gateway answers 400."""
 
@@ -79,9 +79,9 @@ def _check(key: Key) -> None:
         raise InvalidInput(
             "the key has half of a surrogate pair, which no request can carry", where="KEY",
             allowed="text; bytes that are not UTF-8 as \\udc80 to \\udcff") from None
-    size = sum(map(len, values))
+    size = len(key) if isinstance(key, str | bytes) else sum(map(len, key))
     if size > LONGEST_KEY:
-        raise InvalidInput(f"the key has {size} bytes", where="KEY",
+        raise InvalidInput(f"the key has {size} characters", where="KEY",
                            allowed=f"up to {LONGEST_KEY}")
     if found := _UNSENDABLE.search(b"".join(values)):
         raise InvalidInput(

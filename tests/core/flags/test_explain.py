@@ -79,7 +79,7 @@ def test_expired_flags_are_noted() -> None:
     assert len(explain(evaluator, "u", today=day)["notes"]) == 2
 
 
-@pytest.mark.parametrize(("key", "flag"), [("x" * 65_537, None), ("\ud800", None), ("u", "nope"),
+@pytest.mark.parametrize(("key", "flag"), [("x" * 4_097, None), ("\ud800", None), ("u", "nope"),
                                            ("a\0b", None), ("a\nb", None), (["a", "\x7f"], None)])
 def test_what_cannot_be_explained_is_refused(key: Any, flag: str | None) -> None:
     """A key that nobody could send, or a flag that is not there."""

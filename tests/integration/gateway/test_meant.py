@@ -167,7 +167,8 @@ def test_the_rule_in_code_says_what_envoy_does(gateway: Bench, kind: str) -> Non
         for key in (values, texts, tuple(texts), *one):
             assert decide(state, key, salt=salt) is system
             assert evaluator.value("changeover.system", "", key) == system
-            assert explain(evaluator, key)["system"] == system
+            if kind != "long":  # which `explain` refuses
+                assert explain(evaluator, key)["system"] == system
 
 
 @pytest.mark.parametrize(("values", "is_inside"), [
