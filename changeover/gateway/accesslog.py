@@ -20,6 +20,10 @@ from changeover.routing import System
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""
 
+_NOT_HTTP = ("http1.", "http2.")
+"""What Envoy's words for bytes of a user begin with that are not HTTP, or beyond its limits."""
+_CANCELLED = "http2.remote_"
+"""But for a user who no longer wants the answer."""
 LONGEST_REASON = 60
 """Characters of a refusal's reason that are kept."""
 SERVED_BY = {"baseline": System.BASELINE, "candidate": System.CANDIDATE}
@@ -148,10 +152,14 @@ def meant_for(entry: Entry) -> System | None:
 def refusal(entry: Entry) -> str | None:
     """Return why the gateway itself refused a request, in Envoy's word; None when it did not.
 
-    No route was chosen then, and no system asked: what came was not HTTP, was too large, or is what
-    Envoy does not carry (docs/gateway.md). 408 is a user who never sent the end of the request.
+    Either no route was chosen and no system asked: what came is what Envoy does not carry
+    (docs/gateway.md). Or what came was not HTTP, seen perhaps only in the middle of a body; HTTP/2
+    then has no status. 408 is a user who never sent the end of the request.
     """
-    if entry.route or entry.served_by is not None or entry.status < 400 or entry.status == 408:
+    is_of_no_system = not entry.route and entry.served_by is None
+    is_answered = is_of_no_system and entry.status >= 400 and entry.status != 408
+    is_broken = entry.details.startswith(_NOT_HTTP) and not entry.details.startswith(_CANCELLED)
+    if not is_answered and not is_broken:
         return None
     return entry.details.partition("{")[0][:LONGEST_REASON] or "unknown"
 
@@ -160,10 +168,11 @@ def classify(entry: Entry) -> Outcome | None:
     """Return how a request went for the system it was meant for; None when for neither.
 
     A request that the baseline answered in the candidate's place counts as the candidate's
-    failure (`saved`). A user who went away is nobody's failure.
+    failure (`saved`). A user who went away is nobody's failure, and what the gateway refused is no
+    system's request.
     """
     meant = meant_for(entry)
-    if meant is None:
+    if meant is None or refusal(entry) is not None:
         return None
     is_user_error = entry.status >= 500 or _is_cut_short(entry)
     is_saved = meant is System.CANDIDATE and entry.served_by is System.BASELINE

@@ -23,7 +23,7 @@ def entry(**changes: object) -> Entry:
 
 @pytest.mark.parametrize(("status", "details"), [
     (400, "http1.codec_error"), (404, "absolute_path_rejected"), (431, "http1.headers_too_large"),
-    (501, "http1.invalid_transfer_encoding"), (503, "overload"),
+    (501, "http1.invalid_transfer_encoding"), (503, "overload"), (0, "http2.too_many_headers"),
 ])
 def test_line_without_route_is_a_refusal(status: int, details: str) -> None:
     """Envoy's word says why, and no system is blamed."""
@@ -32,10 +32,22 @@ def test_line_without_route_is_a_refusal(status: int, details: str) -> None:
     assert classify(found) is None
 
 
+def test_body_that_ceases_to_be_http_is_no_systems_request() -> None:
+    """A broken chunk ends a request that a system had begun to get; it did nothing wrong."""
+    found = entry(r="baseline:0:unsafe", c="baseline", h="127.0.0.1:1", n=1)
+    assert refusal(found) == "http1.codec_error"
+    assert classify(found) is None
+
+
 @pytest.mark.parametrize("changes", [
-    {"r": "baseline:0:safe", "h": "127.0.0.1:1", "c": "baseline", "s": 404},
-    {"r": "baseline:0:safe", "s": 503, "f": "UH"}, {"r": "maintenance:0:all", "s": 503},
-    {"s": 0, "f": "DC"}, {"s": 408, "f": "SI"},
+    {"s": 0, "f": "DR", "d": "http2.remote_reset"},
+    {"r": "baseline:0:safe", "h": "127.0.0.1:1", "f": "UPE", "s": 502,
+     "d": "upstream_reset_before_response_started{protocol_error}"},
+    {"r": "baseline:0:safe", "h": "127.0.0.1:1", "c": "baseline", "s": 404, "d": "via_upstream"},
+    {"r": "baseline:0:safe", "s": 503, "f": "UH", "d": "no_healthy_upstream"},
+    {"r": "maintenance:0:all", "s": 503, "d": "direct_response"},
+    {"s": 0, "f": "DC", "d": "downstream_remote_disconnect"},
+    {"s": 408, "f": "SI", "d": "stream_idle_timeout"},
 ], ids=str)
 def test_everything_else_is_none(changes: dict[str, object]) -> None:
     """A system's 4xx, no system at all, maintenance, and users who went away or never finished."""

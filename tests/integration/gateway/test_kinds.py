@@ -16,7 +16,7 @@ from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.routing import Mode, RoutingState
 from tests.integration.conftest import make_plan
-from tests.integration.gateway.kinds import ADDED, KINDS, OK, PROXY, Kind
+from tests.integration.gateway.kinds import ADDED, KINDS, OK, PROXY, Kind, posts
 from tests.integration.gateway.wire import WireSystem, exchange
 from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
 
@@ -35,6 +35,14 @@ class Wire:
     log: Tailer
     refused: int = 0
     """How many requests were sent to the gateway that it refuses."""
+    counted: int = 0
+    """How many refusals its log has told so far."""
+
+    def rest(self) -> list[Entry]:
+        """Return the lines of the log since it was last asked."""
+        found = self.log.read()
+        self.counted += sum(refusal(entry) is not None for entry in found)
+        return found
 
     def tries(self, kind: Kind, port: int) -> tuple[bytes, bytes]:
         """Return what the system got and what the client got."""
@@ -96,18 +104,49 @@ def test_gateway_refuses_by_itself(wire: Wire, kind: Kind) -> None:
 def test_every_refusal_is_counted_and_nothing_else(wire: Wire) -> None:
     """The access log tells each of them, with a reason, from what a system answered."""
     entries: list[Entry] = []
-
-    def reasons() -> list[str]:
-        entries.extend(wire.log.read())
-        return [reason for entry in entries if (reason := refusal(entry))]
-
     for kind in KINDS:
         wire.tries(kind, wire.gateway)
-    wait_for(lambda: len(reasons()) >= wire.refused, what="a line of each refusal")
-    assert len(reasons()) == wire.refused
-    assert "unknown" not in reasons()
+    wait_for(lambda: entries.extend(wire.rest()) or wire.counted >= wire.refused,
+             what="a line of each refusal")
+    assert wire.counted == wire.refused
+    assert "unknown" not in {refusal(entry) for entry in entries}
     answered = [entry for entry in entries if refusal(entry) is None]
     assert all(entry.served_by or "DC" in entry.flags for entry in answered)
+
+
+def test_body_that_ceases_to_be_http_is_a_refusal(wire: Wire) -> None:
+    """The system had begun to get it, and is not blamed for the 400."""
+    wire.system.answer, wire.system.interim = OK, b""
+    wire.refused += 1
+    broken = b"3\r\nabc\r\nzz\r\n"
+    got = exchange(wire.gateway, posts(b"transfer-encoding: chunked\r\n", broken))
+    assert got.startswith(b"HTTP/1.1 400 ")
+    entries: list[Entry] = []
+    wait_for(lambda: entries.extend(wire.rest()) or any(
+        entry.method == "POST" and refusal(entry) and entry.served_by for entry in entries),
+        what="a line of the refusal")
+
+
+@pytest.mark.parametrize(("headers", "is_taken"), [
+    ({f"x-{number}": "1" for number in range(980)}, True),
+    ({"cookie": "a" * 70_000}, True),
+    ({f"x-{number}": "1" for number in range(1_001)}, False),
+], ids=["980", "70 kB", "1,001"])
+def test_http2_has_the_same_limits(
+    wire: Wire, headers: dict[str, str], is_taken: bool
+) -> None:
+    """What is too large is refused by ending its stream, and counted."""
+    wire.system.answer, wire.system.interim, wire.system.closes = OK, b"", False
+    with httpx.Client(http1=False, http2=True, timeout=LONGEST_PAUSE) as client:
+        if is_taken:
+            assert client.get(f"http://127.0.0.1:{wire.gateway}/", headers=headers).text == "ok"
+            return
+        wire.refused += 1
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(f"http://127.0.0.1:{wire.gateway}/", headers=headers)
+    entries: list[Entry] = []
+    wait_for(lambda: entries.extend(wire.rest()) or "http2.too_many_headers" in [
+        refusal(entry) for entry in entries], what="a line of the refusal")
 
 
 def test_document_names_every_difference() -> None:
