@@ -54,6 +54,8 @@ TRANSITIONS: dict[Mode, frozenset[Mode]] = {
 }
 """Allowed ways from each mode. Staying put with other values is allowed in `gradual` only."""
 ON_USERS = frozenset({M.GRADUAL, M.CANDIDATE_ONLY})
+COPIED = frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL})
+"""Modes in which the baseline answers users, whose requests may be copied to the candidate."""
 """Modes in which users may get answers of the candidate."""
 
 _WHY_NOT: dict[tuple[Mode, Mode], str] = {
@@ -101,6 +103,11 @@ class RoutingState:
             share = " ".join(["", format_percent(self.weight), *(f"+ {s}" for s in self.segments)])
         closed = ", maintenance" if self.maintenance else ""
         return f"{self.mode}{share}{closed} (version {self.version}, epoch {self.epoch})"
+
+    @property
+    def copied(self) -> int:
+        """Buckets of requests that are really copied now: the sample, where there is anything."""
+        return self.shadow_sample if self.mode in COPIED and not self.maintenance else 0
 
     @property
     def order(self) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def check_row(check: Mapping[str, Any]) -> CheckRow:
     other = check.get("baseline_samples")
     return CheckRow(
         verdict=str(check.get("verdict", "?")),
-        check=f"{metric} of {check.get('of', '?')}",
+        check=f"{text.metric_words(metric)} of {check.get('of', '?')}",
         bound=str(check.get("bound", "?")),
         value=text.metric(metric, check.get("value")),
         baseline="–" if other is None else text.metric(metric, check.get("baseline_value")),

@@ -97,6 +97,11 @@ def metric(name: object, value: float | None) -> str:
     return format_value(METRICS[str(name)], value) if known else number(value)
 
 
+def metric_words(name: object) -> str:
+    """Return a metric's name for people; of an unknown metric the name itself."""
+    return METRICS[str(name)].words if str(name) in METRICS else str(name)
+
+
 def percent(weight: int) -> str:
     """Return buckets as a percentage of users: `25 %`."""
     return format_percent(weight)

@@ -25,7 +25,7 @@ from changeover.analysis.histogram import Histogram, bounds_of, merge
 from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
 from changeover.errors import Unreachable
-from changeover.routing import Mode, System
+from changeover.routing import Mode, RoutingState, System
 from changeover.store import claims, comparisons, operations, routing, samples
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Meter(Collector):
         yield segments
         for name, value, text in (
             ("candidate_percent", state.weight / 100, "Share of users on the candidate."),
-            ("shadow_percent", state.shadow_sample / 100, "Share of requests that are copied."),
+            ("shadow_percent", self._copied(state) / 100, "Share of requests that are copied."),
             ("maintenance", state.maintenance, "1 while users get the maintenance answer."),
             ("routing_version", state.version, "Version of the routing state."),
             ("routing_epoch", state.epoch, "Epoch: how many rollbacks there were."),
@@ -126,6 +126,9 @@ class Meter(Collector):
              "1 when the gateway serves the present routing state."),
         ):
             yield GaugeMetricFamily(f"changeover_{name}", text, value=float(value))
+
+    def _copied(self, state: RoutingState) -> int:
+        return state.copied if self._console.plan.shadow is not None else 0
 
     def _is_in_sync(self, order: tuple[int, int]) -> bool:
         try:

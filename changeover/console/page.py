@@ -34,7 +34,8 @@ TRAFFIC_OVER = timedelta(seconds=10)
 OUTCOMES_OVER = timedelta(minutes=5)
 MOST_PLACES = 5
 MOST_EVENTS = 12
-_TRAFFIC = ("error_rate", "user_error_rate", "latency_p50", "latency_p95", "latency_p99", "up",
+_TRAFFIC = ("error_rate", "user_error_rate", "client_error_rate", "redirect_rate", "empty_rate",
+            "latency_p50", "latency_p95", "latency_p99", "up",
             "memory", "cpu")
 _OUTCOMES = ("outcome_error_rate", "outcome_duration_p50", "outcome_duration_p95")
 
@@ -75,7 +76,8 @@ def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
     state = routing.read(store, plan.migration)
     cutover = cutovers.latest(store, plan.migration)
     return {
-        "plan": plan, "now": now, "state": state, "cutover": cutover,
+        "plan": plan, "now": now, "state": state,
+        "copied": state.copied if plan.shadow is not None else 0, "cutover": cutover,
         "is_rolled_back": state.mode is Mode.EMERGENCY_ROLLBACK,
         "status": status_of.collect(console.home, store, plan, now=now),
         "stages": _stages(console, cutover.id if cutover else None),
@@ -111,7 +113,7 @@ def _triggers(console: Console) -> list[dict[str, Any]]:
         console.store, console.plan.migration, since=since)}
     return [
         {"name": spec.name, "action": str(spec.action), "fired": fired.get(spec.name),
-         "condition": f"{spec.metric} of {spec.of}" + (
+         "condition": f"{METRICS[spec.metric].words} of {spec.of}" + (
              f" in {spec.segment}" if spec.segment else "")
          + f" {describe_bound(spec)}, for {format_duration(spec.for_)}"}
         for spec in console.plan.triggers
@@ -144,7 +146,7 @@ def _row(what: str, values: list[str]) -> tuple[str, str, str]:
 
 
 def _metric_row(name: str, windows: list[Window]) -> tuple[str, str, str]:
-    return _row(name, [
+    return _row(METRICS[name].words, [
         format_value(METRICS[name], found.measure(name).value) for found in windows])
 
 

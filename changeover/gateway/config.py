@@ -25,7 +25,6 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _SAFE = {"safe_regex": {"regex": "|".join(_SAFE_METHODS)}}
 FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
-TAPPED_MODES = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL)
 FLUSH_MILLISECONDS = 100
 LONGEST_REASON = 1_000
 """Characters of a maintenance reason that users get to see."""
@@ -148,8 +147,7 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
 
 def _sample(plan: Plan, state: RoutingState) -> int:
     """Return the buckets of requests whose answer is tapped for comparison."""
-    is_shadowing = plan.shadow is not None and state.mode in TAPPED_MODES
-    return state.shadow_sample if is_shadowing else 0
+    return state.copied if plan.shadow is not None else 0
 
 
 def _tapped(

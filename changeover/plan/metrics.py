@@ -38,6 +38,13 @@ class Metric:
     quantile: float | None = None
 
     @property
+    def words(self) -> str:
+        """The metric's name for people, with the unit where the value does not show it."""
+        if self.name.startswith(QUALITY):
+            return f"mean {self.name.removeprefix(QUALITY).replace('_', ' ')} of outcomes"
+        return _WORDS[self.name]
+
+    @property
     def is_rate(self) -> bool:
         """Whether it counts events per second: each second in which somebody looked is a sample."""
         return self.name in ("request_rate", "outcome_rate")
@@ -48,6 +55,32 @@ class Metric:
         return self.is_rate or self.source in (Source.HEALTH, Source.PROCESS)
 
 
+_WORDS = {
+    "error_rate": "failed requests",
+    "server_error_rate": "answers 5xx",
+    "user_error_rate": "errors that users saw",
+    "client_error_rate": "answers 4xx",
+    "redirect_rate": "redirects",
+    "empty_rate": "answers without a body",
+    "response_bytes": "mean answer",
+    "latency_p50": "median latency",
+    "latency_p95": "latency of 95 %",
+    "latency_p99": "latency of 99 %",
+    "refused_rate": "refused by the gateway",
+    "request_rate": "requests per second",
+    "up": "health probes answered (0 to 1)",
+    "memory": "memory",
+    "cpu": "CPU cores used",
+    "similarity": "similarity of the answers",
+    "match_rate": "answers that match",
+    "divergence_rate": "answers that differ",
+    "outcome_error_rate": "outcomes without success",
+    "outcome_rate": "outcomes per second",
+    "outcome_duration_p50": "median duration of outcomes",
+    "outcome_duration_p95": "duration of 95 % of outcomes",
+    "outcome_duration_p99": "duration of 99 % of outcomes",
+}
+"""Names for people; a plan's name stands beside them where somebody may want to write it."""
 QUALITY = "outcome."
 """What names of quality metrics begin with: `outcome.confidence`."""
 QUALITY_NAME = r"[a-z][a-z0-9_]{0,62}"

@@ -22,7 +22,6 @@ from changeover.comparison.answers import Answer
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway import tap
 from changeover.gateway.admin import Admin
-from changeover.gateway.config import TAPPED_MODES
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import RoutingState, System, decide
@@ -157,8 +156,7 @@ class Shadow:
     def _why_paused(self) -> str:
         """Return why no copy may be sent now; empty when one may."""
         state = self.state
-        if state is None or state.mode not in TAPPED_MODES or state.maintenance \
-                or not state.shadow_sample:
+        if state is None or not state.copied:
             return "dropped: not shadowing"
         return "dropped: host busy" if self._is_busy else ""
 

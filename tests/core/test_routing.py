@@ -196,3 +196,13 @@ def test_explain_names_the_reason(
 ) -> None:
     """One sentence that a person can check."""
     assert explain(state, key, frozenset(segments)).because == because
+
+
+@pytest.mark.parametrize(("mode", "copied"), [
+    (Mode.BASELINE_ONLY, 0), (Mode.SHADOW, 3_000), (Mode.PARALLEL, 3_000), (Mode.GRADUAL, 3_000),
+    (Mode.CANDIDATE_ONLY, 0), (Mode.EMERGENCY_ROLLBACK, 0),
+])
+def test_requests_are_copied_only_while_the_baseline_answers_users(mode: Mode, copied: int) -> None:
+    """What people are told is what the gateway does; nothing is copied during maintenance."""
+    assert RoutingState("m", mode=mode, shadow_sample=3_000).copied == copied
+    assert RoutingState("m", mode=mode, shadow_sample=3_000, maintenance=True).copied == 0

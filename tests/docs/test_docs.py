@@ -72,6 +72,7 @@ def test_every_metric_is_documented() -> None:
     for name, metric in METRICS.items():
         assert f"`{name}`" in text
         assert metric.description
+        assert metric.words and "_" not in metric.words
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.gateway import tap
-from changeover.gateway.config import TAPPED_MODES, render_bootstrap, render_routes
+from changeover.gateway.config import render_bootstrap, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 from changeover.routing import BUCKETS, Mode, RoutingState
@@ -79,7 +79,8 @@ def test_twin_treats_the_user_as_the_route_behind_it(state: RoutingState) -> Non
 def test_twins_exist_only_where_the_baseline_may_answer(state: RoutingState) -> None:
     """Nothing is tapped without a sample, in other modes, or where only the candidate answers."""
     tapped = [route for route in _routes(state) if _is_tapped(route)]
-    may_be = bool(state.shadow_sample) and state.mode in TAPPED_MODES and not state.maintenance
+    may_be = bool(state.shadow_sample) and not state.maintenance and state.mode in (
+        Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL)
     assert bool(tapped) is may_be
     assert {route["name"].split(":")[0] for route in tapped} <= {"baseline", "split"}
     assert f"split:{BUCKETS}:safe" not in {route["name"] for route in tapped}

@@ -39,7 +39,7 @@ def progress(*stages: object) -> Progress:
 def test_gate_table_shows_what_is_needed_to_recompute_it() -> None:
     """Value, bound, samples, window and verdict stand in the table, with units."""
     table = tables.gate_table_markdown([look()])
-    for part in ("✓ pass", "error_rate of candidate", "0.100 %", "below 0.500 %",
+    for part in ("✓ pass", "failed requests of candidate", "0.100 %", "below 0.500 %",
                  "1\u202f000 (at least 100)", "09:00:00 to 09:00:30 UTC"):
         assert part in table
 

@@ -269,8 +269,8 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_everything(serve: Ser
     assert "default-src 'none'" in policy and "script-src" not in policy
     assert "<script" not in answer.text and "&lt;script&gt;" in answer.text
     assert "http://" not in answer.text.replace("http://127.0.0.1", "")
-    for part in ("50 %", "gradual", "outcome_error_rate of candidate above 10.000 %", "old", "new",
-                 "routing.changed"):
+    for part in ("50 %", "gradual", "outcomes without success of candidate above 10.000 %", "old",
+                 "new", "routing.changed"):
         assert part in answer.text
 
 

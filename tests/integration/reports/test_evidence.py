@@ -213,7 +213,7 @@ def test_question_of_a_stage_holds_its_evidence(story: CutoverStory) -> None:
     )
     assert (asked.next_title, asked.next_weight, asked.warnings) == ("gradual 25 %", 2500, ())
     shown = tables.stage_question_markdown(asked)
-    assert "latency_p95 of candidate" in shown
+    assert "latency of 95 % of candidate" in shown
     assert "candidate (packaging-parser)" in shown
 
 
