@@ -11,7 +11,8 @@
     │   ├── ApprovalRefused
     │   └── FlagChanged
     ├── StoreError             5  the database cannot be used
-    │   ├── StoreLocked
+    │   ├── StoreBusy             it is there, and takes longer than can be waited for
+    │   │   └── StoreLocked
     │   └── WrongStoreVersion
     ├── Unreachable            6  another process does not answer: Prefect, the gateway, a system
     │   └── PublishFailed         the gateway did not take a configuration; the old one serves
@@ -112,7 +113,11 @@ class StoreError(ChangeoverError):
     exit_code = 5
 
 
-class StoreLocked(StoreError):
+class StoreBusy(StoreError):
+    """The store is there and takes longer than can be waited for; it follows later."""
+
+
+class StoreLocked(StoreBusy):
     """The database stayed locked by another process beyond the timeout."""
 
 

@@ -17,6 +17,7 @@ from changeover.routing import Change, Mode, RoutingState
 from changeover.store import audit, cutovers, flags, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import Publication, Rollback
+from changeover.store.write_queue import first_in_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def start(
         is_baseline_back: The caller has brought a baseline that was out of use back.
 
     Raises:
+        StoreBusy: It takes too long; move users at the gateway first then.
         StoreError: The store cannot be used; use the gateway's break-glass then.
         Unreachable: The baseline was out of use and does not come back.
         Refused: The baseline was retired: there is nobody to send users to.
@@ -68,15 +70,17 @@ def start(
     baseline.refuse_when_retired(store, plan)
     if not is_baseline_back:
         baseline.bring_back(store, plan, actor=actor)
-    state = routing.change(
-        store, plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
-        actor=actor, reason=reason, now=now,
-    )
-    running = cutovers.active(store, plan.migration)
-    rollback = operations.begin_rollback(
-        store, plan.migration, epoch=state.epoch, reason=reason, severity=severity, scope=scope,
-        actor=actor, cutover_id=running.id if running else None, now=now, flow_run_id=flow_run_id,
-    )
+    with first_in_line():
+        state = routing.change(
+            store, plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
+            actor=actor, reason=reason, now=now,
+        )
+        running = cutovers.active(store, plan.migration)
+        rollback = operations.begin_rollback(
+            store, plan.migration, epoch=state.epoch, reason=reason, severity=severity,
+            scope=scope, actor=actor, cutover_id=running.id if running else None, now=now,
+            flow_run_id=flow_run_id,
+        )
     publication, problem = _publish(store, gateway, plan, state)
     flags.set_values(
         store, plan.migration, plan.rollback.safe_flags, actor=actor,

@@ -7,6 +7,7 @@ from typing import Any
 
 from changeover.analysis.window import Window
 from changeover.errors import Unreachable
+from changeover.gateway.files import told_of
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.guardrails import GATE
@@ -165,7 +166,7 @@ def _gateway(home: Home, order: tuple[int, int]) -> str:
     gateway = Gateway(home.gateway_files)
     journal = gateway.journal()
     if journal is not None:
-        return f"break glass was used by {journal['actor']}, the store does not know yet"
+        return told_of(journal)
     try:
         served = gateway.served()
     except Unreachable:

@@ -35,6 +35,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "notify.failed": ("a notification failed", "warn"),
     "baseline.retired": ("baseline retired", "good"),
     "break_glass.used": ("break glass: baseline by hand", "bad"),
+    "rollback.gateway_first": ("users moved before the store knew", "bad"),
 }
 _TONES: dict[tuple[str, str], Tone] = {
     ("gate.judged", "pass"): "good",

@@ -13,7 +13,7 @@ import click
 from changeover import baseline, clock, retired, rollback
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
-from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused
+from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage
@@ -98,10 +98,16 @@ def rollback_command(
              entry)
         return
     found = Connections.open(home, migration)
-    started = rollback.start(
-        found.store, found.gateway, found.plan, reason=reason, severity="high",
-        actor=getpass.getuser(), now=clock.now(),
-    )
+    try:
+        started = rollback.start(
+            found.store, found.gateway, found.plan, reason=reason, severity="high",
+            actor=getpass.getuser(), now=clock.now(),
+        )
+    except StoreBusy as busy:
+        entry = _move_first(found, reason, busy)
+        show(output, "everyone is at the baseline; the store is busy and follows: the observer "
+             f"tells it ({busy.what})", entry)
+        return
     if started.publication is None:
         raise PublishFailed(
             f"the routing state says rollback, but the gateway: {started.problem}",
@@ -109,6 +115,20 @@ def rollback_command(
         )
     show(output, f"everyone is at the baseline: {started.state.describe()}",
          {"state": started.state.describe(), "epoch": started.state.epoch})
+
+
+def _move_first(found: Connections, reason: str, busy: StoreBusy) -> dict[str, Any]:
+    """Send everyone to the baseline although the store is busy; it must be there for them.
+
+    Raises:
+        StoreBusy: The baseline was taken out of use: only with the store it is brought back.
+        Refused: It was retired and is not well.
+    """
+    if baseline.is_out_of_use(found.store, found.plan):
+        raise busy
+    retired.refuse(found.gateway.files)
+    return found.gateway.break_glass(
+        reason=reason, actor=getpass.getuser(), busy=busy.what, now=clock.now())
 
 
 @click.command(epilog="\b\nExamples:\n  changeover enable shadow\n  changeover enable parallel\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _LONGEST_SOCKET = 100
 """A Unix socket's path may have 107 characters on Linux and 103 on macOS."""
@@ -88,3 +90,11 @@ class GatewayFiles:
         short = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
         suffix = "" if name == "admin" else f"-{name}"
         return Path(tempfile.gettempdir()) / f"changeover-{short}{suffix}.sock"
+
+
+def told_of(journal: Mapping[str, Any]) -> str:
+    """Return what was done without the store, for people, from its journal."""
+    actor = journal.get("actor", "somebody")
+    if "busy" in journal:
+        return f"{actor} sent everyone to the baseline while the store was busy; the store follows"
+    return f"break glass was used by {actor}, and the store does not know yet"

@@ -34,7 +34,7 @@ from changeover.gateway.config import (
     version_of,
     with_version,
 )
-from changeover.gateway.files import GatewayFiles
+from changeover.gateway.files import GatewayFiles, told_of
 from changeover.gateway.hold import is_withheld, withheld
 from changeover.plan.model import Plan
 from changeover.routing import BUCKETS, Mode, RoutingState
@@ -176,23 +176,27 @@ class Gateway:
             if self.on_disk() == state.order:
                 _replace_bytes(self.files.routes, previous)
 
-    def break_glass(self, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
+    def break_glass(
+        self, *, reason: str, actor: str, now: datetime, busy: str = ""
+    ) -> dict[str, Any]:
         """Send everyone to the baseline with nothing but the files: no store, no Prefect.
 
         The journal is written first; the observer carries it into the store when it can. Nobody is
         waited for longer than an instant: whoever holds the lock longer stands still, and what it
         writes when it wakes up the observer replaces.
 
-        Returns:
-            The journal: epoch, version, reason, actor, at.
+        Args:
+            reason, actor, now: What happened, who moves users, the present moment.
+            busy: What keeps the store, when it is well and only busy; it follows.
+
+        Returns the journal; one that is there already stays.
         """
         with self._locked(insists=True):
             epoch, version = self.on_disk() or (0, 0)
             safe = self._safe_routes()
-            known = self.journal()
-            entry = known or {
+            entry = self.journal() or {
                 "epoch": epoch + 1, "version": version + 1, "reason": reason, "actor": actor,
-                "at": now.isoformat(),
+                "at": now.isoformat(), **({"busy": busy} if busy else {}),
             }
             safe = with_version(safe, f"{entry['epoch']}.{entry['version']}")
             _replace(self.files.journal, entry)
@@ -210,7 +214,7 @@ class Gateway:
         return safe
 
     def journal(self) -> dict[str, Any] | None:
-        """Return what break glass did and the store does not know yet."""
+        """Return what was done without the store, which does not know it yet."""
         try:
             found: dict[str, Any] = json.loads(self.files.journal.read_bytes())
         except FileNotFoundError:
@@ -355,7 +359,7 @@ class Gateway:
     def _refuse_while_glass_is_broken(self) -> None:
         if self.journal() is not None:
             raise PublishFailed(
-                "not published because break glass was used and the store does not know yet",
+                f"not published because {told_of(self.journal() or {})}",
                 where=str(self.files.journal),
                 next_step="The observer reconciles it as soon as the store answers; "
                 "see `changeover status`",

@@ -12,6 +12,7 @@ from functools import partial
 
 from changeover import clock
 from changeover.errors import ChangeoverError
+from changeover.gateway.files import told_of
 from changeover.gateway.publish import Gateway
 from changeover.health import machine, systems
 from changeover.health.result import Health, Status
@@ -136,8 +137,8 @@ def _gateway(patient: Patient) -> Health:
         served, is_held = gateway.served(), gateway.admin.is_withheld()
     except ChangeoverError as error:
         return Health(Status.CRITICAL, error.what, {}, "gateway_drift", "gateway")
-    if gateway.journal() is not None:
-        return Health(Status.CRITICAL, "break glass was used and the store does not know yet")
+    if (journal := gateway.journal()) is not None:
+        return Health(Status.CRITICAL, told_of(journal))
     if served != state.order:
         detail = f"serves {served}, the routing state is {state.order}"
         return Health(Status.CRITICAL, detail, {}, "gateway_drift", "gateway")

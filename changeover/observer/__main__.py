@@ -15,7 +15,8 @@ from changeover.observer.service import LOG, observe
 from changeover.store import plans
 from changeover.store.engine import Store
 
-STORE_TIMEOUT_SECONDS = 0.4
+STORE_TIMEOUT_SECONDS = 1.0
+"""Longest wait for other writers; a rollback moves users before that, see `Traffic`."""
 
 
 def main() -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 LOG = logging.getLogger("changeover.observer")
+_NUMBERS = re.compile(r"\d[\d.,]*")
 
 
 class Pace:
@@ -30,10 +32,14 @@ class Told:
         self._problems: dict[str, str] = {}
 
     def problem(self, part: str, text: str, *, error: BaseException | None = None) -> None:
-        """Log `text` unless it is what was told of `part` last; `error` adds its traceback."""
-        if self._problems.get(part) != text:
+        """Log `text` unless it is, but for numbers, what was told of `part` last.
+
+        `error` adds its traceback.
+        """
+        kind = _NUMBERS.sub("#", text)  # how long something took is no news
+        if self._problems.get(part) != kind:
             LOG.error(text, exc_info=error)
-        self._problems[part] = text
+        self._problems[part] = kind
 
     def fine(self, part: str, text: str) -> None:
         """Log `text` when a problem of `part` was told before."""

@@ -54,6 +54,10 @@ see."""
 CONSOLE_LISTENS = timedelta(seconds=20)
 """How long after the console's last sign of life, one in five seconds, outcomes are expected."""
 MESSAGES_SECONDS = 1.0
+CHECKPOINT_SECONDS = 2.0
+"""The store's write-ahead log is copied so often: some hundred pages each time."""
+LONG_LOG_PAGES = 64_000
+"""Pages (256 MB) that could not be copied for a while: somebody reads and does not end."""
 WORKER_SECONDS = 10.0
 LOG_LIMIT_BYTES = 64 << 20
 
@@ -102,6 +106,7 @@ class Observer:
             ("store", self._keep_forever),
             ("recovery", self._sweep_forever),
             ("messages", self._tell_people_forever),
+            ("checkpoints", self._checkpoint_forever),
             ("guard", lambda: self.guard.watch(self.stop)),
             *([("baseline", self._keep_baseline)] if self.plan.cutover.disable_baseline else []),
             ("guard's levers", lambda: self.guard.work_off(self.stop)),
@@ -320,6 +325,21 @@ class Observer:
 
     def _tell_people(self) -> None:
         outbox.deliver(self.store, self.plan, clock.now)
+
+    def _checkpoint_forever(self) -> None:
+        """Copy the store's write-ahead log at its own pace, so that no writer has to."""
+        while not self.stop.wait(CHECKPOINT_SECONDS):
+            try:
+                left = self.store.checkpoint()
+            except StoreError as error:
+                self.told.problem("checkpoints", f"the store's log was not copied because {error}")
+                continue
+            if left > LONG_LOG_PAGES:
+                self.told.problem(
+                    "checkpoints", f"the store's write-ahead log has {left} pages that somebody "
+                    "reads still: end what reads it for so long (a report, another program)")
+            else:
+                self.told.fine("checkpoints", "the store's log is copied again")
 
     def _restore(self) -> None:
         """After a restart, take up where the one before left off.

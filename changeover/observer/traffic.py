@@ -6,12 +6,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from changeover import baseline, clock, rollback
-from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
+from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.observer.notices import Notices
 from changeover.observer.pace import Pace, Told
@@ -20,11 +21,12 @@ from changeover.plan.model import PhaseKind, Plan
 from changeover.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.store import audit, cutovers, operations, routing
 from changeover.store.engine import Store
+from changeover.store.write_queue import first_in_line
 
 LOG = logging.getLogger("changeover.observer")
 
 STORE_PATIENCE_SECONDS = 0.7
-"""A rollback waits this long for the store before it breaks glass."""
+"""A rollback waits this long for a busy store; then users are moved first, and it follows."""
 ENVOY_PATIENCE_SECONDS = 3.0
 ROW_GRACE_SECONDS = 3.0
 WANTED_GRACE_SECONDS = 3.0
@@ -165,7 +167,10 @@ class Traffic:
         self.notices.flush(self.store, self.plan.migration)
 
     def roll_back(self, reason: str) -> RolledBack | None:
-        """Move all traffic to the baseline; break glass when the store does not take it in time.
+        """Move all traffic to the baseline, with or without the store.
+
+        A store that is busy follows: users are moved at the gateway first. One that cannot be used
+        at all is what glass is broken for.
 
         A baseline that was taken out of use is brought back first, in a thread: until it is well,
         None is returned and the caller asks again.
@@ -184,6 +189,8 @@ class Traffic:
         threading.Thread(target=self._start, args=arguments, daemon=True).start()
         try:
             started = self._await(found)
+        except StoreBusy as error:
+            return self._move_first(reason, error)
         except StoreError as error:
             return self._break_glass(reason, error)
         except Refused as error:
@@ -217,20 +224,20 @@ class Traffic:
     def _await(
         self, found: queue.Queue[rollback.RollbackStart | Exception]
     ) -> rollback.RollbackStart:
-        """Return what step 1 did; a store that does not answer in time counts as away."""
+        """Return what step 1 did; a store that does not answer in time counts as busy."""
         epoch = self.state.epoch
         try:
             result = found.get(timeout=STORE_PATIENCE_SECONDS)
         except queue.Empty:
             # Its routes are in place already: only Envoy's confirmation is missing.
             if (self.gateway.on_disk() or (-1, -1))[0] <= epoch:
-                raise StoreError(
+                raise StoreBusy(
                     f"the store did not answer within {STORE_PATIENCE_SECONDS} s"
                 ) from None
             try:
                 result = found.get(timeout=ENVOY_PATIENCE_SECONDS)
             except queue.Empty:
-                raise StoreError("the store did not answer in time") from None
+                raise StoreBusy("the store did not answer in time") from None
         if isinstance(result, Exception):
             raise result
         return result
@@ -238,6 +245,17 @@ class Traffic:
     def _break_glass(self, reason: str, error: StoreError) -> RolledBack:
         entry = self.gateway.break_glass(reason=reason, actor="observer", now=clock.now())
         LOG.error("rolled back by break glass because %s", error)
+        return self._look_at(entry)
+
+    def _move_first(self, reason: str, error: StoreBusy) -> RolledBack:
+        """Move the users at the gateway; `follow` tells the store as soon as it can be had."""
+        entry = self.gateway.break_glass(
+            reason=reason, actor="observer", busy=str(error), now=clock.now())
+        LOG.warning("rolled back at the gateway first, the store follows: %s", error)
+        return self._look_at(entry)
+
+    def _look_at(self, entry: Mapping[str, Any]) -> RolledBack:
+        """Look for a moment whether the gateway serves what the journal says."""
         order = int(entry["epoch"]), int(entry["version"])
         deadline = time.monotonic() + STORE_PATIENCE_SECONDS
         while time.monotonic() < deadline:
@@ -250,14 +268,22 @@ class Traffic:
         return RolledBack(order[0], None)
 
     def _reconcile(self) -> None:
-        """Carry what break glass did into the store; may be killed at any line and done again."""
+        """Carry what was done without the store into it, before all other writers.
+
+        May be killed at any line and done again.
+        """
+        with first_in_line():
+            self._tell_the_store()
+
+    def _tell_the_store(self) -> None:
         entry = self.gateway.journal() or {}
         reason, actor = str(entry.get("reason", "")), str(entry.get("actor", "break glass"))
         audit.record_once(
             self.store, self.plan.migration, key=f"break-glass-{entry.get('at')}", actor=actor,
-            kind="break_glass.used", data=entry, now=clock.now(),
+            kind="rollback.gateway_first" if "busy" in entry else "break_glass.used", data=entry,
+            now=clock.now(),
         )
-        reason = f"break glass: {reason}"
+        reason = reason if "busy" in entry else f"break glass: {reason}"
         state = routing.change(
             self.store, self.plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=actor,
             reason=reason, now=clock.now(),
@@ -265,7 +291,7 @@ class Traffic:
         self.take(state)
         self._open_row(state, reason, actor)
         self.gateway.reconcile(self.plan, state)
-        LOG.warning("break glass of %s was carried into the store", actor)
+        LOG.warning("what %s did without the store was carried into it", actor)
         operations.save_publication(self.store, self.gateway.publish(self.plan, state))
 
     def _mend(self, state: RoutingState) -> None:

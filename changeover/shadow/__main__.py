@@ -16,11 +16,13 @@ import uvloop
 
 from changeover.errors import ChangeoverError
 from changeover.home import Home
-from changeover.shadow.service import Shadow
+from changeover.shadow.service import LOG, Shadow
+from changeover.shadow.writing import BROKEN, WriterProcess
 from changeover.store import plans
 from changeover.store.engine import Store
 
 NICE = 19
+WATCH_SECONDS = 1.0
 
 
 def main() -> int:
@@ -38,15 +40,18 @@ def main() -> int:
     home = Home(arguments.home)
     try:
         store = Store.open(home.store_url)
-        shadow = Shadow(home, plans.load(store, arguments.migration), store)
+        writer = WriterProcess(home)  # before this one gives way: see there
+        shadow = Shadow(home, plans.load(store, arguments.migration), store, writes=writer)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     _give_way()
     gc.freeze()  # nothing that exists now ever goes away: it need not be looked at again
     gc.set_threshold(20_000, 20, 50)
-    uvloop.run(_run(shadow))
-    return 0
+    try:
+        return uvloop.run(_run(shadow, writer))
+    finally:
+        writer.close()
 
 
 def _give_way() -> None:
@@ -62,11 +67,23 @@ def _give_way() -> None:
         Path("/proc/self/autogroup").write_text(str(NICE))
 
 
-async def _run(shadow: Shadow) -> None:
+async def _run(shadow: Shadow, writer: WriterProcess) -> int:
+    """Shadow until told to end, or until nobody is there who writes; return the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch = asyncio.create_task(_watch(writer, stop))
     await shadow.run(stop)
+    watch.cancel()
+    if writer.has_ended:
+        LOG.error("%s: the service ends, too, and is started again", BROKEN)
+    return int(writer.has_ended)
+
+
+async def _watch(writer: WriterProcess, stop: asyncio.Event) -> None:
+    while not writer.has_ended:
+        await asyncio.sleep(WATCH_SECONDS)
+    stop.set()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
+from changeover.shadow.writing import InThisProcess, Writes
 from changeover.store import comparisons, operations, retention, routing
 from changeover.store.comparisons import Compared
 from changeover.store.engine import Store
@@ -62,15 +63,17 @@ class Shadow:
         store: The store.
         chance: Source of randomness, for the order of calls and the choice of noise pairs.
         now: Tells the time, for what is written and for rules that expire.
+        writes: Who writes to the store; default: a thread of this process.
     """
 
     def __init__(
         self, home: Home, plan: Plan, store: Store, *, chance: random.Random | None = None,
-        now: clock.Clock = clock.now,
+        now: clock.Clock = clock.now, writes: Writes | None = None,
     ) -> None:
         if plan.shadow is None:
             raise ValueError("the plan has no shadow part")
         self.plan, self.store, self.spec = plan, store, plan.shadow
+        self._writes = writes or InThisProcess(store)
         self.state: RoutingState | None = None
         self.counts: Counter[str] = Counter()
         self.tap = TapServer(home.gateway_files.tap_socket, self.offer, is_wanted=self.is_wanted)
@@ -311,7 +314,7 @@ class Shadow:
                 continue
             try:
                 await asyncio.to_thread(
-                    comparisons.write, self.store, self.plan.migration, part, counts,
+                    self._writes.do, comparisons.write, self.plan.migration, part, counts,
                     now=self._now())
                 counts = Counter()
             except ChangeoverError:
@@ -353,11 +356,11 @@ class Shadow:
 
     async def _beat(self) -> None:
         await asyncio.to_thread(
-            operations.beat, self.store, "shadow", pid=os.getpid(), now=clock.now()
+            self._writes.do, operations.beat, "shadow", pid=os.getpid(), now=clock.now()
         )
 
     async def _prune(self) -> None:
         await asyncio.to_thread(
-            retention.prune, self.store, self.plan.migration, keep=self.spec.keep,
+            self._writes.do, retention.prune, self.plan.migration, keep=self.spec.keep,
             keep_for=self.spec.keep_for, keep_bytes=self.spec.keep_size, now=clock.now(),
         )

@@ -105,7 +105,7 @@ def write(
             candidate that hangs is known minutes after the requests came, when those minutes have
             been summed up and looked at. None counts each for the time of its request.
     """
-    with store.begin() as session:
+    with store.begin(is_durable=False) as session:
         if batch:
             # into the table: into its class costs half as much again
             session.connection().execute(
@@ -188,7 +188,7 @@ def replace_scores(store: Store, migration: str, batch: Sequence[Rescored]) -> i
     Returns:
         How many were replaced.
     """
-    with store.begin() as session:
+    with store.begin(is_durable=False) as session:
         done = [each for each in batch if _replace(session, each)]
         _count_places(session, migration, [each.before for each in done], sign=-1)
         _count_places(session, migration, [each.after for each in done])

@@ -1,9 +1,17 @@
-"""Opening the database: SQLite (WAL) or PostgreSQL, its schema version, and clear errors."""
+"""Opening the database: SQLite (WAL) or PostgreSQL, its schema version, and clear errors.
+
+Write transactions begin here and nowhere else. On SQLite they wait in line (`write_queue`); one
+that says nothing is on the disk when it returns; measurements are not waited for (`is_durable`).
+The write-ahead log is copied into the database by the observer, at quiet times (`checkpoint`): a
+writer does so itself only when the log has become very long.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,15 +20,21 @@ from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, configure_mappers
 
 from changeover import clock
 from changeover.errors import ChangeoverError, StoreError, StoreLocked, WrongStoreVersion
+from changeover.store import turns
 from changeover.store.text import keeping_all
+from changeover.store.write_queue import LineTimeout, WriteQueue
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 MOST_IN_ONE = 1000
 """Rows, or values of an IN, in one statement."""
+LOG_PAGES = 16_000
+"""Pages (64 MB) of the write-ahead log after which a writer copies them itself."""
+LOG_BYTES = LOG_PAGES * 4096
+_WAS_OPENED = "changeover_was_opened"
 T = TypeVar("T")
 _LOCKED = ("database is locked", "lock timeout", "canceling statement due to lock", "deadlock")
 
@@ -28,8 +42,9 @@ _LOCKED = ("database is locked", "lock timeout", "canceling statement due to loc
 class Store:
     """One database. Cheap to pass around; safe to use from several threads."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, *, timeout: float = 5.0) -> None:
+        self.engine, self.timeout = engine, timeout
+        self._queue = _queue_of(engine)
 
     @classmethod
     def open(cls, url: str, *, create: bool = False, timeout: float = 5.0) -> Store:
@@ -45,7 +60,8 @@ class Store:
             WrongStoreVersion: The schema is older or newer than this program's.
             StoreError: It cannot be opened at all.
         """
-        store = cls(keeping_all(_make_engine(url, timeout)))
+        store = cls(keeping_all(_make_engine(url, timeout)), timeout=timeout)
+        configure_mappers()  # now, and not in the first transaction, for which others wait
         try:
             with _clear_errors(store.engine.url):
                 if create:
@@ -54,6 +70,7 @@ class Store:
         except ChangeoverError:
             store.close()
             raise
+        store.engine.update_execution_options(**{_WAS_OPENED: True})
         return store
 
     @property
@@ -68,20 +85,54 @@ class Store:
             yield session
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
+    def begin(self, *, is_durable: bool = True) -> Iterator[Session]:
         """A session in one write transaction, committed at the end of the block.
 
         On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so that a transaction that
-        reads first and then writes is never refused halfway.
+        reads first and then writes is never refused halfway. Compute before the block, not in it:
+        everybody else waits.
+
+        Args:
+            is_durable: Whether it must survive a power failure of the machine from the moment it
+                returns. Measurements need not: the newest second of them may be lost then, and
+                never a part of a transaction.
         """
-        writing = self.engine.execution_options(changeover_write=True)
+        operation = turns.operation_of_caller()
+        writing = self.engine.execution_options(
+            changeover_write=True, changeover_durable=is_durable)
         with (
-            _clear_errors(self.engine.url),
+            self._turn(operation) as turn,
+            _clear_errors(self.engine.url, self._holder),
             Session(writing, expire_on_commit=False) as session,
             session.begin(),
         ):
             session.connection()  # takes the lock now, not at the first statement
+            turn.has_begun()
             yield session
+
+    @contextmanager
+    def _turn(self, operation: str, *, is_new: bool = False) -> Iterator[turns.Turn]:
+        """Wait in line where there is one, and note how long that and the transaction took."""
+        with turns.noted(operation) as turn, ExitStack() as stack:
+            if self._queue is not None:
+                if not is_new:
+                    self._require_file(self._queue.database)
+                try:
+                    stack.enter_context(self._queue.turn(operation, self.timeout))
+                except LineTimeout as error:
+                    raise _stayed_locked(self.engine.url, self._holder()) from error
+            yield turn
+
+    def _require_file(self, database: Path) -> None:
+        """Raise StoreError when the file was taken away: SQLite would write on, to nowhere."""
+        if not database.exists():
+            raise StoreError(
+                "the database's file is not there", where=self.url,
+                next_step="Restore it from a backup, or give another one with --store URL")
+
+    def _holder(self) -> str:
+        """Return who keeps others from writing, empty when nobody knows."""
+        return self._queue.holder() if self._queue else _blocker_of(self.engine)
 
     def upgrade(self) -> None:
         """Bring the tables to this program's version; does nothing when they are."""
@@ -90,10 +141,32 @@ class Store:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
-        with self.engine.connect().execution_options(changeover_write=True) as connection:
+        writing = {"changeover_write": True, "changeover_durable": True}
+        with self._turn("store.upgrade", is_new=True) as turn, \
+                self.engine.connect().execution_options(**writing) as connection:
+            turn.has_begun()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
+
+    def checkpoint(self) -> int:
+        """Copy the write-ahead log into the database; return the pages that are left.
+
+        Nobody waits for it: pages that are still read stay for the next time. PostgreSQL does this
+        itself.
+        """
+        if self._queue is None:
+            return 0
+        with _clear_errors(self.engine.url, self._holder):
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                _, pages, copied = cursor.fetchone() or (0, 0, 0)
+                cursor.close()
+            finally:
+                connection.close()
+        return max(0, int(pages) - int(copied))
 
     def check_version(self) -> None:
         """Raise WrongStoreVersion unless the tables are of this program's version."""
@@ -141,6 +214,7 @@ def _make_engine(url: str, timeout: float) -> Engine:
             connect_args={
                 "connect_timeout": max(1, int(timeout)),
                 "options": f"-c lock_timeout={milliseconds}",
+                "application_name": f"{turns.role()} (process {os.getpid()})"[:63],
             },
         )
     except ImportError:
@@ -153,47 +227,102 @@ def _make_engine(url: str, timeout: float) -> Engine:
 def _sqlite_engine(url: URL, timeout: float) -> Engine:
     engine = create_engine(url, connect_args={"timeout": timeout, "check_same_thread": False})
 
+    @event.listens_for(engine, "do_connect")
+    def _refuse_to_make(_dialect: Any, record: Any, _words: Any, _named: Any) -> None:
+        # SQLite makes an empty file where one was taken away, and deletes the log of that one
+        if _WAS_OPENED in engine.get_execution_options() and not Path(url.database or "").exists():
+            raise sqlite3.OperationalError("the database's file is not there")
+
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
+    def _configure(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see _begin
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
+            f"wal_autocheckpoint={LOG_PAGES}", f"journal_size_limit={LOG_BYTES}",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        record.info["is_durable"] = True
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        writes = connection.get_execution_options().get("changeover_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("changeover_write", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        is_durable = options.get("changeover_durable", True)
+        if connection.info.get("is_durable") != is_durable:  # not possible within a transaction
+            level = "FULL" if is_durable else "NORMAL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+            connection.info["is_durable"] = is_durable
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
+def _queue_of(engine: Engine) -> WriteQueue | None:
+    """Return the line of a SQLite file; PostgreSQL has writers wait by itself."""
+    path = engine.url.database
+    if engine.url.get_backend_name() != "sqlite" or not path or path == ":memory:":
+        return None
+    return WriteQueue(Path(path), turns.role())
+
+
+def _blocker_of(engine: Engine) -> str:
+    """Return PostgreSQL's oldest write transaction, for a person; empty when there is none."""
+    query = text(
+        "SELECT application_name, pid, extract(epoch FROM clock_timestamp() - xact_start) * 1000 "
+        "FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL "
+        "AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1")
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(query).first()
+    except DBAPIError:  # it is about a lock that was not had; this is only its explanation
+        return ""
+    if found is None:
+        return ""
+    return f"{found[0] or 'a program'} (session {found[1]}), for {float(found[2]):,.0f} ms"
+
+
 @contextmanager
-def _clear_errors(url: URL) -> Iterator[None]:
-    """Turn the driver's errors into ours: one sentence and what to do."""
-    where = url.render_as_string(hide_password=True)
+def _clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
+    """Turn the driver's errors into ours: one sentence and what to do.
+
+    Args:
+        url: The database.
+        who: Tells who holds the lock; empty when nobody knows.
+    """
     try:
         yield
     except OperationalError as error:
         told = str(error.orig)
         if any(sign in told for sign in _LOCKED):
-            raise StoreLocked(
-                "the database stayed locked by another process", where=where,
-                next_step="Find who holds it (`fuser FILE`, or pg_locks) and end that "
-                "transaction; traffic stays as it is, and nothing was changed here",
-            ) from error
+            raise _stayed_locked(url, who()) from error
         raise StoreError(
-            f"the database cannot be used: {_one_line(told)}", where=where,
+            f"the database cannot be used: {_one_line(told)}", where=_shown(url),
             next_step="Check that it is there, that the server runs and that it may be written",
         ) from error
     except DatabaseError as error:
         if _is_programming_fault(error):
             raise
         raise StoreError(
-            f"this is not a usable database: {_one_line(str(error.orig))}", where=where,
+            f"this is not a usable database: {_one_line(str(error.orig))}", where=_shown(url),
             next_step="Give another one with --store URL, or restore it from a backup",
         ) from error
+
+
+def _stayed_locked(url: URL, holder: str) -> StoreLocked:
+    by = f"by {holder}" if holder else "by a transaction that has ended just now"
+    return StoreLocked(
+        f"the database stayed locked {by}", where=_shown(url),
+        next_step="Nothing was changed here and traffic stays as it is: do it again, and end that "
+        "process if it stands still",
+    )
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
 
 
 def _is_programming_fault(error: DBAPIError) -> bool:

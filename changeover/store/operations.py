@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.routing import RoutingState
 from changeover.store import audit
 from changeover.store.console_tables import WantedRollbackRow
+from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
 from changeover.store.records import (
     HealthResult,
@@ -33,6 +34,9 @@ from changeover.store.tables import (
     RollbackRow,
     RollbackStepRow,
 )
+
+PRUNED_AT_ONCE = 1_000
+"""Results of health checks that one transaction deletes: nobody else waits for long."""
 
 
 def record_firing(
@@ -248,21 +252,21 @@ def finish_rollback(
 
 def save_health(store: Store, results: Sequence[HealthResult]) -> None:
     """Keep the results of one health check."""
-    with store.begin() as session:
-        for result in results:
-            session.merge(HealthRow(
-                migration=result.migration, at=result.at, check=result.check,
-                status=result.status, detail=result.detail, data=result.data,
-            ))
+    if not results:
+        return
+    values = [{"migration": one.migration, "at": one.at, "check_name": one.check,
+               "status": one.status, "detail": one.detail, "data": one.data} for one in results]
+    with store.begin(is_durable=False) as session:
+        statement = upsert_of(session)(HealthRow.__table__).values(values)
+        session.execute(statement.on_conflict_do_update(
+            index_elements=("migration", "at", "check_name"),
+            set_={name: statement.excluded[name] for name in ("status", "detail", "data")}))
 
 
 def prune_health(store: Store, migration: str, *, before: datetime) -> int:
     """Forget results of health checks that are older; return how many."""
-    query = delete(HealthRow).where(HealthRow.migration == migration, HealthRow.at < before)
-    with store.begin() as session:
-        done = session.execute(query.execution_options(synchronize_session=False))
-        assert isinstance(done, CursorResult)  # noqa: S101  narrows the type: a DELETE has one
-        return done.rowcount
+    old = (HealthRow.migration == migration, HealthRow.at < before)
+    return delete_oldest(store, HealthRow, HealthRow.at, old, most=PRUNED_AT_ONCE)
 
 
 def latest_health(store: Store, migration: str) -> list[HealthResult]:
@@ -286,8 +290,10 @@ def health_since(store: Store, migration: str, *, since: datetime) -> list[Healt
 
 def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetime) -> None:
     """Note a service's sign of life."""
-    with store.begin() as session:
-        session.merge(HeartbeatRow(service=service, at=now, pid=pid, detail=detail))
+    with store.begin(is_durable=False) as session:
+        sign = {"at": now, "pid": pid, "detail": detail}  # two may begin at the same moment
+        session.execute(upsert_of(session)(HeartbeatRow).values(service=service, **sign)
+                        .on_conflict_do_update(index_elements=("service",), set_=sign))
 
 
 def heartbeats(store: Store) -> list[Heartbeat]:

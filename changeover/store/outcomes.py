@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import Sample, outcomes_of
 from changeover.store.console_tables import OutcomeRow, OutcomeSumRow
+from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
 
 MINUTE = 60
 ALL = ""
 """Name of the sum over all users."""
-PRUNED_AT_ONCE = 10_000
+PRUNED_AT_ONCE = 2_000
 """Outcomes that one transaction deletes: nobody else waits for long."""
 
 Key = tuple[str, str, int, int]
@@ -192,15 +193,15 @@ def prune(
         OutcomeRow.at < int((now - keep_outcomes).timestamp()),
     ).limit(PRUNED_AT_ONCE)
     deleted = 0
-    with store.begin() as session:
-        results = [session.execute(delete(OutcomeRow).where(
-            OutcomeRow.migration == migration, OutcomeRow.id.in_(old)))]
-        for resolution, kept in ((1, keep_seconds), (MINUTE, keep_minutes)):
-            results.append(session.execute(delete(OutcomeSumRow).where(
-                OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == resolution,
-                OutcomeSumRow.at < int((now - kept).timestamp()))))
-        for result in results:
-            deleted += result.rowcount if isinstance(result, CursorResult) else 0
+    with store.begin(is_durable=False) as session:
+        result = session.execute(delete(OutcomeRow).where(
+            OutcomeRow.migration == migration, OutcomeRow.id.in_(old)))
+        deleted += result.rowcount if isinstance(result, CursorResult) else 0
+    for resolution, kept in ((1, keep_seconds), (MINUTE, keep_minutes)):
+        gone = (OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == resolution,
+                OutcomeSumRow.at < int((now - kept).timestamp()))
+        deleted += delete_oldest(
+            store, OutcomeSumRow, OutcomeSumRow.at, gone, most=PRUNED_AT_ONCE)
     return deleted
 
 

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, chunks
 from changeover.store.tables import ComparisonRow, DivergenceCountRow
 
 ROW_BYTES = 200
 """What a comparison takes without its bodies, indexes included (measured: 169)."""
-BATCH = 5_000
-"""Rows that one transaction deletes: nobody else waits for long."""
+BATCH = 1_000
+"""Rows that one transaction deletes or empties: nobody else waits for long."""
 
 
 def prune(
@@ -43,17 +44,18 @@ def prune(
     gone = 0
     most = keep_bytes // ROW_BYTES
     while True:
-        with store.begin() as session:
-            number = _delete_oldest(session, migration, now - keep_for, most)
+        number = _delete_oldest(store, migration, now - keep_for, most)
         gone += number
         if number < BATCH:
             break
-    with store.begin() as session:
+    with store.read() as session:
         rows = _count(session, migration)
-        _drop_bodies(session, migration, keep, max(0, keep_bytes - rows * ROW_BYTES))
-        session.execute(delete(DivergenceCountRow).where(
-            DivergenceCountRow.migration == migration,
-            DivergenceCountRow.at < (now - keep_for).timestamp()))
+        last = _last_without_body(
+            session, migration, keep, max(0, keep_bytes - rows * ROW_BYTES))
+    _drop_bodies(store, migration, last)
+    old = (DivergenceCountRow.migration == migration,
+           DivergenceCountRow.at < int((now - keep_for).timestamp()))
+    delete_oldest(store, DivergenceCountRow, DivergenceCountRow.at, old, most=BATCH)
     return gone
 
 
@@ -63,28 +65,49 @@ def _count(session: Session, migration: str) -> int:
     return int(session.scalar(query) or 0)
 
 
-def _delete_oldest(session: Session, migration: str, before: datetime, most: int) -> int:
-    """Delete a batch of what is too old, or more than `most`."""
+def _delete_oldest(store: Store, migration: str, before: datetime, most: int) -> int:
+    """Delete a batch of what is too old, or more than `most`; found first, deleted then."""
     mine = ComparisonRow.migration == migration
-    beyond = _count(session, migration) - most
-    oldest = session.execute(
-        select(ComparisonRow.id, ComparisonRow.at).where(mine).order_by(ComparisonRow.id)
-        .limit(BATCH))
-    doomed = [row.id for place, row in enumerate(oldest) if row.at < before or place < beyond]
+    with store.read() as session:
+        beyond = _count(session, migration) - most
+        oldest = session.execute(
+            select(ComparisonRow.id, ComparisonRow.at).where(mine).order_by(ComparisonRow.id)
+            .limit(BATCH))
+        doomed = [row.id for place, row in enumerate(oldest)
+                  if row.at < before or place < beyond]
     for part in chunks(doomed):
-        session.execute(delete(ComparisonRow).where(mine, ComparisonRow.id.in_(part)))
+        with store.begin(is_durable=False) as session:
+            session.execute(delete(ComparisonRow).where(mine, ComparisonRow.id.in_(part)))
     return len(doomed)
 
 
-def _drop_bodies(session: Session, migration: str, keep: int, room: int) -> None:
-    """Keep the bodies of the newest `keep` comparisons, as long as they fit into `room` bytes."""
-    kept = (ComparisonRow.migration == migration, ComparisonRow.answers.is_not(None))
+def _last_without_body(session: Session, migration: str, keep: int, room: int) -> int | None:
+    """Return the newest comparison that loses its bodies: beyond the newest `keep`, or those that
+    fit into `room` bytes. None when all keep theirs."""
     newest = session.execute(
-        select(ComparisonRow.id, func.length(ComparisonRow.answers)).where(*kept)
+        select(ComparisonRow.id, func.length(ComparisonRow.answers))
+        .where(ComparisonRow.migration == migration, ComparisonRow.answers.is_not(None))
         .order_by(ComparisonRow.id.desc()).limit(keep + 1))
     for place, (key, size) in enumerate(newest):
         room -= size
         if place >= keep or room < 0:
-            session.execute(update(ComparisonRow).values(answers=None).where(
-                *kept, ComparisonRow.id <= key))
+            return int(key)
+    return None
+
+
+def _drop_bodies(store: Store, migration: str, last: int | None) -> None:
+    """Empty comparisons up to `last`, in parts."""
+    if last is None:
+        return
+    kept = (ComparisonRow.migration == migration, ComparisonRow.answers.is_not(None),
+            ComparisonRow.id <= last)
+    while True:
+        with store.read() as session:
+            part = session.scalars(
+                select(ComparisonRow.id).where(*kept).order_by(ComparisonRow.id).limit(BATCH)).all()
+        if not part:
             return
+        with store.begin(is_durable=False) as session:
+            session.execute(
+                update(ComparisonRow).where(*kept, ComparisonRow.id <= part[-1])
+                .values(answers=None).execution_options(synchronize_session=False))

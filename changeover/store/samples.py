@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Row, Select, delete, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from changeover import clock
@@ -15,12 +15,17 @@ from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, SHADOW, Sample, Window, combine, of_gateway
 from changeover.routing import System
 from changeover.store import outcomes
+from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
 from changeover.store.tables import SampleRow, UserErrorRow
 
 MINUTE = 60
 BATCH = 1000
 """Rows in one statement: SQLite and PostgreSQL take 32 thousand values at most."""
+MINUTES_AT_ONCE = 5
+"""Minutes that one transaction sums."""
+PRUNED_AT_ONCE = 2_000
+"""Rows that one transaction deletes: nobody else waits for long."""
 
 
 _PLAIN = ("redirects", "answers", "empty_answers", "answer_bytes", "answer_logs")
@@ -31,27 +36,47 @@ def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
     """Keep samples; one that was written before is replaced, so writing again adds nothing."""
     if not samples:
         return
-    with store.begin() as session:
+    with store.begin(is_durable=False) as session:
         _upsert(session, migration, samples)
 
 
 def rollup(store: Store, migration: str, *, now: datetime) -> int:
     """Sum complete minutes into rows of resolution 60; return how many were written.
 
-    A minute is complete 30 s after its end, when late log lines have arrived.
+    A minute is complete 30 s after its end, when late log lines have arrived. Few minutes are
+    summed in one transaction, so that nobody waits long for those of a whole night.
     """
     end = (int(now.timestamp()) - 30) // MINUTE * MINUTE
-    with store.begin() as session:
+    with store.read() as session:
         start = _first_open_minute(session, migration)
-        if start is None or start >= end:
-            return 0
-        rows = _rows(session, migration, None, 1, start, end)
+    written = 0
+    while start is not None and start < end:
+        until = min(end, start + MINUTES_AT_ONCE * MINUTE)
+        written += _rollup(store, migration, start, until)
+        with store.read() as session:  # an hour without any second is left out at once
+            start = _next_second(session, migration, until)
+    return written
+
+
+def _rollup(store: Store, migration: str, start: int, end: int) -> int:
+    """Sum the minutes of [start, end) in one transaction.
+
+    The seconds are read in it: a comparison that is stored meanwhile would be in neither sum.
+    """
+    with store.begin(is_durable=False) as session:
         groups: dict[tuple[str, int], list[Sample]] = defaultdict(list)
-        for sample in rows:
+        for sample in _rows(session, migration, None, 1, start, end):
             groups[sample.system, sample.at // MINUTE * MINUTE].append(sample)
         minutes = [_minute(system, at, group) for (system, at), group in groups.items()]
         _upsert(session, migration, minutes)
-        return len(minutes)
+    return len(minutes)
+
+
+def _next_second(session: Session, migration: str, after: int) -> int | None:
+    """Return the start of the first minute from `after` on that has seconds."""
+    found = session.scalar(select(func.min(SampleRow.at)).where(
+        SampleRow.migration == migration, SampleRow.resolution == 1, SampleRow.at >= after))
+    return None if found is None else int(found) // MINUTE * MINUTE
 
 
 def window(
@@ -110,17 +135,17 @@ def prune(
     now: datetime,
 ) -> int:
     """Delete what is older than its retention; seconds only after they were rolled up."""
-    with store.begin() as session:
+    with store.read() as session:
         open_minute = _first_open_minute(session, migration)
-        limit = int((now - keep_seconds).timestamp())
-        seconds_before = limit if open_minute is None else min(limit, open_minute)
-        return sum(
-            _delete(session, migration, resolution, before)
-            for resolution, before in (
-                (1, seconds_before),
-                (MINUTE, int((now - keep_minutes).timestamp())),
-            )
+    limit = int((now - keep_seconds).timestamp())
+    seconds_before = limit if open_minute is None else min(limit, open_minute)
+    return sum(
+        _delete(store, migration, resolution, before)
+        for resolution, before in (
+            (1, seconds_before),
+            (MINUTE, int((now - keep_minutes).timestamp())),
         )
+    )
 
 
 def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
@@ -151,9 +176,9 @@ def record_user_errors(
         {"migration": migration, "user_hash": user, "system": system, "at": at}
         for user, system, at in rows
     ]
-    with store.begin() as session:
-        for start in range(0, len(values), BATCH):
-            part = values[start : start + BATCH]
+    for start in range(0, len(values), BATCH):
+        part = values[start : start + BATCH]
+        with store.begin(is_durable=False) as session:
             session.execute(upsert_of(session)(UserErrorRow).values(part).on_conflict_do_nothing())
 
 
@@ -357,12 +382,7 @@ def _first_open_minute(session: Session, migration: str) -> int | None:
     return None if oldest is None else int(oldest) // MINUTE * MINUTE
 
 
-def _delete(session: Session, migration: str, resolution: int, before: int) -> int:
-    result = session.execute(
-        delete(SampleRow).where(
-            SampleRow.migration == migration,
-            SampleRow.resolution == resolution,
-            SampleRow.at < before,
-        )
-    )
-    return result.rowcount if isinstance(result, CursorResult) else 0
+def _delete(store: Store, migration: str, resolution: int, before: int) -> int:
+    old = (SampleRow.migration == migration, SampleRow.resolution == resolution,
+           SampleRow.at < before)
+    return delete_oldest(store, SampleRow, SampleRow.at, old, most=PRUNED_AT_ONCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from changeover.clock import now
+from changeover.gateway.files import told_of
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.load import load_plan
@@ -126,7 +128,20 @@ def test_locked_database_is_told(home: Home) -> None:
     holder = Store.open(home.store_url)
     with holder.begin():
         text = changeover("recover", "--reason", "x", "--home", str(home.root), code=5)
-    assert "stayed locked" in text
+    assert "stayed locked by " in text
+    assert f"(process {os.getpid()}): " in text
+
+
+def test_rollback_with_a_locked_store_moves_everyone_all_the_same(home: Home) -> None:
+    """The store is only busy: no break glass; it is told who keeps it, and it follows."""
+    holder = Store.open(home.store_url)
+    with holder.begin():
+        text = changeover("rollback", "--reason", "x", "--home", str(home.root), code=0)
+    assert "everyone is at the baseline; the store is busy and follows" in text
+    assert f"(process {os.getpid()}): " in text
+    journal = Gateway(home.gateway_files).journal()
+    assert journal is not None
+    assert "the store follows" in told_of(journal)
 
 
 def test_wrong_database_version_is_told(home: Home) -> None:

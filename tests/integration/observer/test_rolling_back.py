@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import signal
+from pathlib import Path
 
 import pytest
 
 from changeover import clock
+from changeover.gateway.files import told_of
 from changeover.routing import Mode, System
 from changeover.store import audit, claims, operations, outcomes
 from changeover.store.outcomes import Outcome
@@ -90,16 +92,19 @@ def test_hanging_candidate_counts_as_down_every_second(start: Start) -> None:
     wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
 
 
-def test_rollback_with_the_store_locked_breaks_glass_and_is_reconciled(start: Start) -> None:
-    """A locked store delays nothing: files alone move the traffic, the store is told later."""
+def test_rollback_with_the_store_locked_moves_users_first_and_breaks_no_glass(
+    start: Start
+) -> None:
+    """A locked store delays nothing and is well: users are moved, and the store follows."""
     watched = start(ERRORS)
     watched.move(Mode.GRADUAL, 5000)
     with watched.load():
         wait_for(lambda: watched.measured() > 50, what="samples")
         with watched.locked_store():
             watched.bench.fault("503")
-            wait_for(lambda: watched.gateway.journal() is not None, what="break glass")
+            wait_for(lambda: watched.gateway.journal() is not None, what="the journal")
             wait_for(lambda: (watched.gateway.served() or (0, 0))[0] == 1, what="safe routes")
+            assert "the store follows" in told_of(watched.gateway.journal() or {})
             assert watched.state().mode is Mode.GRADUAL
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
         wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
@@ -110,10 +115,35 @@ def test_rollback_with_the_store_locked_breaks_glass_and_is_reconciled(start: St
     assert watched.failed == 0
     assert watched.gateway.journal() is None
     kinds = [event.kind for event in audit.events(watched.store, "bench")]
-    assert kinds.count("break_glass.used") == kinds.count("rollback.started") == 1
-    assert len(operations.rollbacks(watched.store, "bench")) == 1
+    assert kinds.count("rollback.gateway_first") == kinds.count("rollback.started") == 1
+    assert "break_glass.used" not in kinds
+    (rollback,) = operations.rollbacks(watched.store, "bench")
+    assert rollback.reason.startswith("trigger errors: ")
     assert audit.verify(watched.store, "bench") == []
+    assert "break glass" not in watched.log
     assert watched.log.count("measurements are kept in memory") <= 2
+
+
+def test_rollback_with_the_store_gone_breaks_glass_and_is_reconciled(start: Start) -> None:
+    """The file was taken away: files alone move the traffic, and the store is told when it is
+    there again."""
+    watched = start(ERRORS)
+    watched.move(Mode.GRADUAL, 5000)
+    path = Path(watched.store.engine.url.database or "")
+    away = path.with_name("away.db")
+    with watched.load():
+        wait_for(lambda: watched.measured() > 50, what="samples")
+        path.rename(away)
+        watched.bench.fault("503")
+        wait_for(lambda: watched.gateway.journal() is not None, what="break glass")
+        wait_for(lambda: (watched.gateway.served() or (0, 0))[0] == 1, what="safe routes")
+        assert "break glass was used" in told_of(watched.gateway.journal() or {})
+        away.rename(path)
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
+        wait_for(lambda: watched.gateway.journal() is None, what="reconciled")
+    kinds = [event.kind for event in audit.events(watched.store, "bench")]
+    assert kinds.count("break_glass.used") == kinds.count("rollback.started") == 1
+    assert watched.failed == 0
 
 
 def test_break_glass_by_a_person_is_carried_into_the_store_once(start: Start) -> None:

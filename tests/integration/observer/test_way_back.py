@@ -83,7 +83,7 @@ def test_baseline_whose_disabling_was_only_begun_is_brought_back_first(start: St
 
 
 def test_locked_store_keeps_nobody_from_a_baseline_that_was_out_of_use(start: Start) -> None:
-    """Levers are pulled without the store, once; then glass is broken, and the store is told."""
+    """Levers are pulled without the store, once; then users are moved, and the store is told."""
     watched, traffic = disabled(start)
     with watched.locked_store():
         assert traffic.roll_back("it burns") is None  # the loop goes on with its watch meanwhile

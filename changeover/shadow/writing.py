@@ -1,0 +1,141 @@
+"""Who writes to the store for the shadow service: a process of its own that does not give way.
+
+The service takes the processor only where it is left over. In the midst of a write transaction it
+would stand still for seconds on a busy machine, and with it everybody who waits for the store, an
+emergency's rollback first of all. So another process does nothing but that, with nobody before it.
+It reads pieces of work from its standard input and ends when that ends, as it does when the service
+is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from changeover.errors import ChangeoverError, StoreError
+from changeover.home import Home
+from changeover.store.engine import Store
+
+LENGTH_BYTES = 8
+BROKEN = "the process that writes for the shadow service has ended"
+
+
+class Writes(Protocol):
+    """Does something with the store: `function(store, *arguments, **named)`."""
+
+    def do(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Return what the function returned, raise what it raised."""
+
+
+class InThisProcess:
+    """Does it here and now."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def do(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Return what the function returned, raise what it raised."""
+        return function(self._store, *arguments, **named)
+
+
+class WriterProcess:
+    """Has it done by a process that has a session, and so a scheduling group, of its own.
+
+    Make it before this process gives way: the child inherits that.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "changeover.shadow.writing", str(home.root)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+
+    def do(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Return what the function returned, raise what it raised; one call at a time.
+
+        Raises:
+            StoreError: The process has ended.
+        """
+        work = pickle.dumps((function, arguments, named))
+        with self._lock:
+            try:
+                _send(_pipe(self._process.stdin), work)
+                answer = _receive(_pipe(self._process.stdout))
+            except OSError as error:
+                raise StoreError(BROKEN) from error
+        if answer is None:
+            raise StoreError(BROKEN, next_step="It is started again with the service")
+        result, problem = pickle.loads(answer)  # noqa: S301  from our own child
+        if problem is not None:
+            raise problem
+        return result
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        """Let the process finish and end."""
+        with self._lock:
+            _pipe(self._process.stdin).close()
+            self._process.wait()
+            _pipe(self._process.stdout).close()
+
+
+def _pipe(pipe: Any) -> BinaryIO:
+    found: BinaryIO = pipe
+    return found
+
+
+def _send(pipe: BinaryIO, message: bytes) -> None:
+    pipe.write(len(message).to_bytes(LENGTH_BYTES) + message)
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO) -> bytes | None:
+    """Return a message; None at the end, also in the midst of one."""
+    head = pipe.read(LENGTH_BYTES)
+    if len(head) < LENGTH_BYTES:
+        return None
+    length = int.from_bytes(head)
+    message = pipe.read(length)
+    return message if len(message) == length else None
+
+
+def main() -> int:
+    """Do what comes in, until nothing more can come."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the service ends it when all is written
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever is printed by mistake goes to the log
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    store: Store | None = None
+    while (work := _receive(sys.stdin.buffer)) is not None:
+        function, arguments, named = pickle.loads(work)  # noqa: S301  from our own parent
+        result: Any = None
+        problem: Exception | None = None
+        try:
+            store = store or Store.open(Home(Path(sys.argv[1])).store_url)
+            result = function(store, *arguments, **named)
+        except ChangeoverError as error:
+            error.__cause__ = error.__context__ = None
+            problem = error
+        except Exception as error:  # told in the log, and tried without it by the service
+            logging.exception("something could not be written")
+            problem = RuntimeError(f"{type(error).__name__}: {error}")
+        _send(answers, pickle.dumps((result, problem)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
