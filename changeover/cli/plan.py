@@ -13,6 +13,7 @@ from changeover.cleanup import check_patterns
 from changeover.cli.common import environment_option, output_option, show
 from changeover.errors import InvalidPlan
 from changeover.flags.snapshot import expired
+from changeover.gateway import probe
 from changeover.plan import rules
 from changeover.plan.environments import Setting
 from changeover.plan.load import load_plan, settings_of
@@ -29,14 +30,18 @@ def plan() -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @output_option
 def check(file: Path, output: str) -> None:
-    """Say whether a plan can work, in all its environments; every problem with its line."""
+    """Say whether a plan can work, in all its environments; every problem with its line.
+
+    The systems are asked for their health page, to see whether they speak HTTP/1.1; they may be
+    down.
+    """
     found = load_plan(file)
-    for name in found.environments:
-        load_plan(file, name)
+    plans = [found, *(load_plan(file, name) for name in found.environments)]
     spec = found.rollback
     if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
         raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
     notes = rules.warnings(found) + expired(found.flags, clock.now().date())
+    notes += [text for answer in probe.look(plans) if (text := probe.note(answer))]
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]
     lines += [

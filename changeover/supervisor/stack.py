@@ -14,6 +14,7 @@ import psutil
 import changeover
 from changeover import baseline, clock
 from changeover.errors import EnvironmentProblem, Refused, Unreachable
+from changeover.gateway import probe
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.home import HOME_VARIABLE, Home
@@ -91,7 +92,7 @@ class Stack:
         self._launch("prefect-server")
         for name in System:
             self._launch(str(name))
-            self._await(str(name), partial(baseline.answers_well, self.plan.system(name)),
+            self._await(str(name), partial(self._answers_well, name),
                         UP_SECONDS if str(name) in self.children else 30)
         self._launch("shadow")  # before Envoy, which tries its address again only after a while
         self._launch("envoy")
@@ -295,6 +296,23 @@ class Stack:
                 )
             time.sleep(0.1)
         self.tell(f"{name} is up")
+
+    def _answers_well(self, name: System) -> bool:
+        """Whether a system's health is good.
+
+        Raises:
+            Refused: It speaks HTTP/2 only: every user's call would fail.
+        """
+        spec = self.plan.system(name)
+        if baseline.answers_well(spec):
+            return True
+        found = probe.Found(name, spec.url, probe.speaks(spec))
+        if found.is_unusable:
+            raise Refused(
+                f"not started because {probe.note(found)}", where=f"systems.{name}.url",
+                next_step="Give an address of it that speaks HTTP/1.1; gRPC is not carried yet",
+            )
+        return False
 
     def _address(self, name: str) -> str:
         if name in ("baseline", "candidate"):

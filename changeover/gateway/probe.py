@@ -1,0 +1,148 @@
+"""Which HTTP a system speaks, asked before any user is: the gateway speaks HTTP/1.1 to systems.
+
+Neighbour: `changeover.baseline` asks whether a system is well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from changeover.plan.model import Plan, SystemSpec
+from changeover.routing import System
+
+LONGEST_SECONDS = 2.0
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_FRAME_HEADER = 9
+_SETTINGS_TYPE = 4
+
+
+class Speaks(StrEnum):
+    """What came back."""
+
+    HTTP1 = "HTTP/1.1"
+    HTTP2_ONLY = "HTTP/2 only"
+    OTHER = "something else"
+    NOTHING = "nothing"
+    """Nobody listens there, or there was no answer in time: the system may be down or slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one system of a plan speaks."""
+
+    system: System
+    url: str
+    speaks: Speaks
+
+    @property
+    def is_unusable(self) -> bool:
+        """Whether every call through the gateway would fail."""
+        return self.speaks is Speaks.HTTP2_ONLY
+
+
+def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
+    """Ask a system for its health page in HTTP/1.1, and whether it knows HTTP/2 if it does not.
+
+    Args:
+        spec: The system; its certificate is not checked, only its language.
+        longest: Longest wait for either answer, in seconds.
+    """
+    url = urlsplit(spec.url)
+    host = url.netloc.rpartition("@")[2]
+    request = f"GET {spec.health} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    # Without ALPN, as the gateway asks.
+    plain = _exchange(spec, request.encode(), b"HTTP/1.", None, longest)
+    if plain is not None and plain.startswith(b"HTTP/1."):
+        return Speaks.HTTP1
+    if plain is None and url.scheme == "http":
+        return Speaks.NOTHING  # who refuses a connection refuses the next one
+    framed = _exchange(spec, _PREFACE + _SETTINGS, None, "h2", longest)
+    if _is_settings(framed or b""):
+        return Speaks.HTTP2_ONLY
+    return Speaks.NOTHING if not plain and not framed else Speaks.OTHER
+
+
+def look(plans: Iterable[Plan], *, longest: float = LONGEST_SECONDS) -> list[Found]:
+    """Return what the systems of some plans speak; each address is asked once, all at a time."""
+    asked = {(name, plan.system(name).url): plan.system(name) for plan in plans for name in System}
+    with ThreadPoolExecutor(2 * len(System)) as pool:
+        found = pool.map(lambda spec: speaks(spec, longest=longest), asked.values())
+        return [Found(name, url, answer)
+                for (name, url), answer in zip(asked, found, strict=True)]
+
+
+def note(found: Found) -> str | None:
+    """Return what a person should know of it, or None when it is as it should be."""
+    what, where = f"{found.system} at {found.url}", "docs/gateway.md"
+    return {
+        Speaks.HTTP1: None,
+        Speaks.HTTP2_ONLY: f"{what} speaks HTTP/2 only (gRPC?), the gateway HTTP/1.1: every call "
+        f"through it would fail; have it listen in HTTP/1.1 too ({where})",
+        Speaks.OTHER: f"{what} answers, but not in HTTP/1.1: every call through the gateway "
+        "would fail; is that its address, and http or https right?",
+        Speaks.NOTHING: f"{what} does not answer now; whether it speaks HTTP/1.1 was not seen",
+    }[found.speaks]
+
+
+def _exchange(
+    spec: SystemSpec, sent: bytes, beginning: bytes | None, protocol: str | None, longest: float
+) -> bytes | None:
+    """Return the first bytes of an answer; empty when there were none, None without a connection.
+
+    Args:
+        spec: Who is asked.
+        sent: What is sent.
+        beginning: How an answer begins of which no more is read; None: a frame's header.
+        protocol: What is offered in a TLS handshake (ALPN); None: nothing.
+        longest: Longest wait, in seconds.
+    """
+    wanted = len(beginning) if beginning else _FRAME_HEADER
+    until = time.monotonic() + longest
+    got = b""
+    try:
+        with _connection(spec, protocol, longest) as connection:
+            connection.sendall(sent)
+            while len(got) < wanted and (left := until - time.monotonic()) > 0:
+                connection.settimeout(left)
+                if not (part := connection.recv(1024)):
+                    break
+                got += part
+    except (ConnectionResetError, BrokenPipeError, TimeoutError):
+        return got
+    except (OSError, UnicodeError):
+        return got or None
+    return got
+
+
+@contextlib.contextmanager
+def _connection(
+    spec: SystemSpec, protocol: str | None, longest: float
+) -> Iterator[socket.socket]:
+    url = urlsplit(spec.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    with socket.create_connection((url.hostname or "", port), longest) as connection:
+        if url.scheme != "https":
+            yield connection
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if protocol:
+            context.set_alpn_protocols([protocol])
+        with context.wrap_socket(connection, server_hostname=url.hostname) as secured:
+            yield secured
+
+
+def _is_settings(answer: bytes) -> bool:
+    """Whether an answer begins with a SETTINGS frame of the whole connection."""
+    is_whole = len(answer) >= _FRAME_HEADER
+    return is_whole and answer[3] == _SETTINGS_TYPE and answer[5:9] == b"\0\0\0\0"
