@@ -14,6 +14,9 @@ from changeover.backup.make import alone
 from changeover.backup.manifest import Backup, SavedItem, checksum
 from changeover.errors import ChangeoverError
 
+_MOST_NOTES = 10
+"""Of files whose mode or owner could not be restored; the first ones say enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedItem:
@@ -65,11 +68,15 @@ def verify(
 
 
 def _check(backup: Backup, item: SavedItem, url: str | None) -> CheckedItem:
+    unchecked: list[str] = []
     try:
-        wrong = _damaged(backup.path / item.file, item) or _TRIES[item.kind](backup, item, url)
+        wrong = _damaged(backup.path / item.file, item)
+        if not wrong:
+            wrong, unchecked = _TRIES[item.kind](backup, item, url)
     except (ChangeoverError, OSError) as error:
         wrong = [f"could not be restored: {error}"]
-    return CheckedItem(item.name, not wrong, "; ".join(wrong) or _told(item))
+    notes = [*item.notes, *(note for note in unchecked if note not in item.notes)]
+    return CheckedItem(item.name, not wrong, "; ".join(wrong or [_seen(item), *notes]))
 
 
 def _damaged(file: Path, item: SavedItem) -> list[str]:
@@ -80,35 +87,40 @@ def _damaged(file: Path, item: SavedItem) -> list[str]:
     return []
 
 
-def _try_folder(backup: Backup, item: SavedItem, _url: str | None) -> list[str]:
-    with tempfile.TemporaryDirectory(prefix=".verify-", dir=backup.path.parent) as place:
-        folders.extract(backup.path / item.file, Path(place))
-        return folders.problems(Path(place), item.facts)
+_Tried = tuple[list[str], list[str]]
+"""What is wrong with an item, and what of it could not be checked here."""
 
 
-def _try_postgres(backup: Backup, item: SavedItem, url: str | None) -> list[str]:
+def _try_folder(backup: Backup, item: SavedItem, _url: str | None) -> _Tried:
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=backup.path.parent) as scratch:
+        place = Path(scratch) / "unpacked"
+        place.mkdir()
+        folders.extract(backup.path / item.file, place)
+        return (folders.problems(place, item.facts),
+                folders.changed_rights(place, item.facts)[:_MOST_NOTES])
+
+
+def _try_postgres(backup: Backup, item: SavedItem, url: str | None) -> _Tried:
     key = f"{backup.path.absolute()} {item.name} {item.sha256}"
     name = f"changeover_verify_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     with postgres.scratch(url or str(item.facts["address"]), name,
                           str(item.facts["encoding"])) as place:
         postgres.restore(backup.path / item.file, place, item.facts)
-        return postgres.problems(place, item.facts)
+        return postgres.problems(place, item.facts), []
 
 
-_TRIES: dict[str, Callable[[Backup, SavedItem, str | None], list[str]]] = {
-    "text": lambda _backup, _item, _url: [],
+_TRIES: dict[str, Callable[[Backup, SavedItem, str | None], _Tried]] = {
+    "text": lambda _backup, _item, _url: ([], []),
     "folder": _try_folder,
     "sqlite": lambda backup, item, _url: sqlite.problems(backup.path / item.file, item.facts),
     "postgres": _try_postgres,
 }
 
 
-def _told(item: SavedItem) -> str:
+def _seen(item: SavedItem) -> str:
     if "rows" in item.facts:
         rows = item.facts["rows"]
-        seen = f"restored: {sum(rows.values())} rows in {len(rows)} tables"
-    elif "files" in item.facts:
-        seen = f"unpacked: {len(item.facts['files'])} files"
-    else:
-        seen = "the checksum is right"
-    return "; ".join([seen, *item.notes])
+        return f"restored: {sum(rows.values())} rows in {len(rows)} tables"
+    if "files" in item.facts:
+        return f"unpacked: {len(item.facts['files'])} files"
+    return "the checksum is right"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from changeover.backup import live
 from changeover.backup.manifest import checksum
 from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
 from changeover.printing import printable
@@ -30,15 +32,20 @@ class _Archive:
     folder: Path
     scratch: Path
     members: dict[str, str] = field(default_factory=dict)
+    rights: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    one_by_one: set[Path] = field(default_factory=set)
+    """Databases in use of which no copy of one moment could be had."""
 
 
 def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], list[str]]:
-    """Archive a folder and return its facts (SHA-256 of each file) and notes.
+    """Archive a folder; return its facts (each file's SHA-256, each mode and owner) and notes.
 
-    A file that changes while it is read is read again; one that only grew, as a log does, is kept
-    as far as it was. Links are kept as links; those that lead out, sockets, pipes and devices are
-    noted and not in it. Nor is the folder of the backups, should it lie there.
+    Of a SQLite database that is in use, whose files lie side by side, a copy of one moment is
+    archived instead of them. A file that changes while it is read is read again; one that only
+    grew, as a log does, is kept as far as it was. Links are kept as links; those that lead out,
+    sockets, pipes and devices are noted and not in it. Nor is the folder of the backups, should it
+    lie there.
 
     Raises:
         Unreachable: There is no such folder.
@@ -51,10 +58,12 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
     entries = sorted(_entries(source, leave=backups))
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         archive = _Archive(tar, source, target.parent)
+        _add(archive, source)
         for number, path in enumerate(entries, 1):
-            _add(archive, path)
+            if (owner := live.owner_of(path)) is None or owner in archive.one_by_one:
+                _add(archive, path)
             report(number, len(entries))
-    return {"files": archive.members}, archive.notes
+    return {"files": archive.members, "rights": archive.rights}, archive.notes
 
 
 def _entries(source: Path, leave: Path | None = None) -> Iterator[Path]:
@@ -71,6 +80,7 @@ def _add(archive: _Archive, path: Path) -> None:
     name = str(path.relative_to(archive.folder))
     try:
         info = archive.tar.gettarinfo(path, arcname=name)
+        _note_attributes(archive, path, name)
     except FileNotFoundError:
         return  # removed since the folder was listed
     if info is None:
@@ -80,10 +90,31 @@ def _add(archive: _Archive, path: Path) -> None:
                              f"{printable(info.linkname)}, and not in it")
     elif info.isdir() or info.issym():
         archive.tar.addfile(info)
+        if info.isdir():
+            archive.rights[name] = [info.mode & 0o7777, info.uid, info.gid]
+    elif info.islnk() and info.linkname in archive.members:
+        archive.tar.addfile(info)  # the same file under another name
+        archive.members[name] = archive.members[info.linkname]
+        archive.rights[name] = archive.rights[info.linkname]
     elif info.isreg() or info.islnk():
         _add_file(archive, path, name)
     else:
         archive.notes.append(f"{printable(name)} is no file and not in it")
+
+
+def _note_attributes(archive: _Archive, path: Path, name: str) -> None:
+    """Tell of what an archive does not hold: extended attributes, access lists, holes."""
+    try:
+        found = os.listxattr(path, follow_symlinks=False)
+    except OSError:  # a file system without them
+        found = []
+    if found:
+        archive.notes.append(f"{printable(name)} has attributes that are not in it: "
+                             + ", ".join(sorted(printable(each) for each in found)))
+    facts = path.lstat()
+    if stat.S_ISREG(facts.st_mode) and facts.st_blocks * 512 < facts.st_size - _BLOCK:
+        archive.notes.append(f"{printable(name)} has holes, and is restored without them: "
+                             f"{facts.st_size} bytes")
 
 
 def _stays_inside(name: str, target: str) -> bool:
@@ -92,6 +123,8 @@ def _stays_inside(name: str, target: str) -> bool:
 
 
 def _add_file(archive: _Archive, path: Path, name: str) -> None:
+    if live.is_in_use(path) and _add_database(archive, path, name):
+        return
     for _ in range(ATTEMPTS):
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(archive.scratch)) as copy:
             try:
@@ -104,18 +137,46 @@ def _add_file(archive: _Archive, path: Path, name: str) -> None:
             if found is None:
                 continue
             size, sha, facts, has_grown = found
-            info = tarfile.TarInfo(name)
-            info.size, info.mode, info.mtime = size, facts.st_mode & 0o7777, int(facts.st_mtime)
-            info.uid, info.gid = facts.st_uid, facts.st_gid
             copy.seek(0)
-            archive.tar.addfile(info, copy)
-            archive.members[name] = sha
+            _write(archive, name, facts, (size, sha), copy)
             if has_grown:
                 archive.notes.append(f"{printable(name)} grew meanwhile; kept as it began")
             return
     raise ChangeoverError(
         f"the file changed each of the {ATTEMPTS} times that it was read", where=printable(path),
         next_step="Stop what writes it, or back its folder up by what owns it")
+
+
+def _write(
+    archive: _Archive, name: str, facts: os.stat_result, content: tuple[int, str], file: IO[bytes]
+) -> None:
+    """Add a file's content (size and checksum) with the rights and times of the original."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.mtime = content[0], facts.st_mode & 0o7777, facts.st_mtime
+    info.uid, info.gid = facts.st_uid, facts.st_gid
+    archive.tar.addfile(info, file)
+    archive.members[name] = content[1]
+    archive.rights[name] = [info.mode, info.uid, info.gid]
+
+
+def _add_database(archive: _Archive, path: Path, name: str) -> bool:
+    """Add a SQLite database that is in use as of one moment; False when it cannot be had so."""
+    with tempfile.TemporaryDirectory(prefix=".live-", dir=str(archive.scratch)) as place:
+        copy = Path(place) / "copy"
+        try:
+            live.copy(path, copy)
+            facts = path.stat()
+        except (ChangeoverError, OSError) as error:
+            archive.notes.append(
+                f"{printable(name)} is a SQLite database in use and could not be copied as of one "
+                f"moment ({error}): its files are kept as they were read, one after another")
+            archive.one_by_one.add(path)
+            return False
+        with copy.open("rb") as file:
+            _write(archive, name, facts, (copy.stat().st_size, checksum(copy)), file)
+    archive.notes.append(f"{printable(name)} is a SQLite database in use: a copy of one moment is "
+                         "kept, without its -wal, -shm and -journal")
+    return True
 
 
 def _read(
@@ -155,13 +216,40 @@ def extract(archive: Path, to: Path) -> None:
     """
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(to, filter="data")
+            tar.extractall(to, filter=_as_it_was, numeric_owner=True)  # noqa: S202  it refuses
     except (tarfile.TarError, EOFError) as error:
         raise ChangeoverError(f"the archive cannot be unpacked: {error}",
                               where=str(archive)) from error
     except OSError as error:
         raise EnvironmentProblem(f"the archive cannot be unpacked: {error.strerror}",
                                  where=str(to)) from error
+
+
+def _as_it_was(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
+    """Refuse what leads out or is a device, and keep mode and owner, which Python's filter drops.
+
+    The archive has the checksum that its backup says, so its modes are those that were there.
+    """
+    safe = tarfile.data_filter(member, place)
+    return safe.replace(mode=member.mode, uid=member.uid, gid=member.gid, uname=member.uname,
+                        gname=member.gname, deep=False)
+
+
+def changed_rights(folder: Path, facts: dict[str, Any]) -> list[str]:
+    """Return what of an unpacked archive has another mode, or owner, than the original had."""
+    wrong = []
+    for name, (mode, uid, gid) in facts.get("rights", {}).items():
+        try:
+            found = (folder / name).lstat()
+        except OSError:
+            continue  # that it is missing is told by its checksum
+        has = found.st_mode & 0o7777
+        if has != mode:
+            wrong.append(f"{printable(name)} has mode {has:o} instead of {mode:o}")
+        elif (found.st_uid, found.st_gid) != (uid, gid):
+            wrong.append(f"{printable(name)} belongs to {found.st_uid}:{found.st_gid} instead of "
+                         f"{uid}:{gid}")
+    return wrong
 
 
 def problems(folder: Path, facts: dict[str, Any]) -> list[str]:

@@ -103,9 +103,9 @@ def _save(item: Item, part: Path, tell: Tell) -> SavedItem:
     elif isinstance(item, FolderItem):
         facts, notes = folders.save(item.path, file, report)
     elif kind == "postgres":
-        facts = postgres.save(item.url, file, report)
+        facts, notes = postgres.save(item.url, file, report)
     else:
-        facts = sqlite.save(Path(make_url(item.url).database or ""), file, report)
+        facts, notes = sqlite.save(Path(make_url(item.url).database or ""), file, report)
     report(1, 1)
     sha = facts.pop("sha256", None) or checksum(file)
     return SavedItem(item.name, kind, file.name, file.stat().st_size, str(sha), facts, notes)

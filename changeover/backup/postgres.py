@@ -32,11 +32,28 @@ select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.rel
 where c.relkind = 'r' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
   and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
 order by 1, 2"""
+_LIMITS = ("idle_in_transaction_session_timeout", "idle_session_timeout", "lock_timeout",
+           "statement_timeout", "transaction_timeout")
+_OURS = "pg_class c join pg_namespace n on n.oid = c.relnamespace where " \
+    "n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'"
+_NOT_RESTORED = {
+    "tables belong to others than the user of this backup; restored, they belong to who restores":
+        f"select count(*) from {_OURS} and c.relkind in ('r', 'p') "  # noqa: S608  no input
+        "and pg_get_userbyid(c.relowner) <> current_user",
+    "tables have grants, which are not restored":
+        f"select count(*) from {_OURS} and c.relkind in ('r', 'p', 'v', 'm') "  # noqa: S608
+        "and c.relacl is not null",
+    "foreign tables, whose rows are elsewhere and not in it":
+        f"select count(*) from {_OURS} and c.relkind = 'f'",  # noqa: S608
+    "publications, which are not restored": "select count(*) from pg_publication",
+    "tables have row level security: a user whom it hides rows from cannot back them up":
+        f"select count(*) from {_OURS} and c.relrowsecurity",  # noqa: S608
+}
 _Report = Callable[[int, int], None]
 
 
-def save(url: str, target: Path, report: _Report) -> dict[str, Any]:
-    """Dump a database in custom format and return its facts: rows by table, versions, encoding.
+def save(url: str, target: Path, report: _Report) -> tuple[dict[str, Any], list[str]]:
+    """Dump a database in custom format; return its facts (rows, versions, encoding) and notes.
 
     1. A transaction exports its snapshot and stays open. 2. `pg_dump` dumps that snapshot. 3. The
     transaction counts its rows. So writers go on, and both see the same moment.
@@ -60,8 +77,20 @@ def save(url: str, target: Path, report: _Report) -> dict[str, Any]:
         command = [str(program), "--format=custom", "--no-password", "--verbose",
                    f"--snapshot={snapshot}", f"--dbname={bare(url)}"]
         sha = _dump(command, url, target, lambda done: report(done, len(tables)))
+        notes = [f"{number} {what}" for what, query in _NOT_RESTORED.items()
+                 if (number := _one(connection, query))]
         return {"rows": _counted(connection, tables), "server": version, "sha256": sha,
-                "encoding": _one(connection, "show server_encoding"), "address": bare(url)}
+                "encoding": _one(connection, "show server_encoding"), "address": bare(url)}, notes
+
+
+def _without_limits(connection: psycopg.Connection[Any]) -> None:
+    """Lift the limits that a role or database may set: sessions here wait for pg_dump's end.
+
+    One of them would end the transaction that holds the snapshot, and the dump with it. Servers
+    know different ones, so those that there are are asked for.
+    """
+    connection.execute("select set_config(name, '0', false) from pg_settings where name = any(%s)",
+                       [list(_LIMITS)])
 
 
 def _dump(command: list[str], url: str, target: Path, tell: Callable[[int], None]) -> str:
@@ -192,7 +221,7 @@ def scratch(url: str, name: str, encoding: str) -> Iterator[str]:
 
 @contextmanager
 def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection in autocommit mode.
+    """A connection in autocommit mode, without limits of time.
 
     Raises:
         EnvironmentProblem: The driver is not installed.
@@ -208,6 +237,7 @@ def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         with psycopg.connect(address, password=password, autocommit=True,
                              connect_timeout=_CONNECT_SECONDS) as connection:
+            _without_limits(connection)
             yield connection
     except psycopg.OperationalError as error:
         raise Unreachable(f"the database cannot be used: {_first_line(error, url)}",

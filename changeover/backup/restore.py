@@ -10,6 +10,8 @@ from changeover.backup import folders, manifest, postgres, sqlite
 from changeover.backup.manifest import SavedItem, checksum
 from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput
 
+_MOST_NOTES = 20
+
 
 def restore(path: Path, item: str, to: str) -> str:
     """Restore one item.
@@ -19,8 +21,11 @@ def restore(path: Path, item: str, to: str) -> str:
         item: Name of the item.
         to: Where to: a new file or folder, or the URL of an empty PostgreSQL database.
 
+    An item whose file has its checksum is restored, whatever a check of it may say: in an
+    emergency what was backed up is wanted. What the check says stands in the answer.
+
     Returns:
-        What was restored, one sentence.
+        What was restored, one sentence, and what a person should know of it.
 
     Raises:
         InvalidInput: There is no such backup or item, or something is there already.
@@ -39,15 +44,18 @@ def restore(path: Path, item: str, to: str) -> str:
         raise InvalidInput("something is there already", where=to,
                            next_step="Move it away first: nothing is overwritten")
     try:
-        _into_place(file, saved, target)
+        notes = _into_place(file, saved, target)
     except OSError as error:
         raise EnvironmentProblem(f"it cannot be written: {error.strerror or error}",
                                  where=to) from error
-    return f"{item} is restored to {target}"
+    return "\n  ".join([f"{item} is restored to {target}", *notes])
 
 
-def _into_place(file: Path, saved: SavedItem, target: Path) -> None:
-    """Restore beside the target, check, and rename; a kill leaves a folder called .restore-*."""
+def _into_place(file: Path, saved: SavedItem, target: Path) -> list[str]:
+    """Restore beside the target, check, and rename; a kill leaves a folder called .restore-*.
+
+    Returns what is not as it was, or could not be checked.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=target.parent) as place:
         part = Path(place) / "part"
@@ -55,14 +63,21 @@ def _into_place(file: Path, saved: SavedItem, target: Path) -> None:
             part.mkdir(mode=0o700)
             folders.extract(file, part)
             wrong = folders.problems(part, saved.facts)
+            notes = folders.changed_rights(part, saved.facts)
         else:
             shutil.copyfile(file, part)
             part.chmod(0o600)
-            wrong = sqlite.problems(part, saved.facts) if saved.kind == "sqlite" else []
-        if wrong:
-            raise ChangeoverError(f"item {saved.name} is not good: {'; '.join(wrong)}",
-                                  where=str(file), next_step="Use another backup")
+            wrong, notes = sqlite.problems(part, saved.facts) if saved.kind == "sqlite" \
+                else ([], [])
+            if saved.kind == "sqlite" and not wrong:
+                sqlite.set_mode(part, saved.facts)
         part.rename(target)
+    return [f"look at it before you use it: {each}" for each in wrong] + _few(notes)
+
+
+def _few(notes: list[str]) -> list[str]:
+    left = len(notes) - _MOST_NOTES
+    return [*notes[:_MOST_NOTES], *([f"and {left} more of the kind"] if left > 0 else [])]
 
 
 def _into_server(file: Path, saved: SavedItem, to: str) -> str:

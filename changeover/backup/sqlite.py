@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +25,12 @@ class _Restarted(Exception):
     """Somebody wrote, so the copy began again; never seen outside this module."""
 
 
-def save(source: Path, target: Path, report: _Report) -> dict[str, Any]:
-    """Copy a database as it is at one moment and return its facts: rows by table.
+def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], list[str]]:
+    """Copy a database as it is at one moment; return its facts (rows by table) and notes.
 
     1. In WAL mode a read transaction is that moment: writers go on beside it. 2. Otherwise each
-    write begins the copy again, as SQLite wants it. 3. After five times it is copied in one step,
-    for which writers wait.
+    write begins the copy again, as SQLite wants it. 3. After five times a read transaction is
+    held while it is copied in one step, for which writers wait.
 
     Args:
         source: The database; it is only read.
@@ -42,13 +43,22 @@ def save(source: Path, target: Path, report: _Report) -> dict[str, Any]:
     """
     with _clear_errors(source), closing(_connect(source)) as reading, \
             closing(sqlite3.connect(target, isolation_level=None)) as copy:
-        is_wal = reading.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        is_wal = _is_wal(source)
         if is_wal:
-            reading.execute("BEGIN")
-            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _hold(reading)
         _copy(reading, copy, report, is_patient=not is_wal)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the source was
-        return {"rows": rows_of(copy)}
+        rows, uncounted = rows_of(copy)
+        return {"rows": rows, "journal_mode": "wal" if is_wal else "delete"}, uncounted
+
+
+def _is_wal(source: Path) -> bool:
+    """Whether a database is in WAL mode, by its file: asking SQLite would need its lock.
+
+    Source: https://www.sqlite.org/fileformat.html, section 1.3.3.
+    """
+    with source.open("rb") as file:
+        return file.read(20)[18:20] == b"\x02\x02"
 
 
 def _copy(
@@ -58,7 +68,30 @@ def _copy(
         reading.backup(copy, pages=PAGES, sleep=0.01,
                        progress=_Watch(report, RESTARTS if is_patient else None))
     except _Restarted:
+        _hold(reading)
         reading.backup(copy, progress=_Watch(report, None))
+
+
+def _hold(reading: sqlite3.Connection) -> None:
+    """Begin a read transaction: nobody else commits, or in WAL mode it sees nothing of it.
+
+    SQLite has no queue for its lock: beside a writer that never rests it is free for moments
+    only, so it is asked for often and at odd times.
+    """
+    began = time.monotonic()
+    reading.execute("PRAGMA busy_timeout=0")
+    while True:
+        try:
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            reading.execute("ROLLBACK")
+            is_locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+            if not is_locked or time.monotonic() - began > _STUCK_SECONDS:
+                raise
+            time.sleep(random.uniform(0.0002, 0.003))  # noqa: S311  no secret depends on it
+    reading.execute(f"PRAGMA busy_timeout={int(_TIMEOUT_SECONDS * 1000)}")
 
 
 class _Watch:
@@ -83,26 +116,69 @@ class _Watch:
         self._report(done, total)
 
 
-def rows_of(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return the number of rows of every table."""
-    tables = [name for (name,) in connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-    return {name: int(connection.execute(
-        f'SELECT count(*) FROM "{name.replace(chr(34), chr(34) * 2)}"').fetchone()[0])  # noqa: S608
-        for name in tables}
+def rows_of(connection: sqlite3.Connection) -> tuple[dict[str, int], list[str]]:
+    """Return the number of rows of every table, and of which they cannot be counted, and why.
+
+    A table of an extension (vectors, maps), or with a function of its application, can be read by
+    that application only; its pages are copied like all others.
+    """
+    rows, uncounted = {}, []
+    for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+        try:
+            rows[name] = int(connection.execute(
+                f'SELECT count(*) FROM "{name.replace(chr(34), chr(34) * 2)}"').fetchone()[0])  # noqa: S608
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                raise
+            uncounted.append(f"the rows of table {name} cannot be counted here: {error}")
+    return rows, uncounted
 
 
-def problems(path: Path, facts: dict[str, Any]) -> list[str]:
-    """Return what is wrong with a copy: SQLite's own check, and the rows it must have."""
+def problems(path: Path, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return what is wrong with a copy, and what of it could not be checked here.
+
+    SQLite's own check, and the rows it must have. Indexes by a collation or a function of the
+    application are left out of the check: only the application knows their order.
+    """
     try:
         with closing(_connect(path)) as connection:
-            found = [text for (text,) in connection.execute("PRAGMA integrity_check(5)")]
-            if found != ["ok"]:
-                return [f"integrity check: {'; '.join(found)}"]
-            rows = rows_of(connection)
+            found, unchecked = _integrity(connection)
+            if found:
+                return [f"integrity check: {'; '.join(found)}"], unchecked
+            rows, uncounted = rows_of(connection)
     except sqlite3.Error as error:
-        return [f"cannot be opened: {error}"]
-    return compared(rows, facts["rows"])
+        return [f"cannot be opened: {error}"], []
+    wanted = {name: number for name, number in facts["rows"].items()
+              if name in rows or not uncounted}
+    return compared(rows, wanted), [*unchecked, *uncounted]
+
+
+def _integrity(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """Return what SQLite finds, and what it could not look at."""
+    unchecked: list[str] = []
+    connection.execute("PRAGMA ignore_check_constraints=ON")  # they may call functions
+    for check in ("integrity_check", "quick_check"):
+        try:
+            found = [text for (text,) in connection.execute(f"PRAGMA {check}(5)")]
+            return ([] if found == ["ok"] else found), unchecked
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                raise
+            unchecked = [f"its indexes could not be checked here: {error}"]
+    return [], unchecked
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is bad, or cannot be read; not whether something is missing in Python."""
+    return not getattr(error, "sqlite_errorname", "").startswith("SQLITE_ERROR")
+
+
+def set_mode(path: Path, facts: dict[str, Any]) -> None:
+    """Give a restored database the journal mode that it had."""
+    if facts.get("journal_mode") == "wal":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
 
 
 def compared(rows: dict[str, int], wanted: dict[str, int]) -> list[str]:

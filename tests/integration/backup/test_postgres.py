@@ -172,6 +172,42 @@ def test_old_pg_dump_is_named_with_its_version(
         make(database, tmp_path)
 
 
+@pytest.mark.parametrize("limit", [
+    "idle_in_transaction_session_timeout", "idle_session_timeout", "statement_timeout",
+    "transaction_timeout"])
+def test_limits_of_a_database_do_not_end_the_snapshot(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """The session that holds it waits for as long as pg_dump takes, here longer than each limit."""
+    run(database, f"alter database {make_url(database).database} set {limit} = '300ms'")
+    slow, found = tmp_path / "bin", programs.find("pg_dump", 18)
+    slow.mkdir()
+    for program in ("pg_dump", "pg_restore"):
+        (slow / program).write_text(
+            f'#!/bin/sh\ncase "$1" in --version) ;; *) sleep 1;; esac\n'
+            f'exec "{found.parent / program}" "$@"\n')
+        (slow / program).chmod(0o755)
+    monkeypatch.setenv(programs.VARIABLE, str(slow))
+    made = make(database, tmp_path)
+    assert verify(made.path, servers={"shop": database}).is_good
+
+
+def test_what_a_dump_does_not_bring_back_is_told(database: str, tmp_path: Path) -> None:
+    """Owners, grants, publications: who restores knows what to do by hand."""
+    run(database, "create role somebody", "alter table part owner to somebody",
+        "grant select on part_1 to somebody", "create publication news for table part_1",
+        "alter table part_1 enable row level security")
+    try:
+        made = make(database, tmp_path)
+        told = verify(made.path, servers={"shop": database}).items[0]
+        assert told.is_good
+        for words in ("1 tables belong to others", "1 tables have grants", "1 publications",
+                      "1 tables have row level security"):
+            assert words in told.detail
+    finally:
+        run(database, "drop owned by somebody cascade", "drop role somebody")
+
+
 def test_missing_pg_dump_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
