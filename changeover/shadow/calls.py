@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from changeover.comparison.answers import Answer
+from changeover.gateway.protocol import ENVOYS_OWN
 from changeover.plan.model import SystemSpec
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.pulse import Pulse
@@ -16,8 +17,9 @@ SHADOW_HEADER = "x-changeover-shadow"
 SAFE = ("GET", "HEAD", "OPTIONS")
 _NOT_FORWARDED = frozenset({
     "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
-    "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
+    "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count", *ENVOYS_OWN,
 })
+"""What stands in the gateway's copy of a request and not in the one that the baseline got, too."""
 _CONDITIONS = frozenset({
     "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range",
 })

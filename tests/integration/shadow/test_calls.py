@@ -60,7 +60,8 @@ def test_copy_has_the_users_headers_and_says_that_it_is_one() -> None:
     """Credentials go along, what belongs to the user's connection does not, nothing is added."""
     head, _ = asyncio.run(_call(_exchange(
         "/", ("host", "shop.example"), ("authorization", "Bearer abc"), ("cookie", "a=b"),
-        ("x-request-id", "17"), ("te", "trailers"), ("x-envoy-attempt-count", "1"))))
+        ("x-request-id", "17"), ("te", "trailers"), ("x-envoy-attempt-count", "1"),
+        ("x-envoy-external-address", "192.0.2.1"), ("x-envoy-internal", "true"))))
     assert sorted(line.lower() for line in head[1:] if line) == [
         "authorization: bearer abc", "cookie: a=b", "host: shop.example",
         "x-changeover-shadow: 1", "x-request-id: 17"]
