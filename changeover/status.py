@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from changeover import run_ends
 from changeover.analysis.window import Window
 from changeover.errors import Unreachable
 from changeover.gateway.files import told_of
@@ -13,9 +14,11 @@ from changeover.home import Home
 from changeover.plan.guardrails import GATE
 from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
-from changeover.store import approvals, cutovers, operations, routing, samples, sop
+from changeover.run_ends import Work
+from changeover.store import approvals, carriers, cutovers, operations, routing, samples, sop
+from changeover.store.carriers import Carrier
 from changeover.store.engine import Store
-from changeover.store.records import Approval, Cutover
+from changeover.store.records import Approval, Cutover, Rollback
 
 WINDOW = timedelta(seconds=10)
 
@@ -28,13 +31,15 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     `guardrails` (their newest verdict, or null),
     `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
     reason), `services` (seconds since their last sign of life),
+    `ended_runs` (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     migration = plan.migration
     state = routing.read(store, migration)
     newest = cutovers.latest(store, migration)
     stages = cutovers.stages(store, newest.id) if newest else []
-    asked = approvals.open_for(store, migration)
+    ended = carriers.ended(store, migration)
+    asked = _asked(store, migration, ended)
     rollback = operations.latest_rollback(store, migration)
     report = operations.latest_report(store, migration, "cutover")
     if report and newest and report.cutover_id not in (None, newest.id):
@@ -57,6 +62,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
              "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
             for stage in stages
         ],
+        "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": _waiting(
             asked, guarded, f"{settings.get('ui_url', '')}/runs/flow-run", run),
         "guardrails": guarded,
@@ -69,15 +75,37 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
             for beat in operations.heartbeats(store) if not beat.service.startswith("flow:")
         },
-        "rollback": rollback and {
-            "epoch": rollback.epoch, "reason": rollback.reason, "status": rollback.status,
-            "actor": rollback.actor,
-            "ended_at": rollback.ended_at.isoformat() if rollback.ended_at else None,
-        },
+        "rollback": rollback and _rolled_back(rollback),
         "report": report.html_path if report else None,
         "report_at": report.at.isoformat() if report else None,
         "urls": {key: settings.get(key)
                  for key in ("ui_url", "gateway", "reports_url", "console_url")},
+    }
+
+
+def _asked(store: Store, migration: str, ended: list[Carrier]) -> Approval | None:
+    """Return the question that waits for people; None when nobody would take the answer."""
+    asked = approvals.open_for(store, migration)
+    if asked is None:
+        return None
+    subjects = (cutovers.subject(asked.cutover_id), f"{Work.RETIREMENT} {asked.cutover_id}")
+    return None if any(each.subject in subjects for each in ended) else asked
+
+
+def _ended_runs(ended: list[Carrier], where: str) -> list[dict[str, Any]]:
+    return [
+        {"subject": each.subject, "flow": each.flow, "flow_run_id": each.flow_run_id,
+         "end": str(each.end), "since": each.since.isoformat(), "text": run_ends.sentence(
+             each.subject, each.end, said=each.said, since=each.since, where=where)}
+        for each in ended if each.end is not None
+    ]
+
+
+def _rolled_back(rollback: Rollback) -> dict[str, Any]:
+    return {
+        "epoch": rollback.epoch, "reason": rollback.reason, "status": rollback.status,
+        "actor": rollback.actor,
+        "ended_at": rollback.ended_at.isoformat() if rollback.ended_at else None,
     }
 
 
@@ -100,6 +128,7 @@ def as_text(status: dict[str, Any]) -> str:
 
 
 def _cutover_lines(status: dict[str, Any]) -> list[str]:
+    """Return how the cutover and its stages stand, and what nobody carries on."""
     lines = []
     if cutover := status["cutover"]:
         outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
@@ -108,6 +137,8 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
     for stage in status["stages"]:
         lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
+    for each in status["ended_runs"]:
+        lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:
         lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
     if guarded := status["guardrails"]:

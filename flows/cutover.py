@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.states import Failed, State
+from prefect.states import Cancelled, Failed, State
 
 from changeover.analysis.gate import Action
-from changeover.errors import ChangeoverError, Refused, StaleEpoch
+from changeover.errors import CarriedElsewhere, ChangeoverError, Refused, StaleEpoch
 from changeover.plan.model import PhaseKind
 from flows.beta import beta_stage
 from flows.full import full_stage
@@ -46,6 +46,8 @@ async def cutover(migration: str | None = None) -> State:
     failed gate, a trigger or a person's word brings everyone back to the baseline. The run sleeps
     through soaks and approvals without holding a process, and survives being killed.
 
+    A cutover whose run was cancelled or deleted is continued where it was by running this again.
+
     Args:
         migration: Name of the migration; empty takes the one that was started last.
     """
@@ -59,20 +61,14 @@ async def cutover(migration: str | None = None) -> State:
                 await _prepare(runtime, cutover_id)
         except Refused as refusal:
             return await end_not_begun(runtime.migration, cutover_id, str(refusal))
-        for stage in runtime.plan.stages():
-            if is_superseded(runtime.migration, cutover_id, stage.key):
-                break
-            decision = await carry_out(
-                runtime.migration, cutover_id, stage.key, PHASES[stage.phase]
-            )
-            if decision["action"] != Action.PROMOTE:
-                return await end_rolled_back(runtime.migration, cutover_id, decision)
-        decision = await _finish(runtime, cutover_id)
+        decision = await _pass_stages(runtime, cutover_id) or await _finish(runtime, cutover_id)
         if decision["action"] != Action.PROMOTE:
             return await end_rolled_back(runtime.migration, cutover_id, decision)
         return await end_promoted(runtime.migration, cutover_id, decision["reason"])
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
+    except CarriedElsewhere as other:
+        return Cancelled(name="CarriedElsewhere", message=str(other))
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
 
@@ -84,6 +80,17 @@ async def _prepare(runtime: Runtime, cutover_id: int) -> None:
     check_preconditions(runtime.migration, cutover_id, suite)
     back_up(runtime.migration, cutover_id)
     write_way_back(runtime.migration, cutover_id)
+
+
+async def _pass_stages(runtime: Runtime, cutover_id: int) -> Outcome | None:
+    """Carry out the stages; return what was decided at the one that was not promoted, or None."""
+    for stage in runtime.plan.stages():
+        if is_superseded(runtime.migration, cutover_id, stage.key):
+            return None
+        decision = await carry_out(runtime.migration, cutover_id, stage.key, PHASES[stage.phase])
+        if decision["action"] != Action.PROMOTE:
+            return decision
+    return None
 
 
 async def _finish(runtime: Runtime, cutover_id: int) -> Outcome:

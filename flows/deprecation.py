@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
-from changeover.errors import ChangeoverError
-from tasks.deprecating import ask_to_retire, check_unused, pull_levers, retirement_due
+from changeover.errors import CarriedElsewhere, ChangeoverError
+from tasks.deprecating import (
+    ask_to_retire,
+    begin_retirement,
+    check_unused,
+    end_retirement,
+    pull_levers,
+    retirement_due,
+)
 from tasks.runtime import open_runtime
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 
@@ -21,14 +28,19 @@ async def deprecation(migration: str | None = None) -> State:
     try:
         runtime = await open_runtime(migration)
         due = retirement_due(runtime.migration)
+        work = begin_retirement(runtime.migration)
         message = f"the baseline stands by until {due:%F %T} UTC"
         await come_back(due, name="Waiting", message=message)
         check_unused(runtime.migration)
         decision = await ask_to_retire(runtime.migration)
-        if decision != "promote":
+        retired = pull_levers(runtime.migration) if decision == "promote" else ""
+        end_retirement(runtime.migration, work)
+        if not retired:
             return Completed(name="Kept", message=f"the baseline stays: {decision} was decided")
-        return Completed(name="Retired", message=pull_levers(runtime.migration))
+        return Completed(name="Retired", message=retired)
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
+    except CarriedElsewhere as other:
+        return Cancelled(name="CarriedElsewhere", message=str(other))
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from prefect.states import Failed, State
+from prefect.states import Cancelled, Failed, State
 
 from changeover.analysis.gate import Action
-from changeover.errors import ChangeoverError, StaleEpoch
+from changeover.errors import CarriedElsewhere, ChangeoverError, StaleEpoch
 from changeover.plan.model import PhaseKind
 from tasks.approval import ask_people
 from tasks.ending import end_again, end_promoted, end_rolled_back
@@ -60,7 +60,7 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
     """Carry out one phase alone, as a cutover of its own: its stages with their approvals."""
     try:
         runtime = await open_runtime(migration)
-        cutover_id = begin_cutover(runtime.migration)
+        cutover_id = begin_cutover(runtime.migration, str(kind))
         if ended := await end_again(runtime.migration, cutover_id):
             return ended
         stages = [stage for stage in runtime.plan.stages() if stage.phase is kind]
@@ -75,6 +75,8 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
         return await end_promoted(runtime.migration, cutover_id, f"phase {kind} is done")
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
+    except CarriedElsewhere as other:
+        return Cancelled(name="CarriedElsewhere", message=str(other))
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
 

@@ -8,7 +8,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from changeover.errors import ChangeoverError
 from tasks.runtime import open_runtime, root_run_id
-from tasks.validating import begin_suite, carry_out_checks, close_suite
+from tasks.validating import (
+    begin_suite,
+    carry_out_checks,
+    carry_suite,
+    close_suite,
+    drop_suite,
+)
 
 
 @flow(
@@ -25,8 +31,10 @@ async def validation(suite: str = "staging", migration: str | None = None) -> St
     try:
         runtime = await open_runtime(migration)
         run_id = begin_suite(runtime.migration, suite, f"{root_run_id()}-{suite}")
+        carry_suite(runtime.migration, run_id)
         carry_out_checks(runtime.migration, suite, run_id)
         result = await close_suite(runtime.migration, run_id, "validation/main")
+        drop_suite(runtime.migration, run_id)
         if result["verdict"] == "pass":
             return Completed(name="Passed", message=result["reason"])
         return Failed(name=result["verdict"].title(), message=result["reason"])

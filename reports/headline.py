@@ -36,6 +36,7 @@ def headline(story: Story) -> Headline:
         CutoverStatus.PROMOTED: _promoted,
         CutoverStatus.ROLLED_BACK: _rolled_back,
         CutoverStatus.FAILED: _failed,
+        CutoverStatus.STOPPED: _stopped,
         CutoverStatus.RUNNING: _running,
     }[CutoverStatus(cutover.status)]
     word, sentence, decided_by = teller(story, cutover)
@@ -107,6 +108,10 @@ def _rolled_back(story: Story, cutover: Cutover) -> Told:
 def _failed(story: Story, cutover: Cutover) -> Told:
     why = _sentence(cutover.outcome) or "no reason was kept"
     return "Failed", f"{why}; the routing is {story.routing}.", ()
+
+
+def _stopped(story: Story, cutover: Cutover) -> Told:
+    return "Stopped", f"{_sentence(cutover.outcome)}; the routing is {story.routing}.", ()
 
 
 def _running(story: Story, cutover: Cutover) -> Told:

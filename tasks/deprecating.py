@@ -11,11 +11,12 @@ from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
 from changeover.routing import Mode
-from changeover.store import approvals, audit, cutovers, routing
+from changeover.run_ends import Work
+from changeover.store import approvals, audit, carriers, cutovers, routing
 from changeover.store.records import Cutover, CutoverStatus
 from tasks.approval import ask_about
 from tasks.procedure import Found, once
-from tasks.runtime import Runtime, root_run_id, runtime_of
+from tasks.runtime import Runtime, own_run_id, root_run_id, runtime_of
 from tasks.steps import step
 from tasks.verifying import is_measured_until
 
@@ -42,6 +43,38 @@ def retirement_due(migration: str) -> datetime:
     if newest.ended_at is None or phase.after is None:
         raise Refused("not begun because the promotion has no time")
     return newest.ended_at + phase.after
+
+
+@step(name="begin retirement")
+def begin_retirement(migration: str) -> str:
+    """Note that this run carries the retirement; the one before it may do nothing more.
+
+    Returns:
+        What it is called in the store.
+    """
+    runtime = runtime_of(migration)
+    subject = f"{Work.RETIREMENT} {_promoted(runtime).id}"
+    carriers.take(runtime.store, migration, subject, flow="deprecation",
+                  flow_run_id=str(root_run_id()), now=clock.now())
+    return subject
+
+
+@step(name="end retirement")
+def end_retirement(migration: str, subject: str) -> None:
+    """Note that nothing of the retirement is left to be done."""
+    carriers.drop(runtime_of(migration).store, migration, subject, flow_run_id=str(root_run_id()))
+
+
+def _refuse_other_run(runtime: Runtime) -> None:
+    """See that this run carries the retirement still.
+
+    Raises:
+        CarriedElsewhere: Another does, or this one was cancelled.
+    """
+    own = own_run_id()
+    if own is not None:
+        carriers.refuse_other(carriers.one(
+            runtime.store, runtime.migration, f"{Work.RETIREMENT} {_promoted(runtime).id}"), own)
 
 
 async def ask_to_retire(migration: str) -> str:
@@ -100,6 +133,7 @@ def pull_levers(migration: str) -> str:
     levers, occasion = phase.levers, baseline.retirement_of(_promoted(runtime))
     _refuse_while_called(runtime, phase)
     _refuse_unless_full(runtime)
+    _refuse_other_run(runtime)
     # noted first: a rollback from now on does not trust the baseline unless it is well
     audit.record_once(
         runtime.store, migration, key=baseline.begun(occasion), actor="deprecation/main",
@@ -107,6 +141,7 @@ def pull_levers(migration: str) -> str:
     retired.note(runtime.home.gateway_files, runtime.plan, now=clock.now())
     for name in levers:
         _refuse_unless_full(runtime)
+        _refuse_other_run(runtime)
         if problem := pull_lever(runtime.store, runtime.plan, name, actor="deprecation/main",
                                  occasion=occasion):
             raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")

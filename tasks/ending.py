@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
 from changeover import clock, rollback
 from changeover.errors import StaleEpoch
@@ -72,6 +72,7 @@ _TOLD = {
     CutoverStatus.PROMOTED: ("was promoted", "info"),
     CutoverStatus.ROLLED_BACK: ("was rolled back", "critical"),
     CutoverStatus.FAILED: ("was not begun", "warning"),
+    CutoverStatus.STOPPED: ("was ended where it was", "warning"),
 }
 
 
@@ -88,6 +89,8 @@ async def _end(migration: str, cutover_id: int, status: CutoverStatus, reason: s
     await publish_report(migration, cutover_id)
     if ended.status is CutoverStatus.PROMOTED:
         return Completed(name="Promoted", message=ended.outcome)
+    if ended.status is CutoverStatus.STOPPED:
+        return Cancelled(name="Stopped", message=ended.outcome)
     if ended.status is CutoverStatus.FAILED:
         return Failed(name="NotBegun", message=ended.outcome)
     return Failed(name="RolledBack", message=f"everyone is at the baseline because {ended.outcome}")

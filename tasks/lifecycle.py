@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
+from prefect.settings import PREFECT_API_URL
+
 from changeover import clock
-from changeover.store import cutovers
+from changeover.errors import CutoverActive, Refused
+from changeover.observer.carrying import ended_now
+from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
+from changeover.store import carriers, cutovers
 from changeover.store.records import Cutover, CutoverStatus
-from tasks.runtime import root_run_id, runtime_of
+from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
 
 
 @step(name="begin cutover")
-def begin_cutover(migration: str) -> int:
-    """Open the cutover in the store, or find the one that this run opened before.
+def begin_cutover(migration: str, flow: str = "cutover") -> int:
+    """Open the cutover in the store, find the one that this run carries, or continue one.
+
+    One is continued whose own run has ended in Prefect without ending it (cancelled, deleted,
+    given up): it goes on where it was, and its former run may do nothing more.
+
+    Args:
+        migration: Name of the migration.
+        flow: The flow that carries it: a phase alone is continued by that phase's flow.
 
     Returns:
         The cutover's id.
 
     Raises:
-        CutoverActive: Another cutover of the migration has not ended.
+        CutoverActive: Another cutover of the migration has not ended, and its run goes on.
         Refused: The routing state allows no cutover.
     """
-    runtime = runtime_of(migration)
-    cutover = cutovers.begin(
-        runtime.store, migration, flow_run_id=str(root_run_id()), now=clock.now()
-    )
+    runtime, own = runtime_of(migration), str(root_run_id())
+    try:
+        return cutovers.begin(
+            runtime.store, migration, flow_run_id=own, now=clock.now(), flow=flow).id
+    except CutoverActive as other:
+        return _continue(runtime, flow, own, other)
+
+
+def _continue(runtime: Runtime, flow: str, own: str, other: CutoverActive) -> int:
+    """Take up the running cutover when nobody carries it on; return its id.
+
+    Raises:
+        CutoverActive: Its run goes on.
+        Refused: Another flow began it, which does something else.
+    """
+    cutover = cutovers.active(runtime.store, runtime.migration)
+    carrier = cutover and carriers.one(
+        runtime.store, runtime.migration, cutovers.subject(cutover.id))
+    if cutover is None or carrier is None:
+        raise other
+    now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PATIENT_SECONDS)
+    if ended_now(runtime.store, api, carrier, now=now) is None:
+        raise other
+    if carrier.flow != flow:
+        raise Refused(
+            f"not continued because {carrier.flow}/main began cutover {cutover.id}",
+            next_step="Run `changeover continue`, which starts that flow again")
+    if not cutovers.adopt(runtime.store, cutover.id, before=carrier.flow_run_id, flow_run_id=own,
+                          flow=flow, now=now):
+        raise other
     return cutover.id
 
 

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover import clock
-from changeover.errors import ChangeoverError, PublishFailed, StaleEpoch, StoreError
+from changeover.errors import (
+    CarriedElsewhere,
+    ChangeoverError,
+    PublishFailed,
+    StaleEpoch,
+    StoreError,
+)
 from changeover.store import sop
 from changeover.store.sop import SopStep
 from tasks.runtime import Runtime
@@ -25,6 +31,7 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
     Raises:
         StoreError, PublishFailed: Passing trouble: the task is tried again.
         StaleEpoch: A rollback came meanwhile: the procedure is over.
+        CarriedElsewhere: Another run carries the procedure.
     """
     known = sop.one(runtime.store, runtime.migration, subject, step)
     if known is not None and known.status == sop.DONE:
@@ -32,7 +39,7 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
     began = clock.now()
     try:
         (detail, data), status = action(), sop.DONE
-    except (StoreError, PublishFailed, StaleEpoch):
+    except (StoreError, PublishFailed, StaleEpoch, CarriedElsewhere):
         raise
     except ChangeoverError as error:
         detail, data, status = str(error), {}, sop.FAILED

@@ -23,7 +23,7 @@ from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import Plan
 from changeover.routing import RoutingState
-from changeover.store import operations, plans, routing
+from changeover.store import carriers, cutovers, operations, plans, routing
 from changeover.store.engine import Store
 from changeover.store.records import Cutover
 
@@ -107,6 +107,24 @@ def root_run_id() -> UUID:
     return UUID(root) if root else context.flow_run.id
 
 
+def own_run_id() -> str | None:
+    """Return the id of the flow run that this process carries; None outside of one."""
+    context = FlowRunContext.get()
+    return str(root_run_id()) if context is not None and context.flow_run is not None else None
+
+
+def refuse_when_carried_elsewhere(runtime: Runtime, cutover_id: int) -> None:
+    """See that this run is the one that carries the cutover.
+
+    Raises:
+        CarriedElsewhere: Another does, or this one was cancelled and only its process lives on.
+    """
+    own = own_run_id()
+    if own is not None:
+        known = carriers.one(runtime.store, runtime.migration, cutovers.subject(cutover_id))
+        carriers.refuse_other(known, own)
+
+
 def is_root() -> bool:
     """Whether the present flow is the one that the worker started, not a subflow."""
     context = FlowRunContext.get()
@@ -122,7 +140,9 @@ def current_state(runtime: Runtime, cutover: Cutover) -> RoutingState:
 
     Raises:
         StaleEpoch: A rollback came after the cutover began; it may change nothing more.
+        CarriedElsewhere: Another flow run carries the cutover by now.
     """
+    refuse_when_carried_elsewhere(runtime, cutover.id)
     state = routing.read(runtime.store, runtime.migration)
     if state.epoch != cutover.epoch:
         raise StaleEpoch(

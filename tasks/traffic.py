@@ -13,7 +13,7 @@ from changeover.store.records import Publication
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import tell
-from tasks.runtime import Runtime, current_state, root_run_id, runtime_of
+from tasks.runtime import Runtime, current_state, own_run_id, root_run_id, runtime_of
 from tasks.steps import step
 
 _MODES = {
@@ -46,7 +46,7 @@ def move_traffic(migration: str, cutover_id: int, stage: str) -> str:
     wished = _wished(runtime.plan, spec, cutover.epoch)
     if not _is_there(state, wished):
         state = routing.change(
-            runtime.store, migration, wished,
+            runtime.store, migration, wished, carried_by=_carried_by(cutover_id),
             actor=f"cutover {cutover_id}", reason=f"stage {spec.title} begins", now=clock.now(),
         )
     publish(runtime, state)
@@ -117,7 +117,7 @@ def give_back_share(migration: str, cutover_id: int, stage: str, round_: int) ->
         if not has_share(runtime, spec):
             routing.change(
                 runtime.store, migration, _wished(runtime.plan, spec, cutover.epoch),
-                actor=f"cutover {cutover_id}", now=clock.now(),
+                actor=f"cutover {cutover_id}", now=clock.now(), carried_by=_carried_by(cutover_id),
                 reason=f"stage {spec.title} again, as people decided")
         state = routing.read(runtime.store, migration)
         publish(runtime, state)
@@ -127,6 +127,12 @@ def give_back_share(migration: str, cutover_id: int, stage: str, round_: int) ->
     if found.status != sop.DONE:
         raise Unreachable(found.detail)
     return found.detail
+
+
+def _carried_by(cutover_id: int) -> tuple[str, str] | None:
+    """Return what must still hold when traffic moves: this run carries the cutover."""
+    own = own_run_id()
+    return (cutovers.subject(cutover_id), own) if own is not None else None
 
 
 def publish(runtime: Runtime, state: RoutingState) -> None:

@@ -8,7 +8,8 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from changeover import clock
 from changeover.analysis.verdict import Verdict, worst
-from changeover.store import operations, validations
+from changeover.run_ends import Work
+from changeover.store import carriers, operations, validations
 from changeover.store.records import Report
 from changeover.store.validations import SuiteCheck, SuiteRun
 from changeover.validation.saving import as_stored, scene_of
@@ -35,6 +36,18 @@ def begin_suite(migration: str, suite: str, key: str) -> int:
     checks_of(runtime.plan, suite)
     return validations.begin(
         runtime.store, migration, suite, key=key, now=clock.now()).id
+
+
+def carry_suite(migration: str, run_id: int) -> None:
+    """Note that this flow run carries a suite's run, unless that has ended."""
+    carriers.take(runtime_of(migration).store, migration, f"{Work.SUITE} {run_id}",
+                  flow="validation", flow_run_id=str(root_run_id()), now=clock.now())
+
+
+def drop_suite(migration: str, run_id: int) -> None:
+    """Note that a suite's run has said how it ended."""
+    carriers.drop(runtime_of(migration).store, migration, f"{Work.SUITE} {run_id}",
+                  flow_run_id=str(root_run_id()))
 
 
 @step(name="check", task_run_name="{name}")

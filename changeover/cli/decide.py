@@ -13,14 +13,16 @@ import click
 from changeover import baseline, clock, retired, rollback
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
+from changeover.cli.runs import told_end
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import approvals, cutovers, flags, operations, routing
-from changeover.store.records import Approval
+from changeover.run_ends import Work
+from changeover.store import approvals, carriers, cutovers, flags, operations, routing
+from changeover.store.records import Approval, CutoverStatus
 
 ANSWER_SECONDS = 120.0
 FORM_SECONDS = 60.0
@@ -45,12 +47,12 @@ def approve(
     """Answer what the cutover or the deprecation waits for, as in Prefect's page."""
     found = Connections.open(home, migration)
     asked = _open_question(found)
-    run_id = asked.flow_run_id or cutovers.get(found.store, asked.cutover_id).flow_run_id
-    if not run_id:
-        raise ApprovalRefused("nobody carries out this cutover")
+    run_id = _run_that_asks(found, asked)
     _resume(found, run_id, {
         "decision": decision, "approver": approver, "comment": comment})
     answered = _await_answer(found, asked)
+    if answered is None:
+        _refuse_ended(found, asked, "the answer did not count")
     done = answered is not None and answered.decision is not None and not answered.is_void
     text = (f"{answered.approver} decided {answered.decision} on stage {asked.stage}"
             if answered is not None and done
@@ -262,6 +264,30 @@ def _open_question(found: Connections) -> Approval:
     return asked
 
 
+def _run_that_asks(found: Connections, asked: Approval) -> str:
+    """Return the flow run that takes the answer.
+
+    Raises:
+        ApprovalRefused: No run carries on what is asked about.
+    """
+    _refuse_ended(found, asked, "the answer was not taken")
+    cutover = cutovers.get(found.store, asked.cutover_id)
+    is_running = cutover.status is CutoverStatus.RUNNING  # then it may have been continued since
+    run_id = cutover.flow_run_id if is_running else asked.flow_run_id
+    if not run_id:
+        raise ApprovalRefused("nobody carries out this cutover")
+    return run_id
+
+
+def _refuse_ended(found: Connections, asked: Approval, what: str) -> None:
+    """Refuse an answer to a question whose run has ended in Prefect, and say what can be done."""
+    subjects = (cutovers.subject(asked.cutover_id), f"{Work.RETIREMENT} {asked.cutover_id}")
+    for subject in subjects:
+        carrier = carriers.one(found.store, found.plan.migration, subject)
+        if told := told_end(found, carrier):
+            raise ApprovalRefused(f"{what} because nobody carries on {subject}. {told}")
+
+
 def _resume(found: Connections, run_id: str, answers: dict[str, Any]) -> None:
     """Answer the form; a run that has just been suspended stores its form a moment later."""
     deadline = time.monotonic() + FORM_SECONDS
@@ -305,6 +331,11 @@ def _await_answer(found: Connections, asked: Approval) -> Approval | None:
 def _refuse_in_cutover(found: Connections, what: str) -> None:
     running = cutovers.active(found.store, found.plan.migration)
     if running is not None:
+        carrier = carriers.one(
+            found.store, found.plan.migration, cutovers.subject(running.id))
+        if told := told_end(found, carrier):
+            raise Refused(f"{what} because cutover {running.id} is not ended, and nobody carries "
+                          f"it on. {told}")
         raise Refused(
             f"{what} because cutover {running.id} decides by its gates",
             next_step="Answer it with `changeover approve`, or end it with `changeover rollback`",

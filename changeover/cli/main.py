@@ -31,6 +31,12 @@ COMMANDS = {
     "disable": (
         "decide.disable",
         "Go back to baseline_only in good order; when something is wrong, use `rollback`."),
+    "continue": (
+        "runs.continue_command",
+        "Take up again what no flow run carries on: a cutover, a rollback, a retirement."),
+    "end": (
+        "runs.end_command",
+        "End what no flow run carries on, where it is; users stay where they are."),
     "rollback": (
         "decide.rollback_command",
         "Send everyone back to the baseline, now; the rest of the SOP follows by itself."),

@@ -15,13 +15,18 @@ from changeover.errors import Refused, Unreachable
 from changeover.tls import tls
 
 BUSY_PAUSE_SECONDS = 0.25
+KNOWN_SECONDS = 30.0
+"""For how long a deployment's id is believed: it may be deleted and deployed anew at any time."""
+POOL = "changeover"
+SILENT_WORKER = timedelta(seconds=90)
 PATIENT_SECONDS = 30.0
 """How long people and preparations wait for a server that is busy; the observer asks again."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
-    """A flow run as Prefect knows it. `flow` is the deployment's flow name."""
+    """A flow run as Prefect knows it. `flow` is the deployment's flow name, `said` the state's
+    message."""
 
     id: str
     name: str
@@ -31,6 +36,8 @@ class FlowRun:
     state_at: datetime
     scheduled_for: datetime | None
     run_count: int
+    deployment_id: str | None = None
+    said: str = ""
 
 
 class PrefectApi:
@@ -52,7 +59,7 @@ class PrefectApi:
             base_url=self.url, timeout=timeout, auth=(user, password) if secret else None,
             trust_env=False, verify=tls(),
         )
-        self._deployments: dict[str, str] = {}
+        self._deployments: dict[str, tuple[str, float]] = {}
 
     def is_alive(self) -> bool:
         """Whether the server answers."""
@@ -63,12 +70,53 @@ class PrefectApi:
 
     def deployment_id(self, name: str) -> str | None:
         """Return the id of a deployment called `FLOW/NAME`, or None."""
-        if name not in self._deployments:
+        known, asked_at = self._deployments.get(name, ("", 0.0))
+        if not known or time.monotonic() - asked_at > KNOWN_SECONDS:
             found = self._call("GET", f"/deployments/name/{name}", missing=None)
             if found is None:
+                self._deployments.pop(name, None)
                 return None
-            self._deployments[name] = str(found["id"])
-        return self._deployments[name]
+            known = str(found["id"])
+            self._deployments[name] = (known, time.monotonic())
+        return known
+
+    def forget_deployments(self) -> None:
+        """Ask anew for the ids of deployments, which may have been made again."""
+        self._deployments.clear()
+
+    def has_deployment(self, deployment_id: str) -> bool:
+        """Whether a deployment is there; runs outlive theirs."""
+        return self._call("GET", f"/deployments/{deployment_id}", missing=None) is not None
+
+    def schedule_problem(self, name: str) -> str:
+        """Return why the deployment `FLOW/NAME` makes no runs by itself; empty when it does."""
+        found = self._call("GET", f"/deployments/name/{name}", missing=None)
+        if found is None:
+            return f"{name} is not deployed"
+        is_on = any(schedule.get("active") for schedule in found.get("schedules") or ())
+        return "" if is_on and not found.get("paused") else f"the schedule of {name} is paused"
+
+    def pool_problem(self, now: datetime | None = None, pool: str = POOL) -> str:
+        """Return why no worker would start a run; empty when nothing is known against it.
+
+        Args:
+            now: The present moment; None does not look whether a worker is there.
+            pool: The work pool.
+        """
+        found = self._call("GET", f"/work_pools/{pool}", missing=None)
+        if found is None:
+            return f"work pool {pool} was deleted: run `changeover up` again"
+        if found.get("is_paused"):
+            return f"work pool {pool} is paused: `prefect work-pool resume {pool}`"
+        queues = self._call("POST", f"/work_pools/{pool}/queues/filter", {}, missing=[])
+        paused = [queue["name"] for queue in queues if queue.get("is_paused")]
+        if paused:
+            return f"work queue {paused[0]} is paused: `prefect work-queue resume {paused[0]} " \
+                f"--pool {pool}`"
+        silent = self.worker_silence(now, pool) if now else timedelta(0)
+        if silent is None or silent > SILENT_WORKER:
+            return "no worker gives a sign of life: see `changeover status`"
+        return ""
 
     def runs(self, flows: Sequence[str], state_types: Sequence[str]) -> list[FlowRun]:
         """Return root runs of the deployments `FLOW/main` in the given states.
@@ -96,7 +144,7 @@ class PrefectApi:
         row = self._call("GET", f"/flow_runs/{run_id}", missing=None)
         return _flow_run(row, "") if row else None
 
-    def worker_silence(self, now: datetime, pool: str = "changeover") -> timedelta | None:
+    def worker_silence(self, now: datetime, pool: str = POOL) -> timedelta | None:
         """Return since when no worker of a pool gave a sign of life; None when none ever did."""
         rows = self._call("POST", f"/work_pools/{pool}/workers/filter", {"limit": 50}, missing=[])
         beats = [_time(row["last_heartbeat_time"]) for row in rows
@@ -139,6 +187,11 @@ class PrefectApi:
             "force": True,
         })
 
+    def cancel(self, run_id: str, *, message: str) -> None:
+        """Put a run that no process carries into Cancelled by force."""
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {
+            "state": {"type": "CANCELLED", "message": message}, "force": True}, missing={})
+
     def start(
         self, deployment: str, *, parameters: dict[str, Any], key: str | None = None
     ) -> str | None:
@@ -152,7 +205,7 @@ class PrefectApi:
         path = f"/deployments/{found}/create_flow_run"
         created = self._call("POST", path, body, missing=None)
         if created is None:  # deployed anew under another id
-            self._deployments.clear()
+            self.forget_deployments()
             return None
         return str(created["id"])
 
@@ -208,6 +261,7 @@ def _flow_run(row: dict[str, Any], flow: str) -> FlowRun:
         state_name=row.get("state_name") or "",
         state_at=_time(state.get("timestamp") or row["created"]),
         scheduled_for=_time(due) if due else None, run_count=int(row.get("run_count") or 0),
+        deployment_id=row.get("deployment_id"), said=state.get("message") or "",
     )
 
 

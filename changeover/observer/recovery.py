@@ -8,19 +8,26 @@ runs Running for ever. Both are found here:
 2. Running or Pending, but the process that gave a sign of life is gone: scheduled again.
 3. Asleep or suspended although a rollback came first: woken, so that it ends as rolled back.
 4. A rollback without `rollback/main`: that run is created, with one key per epoch.
+
+What ended otherwise (cancelled, deleted, given up) is a person's to decide: it is noted and told,
+see `observer.carrying`.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import psutil
 
 from changeover.errors import Unreachable
+from changeover.observer.carrying import CarrierWatch
+from changeover.observer.continuing import rollback_parameters
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.store import cutovers, messages, operations, routing
+from changeover.run_ends import End
+from changeover.store import carriers, cutovers, messages, operations, routing
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus, Rollback
 
@@ -42,6 +49,11 @@ class Recovery:
     migration: str
     attempts: dict[str, int] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Watch the runs that carry what is not done."""
+        self.carrier_watch = CarrierWatch(self.store, self.api, self.migration)
 
     def sweep(self, now: datetime) -> list[str]:
         """Do what is due and return one sentence for each thing done or impossible.
@@ -54,7 +66,7 @@ class Recovery:
         """
         done: list[str] = []
         failed: Unreachable | None = None
-        for part in (self._hand_over_all, self._wake_stale, self._recover_all):
+        for part in (self._hand_over_all, self._wake_stale, self._recover_all, self._note_ends):
             try:
                 done += part(now)
             except Unreachable as error:
@@ -67,9 +79,9 @@ class Recovery:
             raise failed
         return done
 
-    def _hand_over_all(self, _now: datetime) -> list[str]:
+    def _hand_over_all(self, now: datetime) -> list[str]:
         waiting = operations.not_handed_over(self.store, self.migration)
-        return [self._hand_over(rollback) for rollback in waiting]
+        return [self._hand_over(rollback, now) for rollback in waiting]
 
     def _wake_stale(self, now: datetime) -> list[str]:
         return [self._wake(run, now) for run in self._stale_sleepers(now)]
@@ -78,19 +90,24 @@ class Recovery:
         lost = self._crashed(now) + self._vanished(now)
         return [told for run, why in lost for told in self._recover(run, why, now)]
 
-    def _hand_over(self, rollback: Rollback) -> str:
+    def _note_ends(self, now: datetime) -> list[str]:
+        return self.carrier_watch.look(now, self.given_up)
+
+    def _hand_over(self, rollback: Rollback, now: datetime) -> str:
         run_id = self.api.start(
             "rollback/main",
-            parameters={
-                "migration": self.migration, "reason": rollback.reason,
-                "severity": rollback.severity, "scope": rollback.scope,
-                "rollback_id": rollback.id,
-            },
+            parameters=rollback_parameters(rollback),
             key=f"rollback-{self.migration}-{rollback.epoch}",
         )
         if run_id is None:
-            return "rollback/main was not started because it is not deployed"
-        operations.hand_over(self.store, rollback.id, flow_run_id=run_id)
+            told = "rollback/main was not started because it is not deployed"
+            messages.put(
+                self.store, self.migration, key=f"not-deployed-rollback-{rollback.id}", now=now,
+                severity="critical", title=told, is_once=True,
+                body=f"Everyone is at the baseline because of: {rollback.reason}. The steps after "
+                "that wait: run `changeover up` again, which deploys it; it is started then.")
+            return told
+        operations.hand_over(self.store, rollback.id, flow_run_id=run_id, now=now)
         return f"rollback/main was started because of: {rollback.reason}"
 
     def _stale_sleepers(self, now: datetime) -> list[FlowRun]:
@@ -113,8 +130,23 @@ class Recovery:
         self.api.schedule(run.id, at=now, name="Recovering", message=message)
         return f"{run.name} was {message}"
 
+    def _runs(self, state_types: Sequence[str]) -> list[FlowRun]:
+        """Return the runs to look after: those of our deployments, and those that carry something
+        although their deployment was made anew since; without those whose end was told."""
+        carried = {each.flow_run_id: each for each in carriers.of(self.store, self.migration)}
+        found = self.api.runs(DURABLE_FLOWS, state_types)
+        ids = {run.id for run in found}
+        for each in carried.values():
+            run = self.api.run(each.flow_run_id) \
+                if each.flow in DURABLE_FLOWS and each.flow_run_id not in ids else None
+            if run is not None and run.state_type in state_types:
+                found.append(replace(run, flow=each.flow))
+        return [run for run in found
+                if run.id not in carried or carried[run.id].end not in (
+                    End.FAILED, End.NOT_DEPLOYED)]
+
     def _crashed(self, now: datetime) -> list[tuple[FlowRun, str]]:
-        runs = self.api.runs(DURABLE_FLOWS, ["CRASHED", "FAILED"])
+        runs = self._runs(["CRASHED", "FAILED"])
         return [
             (run, f"it {run.state_name.lower()}") for run in runs
             if now - run.state_at > CRASH_SETTLES and self._is_unfinished(run)
@@ -127,7 +159,7 @@ class Recovery:
            the process before, which left on purpose.
         2. Pending is no proof: the worker starts a process some seconds before the run is due.
         """
-        runs = self.api.runs(DURABLE_FLOWS, ["RUNNING", "PENDING"])
+        runs = self._runs(["RUNNING", "PENDING"])
         beats = {beat.service: beat for beat in operations.heartbeats(self.store)}
         lost = []
         for run in runs:
@@ -162,17 +194,25 @@ class Recovery:
         attempt = self.attempts.get(run.id, 0) + 1
         most = MOST_ATTEMPTS_FAILED if run.state_type == "FAILED" else MOST_ATTEMPTS
         if attempt > most:
-            given_up = f"{run.name} was not recovered because {most} attempts did not help"
-            messages.put(
-                self.store, self.migration, key=f"given-up-{run.id}", severity="critical",
-                title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
-                "mend the cause and start it again.", now=now, is_once=True)
-            return [given_up]
+            return self._give_up(run, most, now)
         self.attempts[run.id] = attempt
         self.api.schedule(
             run.id, at=now, name="Recovering", message=f"attempt {attempt}, because {why}"
         )
         return [f"{run.name} was scheduled again because {why}"]
+
+
+    def _give_up(self, run: FlowRun, most: int, now: datetime) -> list[str]:
+        """Leave a run that does not recover; people are told, with what it carried if it did."""
+        given_up = f"{run.name} was not recovered because {most} attempts did not help"
+        self.given_up.add(run.id)
+        if any(each.flow_run_id == run.id for each in carriers.of(self.store, self.migration)):
+            return []  # told with what it carried
+        messages.put(
+            self.store, self.migration, key=f"given-up-{run.id}", severity="critical",
+            title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
+            "mend the cause and start it again.", now=now, is_once=True)
+        return [given_up]
 
 
 def _is_alive(pid: int, create_time: str) -> bool:

@@ -59,6 +59,7 @@ CHECKPOINT_SECONDS = 2.0
 LONG_LOG_PAGES = 64_000
 """Pages (256 MB) that could not be copied for a while: somebody reads and does not end."""
 WORKER_SECONDS = 10.0
+SCHEDULES_SECONDS = 60.0
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -309,6 +310,8 @@ class Observer:
         while not self.stop.wait(SWEEP_SECONDS):
             try:
                 recovery.sweep(clock.now())
+                if self.pace.is_due("schedules", SCHEDULES_SECONDS):
+                    recovery.carrier_watch.look_at_schedules(clock.now())
                 if self.pace.is_due("worker", WORKER_SECONDS) and (
                     done := workers.look(clock.now())
                 ):

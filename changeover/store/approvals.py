@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from changeover.errors import ApprovalRefused, InvalidInput
@@ -12,6 +12,7 @@ from changeover.store import audit
 from changeover.store.engine import Store
 from changeover.store.records import Approval, CutoverStatus
 from changeover.store.rows import to_record
+from changeover.store.sop_tables import CarrierRow
 from changeover.store.tables import ApprovalRow, CutoverRow
 
 DECISIONS = ("promote", "hold", "rollback")
@@ -117,7 +118,11 @@ def open_for(store: Store, migration: str) -> Approval | None:
             CutoverRow.migration == migration,
             or_(CutoverRow.status == CutoverStatus.RUNNING,
                 and_(CutoverRow.status == CutoverStatus.PROMOTED,
-                     ApprovalRow.flow_run_id != CutoverRow.flow_run_id)),
+                     ApprovalRow.flow_run_id.in_(select(CarrierRow.flow_run_id).where(
+                         CarrierRow.migration == migration)))),
+            # of an earlier cutover nobody is asked any more
+            CutoverRow.id == select(func.max(CutoverRow.id)).where(
+                CutoverRow.migration == migration).scalar_subquery(),
             ApprovalRow.decision.is_(None),
             ApprovalRow.is_void.is_(False),
         )
@@ -127,6 +132,18 @@ def open_for(store: Store, migration: str) -> Approval | None:
     with store.read() as session:
         row = session.scalar(query)
         return to_record(Approval, row) if row else None
+
+
+def waits_for(store: Store, migration: str, flow_run_id: str) -> bool:
+    """Whether a question waits for the answer that this flow run's form brings."""
+    query = (
+        select(ApprovalRow.id).join(CutoverRow, CutoverRow.id == ApprovalRow.cutover_id)
+        .where(CutoverRow.migration == migration, ApprovalRow.flow_run_id == flow_run_id,
+               ApprovalRow.decision.is_(None), ApprovalRow.is_void.is_(False))
+        .limit(1)
+    )
+    with store.read() as session:
+        return session.scalar(query) is not None
 
 
 def all_of(store: Store, cutover_id: int) -> list[Approval]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.routing import Mode
-from changeover.store import audit
+from changeover.store import audit, carriers
 from changeover.store.engine import Store
 from changeover.store.records import (
     Cutover,
@@ -24,8 +24,13 @@ from changeover.store.rows import to_record
 from changeover.store.tables import CutoverRow, RoutingRow, StageRow, VerdictRow
 
 
-def begin(store: Store, migration: str, *, flow_run_id: str, now: datetime) -> Cutover:
-    """Open a cutover for a flow run, or return the one that this run opened before.
+def begin(
+    store: Store, migration: str, *, flow_run_id: str, now: datetime, flow: str = "cutover"
+) -> Cutover:
+    """Open a cutover for a run of a flow, or return the one that this run carries already.
+
+    A run that begins again (after a kill, or because a person retried it) carries it anew, even
+    if its end was noted before.
 
     Raises:
         CutoverActive: Another one of the migration has not ended.
@@ -39,6 +44,8 @@ def begin(store: Store, migration: str, *, flow_run_id: str, now: datetime) -> C
             raise Refused(f"not continued because this run belongs to migration {mine.migration}",
                           next_step=f"Start a run with migration={mine.migration}")
         if mine is not None:
+            if mine.status == CutoverStatus.RUNNING:
+                _carried(session, mine, flow, now)
             return _cutover(mine)
         state = session.get(RoutingRow, migration)
         if state is None:
@@ -52,7 +59,43 @@ def begin(store: Store, migration: str, *, flow_run_id: str, now: datetime) -> C
         session.add(row)
         session.flush()
         _note(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now)
+        _carried(session, row, flow, now)
         return _cutover(row)
+
+
+def adopt(
+    store: Store, cutover_id: int, *, before: str | None, flow_run_id: str, flow: str,
+    now: datetime,
+) -> bool:
+    """Have another flow run carry a cutover on, whose run ended; one of many wins.
+
+    Args:
+        store: The store.
+        cutover_id: The cutover.
+        before: The run that was seen to have ended.
+        flow_run_id: The run that carries it from now on; `before` may do nothing more.
+        flow: Its flow.
+        now: The present moment.
+
+    Returns:
+        Whether this run carries it now; False when another was faster or the cutover has ended.
+    """
+    with store.begin() as session:
+        row = _locked(session, cutover_id)
+        audit.lock(session, row.migration)
+        if row.status != CutoverStatus.RUNNING or row.flow_run_id not in (before, flow_run_id):
+            return False
+        if row.flow_run_id != flow_run_id:
+            row.flow_run_id = flow_run_id
+            _note(session, row, "cutover.continued",
+                  {"flow_run_id": flow_run_id, "before": before}, now)
+        _carried(session, row, flow, now)
+        return True
+
+
+def subject(cutover_id: int) -> str:
+    """Return the name under which it is kept who carries a cutover."""
+    return f"cutover {cutover_id}"
 
 
 def get(store: Store, cutover_id: int) -> Cutover:
@@ -98,6 +141,7 @@ def finish(
         if row.status == CutoverStatus.RUNNING:
             row.status, row.outcome, row.ended_at = status, outcome, now
             _note(session, row, f"cutover.{status}", {"outcome": outcome}, now)
+            carriers.drop_in(session, row.migration, subject(cutover_id))
         return _cutover(row)
 
 
@@ -258,6 +302,13 @@ def _refuse_mode(migration: str, mode: Mode) -> None:
             f"not started because the candidate answers everyone of {migration} already",
             next_step="`deprecation/main` retires the baseline",
         )
+
+
+def _carried(session: Session, row: CutoverRow, flow: str, now: datetime) -> None:
+    """Note that the row's run carries the cutover."""
+    if row.flow_run_id is not None:
+        carriers.take_in(session, row.migration, subject(row.id), flow=flow,
+                         flow_run_id=row.flow_run_id, now=now)
 
 
 def _note(

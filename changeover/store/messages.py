@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from changeover.store import audit
 from changeover.store.engine import Store
@@ -58,10 +59,18 @@ def put(
             same = same.where(MessageRow.at > now - QUIET)
         if session.scalar(same.limit(1)) is not None:
             return False
-        session.add(MessageRow(
-            migration=migration, key=key[:200], severity=severity, title=title, body=body, at=now,
-            is_sent=False, attempts=0, next_at=now, problem="", told=[]))
+        put_in(session, migration, key=key, severity=severity, title=title, body=body, now=now)
         return True
+
+
+def put_in(
+    session: Session, migration: str, *, key: str, severity: str, title: str, body: str,
+    now: datetime,
+) -> None:
+    """Keep a message to be sent within the caller's transaction, which sees that it is new."""
+    session.add(MessageRow(
+        migration=migration, key=key[:200], severity=severity, title=title, body=body, at=now,
+        is_sent=False, attempts=0, next_at=now, problem="", told=[]))
 
 
 def due(store: Store, migration: str, *, now: datetime) -> list[Message]:

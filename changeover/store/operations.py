@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.routing import RoutingState
-from changeover.store import audit
+from changeover.store import audit, carriers
 from changeover.store.console_tables import WantedRollbackRow
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
@@ -150,6 +150,8 @@ def begin_rollback(
         if flow_run_id is not None and not row.is_handed_over:
             row.is_handed_over, row.flow_run_id = True, flow_run_id
         session.flush()
+        if row.flow_run_id is not None and row.ended_at is None and row.flow_run_id == flow_run_id:
+            _carried(session, row, now)
         return to_record(Rollback, row)
 
 
@@ -175,17 +177,23 @@ def not_handed_over(store: Store, migration: str) -> list[Rollback]:
     return [rollback for rollback in rollbacks(store, migration) if not rollback.is_handed_over]
 
 
-def hand_over(store: Store, rollback_id: int, *, flow_run_id: str) -> Rollback:
+def hand_over(
+    store: Store, rollback_id: int, *, flow_run_id: str, now: datetime
+) -> Rollback:
     """Note the flow run that was started for a rollback; one that carries it already stays."""
     with store.begin() as session:
         row = _rollback_row(session, rollback_id)
         row.is_handed_over = True
-        row.flow_run_id = row.flow_run_id or flow_run_id
+        if row.flow_run_id is None:
+            row.flow_run_id = flow_run_id
+            if row.ended_at is None:
+                _carried(session, row, now)
         return to_record(Rollback, row)
 
 
 def carry(
-    store: Store, rollback_id: int, *, flow_run_id: str, lease: timedelta, now: datetime
+    store: Store, rollback_id: int, *, flow_run_id: str, lease: timedelta, now: datetime,
+    after: str | None = None,
 ) -> Rollback:
     """Take, or keep, the right to carry a rollback's further steps; one run has it at a time.
 
@@ -198,6 +206,7 @@ def carry(
         flow_run_id: The run that asks.
         lease: For how long nobody else may, unless this run says so again.
         now: The present moment.
+        after: A run that is known to have ended; its lease is void.
 
     Raises:
         CarriedElsewhere: Another run has it.
@@ -205,12 +214,15 @@ def carry(
     with store.begin() as session:
         row = _rollback_row(session, rollback_id)
         is_held = row.lease_until is not None and row.lease_until > now and row.ended_at is None
-        if is_held and row.flow_run_id != flow_run_id:
+        is_void = row.flow_run_id in (flow_run_id, after) or _has_ended(session, row)
+        if is_held and not is_void:
             raise CarriedElsewhere(
                 f"not continued because flow run {row.flow_run_id} carries rollback {rollback_id}",
                 next_step="Everyone is at the baseline. The other run goes on by itself; if it "
                 f"says nothing more, run `rollback/main` again after {row.lease_until:%T} UTC")
         row.is_handed_over, row.flow_run_id, row.lease_until = True, flow_run_id, now + lease
+        if row.ended_at is None:
+            _carried(session, row, now)
         return to_record(Rollback, row)
 
 
@@ -247,7 +259,25 @@ def finish_rollback(
                 session, row.migration, actor=f"rollback {rollback_id}",
                 kind=f"rollback.{status}", data={"rollback": rollback_id}, now=now,
             )
+            carriers.drop_in(session, row.migration, rollback_subject(rollback_id))
         return to_record(Rollback, row)
+
+
+def rollback_subject(rollback_id: int) -> str:
+    """Return the name under which it is kept who carries a rollback's further steps."""
+    return f"rollback {rollback_id}"
+
+
+def _carried(session: Session, row: RollbackRow, now: datetime) -> None:
+    """Note that the row's run carries the rollback."""
+    carriers.take_in(session, row.migration, rollback_subject(row.id), flow="rollback",
+                     flow_run_id=str(row.flow_run_id), now=now)
+
+
+def _has_ended(session: Session, row: RollbackRow) -> bool:
+    """Whether it is known that the run which has the lease does nothing more."""
+    found = carriers.one_in(session, row.migration, rollback_subject(row.id))
+    return found is not None and found.flow_run_id == row.flow_run_id and found.end is not None
 
 
 def save_health(store: Store, results: Sequence[HealthResult]) -> None:

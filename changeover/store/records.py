@@ -9,12 +9,16 @@ from typing import Any
 
 
 class CutoverStatus(StrEnum):
-    """How a cutover stands. Only `running` is open; the others are final."""
+    """How a cutover stands. Only `running` is open; the others are final.
+
+    `stopped`: a person ended it where it was, when no flow run carried it on any more.
+    """
 
     RUNNING = "running"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 class StageStatus(StrEnum):

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from changeover import routing
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
 from changeover.routing import Change, Mode, RoutingState
-from changeover.store import audit
+from changeover.store import audit, carriers
 from changeover.store.engine import Store
 from changeover.store.tables import RoutingRow
 
@@ -73,7 +73,8 @@ def hold_epoch(session: Session, migration: str, epoch: int) -> None:
 
 
 def change(
-    store: Store, migration: str, change: Change, *, actor: str, reason: str, now: datetime
+    store: Store, migration: str, change: Change, *, actor: str, reason: str, now: datetime,
+    carried_by: tuple[str, str] | None = None,
 ) -> RoutingState:
     """Change the routing state in one transaction with its audit event; the only way to do it.
 
@@ -87,18 +88,23 @@ def change(
         actor: Who or what changes it.
         reason: Why, one sentence.
         now: The present moment.
+        carried_by: The work (`cutover 7`) and the flow run that must carry it when this is written.
 
     Returns:
         The state that holds now; the present one when the change was none.
 
     Raises:
         StaleEpoch, TransitionRefused, InvalidInput: As `apply` says; nothing was changed.
+        CarriedElsewhere: Another flow run carries the work by now; nothing was changed.
         StoreLocked: The row changed under every attempt.
     """
     for _ in range(_ATTEMPTS):
         with store.begin() as session:
             # locked until the end (PostgreSQL): many writers wait in turn instead of losing races
             present = read_in(session, migration, locks=True)
+            if carried_by is not None:
+                subject, flow_run_id = carried_by
+                carriers.refuse_other(carriers.one_in(session, migration, subject), flow_run_id)
             wished = routing.apply(present, change)
             if wished is present:
                 return present

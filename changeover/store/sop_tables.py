@@ -121,3 +121,16 @@ class MessageRow(Base):
         Index("ix_message_due", "migration", "is_sent", "next_at"),
         Index("ix_message_key", "migration", "key", "at"),
     )
+
+
+class CarrierRow(Base):
+    """A piece of work that is not done; `end` is empty while its flow run carries it."""
+
+    __tablename__ = "carrier"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(80), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(32))
+    flow_run_id: Mapped[str] = mapped_column(String(64))
+    since: Mapped[datetime]
+    end: Mapped[str] = mapped_column(String(16))
+    said: Mapped[str] = mapped_column(Text)

@@ -259,7 +259,7 @@ def test_rollback_has_one_row_per_epoch(store: Store) -> None:
     )
     assert first == second
     assert operations.not_handed_over(store, "shop") == [first]
-    operations.hand_over(store, first.id, flow_run_id="run")
+    operations.hand_over(store, first.id, flow_run_id="run", now=now())
     assert operations.not_handed_over(store, "shop") == []
     operations.finish_rollback(store, first.id, status="completed", analysis={}, now=now())
     ended = operations.finish_rollback(
@@ -340,7 +340,8 @@ def test_rollback_is_carried_by_one_run_at_a_time(store: Store) -> None:
             store, rollback_id, flow_run_id=run, lease=minute, now=now).flow_run_id
 
     assert carry("by hand", NOW) == "by hand"
-    assert operations.hand_over(store, rollback_id, flow_run_id="other").flow_run_id == "by hand"
+    assert operations.hand_over(
+        store, rollback_id, flow_run_id="other", now=NOW).flow_run_id == "by hand"
     with pytest.raises(CarriedElsewhere, match="flow run by hand carries rollback"):
         carry("other", NOW + minute / 2)
     assert carry("by hand", NOW + minute / 2) == "by hand"

@@ -23,7 +23,8 @@ from changeover.analysis.window import Sample
 from changeover.claims import Status
 from changeover.home import Home
 from changeover.routing import Mode, explain
-from changeover.store import claims, outcomes, samples, tokens
+from changeover.run_ends import End
+from changeover.store import carriers, claims, cutovers, outcomes, samples, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
@@ -272,6 +273,22 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_everything(serve: Ser
     for part in ("50 %", "gradual", "outcomes without success of candidate above 10.000 %", "old",
                  "new", "routing.changed"):
         assert part in answer.text
+
+
+def test_page_and_status_say_what_nobody_carries_on(console: Served) -> None:
+    """What happened to the run, where users stand, and what can be done."""
+    cutover = cutovers.begin(
+        console.store, "bench", flow_run_id="gone", now=clock.now())
+    (carrier,) = carriers.of(console.store, "bench")
+    carriers.note_end(console.store, carrier, End.CANCELLED, said="by <ann>", since=clock.now(),
+                      text="told", now=clock.now())
+    client = console.client()
+    (told,) = client.get("/v1/status").json()["ended_runs"]
+    assert (told["subject"], told["end"]) == (f"cutover {cutover.id}", "cancelled")
+    page = client.get("/").text
+    for part in (f"Nobody carries on cutover {cutover.id}", "(by &lt;ann&gt;)",
+                 "changeover continue"):
+        assert part in page
 
 
 def test_a_locked_store_is_said_and_asked_again(console: Served) -> None:

@@ -21,11 +21,13 @@ from changeover.analysis.window import GATEWAY
 from changeover.gateway.accesslog import Entry, Tailer, meant_for
 from changeover.gateway.publish import Gateway
 from changeover.home import Home
+from changeover.observer.recovery import DURABLE_FLOWS, Recovery
 from changeover.plan.model import Plan
 from changeover.routing import Change, Mode, RoutingState
 from changeover.store import operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.support.prefect_runs import Prefect, prefect_alone
 from tests.support.processes import LONGEST_PAUSE, end, kill, meanwhile, running, wait_for
 
 ERRORS = {
@@ -195,3 +197,35 @@ def bench_requests(bench: Bench) -> int:
 
 
 __all__ = ["ERRORS", "Start", "Watched", "end"]
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """A Prefect server for all tests here."""
+    with prefect_alone(tmp_path_factory.mktemp("prefect")) as found:
+        yield found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store with the migration `bench`."""
+    opened = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    plans.register(opened, make_plan(), source="test", now=clock.now())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def recovery(store: Store, prefect: Prefect) -> Recovery:
+    """The recovery of `bench`'s runs; runs of other tests are ended first."""
+    for run in prefect.api.runs(DURABLE_FLOWS, ["CRASHED", "FAILED", "RUNNING", "PENDING"]):
+        prefect.set(run.id, "CANCELLED")
+    return Recovery(store, prefect.api, "bench")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home without a gateway."""
+    found = Home(tmp_path / "home")
+    found.create()
+    return found

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,105 +15,14 @@ import pytest
 from changeover import clock
 from changeover.errors import Refused, Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.observer.recovery import DURABLE_FLOWS, MOST_ATTEMPTS_FAILED, Recovery
-from changeover.routing import Change, Mode
-from changeover.store import cutovers, messages, operations, plans, routing
+from changeover.observer.recovery import MOST_ATTEMPTS_FAILED, Recovery
+from changeover.store import cutovers, messages, operations
 from changeover.store.engine import Store
 from changeover.store.records import CutoverStatus
-from tests.integration.conftest import make_plan
-from tests.support.prefect_database import seed
-from tests.support.processes import free_port, running, wait_for
+from tests.support.prefect_runs import Prefect, after, later, roll_back
+from tests.support.processes import free_port, wait_for
 
 pytestmark = pytest.mark.integration
-
-
-class Prefect:
-    """A real server with our deployments, and what tests do to runs behind its back."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.api = PrefectApi(url, timeout=60)
-        for flow in DURABLE_FLOWS:
-            found = self.post("/flows/", {"name": flow})
-            self.post("/deployments/", {"name": "main", "flow_id": found["id"]})
-
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Post until the server takes it: its database is busy while it starts (503)."""
-        return wait_for(
-            lambda: httpx.post(self.url + path, json=body, timeout=20).raise_for_status().json(),
-            what=path,
-        )
-
-    def start(self, flow: str = "cutover", state: str = "SCHEDULED", **details: Any) -> str:
-        """Start a run and force it into a state."""
-        run_id = self.api.start(f"{flow}/main", parameters={}, key=str(uuid4()))
-        assert run_id is not None
-        if state != "SCHEDULED" or details:
-            self.set(run_id, state, **details)
-        return run_id
-
-    def set(self, run_id: str, state: str, **details: Any) -> None:
-        body = {"state": {"type": state, "state_details": details}, "force": True}
-        self.post(f"/flow_runs/{run_id}/set_state", body)
-
-    def run(self, run_id: str) -> FlowRun:
-        found = self.api.run(run_id)
-        assert found is not None
-        return found
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    """A Prefect server of its own, on a free port, in its own home."""
-    home = tmp_path_factory.mktemp("prefect")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    seed(home)
-    command = [str(Path(sys.executable).with_name("prefect")), "server", "start",
-               "--port", str(port)]
-    env = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url,
-           "PREFECT_SERVER_ANALYTICS_ENABLED": "0",
-           "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "0"}  # it would rename what was recovered
-    with running(command, home / "server.log", **env):
-        wait_for(PrefectApi(url).is_alive, seconds=90, what="Prefect server")
-        yield Prefect(url)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store with the migration `bench`."""
-    opened = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
-    plans.register(opened, make_plan(), source="test", now=clock.now())
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def recovery(store: Store, prefect: Prefect) -> Recovery:
-    """The recovery of `bench`'s runs; runs of other tests are ended first."""
-    for run in prefect.api.runs(DURABLE_FLOWS, ["CRASHED", "FAILED", "RUNNING", "PENDING"]):
-        prefect.set(run.id, "CANCELLED")
-    return Recovery(store, prefect.api, "bench")
-
-
-def later(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
-
-
-def after(prefect: Prefect, run_id: str, seconds: float) -> datetime:
-    """The time so long after the run took its state, however slow the machine is."""
-    return prefect.run(run_id).state_at + timedelta(seconds=seconds)
-
-
-def roll_back(store: Store) -> int:
-    """Roll back as the observer does; return the rollback's id."""
-    state = routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="test",
-                           reason="it burns", now=clock.now())
-    active = cutovers.active(store, "bench")
-    return operations.begin_rollback(
-        store, "bench", epoch=state.epoch, reason="it burns", severity="critical", scope="all",
-        actor="test", cutover_id=active.id if active else None, now=clock.now(),
-    ).id
 
 
 def test_crashed_run_is_scheduled_again_after_it_settled(
@@ -269,11 +175,11 @@ def test_run_that_fails_again_and_again_is_left_at_last(
         assert "was scheduled again" in done
     prefect.set(run, "FAILED")
     (done,) = recovery.sweep(later(6))
-    assert done.endswith(f"because {MOST_ATTEMPTS_FAILED} attempts did not help")
+    assert done == "nobody carries on cutover 1: its flow run failed and is not tried again"
     assert prefect.run(run).state_type == "FAILED"
-    recovery.sweep(later(7))
+    assert recovery.sweep(later(7)) == []
     (told,) = messages.newest(store, "bench")
-    assert (told.severity, told.title) == ("critical", done)
+    assert (told.severity, told.title) == ("critical", "nobody carries on cutover 1 of bench")
 
 
 def test_answering_a_run_that_does_not_wait_is_refused(prefect: Prefect) -> None:

@@ -1,0 +1,153 @@
+"""What a person decides about work that nobody carries on: continue it, or end it where it is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from changeover import run_ends
+from changeover.errors import Refused
+from changeover.observer.carrying import Ended, ended_now
+from changeover.observer.prefect_api import PrefectApi
+from changeover.run_ends import CONTINUED, Work, work_of
+from changeover.store import audit, carriers, cutovers, operations, routing
+from changeover.store.carriers import Carrier
+from changeover.store.engine import Store
+from changeover.store.records import CutoverStatus, Rollback
+
+LEASE = timedelta(minutes=2)
+"""How long a new run has a rollback to itself before it was started."""
+OVER = ("COMPLETED", "FAILED", "CANCELLED", "CANCELLING")
+MOST_RUNS = 50
+
+
+def find_ended(
+    store: Store, api: PrefectApi, migration: str, *, now: datetime
+) -> list[tuple[Carrier, Ended]]:
+    """Return the work that can be continued, with how its run ended by Prefect's word of now.
+
+    Raises:
+        Refused: Everything is carried on, or there is nothing.
+        Unreachable: Prefect did not answer.
+    """
+    found, going = [], []
+    for carrier in carriers.of(store, migration):
+        if work_of(carrier.subject) in CONTINUED:
+            ended = ended_now(store, api, carrier, now=now)
+            if ended is not None:
+                found.append((carrier, ended))
+            else:
+                going.append(f"{carrier.subject} is carried by flow run {carrier.flow_run_id}")
+    if not found:
+        raise Refused("nothing was changed because nothing stands still: "
+                      + (", ".join(going) or "there is no cutover, rollback or retirement"),
+                      next_step="See `changeover status`; a run that should stop is cancelled in "
+                      "Prefect first")
+    return found
+
+
+def continue_work(store: Store, api: PrefectApi, carrier: Carrier, *, now: datetime) -> str:
+    """Start a new run that carries the work on where it was, and return its id.
+
+    1. The run is made with a key: called twice, or again after a kill, it is the same run.
+    2. From the moment the store names it, the former run may do nothing more, even when it is
+       brought back in Prefect. A run that starts before that takes the work by itself.
+    3. A former run that waits is cancelled, so that nobody answers it.
+
+    Raises:
+        Refused: Prefect would not start it, or somebody was faster.
+        Unreachable: Prefect did not answer.
+    """
+    if problem := api.pool_problem():
+        raise Refused(f"{carrier.subject} was not continued because {problem}")
+    run_id = _start(store, api, carrier)
+    try:
+        _hand_to(store, carrier, run_id, now)
+    except Refused:
+        api.cancel(run_id, message=f"another run carries {carrier.subject}")
+        raise
+    former = api.run(carrier.flow_run_id)
+    if former is not None and former.state_type in ("PAUSED", "SCHEDULED"):
+        api.cancel(former.id, message=f"flow run {run_id} carries {carrier.subject} on")
+    return run_id
+
+
+def _start(store: Store, api: PrefectApi, carrier: Carrier) -> str:
+    """Return a run that has not ended; one more for each that was cancelled before it took over."""
+    deployment = f"{carrier.flow}/main"
+    for number in range(MOST_RUNS):
+        run_id = api.start(
+            deployment, parameters=_parameters(store, carrier),
+            key=f"continue-{carrier.migration}-{carrier.subject}-{carrier.flow_run_id}-{number}")
+        if run_id is None:
+            break
+        run = api.run(run_id)
+        if run is not None and run.state_type not in OVER:
+            return run_id
+    raise Refused(f"{carrier.subject} was not continued because {deployment} is not deployed",
+                  next_step="Run `changeover up` again, which deploys it")
+
+
+def _parameters(store: Store, carrier: Carrier) -> dict[str, Any]:
+    if work_of(carrier.subject) is not Work.ROLLBACK:
+        return {"migration": carrier.migration}
+    number = int(carrier.subject.rpartition(" ")[2])
+    return rollback_parameters(next(
+        each for each in operations.rollbacks(store, carrier.migration) if each.id == number))
+
+
+def rollback_parameters(rollback: Rollback) -> dict[str, Any]:
+    """Return the parameters of a `rollback/main` that carries a rollback's further steps."""
+    return {"migration": rollback.migration, "reason": rollback.reason,
+            "severity": rollback.severity, "scope": rollback.scope, "rollback_id": rollback.id}
+
+
+def _hand_to(store: Store, carrier: Carrier, run_id: str, now: datetime) -> None:
+    """Name the new run as the one that carries the work.
+
+    Raises:
+        Refused: Somebody was faster.
+    """
+    number = int(carrier.subject.rpartition(" ")[2])
+    if work_of(carrier.subject) is Work.RETIREMENT:
+        carriers.take(store, carrier.migration, carrier.subject, flow=carrier.flow,
+                      flow_run_id=run_id, now=now)
+    elif work_of(carrier.subject) is Work.ROLLBACK:
+        operations.carry(store, number, flow_run_id=run_id, lease=LEASE, now=now,
+                         after=carrier.flow_run_id)
+    elif not cutovers.adopt(store, number, before=carrier.flow_run_id, flow_run_id=run_id,
+                            flow=carrier.flow, now=now) \
+            and cutovers.get(store, number).flow_run_id != run_id:
+        raise Refused(f"{carrier.subject} was not continued because somebody was faster",
+                      next_step="See `changeover status`")
+
+
+def end_work(
+    store: Store, carrier: Carrier, ended: Ended, *, actor: str, reason: str, now: datetime
+) -> str:
+    """End work where it is and say so; users stay where they are.
+
+    Args:
+        store: The store.
+        carrier: The work.
+        ended: How its run ended.
+        actor: Who decided.
+        reason: Why.
+        now: The present moment.
+    """
+    number = int(carrier.subject.rpartition(" ")[2])
+    outcome = f"{actor} ended it where it was: {reason} ({run_ends.what(ended.end, ended.said)})"
+    if work_of(carrier.subject) is Work.CUTOVER:
+        is_current = cutovers.get(store, number).epoch == routing.read(
+            store, carrier.migration).epoch
+        status = CutoverStatus.STOPPED if is_current else CutoverStatus.ROLLED_BACK
+        cutovers.finish(store, number, status, outcome=outcome, now=now)
+    elif work_of(carrier.subject) is Work.ROLLBACK:
+        operations.finish_rollback(store, number, status="needs_person", now=now,
+                                   analysis={"a_person_must": [outcome]})
+    else:
+        carriers.drop(store, carrier.migration, carrier.subject, flow_run_id=carrier.flow_run_id)
+        audit.record(store, carrier.migration, actor=actor, kind="retirement.left",
+                     data={"reason": reason}, now=now)
+    where = routing.read(store, carrier.migration).describe()
+    return f"{carrier.subject} is ended where it was; users stay at {where}"

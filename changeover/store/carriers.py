@@ -1,0 +1,175 @@
+"""Which flow run carries what is not done yet, and how that run ended without doing it.
+
+One row per piece of work (`cutover 7`, `rollback 3`, `retirement 7`), made when a run takes it and
+gone when it is done. The run named here is the only one that may carry the work on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from changeover.errors import CarriedElsewhere
+from changeover.run_ends import End, what
+from changeover.store import audit, messages
+from changeover.store.engine import Store
+from changeover.store.rows import to_record
+from changeover.store.sop_tables import CarrierRow
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A flow run that carries a piece of work. `end` is None while it does.
+
+    `since` is when the run took the work, or when it ended; `said` what Prefect said of the end.
+    """
+
+    migration: str
+    subject: str
+    flow: str
+    flow_run_id: str
+    since: datetime
+    end: End | None
+    said: str
+
+
+def take_in(
+    session: Session, migration: str, subject: str, *, flow: str, flow_run_id: str, now: datetime
+) -> None:
+    """Note within the caller's transaction which run carries a piece of work from now on."""
+    row = session.get(CarrierRow, (migration, subject), with_for_update=True)
+    if row is not None and (row.flow_run_id, row.flow, row.end) == (flow_run_id, flow, ""):
+        return
+    session.merge(CarrierRow(migration=migration, subject=subject, flow=flow,
+                             flow_run_id=flow_run_id, since=now, end="", said=""))
+
+
+def take(
+    store: Store, migration: str, subject: str, *, flow: str, flow_run_id: str, now: datetime
+) -> None:
+    """Note which run carries a piece of work from now on."""
+    with store.begin() as session:
+        audit.lock(session, migration)
+        take_in(session, migration, subject, flow=flow, flow_run_id=flow_run_id, now=now)
+
+
+def drop_in(session: Session, migration: str, subject: str) -> None:
+    """Forget within the caller's transaction who carried what is done."""
+    row = session.get(CarrierRow, (migration, subject))
+    if row is not None:
+        session.delete(row)
+
+
+def drop(store: Store, migration: str, subject: str, *, flow_run_id: str) -> None:
+    """Forget who carried what is done, unless another run has it by now."""
+    with store.begin() as session:
+        audit.lock(session, migration)
+        row = session.get(CarrierRow, (migration, subject))
+        if row is not None and row.flow_run_id == flow_run_id:
+            session.delete(row)
+
+
+def of(store: Store, migration: str) -> list[Carrier]:
+    """Return what is not done, with the run that carries it, in the order of the subjects."""
+    query = select(CarrierRow).filter_by(migration=migration).order_by(CarrierRow.subject)
+    with store.read() as session:
+        return [_carrier(row) for row in session.scalars(query)]
+
+
+def ended(store: Store, migration: str) -> list[Carrier]:
+    """Return what nobody carries on."""
+    return [carrier for carrier in of(store, migration) if carrier.end is not None]
+
+
+def one(store: Store, migration: str, subject: str) -> Carrier | None:
+    """Return who carries a piece of work; None when it is done or nobody took it."""
+    with store.read() as session:
+        row = session.get(CarrierRow, (migration, subject))
+        return _carrier(row) if row else None
+
+
+def one_in(session: Session, migration: str, subject: str) -> Carrier | None:
+    """Return who carries a piece of work within the caller's transaction."""
+    row = session.get(CarrierRow, (migration, subject), populate_existing=True)
+    return _carrier(row) if row else None
+
+
+def refuse_other(carrier: Carrier | None, flow_run_id: str) -> None:
+    """Refuse a run that does not carry the work, or whose end in Prefect is known.
+
+    Raises:
+        CarriedElsewhere: Another run does; or this one was cancelled, and only its process lives.
+    """
+    if carrier is None:
+        return
+    if carrier.flow_run_id != flow_run_id:
+        raise CarriedElsewhere(
+            f"not continued because flow run {carrier.flow_run_id} carries {carrier.subject}")
+    if carrier.end is not None:
+        raise CarriedElsewhere(f"not continued because of {carrier.subject} "
+                               f"{what(carrier.end, carrier.said)}")
+
+
+def note_end(
+    store: Store, carrier: Carrier, end: End, *, said: str, since: datetime, text: str,
+    now: datetime,
+) -> bool:
+    """Note once how the run of a piece of work ended, audit it, and have people told.
+
+    One transaction: whoever is killed, the note and the message exist both or not at all.
+
+    Args:
+        store: The store.
+        carrier: The work as it was read; changed or done meanwhile, nothing is noted.
+        end: How the run ended.
+        said: What Prefect said of it.
+        since: When it ended.
+        text: What people are told: where users stand, and what can be done.
+        now: The present moment.
+
+    Returns:
+        Whether it is new.
+    """
+    with store.begin() as session:
+        audit.lock(session, carrier.migration)
+        key = (carrier.migration, carrier.subject)
+        row = session.get(CarrierRow, key, with_for_update=True)
+        if row is None or _carrier(row) != carrier or carrier.end is end:
+            return False
+        row.end, row.said, row.since = str(end), said[:500], since
+        audit.append(
+            session, carrier.migration, actor="observer", kind="run.ended",
+            data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id,
+                  "end": str(end), "said": said[:500]}, now=now)
+        messages.put_in(
+            session, carrier.migration, severity="critical", now=now,
+            key=f"run-ended-{carrier.flow_run_id}-{carrier.subject}-{end}-{since:%F %T}",
+            title=f"nobody carries on {carrier.subject} of {carrier.migration}", body=text)
+        return True
+
+
+def note_back(store: Store, carrier: Carrier, *, now: datetime) -> bool:
+    """Note that a run whose end was noted goes on after all; return whether that is new."""
+    with store.begin() as session:
+        audit.lock(session, carrier.migration)
+        key = (carrier.migration, carrier.subject)
+        row = session.get(CarrierRow, key, with_for_update=True)
+        if row is None or carrier.end is None or _carrier(row) != carrier:
+            return False
+        row.end, row.said, row.since = "", "", now
+        audit.append(
+            session, carrier.migration, actor="observer", kind="run.back",
+            data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id}, now=now)
+        messages.put_in(
+            session, carrier.migration, severity="info", now=now,
+            key=f"run-back-{carrier.flow_run_id}-{carrier.subject}-{now:%F %T}",
+            title=f"{carrier.subject} of {carrier.migration} is carried on again",
+            body=f"By flow run {carrier.flow_run_id}.")
+        return True
+
+
+def _carrier(row: CarrierRow) -> Carrier:
+    return to_record(Carrier, row, end=End(row.end) if row.end else None)
