@@ -62,7 +62,7 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
         found.home.settings()["ui_url"], run, decision="promote", approver="alice",
         comment="looks <b>fine</b>", shots=tmp_path,
     )
-    assert "error_rate" in seen
+    assert "failed requests of candidate" in seen and "guardrails" in seen
     ended = _agreed_by_two(found, run)
     assert ended.status is CutoverStatus.PROMOTED
     assert routing.read(found.store, "site").mode is Mode.CANDIDATE_ONLY
