@@ -237,7 +237,8 @@ def test_any_key_gets_the_gateways_answer_or_the_default(
         assert evaluator.value("f", False, key) is (found.value == "candidate")
 
 
-@pytest.mark.parametrize("key", [7, 7.5, True, {"a": 1}, [7], object()], ids=str)
+@pytest.mark.parametrize(
+    "key", [7, 7.5, True, {"a": 1}, [7], object()], ids=lambda key: type(key).__name__)
 def test_a_key_of_another_type_gives_the_default(key: Any) -> None:
     """An application's fault costs it its flag, not its user's request."""
     evaluator = Evaluator(rollout(5_000))
