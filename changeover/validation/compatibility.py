@@ -1,172 +1,144 @@
-"""Does a new OpenAPI document accept what the old one accepted? Pure.
+"""Does a new OpenAPI document accept every request that the old one accepted?
 
-Every operation of the baseline must exist, and no request that was valid may become invalid:
-nothing new is required, no type, enumeration or content type is narrowed. A schema that uses more
-than this understands (`allOf`, `oneOf`, patterns) is compared for equality and named when it
-differs.
+Every operation of the baseline has to exist and to take the same parameters and bodies; answers are
+not compared here (schemathesis holds the candidate's answers against its own document). Started as
+a program (`python -m`), so that a check can end it in time whatever the documents are.
 """
 
 from __future__ import annotations
 
-import re
+import json
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
-METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
-_DEEPEST = 12
-_UNDERSTOOD = {"type", "properties", "required", "enum", "items", "nullable", "description",
-               "title", "example", "examples", "default", "format", "additionalProperties",
-               "deprecated", "readOnly"}
-_TEXT = {"type": "string"}  # what a parameter without a schema is
-_ALL_TYPES = {"string", "number", "integer", "boolean", "array", "object", "null"}
+import jsonschema_rs
+
+from changeover.validation.openapi.flat import ALL, flat
+from changeover.validation.openapi.inclusion import Comparison
+from changeover.validation.openapi.operations import Operation, Parameter, operations
+from changeover.validation.openapi.schemas import Document, Json, Schema, text
+from changeover.validation.openapi.words import Finding
+
+_SCALARS = ("string", "number", "integer", "boolean")
+_LOOSE = {"type", "items"}
 
 
 def incompatibilities(baseline: Json, candidate: Json) -> list[str]:
-    """Return one sentence for each thing that the candidate accepts no more."""
-    ours, theirs = (_operations(document) for document in (baseline, candidate))
-    problems: list[str] = []
+    """Return one sentence for each thing that is accepted no more, or that cannot be decided."""
+    return [one.sentence for one in compare(baseline, candidate)]
+
+
+def compare(baseline: Json, candidate: Json) -> list[Finding]:
+    """Return what the candidate accepts no more, and what cannot be decided."""
+    old, new = Document(baseline), Document(candidate)
+    ours, theirs = operations(old), operations(new)
+    comparison = Comparison(old, new, prove)
+    found: list[Finding] = []
     for key, operation in ours.items():
         if key not in theirs:
-            problems.append(f"{key} is missing")
+            found.append(Finding(operation.problem or f"{key} is missing", not operation.problem))
             continue
-        problems += [f"{key}: {text}" for text in
-                     _narrowed(operation, baseline, theirs[key], candidate)]
-    return problems
+        if problem := operation.problem or theirs[key].problem:
+            found.append(Finding(f"{key}: {problem}", is_certain=False))
+            continue
+        try:
+            narrowed = list(_narrowed(operation, theirs[key], comparison))
+        except RecursionError:
+            narrowed = [Finding("cannot be decided here (too deep): look at it", False)]
+        found += [replace(one, sentence=f"{key}: {one.sentence}") for one in narrowed]
+    return list(dict.fromkeys(found))
 
 
-def _operations(document: Json) -> dict[str, Json]:
-    """Return operations by `METHOD /path/{}`; parameters of a path are added to each."""
-    found = {}
-    for path, item in (document.get("paths") or {}).items():
-        common = item.get("parameters", [])
-        for method in METHODS:
-            if isinstance(item.get(method), dict):
-                operation = dict(item[method])
-                operation["parameters"] = [*common, *operation.get("parameters", [])]
-                found[f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}"] = operation
-    return found
+def prove(a: Schema, b: Schema) -> bool:
+    """Whether jsonschema-rs proves that `b` accepts all that `a` accepts.
+
+    It takes no notice of formats, so a schema that has one is never proved to accept.
+    """
+    if '"format"' in text(b) or '"$nowhere"' in text([a, b]):
+        return False
+    try:
+        ours, theirs = (jsonschema_rs.canonicalize(side, draft=jsonschema_rs.Draft202012)
+                        for side in (a, b))
+    except (ValueError, jsonschema_rs.ReferencingError):
+        return False  # no valid schema, or beyond what it understands
+    return theirs.covers(ours) is jsonschema_rs.canonical.Containment.YES
 
 
-def _narrowed(old: Json, old_document: Json, new: Json, new_document: Json) -> Iterator[str]:
-    ours = _parameters(old, old_document)
-    theirs = _parameters(new, new_document)
-    for place, parameter in theirs.items():
-        was = ours.get(place)
-        if parameter.get("required") and not (was and was.get("required")) and place[0] != "path":
-            yield f"{place[0]} parameter {place[1]} is required now"
+def _narrowed(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Finding]:
+    for (place, name), parameter in new.parameters.items():
+        was = old.parameters.get((place, name))
+        where = f"{place} parameter {name}"
+        if parameter.is_required and place != "path" and not (was and was.is_required):
+            yield Finding(f"{where} is required now")
         if was is not None:
-            yield from _schema(was.get("schema") or _TEXT, old_document,
-                               parameter.get("schema", {}), new_document,
-                               f"{place[0]} parameter {place[1]}")
-    yield from (f"{place[0]} parameter {place[1]} is gone" for place in ours if place not in theirs)
-    yield from _body(_deref(old.get("requestBody", {}), old_document), old_document,
-                     _deref(new.get("requestBody", {}), new_document), new_document)
+            yield from _parameter(was, parameter, where, comparison)
+    yield from (Finding(f"{place} parameter {name} is gone")
+                for place, name in old.parameters if (place, name) not in new.parameters)
+    yield from _body(old, new, comparison)
 
 
-def _parameters(operation: Json, document: Json) -> dict[tuple[str, str], Json]:
-    """Return parameters by place; those of the path by their order, since names do not matter."""
-    found: dict[tuple[str, str], Json] = {}
-    position = 0
-    for raw in operation["parameters"]:
-        parameter = _deref(raw, document)
-        place, name = str(parameter.get("in", "")), str(parameter.get("name", ""))
-        if place == "path":
-            name, position = str(position), position + 1
-        found[place, name] = parameter
-    return found
+def _parameter(
+    old: Parameter, new: Parameter, where: str, comparison: Comparison
+) -> Iterator[Finding]:
+    if old.may_be_empty and not new.may_be_empty:
+        yield Finding(f"{where} may not be empty any more")
+    if old.style != new.style and _is_list(old.schema, comparison.old):
+        yield Finding(f"{where} is written otherwise now ({_style(old)}, now {_style(new)})")
+    yield from comparison.compare(old.schema, _loose(new.schema), where)
 
 
-def _body(old: Json, old_document: Json, new: Json, new_document: Json) -> Iterator[str]:
-    if new.get("required") and not old.get("required"):
-        yield "a body is required now"
-    kinds = new.get("content", {})
-    for kind, content in old.get("content", {}).items():
-        if kind not in kinds:
-            yield f"a body of {kind} is not accepted any more"
-            continue
-        yield from _schema(content.get("schema", {}), old_document,
-                           kinds[kind].get("schema", {}), new_document, "body")
+def _style(parameter: Parameter) -> str:
+    return f"{parameter.style[0]}{', one each' if parameter.style[1] else ''}"
 
 
-def _schema(
-    old: Json, old_document: Json, new: Json, new_document: Json, where: str, depth: int = 0
-) -> Iterator[str]:
-    """Yield how a schema was narrowed; recursive documents are followed to a limit."""
-    old, new = _deref(old, old_document), _deref(new, new_document)
-    if not new or depth > _DEEPEST:
-        return
-    if (set(old) | set(new)) - _UNDERSTOOD:
-        if _plain(old) != _plain(new):
-            yield f"the schema of {where} differs in {', '.join(_differing(old, new))}"
-        return
-    if lost := _lost_types(old, new):
-        yield f"{where} may not be {', '.join(sorted(lost))} any more"
-        return
-    if new.get("format") not in (None, old.get("format")):
-        yield f"{where} has the format {new['format']} now"
-    if "enum" in new and (gone := [v for v in old.get("enum", ["any"]) if v not in new["enum"]]):
-        yield f"{where} may not be {', '.join(map(str, gone))} any more"
-    yield from _fields(old, old_document, new, new_document, where, depth + 1)
-    if "items" in new:
-        yield from _schema(old.get("items", {}), old_document, new["items"], new_document,
-                           f"{where}[]", depth + 1)
+def _is_list(schema: Schema, document: Document) -> bool:
+    """Whether a parameter may be a list or an object, which can be written in several ways."""
+    side = flat(schema, document)
+    return bool(side.types != ALL and side.types & {"array", "object"}) or any(
+        _is_list(branch, document) for _, branches in side.unions for branch in branches)
 
 
-def _fields(
-    old: Json, old_document: Json, new: Json, new_document: Json, where: str, depth: int
-) -> Iterator[str]:
-    """Yield how an object's fields were narrowed."""
-    for name in sorted(set(new.get("required", [])) - set(old.get("required", []))):
-        yield f"{where}.{name} is required now"
-    ours, theirs = old.get("properties", {}), new.get("properties", {})
-    for name, part in ours.items():
-        yield from _schema(part, old_document, theirs.get(name, {}), new_document,
-                           f"{where}.{name}", depth)
-    if new.get("additionalProperties") is not False:
-        return
-    gone = [name for name in ours if name not in theirs]
-    yield from (f"{where}.{name} is refused now" for name in gone)
-    if not gone and old.get("additionalProperties") is not False:
-        yield f"{where} refuses further fields now"
+def _loose(schema: Schema) -> Schema:
+    """Return a parameter's schema where text without conditions takes numbers too: all is text."""
+    if not isinstance(schema, dict) or set(schema) - _LOOSE:
+        return schema
+    types: Any = schema.get("type")
+    listed = types if isinstance(types, list) else [types]
+    result = {**schema, "type": sorted({*listed, *_SCALARS})} if "string" in listed else schema
+    return {**result, "items": _loose(schema["items"])} if "items" in schema else result
 
 
-def _lost_types(old: Json, new: Json) -> set[str]:
-    """Return the types that are not accepted any more; a schema without types takes all."""
-    theirs = _types(new)
-    if not theirs:
-        return set()
-    taken = theirs | ({"integer"} if "number" in theirs else set())
-    return (_types(old) or _ALL_TYPES) - taken
+def _body(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Finding]:
+    if new.needs_body and not old.needs_body:
+        yield Finding("a body is required now")
+    for kind, schema in old.bodies.items():
+        taken = _taken_as(kind, new.bodies)
+        if taken is None:
+            yield Finding(f"a body of {kind} is not accepted any more")
+        else:
+            yield from comparison.compare(schema, new.bodies[taken], "body")
 
 
-def _types(schema: Json) -> set[str]:
-    found = schema.get("type", [])
-    types = {found} if isinstance(found, str) else set(found)
-    return types | ({"null"} if schema.get("nullable") else set())
+def _taken_as(kind: str, kinds: dict[str, Schema]) -> str | None:
+    """Return the entry that a media type falls under, the closest first."""
+    plain = kind.partition(";")[0]
+    for entry in (kind, plain, f"{plain.partition('/')[0]}/*", "*/*"):
+        if entry in kinds:
+            return entry
+    return None
 
 
-def _plain(schema: Json) -> Json:
-    """Return a schema without what is said for people only."""
-    return {key: value for key, value in schema.items()
-            if key not in ("description", "title", "example", "examples", "default")}
+def main(arguments: list[str]) -> int:
+    """Compare two JSON files and write the findings to a third."""
+    old, new, target = map(Path, arguments)
+    sys.setrecursionlimit(20_000)
+    found = compare(*(json.loads(path.read_text("utf-8")) for path in (old, new)))
+    target.write_text(json.dumps([[one.sentence, one.is_certain] for one in found]), "utf-8")
+    return 0
 
 
-def _differing(old: Json, new: Json) -> list[str]:
-    a, b = _plain(old), _plain(new)
-    return sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
-
-
-def _deref(node: Any, document: Json) -> Json:
-    """Follow a local reference; what leads nowhere is empty."""
-    for _ in range(_DEEPEST):
-        if not isinstance(node, dict):
-            return {}
-        if "$ref" not in node:
-            return node
-        target: Any = document
-        for part in str(node["$ref"]).removeprefix("#/").split("/"):
-            part = part.replace("~1", "/").replace("~0", "~")
-            target = target.get(part) if isinstance(target, dict) else None
-        node = target
-    return {}
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -13,12 +13,13 @@ from changeover.errors import ChangeoverError, InvalidInput
 from changeover.plan import suites
 from changeover.plan.model import Plan
 from changeover.plan.suites import AnyCheck
+from changeover.validation.api import check_openapi
 from changeover.validation.data import check_data_consistency, check_database
 from changeover.validation.http import check_http
 from changeover.validation.load import check_load, check_soak
 from changeover.validation.machine import check_flags, check_gateway, check_resource
 from changeover.validation.outcome import CheckRun, Outcome, Report, Scene, unknown
-from changeover.validation.programs import check_command, check_openapi
+from changeover.validation.programs import check_command
 from changeover.validation.security import check_security
 from changeover.validation.traffic import check_replay
 

@@ -246,6 +246,15 @@ def test_openapi_is_compared_and_called(tmp_path: Path, kind: str, problems: lis
     assert ("Server error" in found.reason) is (kind == "broken")
 
 
+def test_openapi_check_that_calls_nothing_is_inconclusive(tmp_path: Path) -> None:
+    """No data is no pass: the methods that the document has are named."""
+    (tmp_path / "api.json").write_text('{"openapi": "3.0.3", "paths": {"/a": {"post": {}}}}')
+    found = outcome(Scene(make_plan(), tmp_path), kind="openapi", document="api.json",
+                    baseline_document="api.json")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "no operation was called: the document has POST" in found.reason
+
+
 def test_suite_reports_all_failures_in_order_and_load_runs_alone(pair: Scene) -> None:
     """The worst verdict counts, and names of checks are unique."""
     suite = [{"kind": "http", "path": "/a"}, {"kind": "http", "path": "/a", "status": 404},

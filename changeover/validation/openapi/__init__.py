@@ -1,0 +1,1 @@
+"""Whether one OpenAPI document accepts every request that another one accepts. Pure."""
