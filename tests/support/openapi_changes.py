@@ -32,16 +32,44 @@ def request_schemas(document: Json) -> list[list[str | int]]:
             waiting.append((lookup(document, node["$ref"]), [*name]))
             continue
         found[id(node)] = path
-        waiting += [(part, [*path, *more]) for part, more in _parts(node)]
+        waiting += [(part, [*path, *more]) for part, more in _parts(document, node)]
     return list(found.values())
 
 
-def _parts(node: Json) -> Iterator[tuple[Any, list[str | int]]]:
+def _parts(document: Json, node: Json) -> Iterator[tuple[Any, list[str | int]]]:
     for word in ("properties", "patternProperties"):
-        yield from ((part, [word, name]) for name, part in node.get(word, {}).items())
+        yield from ((part, [word, name]) for name, part in node.get(word, {}).items()
+                    if not part.get("readOnly"))
     yield from ((node.get(word), [word]) for word in ("items", "additionalProperties"))
     for word in ("allOf", "anyOf", "oneOf"):
-        yield from ((part, [word, place]) for place, part in enumerate(node.get(word, [])))
+        listed = node.get(word, [])
+        yield from ((part, [word, place]) for place, part in enumerate(listed)
+                    if word == "allOf" or not is_covered(
+                        document, part, _others(listed, place)))
+
+
+def _others(listed: list[Any], place: int) -> list[Any]:
+    return listed[:place] + listed[place + 1:]
+
+
+def is_covered(document: Json, part: Json, others: list[Json]) -> bool:
+    """Whether another branch of a union accepts what this one does: narrowing it says nothing."""
+    one = _plain(document, part)
+    for other in (_plain(document, other) for other in others):
+        if other in ({}, one, {"type": one.get("type")}):
+            return True
+        if (one.get("type"), other.get("type")) == ("integer", "number"):
+            return True
+        if one.get("type") == other.get("type") == "array" and is_covered(
+            document, one.get("items", {}), [other.get("items", {})]
+        ):
+            return True
+    return False
+
+
+def _plain(document: Json, schema: Json) -> Json:
+    found = lookup(document, schema["$ref"]) if "$ref" in schema else schema
+    return {key: part for key, part in found.items() if key not in ("title", "description")}
 
 
 def _starts(document: Json) -> Iterator[tuple[Any, list[str | int]]]:
@@ -73,7 +101,7 @@ def narrowings(document: Json) -> Iterator[tuple[str, Callable[[], Json]]]:
         return make
 
     for path in request_schemas(document):
-        for name, change in schema_changes(at(document, path)):
+        for name, change in schema_changes(document, at(document, path)):
             yield f"{'/'.join(map(str, path))}: {name}", changed(path, change)
     for where, method, operation in operations(document):
         for name, change in operation_changes(operation):
@@ -90,14 +118,15 @@ def at(document: Json, path: list[str | int]) -> Any:
     return node
 
 
-def schema_changes(schema: Json) -> Iterator[Change]:
+def schema_changes(document: Json, schema: Json) -> Iterator[Change]:
     """Yield the narrowings that a schema can take."""
     kind = schema.get("type")
     values = schema.get("enum")
     if values and len(values) > 1:
         yield "a value less", lambda node: node["enum"].pop()
     for word in ("anyOf", "oneOf"):
-        if len(schema.get(word, [])) > 1:
+        listed = schema.get(word, [])
+        if len(listed) > 1 and not is_covered(document, listed[-1], listed[:-1]):
             yield f"{word} without its last", lambda node, word=word: node[word].pop()
     if kind == "object" or "properties" in schema:
         yield from _object_changes(schema)

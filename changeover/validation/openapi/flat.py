@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from changeover.validation.openapi.schemas import TYPES, Document, Json, Schema, text
+from changeover.validation.openapi.schemas import NEVER_SENT, TYPES, Document, Json, Schema, text
 
 ALL = frozenset(TYPES)
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _PLAIN = {"type", "enum", "const", "required", "properties", "patternProperties",
           "additionalProperties", "items", "prefixItems", "allOf", "anyOf", "oneOf", "$ref",
+          NEVER_SENT,
           *_LOWER, *_UPPER}
 
 
@@ -42,6 +43,7 @@ class Flat:
     values: list[Any] | None = None
     bounds: dict[str, Any] = field(default_factory=dict)
     required: set[str] = field(default_factory=set)
+    never_sent: set[str] = field(default_factory=set)
     fields: list[Fields] = field(default_factory=list)
     items: list[tuple[list[Schema], Schema]] = field(default_factory=list)
     unions: list[tuple[str, list[Schema]]] = field(default_factory=list)
@@ -67,9 +69,10 @@ def flat(schema: Schema, document: Document) -> Flat:
     result = Flat()
     for part in _conjuncts(schema, document, set()):
         _add(result, part)
-    refused = {name for part in result.fields for name, value in part.named.items()
-               if value is False}
-    result.required -= refused  # read only: never in a request
+    result.required -= result.never_sent
+    if any(value is False for part in result.fields for name, value in part.named.items()
+           if name in result.required):
+        result.types -= {"object"}  # a field is required and refused
     if result.values is not None:
         result.values = [value for value in result.values if _types_of(value) & result.types]
     return result
@@ -113,6 +116,7 @@ def _add(result: Flat, part: Schema) -> None:
             if isinstance(part.get(word), int | float):
                 result.bounds[word] = pick(result.bounds.get(word, part[word]), part[word])
     result.required |= set(part.get("required", []))
+    result.never_sent |= set(part.get(NEVER_SENT, []))
     _add_parts(result, part)
 
 

@@ -272,7 +272,9 @@ def _joined(a: Flat, b: Flat) -> Flat:
     for word, value in b.bounds.items():
         pick = max if word.lower().startswith(("min", "exclusivemin")) else min
         bounds[word] = pick(bounds.get(word, value), value)
-    return Flat(frozenset(wide_a & wide_b), values, bounds, a.required | b.required,
+    never_sent = a.never_sent | b.never_sent
+    return Flat(frozenset(wide_a & wide_b), values, bounds,
+                (a.required | b.required) - never_sent, never_sent,
                 a.fields + b.fields, a.items + b.items, a.unions + b.unions, a.other + b.other)
 
 

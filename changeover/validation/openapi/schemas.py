@@ -14,6 +14,7 @@ from urllib.parse import unquote
 Json = dict[str, Any]
 Schema = Json | bool
 NOWHERE = "$nowhere"  # the word of a reference that leads nowhere
+NEVER_SENT = "$neverSent"  # the word that names the fields that are read only
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 _SAID = {"title", "description", "default", "example", "examples", "deprecated", "externalDocs",
          "xml", "discriminator", "$comment", "$schema", "$id", "$anchor", "writeOnly", "nullable",
@@ -106,7 +107,8 @@ class Document:
                 result[key] = part
         if "oneOf" in result and isinstance(node.get("discriminator"), dict):
             result["anyOf"] = [*result.get("anyOf", []), *result.pop("oneOf")]  # one is named
-        self._read_required(result)
+        _require(result, node, [name for name, part in _fields(node).items()
+                                if self._is_read_only(part)])
         return _nullable(_bounds(result), node)
 
     def _read_field(self, node: Any) -> Schema:
@@ -123,13 +125,20 @@ class Document:
         return isinstance(parts, list) and any(
             self._is_read_only(part, depth + 1) for part in parts)
 
-    def _read_required(self, result: Json) -> None:
-        required = result.pop("required", None)
-        fields = result.get("properties", {})
-        if isinstance(required, list) and (names := sorted(
-            name for name in {*map(str, required)} if fields.get(name) is not False
-        )):
-            result["required"] = names
+
+def _fields(node: Json) -> Json:
+    found = node.get("properties")
+    return found if isinstance(found, dict) else {}
+
+
+def _require(result: Json, node: Json, never_sent: list[str]) -> None:
+    """Write down which fields a request has to have, and which it never has."""
+    result.pop("required", None)
+    required = node.get("required")
+    if isinstance(required, list) and (names := sorted({*map(str, required)} - {*never_sent})):
+        result["required"] = names
+    if never_sent:
+        result[NEVER_SENT] = sorted(never_sent)
 
 
 def _bounds(schema: Json) -> Json:
