@@ -50,6 +50,10 @@ for _name in ("null", "bool", "int", "float"):
             _PREFIX + _name, re.compile(f"^(?:{_CORE[_name].pattern})$"), None)
 
 
+Loader.add_constructor(
+    _PREFIX + "int", lambda loader, node: value(loader.construct_scalar(node)))
+
+
 def doubt(text: str) -> str | None:
     """Return why a plain value means two things, and what to write instead; None when it is clear.
 

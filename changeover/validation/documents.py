@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from changeover.errors import InvalidInput
+from changeover.plan import yaml12
 
 Json = dict[str, Any]
 EXTERNAL = "x-external"
@@ -29,25 +30,11 @@ _NAMES = {"properties", "patternProperties", "$defs", "definitions", "schemas", 
           "requestBodies", "pathItems", "paths", "responses", "headers", "dependentSchemas"}
 
 
-class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2's core schema: `no` is text, 010 is ten, 12:30 and dates are text."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own way
+class _Yaml12(yaml12.Loader):
+    """As plans are read; `<<` merges, which documents of others use, and nothing is refused."""
 
 
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-    ("merge", r"<<", ["<"]),
-):
-    _Yaml12.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
-_Yaml12.add_constructor(
-    "tag:yaml.org,2002:int",
-    lambda loader, node: int(text, 0) if (text := loader.construct_scalar(node))[:2] in
-    ("0x", "0o") else int(text))
+_Yaml12.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("^<<$"), ["<"])
 
 
 def parse(content: bytes, source: str) -> Json:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from changeover.validation.openapi.schemas import Document, Json, Schema
+from changeover.validation.openapi.schemas import ENCODING, Document, Json, Schema
 
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 _OURS = {"accept", "content-type", "authorization"}  # OpenAPI 3.0.3, "Parameter Object": ignored
@@ -136,8 +136,11 @@ def _parameter(document: Document, place: str, raw: Json) -> Parameter:
 def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
     content = body.get("content")
     for kind, media in (content if isinstance(content, dict) else {}).items():
-        schema = document.follow(media).get("schema")
-        yield media_type(kind), document.read(schema if schema is not None else {})
+        found = document.follow(media)
+        schema = document.read(found["schema"] if found.get("schema") is not None else {})
+        if encoding := found.get("encoding"):  # of a form's parts: compared as it stands
+            schema = {"allOf": [schema, {ENCODING: encoding}]}
+        yield media_type(kind), schema
 
 
 def media_type(kind: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 Json = dict[str, Any]
 Schema = Json | bool
 NOWHERE = "$nowhere"  # the word of a reference that leads nowhere
+ENCODING = "$encoding"  # the word of how the parts of a form are written; no schema has it
 NEVER_SENT = "$neverSent"  # the word that names the fields that are read only
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 _SAID = {"title", "description", "default", "example", "examples", "deprecated", "externalDocs",
