@@ -143,6 +143,11 @@ class Guarding:
             level=Level(self._entry["level"]), relapses=int(self._entry["relapses"]),
             released=self._entry["released"])
 
+    @property
+    def is_withholding(self) -> bool:
+        """Whether requests meant for the candidate go to the baseline now."""
+        return bool(self._entry["held"])
+
     def watch(self, stop: threading.Event) -> None:
         """Probe at every second and do what is decided, until `stop`."""
         spec = self.plan.health.guard

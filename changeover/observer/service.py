@@ -147,6 +147,8 @@ class Observer:
 
     def _judge(self) -> None:
         """Finish the seconds that are complete and step the triggers through them."""
+        if self.guard.is_withholding:
+            self.watch.withhold(int(time.time()))
         before = int(time.time() - SECOND_SETTLES)
         if self._tailer.is_behind():  # after a pause: no further than the log was read
             before = min(before, self._accumulator.newest - 1)

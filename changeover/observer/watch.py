@@ -47,6 +47,7 @@ class Watch:
                          and MEANINGS[name].rolls_back]
         self._alarmed: dict[Guardrail, int] = {}
         self._baseline_before: Window | None = None
+        self._withheld_to = 0
         self._recent: dict[str, dict[int, Sample]] = defaultdict(dict)
         self._since = 0
         self._places: Mapping[str, Mapping[int, PlaceCount]] = {}
@@ -67,6 +68,14 @@ class Watch:
     def know_baseline(self, window: Window) -> None:
         """Take how the baseline answered while it served users: for a time when it serves none."""
         self._baseline_before = window
+
+    def withhold(self, second: int) -> None:
+        """Take that back-pressure sends the candidate's requests to the baseline in this second.
+
+        They count against the candidate all the same, but nobody asked it: guardrails say nothing
+        until it is asked again. Relief for some seconds must not become a rollback by itself.
+        """
+        self._withheld_to = max(self._withheld_to, second)
 
     def feed(self, samples: Iterable[Sample]) -> None:
         """Take samples, replacing those of the same second."""
@@ -99,6 +108,9 @@ class Watch:
         """
         if not self._guarded:
             return []
+        if at <= self._withheld_to:
+            self._alarmed.clear()
+            return []
         own, baseline = self._last_requests("candidate", at), self._last_requests("baseline", at)
         if baseline is not None:
             self._baseline_before = baseline
@@ -117,7 +129,7 @@ class Watch:
         """Return a system's last seconds with enough requests; None when there are not so many."""
         rows = self._recent[system]
         for seconds in GUARD_WINDOWS:
-            start = max(at - seconds + 1, self._since)
+            start = max(at - seconds + 1, self._since, self._withheld_to + 1)
             found = [rows[second] for second in range(start, at + 1) if second in rows]
             if sum(row.requests for row in found) >= ENOUGH:
                 return combine(found, seconds=seconds)

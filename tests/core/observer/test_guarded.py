@@ -77,3 +77,27 @@ def test_everybody_on_the_candidate_is_compared_with_what_the_baseline_answered(
     knowing = watch()
     knowing.know_baseline(Window(seconds=60, requests=500, client_errors=20))
     assert [name for _, name, _ in fired(knowing, rows)] == ["guardrail client_errors"]
+
+
+def test_relief_is_no_failure_of_the_candidate() -> None:
+    """While back-pressure answers in its place nothing is known of it, nor from before that."""
+    watching = watch()
+    found = []
+    for at in range(100, 130):
+        is_withheld, is_bad = 103 <= at < 120, 102 <= at < 120
+        watching.feed([second("baseline", at),
+                       second("candidate", at, Guardrail.ERRORS if is_bad else None)])
+        if is_withheld:
+            watching.withhold(at)
+        found += watching.step(at)
+    assert found == []
+
+
+def test_candidate_that_fails_after_its_relief_is_rolled_back() -> None:
+    """The guardrail looks again as soon as the candidate is asked again."""
+    watching = watch()
+    watching.withhold(109)
+    rows = [each for at in range(100, 120) for each in
+            (second("baseline", at), second("candidate", at, Guardrail.ERRORS))]
+    assert fired(watching, rows) == [
+        (TriggerAction.ROLLBACK, "guardrail errors", 111 + GUARD_HOLDS - 1)]
