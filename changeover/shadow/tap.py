@@ -21,6 +21,7 @@ from changeover import clock
 from changeover.comparison.encodings import readable
 from changeover.shadow.frames import Broken, Call, Connection
 from changeover.shadow.messages import ProcessingRequest
+from changeover.shadow.wire import as_text
 
 LOG = logging.getLogger("changeover.shadow.tap")
 
@@ -139,7 +140,7 @@ class _Building:
 
 def _pairs(headers: Any) -> Headers:
     return tuple(
-        (found.key, found.raw_value.decode("utf-8", "surrogateescape") or found.value)
+        (found.key, as_text(found.raw_value) or found.value)
         for found in headers.headers.headers
     )
 

@@ -202,7 +202,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         if self._reading is None or self._waiter is None or self._waiter.done():
             return
-        if exc is None and self._reading.ends_with_connection:
+        if exc is None and self._reading.end_with_connection():
             self._finish(is_kept=False)
         else:
             self._waiter.set_exception(Broke())
@@ -228,9 +228,8 @@ class _Reading:
         self._parts: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
 
-    @property
-    def ends_with_connection(self) -> bool:
-        """Whether the body is over when the connection is."""
+    def end_with_connection(self) -> bool:
+        """Close the body of an answer that ends as the connection does; False when it is broken."""
         is_whole = self._has_head and not self._is_framed
         if is_whole:
             self._close_body()

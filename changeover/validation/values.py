@@ -18,6 +18,8 @@ from decimal import Decimal, DecimalException
 from enum import StrEnum
 from typing import Any
 
+from changeover.comparison.encodings import readable
+
 
 class Kind(StrEnum):
     """What a column holds, as far as comparing is concerned."""
@@ -92,7 +94,7 @@ def shown(value: Any) -> str:
         return value.hex()
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return readable(str(value))
 
 
 def _text(value: Any) -> Any:
