@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from changeover.claims import Claim
 from changeover.flags.explain import LONGEST_KEY
@@ -13,6 +13,15 @@ from changeover.plan.fields import Name
 from changeover.plan.metrics import QUALITY_NAME
 from changeover.routing import System
 
+
+def _number(value: object) -> object:
+    """Refuse what pydantic would turn into a number, but JSON Schema does not call one."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
+_NUMBER = BeforeValidator(_number)
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$")]
 ITEM = r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,199}$"
 Holder = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+/-]{0,119}$",
@@ -21,10 +30,12 @@ KEY = r"^[^\x00-\x08\x0a-\x1f\x7f]+$"
 Key = Annotated[str, Field(pattern=KEY, max_length=LONGEST_KEY,
                            description="The user's key, as in `routing.key`.")]
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]{1,500}$")]
-Token = Annotated[int, Field(ge=1, lt=1 << 53, description="The claim's fencing token.")]
-Lease = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False,
-                               description="Seconds; default: the plan's `claims.lease`.")]
+Token = Annotated[int, _NUMBER, Field(ge=1, lt=1 << 53, description="The claim's fencing token.")]
+Lease = Annotated[float, _NUMBER, Field(gt=0, le=86_400, allow_inf_nan=False,
+                                        description="Seconds; default: the plan's `claims.lease`.")]
 Segments = Annotated[list[Name], Field(max_length=16, description="Segments of the plan.")]
+Quality = Annotated[float, _NUMBER, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+Seconds = Annotated[float, _NUMBER, Field(ge=0, le=1e7, allow_inf_nan=False)]
 MOST_OUTCOMES = 5000
 
 
@@ -98,10 +109,9 @@ class OutcomeIn(Body):
 
     id: Id = Field(description="The reporter's own; the same one again counts once.")
     system: Literal["baseline", "candidate"]
-    is_success: bool = Field(alias="success")
-    seconds: float | None = Field(None, ge=0, le=1e7, allow_inf_nan=False)
-    quality: dict[Annotated[str, Field(pattern=rf"^{QUALITY_NAME}$")],
-                  Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]] = Field(
+    is_success: StrictBool = Field(alias="success")
+    seconds: Seconds | None = None
+    quality: dict[Annotated[str, Field(pattern=rf"^{QUALITY_NAME}$")], Quality] = Field(
         default={}, max_length=20, description="Named numbers: `outcome.NAME` in gates.")
     segments: Segments = []
 

@@ -248,21 +248,22 @@ class Observer:
             self.traffic.follow()
             self.told.fine("store", "the store is back")
             if self.pace.is_due("save", 0.45):
-                self._write(self._save)
+                self._with_store("measurements are kept in memory", self._save)
             has_later = self.plan.shadow or self.watch.has_outcomes
             if has_later and self.pace.is_due("comparisons", 0.9):
-                self._write(self._read_later)
+                self._with_store("what others measured is not followed", self._read_later)
             if self.pace.is_due("beat", 5):
-                self._write(self._beat)
+                self._with_store("the observer looks silent to others", self._beat)
             if self.pace.is_due("housekeeping", 60):
-                self._write(self._housekeeping)
+                self._with_store("old measurements are not removed", self._housekeeping)
 
-    def _write(self, action: Callable[[], None]) -> None:
+    def _with_store(self, otherwise: str, action: Callable[[], None]) -> None:
+        # each its own part: while the store is locked, reading it, or removing nothing, works
         try:
             action()
-            self.told.fine("writing", "the store takes measurements again")
+            self.told.fine(otherwise, "the store works again")
         except StoreError as error:
-            self.told.problem("writing", f"measurements are kept in memory because {error}")
+            self.told.problem(otherwise, f"{otherwise} because {error}")
 
     def _save(self) -> None:
         self.unsaved.save(self.store, self.plan.migration)

@@ -88,6 +88,21 @@ def test_a_million_faults_are_told_as_one(console: Served) -> None:
     refused(client.post("/v1/claims/a", content=fields, headers=JSON), 413)
 
 
+@pytest.mark.parametrize(("path", "body"), [
+    ("/v1/outcomes", OUTCOME | {"success": "yes"}), ("/v1/outcomes", OUTCOME | {"success": 1}),
+    ("/v1/outcomes", OUTCOME | {"seconds": True}), ("/v1/outcomes", OUTCOME | {"seconds": "1"}),
+    ("/v1/outcomes", OUTCOME | {"quality": {"a": False}}),
+    ("/v1/outcomes", OUTCOME | {"quality": {"a": "1"}}),
+    ("/v1/claims/a", CLAIM | {"lease_seconds": True}),
+    ("/v1/claims/a/renew", {"token": "1"}), ("/v1/claims/a/complete", {"token": True}),
+])
+def test_no_value_is_taken_for_one_of_another_type(
+    console: Served, path: str, body: dict[str, Any],
+) -> None:
+    """A truth value or a text is no number, and a number is no truth value."""
+    refused(console.client(console.token()).post(path, json=body), 422)
+
+
 def test_refused_outcomes_use_up_no_names(serve: Serve) -> None:
     """Names of quality numbers count when an outcome with them was kept, and only then."""
     console = serve()
