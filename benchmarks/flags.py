@@ -36,13 +36,13 @@ from openfeature.provider import FeatureProvider
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
 from changeover.clock import now
+from changeover.domain.routing import RoutingState, bucket
 from changeover.flags.by_hand import with_value
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import of_plan
-from changeover.openfeature import ChangeoverProvider
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
-from changeover.routing import RoutingState, bucket
+from changeover.sdk.openfeature import ChangeoverProvider
 from changeover.store import flags, plans
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD

@@ -32,13 +32,13 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.check import static_bootstrap
-from changeover.gateway.config import render_bootstrap, render_clusters
+from changeover.gateway.envoy.config import render_bootstrap, render_clusters
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
-from changeover.routing import Mode, RoutingState
 from tests.support.processes import free_port, running, wait_for
 
 LEAST_THROUGHPUT = 0.95

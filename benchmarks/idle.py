@@ -27,11 +27,11 @@ from pathlib import Path
 
 import httpx
 
+from changeover.domain.routing import RoutingState
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
-from changeover.routing import RoutingState
 from tests.support.processes import free_port, running, wait_for
 
 SOONER_SECONDS = 0.030

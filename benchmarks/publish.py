@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.load import load
 

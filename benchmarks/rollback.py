@@ -21,9 +21,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from changeover.domain.routing import System
 from changeover.gateway.accesslog import Tailer, meant_for
-from changeover.home import Home
-from changeover.routing import System
+from changeover.site.home import Home
 from changeover.store import operations
 from changeover.store.engine import Store
 

@@ -31,12 +31,12 @@ from rich.progress import Progress
 from benchmarks.comparison import changed, document
 from benchmarks.gateway import bare
 from changeover import clock
+from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode, RoutingState
+from changeover.site.home import Home
 from changeover.store import comparisons, plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import free_port, running, wait_for

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from blocks.schema import SchemaOnce
 from changeover.gateway.publish import PATIENT_SECONDS, Gateway
-from changeover.home import Home
+from changeover.site.home import Home
 
 
 class GatewayBlock(SchemaOnce, Block):

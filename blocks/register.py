@@ -13,8 +13,8 @@ from blocks import (
     SystemBlock,
 )
 from blocks.plan import block_name
-from changeover.home import Home
 from changeover.plan.model import Plan, SystemSpec
+from changeover.site.home import Home
 
 
 def _system(role: str, spec: SystemSpec) -> SystemBlock:

@@ -8,7 +8,7 @@ from prefect.blocks.core import Block
 from pydantic import Field
 
 from blocks.schema import SchemaOnce
-from changeover.home import Home
+from changeover.site.home import Home
 from changeover.store.engine import Store
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import changeover
 from changeover.analysis.window import Sample
+from changeover.domain.records import AuditEvent, Cutover, Publication, Rollback, TriggerFiring
 from changeover.plan.model import Plan
 from changeover.shadow import findings
 from changeover.store import audit, operations, routing
 from changeover.store.engine import Store
-from changeover.store.records import AuditEvent, Cutover, Publication, Rollback, TriggerFiring
 from reports import measures, outcomes, procedure, reading, timeline
 from reports.headline import Story, headline
 from reports.model import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover.store.records import Cutover, CutoverStatus, Rollback, TriggerFiring
+from changeover.domain.records import Cutover, CutoverStatus, Rollback, TriggerFiring
 from reports import text
 from reports.model import Headline, StageView
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from changeover.domain.records import GateVerdict
 from changeover.plan import yaml12
-from changeover.store.records import GateVerdict
 from reports import differences, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from changeover.shadow.findings import Findings
-from changeover.store.records import (
+from changeover.domain.records import (
     Approval,
     Cutover,
     GateVerdict,
@@ -22,6 +21,7 @@ from changeover.store.records import (
     RollbackStep,
     TriggerFiring,
 )
+from changeover.shadow.findings import Findings
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from changeover.domain.records import Cutover
 from changeover.store import sop, validations
 from changeover.store.engine import Store
-from changeover.store.records import Cutover
 from reports import text
 
 STEP_HEAD = ("Step", "State", "What was done", "At", "Took")

@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from changeover.analysis.window import Sample
-from changeover.errors import InvalidInput
-from changeover.plan.model import Plan, Stage
-from changeover.store import approvals, cutovers, operations, samples
-from changeover.store.engine import Store
-from changeover.store.records import (
+from changeover.domain.records import (
     AuditEvent,
     Cutover,
     CutoverStatus,
@@ -20,6 +16,10 @@ from changeover.store.records import (
     StageRecord,
     StageStatus,
 )
+from changeover.errors import InvalidInput
+from changeover.plan.model import Plan, Stage
+from changeover.store import approvals, cutovers, operations, samples
+from changeover.store.engine import Store
 from reports import measures
 from reports.model import SYSTEMS, Figures, RollbackView, StageView
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from changeover.store.records import (
+from changeover.domain.records import (
     Approval,
     GateVerdict,
     Publication,

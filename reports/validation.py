@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from changeover.checks.suites.junit import junit_xml
 from changeover.store.validations import SuiteCheck, SuiteRun
-from changeover.validation.junit import junit_xml
 from reports import text
 from reports.render import environment, write_files
 

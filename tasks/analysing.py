@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 
 from changeover import clock
+from changeover.domain.records import Rollback
 from changeover.errors import StoreError
 from changeover.plan.metrics import METRICS, format_value
 from changeover.store import cutovers, operations
-from changeover.store.records import Rollback
 from tasks.carrying import broke, hold, keep, record_of
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step

@@ -16,9 +16,9 @@ from pydantic import Field, ValidationError
 
 from changeover import clock
 from changeover.analysis.gate import Action, Decision
+from changeover.domain.records import Approval
 from changeover.errors import ApprovalRefused
 from changeover.store import approvals, cutovers, routing
-from changeover.store.records import Approval
 from tasks.lifecycle import cutover_of
 from tasks.reporting import approval_question, tell_once
 from tasks.runtime import Runtime, current_state, root_run_id, runtime_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from changeover import clock
+from changeover.domain.records import Rollback, RollbackStep
 from changeover.errors import CarriedElsewhere, ChangeoverError, StoreError
 from changeover.store import operations
-from changeover.store.records import Rollback, RollbackStep
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from changeover import baseline, clock, retired
+from changeover import clock
 from changeover.analysis.window import ErrorClass
+from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.routing import Mode
+from changeover.domain.run_ends import Work
 from changeover.errors import ChangeoverError, Refused, Unreachable
-from changeover.levers import pull_lever
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
-from changeover.routing import Mode
-from changeover.run_ends import Work
+from changeover.procedures import baseline, retirement_note
+from changeover.procedures.levers import pull_lever
 from changeover.store import approvals, audit, carriers, cutovers, routing
-from changeover.store.records import Cutover, CutoverStatus
 from tasks.approval import ask_about
 from tasks.procedure import Found, once
 from tasks.runtime import Runtime, own_run_id, root_run_id, runtime_of
@@ -138,7 +139,7 @@ def pull_levers(migration: str) -> str:
     audit.record_once(
         runtime.store, migration, key=baseline.begun(occasion), actor="deprecation/main",
         kind="baseline.retiring", data={"levers": levers}, now=clock.now())
-    retired.note(runtime.home.gateway_files, runtime.plan, now=clock.now())
+    retirement_note.note(runtime.home.gateway_files, runtime.plan, now=clock.now())
     for name in levers:
         _refuse_unless_full(runtime)
         _refuse_other_run(runtime)

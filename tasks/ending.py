@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from prefect.states import Cancelled, Completed, Failed, State
 
-from changeover import clock, rollback
+from changeover import clock
+from changeover.domain.records import CutoverStatus
 from changeover.errors import StaleEpoch
+from changeover.procedures import rollback
 from changeover.store import cutovers, operations, routing
-from changeover.store.records import CutoverStatus
 from tasks.lifecycle import cutover_of, end_cutover
 from tasks.reporting import publish_report, tell, update_progress
 from tasks.runtime import current_state, runtime_of

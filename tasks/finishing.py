@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover import baseline, clock
+from changeover import clock
+from changeover.domain.records import Cutover
 from changeover.errors import ChangeoverError, StaleEpoch
-from changeover.levers import pull_lever
 from changeover.plan.units import format_duration
+from changeover.procedures import baseline
+from changeover.procedures.levers import pull_lever
 from changeover.store import cutovers, flags, operations, sop
-from changeover.store.records import Cutover
 from tasks.approval import ask_about
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, of_cutover, once

@@ -10,11 +10,11 @@ from changeover import clock
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.gate import Action, Decision, GateResult, decide_stage, judge_gate
 from changeover.analysis.verdict import Verdict, worst
+from changeover.domain.records import GateVerdict, StageRecord
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import CheckSpec, Stage
 from changeover.store import cutovers, operations
-from changeover.store.records import GateVerdict, StageRecord
 from tasks.guardrails import judge_guardrails
 from tasks.lifecycle import cutover_of
 from tasks.runtime import Runtime, current_state, runtime_of

@@ -8,11 +8,11 @@ from changeover.analysis import guardrails
 from changeover.analysis.gate import GateResult
 from changeover.analysis.guardrails import Evidence, Regression
 from changeover.analysis.window import Window
+from changeover.domain.records import StageRecord
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
 from changeover.shadow import findings
 from changeover.store import cutovers
-from changeover.store.records import StageRecord
 from tasks.runtime import Runtime
 from tasks.traffic import has_share
 

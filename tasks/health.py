@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from changeover import clock
-from changeover.health.checks import Patient, checks_of, examine
-from changeover.health.repair import GOOD, repair_all
-from changeover.health.result import Health, Status, worst
+from changeover.checks.health.checks import Patient, checks_of, examine
+from changeover.checks.health.repair import GOOD, repair_all
+from changeover.checks.health.result import Health, Status, worst
+from changeover.domain.records import HealthResult
 from changeover.store import messages, operations
-from changeover.store.records import HealthResult
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
 

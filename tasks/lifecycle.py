@@ -5,11 +5,11 @@ from __future__ import annotations
 from prefect.settings import PREFECT_API_URL
 
 from changeover import clock
+from changeover.domain.records import Cutover, CutoverStatus
 from changeover.errors import CutoverActive, Refused
 from changeover.observer.carrying import ended_now
 from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.store import carriers, cutovers
-from changeover.store.records import Cutover, CutoverStatus
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
 

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-from changeover import clock, rescue, retired
+from changeover import clock
 from changeover.backup.check import verify
 from changeover.backup.from_plan import items_of, servers_of, target_of
 from changeover.backup.make import make_backup
+from changeover.checks.suites.saving import scene_of
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
+from changeover.procedures import retirement_note, rollback_script
 from changeover.store import operations, plans, sop
-from changeover.validation.saving import scene_of
 from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import BackupBar
 from tasks.runtime import Runtime, runtime_of
@@ -151,8 +152,8 @@ def write_way_back(migration: str, cutover_id: int) -> str:
     folder = runtime.home.root / "rollback" / of_cutover(cutover_id)
 
     def write() -> Found:
-        retired.forget(runtime.home.gateway_files)  # of an earlier migration's baseline
-        path = rescue.write_rescue(runtime.plan, runtime.home.gateway_files, folder)
+        retirement_note.forget(runtime.home.gateway_files)  # of an earlier migration's baseline
+        path = rollback_script.write_rescue(runtime.plan, runtime.home.gateway_files, folder)
         return f"sh {path} brings everyone back without Prefect and database", {"path": str(path)}
 
     found = once(runtime, of_cutover(cutover_id), "rollback.sh", write)

@@ -19,8 +19,8 @@ from prefect.logging import get_run_logger
 
 from changeover import clock
 from changeover.backup.items import Progress
+from changeover.domain.records import Approval, Report
 from changeover.store import audit, cutovers, messages, operations
-from changeover.store.records import Approval, Report
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover import baseline, cleanup, clock, rollback
+from changeover import cleanup, clock
+from changeover.checks.suites.saving import scene_of
 from changeover.cleanup.start import candidate_start
+from changeover.domain.records import Rollback
+from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
-from changeover.levers import pull_lever
 from changeover.plan.units import format_duration
-from changeover.routing import Mode
+from changeover.procedures import baseline, rollback
+from changeover.procedures.levers import pull_lever
 from changeover.store import operations, routing
-from changeover.store.records import Rollback
-from changeover.validation.saving import scene_of
 from tasks.carrying import carry_out, hold, keep, record_of
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step

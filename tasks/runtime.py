@@ -18,14 +18,14 @@ from blocks.metrics_source import MetricsReader
 from blocks.notifier import NotifierBlock
 from blocks.plan import PlanBlock, block_name
 from changeover import clock
+from changeover.domain.records import Cutover
+from changeover.domain.routing import RoutingState
 from changeover.errors import InvalidInput, StaleEpoch
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.model import Plan
-from changeover.routing import RoutingState
+from changeover.site.home import Home
 from changeover.store import carriers, cutovers, operations, plans, routing
 from changeover.store.engine import Store
-from changeover.store.records import Cutover
 
 
 @dataclass(frozen=True)

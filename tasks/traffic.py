@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from changeover import clock, rollback
+from changeover import clock
+from changeover.domain.records import Publication
+from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import PublishFailed, Refused, Unreachable
 from changeover.plan.model import PhaseKind, Plan, Stage
-from changeover.routing import Change, Mode, RoutingState
+from changeover.procedures import rollback
 from changeover.store import cutovers, operations, routing, sop
-from changeover.store.records import Publication
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import tell

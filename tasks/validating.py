@@ -8,11 +8,11 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from changeover import clock
 from changeover.analysis.verdict import Verdict, worst
-from changeover.run_ends import Work
+from changeover.checks.suites.saving import as_stored, scene_of
+from changeover.domain.records import Report
+from changeover.domain.run_ends import Work
 from changeover.store import carriers, operations, validations
-from changeover.store.records import Report
 from changeover.store.validations import SuiteCheck, SuiteRun
-from changeover.validation.saving import as_stored, scene_of
 from tasks.runtime import root_run_id, runtime_of
 from tasks.steps import step
 
@@ -30,7 +30,7 @@ def begin_suite(migration: str, suite: str, key: str) -> int:
     Raises:
         InvalidInput: The plan has no such suite.
     """
-    from changeover.validation.run import checks_of  # heavy: only where a suite is run
+    from changeover.checks.suites.run import checks_of
 
     runtime = runtime_of(migration)
     checks_of(runtime.plan, suite)
@@ -57,7 +57,7 @@ def carry_out_check(migration: str, suite: str, run_id: int, number: int, name: 
     Returns:
         Its verdict.
     """
-    from changeover.validation.run import checks_of, run_check
+    from changeover.checks.suites.run import checks_of, run_check
 
     runtime = runtime_of(migration)
     known = {check.number: check for check in validations.checks(runtime.store, run_id)}
@@ -71,7 +71,7 @@ def carry_out_check(migration: str, suite: str, run_id: int, number: int, name: 
 
 def carry_out_checks(migration: str, suite: str, run_id: int) -> None:
     """Carry out every check of a suite: beside each other where they may, then the others."""
-    from changeover.validation.run import checks_of, runs_alone
+    from changeover.checks.suites.run import checks_of, runs_alone
 
     checks = list(enumerate(checks_of(runtime_of(migration).plan, suite)))
     together = [

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from changeover import baseline, clock
+from changeover import clock
+from changeover.checks.suites.http import value_at
+from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
 from changeover.plan.procedures import QueueSpec
-from changeover.routing import Mode
+from changeover.procedures import baseline
 from changeover.store import routing, samples
-from changeover.validation.http import value_at
 from tasks.carrying import broke, carry_out
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import PASSING_TROUBLE, step

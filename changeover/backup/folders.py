@@ -16,7 +16,7 @@ from typing import IO, Any
 from changeover.backup import live
 from changeover.backup.manifest import checksum
 from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
-from changeover.printing import printable
+from changeover.machine.escaped import printable
 
 ATTEMPTS = 3
 _BLOCK = 1 << 20

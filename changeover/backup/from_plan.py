@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from changeover.backup.items import DatabaseItem, FolderItem, Item, TextItem
-from changeover.home import Home
 from changeover.plan.addresses import database_address
 from changeover.plan.model import Plan
 from changeover.plan.procedures import BackupSpec
+from changeover.site.home import Home
 from changeover.store import flags
 from changeover.store.engine import Store
 

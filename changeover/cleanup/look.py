@@ -19,7 +19,7 @@ from changeover.cleanup.handles import (
     walk,
 )
 from changeover.cleanup.patterns import Scope
-from changeover.printing import printable
+from changeover.machine.escaped import printable
 
 DEEPEST = 64
 """Folders that `**` looks into below each other; deeper ones move with the folder they are in."""

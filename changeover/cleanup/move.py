@@ -39,7 +39,7 @@ from changeover.cleanup.look import Found, Refusal, Survey
 from changeover.cleanup.manifest import FILES, MANIFEST
 from changeover.cleanup.patterns import QUARANTINE
 from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput, Refused
-from changeover.printing import printable
+from changeover.machine.escaped import printable
 
 LOCK = ".lock"
 _ENDING = ".deleting-"

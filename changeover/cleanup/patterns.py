@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.errors import InvalidInput
-from changeover.printing import printable
+from changeover.machine.escaped import printable
 
 QUARANTINE = ".changeover-quarantine"
 """The folder in each root that cleaned-up files are moved to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from changeover import clock
-from changeover.home import Home
+from changeover.site.home import Home
 from changeover.store import cutovers
 from changeover.store.engine import Store
 

@@ -17,13 +17,13 @@ from changeover.backup import make as making
 from changeover.backup import restore as restoring
 from changeover.backup.items import Progress as Step
 from changeover.backup.manifest import Backup
+from changeover.checks.suites.saving import scene_of
 from changeover.cli.common import Command, home_option, output_option, show
 from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, ChangeoverError
-from changeover.home import Home
 from changeover.plan.procedures import BackupSpec
 from changeover.plan.units import format_size
-from changeover.validation.saving import scene_of
+from changeover.site.home import Home
 
 
 @click.group("backup")

@@ -10,6 +10,7 @@ import click
 
 from changeover import cleanup as cleaning
 from changeover import clock
+from changeover.checks.suites.saving import scene_of
 from changeover.cleanup.start import candidate_start
 from changeover.cli.common import environment_option, home_option, output_option, show
 from changeover.cli.connections import Connections
@@ -17,7 +18,6 @@ from changeover.errors import EXIT_FAILED, InvalidInput
 from changeover.plan.load import load_plan
 from changeover.plan.model import Plan
 from changeover.plan.units import format_size
-from changeover.validation.saving import scene_of
 
 _SHOWN = 200
 

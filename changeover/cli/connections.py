@@ -7,9 +7,9 @@ from pathlib import Path
 
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan.model import Plan
+from changeover.site.home import Home
 from changeover.store import plans
 from changeover.store.engine import Store
 

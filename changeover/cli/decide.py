@@ -10,19 +10,20 @@ from typing import Any
 
 import click
 
-from changeover import baseline, clock, retired, rollback
+from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
 from changeover.cli.runs import told_end
+from changeover.domain.records import Approval, CutoverStatus
+from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.domain.run_ends import Work
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
-from changeover.routing import Change, Mode, RoutingState
-from changeover.run_ends import Work
+from changeover.procedures import baseline, retirement_note, rollback
+from changeover.site.home import Home
 from changeover.store import approvals, carriers, cutovers, flags, operations, routing
-from changeover.store.records import Approval, CutoverStatus
 
 ANSWER_SECONDS = 120.0
 FORM_SECONDS = 60.0
@@ -94,7 +95,7 @@ def rollback_command(
         if not gateway.files.safe_routes.exists():
             raise InvalidInput("no gateway was ever started with this home directory",
                                where=str(gateway.files.root), next_step="Give it with --home DIR")
-        retired.refuse(gateway.files)
+        retirement_note.refuse(gateway.files)
         entry = gateway.break_glass(reason=reason, actor=getpass.getuser(), now=clock.now())
         show(output, "everyone is at the baseline (break glass); the observer tells the store",
              entry)
@@ -128,7 +129,7 @@ def _move_first(found: Connections, reason: str, busy: StoreBusy) -> dict[str, A
     """
     if baseline.is_out_of_use(found.store, found.plan):
         raise busy
-    retired.refuse(found.gateway.files)
+    retirement_note.refuse(found.gateway.files)
     return found.gateway.break_glass(
         reason=reason, actor=getpass.getuser(), busy=busy.what, now=clock.now())
 

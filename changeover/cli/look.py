@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from changeover import clock
-from changeover import status as status_of
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED
-from changeover.home import HOME_VARIABLE, Home
+from changeover.site import status as status_of
+from changeover.site.home import HOME_VARIABLE, Home
 from changeover.store import audit
 from changeover.store.engine import Store
 

@@ -11,12 +11,12 @@ import click
 
 from changeover.cli.common import environment_option
 from changeover.errors import EnvironmentProblem, InvalidInput, Refused
-from changeover.home import Home
+from changeover.machine.ports import free_port, is_free
 from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan import rules, units
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
-from changeover.ports import free_port, is_free
+from changeover.site.home import Home
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
 from changeover.supervisor.stack import PROJECT, Stack

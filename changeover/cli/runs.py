@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from changeover import clock, run_ends
+from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
+from changeover.domain import run_ends
 from changeover.errors import Unreachable
 from changeover.observer import continuing
 from changeover.observer.carrying import Ended, ended_now

@@ -13,15 +13,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from changeover import clock
 from changeover.analysis.verdict import Verdict
+from changeover.checks.suites.junit import junit_xml
+from changeover.checks.suites.outcome import CheckRun, Scene
+from changeover.checks.suites.run import checks_of, run_suite, verdict_of
+from changeover.checks.suites.saving import as_stored, scene_of
 from changeover.cli.common import environment_option, home_option, output_option
 from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.plan.load import load_plan
 from changeover.store import validations
-from changeover.validation.junit import junit_xml
-from changeover.validation.outcome import CheckRun, Scene
-from changeover.validation.run import checks_of, run_suite, verdict_of
-from changeover.validation.saving import as_stored, scene_of
 
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import uvicorn
 
 from changeover.console.app import application
+from changeover.console.auth import is_loopback
 from changeover.console.context import Console
-from changeover.console.guard import is_loopback
 from changeover.errors import ChangeoverError
-from changeover.home import Home
+from changeover.site.home import Home
 from changeover.store import plans
 from changeover.store.engine import Store
 

@@ -12,8 +12,8 @@ from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
 from changeover.console import claiming, describing, evaluating, looking, page, problems, reporting
+from changeover.console.auth import Limits
 from changeover.console.context import Console
-from changeover.console.guard import Limits
 from changeover.console.models import ClaimIn, OutcomeIn
 from changeover.console.problems import Problem
 from changeover.errors import ChangeoverError

@@ -14,10 +14,10 @@ import orjson
 from starlette.requests import Request
 from starlette.types import Receive
 
-from changeover.feed import Held
+from changeover.domain.routing import Key, values_of
 from changeover.flags.conditions import TARGETING_KEY
 from changeover.flags.explain import attributes
-from changeover.routing import Key, values_of
+from changeover.sdk.feed import Held
 
 LARGEST_REQUEST = 65_536
 

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from changeover import clock, rollback
-from changeover.claims import Claim, Refusal, Why
+from changeover import clock
 from changeover.console.context import Console
 from changeover.console.models import (
     ITEM,
@@ -27,8 +26,10 @@ from changeover.console.models import (
     lease_of,
 )
 from changeover.console.problems import documented, of_body, problem
+from changeover.domain.claims import Claim, Refusal, Why
+from changeover.domain.routing import ON_USERS
 from changeover.errors import InvalidInput
-from changeover.routing import ON_USERS
+from changeover.procedures import rollback
 from changeover.store import claims, operations, routing
 from changeover.store.claims import Act
 from changeover.store.tokens import Scope

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from changeover import clock
-from changeover.claims import Claim, Refusal
+from changeover.console.auth import Guard
 from changeover.console.batching import Batcher
-from changeover.console.guard import Guard
 from changeover.console.models import OutcomeIn
+from changeover.domain.claims import Claim, Refusal
 from changeover.errors import InvalidInput
-from changeover.feed import Feed
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.model import Plan
+from changeover.sdk.feed import Feed
+from changeover.site.home import Home
 from changeover.store import claims, flags, outcomes
 from changeover.store.claims import Act
 from changeover.store.engine import Store

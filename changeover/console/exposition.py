@@ -24,8 +24,8 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram, bounds_of, merge
 from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
+from changeover.domain.routing import Mode, RoutingState, System
 from changeover.errors import Unreachable
-from changeover.routing import Mode, RoutingState, System
 from changeover.store import claims, comparisons, operations, routing, samples
 
 if TYPE_CHECKING:

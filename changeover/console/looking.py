@@ -10,13 +10,13 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from changeover import clock
-from changeover import status as status_of
 from changeover.console import exposition
 from changeover.console.context import Console, Fresh
 from changeover.console.models import KEY, DecisionOut
+from changeover.domain.routing import Mode, explain
 from changeover.flags.explain import LONGEST_KEY, shown
 from changeover.plan.fields import Name
-from changeover.routing import Mode, explain
+from changeover.site import status as status_of
 from changeover.store import routing
 from changeover.store.tokens import Scope
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
-from changeover.claims import Claim
+from changeover.domain.claims import Claim
+from changeover.domain.routing import System
 from changeover.flags.explain import LONGEST_KEY
 from changeover.plan.fields import Name
 from changeover.plan.metrics import QUALITY_NAME
-from changeover.routing import System
 
 
 def _number(value: object) -> object:

@@ -34,10 +34,10 @@ from starlette.types import Receive, Scope, Send
 from changeover import clock
 from changeover.console.asking import Problem, asked, context_of, parsed, read
 from changeover.errors import InvalidInput
-from changeover.feed import Held
 from changeover.flags.evaluate import Evaluation, Reason
 from changeover.flags.explain import explain
 from changeover.flags.snapshot import is_behind, to_document
+from changeover.sdk.feed import Held
 
 MOST_STREAMS = 1_000
 LONGEST_WAIT_SECONDS = 30.0
@@ -49,7 +49,7 @@ _JSON = [(b"content-type", b"application/json")]
 
 
 class Snapshots(Protocol):
-    """What these routes need: `changeover.feed.Feed` is one."""
+    """What these routes need: `changeover.sdk.feed.Feed` is one."""
 
     @property
     def held(self) -> Held | None:

@@ -16,15 +16,15 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from changeover import clock
-from changeover import status as status_of
 from changeover.analysis.check import describe_bound
 from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
+from changeover.domain.routing import Mode
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, format_value
 from changeover.plan.units import format_duration
-from changeover.routing import Mode
 from changeover.shadow import findings
+from changeover.site import status as status_of
 from changeover.store import audit, claims, cutovers, operations, routing, samples
 from changeover.store.tokens import Scope
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from changeover.domain.routing import BLANKS, Key
 from changeover.plan.flags import AttributeSpec
 from changeover.plan.model import SegmentSpec
-from changeover.routing import BLANKS, Key
 
 Context = Mapping[str, Any]
 Predicate = Callable[[Context], bool]

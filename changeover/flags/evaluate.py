@@ -14,12 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from changeover.flags import conditions
-from changeover.flags.conditions import Context, Predicate
-from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
-from changeover.plan.flags import DISABLED, ENABLED, FlagSpec, Kind, Mirror, RuleSpec, as_spec
-from changeover.plan.units import format_percent
-from changeover.routing import (
+from changeover.domain.routing import (
     BLANKS,
     BUCKETS,
     Key,
@@ -30,6 +25,11 @@ from changeover.routing import (
     digest,
     values_of,
 )
+from changeover.flags import conditions
+from changeover.flags.conditions import Context, Predicate
+from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
+from changeover.plan.flags import DISABLED, ENABLED, FlagSpec, Kind, Mirror, RuleSpec, as_spec
+from changeover.plan.units import format_percent
 
 Scalar = bool | int | float | str
 Resolver = Callable[[Key | None, Context], "Evaluation"]

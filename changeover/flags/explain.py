@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from changeover import routing
+from changeover.domain import routing
+from changeover.domain.routing import Key, System
 from changeover.errors import InvalidInput
 from changeover.flags import conditions
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, expired
-from changeover.routing import Key, System
 
 LONGEST_KEY = 4_096
 """Characters: a token fits, and what a request's line takes when each is written as `%F0%9F..`."""

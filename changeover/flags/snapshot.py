@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from changeover.domain.routing import Mode, RoutingState
 from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_document
 from changeover.plan.model import Plan, SegmentSpec
-from changeover.routing import Mode, RoutingState
 
 FORMAT = 1
 SYSTEM_FLAG = "changeover.system"

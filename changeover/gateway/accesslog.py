@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from changeover.analysis.window import ErrorClass
-from changeover.gateway.choice import MEANT
-from changeover.routing import System
+from changeover.domain.routing import System
+from changeover.gateway.envoy.choice import MEANT
 
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 
 from changeover.errors import Unreachable
-from changeover.gateway.config import parse_version
-from changeover.gateway.hold import is_withheld
-from changeover.gateway.listener import ROUTES
-from changeover.tls import tls
+from changeover.gateway.envoy.config import parse_version
+from changeover.gateway.envoy.listener import ROUTES
+from changeover.gateway.envoy.withheld import is_withheld
+from changeover.machine.http import tls
 
 _PREFIX = f"http.users.rds.{ROUTES}."
 

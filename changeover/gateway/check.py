@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from changeover.errors import Unreachable
-from changeover.gateway.config import Json
+from changeover.gateway.envoy.config import Json
 from changeover.gateway.process import validate_command
 
 LONGEST_SECONDS = 120.0

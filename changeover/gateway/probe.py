@@ -1,6 +1,6 @@
 """Which HTTP a system speaks, asked before any user is: the gateway speaks HTTP/1.1 to systems.
 
-Neighbour: `changeover.baseline` asks whether a system is well.
+Neighbour: `changeover.procedures.baseline` asks whether a system is well.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from changeover.domain.routing import System
 from changeover.plan.model import Plan, SystemSpec
-from changeover.routing import System
 
 LONGEST_SECONDS = 2.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from changeover.errors import EnvironmentProblem
-from changeover.gateway.config import FLUSH_MILLISECONDS
+from changeover.gateway.envoy.config import FLUSH_MILLISECONDS
 from changeover.gateway.files import GatewayFiles
 
 

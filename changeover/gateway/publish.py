@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from changeover import clock
+from changeover.domain.records import Publication
+from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
-from changeover.gateway import limits
 from changeover.gateway.admin import Admin
 from changeover.gateway.check import refusal
-from changeover.gateway.config import (
+from changeover.gateway.envoy import time_limits
+from changeover.gateway.envoy.config import (
     Json,
     parse_version,
     render_bootstrap,
@@ -34,11 +36,9 @@ from changeover.gateway.config import (
     version_of,
     with_version,
 )
+from changeover.gateway.envoy.withheld import is_withheld, withheld
 from changeover.gateway.files import GatewayFiles, told_of
-from changeover.gateway.hold import is_withheld, withheld
 from changeover.plan.model import Plan
-from changeover.routing import BUCKETS, Mode, RoutingState
-from changeover.store.records import Publication
 
 PATIENCE_SECONDS = 2.0
 PATIENT_SECONDS = 10.0
@@ -288,7 +288,7 @@ class Gateway:
     def _routes(self, plan: Plan, state: RoutingState) -> Json:
         """Return the routes of a state, held while the guard says so."""
         routes = render_routes(plan, state)
-        return withheld(routes, limits.beginning(plan)) if self.holds() else routes
+        return withheld(routes, time_limits.beginning(plan)) if self.holds() else routes
 
     def is_withheld_on_disk(self) -> bool:
         """Whether the routes in place leave the candidate out for the guard."""

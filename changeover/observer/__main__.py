@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
-from changeover.home import Home
 from changeover.observer.service import LOG, observe
+from changeover.site.home import Home
 from changeover.store import plans
 from changeover.store.engine import Store
 

@@ -16,8 +16,8 @@ import xxhash
 from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import GATEWAY, SPLIT, Met, Sample, fewest
 from changeover.clock import from_timestamp
+from changeover.domain.routing import System
 from changeover.gateway.accesslog import Entry, Outcome, classify, refusal
-from changeover.routing import System
 
 KEEP_SECONDS = 120
 """Late log lines are added to seconds this old at most."""

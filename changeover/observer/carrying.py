@@ -9,13 +9,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from changeover import run_ends
+from changeover.domain import run_ends
+from changeover.domain.records import CutoverStatus
+from changeover.domain.run_ends import End, Sight, Work, work_of
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.run_ends import End, Sight, Work, work_of
 from changeover.store import approvals, carriers, cutovers, routing, validations
 from changeover.store.carriers import Carrier
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus
 
 WATCHED_SCHEDULES = ("health-check",)
 """Flows that must run by themselves: nothing else notices when they do not."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover import run_ends
+from changeover.domain import run_ends
+from changeover.domain.records import CutoverStatus, Rollback
+from changeover.domain.run_ends import CONTINUED, Work, work_of
 from changeover.errors import Refused
 from changeover.observer.carrying import Ended, ended_now
 from changeover.observer.prefect_api import PrefectApi
-from changeover.run_ends import CONTINUED, Work, work_of
 from changeover.store import audit, carriers, cutovers, operations, routing
 from changeover.store.carriers import Carrier
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus, Rollback
 
 LEASE = timedelta(minutes=2)
 """How long a new run has a rollback to itself before it was started."""

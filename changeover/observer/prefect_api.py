@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from changeover.errors import Refused, Unreachable
-from changeover.tls import tls
+from changeover.machine.http import tls
 
 BUSY_PAUSE_SECONDS = 0.25
 KNOWN_SECONDS = 30.0

@@ -22,14 +22,14 @@ from datetime import datetime, timedelta
 
 import psutil
 
+from changeover.domain.records import CutoverStatus, Rollback
+from changeover.domain.run_ends import End
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.run_ends import End
 from changeover.store import carriers, cutovers, messages, operations, routing
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus, Rollback
 
 LOG = logging.getLogger("changeover.recovery")
 

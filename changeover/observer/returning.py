@@ -10,10 +10,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from changeover import baseline
-from changeover.baseline import Return
 from changeover.observer.notices import Notices
 from changeover.plan.model import Plan
+from changeover.procedures import baseline
+from changeover.procedures.baseline import Return
 
 LOG = logging.getLogger("changeover.observer")
 

@@ -20,13 +20,14 @@ from urllib.parse import urlsplit
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import SHADOW, Sample
+from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.notify import outbox
 from changeover.observer.accumulate import Accumulator
-from changeover.observer.guarding import Guarding
+from changeover.observer.back_pressure import Guarding
 from changeover.observer.pace import Pace, Told
 from changeover.observer.position import Position
 from changeover.observer.prefect_api import PrefectApi
@@ -37,10 +38,9 @@ from changeover.observer.unsaved import Fired, Unsaved
 from changeover.observer.watch import Watch
 from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction
-from changeover.routing import System
+from changeover.site.home import Home
 from changeover.store import cutovers, operations, outcomes, place_counts, routing, samples
 from changeover.store.engine import Store
-from changeover.store.records import Cutover, CutoverStatus
 
 LOG = logging.getLogger("changeover.observer")
 

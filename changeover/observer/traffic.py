@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from changeover import baseline, clock, rollback
+from changeover import clock
+from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.observer.notices import Notices
 from changeover.observer.pace import Pace, Told
 from changeover.observer.returning import Returning
 from changeover.plan.model import PhaseKind, Plan
-from changeover.routing import ON_USERS, Change, Mode, RoutingState
+from changeover.procedures import baseline, rollback
 from changeover.store import audit, cutovers, operations, routing
 from changeover.store.engine import Store
 from changeover.store.write_queue import first_in_line

@@ -15,9 +15,9 @@ from pathlib import Path
 import uvloop
 
 from changeover.errors import ChangeoverError
-from changeover.home import Home
 from changeover.shadow.service import LOG, Shadow
 from changeover.shadow.writing import BROKEN, WriterProcess
+from changeover.site.home import Home
 from changeover.store import plans
 from changeover.store.engine import Store
 

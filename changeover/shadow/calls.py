@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from changeover.comparison.answers import Answer
-from changeover.gateway.protocol import ENVOYS_OWN
+from changeover.gateway.envoy.protocol import ENVOYS_OWN
 from changeover.plan.model import SystemSpec
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.pulse import Pulse

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
 from changeover import clock
+from changeover.domain.routing import System
 from changeover.plan.model import Plan
-from changeover.routing import System
 from changeover.shadow.calls import SAFE, Caller
 from changeover.shadow.judging import Judge, is_too_large
 from changeover.shadow.recorded import load

@@ -19,17 +19,17 @@ import psutil
 
 from changeover import clock
 from changeover.comparison.answers import Answer
+from changeover.domain.routing import RoutingState, System, decide
 from changeover.errors import ChangeoverError, Unreachable
-from changeover.gateway import tap
 from changeover.gateway.admin import Admin
-from changeover.home import Home
+from changeover.gateway.envoy import tap
 from changeover.plan.model import Plan
-from changeover.routing import RoutingState, System, decide
 from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.shadow.writing import InThisProcess, Writes
+from changeover.site.home import Home
 from changeover.store import comparisons, operations, retention, routing
 from changeover.store.comparisons import Compared
 from changeover.store.engine import Store

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from changeover.errors import ChangeoverError, StoreError
-from changeover.home import Home
+from changeover.site.home import Home
 from changeover.store.engine import Store
 
 LENGTH_BYTES = 8

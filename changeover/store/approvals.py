@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from changeover.domain.records import Approval, CutoverStatus
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
 from changeover.store.engine import Store
-from changeover.store.records import Approval, CutoverStatus
 from changeover.store.rows import to_record
 from changeover.store.sop_tables import CarrierRow
 from changeover.store.tables import ApprovalRow, CutoverRow

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from changeover.domain.records import AuditEvent
 from changeover.store.engine import Store, upsert_of
-from changeover.store.records import AuditEvent
 from changeover.store.tables import AuditHeadRow, AuditRow
 from changeover.store.text import storable
 

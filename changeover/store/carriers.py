@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from changeover.domain.run_ends import End, what
 from changeover.errors import CarriedElsewhere
-from changeover.run_ends import End, what
 from changeover.store import audit, messages
 from changeover.store.engine import Store
 from changeover.store.rows import to_record

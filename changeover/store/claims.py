@@ -4,7 +4,7 @@ Many wishes are carried out in one transaction. Rows are locked in the order of 
 
 1. The items' rows are read and locked. Whoever else wants one of them waits here.
 2. The routing state and the time are read: what was true before the wait counts no more.
-3. Each wish is decided by `changeover.claims`; changed rows are written.
+3. Each wish is decided by `changeover.domain.claims`; changed rows are written.
 4. New rows are inserted unless another process did in between (its row was not there to lock):
    those items, and only those, begin again at 1, where their rows are found.
 5. The routing state is looked at again and held until the end. If it changed in between, as by a
@@ -28,11 +28,11 @@ from sqlalchemy import Table, bindparam, case, func, literal_column, select, tex
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from changeover import claims as rules
-from changeover.claims import Claim, Refusal, Status
+from changeover.domain import claims as rules
+from changeover.domain.claims import Claim, Refusal, Status
+from changeover.domain.routing import RoutingState, System, explain
 from changeover.errors import StoreLocked
 from changeover.plan.model import Plan
-from changeover.routing import RoutingState, System, explain
 from changeover.store import audit, operations, routing
 from changeover.store.console_tables import ClaimRow
 from changeover.store.engine import Store, time_of

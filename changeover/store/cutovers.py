@@ -8,18 +8,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from changeover.domain.records import Cutover, CutoverStatus, GateVerdict, StageRecord, StageStatus
+from changeover.domain.routing import Mode
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Stage
-from changeover.routing import Mode
 from changeover.store import audit, carriers
 from changeover.store.engine import Store
-from changeover.store.records import (
-    Cutover,
-    CutoverStatus,
-    GateVerdict,
-    StageRecord,
-    StageStatus,
-)
 from changeover.store.rows import to_record
 from changeover.store.tables import CutoverRow, RoutingRow, StageRow, VerdictRow
 

@@ -9,13 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from changeover.errors import CarriedElsewhere, InvalidInput
-from changeover.routing import RoutingState
-from changeover.store import audit, carriers
-from changeover.store.console_tables import WantedRollbackRow
-from changeover.store.deleting import delete_oldest
-from changeover.store.engine import Store, upsert_of
-from changeover.store.records import (
+from changeover.domain.records import (
     HealthResult,
     Heartbeat,
     Publication,
@@ -24,6 +18,12 @@ from changeover.store.records import (
     RollbackStep,
     TriggerFiring,
 )
+from changeover.domain.routing import RoutingState
+from changeover.errors import CarriedElsewhere, InvalidInput
+from changeover.store import audit, carriers
+from changeover.store.console_tables import WantedRollbackRow
+from changeover.store.deleting import delete_oldest
+from changeover.store.engine import Store, upsert_of
 from changeover.store.rows import to_record
 from changeover.store.tables import (
     FiringRow,

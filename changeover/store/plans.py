@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from changeover.domain.records import CutoverStatus
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Plan
 from changeover.store import audit
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus
 from changeover.store.tables import CutoverRow, MigrationRow, RoutingRow
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
-from changeover import routing
+from changeover.domain import routing
+from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
-from changeover.routing import Change, Mode, RoutingState
 from changeover.store import audit, carriers
 from changeover.store.engine import Store
 from changeover.store.tables import RoutingRow
@@ -78,8 +78,8 @@ def change(
 ) -> RoutingState:
     """Change the routing state in one transaction with its audit event; the only way to do it.
 
-    The new state is computed by `changeover.routing.apply` and written only if nobody changed the
-    row in between; else it is computed anew from what is there now.
+    The new state is computed by `changeover.domain.routing.apply` and written only if nobody
+    changed the row in between; else it is computed anew from what is there now.
 
     Args:
         store: The store.

@@ -14,7 +14,7 @@ def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
     """Return `row` as a frozen record of type `kind`.
 
     Args:
-        kind: A record class of `changeover.store.records`.
+        kind: A record class of `changeover.domain.records`.
         row: A row with an attribute for each of its fields.
         replaced: Fields whose value is not the row's own.
     """

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, SHADOW, Sample, Window, combine, of_gateway
-from changeover.routing import System
+from changeover.domain.routing import System
 from changeover.store import outcomes
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of

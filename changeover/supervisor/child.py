@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from changeover.errors import EnvironmentProblem
-from changeover.home import HOME_VARIABLE
+from changeover.site.home import HOME_VARIABLE
 
 LONGEST_BACKOFF_SECONDS = 5.0
 STEADY_SECONDS = 10.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from changeover import clock, status
+from changeover import clock
 from changeover.errors import (
     EXIT_FAILED,
     EXIT_OK,
@@ -24,9 +24,10 @@ from changeover.errors import (
     StoreError,
     Unreachable,
 )
-from changeover.home import Home
 from changeover.observer.prefect_api import PrefectApi
 from changeover.plan.model import Plan
+from changeover.site import status
+from changeover.site.home import Home
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child
 from changeover.supervisor.stack import PROJECT

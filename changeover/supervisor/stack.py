@@ -12,17 +12,18 @@ from pathlib import Path
 import psutil
 
 import changeover
-from changeover import baseline, clock
+from changeover import clock
+from changeover.domain.routing import System
 from changeover.errors import EnvironmentProblem, Refused, Unreachable
 from changeover.gateway import probe
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
-from changeover.home import HOME_VARIABLE, Home
+from changeover.machine.ports import require_free
 from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan import units
 from changeover.plan.model import Plan
-from changeover.ports import require_free
-from changeover.routing import System
+from changeover.procedures import baseline
+from changeover.site.home import HOME_VARIABLE, Home
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child, end_flow_runs

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover import claims
-from changeover.claims import Claim, Refusal, Status, Why, Wish
-from changeover.routing import Mode, RoutingState, System, explain
+from changeover.domain import claims
+from changeover.domain.claims import Claim, Refusal, Status, Why, Wish
+from changeover.domain.routing import Mode, RoutingState, System, explain
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LEASE = timedelta(seconds=60)

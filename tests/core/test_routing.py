@@ -9,8 +9,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
-from changeover.routing import (
+from changeover.domain.routing import (
     BUCKETS,
     TRANSITIONS,
     Change,
@@ -24,6 +23,7 @@ from changeover.routing import (
     explain,
     values_of,
 )
+from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
 
 keys = st.text(min_size=1, max_size=40)
 weights = st.integers(0, BUCKETS)

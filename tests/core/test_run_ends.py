@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover import run_ends
-from changeover.run_ends import CONTINUED, NEEDS_DEPLOYMENT, End, Sight, Work, judge
+from changeover.domain import run_ends
+from changeover.domain.run_ends import CONTINUED, NEEDS_DEPLOYMENT, End, Sight, Work, judge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STATES = ("", "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "CANCELLED", "COMPLETED",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from changeover.status import refused_text
+from changeover.site.status import refused_text
 
 
 def test_refusals_are_told_with_the_most_frequent_reason_first() -> None:

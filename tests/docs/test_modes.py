@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from changeover.routing import TRANSITIONS, Mode
-from changeover.transitions import diagram, markdown
+from changeover.domain.modes_diagram import diagram, markdown
+from changeover.domain.routing import TRANSITIONS, Mode
 
 PAGE = Path(__file__).parents[2] / "docs" / "modes.md"
 
 
 def test_the_page_is_drawn_from_the_rules() -> None:
-    """Whoever changes a transition draws the page anew: python -m changeover.transitions."""
+    """A changed transition means a new page: `python -m changeover.domain.modes_diagram`."""
     found = re.search(r"<!-- drawn: begin -->\n(.*)\n<!-- drawn: end -->", PAGE.read_text(), re.S)
     assert found is not None
     assert found[1] == markdown()

@@ -7,12 +7,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from changeover.gateway import limits
-from changeover.gateway.config import render_bootstrap, render_clusters, render_routes
+from changeover.domain.routing import Mode, RoutingState
+from changeover.gateway.envoy import time_limits
+from changeover.gateway.envoy.config import render_bootstrap, render_clusters, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan, SystemSpec
 from changeover.plan.units import parse_duration
-from changeover.routing import Mode, RoutingState
 
 PAGE = Path(__file__).parents[2] / "docs" / "timeouts.md"
 PLAN = Plan.model_validate({
@@ -64,7 +64,7 @@ def _rendered() -> dict[tuple[str, str], set[float]]:
         parts.append(("hop cluster" if is_hop else "cluster", cluster))
     state = RoutingState("bench", mode=Mode.GRADUAL, weight=5000)
     for route in render_routes(PLAN, state)["resources"][0]["virtual_hosts"][0]["routes"]:
-        is_stream = route["route"]["idle_timeout"] == limits.LONG_LIVED
+        is_stream = route["route"]["idle_timeout"] == time_limits.LONG_LIVED
         safe_split = route["name"].startswith("split") and route["name"].endswith(":safe")
         kind = "stream route" if is_stream else "candidate route" if safe_split else "route"
         parts.append((kind, route))

@@ -10,11 +10,11 @@ import httpx
 import psutil
 import pytest
 
+from changeover.domain.records import Cutover, CutoverStatus, Report
+from changeover.domain.routing import Mode
 from changeover.errors import EXIT_INTERRUPTED
 from changeover.plan.load import load_plan
-from changeover.routing import Mode
 from changeover.store import approvals, audit, cutovers, operations, routing
-from changeover.store.records import Cutover, CutoverStatus, Report
 from tests.support.approve import approve_in_browser
 from tests.support.processes import LONGEST_PAUSE, wait_for
 from tests.support.site import Site, site

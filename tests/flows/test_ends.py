@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.routing import Mode
+from changeover.domain.records import CutoverStatus
+from changeover.domain.routing import Mode
 from changeover.store import approvals, audit, carriers, cutovers, messages, routing
-from changeover.store.records import CutoverStatus
 from tests.integration.conftest import make_plan
 from tests.support.processes import ROOT, running, wait_for
 from tests.support.sop_site import ENDED, PrefectServer, SopSite, sop_site

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from changeover.domain.records import CutoverStatus
 from changeover.store import cutovers, operations
-from changeover.store.records import CutoverStatus
 from tests.support.processes import LONGEST_PAUSE, meanwhile, wait_for
 from tests.support.site import Site, site
 

@@ -15,9 +15,10 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.records import CutoverStatus
+from changeover.domain.routing import Change, Mode
 from changeover.errors import ApprovalRefused
-from changeover.home import Home
-from changeover.routing import Change, Mode
+from changeover.site.home import Home
 from changeover.store import (
     approvals,
     audit,
@@ -31,7 +32,6 @@ from changeover.store import (
     sop,
 )
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus
 from reports import procedure
 from tests.integration.conftest import make_plan
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, wait_for

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.routing import Change, Mode
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode
 from changeover.store import approvals, audit, cutovers, operations, routing, sop
 from tests.integration.conftest import make_plan
 from tests.support.processes import wait_for

@@ -10,12 +10,12 @@ from subprocess import Popen
 import httpx
 import pytest
 
+from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.admin import Admin
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
-from changeover.routing import Mode, RoutingState
 from tests.support.processes import LONGEST_PAUSE, free_port, running, upstream, wait_for
 
 

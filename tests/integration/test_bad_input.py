@@ -13,8 +13,8 @@ import pytest
 from changeover.clock import now
 from changeover.gateway.files import told_of
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.load import load_plan
+from changeover.site.home import Home
 from changeover.store import plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import ROOT, free_port

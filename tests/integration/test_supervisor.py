@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from changeover.errors import EnvironmentProblem, Refused
-from changeover.home import Home
+from changeover.site.home import Home
 from changeover.supervisor.stack import Stack
 from changeover.supervisor.up import running
 from tests.integration.conftest import make_plan

@@ -21,8 +21,8 @@ import pytest
 from sqlalchemy import select, text
 
 from changeover import clock
-from changeover.claims import Claim, Refusal, Status, Why
-from changeover.routing import Change, Mode, RoutingState, System
+from changeover.domain.claims import Claim, Refusal, Status, Why
+from changeover.domain.routing import Change, Mode, RoutingState, System
 from changeover.store import audit, claims, operations, routing
 from changeover.store.console_tables import ClaimRow
 from changeover.store.engine import Store

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from changeover.clock import now
+from changeover.domain.routing import Change, Mode
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_percent, with_value
 from changeover.flags.evaluate import Evaluator
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode
 from changeover.store import audit, flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD

@@ -15,6 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from changeover.clock import now
+from changeover.domain.records import CutoverStatus, Rollback
+from changeover.domain.routing import Change, Mode
 from changeover.errors import (
     ApprovalRefused,
     CarriedElsewhere,
@@ -25,7 +27,6 @@ from changeover.errors import (
     StoreLocked,
     WrongStoreVersion,
 )
-from changeover.routing import Change, Mode
 from changeover.store import (
     approvals,
     audit,
@@ -37,7 +38,6 @@ from changeover.store import (
     sop_tables,  # noqa: F401
 )
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus, Rollback
 from changeover.store.tables import Base
 from tests.store.conftest import shop
 

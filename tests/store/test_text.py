@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.clock import now
-from changeover.routing import Change, Mode
+from changeover.domain.routing import Change, Mode
 from changeover.store import audit, messages, operations, routing
 from changeover.store.engine import Store
 from changeover.store.text import storable

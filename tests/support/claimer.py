@@ -10,9 +10,9 @@ import sys
 import time
 from datetime import timedelta
 
-from changeover.claims import Claim, Why
 from changeover.clock import now
-from changeover.routing import System
+from changeover.domain.claims import Claim, Why
+from changeover.domain.routing import System
 from changeover.store import claims, plans
 from changeover.store.engine import Store
 

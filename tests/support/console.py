@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from changeover.console import ofrep
-from changeover.feed import Feed
+from changeover.sdk.feed import Feed
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE
 

@@ -15,8 +15,9 @@ from changeover.analysis.check import judge
 from changeover.analysis.gate import judge_gate
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.domain.records import Cutover, CutoverStatus, Publication, RollbackStep
+from changeover.domain.routing import Change, Mode
 from changeover.plan.model import PhaseKind, Plan, Stage
-from changeover.routing import Change, Mode
 from changeover.store import (
     approvals,
     audit,
@@ -27,7 +28,6 @@ from changeover.store import (
     samples,
 )
 from changeover.store.engine import Store
-from changeover.store.records import Cutover, CutoverStatus, Publication, RollbackStep
 
 BEGIN = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
 MODES = {PhaseKind.SHADOW: Mode.SHADOW, PhaseKind.BETA: Mode.GRADUAL,

@@ -25,9 +25,9 @@ from typing import Any
 from uuid import UUID
 
 import tasks.steps
-from changeover import levers
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
+from changeover.procedures import levers
+from changeover.site.home import Home
 from changeover.store import approvals, messages, operations, plans, routing, sop
 from changeover.store.engine import Store
 
@@ -98,7 +98,7 @@ def _between(owner: Any, name: str, about: Callable[..., str], *, before: bool =
 
 
 PRELOADED = (
-    "anyio._backends._asyncio", "changeover.rehearsal", "changeover.validation.run",
+    "anyio._backends._asyncio", "changeover.procedures.rehearsal", "changeover.checks.suites.run",
     "matplotlib.backends.backend_svg", "mpl_toolkits.mplot3d", "opentelemetry.metrics",
     "prefect.artifacts", "prefect.flow_engine", "prefect.task_engine", "reports.charts",
     "reports.evidence", "reports.render", "reports.tables", "reports.validation", "scipy.special",

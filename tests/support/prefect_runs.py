@@ -13,9 +13,9 @@ from uuid import uuid4
 import httpx
 
 from changeover import clock
+from changeover.domain.routing import Change, Mode
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import DURABLE_FLOWS
-from changeover.routing import Change, Mode
 from changeover.store import cutovers, operations, routing
 from changeover.store.engine import Store
 from tests.support.prefect_database import seed

@@ -20,7 +20,7 @@ import httpx
 import psutil
 
 from changeover.errors import ChangeoverError
-from changeover.ports import is_free
+from changeover.machine.ports import is_free
 
 ROOT = Path(__file__).parents[2]
 PORTS = range(12_000, 31_000)

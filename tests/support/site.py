@@ -15,12 +15,12 @@ from typing import Any
 
 import psutil
 
+from changeover.domain.records import Cutover
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.observer.prefect_api import PrefectApi
+from changeover.site.home import Home
 from changeover.store import cutovers, operations, plans, routing
 from changeover.store.engine import Store
-from changeover.store.records import Cutover
 from tests.support.prefect_database import CHEAP, one_certificate, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.analysis.guard import (
+from changeover.analysis.back_pressure import (
     MOST_DOUBLINGS,
     RELAPSE_SECONDS,
     Action,

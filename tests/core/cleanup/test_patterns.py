@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from changeover.cleanup import QUARANTINE, check_patterns
 from changeover.cleanup.patterns import matches, scopes
 from changeover.errors import InvalidInput
-from changeover.printing import printable
+from changeover.machine.escaped import printable
 
 ROOT = "/srv/changeover-test/cache"  # does not exist; a candidate that never ran made none
 NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from changeover.domain.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
 from changeover.flags.evaluate import Evaluation, Evaluator, Failure, Reason, evaluate
 from changeover.flags.explain import explain
 from changeover.flags.snapshot import (
@@ -28,7 +29,6 @@ from changeover.plan.flags import MODE_NAMES, from_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
-from changeover.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
 from tests.core.plan.test_load import GOOD
 
 keys = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and text.strip())

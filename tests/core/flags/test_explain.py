@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from changeover.domain.routing import Mode, RoutingState, bucket, decide
 from changeover.errors import InvalidInput
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.explain import as_text, attributes, explain
 from changeover.flags.snapshot import of_plan
 from changeover.plan.load import parse_plan
-from changeover.routing import Mode, RoutingState, bucket, decide
 from tests.core.plan.test_load import GOOD
 
 PLAN = parse_plan(GOOD + "flags: {f: {rules: [{percent: 25, variant: enabled}]}}\n", "test")

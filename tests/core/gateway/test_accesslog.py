@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.analysis.window import ErrorClass
+from changeover.domain.routing import System
 from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify, meant_for, parse_line
-from changeover.routing import System
 
 LINE = {
     "t": "1700000000.250000", "us": 1500, "ms": 1, "s": 200, "f": "-", "r": "split:5000:safe",

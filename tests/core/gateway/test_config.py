@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.gateway import limits
-from changeover.gateway.choice import BEHIND, CANDIDATE_FIRST, MEANT
-from changeover.gateway.config import (
+from changeover.domain.routing import BUCKETS, Mode, RoutingState, System
+from changeover.gateway.envoy import time_limits
+from changeover.gateway.envoy.choice import BEHIND, CANDIDATE_FIRST, MEANT
+from changeover.gateway.envoy.concurrency import NOT_SENT
+from changeover.gateway.envoy.config import (
     parse_version,
     render_bootstrap,
     render_clusters,
     render_routes,
     version_of,
 )
+from changeover.gateway.envoy.withheld import withheld
 from changeover.gateway.files import GatewayFiles
-from changeover.gateway.hold import withheld
-from changeover.gateway.limit import NOT_SENT
 from changeover.plan.model import Plan, SystemSpec
-from changeover.routing import BUCKETS, Mode, RoutingState, System
 
 PLAN = Plan.model_validate({
     "migration": "bench",
@@ -197,7 +197,7 @@ def test_no_limit_is_longer_than_any(given: dict[str, Any], beginning: str, atte
             {"name": "new", "url": "http://127.0.0.1:2", **given}),
     })
     plan = PLAN.model_copy(update={"systems": systems})
-    assert (limits.beginning(plan), limits.attempt(plan)) == (beginning, attempt)
+    assert (time_limits.beginning(plan), time_limits.attempt(plan)) == (beginning, attempt)
 
 
 def test_sockets_have_options_where_the_system_knows_them() -> None:
@@ -206,10 +206,10 @@ def test_sockets_have_options_where_the_system_knows_them() -> None:
     endless = {name: spec.model_copy(update={"silence": timedelta(0)})
                for name in ("baseline", "candidate")}
     silent = PLAN.model_copy(update={"systems": PLAN.systems.model_copy(update=endless)})
-    assert limits.sockets(PLAN, "darwin") == []
-    assert {option["name"] for option in limits.sockets(silent, "linux")} == {25}
+    assert time_limits.sockets(PLAN, "darwin") == []
+    assert {option["name"] for option in time_limits.sockets(silent, "linux")} == {25}
     assert {option["name"]: option["int_value"]
-            for option in limits.sockets(PLAN, "linux")}[18] == 240_000
+            for option in time_limits.sockets(PLAN, "linux")}[18] == 240_000
 
 
 def test_admin_socket_falls_back_to_a_short_path(tmp_path: Path) -> None:

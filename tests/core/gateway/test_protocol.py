@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.gateway import protocol
+from changeover.gateway.envoy import protocol
 
 
 def _is_ignored(upgrade: str) -> bool:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.gateway import tap
-from changeover.gateway.config import render_bootstrap, render_routes
+from changeover.domain.routing import BUCKETS, Mode, RoutingState
+from changeover.gateway.envoy import tap
+from changeover.gateway.envoy.config import render_bootstrap, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
-from changeover.routing import BUCKETS, Mode, RoutingState
 
 Json = dict[str, Any]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.checks.health.checks import examine
+from changeover.checks.health.result import Health, Status, by_level, worst
 from changeover.errors import Unreachable
-from changeover.health.checks import examine
-from changeover.health.result import Health, Status, by_level, worst
 
 statuses = st.sampled_from(Status)
 FAULTS: list[type[BaseException]] = [ValueError, OSError, MemoryError, KeyError, RecursionError]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.analysis.window import GATEWAY, SPLIT, Sample, combine, fewest
+from changeover.domain.routing import System
 from changeover.gateway.accesslog import Entry
 from changeover.observer.accumulate import KEEP_SECONDS, Accumulator, user_number
-from changeover.routing import System
 
 
 def entry(end: float, status: int = 200, key: str = "ann") -> Entry:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.domain.routing import Mode, RoutingState
 from changeover.errors import InvalidPlan
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import of_plan
 from changeover.plan.flags import Kind, as_document, as_spec, from_document, kind_of
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
-from changeover.routing import Mode, RoutingState
 from tests.core.plan.test_load import GOOD
 
 PLANS = Path(__file__).parents[3] / "plans"

@@ -8,7 +8,7 @@ from typing import Any
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.store.records import (
+from changeover.domain.records import (
     Approval,
     AuditEvent,
     Cutover,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from changeover.domain.records import Cutover
 from changeover.store import cutovers, sop, validations
 from changeover.store.engine import Store
-from changeover.store.records import Cutover
 from changeover.store.sop import SopStep
 from reports import procedure
 from reports.procedure import Criterion, Procedure, ProcedureStep

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from prefect.server.api.server import create_app
 
-from changeover.validation.compatibility import incompatibilities
-from changeover.validation.documents import parse
+from changeover.checks.openapi.compatibility import incompatibilities
+from changeover.checks.openapi.documents import parse
 from tests.support.openapi_changes import narrowings
 
 Json = dict[str, Any]

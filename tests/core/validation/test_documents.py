@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from changeover.checks.openapi.compatibility import incompatibilities
+from changeover.checks.openapi.documents import parse, read
 from changeover.errors import InvalidInput
-from changeover.validation.compatibility import incompatibilities
-from changeover.validation.documents import parse, read
 
 MAIN = """
 openapi: 3.0.3

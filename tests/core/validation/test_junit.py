@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.validation.junit import junit_xml
+from changeover.checks.suites.junit import junit_xml
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from changeover.analysis.histogram import Histogram
+from changeover.checks.suites import load
+from changeover.checks.suites.load import Served, check_load
+from changeover.checks.suites.outcome import Scene
 from changeover.plan.load import parse_plan
 from changeover.plan.suites import LoadCheck
-from changeover.validation import load
-from changeover.validation.load import Served, check_load
-from changeover.validation.outcome import Scene
 from tests.core.plan.test_load import GOOD
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.validation.values import RULES, Kind, are_same, common_kind, shown
+from changeover.tablediff.values import RULES, Kind, are_same, common_kind, shown
 
 DOCS = Path(__file__).parents[3] / "docs" / "validation.md"
 SAME = [(kind, *pair) for kind, rule in RULES.items() for pair in rule.same]

@@ -19,8 +19,8 @@ from blocks.notifier import NotifierBlock
 from changeover.cli.main import main
 from changeover.clock import now
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.load import load_plan
+from changeover.site.home import Home
 from changeover.store import plans, sop
 from changeover.store.engine import Store
 from tasks import runtime as runtimes

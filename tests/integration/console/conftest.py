@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.home import Home
+from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode, RoutingState
+from changeover.site.home import Home
 from changeover.store import plans, routing, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope

@@ -11,12 +11,12 @@ import pytest
 
 from changeover import clock
 from changeover.cli.main import main
+from changeover.domain.routing import Change, Mode
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.flags import from_document
 from changeover.plan.procedures import RollbackSpec
-from changeover.routing import Change, Mode
+from changeover.site.home import Home
 from changeover.store import audit, cutovers, flags, plans, routing, tokens
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan, start_bench

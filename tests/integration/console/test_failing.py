@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.routing import Mode
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.model import Plan
-from changeover.routing import Mode
+from changeover.site.home import Home
 from changeover.store import audit, operations, routing
 from tests.integration.conftest import make_plan, start_bench
 from tests.integration.console.conftest import Serve, Served, started

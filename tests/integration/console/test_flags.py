@@ -19,8 +19,8 @@ from openfeature.provider import ProviderStatus
 
 from changeover.clock import now
 from changeover.console.ofrep import EVENTS_PATH
-from changeover.openfeature import ChangeoverProvider
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
+from changeover.sdk.openfeature import ChangeoverProvider
 from changeover.store import flags
 from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from changeover.clock import now
-from changeover.home import Home
-from changeover.routing import Mode, RoutingState, bucket, explain
+from changeover.domain.routing import Mode, RoutingState, bucket, explain
+from changeover.site.home import Home
 from changeover.store import claims, flags
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Served, started

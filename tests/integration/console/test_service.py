@@ -20,10 +20,10 @@ from sqlalchemy import text
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.claims import Status
-from changeover.home import Home
-from changeover.routing import Mode, explain
-from changeover.run_ends import End
+from changeover.domain.claims import Status
+from changeover.domain.routing import Mode, explain
+from changeover.domain.run_ends import End
+from changeover.site.home import Home
 from changeover.store import carriers, claims, cutovers, outcomes, samples, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope

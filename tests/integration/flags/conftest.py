@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from changeover.clock import now
+from changeover.domain.routing import Change, Mode
 from changeover.flags.by_hand import with_value
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD

@@ -16,15 +16,23 @@ from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 
-from changeover import rollback
 from changeover.clock import now
-from changeover.feed import Feed
+from changeover.domain.routing import (
+    TRANSITIONS,
+    Change,
+    Mode,
+    RoutingState,
+    System,
+    bucket,
+    decide,
+)
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.explain import explain
-from changeover.home import Home
-from changeover.openfeature import ChangeoverProvider
 from changeover.plan.model import Plan
-from changeover.routing import TRANSITIONS, Change, Mode, RoutingState, System, bucket, decide
+from changeover.procedures import rollback
+from changeover.sdk.feed import Feed
+from changeover.sdk.openfeature import ChangeoverProvider
+from changeover.site.home import Home
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench

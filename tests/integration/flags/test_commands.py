@@ -10,9 +10,9 @@ import pytest
 
 from changeover.cli.main import main
 from changeover.clock import now
-from changeover.home import Home
+from changeover.domain.routing import Change, Mode, bucket
 from changeover.plan.load import parse_plan
-from changeover.routing import Change, Mode, bucket
+from changeover.site.home import Home
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD

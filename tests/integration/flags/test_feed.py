@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError, Unreachable
-from changeover.feed import Feed, Held
 from changeover.flags.snapshot import Snapshot
-from changeover.routing import Mode
+from changeover.sdk.feed import Feed, Held
 from changeover.store import flags
 from changeover.store.sop_tables import FlagRow
 from tests.integration.flags.conftest import Site

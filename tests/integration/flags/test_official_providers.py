@@ -17,7 +17,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
 from tests.integration.flags.conftest import Site
 from tests.support.processes import LONGEST_PAUSE, wait_for
 

@@ -22,9 +22,9 @@ from starlette.applications import Starlette
 from changeover.console import ofrep
 from changeover.console.asking import LARGEST_REQUEST
 from changeover.console.ofrep import Snapshots, routes
-from changeover.feed import Held
+from changeover.domain.routing import Mode
 from changeover.flags.evaluate import Evaluator
-from changeover.routing import Mode
+from changeover.sdk.feed import Held
 from changeover.store import flags
 from tests.integration.flags.conftest import Site
 from tests.support.processes import LONGEST_PAUSE, free_port, wait_for

@@ -18,10 +18,10 @@ from openfeature.flag_evaluation import FlagEvaluationDetails, FlagEvaluationOpt
 from openfeature.hook import Hook, HookContext, HookHints
 from openfeature.provider import ProviderStatus
 
+from changeover.domain.routing import Mode
 from changeover.errors import Unreachable
-from changeover.feed import Feed
-from changeover.openfeature import ChangeoverProvider
-from changeover.routing import Mode
+from changeover.sdk.feed import Feed
+from changeover.sdk.openfeature import ChangeoverProvider
 from tests.integration.flags.conftest import Site, is_up
 from tests.support.processes import LONGEST_PAUSE, wait_for
 

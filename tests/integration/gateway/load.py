@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from changeover.analysis.window import ErrorClass
+from changeover.domain.routing import System
 from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify
 from changeover.plan.model import Plan
-from changeover.routing import System
 from tests.integration.conftest import Bench
 from tests.support.processes import LONGEST_PAUSE, wait_for
 

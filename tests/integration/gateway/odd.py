@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 
+from changeover.domain.routing import Mode, RoutingState, System
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
-from changeover.routing import Mode, RoutingState, System
 from tests.integration.conftest import Bench, make_plan
 from tests.integration.gateway.systems import OddSystem
 from tests.support.processes import LONGEST_PAUSE, free_port, running, upstream, wait_for

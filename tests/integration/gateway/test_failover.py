@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.load import CLIENTS, load
 from tests.support.processes import kill, wait_for

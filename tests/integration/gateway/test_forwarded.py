@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from changeover.gateway.forwarded import PRIVATE
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
+from changeover.gateway.envoy.forwarded import PRIVATE
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.load import Log
 from tests.integration.gateway.odd import odd_site, raw

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.accesslog import Entry, Tailer, refusal
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
-from changeover.routing import Mode, RoutingState
 from tests.integration.conftest import make_plan
 from tests.integration.gateway.kinds import ADDED, KINDS, OK, PROXY, Kind, posts
 from tests.integration.gateway.wire import WireSystem, exchange

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.load import load
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for

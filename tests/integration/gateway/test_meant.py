@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from changeover.analysis.window import ErrorClass
+from changeover.domain.routing import Mode, System, decide
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.explain import explain
 from changeover.flags.snapshot import of_plan
 from changeover.gateway.accesslog import Entry, classify, meant_for, parse_line
 from changeover.plan.model import Plan
-from changeover.routing import Mode, System, decide
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 

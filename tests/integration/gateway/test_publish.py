@@ -19,15 +19,15 @@ import httpx
 import pytest
 
 import changeover.gateway.publish as publishing
+from changeover.domain.routing import Mode, RoutingState
 from changeover.errors import InvalidPlan, PublishFailed, Unreachable
 from changeover.gateway import check
 from changeover.gateway.admin import Admin, Served
-from changeover.gateway.config import Json, render_routes
+from changeover.gateway.envoy.config import Json, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
-from changeover.routing import Mode, RoutingState
 from tests.integration.conftest import Bench, make_plan
 from tests.integration.gateway.load import load
 from tests.support.processes import LONGEST_PAUSE, kill, running, wait_for

@@ -13,13 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from changeover import clock, retired
+from changeover import clock
+from changeover.domain.routing import Mode, RoutingState
 from changeover.errors import PublishFailed, Refused
 from changeover.gateway.files import GatewayFiles
-from changeover.home import Home
 from changeover.plan.model import Plan
-from changeover.rescue import write_rescue
-from changeover.routing import Mode, RoutingState
+from changeover.procedures import retirement_note
+from changeover.procedures.rollback_script import write_rescue
+from changeover.site.home import Home
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
@@ -137,7 +138,7 @@ def test_script_sends_nobody_to_a_retired_baseline_that_is_gone(
     script, path = write_rescue(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
         tools(tmp_path / "bin", *more)
     bench.move(Mode.CANDIDATE_ONLY, 10_000)
-    retired.note(bench.gateway.files, bench.plan, now=clock.now())
+    retirement_note.note(bench.gateway.files, bench.plan, now=clock.now())
     bench.fault("503", "baseline")
     done = run(script, path, "wrong totals")
     assert (done.returncode, "the baseline was retired" in done.stderr) == (2, True)
@@ -156,7 +157,7 @@ def test_break_glass_sends_nobody_to_a_retired_baseline_that_is_gone(tmp_path: P
     home.create()
     with contextmanager(start_bench)(patient(), home.root) as bench:
         bench.move(Mode.CANDIDATE_ONLY, 10_000)
-        retired.note(bench.gateway.files, bench.plan, now=clock.now())
+        retirement_note.note(bench.gateway.files, bench.plan, now=clock.now())
         bench.fault("503", "baseline")
         command = [sys.executable, "-m", "changeover.cli", "rollback", "--reason", "wrong totals",
                    "--break-glass", "--home", str(home.root)]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from changeover.domain.routing import System
 from changeover.gateway.accesslog import classify
-from changeover.routing import System
 from tests.integration.gateway.load import Log, outcome
 from tests.integration.gateway.odd import Odd, odd_site, raw
 from tests.support.processes import wait_for

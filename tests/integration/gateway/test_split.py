@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from changeover.domain.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
 from changeover.gateway.accesslog import meant_for
-from changeover.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.load import Log
 from tests.support.processes import LONGEST_PAUSE

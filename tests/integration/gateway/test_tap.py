@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from changeover.routing import Mode
+from changeover.domain.routing import Mode
 from changeover.shadow.tap import Exchange, TapServer
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, wait_for

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from changeover.analysis.window import ErrorClass
+from changeover.domain.routing import Mode, System
 from changeover.gateway.accesslog import Entry, classify
-from changeover.routing import Mode, System
 from tests.integration.conftest import Bench
 from tests.integration.gateway.load import Log, outcome
 from tests.integration.gateway.odd import Odd, odd_site, raw

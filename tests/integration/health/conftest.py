@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.health.checks import Patient, checks_of
-from changeover.health.result import Health
-from changeover.home import Home
+from changeover.checks.health.checks import Patient, checks_of
+from changeover.checks.health.result import Health
+from changeover.site.home import Home
 from changeover.store import operations, plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench

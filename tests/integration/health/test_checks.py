@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from changeover import clock
-from changeover.health.checks import SILENT, Patient, checks_of, examine
-from changeover.health.result import Health, Status
-from changeover.routing import Change, Mode
+from changeover.checks.health.checks import SILENT, Patient, checks_of, examine
+from changeover.checks.health.result import Health, Status
+from changeover.domain.routing import Change, Mode
 from changeover.store import operations, routing
 from tests.integration.health.conftest import Figures, Place, look
 from tests.integration.health.tls import tls_server

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from changeover import clock
-from changeover.health.checks import Patient
-from changeover.health.repair import attempt_repair, repair_all, strategy_of
-from changeover.health.result import Health, Status
-from changeover.home import Home
-from changeover.routing import Change, Mode
+from changeover.checks.health.checks import Patient
+from changeover.checks.health.repair import attempt_repair, repair_all, strategy_of
+from changeover.checks.health.result import Health, Status
+from changeover.domain.routing import Change, Mode
+from changeover.site.home import Home
 from changeover.store import audit, messages, repairs, routing
 from changeover.supervisor.stack import Stack
 from tests.integration.conftest import make_plan

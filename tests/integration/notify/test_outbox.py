@@ -16,9 +16,9 @@ import pytest
 
 from blocks import NotifierBlock
 from changeover import clock
+from changeover.domain.routing import Mode
 from changeover.notify import outbox
 from changeover.plan.model import Plan
-from changeover.routing import Mode
 from changeover.store import audit, messages, plans
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan

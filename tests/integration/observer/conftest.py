@@ -18,12 +18,12 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.window import GATEWAY
+from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.gateway.accesslog import Entry, Tailer, meant_for
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.observer.recovery import DURABLE_FLOWS, Recovery
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode, RoutingState
+from changeover.site.home import Home
 from changeover.store import operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench

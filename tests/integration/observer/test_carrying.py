@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover import status as status_of
+from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.routing import Change, Mode
+from changeover.domain.run_ends import End
 from changeover.errors import CarriedElsewhere, CutoverActive, Refused
-from changeover.home import Home
 from changeover.observer import continuing
 from changeover.observer.recovery import Recovery
-from changeover.routing import Change, Mode
-from changeover.run_ends import End
+from changeover.site import status as status_of
+from changeover.site.home import Home
 from changeover.store import (
     approvals,
     audit,
@@ -30,7 +31,6 @@ from changeover.store import (
     validations,
 )
 from changeover.store.engine import Store
-from changeover.store.records import Cutover, CutoverStatus
 from tests.integration.conftest import make_plan
 from tests.support.prefect_runs import Prefect, later, roll_back
 

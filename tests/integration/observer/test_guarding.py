@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from changeover.analysis.window import ErrorClass
+from changeover.domain.routing import Mode
 from changeover.gateway.accesslog import Entry, classify
-from changeover.routing import Mode
 from changeover.store import audit
 from tests.integration.gateway.load import load
 from tests.integration.observer.conftest import Start, Watched

@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from changeover import clock
+from changeover.domain.records import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import MOST_ATTEMPTS_FAILED, Recovery
 from changeover.store import cutovers, messages, operations
 from changeover.store.engine import Store
-from changeover.store.records import CutoverStatus
 from tests.support.prefect_runs import Prefect, after, later, roll_back
 from tests.support.processes import free_port, wait_for
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.routing import Mode, System
 from changeover.gateway.files import told_of
-from changeover.routing import Mode, System
 from changeover.store import audit, claims, operations, outcomes
 from changeover.store.outcomes import Outcome
 from tests.integration.observer.conftest import ERRORS, Start

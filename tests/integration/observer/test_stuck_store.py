@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.orm import Session
 
+from changeover.domain.routing import Mode
 from changeover.observer.pace import Told
 from changeover.observer.traffic import Traffic
-from changeover.routing import Mode
 from changeover.store import audit, operations
 from changeover.store.engine import Store
 from tests.integration.observer.conftest import Start

@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 
 from changeover import clock
+from changeover.domain.routing import Change, Mode
 from changeover.gateway.accesslog import classify
-from changeover.home import Home
-from changeover.routing import Change, Mode
+from changeover.site.home import Home
 from changeover.store import operations, routing, samples
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for

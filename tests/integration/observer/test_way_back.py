@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from changeover import baseline, clock, rollback
+from changeover import clock
+from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.routing import Mode
 from changeover.errors import Refused
 from changeover.observer import traffic as observed
 from changeover.observer.__main__ import STORE_TIMEOUT_SECONDS
 from changeover.observer.pace import Told
 from changeover.observer.traffic import RolledBack, Traffic
-from changeover.routing import Mode
+from changeover.procedures import baseline, rollback
 from changeover.store import audit, cutovers, messages, sop
 from changeover.store.engine import Store
-from changeover.store.records import Cutover, CutoverStatus
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, wait_for
 

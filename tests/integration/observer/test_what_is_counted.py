@@ -7,7 +7,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.window import Sample
-from changeover.routing import Mode, System
+from changeover.domain.routing import Mode, System
 from changeover.store import messages, samples
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, wait_for

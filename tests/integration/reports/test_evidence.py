@@ -12,8 +12,8 @@ import pytest
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
-from changeover.routing import Change, Mode
 from changeover.store import cutovers, operations, plans, routing, samples
 from changeover.store.engine import Store
 from reports import evidence, render, tables

@@ -13,13 +13,14 @@ import pytest
 
 from blocks.metrics_source import MetricsReader
 from blocks.notifier import NotifierBlock
-from changeover import clock, rollback
-from changeover.home import Home
-from changeover.rollback import RollbackStart
-from changeover.routing import Change, Mode, RoutingState
+from changeover import clock
+from changeover.domain.records import Cutover
+from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.procedures import rollback
+from changeover.procedures.rollback import RollbackStart
+from changeover.site.home import Home
 from changeover.store import audit, cutovers, plans, routing
 from changeover.store.engine import Store
-from changeover.store.records import Cutover
 from tasks import runtime
 from tasks.runtime import Runtime
 from tests.integration.conftest import Bench, make_plan, start_bench

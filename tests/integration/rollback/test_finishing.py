@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from changeover import baseline, clock
+from changeover import clock
 from changeover.errors import StaleEpoch
+from changeover.procedures import baseline
 from changeover.store import flags, sop
 from tasks.finishing import configure_finally, disable_baseline
 from tests.integration.rollback.conftest import Open, Scene
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.integration
 ROLLS_BACK = """
 import sys
 from changeover import clock
-from changeover.routing import Change, Mode
+from changeover.domain.routing import Change, Mode
 from changeover.store import routing
 from changeover.store.engine import Store
 store = Store.open(sys.argv[1])

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from changeover import baseline, clock
+from changeover import clock
 from changeover.analysis.window import Sample
+from changeover.domain.records import CutoverStatus
 from changeover.errors import Refused, Unreachable
+from changeover.procedures import baseline
 from changeover.store import cutovers, samples
-from changeover.store.records import CutoverStatus
 from tasks import verifying
 from tasks.deprecating import pull_levers
 from tests.integration.rollback.conftest import Open, Scene

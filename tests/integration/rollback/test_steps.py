@@ -13,12 +13,13 @@ from uuid import UUID
 
 import pytest
 
-from changeover import baseline, clock
+from changeover import clock
 from changeover.analysis.window import Sample
+from changeover.domain.routing import Mode
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
-from changeover.routing import Mode
+from changeover.procedures import baseline
+from changeover.site.home import Home
 from changeover.store import operations, routing, samples, sop
 from tasks import runtime, traffic, verifying
 from tasks.analysing import analyse

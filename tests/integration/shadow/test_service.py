@@ -19,11 +19,11 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.gateway import tap
-from changeover.home import Home
+from changeover.domain.routing import Change, Mode
+from changeover.gateway.envoy import tap
 from changeover.plan.model import Plan
-from changeover.routing import Change, Mode
 from changeover.shadow.kept import unpacked
+from changeover.site.home import Home
 from changeover.store import comparisons, operations, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench

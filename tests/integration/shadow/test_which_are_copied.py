@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from changeover.home import Home
+from changeover.domain.routing import Mode, RoutingState, System, decide
 from changeover.plan.model import Plan
-from changeover.routing import Mode, RoutingState, System, decide
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
+from changeover.site.home import Home
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 

@@ -15,15 +15,15 @@ import pytest
 
 from changeover import clock
 from changeover.comparison.answers import Answer
-from changeover.home import Home
+from changeover.domain.routing import Change, Mode
 from changeover.plan.comparing import ShadowSpec
 from changeover.plan.model import Plan, SystemSpec
-from changeover.routing import Change, Mode
 from changeover.shadow import service
 from changeover.shadow.calls import Caller
 from changeover.shadow.judging import Judge
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
+from changeover.site.home import Home
 from changeover.store import comparisons, plans, routing
 from changeover.store.comparisons import Compared
 from changeover.store.engine import Store

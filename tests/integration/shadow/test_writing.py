@@ -13,8 +13,8 @@ import pytest
 
 from changeover import clock
 from changeover.errors import StoreError
-from changeover.home import Home
 from changeover.shadow.writing import WriterProcess
+from changeover.site.home import Home
 from changeover.store import operations
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
@@ -64,7 +64,7 @@ def test_what_the_store_says_is_raised_here(home: Home, writer: WriterProcess) -
 
 def test_the_writer_does_not_give_way(home: Home) -> None:
     """Whoever made it gives way afterwards; it goes on as any process."""
-    script = ("import os, sys; from pathlib import Path; from changeover.home import Home; "
+    script = ("import os, sys; from pathlib import Path; from changeover.site.home import Home; "
               "from changeover.shadow.writing import WriterProcess; "
               "from changeover.shadow.__main__ import _give_way; "
               "w = WriterProcess(Home(Path(sys.argv[1]))); _give_way(); "
@@ -88,7 +88,7 @@ def test_a_killed_writer_is_noticed(writer: WriterProcess) -> None:
 
 def test_the_writer_ends_with_the_service(home: Home) -> None:
     """Also when the service is killed: nothing is left running."""
-    script = ("import sys, time; from pathlib import Path; from changeover.home import Home; "
+    script = ("import sys, time; from pathlib import Path; from changeover.site.home import Home; "
               "from changeover.shadow.writing import WriterProcess; "
               "w = WriterProcess(Home(Path(sys.argv[1]))); "
               "sys.stdout.write(f'{w._process.pid}\\n'); sys.stdout.flush(); time.sleep(600)")

@@ -15,11 +15,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from changeover.analysis.verdict import Verdict
+from changeover.checks.suites import load
+from changeover.checks.suites.outcome import Outcome, Scene
+from changeover.checks.suites.run import run_check, run_suite, verdict_of
 from changeover.plan.model import Plan, ProcessSpec
 from changeover.plan.suites import AnyCheck
-from changeover.validation import load
-from changeover.validation.outcome import Outcome, Scene
-from changeover.validation.run import run_check, run_suite, verdict_of
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port, running, upstream, wait_for
 

@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine, make_url
 
 from changeover.errors import ChangeoverError, InvalidInput, StoreError, Unreachable
-from changeover.validation.consistency import Change, TableRef, compare_tables
-from changeover.validation.values import RULES, Kind
+from changeover.tablediff.consistency import Change, TableRef, compare_tables
+from changeover.tablediff.values import RULES, Kind
 from tests.core.validation.test_values import short
 from tests.store.conftest import postgres_url
 

@@ -8,11 +8,11 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.verdict import Verdict
+from changeover.checks.suites.machine import check_flags
+from changeover.checks.suites.outcome import Scene
 from changeover.plan.suites import FlagsCheck
 from changeover.store import flags, plans
 from changeover.store.engine import Store
-from changeover.validation.machine import check_flags
-from changeover.validation.outcome import Scene
 from tests.integration.conftest import make_plan
 
 GOLD = {"key": "user-7", "attributes": {"plan": "gold"}}

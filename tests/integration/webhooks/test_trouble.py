@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.home import Home
-from changeover.routing import Mode, System
+from changeover.domain.routing import Mode, System
+from changeover.site.home import Home
 from changeover.store import claims, samples
 from examples.webhooks import app, tracker
 from tests.integration.conftest import make_plan

@@ -19,12 +19,12 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.routing import Mode, System, decide
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
-from changeover.home import Home
 from changeover.plan.load import load_plan
 from changeover.plan.model import Plan
-from changeover.routing import Mode, System, decide
+from changeover.site.home import Home
 from changeover.store import claims, operations, routing, samples
 from tests.integration.console.conftest import Served, started
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for

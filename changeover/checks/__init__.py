@@ -1,0 +1,1 @@
+"""What suites and health checks look at."""

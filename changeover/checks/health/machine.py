@@ -1,0 +1,126 @@
+"""Health of the machine: memory, disks, folders, databases, certificates."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from changeover.checks.health.result import Health, Status, by_level, worst
+from changeover.checks.suites.data import database_url, revision_of
+from changeover.checks.suites.outcome import Scene
+from changeover.checks.suites.security import certificate_left
+from changeover.plan.health import CertificateSpec, DatabaseHealthSpec, LevelSpec
+from changeover.plan.units import format_duration, format_size, parse_address
+
+
+def memory(spec: LevelSpec) -> Health:
+    """Look at the share of memory in use."""
+    return _level("memory", psutil.virtual_memory().percent, spec, "memory_pressure")
+
+
+def disk(spec: LevelSpec, place: Path) -> Health:
+    """Look at the share of a disk's space and inodes in use, whichever is more."""
+    used = psutil.disk_usage(str(place)).percent
+    found = os.statvfs(place)
+    inodes = 100.0 * (1 - found.f_favail / found.f_files) if found.f_files else 0.0
+    what = "inodes of the disk" if inodes > used else "disk"
+    return _level(what, max(used, inodes), spec, "disk_full")
+
+
+def _level(what: str, percent: float, spec: LevelSpec, issue: str) -> Health:
+    status = by_level(percent, float(spec.warning), float(spec.critical))
+    return Health(status, f"{what} {percent:.0f} % used", {"percent": percent},
+                  issue if status is not Status.HEALTHY else "")
+
+
+def folder(path: Path) -> Health:
+    """Write a file into a folder and take it away again."""
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"x")
+    except OSError as error:
+        issue = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return Health(Status.CRITICAL, f"{path} cannot be written: {error.strerror}", {}, issue)
+    return Health(Status.HEALTHY, f"{path} is writable")
+
+
+def certificate(spec: CertificateSpec) -> Health:
+    """Look at how long a certificate is still valid."""
+    host, port = parse_address(spec.address)
+    try:
+        left = certificate_left(host, port, spec.ca_file)
+    except ssl.SSLCertVerificationError as error:
+        return Health(Status.CRITICAL, f"{spec.address} is not trusted: {error.verify_message}",
+                      {}, "certificate_expiry")
+    except OSError as error:
+        return Health(Status.CRITICAL, f"no TLS with {spec.address}: {error}", {},
+                      "service_down")
+    status = Status.CRITICAL if left < spec.critical else (
+        Status.WARNING if left < spec.warning else Status.HEALTHY)
+    return Health(status, f"valid for {format_duration(left)}",
+                  {"seconds": left.total_seconds()},
+                  "" if status is Status.HEALTHY else "certificate_expiry")
+
+
+def database(spec: DatabaseHealthSpec, scene: Scene) -> Health:
+    """Look at whether a database answers, takes a lock in time, its size and migration."""
+    url = database_url(spec.database, scene)
+    wait = spec.lock_wait.total_seconds()
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and not os.path.exists(url.database or ""):  # noqa: PTH110  a URL's text
+        return Health(Status.CRITICAL, "is not there", {}, "service_down", "database")
+    options = {"timeout": wait} if is_sqlite else {
+        "connect_timeout": 3, "options": f"-c lock_timeout={int(wait * 1000)}"}
+    engine = create_engine(url, connect_args=options)
+    try:
+        return _database(spec, engine, is_sqlite=is_sqlite)
+    except SQLAlchemyError as error:
+        # The driver's own words: ours name locks in a query that may fail for another reason.
+        is_locked = "lock" in str(getattr(error, "orig", "")).lower()
+        detail = f"a lock was not had within {wait:g} s" if is_locked else \
+            f"cannot be used ({type(error).__name__})"
+        return Health(Status.CRITICAL, detail, {}, "database_lock" if is_locked else
+                      "service_down", "database")
+    finally:
+        engine.dispose()
+
+
+def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> Health:
+    with engine.connect() as connection:
+        began = time.perf_counter()
+        if is_sqlite:  # takes the write lock, which is what others wait for
+            connection.exec_driver_sql("begin immediate")
+            size = int(connection.execute(text(
+                "select page_count * page_size from pragma_page_count, pragma_page_size"
+            )).scalar() or 0)
+            waiting = 0
+        else:
+            size = int(connection.execute(text(
+                "select pg_database_size(current_database())")).scalar() or 0)
+            waiting = int(connection.execute(text(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and "
+                "datname = current_database() and "
+                "now() - state_change > make_interval(secs => :wait)"
+            ), {"wait": spec.lock_wait.total_seconds()}).scalar() or 0)
+        seconds = time.perf_counter() - began
+        connection.rollback()
+        found = revision_of(connection) if spec.revision else None
+    problems = [(Status.WARNING, f"{waiting} connections wait for a lock")] if waiting else []
+    if spec.revision and found != spec.revision:
+        problems.append((Status.UNHEALTHY, f"at migration {found or 'none'}, not {spec.revision}"))
+    if spec.largest is not None and size > spec.largest:
+        problems.append((Status.WARNING, f"larger than {format_size(spec.largest)}"))
+    told = "; ".join(what for _, what in problems) or "answers"
+    return Health(
+        worst([Status.HEALTHY, *(status for status, _ in problems)]),
+        f"{told} ({format_size(size)}, {seconds * 1000:.1f} ms)",
+        {"bytes": size, "seconds": seconds}, "database_lock" if waiting else "", "database")

@@ -1,0 +1,133 @@
+"""Health of the systems: do they answer, how do their nodes work, what do they need."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import httpx
+
+from changeover.checks.health.result import Health, Status, worst
+from changeover.checks.suites.http import value_at
+from changeover.checks.suites.outcome import Scene
+from changeover.machine.http import tls
+from changeover.observer.probes import ProcessMeter
+from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
+from changeover.plan.model import ProcessSpec, SystemSpec
+from changeover.plan.units import format_size
+
+NODE_SECONDS = 3.0
+
+
+def answers(spec: SystemSpec, role: str) -> Health:
+    """Ask a system for its health."""
+    try:
+        answer = httpx.get(spec.url.rstrip("/") + spec.health, trust_env=False, verify=tls(),
+                           timeout=spec.health_timeout.total_seconds())
+    except httpx.HTTPError as error:
+        return Health(Status.CRITICAL, f"{spec.name} does not answer ({type(error).__name__})",
+                      {}, "service_down", role)
+    if answer.is_success:
+        return Health(Status.HEALTHY, f"{spec.name} answers {answer.status_code}")
+    return Health(Status.UNHEALTHY, f"{spec.name} answers {answer.status_code}",
+                  {"status": answer.status_code}, "service_down", role)
+
+
+def node(spec: NodeSpec, scene: Scene) -> Health:
+    """Read a node's figures and compare them with what the plan allows."""
+    try:
+        answer = httpx.get(scene.url(spec.of) + spec.path, timeout=NODE_SECONDS, trust_env=False,
+                           verify=tls())
+        figures = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        return Health(Status.CRITICAL, f"gives no figures ({type(error).__name__})", {},
+                      "node_failure", spec.of)
+    slow = spec.slow.total_seconds() * 1000
+    limits: list[tuple[str, str | None, Callable[[float], bool], str]] = [
+        ("latency", spec.latency, lambda v: v > slow, f"above {slow:g} ms"),
+        ("success rate", spec.success_rate, lambda v: v < spec.least_success,
+         f"below {spec.least_success:g}"),
+        ("queue", spec.queue, lambda v: v > spec.longest_queue, f"above {spec.longest_queue}"),
+    ]
+    problems, data = [], {}
+    for name, path, is_bad, limit in limits:
+        if path is None:
+            continue
+        value = _number(value_at(figures, path))
+        data[name] = value
+        if value is None:
+            problems.append(f"{name}: no number at {path}")
+        elif is_bad(value):
+            problems.append(f"{name} {value:g} is {limit}")
+    told = "; ".join(problems) or ", ".join(f"{k} {v:g}" for k, v in data.items()) or "answers"
+    status = Status.UNHEALTHY if problems else Status.HEALTHY
+    return Health(status, told, data, "node_failure" if problems else "", spec.of)
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number, None for everything else: NaN is neither slow nor fast."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def services(specs: dict[str, ServiceSpec]) -> dict[str, Callable[[], Health]]:
+    """Return a check for each service alone, and one for each pair."""
+    pairs: dict[str, dict[str, ServiceSpec]] = {}
+    found: dict[str, Callable[[], Health]] = {}
+    for name, spec in specs.items():
+        if spec.pair:
+            pairs.setdefault(spec.pair, {})[name] = spec
+        else:
+            found[f"service {name}"] = partial(_service, name, spec)
+    return found | {f"services {pair}": partial(_pair, members)
+                    for pair, members in pairs.items()}
+
+
+def _service(name: str, spec: ServiceSpec) -> Health:
+    began = time.perf_counter()
+    try:
+        answer = httpx.get(spec.url.rstrip("/") + spec.path, trust_env=False, verify=tls(),
+                           timeout=spec.timeout.total_seconds())
+    except httpx.HTTPError as error:
+        return Health(Status.CRITICAL, f"{name} does not answer ({type(error).__name__})", {},
+                      "service_down", name)
+    seconds = time.perf_counter() - began
+    if not answer.is_success:
+        return Health(Status.UNHEALTHY, f"{name} answers {answer.status_code}", {},
+                      "service_down", name)
+    is_slow = seconds > spec.slow.total_seconds()
+    return Health(Status.WARNING if is_slow else Status.HEALTHY,
+                  f"{name} answers after {seconds * 1000:.0f} ms", {"seconds": seconds})
+
+
+def _pair(members: dict[str, ServiceSpec]) -> Health:
+    """Judge services that are of use together only."""
+    with ThreadPoolExecutor(len(members)) as pool:
+        found = dict(zip(members, pool.map(_service, members, members.values()), strict=True))
+    status = worst(each.status for each in found.values())
+    data: dict[str, Any] = {name: str(each.status) for name, each in found.items()}
+    first = next((each for each in found.values() if each.issue), None)
+    return Health(status, "; ".join(each.detail for each in found.values()), data,
+                  first.issue if first else "", first.system if first else "machine")
+
+
+def memory_limit(spec: MemoryLimitSpec, scene: Scene) -> Health:
+    """Look at the memory of a system's processes against its red line."""
+    system, whose = scene.plan.system(spec.of), f"the {spec.of}"
+    if spec.pid_file is not None:
+        whose = spec.pid_file
+        process = ProcessSpec(pid_file=str(scene.folder / spec.pid_file))
+        system = system.model_copy(update={"process": process})
+    found = ProcessMeter(system, lambda: scene.pids.get(spec.of)).read()
+    if found is None:
+        return Health(Status.ERROR, f"the process of {whose} is not known")
+    used = found[0]
+    told = f"{format_size(used)} of at most {format_size(spec.limit)}"
+    if used > spec.limit:
+        return Health(Status.CRITICAL, told, {"bytes": used}, "memory_pressure", spec.of)
+    status = Status.WARNING if used > 0.9 * spec.limit else Status.HEALTHY
+    return Health(status, told, {"bytes": used})

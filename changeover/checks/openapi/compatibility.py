@@ -1,0 +1,144 @@
+"""Does a new OpenAPI document accept every request that the old one accepted?
+
+Every operation of the baseline has to exist and to take the same parameters and bodies; answers are
+not compared here (schemathesis holds the candidate's answers against its own document). Started as
+a program (`python -m`), so that a check can end it in time whatever the documents are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from changeover.checks.openapi.flat import ALL, flat
+from changeover.checks.openapi.inclusion import Comparison
+from changeover.checks.openapi.operations import Operation, Parameter, operations
+from changeover.checks.openapi.schemas import ENCODING, NOWHERE, Document, Json, Schema, text
+from changeover.checks.openapi.words import Finding
+
+_SCALARS = ("string", "number", "integer", "boolean")
+_LOOSE = {"type", "items"}
+
+
+def incompatibilities(baseline: Json, candidate: Json) -> list[str]:
+    """Return one sentence for each thing that is accepted no more, or that cannot be decided."""
+    return [one.sentence for one in compare(baseline, candidate)]
+
+
+def compare(baseline: Json, candidate: Json) -> list[Finding]:
+    """Return what the candidate accepts no more, and what cannot be decided."""
+    old, new = Document(baseline), Document(candidate)
+    ours, theirs = operations(old), operations(new)
+    comparison = Comparison(old, new, prove)
+    found: list[Finding] = []
+    for key, operation in ours.items():
+        if key not in theirs:
+            found.append(Finding(operation.problem or f"{key} is missing", not operation.problem))
+            continue
+        if problem := operation.problem or theirs[key].problem:
+            found.append(Finding(f"{key}: {problem}", is_certain=False))
+            continue
+        try:
+            narrowed = list(_narrowed(operation, theirs[key], comparison))
+        except RecursionError:
+            narrowed = [Finding("cannot be decided here (too deep): look at it", False)]
+        found += [replace(one, sentence=f"{key}: {one.sentence}") for one in narrowed]
+    return list(dict.fromkeys(found))
+
+
+def prove(a: Schema, b: Schema) -> bool:
+    """Whether jsonschema-rs proves that `b` accepts all that `a` accepts.
+
+    It takes no notice of formats, so a schema that has one is never proved to accept.
+    """
+    if '"format"' in text(b) or any(f'"{word}"' in text([a, b]) for word in (NOWHERE, ENCODING)):
+        return False
+    try:
+        ours, theirs = (jsonschema_rs.canonicalize(side, draft=jsonschema_rs.Draft202012)
+                        for side in (a, b))
+    except (ValueError, jsonschema_rs.ReferencingError):
+        return False  # no valid schema, or beyond what it understands
+    return theirs.covers(ours) is jsonschema_rs.canonical.Containment.YES
+
+
+def _narrowed(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Finding]:
+    for (place, name), parameter in new.parameters.items():
+        was = old.parameters.get((place, name))
+        where = f"{place} parameter {name}"
+        if parameter.is_required and place != "path" and not (was and was.is_required):
+            yield Finding(f"{where} is required now")
+        if was is not None:
+            yield from _parameter(was, parameter, where, comparison)
+    yield from (Finding(f"{place} parameter {name} is gone")
+                for place, name in old.parameters if (place, name) not in new.parameters)
+    yield from _body(old, new, comparison)
+
+
+def _parameter(
+    old: Parameter, new: Parameter, where: str, comparison: Comparison
+) -> Iterator[Finding]:
+    if old.may_be_empty and not new.may_be_empty:
+        yield Finding(f"{where} may not be empty any more")
+    if old.style != new.style and _is_list(old.schema, comparison.old):
+        yield Finding(f"{where} is written otherwise now ({_style(old)}, now {_style(new)})")
+    yield from comparison.compare(old.schema, _loose(new.schema), where)
+
+
+def _style(parameter: Parameter) -> str:
+    return f"{parameter.style[0]}{', one each' if parameter.style[1] else ''}"
+
+
+def _is_list(schema: Schema, document: Document) -> bool:
+    """Whether a parameter may be a list or an object, which can be written in several ways."""
+    side = flat(schema, document)
+    return bool(side.types != ALL and side.types & {"array", "object"}) or any(
+        _is_list(branch, document) for _, branches in side.unions for branch in branches)
+
+
+def _loose(schema: Schema) -> Schema:
+    """Return a parameter's schema where text without conditions takes numbers too: all is text."""
+    if not isinstance(schema, dict) or set(schema) - _LOOSE:
+        return schema
+    types: Any = schema.get("type")
+    listed = types if isinstance(types, list) else [types]
+    result = {**schema, "type": sorted({*listed, *_SCALARS})} if "string" in listed else schema
+    return {**result, "items": _loose(schema["items"])} if "items" in schema else result
+
+
+def _body(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Finding]:
+    if new.needs_body and not old.needs_body:
+        yield Finding("a body is required now")
+    for kind, schema in old.bodies.items():
+        taken = _taken_as(kind, new.bodies)
+        if taken is None:
+            yield Finding(f"a body of {kind} is not accepted any more")
+        else:
+            yield from comparison.compare(schema, new.bodies[taken], "body")
+
+
+def _taken_as(kind: str, kinds: dict[str, Schema]) -> str | None:
+    """Return the entry that a media type falls under, the closest first."""
+    plain = kind.partition(";")[0]
+    for entry in (kind, plain, f"{plain.partition('/')[0]}/*", "*/*"):
+        if entry in kinds:
+            return entry
+    return None
+
+
+def main(arguments: list[str]) -> int:
+    """Compare two JSON files and write the findings to a third."""
+    old, new, target = map(Path, arguments)
+    sys.setrecursionlimit(20_000)
+    found = compare(*(json.loads(path.read_text("utf-8")) for path in (old, new)))
+    target.write_text(json.dumps([[one.sentence, one.is_certain] for one in found]), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

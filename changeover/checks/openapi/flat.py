@@ -1,0 +1,154 @@
+"""A schema as one conjunction: `allOf` merged, references followed, unions beside it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from changeover.checks.openapi.schemas import NEVER_SENT, TYPES, Document, Json, Schema, text
+
+ALL = frozenset(TYPES)
+_LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+_UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+_PLAIN = {"type", "enum", "const", "required", "properties", "patternProperties",
+          "additionalProperties", "items", "prefixItems", "allOf", "anyOf", "oneOf", "$ref",
+          NEVER_SENT,
+          *_LOWER, *_UPPER}
+
+
+@dataclass(slots=True)
+class Fields:
+    """What one part of a conjunction says of an object's fields; `rest` None: nothing said."""
+
+    named: dict[str, Schema]
+    patterns: dict[str, Schema]
+    rest: Schema | None
+
+    def of(self, name: str) -> list[Schema]:
+        """Return what a field's value has to be."""
+        found = [self.named[name]] if name in self.named else []
+        found += [part for pattern, part in self.patterns.items() if _matches(pattern, name)]
+        if not found and self.rest is not None:
+            found = [self.rest]
+        return found
+
+
+@dataclass(slots=True)
+class Flat:
+    """A conjunction. `values` None: any; `other` are words that are compared as text or proved."""
+
+    types: frozenset[str] = ALL
+    values: list[Any] | None = None
+    bounds: dict[str, Any] = field(default_factory=dict)
+    required: set[str] = field(default_factory=set)
+    never_sent: set[str] = field(default_factory=set)
+    fields: list[Fields] = field(default_factory=list)
+    items: list[tuple[list[Schema], Schema]] = field(default_factory=list)
+    unions: list[tuple[str, list[Schema]]] = field(default_factory=list)
+    other: list[tuple[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all is accepted."""
+        return not self.types or self.values == []
+
+    @property
+    def named(self) -> list[str]:
+        """Return every field that is named, in order."""
+        return list(dict.fromkeys(name for part in self.fields for name in part.named))
+
+    def said(self, word: str) -> list[Any]:
+        """Return what is said by a word that is compared as text."""
+        return [value for key, value in self.other if key == word]
+
+
+def flat(schema: Schema, document: Document) -> Flat:
+    """Return a schema as one conjunction; unions are kept as they are."""
+    result = Flat()
+    for part in _conjuncts(schema, document, set()):
+        _add(result, part)
+    result.required -= result.never_sent
+    if any(value is False for part in result.fields for name, value in part.named.items()
+           if name in result.required):
+        result.types -= {"object"}  # a field is required and refused
+    if result.values is not None:
+        result.values = [value for value in result.values if _types_of(value) & result.types]
+    return result
+
+
+def _conjuncts(schema: Schema, document: Document, seen: set[str]) -> Iterator[Schema]:
+    if isinstance(schema, bool):
+        yield schema
+        return
+    if isinstance(reference := schema.get("$ref"), str):
+        if reference not in seen:
+            seen.add(reference)
+            yield from _conjuncts(document.target(reference), document, seen)
+        return
+    for part in schema.get("allOf", []):
+        yield from _conjuncts(part, document, seen)
+    for word in ("anyOf", "oneOf"):
+        if len(schema.get(word, [])) == 1:
+            yield from _conjuncts(schema[word][0], document, seen)
+    yield schema
+
+
+def _add(result: Flat, part: Schema) -> None:
+    if part is True:
+        return
+    if part is False:
+        result.types = frozenset()
+        return
+    assert isinstance(part, dict)  # noqa: S101  for mypy: a schema is nothing else
+    if "type" in part:
+        listed = part["type"] if isinstance(part["type"], list) else [part["type"]]
+        result.types = _both(result.types, frozenset(map(str, listed)))
+    for values in [part[word] if word == "enum" else [part[word]]
+                   for word in ("enum", "const") if word in part]:
+        if isinstance(values, list):
+            known = {text(value) for value in values}
+            result.values = values if result.values is None else [
+                value for value in result.values if text(value) in known]
+    for words, pick in ((_LOWER, max), (_UPPER, min)):
+        for word in words:
+            if isinstance(part.get(word), int | float):
+                result.bounds[word] = pick(result.bounds.get(word, part[word]), part[word])
+    result.required |= set(part.get("required", []))
+    result.never_sent |= set(part.get(NEVER_SENT, []))
+    _add_parts(result, part)
+
+
+def _add_parts(result: Flat, part: Json) -> None:
+    if part.keys() & {"properties", "patternProperties", "additionalProperties"}:
+        result.fields.append(Fields(part.get("properties", {}), part.get("patternProperties", {}),
+                                    part.get("additionalProperties")))
+    if part.keys() & {"items", "prefixItems"}:
+        result.items.append((part.get("prefixItems", []), part.get("items", True)))
+    result.unions += [(word, part[word]) for word in ("anyOf", "oneOf")
+                      if isinstance(part.get(word), list) and len(part[word]) != 1]
+    result.other += [(word, value) for word, value in part.items() if word not in _PLAIN]
+
+
+def _both(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
+    """Return the types in both; whole numbers are numbers."""
+    wide_a = a | {"integer"} if "number" in a else a
+    wide_b = b | {"integer"} if "number" in b else b
+    return wide_a & wide_b
+
+
+def _types_of(value: Any) -> frozenset[str]:
+    if isinstance(value, bool):
+        return frozenset({"boolean"})
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return frozenset({"integer", "number"})
+    names = {float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
+    return frozenset({names.get(type(value), "string")})
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return True

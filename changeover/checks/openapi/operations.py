@@ -1,0 +1,174 @@
+"""The operations of an OpenAPI document, of version 2.0, 3.0 or 3.1, in one form. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from changeover.checks.openapi.schemas import ENCODING, Document, Json, Schema
+
+METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
+_OURS = {"accept", "content-type", "authorization"}  # OpenAPI 3.0.3, "Parameter Object": ignored
+_STYLES = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
+_OLD_STYLES = {"csv": ("form", False), "multi": ("form", True), "ssv": ("spaceDelimited", False),
+               "pipes": ("pipeDelimited", False), "tsv": ("tabDelimited", False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter; `style` is how a list or an object is written in it."""
+
+    schema: Schema
+    is_required: bool = False
+    style: tuple[str, bool] = ("form", True)
+    may_be_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one method of one path takes. `bodies`: schemas by media type or range."""
+
+    parameters: dict[tuple[str, str], Parameter] = field(default_factory=dict)
+    bodies: dict[str, Schema] = field(default_factory=dict)
+    needs_body: bool = False
+    problem: str = ""  # why it cannot be read
+
+
+def operations(document: Document) -> dict[str, Operation]:
+    """Return the operations by `METHOD /path/{}`."""
+    found: dict[str, Operation] = {}
+    paths = document.content.get("paths")
+    for path, raw in (paths if isinstance(paths, dict) else {}).items():
+        if not path.startswith("/"):
+            continue  # an extension
+        item = document.follow(raw)
+        for method in METHODS:
+            operation = document.follow(item.get(method))
+            if not operation and not isinstance(item.get(method), dict):
+                continue
+            for base in _bases(document, item, operation):
+                whole = re.sub(r"{[^}]*}", "{}", base + path)
+                found[f"{method.upper()} {whole}"] = _operation(document, path, item, operation)
+        if "$nowhere" in item:
+            found[f"? {path}"] = Operation(problem=_nowhere(item))
+    return found
+
+
+def methods(document: Json) -> list[str]:
+    """Return the methods that a document has operations for."""
+    found = {key.split()[0] for key in operations(Document(document))} - {"?"}
+    return sorted(found)
+
+
+def _nowhere(part: Json) -> str:
+    return f"the reference {part['$nowhere']} leads nowhere"
+
+
+def _bases(document: Document, item: Json, operation: Json) -> list[str]:
+    """Return what stands before the path: `basePath`, or the paths of the servers."""
+    if "swagger" in document.content:
+        return [str(document.content.get("basePath") or "").rstrip("/")]
+    for place in (operation, item, document.content):
+        servers = place.get("servers")
+        if isinstance(servers, list) and servers:
+            return list(dict.fromkeys(_base(one) for one in servers if isinstance(one, dict)))
+    return [""]
+
+
+def _base(server: Json) -> str:
+    url = str(server.get("url") or "")
+    variables = server.get("variables")
+    for name, variable in (variables if isinstance(variables, dict) else {}).items():
+        if isinstance(variable, dict):
+            url = url.replace("{" + name + "}", str(variable.get("default", "")))
+    path = urlsplit(url.replace("{", "").replace("}", "")).path.rstrip("/")
+    return path if not path or path.startswith("/") else f"/{path}"
+
+
+def _operation(document: Document, path: str, item: Json, operation: Json) -> Operation:
+    positions = {name: str(i) for i, name in enumerate(re.findall(r"{([^}]*)}", path))}
+    raw: dict[tuple[str, str], Json] = {}
+    for listed in (item.get("parameters"), operation.get("parameters")):
+        for one in listed if isinstance(listed, list) else []:
+            parameter = document.follow(one)
+            place, name = str(parameter.get("in", "")), str(parameter.get("name", ""))
+            if "$nowhere" in parameter:
+                return Operation(problem=_nowhere(parameter))
+            if place == "path":
+                name = positions.get(name, name)
+            raw[place, name.lower() if place == "header" else name] = parameter
+    usual = {key: _parameter(document, key[0], parameter) for key, parameter in raw.items()
+             if key[0] in _STYLES and not (key[0] == "header" and key[1] in _OURS)}
+    for position in positions.values():
+        usual.setdefault(("path", position), Parameter({}, True, ("simple", False)))
+    if "swagger" in document.content:
+        bodies, needed = _old_bodies(document, operation, raw)
+    else:
+        body = document.follow(operation.get("requestBody"))
+        if "$nowhere" in body:
+            return Operation(problem=_nowhere(body))
+        bodies, needed = dict(_bodies(document, body)), body.get("required") is True
+    return Operation(usual, bodies, needed)
+
+
+def _parameter(document: Document, place: str, raw: Json) -> Parameter:
+    is_required = raw.get("required") is True or place == "path"
+    empty = raw.get("allowEmptyValue") is True
+    if "schema" not in raw and isinstance(raw.get("content"), dict) and raw["content"]:
+        kind, content = next(iter(raw["content"].items()))
+        schema = content.get("schema") if isinstance(content, dict) else {}
+        return Parameter(document.read(schema), is_required, (kind.lower(), False), empty)
+    if "schema" in raw:
+        style = str(raw.get("style") or _STYLES[place])
+        explode = raw.get("explode")
+        spread = explode if isinstance(explode, bool) else style == "form"
+        return Parameter(document.read(raw["schema"]), is_required, (style, spread), empty)
+    written = {key: value for key, value in raw.items() if key not in ("required", "in", "name")}
+    schema = document.read(written) if "swagger" in document.content else {}
+    style, spread = _OLD_STYLES.get(str(raw.get("collectionFormat") or "csv"), ("form", False))
+    if place in ("path", "header") and style == "form":
+        style = "simple"
+    return Parameter(schema or {"type": "string"}, is_required, (style, spread), empty)
+
+
+def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
+    content = body.get("content")
+    for kind, media in (content if isinstance(content, dict) else {}).items():
+        found = document.follow(media)
+        schema = document.read(found["schema"] if found.get("schema") is not None else {})
+        if encoding := found.get("encoding"):  # of a form's parts: compared as it stands
+            schema = {"allOf": [schema, {ENCODING: encoding}]}
+        yield media_type(kind), schema
+
+
+def media_type(kind: str) -> str:
+    """Return a media type in one form: lower case, without its charset, parameters in order."""
+    name, *rest = (part.strip() for part in kind.split(";"))
+    kept = sorted(part.lower().replace(" ", "") for part in rest
+                  if part and not part.lower().startswith("charset"))
+    return ";".join([name.lower(), *kept])
+
+
+def _old_bodies(
+    document: Document, operation: Json, raw: dict[tuple[str, str], Json]
+) -> tuple[dict[str, Schema], bool]:
+    """Return the bodies of 2.0: one `body` parameter, or a form made of `formData` ones."""
+    listed = operation.get("consumes", document.content.get("consumes"))
+    kinds = [media_type(str(kind)) for kind in listed or []]
+    for (place, _), parameter in raw.items():
+        if place == "body":
+            schema = document.read(parameter.get("schema") or {})
+            return (dict.fromkeys(kinds or ["application/json"], schema),
+                    parameter.get("required") is True)
+    form = {name: parameter for (place, name), parameter in raw.items() if place == "formData"}
+    if not form:
+        return {}, False
+    required = sorted(name for name, one in form.items() if one.get("required") is True)
+    schema = {"type": "object", **({"required": required} if required else {}), "properties": {
+        name: _parameter(document, "query", one).schema for name, one in form.items()}}
+    has_file = any(one.get("type") == "file" for one in form.values())
+    usual = "multipart/form-data" if has_file else "application/x-www-form-urlencoded"
+    forms = [kind for kind in kinds if "form" in kind] or [usual]
+    return dict.fromkeys(forms, schema), bool(required)

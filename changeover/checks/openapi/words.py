@@ -1,0 +1,167 @@
+"""What single words of a schema refuse: types, values, limits, patterns, formats. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from changeover.checks.openapi.flat import Flat, flat
+from changeover.checks.openapi.schemas import Document, text
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about what is not accepted any more, or (not certain) cannot be decided."""
+
+    sentence: str
+    is_certain: bool = True
+
+
+def undecided(where: str, why: str) -> Finding:
+    """Return that something has to be looked at by a person."""
+    return Finding(f"{where} cannot be decided here ({why}): look at it", False)
+
+
+def shared(a: Flat, b: Flat) -> frozenset[str]:
+    """Return the types that both accept."""
+    wide_a, wide_b = (side.types | ({"integer"} if "number" in side.types else set())
+                      for side in (a, b))
+    types = frozenset(wide_a & wide_b)
+    return types if a.values is None else types & _types_of_values(a.values)
+
+
+def _types_of_values(values: list[Any]) -> frozenset[str]:
+    return frozenset(name for value in values
+                     for name in flat({"enum": [value]}, Document({})).types
+                     if _is(value, name))
+
+
+def _is(value: Any, name: str) -> bool:
+    if isinstance(value, bool) or value is None:
+        return name == ("null" if value is None else "boolean")
+    kinds: dict[str, Any] = {"string": str, "number": int | float, "array": list, "object": dict}
+    if name == "integer":
+        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return name in kinds and isinstance(value, kinds[name])
+
+
+def lost_types(a: Flat, b: Flat) -> set[str]:
+    """Return the types that are not accepted any more."""
+    ours = a.types if a.values is None else a.types & _types_of_values(a.values)
+    taken = b.types | ({"integer"} if "number" in b.types else set())
+    lost = set(ours - taken)
+    if a.values is not None:  # 1 is a whole number and a number: one of both will do
+        lost = set() if all(any(_is(v, name) for name in taken) for v in a.values) else lost
+    return lost
+
+
+def lost_values(a: Flat, b: Flat, where: str) -> Iterator[Finding]:
+    """Yield which values are not accepted any more."""
+    taken = {_value(value) for value in b.values or []}
+    ours = a.values
+    if ours is None and a.types <= {"boolean", "null"}:
+        ours = [v for v, name in ((True, "boolean"), (False, "boolean"), (None, "null"))
+                if name in a.types]
+    if ours is None:
+        shown = ", ".join(map(str, (b.values or [])[:10]))
+        yield Finding(f"{where} may only be {shown} now" if shown else f"{where} is refused now")
+    elif gone := [value for value in ours if _value(value) not in taken]:
+        yield Finding(f"{where} may not be {', '.join(map(str, gone))} any more")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return text(value)
+
+
+_LIMITS: tuple[tuple[str, str, str, bool], ...] = (
+    ("string", "minLength", "has at least {} characters now", True),
+    ("string", "maxLength", "has at most {} characters now", False),
+    ("array", "minItems", "has at least {} items now", True),
+    ("array", "maxItems", "has at most {} items now", False),
+    ("object", "minProperties", "has at least {} fields now", True),
+    ("object", "maxProperties", "has at most {} fields now", False),
+)
+
+
+def limits(a: Flat, b: Flat, types: frozenset[str], where: str) -> Iterator[Finding]:
+    """Yield which lengths, sizes and numbers are not accepted any more."""
+    for kind, word, said, is_lower in _LIMITS:
+        if kind in types and word in b.bounds:
+            bound, ours = b.bounds[word], a.bounds.get(word, 0 if is_lower else None)
+            if word == "minProperties":
+                ours = max(ours or 0, len(a.required))
+            if a.values is not None and (bound := b.bounds[word]) is not None:
+                sizes = [len(v) for v in a.values if isinstance(v, str | list | dict)
+                         and _is(v, kind)]
+                ours = (min(sizes) if is_lower else max(sizes)) if sizes else bound
+            if ours is None or (ours < bound if is_lower else ours > bound):
+                yield Finding(f"{where} {said.format(bound)}")
+    if types & {"number", "integer"}:
+        yield from _numbers(a, b, where, is_whole="number" not in a.types)
+
+
+def _numbers(a: Flat, b: Flat, where: str, *, is_whole: bool) -> Iterator[Finding]:
+    for sign, plain, exclusive, said in (
+        (1, "minimum", "exclusiveMinimum", "at least"), (-1, "maximum", "exclusiveMaximum",
+                                                         "at most"),
+    ):
+        theirs = _bound(b, sign, plain, exclusive, is_whole=is_whole)
+        ours = _bound(a, sign, plain, exclusive, is_whole=is_whole)
+        if a.values is not None:
+            numbers = [v for v in a.values if _is(v, "number")]
+            ours = min((sign * v, 0) for v in numbers) if numbers else theirs
+        if theirs is not None and (ours is None or ours < theirs):
+            word = said if not theirs[1] else {"at least": "above", "at most": "below"}[said]
+            yield Finding(f"{where} has to be {word} {sign * theirs[0]:g} now")
+
+
+def _bound(
+    side: Flat, sign: int, plain: str, exclusive: str, *, is_whole: bool
+) -> tuple[float, int] | None:
+    """Return a lower bound of the values times `sign`, and 1 where it is excluded itself."""
+    found = [(sign * side.bounds[word], int(word == exclusive)) for word in (plain, exclusive)
+             if word in side.bounds]
+    if is_whole:
+        found = [(value if not excluded else value + 1, 0) if float(value).is_integer()
+                 else (float(-(-value // 1)), 0) for value, excluded in found]
+    return max(found, default=None)
+
+
+def _pattern_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
+    yield Finding(f"{where} has the pattern {value} now", not said and a.values is None)
+
+
+def _format_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
+    yield Finding(f"{where} has the format {value} now", a.values is None)
+
+
+def _multiple_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
+    try:
+        step = Fraction(str(value))
+        steps = [Fraction(str(one)) for one in said] + (
+            [Fraction(1)] if "number" not in a.types else [])
+        numbers = [Fraction(str(v)) for v in a.values or [] if _is(v, "number")]
+    except ValueError:
+        yield undecided(where, "`multipleOf` differs")
+        return
+    if step > 0 and (all(n % step == 0 for n in numbers) if a.values is not None
+                     else any(one % step == 0 for one in steps)):
+        return
+    yield Finding(f"{where} has to be a multiple of {value} now")
+
+
+def _unique_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
+    if value is True and True not in said and a.bounds.get("maxItems", 2) > 1:
+        yield Finding(f"{where} may hold nothing twice now")
+
+
+OTHERS: dict[str, tuple[frozenset[str], Callable[..., Iterator[Finding]]]] = {
+    "pattern": (frozenset({"string"}), _pattern_word),
+    "format": (frozenset({"string", "number", "integer"}), _format_word),
+    "multipleOf": (frozenset({"number", "integer"}), _multiple_word),
+    "uniqueItems": (frozenset({"array"}), _unique_word),
+}

@@ -1,0 +1,118 @@
+"""The OpenAPI check: the documents compared, then schemathesis asks the candidate."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+from changeover.checks.openapi import documents
+from changeover.checks.openapi.operations import methods
+from changeover.checks.suites.outcome import Outcome, Scene, judged, unknown
+from changeover.checks.suites.programs import run_program
+from changeover.errors import EnvironmentProblem
+from changeover.plan.suites import OpenApiCheck
+
+Json = documents.Json
+_SHOWN_LINES = 15
+_INSTALL = "Install it: pip install 'changeover[openapi]'"
+
+
+def check_openapi(spec: OpenApiCheck, scene: Scene) -> Outcome:
+    """Compare both documents, then have schemathesis make up requests for the candidate.
+
+    What cannot be decided and a run that calls nothing are inconclusive; `timeout` is for all.
+    """
+    ends = time.monotonic() + spec.timeout.total_seconds()
+    document = _document(spec.document, scene, "candidate")
+    broken: list[str] = []
+    undecided: list[str] = []
+    if spec.baseline_document:
+        baseline = _document(spec.baseline_document, scene, "baseline")
+        broken, undecided = _compared(baseline, document, ends - time.monotonic())
+    there = methods(document)
+    output, operations = "", 0
+    if {*there} & {*spec.methods}:
+        operations, failed, output = _fuzz(spec, scene, document, ends - time.monotonic())
+        broken += failed
+    if not operations and not broken:
+        undecided.append(
+            f"no operation was called: the document has {', '.join(there) or 'no methods'}, and"
+            f" `methods` of the check are {', '.join(spec.methods)}")
+    found = judged([*broken, *undecided], f"{operations} operations keep what their document"
+                   " promises", operations=operations, output=output)
+    if undecided and not broken:
+        return unknown(found.reason, **found.evidence)
+    return found
+
+
+def _document(where: str, scene: Scene, side: str) -> Json:
+    """Return an OpenAPI document from a path of the system or a file.
+
+    Raises:
+        InvalidInput: It cannot be had, or is no OpenAPI document.
+    """
+    if where.startswith("/"):
+        return documents.read(scene.url(side) + where)
+    path = scene.folder / where
+    return documents.read(str(path), root=path.parent)
+
+
+def _compared(baseline: Json, candidate: Json, seconds: float) -> tuple[list[str], list[str]]:
+    """Compare two documents in a process that ends in time; return narrowed and undecided."""
+    with tempfile.TemporaryDirectory() as folder:
+        old, new, target = (Path(folder) / name for name in ("old", "new", "findings"))
+        for path, content in ((old, baseline), (new, candidate)):
+            path.write_text(json.dumps(content, default=str), "utf-8")
+        code, output = run_program(
+            [sys.executable, "-m", "changeover.checks.openapi.compatibility", *map(str, (
+                old, new, target))], folder=Path(folder), env={}, seconds=max(seconds, 1))
+        if code is None:
+            return [], [f"the documents could not be compared within {seconds:.0f} s"]
+        if code or not target.exists():
+            raise EnvironmentProblem("the documents could not be compared: " + "; ".join(
+                output.strip().splitlines()[-1:]), next_step=_INSTALL)
+        found = json.loads(target.read_text("utf-8"))
+    return ([sentence for sentence, is_certain in found if is_certain],
+            [sentence for sentence, is_certain in found if not is_certain])
+
+
+def _fuzz(
+    spec: OpenApiCheck, scene: Scene, document: Json, seconds: float
+) -> tuple[int, list[str], str]:
+    """Run schemathesis; return how many operations it called, what was wrong, its output."""
+    with tempfile.TemporaryDirectory() as folder:
+        report, target = Path(folder) / "report.xml", Path(folder) / "openapi.json"
+        target.write_text(json.dumps(document, default=str), "utf-8")
+        asked = [part for method in spec.methods for part in ("--include-method", method)]
+        code, output = run_program(
+            [sys.executable, "-m", "schemathesis.cli", "run", str(target), "--url",
+             scene.url("candidate"), "--max-examples", str(spec.examples), "--no-color",
+             "--report-junit-path", str(report), "--continue-on-failure",
+             "--generation-database", "none", *asked],
+            folder=Path(folder), env={}, seconds=max(seconds, 1),
+        )
+        if code is None:
+            return 0, [f"not done within {spec.timeout.total_seconds():.0f} s"], output
+        if not report.exists():
+            raise EnvironmentProblem(
+                "schemathesis made no report: " + "; ".join(output.strip().splitlines()[-2:]),
+                next_step=_INSTALL,
+            )
+        return (*_read_junit(report), output)
+
+
+def _read_junit(report: Path) -> tuple[int, list[str]]:
+    cases = ElementTree.parse(report).getroot().iter("testcase")  # noqa: S314  schemathesis wrote it
+    count, problems = 0, []
+    for case in cases:
+        count += 1
+        for kind in ("failure", "error"):
+            for found in case.iter(kind):
+                text = found.text or found.get("message") or kind
+                lines = [line.strip() for line in text.splitlines() if line.strip()]
+                problems.append(f"{case.get('name')}: {' '.join(lines[:_SHOWN_LINES])[:400]}")
+    return count, problems

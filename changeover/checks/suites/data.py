@@ -1,0 +1,119 @@
+"""Checks of databases: one is fit for use, and two hold the same rows."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import asdict
+
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from changeover.checks.suites.outcome import Outcome, Report, Scene, judged
+from changeover.plan import suites
+from changeover.plan.addresses import database_address
+from changeover.plan.suites import DatabaseCheck, DataConsistencyCheck
+from changeover.tablediff.consistency import TableRef, compare_tables
+
+_SHOWN = 20
+_LOOKED_FOR = 1000
+"""Differences after which the search ends, unless the plan allows as many."""
+
+
+def database_url(ref: suites.DatabaseRef, scene: Scene) -> URL:
+    """Return a database's URL; a relative SQLite file lies beside the plan.
+
+    Raises:
+        InvalidInput: The variable that holds it is not set, or it is no URL.
+    """
+    return database_address(ref, scene.folder)
+
+
+def check_database(spec: DatabaseCheck, scene: Scene) -> Outcome:
+    """Connect, and look at tables, revision and whether a row can be written."""
+    url = database_url(spec.database, scene)
+    name = url.render_as_string(hide_password=True)
+    seconds = spec.within.total_seconds()
+    if url.get_backend_name() == "sqlite":
+        if not os.path.exists(url.database or ""):  # noqa: PTH110  a URL's text, not a path
+            return judged([f"{name} is not there"], "")
+        engine = create_engine(url, connect_args={"timeout": seconds})
+    else:
+        engine = create_engine(url, connect_args={"connect_timeout": max(2, int(seconds))})
+    try:
+        return _looked(spec, engine, name)
+    except SQLAlchemyError as error:
+        return judged([f"{name} cannot be used ({type(error).__name__})"], "")
+    finally:
+        engine.dispose()
+
+
+def _looked(spec: DatabaseCheck, engine: Engine, name: str) -> Outcome:
+    began = time.perf_counter()
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
+        seconds = time.perf_counter() - began
+        problems = []
+        if seconds > spec.within.total_seconds():
+            problems.append(f"connecting took {seconds:.2f} s")
+        missing = set(spec.tables) - set(inspect(connection).get_table_names())
+        problems += [f"table {table} is missing" for table in sorted(missing)]
+        if spec.revision and (found := revision_of(connection)) != spec.revision:
+            problems.append(f"is at migration {found or 'none'}, not {spec.revision}")
+    if spec.writable and (problem := _write(engine)):
+        problems.append(problem)
+    return judged(problems, f"{name} answers after {seconds * 1000:.1f} ms",
+                  milliseconds=round(seconds * 1000, 2))
+
+
+def revision_of(connection: Connection) -> str:
+    """Return the Alembic revision of a database; empty when it has none."""
+    try:
+        return str(connection.execute(text("select version_num from alembic_version")).scalar())
+    except SQLAlchemyError:
+        connection.rollback()
+        return ""
+
+
+def _write(engine: Engine) -> str:
+    """Write a row into a table of our own and undo both; return why that is not possible."""
+    table = f"changeover_probe_{uuid.uuid4().hex[:8]}"
+    connection = engine.connect()
+    try:
+        if engine.dialect.name == "sqlite":  # pysqlite begins no transaction before DDL
+            connection.exec_driver_sql("begin immediate")
+        connection.execute(text(f"create table {table} (x integer)"))
+        connection.execute(text(f"insert into {table} values (1)"))  # noqa: S608  our own name
+    except SQLAlchemyError as error:
+        return f"cannot be written ({type(error).__name__})"
+    finally:
+        connection.rollback()
+        connection.close()
+    return ""
+
+
+def check_data_consistency(spec: DataConsistencyCheck, scene: Scene, report: Report) -> Outcome:
+    """Find every row that only one side has or that differs."""
+    sides = [
+        TableRef(database_url(ref, scene).render_as_string(hide_password=False), ref.table)
+        for ref in (spec.baseline, spec.candidate)
+    ]
+    found = compare_tables(
+        sides[0], sides[1], key=spec.key, columns=spec.columns, ignore=spec.ignore,
+        mask=spec.mask, most=max(_LOOKED_FOR, spec.differences + 1),
+        progress=lambda done, total: report(done / max(1, total)),
+    )
+    number = len(found.only_baseline) + len(found.only_candidate) + len(found.differing)
+    at_least = "" if found.is_complete else "at least "
+    told = (f"{at_least}{number} rows differ ({len(found.only_baseline)} only at the baseline, "
+            f"{len(found.only_candidate)} only at the candidate, {len(found.differing)} changed); "
+            f"{found.baseline_rows} and {found.candidate_rows} rows")
+    return judged(
+        [] if number <= spec.differences and found.is_complete else [told], told,
+        rows=[found.baseline_rows, found.candidate_rows],
+        only_baseline=list(found.only_baseline[:_SHOWN]),
+        only_candidate=list(found.only_candidate[:_SHOWN]),
+        differing=[asdict(each) for each in found.differing[:_SHOWN]],
+    )

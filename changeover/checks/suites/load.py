@@ -1,0 +1,200 @@
+"""Open-loop load: requests leave at their time, whether or not the ones before were answered.
+
+Latency counts from the moment at which a request should have left, so that a system that stalls
+cannot hide it by slowing down its clients (coordinated omission, G. Tene 2013).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+
+from changeover.analysis.histogram import Histogram
+from changeover.analysis.trend import Trend, leak_verdict, trend
+from changeover.checks.suites.outcome import Outcome, Report, Scene, judged, unknown
+from changeover.observer.probes import ProcessMeter
+from changeover.plan.suites import LoadCheck, SoakCheck
+from changeover.plan.units import format_size
+
+MOST_UNDER_WAY = 2_000
+LONGEST_ANSWER = 15.0
+KEEPS_UP = 0.95
+TOO_MANY = 429
+"""A system that turns requests away does not carry the load."""
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a system did with one rate: requests a second as offered and as answered well."""
+
+    rate: float
+    answered: float
+    failed: int
+    sent: int
+    latency: Histogram
+
+    @property
+    def error_rate(self) -> float:
+        """Share of requests that failed, 0..1."""
+        return self.failed / self.sent if self.sent else 0.0
+
+    def as_data(self) -> dict[str, float | None]:
+        """Return the figures for the evidence; latencies in milliseconds."""
+        quantiles = {f"p{int(q * 100)}_ms": self.latency.quantile_seconds(q)
+                     for q in (0.5, 0.95, 0.99)}
+        return {"rate": self.rate, "answered_per_second": round(self.answered, 2),
+                "sent": self.sent, "failed": self.failed,
+                **{k: None if v is None else round(v * 1000, 2) for k, v in quantiles.items()}}
+
+
+async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
+                tick: Callable[[float], None] | None = None) -> Served:
+    """Offer `rate` requests a second for `seconds` and return what came of them."""
+    durations: list[int] = []
+    failed = 0
+    under_way: set[asyncio.Task[None]] = set()
+    count = max(1, round(rate * seconds))
+    timeout = aiohttp.ClientTimeout(total=LONGEST_ANSWER)
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=False
+    ) as session:
+        began = time.perf_counter()
+
+        async def one(path: str, due: float) -> None:
+            nonlocal failed
+            try:
+                async with session.get(url + path) as answer:
+                    await answer.read()
+                    failed += answer.status >= 500 or answer.status == TOO_MANY
+            except (aiohttp.ClientError, TimeoutError):
+                failed += 1
+            durations.append(int((time.perf_counter() - due) * 1e6))
+
+        for number, path in zip(range(count), itertools.cycle(paths), strict=False):
+            due = began + number / rate
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+                if tick:
+                    tick(number / count)
+            if len(under_way) >= MOST_UNDER_WAY:  # it has stalled: that is a failure, too
+                failed += 1
+                durations.append(int(LONGEST_ANSWER * 1e6))
+                continue
+            task = asyncio.create_task(one(path, due))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        if under_way:
+            await asyncio.wait(under_way)
+        taken = max(time.perf_counter() - began, seconds)
+    return Served(rate, (count - failed) / taken, failed, count, Histogram.of(durations))
+
+
+def check_load(spec: LoadCheck, scene: Scene, report: Report) -> Outcome:
+    """Load both systems at the same growing rates, until the candidate is beyond its knee."""
+    sides = ["baseline", "candidate"] if spec.baseline else ["candidate"]
+    found: dict[str, list[Served]] = {side: [] for side in sides}
+    problems: list[str] = []
+    steps = len(spec.rates) * len(sides)
+    knee: float | None = None
+    for index, rate in enumerate(spec.rates):
+        for place, side in enumerate(sides):
+            before = (index * len(sides) + place) / steps
+            found[side].append(asyncio.run(offer(
+                scene.url(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
+                tick=partial(_advance, report, before, 1 / steps))))
+        own = found["candidate"][-1]
+        problems += _beyond(spec, own, found["baseline"][-1] if spec.baseline else None)
+        if own.answered < KEEPS_UP * rate:
+            knee = rate
+            break
+    best = max(found["candidate"], key=lambda served: served.answered)
+    told = f"keeps up to {best.rate:g} requests a second" if knee is None else \
+        f"the knee lies before {knee:g}: {best.answered:.4g} a second are answered"
+    return judged(problems, f"candidate: {told}", knee=knee,
+                  **{side: [served.as_data() for served in rows] for side, rows in found.items()})
+
+
+def _advance(report: Report, before: float, part: float, done: float) -> None:
+    report(before + part * done)
+
+
+def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
+    """Return what is worse than the plan allows at one rate."""
+    at = f"at {own.rate:g} requests a second"
+    problems = []
+    if own.error_rate > spec.error_rate:
+        problems.append(f"{own.error_rate:.2%} fail {at}, more than {spec.error_rate:.2%}")
+    p99 = own.latency.quantile_seconds(0.99) or 0.0
+    if spec.latency_p99 and p99 > spec.latency_p99.total_seconds():
+        problems.append(f"p99 is {p99 * 1000:.0f} ms {at}, longer than "
+                        f"{spec.latency_p99.total_seconds() * 1000:.0f} ms")
+    other = baseline.latency.quantile_seconds(0.99) if baseline else None
+    if spec.ratio_to_baseline and other and p99 > spec.ratio_to_baseline * other:
+        problems.append(f"p99 is {p99 / other:.2f} times the baseline's {at}, more than "
+                        f"{spec.ratio_to_baseline:g}")
+    return problems
+
+
+def check_soak(spec: SoakCheck, scene: Scene, report: Report) -> Outcome:
+    """Keep a steady load up and judge the slope of the system's memory."""
+    meter = ProcessMeter(scene.plan.system(spec.of), lambda: scene.pids.get(spec.of))
+    if meter.read() is None:
+        return unknown(f"systems.{spec.of} has no process to watch: start it with `changeover up` "
+                       "or give its pid_file")
+    times, sizes, served = asyncio.run(_soaked(spec, scene, report, meter))
+    if meter.read() is None:
+        return judged([f"the process of {spec.of} ended during the soak"], "")
+    found = trend(times, sizes)
+    verdict = leak_verdict(found, allowed_per_second=spec.growth / HOUR)
+    evidence = {"readings": len(sizes), "load": served.as_data(),
+                "first_bytes": sizes[0] if sizes else None,
+                "last_bytes": sizes[-1] if sizes else None,
+                "bytes_an_hour": None if found is None else
+                [found.low * HOUR, found.slope * HOUR, found.high * HOUR]}
+    return Outcome(verdict, _told(spec, found), evidence)
+
+
+async def _soaked(
+    spec: SoakCheck, scene: Scene, report: Report, meter: ProcessMeter
+) -> tuple[list[float], list[float], Served]:
+    times: list[float] = []
+    sizes: list[float] = []
+    seconds = spec.duration.total_seconds()
+
+    async def read() -> None:
+        began = time.perf_counter()
+        while True:
+            if found := meter.read():
+                sizes.append(float(found[0]))
+                times.append(time.perf_counter() - began)
+            await asyncio.sleep(max(0.2, seconds / 2000))
+
+    reading = asyncio.create_task(read())
+    try:
+        served = await offer(scene.url(spec.of), spec.paths, rate=spec.rate, seconds=seconds,
+                             tick=report)
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])
+    return times, sizes, served
+
+
+def _told(spec: SoakCheck, found: Trend | None) -> str:
+    if found is None:
+        return "too few readings of the memory: let the soak last longer"
+    low, middle, high = (_signed(part * HOUR) for part in (found.low, found.slope, found.high))
+    return (f"memory of {spec.of} changes by {middle} an hour ({low} to {high}, 95 %), allowed are "
+            f"{format_size(spec.growth)}")
+
+
+def _signed(size: float) -> str:
+    return f"{'-' if size < 0 else '+'}{format_size(abs(int(size)))}"
+
+

@@ -1,0 +1,119 @@
+"""Checks of what is around the systems: the machine, the gateway, the flags."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import psutil
+
+from changeover import clock
+from changeover.checks.suites.outcome import Outcome, Scene, judged, unknown
+from changeover.domain.routing import RoutingState
+from changeover.errors import Unreachable
+from changeover.flags.evaluate import Evaluator
+from changeover.gateway.publish import Gateway
+from changeover.plan.suites import FlagsCheck, GatewayCheck, ResourceCheck
+from changeover.plan.units import format_size, parse_address
+from changeover.store import flags, routing
+
+_CONNECT_SECONDS = 2.0
+_SETTLES_SECONDS = 10.0
+
+
+def check_resource(spec: ResourceCheck, scene: Scene) -> Outcome:
+    """Look at memory, disks, CPU and ports of this machine."""
+    problems = []
+    available = psutil.virtual_memory().available
+    if spec.memory is not None and available < spec.memory:
+        problems.append(f"{format_size(available)} of memory are available, "
+                        f"less than {format_size(spec.memory)}")
+    for path, least in spec.disk.items():
+        place = scene.folder / path
+        if not place.exists():
+            problems.append(f"{path} is not there")
+        elif (free := psutil.disk_usage(str(place)).free) < least:
+            problems.append(f"{path} has {format_size(free)} free, less than {format_size(least)}")
+    cpu = psutil.cpu_percent(interval=1.0) / 100 if spec.cpu is not None else None
+    if spec.cpu is not None and cpu is not None and cpu > spec.cpu:
+        problems.append(f"{cpu:.0%} of the CPU are in use, more than {spec.cpu:.0%}")
+    problems += [f"nobody listens at {address}" for address in spec.listening
+                 if not _answers(address)]
+    problems += [f"{address} is in use" for address in spec.free_ports if _answers(address)]
+    return judged(problems, f"{format_size(available)} of memory available, everything is there",
+                  memory_available=available, cpu=cpu)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with socket.create_connection(parse_address(address), timeout=_CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def check_gateway(_spec: GatewayCheck, scene: Scene) -> Outcome:
+    """See that Envoy serves the routing state and that a request of nobody comes through.
+
+    What is wrong is looked at again for some seconds: a state may just be on its way to it.
+    """
+    if scene.store is None or scene.gateway is None:
+        return unknown("nothing was started with `changeover up`: there is no gateway to look at")
+    store, gateway = scene.store, scene.gateway
+
+    def look() -> tuple[RoutingState, list[str]]:
+        state = routing.read(store, scene.plan.migration)
+        return state, _wrong_at(scene, gateway, state)
+
+    state, problems = clock.look_until(
+        look, lambda seen: not seen[1], seconds=_SETTLES_SECONDS, pause=0.2)
+    return judged(problems, f"the gateway serves {state.describe()}", served=list(state.order))
+
+
+def _wrong_at(scene: Scene, gateway: Gateway, state: RoutingState) -> list[str]:
+    problems = []
+    try:
+        served = gateway.served()
+        if served != state.order:
+            problems.append(f"the gateway serves {served}, the routing state is {state.order}")
+        hosts = gateway.admin.healthy_hosts()
+        problems += [f"{name} has no healthy host" for name, count in hosts.items() if not count]
+    except Unreachable as error:
+        problems.append(error.what)
+    try:
+        status = httpx.get(scene.url("gateway") + scene.plan.systems.baseline.health,
+                           timeout=5, trust_env=False).status_code
+        if status >= 500 and not state.maintenance:
+            problems.append(f"a request through the gateway is answered with {status}")
+    except httpx.HTTPError as error:
+        problems.append(f"the gateway does not take requests ({type(error).__name__})")
+    return problems
+
+
+def check_flags(spec: FlagsCheck, scene: Scene) -> Outcome:
+    """Compare the flags' values with those that are expected."""
+    if scene.store is None:
+        return unknown("nothing was started with `changeover up`: there are no flags to look at")
+    environment = scene.plan.environment or flags.BASE
+    values = flags.values(scene.store, scene.plan.migration, environment)
+    problems = list(_unlike(spec.expect, values, ""))
+    evaluator = Evaluator(flags.snapshot(scene.store, scene.plan.migration, environment))
+    found = []
+    for user in spec.users:
+        got = {name: evaluator.evaluate(name, user.key, user.attributes).value
+               for name in user.expect if name in evaluator.keys}
+        found.append({"key": user.key, "attributes": user.attributes, "values": got})
+        problems += _unlike(user.expect, got, f" for {user.key or 'a user without a key'}")
+    number = len(spec.expect) + sum(len(user.expect) for user in spec.users)
+    return judged(problems, f"{number} values of flags are as expected", values=values,
+                  users=found)
+
+
+def _unlike(wanted: Mapping[str, Any], found: Mapping[str, Any], whom: str) -> Iterator[str]:
+    """Yield a sentence for each value that is not the wanted one, of the same type."""
+    for name, value in wanted.items():
+        got = found.get(name, "not there")
+        if got != value or type(got) is not type(value):
+            yield f"flag {name} is {got!r}{whom}, not {value!r}"

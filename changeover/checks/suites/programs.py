@@ -1,0 +1,72 @@
+"""A check that another program carries out: any command. The one of OpenAPI is in `api`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from changeover.checks.suites.outcome import Outcome, Scene, judged
+from changeover.errors import EnvironmentProblem
+from changeover.plan.suites import CommandCheck
+
+LONGEST_OUTPUT = 20_000
+
+
+def check_command(spec: CommandCheck, scene: Scene) -> Outcome:
+    """Run a command and judge its exit code; its output is kept, cut in the middle."""
+    program, *arguments = spec.command
+    folder = scene.folder / spec.directory if spec.directory else scene.folder
+    code, output = run_program(
+        [sys.executable if program == "python" else program, *arguments], folder=folder,
+        env=spec.env, seconds=spec.timeout.total_seconds(),
+    )
+    shown = " ".join(spec.command)[:200]
+    if code is None:
+        return judged([f"`{shown}` did not end within {spec.timeout.total_seconds():.0f} s"], "",
+                      output=output)
+    allowed = ", ".join(map(str, spec.exit_codes))
+    last = output.strip().splitlines()[-1:] or [""]
+    problem = [] if code in spec.exit_codes else [
+        f"`{shown}` ended with {code}, not {allowed}: {last[0][:300]}"]
+    return judged(problem, f"`{shown}` ended with {code}: {last[0][:300]}", exit_code=code,
+                  output=output)
+
+
+def run_program(
+    command: list[str], *, folder: Path, env: dict[str, str], seconds: float
+) -> tuple[int | None, str]:
+    """Run a program in a process group of its own; return exit code (None: too long), output.
+
+    Raises:
+        EnvironmentProblem: The program or the folder is not there.
+    """
+    try:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{command[0]} cannot be started: {error.strerror}", where=str(folder),
+            next_step="Install it, or mend the check's command or directory",
+        ) from error
+    try:
+        output, _ = process.communicate(timeout=seconds)
+        code: int | None = process.returncode
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with everything that it started
+        output, _ = process.communicate()
+        code = None
+    return code, _cut(output.decode("utf-8", "replace"))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST_OUTPUT:
+        return text
+    half = LONGEST_OUTPUT // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

@@ -1,0 +1,106 @@
+"""Running a suite: checks beside each other where they may, every failure in one go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from changeover import clock
+from changeover.analysis.verdict import Verdict, worst
+from changeover.checks.suites.api import check_openapi
+from changeover.checks.suites.data import check_data_consistency, check_database
+from changeover.checks.suites.http import check_http
+from changeover.checks.suites.load import check_load, check_soak
+from changeover.checks.suites.machine import check_flags, check_gateway, check_resource
+from changeover.checks.suites.outcome import CheckRun, Outcome, Report, Scene, unknown
+from changeover.checks.suites.programs import check_command
+from changeover.checks.suites.security import check_security
+from changeover.checks.suites.traffic import check_replay
+from changeover.errors import ChangeoverError, InvalidInput
+from changeover.plan import suites
+from changeover.plan.model import Plan
+from changeover.plan.suites import AnyCheck
+
+AT_ONCE = 4
+Progress = Callable[[int, float], None]
+"""Told the number of a check and how much of it is done, 0..1."""
+
+
+def checks_of(plan: Plan, suite: str) -> list[tuple[str, AnyCheck]]:
+    """Return the names and checks of a suite.
+
+    Raises:
+        InvalidInput: The plan has no such suite.
+    """
+    try:
+        checks = plan.suites[suite]
+    except KeyError:
+        raise InvalidInput(
+            f"the plan of {plan.migration} has no suite {suite!r}",
+            allowed=", ".join(plan.suites) or "none: add `suites` to the plan",
+        ) from None
+    return list(zip(suites.check_names(checks), checks, strict=True))
+
+
+def runs_alone(check: AnyCheck) -> bool:
+    """Whether nothing else may run beside a check, so that both measure what they mean to."""
+    return check.alone or isinstance(check, suites.LoadCheck | suites.SoakCheck)
+
+
+def run_check(
+    scene: Scene, number: int, name: str, check: AnyCheck, report: Report = lambda _: None
+) -> CheckRun:
+    """Carry out one check; what keeps it from being carried out makes it inconclusive."""
+    began, at = time.perf_counter(), clock.now()
+    try:
+        outcome = _KINDS[type(check)](check, scene, report)
+    except ChangeoverError as error:
+        outcome = unknown(f"not carried out because {error}")
+    except Exception as error:  # noqa: BLE001  one check's fault must not hide the others' results
+        outcome = unknown(f"not carried out because of {type(error).__name__}: {error}")
+    report(1.0)
+    return CheckRun(number, name, check.kind, outcome, at, time.perf_counter() - began)
+
+
+def run_suite(
+    scene: Scene, suite: str, progress: Progress = lambda _number, _share: None
+) -> list[CheckRun]:
+    """Run every check of a suite and return what they found, in the plan's order.
+
+    Raises:
+        InvalidInput: The plan has no such suite.
+    """
+    checks = list(enumerate(checks_of(scene.plan, suite)))
+
+    def one(number: int, name: str, check: AnyCheck) -> CheckRun:
+        return run_check(scene, number, name, check, lambda share: progress(number, share))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        together = [pool.submit(one, number, name, check) for number, (name, check) in checks
+                    if not runs_alone(check)]
+        done = [future.result() for future in together]
+    done += [one(number, name, check) for number, (name, check) in checks if runs_alone(check)]
+    return sorted(done, key=lambda run: run.number)
+
+
+def verdict_of(runs: list[CheckRun]) -> Verdict:
+    """Return the worst verdict of a suite's checks."""
+    return worst(run.outcome.verdict for run in runs)
+
+
+_KINDS: dict[type[AnyCheck], Callable[[Any, Scene, Report], Outcome]] = {
+    suites.HttpCheck: lambda check, scene, _: check_http(check, scene),
+    suites.OpenApiCheck: lambda check, scene, _: check_openapi(check, scene),
+    suites.CommandCheck: lambda check, scene, _: check_command(check, scene),
+    suites.ReplayCheck: check_replay,
+    suites.LoadCheck: check_load,
+    suites.SoakCheck: check_soak,
+    suites.SecurityCheck: lambda check, scene, _: check_security(check, scene),
+    suites.DatabaseCheck: lambda check, scene, _: check_database(check, scene),
+    suites.DataConsistencyCheck: check_data_consistency,
+    suites.ResourceCheck: lambda check, scene, _: check_resource(check, scene),
+    suites.FlagsCheck: lambda check, scene, _: check_flags(check, scene),
+    suites.GatewayCheck: lambda check, scene, _: check_gateway(check, scene),
+}

@@ -1,0 +1,127 @@
+"""What an attacker would try first: certificate, authentication, headers, broken input."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import httpx
+
+from changeover.checks.suites.outcome import Outcome, Scene, judged
+from changeover.plan.suites import SecurityCheck
+from changeover.plan.units import format_duration
+
+STACK_TRACE = re.compile(
+    rb"Traceback \(most recent call last\)|\n\s+at [\w.$<>]+\([\w.]+:\d+\)|goroutine \d+ \[|"
+    rb"\.(?:py|rb|php|js|go|java|cs)[\"']?,? (?:line |:)\d+|Fatal error: |System\.\w*Exception"
+)
+BROKEN_BODIES = (b'{"a": ', b"\x00\xff\xfe", b"[" * 2_000, b'{"a": "' + b"x" * 70_000 + b'"}')
+BROKEN_QUERIES = ("?id=%00", "?id=%27%22%3E%3Cscript%3E", "?id=../../etc/passwd", "?" + "a" * 4000)
+
+
+def check_security(spec: SecurityCheck, scene: Scene) -> Outcome:
+    """Try everything that the plan names and list what is wrong."""
+    problems: list[str] = []
+    tried = 0
+    if spec.certificate is not None:
+        tried += 1
+        problems += _certificate(spec, scene.url(spec.of), spec.certificate)
+    try:
+        with httpx.Client(
+            base_url=scene.url(spec.of), timeout=10, trust_env=False,
+            verify=ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else True,
+        ) as client:
+            for part in (_authentication, _headers, _methods, _broken_input):
+                found = part(spec, client)
+                tried += found[0]
+                problems += found[1]
+    except httpx.HTTPError as error:
+        problems.append(f"{spec.of} does not answer ({type(error).__name__})")
+    return judged(problems, f"{spec.of}: {tried} attempts, nothing found", attempts=tried)
+
+
+def _certificate(spec: SecurityCheck, url: str, least: timedelta) -> list[str]:
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        return [f"{url} is not https: there is no certificate"]
+    try:
+        left = certificate_left(parts.hostname or "", parts.port or 443, spec.ca_file)
+    except ssl.SSLCertVerificationError as error:
+        return [f"the certificate of {url} is not trusted: {error.verify_message}"]
+    except OSError as error:
+        return [f"no TLS with {url}: {error}"]
+    if left < least:
+        return [f"the certificate of {url} is valid for {format_duration(left)} only, "
+                f"less than {format_duration(least)}"]
+    return []
+
+
+def certificate_left(host: str, port: int, ca_file: str | None = None) -> timedelta:
+    """Return for how long a server's certificate is valid, in whole seconds.
+
+    Raises:
+        ssl.SSLCertVerificationError: It is not trusted, expired, or of another name.
+        OSError: No connection.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    with socket.create_connection((host, port), timeout=5) as plain, \
+            context.wrap_socket(plain, server_hostname=host) as secured:
+        ends = ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
+    return datetime.fromtimestamp(ends, UTC) - datetime.fromtimestamp(int(time.time()), UTC)
+
+
+def _authentication(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]:
+    problems = []
+    for path in spec.demands_authentication:
+        for headers in ({}, {"authorization": "Bearer wrong"}):
+            status = client.get(path, headers=headers).status_code
+            if status not in (401, 403):
+                what = "with a wrong token" if headers else "without credentials"
+                problems.append(f"{path} answers {status} {what}, not 401 or 403")
+    return 2 * len(spec.demands_authentication), problems
+
+
+def _headers(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]:
+    problems = []
+    for path in spec.paths:
+        found = client.get(path).headers
+        for name, pattern in spec.headers.items():
+            if not re.search(pattern, found.get(name, ""), re.IGNORECASE):
+                problems.append(f"{path}: header {name} is {found.get(name)!r}, which does not "
+                                f"match {pattern!r}")
+    return len(spec.paths) * len(spec.headers), problems
+
+
+def _methods(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]:
+    problems = []
+    for method in spec.refused_methods:
+        for path in spec.paths:
+            status = client.request(method, path).status_code
+            if status < 400:
+                problems.append(f"{method} {path} is answered with {status}, not refused")
+    return len(spec.refused_methods) * len(spec.paths), problems
+
+
+def _broken_input(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]:
+    problems, tried = [], 0
+    headers = {"content-type": "application/json"}
+    for path in spec.bad_input:
+        attempts = [*(("GET", path + query, b"") for query in BROKEN_QUERIES),
+                    *(("POST", path, body) for body in BROKEN_BODIES)]
+        for method, target, body in attempts:
+            tried += 1
+            try:
+                answer = client.request(method, target, content=body or None, headers=headers)
+            except httpx.HTTPError as error:
+                problems.append(f"{method} {target[:60]} ends the connection "
+                                f"({type(error).__name__})")
+                continue
+            if answer.status_code >= 500:
+                problems.append(f"{method} {target[:60]} is answered with {answer.status_code}")
+            elif STACK_TRACE.search(answer.content):
+                problems.append(f"{method} {target[:60]} shows a stack trace")
+    return tried, problems

@@ -1,0 +1,66 @@
+"""Recorded traffic against both systems, as a check."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from changeover.checks.suites.outcome import Outcome, Report, Scene, judged, unknown
+from changeover.plan.suites import ReplayCheck
+from changeover.shadow import findings, replay
+from changeover.store import comparisons
+from changeover.store.comparisons import Compared
+
+_SHOWN = 20
+
+
+def check_replay(spec: ReplayCheck, scene: Scene, report: Report) -> Outcome:
+    """Send recorded requests to both systems; judge similarity and how many answers differ."""
+    recorded, skipped = replay.load(
+        scene.folder / spec.file, with_unsafe=spec.unsafe, hosts=spec.hosts)
+    if not recorded:
+        reasons = ", ".join(f"{number} {why}" for why, number in sorted(skipped.items()))
+        return unknown(f"{spec.file}: none of {skipped.total()} requests is replayed: {reasons}")
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        report(done / len(recorded))
+
+    batch, left_out = asyncio.run(replay.run(
+        scene.plan, recorded, concurrency=spec.concurrency, on_done=tick))
+    if not batch:
+        return unknown(f"{spec.file}: all {left_out.total()} answers are too large to compare")
+    with replay.scratch_store(scene.plan) as store:
+        comparisons.write(store, scene.plan.migration, batch, {"seen": len(recorded)})
+        known = findings.collect(store, scene.plan.migration)
+    data = known.as_data()
+    evidence = {"skipped": dict(skipped + left_out), "places": data["places"][:_SHOWN],
+                "median_seconds": data["median_seconds"]}
+    return _verdict(spec, batch, evidence)
+
+
+def _verdict(spec: ReplayCheck, batch: list[Compared], evidence: dict[str, Any]) -> Outcome:
+    """Judge the pairs whose baseline answered; without the others nobody can say that all is well.
+
+    A candidate that differs fails all the same.
+    """
+    compared = [one for one in batch if replay.has_baseline(one)]
+    lost = len(batch) - len(compared)
+    silent = f"the baseline gave no answer to {lost} of {len(batch)} requests"
+    if not compared:
+        return unknown(f"{silent}: there is nothing to compare with", **evidence)
+    similarity = sum(one.similarity for one in compared) / len(compared)
+    differing = sum(not one.is_match for one in compared)
+    told = (f"{len(compared)} requests: similarity {similarity:.3%}, {differing} answers differ, "
+            f"{sum(bool(one.error) for one in compared)} failed at the candidate")
+    problems = []
+    if similarity < spec.similarity:
+        problems.append(f"{told}; at least {spec.similarity:.3%} is wanted")
+    if spec.divergence_rate is not None and differing / len(compared) > spec.divergence_rate:
+        problems.append(f"{told}; at most {spec.divergence_rate:.2%} may differ")
+    evidence = {**evidence, "similarity": similarity, "differing": differing}
+    if lost and not problems:
+        return unknown(f"{silent}; of the others, {told}", **evidence)
+    return judged(problems, told, **evidence)

@@ -1,0 +1,95 @@
+"""The choice between the systems, made by Envoy and told by it. Pure.
+
+Envoy hashes the key's header as it came, bytes and all, and takes one of two clusters by it. The
+name of the cluster that it took says which system the request was *meant* for, whoever answered in
+the end, so nobody computes the bucket again from what a log shows of the key. All names lead to the
+same two systems: what stands in for the candidate is an aggregate of the baseline's own cluster,
+with its connections, limits and statistics.
+
+    baseline                meant for the baseline
+    candidate_or_baseline   meant for the candidate; the baseline while it is ejected
+    baseline_instead        meant for the candidate; the baseline in its place (second attempt,
+                            back-pressure)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from changeover.domain.routing import BUCKETS, System
+
+Json = dict[str, Any]
+
+BASELINE = "baseline"
+CANDIDATE_FIRST = "candidate_or_baseline"
+BASELINE_INSTEAD = "baseline_instead"
+BEHIND: dict[str, list[str]] = {
+    CANDIDATE_FIRST: ["candidate", BASELINE],
+    BASELINE_INSTEAD: [BASELINE],
+}
+"""What the aggregate clusters are made of, in the order in which they are asked."""
+MEANT = {
+    BASELINE: System.BASELINE,
+    CANDIDATE_FIRST: System.CANDIDATE,
+    BASELINE_INSTEAD: System.CANDIDATE,
+}
+"""The system that a request was meant for, by the cluster that Envoy took."""
+_PLUGIN = "priority_group.v3.PriorityGroupClusterSpecifier"
+
+
+def specifier(target: str, weight: int) -> Json:
+    """Return who gets the first attempt and who the second.
+
+    Both are drawn by the same hash, so the second one still says how the first one fell.
+
+    Args:
+        target: `baseline`, `candidate`, or `split` by the key.
+        weight: Buckets of a split that go to the candidate, 0..10_000.
+    """
+    shares = {
+        "baseline": {BASELINE: 1},
+        "candidate": {CANDIDATE_FIRST: 1},
+        "split": {CANDIDATE_FIRST: weight, BASELINE: BUCKETS - weight},
+    }[target]
+    # Envoy refuses a weight of 0.
+    first = [_weighted(name, share) for name, share in shares.items() if share]
+    return {
+        "extension": {
+            "name": "envoy.router.cluster_specifier_plugin.priority_group",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers."
+                + _PLUGIN,
+                "priority_groups": [
+                    {"name": "meant", "clusters": first},
+                    {"name": "safe", "clusters": _without_candidate(first)},
+                ],
+                "use_hash_policy": target == "split",
+            },
+        }
+    }
+
+
+def without_candidate(plugin: Json) -> Json:
+    """Return a specifier by which the baseline answers all, and still says who was meant."""
+    extension = plugin["extension"]
+    groups = [{**group, "clusters": _without_candidate(group["clusters"])}
+              for group in extension["typed_config"]["priority_groups"]]
+    return {"extension": {
+        **extension, "typed_config": {**extension["typed_config"], "priority_groups": groups}}}
+
+
+def names_candidate(plugin: Json) -> bool:
+    """Whether a specifier may send a request to the candidate."""
+    groups = plugin["extension"]["typed_config"]["priority_groups"]
+    return any(choice["cluster_name"] == CANDIDATE_FIRST
+               for group in groups for choice in group["clusters"])
+
+
+def _without_candidate(choices: Iterable[Json]) -> list[Json]:
+    return [{**choice, "cluster_name": BASELINE_INSTEAD}
+            if choice["cluster_name"] == CANDIDATE_FIRST else choice for choice in choices]
+
+
+def _weighted(cluster: str, weight: int) -> Json:
+    return {"cluster_name": cluster, "weight": weight}

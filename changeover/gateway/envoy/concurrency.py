@@ -1,0 +1,107 @@
+"""The candidate's hard concurrency limit, and the baseline's answer for what is above it. Pure.
+
+Envoy never retries a request that its circuit breaker refused, so a limit on the cluster that
+users are sent to would answer them 503. With a limit the candidate is therefore reached through a
+second hop inside the same Envoy, over a Unix socket that only the owner may use: the breaker
+stands behind it, and what it refuses comes back to the users' route as an answer with a header
+that says that nothing was sent. That is tried again at the baseline, whatever its method.
+Decision 0008 has the figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from changeover.gateway.envoy import protocol
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan
+
+Json = dict[str, Any]
+
+LIMITED = "candidate_limited"
+NOT_SENT = "x-changeover-not-sent"
+OVERFLOW_STATUS = 429
+"""Not a 5xx: a full candidate is not a broken one, and must not be ejected for it."""
+_TYPE = "type.googleapis.com/envoy."
+_HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+
+def is_limited(plan: Plan) -> bool:
+    """Whether the candidate is reached through the second hop."""
+    return plan.systems.candidate.concurrency is not None
+
+
+def retriable() -> Json:
+    """Return what makes the users' route try again what was never sent."""
+    return {"retriable_headers": [{"name": NOT_SENT, "present_match": True}]}
+
+
+def address(files: GatewayFiles) -> Json:
+    """Return where the second hop listens."""
+    return {"pipe": {"path": str(files.limit_socket), "mode": 0o600}}
+
+
+def listener(files: GatewayFiles) -> Json:
+    """Return the second hop: everything goes to the candidate's own cluster, unchanged."""
+    manager = {
+        "@type": _TYPE + _HCM,
+        "stat_prefix": "limited",
+        "codec_type": "AUTO",
+        "use_remote_address": False,
+        "skip_xff_append": True,
+        "generate_request_id": False,
+        "preserve_external_request_id": True,
+        "server_header_transformation": "PASS_THROUGH",
+        "stream_idle_timeout": "0s",
+        # Long enough to read why a request was refused; a broken answer is not seen much later.
+        "delayed_close_timeout": "0.1s",
+        "common_http_protocol_options": protocol.common(spare=20),
+        **protocol.taken(),
+        "local_reply_config": {"mappers": [
+            # A full candidate: nothing was sent.
+            _mapper(["UO"], {"status_code": OVERFLOW_STATUS}),
+            # A dead one: nothing was sent either, and it counts as its failure.
+            _mapper(["UF", "UH"], {}),
+        ]},
+        # The candidate's cluster comes from a watched file, which Envoy reads later.
+        "route_config": {"name": "limited", "validate_clusters": False, "virtual_hosts": [{
+            "name": "candidate", "domains": ["*"], "routes": [_route()]}]},
+        "http_filters": [{
+            "name": "envoy.filters.http.router",
+            "typed_config": {
+                "@type": _TYPE + "extensions.filters.http.router.v3.Router",
+                "suppress_envoy_headers": True,
+            },
+        }],
+    }
+    return {
+        "name": "limited",
+        "address": address(files),
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
+        }]}],
+    }
+
+
+def _route() -> Json:
+    return {
+        "name": "limited",
+        "match": {"prefix": "/"},
+        # The candidate itself may never say that nothing was sent: it would run twice.
+        "response_headers_to_remove": [NOT_SENT],
+        "route": {
+            "cluster": LIMITED,
+            "timeout": "0s",  # the users' route has the limits
+            "retry_policy": {"retry_on": "reset-before-request", "num_retries": 1},
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+        },
+    }
+
+
+def _mapper(flags: list[str], also: Json) -> Json:
+    return {
+        "filter": {"response_flag_filter": {"flags": flags}},
+        "headers_to_add": [{"header": {"key": NOT_SENT, "value": "1"},
+                            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+        **also,
+    }

@@ -1,0 +1,375 @@
+"""Plan and routing state as Envoy's configuration. Pure: dictionaries in, dictionaries out.
+
+The failover is the priority-group cluster specifier over an aggregate cluster: the first attempt
+goes where the user's bucket says, the second one to the baseline. Every route's name says what was
+decided (`split:2500:safe`), and the cluster that Envoy took says how a split fell (`choice`), so
+that an access-log line alone tells which system was meant.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from changeover.domain.routing import BUCKETS, Mode, RoutingState
+from changeover.gateway.envoy import choice, concurrency, forwarded, protocol, tap, time_limits
+from changeover.gateway.envoy.listener import KEY_HEADER, ROUTES, connection_manager, watched
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.units import parse_address
+
+Json = dict[str, Any]
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_SAFE = {"safe_regex": {"regex": "|".join(_SAFE_METHODS)}}
+FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
+FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
+FLUSH_MILLISECONDS = 100
+LONGEST_REASON = 1_000
+"""Characters of a maintenance reason that users get to see."""
+_TYPE = "type.googleapis.com/envoy."
+
+
+def version_of(state: RoutingState) -> str:
+    """Return the version that Envoy reports for a state's routes: `epoch.version`."""
+    return f"{state.epoch}.{state.version}"
+
+
+def parse_version(text: str) -> tuple[int, int]:
+    """Return (epoch, version) from what Envoy reports.
+
+    Raises:
+        ValueError: Not such a version.
+    """
+    epoch, version = text.split(".")
+    return int(epoch), int(version)
+
+
+def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
+    """Return Envoy's bootstrap: one listener, routes and clusters from watched files."""
+    host, port = parse_address(plan.routing.listen)
+    return {
+        "node": {"id": f"changeover-{plan.migration}", "cluster": "changeover"},
+        "admin": {"address": {"pipe": {"path": str(files.admin_socket), "mode": 0o600}}},
+        "stats_flush_interval": "1s",
+        # Envoy's own limit is 100, which a segment of ten values exceeds.
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": {
+            "re2.max_program_size.error_level": 1_000_000, **protocol.RUNTIME}}]},
+        "dynamic_resources": {"cds_config": watched(files.clusters)},
+        "static_resources": {
+            "listeners": [{
+                "name": "users",
+                "address": {"socket_address": {"address": host, "port_value": port}},
+                "socket_options": time_limits.sockets(plan),
+                "filter_chains": forwarded.filter_chains(
+                    plan, lambda hops: connection_manager(plan, files, hops)),
+            }, *([concurrency.listener(files)] if concurrency.is_limited(plan) else [])],
+            "clusters": [tap.cluster(files)] if plan.shadow else [],
+        },
+    }
+
+
+def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
+    """Return the clusters: both systems, and those whose names say who was meant."""
+    candidate = plan.systems.candidate
+    return {
+        "version_info": "1",
+        "resources": [
+            _cluster("baseline", plan.systems.baseline),
+            *([_hop(files), _cluster(concurrency.LIMITED, candidate)]
+              if concurrency.is_limited(plan) else [_cluster("candidate", candidate)]),
+            *(_aggregate(name, clusters) for name, clusters in choice.BEHIND.items()),
+        ],
+    }
+
+
+def _aggregate(name: str, clusters: list[str]) -> Json:
+    """Return a cluster that asks others, the first one that is well; it has no host of its own."""
+    return {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": name,
+        "connect_timeout": time_limits.CONNECT,
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": _circuit_breakers(None),
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": _TYPE + "extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": clusters,
+            },
+        },
+    }
+
+
+def render_routes(plan: Plan, state: RoutingState) -> Json:
+    """Return the routes of a routing state, as a discovery response with its version."""
+    routes = {
+        "@type": _TYPE + "config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "validate_clusters": True,
+        "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
+        "request_headers_to_remove": list(protocol.ENVOYS_OWN),
+        "virtual_hosts": [{"name": "users", "domains": ["*"], "routes": _routes(plan, state)}],
+    }
+    return with_version({"resources": [routes]}, version_of(state))
+
+
+def with_version(routes: Json, version: str) -> Json:
+    """Return rendered routes as another version.
+
+    The version stands in the routes themselves too: Envoy leaves out an update whose routes are
+    those it has (shadow after baseline_only), and would go on reporting the old version.
+    """
+    stamp = {"filter_metadata": {"changeover": {"version": version}}}
+    resources = [{**resource, "metadata": stamp} for resource in routes["resources"]]
+    return {"version_info": version, "resources": resources}
+
+
+def _routes(plan: Plan, state: RoutingState) -> list[Json]:
+    if state.maintenance:
+        return [_maintenance(state)]
+    if state.mode is Mode.CANDIDATE_ONLY:
+        return _pair(plan, "candidate", BUCKETS, [])
+    if state.mode is not Mode.GRADUAL:
+        return _pair(plan, "baseline", 0, [], _sample(plan, state))
+    routes: list[Json] = []
+    for name in state.segments:
+        routes += _pair(plan, "candidate", BUCKETS, [_segment(plan, name)])
+    if state.weight:
+        present = {"name": plan.routing.key.header, "present_match": True}
+        nonempty = {**_string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
+        routes += _pair(
+            plan, "split", state.weight, [present, nonempty], _sample(plan, state)
+        )
+    return routes + _pair(plan, "baseline", 0, [], _sample(plan, state))
+
+
+def _sample(plan: Plan, state: RoutingState) -> int:
+    """Return the buckets of requests whose answer is tapped for comparison."""
+    return state.copied if plan.shadow is not None else 0
+
+
+def _tapped(
+    plan: Plan, target: str, weight: int, headers: list[Json], sample: int
+) -> list[Json]:
+    """Return twins of routes that a sample of requests takes, and that are tapped."""
+    never_baseline = target == "split" and weight == BUCKETS
+    if not sample or plan.shadow is None or never_baseline:
+        return []
+    listed: list[tuple[str, str]] = [(method, "/*") for method in plan.shadow.methods]
+    for entry in plan.shadow.replay_unsafe:
+        method, path = entry.split(" ", 1)
+        listed.append((method, path))
+    twins = []
+    for method, path in listed:
+        # A listed GET stays safe: a tapped user must not lose the second attempt for it.
+        found = _route(
+            plan, target, weight,
+            [_string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers],
+            is_safe=method in _SAFE_METHODS,
+        )
+        twins.append(tap.sampled(tap.on_path(found, path), sample))
+    return twins
+
+
+def _pair(
+    plan: Plan, target: str, weight: int, headers: list[Json], sample: int = 0
+) -> list[Json]:
+    """Return the routes of one target for safe and for all other methods, endless ones first."""
+    get, method = (_string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
+    endless = (
+        _string("accept", {"contains": "text/event-stream"}),
+        _string("upgrade", {"exact": "websocket", "ignore_case": True}),
+    )
+    return [
+        *(_without_limit(plan, _route(
+            plan, target, weight, [kind, *headers, *also], is_safe=bool(also)))
+          for kind in endless for also in ([method], [])),
+        *_tapped(plan, target, weight, headers, sample),
+        _route(plan, target, weight, [get, *headers], is_safe=True),
+        _route(plan, target, weight, [*headers, method], is_safe=True),
+        _route(plan, target, weight, headers, is_safe=False),
+    ]
+
+
+def _without_limit(plan: Plan, route: Json) -> Json:
+    """Return a route for answers that never end: their silence is limited, and that generously."""
+    action = {**route["route"], "idle_timeout": time_limits.LONG_LIVED}
+    if action["retry_policy"]["per_try_timeout"] == time_limits.beginning(plan):
+        action["retry_policy"] = {**action["retry_policy"], "per_try_timeout": "0s"}
+    return {**route, "route": action}
+
+
+def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe: bool) -> Json:
+    return {
+        "name": f"{target}:{weight}:{'safe' if is_safe else 'unsafe'}",
+        "match": {"prefix": "/", "headers": headers},
+        "route": {
+            "inline_cluster_specifier_plugin": choice.specifier(target, weight),
+            "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
+            "timeout": "0s",  # it would count the user's reading: see `limits`
+            "idle_timeout": time_limits.silence(plan),
+            "retry_policy": _retry(plan, target, is_safe=is_safe),
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+        },
+    }
+
+
+def _hashed_header(plan: Plan) -> str:
+    return KEY_HEADER if plan.routing.salt else plan.routing.key.header
+
+
+def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
+    """Return when a request is tried again: never when it may have run already, unless safe."""
+    policy: Json = {
+        "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
+        "num_retries": 1,
+        "refresh_cluster_on_retry": True,
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
+        "per_try_timeout": time_limits.beginning(plan),
+    }
+    if is_safe and target != "baseline":
+        policy["per_try_timeout"] = time_limits.attempt(plan)
+    if concurrency.is_limited(plan) and target != "baseline":
+        policy["retry_on"] += ",retriable-headers"
+        policy |= concurrency.retriable()
+    return policy
+
+
+def _maintenance(state: RoutingState) -> Json:
+    reason = state.maintenance_reason[:LONGEST_REASON] or "maintenance"
+    return {
+        "name": "maintenance:0:all",
+        "match": {"prefix": "/"},
+        "direct_response": {
+            "status": 503,
+            "body": {"inline_string": json.dumps({"error": "maintenance", "reason": reason})},
+        },
+        "response_headers_to_add": [
+            {"header": {"key": "retry-after", "value": "60"}},
+            {"header": {"key": "content-type", "value": "application/json"},
+             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
+        ],
+    }
+
+
+def _segment(plan: Plan, name: str) -> Json:
+    segment = plan.routing.segments[name]
+    alternatives = "|".join(_literal(value) for value in segment.any_of)
+    return _string(segment.header, {"safe_regex": {"regex": alternatives}})
+
+
+def _literal(value: str) -> str:
+    """Return `value` as a regular expression (RE2) that matches nothing else."""
+    return "".join(c if c.isalnum() or ord(c) > 127 else "\\" + c for c in value)
+
+
+def _string(header: str, matcher: Json) -> Json:
+    return {"name": header, "string_match": matcher}
+
+
+def _cluster(name: str, system: SystemSpec) -> Json:
+    url = urlsplit(system.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    address = {"socket_address": {"address": url.hostname, "port_value": port}}
+    cluster: Json = {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": name,
+        "connect_timeout": time_limits.CONNECT,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # What the baseline itself was too slow for is not asked of it twice by everyone.
+        "circuit_breakers": _circuit_breakers(
+            system.concurrency, *((20, 10) if name == "baseline" else ())),
+        "typed_extension_protocol_options": protocol.towards_system(
+            idle_timeout=time_limits.seconds(system.keep_alive)),
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [
+                # The access log names the system by this: addresses change, and may be shared.
+                {"endpoint": {"address": address},
+                 "metadata": {"filter_metadata": {"changeover": {"system": name}}}},
+            ]}],
+        },
+    }
+    if name == "candidate":
+        cluster["outlier_detection"] = _outlier_detection()
+    if url.scheme == "https":
+        cluster["transport_socket"] = _tls(url.hostname or "")
+    return cluster
+
+
+def _hop(files: GatewayFiles) -> Json:
+    """Return the candidate's cluster when its limit stands behind a second hop."""
+    return {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": "candidate",
+        "connect_timeout": time_limits.CONNECT,
+        "type": "STATIC",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": _circuit_breakers(None),
+        "outlier_detection": _outlier_detection(),
+        # Shorter than the hop keeps them, as with every system.
+        "typed_extension_protocol_options": protocol.towards_system(
+            idle_timeout=time_limits.HOP_IDLE),
+        "load_assignment": {
+            "cluster_name": "candidate",
+            "endpoints": [{"lb_endpoints": [
+                {"endpoint": {"address": concurrency.address(files)},
+                 "metadata": {"filter_metadata": {"changeover": {"system": "candidate"}}}},
+            ]}],
+        },
+    }
+
+
+def _outlier_detection() -> Json:
+    """Return when the candidate is left alone for a while: its share then goes to the baseline."""
+    return {
+        "consecutive_5xx": 5,
+        "consecutive_gateway_failure": 3,
+        "enforcing_consecutive_gateway_failure": 100,
+        "interval": "0.5s",
+        "base_ejection_time": "2s",
+        "max_ejection_time": "10s",
+        "max_ejection_percent": 100,
+    }
+
+
+def _circuit_breakers(
+    concurrency: int | None, retries_percent: int = 100, least_retries: int = 100
+) -> Json:
+    """Return limits: the plan's concurrency is hard, everything else practically none.
+
+    Args:
+        concurrency: Most requests at once.
+        retries_percent: Most second attempts at once, in percent of the requests at once.
+        least_retries: Second attempts at once that are always allowed.
+    """
+    most = 100_000
+    threshold: Json = {
+        "max_connections": most,
+        "max_pending_requests": most,
+        "max_requests": concurrency or most,
+        "retry_budget": {"budget_percent": {"value": retries_percent},
+                         "min_retry_concurrency": least_retries},
+    }
+    return {"thresholds": [threshold]}
+
+
+def _tls(hostname: str) -> Json:
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": _TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": hostname,
+            "common_tls_context": {
+                "validation_context": {
+                    "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
+                    "match_typed_subject_alt_names": [{"san_type": "DNS",
+                                                       "matcher": {"exact": hostname}}],
+                }
+            },
+        },
+    }

@@ -1,0 +1,106 @@
+"""Envoy's HTTP connection manager: the edge, the filters, the access log. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from changeover.gateway.envoy import forwarded, protocol, tap, time_limits
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan
+
+Json = dict[str, Any]
+
+ROUTES = "changeover"
+KEY_HEADER = "x-changeover-key"
+_TYPE = "type.googleapis.com/envoy."
+
+
+def watched(path: Any) -> Json:
+    """Return a source of configuration that is a file which Envoy watches."""
+    return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+
+
+def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
+    """Return the filter that takes users' requests, which come over so many trusted hops."""
+    taps = [tap.http_filter()] if plan.shadow else []
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3."
+            "HttpConnectionManager",
+            "stat_prefix": "users",
+            "codec_type": "AUTO",
+            **forwarded.settings(hops),
+            "server_header_transformation": "PASS_THROUGH",
+            "generate_request_id": True,
+            "preserve_external_request_id": True,
+            "common_http_protocol_options": {
+                **protocol.common(), "idle_timeout": time_limits.LONG_LIVED},
+            **time_limits.users(plan),
+            **protocol.taken(),
+            "early_header_mutation_extensions": [_edge_headers(plan, hops)],
+            "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
+            "http_filters": [*taps, {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": _TYPE + "extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            }],
+            "access_log": [_access_log(plan, files)],
+        },
+    }
+
+
+def _edge_headers(plan: Plan, hops: int) -> Json:
+    """Return the mutation at the edge: what clients send in our name is removed, the salt added."""
+    ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
+    mutations: list[Json] = [
+        *({"remove": name} for name in ours), *forwarded.disbelieved(hops)]
+    if plan.routing.salt:
+        key = plan.routing.key.header.upper()
+        mutations.append({
+            "append": {
+                "header": {"key": KEY_HEADER, "value": f"{plan.routing.salt}%REQ({key})%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        })
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": _TYPE + "extensions.http.early_header_mutation.header_mutation.v3."
+            "HeaderMutation",
+            "mutations": mutations,
+        },
+    }
+
+
+def _access_log(plan: Plan, files: GatewayFiles) -> Json:
+    key = plan.routing.key.header.upper()
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(files.access_log),
+            "log_format": {
+                "json_format": {
+                    "t": "%START_TIME(%s.%6f)%",
+                    "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+                    "ms": "%DURATION%",
+                    "s": "%RESPONSE_CODE%",
+                    "f": "%RESPONSE_FLAGS%",
+                    "r": "%ROUTE_NAME%",
+                    # The cluster that was chosen, not the one of the host that answered.
+                    "u": "%UPSTREAM_CLUSTER%",
+                    "c": "%METADATA(UPSTREAM_HOST:changeover:system)%",
+                    "h": "%UPSTREAM_HOST%",
+                    "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                    "d": "%RESPONSE_CODE_DETAILS%",
+                    "k": f"%REQ({key})%",
+                    "m": "%REQ(:METHOD)%",
+                    "b": "%BYTES_SENT%",
+                    "i": "%REQ(X-REQUEST-ID)%",
+                }
+            },
+        },
+    }

@@ -1,0 +1,93 @@
+"""Envoy's tap: copies of a sample of requests and answers, streamed and never waited for. Pure.
+
+The `ext_proc` filter in observability mode sends both to the shadow service and goes on at once.
+It is off everywhere but on the twin routes of `config.py`, which a share of the requests takes; so
+the share changes with the routes, as everything else does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from changeover.domain.routing import BUCKETS
+from changeover.gateway.files import GatewayFiles
+
+Json = dict[str, Any]
+
+CLUSTER = "shadow"
+MOST_STREAMS = 32
+"""Exchanges that are streamed at once; what is beyond is not tapped, and Envoy counts it."""
+FILTER = "envoy.filters.http.ext_proc"
+NOT_UPGRADED: Json = {"name": "upgrade", "present_match": True, "invert_match": True}
+"""A websocket never ends: tapped, it would keep one of the streams for as long as it lives."""
+_TYPE = "type.googleapis.com/envoy."
+
+
+def http_filter() -> Json:
+    """Return the filter: it sends headers and bodies of both directions, and fails open."""
+    return {
+        "name": FILTER,
+        "disabled": True,
+        "typed_config": {
+            "@type": _TYPE + "extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            "grpc_service": {"envoy_grpc": {"cluster_name": CLUSTER}, "timeout": "30s"},
+            "observability_mode": True,
+            "failure_mode_allow": True,
+            "deferred_close_timeout": "0.05s",
+            "processing_mode": {
+                "request_header_mode": "SEND", "response_header_mode": "SEND",
+                "request_body_mode": "STREAMED", "response_body_mode": "STREAMED",
+                "request_trailer_mode": "SKIP", "response_trailer_mode": "SKIP",
+            },
+        },
+    }
+
+
+def cluster(files: GatewayFiles) -> Json:
+    """Return the shadow service as a cluster: gRPC over a socket that only the owner may use."""
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(files.tap_socket)}}}}
+    return {
+        "name": CLUSTER,
+        "connect_timeout": "0.25s",
+        "type": "STATIC",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+        # A stream that is not answered is closed after 50 ms; a service with more streams than it
+        # can read in that time would spend all its time on streams that are gone.
+        "circuit_breakers": {"thresholds": [{
+            "max_connections": 1, "max_pending_requests": MOST_STREAMS,
+            "max_requests": MOST_STREAMS}]},
+        # A service that is gone or hangs is not called for each request that is tapped, which would
+        # cost half as much as the request itself: after three failures in a row every five seconds.
+        "outlier_detection": {
+            "split_external_local_origin_errors": True, "consecutive_local_origin_failure": 3,
+            "enforcing_consecutive_local_origin_failure": 100, "max_ejection_percent": 100,
+            "base_ejection_time": "5s", "max_ejection_time": "5s", "interval": "1s",
+            "consecutive_5xx": 0, "consecutive_gateway_failure": 0,
+            "enforcing_success_rate": 0, "enforcing_local_origin_success_rate": 0,
+        },
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "load_assignment": {"cluster_name": CLUSTER,
+                            "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def sampled(route: Json, sample: int) -> Json:
+    """Return a route that `sample` of 10 000 requests take, tapped."""
+    fraction = {"default_value": {"numerator": sample, "denominator": "TEN_THOUSAND"}}
+    if sample < BUCKETS:
+        route = {**route, "match": {**route["match"], "runtime_fraction": fraction}}
+    enabled = {"@type": _TYPE + "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
+               "overrides": {}}
+    return {**route, "typed_per_filter_config": {FILTER: enabled}}
+
+
+def on_path(route: Json, path: str) -> Json:
+    """Return a route for one path, or for all below it when it ends in `*`."""
+    match = {key: value for key, value in route["match"].items() if key != "prefix"}
+    kind = {"prefix": path[:-1]} if path.endswith("*") else {"path": path}
+    return {**route, "match": {**kind, **match}}

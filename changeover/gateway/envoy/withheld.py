@@ -1,0 +1,63 @@
+"""Routes under back-pressure: the candidate gets nothing, users get the baseline's answer. Pure.
+
+The routing state stays what was decided: the routes keep its version and their names, so that a
+request is still known to have been meant for the candidate and counts against it (`saved`): also
+of a split, which is drawn as before, with the baseline in the candidate's place. The tap is off:
+copies are the least urgent work of all. Which routes Envoy serves is told by a mark beside the
+version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from changeover.gateway.envoy import choice, tap, time_limits
+
+Json = dict[str, Any]
+
+MARK = "held"
+
+
+def withheld(response: Json, beginning: str) -> Json:
+    """Return rendered routes (a discovery response) with the candidate left out.
+
+    Args:
+        response: As `render_routes` makes it.
+        beginning: How long the baseline's answer may take to begin: the limit of one attempt on
+            these routes is the candidate's.
+    """
+    return {**response, "resources": [
+        _resource(found, beginning) for found in response["resources"]]}
+
+
+def is_withheld(resource: Json) -> bool:
+    """Whether a route configuration, rendered or dumped by Envoy, leaves the candidate out."""
+    stamp = resource.get("metadata", {}).get("filter_metadata", {}).get("changeover", {})
+    return bool(stamp.get(MARK, False))
+
+
+def _resource(resource: Json, beginning: str) -> Json:
+    metadata = resource.get("metadata", {}).get("filter_metadata", {})
+    stamp = {**metadata.get("changeover", {}), MARK: True}
+    hosts = [
+        {**host, "routes": [
+            _route(route, beginning) for route in host["routes"] if not _is_tapped(route)]}
+        for host in resource["virtual_hosts"]
+    ]
+    return {**resource, "virtual_hosts": hosts,
+            "metadata": {"filter_metadata": {**metadata, "changeover": stamp}}}
+
+
+def _is_tapped(route: Json) -> bool:
+    return tap.FILTER in route.get("typed_per_filter_config", {})
+
+
+def _route(route: Json, beginning: str) -> Json:
+    action = route.get("route")
+    if action is None or not choice.names_candidate(action["inline_cluster_specifier_plugin"]):
+        return route
+    specifier = choice.without_candidate(action["inline_cluster_specifier_plugin"])
+    is_long_lived = action["idle_timeout"] == time_limits.LONG_LIVED
+    retry = {**action["retry_policy"], "per_try_timeout": "0s" if is_long_lived else beginning}
+    return {**route, "route": {
+        **action, "inline_cluster_specifier_plugin": specifier, "retry_policy": retry}}

@@ -1,0 +1,289 @@
+"""The guard at work: a probe each second, back-pressure at the gateway, levers, and back again.
+
+What it does is decided in `changeover.analysis.back_pressure`. Neither the store nor a lever is
+ever waited for: users are moved first, and what follows is a list in the gateway's `guard.json`
+that a thread of its own works off.
+
+1. The new level, the levers to pull and the events to tell are written, as one file.
+2. The gateway serves routes that fit.
+3. Levers are pulled in order, events told; each is taken off the list afterwards. The emergency's
+   levers have a list and a thread of their own, because those of back-pressure may hang.
+
+A kill anywhere leaves the list, and the next observer goes on with it: a lever may be pulled twice,
+never not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from changeover import clock
+from changeover.analysis.back_pressure import Action, GuardState, Level, decide
+from changeover.errors import StoreError
+from changeover.gateway.publish import Gateway
+from changeover.observer.pace import Told
+from changeover.observer.traffic import Traffic
+from changeover.plan.health import GuardSpec
+from changeover.plan.model import Plan, SystemSpec
+from changeover.procedures import levers
+from changeover.store import audit, messages
+from changeover.store.engine import Store
+
+LOG = logging.getLogger("changeover.observer")
+
+PROBES_AT_ONCE = 4
+STANDBY_BAD, STANDBY_GOOD = 3, 5
+"""Health answers in a row after which the baseline is, and is no more, trusted with users."""
+FRESH_SECONDS = 2.0
+EFFECTS_SECONDS = 0.1
+MOST_UNTOLD = 50
+STAYING = {True: "", False: "; users stay, because the baseline is not well",
+           None: "; users stay, because it is not known yet whether the baseline is well"}
+"""What is said of users, by whether the baseline is fit to take them."""
+_SEVERITY = {Level.NORMAL: "info", Level.SLOW: "warning", Level.FROZEN: "critical"}
+
+
+class Probe:
+    """Asks an address how long its answer takes; never waits longer than `seconds`.
+
+    A thread asks, because a system that trickles its answer would hold a client for ever.
+    """
+
+    def __init__(self, address: str, seconds: float) -> None:
+        self._address, self._seconds = address, seconds
+        self._free = threading.Semaphore(PROBES_AT_ONCE)
+        self._client = httpx.Client(
+            timeout=max(2.0, seconds), trust_env=False,
+            limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=1))
+
+    def ask(self) -> tuple[float | None, bool]:
+        """Return (seconds until the answer, whether it was 2xx); None when none came in time."""
+        if not self._free.acquire(blocking=False):
+            return None, False
+        found: list[tuple[float, bool]] = []
+        done = threading.Event()
+        threading.Thread(target=self._get, args=(found, done), daemon=True).start()
+        done.wait(self._seconds)
+        return found[0] if found else (None, False)
+
+    def _get(self, found: list[tuple[float, bool]], done: threading.Event) -> None:
+        began = time.perf_counter()
+        try:
+            answer = self._client.get(self._address)
+            found.append((time.perf_counter() - began, answer.is_success))
+        except (httpx.HTTPError, RuntimeError):  # RuntimeError: closed at the end
+            pass
+        finally:
+            self._free.release()
+            done.set()
+
+
+class Newest:
+    """The newest answer of a system that is asked all the time, so that nobody waits for it."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._found: tuple[bool, float] | None = None
+
+    def keep(self, over: threading.Event) -> None:
+        """Ask at every second until `over`."""
+        while not over.wait(1.0 - time.time() % 1.0):
+            self._found = self._probe.ask()[1], time.monotonic()
+
+    def take(self) -> bool | None:
+        """Return whether the newest answer was good, each one once; None without a fresh one."""
+        found, self._found = self._found, None
+        return found[0] if found and time.monotonic() - found[1] <= FRESH_SECONDS else None
+
+
+class Standby:
+    """Whether the baseline may be given the candidate's users: several answers say so in a row."""
+
+    def __init__(self) -> None:
+        self.is_fit: bool | None = None
+        self._row = 0
+
+    def saw(self, is_well: bool) -> None:
+        """Take one health answer; the first one decides at once."""
+        if self.is_fit is None or is_well == self.is_fit:
+            self.is_fit, self._row = is_well, 0
+            return
+        self._row += 1
+        if self._row >= (STANDBY_GOOD if is_well else STANDBY_BAD):
+            self.is_fit, self._row = is_well, 0
+
+
+class Guarding:
+    """The guard of one migration.
+
+    Args:
+        plan: The plan; without `health.guard` only what an earlier plan's guard left is undone.
+        store: The store, for events; never waited for.
+        gateway: The gateway.
+        traffic: Where the routing state is known.
+        told: Where problems are told.
+    """
+
+    def __init__(
+        self, plan: Plan, store: Store, gateway: Gateway, traffic: Traffic, told: Told
+    ) -> None:
+        self.plan, self.store, self.gateway, self.traffic = plan, store, gateway, traffic
+        self._told, self._lock = told, threading.Lock()
+        self._standby = Standby()
+        self._entry: dict[str, Any] = {
+            "level": "normal", "held": False, "reason": "", "since": "", "relapses": 0,
+            "released": None, "urgent": [], "pending": [], "untold": [], **gateway.guard()}
+        self._settled: dict[str, Any] = {}
+        self._state = GuardState(
+            level=Level(self._entry["level"]), relapses=int(self._entry["relapses"]),
+            released=self._entry["released"])
+
+    @property
+    def is_withholding(self) -> bool:
+        """Whether requests meant for the candidate go to the baseline now."""
+        return bool(self._entry["held"])
+
+    def watch(self, stop: threading.Event) -> None:
+        """Probe at every second and do what is decided, until `stop`."""
+        spec = self.plan.health.guard
+        if spec is None:
+            self._undo(stop)
+            return
+        guarded = self.plan.system(spec.of)
+        probe = Probe(guarded.url.rstrip("/") + spec.path, spec.frozen.total_seconds())
+        standby, over = Newest(_health(self.plan.systems.baseline)), threading.Event()
+        threading.Thread(target=standby.keep, args=(over,), daemon=True).start()
+        try:
+            while not stop.wait(1.0 - time.time() % 1.0):
+                self.take(spec, probe.ask()[0], time.time(), standby.take)
+        finally:
+            over.set()
+
+    def take(
+        self, spec: GuardSpec, seconds: float | None, now: float,
+        asks: Callable[[], bool | None],
+    ) -> None:
+        """Take one probe: decide, note, and see that the gateway follows.
+
+        Args:
+            spec: The plan's guard.
+            seconds: How long the answer took; None when none came in time.
+            now: Unix time.
+            asks: Says whether the baseline is well; None when nothing new is known of it.
+        """
+        self._state, action = decide(spec, self._state, seconds, now)
+        if self._state.level is not Level.NORMAL:
+            if (is_well := asks()) is not None:
+                self._standby.saw(is_well and not self.traffic.is_baseline_disabled)
+        elif action is not None:
+            self._standby = Standby()
+        if action is not None:
+            self._note(spec, action)
+        self._follow()
+
+    def work_off(self, stop: threading.Event) -> None:
+        """Pull levers and tell events, one after the other, until `stop`."""
+        while not stop.wait(EFFECTS_SECONDS):
+            if self._entry["pending"] and not self._entry["urgent"]:
+                self._pull("pending")
+            if self._entry["untold"]:
+                self._tell(self._entry["untold"][0])
+
+    def work_off_urgent(self, stop: threading.Event) -> None:
+        """Pull the emergency's levers, whatever else is being pulled, until `stop`."""
+        while not stop.wait(EFFECTS_SECONDS):
+            if self._entry["urgent"]:
+                self._pull("urgent")
+
+    def _note(self, spec: GuardSpec, action: Action) -> None:
+        names = {Level.NORMAL: spec.on_normal, Level.SLOW: spec.on_slow,
+                 Level.FROZEN: spec.on_frozen}[action.level]
+        at = clock.now().isoformat()
+        fit = "" if action.level is Level.NORMAL else STAYING[self._standby.is_fit]
+        LOG.warning("guard of the %s: %s because of %s%s", spec.of, action.level, action.reason,
+                    fit)
+        event = {"level": str(action.level), "of": spec.of, "at": at, "levers": names,
+                 "reason": action.reason + fit}
+        with self._lock:
+            # Back-pressure may be overtaken, normal operation never: it would undo the emergency.
+            is_urgent = action.level is Level.FROZEN and not (
+                {*self._entry["pending"]} - {*spec.on_slow})
+            where = "urgent" if is_urgent else "pending"
+            self._entry |= {
+                "level": str(action.level), "reason": action.reason, "since": at,
+                "relapses": self._state.relapses, "released": self._state.released,
+                where: [*self._entry[where], *names],
+                "untold": [*self._entry["untold"], event][-MOST_UNTOLD:],
+            }
+
+    def _follow(self) -> None:
+        """Keep file and gateway as they should be; what fails is tried again at the next probe."""
+        is_relieved = self._state.level is not Level.NORMAL
+        with self._lock:  # also while it is written: an older entry must not come after a newer
+            held = is_relieved and self._standby.is_fit is True
+            self._entry["held"] = held
+            if self._entry == self._settled and self.gateway.is_withheld_on_disk() == held:
+                return
+            if not self.gateway.hold(self.plan, self.traffic.state, self._entry):
+                self._told.problem("guard", "the gateway does not follow the guard yet")
+                return
+            self._settled = dict(self._entry)
+        self._told.fine("guard", "the gateway follows the guard again")
+
+    def _undo(self, stop: threading.Event) -> None:
+        """Let go what the guard of an earlier plan held."""
+        self._state = GuardState()
+        with self._lock:
+            self._entry |= {"level": "normal", "relapses": 0, "released": None, "urgent": [],
+                            "pending": []}
+        while self.gateway.guard() and not stop.wait(EFFECTS_SECONDS):
+            self._follow()
+            if not self._entry["untold"] and not self.gateway.holds():
+                break
+        stop.wait()
+
+    def _pull(self, where: str) -> None:
+        """Pull the first lever of a list, and take it off."""
+        name = str(self._entry[where][0])
+        problem = levers.pull(self.plan, name) if name in self.plan.levers else ""
+        event = {"lever": name, "problem": problem, "at": clock.now().isoformat()}
+        with self._lock:
+            self._entry[where] = self._entry[where][1:]
+            self._entry["untold"] = [*self._entry["untold"], event][-MOST_UNTOLD:]
+            self._keep()
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        """Audit an event once and tell people of a new level; kept while the store is away."""
+        kind = "lever.pulled" if "lever" in event else f"guard.{event['level']}"
+        key = f"guard-{event['at']}-{event.get('lever', kind)}"
+        try:
+            if "level" in event and self.plan.notify:
+                messages.put(
+                    self.store, self.plan.migration, key=key, now=clock.now(),
+                    severity=_SEVERITY[Level(event["level"])],
+                    title=f"guard of {self.plan.migration}: the {event['of']} is "
+                    f"{event['level']}", body=event["reason"])
+            audit.record_once(
+                self.store, self.plan.migration, key=key, actor="guard", kind=kind, data=event,
+                now=clock.now())
+        except StoreError as error:
+            self._told.problem("guard events", f"the guard's events wait because {error}")
+            return
+        self._told.fine("guard events", "the guard's events are told again")
+        with self._lock:
+            self._entry["untold"] = self._entry["untold"][1:]
+            self._keep()
+
+    def _keep(self) -> None:
+        """Note what is left to do; the gateway follows at the next probe."""
+        self.gateway.hold(self.plan, self.traffic.state, self._entry, timeout=0)
+
+
+def _health(spec: SystemSpec) -> Probe:
+    return Probe(spec.url.rstrip("/") + spec.health, spec.health_timeout.total_seconds())

@@ -1,0 +1,50 @@
+"""The note beside the gateway's files that the baseline was retired, for those without a store.
+
+`rollback.sh` and `changeover rollback --break-glass` know nothing but these files. While the note
+is there they send users to the baseline only when it is well: it may be gone for good.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from changeover.errors import Refused
+from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan
+from changeover.procedures import baseline
+
+
+def note(files: GatewayFiles, plan: Plan, *, now: datetime) -> None:
+    """Leave the note; left again, it stays as it was."""
+    if files.retired.exists():
+        return
+    spec = plan.systems.baseline
+    temporary = files.retired.with_suffix(".new")
+    temporary.write_text(json.dumps({
+        "name": spec.name, "at": now.isoformat(), "health": spec.url.rstrip("/") + spec.health,
+        "timeout": spec.health_timeout.total_seconds()}))
+    temporary.replace(files.retired)
+
+
+def forget(files: GatewayFiles) -> None:
+    """Take the note away: a new cutover has begun."""
+    files.retired.unlink(missing_ok=True)
+
+
+def refuse(files: GatewayFiles) -> None:
+    """Refuse to send users to a baseline that was retired and is not well.
+
+    Raises:
+        Refused: It was, and it is not.
+    """
+    try:
+        noted = json.loads(files.retired.read_bytes())
+    except FileNotFoundError:
+        return
+    if not baseline.answers(noted["health"], noted["timeout"]):
+        raise Refused(
+            f"not rolled back because {noted['name']} was retired at {noted['at']} and is not well",
+            where=noted["health"],
+            next_step=f"Mend the candidate, or start the baseline; without {files.retired} users "
+            "are sent there all the same")

@@ -1,0 +1,1 @@
+"""For applications: flags and routing decided in the application, by snapshot."""

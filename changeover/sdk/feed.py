@@ -1,0 +1,289 @@
+"""A snapshot of flags and routing, kept fresh in the background: from the store or the console.
+
+Whoever asks gets the last snapshot at once, also while its source is down; `is_stale` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from changeover.domain.routing import Key
+from changeover.errors import ChangeoverError, Unreachable
+from changeover.flags.conditions import Context
+from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
+from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
+from changeover.store import flags
+from changeover.store.engine import Store
+
+LOG = logging.getLogger("changeover.sdk.feed")
+LOOK_SECONDS = 0.2
+"""How often the store is asked whether something changed."""
+WAIT_SECONDS = 10
+"""How long the console may keep a request open while nothing changes."""
+LONGEST_PAUSE_SECONDS = 5.0
+STOP_SECONDS = 1.0
+LARGEST_BYTES = 16 << 20
+
+
+class Source(Protocol):
+    """Where snapshots come from."""
+
+    def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
+        """Return a snapshot other than `etag`'s, or None after a while without one.
+
+        Raises:
+            ChangeoverError: The source cannot be asked.
+        """
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class StoreSource:
+    """Snapshots read from the store, whoever writes there."""
+
+    def __init__(self, store: Store, migration: str, environment: str = flags.BASE) -> None:
+        self._store, self._migration, self._environment = store, migration, environment
+
+    def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
+        """Return a snapshot when something changed; else wait a moment and return None."""
+        if etag and flags.marker(self._store, self._migration, self._environment) == etag:
+            stop.wait(LOOK_SECONDS)
+            return None
+        return flags.snapshot(self._store, self._migration, self._environment)
+
+    def close(self) -> None:
+        """Leave the store open: it belongs to the caller."""
+
+
+class ConsoleSource:
+    """Snapshots that the console sends as soon as something changes (a long poll with ETag)."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._url = f"{url.rstrip('/')}/v1/flags/snapshot"
+        self._client = httpx.Client(
+            trust_env=False, timeout=httpx.Timeout(2.0, read=WAIT_SECONDS + 2.0),
+            headers={"Authorization": f"Bearer {token}"} if token else {})
+
+    def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
+        """Ask once; the console answers when something changes or after a while."""
+        try:
+            answer = self._client.get(
+                self._url, params={"wait": WAIT_SECONDS if etag else 0},
+                headers={"If-None-Match": f'"{etag}"'} if etag else {})
+            if answer.status_code == httpx.codes.NOT_MODIFIED:
+                return None
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                raise ValueError(str(answer.json()["errorDetails"]))
+            answer.raise_for_status()
+            if len(answer.content) > LARGEST_BYTES:
+                raise ValueError(f"the answer has {len(answer.content)} bytes")
+            return from_snapshot_document(answer.json())
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise Unreachable(f"the console gives no snapshot: {error}", where=self._url,
+                              next_step="Start it, or check its address and token") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What answers now, and why it may be old (empty when it is not)."""
+
+    evaluator: Evaluator
+    problem: str = ""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the source could not be asked lately."""
+        return bool(self.problem)
+
+
+class Feed:
+    """Keeps a snapshot fresh in a thread. Use it as a context manager, or `start` and `stop`.
+
+    Args:
+        source: Where snapshots come from.
+        cache: File that keeps the last snapshot for a start while the source is down.
+    """
+
+    def __init__(self, source: Source, *, cache: Path | None = None) -> None:
+        self._source, self._cache = source, cache
+        self._held: Held | None = None
+        self._listeners: list[Callable[[Held], None]] = []
+        self._lock = threading.Lock()
+        self._stop, self._first = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._problem = "nobody has asked yet"
+
+    @classmethod
+    def from_console(
+        cls, url: str, *, token: str | None = None, cache: Path | None = None
+    ) -> Feed:
+        """Return a feed of the console at `url`."""
+        return cls(ConsoleSource(url, token), cache=cache)
+
+    @classmethod
+    def from_store(cls, store: Store, migration: str, environment: str = flags.BASE) -> Feed:
+        """Return a feed that reads the store itself."""
+        return cls(StoreSource(store, migration, environment))
+
+    @property
+    def held(self) -> Held | None:
+        """What answers now; None before the first snapshot."""
+        return self._held
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """What answers now.
+
+        Raises:
+            Unreachable: There has been no snapshot yet.
+        """
+        held = self._held
+        if held is None:
+            raise Unreachable(f"there are no flags yet: {self._problem}")
+        return held.evaluator
+
+    def evaluate(self, flag: str, key: Key | None = None, context: Context = EMPTY) -> Evaluation:
+        """Return what a flag is for a user; as `Evaluator.evaluate`."""
+        return self.evaluator.evaluate(flag, key, context)
+
+    def value(
+        self, flag: str, default: Any, key: Key | None = None, context: Context = EMPTY
+    ) -> Any:
+        """Return a flag's value, or `default` without one; as `Evaluator.value`."""
+        held = self._held
+        return default if held is None else held.evaluator.value(flag, default, key, context)
+
+    def subscribe(self, listener: Callable[[Held], None]) -> Callable[[], None]:
+        """Call `listener` from the feed's thread at every change and every failed attempt.
+
+        Returns:
+            A function that ends this.
+        """
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = [one for one in self._listeners if one is not listener]
+
+        return unsubscribe
+
+    def start(self, *, wait: float = 5.0) -> Feed:
+        """Begin; return once there is a snapshot, be it the cached one.
+
+        Raises:
+            Unreachable: There is none after `wait` seconds; the feed goes on trying.
+        """
+        if self._thread is None:
+            self._stop = threading.Event()
+            self._thread = threading.Thread(
+                target=self._keep_fresh, args=(self._stop,), name="changeover-flags", daemon=True)
+            self._thread.start()
+        if not self._first.wait(wait):
+            raise Unreachable(f"there are no flags yet: {self._problem}")
+        return self
+
+    def stop(self) -> None:
+        """End the thread; the last snapshot goes on answering, and nobody is told anything more.
+
+        A thread that waits for the console's answer is left to end by itself.
+        """
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._source.close()
+            thread.join(STOP_SECONDS)
+
+    def __enter__(self) -> Feed:
+        return self.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def _keep_fresh(self, stop: threading.Event) -> None:
+        pause = LOOK_SECONDS
+        while True:
+            try:
+                found = self._source.next(self._etag(), stop)
+                if stop.is_set():
+                    return
+                self._is_up(found)
+                pause = LOOK_SECONDS
+            except Exception as error:  # noqa: BLE001  old answers must never pass for fresh ones
+                if stop.is_set():  # closed by `stop`
+                    return
+                self._is_down(error)
+                stop.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _etag(self) -> str:
+        held = self._held
+        return held.evaluator.snapshot.etag if held else ""
+
+    def _is_up(self, found: Snapshot | None) -> None:
+        held = self._held
+        if found is not None:
+            self._problem = ""
+            self._hold(Held(Evaluator(found)))
+            self._save(found)
+        elif held is not None and held.is_stale:
+            self._hold(Held(held.evaluator))
+
+    def _is_down(self, error: Exception) -> None:
+        """Go on with what there is, as stale; what nobody foresaw is in the log as well."""
+        is_foreseen = isinstance(error, ChangeoverError)
+        first, *_ = str(error).splitlines() or [""]
+        problem = str(error) if is_foreseen else f"{type(error).__name__}: {first}"
+        if problem != self._problem and not is_foreseen:
+            LOG.error("flags cannot be read", exc_info=error)
+        self._problem = problem
+        held = self._held
+        if held is None:
+            cached = self._cached()
+            if cached is not None:
+                self._hold(Held(cached, problem))
+        else:
+            self._hold(held if held.is_stale else Held(held.evaluator, problem))
+
+    def _hold(self, held: Held) -> None:
+        self._held = held
+        self._first.set()
+        for listener in self._listeners:
+            try:
+                listener(held)
+            except Exception:  # one listener's fault is neither the others' nor the source's
+                LOG.exception("a listener failed")
+
+    def _cached(self) -> Evaluator | None:
+        """Return what the cache has; a file that cannot be read is as good as none."""
+        if self._cache is None:
+            return None
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            return Evaluator(from_snapshot_document(json.loads(self._cache.read_text())))
+        return None
+
+    def _save(self, snapshot: Snapshot) -> None:
+        """Keep the snapshot; a disk that is full costs the cache, not the answers."""
+        if self._cache is None:
+            return
+        with contextlib.suppress(OSError):
+            handle, name = tempfile.mkstemp(dir=self._cache.parent, prefix=f".{self._cache.name}.")
+            with os.fdopen(handle, "w") as file:
+                json.dump(to_document(snapshot), file)
+            Path(name).replace(self._cache)

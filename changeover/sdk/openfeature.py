@@ -1,0 +1,257 @@
+"""The OpenFeature provider: flags in Python applications, evaluated in the process itself.
+
+    from openfeature import api
+    from changeover.sdk.openfeature import ChangeoverProvider
+
+    api.set_provider_and_wait(ChangeoverProvider.from_console("http://127.0.0.1:4201"))
+    api.get_client().get_boolean_value("use_open_ocr", False, EvaluationContext("user-7"))
+
+Needs `pip install 'changeover[openfeature]'`. Without the SDK, `changeover.sdk.feed` is the direct
+way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import ProviderEventDetails
+from openfeature.exception import ErrorCode, ProviderNotReadyError
+from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
+from openfeature.provider import AbstractProvider, Metadata
+
+from changeover.errors import Unreachable
+from changeover.flags.evaluate import Evaluation, Evaluator
+from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
+from changeover.plan.flags import Kind, as_document, as_spec
+from changeover.sdk.feed import Feed, Held
+from changeover.store.engine import Store
+from changeover.store.flags import BASE
+
+Details = FlagResolutionDetails[Any]
+
+
+_ASKED: tuple[tuple[Kind, type | None], ...] = (
+    (Kind.BOOLEAN, None), (Kind.STRING, None), (Kind.NUMBER, int), (Kind.NUMBER, float),
+    (Kind.OBJECT, None),
+)
+_BOOLEAN, _STRING, _INTEGER, _FLOAT, _OBJECT = range(len(_ASKED))
+"""What an application may ask for, by place in `_ASKED`; numbers, because enums hash slowly."""
+_NOBODY = EvaluationContext()
+
+
+class _Answers:
+    """What answers now, with every evaluation's details made once."""
+
+    __slots__ = ("held", "made", "resolvers")
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.resolvers = held.evaluator.resolvers
+        self.made: list[dict[Evaluation, Details]] = [{} for _ in _ASKED]
+
+
+class ChangeoverProvider(AbstractProvider):
+    """Resolves flags from a snapshot that is kept fresh in the background.
+
+    While the console (or the store) is down the last snapshot answers: the provider is then
+    `STALE`, and so is the reason of every answer.
+
+    Args:
+        feed: Where snapshots come from; ended with the provider.
+        wait_seconds: Longest wait for the first snapshot.
+    """
+
+    def __init__(self, feed: Feed, *, wait_seconds: float = 5.0) -> None:
+        super().__init__()
+        self._feed, self._wait = feed, wait_seconds
+        self._answers: _Answers | None = None
+        self._is_announced = False
+        self._times_stale = 0
+        feed.subscribe(self._take)
+
+    @classmethod
+    def from_console(
+        cls, url: str, *, token: str | None = None, cache: Path | None = None,
+        wait_seconds: float = 5.0,
+    ) -> ChangeoverProvider:
+        """Return a provider that follows the console at `url`.
+
+        Args:
+            url: The console's address.
+            token: A token with the scope `read`, if the console asks for one.
+            cache: File that keeps the last snapshot for a start while the console is down.
+            wait_seconds: Longest wait for the first snapshot.
+        """
+        return cls(Feed.from_console(url, token=token, cache=cache), wait_seconds=wait_seconds)
+
+    @classmethod
+    def from_store(
+        cls, store: Store, migration: str, environment: str = BASE
+    ) -> ChangeoverProvider:
+        """Return a provider that reads the store itself."""
+        return cls(Feed.from_store(store, migration, environment))
+
+    def get_metadata(self) -> Metadata:
+        """Return the provider's name."""
+        return Metadata(name="changeover")
+
+    def initialize(self, evaluation_context: EvaluationContext) -> None:
+        """Wait for the first snapshot; called by the SDK.
+
+        Raises:
+            ProviderNotReadyError: There is none in time; one that comes later makes it ready.
+        """
+        try:
+            self._feed.start(wait=self._wait)
+        except Unreachable as error:
+            self._is_announced = True
+            raise ProviderNotReadyError(str(error)) from error
+        held = self._feed.held
+        if held is not None and self._answers is None:
+            self._answers = _Answers(held)
+        self._is_announced = True
+
+    def shutdown(self) -> None:
+        """End the background thread; called by the SDK."""
+        self._feed.stop()
+        self._answers = None
+
+    def resolve_boolean_details(
+        self, flag_key: str, default_value: bool,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[bool]:
+        """Return a boolean flag."""
+        return self._resolve(flag_key, default_value, evaluation_context, _BOOLEAN)
+
+    def resolve_string_details(
+        self, flag_key: str, default_value: str,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[str]:
+        """Return a string flag."""
+        return self._resolve(flag_key, default_value, evaluation_context, _STRING)
+
+    def resolve_integer_details(
+        self, flag_key: str, default_value: int,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[int]:
+        """Return a number flag whose value is whole."""
+        return self._resolve(flag_key, default_value, evaluation_context, _INTEGER)
+
+    def resolve_float_details(
+        self, flag_key: str, default_value: float,
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[float]:
+        """Return a number flag, a whole one as a float."""
+        return self._resolve(flag_key, default_value, evaluation_context, _FLOAT)
+
+    def resolve_object_details(
+        self, flag_key: str, default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
+        """Return an object flag."""
+        return self._resolve(flag_key, default_value, evaluation_context, _OBJECT)
+
+    def _resolve(
+        self, flag: str, default: Any, context: EvaluationContext | None, asked: int
+    ) -> Details:
+        answers, context = self._answers, context or _NOBODY
+        if answers is None:
+            return _failed(default, ErrorCode.PROVIDER_NOT_READY, "there are no flags yet")
+        try:
+            found = answers.resolvers[flag](context.targeting_key, context.attributes)
+            return answers.made[asked][found]
+        except KeyError:
+            return _make(answers, flag, default, context, asked)
+        except (TypeError, UnicodeEncodeError) as error:
+            return _failed(default, ErrorCode.INVALID_CONTEXT,
+                           f"the targeting key is not text that can be hashed: {error}")
+
+    def _take(self, held: Held) -> None:
+        """Answer from what the feed has now, and tell the SDK; called from the feed's thread."""
+        before = self._answers
+        if before is None or before.held is not held:
+            self._answers = _Answers(held)
+        if not self._is_announced:
+            return  # the SDK itself announces the end of `initialize`
+        if held.is_stale:
+            self._say_stale(held, before)
+            return
+        self._times_stale = 0
+        if before is None or before.held.is_stale:
+            self.emit_provider_ready(ProviderEventDetails())
+        if before is not None and before.held.evaluator is not held.evaluator:
+            self.emit_provider_configuration_changed(ProviderEventDetails(
+                flags_changed=changed(before.held.evaluator, held.evaluator)))
+
+    def _say_stale(self, held: Held, before: _Answers | None) -> None:
+        """Tell the SDK, twice: the first may come before it announces the start, and be lost."""
+        if before is not None and not before.held.is_stale:
+            self._times_stale = 0
+        if self._times_stale < 2:
+            self._times_stale += 1
+            self.emit_provider_stale(ProviderEventDetails(message=held.problem))
+
+
+def changed(before: Evaluator, after: Evaluator) -> list[str]:
+    """Return the names of flags that may have another value now."""
+    old, new = before.snapshot, after.snapshot
+    has_moved = _around(old) != _around(new)
+    return sorted(
+        key for key in {*before.keys, *after.keys}
+        if _document(old, key) != _document(new, key)
+        or (has_moved and (key == SYSTEM_FLAG or _follows_migration(new, key)))
+    )
+
+
+def _around(snapshot: Snapshot) -> tuple[Any, ...]:
+    state = snapshot.state
+    return (state.mode, state.weight, state.segments, state.maintenance, snapshot.salt,
+            snapshot.key_header, snapshot.segments, snapshot.flag_segments, snapshot.safe_flags)
+
+
+def _document(snapshot: Snapshot, key: str) -> Any:
+    entry = snapshot.flags.get(key)
+    return None if entry is None else as_document(entry)
+
+
+def _follows_migration(snapshot: Snapshot, key: str) -> bool:
+    """Whether a flag may change with the routing or the segments alone."""
+    if key in snapshot.safe_flags or key not in snapshot.flags:
+        return True
+    spec = as_spec(snapshot.flags[key])
+    return bool(spec.mirrors or spec.in_modes or any(rule.segments for rule in spec.rules))
+
+
+def _make(
+    answers: _Answers, flag: str, default: Any, context: EvaluationContext, asked: int
+) -> Details:
+    """Return the details of an answer that is asked for the first time, and keep them."""
+    found = answers.held.evaluator.evaluate(flag, context.targeting_key, context.attributes)
+    if found.failure is not None:
+        return _failed(default, ErrorCode(found.failure.value), found.why)
+    kind, number = _ASKED[asked]
+    value = found.value
+    is_fraction = number is int and isinstance(value, float) and not value.is_integer()
+    if found.kind is not kind or is_fraction:
+        return _failed(default, ErrorCode.TYPE_MISMATCH,
+                       f"flag {found.key} is a {found.kind}, not a {kind}"
+                       + (" that is whole" if is_fraction else ""))
+    details: Details = FlagResolutionDetails(
+        value=deepcopy(value) if number is None else number(value),
+        reason=Reason.STALE if answers.held.is_stale else Reason(found.reason.value),
+        variant=found.variant,
+        flag_metadata=MappingProxyType({**found.metadata, "why": found.why}))
+    if kind is not Kind.OBJECT:  # what an application may change is made anew each time
+        answers.made[asked][found] = details
+    return details
+
+
+def _failed(default: Any, code: ErrorCode, message: str) -> Details:
+    return FlagResolutionDetails(value=default, reason=Reason.ERROR, error_code=code,
+                                 error_message=message)
+

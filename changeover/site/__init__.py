@@ -1,0 +1,1 @@
+"""One migration where it runs: its folder, its connections, where it stands."""

@@ -1,0 +1,233 @@
+"""Where a migration stands, as one JSON-able mapping: for the command line, the demo, programs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from changeover.analysis.window import Window
+from changeover.domain import run_ends
+from changeover.domain.records import Approval, Cutover, Rollback
+from changeover.domain.run_ends import Work
+from changeover.errors import Unreachable
+from changeover.gateway.files import told_of
+from changeover.gateway.publish import Gateway
+from changeover.plan.guardrails import GATE
+from changeover.plan.model import Plan
+from changeover.plan.units import format_percent
+from changeover.site.home import Home
+from changeover.store import approvals, carriers, cutovers, operations, routing, samples, sop
+from changeover.store.carriers import Carrier
+from changeover.store.engine import Store
+
+WINDOW = timedelta(seconds=10)
+
+
+def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str, Any]:
+    """Return the status of a migration.
+
+    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
+    around the stages, or null), `stages`, `waiting_for` (with what alarmed guardrails, or null),
+    `guardrails` (their newest verdict, or null),
+    `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
+    reason), `services` (seconds since their last sign of life),
+    `ended_runs` (what no flow run carries on, with what happened and what can be done),
+    `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
+    """
+    migration = plan.migration
+    state = routing.read(store, migration)
+    newest = cutovers.latest(store, migration)
+    stages = cutovers.stages(store, newest.id) if newest else []
+    ended = carriers.ended(store, migration)
+    asked = _asked(store, migration, ended)
+    rollback = operations.latest_rollback(store, migration)
+    report = operations.latest_report(store, migration, "cutover")
+    if report and newest and report.cutover_id not in (None, newest.id):
+        report = None
+    settings = home.settings()
+    run = newest.flow_run_id if newest else None
+    guarded = _guardrails(store, newest) if newest else None
+    return {
+        "migration": migration,
+        "routing": {
+            "mode": str(state.mode), "percent": state.weight / 100, "text": state.describe(),
+            "segments": list(state.segments), "maintenance": state.maintenance,
+            "version": state.version, "epoch": state.epoch,
+        },
+        "gateway": _gateway(home, state.order),
+        "cutover": newest and _cutover(newest),
+        "procedure": _newest_step(store, newest) if newest else None,
+        "stages": [
+            {"key": stage.key, "status": str(stage.status), "round": stage.round,
+             "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
+            for stage in stages
+        ],
+        "ended_runs": _ended_runs(ended, state.describe()),
+        "waiting_for": _waiting(
+            asked, guarded, f"{settings.get('ui_url', '')}/runs/flow-run", run),
+        "guardrails": guarded,
+        "systems": {
+            name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))
+            for name in ("baseline", "candidate")
+        },
+        "refused": _refused(store, migration, now),
+        "services": {
+            beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
+            for beat in operations.heartbeats(store) if not beat.service.startswith("flow:")
+        },
+        "rollback": rollback and _rolled_back(rollback),
+        "report": report.html_path if report else None,
+        "report_at": report.at.isoformat() if report else None,
+        "urls": {key: settings.get(key)
+                 for key in ("ui_url", "gateway", "reports_url", "console_url")},
+    }
+
+
+def _asked(store: Store, migration: str, ended: list[Carrier]) -> Approval | None:
+    """Return the question that waits for people; None when nobody would take the answer."""
+    asked = approvals.open_for(store, migration)
+    if asked is None:
+        return None
+    subjects = (cutovers.subject(asked.cutover_id), f"{Work.RETIREMENT} {asked.cutover_id}")
+    return None if any(each.subject in subjects for each in ended) else asked
+
+
+def _ended_runs(ended: list[Carrier], where: str) -> list[dict[str, Any]]:
+    return [
+        {"subject": each.subject, "flow": each.flow, "flow_run_id": each.flow_run_id,
+         "end": str(each.end), "since": each.since.isoformat(), "text": run_ends.sentence(
+             each.subject, each.end, said=each.said, since=each.since, where=where)}
+        for each in ended if each.end is not None
+    ]
+
+
+def _rolled_back(rollback: Rollback) -> dict[str, Any]:
+    return {
+        "epoch": rollback.epoch, "reason": rollback.reason, "status": rollback.status,
+        "actor": rollback.actor,
+        "ended_at": rollback.ended_at.isoformat() if rollback.ended_at else None,
+    }
+
+
+def as_text(status: dict[str, Any]) -> str:
+    """Return the status for people."""
+    lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}",
+             *_cutover_lines(status)]
+    for name, numbers in status["systems"].items():
+        lines.append(f"{name}: {numbers_text(numbers)}")
+    if status["refused"]["reasons"]:
+        lines.append(f"gateway: {refused_text(status['refused'])}")
+    for name, age in status["services"].items():
+        lines.append(f"{name}: last sign of life {age} s ago")
+    if status["rollback"]:
+        rollback = status["rollback"]
+        lines.append(f"rollback {rollback['epoch']}: {rollback['status']}, {rollback['reason']}")
+    if status["report"]:
+        lines.append(f"report: {status['report']}")
+    return "\n".join(lines)
+
+
+def _cutover_lines(status: dict[str, Any]) -> list[str]:
+    """Return how the cutover and its stages stand, and what nobody carries on."""
+    lines = []
+    if cutover := status["cutover"]:
+        outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
+        lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")
+    if step := status["procedure"]:
+        lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
+    for stage in status["stages"]:
+        lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
+    for each in status["ended_runs"]:
+        lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
+    if waiting := status["waiting_for"]:
+        lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
+    if guarded := status["guardrails"]:
+        lines.append(f"guardrails in {guarded['stage']}: {guarded['verdict']}, {guarded['reason']}")
+    return lines
+
+
+def numbers_text(numbers: dict[str, Any]) -> str:
+    """Return a system's numbers of the last seconds in one phrase."""
+    p95 = numbers["latency_p95_seconds"]
+    shown = "–" if p95 is None else f"{p95 * 1000:.0f} ms"
+    up = {None: "unknown", 1.0: "up"}.get(numbers["up"], "DOWN")
+    return f"{up}, {numbers['requests']} requests, {numbers['errors']} errors, p95 {shown}"
+
+
+def refused_text(refused: dict[str, Any]) -> str:
+    """Return what the gateway refused in one phrase, the most frequent reason first."""
+    reasons = sorted(refused["reasons"].items(), key=lambda each: (-each[1], each[0]))
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return f"refused {sum(refused['reasons'].values())} of {refused['requests']} requests: {told}"
+
+
+def percent_text(status: dict[str, Any]) -> str:
+    """Return the candidate's share for people: `25 %`."""
+    return format_percent(round(status["routing"]["percent"] * 100))
+
+
+def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
+    steps = sop.steps(store, cutover.migration, f"cutover-{cutover.id}")
+    if not steps:
+        return None
+    return {"step": steps[-1].step, "status": steps[-1].status, "detail": steps[-1].detail}
+
+
+def _waiting(
+    asked: Approval | None, guarded: dict[str, str] | None, runs: str, run: str | None
+) -> dict[str, Any] | None:
+    if asked is None:
+        return None
+    is_alarmed = guarded and (guarded["stage"], guarded["verdict"]) == (asked.stage, "fail")
+    return {
+        "stage": asked.stage, "approver": asked.ordinal,
+        "url": f"{runs}/{asked.flow_run_id or run}",
+        "guardrails": guarded["reason"] if guarded and is_alarmed else None,
+    }
+
+
+def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
+    looks = [each for each in cutovers.verdicts(store, cutover.id) if each.gate == GATE]
+    if not looks:
+        return None
+    return {"stage": looks[-1].stage, "verdict": looks[-1].verdict, "reason": looks[-1].reason}
+
+
+def _gateway(home: Home, order: tuple[int, int]) -> str:
+    gateway = Gateway(home.gateway_files)
+    journal = gateway.journal()
+    if journal is not None:
+        return told_of(journal)
+    try:
+        served = gateway.served()
+    except Unreachable:
+        return "does not answer"
+    if served != order:
+        return f"serves {served}, not {order}"
+    if gateway.holds():
+        why = gateway.guard().get("reason", "")
+        return f"serves this state, but the guard holds the candidate's users back ({why})"
+    return "serves this state"
+
+
+def _cutover(cutover: Cutover) -> dict[str, Any]:
+    return {
+        "id": cutover.id, "status": str(cutover.status), "outcome": cutover.outcome,
+        "flow_run_id": cutover.flow_run_id, "started_at": cutover.started_at.isoformat(),
+    }
+
+
+def _refused(store: Store, migration: str, now: datetime) -> dict[str, Any]:
+    window = samples.window(store, migration, "baseline", start=now - WINDOW, end=now)
+    return {"requests": window.arrived, "reasons": dict(window.refused)}
+
+
+def _numbers(window: Window) -> dict[str, Any]:
+    return {
+        "requests": window.requests,
+        "errors": sum(window.errors.values()),
+        "user_errors": window.user_errors,
+        "latency_p95_seconds": window.measure("latency_p95").value,
+        "up": window.measure("up").value,
+        "memory_bytes": window.memory_bytes,
+    }

@@ -1,0 +1,1 @@
+"""Whether tables of two databases hold the same rows."""
