@@ -1,0 +1,65 @@
+"""One migration on this machine, opened once per process and handed to whatever works on it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
+from changeover.site.home import Home
+from changeover.store import plans
+from changeover.store.engine import Store
+
+
+class Site:
+    """A migration's plan, home, store and gateway.
+
+    Not a dataclass: Prefect copies the dataclasses that a task is given, field by field.
+
+    Args:
+        home: The folder in which `changeover up` keeps everything of this machine.
+        plan: The migration's plan, as it is stored.
+        store: The store.
+        gateway: The gateway; by default the one whose files lie in the home.
+    """
+
+    def __init__(
+        self, home: Home, plan: Plan, store: Store, gateway: Gateway | None = None,
+    ) -> None:
+        self.home, self.plan, self.store = home, plan, store
+        self.gateway = gateway or Gateway(home.gateway_files)
+
+    @classmethod
+    def open(cls, home: Path | None = None, migration: str | None = None) -> Site:
+        """Connect to what `changeover up` started with a home.
+
+        Args:
+            home: The home; None takes `$CHANGEOVER_HOME` or `.changeover` here.
+            migration: Name of the migration; None takes the one that was started last.
+
+        Raises:
+            InvalidInput: Nothing was started with this home, or there is no such migration.
+            StoreError: The store cannot be used.
+        """
+        found = Home.resolve(home)
+        settings = found.require_settings()
+        store = Store.open(found.store_url)
+        return cls(found, plans.load(store, migration or settings.get("migration")), store)
+
+    @property
+    def migration(self) -> str:
+        """Name of the migration."""
+        return self.plan.migration
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder that the plan's paths are relative to."""
+        return Path(self.home.settings().get("plan") or ".").absolute().parent
+
+    @cached_property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the systems that `changeover up` started."""
+        known = self.home.settings().get("processes", {})
+        return {name: int(known[name]["pid"])
+                for name in ("baseline", "candidate") if name in known}
