@@ -17,6 +17,8 @@ from changeover.plan.metrics import METRICS, QUALITY, Source
 GATEWAY = "gateway"
 """Name under which all requests at the gateway are sampled, and as `errors` those that it refused
 itself, by Envoy's word for the reason. They belong to no system: see `of_gateway`."""
+MAIN_GATEWAY = "main"
+"""Name of the one gateway that there is; the samples of several stand side by side."""
 SHADOW = "shadow"
 """Name under which comparisons are sampled: they belong to both systems."""
 
@@ -67,6 +69,7 @@ class Sample:
         system: `baseline` or `candidate`.
         at: Unix time of the start, whole seconds, a multiple of `resolution`.
         resolution: Length in seconds: 1 or 60.
+        gateway: Which gateway measured it; those of several add up.
         requests: Requests meant for the system that ended in this time.
         client_errors: Of those, answered 4xx; not the system's failure.
         user_errors: Of those, whose user saw 5xx or no answer.
@@ -99,6 +102,7 @@ class Sample:
     system: str
     at: int
     resolution: int = 1
+    gateway: str = MAIN_GATEWAY
     requests: int = 0
     client_errors: int = 0
     user_errors: int = 0
@@ -223,7 +227,8 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
     """Return the window that `samples` of one system add up to.
 
     Args:
-        samples: Samples that do not overlap, in any order.
+        samples: Samples of any gateways, in any order, that do not overlap but for those of the
+            same time by different gateways.
         seconds: Length of the window in seconds, for rates.
     """
     rows = list(samples)
@@ -241,7 +246,7 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         answer_bytes=sum(row.answer_bytes for row in rows),
         answer_logs=math.fsum(row.answer_logs for row in rows),
         users=_merge_users(rows),
-        watched=sum(_watched(row) for row in rows),
+        watched=_once_each((row, _watched(row)) for row in rows),
         listened=_listened(rows),
         errors=_sum_counts(row.errors for row in rows),
         latency=merge(row.latency for row in rows),
@@ -249,7 +254,8 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         probes_up=sum(row.probes_up for row in rows),
         memory_bytes=max(memory, default=None),
         cpu_cores=sum(c * n for c, n in cpu) / cpu_seconds if cpu_seconds else None,
-        process_samples=sum(row.resolution for row in rows if row.memory_bytes is not None),
+        process_samples=_once_each(
+            (row, row.resolution) for row in rows if row.memory_bytes is not None),
         compared=sum(row.compared for row in rows),
         matched=sum(row.matched for row in rows),
         similarity=math.fsum(row.similarity for row in rows),
@@ -264,7 +270,7 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
 
 def of_gateway(sample: Sample) -> Sample:
     """Return a sample of the gateway as it stands in a system's window, beside the system's own."""
-    return Sample(GATEWAY, sample.at, sample.resolution,
+    return Sample(GATEWAY, sample.at, sample.resolution, sample.gateway,
                   arrived=sample.requests, refused=sample.errors)
 
 
@@ -274,6 +280,15 @@ def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for kind, number in each.items():
             found[kind] = found.get(kind, 0) + number
     return found
+
+
+def _once_each(seconds: Iterable[tuple[Sample, int]]) -> int:
+    """Return a sum of seconds; one in which several gateways measured passed only once."""
+    longest: dict[tuple[int, int], int] = {}
+    for row, length in seconds:
+        moment = row.resolution, row.at
+        longest[moment] = max(length, longest.get(moment, 0))
+    return sum(longest.values())
 
 
 def _watched(row: Sample) -> int:
@@ -286,8 +301,9 @@ def _listened(rows: Iterable[Sample]) -> int:
     """Return the seconds in which outcomes could be reported: where nobody says so, the seconds
     that have some."""
     rows = list(rows)
-    told = [row.listened for row in rows if row.listened is not None]
-    return sum(told) if told else sum(row.resolution for row in rows if _is_of_outcomes(row))
+    told = [(row, row.listened) for row in rows if row.listened is not None]
+    return _once_each(
+        told or [(row, row.resolution) for row in rows if _is_of_outcomes(row)])
 
 
 def _is_of_outcomes(row: Sample) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import CursorResult, Table, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import SHADOW
+from changeover.analysis.window import MAIN_GATEWAY, SHADOW
 from changeover.store import place_counts, samples
 from changeover.store.engine import Store, chunks, upsert_of
 from changeover.store.place_counts import hash_of
@@ -253,15 +253,16 @@ def _add_samples(
             known[2] += one.similarity
     values = [
         {"migration": migration, "system": SHADOW, "resolution": resolution, "at": at,
-         "requests": 0, "client_errors": 0, "users": {}, "user_errors": 0, "errors": {},
-         "latency": Histogram().encode(), "probes": 0, "probes_up": 0,
+         "gateway": MAIN_GATEWAY, "requests": 0, "client_errors": 0, "users": {},
+         "user_errors": 0, "errors": {}, "latency": Histogram().encode(),
+         "probes": 0, "probes_up": 0,
          "compared": compared, "matched": matched, "similarity": similarity}
         for (resolution, at), (compared, matched, similarity) in sums.items()
     ]
     for part in chunks(values):
         statement = upsert_of(session)(SampleRow).values(part)
         session.execute(statement.on_conflict_do_update(
-            index_elements=("migration", "system", "resolution", "at"),
+            index_elements=samples.KEY,
             set_={name: getattr(SampleRow, name) + statement.excluded[name]
                   for name in ("compared", "matched", "similarity")},
         ))

@@ -9,6 +9,7 @@ writer does so itself only when the log has become very long.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
@@ -34,6 +35,8 @@ MOST_IN_ONE = 1000
 LOG_PAGES = 16_000
 """Pages (64 MB) of the write-ahead log after which a writer copies them itself."""
 LOG_BYTES = LOG_PAGES * 4096
+_BEFORE_RELEASE = re.compile(r"00\d\d")
+"""Schema versions of before the first release: `r001` replaced all of them."""
 _WAS_OPENED = "changeover_was_opened"
 T = TypeVar("T")
 _LOCKED = ("database is locked", "lock timeout", "canceling statement due to lock", "deadlock")
@@ -145,6 +148,7 @@ class Store:
         with self._turn("store.upgrade", is_new=True) as turn, \
                 self.engine.connect().execution_options(**writing) as connection:
             turn.has_begun()
+            self._require_known(_version_of(connection))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -171,18 +175,29 @@ class Store:
     def check_version(self) -> None:
         """Raise WrongStoreVersion unless the tables are of this program's version."""
         with self.engine.connect() as connection:
-            has_version = inspect(connection).has_table("alembic_version")
-            query = text("SELECT version_num FROM alembic_version")
-            found = connection.execute(query).scalar() if has_version else None
-        wanted = head_revision()
-        if found == wanted:
+            found = _version_of(connection)
+        self._require_known(found)
+        if found != head_revision():
+            raise self._wrong_version(
+                found, "Stop everything that uses it, make a backup, and run "
+                "`changeover store upgrade`")
+
+    def _require_known(self, found: str | None) -> None:
+        """Raise WrongStoreVersion when no upgrade leads from a schema version to this one."""
+        if found is None or found in _revisions():
             return
-        raise WrongStoreVersion(
-            f"the store has schema version {found or 'none'}, this program needs {wanted}",
-            where=self.url,
-            next_step="Stop everything that uses it, make a backup, and run "
-            "`changeover store upgrade`; a newer version needs a newer changeover",
-        )
+        if _BEFORE_RELEASE.fullmatch(found):
+            raise self._wrong_version(
+                found, "That version was never released and cannot be upgraded. End its cutover "
+                "with the program that made it, then move the database away: the next "
+                "`changeover up` makes a new one")
+        raise self._wrong_version(
+            found, "A newer changeover made it: use that one, or restore a backup from before")
+
+    def _wrong_version(self, found: str | None, next_step: str) -> WrongStoreVersion:
+        return WrongStoreVersion(
+            f"the store has schema version {found or 'none'}, this program needs "
+            f"{head_revision()}", where=self.url, next_step=next_step)
 
     def close(self) -> None:
         """Close all connections."""
@@ -191,7 +206,20 @@ class Store:
 
 def head_revision() -> str:
     """Return the newest schema version that this program knows."""
-    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("0*.py"))
+    return max(_revisions())
+
+
+def _revisions() -> set[str]:
+    """Return all schema versions that this program knows."""
+    files = (_MIGRATIONS / "versions").glob("r[0-9]*.py")
+    return {path.name.partition("_")[0] for path in files}
+
+
+def _version_of(connection: Connection) -> str | None:
+    """Return a database's schema version; None when it has no tables of ours."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _make_engine(url: str, timeout: float) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from changeover.store.engine import Store, upsert_of
 from changeover.store.tables import SampleRow, UserErrorRow
 
 MINUTE = 60
+KEY = ("migration", "system", "resolution", "at", "gateway")
+"""What makes a row of samples the same row."""
 BATCH = 1000
 """Rows in one statement: SQLite and PostgreSQL take 32 thousand values at most."""
 MINUTES_AT_ONCE = 5
@@ -64,10 +67,14 @@ def _rollup(store: Store, migration: str, start: int, end: int) -> int:
     The seconds are read in it: a comparison that is stored meanwhile would be in neither sum.
     """
     with store.begin(is_durable=False) as session:
-        groups: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+        groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
         for sample in _rows(session, migration, None, 1, start, end):
-            groups[sample.system, sample.at // MINUTE * MINUTE].append(sample)
-        minutes = [_minute(system, at, group) for (system, at), group in groups.items()]
+            minute = sample.at // MINUTE * MINUTE
+            groups[sample.gateway, sample.system, minute].append(sample)
+        minutes = [
+            replace(_sum(system, at, MINUTE, group), gateway=gateway)
+            for (gateway, system, at), group in groups.items()
+        ]
         _upsert(session, migration, minutes)
     return len(minutes)
 
@@ -149,9 +156,16 @@ def prune(
 
 
 def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
-    """Return the one-second samples of both systems since a time, oldest first."""
+    """Return one sample per system and second since a time, oldest first, over all gateways."""
     with store.read() as session:
-        return _rows(session, migration, None, 1, int(since.timestamp()), None)
+        rows = _rows(session, migration, None, 1, int(since.timestamp()), None)
+    groups: dict[tuple[int, str], list[Sample]] = defaultdict(list)
+    for row in rows:
+        groups[row.at, row.system].append(row)
+    return [
+        group[0] if len(group) == 1 else _sum(system, at, 1, group)
+        for (at, system), group in groups.items()
+    ]
 
 
 def measured_until(store: Store, migration: str) -> datetime | None:
@@ -183,12 +197,11 @@ def record_user_errors(
 
 
 def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None:
-    keys = ("migration", "system", "resolution", "at")
     for start in range(0, len(samples), BATCH):
         values = [_values(migration, sample) for sample in samples[start : start + BATCH]]
         statement = upsert_of(session)(SampleRow).values(values)
-        replaced = {name: statement.excluded[name] for name in values[0] if name not in keys}
-        session.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
+        replaced = {name: statement.excluded[name] for name in values[0] if name not in KEY}
+        session.execute(statement.on_conflict_do_update(index_elements=KEY, set_=replaced))
 
 
 def _values(migration: str, sample: Sample) -> dict[str, Any]:
@@ -197,6 +210,7 @@ def _values(migration: str, sample: Sample) -> dict[str, Any]:
         "system": sample.system,
         "resolution": sample.resolution,
         "at": sample.at,
+        "gateway": sample.gateway,
         "requests": sample.requests,
         "client_errors": sample.client_errors,
         "user_errors": sample.user_errors,
@@ -312,6 +326,7 @@ def _sample(row: Row[Any]) -> Sample:
         system=row.system,
         at=row.at,
         resolution=row.resolution,
+        gateway=row.gateway,
         requests=row.requests,
         client_errors=row.client_errors,
         user_errors=row.user_errors,
@@ -329,10 +344,6 @@ def _sample(row: Row[Any]) -> Sample:
         matched=row.matched,
         similarity=row.similarity,
     )
-
-
-def _minute(system: str, at: int, group: list[Sample]) -> Sample:
-    return _sum(system, at, MINUTE, group)
 
 
 def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:

@@ -202,13 +202,14 @@ class ApprovalRow(Base):
 
 
 class SampleRow(Base):
-    """What was measured of one system in one second (resolution 1) or minute (60)."""
+    """What one gateway measured of one system in one second (resolution 1) or minute (60)."""
 
     __tablename__ = "sample"
     migration: Mapped[str] = mapped_column(String(63), primary_key=True)
     system: Mapped[str] = mapped_column(String(16), primary_key=True)
     resolution: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    gateway: Mapped[str] = mapped_column(String(63), primary_key=True)
     requests: Mapped[int] = mapped_column(Integer)
     client_errors: Mapped[int] = mapped_column(Integer)
     user_errors: Mapped[int] = mapped_column(Integer)

@@ -9,7 +9,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import GATEWAY, Sample, combine
+from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Sample, combine
 from changeover.store import samples
 from changeover.store.engine import Store
 
@@ -63,3 +63,49 @@ def test_window_of_either_system_tells_what_the_gateway_refused(store: Store) ->
         assert found.measure("refused_rate").value == pytest.approx(0.1)
     assert before[1].errors == {"reset": 90}
     assert before[0].requests == 0
+
+
+GATEWAYS = (MAIN_GATEWAY, "second")
+BOTH = [replace(SAMPLE, at=FIRST + number, gateway=gateway, memory_bytes=1000 * number)
+        for number in range(120) for gateway in GATEWAYS]
+START, END = (clock.from_timestamp(FIRST + seconds) for seconds in (0, 120))
+
+
+def test_samples_of_two_gateways_add_up_in_a_window(store: Store) -> None:
+    """Both gateways' requests count, and a second in which both measured is one second."""
+    samples.write(store, "invoices", BOTH)
+    found = samples.window(store, "invoices", "candidate", start=START, end=END)
+    assert (found.requests, found.errors) == (2 * 120 * 9, {"reset": 2 * 120})
+    assert (found.watched, found.listened, found.process_samples) == (120, 120, 120)
+    assert found.measure("request_rate").value == 18.0
+
+
+def test_samples_of_two_gateways_add_up_in_their_minutes(store: Store) -> None:
+    """A roll-up and what is pruned after it change no window; each gateway has its minutes."""
+    samples.write(store, "invoices", BOTH)
+    before = samples.window(store, "invoices", "candidate", start=START, end=END)
+    assert samples.rollup(store, "invoices", now=END + timedelta(minutes=1)) == 4
+    samples.prune(store, "invoices", keep_seconds=timedelta(0), keep_minutes=timedelta(days=1),
+                  now=END + timedelta(minutes=2))
+    assert samples.recent(store, "invoices", since=START) == []
+    assert samples.window(store, "invoices", "candidate", start=START, end=END) == before
+
+
+def test_minutes_of_every_gateway_are_pruned(store: Store) -> None:
+    """What is older than its retention is gone, whoever measured it."""
+    samples.write(store, "invoices", BOTH)
+    samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
+    samples.prune(store, "invoices", keep_seconds=timedelta(0), keep_minutes=timedelta(0),
+                  now=END + timedelta(minutes=2))
+    found = samples.window(store, "invoices", "candidate", start=START, end=END)
+    assert found == combine([], seconds=120)
+
+
+def test_samples_of_two_gateways_are_one_point_of_a_trend(store: Store) -> None:
+    """A chart or a trend has one point for each second, not two."""
+    samples.write(store, "invoices", BOTH)
+    seconds = samples.recent(store, "invoices", since=START)
+    points = samples.series(store, "invoices", "candidate", start=START, end=END, points=121)
+    for found in (seconds, points):
+        assert [(each.at, each.requests, each.memory_bytes) for each in found] == [
+            (FIRST + number, 18, 1000 * number) for number in range(120)]

@@ -280,12 +280,20 @@ def test_empty_database_is_refused_with_the_command_that_helps(empty_url: str) -
         Store.open(empty_url)
 
 
-def test_newer_database_is_refused(store: Store, store_url: str) -> None:
-    """An older program leaves a newer database alone."""
+@pytest.mark.parametrize(("version", "advice"), [
+    ("9999", "A newer changeover made it"),
+    ("0012", "move the database away"),
+], ids=["newer", "before the first release"])
+def test_other_programs_database_is_refused_with_what_to_do(
+    store: Store, store_url: str, version: str, advice: str
+) -> None:
+    """A program leaves the database of another alone, also when it is told to upgrade."""
     with store.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(WrongStoreVersion, match="9999"):
-        Store.open(store_url)
+        connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+    for create in (False, True):
+        with pytest.raises(WrongStoreVersion, match=f"{version}.*{advice}") as error:
+            Store.open(store_url, create=create)
+        assert error.value.exit_code == 5
 
 
 def test_password_is_never_shown() -> None:

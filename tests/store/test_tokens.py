@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from changeover.errors import InvalidInput
-from changeover.store import audit, migrations, plans, tokens
+from changeover.store import plans, tokens
 from changeover.store.engine import Store
 from changeover.store.tokens import Scope
 from tests.store.conftest import shop
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
-MIGRATIONS = Path(migrations.__file__).parent
 
 
 def make(store: Store, lifetime: timedelta | None = None) -> tuple[tokens.Token, str]:
@@ -65,32 +61,6 @@ def test_a_token_opens_the_console_of_its_migration_alone(store: Store) -> None:
     with pytest.raises(InvalidInput, match="migration other has no token"):
         tokens.revoke(store, "other", token.id, actor="bob", now=NOW)
     assert tokens.find(store, "shop", secret, now=NOW) is not None
-
-
-def test_tokens_from_before_belong_to_the_migration_that_made_them(empty_url: str) -> None:
-    """An upgrade locks nobody out: the audit tells which migration each was made for."""
-    engine = create_engine(empty_url)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0007")
-        for number, migration in enumerate(("shop", "other")):
-            connection.execute(text(
-                "INSERT INTO console_token (id, name, scope, digest, created_at, created_by) "
-                "VALUES (:id, 'w', 'write', 'x', '2026-03-02 09:00:00', 'alice')"),
-                {"id": f"00000000000{number}"})
-            connection.execute(text(
-                "INSERT INTO audit_event (migration, seq, at, actor, kind, data, previous_hash, "
-                "hash) VALUES (:migration, 1, 'x', 'alice', 'token.created', :data, 'x', 'x')"),
-                {"migration": migration,
-                 "data": audit.canonical({"id": f"00000000000{number}", "name": "w"})})
-        command.upgrade(config, "head")
-    engine.dispose()
-    store = Store.open(empty_url)
-    assert [each.id for each in tokens.every(store, "shop")] == ["000000000000"]
-    assert [each.id for each in tokens.every(store, "other")] == ["000000000001"]
-    store.close()
 
 
 def test_a_token_ends_with_its_lifetime(store: Store) -> None:
