@@ -29,12 +29,12 @@ import psutil
 from sqlalchemy import text
 
 from changeover import clock
+from changeover.domain.tokens import Scope
 from changeover.machine.ports import free_port
 from changeover.plan.model import Plan
 from changeover.site.home import STORE_VARIABLE, Home
 from changeover.store import plans, tokens
 from changeover.store.engine import Store
-from changeover.store.tokens import Scope
 
 PLAN = Plan.model_validate({
     "migration": "bench",

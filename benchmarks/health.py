@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 from changeover.observer.prefect_api import PrefectApi
-from changeover.store import operations
+from changeover.store import health_results
 from tests.support.processes import free_port, upstream
 from tests.support.site import QUICK, Site, site
 
@@ -107,7 +107,7 @@ def measure(found: Site, runs: int) -> tuple[list[float], float, int]:
             seconds.append(float(row["total_run_time"]))
     _quiet(found)
     each = (_children_cpu(worker) - cpu) / max(1, _ended(found) - ended)
-    results = operations.latest_health(found.store, "site")
+    results = health_results.latest(found.store, "site")
     for result in results:
         if result.status not in ("healthy", "warning"):
             print(f"{result.check}: {result.status}, {result.detail}")

@@ -21,10 +21,10 @@ from typing import Any
 
 from rich.progress import track
 
+from changeover.domain.comparisons import Compared, Example
 from changeover.plan.model import Plan
 from changeover.shadow import findings
 from changeover.store import comparisons, place_counts, plans, samples
-from changeover.store.comparisons import Compared, Example
 from changeover.store.engine import Store
 from reports.evidence import collect
 from reports.render import render_html

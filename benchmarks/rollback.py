@@ -24,7 +24,7 @@ from pathlib import Path
 from changeover.domain.routing import System
 from changeover.gateway.accesslog import Tailer, meant_for
 from changeover.site.home import Home
-from changeover.store import operations
+from changeover.store import firings, report_files, rollbacks
 from changeover.store.engine import Store
 
 MIGRATION = "documents"
@@ -63,9 +63,9 @@ def run(fault: str) -> Round:
 
 
 def _measured(store: Store, last_request: float, failed: int) -> Round:
-    firing = next(f for f in operations.firings(store, MIGRATION) if f.action == "rollback")
-    rollback = operations.rollbacks(store, MIGRATION)[-1]
-    report = operations.latest_report(store, MIGRATION, "cutover")
+    firing = next(f for f in firings.all_of(store, MIGRATION) if f.action == "rollback")
+    rollback = rollbacks.all_of(store, MIGRATION)[-1]
+    report = report_files.latest(store, MIGRATION, "cutover")
     if firing.published_at is None or rollback.ended_at is None or report is None:
         raise SystemExit("the rollback did not end")
     if rollback.status != "completed":

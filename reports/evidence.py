@@ -11,10 +11,13 @@ from typing import Any
 
 import changeover
 from changeover.analysis.window import Sample
-from changeover.domain.records import AuditEvent, Cutover, Publication, Rollback, TriggerFiring
+from changeover.domain.audit import AuditEvent
+from changeover.domain.publications import Publication
+from changeover.domain.rollbacks import Rollback, TriggerFiring
+from changeover.domain.rollout import Cutover
 from changeover.plan.model import Plan
 from changeover.shadow import findings
-from changeover.store import audit, operations, routing
+from changeover.store import audit, firings, publications, routing
 from changeover.store.engine import Store
 from reports import measures, outcomes, procedure, reading, timeline
 from reports.headline import Story, headline
@@ -123,13 +126,13 @@ def collect_progress(
     undone = reading.rollbacks_of(store, plan, cutover)
     stages = reading.stage_views(store, plan, cutover, now=now, with_figures=False)
     start, end = (cutover.started_at, cutover.ended_at or now) if cutover else (now, now)
-    firings = tuple(operations.firings(store, plan.migration, since=start))
+    fired = tuple(firings.all_of(store, plan.migration, since=start))
     state = routing.read(store, plan.migration).describe()
     names = system_names(plan)
     return Progress(
         migration=plan.migration,
         systems=names,
-        headline=headline(Story(cutover, stages, undone, firings, names, state, now)),
+        headline=headline(Story(cutover, stages, undone, fired, names, state, now)),
         routing=state,
         stages=stages,
         figures=reading.figures_of(store, plan, start, end),
@@ -160,7 +163,7 @@ def collect_question(
     view = views[plan.stage(stage).index]
     following = next((other for other in views if other.index == view.index + 1), None)
     target = following or view
-    firings = operations.firings(store, plan.migration, since=view.entered_at or now)
+    fired = firings.all_of(store, plan.migration, since=view.entered_at or now)
     return Question(
         migration=plan.migration,
         systems=system_names(plan),
@@ -171,7 +174,7 @@ def collect_question(
         next_weight=target.weight,
         next_segments=target.segments,
         next_soak_seconds=following.soak_seconds if following else 0.0,
-        warnings=warnings_of(view, firings),
+        warnings=warnings_of(view, fired),
     )
 
 
@@ -244,14 +247,14 @@ def _masked(value: Any) -> Any:
 
 def _firings(store: Store, plan: Plan, span: Span) -> tuple[TriggerFiring, ...]:
     return tuple(
-        firing for firing in operations.firings(store, plan.migration, since=span.start)
+        firing for firing in firings.all_of(store, plan.migration, since=span.start)
         if firing.fired_at <= span.chart_end
     )
 
 
 def _publications(store: Store, plan: Plan, span: Span) -> tuple[Publication, ...]:
     return tuple(
-        publication for publication in operations.publications(store, plan.migration)
+        publication for publication in publications.all_of(store, plan.migration)
         if span.start <= publication.at <= span.chart_end
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover.domain.records import Cutover, CutoverStatus, Rollback, TriggerFiring
+from changeover.domain.rollbacks import Rollback, TriggerFiring
+from changeover.domain.rollout import Cutover, CutoverStatus
 from reports import text
 from reports.model import Headline, StageView
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from changeover.domain.records import GateVerdict
+from changeover.domain.rollout import GateVerdict
 from changeover.plan import yaml12
 from reports import differences, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView

@@ -12,15 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from changeover.domain.records import (
-    Approval,
-    Cutover,
-    GateVerdict,
-    Publication,
-    Rollback,
-    RollbackStep,
-    TriggerFiring,
-)
+from changeover.domain.publications import Publication
+from changeover.domain.rollbacks import Rollback, RollbackStep, TriggerFiring
+from changeover.domain.rollout import Approval, Cutover, GateVerdict
 from changeover.shadow.findings import Findings
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure

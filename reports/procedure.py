@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover.domain.records import Cutover
+from changeover.domain.rollout import Cutover
+from changeover.domain.suites import SuiteRun
 from changeover.store import sop, validations
 from changeover.store.engine import Store
 from reports import text
@@ -64,7 +65,7 @@ def collect(store: Store, cutover: Cutover) -> Procedure:
     )
 
 
-def _found(store: Store, run: validations.SuiteRun) -> str:
+def _found(store: Store, run: SuiteRun) -> str:
     checks = validations.checks(store, run.id)
     bad = [f"{check.name}: {check.reason}" for check in checks if check.verdict != "pass"]
     return "; ".join(bad) or f"all {len(checks)} checks passed"

@@ -7,18 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from changeover.analysis.window import Sample
-from changeover.domain.records import (
-    AuditEvent,
-    Cutover,
-    CutoverStatus,
-    Rollback,
-    RollbackStep,
-    StageRecord,
-    StageStatus,
-)
+from changeover.domain.audit import AuditEvent
+from changeover.domain.rollbacks import Rollback, RollbackStep
+from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.errors import InvalidInput
 from changeover.plan.model import Plan, Stage
-from changeover.store import approvals, cutovers, operations, samples
+from changeover.store import approvals, cutovers, rollback_steps, rollbacks, samples, verdicts
 from changeover.store.engine import Store
 from reports import measures
 from reports.model import SYSTEMS, Figures, RollbackView, StageView
@@ -148,7 +142,7 @@ def stage_views(
     if cutover is None:
         return tuple(plain)
     records = {record.key: record for record in cutovers.stages(store, cutover.id)}
-    looks = cutovers.verdicts(store, cutover.id)
+    looks = verdicts.all_of(store, cutover.id)
     asked = approvals.all_of(store, cutover.id)
     views = []
     for view in plain:
@@ -199,7 +193,7 @@ def _entered(view: StageView, record: StageRecord, cutover: Cutover, now: dateti
 
 def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Rollback]:
     """Return the rollbacks of a cutover, also those that undid it before the next one began."""
-    every = operations.rollbacks(store, plan.migration)
+    every = rollbacks.all_of(store, plan.migration)
     if cutover is None:
         return every
     later = [other.started_at for other in cutovers.all_of(store, plan.migration)
@@ -219,7 +213,7 @@ def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Roll
 
 def rollback_view(store: Store, record: Rollback, *, is_newest: bool) -> RollbackView:
     """Return a rollback with its steps and what a person must do."""
-    steps = operations.steps(store, record.id)
+    steps = rollback_steps.all_of(store, record.id)
     return RollbackView(record, tuple(steps), _must_do(record, steps, is_newest))
 
 

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from changeover.domain.records import (
-    Approval,
-    GateVerdict,
-    Publication,
-    RollbackStep,
-    TriggerFiring,
-)
+from changeover.domain.publications import Publication
+from changeover.domain.rollbacks import RollbackStep, TriggerFiring
+from changeover.domain.rollout import Approval, GateVerdict
 from reports import text
 from reports.model import Figures, Moment, ReportData
 

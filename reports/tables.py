@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.domain.records import GateVerdict
+from changeover.domain.rollout import GateVerdict
 from reports import text
 from reports.model import Figures, Progress, Question, StageView
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from changeover.domain.records import AuditEvent
+from changeover.domain.audit import AuditEvent
 from reports import text
 from reports.model import Mark, Moment, Tone, WeightStep
 

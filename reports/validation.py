@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from changeover.checks.suites.junit import junit_xml
-from changeover.store.validations import SuiteCheck, SuiteRun
+from changeover.domain.suites import SuiteCheck, SuiteRun
 from reports import text
 from reports.render import environment, write_files
 

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 
 from changeover import clock
-from changeover.domain.records import Rollback
+from changeover.domain.rollbacks import Rollback
 from changeover.errors import StoreError
 from changeover.plan.metrics import METRICS, format_value
-from changeover.store import cutovers, operations
+from changeover.store import cutovers, firings
 from tasks.carrying import broke, hold, keep, record_of
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
@@ -70,19 +70,19 @@ def _collected(runtime: Runtime, record: Rollback) -> tuple[dict[str, Any], list
 
 def _parts(runtime: Runtime, record: Rollback) -> Mapping[str, Callable[[], Any]]:
     since = record.started_at - timedelta(minutes=5)
-    firings = operations.firings(runtime.store, runtime.migration, since=since)
+    fired = firings.all_of(runtime.store, runtime.migration, since=since)
     return {
         "before": lambda: {system: _numbers(runtime, system, record, minutes=-5)
                            for system in ("baseline", "candidate")},
         "after": lambda: _after(runtime, record),
-        "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in firings],
+        "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in fired],
         "machine": lambda: {
             "memory_percent": psutil.virtual_memory().percent,
             "cpu_percent": psutil.cpu_percent(0.1),
             "disk_percent": psutil.disk_usage(str(runtime.home.root)).percent},
         "users_saw": lambda: _users_saw(runtime, record),
         "error_log": lambda: error_lines(runtime.home.logs / "candidate.log"),
-        "recommendation": lambda: recommendation([f.evidence.get("metric", "") for f in firings]),
+        "recommendation": lambda: recommendation([f.evidence.get("metric", "") for f in fired]),
     }
 
 

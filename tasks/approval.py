@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from changeover import clock
 from changeover.analysis.gate import Action, Decision
-from changeover.domain.records import Approval
+from changeover.domain.rollout import Approval
 from changeover.errors import ApprovalRefused
 from changeover.store import approvals, cutovers, routing
 from tasks.lifecycle import cutover_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from changeover import clock
-from changeover.domain.records import Rollback, RollbackStep
+from changeover.domain.rollbacks import Rollback, RollbackStep
 from changeover.errors import CarriedElsewhere, ChangeoverError, StoreError
-from changeover.store import operations
+from changeover.store import rollback_steps, rollbacks
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
 
@@ -23,7 +23,7 @@ def take_over(migration: str, rollback_id: int) -> None:
     Raises:
         CarriedElsewhere: Another run carries them.
     """
-    operations.carry(
+    rollbacks.acquire_lease(
         runtime_of(migration).store, rollback_id, flow_run_id=str(root_run_id()), lease=LEASE,
         now=clock.now())
 
@@ -36,7 +36,7 @@ def hold(runtime: Runtime, rollback_id: int, *, busy_for: timedelta = timedelta(
     """
     if record_of(runtime, rollback_id).flow_run_id is None:
         return  # nobody took it over, so nobody can have lost it
-    operations.carry(
+    rollbacks.acquire_lease(
         runtime.store, rollback_id, flow_run_id=str(root_run_id()), lease=LEASE + busy_for,
         now=clock.now())
 
@@ -50,7 +50,7 @@ def carry_out(
         CarriedElsewhere: Another run carries the steps.
         StoreError: Passing trouble: the task is tried again.
     """
-    known = {s.number: s for s in operations.steps(runtime.store, rollback_id)}
+    known = {s.number: s for s in rollback_steps.all_of(runtime.store, rollback_id)}
     if number in known and known[number].status == "done":
         return known[number].detail
     hold(runtime, rollback_id)
@@ -77,7 +77,7 @@ def keep(
     began: datetime,
 ) -> None:
     """Keep a step's result."""
-    operations.save_step(runtime.store, RollbackStep(
+    rollback_steps.save(runtime.store, RollbackStep(
         rollback_id=rollback_id, number=number, name=name, status=status, detail=detail,
         started_at=began, ended_at=clock.now(),
     ))
@@ -86,6 +86,6 @@ def keep(
 def record_of(runtime: Runtime, rollback_id: int) -> Rollback:
     """Return the rollback's record."""
     return next(
-        found for found in operations.rollbacks(runtime.store, runtime.migration)
+        found for found in rollbacks.all_of(runtime.store, runtime.migration)
         if found.id == rollback_id
     )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from changeover import clock
 from changeover.analysis.window import ErrorClass
-from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.domain.run_ends import Work
 from changeover.errors import ChangeoverError, Refused, Unreachable

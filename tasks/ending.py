@@ -5,10 +5,10 @@ from __future__ import annotations
 from prefect.states import Cancelled, Completed, Failed, State
 
 from changeover import clock
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from changeover.errors import StaleEpoch
 from changeover.procedures import rollback
-from changeover.store import cutovers, operations, routing
+from changeover.store import cutovers, rollbacks, routing
 from tasks.lifecycle import cutover_of, end_cutover
 from tasks.reporting import publish_report, tell, update_progress
 from tasks.runtime import current_state, runtime_of
@@ -64,7 +64,7 @@ async def end_rolled_back(migration: str, cutover_id: int, decision: dict[str, s
     if decision["action"] == "rollback":
         roll_back_now(migration, cutover_id, decision["stage"], decision["reason"])
     epoch = routing.read(runtime.store, migration).epoch
-    known = operations.rollback_of(runtime.store, migration, epoch)
+    known = rollbacks.of_epoch(runtime.store, migration, epoch)
     reason = known.reason if known else decision["reason"]
     return await _end(migration, cutover_id, CutoverStatus.ROLLED_BACK, reason)
 

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover import clock
-from changeover.domain.records import Cutover
+from changeover.domain.procedures import SopStep
+from changeover.domain.rollout import Cutover
 from changeover.errors import ChangeoverError, StaleEpoch
 from changeover.plan.units import format_duration
 from changeover.procedures import baseline
 from changeover.procedures.levers import pull_lever
-from changeover.store import cutovers, flags, operations, sop
+from changeover.store import cutovers, firings, flags, health_results, sop
 from tasks.approval import ask_about
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, of_cutover, once
@@ -84,7 +85,7 @@ def disable_baseline(migration: str, cutover_id: int) -> str:
 
 def _note_disabling(runtime: Runtime, cutover: Cutover, status: str, detail: str) -> None:
     now = clock.now()
-    sop.save(runtime.store, sop.SopStep(runtime.migration, of_cutover(cutover.id),
+    sop.save(runtime.store, SopStep(runtime.migration, of_cutover(cutover.id),
                                         baseline.DISABLED, status, detail, now, now))
 
 
@@ -106,7 +107,7 @@ def _pull(runtime: Runtime, cutover: Cutover, step_name: str, names: list[str]) 
         raise ChangeoverError("; ".join(problems), next_step="A person must do it")
 
 
-def _settled(found: sop.SopStep) -> str:
+def _settled(found: SopStep) -> str:
     """Return what a step did; one that failed is told in the criteria and stops nothing."""
     return found.detail if found.status == sop.DONE else f"failed: {found.detail}"
 
@@ -184,10 +185,10 @@ def _criteria(
     began = observation.started_at if observation else cutover.started_at
     is_due = clock.now() - began >= HEALTH_DUE
     stages = cutovers.stages(runtime.store, cutover_id)
-    fired = operations.firings(runtime.store, runtime.migration, since=began)
-    health = operations.health_since(runtime.store, runtime.migration, since=began)
+    fired = firings.all_of(runtime.store, runtime.migration, since=began)
+    health = health_results.since(runtime.store, runtime.migration, since=began)
     serious = [each for each in health if each.status in SERIOUS]
-    newest = operations.latest_health(runtime.store, runtime.migration)
+    newest = health_results.latest(runtime.store, runtime.migration)
     rows = [
         ("every stage was promoted", all(s.decision == "promoted" for s in stages),
          f"{sum(s.decision == 'promoted' for s in stages)} of {len(stages)}"),

@@ -10,11 +10,11 @@ from changeover import clock
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.gate import Action, Decision, GateResult, decide_stage, judge_gate
 from changeover.analysis.verdict import Verdict, worst
-from changeover.domain.records import GateVerdict, StageRecord
+from changeover.domain.rollout import GateVerdict, StageRecord
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import CheckSpec, Stage
-from changeover.store import cutovers, operations
+from changeover.store import cutovers, firings, verdicts
 from tasks.guardrails import judge_guardrails
 from tasks.lifecycle import cutover_of
 from tasks.runtime import Runtime, current_state, runtime_of
@@ -63,11 +63,11 @@ def _judge_once(
     runtime: Runtime, record: StageRecord, gate: str, judge_now: Callable[[], GateResult]
 ) -> GateVerdict:
     """Return the verdict of this look at a gate, from the store if it was given before."""
-    for known in cutovers.verdicts(runtime.store, record.cutover_id, record.key):
+    for known in verdicts.all_of(runtime.store, record.cutover_id, record.key):
         if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
             return known
     result = judge_now()
-    return cutovers.save_verdict(
+    return verdicts.save(
         runtime.store,
         cutover_id=record.cutover_id,
         stage=record.key,
@@ -121,7 +121,7 @@ def _decide(
     """Return what follows from the verdicts, guardrails, approvals and triggers that say hold."""
     verdict = worst(Verdict(known.verdict) for known in verdicts) if verdicts else Verdict.PASS
     holds = [
-        firing for firing in operations.firings(
+        firing for firing in firings.all_of(
             runtime.store, runtime.migration, since=record.entered_at
         )
         if firing.action == "hold"

@@ -8,11 +8,11 @@ from changeover.analysis import guardrails
 from changeover.analysis.gate import GateResult
 from changeover.analysis.guardrails import Evidence, Regression
 from changeover.analysis.window import Window
-from changeover.domain.records import StageRecord
+from changeover.domain.rollout import StageRecord
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
 from changeover.shadow import findings
-from changeover.store import cutovers
+from changeover.store import cutovers, verdicts
 from tasks.runtime import Runtime
 from tasks.traffic import has_share
 
@@ -74,6 +74,6 @@ def _accepted(runtime: Runtime, record: StageRecord) -> frozenset[str]:
     promoted = {each.key for each in cutovers.stages(runtime.store, record.cutover_id)
                 if each.decision == "promoted"}
     return frozenset(
-        place for look in cutovers.verdicts(runtime.store, record.cutover_id)
+        place for look in verdicts.all_of(runtime.store, record.cutover_id)
         if look.gate == GATE and look.stage in promoted
         for check in look.evidence for place in check.get("places", ()))

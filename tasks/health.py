@@ -9,8 +9,8 @@ from changeover import clock
 from changeover.checks.health.checks import Patient, checks_of, examine
 from changeover.checks.health.repair import GOOD, repair_all
 from changeover.checks.health.result import Health, Status, worst
-from changeover.domain.records import HealthResult
-from changeover.store import messages, operations
+from changeover.domain.health import HealthResult
+from changeover.store import health_results, messages
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
 
@@ -58,7 +58,7 @@ def _after(health: Health, told: str) -> Health:
 def _keep(
     runtime: Runtime, at: datetime, found: dict[str, Health], told: dict[str, str]
 ) -> None:
-    operations.save_health(runtime.store, [
+    health_results.save(runtime.store, [
         HealthResult(
             migration=runtime.migration, at=at, check=name, status=str(health.status),
             detail=health.detail,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.settings import PREFECT_API_URL
 
 from changeover import clock
-from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.errors import CutoverActive, Refused
 from changeover.observer.carrying import ended_now
 from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi

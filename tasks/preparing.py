@@ -15,7 +15,7 @@ from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
 from changeover.procedures import retirement_note, rollback_script
-from changeover.store import operations, plans, sop
+from changeover.store import firings, health_results, plans, sop
 from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import BackupBar
 from tasks.runtime import Runtime, runtime_of
@@ -65,11 +65,11 @@ def _problems(runtime: Runtime, spec: PreconditionsSpec) -> list[str]:
 
 def _open_alerts(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
     since = clock.now() - spec.quiet
-    for firing in operations.firings(runtime.store, runtime.migration, since=since):
+    for firing in firings.all_of(runtime.store, runtime.migration, since=since):
         yield f"trigger {firing.trigger} fired at {firing.fired_at:%H:%M:%S} UTC: {firing.reason}"
     if not spec.quiet:
         return
-    for result in operations.latest_health(runtime.store, runtime.migration):
+    for result in health_results.latest(runtime.store, runtime.migration):
         if result.status in ("critical", "error"):
             yield f"health check {result.check} is {result.status}: {result.detail}"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover import clock
+from changeover.domain.procedures import SopStep
 from changeover.errors import (
     CarriedElsewhere,
     ChangeoverError,
@@ -14,7 +15,6 @@ from changeover.errors import (
     StoreError,
 )
 from changeover.store import sop
-from changeover.store.sop import SopStep
 from tasks.runtime import Runtime
 
 Found = tuple[str, dict[str, Any]]

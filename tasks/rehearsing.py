@@ -9,10 +9,10 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from changeover.checks.suites.saving import scene_of
+from changeover.domain.procedures import SopStep
 from changeover.errors import ChangeoverError
 from changeover.procedures import rehearsal
 from changeover.store import plans, sop
-from changeover.store.sop import SopStep
 from tasks.analysing import rehearse_analysis
 from tasks.procedure import Found, once
 from tasks.runtime import root_run_id, runtime_of

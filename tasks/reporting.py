@@ -19,8 +19,9 @@ from prefect.logging import get_run_logger
 
 from changeover import clock
 from changeover.backup.items import Progress
-from changeover.domain.records import Approval, Report
-from changeover.store import audit, cutovers, messages, operations
+from changeover.domain.report_files import Report
+from changeover.domain.rollout import Approval
+from changeover.store import audit, cutovers, messages, report_files, verdicts
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
 
@@ -55,9 +56,9 @@ async def publish_gate_table(migration: str, cutover_id: int, stage: str) -> Non
     from reports.tables import gate_table_markdown
 
     runtime = runtime_of(migration)
-    verdicts = cutovers.verdicts(runtime.store, cutover_id, stage)
+    judged = verdicts.all_of(runtime.store, cutover_id, stage)
     await acreate_markdown_artifact(
-        markdown=f"# Gate of {runtime.plan.stage(stage).title}\n\n{gate_table_markdown(verdicts)}",
+        markdown=f"# Gate of {runtime.plan.stage(stage).title}\n\n{gate_table_markdown(judged)}",
         key=f"{_key(runtime)}-gate-{stage}",
         description=f"Gate of stage {stage} in cutover {cutover_id}",
     )
@@ -76,7 +77,7 @@ async def publish_report(migration: str, cutover_id: int | None) -> str:
     runtime = runtime_of(migration)
     data = collect(runtime.store, runtime.plan, cutover_id, now=clock.now())
     paths = write(data, runtime.home.reports, name=report_name(migration, cutover_id))
-    operations.save_report(runtime.store, Report(
+    report_files.save(runtime.store, Report(
         migration=migration, subject="cutover", cutover_id=cutover_id, at=clock.now(),
         html_path=str(paths["html"]), markdown_path=str(paths["markdown"]),
         json_path=str(paths["json"]),

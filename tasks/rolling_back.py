@@ -7,13 +7,13 @@ from typing import Any
 from changeover import cleanup, clock
 from changeover.checks.suites.saving import scene_of
 from changeover.cleanup.start import candidate_start
-from changeover.domain.records import Rollback
+from changeover.domain.rollbacks import Rollback
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
 from changeover.plan.units import format_duration
 from changeover.procedures import baseline, rollback
 from changeover.procedures.levers import pull_lever
-from changeover.store import operations, routing
+from changeover.store import rollback_steps, rollbacks, routing
 from tasks.carrying import carry_out, hold, keep, record_of
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
@@ -59,7 +59,7 @@ def move_to_baseline(
 def _to_carry_on(runtime: Runtime, rollback_id: int | None) -> Rollback | None:
     """Return the rollback that was given, or that this very run began before it was killed."""
     mine = str(root_run_id())
-    for found in operations.rollbacks(runtime.store, runtime.migration):
+    for found in rollbacks.all_of(runtime.store, runtime.migration):
         if found.id == rollback_id or (rollback_id is None and found.flow_run_id == mine):
             return found
     return None
@@ -141,9 +141,9 @@ def close(migration: str, rollback_id: int, analysis: dict[str, Any]) -> str:
     """
     runtime = runtime_of(migration)
     hold(runtime, rollback_id)
-    failed = [s for s in operations.steps(runtime.store, rollback_id) if s.status != "done"]
+    failed = [s for s in rollback_steps.all_of(runtime.store, rollback_id) if s.status != "done"]
     analysis = {**analysis, "a_person_must": [f"{s.name}: {s.detail}" for s in failed]}
-    closed = operations.finish_rollback(
+    closed = rollbacks.finish(
         runtime.store, rollback_id, status="needs_person" if failed else "completed",
         analysis=analysis, now=clock.now(),
     )

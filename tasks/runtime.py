@@ -18,13 +18,13 @@ from blocks.metrics_source import MetricsReader
 from blocks.notifier import NotifierBlock
 from blocks.plan import PlanBlock, block_name
 from changeover import clock
-from changeover.domain.records import Cutover
+from changeover.domain.rollout import Cutover
 from changeover.domain.routing import RoutingState
 from changeover.errors import InvalidInput, StaleEpoch
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.store import carriers, cutovers, operations, plans, routing
+from changeover.store import carriers, cutovers, heartbeats, plans, routing
 from changeover.store.engine import Store
 
 
@@ -156,7 +156,7 @@ def current_state(runtime: Runtime, cutover: Cutover) -> RoutingState:
 def _sign_of_life(runtime: Runtime) -> None:
     """Tell the observer which process carries this run, so that it notices when it vanishes."""
     process = psutil.Process()
-    operations.beat(
+    heartbeats.beat(
         runtime.store,
         f"flow:{root_run_id()}",
         pid=process.pid,

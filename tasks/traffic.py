@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from changeover import clock
-from changeover.domain.records import Publication
+from changeover.domain.publications import Publication
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import PublishFailed, Refused, Unreachable
 from changeover.plan.model import PhaseKind, Plan, Stage
 from changeover.procedures import rollback
-from changeover.store import cutovers, operations, routing, sop
+from changeover.store import cutovers, publications, routing, sop
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, of_cutover, once
 from tasks.reporting import tell
@@ -145,7 +145,7 @@ def publish(runtime: Runtime, state: RoutingState) -> None:
     try:
         publication = runtime.gateway.publish(runtime.plan, state)
     except PublishFailed as failure:
-        operations.save_publication(
+        publications.save(
             runtime.store,
             Publication(
                 migration=runtime.migration, epoch=state.epoch, version=state.version,
@@ -153,7 +153,7 @@ def publish(runtime: Runtime, state: RoutingState) -> None:
             ),
         )
         raise
-    operations.save_publication(runtime.store, publication)
+    publications.save(runtime.store, publication)
 
 
 def _wished(plan: Plan, stage: Stage, epoch: int) -> Change:

@@ -9,10 +9,10 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from changeover import clock
 from changeover.analysis.verdict import Verdict, worst
 from changeover.checks.suites.saving import as_stored, scene_of
-from changeover.domain.records import Report
+from changeover.domain.report_files import Report
 from changeover.domain.run_ends import Work
-from changeover.store import carriers, operations, validations
-from changeover.store.validations import SuiteCheck, SuiteRun
+from changeover.domain.suites import SuiteCheck, SuiteRun
+from changeover.store import carriers, report_files, validations
 from tasks.runtime import root_run_id, runtime_of
 from tasks.steps import step
 
@@ -130,7 +130,7 @@ async def close_suite(migration: str, run_id: int, actor: str) -> Result:
     run = validations.finish(
         runtime.store, run_id, verdict=str(verdict), actor=actor, now=clock.now())
     paths = write(run, checks, runtime.home.reports)
-    operations.save_report(runtime.store, Report(
+    report_files.save(runtime.store, Report(
         migration=migration, subject=f"suite {run.suite}"[:20], cutover_id=None, at=clock.now(),
         html_path=str(paths["html"]), markdown_path=str(paths["md"]),
         json_path=str(paths["json"]),

@@ -14,7 +14,7 @@ from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
 from changeover.cli.runs import told_end
-from changeover.domain.records import Approval, CutoverStatus
+from changeover.domain.rollout import Approval, CutoverStatus
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.run_ends import Work
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused, StoreBusy
@@ -23,7 +23,7 @@ from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.procedures import baseline, retirement_note, rollback
 from changeover.site.home import Home
-from changeover.store import approvals, carriers, cutovers, flags, operations, routing
+from changeover.store import approvals, carriers, cutovers, flags, publications, routing
 
 ANSWER_SECONDS = 120.0
 FORM_SECONDS = 60.0
@@ -239,7 +239,7 @@ def _apply(
         found.store, found.plan.migration, change, actor=getpass.getuser(), reason=reason,
         now=clock.now(),
     )
-    operations.save_publication(found.store, found.gateway.publish(found.plan, state))
+    publications.save(found.store, found.gateway.publish(found.plan, state))
     show(output, "\n".join([state.describe(), *(f"note: {note}" for note in notes)]),
          {"state": state.describe(), "version": state.version, "notes": list(notes)})
 

@@ -11,11 +11,11 @@ from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
 from changeover.domain import run_ends
+from changeover.domain.run_ends import Carrier
 from changeover.errors import Unreachable
 from changeover.observer import continuing
 from changeover.observer.carrying import Ended, ended_now
 from changeover.store import routing
-from changeover.store.carriers import Carrier
 
 
 @click.command("continue", epilog="\b\nExample:\n  changeover continue")

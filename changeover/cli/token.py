@@ -12,10 +12,10 @@ import click
 from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.connections import Connections
+from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput
 from changeover.plan.units import parse_duration
 from changeover.store import tokens
-from changeover.store.tokens import Scope
 
 
 @click.group()

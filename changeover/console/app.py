@@ -17,7 +17,7 @@ from changeover.console.context import Console
 from changeover.console.models import ClaimIn, OutcomeIn
 from changeover.console.problems import Problem
 from changeover.errors import ChangeoverError
-from changeover.store import operations, outcomes
+from changeover.store import heartbeats, outcomes
 
 LOG = logging.getLogger("changeover.console")
 BEAT_SECONDS = 5.0
@@ -60,7 +60,7 @@ def application(console: Console) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifetime(console: Console) -> AsyncIterator[None]:
     tasks = [
-        asyncio.create_task(_every(BEAT_SECONDS, lambda: operations.beat(
+        asyncio.create_task(_every(BEAT_SECONDS, lambda: heartbeats.beat(
             console.store, "console", pid=os.getpid(), now=clock.now()))),
         asyncio.create_task(_every(PRUNE_SECONDS, lambda: _prune(console))),
     ]

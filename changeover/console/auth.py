@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from changeover import clock
 from changeover.console.problems import problem
+from changeover.domain.tokens import Scope as TokenScope
+from changeover.domain.tokens import Token
 from changeover.errors import InvalidInput
 from changeover.store import tokens
 from changeover.store.engine import Store
-from changeover.store.tokens import Scope as TokenScope
-from changeover.store.tokens import Token
 
 KNOWN_SECONDS = 2.0
 """A revoked token is refused after this long at most."""

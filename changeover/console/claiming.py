@@ -28,11 +28,11 @@ from changeover.console.models import (
 from changeover.console.problems import documented, of_body, problem
 from changeover.domain.claims import Claim, Refusal, Why
 from changeover.domain.routing import ON_USERS
+from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput
 from changeover.procedures import rollback
-from changeover.store import claims, operations, routing
+from changeover.store import claims, rollbacks, routing
 from changeover.store.claims import Act
-from changeover.store.tokens import Scope
 
 Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
 _REFUSALS = documented({
@@ -134,7 +134,7 @@ def _roll_back(console: Console) -> str | None:
     The call for it is in the failure's transaction: if this process dies, the observer does it.
     """
     state = routing.read(console.store, console.plan.migration)
-    wanted = operations.wanted_rollback(console.store, state)
+    wanted = rollbacks.wanted(console.store, state)
     if wanted is None or state.mode not in ON_USERS:
         return None
     started = rollback.start(

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from changeover.console import ofrep
 from changeover.console.context import Console
+from changeover.domain.tokens import Scope as TokenScope
 from changeover.errors import Unreachable
-from changeover.store.tokens import Scope as TokenScope
 
 
 def begin(console: Console) -> None:

@@ -26,7 +26,15 @@ from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
 from changeover.domain.routing import Mode, RoutingState, System
 from changeover.errors import Unreachable
-from changeover.store import claims, comparisons, operations, routing, samples
+from changeover.store import (
+    claims,
+    comparisons,
+    divergences,
+    firings,
+    heartbeats,
+    routing,
+    samples,
+)
 
 if TYPE_CHECKING:
     from changeover.console.context import Console
@@ -176,7 +184,7 @@ class Meter(Collector):
             coverage.add_metric([outcome], number)
         yield coverage
         places = self._fresh.get("places", 15, lambda: [
-            place.diverged for place in comparisons.places(console.store, console.plan.migration)])
+            place.diverged for place in divergences.places(console.store, console.plan.migration)])
         yield GaugeMetricFamily("changeover_divergences", "Divergences at all places together "
                                 "since the rules were last changed.", value=sum(places))
         yield GaugeMetricFamily("changeover_divergent_places", "Places of the answers that differ.",
@@ -209,16 +217,16 @@ class Meter(Collector):
 
     def _events(self) -> Iterator[Metric]:
         console, now = self._console, clock.now()
-        firings = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
+        counted = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
                                     labels=["trigger", "action"])
-        found = Counter((each.trigger, each.action) for each in operations.firings(
+        found = Counter((each.trigger, each.action) for each in firings.all_of(
             console.store, console.plan.migration, since=now - timedelta(hours=24)))
         for (trigger, action), number in sorted(found.items()):
-            firings.add_metric([trigger, action], number)
-        yield firings
+            counted.add_metric([trigger, action], number)
+        yield counted
         age = GaugeMetricFamily("changeover_service_age_seconds",
                                 "Since a service's last sign of life.", labels=["service"])
-        for beat in operations.heartbeats(console.store):
+        for beat in heartbeats.every(console.store):
             if not beat.service.startswith("flow:"):
                 age.add_metric([beat.service], (now - beat.at).total_seconds())
         yield age

@@ -14,11 +14,11 @@ from changeover.console import exposition
 from changeover.console.context import Console, Fresh
 from changeover.console.models import KEY, DecisionOut
 from changeover.domain.routing import Mode, explain
+from changeover.domain.tokens import Scope
 from changeover.flags.explain import LONGEST_KEY, shown
 from changeover.plan.fields import Name
 from changeover.site import status as status_of
 from changeover.store import routing
-from changeover.store.tokens import Scope
 
 DECISION = "/v1/decision/"
 

@@ -20,13 +20,13 @@ from changeover.analysis.check import describe_bound
 from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
 from changeover.domain.routing import Mode
+from changeover.domain.tokens import Scope
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, format_value
 from changeover.plan.units import format_duration
 from changeover.shadow import findings
 from changeover.site import status as status_of
-from changeover.store import audit, claims, cutovers, operations, routing, samples
-from changeover.store.tokens import Scope
+from changeover.store import audit, claims, cutovers, firings, routing, samples, verdicts
 
 TEMPLATES = Path(__file__).with_name("templates")
 REFRESH_SECONDS = 5
@@ -98,7 +98,7 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
     looks: dict[tuple[str, str], Any] = {}
     if cutover_id is not None:
         known = {record.key: record for record in cutovers.stages(store, cutover_id)}
-        looks = {(look.stage, look.gate): look for look in cutovers.verdicts(store, cutover_id)}
+        looks = {(look.stage, look.gate): look for look in verdicts.all_of(store, cutover_id)}
     return [
         {"title": stage.title, "record": known.get(stage.key),
          "soak": format_duration(stage.soak), "approvers": stage.approvers,
@@ -109,7 +109,7 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
 
 def _triggers(console: Console) -> list[dict[str, Any]]:
     since = clock.now() - timedelta(days=1)
-    fired = {each.trigger: each for each in operations.firings(
+    fired = {each.trigger: each for each in firings.all_of(
         console.store, console.plan.migration, since=since)}
     return [
         {"name": spec.name, "action": str(spec.action), "fired": fired.get(spec.name),

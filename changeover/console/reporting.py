@@ -11,7 +11,7 @@ from starlette.responses import Response
 from changeover.console.context import Console
 from changeover.console.models import MOST_OUTCOMES, OutcomeIn, OutcomesOut
 from changeover.console.problems import of_body
-from changeover.store.tokens import Scope
+from changeover.domain.tokens import Scope
 
 _ONE: TypeAdapter[OutcomeIn] = TypeAdapter(OutcomeIn)
 # the first wrong one ends it: a million wrong ones would take seconds, in which nobody is answered

@@ -47,6 +47,22 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Carrier:
+    """A flow run that carries a piece of work. `end` is None while it does.
+
+    `since` is when the run took the work, or when it ended; `said` what Prefect said of the end.
+    """
+
+    migration: str
+    subject: str
+    flow: str
+    flow_run_id: str
+    since: datetime
+    end: End | None
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """What is known of a flow run. `state_type` is Prefect's, empty when it knows no such run.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from changeover import clock
-from changeover.domain.records import Publication
+from changeover.domain.publications import Publication
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
 from changeover.gateway.admin import Admin

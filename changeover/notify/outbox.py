@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from changeover.domain.messages import Message
 from changeover.notify.channels import channels_of, moment, send
 from changeover.plan.model import Plan
 from changeover.store import audit, messages
 from changeover.store.engine import Store
-from changeover.store.messages import MOST_ATTEMPTS, Message
+from changeover.store.messages import MOST_ATTEMPTS
 
 
 def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:

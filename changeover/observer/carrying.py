@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from changeover.domain import run_ends
-from changeover.domain.records import CutoverStatus
-from changeover.domain.run_ends import End, Sight, Work, work_of
+from changeover.domain.rollout import CutoverStatus
+from changeover.domain.run_ends import Carrier, End, Sight, Work, work_of
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.store import approvals, carriers, cutovers, routing, validations
-from changeover.store.carriers import Carrier
 from changeover.store.engine import Store
 
 WATCHED_SCHEDULES = ("health-check",)

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover.domain import run_ends
-from changeover.domain.records import CutoverStatus, Rollback
-from changeover.domain.run_ends import CONTINUED, Work, work_of
+from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollout import CutoverStatus
+from changeover.domain.run_ends import CONTINUED, Carrier, Work, work_of
 from changeover.errors import Refused
 from changeover.observer.carrying import Ended, ended_now
 from changeover.observer.prefect_api import PrefectApi
-from changeover.store import audit, carriers, cutovers, operations, routing
-from changeover.store.carriers import Carrier
+from changeover.store import audit, carriers, cutovers, rollbacks, routing
 from changeover.store.engine import Store
 
 LEASE = timedelta(minutes=2)
@@ -93,7 +93,7 @@ def _parameters(store: Store, carrier: Carrier) -> dict[str, Any]:
         return {"migration": carrier.migration}
     number = int(carrier.subject.rpartition(" ")[2])
     return rollback_parameters(next(
-        each for each in operations.rollbacks(store, carrier.migration) if each.id == number))
+        each for each in rollbacks.all_of(store, carrier.migration) if each.id == number))
 
 
 def rollback_parameters(rollback: Rollback) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _hand_to(store: Store, carrier: Carrier, run_id: str, now: datetime) -> None
         carriers.take(store, carrier.migration, carrier.subject, flow=carrier.flow,
                       flow_run_id=run_id, now=now)
     elif work_of(carrier.subject) is Work.ROLLBACK:
-        operations.carry(store, number, flow_run_id=run_id, lease=LEASE, now=now,
+        rollbacks.acquire_lease(store, number, flow_run_id=run_id, lease=LEASE, now=now,
                          after=carrier.flow_run_id)
     elif not cutovers.adopt(store, number, before=carrier.flow_run_id, flow_run_id=run_id,
                             flow=carrier.flow, now=now) \
@@ -143,7 +143,7 @@ def end_work(
         status = CutoverStatus.STOPPED if is_current else CutoverStatus.ROLLED_BACK
         cutovers.finish(store, number, status, outcome=outcome, now=now)
     elif work_of(carrier.subject) is Work.ROLLBACK:
-        operations.finish_rollback(store, number, status="needs_person", now=now,
+        rollbacks.finish(store, number, status="needs_person", now=now,
                                    analysis={"a_person_must": [outcome]})
     else:
         carriers.drop(store, carrier.migration, carrier.subject, flow_run_id=carrier.flow_run_id)

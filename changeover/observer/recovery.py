@@ -22,13 +22,14 @@ from datetime import datetime, timedelta
 
 import psutil
 
-from changeover.domain.records import CutoverStatus, Rollback
+from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import End
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
 from changeover.observer.prefect_api import FlowRun, PrefectApi
-from changeover.store import carriers, cutovers, messages, operations, routing
+from changeover.store import carriers, cutovers, heartbeats, messages, rollbacks, routing
 from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.recovery")
@@ -80,7 +81,7 @@ class Recovery:
         return done
 
     def _hand_over_all(self, now: datetime) -> list[str]:
-        waiting = operations.not_handed_over(self.store, self.migration)
+        waiting = rollbacks.not_handed_over(self.store, self.migration)
         return [self._hand_over(rollback, now) for rollback in waiting]
 
     def _wake_stale(self, now: datetime) -> list[str]:
@@ -107,7 +108,7 @@ class Recovery:
                 body=f"Everyone is at the baseline because of: {rollback.reason}. The steps after "
                 "that wait: run `changeover up` again, which deploys it; it is started then.")
             return told
-        operations.hand_over(self.store, rollback.id, flow_run_id=run_id, now=now)
+        rollbacks.hand_over(self.store, rollback.id, flow_run_id=run_id, now=now)
         return f"rollback/main was started because of: {rollback.reason}"
 
     def _stale_sleepers(self, now: datetime) -> list[FlowRun]:
@@ -160,7 +161,7 @@ class Recovery:
         2. Pending is no proof: the worker starts a process some seconds before the run is due.
         """
         runs = self._runs(["RUNNING", "PENDING"])
-        beats = {beat.service: beat for beat in operations.heartbeats(self.store)}
+        beats = {beat.service: beat for beat in heartbeats.every(self.store)}
         lost = []
         for run in runs:
             beat = beats.get(f"flow:{run.id}")
@@ -180,7 +181,7 @@ class Recovery:
         if run.state_type == "CRASHED":
             return True
         if run.flow == "rollback":
-            mine = [found for found in operations.rollbacks(self.store, self.migration)
+            mine = [found for found in rollbacks.all_of(self.store, self.migration)
                     if found.flow_run_id == run.id]
             return any(found.ended_at is None for found in mine)
         cutover = cutovers.of_flow_run(self.store, run.id)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import SHADOW, Sample
-from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
 from changeover.gateway.accesslog import Tailer
@@ -39,7 +39,16 @@ from changeover.observer.watch import Watch
 from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction
 from changeover.site.home import Home
-from changeover.store import cutovers, operations, outcomes, place_counts, routing, samples
+from changeover.store import (
+    cutovers,
+    firings,
+    health_results,
+    heartbeats,
+    outcomes,
+    place_counts,
+    routing,
+    samples,
+)
 from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.observer")
@@ -282,8 +291,8 @@ class Observer:
                 self.store, self.plan.migration, self.watch.places, start=memory))
 
     def _beat(self) -> None:
-        operations.beat(self.store, "observer", pid=os.getpid(), now=clock.now())
-        console = next((beat for beat in operations.heartbeats(self.store)
+        heartbeats.beat(self.store, "observer", pid=os.getpid(), now=clock.now())
+        console = next((beat for beat in heartbeats.every(self.store)
                         if beat.service == "console"), None)
         if console is not None:
             until = int((console.at + CONSOLE_LISTENS).timestamp())
@@ -297,7 +306,7 @@ class Observer:
             self.store, self.plan.migration, keep_seconds=keep.seconds, keep_minutes=keep.minutes,
             now=now,
         )
-        operations.prune_health(self.store, self.plan.migration, before=now - keep.health)
+        health_results.prune(self.store, self.plan.migration, before=now - keep.health)
 
     def _keep_baseline(self) -> None:
         self.traffic.returning.keep(self.stop, lambda: self.traffic.needs_the_baseline)
@@ -374,7 +383,7 @@ class Observer:
         self.watch.restart(since=begin)
         first = min((sample.at for sample in known), default=self._began - 1)
         self._judged = max(begin, first, self._began - self.watch.replay_seconds)
-        told = operations.firings(self.store, migration, since=since)
+        told = firings.all_of(self.store, migration, since=since)
         self._told_before = {firing.trigger for firing in told}
 
     def _know_baseline(self, cutover: Cutover | None) -> None:

@@ -20,7 +20,7 @@ from changeover.observer.pace import Pace, Told
 from changeover.observer.returning import Returning
 from changeover.plan.model import PhaseKind, Plan
 from changeover.procedures import baseline, rollback
-from changeover.store import audit, cutovers, operations, routing
+from changeover.store import audit, cutovers, firings, publications, rollbacks, routing
 from changeover.store.engine import Store
 from changeover.store.write_queue import first_in_line
 
@@ -138,7 +138,7 @@ class Traffic:
         die at that moment.
         """
         is_looked_for = self.plan.claims.rollback_on_failure and state.mode in ON_USERS
-        reason = operations.wanted_rollback(self.store, state) if is_looked_for else None
+        reason = rollbacks.wanted(self.store, state) if is_looked_for else None
         if reason is None:
             self._wanted_since = self._overdue = None
             return
@@ -293,7 +293,7 @@ class Traffic:
         self._open_row(state, reason, actor)
         self.gateway.reconcile(self.plan, state)
         LOG.warning("what %s did without the store was carried into it", actor)
-        operations.save_publication(self.store, self.gateway.publish(self.plan, state))
+        publications.save(self.store, self.gateway.publish(self.plan, state))
 
     def _mend(self, state: RoutingState) -> None:
         """Do what a process that was killed between two steps left undone."""
@@ -307,7 +307,7 @@ class Traffic:
         is_older = (self.gateway.on_disk() or (-1, -1)) < state.order
         if is_older and age > grace and self._pace.is_due("publish", RETRY_SECONDS):
             LOG.warning("published again because the gateway has an older state")
-            operations.save_publication(self.store, self.gateway.publish(self.plan, state))
+            publications.save(self.store, self.gateway.publish(self.plan, state))
         is_new = ROW_GRACE_SECONDS < age < CONFIRMED_WITHIN_SECONDS
         if is_rollback and is_new and self._pace.is_due("confirm", RETRY_SECONDS):
             self._note_confirmation(state)
@@ -316,12 +316,12 @@ class Traffic:
         """Note when the gateway took a rollback that it did not confirm at once."""
         served = self.gateway.served()
         if served is not None and served >= state.order:
-            operations.firings_published(
+            firings.note_rollback_published(
                 self.store, self.plan.migration, epoch=state.epoch, at=clock.now())
 
     def _find_row(self, state: RoutingState) -> None:
         """Make the rollback's row when nobody did since the traffic was moved."""
-        if operations.rollback_of(self.store, self.plan.migration, state.epoch) is None:
+        if rollbacks.of_epoch(self.store, self.plan.migration, state.epoch) is None:
             begun = [event for event in audit.events(self.store, self.plan.migration)
                      if event.kind == "rollback.started"][-1:]
             reason = str(begun[0].data.get("reason", "")) if begun else "see the audit"
@@ -330,7 +330,7 @@ class Traffic:
 
     def _open_row(self, state: RoutingState, reason: str, actor: str) -> None:
         running = cutovers.active(self.store, self.plan.migration)
-        operations.begin_rollback(
+        rollbacks.begin(
             self.store, self.plan.migration, epoch=state.epoch, reason=reason,
             severity="critical", scope="all", actor=actor,
             cutover_id=running.id if running else None, now=clock.now(),

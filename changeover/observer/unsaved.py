@@ -12,7 +12,7 @@ from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import Sample
 from changeover.plan.model import TriggerAction
-from changeover.store import operations, samples
+from changeover.store import firings, samples, user_errors
 from changeover.store.engine import Store
 
 MOST_SAMPLES = 43_200
@@ -77,7 +77,7 @@ class Unsaved:
         with self._lock:
             users = dict(self._user_errors)
         rows = [(user, system, at) for (user, system), at in users.items()]
-        samples.record_user_errors(store, migration, rows)
+        user_errors.record(store, migration, rows)
         with self._lock:
             for key in users:
                 self._user_errors.pop(key, None)
@@ -95,12 +95,12 @@ class Unsaved:
     def _save_firings(self, store: Store, migration: str) -> None:
         while self._firings:
             fired = self._firings[0]
-            kept = operations.record_firing(
+            kept = firings.record(
                 store, migration, trigger=fired.firing.trigger, action=str(fired.action),
                 reason=fired.firing.reason, evidence=fired.firing.evidence,
                 evidence_complete_at=clock.from_timestamp(fired.firing.at + 1),
                 epoch=fired.epoch, now=fired.at,
             )
             if fired.confirmed_at is not None:
-                operations.firing_published(store, kept.id, at=fired.confirmed_at)
+                firings.note_published(store, kept.id, at=fired.confirmed_at)
             self._firings.popleft()

@@ -17,10 +17,11 @@ from changeover.analysis.window import (
     of_gateway,
     outcomes_of,
 )
+from changeover.domain.comparisons import PlaceCount
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan, TriggerAction, TriggerSpec
-from changeover.store.place_counts import PlaceCount, step_of
+from changeover.store.place_counts import step_of
 
 MOST_REPLAYED = 300_000
 """Samples that are looked at again after a restart, at most: about two seconds of work."""

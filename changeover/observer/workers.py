@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from changeover.domain.health import Repair
 from changeover.observer.prefect_api import PrefectApi
 from changeover.site.home import Home
 from changeover.store import repairs
 from changeover.store.engine import Store
-from changeover.store.repairs import Repair
 
 LOG = logging.getLogger("changeover.observer")
 

@@ -12,7 +12,8 @@ from datetime import datetime
 import httpx
 
 from changeover import clock
-from changeover.domain.records import Cutover
+from changeover.domain.procedures import SopStep
+from changeover.domain.rollout import Cutover
 from changeover.errors import Refused, Unreachable
 from changeover.machine.http import tls
 from changeover.plan.model import Plan, SystemSpec
@@ -99,7 +100,7 @@ def keep(store: Store, plan: Plan, found: Return, *, actor: str) -> None:
         levers.note(store, plan, name, problem, actor=actor)
     newest = cutovers.latest(store, plan.migration)
     if found.is_well and newest is not None:
-        sop.save(store, sop.SopStep(
+        sop.save(store, SopStep(
             plan.migration, f"cutover-{newest.id}", ENABLED, sop.DONE,
             f"levers: {', '.join(found.pulled)}; the baseline is well", found.began, found.ended))
 
@@ -176,7 +177,7 @@ def no_way_back(plan: Plan) -> Refused:
         "--break-glass` sends users to it")
 
 
-def _step(store: Store, plan: Plan, name: str) -> sop.SopStep | None:
+def _step(store: Store, plan: Plan, name: str) -> SopStep | None:
     newest = cutovers.latest(store, plan.migration)
     if newest is None:
         return None

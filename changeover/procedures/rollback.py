@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover.domain.records import Publication, Rollback
+from changeover.domain.publications import Publication
+from changeover.domain.rollbacks import Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, PublishFailed, Refused
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Plan
 from changeover.procedures import baseline
-from changeover.store import audit, cutovers, flags, operations, routing
+from changeover.store import audit, cutovers, flags, publications, rollbacks, routing
 from changeover.store.engine import Store
 from changeover.store.write_queue import first_in_line
 
@@ -76,7 +77,7 @@ def start(
             actor=actor, reason=reason, now=now,
         )
         running = cutovers.active(store, plan.migration)
-        rollback = operations.begin_rollback(
+        rollback = rollbacks.begin(
             store, plan.migration, epoch=state.epoch, reason=reason, severity=severity,
             scope=scope, actor=actor, cutover_id=running.id if running else None, now=now,
             flow_run_id=flow_run_id,
@@ -96,7 +97,7 @@ def _publish(
     publication, problem = None, ""
     try:
         publication = gateway.publish(plan, state)
-        operations.save_publication(store, publication)
+        publications.save(store, publication)
     except PublishFailed as failure:
         problem = str(failure)
     return publication, problem
@@ -144,7 +145,7 @@ def reduce(
     audit.record_once(
         store, plan.migration, key=occasion, actor=actor, kind="rollback.partial", now=now,
         data={"scope": scope, "reason": reason, "state": state.describe()})
-    operations.save_publication(store, gateway.publish(plan, state))
+    publications.save(store, gateway.publish(plan, state))
     running = cutovers.active(store, plan.migration)
     for record in cutovers.stages(store, running.id) if running else ():
         if record.decided_at is None:

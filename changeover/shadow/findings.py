@@ -12,12 +12,12 @@ import orjson
 
 from changeover import clock
 from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, judge_places
+from changeover.domain.comparisons import Place
 from changeover.plan.model import Plan
 from changeover.plan.paths import LONGEST_PATTERN, is_in_body
 from changeover.shadow.judging import Judge
 from changeover.shadow.rules_told import at_place, rules_told
-from changeover.store import comparisons, plans
-from changeover.store.comparisons import Place
+from changeover.store import comparisons, divergences, plans
 from changeover.store.engine import Store
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
@@ -81,7 +81,7 @@ def collect(store: Store, migration: str) -> Findings:
     """
     rules = rules_told(plans.load(store, migration).comparison, today=clock.now().date())
     coverage = comparisons.coverage(store, migration)
-    known = comparisons.places(store, migration)
+    known = divergences.places(store, migration)
     verdicts = judge_places([_counts(place, coverage) for place in known])
     found = [
         Finding(place, verdict, suggest(place, verdict), at_place(rules, place.field))
@@ -154,7 +154,7 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
 
 def _outside_bodies(place: str, *, is_noise: bool) -> str:
     """Advise on what no pattern can name: the status, a header, places that are not told apart."""
-    if place == comparisons.FURTHER:
+    if place == divergences.FURTHER:
         return "places that are not told apart; a rule for what stands above them makes them fewer"
     header = place.removeprefix("headers.")
     if is_noise:
@@ -167,7 +167,7 @@ def _outside_bodies(place: str, *, is_noise: bool) -> str:
 
 def _written(place: str) -> str | None:
     """Return a place as a plan's YAML takes it inside brackets; None when no pattern is so long."""
-    if len(place) >= min(LONGEST_PATTERN, comparisons.LONGEST_PLACE):
+    if len(place) >= min(LONGEST_PATTERN, divergences.LONGEST_PLACE):
         return None
     return place if re.fullmatch(r"[\w$.-]+", place) else json.dumps(place, ensure_ascii=False)
 

@@ -15,10 +15,10 @@ from changeover.comparison.encodings import Undecodable, Unknown, decoded, reada
 from changeover.comparison.from_plan import rules_of
 from changeover.comparison.rules import RuleSet
 from changeover.comparison.similarity import Comparison, Divergence, show
+from changeover.domain.comparisons import Compared, Example, Rescored
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.shadow.kept import opened, packed
 from changeover.shadow.masking import LONGEST_REQUEST, MASK, Masks, is_credential, masked_line
-from changeover.store.comparisons import Compared, Example, Rescored
 
 MOST_ANSWER_BYTES = 1_048_576
 """Of a body, as it came and unpacked."""

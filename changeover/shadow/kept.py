@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from changeover.comparison.answers import Answer
-from changeover.store.comparisons import Compared, Example
+from changeover.domain.comparisons import Compared, Example
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
 from changeover import clock
+from changeover.domain.comparisons import Compared
 from changeover.domain.routing import System
 from changeover.plan.model import Plan
 from changeover.shadow.calls import SAFE, Caller
@@ -17,7 +18,6 @@ from changeover.shadow.judging import Judge, is_too_large
 from changeover.shadow.recorded import load
 from changeover.shadow.tap import Exchange
 from changeover.store import plans
-from changeover.store.comparisons import Compared
 from changeover.store.engine import Store
 
 __all__ = ["load", "run", "scratch_store"]

@@ -19,6 +19,7 @@ import psutil
 
 from changeover import clock
 from changeover.comparison.answers import Answer
+from changeover.domain.comparisons import Compared
 from changeover.domain.routing import RoutingState, System, decide
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.admin import Admin
@@ -30,8 +31,7 @@ from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.shadow.writing import InThisProcess, Writes
 from changeover.site.home import Home
-from changeover.store import comparisons, operations, retention, routing
-from changeover.store.comparisons import Compared
+from changeover.store import comparisons, heartbeats, retention, routing
 from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.shadow")
@@ -356,7 +356,7 @@ class Shadow:
 
     async def _beat(self) -> None:
         await asyncio.to_thread(
-            self._writes.do, operations.beat, "shadow", pid=os.getpid(), now=clock.now()
+            self._writes.do, heartbeats.beat, "shadow", pid=os.getpid(), now=clock.now()
         )
 
     async def _prune(self) -> None:

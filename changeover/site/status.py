@@ -7,8 +7,9 @@ from typing import Any
 
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
-from changeover.domain.records import Approval, Cutover, Rollback
-from changeover.domain.run_ends import Work
+from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollout import Approval, Cutover
+from changeover.domain.run_ends import Carrier, Work
 from changeover.errors import Unreachable
 from changeover.gateway.files import told_of
 from changeover.gateway.publish import Gateway
@@ -16,8 +17,18 @@ from changeover.plan.guardrails import GATE
 from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
 from changeover.site.home import Home
-from changeover.store import approvals, carriers, cutovers, operations, routing, samples, sop
-from changeover.store.carriers import Carrier
+from changeover.store import (
+    approvals,
+    carriers,
+    cutovers,
+    heartbeats,
+    report_files,
+    rollbacks,
+    routing,
+    samples,
+    sop,
+    verdicts,
+)
 from changeover.store.engine import Store
 
 WINDOW = timedelta(seconds=10)
@@ -40,8 +51,8 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     stages = cutovers.stages(store, newest.id) if newest else []
     ended = carriers.ended(store, migration)
     asked = _asked(store, migration, ended)
-    rollback = operations.latest_rollback(store, migration)
-    report = operations.latest_report(store, migration, "cutover")
+    rollback = rollbacks.latest(store, migration)
+    report = report_files.latest(store, migration, "cutover")
     if report and newest and report.cutover_id not in (None, newest.id):
         report = None
     settings = home.settings()
@@ -73,7 +84,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
         "refused": _refused(store, migration, now),
         "services": {
             beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
-            for beat in operations.heartbeats(store) if not beat.service.startswith("flow:")
+            for beat in heartbeats.every(store) if not beat.service.startswith("flow:")
         },
         "rollback": rollback and _rolled_back(rollback),
         "report": report.html_path if report else None,
@@ -187,7 +198,7 @@ def _waiting(
 
 
 def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
-    looks = [each for each in cutovers.verdicts(store, cutover.id) if each.gate == GATE]
+    looks = [each for each in verdicts.all_of(store, cutover.id) if each.gate == GATE]
     if not looks:
         return None
     return {"stage": looks[-1].stage, "verdict": looks[-1].verdict, "reason": looks[-1].reason}

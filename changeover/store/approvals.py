@@ -4,16 +4,52 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    Boolean,
+    ForeignKey,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.records import Approval, CutoverStatus
+from changeover.domain.rollout import Approval, CutoverStatus
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
+from changeover.store.base import Base, Id, to_record
+from changeover.store.carriers import CarrierRow
+from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.sop_tables import CarrierRow
-from changeover.store.tables import ApprovalRow, CutoverRow
+
+
+class ApprovalRow(Base):
+    """One question to one approver."""
+
+    __tablename__ = "approval"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"))
+    stage: Mapped[str] = mapped_column(String(64))
+    round: Mapped[int] = mapped_column(Integer)
+    ordinal: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[int] = mapped_column(Integer)
+    question: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime]
+    decision: Mapped[str | None] = mapped_column(String(20))
+    approver: Mapped[str | None] = mapped_column(String(200))
+    comment: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(40))
+    answered_at: Mapped[datetime | None]
+    is_void: Mapped[bool] = mapped_column(Boolean)
+    flow_run_id: Mapped[str | None] = mapped_column(String(64))
+    __table_args__ = (
+        UniqueConstraint("cutover_id", "stage", "round", "ordinal", name="uq_approval"),
+    )
+
 
 DECISIONS = ("promote", "hold", "rollback")
 

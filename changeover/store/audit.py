@@ -11,13 +11,42 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Integer, String, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.records import AuditEvent
+from changeover.domain.audit import AuditEvent
+from changeover.store.base import Base
 from changeover.store.engine import Store, upsert_of
-from changeover.store.tables import AuditHeadRow, AuditRow
 from changeover.store.text import storable
+
+
+class AuditHeadRow(Base):
+    """The newest link of each chain: a truncated tail does not match it."""
+
+    __tablename__ = "audit_head"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class AuditRow(Base):
+    """One audit event; rows are never changed or deleted (triggers refuse it).
+
+    `data` is canonical JSON text, so that the hash can be recomputed to the byte.
+    """
+
+    __tablename__ = "audit_event"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[str] = mapped_column(String(40))
+    actor: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(80))
+    data: Mapped[str] = mapped_column(Text)
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+    once_key: Mapped[str | None] = mapped_column(String(200))
+    __table_args__ = (UniqueConstraint("migration", "once_key", name="uq_audit_once"),)
+
 
 GENESIS = "0" * 64
 

@@ -6,34 +6,29 @@ gone when it is done. The run named here is the only one that may carry the work
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.run_ends import End, what
+from changeover.domain.run_ends import Carrier, End, what
 from changeover.errors import CarriedElsewhere
 from changeover.store import audit, messages
+from changeover.store.base import Base, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.sop_tables import CarrierRow
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """A flow run that carries a piece of work. `end` is None while it does.
+class CarrierRow(Base):
+    """A piece of work that is not done; `end` is empty while its flow run carries it."""
 
-    `since` is when the run took the work, or when it ended; `said` what Prefect said of the end.
-    """
-
-    migration: str
-    subject: str
-    flow: str
-    flow_run_id: str
-    since: datetime
-    end: End | None
-    said: str
+    __tablename__ = "carrier"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(80), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(32))
+    flow_run_id: Mapped[str] = mapped_column(String(64))
+    since: Mapped[datetime]
+    end: Mapped[str] = mapped_column(String(16))
+    said: Mapped[str] = mapped_column(Text)
 
 
 def take_in(

@@ -24,19 +24,59 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import Table, bindparam, case, func, literal_column, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import claims as rules
 from changeover.domain.claims import Claim, Refusal, Status
 from changeover.domain.routing import RoutingState, System, explain
 from changeover.errors import StoreLocked
 from changeover.plan.model import Plan
-from changeover.store import audit, operations, routing
-from changeover.store.console_tables import ClaimRow
+from changeover.store import audit, rollbacks, routing
+from changeover.store.base import Base, to_record
 from changeover.store.engine import Store, time_of
-from changeover.store.rows import to_record
+
+
+class ClaimRow(Base):
+    """Who may act on an item. One row per item for ever: what is done is never claimed again.
+
+    `token` grows with every new holder; `given_to` is the system that an item was handed to.
+    """
+
+    __tablename__ = "claim"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    item: Mapped[str] = mapped_column(String(200), primary_key=True)
+    status: Mapped[str] = mapped_column(String(8))
+    system: Mapped[str] = mapped_column(String(16))
+    holder: Mapped[str] = mapped_column(String(120))
+    token: Mapped[int] = mapped_column(BigInteger)
+    claimed_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    given_to: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    epoch: Mapped[int] = mapped_column(Integer)
+    __table_args__ = (
+        Index(
+            "ix_claim_open", "migration", "status",
+            sqlite_where=text("status <> 'done'"), postgresql_where=text("status <> 'done'"),
+        ),
+    )
+
 
 Found = Claim | Refusal
 Rule = Callable[[Claim | None, RoutingState, datetime], Found]
@@ -304,6 +344,6 @@ def _tell(
             data={"item": act.item, "to": found.given_to or "whoever is entitled",
                   "token": found.token, "reason": found.reason})
         if rules.trips_rollback(found, state, is_wanted=act.may_roll_back):
-            operations.want_rollback(
+            rollbacks.want_in(
                 session, state, now=now,
                 reason=f"{found.holder} could not do {found.item}: {found.reason}")

@@ -5,17 +5,57 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ForeignKey, Index, Integer, String, Text, select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.records import Cutover, CutoverStatus, GateVerdict, StageRecord, StageStatus
+from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.domain.routing import Mode
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.store import audit, carriers
+from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.tables import CutoverRow, RoutingRow, StageRow, VerdictRow
+from changeover.store.routing import RoutingRow
+
+
+class CutoverRow(Base):
+    """One cutover; the partial unique index allows one running cutover per migration."""
+
+    __tablename__ = "cutover"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(ForeignKey("migration.name"))
+    epoch: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(20))
+    flow_run_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str] = mapped_column(Text)
+    __table_args__ = (
+        Index(
+            "uq_cutover_running",
+            "migration",
+            unique=True,
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+    )
+
+
+class StageRow(Base):
+    """One stage of a cutover."""
+
+    __tablename__ = "stage"
+    cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    index: Mapped[int] = mapped_column("stage_index", Integer)
+    status: Mapped[str] = mapped_column(String(20))
+    entered_at: Mapped[datetime]
+    soak_until: Mapped[datetime]
+    round: Mapped[int] = mapped_column(Integer)
+    rechecks: Mapped[int] = mapped_column(Integer)
+    decided_at: Mapped[datetime | None]
+    decision: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
 
 
 def begin(
@@ -52,7 +92,7 @@ def begin(
         )
         session.add(row)
         session.flush()
-        _note(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now)
+        note_in(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now)
         _carried(session, row, flow, now)
         return _cutover(row)
 
@@ -75,13 +115,13 @@ def adopt(
         Whether this run carries it now; False when another was faster or the cutover has ended.
     """
     with store.begin() as session:
-        row = _locked(session, cutover_id)
+        row = lock_in(session, cutover_id)
         audit.lock(session, row.migration)
         if row.status != CutoverStatus.RUNNING or row.flow_run_id not in (before, flow_run_id):
             return False
         if row.flow_run_id != flow_run_id:
             row.flow_run_id = flow_run_id
-            _note(session, row, "cutover.continued",
+            note_in(session, row, "cutover.continued",
                   {"flow_run_id": flow_run_id, "before": before}, now)
         _carried(session, row, flow, now)
         return True
@@ -131,10 +171,10 @@ def finish(
 ) -> Cutover:
     """Close a cutover; the first final status stands, later calls return it."""
     with store.begin() as session:
-        row = _locked(session, cutover_id)
+        row = lock_in(session, cutover_id)
         if row.status == CutoverStatus.RUNNING:
             row.status, row.outcome, row.ended_at = status, outcome, now
-            _note(session, row, f"cutover.{status}", {"outcome": outcome}, now)
+            note_in(session, row, f"cutover.{status}", {"outcome": outcome}, now)
             carriers.drop_in(session, row.migration, subject(cutover_id))
         return _cutover(row)
 
@@ -142,7 +182,7 @@ def finish(
 def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> StageRecord:
     """Begin a stage's soak; entered once, its times never move by entering again."""
     with store.begin() as session:
-        cutover = _locked(session, cutover_id)
+        cutover = lock_in(session, cutover_id)
         row = session.get(StageRow, (cutover_id, stage.key))
         if row is None:
             row = StageRow(
@@ -151,7 +191,7 @@ def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -
                 round=1, rechecks=0, decision="", reason="",
             )
             session.add(row)
-            _note(session, cutover, "stage.entered", {
+            note_in(session, cutover, "stage.entered", {
                 "stage": stage.key, "weight": stage.weight, "segments": list(stage.segments),
                 "soak_until": row.soak_until.isoformat()}, now)
         return _stage(row)
@@ -176,7 +216,7 @@ def extend_soak(
 ) -> StageRecord:
     """Wait until `until` before look number `rechecks`; does nothing when that was reached."""
     with store.begin() as session:
-        _locked(session, cutover_id)
+        lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
         if row.rechecks < rechecks:
             row.rechecks, row.soak_until = rechecks, until
@@ -188,12 +228,12 @@ def next_round(
 ) -> StageRecord:
     """Soak a stage once more after a person held it; once per round."""
     with store.begin() as session:
-        cutover = _locked(session, cutover_id)
+        cutover = lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
         if row.round == expected_round:
             row.round, row.rechecks, row.soak_until = expected_round + 1, 0, until
             row.status = StageStatus.SOAKING
-            _note(session, cutover, "stage.held", {
+            note_in(session, cutover, "stage.held", {
                 "stage": key, "round": row.round, "soak_until": until.isoformat()}, now)
         return _stage(row)
 
@@ -201,7 +241,7 @@ def next_round(
 def wait_for_approval(store: Store, cutover_id: int, key: str) -> StageRecord:
     """Note that people are asked about a stage."""
     with store.begin() as session:
-        _locked(session, cutover_id)
+        lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
         if row.status == StageStatus.SOAKING:
             row.status = StageStatus.WAITING
@@ -213,50 +253,13 @@ def decide(
 ) -> StageRecord:
     """Close a stage as `promoted` or `rolled_back`; the first decision stands."""
     with store.begin() as session:
-        cutover = _locked(session, cutover_id)
+        cutover = lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
         if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
             row.status, row.decision, row.reason = StageStatus(decision), decision, reason
             row.decided_at = now
-            _note(session, cutover, f"stage.{decision}", {"stage": key, "reason": reason}, now)
+            note_in(session, cutover, f"stage.{decision}", {"stage": key, "reason": reason}, now)
         return _stage(row)
-
-
-def save_verdict(
-    store: Store,
-    *,
-    cutover_id: int,
-    stage: str,
-    gate: str,
-    round: int,
-    attempt: int,
-    verdict: str,
-    reason: str,
-    evidence: list[dict[str, Any]],
-    now: datetime,
-) -> GateVerdict:
-    """Keep a gate's verdict; the first one of a look stands."""
-    key = {"cutover_id": cutover_id, "stage": stage, "gate": gate, "round": round,
-           "attempt": attempt}
-    with store.begin() as session:
-        cutover = _locked(session, cutover_id)
-        row = session.scalar(select(VerdictRow).filter_by(**key))
-        if row is None:
-            row = VerdictRow(**key, verdict=verdict, reason=reason, at=now, evidence=evidence)
-            session.add(row)
-            session.flush()
-            _note(session, cutover, "gate.judged", {
-                "stage": stage, "gate": gate, "verdict": verdict, "reason": reason}, now)
-        return to_record(GateVerdict, row)
-
-
-def verdicts(store: Store, cutover_id: int, stage: str | None = None) -> list[GateVerdict]:
-    """Return the verdicts of a cutover, or of one of its stages, in order."""
-    query = select(VerdictRow).where(VerdictRow.cutover_id == cutover_id).order_by(VerdictRow.id)
-    if stage is not None:
-        query = query.where(VerdictRow.stage == stage)
-    with store.read() as session:
-        return [to_record(GateVerdict, row) for row in session.scalars(query)]
 
 
 def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:
@@ -305,9 +308,10 @@ def _carried(session: Session, row: CutoverRow, flow: str, now: datetime) -> Non
                          flow_run_id=row.flow_run_id, now=now)
 
 
-def _note(
+def note_in(
     session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], now: datetime
 ) -> None:
+    """Add an audit event of a cutover within the caller's transaction."""
     audit.append(
         session, cutover.migration, actor=f"cutover {cutover.id}", kind=kind,
         data={"cutover": cutover.id, **data}, now=now,
@@ -321,7 +325,7 @@ def _row(session: Session, cutover_id: int) -> CutoverRow:
     return row
 
 
-def _locked(session: Session, cutover_id: int) -> CutoverRow:
+def lock_in(session: Session, cutover_id: int) -> CutoverRow:
     """Return the cutover's row, locked until the transaction ends: one writer at a time."""
     query = select(CutoverRow).where(CutoverRow.id == cutover_id).with_for_update()
     row = session.scalar(query)

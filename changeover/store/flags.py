@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, Index, Integer, String, Text, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_value
@@ -21,9 +21,41 @@ from changeover.plan import environments
 from changeover.plan.flags import Entry, as_document, as_spec, from_document, plain_value
 from changeover.plan.model import Plan
 from changeover.store import audit, plans, routing
+from changeover.store.base import Base, Id
 from changeover.store.engine import Store
-from changeover.store.sop_tables import FlagChangeRow, FlagRow
-from changeover.store.tables import MigrationRow, RoutingRow
+from changeover.store.plans import MigrationRow
+from changeover.store.routing import RoutingRow
+
+
+class FlagRow(Base):
+    """A flag's value; `plan_value` is what the plan says, so that a change by hand shows."""
+
+    __tablename__ = "flag"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    environment: Mapped[str] = mapped_column(String(63), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    plan_value: Mapped[Any] = mapped_column(JSON)
+    version: Mapped[int] = mapped_column(Integer)
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[str] = mapped_column(String(120))
+
+
+class FlagChangeRow(Base):
+    """One change of a flag: who, when, why, old and new."""
+
+    __tablename__ = "flag_change"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    environment: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(63))
+    old: Mapped[Any] = mapped_column(JSON)
+    new: Mapped[Any] = mapped_column(JSON)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(120))
+    reason: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_flag_change", "migration", "environment", "name", "id"),)
+
 
 BASE = ""
 """Name of the environment that all others inherit from, and of plans that have none."""

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, Boolean, Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.messages import Message
 from changeover.store import audit
+from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.sop_tables import MessageRow
+
+
+class MessageRow(Base):
+    """A message to people; `key` keeps it from being sent twice, `told` names who has it."""
+
+    __tablename__ = "message"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    key: Mapped[str] = mapped_column(String(200))
+    severity: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    is_sent: Mapped[bool] = mapped_column(Boolean)
+    attempts: Mapped[int] = mapped_column(Integer)
+    next_at: Mapped[datetime]
+    problem: Mapped[str] = mapped_column(Text)
+    told: Mapped[list[str] | None] = mapped_column(JSON)
+    __table_args__ = (
+        Index("ix_message_due", "migration", "is_sent", "next_at"),
+        Index("ix_message_key", "migration", "key", "at"),
+    )
+
 
 SEVERITIES = ("info", "warning", "critical")
 QUIET = timedelta(minutes=10)
@@ -20,27 +42,6 @@ QUIET = timedelta(minutes=10)
 MOST_ATTEMPTS = 12
 """With waits that double this is tried for five hours and a half."""
 FIRST_WAIT = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message and how far its sending has come.
-
-    `problem` is why the last attempt failed, `told` are the channels that have it.
-    """
-
-    id: int
-    migration: str
-    key: str
-    severity: str
-    title: str
-    body: str
-    at: datetime
-    is_sent: bool
-    attempts: int
-    next_at: datetime
-    problem: str
-    told: tuple[str, ...]
 
 
 def put(

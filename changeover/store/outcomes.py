@@ -7,20 +7,69 @@ never lag behind what was accepted and a gate over days reads thousands of rows,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any
 
 import orjson
-from sqlalchemy import CursorResult, and_, delete, func, or_, select, text, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CursorResult,
+    Float,
+    Index,
+    Integer,
+    String,
+    Text,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import Sample, outcomes_of
-from changeover.store.console_tables import OutcomeRow, OutcomeSumRow
+from changeover.domain.outcomes import Reported
+from changeover.store.base import Base
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
+
+
+class OutcomeRow(Base):
+    """One outcome that an application reported; kept so that it counts once."""
+
+    __tablename__ = "outcome"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger)
+    system: Mapped[str] = mapped_column(String(16))
+    success: Mapped[bool] = mapped_column(Boolean)
+    seconds: Mapped[float | None] = mapped_column(Float)
+    quality: Mapped[str | None] = mapped_column(Text)
+    segments: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_outcome_at", "migration", "at"),)
+
+
+class OutcomeSumRow(Base):
+    """The outcomes of a second or minute, of one system, of all users (segment '') or a segment."""
+
+    __tablename__ = "outcome_sum"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    system: Mapped[str] = mapped_column(String(16), primary_key=True)
+    segment: Mapped[str] = mapped_column(String(63), primary_key=True)
+    resolution: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    outcomes: Mapped[int] = mapped_column(Integer)
+    failures: Mapped[int] = mapped_column(Integer)
+    durations: Mapped[str] = mapped_column(Text)
+    quality: Mapped[dict[str, Any]]
+    __table_args__ = (Index("ix_outcome_sum_at", "migration", "resolution", "at"),)
+
 
 MINUTE = 60
 ALL = ""
@@ -30,44 +79,6 @@ PRUNED_AT_ONCE = 2_000
 
 Key = tuple[str, str, int, int]
 """System, segment, resolution, start: what a sum is kept under."""
-
-
-class Reported(Protocol):
-    """An outcome in any form: this module's own, or the one that came over HTTP."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def system(self) -> str: ...  # noqa: D102
-    @property
-    def is_success(self) -> bool: ...  # noqa: D102
-    @property
-    def seconds(self) -> float | None: ...  # noqa: D102
-    @property
-    def quality(self) -> Mapping[str, float]: ...  # noqa: D102
-    @property
-    def segments(self) -> Sequence[str]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one piece of work.
-
-    Args:
-        id: The reporter's own; the same one again is the same outcome.
-        system: `baseline` or `candidate`.
-        is_success: Whether it went well.
-        seconds: How long it took; None when that was not measured.
-        quality: Named numbers, as `confidence`.
-        segments: The segments that its user belongs to.
-    """
-
-    id: str
-    system: str
-    is_success: bool
-    seconds: float | None = None
-    quality: Mapping[str, float] = field(default_factory=dict)
-    segments: tuple[str, ...] = ()
 
 
 @dataclass

@@ -10,29 +10,37 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, Integer, String, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.comparisons import PlaceCount
 from changeover.plan.paths import is_in_body, is_touched, one_place, parse_pattern, parse_place
+from changeover.store.base import Base
 from changeover.store.engine import Store, chunks, upsert_of
-from changeover.store.tables import DivergenceCountRow, MigrationRow
+from changeover.store.plans import MigrationRow
+
+
+class DivergenceCountRow(Base):
+    """How many comparisons of ten seconds there were, and diverged at a place that a gate names.
+
+    `field_hash` is sha256 of the path, as the gate or trigger writes it.
+    """
+
+    __tablename__ = "divergence_count"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    field_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    diverged: Mapped[int] = mapped_column(Integer)
+    compared: Mapped[int] = mapped_column(Integer, server_default="0")
+
 
 STEP = 10
 """Seconds that counts are summed over."""
 NO_ANSWER = "answer"
 """The place of answers that did not come: all paths are lost with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceCount:
-    """Comparisons, and how many of them differ at a place."""
-
-    compared: int = 0
-    diverged: int = 0
 
 
 def add(

@@ -6,15 +6,28 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Plan
 from changeover.store import audit
+from changeover.store.base import Base
+from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
-from changeover.store.tables import CutoverRow, MigrationRow, RoutingRow
+from changeover.store.routing import RoutingRow
+
+
+class MigrationRow(Base):
+    """A migration and its plan as JSON; `digest` is sha256 of that JSON."""
+
+    __tablename__ = "migration"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    plan: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(Text)
+    registered_at: Mapped[datetime]
 
 
 def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:

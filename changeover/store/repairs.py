@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.health import Declined, Repair, Why
 from changeover.store import audit
+from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.sop_tables import RepairRow
+
+
+class RepairRow(Base):
+    """One attempt to repair something; `lease_until` is when it is lost if it has not ended."""
+
+    __tablename__ = "repair"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    issue: Mapped[str] = mapped_column(String(63))
+    system: Mapped[str] = mapped_column(String(63))
+    attempt: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    __table_args__ = (Index("ix_repair", "migration", "issue", "id"),)
+
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 PERIOD = timedelta(hours=1)
 """Attempts are counted in this time; with it the budget comes back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """One attempt: `running`, `done` (the check was good afterwards) or `failed`."""
-
-    id: int
-    migration: str
-    issue: str
-    system: str
-    attempt: int
-    status: str
-    detail: str
-    started_at: datetime
-    ended_at: datetime | None
-    lease_until: datetime | None
-
-
-class Why(StrEnum):
-    """Why no attempt may begin now."""
-
-    BUSY = "busy"  # another one on the same system is under way
-    WAIT = "wait"  # the time since the last one is too short
-    BUDGET = "budget"  # all attempts of the hour are used up: people must look
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """No attempt was begun; `last` is the newest one, for saying once that people are needed."""
-
-    why: Why
-    reason: str
-    last: int = 0
 
 
 def claim(

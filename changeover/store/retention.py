@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from changeover.store.comparisons import ComparisonRow
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, chunks
-from changeover.store.tables import ComparisonRow, DivergenceCountRow
+from changeover.store.place_counts import DivergenceCountRow
 
 ROW_BYTES = 200
 """What a comparison takes without its bodies, indexes included (measured: 169)."""

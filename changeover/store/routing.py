@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CursorResult, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Boolean, CursorResult, ForeignKey, Integer, String, Text, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import routing
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
 from changeover.store import audit, carriers
+from changeover.store.base import Base
 from changeover.store.engine import Store
-from changeover.store.tables import RoutingRow
+
+
+class RoutingRow(Base):
+    """The one routing state of a migration."""
+
+    __tablename__ = "routing_state"
+    migration: Mapped[str] = mapped_column(ForeignKey("migration.name"), primary_key=True)
+    mode: Mapped[str] = mapped_column(String(32))
+    weight: Mapped[int] = mapped_column(Integer)
+    segments: Mapped[list[str]]
+    maintenance: Mapped[bool] = mapped_column(Boolean)
+    maintenance_reason: Mapped[str] = mapped_column(Text)
+    shadow_sample: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[int] = mapped_column(Integer)
+    changed_at: Mapped[datetime]
+
 
 _ATTEMPTS = 20
 

@@ -8,17 +8,61 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Float,
+    Integer,
+    Row,
+    Select,
+    String,
+    Text,
+    func,
+    select,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, SHADOW, Sample, Window, combine, of_gateway
 from changeover.domain.routing import System
 from changeover.store import outcomes
+from changeover.store.base import Base
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
-from changeover.store.tables import SampleRow, UserErrorRow
+
+
+class SampleRow(Base):
+    """What one gateway measured of one system in one second (resolution 1) or minute (60)."""
+
+    __tablename__ = "sample"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    system: Mapped[str] = mapped_column(String(16), primary_key=True)
+    resolution: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    gateway: Mapped[str] = mapped_column(String(63), primary_key=True)
+    requests: Mapped[int] = mapped_column(Integer)
+    client_errors: Mapped[int] = mapped_column(Integer)
+    user_errors: Mapped[int] = mapped_column(Integer)
+    redirects: Mapped[int] = mapped_column(Integer, server_default="0")
+    answers: Mapped[int] = mapped_column(Integer, server_default="0")
+    empty_answers: Mapped[int] = mapped_column(Integer, server_default="0")
+    answer_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    answer_logs: Mapped[float] = mapped_column(Float, server_default="0")
+    users: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    watched: Mapped[int] = mapped_column(Integer, server_default="0")
+    listened: Mapped[int] = mapped_column(Integer, server_default="0")
+    errors: Mapped[dict[str, Any]]
+    latency: Mapped[str] = mapped_column(Text)
+    probes: Mapped[int] = mapped_column(Integer)
+    probes_up: Mapped[int] = mapped_column(Integer)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    cpu_cores: Mapped[float | None] = mapped_column(Float)
+    compared: Mapped[int] = mapped_column(Integer, server_default="0")
+    matched: Mapped[int] = mapped_column(Integer, server_default="0")
+    similarity: Mapped[float] = mapped_column(Float, server_default="0")
+
 
 MINUTE = 60
 KEY = ("migration", "system", "resolution", "at", "gateway")
@@ -178,22 +222,6 @@ def measured_until(store: Store, migration: str) -> datetime | None:
     with store.read() as session:
         newest = session.scalar(query)
     return None if newest is None else clock.from_timestamp(newest + 1)
-
-
-def record_user_errors(
-    store: Store, migration: str, rows: Sequence[tuple[str, str, datetime]]
-) -> None:
-    """Keep the first error of each user: (hash of the key, system, time); later ones are known."""
-    if not rows:
-        return
-    values = [
-        {"migration": migration, "user_hash": user, "system": system, "at": at}
-        for user, system, at in rows
-    ]
-    for start in range(0, len(values), BATCH):
-        part = values[start : start + BATCH]
-        with store.begin(is_durable=False) as session:
-            session.execute(upsert_of(session)(UserErrorRow).values(part).on_conflict_do_nothing())
 
 
 def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.procedures import SopStep
 from changeover.store import audit
+from changeover.store.base import Base, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.sop_tables import SopStepRow
+
+
+class SopStepRow(Base):
+    """A step of a procedure: `subject` is `cutover-7` or `rehearsal-3`."""
+
+    __tablename__ = "sop_step"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(63), primary_key=True)
+    step: Mapped[str] = mapped_column(String(63), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+
 
 BEGUN, DONE, FAILED = "begun", "done", "failed"
 REHEARSAL, CRITERIA = "rehearsal", "success criteria"
-
-
-@dataclass(frozen=True, slots=True)
-class SopStep:
-    """A step of a procedure and what came of it: `done` or `failed`; `begun` is not known yet."""
-
-    migration: str
-    subject: str
-    step: str
-    status: str
-    detail: str
-    started_at: datetime
-    ended_at: datetime
-    data: dict[str, Any] = field(default_factory=dict)
 
 
 def save(store: Store, step: SopStep) -> SopStep:

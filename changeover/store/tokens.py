@@ -10,56 +10,37 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import String, or_, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.tokens import Scope, Token
 from changeover.errors import InvalidInput
 from changeover.store import audit
-from changeover.store.console_tables import TokenRow
+from changeover.store.base import Base, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
+
+
+class TokenRow(Base):
+    """A token of a migration's console: only sha256 of its secret part is kept."""
+
+    __tablename__ = "console_token"
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(63))
+    scope: Mapped[str] = mapped_column(String(8))
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(120))
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
 
 _FORM = re.compile(r"chg_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 USED_EVERY = timedelta(minutes=1)
 """The last use is written this often at most."""
-
-
-class Scope(StrEnum):
-    """What a token may do; each includes the ones before it."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
-
-    def allows(self, wanted: Scope) -> bool:
-        """Whether this scope includes `wanted`."""
-        order = list(Scope)
-        return order.index(self) >= order.index(wanted)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token without its secret. It opens the console of its migration alone."""
-
-    id: str
-    migration: str
-    name: str
-    scope: Scope
-    created_at: datetime
-    created_by: str
-    expires_at: datetime | None = None
-    last_used_at: datetime | None = None
-    revoked_at: datetime | None = None
-
-    def state(self, now: datetime) -> str:
-        """Return `valid`, `expired` or `revoked`."""
-        if self.revoked_at is not None:
-            return "revoked"
-        is_over = self.expires_at is not None and now >= self.expires_at
-        return "expired" if is_over else "valid"
 
 
 def create(

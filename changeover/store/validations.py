@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.suites import SuiteCheck, SuiteRun
 from changeover.store import audit
+from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
-from changeover.store.rows import to_record
-from changeover.store.sop_tables import SuiteCheckRow, SuiteRunRow
+
+
+class SuiteRunRow(Base):
+    """One run of a validation suite; `key` makes a flow run's repetition the same run."""
+
+    __tablename__ = "suite_run"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    suite: Mapped[str] = mapped_column(String(63))
+    key: Mapped[str] = mapped_column(String(200), unique=True)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    verdict: Mapped[str] = mapped_column(String(16))
+    __table_args__ = (Index("ix_suite_run_migration", "migration", "suite", "id"),)
+
+
+class SuiteCheckRow(Base):
+    """One check of a suite's run with everything that it found."""
+
+    __tablename__ = "suite_check"
+    run_id: Mapped[int] = mapped_column(ForeignKey("suite_run.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(32))
+    verdict: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    evidence: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime]
+    seconds: Mapped[float] = mapped_column(Float)
+
 
 RUNNING = "running"
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteRun:
-    """One run of a suite. `verdict` is `running` until it ended."""
-
-    id: int
-    migration: str
-    suite: str
-    key: str
-    started_at: datetime
-    ended_at: datetime | None
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteCheck:
-    """One check of a run as it is stored."""
-
-    run_id: int
-    number: int
-    name: str
-    kind: str
-    verdict: str
-    reason: str
-    evidence: dict[str, Any]
-    started_at: datetime
-    seconds: float
 
 
 def begin(store: Store, migration: str, suite: str, *, key: str, now: datetime) -> SuiteRun:

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from changeover import clock
-from changeover.domain.records import CutoverStatus
+from changeover.domain.outcomes import Outcome
+from changeover.domain.rollout import CutoverStatus
 from changeover.store import audit, outcomes, routing
-from changeover.store.outcomes import Outcome
 from tests.support.processes import wait_for
 from tests.support.site import Site, site
 

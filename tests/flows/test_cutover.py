@@ -10,11 +10,21 @@ import httpx
 import psutil
 import pytest
 
-from changeover.domain.records import Cutover, CutoverStatus, Report
+from changeover.domain.report_files import Report
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.errors import EXIT_INTERRUPTED
 from changeover.plan.load import load_plan
-from changeover.store import approvals, audit, cutovers, operations, routing
+from changeover.store import (
+    approvals,
+    audit,
+    cutovers,
+    report_files,
+    rollback_steps,
+    rollbacks,
+    routing,
+    verdicts,
+)
 from tests.support.approve import approve_in_browser
 from tests.support.processes import LONGEST_PAUSE, wait_for
 from tests.support.site import Site, site
@@ -39,7 +49,7 @@ def at_baseline(running_site: Site) -> Site:
     found = cutovers.latest(running_site.store, "site")
     if found is not None and found.flow_run_id:
         running_site.wait_ended(found.flow_run_id)
-    wait_for(lambda: all(r.ended_at for r in operations.rollbacks(running_site.store, "site")),
+    wait_for(lambda: all(r.ended_at for r in rollbacks.all_of(running_site.store, "site")),
              seconds=60)
     if routing.read(running_site.store, "site").mode is Mode.EMERGENCY_ROLLBACK:
         running_site.changeover("recover", "--reason", "next test")
@@ -69,7 +79,7 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
     _entered_once(found, ended.id, ["shadow", "beta-5", "gradual-50", "full"])
     assert audit.verify(found.store, "site") == []
     assert found.failed() == failed
-    alike = [v for v in cutovers.verdicts(found.store, ended.id) if v.gate == "alike"][-1]
+    alike = [v for v in verdicts.all_of(found.store, ended.id) if v.gate == "alike"][-1]
     assert alike.verdict == "pass"
     assert alike.evidence[0]["samples"] >= 5
     assert alike.evidence[0]["coverage"]["compared"] >= 5
@@ -94,7 +104,7 @@ def _entered_once(found: Site, cutover_id: int, expected: list[str]) -> None:
 
 def _report_tells(found: Site, cutover_id: int, words: list[str]) -> None:
     def written() -> Report | None:
-        newest = operations.latest_report(found.store, "site", "cutover")
+        newest = report_files.latest(found.store, "site", "cutover")
         return newest if newest and newest.cutover_id == cutover_id else None
 
     report = wait_for(written, seconds=60, what="the report")
@@ -123,7 +133,7 @@ def test_second_cutover_and_late_approval_change_nothing(at_baseline: Site) -> N
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert routing.read(found.store, "site").mode is Mode.EMERGENCY_ROLLBACK
     wait_for(lambda: found.api.run(run).state_type == "FAILED", seconds=60)
-    assert operations.latest_rollback(found.store, "site").status == "completed"
+    assert rollbacks.latest(found.store, "site").status == "completed"
 
 
 def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
@@ -136,7 +146,7 @@ def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
     ended = found.wait_ended(run)
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert "error_rate of candidate" in ended.outcome
-    steps = operations.steps(found.store, operations.latest_rollback(found.store, "site").id)
+    steps = rollback_steps.all_of(found.store, rollbacks.latest(found.store, "site").id)
     assert [(step.number, step.status) for step in steps] == [(n, "done") for n in range(1, 6)]
     assert found.failed("GET") <= failed
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.store import approvals, audit, carriers, cutovers, messages, routing
 from tests.integration.conftest import make_plan

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.store import operations, repairs
+from changeover.store import health_results, heartbeats, repairs
 from tests.support.processes import free_port, kill, upstream, wait_for
 from tests.support.site import QUICK, Site, site
 
@@ -44,7 +44,7 @@ def examine(found: Site) -> dict[str, Any]:
 
 
 def newest(found: Site) -> dict[str, tuple[str, str]]:
-    results = operations.latest_health(found.store, "site")
+    results = health_results.latest(found.store, "site")
     return {result.check: (result.status, result.detail) for result in results}
 
 
@@ -89,12 +89,12 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
                  seconds=90, what="the repairs")
         assert limit(found) == 1
         assert found.pid("console") != frozen
-        history = operations.health_since(found.store, "site", since=clock.from_timestamp(0))
+        history = health_results.since(found.store, "site", since=clock.from_timestamp(0))
         assert len({result.at for result in history}) >= 3
 
 
 def _is_silent(found: Site) -> bool:
-    beats = {beat.service: beat.at for beat in operations.heartbeats(found.store)}
+    beats = {beat.service: beat.at for beat in heartbeats.every(found.store)}
     return (clock.now() - beats["console"]).total_seconds() > 21
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from changeover.domain.records import CutoverStatus
-from changeover.store import cutovers, operations
+from changeover.domain.rollout import CutoverStatus
+from changeover.store import rollbacks, verdicts
 from tests.support.processes import LONGEST_PAUSE, meanwhile, wait_for
 from tests.support.site import Site, site
 
@@ -69,7 +69,7 @@ def test_a_gate_on_outcomes_promotes_and_fails_by_what_was_reported(tmp_path: Pa
                      what="the console again")
             done = running.wait_ended(running.start(), seconds=200)
         assert done.status is CutoverStatus.PROMOTED, done.outcome
-        (look,) = [look for look in cutovers.verdicts(running.store, done.id)
+        (look,) = [look for look in verdicts.all_of(running.store, done.id)
                    if look.gate == "quality" and look.verdict == "pass"]
         values = {check["metric"]: check["value"] for check in look.evidence}
         assert values == {"outcome.confidence": pytest.approx(0.97), "outcome_error_rate": 0}
@@ -78,6 +78,6 @@ def test_a_gate_on_outcomes_promotes_and_fails_by_what_was_reported(tmp_path: Pa
         with reporting(running, 0.5):
             done = running.wait_ended(running.start(), seconds=200)
         assert done.status is CutoverStatus.ROLLED_BACK
-        newest = operations.latest_rollback(running.store, "site")
+        newest = rollbacks.latest(running.store, "site")
         assert newest is not None and "outcome.confidence" in newest.reason
         assert "is below 0.9" in newest.reason

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import ApprovalRefused
 from changeover.site.home import Home
@@ -25,8 +25,9 @@ from changeover.store import (
     cutovers,
     flags,
     messages,
-    operations,
     plans,
+    rollback_steps,
+    rollbacks,
     routing,
     samples,
     sop,
@@ -182,8 +183,8 @@ def test_rollback_goes_on_after_a_failed_step_and_calls_a_person(begin: Begin) -
     moved(site)
     run = site.carry_out("rollback", reason="wrong totals")
     assert run.state_name == "NeedsPerson"
-    record = operations.latest_rollback(site.store, "bench")
-    steps = {s.number: s.status for s in operations.steps(site.store, record.id)}
+    record = rollbacks.latest(site.store, "bench")
+    steps = {s.number: s.status for s in rollback_steps.all_of(site.store, record.id)}
     assert steps == {1: "done", 2: "done", 3: "failed", 4: "done", 5: "done"}
     assert any("lever stop failed" in each for each in record.analysis["a_person_must"])
     assert routing.read(site.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
@@ -196,7 +197,7 @@ def test_rollback_whose_verification_fails_is_escalated(begin: Begin) -> None:
     moved(site)
     run = site.carry_out("rollback", reason="wrong totals")
     assert run.state_name == "NeedsPerson"
-    record = operations.latest_rollback(site.store, "bench")
+    record = rollbacks.latest(site.store, "bench")
     assert record.status == "needs_person"
     assert any(each.startswith("verify: ") for each in record.analysis["a_person_must"])
 

@@ -11,7 +11,7 @@ import pytest
 from changeover import clock
 from changeover.domain.routing import Change, Mode
 from changeover.plan.model import Plan
-from changeover.store import approvals, audit, cutovers, operations, routing, sop
+from changeover.store import approvals, audit, cutovers, rollback_steps, rollbacks, routing, sop
 from tests.integration.conftest import make_plan
 from tests.support.processes import wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
@@ -83,8 +83,8 @@ def effects(site: SopSite) -> dict[str, Any]:
         "approvals": cutover and [
             (a.stage, a.decision, a.approver) for a in approvals.all_of(site.store, cutover.id)],
         "rollbacks": [
-            (r.status, [(s.number, s.status) for s in operations.steps(site.store, r.id)])
-            for r in operations.rollbacks(site.store, "bench")],
+            (r.status, [(s.number, s.status) for s in rollback_steps.all_of(site.store, r.id)])
+            for r in rollbacks.all_of(site.store, "bench")],
         "backups": sorted(p.name for p in (site.home.root / "backups").glob("*")),
         "files": sorted(p.name for p in (site.home.root.parent / "candidate-files").glob("*")),
     }

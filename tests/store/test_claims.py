@@ -23,8 +23,8 @@ from sqlalchemy import select, text
 from changeover import clock
 from changeover.domain.claims import Claim, Refusal, Status, Why
 from changeover.domain.routing import Change, Mode, RoutingState, System
-from changeover.store import audit, claims, operations, routing
-from changeover.store.console_tables import ClaimRow
+from changeover.store import audit, claims, rollbacks, routing
+from changeover.store.claims import ClaimRow
 from changeover.store.engine import Store
 from tests.store.conftest import shop
 from tests.support.claimer import ITEMS
@@ -223,10 +223,10 @@ def test_a_failure_calls_for_the_rollback_in_its_own_transaction(
     state = move(store, mode) if mode is Mode.CANDIDATE_ONLY else routing.read(store, "shop")
     do(store, claiming("a", "new", System.CANDIDATE))
     do(store, claims.failing("a", 1, "out of memory", may_roll_back=is_planned))
-    wanted = operations.wanted_rollback(store, state)
+    wanted = rollbacks.wanted(store, state)
     is_due = is_planned and mode is Mode.CANDIDATE_ONLY
     assert wanted == ("new could not do a: out of memory" if is_due else None)
-    assert operations.wanted_rollback(store, move(store, Mode.EMERGENCY_ROLLBACK)) is None
+    assert rollbacks.wanted(store, move(store, Mode.EMERGENCY_ROLLBACK)) is None
 
 
 def test_open_claims_are_counted_by_what_they_are(store: Store) -> None:

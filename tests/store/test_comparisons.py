@@ -10,12 +10,12 @@ import pytest
 from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
+from changeover.domain.comparisons import Compared, Example
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.model import Plan
 from changeover.shadow import findings
 from changeover.shadow.judging import Judge
-from changeover.store import comparisons, plans, retention, samples
-from changeover.store.comparisons import Compared, Example
+from changeover.store import comparisons, divergences, plans, retention, samples
 from changeover.store.engine import Store
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -54,7 +54,7 @@ def test_batches_add_up(shop: Store) -> None:
     assert (window.compared, window.matched, window.similarity) == (3, 1, 2.0)
     assert window.measure("similarity").value == pytest.approx(2 / 3)
     assert window.measure("divergence_rate").value == pytest.approx(2 / 3)
-    assert {p.field: p.diverged for p in comparisons.places(shop, "shop")} == {"$.a": 2, "$.b": 1}
+    assert {p.field: p.diverged for p in divergences.places(shop, "shop")} == {"$.a": 2, "$.b": 1}
     assert comparisons.coverage(shop, "shop") == {"seen": 5, "compared": 4, "matched": 1}
 
 
@@ -71,7 +71,7 @@ def test_pairs_tell_noise_from_regressions(shop: Store) -> None:
     batch = [compared(0, "$.a", noisy=()), compared(0, noisy=("$.a",)),
              compared(0, "$.a", noisy=("$.a",)), compared(0, "$.a")]
     comparisons.write(shop, "shop", batch, {})
-    (place,) = comparisons.places(shop, "shop")
+    (place,) = divergences.places(shop, "shop")
     assert (place.only_candidate, place.only_baseline, place.both) == (1, 1, 1)
     assert comparisons.coverage(shop, "shop")["paired"] == 3
 
@@ -107,9 +107,9 @@ def test_texts_of_any_kind_are_stored(shop: Store, odd: str) -> None:
     one = replace(compared(0), found={f"$['{odd}']": example}, request=odd, request_id=odd,
                   error=odd, noisy=frozenset({f"$['{odd}']"}))
     comparisons.write(shop, "shop", [one, one], {})
-    (place,) = comparisons.places(shop, "shop")
+    (place,) = divergences.places(shop, "shop")
     assert place.diverged == 2
-    assert len(place.field) <= comparisons.LONGEST_PLACE
+    assert len(place.field) <= divergences.LONGEST_PLACE
     str((place.field, place.examples)).encode("utf-8", "strict")
 
 
@@ -126,9 +126,9 @@ def test_any_number_of_places_fits_into_one_batch(shop: Store) -> None:
     batch = [replace(compared(n), found={f"$.k{n}_{key}": example for key in range(10_000)})
              for n in range(7)]
     comparisons.write(shop, "shop", batch, {})
-    known = comparisons.places(shop, "shop")
-    assert len(known) == comparisons.MOST_FIELDS + 1
-    (further,) = [place for place in known if place.field == comparisons.FURTHER]
+    known = divergences.places(shop, "shop")
+    assert len(known) == divergences.MOST_FIELDS + 1
+    (further,) = [place for place in known if place.field == divergences.FURTHER]
     assert (further.diverged, further.counts) == (7, {"added": 7})
 
 
@@ -141,7 +141,7 @@ def test_old_rows_go_and_examples_stay(shop: Store) -> None:
     gone = retention.prune(shop, "shop", keep=3, keep_for=keep_for, keep_bytes=keep_bytes,
                            now=NOW + 2 * keep_for)
     assert gone == 10
-    assert len(comparisons.places(shop, "shop")[0].examples) == 3
+    assert len(divergences.places(shop, "shop")[0].examples) == 3
 
 
 def test_store_of_comparisons_does_not_grow_beyond_its_size(shop: Store) -> None:
@@ -162,7 +162,7 @@ def test_store_of_comparisons_does_not_grow_beyond_its_size(shop: Store) -> None
     assert prune(4 * retention.ROW_BYTES) == (6, [])
     assert len(comparisons.latencies(shop, "shop")) == 4
     assert len(comparisons.kept_answers(shop, "other")) == 2
-    assert len(comparisons.places(shop, "shop")[0].examples) == 3
+    assert len(divergences.places(shop, "shop")[0].examples) == 3
 
 
 def test_other_migrations_do_not_take_this_ones_place(shop: Store) -> None:
@@ -189,11 +189,11 @@ def test_places_without_end_are_summed_up(
     shop: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Documents with keys of their own each do not fill the store."""
-    monkeypatch.setattr(comparisons, "MOST_FIELDS", 5)
+    monkeypatch.setattr(divergences, "MOST_FIELDS", 5)
     comparisons.write(shop, "shop", [compared(0, f"$.key{n}") for n in range(50)], {})
-    known = comparisons.places(shop, "shop")
+    known = divergences.places(shop, "shop")
     assert len(known) <= 6
-    assert {p.field: p.diverged for p in known}[comparisons.FURTHER] == 45
+    assert {p.field: p.diverged for p in known}[divergences.FURTHER] == 45
 
 
 STRICT = Judge.of(PLAN.shadow, None, today=NOW.date())
@@ -212,7 +212,7 @@ def judged(n: int, *bodies: str, keeps: bool = True) -> Compared:
 def known(shop: Store) -> tuple[object, ...]:
     """Return everything that is counted."""
     window = samples.window(shop, "shop", "candidate", start=NOW, end=NOW + timedelta(hours=1))
-    places = sorted(comparisons.places(shop, "shop"), key=lambda place: place.field)
+    places = sorted(divergences.places(shop, "shop"), key=lambda place: place.field)
     return (places, comparisons.coverage(shop, "shop"), window.compared, window.matched,
             [(f.place.field, f.verdict) for f in findings.collect(shop, "shop").findings])
 
@@ -222,10 +222,10 @@ def test_kept_pairs_are_scored_again_by_new_rules(shop: Store) -> None:
     comparisons.write(shop, "shop", [judged(0, '{"a":1,"b":1}', '{"a":2,"b":2}')], {})
     before = known(shop)
     assert findings.score_again(shop, PLAN, LENIENT) == (1, 0)
-    found = {p.field: (p.diverged, p.ignored) for p in comparisons.places(shop, "shop")}
+    found = {p.field: (p.diverged, p.ignored) for p in divergences.places(shop, "shop")}
     assert found == {"$.a": (0, 1), "$.b": (1, 0)}
     assert findings.score_again(shop, PLAN, STRICT) == (1, 0)
-    assert [(p.field, p.diverged, p.ignored) for p in comparisons.places(shop, "shop")] == [
+    assert [(p.field, p.diverged, p.ignored) for p in divergences.places(shop, "shop")] == [
         ("$.a", 1, 0), ("$.b", 1, 0)]
     assert comparisons.coverage(shop, "shop") == before[1]
 
@@ -246,7 +246,7 @@ def test_pair_that_matches_by_the_new_rules_is_a_match(shop: Store) -> None:
     comparisons.write(shop, "shop", [judged(n, '{"a":1}', '{"a":2}') for n in range(5)]
                       + [judged(9, '{"b":1}', '{"b":2}', keeps=False)], {})
     findings.score_again(shop, PLAN, LENIENT)
-    places = {place.field: place for place in comparisons.places(shop, "shop")}
+    places = {place.field: place for place in divergences.places(shop, "shop")}
     assert (places["$.a"].diverged, places["$.a"].ignored, places["$.a"].examples) == (0, 5, [])
     assert (places["$.b"].diverged, len(places["$.b"].examples)) == (1, 1)
     assert comparisons.coverage(shop, "shop") == {"compared": 6, "matched": 5}
@@ -264,7 +264,7 @@ def test_comparison_that_comes_while_others_are_scored_again_counts_once(shop: S
     assert again is not None
     assert comparisons.replace_scores(shop, "shop", [again]) == 1
     assert comparisons.replace_scores(shop, "shop", [again]) == 0
-    (place,) = comparisons.places(shop, "shop")
+    (place,) = divergences.places(shop, "shop")
     assert (place.diverged, place.ignored) == (1, 1)
     assert comparisons.coverage(shop, "shop") == {"compared": 2, "matched": 1}
 

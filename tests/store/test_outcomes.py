@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from changeover.analysis.window import Window
+from changeover.domain.outcomes import Outcome
 from changeover.store import outcomes, samples
 from changeover.store.engine import Store
-from changeover.store.outcomes import Outcome
 
 NOW = datetime(2026, 3, 2, 9, 0, 30, tzinfo=UTC)
 

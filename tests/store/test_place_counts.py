@@ -11,14 +11,13 @@ from sqlalchemy import func, select
 
 from blocks.metrics_source import MetricsReader
 from changeover.comparison.answers import Answer
+from changeover.domain.comparisons import Compared, Example, PlaceCount
 from changeover.plan.model import CheckSpec, Plan
 from changeover.shadow import findings
 from changeover.shadow.judging import Judge
 from changeover.store import comparisons, place_counts, plans
-from changeover.store.comparisons import Compared, Example
 from changeover.store.engine import Store
-from changeover.store.place_counts import PlaceCount
-from changeover.store.tables import DivergenceCountRow
+from changeover.store.place_counts import DivergenceCountRow
 from tests.store.test_comparisons import NOW, PLAN, compared
 
 EXAMPLE = Example("GET /a", "$.a", "changed", "1", "2")

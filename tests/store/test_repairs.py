@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from changeover.domain.health import Declined, Repair, Why
 from changeover.store import audit, messages, repairs
 from changeover.store.engine import Store
-from changeover.store.repairs import Declined, Repair, Why
 from tests.support.processes import LONGEST_PAUSE
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

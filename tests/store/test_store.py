@@ -15,7 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from changeover.clock import now
-from changeover.domain.records import CutoverStatus, Rollback
+from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollout import Approval, CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import (
     ApprovalRefused,
@@ -27,18 +28,9 @@ from changeover.errors import (
     StoreLocked,
     WrongStoreVersion,
 )
-from changeover.store import (
-    approvals,
-    audit,
-    console_tables,  # noqa: F401  its tables belong to the same metadata
-    cutovers,
-    operations,
-    plans,
-    routing,
-    sop_tables,  # noqa: F401
-)
+from changeover.store import approvals, audit, cutovers, heartbeats, plans, rollbacks, routing
 from changeover.store.engine import Store
-from changeover.store.tables import Base
+from changeover.store.schema import METADATA
 from tests.store.conftest import shop
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -54,7 +46,7 @@ def to_gradual(store: Store, weight: int = 500) -> None:
 def test_migrations_make_the_tables_of_the_models(store: Store) -> None:
     """From empty to head, the database is what the code expects."""
     with store.engine.connect() as connection:
-        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        found = compare_metadata(MigrationContext.configure(connection), METADATA)
     assert found == []
 
 
@@ -205,7 +197,7 @@ def test_hold_begins_the_next_round_once(store: Store) -> None:
     assert held.round == 2
 
 
-def ask(store: Store, ordinal: int = 1) -> approvals.Approval:
+def ask(store: Store, ordinal: int = 1) -> Approval:
     """Ask about the first stage."""
     cutover = cutovers.active(store, "shop") or cutovers.begin(
         store, "shop", flow_run_id="a", now=now())
@@ -213,8 +205,8 @@ def ask(store: Store, ordinal: int = 1) -> approvals.Approval:
                          epoch=0, question="?", now=now())
 
 
-def answer(store: Store, asked: approvals.Approval, decision: str, approver: str, epoch: int = 0
-           ) -> approvals.Approval:
+def answer(store: Store, asked: Approval, decision: str, approver: str, epoch: int = 0
+           ) -> Approval:
     """Answer a question."""
     return approvals.answer(store, asked.id, decision=decision, approver=approver, comment="",
                             source="test", epoch=epoch, now=now())
@@ -253,16 +245,16 @@ def test_answer_after_a_rollback_is_void(store: Store) -> None:
 def test_rollback_has_one_row_per_epoch(store: Store) -> None:
     """However often it is begun, one rollback follows, and its first end stands."""
     first, second = (
-        operations.begin_rollback(store, "shop", epoch=1, reason=reason, severity="high",
+        rollbacks.begin(store, "shop", epoch=1, reason=reason, severity="high",
                                   scope="all", actor="t", cutover_id=None, now=now())
         for reason in ("a", "b")
     )
     assert first == second
-    assert operations.not_handed_over(store, "shop") == [first]
-    operations.hand_over(store, first.id, flow_run_id="run", now=now())
-    assert operations.not_handed_over(store, "shop") == []
-    operations.finish_rollback(store, first.id, status="completed", analysis={}, now=now())
-    ended = operations.finish_rollback(
+    assert rollbacks.not_handed_over(store, "shop") == [first]
+    rollbacks.hand_over(store, first.id, flow_run_id="run", now=now())
+    assert rollbacks.not_handed_over(store, "shop") == []
+    rollbacks.finish(store, first.id, status="completed", analysis={}, now=now())
+    ended = rollbacks.finish(
         store, first.id, status="needs_person", analysis={}, now=now())
     assert ended.status == "completed"
 
@@ -270,8 +262,8 @@ def test_rollback_has_one_row_per_epoch(store: Store) -> None:
 def test_times_come_back_aware(store: Store) -> None:
     """A time is the same moment on both databases."""
     moment = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
-    operations.beat(store, "observer", pid=1, now=moment)
-    assert operations.heartbeats(store)[0].at == moment
+    heartbeats.beat(store, "observer", pid=1, now=moment)
+    assert heartbeats.every(store)[0].at == moment
 
 
 def test_empty_database_is_refused_with_the_command_that_helps(empty_url: str) -> None:
@@ -327,7 +319,7 @@ def test_what_is_no_database_is_one_clear_message(tmp_path: Path) -> None:
 
 
 def begin_rollback(store: Store, *, flow_run_id: str | None = None) -> Rollback:
-    return operations.begin_rollback(
+    return rollbacks.begin(
         store, "shop", epoch=1, reason="it burns", severity="high", scope="all", actor="test",
         cutover_id=None, now=NOW, flow_run_id=flow_run_id)
 
@@ -335,7 +327,7 @@ def begin_rollback(store: Store, *, flow_run_id: str | None = None) -> Rollback:
 def test_rollback_of_a_flow_run_is_its_own_from_the_first_moment(store: Store) -> None:
     """The observer, which looks all the time, starts no second run for it."""
     begin_rollback(store, flow_run_id="by hand")
-    assert operations.not_handed_over(store, "shop") == []
+    assert rollbacks.not_handed_over(store, "shop") == []
 
 
 def test_rollback_is_carried_by_one_run_at_a_time(store: Store) -> None:
@@ -344,11 +336,11 @@ def test_rollback_is_carried_by_one_run_at_a_time(store: Store) -> None:
     minute = timedelta(minutes=1)
 
     def carry(run: str, now: datetime) -> str | None:
-        return operations.carry(
+        return rollbacks.acquire_lease(
             store, rollback_id, flow_run_id=run, lease=minute, now=now).flow_run_id
 
     assert carry("by hand", NOW) == "by hand"
-    assert operations.hand_over(
+    assert rollbacks.hand_over(
         store, rollback_id, flow_run_id="other", now=NOW).flow_run_id == "by hand"
     with pytest.raises(CarriedElsewhere, match="flow run by hand carries rollback"):
         carry("other", NOW + minute / 2)
@@ -361,8 +353,9 @@ def test_rollback_whose_run_says_nothing_more_is_carried_by_the_next(store: Stor
     """The one that stood still does nothing more when it wakes up."""
     rollback_id = begin_rollback(store).id
     minute = timedelta(minutes=1)
-    operations.carry(store, rollback_id, flow_run_id="first", lease=minute, now=NOW)
-    operations.carry(store, rollback_id, flow_run_id="next", lease=minute, now=NOW + 2 * minute)
+    rollbacks.acquire_lease(store, rollback_id, flow_run_id="first", lease=minute, now=NOW)
+    rollbacks.acquire_lease(store, rollback_id, flow_run_id="next", lease=minute,
+                            now=NOW + 2 * minute)
     with pytest.raises(CarriedElsewhere):
-        operations.carry(store, rollback_id, flow_run_id="first", lease=minute,
+        rollbacks.acquire_lease(store, rollback_id, flow_run_id="first", lease=minute,
                          now=NOW + 2 * minute)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from changeover.clock import now
 from changeover.domain.routing import Change, Mode
-from changeover.store import audit, messages, operations, routing
+from changeover.store import audit, messages, rollbacks, routing
 from changeover.store.engine import Store
 from changeover.store.text import storable
 
@@ -36,11 +36,11 @@ def test_a_rollback_with_an_odd_reason_is_stored_and_its_audit_is_intact(
                    reason=odd, now=at)
     state = routing.change(
         store, name, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=odd, reason=odd, now=at)
-    operations.begin_rollback(
+    rollbacks.begin(
         store, name, epoch=state.epoch, reason=odd, severity="critical", scope="all", actor=odd,
         cutover_id=None, now=at)
     messages.put(store, name, key=odd, severity="critical", title=odd, body=odd, now=at)
-    found = operations.rollback_of(store, name, state.epoch)
+    found = rollbacks.of_epoch(store, name, state.epoch)
     assert found is not None
     assert (found.reason, found.actor) == (kept, kept)
     assert routing.read(store, name).maintenance_reason == kept

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from changeover.domain.tokens import Scope, Token
 from changeover.errors import InvalidInput
 from changeover.store import plans, tokens
 from changeover.store.engine import Store
-from changeover.store.tokens import Scope
 from tests.store.conftest import shop
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
-def make(store: Store, lifetime: timedelta | None = None) -> tuple[tokens.Token, str]:
+def make(store: Store, lifetime: timedelta | None = None) -> tuple[Token, str]:
     return tokens.create(store, "shop", name="worker", scope=Scope.WRITE, lifetime=lifetime,
                          actor="alice", now=NOW)
 

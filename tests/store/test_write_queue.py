@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from changeover import clock
 from changeover.errors import StoreBusy, StoreError, StoreLocked
-from changeover.store import audit, operations, samples, turns
+from changeover.store import audit, heartbeats, samples, turns
 from changeover.store.engine import Store
 from changeover.store.write_queue import first_in_line
 from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
@@ -126,8 +126,8 @@ def test_a_killed_writer_lets_go(file: Path, opened: Callable[..., Store]) -> No
     store = opened()
     with held(f"sqlite:///{file}") as process:
         process.kill()
-        operations.beat(store, "observer", pid=1, now=clock.now())
-    assert [one.service for one in operations.heartbeats(store)] == ["observer"]
+        heartbeats.beat(store, "observer", pid=1, now=clock.now())
+    assert [one.service for one in heartbeats.every(store)] == ["observer"]
 
 
 def test_a_waiter_that_stands_still_holds_up_nobody(
@@ -140,11 +140,11 @@ def test_a_waiter_that_stands_still_holds_up_nobody(
         wait_for(lambda: waiting(file) == 2, what="a place in the line")
         frozen.send_signal(signal.SIGSTOP)
     try:
-        operations.beat(store, "observer", pid=1, now=clock.now())
+        heartbeats.beat(store, "observer", pid=1, now=clock.now())
     finally:
         frozen.send_signal(signal.SIGCONT)
         frozen.communicate(timeout=LONGEST_PAUSE)
-    assert operations.heartbeats(store)[0].service in ("observer", "test")
+    assert heartbeats.every(store)[0].service in ("observer", "test")
 
 
 def test_the_message_names_the_process_and_what_it_does(
@@ -153,7 +153,7 @@ def test_the_message_names_the_process_and_what_it_does(
     """Its role, its number, its operation and since when; nobody has to run a tool."""
     store = opened(timeout=0.05)
     with held(f"sqlite:///{file}") as process, pytest.raises(StoreLocked) as error:
-        operations.beat(store, "observer", pid=1, now=clock.now())
+        heartbeats.beat(store, "observer", pid=1, now=clock.now())
     told = str(error.value)
     assert f"stayed locked by tests.support.store_writer (process {process.pid}): " in told
     assert "main, for " in told
@@ -168,7 +168,7 @@ def test_the_message_names_a_program_that_knows_no_line(
     store = opened(timeout=0.05)
     with outsider(file) as process, pytest.raises(
             StoreLocked, match=rf"\(process {process.pid}\), which is no part of"):
-        operations.beat(store, "observer", pid=1, now=clock.now())
+        heartbeats.beat(store, "observer", pid=1, now=clock.now())
 
 
 def test_postgres_names_who_is_before(request: pytest.FixtureRequest, database: str) -> None:
@@ -205,15 +205,15 @@ def test_a_slow_transaction_is_logged_once_by_kind(
 ) -> None:
     """With the process and what it did; the same again is no news."""
     monkeypatch.setattr(turns, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(turns, "_told", {"operations.beat": 0.0, "samples.write": 1e9})
+    monkeypatch.setattr(turns, "_told", {"heartbeats.beat": 0.0, "samples.write": 1e9})
     caplog.set_level(logging.INFO, logger="changeover.store")
     store = opened()
-    operations.beat(store, "observer", pid=1, now=clock.now())
+    heartbeats.beat(store, "observer", pid=1, now=clock.now())
     (line,) = [record.getMessage() for record in caplog.records]
     assert f"(process {os.getpid()}) wrote to the store for" in line
-    assert "in operations.beat" in line
-    monkeypatch.setattr(turns, "_told", {"operations.beat": 1e9})
-    operations.beat(store, "observer", pid=1, now=clock.now())
+    assert "in heartbeats.beat" in line
+    monkeypatch.setattr(turns, "_told", {"heartbeats.beat": 1e9})
+    heartbeats.beat(store, "observer", pid=1, now=clock.now())
     assert len(caplog.records) == 1
 
 
@@ -223,11 +223,11 @@ def test_the_log_is_copied_into_the_database_by_whoever_is_asked(
     """Writers leave it to the observer; a reader keeps what it reads, and nobody waits for it."""
     store = opened()
     before = file.read_bytes()
-    operations.beat(store, "observer", pid=1, now=clock.now())
+    heartbeats.beat(store, "observer", pid=1, now=clock.now())
     assert file.read_bytes() == before
     with store.read() as session:
         assert samples.summed_up_until(session, "shop") == 0  # reads this moment's state
-        operations.beat(store, "observer", pid=2, now=clock.now())
+        heartbeats.beat(store, "observer", pid=2, now=clock.now())
         assert store.checkpoint() > 0
     assert store.checkpoint() == 0
     assert file.read_bytes() != before
@@ -240,5 +240,5 @@ def test_a_database_that_was_taken_away_is_not_merely_busy(
     store = opened()
     file.rename(file.with_name("away.db"))
     with pytest.raises(StoreError, match="is not there") as error:
-        operations.beat(store, "observer", pid=1, now=clock.now())
+        heartbeats.beat(store, "observer", pid=1, now=clock.now())
     assert not isinstance(error.value, StoreBusy)

@@ -15,17 +15,23 @@ from changeover.analysis.check import judge
 from changeover.analysis.gate import judge_gate
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.domain.records import Cutover, CutoverStatus, Publication, RollbackStep
+from changeover.domain.publications import Publication
+from changeover.domain.rollbacks import RollbackStep
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.plan.model import PhaseKind, Plan, Stage
 from changeover.store import (
     approvals,
     audit,
     cutovers,
-    operations,
+    firings,
     plans,
+    publications,
+    rollback_steps,
+    rollbacks,
     routing,
     samples,
+    verdicts,
 )
 from changeover.store.engine import Store
 
@@ -143,7 +149,7 @@ class CutoverStory:
                 results.append(judge(check, own, base, start=start, end=end))
             result = judge_gate(gate, results)
             verdict = str(result.verdict)
-            cutovers.save_verdict(
+            verdicts.save(
                 self.store, cutover_id=self.id, stage=key, gate=gate, round=record.round,
                 attempt=record.rechecks, verdict=verdict, reason=result.reason,
                 evidence=[found.as_evidence() for found in results], now=self.now,
@@ -181,7 +187,7 @@ class CutoverStory:
         """A trigger fires and the observer rolls back at once."""
         epoch = routing.read(self.store, self.migration).epoch
         reason = "error_rate of candidate 12.400 % is above 2.000 % in 298 samples, for 5 s"
-        firing = operations.record_firing(
+        firing = firings.record(
             self.store, self.migration, trigger=trigger, action="rollback", reason=reason,
             evidence={"metric": "error_rate", "value": 0.124}, evidence_complete_at=self.now,
             epoch=epoch, now=self.now + timedelta(seconds=0.21),
@@ -191,30 +197,30 @@ class CutoverStory:
             self.store, self.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor="observer",
             reason=reason, now=self.now,
         )
-        operations.begin_rollback(
+        rollbacks.begin(
             self.store, self.migration, epoch=state.epoch, reason=reason, severity="critical",
             scope="all", actor="observer", cutover_id=self.id, now=self.now,
         )
         self._publish(state.epoch, state.version)
-        operations.firing_published(self.store, firing.id, at=self.now + timedelta(seconds=0.04))
+        firings.note_published(self.store, firing.id, at=self.now + timedelta(seconds=0.04))
 
     def carry_out_rollback(self, *, failing: str = "") -> None:
         """Do the further steps; the one named `failing` fails."""
-        rollback = operations.latest_rollback(self.store, self.migration)
+        rollback = rollbacks.latest(self.store, self.migration)
         assert rollback is not None
         names = ("safe routes", "clean up", "restore", "analysis", "verify")
         for number, name in enumerate(names, start=1):
             began = self.now
             self.live(1)
             status = "failed" if name == failing else "done"
-            operations.save_step(self.store, RollbackStep(
+            rollback_steps.save(self.store, RollbackStep(
                 rollback.id, number, name, status, f"{name}: {status}", began, self.now,
             ))
         analysis = {"before": {"candidate": {"requests": 298, "error_rate": "12.400 %"}},
                     "recommendation": "Mend the candidate, then `changeover recover`"}
         if failing:
             analysis["a_person_must"] = [f"{failing}: by hand"]
-        operations.finish_rollback(
+        rollbacks.finish(
             self.store, rollback.id, status="needs_person" if failing else "completed",
             analysis=analysis, now=self.now,
         )
@@ -278,7 +284,7 @@ class CutoverStory:
         return self
 
     def _publish(self, epoch: int, version: int) -> None:
-        operations.save_publication(self.store, Publication(
+        publications.save(self.store, Publication(
             self.migration, epoch, version, self.now, True, self._random.uniform(0.008, 0.03),
         ))
 

@@ -16,7 +16,7 @@ from changeover import clock
 from changeover.domain.routing import Change, Mode
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import DURABLE_FLOWS
-from changeover.store import cutovers, operations, routing
+from changeover.store import cutovers, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support.prefect_database import seed
 from tests.support.processes import free_port, running, wait_for
@@ -104,7 +104,7 @@ def roll_back(store: Store) -> int:
     state = routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="test",
                            reason="it burns", now=clock.now())
     active = cutovers.active(store, "bench")
-    return operations.begin_rollback(
+    return rollbacks.begin(
         store, "bench", epoch=state.epoch, reason="it burns", severity="critical", scope="all",
         actor="test", cutover_id=active.id if active else None, now=clock.now(),
     ).id

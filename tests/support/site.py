@@ -15,11 +15,11 @@ from typing import Any
 
 import psutil
 
-from changeover.domain.records import Cutover
+from changeover.domain.rollout import Cutover
 from changeover.gateway.publish import Gateway
 from changeover.observer.prefect_api import PrefectApi
 from changeover.site.home import Home
-from changeover.store import cutovers, operations, plans, routing
+from changeover.store import cutovers, plans, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support.prefect_database import CHEAP, one_certificate, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
@@ -126,7 +126,7 @@ class Site:
             return found if found and found.ended_at else None
 
         found: Cutover = wait_for(ended, seconds=seconds, what="the end")  # type: ignore[assignment]
-        wait_for(lambda: all(r.ended_at for r in operations.rollbacks(self.store, "site")),
+        wait_for(lambda: all(r.ended_at for r in rollbacks.all_of(self.store, "site")),
                  seconds=60, what="the end of the rollback")
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from changeover import clock
-from changeover.store import audit, operations
+from changeover.store import audit, heartbeats
 from changeover.store.engine import Store
 
 
@@ -20,7 +20,7 @@ def main() -> int:
             sys.stdin.readline()
         return 0
     for number in range(int(wanted)):
-        operations.beat(store, "test", pid=number, now=clock.now())
+        heartbeats.beat(store, "test", pid=number, now=clock.now())
         audit.record(store, "shop", actor="test", kind="test.written", data={"number": number},
                      now=clock.now())
     return 0

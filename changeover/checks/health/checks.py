@@ -22,7 +22,7 @@ from changeover.gateway.publish import Gateway
 from changeover.observer.prefect_api import PrefectApi
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.store import operations, routing
+from changeover.store import heartbeats, routing
 from changeover.store.engine import Store
 
 LONGEST_SECONDS = 20.0
@@ -153,7 +153,7 @@ def _gateway(patient: Patient) -> Health:
 
 def _service(patient: Patient, name: str, status: Status, issue: str) -> Health:
     """Look at a service's last sign of life; one that was just started gets its time."""
-    beat = {beat.service: beat for beat in operations.heartbeats(patient.store)}.get(name)
+    beat = {beat.service: beat for beat in heartbeats.every(patient.store)}.get(name)
     now, patience = clock.now(), PATIENCE.get(name, SILENT)
     if beat is not None and now - beat.at <= SILENT:
         return Health(Status.HEALTHY, f"the {name} is alive")

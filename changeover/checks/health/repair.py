@@ -18,12 +18,12 @@ import psutil
 from changeover import clock
 from changeover.checks.health.checks import Check, Patient, prefect_of, safely
 from changeover.checks.health.result import Health, Status
+from changeover.domain.health import Declined, Repair, Why
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
 from changeover.gateway.publish import Gateway
 from changeover.plan.health import RepairSpec
 from changeover.procedures import levers
-from changeover.store import audit, messages, operations, repairs, routing
-from changeover.store.repairs import Declined, Repair, Why
+from changeover.store import audit, messages, publications, repairs, routing
 
 LOOK_SECONDS = 0.5
 LOOKS_BEFORE = 2
@@ -157,7 +157,7 @@ def _carry_out(patient: Patient, found: Health, spec: RepairSpec) -> list[str]:
 
 def _publish_again(patient: Patient) -> None:
     state = routing.read(patient.store, patient.plan.migration)
-    operations.save_publication(
+    publications.save(
         patient.store, Gateway(patient.home.gateway_files).publish(patient.plan, state))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from changeover.checks.suites.outcome import CheckRun, Scene
+from changeover.domain.suites import SuiteCheck
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.store.engine import Store
-from changeover.store.validations import SuiteCheck
 
 
 def scene_of(home: Home, plan: Plan, store: Store) -> Scene:

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 from changeover.checks.suites.outcome import Outcome, Report, Scene, judged, unknown
+from changeover.domain.comparisons import Compared
 from changeover.plan.suites import ReplayCheck
 from changeover.shadow import findings, replay
 from changeover.store import comparisons
-from changeover.store.comparisons import Compared
 
 _SHOWN = 20
 

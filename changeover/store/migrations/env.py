@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from changeover.store import (  # their tables belong to the same metadata
-    console_tables,  # noqa: F401
-    sop_tables,  # noqa: F401
-)
-from changeover.store.tables import Base
+from changeover.store.schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,
 )
 with context.begin_transaction():

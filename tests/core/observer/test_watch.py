@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from changeover.analysis.window import GATEWAY, SHADOW, Sample
+from changeover.domain.comparisons import PlaceCount
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
-from changeover.store.place_counts import PlaceCount
 
 
 def plan(**trigger: object) -> Plan:

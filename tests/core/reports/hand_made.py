@@ -8,17 +8,10 @@ from typing import Any
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.domain.records import (
-    Approval,
-    AuditEvent,
-    Cutover,
-    CutoverStatus,
-    GateVerdict,
-    Publication,
-    Rollback,
-    RollbackStep,
-    TriggerFiring,
-)
+from changeover.domain.audit import AuditEvent
+from changeover.domain.publications import Publication
+from changeover.domain.rollbacks import Rollback, RollbackStep, TriggerFiring
+from changeover.domain.rollout import Approval, Cutover, CutoverStatus, GateVerdict
 from reports import measures, timeline
 from reports.headline import Story, headline
 from reports.model import AuditView, Figures, ReportData, RollbackView, StageView

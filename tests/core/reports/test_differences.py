@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from changeover.comparison.noise import PlaceCounts, judge_places
+from changeover.domain.comparisons import Place
 from changeover.shadow.findings import Finding, Findings
-from changeover.store.comparisons import Place
 from reports import differences, render
 from tests.core.reports.hand_made import report
 

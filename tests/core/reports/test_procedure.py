@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from changeover.domain.records import Cutover
+from changeover.domain.procedures import SopStep
+from changeover.domain.rollout import Cutover
 from changeover.store import cutovers, sop, validations
 from changeover.store.engine import Store
-from changeover.store.sop import SopStep
 from reports import procedure
 from reports.procedure import Criterion, Procedure, ProcedureStep
 from reports.render import render_html, render_json, render_markdown

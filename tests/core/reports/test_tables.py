@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from reports import tables
 from reports.headline import Story, headline
 from reports.model import Progress, Question

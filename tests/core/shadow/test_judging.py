@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from changeover.comparison.answers import Answer, compare_answers
 from changeover.comparison.noise import PlaceCounts, judge_places
 from changeover.comparison.similarity import show
+from changeover.domain.comparisons import Place
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.shadow import masking
 from changeover.shadow.findings import suggest
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.kept import opened, unpacked
 from changeover.shadow.masking import masked_line
-from changeover.store.comparisons import Place
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 JSON = {"content-type": "application/json"}

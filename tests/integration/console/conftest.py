@@ -16,11 +16,11 @@ import pytest
 
 from changeover import clock
 from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.domain.tokens import Scope
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.store import plans, routing, tokens
 from changeover.store.engine import Store
-from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port, kill, running, wait_for
 

@@ -10,8 +10,8 @@ import pytest
 
 from changeover import clock
 from changeover.console.models import ClaimOut
+from changeover.domain.tokens import Scope
 from changeover.store import claims, plans, tokens
-from changeover.store.tokens import Scope
 from tests.integration.console.conftest import Serve, Served
 from tests.integration.console.test_service import CLAIM, JSON, OUTCOME, refused
 from tests.support.processes import LONGEST_PAUSE

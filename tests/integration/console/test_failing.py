@@ -13,7 +13,7 @@ from changeover.domain.routing import Mode
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.store import audit, operations, routing
+from changeover.store import audit, rollbacks, routing
 from tests.integration.conftest import make_plan, start_bench
 from tests.integration.console.conftest import Serve, Served, started
 from tests.support.processes import LONGEST_PAUSE, wait_for
@@ -56,13 +56,13 @@ def test_a_failed_item_rolls_everyone_back_when_the_plan_says_so(guarded: Served
     state = routing.read(guarded.store, "bench")
     assert state.mode is Mode.EMERGENCY_ROLLBACK
     wait_for(lambda: gateway_of(guarded).served() == state.order, what="the gateway")
-    (opened,) = operations.not_handed_over(guarded.store, "bench")
+    (opened,) = rollbacks.not_handed_over(guarded.store, "bench")
     assert (opened.actor, opened.severity) == ("console", "critical")
     assert "new-1 could not do a: model crashed" in opened.reason
     client = guarded.client(guarded.token())
     again = client.post("/v1/claims/a/fail", json={"token": 1, "reason": "model crashed"})
     assert again.is_success and again.json()["rollback"] is None
-    assert len(operations.rollbacks(guarded.store, "bench")) == 1
+    assert len(rollbacks.all_of(guarded.store, "bench")) == 1
     taken = client.post("/v1/claims/a", json={"system": "baseline", "holder": "old-1"})
     assert taken.json()["token"] == 2
     assert audit.verify(guarded.store, "bench") == []

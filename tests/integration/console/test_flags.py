@@ -20,9 +20,9 @@ from openfeature.provider import ProviderStatus
 from changeover.clock import now
 from changeover.console.ofrep import EVENTS_PATH
 from changeover.domain.routing import Mode
+from changeover.domain.tokens import Scope
 from changeover.sdk.openfeature import ChangeoverProvider
 from changeover.store import flags
-from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served
 from tests.support.processes import LONGEST_PAUSE, wait_for

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from changeover.console.ofrep import EVENTS_PATH
+from changeover.domain.tokens import Scope
 from changeover.store import audit
-from changeover.store.tokens import Scope
 from tests.integration.console.conftest import Served
 
 pytestmark = pytest.mark.integration

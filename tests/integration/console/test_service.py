@@ -21,12 +21,13 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
 from changeover.domain.claims import Status
+from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, explain
 from changeover.domain.run_ends import End
+from changeover.domain.tokens import Scope
 from changeover.site.home import Home
 from changeover.store import carriers, claims, cutovers, outcomes, samples, tokens
 from changeover.store.engine import Store
-from changeover.store.tokens import Scope
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, started
 from tests.support.processes import LONGEST_PAUSE, wait_for
@@ -211,7 +212,7 @@ def test_nothing_that_was_answered_is_lost_when_the_console_is_killed(serve: Ser
     for key in answered:
         found = claims.one(console.store, "bench", key)
         assert found is not None and found.status is Status.HELD
-    again = [outcomes.Outcome(key, "candidate", True) for key in answered]
+    again = [Outcome(key, "candidate", True) for key in answered]
     assert outcomes.keep(console.store, "bench", again, now=clock.now()) == frozenset()
     now = clock.now()
     window = samples.window(console.store, "bench", "candidate", start=now - timedelta(hours=1),

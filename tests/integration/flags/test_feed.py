@@ -15,7 +15,7 @@ from changeover.errors import ChangeoverError, Unreachable
 from changeover.flags.snapshot import Snapshot
 from changeover.sdk.feed import Feed, Held
 from changeover.store import flags
-from changeover.store.sop_tables import FlagRow
+from changeover.store.flags import FlagRow
 from tests.integration.flags.conftest import Site
 from tests.support.processes import LONGEST_PAUSE, wait_for
 

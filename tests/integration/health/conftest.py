@@ -17,7 +17,7 @@ from changeover import clock
 from changeover.checks.health.checks import Patient, checks_of
 from changeover.checks.health.result import Health
 from changeover.site.home import Home
-from changeover.store import operations, plans
+from changeover.store import heartbeats, plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.store.conftest import postgres_url
@@ -81,7 +81,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
                 "plan": str(tmp_path / "plan.yaml"), "migration": "bench",
                 "processes": {name: {"pid": process.pid, "created": 0.0}
                               for name, process in bench.processes.items()}})
-            operations.beat(store, "observer", pid=1, now=clock.now())
+            heartbeats.beat(store, "observer", pid=1, now=clock.now())
             return Patient(home, plan, store), bench
 
         yield begin

@@ -15,7 +15,7 @@ from changeover import clock
 from changeover.checks.health.checks import SILENT, Patient, checks_of, examine
 from changeover.checks.health.result import Health, Status
 from changeover.domain.routing import Change, Mode
-from changeover.store import operations, routing
+from changeover.store import heartbeats, routing
 from tests.integration.health.conftest import Figures, Place, look
 from tests.integration.health.tls import tls_server
 from tests.support.processes import LONGEST_PAUSE, free_port, kill, wait_for
@@ -43,7 +43,7 @@ def test_every_migration_has_the_checks_it_stands_on(place: Place, tmp_path: Pat
     patient, _ = place()
 
     def examined() -> dict[str, Health] | None:
-        operations.beat(patient.store, "observer", pid=1, now=clock.now())
+        heartbeats.beat(patient.store, "observer", pid=1, now=clock.now())
         found = examine(checks_of(patient), within=LONGEST_PAUSE)
         return found if found["gateway"].status is Status.HEALTHY else None
 
@@ -157,7 +157,7 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     """Older than 20 s, or never there."""
     patient, _ = place(shadow={"sample": "10%"})
     said(look(patient, "shadow"), Status.UNHEALTHY, "never was there", "shadow_gone")
-    operations.beat(patient.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
+    heartbeats.beat(patient.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
     said(look(patient, "observer"), Status.CRITICAL, "is silent since", "observer_gone")
     patient.home.save_settings({"console_url": "http://127.0.0.1:1"})
     said(look(patient, "console"), Status.UNHEALTHY, "never was there", "console_gone")
@@ -166,9 +166,9 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
 def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
     """A process gets its time to begin; the shadow is silent for long on a busy machine."""
     patient, _ = place(shadow={"sample": "10%"})
-    operations.beat(patient.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
+    heartbeats.beat(patient.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
     said(look(patient, "shadow"), Status.WARNING, "goes last on a busy machine")
-    operations.beat(patient.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
+    heartbeats.beat(patient.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
     said(look(patient, "shadow"), Status.UNHEALTHY, "is silent since", "shadow_gone")
     just = {"shadow": {"pid": 1, "created": clock.now().timestamp()}}
     patient.home.save_settings({"processes": just})

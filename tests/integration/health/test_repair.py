@@ -17,6 +17,7 @@ from changeover import clock
 from changeover.checks.health.checks import Patient
 from changeover.checks.health.repair import attempt_repair, repair_all, strategy_of
 from changeover.checks.health.result import Health, Status
+from changeover.domain.health import Repair
 from changeover.domain.routing import Change, Mode
 from changeover.site.home import Home
 from changeover.store import audit, messages, repairs, routing
@@ -247,7 +248,7 @@ def test_a_claim_of_a_killed_health_check_ends(place: Place, tmp_path: Path) -> 
     claimed = repairs.claim(
         patient.store, "bench", issue="disk_full", system="machine", attempts=2,
         backoff=timedelta(0), lease=timedelta(seconds=1), now=clock.now() - timedelta(seconds=2))
-    assert isinstance(claimed, repairs.Repair)
+    assert isinstance(claimed, Repair)
     told = attempt_repair(patient, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
     assert told.startswith("repaired disk_full of machine in attempt 2")
     wait_for(lambda: pulled(notes) == 1, what="the lever")

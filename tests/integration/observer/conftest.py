@@ -24,7 +24,7 @@ from changeover.gateway.publish import Gateway
 from changeover.observer.recovery import DURABLE_FLOWS, Recovery
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.store import operations, plans, routing, samples
+from changeover.store import firings, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.prefect_runs import Prefect, prefect_alone
@@ -152,7 +152,7 @@ class Watched:
             connection.close()
 
     def firings(self) -> list[tuple[str, str]]:
-        return [(f.trigger, f.action) for f in operations.firings(self.store, "bench")]
+        return [(f.trigger, f.action) for f in firings.all_of(self.store, "bench")]
 
 
 _users = itertools.count()

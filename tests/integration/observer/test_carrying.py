@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
-from changeover.domain.run_ends import End
+from changeover.domain.run_ends import Carrier, End
 from changeover.errors import CarriedElsewhere, CutoverActive, Refused
 from changeover.observer import continuing
 from changeover.observer.recovery import Recovery
@@ -26,7 +26,7 @@ from changeover.store import (
     carriers,
     cutovers,
     messages,
-    operations,
+    rollbacks,
     routing,
     validations,
 )
@@ -156,7 +156,7 @@ def test_run_that_is_retried_in_prefect_is_carried_on(
         "critical", "info", "critical"]
 
 
-def ended_cutover(prefect: Prefect, store: Store) -> tuple[Cutover, carriers.Carrier]:
+def ended_cutover(prefect: Prefect, store: Store) -> tuple[Cutover, Carrier]:
     """A cutover whose waiting run was cancelled."""
     cutover = begun(prefect, store)
     asked(store, cutover)
@@ -257,8 +257,8 @@ def test_cancelled_rollback_is_told_and_continued_before_its_lease_is_over(
     """Everyone is at the baseline; the steps that are left are not forgotten."""
     rollback_id = roll_back(store)
     recovery.sweep(later(0))
-    former = str(operations.rollbacks(store, "bench")[0].flow_run_id)
-    operations.carry(store, rollback_id, flow_run_id=former, lease=timedelta(hours=1),
+    former = str(rollbacks.all_of(store, "bench")[0].flow_run_id)
+    rollbacks.acquire_lease(store, rollback_id, flow_run_id=former, lease=timedelta(hours=1),
                      now=clock.now())
     prefect.set(former, "CANCELLED")
     recovery.sweep(later(0))
@@ -267,11 +267,12 @@ def test_cancelled_rollback_is_told_and_continued_before_its_lease_is_over(
     new = continuing.continue_work(store, prefect.api, carrier, now=clock.now())
     found = httpx.get(f"{prefect.url}/flow_runs/{new}", timeout=20).raise_for_status().json()
     assert found["parameters"]["rollback_id"] == rollback_id
-    operations.carry(store, rollback_id, flow_run_id=new, lease=timedelta(1), now=clock.now())
+    rollbacks.acquire_lease(store, rollback_id, flow_run_id=new, lease=timedelta(1),
+                            now=clock.now())
     with pytest.raises(CarriedElsewhere):
-        operations.carry(store, rollback_id, flow_run_id=former, lease=timedelta(1),
+        rollbacks.acquire_lease(store, rollback_id, flow_run_id=former, lease=timedelta(1),
                          now=clock.now())
-    operations.finish_rollback(store, rollback_id, status="completed", analysis={},
+    rollbacks.finish(store, rollback_id, status="completed", analysis={},
                                now=clock.now())
     assert carriers.of(store, "bench") == []
 
@@ -292,7 +293,7 @@ def test_rollback_that_is_not_deployed_is_told(
     finally:
         prefect.deploy("rollback")
     recovery.sweep(later(2))
-    assert operations.rollbacks(store, "bench")[0].is_handed_over
+    assert rollbacks.all_of(store, "bench")[0].is_handed_over
 
 
 def test_cancelled_suite_ends_as_an_error(

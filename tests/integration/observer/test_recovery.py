@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from changeover import clock
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import MOST_ATTEMPTS_FAILED, Recovery
-from changeover.store import cutovers, messages, operations
+from changeover.store import cutovers, heartbeats, messages, rollbacks
 from changeover.store.engine import Store
 from tests.support.prefect_runs import Prefect, after, later, roll_back
 from tests.support.processes import free_port, wait_for
@@ -87,7 +87,7 @@ def test_run_whose_process_vanished_is_scheduled_again(
     created = f"{psutil.Process(gone.pid).create_time():.2f}"
     gone.wait()
     run = prefect.start(state="RUNNING")
-    operations.beat(store, f"flow:{run}", pid=gone.pid, detail=created, now=clock.now())
+    heartbeats.beat(store, f"flow:{run}", pid=gone.pid, detail=created, now=clock.now())
     assert recovery.sweep(after(prefect, run, 4)) == []
     (done,) = recovery.sweep(after(prefect, run, 6))
     assert done.endswith("because its process vanished")
@@ -100,7 +100,7 @@ def test_run_whose_process_lives_is_left_alone(
     """However long it runs."""
     run = prefect.start(state="RUNNING")
     created = f"{psutil.Process().create_time():.2f}"
-    operations.beat(store, f"flow:{run}", pid=os.getpid(), detail=created, now=clock.now())
+    heartbeats.beat(store, f"flow:{run}", pid=os.getpid(), detail=created, now=clock.now())
     assert recovery.sweep(later(3600)) == []
     assert prefect.run(run).state_type == "RUNNING"
 
@@ -110,7 +110,7 @@ def test_process_id_that_another_process_has_now_is_no_sign_of_life(
 ) -> None:
     """The time of creation tells a reused process id."""
     run = prefect.start(state="RUNNING")
-    operations.beat(store, f"flow:{run}", pid=os.getpid(), detail="1.00", now=clock.now())
+    heartbeats.beat(store, f"flow:{run}", pid=os.getpid(), detail="1.00", now=clock.now())
     assert len(recovery.sweep(later(6))) == 1
 
 
@@ -130,7 +130,7 @@ def test_rollback_is_handed_over_once(
     """A kill between creating the run and noting it creates no second run."""
     rollback_id = roll_back(store)
     recovery.sweep(later(0))
-    (first,) = operations.rollbacks(store, "bench")
+    (first,) = rollbacks.all_of(store, "bench")
     assert first.is_handed_over
     again = prefect.api.start(
         "rollback/main", parameters={}, key=f"rollback-bench-{first.epoch}"
@@ -201,4 +201,4 @@ def test_rollback_row_waits_while_prefect_is_away(store: Store) -> None:
     away = PrefectApi(f"http://127.0.0.1:{free_port()}/api", timeout=1)
     with pytest.raises(Unreachable):
         Recovery(store, away, "bench").sweep(later(0))
-    assert len(operations.not_handed_over(store, "bench")) == 1
+    assert len(rollbacks.not_handed_over(store, "bench")) == 1

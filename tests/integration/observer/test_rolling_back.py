@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, System
 from changeover.gateway.files import told_of
-from changeover.store import audit, claims, operations, outcomes
-from changeover.store.outcomes import Outcome
+from changeover.store import audit, claims, firings, outcomes, rollbacks
 from tests.integration.observer.conftest import ERRORS, Start
 from tests.support.processes import wait_for
 
@@ -33,16 +33,16 @@ def test_failing_candidate_is_rolled_back_at_once(start: Start) -> None:
         wait_for(lambda: watched.measured() > 50, what="samples")
         watched.bench.fault("503")
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
-        wait_for(lambda: [f for f in operations.firings(watched.store, "bench")
+        wait_for(lambda: [f for f in firings.all_of(watched.store, "bench")
                           if f.published_at is not None], what="the firing's publication")
         watched.goes_on(100)
     assert watched.meant(last=50) == {"baseline"}
-    (firing,) = operations.firings(watched.store, "bench")
+    (firing,) = firings.all_of(watched.store, "bench")
     assert firing.action == "rollback"
     assert firing.evidence_complete_at < firing.published_at
     assert watched.failed == 0
-    wait_for(lambda: operations.rollbacks(watched.store, "bench"), what="row")
-    (rollback,) = operations.rollbacks(watched.store, "bench")
+    wait_for(lambda: rollbacks.all_of(watched.store, "bench"), what="row")
+    (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert (rollback.epoch, rollback.actor, rollback.is_handed_over) == (1, "observer", False)
     assert audit.verify(watched.store, "bench") == []
 
@@ -58,7 +58,7 @@ def test_rollback_that_the_gateway_takes_late_is_noted_then(start: Start) -> Non
         wait_for(lambda: "rolled back, but not confirmed" in watched.log, what="rollback")
     finally:
         envoy.send_signal(signal.SIGCONT)
-    wait_for(lambda: [f for f in operations.firings(watched.store, "bench")
+    wait_for(lambda: [f for f in firings.all_of(watched.store, "bench")
                       if f.published_at is not None], what="the firing's publication")
     assert watched.gateway.served() == watched.state().order
 
@@ -70,7 +70,7 @@ def test_rollback_trigger_without_users_on_the_candidate_only_tells(start: Start
     watched.bench.fault("503")
     wait_for(lambda: watched.firings() == [("down", "alert")], what="alert")
     assert watched.state().mode is Mode.SHADOW
-    assert operations.rollbacks(watched.store, "bench") == []
+    assert rollbacks.all_of(watched.store, "bench") == []
 
 
 def test_hold_trigger_is_kept_and_moves_nothing(start: Start) -> None:
@@ -117,7 +117,7 @@ def test_rollback_with_the_store_locked_moves_users_first_and_breaks_no_glass(
     kinds = [event.kind for event in audit.events(watched.store, "bench")]
     assert kinds.count("rollback.gateway_first") == kinds.count("rollback.started") == 1
     assert "break_glass.used" not in kinds
-    (rollback,) = operations.rollbacks(watched.store, "bench")
+    (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert rollback.reason.startswith("trigger errors: ")
     assert audit.verify(watched.store, "bench") == []
     assert "break glass" not in watched.log
@@ -161,7 +161,7 @@ def test_break_glass_by_a_person_is_carried_into_the_store_once(start: Start) ->
     wait_for(lambda: watched.gateway.journal() is None, what="reconciled")
     kinds = [event.kind for event in audit.events(watched.store, "bench")]
     assert kinds.count("break_glass.used") == kinds.count("rollback.started") == 1
-    (rollback,) = operations.rollbacks(watched.store, "bench")
+    (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert (rollback.reason, rollback.actor) == ("break glass: it burns", "ann")
     wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
 
@@ -186,8 +186,8 @@ def test_reported_failures_roll_back_like_any_other_metric(start: Start) -> None
         assert not report(is_beta=False)
     wait_for(lambda: report(is_beta=True), what="rollback")
     wait_for(lambda: watched.firings() == [("failing", "rollback")], what="firing")
-    wait_for(lambda: operations.rollbacks(watched.store, "bench"), what="row")
-    (rollback,) = operations.rollbacks(watched.store, "bench")
+    wait_for(lambda: rollbacks.all_of(watched.store, "bench"), what="row")
+    (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert "outcome_error_rate of candidate in beta 100.000 %" in rollback.reason
 
 
@@ -202,7 +202,7 @@ def test_a_failed_items_rollback_is_done_when_its_console_died(start: Start) -> 
         claims.failing("a", 1, "model crashed", may_roll_back=True)], now=now)
     wait_for(lambda: watched.gateway.served() == watched.state().order
              and watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
-    wait_for(lambda: operations.rollbacks(watched.store, "bench"), what="row")
-    (rollback,) = operations.rollbacks(watched.store, "bench")
+    wait_for(lambda: rollbacks.all_of(watched.store, "bench"), what="row")
+    (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert rollback.reason.endswith("new-1 could not do a: model crashed")  # or by break glass
     assert watched.firings() == []

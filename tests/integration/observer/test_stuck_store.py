@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from changeover.domain.routing import Mode
 from changeover.observer.pace import Told
 from changeover.observer.traffic import Traffic
-from changeover.store import audit, operations
+from changeover.store import audit, rollbacks
 from changeover.store.engine import Store
 from tests.integration.observer.conftest import Start
 from tests.support.processes import wait_for
@@ -66,4 +66,4 @@ def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:
     kinds = [event.kind for event in audit.events(watched.store, "bench")]
     assert kinds.count("rollback.gateway_first") == kinds.count("rollback.started") == 1
     assert "break_glass.used" not in kinds
-    assert len(operations.rollbacks(watched.store, "bench")) == 1
+    assert len(rollbacks.all_of(watched.store, "bench")) == 1

@@ -13,7 +13,7 @@ from changeover import clock
 from changeover.domain.routing import Change, Mode
 from changeover.gateway.accesslog import classify
 from changeover.site.home import Home
-from changeover.store import operations, routing, samples
+from changeover.store import firings, rollbacks, routing, samples
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
@@ -86,7 +86,7 @@ def test_hold_survives_a_kill_of_the_observer(start: Start) -> None:
         watched.start_observer()
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
         wait_for(watched.firings, what="firing")
-    (firing,) = operations.firings(watched.store, "bench")
+    (firing,) = firings.all_of(watched.store, "bench")
     assert firing.evidence["held_since"] <= before[-1]  # it did not begin anew
 
 
@@ -102,7 +102,7 @@ def test_hold_that_completed_while_nobody_watched_rolls_back_at_the_start(start:
         watched.start_observer()
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
         wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
-    (firing,) = operations.firings(watched.store, "bench")
+    (firing,) = firings.all_of(watched.store, "bench")
     assert firing.evidence["second"] < absence[-1]
 
 
@@ -113,8 +113,8 @@ def test_killed_publisher_is_finished_by_the_observer(start: Start) -> None:
     routing.change(watched.store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="ann",
                    reason="it burns", now=clock.now())
     wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
-    wait_for(lambda: operations.rollbacks(watched.store, "bench"), what="row")
-    (rollback,) = operations.rollbacks(watched.store, "bench")
+    wait_for(lambda: rollbacks.all_of(watched.store, "bench"), what="row")
+    (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert (rollback.reason, rollback.actor) == ("it burns", "ann")
 
 

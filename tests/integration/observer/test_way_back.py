@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.domain.records import Cutover, CutoverStatus
+from changeover.domain.procedures import SopStep
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.errors import Refused
 from changeover.observer import traffic as observed
@@ -41,7 +42,7 @@ def disabled(start: Start, undo: str = "on", **parts: Any) -> tuple[Watched, Tra
                                       "undo_within": "1s" if undo == "broken" else "60s"}})
     cutover = full(watched)
     now = clock.now()
-    sop.save(watched.store, sop.SopStep(
+    sop.save(watched.store, SopStep(
         "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
     watched.bench.fault("503", "baseline")
     store = Store.open(watched.home.store_url, timeout=STORE_TIMEOUT_SECONDS)

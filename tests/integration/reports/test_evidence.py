@@ -14,7 +14,7 @@ from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
 from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
-from changeover.store import cutovers, operations, plans, routing, samples
+from changeover.store import cutovers, firings, plans, rollbacks, routing, samples
 from changeover.store.engine import Store
 from reports import evidence, render, tables
 from reports.model import ReportData
@@ -103,7 +103,7 @@ def test_rollback_after_promotion_is_in_the_promoted_report(story: CutoverStory)
         story.store, story.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor="Ana Lima",
         reason="invoices look wrong", now=story.now,
     )
-    operations.begin_rollback(
+    rollbacks.begin(
         story.store, story.migration, epoch=state.epoch, reason="invoices look wrong",
         severity="high", scope="all", actor="Ana Lima", cutover_id=None, now=story.now,
     )
@@ -225,7 +225,7 @@ def test_question_warns_of_what_speaks_against_promoting(story: CutoverStory) ->
     story.sick_share = 0.5
     story.live(10)
     story.judge("beta-5")
-    operations.record_firing(
+    firings.record(
         story.store, story.migration, trigger="slow", action="hold", reason="p95 180 ms",
         evidence={}, evidence_complete_at=story.now, epoch=0, now=story.now,
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from changeover.domain.outcomes import Outcome
 from changeover.store import outcomes, plans
 from changeover.store.engine import Store
-from changeover.store.outcomes import Outcome
 from reports.evidence import collect
 from reports.render import render_html, render_json, render_markdown
 from tests.support.cutover_story import BEGIN, plan

@@ -14,7 +14,7 @@ import pytest
 from blocks.metrics_source import MetricsReader
 from blocks.notifier import NotifierBlock
 from changeover import clock
-from changeover.domain.records import Cutover
+from changeover.domain.rollout import Cutover
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.procedures import rollback
 from changeover.procedures.rollback import RollbackStart

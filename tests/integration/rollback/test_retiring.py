@@ -8,7 +8,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.window import Sample
-from changeover.domain.records import CutoverStatus
+from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.procedures import baseline
 from changeover.store import cutovers, samples

@@ -15,12 +15,13 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.window import Sample
+from changeover.domain.procedures import SopStep
 from changeover.domain.routing import Mode
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
 from changeover.procedures import baseline
 from changeover.site.home import Home
-from changeover.store import operations, routing, samples, sop
+from changeover.store import rollback_steps, rollbacks, routing, samples, sop
 from tasks import runtime, traffic, verifying
 from tasks.analysing import analyse
 from tasks.rolling_back import clean_up, close, restore
@@ -59,7 +60,7 @@ def measured(scene: Scene, *, candidate: int) -> AbstractContextManager[None]:
 
 def steps(scene: Scene, rollback_id: int) -> dict[int, tuple[str, str]]:
     return {step.number: (step.status, step.detail)
-            for step in operations.steps(scene.runtime.store, rollback_id)}
+            for step in rollback_steps.all_of(scene.runtime.store, rollback_id)}
 
 
 def rolled_back(scene: Scene) -> int:
@@ -78,7 +79,7 @@ def test_step_that_breaks_is_told_and_does_not_end_the_way_back(
     assert clean_up.fn("bench", began) == "it broke: KeyError: 'created'"
     assert restore.fn("bench", began) == "no lever to pull"
     assert close.fn("bench", began, {}) == "needs_person"
-    (found,) = operations.rollbacks(site.runtime.store, "bench")
+    (found,) = rollbacks.all_of(site.runtime.store, "bench")
     assert found.analysis["a_person_must"] == ["clean up: it broke: KeyError: 'created'"]
 
 
@@ -160,7 +161,7 @@ def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> N
                 "on": {"of": "baseline", "post": "/fault?kind=none"}},
         cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "120s"}})
     cutover, now = site.begin(), clock.now()
-    sop.save(site.runtime.store, sop.SopStep(
+    sop.save(site.runtime.store, SopStep(
         "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
     began = site.roll_back().rollback.id
     site.bench.fault("503", "baseline")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from changeover.domain.comparisons import Compared
 from changeover.shadow import replay
 from changeover.shadow.recorded import load
-from changeover.store.comparisons import Compared
 from tests.integration.shadow.test_working import anyio_backend, plan_of  # noqa: F401
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]

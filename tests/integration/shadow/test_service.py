@@ -19,12 +19,13 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.comparisons import Compared, Place
 from changeover.domain.routing import Change, Mode
 from changeover.gateway.envoy import tap
 from changeover.plan.model import Plan
 from changeover.shadow.kept import unpacked
 from changeover.site.home import Home
-from changeover.store import comparisons, operations, plans, routing, samples
+from changeover.store import comparisons, divergences, heartbeats, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, running, upstream, wait_for
@@ -68,8 +69,8 @@ class Shadowed:
 
         wait_for(is_done, what=f"{count} comparisons")
 
-    def place(self, field: str) -> comparisons.Place | None:
-        found = [p for p in comparisons.places(self.store, "bench") if p.field == field]
+    def place(self, field: str) -> Place | None:
+        found = [p for p in divergences.places(self.store, "bench") if p.field == field]
         return found[0] if found else None
 
 
@@ -126,7 +127,7 @@ def test_every_difference_is_known_with_examples(shadowed: Shadowed) -> None:
 def test_masked_places_and_secret_parameters_are_never_stored(shadowed: Shadowed) -> None:
     """The systems here echo the cookie in their answers; the plan masks that place."""
 
-    def kept() -> list[comparisons.Compared]:
+    def kept() -> list[Compared]:
         return [one for _, one in comparisons.kept_answers(shadowed.store, "bench")]
 
     def bodies() -> list[bytes]:
@@ -145,7 +146,7 @@ def test_candidate_that_does_not_answer_is_a_divergence(shadowed: Shadowed) -> N
     """Dead is not the same as unmeasured, and users never notice."""
     kill(shadowed.bench.processes["candidate"])
 
-    def place() -> comparisons.Place | None:
+    def place() -> Place | None:
         shadowed.ask(1)
         return shadowed.place("answer")
 
@@ -208,7 +209,7 @@ def _flood(bench: Bench) -> None:
 
 def _has_beaten(store: Store, since: datetime) -> bool:
     return any(beat.service == "shadow" and beat.at > since
-               for beat in operations.heartbeats(store))
+               for beat in heartbeats.every(store))
 
 
 async def _ask_at_once(url: str, count: int) -> None:
@@ -241,7 +242,7 @@ def test_service_gives_signs_of_life_and_ends_when_told(shadowed: Shadowed) -> N
     """SIGTERM ends it with exit code 0, and what was compared is saved."""
     shadowed.ask(5)
     wait_for(lambda: any(beat.service == "shadow" for beat in
-                         operations.heartbeats(shadowed.store)), what="a sign of life")
+                         heartbeats.every(shadowed.store)), what="a sign of life")
     shadowed.service.terminate()
     assert shadowed.service.wait(LONGEST_PAUSE) == 0
 

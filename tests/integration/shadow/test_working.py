@@ -15,6 +15,7 @@ import pytest
 
 from changeover import clock
 from changeover.comparison.answers import Answer
+from changeover.domain.comparisons import Compared
 from changeover.domain.routing import Change, Mode
 from changeover.plan.comparing import ShadowSpec
 from changeover.plan.model import Plan, SystemSpec
@@ -24,8 +25,7 @@ from changeover.shadow.judging import Judge
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
 from changeover.site.home import Home
-from changeover.store import comparisons, plans, routing
-from changeover.store.comparisons import Compared
+from changeover.store import comparisons, divergences, plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE
 
@@ -183,7 +183,7 @@ async def test_who_got_a_part_only_is_compared_by_the_whole(store: Store, tmp_pa
             shadow.offer(known)
             await until(lambda: counts(store).get("compared") == 1)
         assert both.asked == ["GET /a"] * 2
-        assert comparisons.places(store, "shop") == []
+        assert divergences.places(store, "shop") == []
 
 
 async def test_without_the_whole_answer_nothing_is_compared(store: Store, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ async def test_paths_and_ids_that_are_no_utf_8_are_stored(store: Store, tmp_path
         async with shadowing(plan_of(candidate.url), store, tmp_path) as shadow:
             shadow.offer(odd)
             await until(lambda: counts(store).get("compared") == 1)
-        (place,) = comparisons.places(store, "shop")
+        (place,) = divergences.places(store, "shop")
         assert place.examples[0]["request"] == "GET /caf\ufffd"
 
 
@@ -258,7 +258,7 @@ async def test_rules_expire_while_the_service_runs(store: Store, tmp_path: Path)
             now[0] = day + timedelta(minutes=1)
             shadow.offer(EXCHANGE)
             await until(lambda: counts(store).get("compared") == 2)
-        (place,) = comparisons.places(store, "shop")
+        (place,) = divergences.places(store, "shop")
         assert (place.diverged, place.ignored) == (1, 1)
 
 

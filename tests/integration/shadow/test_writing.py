@@ -15,7 +15,7 @@ from changeover import clock
 from changeover.errors import StoreError
 from changeover.shadow.writing import WriterProcess
 from changeover.site.home import Home
-from changeover.store import operations
+from changeover.store import heartbeats
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
 
@@ -49,9 +49,9 @@ def child() -> psutil.Process:
 
 def test_what_is_handed_over_is_in_the_store(home: Home, writer: WriterProcess) -> None:
     """The call returns when it is written."""
-    writer.do(operations.beat, "shadow", pid=7, now=clock.now())
+    writer.do(heartbeats.beat, "shadow", pid=7, now=clock.now())
     store = Store.open(home.store_url)
-    assert [(one.service, one.pid) for one in operations.heartbeats(store)] == [("shadow", 7)]
+    assert [(one.service, one.pid) for one in heartbeats.every(store)] == [("shadow", 7)]
     store.close()
 
 
@@ -59,7 +59,7 @@ def test_what_the_store_says_is_raised_here(home: Home, writer: WriterProcess) -
     """An error is the store's own, so that what was to be written is kept."""
     (home.root / "store.db").unlink()
     with pytest.raises(StoreError):
-        writer.do(operations.beat, "shadow", pid=7, now=clock.now())
+        writer.do(heartbeats.beat, "shadow", pid=7, now=clock.now())
 
 
 def test_the_writer_does_not_give_way(home: Home) -> None:
@@ -83,7 +83,7 @@ def test_a_killed_writer_is_noticed(writer: WriterProcess) -> None:
     child().kill()
     wait_for(lambda: writer.has_ended, what="the writer's end")
     with pytest.raises(StoreError, match="has ended"):
-        writer.do(operations.beat, "shadow", pid=7, now=clock.now())
+        writer.do(heartbeats.beat, "shadow", pid=7, now=clock.now())
 
 
 def test_the_writer_ends_with_the_service(home: Home) -> None:

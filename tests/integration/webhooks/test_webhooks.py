@@ -25,7 +25,7 @@ from changeover.gateway.publish import Gateway
 from changeover.plan.load import load_plan
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.store import claims, operations, routing, samples
+from changeover.store import claims, rollbacks, routing, samples
 from tests.integration.console.conftest import Served, started
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
 
@@ -178,7 +178,7 @@ def test_a_failing_candidate_in_candidate_only_hands_over_and_rolls_back(
     assert [(each["by"], each["token"]) for each in example.comments(number)] == [("baseline", 2)]
     state = routing.read(example.console.store, "issues")
     assert (state.mode, state.epoch) == (Mode.EMERGENCY_ROLLBACK, epoch + 1)
-    newest = operations.latest_rollback(example.console.store, "issues")
+    newest = rollbacks.latest(example.console.store, "issues")
     assert newest is not None and f"acme:shop:{number}" in newest.reason
     later = example.deliver(next(_numbers)).json()
     assert later["system"] == System.BASELINE

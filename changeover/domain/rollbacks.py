@@ -1,0 +1,61 @@
+"""Triggers that fired, rollbacks and their steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFiring:
+    """A trigger whose condition held for its whole duration, and what was done."""
+
+    id: int
+    migration: str
+    trigger: str
+    action: str
+    reason: str
+    evidence: dict[str, Any]
+    evidence_complete_at: datetime
+    fired_at: datetime
+    epoch: int
+    published_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """One rollback; at most one per migration and epoch. `epoch` is the one it created.
+
+    `is_handed_over` says that a `rollback/main` flow run was started for it, `flow_run_id` which
+    one carries it; until `lease_until` no other may.
+    """
+
+    id: int
+    migration: str
+    epoch: int
+    reason: str
+    severity: str
+    scope: str
+    actor: str
+    started_at: datetime
+    cutover_id: int | None = None
+    ended_at: datetime | None = None
+    status: str = "running"  # running | completed | needs_person
+    flow_run_id: str | None = None
+    is_handed_over: bool = False
+    lease_until: datetime | None = None
+    analysis: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStep:
+    """One of the SOP's steps: 1 routes, 2 clean-up, 3 restore, 4 analysis, 5 verification."""
+
+    rollback_id: int
+    number: int
+    name: str
+    status: str  # done | failed
+    detail: str
+    started_at: datetime
+    ended_at: datetime

@@ -1,0 +1,108 @@
+"""Cutovers, their stages, the verdicts of gates and the approvals of people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class CutoverStatus(StrEnum):
+    """How a cutover stands. Only `running` is open; the others are final.
+
+    `stopped`: a person ended it where it was, when no flow run carried it on any more.
+    """
+
+    RUNNING = "running"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class StageStatus(StrEnum):
+    """How a stage of a cutover stands."""
+
+    SOAKING = "soaking"  # traffic is there, the soak has not ended or the gate is not judged
+    WAITING = "waiting"  # the gate is judged, people are asked
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Cutover:
+    """One run of the cutover SOP. `epoch` is the routing state's when it began."""
+
+    id: int
+    migration: str
+    epoch: int
+    status: CutoverStatus
+    flow_run_id: str | None
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage of one cutover. `soak_until` moves when a person holds the stage.
+
+    `round` counts the soaks of the stage from 1; a hold begins the next round.
+    """
+
+    cutover_id: int
+    key: str
+    index: int
+    status: StageStatus
+    entered_at: datetime
+    soak_until: datetime
+    round: int = 1
+    rechecks: int = 0
+    decided_at: datetime | None = None
+    decision: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """A stored verdict of a gate with everything a person needs to recompute it.
+
+    `evidence` holds one mapping per check: metric, of, bound, value, baseline_value, samples,
+    window_start, window_end, verdict, reason.
+    """
+
+    id: int
+    cutover_id: int
+    stage: str
+    gate: str
+    round: int
+    attempt: int
+    verdict: str
+    reason: str
+    at: datetime
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to people and, once given, the answer.
+
+    `ordinal` counts approvers from 1; `flow_run_id` is Prefect's run that waits for the answer.
+    """
+
+    id: int
+    cutover_id: int
+    stage: str
+    round: int
+    ordinal: int
+    epoch: int
+    question: str
+    asked_at: datetime
+    decision: str | None = None
+    approver: str | None = None
+    comment: str = ""
+    source: str = ""
+    answered_at: datetime | None = None
+    is_void: bool = False
+    flow_run_id: str | None = None

@@ -1,0 +1,42 @@
+"""Tokens of the console and what each may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a token may do; each includes the ones before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    def allows(self, wanted: Scope) -> bool:
+        """Whether this scope includes `wanted`."""
+        order = list(Scope)
+        return order.index(self) >= order.index(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret. It opens the console of its migration alone."""
+
+    id: str
+    migration: str
+    name: str
+    scope: Scope
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def state(self, now: datetime) -> str:
+        """Return `valid`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        is_over = self.expires_at is not None and now >= self.expires_at
+        return "expired" if is_over else "valid"

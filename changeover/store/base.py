@@ -1,0 +1,67 @@
+"""What all tables share, and the way from their rows to records.
+
+A table's rows stand beside its queries, one module per aggregate; `changeover.store.schema` names
+all of them. Times are aware UTC datetimes, stored without a zone on SQLite and read back aware.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase
+
+Record = TypeVar("Record")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A datetime that goes in aware and comes out aware, in UTC, on every database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; hand UTC to the driver."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone was given to the store")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware UTC time."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = Integer().with_variant(BigInteger(), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it from the class
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        list[dict[str, Any]]: JSON(),
+        list[str]: JSON(),
+    }
+
+
+def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
+    """Return `row` as a frozen record of type `kind`.
+
+    Args:
+        kind: A record class of `changeover.domain`.
+        row: A row with an attribute for each of its fields.
+        replaced: Fields whose value is not the row's own.
+    """
+    values = {
+        field.name: getattr(row, field.name)
+        for field in fields(kind)  # type: ignore[arg-type]
+        if field.name not in replaced
+    }
+    return kind(**values, **replaced)

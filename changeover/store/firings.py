@@ -1,0 +1,99 @@
+"""Triggers that fired: what each did, and when the gateway confirmed it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from changeover.domain.rollbacks import TriggerFiring
+from changeover.store import audit
+from changeover.store.base import Base, Id, to_record
+from changeover.store.engine import Store
+
+
+class FiringRow(Base):
+    """A trigger that fired; rollback triggers fire once per epoch."""
+
+    __tablename__ = "trigger_firing"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(ForeignKey("migration.name"))
+    trigger: Mapped[str] = mapped_column("trigger_name", String(64))
+    action: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    evidence: Mapped[dict[str, Any]]
+    evidence_complete_at: Mapped[datetime]
+    fired_at: Mapped[datetime]
+    epoch: Mapped[int] = mapped_column(Integer)
+    published_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_firing_migration", "migration", "fired_at"),)
+
+
+def record(
+    store: Store,
+    migration: str,
+    *,
+    trigger: str,
+    action: str,
+    reason: str,
+    evidence: dict[str, Any],
+    evidence_complete_at: datetime,
+    epoch: int,
+    now: datetime,
+) -> TriggerFiring:
+    """Keep a trigger's firing; a rollback trigger fires once per epoch."""
+    with store.begin() as session:
+        audit.lock(session, migration)
+        known = select(FiringRow).filter_by(migration=migration, trigger=trigger, epoch=epoch,
+                                            action="rollback")
+        row = session.scalar(known) if action == "rollback" else None
+        if row is None:
+            row = FiringRow(
+                migration=migration, trigger=trigger, action=action, reason=reason,
+                evidence=evidence, evidence_complete_at=evidence_complete_at, fired_at=now,
+                epoch=epoch,
+            )
+            session.add(row)
+            session.flush()
+            audit.append(
+                session, migration, actor="observer", kind="trigger.fired",
+                data={"trigger": trigger, "action": action, "reason": reason}, now=now,
+            )
+        return to_record(TriggerFiring, row)
+
+
+def note_published(store: Store, firing_id: int, *, at: datetime) -> None:
+    """Note when the gateway confirmed the rollback that a firing caused; the first time stands."""
+    with store.begin() as session:
+        row = session.get(FiringRow, firing_id)
+        if row is not None and row.published_at is None:
+            row.published_at = at
+
+
+def note_rollback_published(store: Store, migration: str, *, epoch: int, at: datetime) -> None:
+    """Note when the gateway confirmed a rollback, for the firings that caused it.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        epoch: The rollback's epoch.
+        at: When it was seen; what is known already stands.
+    """
+    waiting = select(FiringRow.id).filter_by(
+        migration=migration, epoch=epoch, action="rollback", published_at=None)
+    with store.read() as session:
+        found = list(session.scalars(waiting))
+    for firing_id in found:
+        note_published(store, firing_id, at=at)
+
+
+def all_of(store: Store, migration: str, *, since: datetime | None = None) -> list[TriggerFiring]:
+    """Return firings in order, from `since` on."""
+    query = select(FiringRow).where(FiringRow.migration == migration).order_by(FiringRow.id)
+    if since is not None:
+        query = query.where(FiringRow.fired_at >= since)
+    with store.read() as session:
+        return [to_record(TriggerFiring, row) for row in session.scalars(query)]
+

@@ -1,0 +1,37 @@
+"""The last sign of life of each service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Integer, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from changeover.domain.health import Heartbeat
+from changeover.store.base import Base, to_record
+from changeover.store.engine import Store, upsert_of
+
+
+class HeartbeatRow(Base):
+    """The last sign of life of each service."""
+
+    __tablename__ = "heartbeat"
+    service: Mapped[str] = mapped_column(String(80), primary_key=True)
+    at: Mapped[datetime]
+    pid: Mapped[int] = mapped_column(Integer)
+    detail: Mapped[str] = mapped_column(Text)
+
+
+def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetime) -> None:
+    """Note a service's sign of life."""
+    with store.begin(is_durable=False) as session:
+        sign = {"at": now, "pid": pid, "detail": detail}  # two may begin at the same moment
+        session.execute(upsert_of(session)(HeartbeatRow).values(service=service, **sign)
+                        .on_conflict_do_update(index_elements=("service",), set_=sign))
+
+
+def every(store: Store) -> list[Heartbeat]:
+    """Return the last sign of life of every service."""
+    with store.read() as session:
+        return [to_record(Heartbeat, row) for row in session.scalars(select(HeartbeatRow))]
+

@@ -1,0 +1,47 @@
+"""Attempts to bring a routing state to the gateway."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Boolean, Float, Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from changeover.domain.publications import Publication
+from changeover.store.base import Base, Id, to_record
+from changeover.store.engine import Store
+
+
+class PublicationRow(Base):
+    """An attempt to bring a routing state to the gateway."""
+
+    __tablename__ = "publication"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    epoch: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
+    is_confirmed: Mapped[bool] = mapped_column(Boolean)
+    seconds: Mapped[float] = mapped_column(Float)
+    error: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_publication_migration", "migration", "id"),)
+
+
+def save(store: Store, publication: Publication) -> None:
+    """Keep an attempt to publish."""
+    with store.begin() as session:
+        session.add(PublicationRow(
+            migration=publication.migration, epoch=publication.epoch,
+            version=publication.version, at=publication.at,
+            is_confirmed=publication.is_confirmed, seconds=publication.seconds,
+            error=publication.error,
+        ))
+
+
+def all_of(store: Store, migration: str) -> list[Publication]:
+    """Return the attempts to publish, in order."""
+    query = select(PublicationRow).where(PublicationRow.migration == migration)
+    with store.read() as session:
+        rows = session.scalars(query.order_by(PublicationRow.id))
+        return [to_record(Publication, row) for row in rows]
+

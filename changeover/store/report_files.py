@@ -1,0 +1,47 @@
+"""Where reports were written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from changeover.domain.report_files import Report
+from changeover.store.base import Base, Id, to_record
+from changeover.store.engine import Store
+
+
+class ReportRow(Base):
+    """A rendered report's files."""
+
+    __tablename__ = "report"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(String(63))
+    subject: Mapped[str] = mapped_column(String(20))
+    cutover_id: Mapped[int | None] = mapped_column(ForeignKey("cutover.id"))
+    at: Mapped[datetime]
+    html_path: Mapped[str] = mapped_column(Text)
+    markdown_path: Mapped[str] = mapped_column(Text)
+    json_path: Mapped[str] = mapped_column(Text)
+
+
+def save(store: Store, report: Report) -> None:
+    """Keep where a report was written."""
+    with store.begin() as session:
+        session.add(ReportRow(
+            migration=report.migration, subject=report.subject, cutover_id=report.cutover_id,
+            at=report.at, html_path=report.html_path, markdown_path=report.markdown_path,
+            json_path=report.json_path,
+        ))
+
+
+def latest(store: Store, migration: str, subject: str | None = None) -> Report | None:
+    """Return the newest report, of one subject if given."""
+    query = select(ReportRow).where(ReportRow.migration == migration)
+    if subject is not None:
+        query = query.where(ReportRow.subject == subject)
+    with store.read() as session:
+        row = session.scalar(query.order_by(ReportRow.id.desc()).limit(1))
+        return to_record(Report, row) if row else None
+

@@ -1,0 +1,217 @@
+"""Rollbacks: who wants one, which flow run goes on with it, how it ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Boolean, ForeignKey, Integer, String, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from changeover.domain.rollbacks import Rollback
+from changeover.domain.routing import RoutingState
+from changeover.errors import CarriedElsewhere, InvalidInput
+from changeover.store import audit, carriers
+from changeover.store.base import Base, Id, to_record
+from changeover.store.engine import Store, upsert_of
+
+
+class RollbackRow(Base):
+    """One rollback per migration and epoch."""
+
+    __tablename__ = "rollback"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    migration: Mapped[str] = mapped_column(ForeignKey("migration.name"))
+    epoch: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(Text)
+    severity: Mapped[str] = mapped_column(String(20))
+    scope: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    cutover_id: Mapped[int | None] = mapped_column(ForeignKey("cutover.id"))
+    ended_at: Mapped[datetime | None]
+    status: Mapped[str] = mapped_column(String(20))
+    flow_run_id: Mapped[str | None] = mapped_column(String(64))
+    is_handed_over: Mapped[bool] = mapped_column(Boolean)
+    lease_until: Mapped[datetime | None]
+    analysis: Mapped[dict[str, Any]]
+    __table_args__ = (UniqueConstraint("migration", "epoch", name="uq_rollback_epoch"),)
+
+
+class WantedRollbackRow(Base):
+    """A rollback that a failed item calls for. `version` is the routing state's that it failed in:
+    whatever changes the state afterwards, a rollback or a person, makes the wish void."""
+
+    __tablename__ = "wanted_rollback"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
+def want_in(session: Session, state: RoutingState, *, reason: str, now: datetime) -> None:
+    """Call for a rollback within the caller's transaction; the first reason in a state stands."""
+    session.execute(upsert_of(session)(WantedRollbackRow).values(
+        migration=state.migration, version=state.version, reason=reason, at=now,
+    ).on_conflict_do_nothing())
+
+
+def wanted(store: Store, state: RoutingState) -> str | None:
+    """Return why a rollback was called for in this very state, None when it was not."""
+    with store.read() as session:
+        row = session.get(WantedRollbackRow, (state.migration, state.version))
+        return row.reason if row else None
+
+
+def begin(
+    store: Store,
+    migration: str,
+    *,
+    epoch: int,
+    reason: str,
+    severity: str,
+    scope: str,
+    actor: str,
+    cutover_id: int | None,
+    now: datetime,
+    flow_run_id: str | None = None,
+) -> Rollback:
+    """Open the rollback that created `epoch`, or return it when it was opened before.
+
+    With `flow_run_id` it is from the first moment that run's: the observer starts no other.
+    """
+    with store.begin() as session:
+        audit.lock(session, migration)
+        row = session.scalar(select(RollbackRow).filter_by(migration=migration, epoch=epoch))
+        if row is None:
+            row = RollbackRow(
+                migration=migration, epoch=epoch, reason=reason, severity=severity, scope=scope,
+                actor=actor, started_at=now, cutover_id=cutover_id, status="running",
+                is_handed_over=False, analysis={},
+            )
+            session.add(row)
+        if flow_run_id is not None and not row.is_handed_over:
+            row.is_handed_over, row.flow_run_id = True, flow_run_id
+        session.flush()
+        if row.flow_run_id is not None and row.ended_at is None and row.flow_run_id == flow_run_id:
+            _carried(session, row, now)
+        return to_record(Rollback, row)
+
+
+def of_epoch(store: Store, migration: str, epoch: int) -> Rollback | None:
+    """Return the rollback that created `epoch`."""
+    return _rollback(store, migration, RollbackRow.epoch == epoch)
+
+
+def latest(store: Store, migration: str) -> Rollback | None:
+    """Return the newest rollback."""
+    return _rollback(store, migration)
+
+
+def all_of(store: Store, migration: str) -> list[Rollback]:
+    """Return all rollbacks in order."""
+    query = select(RollbackRow).where(RollbackRow.migration == migration).order_by(RollbackRow.id)
+    with store.read() as session:
+        return [to_record(Rollback, row) for row in session.scalars(query)]
+
+
+def not_handed_over(store: Store, migration: str) -> list[Rollback]:
+    """Return rollbacks for which no `rollback/main` was started yet."""
+    return [rollback for rollback in all_of(store, migration) if not rollback.is_handed_over]
+
+
+def hand_over(
+    store: Store, rollback_id: int, *, flow_run_id: str, now: datetime
+) -> Rollback:
+    """Note the flow run that was started for a rollback; one that carries it already stays."""
+    with store.begin() as session:
+        row = _rollback_row(session, rollback_id)
+        row.is_handed_over = True
+        if row.flow_run_id is None:
+            row.flow_run_id = flow_run_id
+            if row.ended_at is None:
+                _carried(session, row, now)
+        return to_record(Rollback, row)
+
+
+def acquire_lease(
+    store: Store, rollback_id: int, *, flow_run_id: str, lease: timedelta, now: datetime,
+    after: str | None = None,
+) -> Rollback:
+    """Take, or keep, the right to carry a rollback's further steps; one run has it at a time.
+
+    Said again before every step and lever: a run that lost its lease while it stood still does
+    nothing more.
+
+    Args:
+        store: The store.
+        rollback_id: Which rollback.
+        flow_run_id: The run that asks.
+        lease: For how long nobody else may, unless this run says so again.
+        now: The present moment.
+        after: A run that is known to have ended; its lease is void.
+
+    Raises:
+        CarriedElsewhere: Another run has it.
+    """
+    with store.begin() as session:
+        row = _rollback_row(session, rollback_id)
+        is_held = row.lease_until is not None and row.lease_until > now and row.ended_at is None
+        is_void = row.flow_run_id in (flow_run_id, after) or _has_ended(session, row)
+        if is_held and not is_void:
+            raise CarriedElsewhere(
+                f"not continued because flow run {row.flow_run_id} carries rollback {rollback_id}",
+                next_step="Everyone is at the baseline. The other run goes on by itself; if it "
+                f"says nothing more, run `rollback/main` again after {row.lease_until:%T} UTC")
+        row.is_handed_over, row.flow_run_id, row.lease_until = True, flow_run_id, now + lease
+        if row.ended_at is None:
+            _carried(session, row, now)
+        return to_record(Rollback, row)
+
+
+def finish(
+    store: Store, rollback_id: int, *, status: str, analysis: dict[str, Any], now: datetime
+) -> Rollback:
+    """Close a rollback as `completed` or `needs_person`; the first end stands."""
+    with store.begin() as session:
+        row = _rollback_row(session, rollback_id)
+        if row.ended_at is None:
+            row.status, row.analysis, row.ended_at = status, analysis, now
+            audit.append(
+                session, row.migration, actor=f"rollback {rollback_id}",
+                kind=f"rollback.{status}", data={"rollback": rollback_id}, now=now,
+            )
+            carriers.drop_in(session, row.migration, subject(rollback_id))
+        return to_record(Rollback, row)
+
+
+def subject(rollback_id: int) -> str:
+    """Return the name under which it is kept who carries a rollback's further steps."""
+    return f"rollback {rollback_id}"
+
+
+def _carried(session: Session, row: RollbackRow, now: datetime) -> None:
+    """Note that the row's run carries the rollback."""
+    carriers.take_in(session, row.migration, subject(row.id), flow="rollback",
+                     flow_run_id=str(row.flow_run_id), now=now)
+
+
+def _has_ended(session: Session, row: RollbackRow) -> bool:
+    """Whether it is known that the run which has the lease does nothing more."""
+    found = carriers.one_in(session, row.migration, subject(row.id))
+    return found is not None and found.flow_run_id == row.flow_run_id and found.end is not None
+
+
+def _rollback(store: Store, migration: str, *conditions: Any) -> Rollback | None:
+    query = select(RollbackRow).where(RollbackRow.migration == migration, *conditions)
+    with store.read() as session:
+        row = session.scalar(query.order_by(RollbackRow.id.desc()).limit(1))
+        return to_record(Rollback, row) if row else None
+
+
+def _rollback_row(session: Session, rollback_id: int) -> RollbackRow:
+    row = session.get(RollbackRow, rollback_id, with_for_update=True)
+    if row is None:
+        raise InvalidInput(f"no rollback {rollback_id}")
+    return row
+

@@ -1,0 +1,70 @@
+"""Verdicts of gates, with what they were reached by."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Integer, String, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from changeover.domain.rollout import GateVerdict
+from changeover.store import cutovers
+from changeover.store.base import Base, Id, to_record
+from changeover.store.engine import Store
+
+
+class VerdictRow(Base):
+    """One look at one gate."""
+
+    __tablename__ = "gate_verdict"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"))
+    stage: Mapped[str] = mapped_column(String(64))
+    gate: Mapped[str] = mapped_column(String(64))
+    round: Mapped[int] = mapped_column(Integer)
+    attempt: Mapped[int] = mapped_column(Integer)
+    verdict: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    evidence: Mapped[list[dict[str, Any]]]
+    __table_args__ = (
+        UniqueConstraint("cutover_id", "stage", "gate", "round", "attempt", name="uq_verdict"),
+    )
+
+
+def save(
+    store: Store,
+    *,
+    cutover_id: int,
+    stage: str,
+    gate: str,
+    round: int,
+    attempt: int,
+    verdict: str,
+    reason: str,
+    evidence: list[dict[str, Any]],
+    now: datetime,
+) -> GateVerdict:
+    """Keep a gate's verdict; the first one of a look stands."""
+    key = {"cutover_id": cutover_id, "stage": stage, "gate": gate, "round": round,
+           "attempt": attempt}
+    with store.begin() as session:
+        cutover = cutovers.lock_in(session, cutover_id)
+        row = session.scalar(select(VerdictRow).filter_by(**key))
+        if row is None:
+            row = VerdictRow(**key, verdict=verdict, reason=reason, at=now, evidence=evidence)
+            session.add(row)
+            session.flush()
+            cutovers.note_in(session, cutover, "gate.judged", {
+                "stage": stage, "gate": gate, "verdict": verdict, "reason": reason}, now)
+        return to_record(GateVerdict, row)
+
+
+def all_of(store: Store, cutover_id: int, stage: str | None = None) -> list[GateVerdict]:
+    """Return the verdicts of a cutover, or of one of its stages, in order."""
+    query = select(VerdictRow).where(VerdictRow.cutover_id == cutover_id).order_by(VerdictRow.id)
+    if stage is not None:
+        query = query.where(VerdictRow.stage == stage)
+    with store.read() as session:
+        return [to_record(GateVerdict, row) for row in session.scalars(query)]
