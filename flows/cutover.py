@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.states import Cancelled, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Failed
 
 from changeover.analysis.gate import Action
 from changeover.errors import CarriedElsewhere, ChangeoverError, Refused, StaleEpoch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 from prefect.artifacts import acreate_table_artifact
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from changeover.errors import ChangeoverError
 from tasks.health import check_health, worst_status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from changeover.plan.model import PhaseKind
 from flows.stage import Outcome, pass_stage, run_phase

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from changeover.errors import ChangeoverError
@@ -16,10 +19,13 @@ from tasks.validating import (
     drop_suite,
 )
 
+# Any: Prefect's decorator does not accept its own runner's type
+BESIDE_EACH_OTHER: Any = ThreadPoolTaskRunner(max_workers=4)
+
 
 @flow(
     name="validation", flow_run_name="validation: {suite}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=BESIDE_EACH_OTHER,
 )
 async def validation(suite: str = "staging", migration: str | None = None) -> State:
     """Run the checks of a suite; failed unless every one passed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from prefect import suspend_flow_run
+from prefect.flow_runs import asuspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field, ValidationError
@@ -134,7 +134,7 @@ async def _answer_of(runtime: Runtime, asked: Approval) -> Approval:
 async def suspend_until_answered(key: str, description: str) -> StageApproval | None:
     """Return the form's answer under `key`; None when the run was woken without one."""
     try:
-        return await suspend_flow_run(
+        return await asuspend_flow_run(
             wait_for_input=StageApproval.with_initial_data(description=description),
             key=key,
             timeout=None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
 
 from changeover import clock
 from changeover.domain.rollout import CutoverStatus

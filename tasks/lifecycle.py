@@ -48,9 +48,11 @@ def _continue(runtime: Runtime, flow: str, own: str, other: CutoverActive) -> in
         Refused: Another flow began it, which does something else.
     """
     cutover = cutovers.active(runtime.store, runtime.migration)
-    carrier = cutover and carriers.one(
-        runtime.store, runtime.migration, cutovers.subject(cutover.id))
-    if cutover is None or carrier is None:
+    if cutover is None:
+        raise other
+    subject = cutovers.subject(cutover.id)
+    carrier = carriers.one(runtime.store, runtime.migration, subject)
+    if carrier is None:
         raise other
     now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PATIENT_SECONDS)
     if ended_now(runtime.store, api, carrier, now=now) is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from changeover.checks.suites.saving import scene_of
 from changeover.domain.procedures import SopStep

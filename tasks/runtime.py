@@ -61,7 +61,7 @@ async def open_runtime(migration: str | None) -> Runtime:
     """
     name = block_name(migration) if migration else "current"
     try:
-        block = await PlanBlock.aload(name)
+        block: PlanBlock = await PlanBlock.aload(name)
     except ValueError as error:
         raise InvalidInput(
             f"no migration {migration or 'at all'} is registered with this Prefect server",

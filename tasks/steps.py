@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
-from prefect import task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.states import Scheduled
 
@@ -21,6 +22,9 @@ RETRY_AFTER = timedelta(seconds=5)
 STAY_AWAKE = timedelta(seconds=5)
 PASSING_TROUBLE = (StoreError, Unreachable)
 
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
 
 def _is_passing(task_: Any, run: Any, state: Any) -> bool:
     """Whether trying again can help: another process is away or holds the database."""
@@ -28,15 +32,24 @@ def _is_passing(task_: Any, run: Any, state: Any) -> bool:
     return isinstance(getattr(state.data, "result", state.data), PASSING_TROUBLE)
 
 
-step = partial(
-    task,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=3,
-    retry_delay_seconds=1,
-    retry_condition_fn=_is_passing,
-)
-"""Decorator of every task: never cached (the store knows what is done), retried on trouble."""
+def step(
+    *, name: str, task_run_name: str | None = None
+) -> Callable[[Callable[_Args, _Result]], Task[_Args, _Result]]:
+    """Declare a task: never cached (the store knows what is done), retried on passing trouble.
+
+    Args:
+        name: What the step is called in Prefect's page.
+        task_run_name: The same with the task's parameters in it, as `promote: {stage}`.
+    """
+    return task(
+        name=name,
+        task_run_name=task_run_name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=3,
+        retry_delay_seconds=1,
+        retry_condition_fn=_is_passing,
+    )
 
 
 async def come_back(at: datetime, *, name: str, message: str) -> None:
@@ -62,10 +75,9 @@ async def come_back(at: datetime, *, name: str, message: str) -> None:
 
 async def _leave(at: datetime, *, name: str, message: str) -> NoReturn:
     """Have the worker start the flow run again at `at`, and end this process."""
+    due: State[None] = Scheduled(scheduled_time=at, name=name, message=message)
     async with get_client() as client:
-        result = await client.set_flow_run_state(
-            root_run_id(), Scheduled(scheduled_time=at, name=name, message=message), force=True
-        )
+        result = await client.set_flow_run_state(root_run_id(), due, force=True)
     raise Pause(state=result.state)
 
 
