@@ -7,7 +7,6 @@ so a bin is at most 10 % wide. Source: Circllhist, H. Hartmann and T. Schlossnag
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -68,16 +67,14 @@ class Histogram:
             seen += count
         raise AssertionError("unreachable: the counts add up to the total")
 
-    def encode(self) -> str:
-        """Return the compact text form that `decode` reads: `{"123":4,...}` sorted by bin."""
-        return json.dumps(
-            {str(k): self.counts[k] for k in sorted(self.counts)}, separators=(",", ":")
-        )
+    def document(self) -> dict[str, int]:
+        """Return what `of_document` reads, for JSON: `{"123": 4, ...}` sorted by bin."""
+        return {str(index): self.counts[index] for index in sorted(self.counts)}
 
     @classmethod
-    def decode(cls, text: str) -> Histogram:
-        """Return the histogram that `encode` wrote."""
-        return cls({int(k): int(v) for k, v in json.loads(text or "{}").items()})
+    def of_document(cls, document: Mapping[str, int]) -> Histogram:
+        """Return the histogram of a `document`."""
+        return cls({int(index): int(count) for index, count in document.items()})
 
 
 def merge(histograms: Iterable[Histogram]) -> Histogram:

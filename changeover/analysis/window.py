@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from changeover.analysis.histogram import Histogram, merge
@@ -57,19 +57,57 @@ class Met(StrEnum):
 MOST_USERS = 64
 """Users that are remembered of each kind: those with the smallest numbers, so that the users of two
 samples, or of both systems, are again a random choice among all (bottom-k sampling)."""
+ADD = "add"
+"""Key of a field's metadata: how its values of several samples make one."""
 SPLIT = 1
 """The bit of a user's number that is set when the split decided where the user goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was measured of one system from `at` for `resolution` seconds.
+def fewest(users: Iterable[int]) -> tuple[int, ...]:
+    """Return the users that are remembered of so many: those with the smallest numbers."""
+    return tuple(sorted(set(users))[:MOST_USERS])
+
+
+def _add_users(
+    samples: Iterable[Mapping[str, tuple[int, ...]]]
+) -> dict[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = {}
+    for users_by_kind in samples:
+        for kind, users in users_by_kind.items():
+            found.setdefault(kind, set()).update(users)
+    return {kind: fewest(users) for kind, users in sorted(found.items())}
+
+
+def _add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for each in counts:
+        for kind, number in each.items():
+            found[kind] = found.get(kind, 0) + number
+    return found
+
+
+def _add_quality(
+    samples: Iterable[Mapping[str, tuple[int, float]]]
+) -> dict[str, tuple[int, float]]:
+    found: dict[str, tuple[int, float]] = {}
+    for quality in samples:
+        for name, (number, total) in quality.items():
+            known = found.get(name, (0, 0.0))
+            found[name] = known[0] + number, known[1] + total
+    return found
+
+
+def _highest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """What is measured of a system; each field is named here, and nowhere else.
+
+    Several samples' values of a field are added by `sum`, or by what the field names under `ADD`.
 
     Args:
-        system: `baseline` or `candidate`.
-        at: Unix time of the start, whole seconds, a multiple of `resolution`.
-        resolution: Length in seconds: 1 or 60.
-        gateway: Which gateway measured it; those of several add up.
         requests: Requests meant for the system that ended in this time.
         client_errors: Of those, answered 4xx; not the system's failure.
         user_errors: Of those, whose user saw 5xx or no answer.
@@ -80,9 +118,6 @@ class Sample:
         answer_logs: Sum of ln(1 + bytes) of the answers' bodies: tells of the usual size, which
             one large download does not move.
         users: Numbers of up to `MOST_USERS` users by what they met (`Met`).
-        watched: Seconds of this time in which requests were watched; None: all of it.
-        listened: Seconds of this time in which applications could report outcomes; None when
-            nobody looked, and outcomes themselves are the only sign.
         errors: Failures by class.
         latency: Durations as users felt them.
         probes: Health probes made; `probes_up` of them answered well.
@@ -99,10 +134,6 @@ class Sample:
         refused: Of those, refused by the gateway itself, by reason.
     """
 
-    system: str
-    at: int
-    resolution: int = 1
-    gateway: str = MAIN_GATEWAY
     requests: int = 0
     client_errors: int = 0
     user_errors: int = 0
@@ -110,25 +141,52 @@ class Sample:
     answers: int = 0
     empty_answers: int = 0
     answer_bytes: int = 0
-    answer_logs: float = 0.0
-    users: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    watched: int | None = None
-    listened: int | None = None
-    errors: Mapping[str, int] = field(default_factory=dict)
-    latency: Histogram = field(default_factory=Histogram)
+    answer_logs: float = field(default=0.0, metadata={ADD: math.fsum})
+    users: Mapping[str, tuple[int, ...]] = field(default_factory=dict, metadata={ADD: _add_users})
+    errors: Mapping[str, int] = field(default_factory=dict, metadata={ADD: _add_counts})
+    latency: Histogram = field(default_factory=Histogram, metadata={ADD: merge})
     probes: int = 0
     probes_up: int = 0
-    memory_bytes: int | None = None
-    cpu_cores: float | None = None
+    memory_bytes: int | None = field(default=None, metadata={ADD: _highest})
+    cpu_cores: float | None = field(default=None, metadata={ADD: None})  # a mean: see `combine`
     compared: int = 0
     matched: int = 0
-    similarity: float = 0.0
+    similarity: float = field(default=0.0, metadata={ADD: math.fsum})
     outcomes: int = 0
     failures: int = 0
-    durations: Histogram = field(default_factory=Histogram)
-    quality: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    durations: Histogram = field(default_factory=Histogram, metadata={ADD: merge})
+    quality: Mapping[str, tuple[int, float]] = field(
+        default_factory=dict, metadata={ADD: _add_quality})
     arrived: int = 0
-    refused: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict, metadata={ADD: _add_counts})
+
+
+_ADD = {
+    each.name: each.metadata.get(ADD, sum) for each in fields(Measurements)
+    if each.metadata.get(ADD, sum) is not None
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Measurements):
+    """What was measured of one system from `at` for `resolution` seconds.
+
+    Args:
+        system: `baseline` or `candidate`, or one of the names above.
+        at: Unix time of the start, whole seconds, a multiple of `resolution`.
+        resolution: Length in seconds: 1 or 60.
+        gateway: Which gateway measured it; those of several add up.
+        watched: Seconds of this time in which requests were watched; None: all of it.
+        listened: Seconds of this time in which applications could report outcomes; None when
+            nobody looked, and outcomes themselves are the only sign.
+    """
+
+    system: str
+    at: int
+    resolution: int = 1
+    gateway: str = MAIN_GATEWAY
+    watched: int | None = None
+    listened: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,38 +197,21 @@ class Measured:
     samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The sum of a system's samples over `seconds` of time; same fields as a Sample."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window(Measurements):
+    """The sum of a system's samples over `seconds` of time.
+
+    Args:
+        seconds: Length of the window.
+        watched: Seconds of it in which requests were watched.
+        listened: Seconds of it in which applications could report outcomes.
+        process_samples: Seconds of it in which the system's processes were looked at.
+    """
 
     seconds: float
-    requests: int = 0
-    client_errors: int = 0
-    user_errors: int = 0
-    redirects: int = 0
-    answers: int = 0
-    empty_answers: int = 0
-    answer_bytes: int = 0
-    answer_logs: float = 0.0
-    users: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     watched: int = 0
     listened: int = 0
-    errors: Mapping[str, int] = field(default_factory=dict)
-    latency: Histogram = field(default_factory=Histogram)
-    probes: int = 0
-    probes_up: int = 0
-    memory_bytes: int | None = None
-    cpu_cores: float | None = None
     process_samples: int = 0
-    compared: int = 0
-    matched: int = 0
-    similarity: float = 0.0
-    outcomes: int = 0
-    failures: int = 0
-    durations: Histogram = field(default_factory=Histogram)
-    quality: Mapping[str, tuple[int, float]] = field(default_factory=dict)
-    arrived: int = 0
-    refused: Mapping[str, int] = field(default_factory=dict)
 
     def measure(self, metric: str) -> Measured:
         """Return the value of `metric` in base units, with how many observations stand behind it.
@@ -232,39 +273,15 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         seconds: Length of the window in seconds, for rates.
     """
     rows = list(samples)
-    memory = [row.memory_bytes for row in rows if row.memory_bytes is not None]
-    cpu = [(row.cpu_cores, row.resolution) for row in rows if row.cpu_cores is not None]
-    cpu_seconds = sum(length for _, length in cpu)
+    sums = {name: add([getattr(row, name) for row in rows]) for name, add in _ADD.items()}
     return Window(
         seconds=seconds,
-        requests=sum(row.requests for row in rows),
-        client_errors=sum(row.client_errors for row in rows),
-        user_errors=sum(row.user_errors for row in rows),
-        redirects=sum(row.redirects for row in rows),
-        answers=sum(row.answers for row in rows),
-        empty_answers=sum(row.empty_answers for row in rows),
-        answer_bytes=sum(row.answer_bytes for row in rows),
-        answer_logs=math.fsum(row.answer_logs for row in rows),
-        users=_merge_users(rows),
         watched=_once_each((row, _watched(row)) for row in rows),
         listened=_listened(rows),
-        errors=_sum_counts(row.errors for row in rows),
-        latency=merge(row.latency for row in rows),
-        probes=sum(row.probes for row in rows),
-        probes_up=sum(row.probes_up for row in rows),
-        memory_bytes=max(memory, default=None),
-        cpu_cores=sum(c * n for c, n in cpu) / cpu_seconds if cpu_seconds else None,
+        cpu_cores=_mean_cores(rows),
         process_samples=_once_each(
             (row, row.resolution) for row in rows if row.memory_bytes is not None),
-        compared=sum(row.compared for row in rows),
-        matched=sum(row.matched for row in rows),
-        similarity=math.fsum(row.similarity for row in rows),
-        outcomes=sum(row.outcomes for row in rows),
-        failures=sum(row.failures for row in rows),
-        durations=merge(row.durations for row in rows),
-        quality=_sum_quality(rows),
-        arrived=sum(row.arrived for row in rows),
-        refused=_sum_counts(row.refused for row in rows),
+        **sums,
     )
 
 
@@ -274,12 +291,10 @@ def of_gateway(sample: Sample) -> Sample:
                   arrived=sample.requests, refused=sample.errors)
 
 
-def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for each in counts:
-        for kind, number in each.items():
-            found[kind] = found.get(kind, 0) + number
-    return found
+def _mean_cores(rows: Iterable[Sample]) -> float | None:
+    used = [(row.cpu_cores, row.resolution) for row in rows if row.cpu_cores is not None]
+    seconds = sum(length for _, length in used)
+    return sum(cores * length for cores, length in used) / seconds if seconds else None
 
 
 def _once_each(seconds: Iterable[tuple[Sample, int]]) -> int:
@@ -302,31 +317,8 @@ def _listened(rows: Iterable[Sample]) -> int:
     that have some."""
     rows = list(rows)
     told = [(row, row.listened) for row in rows if row.listened is not None]
-    return _once_each(
-        told or [(row, row.resolution) for row in rows if _is_of_outcomes(row)])
+    return _once_each(told or [(row, row.resolution) for row in rows if _is_of_outcomes(row)])
 
 
 def _is_of_outcomes(row: Sample) -> bool:
     return row.system.startswith(OUTCOMES)
-
-
-def fewest(users: Iterable[int]) -> tuple[int, ...]:
-    """Return the users that are remembered of so many: those with the smallest numbers."""
-    return tuple(sorted(set(users))[:MOST_USERS])
-
-
-def _merge_users(rows: Iterable[Sample]) -> dict[str, tuple[int, ...]]:
-    found: dict[str, set[int]] = {}
-    for row in rows:
-        for kind, users in row.users.items():
-            found.setdefault(kind, set()).update(users)
-    return {kind: fewest(users) for kind, users in sorted(found.items())}
-
-
-def _sum_quality(rows: Iterable[Sample]) -> dict[str, tuple[int, float]]:
-    found: dict[str, tuple[int, float]] = {}
-    for row in rows:
-        for name, (number, total) in row.quality.items():
-            known = found.get(name, (0, 0.0))
-            found[name] = known[0] + number, known[1] + total
-    return found

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import xxhash
 
@@ -25,22 +27,13 @@ KEEP_SECONDS = 120
 
 @dataclass
 class _Second:
-    """A second that is being filled."""
+    """A second that is being filled. `numbers` are a sample's, by their names."""
 
-    requests: int = 0
-    client_errors: int = 0
-    user_errors: int = 0
-    redirects: int = 0
-    answers: int = 0
-    empty_answers: int = 0
-    answer_bytes: int = 0
-    answer_logs: float = 0.0
+    numbers: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
     users: dict[str, set[int]] = field(default_factory=dict)
-    listened: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     bins: dict[int, int] = field(default_factory=dict)
-    probes: int = 0
-    probes_up: int = 0
+    listened: int = 0
     memory_bytes: int | None = None
     cpu_cores: float | None = None
     is_changed: bool = True
@@ -70,7 +63,7 @@ class Accumulator:
         for sample in samples:
             if sample.at >= self._first:
                 second = self._second(sample.system, sample.at)
-                second.probes, second.probes_up = sample.probes, sample.probes_up
+                second.numbers |= {"probes": sample.probes, "probes_up": sample.probes_up}
                 second.memory_bytes, second.cpu_cores = sample.memory_bytes, sample.cpu_cores
 
     def add(self, entry: Entry) -> None:
@@ -88,16 +81,16 @@ class Accumulator:
 
     def _add_to_gateway(self, entry: Entry, at: int) -> None:
         second = self._second(GATEWAY, at)
-        second.requests += 1
+        second.numbers["requests"] += 1
         if (reason := refusal(entry)) is not None:
             second.errors[reason] = second.errors.get(reason, 0) + 1
 
     def _add_to_system(self, entry: Entry, outcome: Outcome, at: int) -> None:
         second = self._second(outcome.system, at)
-        second.requests += 1
-        second.client_errors += outcome.is_client_error
-        second.user_errors += outcome.is_user_error
-        second.redirects += outcome.is_redirect
+        second.numbers["requests"] += 1
+        second.numbers["client_errors"] += outcome.is_client_error
+        second.numbers["user_errors"] += outcome.is_user_error
+        second.numbers["redirects"] += outcome.is_redirect
         if outcome.is_answer:
             _add_answer(second, entry.body_bytes or 0)
         if entry.key:
@@ -115,8 +108,8 @@ class Accumulator:
     def add_probe(self, system: str, at: int, *, is_up: bool) -> None:
         """Count one health probe that ended in second `at`."""
         second = self._second(system, at)
-        second.probes += 1
-        second.probes_up += is_up
+        second.numbers["probes"] += 1
+        second.numbers["probes_up"] += is_up
 
     def add_process(self, system: str, at: int, *, memory_bytes: int, cpu_cores: float) -> None:
         """Note the resident memory and the cores used of a system's processes."""
@@ -163,10 +156,10 @@ class Accumulator:
 
 
 def _add_answer(second: _Second, body_bytes: int) -> None:
-    second.answers += 1
-    second.empty_answers += not body_bytes
-    second.answer_bytes += body_bytes
-    second.answer_logs += math.log1p(body_bytes)
+    second.numbers["answers"] += 1
+    second.numbers["empty_answers"] += not body_bytes
+    second.numbers["answer_bytes"] += body_bytes
+    second.numbers["answer_logs"] += math.log1p(body_bytes)
 
 
 def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
@@ -188,12 +181,8 @@ def user_number(key: str, *, is_split: bool) -> int:
 
 def _sample(system: str, at: int, second: _Second) -> Sample:
     return Sample(
-        system=system, at=at, requests=second.requests, client_errors=second.client_errors,
-        user_errors=second.user_errors, redirects=second.redirects, answers=second.answers,
-        empty_answers=second.empty_answers, answer_bytes=second.answer_bytes,
-        answer_logs=second.answer_logs, watched=1, listened=second.listened,
+        system, at, watched=1, listened=second.listened,
         users={kind: fewest(users) for kind, users in sorted(second.users.items())},
-        errors=dict(second.errors),
-        latency=Histogram(dict(second.bins)), probes=second.probes, probes_up=second.probes_up,
-        memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores,
+        errors=dict(second.errors), latency=Histogram(dict(second.bins)),
+        memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores, **second.numbers,
     )

@@ -27,14 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import MAIN_GATEWAY, SHADOW
 from changeover.domain.comparisons import Compared, Rescored
 from changeover.store import divergences, place_counts, samples
 from changeover.store.base import Base, Id
 from changeover.store.divergences import DivergenceRow
-from changeover.store.engine import Store, chunks, upsert_of
-from changeover.store.samples import MINUTE, SampleRow
+from changeover.store.engine import Store, upsert_of
 from changeover.store.text import storable
 
 
@@ -98,7 +95,9 @@ def write(
             session.connection().execute(
                 insert(_TABLE), [_row(migration, one) for one in batch])
             times = [int((now or one.at).timestamp()) for one in batch]
-            _add_samples(session, migration, batch, times)
+            samples.add_compared_in(session, migration, [
+                (at, one.is_match, one.similarity)
+                for at, one in zip(times, batch, strict=True)])
             divergences.count_in(session, migration, batch)
             place_counts.add(session, migration, [
                 (at, {*one.found, "$"} if one.omitted else one.found.keys())
@@ -206,35 +205,6 @@ def _compared(row: ComparisonRow) -> Compared:
         row.at, row.request, row.request_id, row.similarity, row.is_match, row.baseline_seconds,
         row.candidate_seconds, error=row.error, answers=row.answers,
     )
-
-
-def _add_samples(
-    session: Session, migration: str, batch: Sequence[Compared], times: Sequence[int]
-) -> None:
-    """Add to the seconds that they count for, and to the minutes that are summed up already."""
-    summed_up = samples.summed_up_until(session, migration)
-    sums: dict[tuple[int, int], list[float]] = {}
-    for at, one in zip(times, batch, strict=True):
-        for key in ((1, at), *([(MINUTE, at // MINUTE * MINUTE)] if at < summed_up else [])):
-            known = sums.setdefault(key, [0, 0, 0.0])
-            known[0] += 1
-            known[1] += one.is_match
-            known[2] += one.similarity
-    values = [
-        {"migration": migration, "system": SHADOW, "resolution": resolution, "at": at,
-         "gateway": MAIN_GATEWAY, "requests": 0, "client_errors": 0, "users": {},
-         "user_errors": 0, "errors": {}, "latency": Histogram().encode(),
-         "probes": 0, "probes_up": 0,
-         "compared": compared, "matched": matched, "similarity": similarity}
-        for (resolution, at), (compared, matched, similarity) in sums.items()
-    ]
-    for part in chunks(values):
-        statement = upsert_of(session)(SampleRow).values(part)
-        session.execute(statement.on_conflict_do_update(
-            index_elements=samples.KEY,
-            set_={name: getattr(SampleRow, name) + statement.excluded[name]
-                  for name in ("compared", "matched", "similarity")},
-        ))
 
 
 def _add_coverage(

@@ -66,7 +66,7 @@ class OutcomeSumRow(Base):
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     outcomes: Mapped[int] = mapped_column(Integer)
     failures: Mapped[int] = mapped_column(Integer)
-    durations: Mapped[str] = mapped_column(Text)
+    durations: Mapped[dict[str, Any]]
     quality: Mapped[dict[str, Any]]
     __table_args__ = (Index("ix_outcome_sum_at", "migration", "resolution", "at"),)
 
@@ -104,10 +104,10 @@ class _Sum:
         """Add this sum to what a row has."""
         row.outcomes += self.outcomes
         row.failures += self.failures
-        counts = dict(Histogram.decode(row.durations).counts)
+        counts = dict(Histogram.of_document(row.durations).counts)
         for index, count in self.bins.items():
             counts[index] = counts.get(index, 0) + count
-        row.durations = Histogram(counts).encode()
+        row.durations = Histogram(counts).document()
         merged = dict(row.quality)
         for name, (number, total) in self.quality.items():
             known = merged.get(name, (0, 0.0))
@@ -278,7 +278,7 @@ def _locked(
     session: Session, migration: str, keys: list[Key]
 ) -> list[tuple[Key, OutcomeSumRow]]:
     """Return the rows of the keys, made where they were missing, locked until the end."""
-    blank = {"outcomes": 0, "failures": 0, "durations": "{}", "quality": {}}
+    blank = {"outcomes": 0, "failures": 0, "durations": {}, "quality": {}}
     values = [
         {"migration": migration, "system": system, "segment": segment, "resolution": resolution,
          "at": at, **blank}
@@ -299,7 +299,7 @@ def _locked(
 def _sample(row: OutcomeSumRow) -> Sample:
     return Sample(
         outcomes_of(row.system, row.segment), row.at, row.resolution, outcomes=row.outcomes,
-        failures=row.failures, durations=Histogram.decode(row.durations),
+        failures=row.failures, durations=Histogram.of_document(row.durations),
         quality={name: (int(number), float(total))
                  for name, (number, total) in row.quality.items()},
     )

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    ColumnElement,
     Float,
     Integer,
     Row,
     Select,
     String,
-    Text,
     func,
     select,
 )
@@ -25,16 +22,28 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import GATEWAY, SHADOW, Sample, Window, combine, of_gateway
+from changeover.analysis.window import (
+    GATEWAY,
+    SHADOW,
+    Measurements,
+    Sample,
+    Window,
+    combine,
+    of_gateway,
+)
 from changeover.domain.routing import System
 from changeover.store import outcomes
 from changeover.store.base import Base
 from changeover.store.deleting import delete_oldest
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store, chunks, upsert_of
 
 
 class SampleRow(Base):
-    """What one gateway measured of one system in one second (resolution 1) or minute (60)."""
+    """What one gateway measured of one system in one second (resolution 1) or minute (60).
+
+    `measured` has the fields of a sample that are not what they are when nothing was measured, so
+    a new metric needs no new column. Comparisons have their own: they are added to in place.
+    """
 
     __tablename__ = "sample"
     migration: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -42,26 +51,12 @@ class SampleRow(Base):
     resolution: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     gateway: Mapped[str] = mapped_column(String(63), primary_key=True)
-    requests: Mapped[int] = mapped_column(Integer)
-    client_errors: Mapped[int] = mapped_column(Integer)
-    user_errors: Mapped[int] = mapped_column(Integer)
-    redirects: Mapped[int] = mapped_column(Integer, server_default="0")
-    answers: Mapped[int] = mapped_column(Integer, server_default="0")
-    empty_answers: Mapped[int] = mapped_column(Integer, server_default="0")
-    answer_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    answer_logs: Mapped[float] = mapped_column(Float, server_default="0")
-    users: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
-    watched: Mapped[int] = mapped_column(Integer, server_default="0")
-    listened: Mapped[int] = mapped_column(Integer, server_default="0")
-    errors: Mapped[dict[str, Any]]
-    latency: Mapped[str] = mapped_column(Text)
-    probes: Mapped[int] = mapped_column(Integer)
-    probes_up: Mapped[int] = mapped_column(Integer)
-    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    cpu_cores: Mapped[float | None] = mapped_column(Float)
-    compared: Mapped[int] = mapped_column(Integer, server_default="0")
-    matched: Mapped[int] = mapped_column(Integer, server_default="0")
-    similarity: Mapped[float] = mapped_column(Float, server_default="0")
+    watched: Mapped[int] = mapped_column(Integer)
+    listened: Mapped[int] = mapped_column(Integer)
+    measured: Mapped[dict[str, Any]]
+    compared: Mapped[int] = mapped_column(Integer)
+    matched: Mapped[int] = mapped_column(Integer)
+    similarity: Mapped[float] = mapped_column(Float)
 
 
 MINUTE = 60
@@ -73,10 +68,17 @@ MINUTES_AT_ONCE = 5
 """Minutes that one transaction sums."""
 PRUNED_AT_ONCE = 2_000
 """Rows that one transaction deletes: nobody else waits for long."""
-
-
-_PLAIN = ("redirects", "answers", "empty_answers", "answer_bytes", "answer_logs")
-"""Fields that stand in a row as they stand in a sample, and add up."""
+_COMPARED = ("compared", "matched", "similarity")
+_EMPTY = {each.name: getattr(Measurements(), each.name) for each in fields(Measurements)
+          if each.name not in _COMPARED}
+_TO_JSON: dict[str, Callable[[Any], Any]] = {
+    "latency": Histogram.document, "durations": Histogram.document}
+_FROM_JSON: dict[str, Callable[[Any], Any]] = {
+    "latency": Histogram.of_document, "durations": Histogram.of_document,
+    **dict.fromkeys(("users", "quality"), lambda lists: {
+        name: tuple(values) for name, values in lists.items()}),
+}
+"""Fields that JSON has in another form than a sample."""
 
 
 def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
@@ -112,7 +114,7 @@ def _rollup(store: Store, migration: str, start: int, end: int) -> int:
     """
     with store.begin(is_durable=False) as session:
         groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
-        for sample in _rows(session, migration, None, 1, start, end):
+        for sample in _rows(session, _Part(migration, None, 1, start, end)):
             minute = sample.at // MINUTE * MINUTE
             groups[sample.gateway, sample.system, minute].append(sample)
         minutes = [
@@ -202,7 +204,7 @@ def prune(
 def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
     """Return one sample per system and second since a time, oldest first, over all gateways."""
     with store.read() as session:
-        rows = _rows(session, migration, None, 1, int(since.timestamp()), None)
+        rows = _rows(session, _Part(migration, None, 1, int(since.timestamp())))
     groups: dict[tuple[int, str], list[Sample]] = defaultdict(list)
     for row in rows:
         groups[row.at, row.system].append(row)
@@ -233,113 +235,91 @@ def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None
 
 
 def _values(migration: str, sample: Sample) -> dict[str, Any]:
+    measured = {
+        name: _TO_JSON.get(name, _as_it_is)(value)
+        for name, empty in _EMPTY.items()
+        if (value := getattr(sample, name)) != empty
+    }
     return {
         "migration": migration,
         "system": sample.system,
         "resolution": sample.resolution,
         "at": sample.at,
         "gateway": sample.gateway,
-        "requests": sample.requests,
-        "client_errors": sample.client_errors,
-        "user_errors": sample.user_errors,
-        **{name: getattr(sample, name) for name in _PLAIN},
         "watched": sample.resolution if sample.watched is None else sample.watched,
         "listened": sample.listened or 0,
-        "users": {kind: list(users) for kind, users in sample.users.items()},
-        "errors": {str(kind): count for kind, count in sample.errors.items()},
-        "latency": sample.latency.encode(),
-        "probes": sample.probes,
-        "probes_up": sample.probes_up,
-        "memory_bytes": sample.memory_bytes,
-        "cpu_cores": sample.cpu_cores,
-        "compared": sample.compared,
-        "matched": sample.matched,
-        "similarity": sample.similarity,
+        "measured": measured,
+        **{name: getattr(sample, name) for name in _COMPARED},
     }
 
 
-def _rows(
-    session: Session, migration: str, system: str | None, resolution: int, start: int,
-    end: int | None,
-) -> list[Sample]:
-    conditions: list[ColumnElement[bool]] = [
-        SampleRow.migration == migration,
-        SampleRow.resolution == resolution,
-        SampleRow.at >= start,
-    ]
-    if system is not None:
-        conditions.append(SampleRow.system == system)
-    if end is not None:
-        conditions.append(SampleRow.at < end)
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which rows are read: those of one resolution in [start, end)."""
+
+    migration: str
+    system: str | None  # None: all
+    resolution: int
+    start: int
+    end: int | None = None
+
+
+Reader = Callable[[Session, _Part], list[Sample]]
+
+
+def _rows(session: Session, part: _Part) -> list[Sample]:
     # plain columns: building ORM objects costs as much again on weeks of minutes
-    rows = session.execute(select(*_COLUMNS).where(*conditions).order_by(SampleRow.at))
-    return [_sample(row) for row in rows]
+    return [_sample(row) for row in session.execute(_select(_COLUMNS, part))]
 
 
-def _compared_rows(
-    session: Session, migration: str, system: str | None, resolution: int, start: int,
-    end: int | None,
-) -> list[Sample]:
+def _compared_rows(session: Session, part: _Part) -> list[Sample]:
     """Return rows of comparisons with nothing but their sums: days of them in milliseconds."""
     columns = (SampleRow.at, SampleRow.compared, SampleRow.matched, SampleRow.similarity)
-    errors: dict[str, int] = {}
-    latency = Histogram()
     return [
-        Sample(SHADOW, at, resolution, errors=errors, latency=latency, compared=compared,
-               matched=matched, similarity=similarity)
-        for at, compared, matched, similarity in
-        session.execute(_select(columns, migration, system, resolution, start, end))
+        Sample(SHADOW, at, part.resolution, compared=compared, matched=matched,
+               similarity=similarity)
+        for at, compared, matched, similarity in session.execute(_select(columns, part))
     ]
 
 
-def _arrived_rows(
-    session: Session, migration: str, system: str | None, resolution: int, start: int,
-    end: int | None,
-) -> list[Sample]:
+def _arrived_rows(session: Session, part: _Part) -> list[Sample]:
     """Return rows of the gateway as they stand in a system's window."""
-    columns = (SampleRow.at, SampleRow.requests, SampleRow.errors)
-    return [
-        of_gateway(Sample(GATEWAY, at, resolution, requests=requests, errors=errors))
-        for at, requests, errors in
-        session.execute(_select(columns, migration, system, resolution, start, end))
-    ]
+    return [of_gateway(row) for row in _rows(session, part)]
 
 
-def _select(
-    columns: Sequence[Any], migration: str, system: str | None, resolution: int, start: int,
-    end: int | None,
-) -> Select[Any]:
-    """Return the statement for a few columns of one system's rows, oldest first."""
+def _select(columns: Sequence[Any], part: _Part) -> Select[Any]:
+    """Return the statement for some columns of a part's rows, oldest first."""
     conditions = [
-        SampleRow.migration == migration, SampleRow.system == system,
-        SampleRow.resolution == resolution, SampleRow.at >= start,
+        SampleRow.migration == part.migration, SampleRow.resolution == part.resolution,
+        SampleRow.at >= part.start,
     ]
-    if end is not None:
-        conditions.append(SampleRow.at < end)
+    if part.system is not None:
+        conditions.append(SampleRow.system == part.system)
+    if part.end is not None:
+        conditions.append(SampleRow.at < part.end)
     return select(*columns).where(*conditions).order_by(SampleRow.at)
-
-
-Reader = Callable[[Session, str, str | None, int, int, int | None], list[Sample]]
 
 
 def _covering(
     session: Session, migration: str, system: str, first: int, last: int, read: Reader = _rows
 ) -> list[Sample]:
     """Return minute rows for whole minutes inside [first, last) and second rows elsewhere."""
+    def rows(resolution: int, start: int, end: int) -> list[Sample]:
+        return read(session, _Part(migration, system, resolution, start, end))
+
     minute_start, minute_end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
-    minutes = (
-        read(session, migration, system, MINUTE, minute_start, minute_end)
-        if minute_end > minute_start
-        else []
-    )
+    minutes = rows(MINUTE, minute_start, minute_end) if minute_end > minute_start else []
     if not minutes:
-        return read(session, migration, system, 1, first, last)
+        return rows(1, first, last)
     covered = {sample.at for sample in minutes}
     lowest, highest = min(covered), max(covered) + MINUTE
-    seconds = read(session, migration, system, 1, first, lowest)
-    seconds += read(session, migration, system, 1, highest, last)
+    seconds = rows(1, first, lowest) + rows(1, highest, last)
     if len(covered) * MINUTE < highest - lowest:  # a minute without rollup in between
-        between = read(session, migration, system, 1, lowest, highest)
+        between = rows(1, lowest, highest)
         seconds += [sample for sample in between if sample.at // MINUTE * MINUTE not in covered]
     return sorted([*minutes, *seconds], key=lambda sample: sample.at)
 
@@ -350,56 +330,54 @@ _COLUMNS = tuple(
 
 
 def _sample(row: Row[Any]) -> Sample:
+    measured = {name: _FROM_JSON.get(name, _as_it_is)(value)
+                for name, value in row.measured.items()}
     return Sample(
-        system=row.system,
-        at=row.at,
-        resolution=row.resolution,
-        gateway=row.gateway,
-        requests=row.requests,
-        client_errors=row.client_errors,
-        user_errors=row.user_errors,
-        **{name: getattr(row, name) for name in _PLAIN},
-        watched=row.watched,
-        listened=row.listened,
-        users={kind: tuple(users) for kind, users in row.users.items()},
-        errors={kind: int(count) for kind, count in row.errors.items()},
-        latency=Histogram.decode(row.latency),
-        probes=row.probes,
-        probes_up=row.probes_up,
-        memory_bytes=row.memory_bytes,
-        cpu_cores=row.cpu_cores,
-        compared=row.compared,
-        matched=row.matched,
-        similarity=row.similarity,
+        row.system, row.at, row.resolution, row.gateway, row.watched, row.listened,
+        compared=row.compared, matched=row.matched, similarity=row.similarity, **measured,
     )
 
 
 def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
+    """Return several samples as one."""
     total = combine(group, seconds=resolution)
-    return Sample(
-        system=system,
-        at=at,
-        resolution=resolution,
-        requests=total.requests,
-        client_errors=total.client_errors,
-        user_errors=total.user_errors,
-        **{name: getattr(total, name) for name in _PLAIN},
-        watched=total.watched,
-        listened=total.listened,
-        users=total.users,
-        errors=total.errors,
-        latency=total.latency,
-        probes=total.probes,
-        probes_up=total.probes_up,
-        memory_bytes=total.memory_bytes,
-        cpu_cores=total.cpu_cores,
-        compared=total.compared,
-        matched=total.matched,
-        similarity=total.similarity,
-    )
+    sums = {each.name: getattr(total, each.name) for each in fields(Measurements)}
+    return Sample(system, at, resolution, watched=total.watched, listened=total.listened, **sums)
 
 
-def summed_up_until(session: Session, migration: str) -> int:
+def add_compared_in(
+    session: Session, migration: str, compared: Iterable[tuple[int, bool, float]]
+) -> None:
+    """Add comparisons to the seconds that they count for, and to minutes summed up already.
+
+    Args:
+        session: An open write transaction.
+        migration: Name of the migration.
+        compared: Unix second, whether the answers match, their similarity 0..1.
+    """
+    summed_up = _summed_up_until(session, migration)
+    sums: dict[tuple[int, int], list[float]] = {}
+    for at, is_match, similarity in compared:
+        for key in ((1, at), *([(MINUTE, at // MINUTE * MINUTE)] if at < summed_up else [])):
+            known = sums.setdefault(key, [0, 0, 0.0])
+            known[0] += 1
+            known[1] += is_match
+            known[2] += similarity
+    values = [
+        _values(migration, Sample(SHADOW, at, resolution, compared=int(number),
+                                  matched=int(matched), similarity=similarity))
+        for (resolution, at), (number, matched, similarity) in sums.items()
+    ]
+    for part in chunks(values):
+        statement = upsert_of(session)(SampleRow).values(part)
+        session.execute(statement.on_conflict_do_update(
+            index_elements=KEY,
+            set_={name: getattr(SampleRow, name) + statement.excluded[name]
+                  for name in _COMPARED},
+        ))
+
+
+def _summed_up_until(session: Session, migration: str) -> int:
     """Return the end of the newest minute that was rolled up; 0 before the first."""
     newest = session.scalar(
         select(func.max(SampleRow.at)).where(
@@ -411,14 +389,9 @@ def summed_up_until(session: Session, migration: str) -> int:
 
 def _first_open_minute(session: Session, migration: str) -> int | None:
     """Return the start of the first minute not rolled up yet, or None without any seconds."""
-    if end := summed_up_until(session, migration):
+    if end := _summed_up_until(session, migration):
         return end
-    oldest = session.scalar(
-        select(func.min(SampleRow.at)).where(
-            SampleRow.migration == migration, SampleRow.resolution == 1
-        )
-    )
-    return None if oldest is None else int(oldest) // MINUTE * MINUTE
+    return _next_second(session, migration, 0)
 
 
 def _delete(store: Store, migration: str, resolution: int, before: int) -> int:

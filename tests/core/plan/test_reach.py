@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.trigger import TriggerState, step
-from changeover.analysis.window import Sample, Window, combine, of_gateway, outcomes_of
+from changeover.analysis.window import (
+    Measurements,
+    Sample,
+    Window,
+    combine,
+    of_gateway,
+    outcomes_of,
+)
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan, TriggerSpec
 from changeover.plan.reach import unreachable
@@ -47,12 +55,13 @@ def windows(second: int) -> list[Window]:
     found = []
     for count in (0, 5, 10):
         latency = Histogram({0: 10} if not count else {600 + count: 10})
-        row = Sample(
-            "candidate", second, 10, requests=10, client_errors=count, user_errors=count,
-            redirects=count, answers=10, empty_answers=count, answer_bytes=count * 10_000_000,
-            errors={"status_5xx": count}, latency=latency, probes=10, probes_up=count,
-            memory_bytes=1 + count * (1 << 30), cpu_cores=float(count), watched=10, listened=10,
-            compared=10, matched=count, similarity=float(count))
+        counts = {each.name: count for each in fields(Measurements) if each.default == 0}
+        totals = dict.fromkeys(("requests", "answers", "probes", "compared"), 10)
+        others = dict.fromkeys(("outcomes", "failures", "arrived"), 0)
+        row = Sample("candidate", second, 10, watched=10, listened=10, **{
+            **counts, **totals, **others, "answer_bytes": count * 10_000_000,
+            "errors": {"status_5xx": count}, "latency": latency,
+            "memory_bytes": 1 + count * (1 << 30), "cpu_cores": float(count)})
         reported = Sample(outcomes_of("candidate"), second, 10, outcomes=10, failures=count,
                           durations=latency)
         refusing = of_gateway(Sample("gateway", second, 10, requests=10, errors={"x": count}))
