@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import Rollback, RollbackStep, TriggerFiring
+from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, GateVerdict
 from changeover.shadow.findings import Findings
 from reports.outcomes import OutcomeFigures
@@ -207,7 +208,7 @@ class RollbackView:
     """A rollback, its steps, and what a person must do now, one sentence each."""
 
     record: Rollback
-    steps: tuple[RollbackStep, ...]
+    steps: tuple[Step, ...]
     must_do: tuple[str, ...]
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from changeover.domain.procedures import of_cutover
 from changeover.domain.rollout import Cutover
 from changeover.domain.suites import SuiteRun
-from changeover.store import sop, validations
+from changeover.store import steps as step_log
+from changeover.store import validations
 from changeover.store.engine import Store
 from reports import text
 
@@ -46,18 +48,18 @@ class Procedure:
 
 def collect(store: Store, cutover: Cutover) -> Procedure:
     """Return what the store knows of a cutover's procedure, in the order of time."""
-    kept = sop.steps(store, cutover.migration, f"cutover-{cutover.id}")
+    kept = step_log.all_of(store, cutover.migration, of_cutover(cutover.id))
     suites = [
         ProcedureStep(f"suite {run.suite}", run.verdict, _found(store, run), run.started_at,
                       (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0)
         for run in validations.of_subject(store, cutover.migration, f"cutover {cutover.id}")
     ]
     steps = [
-        ProcedureStep(step.step, step.status, step.detail, step.started_at,
+        ProcedureStep(step.name, step.status, step.detail, step.started_at,
                       (step.ended_at - step.started_at).total_seconds())
         for step in kept
     ]
-    judged = [step for step in kept if step.step.startswith(sop.CRITERIA)]
+    judged = [step for step in kept if step.name.startswith(step_log.CRITERIA)]
     criteria = judged[-1].data["criteria"] if judged else []
     return Procedure(
         tuple(sorted([*steps, *suites], key=lambda step: step.at)),

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 
 from changeover.analysis.window import Sample
 from changeover.domain.audit import AuditEvent
-from changeover.domain.rollbacks import Rollback, RollbackStep
+from changeover.domain.procedures import Step, StepStatus, of_rollback
+from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.errors import InvalidInput
 from changeover.plan.model import Plan, Stage
-from changeover.store import approvals, cutovers, rollback_steps, rollbacks, samples, verdicts
+from changeover.store import approvals, cutovers, rollbacks, samples, verdicts
+from changeover.store import steps as step_log
 from changeover.store.engine import Store
 from reports import measures
 from reports.model import SYSTEMS, Figures, RollbackView, StageView
@@ -213,16 +215,16 @@ def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Roll
 
 def rollback_view(store: Store, record: Rollback, *, is_newest: bool) -> RollbackView:
     """Return a rollback with its steps and what a person must do."""
-    steps = rollback_steps.all_of(store, record.id)
+    steps = step_log.all_of(store, record.migration, of_rollback(record.id))
     return RollbackView(record, tuple(steps), _must_do(record, steps, is_newest))
 
 
 def _must_do(
-    record: Rollback, steps: Sequence[RollbackStep], is_newest: bool
+    record: Rollback, steps: Sequence[Step], is_newest: bool
 ) -> tuple[str, ...]:
     """Return what is left to people: failed steps, and the way back to a new cutover."""
     stated = record.analysis.get("a_person_must")
-    failed = [f"{step.name}: {step.detail}" for step in steps if step.status != "done"]
+    failed = [f"{step.name}: {step.detail}" for step in steps if step.status is not StepStatus.DONE]
     must = [str(item) for item in stated] if isinstance(stated, list) else failed
     recommended = record.analysis.get("recommendation")
     if record.status == "running":

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import RollbackStep, TriggerFiring
+from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.rollout import Approval, GateVerdict
 from reports import text
 from reports.model import Figures, Moment, ReportData
@@ -109,7 +110,7 @@ def firing_cells(firing: TriggerFiring) -> tuple[str, ...]:
     )
 
 
-def step_cells(step: RollbackStep) -> tuple[str, ...]:
+def step_cells(step: Step) -> tuple[str, ...]:
     """Return step, state, detail, took."""
     return (
         f"{step.number} {step.name}",

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from changeover import clock
-from changeover.domain.rollbacks import Rollback, RollbackStep
+from changeover.domain.procedures import Step, StepStatus, of_rollback
+from changeover.domain.rollbacks import Rollback
 from changeover.errors import CarriedElsewhere, ChangeoverError, StoreError
-from changeover.store import rollback_steps, rollbacks
+from changeover.store import rollbacks, steps
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
 
@@ -50,9 +51,9 @@ def carry_out(
         CarriedElsewhere: Another run carries the steps.
         StoreError: Passing trouble: the task is tried again.
     """
-    known = {s.number: s for s in rollback_steps.all_of(runtime.store, rollback_id)}
-    if number in known and known[number].status == "done":
-        return known[number].detail
+    known = steps.one(runtime.store, runtime.migration, of_rollback(rollback_id), name)
+    if known is not None and known.status is StepStatus.DONE:
+        return known.detail
     hold(runtime, rollback_id)
     began = clock.now()
     try:
@@ -77,10 +78,9 @@ def keep(
     began: datetime,
 ) -> None:
     """Keep a step's result."""
-    rollback_steps.save(runtime.store, RollbackStep(
-        rollback_id=rollback_id, number=number, name=name, status=status, detail=detail,
-        started_at=began, ended_at=clock.now(),
-    ))
+    steps.save(runtime.store, Step(
+        runtime.migration, of_rollback(rollback_id), name, StepStatus(status), detail, began,
+        clock.now(), number=number))
 
 
 def record_of(runtime: Runtime, rollback_id: int) -> Rollback:

@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover import clock
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import Cutover
 from changeover.errors import ChangeoverError, StaleEpoch
 from changeover.plan.units import format_duration
 from changeover.procedures import baseline
 from changeover.procedures.levers import pull_lever
-from changeover.store import cutovers, firings, flags, health_results, sop
+from changeover.store import cutovers, firings, flags, health_results, steps
 from tasks.approval import ask_about
 from tasks.lifecycle import cutover_of
-from tasks.procedure import Found, of_cutover, once
+from tasks.procedure import Found, once
 from tasks.runtime import Runtime, current_state, runtime_of
 from tasks.steps import step
 from tasks.validating import Result
@@ -68,25 +68,25 @@ def disable_baseline(migration: str, cutover_id: int) -> str:
     current_state(runtime, cutover)
 
     def disable() -> Found:
-        if sop.one(runtime.store, migration, of_cutover(cutover_id), baseline.DISABLED) is None:
-            _note_disabling(runtime, cutover, sop.BEGUN, "the levers are being pulled")
+        if steps.one(runtime.store, migration, of_cutover(cutover_id), baseline.DISABLED) is None:
+            _note_disabling(runtime, cutover, StepStatus.BEGUN, "the levers are being pulled")
         try:
             _pull(runtime, cutover, baseline.DISABLED, spec.levers)
         except StaleEpoch:
             undone = baseline.pull_back(runtime.plan)
             baseline.keep(runtime.store, runtime.plan, undone, actor="cutover/main")
             told = [f"undone because a rollback came: {', '.join(spec.undo)}", *undone.problems]
-            _note_disabling(runtime, cutover, sop.FAILED, "; ".join(told))
+            _note_disabling(runtime, cutover, StepStatus.FAILED, "; ".join(told))
             raise
         return f"levers: {', '.join(spec.levers)}", {}
 
     return _settled(once(runtime, of_cutover(cutover_id), baseline.DISABLED, disable))
 
 
-def _note_disabling(runtime: Runtime, cutover: Cutover, status: str, detail: str) -> None:
+def _note_disabling(runtime: Runtime, cutover: Cutover, status: StepStatus, detail: str) -> None:
     now = clock.now()
-    sop.save(runtime.store, SopStep(runtime.migration, of_cutover(cutover.id),
-                                        baseline.DISABLED, status, detail, now, now))
+    steps.save(runtime.store, Step(
+        runtime.migration, of_cutover(cutover.id), baseline.DISABLED, status, detail, now, now))
 
 
 def _pull(runtime: Runtime, cutover: Cutover, step_name: str, names: list[str]) -> None:
@@ -107,9 +107,9 @@ def _pull(runtime: Runtime, cutover: Cutover, step_name: str, names: list[str]) 
         raise ChangeoverError("; ".join(problems), next_step="A person must do it")
 
 
-def _settled(found: SopStep) -> str:
+def _settled(found: Step) -> str:
     """Return what a step did; one that failed is told in the criteria and stops nothing."""
-    return found.detail if found.status == sop.DONE else f"failed: {found.detail}"
+    return found.detail if found.status is StepStatus.DONE else f"failed: {found.detail}"
 
 
 @step(name="observed until")
@@ -143,7 +143,7 @@ def judge_success(
         met = sum(each["is_met"] for each in criteria)
         return f"{met} of {len(criteria)} are met", {"criteria": criteria}
 
-    found = once(runtime, of_cutover(cutover_id), _of_round(sop.CRITERIA, round_), judge)
+    found = once(runtime, of_cutover(cutover_id), _of_round(steps.CRITERIA, round_), judge)
     criteria: list[dict[str, Any]] = found.data["criteria"]
     return criteria
 
@@ -179,8 +179,8 @@ def _criteria(
     runtime: Runtime, cutover_id: int, suite: Result | None, round_: int
 ) -> list[dict[str, Any]]:
     cutover = cutovers.get(runtime.store, cutover_id)
-    done = {each.step: each for each in
-            sop.steps(runtime.store, runtime.migration, of_cutover(cutover_id))}
+    done = {each.name: each for each in
+            steps.all_of(runtime.store, runtime.migration, of_cutover(cutover_id))}
     observation = done.get(_of_round("observation", round_))
     began = observation.started_at if observation else cutover.started_at
     is_due = clock.now() - began >= HEALTH_DUE
@@ -206,7 +206,7 @@ def _criteria(
         rows.append((f"suite {suite['suite']} passed", suite["verdict"] == "pass",
                      suite["reason"]))
     rows += [
-        (f"step {name} is done", done[name].status == sop.DONE, done[name].detail)
+        (f"step {name} is done", done[name].status is StepStatus.DONE, done[name].detail)
         for name in ("backup", "rollback.sh", "final configuration", baseline.DISABLED)
         if name in done
     ]

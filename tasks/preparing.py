@@ -11,12 +11,13 @@ from changeover.backup.check import verify
 from changeover.backup.from_plan import items_of, servers_of, target_of
 from changeover.backup.make import make_backup
 from changeover.checks.suites.saving import scene_of
+from changeover.domain.procedures import StepStatus, of_cutover
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
 from changeover.procedures import retirement_note, rollback_script
-from changeover.store import firings, health_results, plans, sop
-from tasks.procedure import Found, of_cutover, once
+from changeover.store import firings, health_results, plans, steps
+from tasks.procedure import Found, once
 from tasks.reporting import BackupBar
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
@@ -50,7 +51,7 @@ def check_preconditions(migration: str, cutover_id: int, suite: Result | None) -
         return "everything holds that the plan wants", {}
 
     found = once(runtime, of_cutover(cutover_id), "preconditions", look)
-    if found.status != sop.DONE:
+    if found.status is not StepStatus.DONE:
         raise Refused(f"not begun because {found.detail}",
                       next_step="Mend it and run cutover/main again; nobody was moved")
     return found.detail
@@ -90,7 +91,7 @@ def _room(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
 def _rehearsed(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
     if spec.rehearsed_within is None:
         return
-    newest = sop.latest_rehearsal(runtime.store, runtime.migration)
+    newest = steps.latest_rehearsal(runtime.store, runtime.migration)
     within = format_duration(spec.rehearsed_within)
     if newest is None:
         yield f"the rollback was never rehearsed (wanted within {within}): run rollback/main " \
@@ -139,7 +140,7 @@ def back_up(migration: str, cutover_id: int) -> str:
                 {"path": str(made.path)})
 
     found = once(runtime, of_cutover(cutover_id), "backup", make)
-    if found.status != sop.DONE:
+    if found.status is not StepStatus.DONE:
         raise Refused(f"not begun because {found.detail}",
                       next_step="Mend it and run cutover/main again; nobody was moved")
     return str(found.data["path"])
@@ -157,6 +158,6 @@ def write_way_back(migration: str, cutover_id: int) -> str:
         return f"sh {path} brings everyone back without Prefect and database", {"path": str(path)}
 
     found = once(runtime, of_cutover(cutover_id), "rollback.sh", write)
-    if found.status != sop.DONE:
+    if found.status is not StepStatus.DONE:
         raise EnvironmentProblem(found.detail)
     return found.detail

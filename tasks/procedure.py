@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover import clock
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus
 from changeover.errors import (
     CarriedElsewhere,
     ChangeoverError,
@@ -14,14 +14,14 @@ from changeover.errors import (
     StaleEpoch,
     StoreError,
 )
-from changeover.store import sop
+from changeover.store import steps
 from tasks.runtime import Runtime
 
 Found = tuple[str, dict[str, Any]]
 """What a step says for people, and its data."""
 
 
-def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found]) -> SopStep:
+def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found]) -> Step:
     """Return the result of a step: the one that is known, or that of doing it now.
 
     1. A step that is done is not done again. 2. A step that failed is: the cause may be mended.
@@ -33,20 +33,15 @@ def once(runtime: Runtime, subject: str, step: str, action: Callable[[], Found])
         StaleEpoch: A rollback came meanwhile: the procedure is over.
         CarriedElsewhere: Another run carries the procedure.
     """
-    known = sop.one(runtime.store, runtime.migration, subject, step)
-    if known is not None and known.status == sop.DONE:
+    known = steps.one(runtime.store, runtime.migration, subject, step)
+    if known is not None and known.status is StepStatus.DONE:
         return known
     began = clock.now()
     try:
-        (detail, data), status = action(), sop.DONE
+        (detail, data), status = action(), StepStatus.DONE
     except (StoreError, PublishFailed, StaleEpoch, CarriedElsewhere):
         raise
     except ChangeoverError as error:
-        detail, data, status = str(error), {}, sop.FAILED
-    return sop.save(runtime.store, SopStep(
+        detail, data, status = str(error), {}, StepStatus.FAILED
+    return steps.save(runtime.store, Step(
         runtime.migration, subject, step, status, detail, began, clock.now(), data))
-
-
-def of_cutover(cutover_id: int) -> str:
-    """Return the name under which a cutover's steps are kept."""
-    return f"cutover-{cutover_id}"

@@ -10,10 +10,10 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from changeover.checks.suites.saving import scene_of
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus
 from changeover.errors import ChangeoverError
 from changeover.procedures import rehearsal
-from changeover.store import plans, sop
+from changeover.store import plans, steps
 from tasks.analysing import rehearse_analysis
 from tasks.procedure import Found, once
 from tasks.runtime import root_run_id, runtime_of
@@ -23,7 +23,7 @@ from tasks.verifying import rehearse_verification
 
 
 @step(name="rehearse")
-def rehearse(migration: str, suite: Result | None) -> SopStep:
+def rehearse(migration: str, suite: Result | None) -> Step:
     """Rehearse the rollback and keep whether it passed.
 
     Args:
@@ -45,7 +45,7 @@ def rehearse(migration: str, suite: Result | None) -> SopStep:
         return "everything that a rollback needs works", {
             "told": told, "plan": plans.digest_of(runtime.plan)}
 
-    found = once(runtime, f"rehearsal-{root_run_id()}", sop.REHEARSAL, carry_out)
+    found = once(runtime, f"rehearsal-{root_run_id()}", steps.REHEARSAL, carry_out)
     for line in told:
         get_run_logger().info(line)
     return replace(found, data={"told": told or found.data.get("told", [])})
@@ -60,6 +60,6 @@ async def rehearsed(migration: str) -> State:
         description="Newest rehearsal of the rollback",
         markdown="\n".join([f"# Rehearsal: {found.status}", found.detail,
                             *(f"- {line}" for line in found.data["told"])]))
-    if found.status != sop.DONE:
+    if found.status is not StepStatus.DONE:
         return Failed(name="Unfit", message=found.detail)
     return Completed(name="Rehearsed", message=found.detail)

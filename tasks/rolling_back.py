@@ -7,13 +7,14 @@ from typing import Any
 from changeover import cleanup, clock
 from changeover.checks.suites.saving import scene_of
 from changeover.cleanup.start import candidate_start
+from changeover.domain.procedures import StepStatus, of_rollback
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
 from changeover.plan.units import format_duration
 from changeover.procedures import baseline, rollback
 from changeover.procedures.levers import pull_lever
-from changeover.store import rollback_steps, rollbacks, routing
+from changeover.store import rollbacks, routing, steps
 from tasks.carrying import carry_out, hold, keep, record_of
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
@@ -141,7 +142,8 @@ def close(migration: str, rollback_id: int, analysis: dict[str, Any]) -> str:
     """
     runtime = runtime_of(migration)
     hold(runtime, rollback_id)
-    failed = [s for s in rollback_steps.all_of(runtime.store, rollback_id) if s.status != "done"]
+    done = steps.all_of(runtime.store, runtime.migration, of_rollback(rollback_id))
+    failed = [step for step in done if step.status is not StepStatus.DONE]
     analysis = {**analysis, "a_person_must": [f"{s.name}: {s.detail}" for s in failed]}
     closed = rollbacks.finish(
         runtime.store, rollback_id, status="needs_person" if failed else "completed",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from changeover import clock
+from changeover.domain.procedures import StepStatus, of_cutover
 from changeover.domain.publications import Publication
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import PublishFailed, Refused, Unreachable
 from changeover.plan.model import PhaseKind, Plan, Stage
 from changeover.procedures import rollback
-from changeover.store import cutovers, publications, routing, sop
+from changeover.store import cutovers, publications, routing
 from tasks.lifecycle import cutover_of
-from tasks.procedure import Found, of_cutover, once
+from tasks.procedure import Found, once
 from tasks.reporting import tell
 from tasks.runtime import Runtime, current_state, own_run_id, root_run_id, runtime_of
 from tasks.steps import step
@@ -85,8 +86,10 @@ def move_part_back(migration: str, reason: str, scope: str) -> str:
 
     # kept before anything moves: after a kill one stage back is not one more stage back
     aimed = once(runtime, occasion, "what is left", aim)
-    found = once(runtime, occasion, "move a part back", move) if aimed.status == sop.DONE else aimed
-    if found.status != sop.DONE:
+    found = aimed
+    if aimed.status is StepStatus.DONE:
+        found = once(runtime, occasion, "move a part back", move)
+    if found.status is not StepStatus.DONE:
         raise Refused(found.detail)
     tell(migration, f"rollback of {scope} of {migration}", reason, "critical", key=occasion)
     return found.detail
@@ -125,7 +128,7 @@ def give_back_share(migration: str, cutover_id: int, stage: str, round_: int) ->
         return state.describe(), {}
 
     found = once(runtime, of_cutover(cutover_id), f"users of {stage} again {round_}", move)
-    if found.status != sop.DONE:
+    if found.status is not StepStatus.DONE:
         raise Unreachable(found.detail)
     return found.detail
 

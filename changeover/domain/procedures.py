@@ -1,21 +1,46 @@
-"""Steps of procedures around a cutover."""
+"""Steps of procedures: of a cutover, a rollback, a rehearsal, a retirement."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 
+class StepStatus(StrEnum):
+    """What came of a step."""
+
+    BEGUN = "begun"  # nobody knows yet how far it came
+    DONE = "done"  # never done again
+    FAILED = "failed"  # done again when the procedure goes on
+
+
 @dataclass(frozen=True, slots=True)
-class SopStep:
-    """A step of a procedure and what came of it: `done` or `failed`; `begun` is not known yet."""
+class Step:
+    """A step of a procedure and what came of it.
+
+    `subject` names the procedure: `cutover-7`, `rollback-3`. `number` is the step's place where
+    the procedure counts its steps (1 routes, 2 clean-up, 3 restore, 4 analysis, 5 verification of
+    a rollback), 0 otherwise.
+    """
 
     migration: str
     subject: str
-    step: str
-    status: str
+    name: str
+    status: StepStatus
     detail: str
     started_at: datetime
     ended_at: datetime
     data: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+
+
+def of_cutover(cutover_id: int) -> str:
+    """Return the name under which a cutover's steps are kept."""
+    return f"cutover-{cutover_id}"
+
+
+def of_rollback(rollback_id: int) -> str:
+    """Return the name under which a rollback's steps are kept."""
+    return f"rollback-{rollback_id}"

@@ -1,4 +1,4 @@
-"""Triggers that fired, rollbacks and their steps."""
+"""Triggers that fired, and rollbacks."""
 
 from __future__ import annotations
 
@@ -46,16 +46,3 @@ class Rollback:
     is_handed_over: bool = False
     lease_until: datetime | None = None
     analysis: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackStep:
-    """One of the SOP's steps: 1 routes, 2 clean-up, 3 restore, 4 analysis, 5 verification."""
-
-    rollback_id: int
-    number: int
-    name: str
-    status: str  # done | failed
-    detail: str
-    started_at: datetime
-    ended_at: datetime

@@ -12,13 +12,13 @@ from datetime import datetime
 import httpx
 
 from changeover import clock
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import Cutover
 from changeover.errors import Refused, Unreachable
 from changeover.machine.http import tls
 from changeover.plan.model import Plan, SystemSpec
 from changeover.procedures import levers
-from changeover.store import audit, cutovers, sop
+from changeover.store import audit, cutovers, steps
 from changeover.store.engine import Store
 
 DISABLED, ENABLED = "baseline disabled", "baseline enabled"
@@ -55,7 +55,7 @@ def is_out_of_use(store: Store, plan: Plan) -> bool:
     if plan.cutover.disable_baseline is None or not was_out_of_use(store, plan):
         return False
     back = _step(store, plan, ENABLED)
-    return back is None or back.status != sop.DONE
+    return back is None or back.status is not StepStatus.DONE
 
 
 def was_out_of_use(store: Store, plan: Plan) -> bool:
@@ -100,8 +100,8 @@ def keep(store: Store, plan: Plan, found: Return, *, actor: str) -> None:
         levers.note(store, plan, name, problem, actor=actor)
     newest = cutovers.latest(store, plan.migration)
     if found.is_well and newest is not None:
-        sop.save(store, SopStep(
-            plan.migration, f"cutover-{newest.id}", ENABLED, sop.DONE,
+        steps.save(store, Step(
+            plan.migration, of_cutover(newest.id), ENABLED, StepStatus.DONE,
             f"levers: {', '.join(found.pulled)}; the baseline is well", found.began, found.ended))
 
 
@@ -177,11 +177,11 @@ def no_way_back(plan: Plan) -> Refused:
         "--break-glass` sends users to it")
 
 
-def _step(store: Store, plan: Plan, name: str) -> SopStep | None:
+def _step(store: Store, plan: Plan, name: str) -> Step | None:
     newest = cutovers.latest(store, plan.migration)
     if newest is None:
         return None
-    return sop.one(store, plan.migration, f"cutover-{newest.id}", name)
+    return steps.one(store, plan.migration, of_cutover(newest.id), name)
 
 
 def _gets_well(plan: Plan, seconds: float) -> bool:

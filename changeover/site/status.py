@@ -7,6 +7,7 @@ from typing import Any
 
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
+from changeover.domain.procedures import of_cutover
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import Approval, Cutover
 from changeover.domain.run_ends import Carrier, Work
@@ -26,7 +27,7 @@ from changeover.store import (
     rollbacks,
     routing,
     samples,
-    sop,
+    steps,
     verdicts,
 )
 from changeover.store.engine import Store
@@ -178,10 +179,10 @@ def percent_text(status: dict[str, Any]) -> str:
 
 
 def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
-    steps = sop.steps(store, cutover.migration, f"cutover-{cutover.id}")
-    if not steps:
+    known = steps.all_of(store, cutover.migration, of_cutover(cutover.id))
+    if not known:
         return None
-    return {"step": steps[-1].step, "status": steps[-1].status, "detail": steps[-1].detail}
+    return {"step": known[-1].name, "status": known[-1].status, "detail": known[-1].detail}
 
 
 def _waiting(

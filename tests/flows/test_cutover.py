@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from changeover.domain.procedures import of_rollback
 from changeover.domain.report_files import Report
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
@@ -20,9 +21,9 @@ from changeover.store import (
     audit,
     cutovers,
     report_files,
-    rollback_steps,
     rollbacks,
     routing,
+    steps,
     verdicts,
 )
 from tests.support.approve import approve_in_browser
@@ -146,8 +147,9 @@ def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
     ended = found.wait_ended(run)
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert "error_rate of candidate" in ended.outcome
-    steps = rollback_steps.all_of(found.store, rollbacks.latest(found.store, "site").id)
-    assert [(step.number, step.status) for step in steps] == [(n, "done") for n in range(1, 6)]
+    begun = rollbacks.latest(found.store, "site")
+    done = steps.all_of(found.store, "site", of_rollback(begun.id))
+    assert [(step.number, step.status) for step in done] == [(n, "done") for n in range(1, 6)]
     assert found.failed("GET") <= failed
 
 

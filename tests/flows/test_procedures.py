@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.procedures import of_rollback
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import ApprovalRefused
@@ -26,11 +27,10 @@ from changeover.store import (
     flags,
     messages,
     plans,
-    rollback_steps,
     rollbacks,
     routing,
     samples,
-    sop,
+    steps,
 )
 from changeover.store.engine import Store
 from reports import procedure
@@ -124,7 +124,7 @@ def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
     assert run.state_name == "Rehearsed"
     assert routing.read(site.store, "bench") == before
     assert site.bench.ran("candidate")["levers"] == []
-    rehearsed = sop.latest_rehearsal(site.store, "bench")
+    rehearsed = steps.latest_rehearsal(site.store, "bench")
     for part in ("rollback.sh brought everyone back", "suite post_rollback: "):
         assert any(part in line for line in rehearsed.data["told"])
     other = site.plan.model_copy(update={"flags": {}, "levers": {
@@ -144,11 +144,11 @@ def test_rehearsal_that_finds_a_fault_does_not_count(begin: Begin) -> None:
             {"of": "candidate", "path": "/health", "value": "$.no.such.number"}]})
     run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
     assert run.state_name == "Unfit"
-    (detail,) = (step.detail for step in sop.steps(site.store, "bench", f"rehearsal-{run.id}"))
+    (detail,) = (step.detail for step in steps.all_of(site.store, "bench", f"rehearsal-{run.id}"))
     for fault in ("no program no-such-program", "suite post_rollback: 1 of 1 checks failed",
                   "queue /health of the candidate cannot be read"):
         assert fault in detail
-    assert sop.latest_rehearsal(site.store, "bench") is None
+    assert steps.latest_rehearsal(site.store, "bench") is None
 
 
 def test_criterion_that_is_not_met_is_for_people_to_decide(begin: Begin) -> None:
@@ -184,8 +184,9 @@ def test_rollback_goes_on_after_a_failed_step_and_calls_a_person(begin: Begin) -
     run = site.carry_out("rollback", reason="wrong totals")
     assert run.state_name == "NeedsPerson"
     record = rollbacks.latest(site.store, "bench")
-    steps = {s.number: s.status for s in rollback_steps.all_of(site.store, record.id)}
-    assert steps == {1: "done", 2: "done", 3: "failed", 4: "done", 5: "done"}
+    done = steps.all_of(site.store, "bench", of_rollback(record.id))
+    assert {step.number: step.status for step in done} == {
+        1: "done", 2: "done", 3: "failed", 4: "done", 5: "done"}
     assert any("lever stop failed" in each for each in record.analysis["a_person_must"])
     assert routing.read(site.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
     assert {m.severity for m in messages.newest(site.store, "bench")} == {"critical"}

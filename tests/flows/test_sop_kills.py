@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.procedures import of_cutover, of_rollback
 from changeover.domain.routing import Change, Mode
 from changeover.plan.model import Plan
-from changeover.store import approvals, audit, cutovers, rollback_steps, rollbacks, routing, sop
+from changeover.store import approvals, audit, cutovers, rollbacks, routing, steps
 from tests.integration.conftest import make_plan
 from tests.support.processes import wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
@@ -78,12 +79,13 @@ def effects(site: SopSite) -> dict[str, Any]:
         "audit": kinds,
         "levers": site.bench.ran("candidate")["levers"],
         "steps": cutover and {
-            (step.step, step.status)
-            for step in sop.steps(site.store, "bench", f"cutover-{cutover.id}")},
+            (step.name, step.status)
+            for step in steps.all_of(site.store, "bench", of_cutover(cutover.id))},
         "approvals": cutover and [
             (a.stage, a.decision, a.approver) for a in approvals.all_of(site.store, cutover.id)],
         "rollbacks": [
-            (r.status, [(s.number, s.status) for s in rollback_steps.all_of(site.store, r.id)])
+            (r.status, [(s.number, s.status) for s in steps.all_of(
+                site.store, "bench", of_rollback(r.id))])
             for r in rollbacks.all_of(site.store, "bench")],
         "backups": sorted(p.name for p in (site.home.root / "backups").glob("*")),
         "files": sorted(p.name for p in (site.home.root.parent / "candidate-files").glob("*")),
@@ -130,8 +132,8 @@ def test_cutover_killed_at_every_point_ends_as_undisturbed(
     assert len(points) > 60
     assert around("preconditions", "back up", "write rollback.sh", "final configuration",
                   "disable the baseline", "retire the baseline") <= set(points)
-    assert {f"before save {step}" for step in ("backup", "rollback.sh", "baseline disabled",
-                                               "success criteria")} <= set(points)
+    assert {f"before save {step} done" for step in (
+        "backup", "rollback.sh", "baseline disabled", "success criteria")} <= set(points)
 
 
 def test_rollback_killed_at_every_point_ends_as_undisturbed(
@@ -145,4 +147,5 @@ def test_rollback_killed_at_every_point_ends_as_undisturbed(
     assert killed == calm
     assert around("1 safe flags and routes", "2 clean up", "3 restore", "4 analysis",
                   "5 verify", "close rollback") <= set(points)
-    assert {f"before save_step {number}" for number in range(1, 6)} <= set(points)
+    assert {f"before save {step} done" for step in (
+        "safe flags and routes", "clean up", "restore", "analysis", "verify")} <= set(points)

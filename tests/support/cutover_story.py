@@ -15,8 +15,8 @@ from changeover.analysis.check import judge
 from changeover.analysis.gate import judge_gate
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.domain.procedures import Step, StepStatus, of_rollback
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import RollbackStep
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.plan.model import PhaseKind, Plan, Stage
@@ -27,10 +27,10 @@ from changeover.store import (
     firings,
     plans,
     publications,
-    rollback_steps,
     rollbacks,
     routing,
     samples,
+    steps,
     verdicts,
 )
 from changeover.store.engine import Store
@@ -212,10 +212,10 @@ class CutoverStory:
         for number, name in enumerate(names, start=1):
             began = self.now
             self.live(1)
-            status = "failed" if name == failing else "done"
-            rollback_steps.save(self.store, RollbackStep(
-                rollback.id, number, name, status, f"{name}: {status}", began, self.now,
-            ))
+            status = StepStatus.FAILED if name == failing else StepStatus.DONE
+            steps.save(self.store, Step(
+                self.migration, of_rollback(rollback.id), name, status, f"{name}: {status}",
+                began, self.now, number=number))
         analysis = {"before": {"candidate": {"requests": 298, "error_rate": "12.400 %"}},
                     "recommendation": "Mend the candidate, then `changeover recover`"}
         if failing:

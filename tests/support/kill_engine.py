@@ -28,7 +28,7 @@ import tasks.steps
 from changeover.gateway.publish import Gateway
 from changeover.procedures import levers
 from changeover.site.home import Home
-from changeover.store import approvals, messages, plans, rollback_steps, routing, sop
+from changeover.store import approvals, messages, plans, routing, steps
 from changeover.store.engine import Store
 
 _fired: Path | None = None
@@ -111,9 +111,7 @@ def _prepare() -> dict[str, Any]:
     for name in PRELOADED:
         import_module(name)
     tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]
-    _between(sop, "save", lambda store, step: step.step + " begun" * (step.status == sop.BEGUN),
-             before=True)
-    _between(rollback_steps, "save", lambda store, step: str(step.number), before=True)
+    _between(steps, "save", lambda store, step: f"{step.name} {step.status}", before=True)
     _between(levers, "_pulled", lambda plan, lever, key: key)
     _between(Gateway, "publish", lambda self, plan, state: str(state.order))
     _between(routing, "change", lambda store, migration, change, **_: repr(change))

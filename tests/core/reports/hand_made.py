@@ -9,8 +9,9 @@ from typing import Any
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
 from changeover.domain.audit import AuditEvent
+from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import Rollback, RollbackStep, TriggerFiring
+from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus, GateVerdict
 from reports import measures, timeline
 from reports.headline import Story, headline
@@ -154,7 +155,8 @@ def report(**changes: Any) -> ReportData:
         series={s: measures.points(r, start=AT, end=after(60)) for s, r in rows.items()},
         firings=(firing(),),
         rollbacks=(RollbackView(rollback(), (
-            RollbackStep(1, 1, "safe routes", "done", "everyone is back", after(50), after(51)),
+            Step("documents", "rollback-1", "safe routes", StepStatus.DONE, "everyone is back",
+                 after(50), after(51), number=1),
         ), ("Mend it",)),),
         publications=(Publication("documents", 1, 6, after(50), True, 0.0126),),
         audit=AuditView(8, "f" * 64, ()), plan={"migration": "documents", "gates": {}},

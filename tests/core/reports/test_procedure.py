@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.rollout import Cutover
-from changeover.store import cutovers, sop, validations
+from changeover.store import cutovers, steps, validations
 from changeover.store.engine import Store
 from reports import procedure
 from reports.procedure import Criterion, Procedure, ProcedureStep
@@ -48,18 +48,18 @@ def test_procedure_is_collected_in_order_of_time_with_the_newest_criteria(tmp_pa
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
     cutover = _cutover(store)
     subject = f"cutover-{cutover.id}"
-    for seconds, step, met in ((20, sop.CRITERIA, False), (5, "backup", None),
-                               (40, f"{sop.CRITERIA} 2", True)):
+    for seconds, step, met in ((20, steps.CRITERIA, False), (5, "backup", None),
+                               (40, f"{steps.CRITERIA} 2", True)):
         criteria = [] if met is None else [{"criterion": "c", "is_met": met, "detail": "d"}]
-        sop.save(store, SopStep("documents", subject, step, sop.DONE, step, after(seconds),
-                                after(seconds + 1), {"criteria": criteria}))
+        steps.save(store, Step("documents", subject, step, StepStatus.DONE, step, after(seconds),
+                               after(seconds + 1), {"criteria": criteria}))
     for key in (f"documents cutover {cutover.id} pre_cutover", "documents cutover 99 pre_cutover"):
         run = validations.begin(store, "documents", "pre_cutover", key=key, now=after(1))
         validations.finish(store, run.id, verdict="pass", actor="test", now=after(3))
     found = procedure.collect(store, cutover)
     store.close()
     assert [step.name for step in found.steps] == [
-        "suite pre_cutover", "backup", sop.CRITERIA, f"{sop.CRITERIA} 2"]
+        "suite pre_cutover", "backup", steps.CRITERIA, f"{steps.CRITERIA} 2"]
     assert [criterion.is_met for criterion in found.criteria] == [True]
 
 

@@ -21,7 +21,7 @@ from changeover.clock import now
 from changeover.gateway.publish import Gateway
 from changeover.plan.load import load_plan
 from changeover.site.home import Home
-from changeover.store import plans, sop
+from changeover.store import plans, steps
 from changeover.store.engine import Store
 from tasks import runtime as runtimes
 from tasks.preparing import back_up
@@ -179,7 +179,7 @@ def test_cutover_backs_up_once_and_shows_a_bar(runtime: Runtime) -> None:
     with prefect_test_harness(server_startup_timeout=120):
         paths, shown = asyncio.run(carry_out())
     assert paths == [str(runtime.home.root / "backups" / "shop-cutover-7")] * 2
-    kept = sop.one(runtime.store, "shop", "cutover-7", "backup")
+    kept = steps.one(runtime.store, "shop", "cutover-7", "backup")
     assert kept is not None and "6 items" in kept.detail and "verified" in kept.detail
     assert {(each.key, each.data) for each in shown if each.type == "progress"} == {
         ("shop-backup", 100.0)}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.errors import Refused
@@ -16,7 +16,7 @@ from changeover.observer.__main__ import STORE_TIMEOUT_SECONDS
 from changeover.observer.pace import Told
 from changeover.observer.traffic import RolledBack, Traffic
 from changeover.procedures import baseline, rollback
-from changeover.store import audit, cutovers, messages, sop
+from changeover.store import audit, cutovers, messages, steps
 from changeover.store.engine import Store
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, wait_for
@@ -42,8 +42,8 @@ def disabled(start: Start, undo: str = "on", **parts: Any) -> tuple[Watched, Tra
                                       "undo_within": "1s" if undo == "broken" else "60s"}})
     cutover = full(watched)
     now = clock.now()
-    sop.save(watched.store, SopStep(
-        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    steps.save(watched.store, Step(
+        "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
     watched.bench.fault("503", "baseline")
     store = Store.open(watched.home.store_url, timeout=STORE_TIMEOUT_SECONDS)
     watched.stack.callback(store.close)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.errors import StaleEpoch
 from changeover.procedures import baseline
-from changeover.store import flags, sop
+from changeover.store import flags, steps
 from tasks.finishing import configure_finally, disable_baseline
 from tests.integration.rollback.conftest import Open, Scene
 
@@ -73,8 +73,8 @@ def test_baseline_counts_as_out_of_use_from_before_the_first_lever(
     cutover = site.begin()
     now = clock.now()
     site.bench.fault("503", "baseline")
-    sop.save(site.runtime.store, SopStep(
-        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    steps.save(site.runtime.store, Step(
+        "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
     assert baseline.is_out_of_use(site.runtime.store, site.runtime.plan)
     site.roll_back()
     assert baseline.is_well(site.runtime.plan)
@@ -85,8 +85,8 @@ def test_disabling_goes_on_after_a_kill_and_is_done_once(scene: Open, tmp_path: 
     site = disabling(scene, tmp_path, "off")
     cutover = site.begin()
     now = clock.now()
-    sop.save(site.runtime.store, SopStep(
-        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    steps.save(site.runtime.store, Step(
+        "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
     for _ in range(2):
         assert disable_baseline.fn("bench", cutover.id) == "levers: off"
     assert site.pulled() == ["off"]

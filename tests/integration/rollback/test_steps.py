@@ -15,13 +15,13 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.window import Sample
-from changeover.domain.procedures import SopStep
+from changeover.domain.procedures import Step, StepStatus, of_cutover, of_rollback
 from changeover.domain.routing import Mode
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
 from changeover.procedures import baseline
 from changeover.site.home import Home
-from changeover.store import rollback_steps, rollbacks, routing, samples, sop
+from changeover.store import rollbacks, routing, samples, steps
 from tasks import runtime, traffic, verifying
 from tasks.analysing import analyse
 from tasks.rolling_back import clean_up, close, restore
@@ -58,9 +58,9 @@ def measured(scene: Scene, *, candidate: int) -> AbstractContextManager[None]:
     return meanwhile(store)
 
 
-def steps(scene: Scene, rollback_id: int) -> dict[int, tuple[str, str]]:
+def outcomes(scene: Scene, rollback_id: int) -> dict[int, tuple[str, str]]:
     return {step.number: (step.status, step.detail)
-            for step in rollback_steps.all_of(scene.runtime.store, rollback_id)}
+            for step in steps.all_of(scene.runtime.store, "bench", of_rollback(rollback_id))}
 
 
 def rolled_back(scene: Scene) -> int:
@@ -93,7 +93,7 @@ def test_analysis_tells_what_it_can(scene: Open, tmp_path: Path) -> None:
     assert found["reason"] == "it burns"
     assert found["after"]["baseline"]["requests"] > 0
     assert "machine" not in found
-    status, detail = steps(site, began)[4]
+    status, detail = outcomes(site, began)[4]
     assert status == "failed"
     assert detail.startswith("machine: it broke: FileNotFoundError")
 
@@ -112,7 +112,7 @@ def test_verification_waits_until_traffic_was_counted(scene: Open) -> None:
     began = rolled_back(site)
     with measured(site, candidate=0):
         detail = verify.fn("bench", began, None)
-    assert steps(site, began)[5][0] == "done", detail
+    assert outcomes(site, began)[5][0] == "done", detail
     assert "30 requests counted there in the last 3 s, none at the candidate" in detail
 
 
@@ -126,7 +126,7 @@ def test_verification_sees_traffic_that_still_goes_to_the_candidate(
     now = int(time.time())
     write(site, range(now - 5, now + 120), candidate=50)
     detail = verify.fn("bench", began, None)
-    assert steps(site, began)[5][0] == "failed"
+    assert outcomes(site, began)[5][0] == "failed"
     assert "the gateway sent 150 requests to the candidate from" in detail
 
 
@@ -138,7 +138,7 @@ def test_verification_without_an_observer_is_no_verification(
     site = scene()
     began = rolled_back(site)
     assert "is the observer running?" in verify.fn("bench", began, None)
-    assert steps(site, began)[5][0] == "failed"
+    assert outcomes(site, began)[5][0] == "failed"
 
 
 def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
@@ -151,7 +151,7 @@ def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with measured(site, candidate=0):
         verify.fn("bench", began, None)
-    assert steps(site, began)[5][0] == "done"
+    assert outcomes(site, began)[5][0] == "done"
 
 
 def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> None:
@@ -161,8 +161,8 @@ def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> N
                 "on": {"of": "baseline", "post": "/fault?kind=none"}},
         cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "120s"}})
     cutover, now = site.begin(), clock.now()
-    sop.save(site.runtime.store, SopStep(
-        "bench", f"cutover-{cutover.id}", baseline.DISABLED, sop.BEGUN, "", now, now))
+    steps.save(site.runtime.store, Step(
+        "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
     began = site.roll_back().rollback.id
     site.bench.fault("503", "baseline")
     restore.fn("bench", began)

@@ -199,16 +199,6 @@ def _rollbacks() -> None:
         sa.UniqueConstraint("migration", "epoch", name="uq_rollback_epoch"),
     )
     op.create_table(
-        "rollback_step",
-        sa.Column("rollback_id", ID, sa.ForeignKey("rollback.id"), primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True),
-        _needed("name", sa.String(80)),
-        _needed("status", sa.String(20)),
-        _needed("detail", sa.Text),
-        _needed("started_at", TIME),
-        _needed("ended_at", TIME),
-    )
-    op.create_table(
         "wanted_rollback",
         sa.Column("migration", sa.String(63), primary_key=True),
         sa.Column("version", sa.Integer, primary_key=True),
@@ -332,10 +322,11 @@ def _procedures() -> None:
         _needed("seconds", sa.Float),
     )
     op.create_table(
-        "sop_step",
+        "step",
         sa.Column("migration", sa.String(63), primary_key=True),
         sa.Column("subject", sa.String(63), primary_key=True),
-        sa.Column("step", sa.String(63), primary_key=True),
+        sa.Column("name", sa.String(80), primary_key=True),
+        _needed("number", sa.Integer),
         _needed("status", sa.String(16)),
         _needed("detail", sa.Text),
         _needed("data", sa.JSON),

@@ -1,0 +1,74 @@
+"""The step log: each step of a procedure with its result, which a killed run finds again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from changeover.domain.procedures import Step, StepStatus
+from changeover.store import audit
+from changeover.store.base import Base, to_record
+from changeover.store.engine import Store
+
+REHEARSAL, CRITERIA = "rehearsal", "success criteria"
+
+
+class StepRow(Base):
+    """A step of a procedure: `subject` is `cutover-7`, `rollback-3` or `rehearsal-` and a run."""
+
+    __tablename__ = "step"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(63), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+
+
+def save(store: Store, step: Step) -> Step:
+    """Keep a step's result and audit it; a step that is done stays done."""
+    with store.begin() as session:
+        row = session.get(StepRow, (step.migration, step.subject, step.name))
+        if row is None or row.status != StepStatus.DONE:
+            row = session.merge(StepRow(
+                migration=step.migration, subject=step.subject, name=step.name,
+                number=step.number, status=step.status, detail=step.detail, data=step.data,
+                started_at=step.started_at, ended_at=step.ended_at))
+            facts = {"step": step.name, "detail": step.detail[:500]}
+            audit.append(session, step.migration, actor=step.subject, kind=f"step.{step.status}",
+                         data=facts, now=step.ended_at)
+        return _step(row)
+
+
+def one(store: Store, migration: str, subject: str, name: str) -> Step | None:
+    """Return a step's result, None before it was carried out."""
+    with store.read() as session:
+        row = session.get(StepRow, (migration, subject, name))
+        return _step(row) if row else None
+
+
+def all_of(store: Store, migration: str, subject: str) -> list[Step]:
+    """Return a procedure's steps by their number, and those without in the order of their ends."""
+    query = select(StepRow).filter_by(migration=migration, subject=subject)
+    in_order = query.order_by(StepRow.number, StepRow.ended_at, StepRow.name)
+    with store.read() as session:
+        return [_step(row) for row in session.scalars(in_order)]
+
+
+def latest_rehearsal(store: Store, migration: str) -> Step | None:
+    """Return the newest rehearsal of the rollback that passed."""
+    passed = select(StepRow).filter_by(
+        migration=migration, name=REHEARSAL, status=StepStatus.DONE)
+    with store.read() as session:
+        row = session.scalar(passed.order_by(StepRow.ended_at.desc()).limit(1))
+        return _step(row) if row else None
+
+
+def _step(row: StepRow) -> Step:
+    return to_record(Step, row, status=StepStatus(row.status))
