@@ -1,0 +1,111 @@
+"""A second try, alone, for tests that start processes: a busy machine must fail nothing.
+
+As a pytest plugin it notes how a run ended, in pytest's own cache. As a command,
+
+    python -m tests.support.second_try
+
+it runs each test that failed once more, alone and in a fresh process, and prints both results. It
+ends with 0 when all of them pass now; they are listed as `flaky` then. Without a second try fail:
+tests that start no process, files that cannot be collected, a run that was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import pytest
+
+KEY = "changeover/run"
+PROCESSES = "integration"
+"""The marker of tests that start processes."""
+MOST = 20
+"""More failures than this are no busy machine."""
+BEGAN = time.time()
+"""When this process began, nearly: the plugin is loaded before tests are collected."""
+
+
+class Run(TypedDict):
+    """How a run of pytest ended."""
+
+    passed: int
+    skipped: int
+    seconds: float
+    again: list[str]
+    at_once: list[str]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Note what passed, and which failures deserve a second try."""
+    if hasattr(config, "workerinput") or getattr(config, "cache", None) is None:
+        return
+    stats = terminalreporter.stats
+    again: dict[str, None] = {}
+    at_once: dict[str, None] = {}
+    for report in [*stats.get("failed", []), *stats.get("error", [])]:
+        has_processes = PROCESSES in getattr(report, "keywords", {})
+        # a file that cannot be collected has no keywords of a test
+        (again if has_processes else at_once)[report.nodeid] = None
+    assert config.cache is not None
+    config.cache.set(KEY, Run(
+        passed=len(stats.get("passed", [])), skipped=len(stats.get("skipped", [])),
+        seconds=time.time() - BEGAN,
+        again=list(again), at_once=list(at_once)))
+
+
+def _say(text: str) -> None:
+    # flushed: pytest, in a process of its own, writes to the same place
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _tried(node: str, root: Path) -> bool:
+    """Run one test alone; whether it passes."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", node]
+    return subprocess.run(command, cwd=root, check=False).returncode == 0
+
+
+def _result(root: Path) -> Run | None:
+    """Return how the last run in `root` ended; None when nobody noted it."""
+    path = root / ".pytest_cache" / "v" / Path(KEY)
+    try:
+        found: Run = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    path.unlink()
+    return found
+
+
+def main(root: Path) -> Literal[0, 1]:
+    """Try again what failed in the last run of `root`; 0 when everything passes now."""
+    run = _result(root)
+    if run is None:
+        _say("no second try: nobody noted how the tests ended")
+        return 1
+    if run["at_once"] or not 0 < len(run["again"]) <= MOST:
+        _say(f"no second try: {len(run['at_once'])} tests without processes failed, "
+             f"{len(run['again'])} with processes")
+        return 1
+    began = time.time()
+    flaky: list[str] = []
+    failed: list[str] = []
+    for node in run["again"]:
+        _say(f"\nfailed beside others, now alone: {node}")
+        (flaky if _tried(node, root) else failed).append(node)
+    for node in flaky:
+        _say(f"flaky: {node}: failed beside others, passed alone")
+    for node in failed:
+        _say(f"FAILED {node}: failed beside others, and alone")
+    counts = f"{run['passed'] + len(flaky)} passed, {run['skipped']} skipped, {len(flaky)} flaky"
+    bad = f"{len(failed)} failed, " if failed else ""
+    _say(f"=== {bad}{counts} in {run['seconds'] + time.time() - began:.2f}s ===")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path.cwd()))
