@@ -40,9 +40,15 @@ class Run(TypedDict):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: Any, exitstatus: pytest.ExitCode, config: pytest.Config,
+) -> None:
     """Note what passed, and which failures deserve a second try."""
     if hasattr(config, "workerinput") or getattr(config, "cache", None) is None:
+        return
+    assert config.cache is not None
+    if exitstatus != pytest.ExitCode.TESTS_FAILED:
+        config.cache.set(KEY, None)  # nothing failed, or the run did not come to its end
         return
     stats = terminalreporter.stats
     again: dict[str, None] = {}
@@ -51,7 +57,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         has_processes = PROCESSES in getattr(report, "keywords", {})
         # a file that cannot be collected has no keywords of a test
         (again if has_processes else at_once)[report.nodeid] = None
-    assert config.cache is not None
     config.cache.set(KEY, Run(
         passed=len(stats.get("passed", [])), skipped=len(stats.get("skipped", [])),
         seconds=time.time() - BEGAN,
@@ -74,7 +79,7 @@ def _result(root: Path) -> Run | None:
     """Return how the last run in `root` ended; None when nobody noted it."""
     path = root / ".pytest_cache" / "v" / Path(KEY)
     try:
-        found: Run = json.loads(path.read_text())
+        found: Run | None = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
     path.unlink()
