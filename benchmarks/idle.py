@@ -1,152 +1,170 @@
-"""How many POSTs are lost to a system that closes connections that nobody uses.
+"""What a migration costs while nothing happens: memory and CPU of every process.
 
-    python -m benchmarks.idle [--closes 5] [--keeps 0 4.9 4] [--bursts 15] [--users 48]
+    python -m benchmarks.idle [--minutes 10] [--no-peer]
 
-The system answers everything it takes, and closes a connection cleanly that was unused for
-`--closes` seconds. Users send their POSTs together, wait for just that time less up to 30 ms, and
-send again: the worst moment, at which a request may leave while its connection is being closed. A
-POST cannot be sent again then, because nobody knows whether it ran. Done once for each `--keeps`:
-the plan's `keep_alive`, in seconds; 0 is for ever, as before there was one. What the system ran is
-counted, so that a POST that ran twice would be seen. Exit code 0: nothing was lost with the last
-`--keeps`; 1: something was.
+A whole `changeover up` without a user's request, the health check of every minute included. Before
+it, for as long, the peer: `prefect server start` and `prefect worker start` alone, with Prefect's
+own settings and no flow to run; not at once, or each would seem smaller by the pages they share.
+Memory is PSS, in which pages that processes share are counted once. CPU includes that of processes
+which began and ended within the time. The two systems belong to the user and are left out.
+Claimed: at most 600 MB (median) and 5 % of one core. Linux only. Exit code 1 when a claim does not
+hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import random
-import socket
+import statistics
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
+import psutil
 
-from changeover.domain.routing import RoutingState
-from changeover.gateway.files import GatewayFiles
-from changeover.gateway.process import envoy_command
-from changeover.gateway.publish import Gateway
-from changeover.plan.model import Plan
+from changeover.domain.routing import System
+from changeover.observer.prefect_api import PrefectApi
+from changeover.site.home import Home
 from tests.support.processes import free_port, running, wait_for
+from tests.support.site import PLAN, QUICK, ROOT, started
 
-SOONER_SECONDS = 0.030
-WORK_SECONDS = 0.05
-"""Long enough for every user of a burst to need a connection of their own."""
-
-
-@dataclass
-class System:
-    """Answers, and closes what nobody uses; counts what it ran and how often it closed."""
-
-    closes: float
-    ran: int = 0
-    closed: int = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until it is unused for too long."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                try:
-                    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self.closes)
-                except TimeoutError:
-                    self.closed += 1
-                    break
-                if b"POST" in head:
-                    self.ran += 1
-                    await asyncio.sleep(WORK_SECONDS)
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                await writer.drain()
-        writer.close()
+MOST_MB, MOST_SHARE = 600, 0.05
+EVERY_SECONDS = 5.0
+SETTLING_SECONDS = 60.0
+"""The start itself, with all its imports, is not what a month costs."""
 
 
-async def post(port: int) -> int:
-    """Return the status of one POST on a new connection of its own; 0 when there was none."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-    answer = await reader.read(100)
-    writer.close()
-    return int(answer[9:12] or 0)
+class Family:
+    """A process, what it starts, and what they use.
+
+    Args:
+        pid: Process id of the first one.
+        is_alone: Leave out what it starts.
+    """
+
+    def __init__(self, pid: int, *, is_alone: bool = False) -> None:
+        self._root, self._is_alone = psutil.Process(pid), is_alone
+        self.megabytes: list[float] = []
+        self._before = self._cpu()
+        self.cpu_seconds = 0.0
+
+    def look(self) -> None:
+        """Note the memory of now, and the CPU used since the beginning."""
+        self.megabytes.append(sum(map(_pss, self._members())))
+        self.cpu_seconds = self._cpu() - self._before
+
+    def _members(self) -> list[psutil.Process]:
+        if self._is_alone:
+            return [self._root]
+        return [self._root, *self._root.children(recursive=True)]
+
+    def _cpu(self) -> float:
+        """Return the CPU seconds of all that live, and of their children that have ended."""
+        total = 0.0
+        for member in self._members():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = member.cpu_times()
+                total += times.user + times.system
+                if not self._is_alone:
+                    total += times.children_user + times.children_system
+        return total
+
+
+def _pss(process: psutil.Process) -> float:
+    """Return a process's proportional set size in MB; 0 when it has just ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def measure(families: Mapping[str, Family], minutes: float) -> tuple[float, float]:
+    """Watch for some minutes, print a line for each, and return (MB, share of a core) in all."""
+    seconds = minutes * 60
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(EVERY_SECONDS)
+        for family in families.values():
+            family.look()
+    for name, family in families.items():
+        share = family.cpu_seconds / seconds
+        print(f"  {name:<16} {statistics.median(family.megabytes):6.0f} MB "
+              f"(most {max(family.megabytes):4.0f})  {share:6.2%}")
+    totals = [sum(row) for row in zip(*(f.megabytes for f in families.values()), strict=True)]
+    megabytes = statistics.median(totals)
+    share = sum(family.cpu_seconds for family in families.values()) / seconds
+    print(f"  {'in all':<16} {megabytes:6.0f} MB (most {max(totals):4.0f})  {share:6.2%}")
+    return megabytes, share
 
 
 @contextlib.contextmanager
-def serving(system: System, port: int) -> Iterator[None]:
-    """Run the system on a thread of its own, so that it closes while users send."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    starting = asyncio.start_server(system.serve, "127.0.0.1", port, backlog=1024)
-    server = asyncio.run_coroutine_threadsafe(starting, loop).result(20)
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+def peer(folder: Path) -> Iterator[dict[str, Family]]:
+    """Run Prefect's server and worker as its documentation says."""
+    port = free_port()
+    api = PrefectApi(f"http://127.0.0.1:{port}/api")
+    environment = {"PREFECT_HOME": str(folder / "peer"), "PREFECT_API_URL": api.url,
+                   "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    prefect = [sys.executable, "-m", "prefect"]
+    serve = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    work = [*prefect, "worker", "start", "--pool", "peer", "--type", "process"]
+    with running(serve, folder / "server.log", **environment) as server:
+        wait_for(api.is_alive, seconds=150, what="the peer's server")
+        with running(work, folder / "worker.log", **environment) as worker:
+            time.sleep(SETTLING_SECONDS)
+            yield {"prefect-server": Family(server.pid), "worker": Family(worker.pid)}
 
 
-async def measure(closes: float, listen: int, bursts: int, users: int) -> list[int]:
-    """Send bursts at the worst moments; return the statuses of all but the first burst."""
-    found: list[int] = []
-    for burst in range(bursts + 1):
-        answers = await asyncio.gather(*(post(listen) for _ in range(users)))
-        found += answers if burst else []
-        await asyncio.sleep(closes - random.uniform(0, SOONER_SECONDS))
-    return found
+@contextlib.contextmanager
+def own(folder: Path) -> Iterator[dict[str, Family]]:
+    """Run `changeover up` with a plan that uses every service."""
+    ports = {name: free_port() for name in ("baseline", "candidate", "listen")}
+    plan = folder / "site.yaml"
+    plan.write_text(PLAN.format(root=ROOT, **ports) + QUICK)
+    home = Home(folder / "home")
+    with started(home, plan, folder) as supervisor:
+        time.sleep(SETTLING_SECONDS)
+        known = home.settings()["processes"]
+        families = {"supervisor": Family(supervisor.pid, is_alone=True)}
+        for name in known:
+            if name not in list(System):
+                families[name] = Family(int(known[name]["pid"]))
+        yield families
+        print(f"  health checks that ended well: {_health_checks(home)}")
 
 
-def make_plan(listen: int, port: int, keeps: float) -> Plan:
-    """Return a plan whose baseline's unused connections are kept for `keeps` seconds."""
-    keep_alive = f"{keeps * 1000:.0f}ms" if keeps else 0
-    return Plan.model_validate({
-        "migration": "benchmark",
-        "systems": {
-            "baseline": {"name": "a", "url": f"http://127.0.0.1:{port}",
-                         "keep_alive": keep_alive},
-            "candidate": {"name": "b", "url": f"http://127.0.0.1:{free_port()}"},
-        },
-        "routing": {"listen": f"127.0.0.1:{listen}"},
-        "phases": [{"phase": "full", "soak": 0}],
-    })
-
-
-def one(keeps: float, closes: float, bursts: int, users: int) -> int:
-    """Measure one setting, print it, and return how many POSTs were lost."""
-    listen, port = free_port(), free_port()
-    with tempfile.TemporaryDirectory() as directory:
-        gateway = Gateway(GatewayFiles(Path(directory) / "gateway"), patience=20)
-        gateway.prepare(make_plan(listen, port, keeps), RoutingState("benchmark", version=1))
-        system = System(closes)
-        with (
-            serving(system, port),
-            running(envoy_command(gateway.files), Path(directory) / "envoy.log"),
-        ):
-            wait_for(lambda: httpx.get(f"http://127.0.0.1:{listen}/").status_code == 200)
-            found = asyncio.run(measure(closes, listen, bursts, users))
-    lost = sum(status != 200 for status in found)
-    kept = f"{keeps:g} s" if keeps else "for ever"
-    print(f"kept {kept}, closed by the system after {closes:g} s: {lost} of {len(found)} POSTs "
-          f"lost ({lost / len(found):.2%}); ran {system.ran} of {len(found) + users}, "
-          f"{system.closed} connections closed by the system")
-    return lost
+def _health_checks(home: Home) -> int:
+    """Return how many health checks have completed since the start."""
+    where = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+             "flows": {"name": {"any_": ["health-check"]}}}
+    url = home.settings()["api_url"] + "/flow_runs/count"
+    return int(httpx.post(url, json=where, timeout=60).json())
 
 
 def main() -> int:
-    """Measure every setting."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--closes", type=float, default=5.0, help="seconds")
-    options.add_argument("--keeps", type=float, nargs="+", default=[0.0, 4.9, 4.0], help="seconds")
-    options.add_argument("--bursts", type=int, default=15)
-    options.add_argument("--users", type=int, default=48)
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    options.add_argument("--minutes", type=float, default=10)
+    options.add_argument("--no-peer", action="store_true", help="Only what is our own.")
     given = options.parse_args()
-    socket.setdefaulttimeout(20)
-    lost = [one(keeps, given.closes, given.bursts, given.users) for keeps in given.keeps]
-    return int(lost[-1] > 0)
+    with tempfile.TemporaryDirectory(prefix="changeover-bench-") as name:
+        folder = Path(name)
+        alone = None
+        if not given.no_peer:
+            print("Prefect's server and worker alone:")
+            with peer(folder) as families:
+                alone = measure(families, given.minutes)
+        print("changeover up:")
+        with own(folder) as families:
+            megabytes, share = measure(families, given.minutes)
+    print(f"{megabytes:.0f} MB (claimed: at most {MOST_MB}), {share:.1%} of one core "
+          f"(claimed: at most {MOST_SHARE:.0%})")
+    if alone is not None:
+        print(f"ratio to the peer: memory {megabytes / alone[0]:.2f}, CPU {share / alone[1]:.2f}")
+    return 0 if megabytes <= MOST_MB and share <= MOST_SHARE else 1
 
 
 if __name__ == "__main__":

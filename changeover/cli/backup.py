@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from changeover import clock
 from changeover.backup import check, from_plan
@@ -160,6 +158,9 @@ def _servers(home: Path | None, migration: str | None) -> dict[str, str]:
 @contextmanager
 def _bars() -> Iterator[Callable[[Step], None]]:
     """Show a bar for each item on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(), console=Console(stderr=True),

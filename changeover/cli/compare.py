@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from changeover.cli.common import (
     environment_option,
@@ -19,9 +16,8 @@ from changeover.cli.common import (
 from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED
 from changeover.plan.load import load_plan
-from changeover.shadow import findings, replay
+from changeover.shadow import findings
 from changeover.shadow.findings import Findings
-from changeover.shadow.judging import Judge
 from changeover.store import comparisons
 
 
@@ -41,6 +37,8 @@ def divergences(
     """Show what differs between the two systems' answers, regressions first."""
     found = Connections.open(home, migration)
     if again:
+        from changeover.shadow.judging import Judge  # half of this command's imports
+
         plan = load_plan(file) if file else found.plan
         judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
         done, left = findings.score_again(found.store, found.plan, judge)
@@ -77,6 +75,13 @@ def replay_command(
     browser's recording only what went to the recorded host is sent; the rest is counted.
     This is how a candidate is validated before it sees a user.
     """
+    import asyncio
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from changeover.shadow import replay
+
     plan = load_plan(plan_file, environment)
     recorded, skipped = replay.load(file, with_unsafe=unsafe, hosts=hosts)
     with Progress(

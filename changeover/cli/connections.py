@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
-from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.store import plans
 from changeover.store.engine import Store
+
+if TYPE_CHECKING:
+    from changeover.observer.prefect_api import PrefectApi
 
 
 @dataclass
@@ -43,5 +46,8 @@ class Connections:
     @property
     def prefect(self) -> PrefectApi:
         """Prefect's API."""
+        # its HTTP client takes as long to import as all else, and most commands never ask Prefect
+        from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
+
         url = str(self.home.settings().get("api_url"))
         return PrefectApi(url, timeout=PATIENT_SECONDS)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-
-import httpx
+from urllib.parse import urlencode
 
 from changeover.errors import Unreachable
 from changeover.gateway.envoy.config import parse_version
 from changeover.gateway.envoy.listener import ROUTES
 from changeover.gateway.envoy.withheld import is_withheld
-from changeover.machine.http import tls
 
 _PREFIX = f"http.users.rds.{ROUTES}."
 
@@ -30,24 +31,30 @@ class Served:
     refusals: int
 
 
+class _Connection(HTTPConnection):
+    """HTTP over a Unix socket. The standard library's: `changeover status` starts at once."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("envoy", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 class Admin:
     """Envoy's admin interface on its Unix socket. Every call may raise Unreachable."""
 
-    def __init__(self, socket: Path, *, timeout: float = 1.0) -> None:
-        self._socket = socket
-        self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket), verify=tls()), base_url="http://envoy",
-            timeout=timeout,
-        )
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+    def __init__(self, path: Path, *, timeout: float = 1.0) -> None:
+        self._socket, self._timeout = path, timeout
 
     def is_alive(self) -> bool:
         """Whether Envoy answers and serves."""
         try:
-            return self._get("/ready").text.strip() == "LIVE"
+            return self._get("/ready").strip() == b"LIVE"
         except Unreachable:
             return False
 
@@ -65,14 +72,12 @@ class Admin:
 
     def is_withheld(self) -> bool:
         """Whether Envoy serves routes that leave the candidate out."""
-        answer = self._get("/config_dump", params={"resource": "dynamic_route_configs"}).json()
-        found = [config.get("route_config", {}) for config in answer.get("configs", [])]
+        found = [config.get("route_config", {}) for config in self._route_configs()]
         return bool(found) and is_withheld(found[0])
 
     def refusal(self) -> str:
         """Return why Envoy refused the newest routes; empty when it did not."""
-        answer = self._get("/config_dump", params={"resource": "dynamic_route_configs"}).json()
-        for config in answer.get("configs", []):
+        for config in self._route_configs():
             error: dict[str, Any] = config.get("error_state") or {}
             return str(error.get("details", ""))
         return ""
@@ -90,23 +95,37 @@ class Admin:
         """Have Envoy open its access log anew, after it was moved away."""
         self._request("POST", "/reopen_logs")
 
+    def _route_configs(self) -> list[dict[str, Any]]:
+        answer = json.loads(self._get("/config_dump", resource="dynamic_route_configs"))
+        configs: list[dict[str, Any]] = answer.get("configs", [])
+        return configs
+
     def _stats(self, pattern: str) -> dict[str, int | str]:
-        answer = self._get("/stats", params={"filter": pattern, "format": "json"}).json()
+        answer = json.loads(self._get("/stats", filter=pattern, format="json"))
         return {
             entry["name"]: entry["value"] for entry in answer["stats"]
             if isinstance(entry.get("value"), int | str)
         }
 
-    def _get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response:
-        return self._request("GET", path, params)
+    def _get(self, path: str, **query: str) -> bytes:
+        return self._request("GET", f"{path}?{urlencode(query)}" if query else path)
 
-    def _request(
-        self, method: str, path: str, params: dict[str, str] | None = None
-    ) -> httpx.Response:
+    def _request(self, method: str, target: str) -> bytes:
+        connection = _Connection(self._socket, self._timeout)
         try:
-            return self._client.request(method, path, params=params).raise_for_status()
-        except httpx.HTTPError as error:
-            raise Unreachable(
-                f"the gateway does not answer ({type(error).__name__})", where=str(self._socket),
-                next_step="Look whether envoy runs: `changeover status`, and logs/envoy.log",
-            ) from error
+            connection.request(method, target)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, HTTPException) as error:
+            raise self._unreachable(type(error).__name__) from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise self._unreachable(f"status {answer.status}")
+        return body
+
+    def _unreachable(self, why: str) -> Unreachable:
+        return Unreachable(
+            f"the gateway does not answer ({why})", where=str(self._socket),
+            next_step="Look whether envoy runs: `changeover status`, and logs/envoy.log",
+        )

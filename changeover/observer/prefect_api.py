@@ -7,12 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import httpx
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from changeover.errors import Refused, Unreachable
 from changeover.machine.http import tls
+
+if TYPE_CHECKING:
+    import httpx  # imported when a client is made: commands that ask nothing start without it
 
 BUSY_PAUSE_SECONDS = 0.25
 KNOWN_SECONDS = 30.0
@@ -51,6 +53,8 @@ class PrefectApi:
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+        import httpx
+
         self.url = url.rstrip("/")
         self._timeout = timeout
         secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
@@ -226,9 +230,11 @@ class PrefectApi:
     def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, **missing: Any
     ) -> Any:
+        import httpx
+
         try:
             answer = self._request(method, path, body)
-            if answer.status_code == httpx.codes.NOT_FOUND and "missing" in missing:
+            if answer.status_code == HTTPStatus.NOT_FOUND and "missing" in missing:
                 return missing["missing"]
             answer.raise_for_status()
             return answer.json() if answer.content else {}
@@ -246,7 +252,7 @@ class PrefectApi:
         deadline = time.monotonic() + self._timeout
         while True:
             answer = self._client.request(method, path, json=body)
-            is_busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            is_busy = answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
             if not is_busy or time.monotonic() > deadline:
                 return answer
             time.sleep(BUSY_PAUSE_SECONDS)

@@ -53,7 +53,9 @@ class Part(BaseModel):
     """Base of every part of a plan: no unknown keys, no change, only finite numbers."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False,
+        defer_build=True,  # a validator is made at its first use: a plan's parts need none each
+    )
 
 
 def _pattern(text: str) -> str:

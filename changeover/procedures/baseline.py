@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import httpx
-
 from changeover import clock
 from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import Cutover
@@ -127,6 +125,8 @@ def answers_well(spec: SystemSpec) -> bool:
 
 def answers(url: str, timeout: float) -> bool:
     """Whether an address answers 2xx in `timeout` seconds."""
+    import httpx  # commands that ask no system start without it
+
     try:
         return httpx.get(url, trust_env=False, verify=tls(), timeout=timeout).is_success
     except httpx.HTTPError:

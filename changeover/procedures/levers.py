@@ -12,8 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-
-import httpx
+from typing import Any
 
 from changeover import clock
 from changeover.plan.model import LeverSpec, Plan
@@ -76,28 +75,42 @@ def _key(plan: Plan, name: str, occasion: str) -> str:
 
 
 def _pulled(plan: Plan, lever: LeverSpec, key: str) -> str:
+    """Run a lever's command or send its request; return why it failed, or an empty text."""
     timeout = lever.timeout.total_seconds()
+    if lever.command:
+        return _run(lever.command, timeout, key)
+    url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
+    return _posted(url, lever.body or {}, timeout, key)
+
+
+def _run(command: Sequence[str], timeout: float, key: str) -> str:
+    program, *arguments = command
     try:
-        if lever.command:
-            program, *arguments = lever.command
-            subprocess.run(
-                [sys.executable if program == "python" else program, *arguments], check=True,
-                timeout=timeout, capture_output=True, stdin=subprocess.DEVNULL,
-                env={**os.environ, **({KEY_VARIABLE: key} if key else {})},
-            )
-        else:
-            url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
-            httpx.post(
-                url, json=lever.body or {}, timeout=timeout, trust_env=False,
-                headers={KEY_HEADER: key} if key else None,
-            ).raise_for_status()
+        subprocess.run(
+            [sys.executable if program == "python" else program, *arguments], check=True,
+            timeout=timeout, capture_output=True, stdin=subprocess.DEVNULL,
+            env={**os.environ, **({KEY_VARIABLE: key} if key else {})},
+        )
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         return f"exit code {error.returncode}: {' '.join(last)[:200]}"
-    except httpx.HTTPStatusError as error:  # its text has the address, which may have a secret
-        return f"{error.response.status_code} {error.response.reason_phrase}"
     except subprocess.TimeoutExpired:  # its text has the whole command
         return f"not done in {timeout:g} s"
-    except (subprocess.SubprocessError, OSError, httpx.HTTPError) as error:
+    except (subprocess.SubprocessError, OSError) as error:
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    return ""
+
+
+def _posted(url: str, body: dict[str, Any], timeout: float, key: str) -> str:
+    import httpx  # commands that pull no such lever start without it
+
+    try:
+        httpx.post(
+            url, json=body, timeout=timeout, trust_env=False,
+            headers={KEY_HEADER: key} if key else None,
+        ).raise_for_status()
+    except httpx.HTTPStatusError as error:  # its text has the address, which may have a secret
+        return f"{error.response.status_code} {error.response.reason_phrase}"
+    except (OSError, httpx.HTTPError) as error:
         return f"{type(error).__name__}: {str(error)[:200]}"
     return ""

@@ -82,7 +82,6 @@ def _copy(plan: Plan, folder: Path) -> Iterator[tuple[Plan, Store, Gateway]]:
         except subprocess.TimeoutExpired:
             envoy.kill()
             envoy.wait()
-        gateway.admin.close()
         store.close()
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,10 +15,12 @@ from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, ju
 from changeover.domain.comparisons import Place
 from changeover.plan.model import Plan
 from changeover.plan.paths import LONGEST_PATTERN, is_in_body
-from changeover.shadow.judging import Judge
 from changeover.shadow.rules_told import at_place, rules_told
 from changeover.store import comparisons, divergences, plans
 from changeover.store.engine import Store
+
+if TYPE_CHECKING:
+    from changeover.shadow.judging import Judge
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
 NEARLY = 0.01

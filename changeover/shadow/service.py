@@ -118,7 +118,6 @@ class Shadow:
         await self._finish(tasks)
         for caller in self._callers.values():
             await caller.close()
-        self._admin.close()
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """Wait for what is under way, end the tasks, and save."""

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session, configure_mappers
@@ -366,7 +365,14 @@ def _one_line(text: str) -> str:
 
 def upsert_of(session: Session) -> Any:
     """Return the database's own `insert`, which knows `on_conflict_do_update`."""
-    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    # one of the two only: reading both dialects takes a tenth of a command's start
+    if session.get_bind().dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
