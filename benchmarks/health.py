@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 import psutil
 
-from changeover.observer.prefect_api import PrefectApi
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import health_results
 from tests.support.processes import free_port, upstream
 from tests.support.site import QUICK, Site, site

@@ -26,8 +26,8 @@ import httpx
 import psutil
 
 from changeover.domain.routing import System
-from changeover.observer.prefect_api import PrefectApi
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from tests.support.processes import free_port, running, wait_for
 from tests.support.site import PLAN, QUICK, ROOT, started
 

@@ -22,8 +22,8 @@ from blocks.register import save_all
 from blocks.store import StoreBlock
 from changeover import clock
 from changeover.errors import Unreachable
-from changeover.observer.prefect_api import PrefectApi
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import plans
 
 SERVER_SECONDS = 240.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from changeover import clock
-from changeover.checks.health.checks import Patient, checks_of, examine
+from changeover.checks.health.checks import checks_of, examine
 from changeover.checks.health.repair import GOOD, repair_all
 from changeover.checks.health.result import Health, Status, worst
 from changeover.domain.health import HealthResult
@@ -28,11 +28,10 @@ def check_health(migration: str) -> list[Row]:
         One row for each check, worst first.
     """
     runtime, at = runtime_of(migration), clock.now()
-    patient = Patient(runtime.home, runtime.plan, runtime.store)
-    checks = checks_of(patient)
+    checks = checks_of(runtime.site)
     found = examine(checks)
     _keep(runtime, at, found, {})
-    told = repair_all(patient, found, checks)
+    told = repair_all(runtime.site, found, checks)
     if told:
         found = {name: _after(health, told.get(name, "")) for name, health in found.items()}
         _keep(runtime, at, found, told)

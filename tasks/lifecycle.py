@@ -8,7 +8,8 @@ from changeover import clock
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.errors import CutoverActive, Refused
 from changeover.observer.carrying import ended_now
-from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import PREFECT_SECONDS
 from changeover.store import carriers, cutovers
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
@@ -54,7 +55,7 @@ def _continue(runtime: Runtime, flow: str, own: str, other: CutoverActive) -> in
     carrier = carriers.one(runtime.store, runtime.migration, subject)
     if carrier is None:
         raise other
-    now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PATIENT_SECONDS)
+    now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PREFECT_SECONDS)
     if ended_now(runtime.store, api, carrier, now=now) is None:
         raise other
     if carrier.flow != flow:

@@ -10,7 +10,6 @@ from changeover import clock
 from changeover.backup.check import verify
 from changeover.backup.from_plan import items_of, servers_of, target_of
 from changeover.backup.make import make_backup
-from changeover.checks.suites.saving import scene_of
 from changeover.domain.procedures import StepStatus, of_cutover
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.procedures import PreconditionsSpec
@@ -76,7 +75,7 @@ def _open_alerts(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
 
 
 def _room(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
-    targets = [target_of(runtime.home, runtime.plan)] if runtime.plan.cutover.backup else []
+    targets = [target_of(runtime.site)] if runtime.plan.cutover.backup else []
     for place in {runtime.home.root, *targets}:
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -124,11 +123,10 @@ def back_up(migration: str, cutover_id: int) -> str:
         return ""
 
     def make() -> Found:
-        folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
-        items = items_of(runtime.home, runtime.plan, runtime.store, folder)
+        items = items_of(runtime.site)
         bar = BackupBar(migration, len(items))
         made = make_backup(
-            items, target_of(runtime.home, runtime.plan),
+            items, target_of(runtime.site),
             name=f"{migration}-{of_cutover(cutover_id)}", now=clock.now(), tell=bar,
         )
         found = verify(made.path, servers=servers_of(items))

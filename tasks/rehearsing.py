@@ -9,7 +9,6 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from changeover.checks.suites.saving import scene_of
 from changeover.domain.procedures import Step, StepStatus
 from changeover.errors import ChangeoverError
 from changeover.procedures import rehearsal
@@ -34,8 +33,7 @@ def rehearse(migration: str, suite: Result | None) -> Step:
     told: list[str] = []
 
     def carry_out() -> Found:
-        folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
-        problems = rehearsal.rehearse(runtime.plan, told.append, base=folder)
+        problems = rehearsal.rehearse(runtime.plan, told.append, base=runtime.site.folder)
         problems += rehearse_verification(runtime, suite)
         problems += rehearse_analysis(runtime)
         if problems:

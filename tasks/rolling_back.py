@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from changeover import cleanup, clock
-from changeover.checks.suites.saving import scene_of
 from changeover.cleanup.start import candidate_start
 from changeover.domain.procedures import StepStatus, of_rollback
 from changeover.domain.rollbacks import Rollback
@@ -83,11 +82,10 @@ def quarantine_files(runtime: Runtime, name: str) -> str:
     spec = runtime.plan.rollback
     if not spec.cleanup:
         return "nothing to clean up"
-    folder = scene_of(runtime.home, runtime.plan, runtime.store).folder
+    folder = runtime.site.folder
     found, moved = cleanup.quarantine(
         spec.roots, spec.cleanup, name=name, any_age=spec.any_age, base=folder,
-        since=candidate_start(runtime.home, runtime.store, runtime.migration),
-        keep=[runtime.home.root])
+        since=candidate_start(runtime.site), keep=[runtime.home.root])
     purged = cleanup.purge(spec.roots, older_than=spec.quarantine, now=clock.now(), base=folder)
     told = f"{len(moved)} files and folders are in quarantine for " \
         f"{format_duration(spec.quarantine)}; {len(purged)} older quarantines were deleted"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from changeover.errors import InvalidInput, StaleEpoch
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import carriers, cutovers, heartbeats, plans, routing
 from changeover.store.engine import Store
 
@@ -44,6 +46,11 @@ class Runtime:
     def migration(self) -> str:
         """Name of the migration."""
         return self.plan.migration
+
+    @cached_property
+    def site(self) -> Site:
+        """The migration on this machine."""
+        return Site(self.home, self.plan, self.store, self.gateway)
 
 
 _opened: dict[str, Runtime] = {}

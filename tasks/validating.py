@@ -8,7 +8,8 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from changeover import clock
 from changeover.analysis.verdict import Verdict, worst
-from changeover.checks.suites.saving import as_stored, scene_of
+from changeover.checks.suites.outcome import as_stored
+from changeover.checks.suites.target import CheckTarget
 from changeover.domain.report_files import Report
 from changeover.domain.run_ends import Work
 from changeover.domain.suites import SuiteCheck, SuiteRun
@@ -64,7 +65,7 @@ def carry_out_check(migration: str, suite: str, run_id: int, number: int, name: 
     if number in known:
         return known[number].verdict
     check = checks_of(runtime.plan, suite)[number][1]
-    run = run_check(scene_of(runtime.home, runtime.plan, runtime.store), number, name, check)
+    run = run_check(CheckTarget.of(runtime.site), number, name, check)
     validations.save_check(runtime.store, as_stored(run_id, run))
     return str(run.outcome.verdict)
 

@@ -6,32 +6,25 @@ from pathlib import Path
 
 from changeover.backup.items import DatabaseItem, FolderItem, Item, TextItem
 from changeover.plan.addresses import database_address
-from changeover.plan.model import Plan
 from changeover.plan.procedures import BackupSpec
-from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import flags
-from changeover.store.engine import Store
 
 STORE = "changeover-store"
 
 
-def target_of(home: Home, plan: Plan) -> Path:
-    """Return the folder of a plan's backups."""
-    return home.root / (plan.cutover.backup or BackupSpec()).target
+def target_of(site: Site) -> Path:
+    """Return the folder of a migration's backups."""
+    return site.home.root / (site.plan.cutover.backup or BackupSpec()).target
 
 
-def items_of(home: Home, plan: Plan, store: Store, folder: Path) -> list[Item]:
+def items_of(site: Site) -> list[Item]:
     """Return what is backed up: the plan's databases and folders, and what is ours.
-
-    Args:
-        home: The home directory.
-        plan: The plan.
-        store: The store, asked for flags.
-        folder: The plan's folder, for what is relative.
 
     Raises:
         InvalidInput: The variable of a database's URL is not set.
     """
+    plan, home, folder = site.plan, site.home, site.folder
     spec = plan.cutover.backup or BackupSpec()
     items: list[Item] = [
         DatabaseItem(name, database_address(ref, folder).render_as_string(hide_password=False))
@@ -40,7 +33,7 @@ def items_of(home: Home, plan: Plan, store: Store, folder: Path) -> list[Item]:
     items += [FolderItem(name, folder / path) for name, path in spec.folders.items()]
     if spec.store:
         items.append(DatabaseItem(STORE, home.store_url))
-    values = flags.values(store, plan.migration, plan.environment or flags.BASE)
+    values = flags.values(site.store, site.migration, plan.environment or flags.BASE)
     return [
         *items, FolderItem("changeover-gateway", home.gateway_files.root),
         TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),

@@ -15,13 +15,12 @@ from changeover.backup import make as making
 from changeover.backup import restore as restoring
 from changeover.backup.items import Progress as Step
 from changeover.backup.manifest import Backup
-from changeover.checks.suites.saving import scene_of
 from changeover.cli.common import Command, home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, ChangeoverError
 from changeover.plan.procedures import BackupSpec
 from changeover.plan.units import format_size
 from changeover.site.home import Home
+from changeover.site.site import Site
 
 
 @click.group("backup")
@@ -45,13 +44,12 @@ def make(
     home: Path | None, migration: str | None, output: str, folder: Path | None, name: str | None
 ) -> None:
     """Back up the store, plan, flags, gateway and the plan's databases and folders, and verify."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     plan, now = found.plan, clock.now()
-    items = from_plan.items_of(found.home, plan, found.store,
-                               scene_of(found.home, plan, found.store).folder)
+    items = from_plan.items_of(found)
     with _bars() as tell:
         made = making.make_backup(
-            items, folder or from_plan.target_of(found.home, plan),
+            items, folder or from_plan.target_of(found),
             name=name or f"{plan.migration}-{now:%Y%m%d-%H%M%S}", now=now, tell=tell)
         checked = check.verify(made.path, servers=from_plan.servers_of(items))
     if not checked.is_good:
@@ -138,19 +136,16 @@ def _path(name: str, home: Path | None, migration: str | None, folder: Path | No
 def _folder(home: Path | None, migration: str | None) -> Path:
     """Return the folder of backups; without a store, for a restore, the usual one."""
     try:
-        found = Connections.open(home, migration)
+        found = Site.open(home, migration)
     except ChangeoverError:
         return Home.resolve(home).root / BackupSpec().target
-    return from_plan.target_of(found.home, found.plan)
+    return from_plan.target_of(found)
 
 
 def _servers(home: Path | None, migration: str | None) -> dict[str, str]:
     """Return the databases' URLs with passwords, as far as the running migration knows them."""
     try:
-        found = Connections.open(home, migration)
-        folder = scene_of(found.home, found.plan, found.store).folder
-        return from_plan.servers_of(
-            from_plan.items_of(found.home, found.plan, found.store, folder))
+        return from_plan.servers_of(from_plan.items_of(Site.open(home, migration)))
     except ChangeoverError:
         return {}
 

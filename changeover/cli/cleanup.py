@@ -10,14 +10,13 @@ import click
 
 from changeover import cleanup as cleaning
 from changeover import clock
-from changeover.checks.suites.saving import scene_of
 from changeover.cleanup.start import candidate_start
 from changeover.cli.common import environment_option, home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, InvalidInput
 from changeover.plan.load import load_plan
 from changeover.plan.model import Plan
 from changeover.plan.units import format_size
+from changeover.site.site import Site
 
 _SHOWN = 200
 
@@ -49,10 +48,10 @@ def cleanup(
     if file is not None:
         plan, base, keep, start = load_plan(file, environment), file.absolute().parent, [], None
     else:
-        found = Connections.open(home, migration)
+        found = Site.open(home, migration)
         plan, keep = found.plan, [found.home.root]
-        base = scene_of(found.home, plan, found.store).folder
-        start = candidate_start(found.home, found.store, plan.migration)
+        base = found.folder
+        start = candidate_start(found)
     if not plan.rollback.roots:
         raise InvalidInput("the plan has nothing to clean up", where="rollback.roots",
                            next_step="Give `roots` and `cleanup` under `rollback`")

@@ -13,11 +13,11 @@ from changeover.cli.common import (
     output_option,
     show,
 )
-from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED
 from changeover.plan.load import load_plan
 from changeover.shadow import findings
 from changeover.shadow.findings import Findings
+from changeover.site.site import Site
 from changeover.store import comparisons
 
 
@@ -35,7 +35,7 @@ def divergences(
     file: Path | None,
 ) -> None:
     """Show what differs between the two systems' answers, regressions first."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     if again:
         from changeover.shadow.judging import Judge  # half of this command's imports
 
@@ -45,7 +45,7 @@ def divergences(
         click.echo(f"{done} kept pairs were scored again" + (
             f", {left} stay as they were judged: too much of them is masked" if left else ""),
             err=True)
-    known = findings.collect(found.store, found.plan.migration)
+    known = findings.collect(found.store, found.migration)
     show(output, as_text(known, limit), known.as_data())
 
 

@@ -12,7 +12,6 @@ import click
 
 from changeover import clock
 from changeover.cli.common import home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.cli.runs import told_end
 from changeover.domain.rollout import Approval, CutoverStatus
 from changeover.domain.routing import Change, Mode, RoutingState
@@ -23,6 +22,7 @@ from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.procedures import baseline, retirement_note, rollback
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, flags, publications, routing
 
 ANSWER_SECONDS = 120.0
@@ -46,7 +46,7 @@ def approve(
     output: str,
 ) -> None:
     """Answer what the cutover or the deprecation waits for, as in Prefect's page."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     asked = _open_question(found)
     run_id = _run_that_asks(found, asked)
     _resume(found, run_id, {
@@ -70,7 +70,7 @@ def advance(
     percent: str | None, reason: str, home: Path | None, migration: str | None, output: str
 ) -> None:
     """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     _refuse_in_cutover(found, "not advanced")
     change = _advance_to(found, percent)
     _apply(found, change, reason, output)
@@ -100,7 +100,7 @@ def rollback_command(
         show(output, "everyone is at the baseline (break glass); the observer tells the store",
              entry)
         return
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     try:
         started = rollback.start(
             found.store, found.gateway, found.plan, reason=reason, severity="high",
@@ -120,7 +120,7 @@ def rollback_command(
          {"state": started.state.describe(), "epoch": started.state.epoch})
 
 
-def _move_first(found: Connections, reason: str, busy: StoreBusy) -> dict[str, Any]:
+def _move_first(found: Site, reason: str, busy: StoreBusy) -> dict[str, Any]:
     """Send everyone to the baseline although the store is busy; it must be there for them.
 
     Raises:
@@ -147,7 +147,7 @@ def enable(
     output: str,
 ) -> None:
     """Go to a mode by hand, without gates; refused while a cutover runs."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     _refuse_in_cutover(found, f"{mode} was not enabled")
     wanted = Mode(mode)
     if percent is not None and wanted is not Mode.GRADUAL:
@@ -166,7 +166,7 @@ def enable(
 @output_option
 def disable(reason: str, home: Path | None, migration: str | None, output: str) -> None:
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     _refuse_in_cutover(found, "the candidate was not disabled")
     baseline.bring_back(found.store, found.plan, actor=getpass.getuser())
     _apply(found, Change(mode=Mode.BASELINE_ONLY), reason, output)
@@ -181,7 +181,7 @@ def recover(reason: str, home: Path | None, migration: str | None, output: str) 
 
     Flags stay as the rollback set them; the output names those.
     """
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     change = Change(mode=Mode.BASELINE_ONLY, is_by_person=True)
     _apply(found, change, reason, output, notes=_safe_still(found))
 
@@ -195,7 +195,7 @@ def maintenance(
     switch: str, reason: str, home: Path | None, migration: str | None, output: str
 ) -> None:
     """Answer users with 503 and the reason, or let them through again."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     _apply(found, Change(maintenance=switch == "on", maintenance_reason=reason), reason, output)
 
 
@@ -209,7 +209,7 @@ def shadow_command(
     sample: str, reason: str, home: Path | None, migration: str | None, output: str
 ) -> None:
     """Change the share of requests that are copied to the candidate for comparison."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     if found.plan.shadow is None:
         raise InvalidInput(
             "the plan has no shadow", where=f"migration {found.plan.migration}",
@@ -222,7 +222,7 @@ def shadow_command(
     _apply(found, Change(shadow_sample=int(share * 100)), reason, output)
 
 
-def _safe_still(found: Connections) -> list[str]:
+def _safe_still(found: Site) -> list[str]:
     """Return a note for each safe flag that is not what the plan says."""
     changed = flags.drift(
         found.store, found.plan.migration, found.plan.environment or flags.BASE)
@@ -232,7 +232,7 @@ def _safe_still(found: Connections) -> list[str]:
 
 
 def _apply(
-    found: Connections, change: Change, reason: str, output: str, *, notes: Sequence[str] = ()
+    found: Site, change: Change, reason: str, output: str, *, notes: Sequence[str] = ()
 ) -> None:
     """Change the routing state as the present user, publish, and show it with the notes."""
     state = routing.change(
@@ -244,7 +244,7 @@ def _apply(
          {"state": state.describe(), "version": state.version, "notes": list(notes)})
 
 
-def _open_question(found: Connections) -> Approval:
+def _open_question(found: Site) -> Approval:
     """Return what the cutover waits for.
 
     Raises:
@@ -265,7 +265,7 @@ def _open_question(found: Connections) -> Approval:
     return asked
 
 
-def _run_that_asks(found: Connections, asked: Approval) -> str:
+def _run_that_asks(found: Site, asked: Approval) -> str:
     """Return the flow run that takes the answer.
 
     Raises:
@@ -280,7 +280,7 @@ def _run_that_asks(found: Connections, asked: Approval) -> str:
     return run_id
 
 
-def _refuse_ended(found: Connections, asked: Approval, what: str) -> None:
+def _refuse_ended(found: Site, asked: Approval, what: str) -> None:
     """Refuse an answer to a question whose run has ended in Prefect, and say what can be done."""
     subjects = (cutovers.subject(asked.cutover_id), f"{Work.RETIREMENT} {asked.cutover_id}")
     for subject in subjects:
@@ -289,7 +289,7 @@ def _refuse_ended(found: Connections, asked: Approval, what: str) -> None:
             raise ApprovalRefused(f"{what} because nobody carries on {subject}. {told}")
 
 
-def _resume(found: Connections, run_id: str, answers: dict[str, Any]) -> None:
+def _resume(found: Site, run_id: str, answers: dict[str, Any]) -> None:
     """Answer the form; a run that has just been suspended stores its form a moment later."""
     deadline = time.monotonic() + FORM_SECONDS
     while True:
@@ -303,7 +303,7 @@ def _resume(found: Connections, run_id: str, answers: dict[str, Any]) -> None:
             time.sleep(0.5)
 
 
-def _refuse_answered(found: Connections, run_id: str, is_late: bool) -> None:
+def _refuse_answered(found: Site, run_id: str, is_late: bool) -> None:
     """Say so when the run does not wait: somebody was faster, and the flow is on its way.
 
     A run that resumes was answered; one that runs, or is brought back after a kill, may be about
@@ -320,7 +320,7 @@ def _refuse_answered(found: Connections, run_id: str, is_late: bool) -> None:
         )
 
 
-def _await_answer(found: Connections, asked: Approval) -> Approval | None:
+def _await_answer(found: Site, asked: Approval) -> Approval | None:
     """Return the approval once the flow has stored the answer, or None when it takes long."""
     def answered() -> Approval | None:
         return next((known for known in approvals.all_of(found.store, asked.cutover_id)
@@ -329,7 +329,7 @@ def _await_answer(found: Connections, asked: Approval) -> Approval | None:
     return clock.look_until(answered, bool, seconds=ANSWER_SECONDS, pause=0.3)
 
 
-def _refuse_in_cutover(found: Connections, what: str) -> None:
+def _refuse_in_cutover(found: Site, what: str) -> None:
     running = cutovers.active(found.store, found.plan.migration)
     if running is not None:
         carrier = carriers.one(
@@ -344,7 +344,7 @@ def _refuse_in_cutover(found: Connections, what: str) -> None:
 
 
 def _advance_to(
-    found: Connections, percent: str | None, *, with_users: bool = False
+    found: Site, percent: str | None, *, with_users: bool = False
 ) -> Change:
     """Return the change to the wished percentage, or to the plan's next stage (`with_users`)."""
     state = routing.read(found.store, found.plan.migration)
@@ -359,7 +359,7 @@ def _advance_to(
     return Change(mode=mode, weight=weight, expected_epoch=state.epoch)
 
 
-def _next_stage(found: Connections, state: RoutingState, *, with_users: bool) -> Stage:
+def _next_stage(found: Site, state: RoutingState, *, with_users: bool) -> Stage:
     may_shadow = state.mode is Mode.BASELINE_ONLY and not with_users
     for stage in found.plan.stages():
         is_shadow = stage.phase is PhaseKind.SHADOW and may_shadow

@@ -12,7 +12,6 @@ import click
 
 from changeover import clock
 from changeover.cli.common import environment_option, home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
@@ -20,6 +19,7 @@ from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import expired
 from changeover.plan import yaml12
 from changeover.plan.flags import as_document
+from changeover.site.site import Site
 from changeover.store import flags as stored
 from changeover.store.flags import FlagState
 
@@ -41,9 +41,9 @@ def explain(
     environment: str | None, home: Path | None, migration: str | None, output: str,
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     snapshot = stored.snapshot(
-        found.store, found.plan.migration, _environment(found, environment))
+        found.store, found.migration, _environment(found, environment))
     context = explaining.attributes(dict(_pair(text) for text in attributes), snapshot)
     told = explaining.explain(
         Evaluator(snapshot), keys, context, flag=flag, today=clock.now().date())
@@ -63,8 +63,8 @@ def list_command(
     environment: str | None, home: Path | None, migration: str | None, output: str
 ) -> None:
     """Show every flag, what the plan says instead, and which have expired."""
-    found = Connections.open(home, migration)
-    known = stored.read(found.store, found.plan.migration, _environment(found, environment))
+    found = Site.open(home, migration)
+    known = stored.read(found.store, found.migration, _environment(found, environment))
     notes = expired({name: flag.entry for name, flag in known.items()}, clock.now().date())
     lines = [f"{name}: {_short(flag.document)}" + (
         f"   (drift: the plan says {_short(flag.plan_document)}, {flag.changed_by} changed it)"
@@ -83,8 +83,8 @@ def show_command(
     name: str, environment: str | None, home: Path | None, migration: str | None, output: str
 ) -> None:
     """Show one flag with its variants, rules and version."""
-    found = Connections.open(home, migration)
-    known = stored.read(found.store, found.plan.migration, _environment(found, environment))
+    found = Site.open(home, migration)
+    known = stored.read(found.store, found.migration, _environment(found, environment))
     if name not in known:
         raise InvalidInput(f"there is no flag {name!r}", allowed=", ".join(known) or "none")
     flag = known[name]
@@ -100,8 +100,8 @@ def show_command(
 @output_option
 def history_command(name: str, home: Path | None, migration: str | None, output: str) -> None:
     """Show who changed a flag, when and why, from what to what."""
-    found = Connections.open(home, migration)
-    changes = stored.history(found.store, found.plan.migration, name)
+    found = Site.open(home, migration)
+    changes = stored.history(found.store, found.migration, name)
     lines = [f"{one['at']:%Y-%m-%d %H:%M:%S} {one['environment'] or 'all'} {one['actor']}: "
              f"{_short(one['old'])} -> {_short(one['new'])} ({one['reason']})" for one in changes]
     show(output, "\n".join(lines) or f"flag {name} was never changed", changes)
@@ -151,16 +151,16 @@ def reset(name: str, **options: Any) -> None:
 
 
 def _change(name: str, wish: Callable[[FlagState], Any], options: dict[str, Any]) -> None:
-    found = Connections.open(options["home"], options["migration"])
+    found = Site.open(options["home"], options["migration"])
     flag = stored.change(
-        found.store, found.plan.migration, name, wish, actor=getpass.getuser(),
+        found.store, found.migration, name, wish, actor=getpass.getuser(),
         reason=options["reason"], now=clock.now(), expected_version=options["expected"],
         environment=_environment(found, options["environment"]))
     show(options["output"], f"{name}: {_short(flag.document)} (version {flag.version})",
          _as_data(flag))
 
 
-def _environment(found: Connections, wished: str | None) -> str:
+def _environment(found: Site, wished: str | None) -> str:
     """Return the environment that a command is about: the plan's own by default.
 
     Raises:

@@ -9,10 +9,10 @@ import click
 
 from changeover import clock
 from changeover.cli.common import home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED
 from changeover.site import status as status_of
 from changeover.site.home import HOME_VARIABLE, Home
+from changeover.site.site import Site
 from changeover.store import audit
 from changeover.store.engine import Store
 
@@ -22,7 +22,7 @@ from changeover.store.engine import Store
 @output_option
 def status_command(home: Path | None, migration: str | None, output: str) -> None:
     """Show where the migration stands."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     data = status_of.collect(found.home, found.store, found.plan, now=clock.now())
     show(output, status_of.as_text(data), data)
 
@@ -36,8 +36,8 @@ def history(
     home: Path | None, migration: str | None, output: str, limit: int, verify: bool
 ) -> int:
     """Show what was decided and changed, by whom and why."""
-    found = Connections.open(home, migration)
-    name = found.plan.migration
+    found = Site.open(home, migration)
+    name = found.migration
     events = audit.events(found.store, name)
     if verify:
         problems = audit.verify(found.store, name)

@@ -12,11 +12,12 @@ import click
 from changeover.cli.common import environment_option
 from changeover.errors import EnvironmentProblem, InvalidInput, Refused
 from changeover.machine.ports import free_port, is_free
-from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan import rules, units
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import PREFECT_SECONDS
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
 from changeover.supervisor.stack import PROJECT, Stack
@@ -63,7 +64,7 @@ def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) 
             _tell(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
             return Demo(
                 home=place, plan=plan, store=store,
-                api=PrefectApi(stack.api_url, timeout=PATIENT_SECONDS), tell=_tell,
+                api=PrefectApi(stack.api_url, timeout=PREFECT_SECONDS), tell=_tell,
                 approves=approve, fault=wanted, token=token,
             ).run()
         finally:

@@ -9,12 +9,12 @@ import click
 
 from changeover import clock
 from changeover.cli.common import home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.domain import run_ends
 from changeover.domain.run_ends import Carrier
 from changeover.errors import Unreachable
 from changeover.observer import continuing
 from changeover.observer.carrying import Ended, ended_now
+from changeover.site.site import Site
 from changeover.store import routing
 
 
@@ -27,10 +27,10 @@ def continue_command(home: Path | None, migration: str | None, output: str) -> N
     A new run goes on where the cancelled or deleted one was. Who approved stays approved, who was
     moved stays moved, and the former run may do nothing more. Refused while a run goes on.
     """
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     now, api = clock.now(), found.prefect
     lines, data = [], []
-    for carrier, _ in continuing.find_ended(found.store, api, found.plan.migration, now=now):
+    for carrier, _ in continuing.find_ended(found.store, api, found.migration, now=now):
         run_id = continuing.continue_work(found.store, api, carrier, now=now)
         lines.append(f"flow run {run_id} carries {carrier.subject} on")
         data.append({"subject": carrier.subject, "flow_run_id": run_id})
@@ -47,18 +47,18 @@ def end_command(reason: str, home: Path | None, migration: str | None, output: s
     Afterwards `advance`, `disable`, `rollback` and a new cutover work. Refused while a run goes on:
     cancel that in Prefect first.
     """
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     now = clock.now()
     lines, data = [], []
     for carrier, ended in continuing.find_ended(
-            found.store, found.prefect, found.plan.migration, now=now):
+            found.store, found.prefect, found.migration, now=now):
         lines.append(continuing.end_work(
             found.store, carrier, ended, actor=getpass.getuser(), reason=reason, now=now))
         data.append({"subject": carrier.subject, "end": str(ended.end)})
     show(output, "\n".join(lines), data)
 
 
-def told_end(found: Connections, carrier: Carrier | None) -> str:
+def told_end(found: Site, carrier: Carrier | None) -> str:
     """Return what people are told when a run has ended before its work; empty while it goes on.
 
     Prefect is asked; when it does not answer, what the observer noted last counts.

@@ -11,10 +11,10 @@ import click
 
 from changeover import clock
 from changeover.cli.common import home_option, output_option, show
-from changeover.cli.connections import Connections
 from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput
 from changeover.plan.units import parse_duration
+from changeover.site.site import Site
 from changeover.store import tokens
 
 
@@ -38,9 +38,9 @@ def create(
     """Make a token for the migration's console and show it, this once: only its hash is kept."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise InvalidInput(f"{name!r} is not a name", where="NAME", allowed="1 to 63 characters")
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     made, text = tokens.create(
-        found.store, found.plan.migration, name=name, scope=Scope(scope),
+        found.store, found.migration, name=name, scope=Scope(scope),
         lifetime=_lifetime(expires), actor=getpass.getuser(), now=clock.now())
     click.echo("keep it now: it is not shown again", err=True)
     show(output, text, {"id": made.id, "name": name, "scope": scope, "token": text,
@@ -52,8 +52,8 @@ def create(
 @output_option
 def list_tokens(home: Path | None, migration: str | None, output: str) -> None:
     """Show the migration's tokens, without their secrets, and when each was last used."""
-    found = Connections.open(home, migration)
-    now, known = clock.now(), tokens.every(found.store, found.plan.migration)
+    found = Site.open(home, migration)
+    now, known = clock.now(), tokens.every(found.store, found.migration)
     lines = [
         f"{each.id} {each.state(now):<8} {each.scope:<6} {each.name}: made "
         f"{each.created_at:%Y-%m-%d} by {each.created_by}, "
@@ -71,9 +71,9 @@ def list_tokens(home: Path | None, migration: str | None, output: str) -> None:
 @output_option
 def revoke(token_id: str, home: Path | None, migration: str | None, output: str) -> None:
     """Make a token invalid, within two seconds everywhere and for ever."""
-    found = Connections.open(home, migration)
+    found = Site.open(home, migration)
     gone = tokens.revoke(
-        found.store, found.plan.migration, token_id, actor=getpass.getuser(), now=clock.now())
+        found.store, found.migration, token_id, actor=getpass.getuser(), now=clock.now())
     show(output, f"token {gone.id} ({gone.name}) is revoked",
          {"id": gone.id, "name": gone.name, "revoked_at": gone.revoked_at})
 

@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from changeover import clock
 from changeover.analysis.verdict import Verdict
 from changeover.checks.suites.junit import junit_xml
-from changeover.checks.suites.outcome import CheckRun, Scene
+from changeover.checks.suites.outcome import CheckRun, as_stored
 from changeover.checks.suites.run import checks_of, run_suite, verdict_of
-from changeover.checks.suites.saving import as_stored, scene_of
+from changeover.checks.suites.target import CheckTarget
 from changeover.cli.common import environment_option, home_option, output_option
-from changeover.cli.connections import Connections
 from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.plan.load import load_plan
+from changeover.site.site import Site
 from changeover.store import validations
 
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
@@ -48,11 +48,11 @@ def validate(
     With a running migration the results are kept in its store.
     """
     if file is not None:
-        scene, found = Scene(load_plan(file, environment), file.absolute().parent), None
+        target, found = CheckTarget(load_plan(file, environment), file.absolute().parent), None
     else:
-        found = Connections.open(home, migration)
-        scene = scene_of(found.home, found.plan, found.store)
-    runs = _with_bars(scene, suite)
+        found = Site.open(home, migration)
+        target = CheckTarget.of(found)
+    runs = _with_bars(target, suite)
     if found is not None:
         _keep(found, suite, runs)
     results = [as_stored(0, run) for run in runs]
@@ -68,20 +68,20 @@ def validate(
     return EXIT_OK if verdict is Verdict.PASS else EXIT_FAILED
 
 
-def _with_bars(scene: Scene, suite: str) -> list[CheckRun]:
+def _with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as progress:
         bars: list[TaskID] = [
-            progress.add_task(name, total=1.0) for name, _ in checks_of(scene.plan, suite)
+            progress.add_task(name, total=1.0) for name, _ in checks_of(target.plan, suite)
         ]
-        return run_suite(scene, suite,
+        return run_suite(target, suite,
                          lambda number, share: progress.update(bars[number], completed=share))
 
 
-def _keep(found: Connections, suite: str, runs: list[CheckRun]) -> None:
-    run = validations.begin(found.store, found.plan.migration, suite,
+def _keep(found: Site, suite: str, runs: list[CheckRun]) -> None:
+    run = validations.begin(found.store, found.migration, suite,
                             key=f"command-{uuid.uuid4()}", now=clock.now())
     for each in runs:
         validations.save_check(found.store, as_stored(run.id, each))

@@ -12,7 +12,7 @@ from datetime import datetime
 from changeover.domain import run_ends
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import Carrier, End, Sight, Work, work_of
-from changeover.observer.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import approvals, carriers, cutovers, routing, validations
 from changeover.store.engine import Store
 

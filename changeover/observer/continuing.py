@@ -11,7 +11,7 @@ from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import CONTINUED, Carrier, Work, work_of
 from changeover.errors import Refused
 from changeover.observer.carrying import Ended, ended_now
-from changeover.observer.prefect_api import PrefectApi
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import audit, carriers, cutovers, rollbacks, routing
 from changeover.store.engine import Store
 

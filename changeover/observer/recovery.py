@@ -28,7 +28,7 @@ from changeover.domain.run_ends import End
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
-from changeover.observer.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import carriers, cutovers, heartbeats, messages, rollbacks, routing
 from changeover.store.engine import Store
 

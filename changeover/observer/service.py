@@ -30,7 +30,6 @@ from changeover.observer.accumulate import Accumulator
 from changeover.observer.back_pressure import Guarding
 from changeover.observer.pace import Pace, Told
 from changeover.observer.position import Position
-from changeover.observer.prefect_api import PrefectApi
 from changeover.observer.probes import ProcessMeter, probe_every_second
 from changeover.observer.recovery import Recovery
 from changeover.observer.traffic import Traffic
@@ -39,6 +38,7 @@ from changeover.observer.watch import Watch
 from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import (
     cutovers,
     firings,

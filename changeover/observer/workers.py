@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.domain.health import Repair
-from changeover.observer.prefect_api import PrefectApi
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import repairs
 from changeover.store.engine import Store
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.store import plans
 from changeover.store.engine import Store
+
+if TYPE_CHECKING:
+    from changeover.site.prefect_api import PrefectApi
+
+PREFECT_SECONDS = 30.0
+"""How long people and preparations wait for a server that is busy; the observer asks again."""
 
 
 class Site:
@@ -21,7 +29,8 @@ class Site:
         home: The folder in which `changeover up` keeps everything of this machine.
         plan: The migration's plan, as it is stored.
         store: The store.
-        gateway: The gateway; by default the one whose files lie in the home.
+        gateway: The gateway; by default the one whose files lie in the home, which waits only a
+            moment for a confirmation.
     """
 
     def __init__(
@@ -32,7 +41,7 @@ class Site:
 
     @classmethod
     def open(cls, home: Path | None = None, migration: str | None = None) -> Site:
-        """Connect to what `changeover up` started with a home.
+        """Connect, for a person, to what `changeover up` started with a home.
 
         Args:
             home: The home; None takes `$CHANGEOVER_HOME` or `.changeover` here.
@@ -45,7 +54,9 @@ class Site:
         found = Home.resolve(home)
         settings = found.require_settings()
         store = Store.open(found.store_url)
-        return cls(found, plans.load(store, migration or settings.get("migration")), store)
+        plan = plans.load(store, migration or settings.get("migration"))
+        gateway = Gateway(found.gateway_files, patience=publish.PATIENT_SECONDS)
+        return cls(found, plan, store, gateway)
 
     @property
     def migration(self) -> str:
@@ -53,13 +64,26 @@ class Site:
         return self.plan.migration
 
     @cached_property
+    def prefect(self) -> PrefectApi:
+        """Prefect's API, where `changeover up` started it; waits for a busy server."""
+        return self.prefect_within(PREFECT_SECONDS)
+
+    def prefect_within(self, seconds: float) -> PrefectApi:
+        """Return a client of Prefect's API that waits at most so long for each answer."""
+        # its HTTP client takes long to import, and most commands never ask Prefect
+        from changeover.site.prefect_api import PrefectApi
+
+        url = str(self.home.settings().get("api_url", ""))
+        return PrefectApi(url, timeout=seconds)
+
+    @cached_property
     def folder(self) -> Path:
         """The folder that the plan's paths are relative to."""
         return Path(self.home.settings().get("plan") or ".").absolute().parent
 
-    @cached_property
+    @property
     def pids(self) -> dict[str, int]:
-        """Process ids of the systems that `changeover up` started."""
+        """Process ids, read anew each time, of the systems that `changeover up` started."""
         known = self.home.settings().get("processes", {})
         return {name: int(known[name]["pid"])
                 for name in ("baseline", "candidate") if name in known}

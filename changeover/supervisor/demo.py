@@ -24,10 +24,10 @@ from changeover.errors import (
     StoreError,
     Unreachable,
 )
-from changeover.observer.prefect_api import PrefectApi
 from changeover.plan.model import Plan
 from changeover.site import status
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child
 from changeover.supervisor.stack import PROJECT

@@ -19,11 +19,12 @@ from changeover.gateway import probe
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.machine.ports import require_free
-from changeover.observer.prefect_api import PATIENT_SECONDS, PrefectApi
 from changeover.plan import units
 from changeover.plan.model import Plan
 from changeover.procedures import baseline
 from changeover.site.home import HOME_VARIABLE, Home
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import PREFECT_SECONDS
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child, end_flow_runs
@@ -335,7 +336,7 @@ class Stack:
                 where=self.api_url,
                 next_step="Look at logs/preparation.log and run the command again",
             )
-        PrefectApi(self.api_url, timeout=PATIENT_SECONDS).set_limits(self.plan.health.limits)
+        PrefectApi(self.api_url, timeout=PREFECT_SECONDS).set_limits(self.plan.health.limits)
         self.tell("every flow is deployed")
 
     def _save(self) -> None:

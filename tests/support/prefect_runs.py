@@ -14,8 +14,8 @@ import httpx
 
 from changeover import clock
 from changeover.domain.routing import Change, Mode
-from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import DURABLE_FLOWS
+from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import cutovers, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support.prefect_database import seed

@@ -17,8 +17,8 @@ import psutil
 
 from changeover.domain.rollout import Cutover
 from changeover.gateway.publish import Gateway
-from changeover.observer.prefect_api import PrefectApi
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import cutovers, plans, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support.prefect_database import CHEAP, one_certificate, seed

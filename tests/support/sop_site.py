@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from changeover import clock
-from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.plan.model import Plan
 from changeover.site.home import Home
+from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench

@@ -6,24 +6,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from changeover import clock
 from changeover.checks.health import machine, systems
 from changeover.checks.health.result import Health, Status
-from changeover.checks.suites.outcome import Scene
-from changeover.checks.suites.saving import scene_of
+from changeover.checks.suites.target import CheckTarget
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
 from changeover.gateway.files import told_of
-from changeover.gateway.publish import Gateway
-from changeover.observer.prefect_api import PrefectApi
-from changeover.plan.model import Plan
-from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import heartbeats, routing
-from changeover.store.engine import Store
 
 LONGEST_SECONDS = 20.0
 """A check that has no result after this is an error, and nobody waits for it."""
@@ -32,52 +26,40 @@ PATIENCE = {"shadow": timedelta(seconds=90)}
 """The shadow leaves the processor to everyone else: on a busy machine it is silent for long."""
 WORKER_SILENT = timedelta(seconds=90)
 LOOKED_AFTER = ("cutover", "rollback", "validation", "report")
+PREFECT_SECONDS = LONGEST_SECONDS * 3 / 4
+"""Prefect's answers are waited for this long, so that a silent server is found in time."""
 Check = Callable[[], Health]
 
 
-@dataclass(frozen=True)
-class Patient:
-    """What is looked at: a running migration."""
-
-    home: Home
-    plan: Plan
-    store: Store
-
-    @property
-    def scene(self) -> Scene:
-        """The scene of its checks."""
-        return scene_of(self.home, self.plan, self.store)
-
-
-def checks_of(patient: Patient) -> dict[str, Check]:
+def checks_of(site: Site) -> dict[str, Check]:
     """Return all checks of a migration by name."""
-    plan, spec = patient.plan, patient.plan.health
+    plan, spec = site.plan, site.plan.health
     found: dict[str, Check] = {
         "memory": partial(machine.memory, spec.memory),
-        "disk": partial(machine.disk, spec.disk, patient.home.root),
-        "home": partial(machine.folder, patient.home.root),
-        "gateway": partial(_gateway, patient),
-        "observer": partial(_service, patient, "observer", Status.CRITICAL, "observer_gone"),
-        "prefect": partial(_prefect, patient),
+        "disk": partial(machine.disk, spec.disk, site.home.root),
+        "home": partial(machine.folder, site.home.root),
+        "gateway": partial(_gateway, site),
+        "observer": partial(_service, site, "observer", Status.CRITICAL, "observer_gone"),
+        "prefect": partial(_prefect, site),
     }
     if spec.limits:
-        found["limits"] = partial(_limits, patient)
+        found["limits"] = partial(_limits, site)
     for name in System:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
-        found["shadow"] = partial(_service, patient, "shadow", Status.UNHEALTHY, "shadow_gone")
-    scene = _scene(patient, found)
-    if "settings" not in found and patient.home.settings().get("console_url"):
-        found["console"] = partial(_service, patient, "console", Status.UNHEALTHY, "console_gone")
-    found |= {f"folder {n}": partial(machine.folder, scene.folder / path)
+        found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, "shadow_gone")
+    target = _scene(site, found)
+    if "settings" not in found and site.home.settings().get("console_url"):
+        found["console"] = partial(_service, site, "console", Status.UNHEALTHY, "console_gone")
+    found |= {f"folder {n}": partial(machine.folder, target.folder / path)
               for n, path in spec.folders.items()}
-    found |= {f"node {n}": partial(systems.node, node, scene) for n, node in spec.nodes.items()}
+    found |= {f"node {n}": partial(systems.node, node, target) for n, node in spec.nodes.items()}
     found |= systems.services(spec.services)
-    found |= {f"database {n}": partial(machine.database, db, scene)
+    found |= {f"database {n}": partial(machine.database, db, target)
               for n, db in spec.databases.items()}
     found |= {f"certificate {n}": partial(machine.certificate, one)
               for n, one in spec.certificates.items()}
-    found |= {f"memory of {n}": partial(systems.memory_limit, limit, scene)
+    found |= {f"memory of {n}": partial(systems.memory_limit, limit, target)
               for n, limit in spec.memory_limits.items()}
     return found
 
@@ -118,21 +100,20 @@ def safely(check: Check) -> Health:
         return Health(Status.ERROR, f"{type(error).__name__}: {str(error)[:300]}")
 
 
-def _scene(patient: Patient, found: dict[str, Check]) -> Scene:
-    """Return the scene of the checks; settings that cannot be read are a finding of their own."""
+def _scene(site: Site, found: dict[str, Check]) -> CheckTarget:
+    """Return the target of the checks; settings that cannot be read are a finding of their own."""
     try:
-        return patient.scene
+        return CheckTarget.of(site)
     except ChangeoverError as error:
         unread = Health(Status.ERROR, str(error))
         found["settings"] = lambda: unread
-        return Scene(patient.plan, patient.home.root, patient.store,
-                     Gateway(patient.home.gateway_files))
+        return CheckTarget(site.plan, site.home.root)
 
 
-def _gateway(patient: Patient) -> Health:
+def _gateway(site: Site) -> Health:
     """Look at whether the gateway serves the routing state, and is held only by the guard."""
-    state = routing.read(patient.store, patient.plan.migration)
-    gateway = Gateway(patient.home.gateway_files)
+    state = routing.read(site.store, site.migration)
+    gateway = site.gateway
     try:
         served, is_held = gateway.served(), gateway.admin.is_withheld()
     except ChangeoverError as error:
@@ -151,39 +132,33 @@ def _gateway(patient: Patient) -> Health:
     return Health(Status.HEALTHY, f"serves {state.describe()}")
 
 
-def _service(patient: Patient, name: str, status: Status, issue: str) -> Health:
+def _service(site: Site, name: str, status: Status, issue: str) -> Health:
     """Look at a service's last sign of life; one that was just started gets its time."""
-    beat = {beat.service: beat for beat in heartbeats.every(patient.store)}.get(name)
+    beat = {beat.service: beat for beat in heartbeats.every(site.store)}.get(name)
     now, patience = clock.now(), PATIENCE.get(name, SILENT)
     if beat is not None and now - beat.at <= SILENT:
         return Health(Status.HEALTHY, f"the {name} is alive")
     since = f"is silent since {beat.at:%H:%M:%S} UTC" if beat else "never was there"
     if beat is not None and now - beat.at <= patience:
         return Health(Status.WARNING, f"the {name} {since}: it goes last on a busy machine")
-    started = _started(patient, name)
+    started = _started(site, name)
     if started is not None and now - started <= patience:
         return Health(status, f"the {name} {since}; it was started at {started:%H:%M:%S} UTC")
     return Health(status, f"the {name} {since}", {}, issue, name)
 
 
-def _started(patient: Patient, name: str) -> datetime | None:
+def _started(site: Site, name: str) -> datetime | None:
     """Return when the supervisor started a process; None when nobody knows."""
     try:
-        entry = patient.home.process(name)
+        entry = site.home.process(name)
     except ChangeoverError:  # a finding of its own
         return None
     return clock.from_timestamp(entry["created"]) if entry else None
 
 
-def prefect_of(patient: Patient) -> PrefectApi:
-    """Return Prefect's API as `changeover up` noted it."""
-    url = str(patient.home.settings().get("api_url", ""))
-    return PrefectApi(url, timeout=LONGEST_SECONDS * 3 / 4)
-
-
-def _prefect(patient: Patient) -> Health:
+def _prefect(site: Site) -> Health:
     """Look at Prefect's server, its worker and runs that should have begun."""
-    api, now = prefect_of(patient), clock.now()
+    api, now = site.prefect_within(PREFECT_SECONDS), clock.now()
     if not api.is_alive():
         return Health(Status.CRITICAL, "Prefect's server does not answer")
     silent = api.worker_silence(now)
@@ -191,16 +166,16 @@ def _prefect(patient: Patient) -> Health:
         told = "never was there" if silent is None else \
             f"is silent for {silent.total_seconds():.0f} s"
         return Health(Status.CRITICAL, f"the worker {told}", {}, "worker_gone", "worker")
-    late = api.late_runs(now, patient.plan.health.late_runs, LOOKED_AFTER)
+    late = api.late_runs(now, site.plan.health.late_runs, LOOKED_AFTER)
     if late:
         runs = "1 flow run is" if late == 1 else f"{late} flow runs are"
         return Health(Status.WARNING, f"{runs} late", {"late": late})
     return Health(Status.HEALTHY, "server and worker are alive, no run is late", {"late": 0})
 
 
-def _limits(patient: Patient) -> Health:
+def _limits(site: Site) -> Health:
     """Compare Prefect's global concurrency limits with the plan's."""
-    api, wanted = prefect_of(patient), patient.plan.health.limits
+    api, wanted = site.prefect_within(PREFECT_SECONDS), site.plan.health.limits
     found = {name: api.limit(name) for name in wanted}
     wrong = [f"{name} is {'missing' if found[name] is None else found[name]}, not {limit}"
              for name, limit in wanted.items() if found[name] != limit]

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from changeover.checks.health.result import Health, Status, by_level, worst
 from changeover.checks.suites.data import database_url, revision_of
-from changeover.checks.suites.outcome import Scene
 from changeover.checks.suites.security import certificate_left
+from changeover.checks.suites.target import CheckTarget
 from changeover.plan.health import CertificateSpec, DatabaseHealthSpec, LevelSpec
 from changeover.plan.units import format_duration, format_size, parse_address
 
@@ -71,9 +71,9 @@ def certificate(spec: CertificateSpec) -> Health:
                   "" if status is Status.HEALTHY else "certificate_expiry")
 
 
-def database(spec: DatabaseHealthSpec, scene: Scene) -> Health:
+def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
     """Look at whether a database answers, takes a lock in time, its size and migration."""
-    url = database_url(spec.database, scene)
+    url = database_url(spec.database, target)
     wait = spec.lock_wait.total_seconds()
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and not os.path.exists(url.database or ""):  # noqa: PTH110  a URL's text

@@ -16,13 +16,13 @@ from datetime import timedelta
 import psutil
 
 from changeover import clock
-from changeover.checks.health.checks import Check, Patient, prefect_of, safely
+from changeover.checks.health.checks import PREFECT_SECONDS, Check, safely
 from changeover.checks.health.result import Health, Status
 from changeover.domain.health import Declined, Repair, Why
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
-from changeover.gateway.publish import Gateway
 from changeover.plan.health import RepairSpec
 from changeover.procedures import levers
+from changeover.site.site import Site
 from changeover.store import audit, messages, publications, repairs, routing
 
 LOOK_SECONDS = 0.5
@@ -40,7 +40,7 @@ RESTARTED = {"worker_gone": "worker", "observer_gone": "observer", "shadow_gone"
 
 
 def repair_all(
-    patient: Patient, found: Mapping[str, Health], checks: Mapping[str, Check]
+    site: Site, found: Mapping[str, Health], checks: Mapping[str, Check]
 ) -> dict[str, str]:
     """Try to repair everything that was found and may be repaired, beside each other.
 
@@ -53,7 +53,7 @@ def repair_all(
 
     def one(name: str) -> str:
         try:
-            return attempt_repair(patient, name, due[name], checks[name])
+            return attempt_repair(site, name, due[name], checks[name])
         except Exception as error:  # noqa: BLE001  one repair's fault must not hide the others
             return f"not repaired because {type(error).__name__}: {str(error)[:300]}"
 
@@ -63,12 +63,12 @@ def repair_all(
 
 
 def attempt_repair(
-    patient: Patient, name: str, found: Health, look: Callable[[], Health]
+    site: Site, name: str, found: Health, look: Callable[[], Health]
 ) -> str:
     """Try to repair what a check found; return what was done, or why nothing was.
 
     Args:
-        patient: The migration.
+        site: The migration.
         name: The check's name.
         found: Its finding, with an issue.
         look: The check, to see whether the repair worked.
@@ -76,7 +76,7 @@ def attempt_repair(
     Raises:
         StoreError: The store cannot be used; an attempt that was begun ends with its lease.
     """
-    spec = strategy_of(patient, found)
+    spec = strategy_of(site, found)
     if spec is None:
         return ""
     for _ in range(LOOKS_BEFORE):
@@ -84,105 +84,105 @@ def attempt_repair(
         if (again := safely(look)).status in GOOD:
             return f"not repaired because it is good again: {again.detail}"
     claimed = repairs.claim(
-        patient.store, patient.plan.migration, issue=found.issue, system=found.system,
-        attempts=spec.attempts, backoff=spec.backoff, lease=_lease(patient, spec),
+        site.store, site.migration, issue=found.issue, system=found.system,
+        attempts=spec.attempts, backoff=spec.backoff, lease=_lease(site, spec),
         now=clock.now())
     if isinstance(claimed, Declined):
         if claimed.why is Why.BUDGET:
-            _escalate(patient, name, found, spec, claimed.last)
+            _escalate(site, name, found, spec, claimed.last)
         return claimed.reason
-    done = _attempt(patient, claimed, name, found, spec, look)
+    done = _attempt(site, claimed, name, found, spec, look)
     if done.status == repairs.FAILED and done.attempt >= spec.attempts:
-        _escalate(patient, name, found, spec, done.id)
+        _escalate(site, name, found, spec, done.id)
     word = "repaired" if done.status == repairs.DONE else "not repaired"
     return f"{word} {done.issue} of {done.system} in attempt {done.attempt}: {done.detail}"
 
 
-def strategy_of(patient: Patient, found: Health) -> RepairSpec | None:
+def strategy_of(site: Site, found: Health) -> RepairSpec | None:
     """Return how an issue is repaired; None when nobody said how."""
-    known = {str(issue): spec for issue, spec in patient.plan.health.repairs.items()}
+    known = {str(issue): spec for issue, spec in site.plan.health.repairs.items()}
     if found.issue in known:
         return known[found.issue]
-    is_ours = found.issue in OURS or _process_of(patient, found) is not None
+    is_ours = found.issue in OURS or _process_of(site, found) is not None
     return RepairSpec() if is_ours else None
 
 
-def _process_of(patient: Patient, found: Health) -> str | None:
+def _process_of(site: Site, found: Health) -> str | None:
     """Return the process of ours to start again: a service, or a system that may be restarted."""
     if found.issue in RESTARTED:
         return RESTARTED[found.issue]
     if found.issue == "service_down" and found.system in ("baseline", "candidate"):
-        process = patient.plan.system(found.system).process
+        process = site.plan.system(found.system).process
         if process is not None and process.command is not None and process.restart:
             return found.system
     return None
 
 
-def _lease(patient: Patient, spec: RepairSpec) -> timedelta:
-    pulling = sum((patient.plan.levers[name].timeout for name in spec.levers), timedelta(0))
+def _lease(site: Site, spec: RepairSpec) -> timedelta:
+    pulling = sum((site.plan.levers[name].timeout for name in spec.levers), timedelta(0))
     return pulling + spec.within + MARGIN
 
 
 def _attempt(
-    patient: Patient, claimed: Repair, name: str, found: Health, spec: RepairSpec,
+    site: Site, claimed: Repair, name: str, found: Health, spec: RepairSpec,
     look: Callable[[], Health],
 ) -> Repair:
     """Carry out a claimed attempt and close it, whatever happens to it."""
     try:
-        problems = _carry_out(patient, found, spec)
+        problems = _carry_out(site, found, spec)
         is_good, seen = _gets_good(look, spec.within.total_seconds())
         detail = "; ".join([*problems, f"{name}: {seen}"])
     except Exception as error:  # noqa: BLE001  a claim that is not closed blocks the system
         is_good, detail = False, f"{type(error).__name__}: {str(error)[:300]}"
-    return repairs.finish(patient.store, claimed.id, is_good=is_good, detail=detail,
+    return repairs.finish(site.store, claimed.id, is_good=is_good, detail=detail,
                           now=clock.now())
 
 
-def _carry_out(patient: Patient, found: Health, spec: RepairSpec) -> list[str]:
+def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
     """Do what the strategy says and return what went wrong."""
     problems = []
-    process = _process_of(patient, found)
+    process = _process_of(site, found)
     try:
         if found.issue == "gateway_drift":
-            _publish_again(patient)
+            _publish_again(site)
         elif found.issue == "limit_drift":
-            prefect_of(patient).set_limits(patient.plan.health.limits)
+            site.prefect_within(PREFECT_SECONDS).set_limits(site.plan.health.limits)
         elif process is not None and not spec.levers:
-            _start_again(patient, process)
+            _start_again(site, process)
     except ChangeoverError as error:
         problems.append(error.what)
     return problems + levers.pull_all(
-        patient.store, patient.plan, spec.levers, actor="health-check/main")
+        site.store, site.plan, spec.levers, actor="health-check/main")
 
 
-def _publish_again(patient: Patient) -> None:
-    state = routing.read(patient.store, patient.plan.migration)
+def _publish_again(site: Site) -> None:
+    state = routing.read(site.store, site.migration)
     publications.save(
-        patient.store, Gateway(patient.home.gateway_files).publish(patient.plan, state))
+        site.store, site.gateway.publish(site.plan, state))
 
 
-def _start_again(patient: Patient, process: str) -> None:
+def _start_again(site: Site, process: str) -> None:
     """Ask the supervisor, which alone knows how the process is started, and wait until it was.
 
     What is ended may give a last sign of life, which must not pass for a repair.
     """
-    entry = patient.home.settings().get("supervisor") or {}
+    entry = site.home.settings().get("supervisor") or {}
     try:
         is_there = abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 0.02
     except (psutil.Error, KeyError):
         is_there = False
     if not is_there:
         raise InvalidInput(f"{process} was not started again: `changeover up` does not run")
-    before = _pid(patient, process)
-    patient.home.ask_restart(process)
-    is_new = clock.look_until(lambda: before is None or _pid(patient, process) != before, bool,
+    before = _pid(site, process)
+    site.home.ask_restart(process)
+    is_new = clock.look_until(lambda: before is None or _pid(site, process) != before, bool,
                               seconds=RESTART_SECONDS, pause=LOOK_SECONDS)
     if not is_new:
         raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
 
 
-def _pid(patient: Patient, process: str) -> int | None:
-    entry = patient.home.process(process)
+def _pid(site: Site, process: str) -> int | None:
+    entry = site.home.process(process)
     return entry["pid"] if entry else None
 
 
@@ -193,16 +193,16 @@ def _gets_good(look: Callable[[], Health], seconds: float) -> tuple[bool, str]:
 
 
 def _escalate(
-    patient: Patient, name: str, found: Health, spec: RepairSpec, attempt: int
+    site: Site, name: str, found: Health, spec: RepairSpec, attempt: int
 ) -> None:
     """Call people once the budget is used up: once for each budget, and never silently."""
-    migration, now = patient.plan.migration, clock.now()
+    migration, now = site.migration, clock.now()
     body = f"{found.detail}. {spec.attempts} repairs in an hour did not help for long."
-    if patient.plan.notify:
+    if site.plan.notify:
         messages.put(
-            patient.store, migration, key=f"escalation {found.issue} {found.system}",
+            site.store, migration, key=f"escalation {found.issue} {found.system}",
             severity="critical", title=f"{name} of {migration} needs a person", body=body, now=now)
     audit.record_once(
-        patient.store, migration, key=f"escalation-{found.issue}-{found.system}-{attempt}",
+        site.store, migration, key=f"escalation-{found.issue}-{found.system}-{attempt}",
         actor="health-check/main", kind="repair.escalated", now=now,
         data={"issue": found.issue, "system": found.system, "check": name, "detail": body[:500]})

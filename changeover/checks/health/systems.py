@@ -13,7 +13,7 @@ import httpx
 
 from changeover.checks.health.result import Health, Status, worst
 from changeover.checks.suites.http import value_at
-from changeover.checks.suites.outcome import Scene
+from changeover.checks.suites.target import CheckTarget
 from changeover.machine.http import tls
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
@@ -37,10 +37,10 @@ def answers(spec: SystemSpec, role: str) -> Health:
                   {"status": answer.status_code}, "service_down", role)
 
 
-def node(spec: NodeSpec, scene: Scene) -> Health:
+def node(spec: NodeSpec, target: CheckTarget) -> Health:
     """Read a node's figures and compare them with what the plan allows."""
     try:
-        answer = httpx.get(scene.url(spec.of) + spec.path, timeout=NODE_SECONDS, trust_env=False,
+        answer = httpx.get(target.url(spec.of) + spec.path, timeout=NODE_SECONDS, trust_env=False,
                            verify=tls())
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
@@ -115,14 +115,14 @@ def _pair(members: dict[str, ServiceSpec]) -> Health:
                   first.issue if first else "", first.system if first else "machine")
 
 
-def memory_limit(spec: MemoryLimitSpec, scene: Scene) -> Health:
+def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
     """Look at the memory of a system's processes against its red line."""
-    system, whose = scene.plan.system(spec.of), f"the {spec.of}"
+    system, whose = target.plan.system(spec.of), f"the {spec.of}"
     if spec.pid_file is not None:
         whose = spec.pid_file
-        process = ProcessSpec(pid_file=str(scene.folder / spec.pid_file))
+        process = ProcessSpec(pid_file=str(target.folder / spec.pid_file))
         system = system.model_copy(update={"process": process})
-    found = ProcessMeter(system, lambda: scene.pids.get(spec.of)).read()
+    found = ProcessMeter(system, lambda: target.pids.get(spec.of)).read()
     if found is None:
         return Health(Status.ERROR, f"the process of {whose} is not known")
     used = found[0]

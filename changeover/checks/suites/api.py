@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 
 from changeover.checks.openapi import documents
 from changeover.checks.openapi.operations import methods
-from changeover.checks.suites.outcome import Outcome, Scene, judged, unknown
+from changeover.checks.suites.outcome import Outcome, judged, unknown
 from changeover.checks.suites.programs import run_program
+from changeover.checks.suites.target import CheckTarget
 from changeover.errors import EnvironmentProblem
 from changeover.plan.suites import OpenApiCheck
 
@@ -21,22 +22,22 @@ _SHOWN_LINES = 15
 _INSTALL = "Install it: pip install 'changeover[openapi]'"
 
 
-def check_openapi(spec: OpenApiCheck, scene: Scene) -> Outcome:
+def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> Outcome:
     """Compare both documents, then have schemathesis make up requests for the candidate.
 
     What cannot be decided and a run that calls nothing are inconclusive; `timeout` is for all.
     """
     ends = time.monotonic() + spec.timeout.total_seconds()
-    document = _document(spec.document, scene, "candidate")
+    document = _document(spec.document, target, "candidate")
     broken: list[str] = []
     undecided: list[str] = []
     if spec.baseline_document:
-        baseline = _document(spec.baseline_document, scene, "baseline")
+        baseline = _document(spec.baseline_document, target, "baseline")
         broken, undecided = _compared(baseline, document, ends - time.monotonic())
     there = methods(document)
     output, operations = "", 0
     if {*there} & {*spec.methods}:
-        operations, failed, output = _fuzz(spec, scene, document, ends - time.monotonic())
+        operations, failed, output = _fuzz(spec, target, document, ends - time.monotonic())
         broken += failed
     if not operations and not broken:
         undecided.append(
@@ -49,15 +50,15 @@ def check_openapi(spec: OpenApiCheck, scene: Scene) -> Outcome:
     return found
 
 
-def _document(where: str, scene: Scene, side: str) -> Json:
+def _document(where: str, target: CheckTarget, side: str) -> Json:
     """Return an OpenAPI document from a path of the system or a file.
 
     Raises:
         InvalidInput: It cannot be had, or is no OpenAPI document.
     """
     if where.startswith("/"):
-        return documents.read(scene.url(side) + where)
-    path = scene.folder / where
+        return documents.read(target.url(side) + where)
+    path = target.folder / where
     return documents.read(str(path), root=path.parent)
 
 
@@ -81,16 +82,16 @@ def _compared(baseline: Json, candidate: Json, seconds: float) -> tuple[list[str
 
 
 def _fuzz(
-    spec: OpenApiCheck, scene: Scene, document: Json, seconds: float
+    spec: OpenApiCheck, target: CheckTarget, document: Json, seconds: float
 ) -> tuple[int, list[str], str]:
     """Run schemathesis; return how many operations it called, what was wrong, its output."""
     with tempfile.TemporaryDirectory() as folder:
-        report, target = Path(folder) / "report.xml", Path(folder) / "openapi.json"
-        target.write_text(json.dumps(document, default=str), "utf-8")
+        report, served = Path(folder) / "report.xml", Path(folder) / "openapi.json"
+        served.write_text(json.dumps(document, default=str), "utf-8")
         asked = [part for method in spec.methods for part in ("--include-method", method)]
         code, output = run_program(
-            [sys.executable, "-m", "schemathesis.cli", "run", str(target), "--url",
-             scene.url("candidate"), "--max-examples", str(spec.examples), "--no-color",
+            [sys.executable, "-m", "schemathesis.cli", "run", str(served), "--url",
+             target.url("candidate"), "--max-examples", str(spec.examples), "--no-color",
              "--report-junit-path", str(report), "--continue-on-failure",
              "--generation-database", "none", *asked],
             folder=Path(folder), env={}, seconds=max(seconds, 1),

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from changeover.checks.suites.outcome import Outcome, Report, Scene, judged
+from changeover.checks.suites.outcome import Outcome, Report, judged
+from changeover.checks.suites.target import CheckTarget
 from changeover.plan import suites
 from changeover.plan.addresses import database_address
 from changeover.plan.suites import DatabaseCheck, DataConsistencyCheck
@@ -22,18 +23,18 @@ _LOOKED_FOR = 1000
 """Differences after which the search ends, unless the plan allows as many."""
 
 
-def database_url(ref: suites.DatabaseRef, scene: Scene) -> URL:
+def database_url(ref: suites.DatabaseRef, target: CheckTarget) -> URL:
     """Return a database's URL; a relative SQLite file lies beside the plan.
 
     Raises:
         InvalidInput: The variable that holds it is not set, or it is no URL.
     """
-    return database_address(ref, scene.folder)
+    return database_address(ref, target.folder)
 
 
-def check_database(spec: DatabaseCheck, scene: Scene) -> Outcome:
+def check_database(spec: DatabaseCheck, target: CheckTarget) -> Outcome:
     """Connect, and look at tables, revision and whether a row can be written."""
-    url = database_url(spec.database, scene)
+    url = database_url(spec.database, target)
     name = url.render_as_string(hide_password=True)
     seconds = spec.within.total_seconds()
     if url.get_backend_name() == "sqlite":
@@ -94,10 +95,12 @@ def _write(engine: Engine) -> str:
     return ""
 
 
-def check_data_consistency(spec: DataConsistencyCheck, scene: Scene, report: Report) -> Outcome:
+def check_data_consistency(
+    spec: DataConsistencyCheck, target: CheckTarget, report: Report
+) -> Outcome:
     """Find every row that only one side has or that differs."""
     sides = [
-        TableRef(database_url(ref, scene).render_as_string(hide_password=False), ref.table)
+        TableRef(database_url(ref, target).render_as_string(hide_password=False), ref.table)
         for ref in (spec.baseline, spec.candidate)
     ]
     found = compare_tables(

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from changeover.checks.suites.outcome import Outcome, Scene, judged
+from changeover.checks.suites.outcome import Outcome, judged
+from changeover.checks.suites.target import CheckTarget
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.documents import Unparsable, parse_json
 from changeover.plan.paths import parse_pattern
@@ -21,14 +22,14 @@ LONGEST_SHOWN = 300
 _MISSING = object()
 
 
-def check_http(spec: HttpCheck, scene: Scene) -> Outcome:
+def check_http(spec: HttpCheck, target: CheckTarget) -> Outcome:
     """Send the request and compare its answer with what the plan expects."""
-    url = scene.url(spec.of) + spec.path
+    url = target.url(spec.of) + spec.path
     repeats = 3 if spec.within and spec.method in ("GET", "HEAD", "OPTIONS") else 1
     try:
         with _client(spec) as client:
             tries = [_timed(client, spec, url) for _ in range(repeats)]
-            other = client.send(_request(client, spec, scene.url("baseline") + spec.path)) \
+            other = client.send(_request(client, spec, target.url("baseline") + spec.path)) \
                 if spec.like_baseline else None
     except httpx.HTTPError as error:
         return judged([f"{spec.of} does not answer {spec.method} {spec.path} "
@@ -39,7 +40,7 @@ def check_http(spec: HttpCheck, scene: Scene) -> Outcome:
         problems.append(f"answered after {seconds * 1000:.0f} ms, which is longer than "
                         f"{spec.within.total_seconds() * 1000:.0f} ms")
     if other is not None:
-        problems += _unlike(scene, other, answer)
+        problems += _unlike(target, other, answer)
     return judged(
         problems, f"{spec.of} answers {spec.method} {spec.path} with {answer.status_code} in "
         f"{seconds * 1000:.1f} ms",
@@ -118,9 +119,9 @@ def value_at(document: Any, path: str) -> Any:
     return document
 
 
-def _unlike(scene: Scene, baseline: httpx.Response, candidate: httpx.Response) -> list[str]:
+def _unlike(target: CheckTarget, baseline: httpx.Response, candidate: httpx.Response) -> list[str]:
     """Name the places in which the body differs from the baseline's beyond the plan's rules."""
-    judge = Judge.of(scene.plan.shadow, scene.plan.comparison, today=datetime.now(UTC).date())
+    judge = Judge.of(target.plan.shadow, target.plan.comparison, today=datetime.now(UTC).date())
     kinds = [a.headers.get("content-type", "") for a in (baseline, candidate)]
     found = compare_bodies(baseline.content, candidate.content, kinds[0], kinds[1], judge.rules)
     return [

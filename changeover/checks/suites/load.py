@@ -17,7 +17,8 @@ import aiohttp
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.trend import Trend, leak_verdict, trend
-from changeover.checks.suites.outcome import Outcome, Report, Scene, judged, unknown
+from changeover.checks.suites.outcome import Outcome, Report, judged, unknown
+from changeover.checks.suites.target import CheckTarget
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.suites import LoadCheck, SoakCheck
 from changeover.plan.units import format_size
@@ -96,7 +97,7 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
     return Served(rate, (count - failed) / taken, failed, count, Histogram.of(durations))
 
 
-def check_load(spec: LoadCheck, scene: Scene, report: Report) -> Outcome:
+def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> Outcome:
     """Load both systems at the same growing rates, until the candidate is beyond its knee."""
     sides = ["baseline", "candidate"] if spec.baseline else ["candidate"]
     found: dict[str, list[Served]] = {side: [] for side in sides}
@@ -107,7 +108,7 @@ def check_load(spec: LoadCheck, scene: Scene, report: Report) -> Outcome:
         for place, side in enumerate(sides):
             before = (index * len(sides) + place) / steps
             found[side].append(asyncio.run(offer(
-                scene.url(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
+                target.url(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
                 tick=partial(_advance, report, before, 1 / steps))))
         own = found["candidate"][-1]
         problems += _beyond(spec, own, found["baseline"][-1] if spec.baseline else None)
@@ -142,13 +143,13 @@ def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
     return problems
 
 
-def check_soak(spec: SoakCheck, scene: Scene, report: Report) -> Outcome:
+def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> Outcome:
     """Keep a steady load up and judge the slope of the system's memory."""
-    meter = ProcessMeter(scene.plan.system(spec.of), lambda: scene.pids.get(spec.of))
+    meter = ProcessMeter(target.plan.system(spec.of), lambda: target.pids.get(spec.of))
     if meter.read() is None:
         return unknown(f"systems.{spec.of} has no process to watch: start it with `changeover up` "
                        "or give its pid_file")
-    times, sizes, served = asyncio.run(_soaked(spec, scene, report, meter))
+    times, sizes, served = asyncio.run(_soaked(spec, target, report, meter))
     if meter.read() is None:
         return judged([f"the process of {spec.of} ended during the soak"], "")
     found = trend(times, sizes)
@@ -162,7 +163,7 @@ def check_soak(spec: SoakCheck, scene: Scene, report: Report) -> Outcome:
 
 
 async def _soaked(
-    spec: SoakCheck, scene: Scene, report: Report, meter: ProcessMeter
+    spec: SoakCheck, target: CheckTarget, report: Report, meter: ProcessMeter
 ) -> tuple[list[float], list[float], Served]:
     times: list[float] = []
     sizes: list[float] = []
@@ -178,7 +179,7 @@ async def _soaked(
 
     reading = asyncio.create_task(read())
     try:
-        served = await offer(scene.url(spec.of), spec.paths, rate=spec.rate, seconds=seconds,
+        served = await offer(target.url(spec.of), spec.paths, rate=spec.rate, seconds=seconds,
                              tick=report)
     finally:
         reading.cancel()

@@ -10,7 +10,8 @@ import httpx
 import psutil
 
 from changeover import clock
-from changeover.checks.suites.outcome import Outcome, Scene, judged, unknown
+from changeover.checks.suites.outcome import Outcome, judged, unknown
+from changeover.checks.suites.target import CheckTarget
 from changeover.domain.routing import RoutingState
 from changeover.errors import Unreachable
 from changeover.flags.evaluate import Evaluator
@@ -23,7 +24,7 @@ _CONNECT_SECONDS = 2.0
 _SETTLES_SECONDS = 10.0
 
 
-def check_resource(spec: ResourceCheck, scene: Scene) -> Outcome:
+def check_resource(spec: ResourceCheck, target: CheckTarget) -> Outcome:
     """Look at memory, disks, CPU and ports of this machine."""
     problems = []
     available = psutil.virtual_memory().available
@@ -31,7 +32,7 @@ def check_resource(spec: ResourceCheck, scene: Scene) -> Outcome:
         problems.append(f"{format_size(available)} of memory are available, "
                         f"less than {format_size(spec.memory)}")
     for path, least in spec.disk.items():
-        place = scene.folder / path
+        place = target.folder / path
         if not place.exists():
             problems.append(f"{path} is not there")
         elif (free := psutil.disk_usage(str(place)).free) < least:
@@ -54,25 +55,25 @@ def _answers(address: str) -> bool:
         return False
 
 
-def check_gateway(_spec: GatewayCheck, scene: Scene) -> Outcome:
+def check_gateway(_spec: GatewayCheck, target: CheckTarget) -> Outcome:
     """See that Envoy serves the routing state and that a request of nobody comes through.
 
     What is wrong is looked at again for some seconds: a state may just be on its way to it.
     """
-    if scene.store is None or scene.gateway is None:
+    site = target.site
+    if site is None:
         return unknown("nothing was started with `changeover up`: there is no gateway to look at")
-    store, gateway = scene.store, scene.gateway
 
     def look() -> tuple[RoutingState, list[str]]:
-        state = routing.read(store, scene.plan.migration)
-        return state, _wrong_at(scene, gateway, state)
+        state = routing.read(site.store, site.migration)
+        return state, _wrong_at(target, site.gateway, state)
 
     state, problems = clock.look_until(
         look, lambda seen: not seen[1], seconds=_SETTLES_SECONDS, pause=0.2)
     return judged(problems, f"the gateway serves {state.describe()}", served=list(state.order))
 
 
-def _wrong_at(scene: Scene, gateway: Gateway, state: RoutingState) -> list[str]:
+def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> list[str]:
     problems = []
     try:
         served = gateway.served()
@@ -83,7 +84,7 @@ def _wrong_at(scene: Scene, gateway: Gateway, state: RoutingState) -> list[str]:
     except Unreachable as error:
         problems.append(error.what)
     try:
-        status = httpx.get(scene.url("gateway") + scene.plan.systems.baseline.health,
+        status = httpx.get(target.url("gateway") + target.plan.systems.baseline.health,
                            timeout=5, trust_env=False).status_code
         if status >= 500 and not state.maintenance:
             problems.append(f"a request through the gateway is answered with {status}")
@@ -92,14 +93,15 @@ def _wrong_at(scene: Scene, gateway: Gateway, state: RoutingState) -> list[str]:
     return problems
 
 
-def check_flags(spec: FlagsCheck, scene: Scene) -> Outcome:
+def check_flags(spec: FlagsCheck, target: CheckTarget) -> Outcome:
     """Compare the flags' values with those that are expected."""
-    if scene.store is None:
+    site = target.site
+    if site is None:
         return unknown("nothing was started with `changeover up`: there are no flags to look at")
-    environment = scene.plan.environment or flags.BASE
-    values = flags.values(scene.store, scene.plan.migration, environment)
+    environment = site.plan.environment or flags.BASE
+    values = flags.values(site.store, site.migration, environment)
     problems = list(_unlike(spec.expect, values, ""))
-    evaluator = Evaluator(flags.snapshot(scene.store, scene.plan.migration, environment))
+    evaluator = Evaluator(flags.snapshot(site.store, site.migration, environment))
     found = []
     for user in spec.users:
         got = {name: evaluator.evaluate(name, user.key, user.attributes).value

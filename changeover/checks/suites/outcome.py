@@ -1,41 +1,17 @@
-"""What a check of a validation suite works with, and what it says."""
+"""What a check of a validation suite says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from changeover.analysis.verdict import Verdict
-from changeover.gateway.publish import Gateway
-from changeover.plan.model import Plan
-from changeover.store.engine import Store
+from changeover.domain.suites import SuiteCheck
 
 Report = Callable[[float], None]
 """Told how much of a check is done, 0..1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where checks look: the plan, the folder that its paths are relative to, what runs.
-
-    `store` and `gateway` are None when nothing was started with `changeover up`; `pids` are the
-    systems' processes that it started.
-    """
-
-    plan: Plan
-    folder: Path
-    store: Store | None = None
-    gateway: Gateway | None = None
-    pids: Mapping[str, int] = field(default_factory=dict)
-
-    def url(self, host: str) -> str:
-        """Return the address of the baseline, the candidate or the gateway."""
-        if host == "gateway":
-            return f"http://{self.plan.routing.listen}"
-        return self.plan.system(host).url.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +45,12 @@ def judged(problems: Sequence[str], fine: str, **evidence: Any) -> Outcome:
 def unknown(reason: str, **evidence: Any) -> Outcome:
     """Return that a check could not be carried out: that is never a pass."""
     return Outcome(Verdict.INCONCLUSIVE, reason, evidence)
+
+
+def as_stored(run_id: int, run: CheckRun) -> SuiteCheck:
+    """Return what the store keeps of a check."""
+    return SuiteCheck(
+        run_id=run_id, number=run.number, name=run.name, kind=run.kind,
+        verdict=str(run.outcome.verdict), reason=run.outcome.reason,
+        evidence=run.outcome.evidence, started_at=run.started_at, seconds=run.seconds,
+    )

@@ -9,17 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from changeover.checks.suites.outcome import Outcome, Scene, judged
+from changeover.checks.suites.outcome import Outcome, judged
+from changeover.checks.suites.target import CheckTarget
 from changeover.errors import EnvironmentProblem
 from changeover.plan.suites import CommandCheck
 
 LONGEST_OUTPUT = 20_000
 
 
-def check_command(spec: CommandCheck, scene: Scene) -> Outcome:
+def check_command(spec: CommandCheck, target: CheckTarget) -> Outcome:
     """Run a command and judge its exit code; its output is kept, cut in the middle."""
     program, *arguments = spec.command
-    folder = scene.folder / spec.directory if spec.directory else scene.folder
+    folder = target.folder / spec.directory if spec.directory else target.folder
     code, output = run_program(
         [sys.executable if program == "python" else program, *arguments], folder=folder,
         env=spec.env, seconds=spec.timeout.total_seconds(),

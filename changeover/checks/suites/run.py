@@ -14,9 +14,10 @@ from changeover.checks.suites.data import check_data_consistency, check_database
 from changeover.checks.suites.http import check_http
 from changeover.checks.suites.load import check_load, check_soak
 from changeover.checks.suites.machine import check_flags, check_gateway, check_resource
-from changeover.checks.suites.outcome import CheckRun, Outcome, Report, Scene, unknown
+from changeover.checks.suites.outcome import CheckRun, Outcome, Report, unknown
 from changeover.checks.suites.programs import check_command
 from changeover.checks.suites.security import check_security
+from changeover.checks.suites.target import CheckTarget
 from changeover.checks.suites.traffic import check_replay
 from changeover.errors import ChangeoverError, InvalidInput
 from changeover.plan import suites
@@ -50,12 +51,12 @@ def runs_alone(check: AnyCheck) -> bool:
 
 
 def run_check(
-    scene: Scene, number: int, name: str, check: AnyCheck, report: Report = lambda _: None
+    target: CheckTarget, number: int, name: str, check: AnyCheck, report: Report = lambda _: None
 ) -> CheckRun:
     """Carry out one check; what keeps it from being carried out makes it inconclusive."""
     began, at = time.perf_counter(), clock.now()
     try:
-        outcome = _KINDS[type(check)](check, scene, report)
+        outcome = _KINDS[type(check)](check, target, report)
     except ChangeoverError as error:
         outcome = unknown(f"not carried out because {error}")
     except Exception as error:  # noqa: BLE001  one check's fault must not hide the others' results
@@ -65,17 +66,17 @@ def run_check(
 
 
 def run_suite(
-    scene: Scene, suite: str, progress: Progress = lambda _number, _share: None
+    target: CheckTarget, suite: str, progress: Progress = lambda _number, _share: None
 ) -> list[CheckRun]:
     """Run every check of a suite and return what they found, in the plan's order.
 
     Raises:
         InvalidInput: The plan has no such suite.
     """
-    checks = list(enumerate(checks_of(scene.plan, suite)))
+    checks = list(enumerate(checks_of(target.plan, suite)))
 
     def one(number: int, name: str, check: AnyCheck) -> CheckRun:
-        return run_check(scene, number, name, check, lambda share: progress(number, share))
+        return run_check(target, number, name, check, lambda share: progress(number, share))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         together = [pool.submit(one, number, name, check) for number, (name, check) in checks
@@ -90,17 +91,17 @@ def verdict_of(runs: list[CheckRun]) -> Verdict:
     return worst(run.outcome.verdict for run in runs)
 
 
-_KINDS: dict[type[AnyCheck], Callable[[Any, Scene, Report], Outcome]] = {
-    suites.HttpCheck: lambda check, scene, _: check_http(check, scene),
-    suites.OpenApiCheck: lambda check, scene, _: check_openapi(check, scene),
-    suites.CommandCheck: lambda check, scene, _: check_command(check, scene),
+_KINDS: dict[type[AnyCheck], Callable[[Any, CheckTarget, Report], Outcome]] = {
+    suites.HttpCheck: lambda check, target, _: check_http(check, target),
+    suites.OpenApiCheck: lambda check, target, _: check_openapi(check, target),
+    suites.CommandCheck: lambda check, target, _: check_command(check, target),
     suites.ReplayCheck: check_replay,
     suites.LoadCheck: check_load,
     suites.SoakCheck: check_soak,
-    suites.SecurityCheck: lambda check, scene, _: check_security(check, scene),
-    suites.DatabaseCheck: lambda check, scene, _: check_database(check, scene),
+    suites.SecurityCheck: lambda check, target, _: check_security(check, target),
+    suites.DatabaseCheck: lambda check, target, _: check_database(check, target),
     suites.DataConsistencyCheck: check_data_consistency,
-    suites.ResourceCheck: lambda check, scene, _: check_resource(check, scene),
-    suites.FlagsCheck: lambda check, scene, _: check_flags(check, scene),
-    suites.GatewayCheck: lambda check, scene, _: check_gateway(check, scene),
+    suites.ResourceCheck: lambda check, target, _: check_resource(check, target),
+    suites.FlagsCheck: lambda check, target, _: check_flags(check, target),
+    suites.GatewayCheck: lambda check, target, _: check_gateway(check, target),
 }

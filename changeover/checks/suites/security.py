@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from changeover.checks.suites.outcome import Outcome, Scene, judged
+from changeover.checks.suites.outcome import Outcome, judged
+from changeover.checks.suites.target import CheckTarget
 from changeover.plan.suites import SecurityCheck
 from changeover.plan.units import format_duration
 
@@ -23,16 +24,16 @@ BROKEN_BODIES = (b'{"a": ', b"\x00\xff\xfe", b"[" * 2_000, b'{"a": "' + b"x" * 7
 BROKEN_QUERIES = ("?id=%00", "?id=%27%22%3E%3Cscript%3E", "?id=../../etc/passwd", "?" + "a" * 4000)
 
 
-def check_security(spec: SecurityCheck, scene: Scene) -> Outcome:
+def check_security(spec: SecurityCheck, target: CheckTarget) -> Outcome:
     """Try everything that the plan names and list what is wrong."""
     problems: list[str] = []
     tried = 0
     if spec.certificate is not None:
         tried += 1
-        problems += _certificate(spec, scene.url(spec.of), spec.certificate)
+        problems += _certificate(spec, target.url(spec.of), spec.certificate)
     try:
         with httpx.Client(
-            base_url=scene.url(spec.of), timeout=10, trust_env=False,
+            base_url=target.url(spec.of), timeout=10, trust_env=False,
             verify=ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else True,
         ) as client:
             for part in (_authentication, _headers, _methods, _broken_input):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from changeover.checks.suites.outcome import Outcome, Report, Scene, judged, unknown
+from changeover.checks.suites.outcome import Outcome, Report, judged, unknown
+from changeover.checks.suites.target import CheckTarget
 from changeover.domain.comparisons import Compared
 from changeover.plan.suites import ReplayCheck
 from changeover.shadow import findings, replay
@@ -14,10 +15,10 @@ from changeover.store import comparisons
 _SHOWN = 20
 
 
-def check_replay(spec: ReplayCheck, scene: Scene, report: Report) -> Outcome:
+def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> Outcome:
     """Send recorded requests to both systems; judge similarity and how many answers differ."""
     recorded, skipped = replay.load(
-        scene.folder / spec.file, with_unsafe=spec.unsafe, hosts=spec.hosts)
+        target.folder / spec.file, with_unsafe=spec.unsafe, hosts=spec.hosts)
     if not recorded:
         reasons = ", ".join(f"{number} {why}" for why, number in sorted(skipped.items()))
         return unknown(f"{spec.file}: none of {skipped.total()} requests is replayed: {reasons}")
@@ -29,12 +30,12 @@ def check_replay(spec: ReplayCheck, scene: Scene, report: Report) -> Outcome:
         report(done / len(recorded))
 
     batch, left_out = asyncio.run(replay.run(
-        scene.plan, recorded, concurrency=spec.concurrency, on_done=tick))
+        target.plan, recorded, concurrency=spec.concurrency, on_done=tick))
     if not batch:
         return unknown(f"{spec.file}: all {left_out.total()} answers are too large to compare")
-    with replay.scratch_store(scene.plan) as store:
-        comparisons.write(store, scene.plan.migration, batch, {"seen": len(recorded)})
-        known = findings.collect(store, scene.plan.migration)
+    with replay.scratch_store(target.plan) as store:
+        comparisons.write(store, target.plan.migration, batch, {"seen": len(recorded)})
+        known = findings.collect(store, target.plan.migration)
     data = known.as_data()
     evidence = {"skipped": dict(skipped + left_out), "places": data["places"][:_SHOWN],
                 "median_seconds": data["median_seconds"]}

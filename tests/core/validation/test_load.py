@@ -10,7 +10,7 @@ import pytest
 from changeover.analysis.histogram import Histogram
 from changeover.checks.suites import load
 from changeover.checks.suites.load import Served, check_load
-from changeover.checks.suites.outcome import Scene
+from changeover.checks.suites.target import CheckTarget
 from changeover.plan.load import parse_plan
 from changeover.plan.suites import LoadCheck
 from tests.core.plan.test_load import GOOD
@@ -31,6 +31,6 @@ def test_load_ends_at_the_first_rate_that_is_not_kept_up_with(
 
     monkeypatch.setattr(load, "offer", offer)
     spec = LoadCheck(kind="load", rates=[*answered], baseline=False)
-    found = check_load(spec, Scene(parse_plan(GOOD, "x"), Path()), lambda _done: None)
+    found = check_load(spec, CheckTarget(parse_plan(GOOD, "x"), Path()), lambda _done: None)
     assert (found.evidence["knee"], found.reason) == (knee, f"candidate: {told}")
     assert found.evidence["candidate"][-1]["rate"] == (knee or 80)

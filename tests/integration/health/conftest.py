@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.checks.health.checks import Patient, checks_of
+from changeover.checks.health.checks import checks_of
 from changeover.checks.health.result import Health
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import heartbeats, plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.store.conftest import postgres_url
 
 __all__ = ["postgres_url"]
-Place = Callable[..., tuple[Patient, Bench]]
+Place = Callable[..., tuple[Site, Bench]]
 
 
 class Figures(ThreadingHTTPServer):
@@ -69,7 +70,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     """Return a function that starts everything for a plan's health part."""
     with ExitStack() as stack:
 
-        def begin(**parts: Any) -> tuple[Patient, Bench]:
+        def begin(**parts: Any) -> tuple[Site, Bench]:
             plan = make_plan(health_timeout="30s", **parts)
             home = Home(tmp_path / "home")
             home.create()
@@ -82,11 +83,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
                 "processes": {name: {"pid": process.pid, "created": 0.0}
                               for name, process in bench.processes.items()}})
             heartbeats.beat(store, "observer", pid=1, now=clock.now())
-            return Patient(home, plan, store), bench
+            return Site(home, plan, store), bench
 
         yield begin
 
 
-def look(patient: Patient, name: str) -> Health:
+def look(site: Site, name: str) -> Health:
     """Carry out one check."""
-    return checks_of(patient)[name]()
+    return checks_of(site)[name]()

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from changeover import clock
-from changeover.checks.health.checks import SILENT, Patient, checks_of, examine
+from changeover.checks.health.checks import SILENT, checks_of, examine
 from changeover.checks.health.result import Health, Status
 from changeover.domain.routing import Change, Mode
+from changeover.site.site import Site
 from changeover.store import heartbeats, routing
 from tests.integration.health.conftest import Figures, Place, look
 from tests.integration.health.tls import tls_server
@@ -29,10 +30,10 @@ def said(found: Health, status: Status, part: str, issue: str = "") -> None:
     assert part in found.detail, found
 
 
-def becomes(patient: Patient, name: str, status: Status, part: str, issue: str = "") -> None:
+def becomes(site: Site, name: str, status: Status, part: str, issue: str = "") -> None:
     """A check says this once nobody whom it asks is paused."""
     def found() -> Health | None:
-        health = look(patient, name)
+        health = look(site, name)
         return health if health.status is status and part in health.detail else None
 
     said(wait_for(found, what=f"{name}: {part}"), status, part, issue)
@@ -40,11 +41,11 @@ def becomes(patient: Patient, name: str, status: Status, part: str, issue: str =
 
 def test_every_migration_has_the_checks_it_stands_on(place: Place, tmp_path: Path) -> None:
     """Without a word in the plan: memory, disk, home, both systems, gateway, observer, Prefect."""
-    patient, _ = place()
+    site, _ = place()
 
     def examined() -> dict[str, Health] | None:
-        heartbeats.beat(patient.store, "observer", pid=1, now=clock.now())
-        found = examine(checks_of(patient), within=LONGEST_PAUSE)
+        heartbeats.beat(site.store, "observer", pid=1, now=clock.now())
+        found = examine(checks_of(site), within=LONGEST_PAUSE)
         return found if found["gateway"].status is Status.HEALTHY else None
 
     found: dict[str, Health] = wait_for(examined, what="the gateway")  # type: ignore[assignment]
@@ -56,9 +57,9 @@ def test_every_migration_has_the_checks_it_stands_on(place: Place, tmp_path: Pat
 
 def test_settings_that_cannot_be_read_hide_no_other_check(place: Place) -> None:
     """A broken run.json is a finding of its own."""
-    patient, _ = place(health={"folders": {"data": "."}})
-    (patient.home.root / "run.json").write_text("{")
-    found = examine(checks_of(patient), within=LONGEST_PAUSE)
+    site, _ = place(health={"folders": {"data": "."}})
+    (site.home.root / "run.json").write_text("{")
+    found = examine(checks_of(site), within=LONGEST_PAUSE)
     said(found["settings"], Status.ERROR, "cannot be read")
     assert found["candidate"].status is Status.HEALTHY
     assert found["prefect"].status is Status.ERROR
@@ -66,30 +67,30 @@ def test_settings_that_cannot_be_read_hide_no_other_check(place: Place) -> None:
 
 def test_levels_are_the_plans(place: Place) -> None:
     """With levels that every machine exceeds, memory and disk are critical."""
-    patient, _ = place(health={"memory": {"warning": "0.01%", "critical": "0.02%"},
+    site, _ = place(health={"memory": {"warning": "0.01%", "critical": "0.02%"},
                                "disk": {"warning": "0.01%", "critical": "0.02%"}})
-    said(look(patient, "memory"), Status.CRITICAL, "memory", "memory_pressure")
-    said(look(patient, "disk"), Status.CRITICAL, "% used", "disk_full")
+    said(look(site, "memory"), Status.CRITICAL, "memory", "memory_pressure")
+    said(look(site, "disk"), Status.CRITICAL, "% used", "disk_full")
 
 
 def test_folder_must_be_writable(place: Place, tmp_path: Path) -> None:
     """Relative to the plan; one that is missing is critical, and none of our repairs."""
-    patient, _ = place(health={"folders": {"data": "data"}})
-    said(look(patient, "folder data"), Status.CRITICAL, "No such file or directory")
+    site, _ = place(health={"folders": {"data": "data"}})
+    said(look(site, "folder data"), Status.CRITICAL, "No such file or directory")
     (tmp_path / "data").mkdir()
-    said(look(patient, "folder data"), Status.HEALTHY, "is writable")
+    said(look(site, "folder data"), Status.HEALTHY, "is writable")
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_systems_are_asked_for_their_health(place: Place) -> None:
     """503 is unhealthy, no answer critical."""
-    patient, bench = place()
-    said(look(patient, "candidate"), Status.HEALTHY, "new answers 200")
+    site, bench = place()
+    said(look(site, "candidate"), Status.HEALTHY, "new answers 200")
     bench.fault("503")
-    said(look(patient, "candidate"), Status.UNHEALTHY, "answers 503", "service_down")
+    said(look(site, "candidate"), Status.UNHEALTHY, "answers 503", "service_down")
     kill(bench.processes["candidate"])
-    said(look(patient, "candidate"), Status.CRITICAL, "does not answer", "service_down")
-    assert look(patient, "candidate").system == "candidate"
+    said(look(site, "candidate"), Status.CRITICAL, "does not answer", "service_down")
+    assert look(site, "candidate").system == "candidate"
 
 
 NODE = {"of": "candidate", "path": "/nodes/ocr", "latency": "$.latency_ms",
@@ -108,14 +109,14 @@ def test_nodes_are_judged_by_their_figures(
     place: Place, figures: Figures, figures_: dict[str, object], status: Status, part: str
 ) -> None:
     """Latency, success rate and queue, each against the plan; what is no number is no success."""
-    patient, _ = place(health={"nodes": {"ocr": NODE}}, systems={
+    site, _ = place(health={"nodes": {"ocr": NODE}}, systems={
         "baseline": {"name": "old", "url": f"http://127.0.0.1:{free_port()}"},
         "candidate": {"name": "new", "url": f"http://127.0.0.1:{free_port()}"}})
-    system = patient.plan.systems.candidate.model_copy(update={"url": figures.url})
-    plan = patient.plan.model_copy(update={
-        "systems": patient.plan.systems.model_copy(update={"candidate": system})})
+    system = site.plan.systems.candidate.model_copy(update={"url": figures.url})
+    plan = site.plan.model_copy(update={
+        "systems": site.plan.systems.model_copy(update={"candidate": system})})
     figures.answers["/nodes/ocr"] = (200, figures_)
-    becomes(type(patient)(patient.home, plan, patient.store), "node ocr", status, part,
+    becomes(Site(site.home, plan, site.store), "node ocr", status, part,
             "" if status is Status.HEALTHY else "node_failure")
 
 
@@ -123,10 +124,10 @@ def test_services_of_a_pair_are_well_together(place: Place, figures: Figures) ->
     """OCR well and LLM not: the pair is not well, and says which of the two."""
     services = {name: {"url": figures.url, "path": f"/{name}", "pair": "reading", "slow": "60s",
                        "timeout": "60s"} for name in ("ocr", "llm")}
-    patient, _ = place(health={"services": services})
-    said(look(patient, "services reading"), Status.HEALTHY, "ocr answers")
+    site, _ = place(health={"services": services})
+    said(look(site, "services reading"), Status.HEALTHY, "ocr answers")
     figures.answers["/llm"] = (503, {})
-    found = look(patient, "services reading")
+    found = look(site, "services reading")
     said(found, Status.UNHEALTHY, "llm answers 503", "service_down")
     assert found.system == "llm"
     assert found.data == {"ocr": "healthy", "llm": "unhealthy"}
@@ -134,83 +135,83 @@ def test_services_of_a_pair_are_well_together(place: Place, figures: Figures) ->
 
 def test_gateway_must_serve_the_routing_state(place: Place) -> None:
     """Another version is drift; the guard's back-pressure is a warning, a hold without it drift."""
-    patient, bench = place()
+    site, bench = place()
     state = routing.change(
-        patient.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), actor="test",
+        site.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), actor="test",
         reason="test", now=clock.now())
     if state.order == wait_for(bench.gateway.served):
-        state = routing.change(patient.store, "bench", Change(weight=6000), actor="test",
+        state = routing.change(site.store, "bench", Change(weight=6000), actor="test",
                                reason="test", now=clock.now())
-    becomes(patient, "gateway", Status.CRITICAL, "the routing state is", "gateway_drift")
-    bench.gateway.publish(patient.plan, state)
-    becomes(patient, "gateway", Status.HEALTHY, "serves gradual")
+    becomes(site, "gateway", Status.CRITICAL, "the routing state is", "gateway_drift")
+    bench.gateway.publish(site.plan, state)
+    becomes(site, "gateway", Status.HEALTHY, "serves gradual")
     held = {"held": True, "reason": "slower than 200 ms"}
-    wait_for(lambda: bench.gateway.hold(patient.plan, state, held), what="held routes")
-    becomes(patient, "gateway", Status.WARNING, "back-pressure")
+    wait_for(lambda: bench.gateway.hold(site.plan, state, held), what="held routes")
+    becomes(site, "gateway", Status.WARNING, "back-pressure")
     bench.gateway.files.guard.unlink()
-    becomes(patient, "gateway", Status.UNHEALTHY, "unlike the guard", "gateway_drift")
+    becomes(site, "gateway", Status.UNHEALTHY, "unlike the guard", "gateway_drift")
     kill(bench.processes["envoy"])
-    said(look(patient, "gateway"), Status.CRITICAL, "does not answer", "gateway_drift")
+    said(look(site, "gateway"), Status.CRITICAL, "does not answer", "gateway_drift")
 
 
 def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     """Older than 20 s, or never there."""
-    patient, _ = place(shadow={"sample": "10%"})
-    said(look(patient, "shadow"), Status.UNHEALTHY, "never was there", "shadow_gone")
-    heartbeats.beat(patient.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
-    said(look(patient, "observer"), Status.CRITICAL, "is silent since", "observer_gone")
-    patient.home.save_settings({"console_url": "http://127.0.0.1:1"})
-    said(look(patient, "console"), Status.UNHEALTHY, "never was there", "console_gone")
+    site, _ = place(shadow={"sample": "10%"})
+    said(look(site, "shadow"), Status.UNHEALTHY, "never was there", "shadow_gone")
+    heartbeats.beat(site.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
+    said(look(site, "observer"), Status.CRITICAL, "is silent since", "observer_gone")
+    site.home.save_settings({"console_url": "http://127.0.0.1:1"})
+    said(look(site, "console"), Status.UNHEALTHY, "never was there", "console_gone")
 
 
 def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
     """A process gets its time to begin; the shadow is silent for long on a busy machine."""
-    patient, _ = place(shadow={"sample": "10%"})
-    heartbeats.beat(patient.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
-    said(look(patient, "shadow"), Status.WARNING, "goes last on a busy machine")
-    heartbeats.beat(patient.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
-    said(look(patient, "shadow"), Status.UNHEALTHY, "is silent since", "shadow_gone")
+    site, _ = place(shadow={"sample": "10%"})
+    heartbeats.beat(site.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
+    said(look(site, "shadow"), Status.WARNING, "goes last on a busy machine")
+    heartbeats.beat(site.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
+    said(look(site, "shadow"), Status.UNHEALTHY, "is silent since", "shadow_gone")
     just = {"shadow": {"pid": 1, "created": clock.now().timestamp()}}
-    patient.home.save_settings({"processes": just})
-    said(look(patient, "shadow"), Status.UNHEALTHY, "it was started at")
+    site.home.save_settings({"processes": just})
+    said(look(site, "shadow"), Status.UNHEALTHY, "it was started at")
 
 
 def test_memory_of_named_processes_has_a_red_line(place: Place, tmp_path: Path) -> None:
     """A system's, or the one in a file; an unknown process is an error, never well."""
     process = {"command": ["true"]}
-    patient, bench = place(health={"memory_limits": {
+    site, bench = place(health={"memory_limits": {
         "ample": {"limit": "4GiB"}, "tight": {"limit": "1MB"},
         "named": {"limit": "1MB", "pid_file": "ocr.pid"}}})
-    systems = patient.plan.systems
+    systems = site.plan.systems
     candidate = type(systems.candidate).model_validate(
         {**systems.candidate.model_dump(mode="json"), "process": process})
-    plan = patient.plan.model_copy(
+    plan = site.plan.model_copy(
         update={"systems": systems.model_copy(update={"candidate": candidate})})
-    patient = type(patient)(patient.home, plan, patient.store)
-    said(look(patient, "memory of ample"), Status.HEALTHY, "of at most 4.29 GB")
-    said(look(patient, "memory of tight"), Status.CRITICAL, "of at most", "memory_pressure")
-    said(look(patient, "memory of named"), Status.ERROR, "ocr.pid is not known")
+    site = Site(site.home, plan, site.store)
+    said(look(site, "memory of ample"), Status.HEALTHY, "of at most 4.29 GB")
+    said(look(site, "memory of tight"), Status.CRITICAL, "of at most", "memory_pressure")
+    said(look(site, "memory of named"), Status.ERROR, "ocr.pid is not known")
     (tmp_path / "ocr.pid").write_text(str(bench.processes["baseline"].pid))
-    said(look(patient, "memory of named"), Status.CRITICAL, "of at most", "memory_pressure")
+    said(look(site, "memory of named"), Status.CRITICAL, "of at most", "memory_pressure")
 
 
 def test_sqlite_database_is_looked_at(place: Place, tmp_path: Path) -> None:
     """Missing, at another migration, locked by another process; the look never makes it."""
     spec = {"database": {"url": "sqlite:///shop.db"}, "revision": "7", "lock_wait": "300ms"}
-    patient, _ = place(health={"databases": {"shop": spec}})
-    said(look(patient, "database shop"), Status.CRITICAL, "is not there", "service_down")
+    site, _ = place(health={"databases": {"shop": spec}})
+    said(look(site, "database shop"), Status.CRITICAL, "is not there", "service_down")
     path = tmp_path / "shop.db"
     assert not path.exists()
     with sqlite3.connect(path) as connection:
         connection.execute("create table alembic_version (version_num text)")
         connection.execute("insert into alembic_version values ('6')")
-    said(look(patient, "database shop"), Status.UNHEALTHY, "at migration 6, not 7")
+    said(look(site, "database shop"), Status.UNHEALTHY, "at migration 6, not 7")
     with sqlite3.connect(path) as connection:
         connection.execute("update alembic_version set version_num = '7'")
-    said(look(patient, "database shop"), Status.HEALTHY, "answers")
+    said(look(site, "database shop"), Status.HEALTHY, "answers")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("begin immediate")
-    said(look(patient, "database shop"), Status.CRITICAL, "a lock was not had", "database_lock")
+    said(look(site, "database shop"), Status.CRITICAL, "a lock was not had", "database_lock")
     holder.execute("rollback")
     holder.close()
 
@@ -219,9 +220,9 @@ def test_sqlite_database_is_looked_at(place: Place, tmp_path: Path) -> None:
 def test_postgres_database_is_looked_at(place: Place, postgres_url: str) -> None:
     """A connection that waits for a lock too long is a warning with an issue."""
     url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
-    patient, _ = place(health={"databases": {"shop": {
+    site, _ = place(health={"databases": {"shop": {
         "database": {"url": postgres_url}, "lock_wait": "200ms"}}})
-    becomes(patient, "database shop", Status.HEALTHY, "answers")
+    becomes(site, "database shop", Status.HEALTHY, "answers")
     engine = create_engine(url)
     with engine.begin() as setup:
         setup.execute(text("create table busy (id int)"))
@@ -229,7 +230,7 @@ def test_postgres_database_is_looked_at(place: Place, postgres_url: str) -> None
         holder.execute(text("lock table busy"))
         waiter = threading.Thread(target=lambda: _select(url))
         waiter.start()
-        becomes(patient, "database shop", Status.WARNING, "1 connections wait for a lock",
+        becomes(site, "database shop", Status.WARNING, "1 connections wait for a lock",
                 "database_lock")
     waiter.join(LONGEST_PAUSE)
     engine.dispose()
@@ -249,19 +250,19 @@ def test_certificates_are_told_of_before_they_end(
 ) -> None:
     """30 days a warning, 7 critical; one that is not trusted is critical."""
     with tls_server(tmp_path, days) as (address, authority):
-        patient, _ = place(health={"certificates": {
+        site, _ = place(health={"certificates": {
             "api": {"address": address, "ca_file": str(authority)},
             "stranger": {"address": address}}})
         issue = "" if status is Status.HEALTHY else "certificate_expiry"
-        becomes(patient, "certificate api", status, "valid for", issue)
-        becomes(patient, "certificate stranger", Status.CRITICAL, "is not trusted",
+        becomes(site, "certificate api", status, "valid for", issue)
+        becomes(site, "certificate stranger", Status.CRITICAL, "is not trusted",
                 "certificate_expiry")
 
 
 def test_findings_can_be_kept(place: Place) -> None:
     """Whatever a check finds is JSON."""
-    patient, _ = place()
-    for found in examine(checks_of(patient)).values():
+    site, _ = place()
+    for found in examine(checks_of(site)).values():
         json.dumps(found.data)
 
 

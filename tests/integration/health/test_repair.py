@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 from changeover import clock
-from changeover.checks.health.checks import Patient
 from changeover.checks.health.repair import attempt_repair, repair_all, strategy_of
 from changeover.checks.health.result import Health, Status
 from changeover.domain.health import Repair
 from changeover.domain.routing import Change, Mode
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import audit, messages, repairs, routing
 from changeover.supervisor.stack import Stack
 from tests.integration.conftest import make_plan
@@ -31,33 +31,33 @@ BAD = Health(Status.CRITICAL, "it is full", {}, "disk_full", "machine")
 GOOD = Health(Status.HEALTHY, "it has room")
 
 
-def levers_place(place: Place, notes: Path, **repair: Any) -> Patient:
+def levers_place(place: Place, notes: Path, **repair: Any) -> Site:
     """A migration whose `disk_full` is repaired by a lever that notes that it was pulled."""
     script = "import sys; open(sys.argv[1], 'a').write('pulled\\n')"
-    patient, _ = place(
+    site, _ = place(
         levers={"tidy": {"command": ["python", "-c", script, str(notes)]}},
         notify=[{"webhook": "http://127.0.0.1:9/"}],
         health={"repairs": {"disk_full": {
             "levers": ["tidy"], "within": "100ms", "backoff": "0s", "attempts": 2, **repair}}})
-    return patient
+    return site
 
 
 def pulled(notes: Path) -> int:
     return len(notes.read_text().splitlines()) if notes.exists() else 0
 
 
-def kinds(patient: Patient) -> list[str]:
-    return [event.kind for event in audit.events(patient.store, "bench")]
+def kinds(site: Site) -> list[str]:
+    return [event.kind for event in audit.events(site.store, "bench")]
 
 
 def test_a_repair_that_verifies_is_done(place: Place, tmp_path: Path) -> None:
     """The lever was pulled once, the check is good, and both are audited."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes)
-    told = attempt_repair(patient, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
+    site = levers_place(place, notes)
+    told = attempt_repair(site, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
     assert told == "repaired disk_full of machine in attempt 1: disk: it has room"
     assert pulled(notes) == 1
-    assert kinds(patient)[-3:] == ["repair.began", "lever.pulled", "repair.done"]
+    assert kinds(site)[-3:] == ["repair.began", "lever.pulled", "repair.done"]
 
 
 def test_a_repair_that_does_not_verify_is_failed_and_escalates_once(
@@ -65,57 +65,57 @@ def test_a_repair_that_does_not_verify_is_failed_and_escalates_once(
 ) -> None:
     """Two attempts, then people are called once, and no third attempt is made."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes)
-    told = [attempt_repair(patient, "disk", BAD, lambda: BAD) for _ in range(4)]
+    site = levers_place(place, notes)
+    told = [attempt_repair(site, "disk", BAD, lambda: BAD) for _ in range(4)]
     assert told[0] == "not repaired disk_full of machine in attempt 1: disk: it is full"
     assert told[2] == told[3] == "not repaired because 2 attempts in an hour are used up"
     assert pulled(notes) == 2
-    assert [r.status for r in repairs.newest(patient.store, "bench")] == ["failed", "failed"]
-    assert kinds(patient).count("repair.escalated") == 1
-    (message,) = messages.newest(patient.store, "bench")
+    assert [r.status for r in repairs.newest(site.store, "bench")] == ["failed", "failed"]
+    assert kinds(site).count("repair.escalated") == 1
+    (message,) = messages.newest(site.store, "bench")
     assert (message.severity, message.title) == ("critical", "disk of bench needs a person")
 
 
 def test_repairs_that_help_for_a_moment_only_escalate_too(place: Place, tmp_path: Path) -> None:
     """A fault that comes back after each success is not repaired for ever in silence."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes)
+    site = levers_place(place, notes)
     for attempt in (1, 2):
-        attempt_repair(patient, "disk", BAD,
+        attempt_repair(site, "disk", BAD,
                        lambda n=attempt: GOOD if pulled(notes) >= n else BAD)  # type: ignore[misc]
-    assert "repair.escalated" not in kinds(patient)
-    attempt_repair(patient, "disk", BAD, lambda: BAD)
+    assert "repair.escalated" not in kinds(site)
+    attempt_repair(site, "disk", BAD, lambda: BAD)
     assert pulled(notes) == 2
-    assert kinds(patient).count("repair.escalated") == 1
+    assert kinds(site).count("repair.escalated") == 1
 
 
 def test_one_bad_look_is_no_issue(place: Place, tmp_path: Path) -> None:
     """What is good when it is looked at again is left alone, and costs no attempt."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes)
-    told = attempt_repair(patient, "disk", BAD, lambda: GOOD)
+    site = levers_place(place, notes)
+    told = attempt_repair(site, "disk", BAD, lambda: GOOD)
     assert told == "not repaired because it is good again: it has room"
     assert pulled(notes) == 0
-    assert repairs.newest(patient.store, "bench") == []
+    assert repairs.newest(site.store, "bench") == []
 
 
 def test_a_check_that_breaks_after_the_repair_is_no_success(place: Place, tmp_path: Path) -> None:
     """Nobody knows: failed, with what was raised, and the claim is closed."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes)
+    site = levers_place(place, notes)
 
     def broken() -> Health:
         raise ValueError("no figures")
 
-    told = attempt_repair(patient, "disk", BAD, broken)
+    told = attempt_repair(site, "disk", BAD, broken)
     assert told.startswith("not repaired disk_full") and "ValueError: no figures" in told
-    assert repairs.newest(patient.store, "bench")[0].status == repairs.FAILED
+    assert repairs.newest(site.store, "bench")[0].status == repairs.FAILED
 
 
 def test_a_lever_that_fails_is_named(place: Place, tmp_path: Path) -> None:
     """A repair by a broken lever says so; other repairs go on beside it."""
-    patient = levers_place(place, tmp_path / "no" / "such" / "folder")
-    told = repair_all(patient, {"disk": BAD, "other": replace(BAD, issue="node_failure")},
+    site = levers_place(place, tmp_path / "no" / "such" / "folder")
+    told = repair_all(site, {"disk": BAD, "other": replace(BAD, issue="node_failure")},
                       {"disk": lambda: BAD, "other": lambda: BAD})
     assert "lever tidy failed (exit code 1" in told["disk"]
     assert "other" not in told  # nobody said how
@@ -124,12 +124,12 @@ def test_a_lever_that_fails_is_named(place: Place, tmp_path: Path) -> None:
 def test_two_checks_at_once_pull_a_lever_once(place: Place, tmp_path: Path) -> None:
     """Two health checks that overlap: one repairs, the other says that it is being repaired."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes, within="60s", backoff="1m")
+    site = levers_place(place, notes, within="60s", backoff="1m")
     told: list[str] = []
 
     def attempt() -> None:  # the one that repairs goes on until the others have said their part
         told.append(attempt_repair(
-            patient, "disk", BAD, lambda: GOOD if len(told) == 2 else BAD))
+            site, "disk", BAD, lambda: GOOD if len(told) == 2 else BAD))
 
     threads = [threading.Thread(target=attempt) for _ in range(3)]
     for thread in threads:
@@ -142,12 +142,12 @@ def test_two_checks_at_once_pull_a_lever_once(place: Place, tmp_path: Path) -> N
 
 def test_a_drifted_gateway_is_published_to_again(place: Place) -> None:
     """Without a word in the plan: it serves the routing state afterwards."""
-    patient, bench = place()
+    site, bench = place()
     for weight in (4000, 5000):
-        state = routing.change(patient.store, "bench", Change(mode=Mode.GRADUAL, weight=weight),
+        state = routing.change(site.store, "bench", Change(mode=Mode.GRADUAL, weight=weight),
                                actor="test", reason="test", now=clock.now())
-    told = repair_all(patient, {"gateway": look(patient, "gateway")},
-                      {"gateway": lambda: look(patient, "gateway")})
+    told = repair_all(site, {"gateway": look(site, "gateway")},
+                      {"gateway": lambda: look(site, "gateway")})
     assert told["gateway"].startswith("repaired gateway_drift of gateway in attempt 1")
     assert wait_for(bench.gateway.served) == state.order
 
@@ -186,41 +186,41 @@ def test_the_supervisor_restarts_what_it_was_asked_for(stack: Stack) -> None:
 @pytest.mark.parametrize("issue", ["shadow_gone", "observer_gone", "worker_gone", "console_gone"])
 def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: str) -> None:
     """By the supervisor that runs; without one the repair fails and says why."""
-    patient, _ = place()
+    site, _ = place()
     found = Health(Status.CRITICAL, "silent", {}, issue, issue.removesuffix("_gone"))
-    spec = patient.plan.health.model_copy(update={"repairs": {
-        issue: type(strategy_of(patient, found)).model_validate(  # type: ignore[union-attr]
+    spec = site.plan.health.model_copy(update={"repairs": {
+        issue: type(strategy_of(site, found)).model_validate(  # type: ignore[union-attr]
             {"within": "0s", "backoff": "0s"})}})
-    patient = replace(patient, plan=patient.plan.model_copy(update={"health": spec}))
-    told = attempt_repair(patient, "it", found, lambda: found)
+    site = Site(site.home, site.plan.model_copy(update={"health": spec}), site.store)
+    told = attempt_repair(site, "it", found, lambda: found)
     assert "`changeover up` does not run" in told
     me = psutil.Process(os.getpid())
-    patient.home.save_settings({**patient.home.settings(), "supervisor": {
+    site.home.save_settings({**site.home.settings(), "supervisor": {
         "pid": me.pid, "created": me.create_time()}})
-    attempt_repair(patient, "it", found, lambda: found)
-    assert patient.home.take_restarts() == [found.system]
+    attempt_repair(site, "it", found, lambda: found)
+    assert site.home.take_restarts() == [found.system]
 
 
 def test_the_last_sign_of_life_of_what_is_ended_is_no_repair(place: Place) -> None:
     """Only what another process says counts, however late the supervisor starts it."""
-    patient, _ = place()
+    site, _ = place()
     me, asked = psutil.Process(os.getpid()), threading.Event()
-    settings = {**patient.home.settings(), "processes": {"console": {"pid": 1, "created": 0}},
+    settings = {**site.home.settings(), "processes": {"console": {"pid": 1, "created": 0}},
                 "supervisor": {"pid": me.pid, "created": me.create_time()}}
-    patient.home.save_settings(settings)
+    site.home.save_settings(settings)
     told: list[str] = []
 
     def supervise(done: threading.Event) -> None:
-        wait_for(patient.home.take_restarts, what="the request")
+        wait_for(site.home.take_restarts, what="the request")
         asked.set()
         done.wait(1.5)  # for so long only what is being ended can be heard
         told.append("started")
-        patient.home.save_settings({**settings, "processes": {"console": {"pid": 2}}})
+        site.home.save_settings({**settings, "processes": {"console": {"pid": 2}}})
 
     silent = Health(Status.UNHEALTHY, "silent", {}, "console_gone", "console")
     with meanwhile(supervise):
         answer = attempt_repair(
-            patient, "console", silent, lambda: GOOD if asked.is_set() else silent)
+            site, "console", silent, lambda: GOOD if asked.is_set() else silent)
         assert told == ["started"]
     assert answer.startswith("repaired console_gone")
 
@@ -230,25 +230,25 @@ def test_a_system_is_restarted_only_when_the_plan_restarts_it(
     place: Place, restart: bool, is_ours: bool
 ) -> None:
     """Nobody's system is started again that its owner did not give to us."""
-    patient, _ = place()
-    systems = patient.plan.systems
+    site, _ = place()
+    systems = site.plan.systems
     candidate = type(systems.candidate).model_validate({
         **systems.candidate.model_dump(mode="json"),
         "process": {"command": ["true"], "restart": restart}})
-    patient = replace(patient, plan=patient.plan.model_copy(
-        update={"systems": systems.model_copy(update={"candidate": candidate})}))
+    site = Site(site.home, site.plan.model_copy(
+        update={"systems": systems.model_copy(update={"candidate": candidate})}), site.store)
     found = Health(Status.CRITICAL, "down", {}, "service_down", "candidate")
-    assert (strategy_of(patient, found) is not None) is is_ours
+    assert (strategy_of(site, found) is not None) is is_ours
 
 
 def test_a_claim_of_a_killed_health_check_ends(place: Place, tmp_path: Path) -> None:
     """Its lease covers everything that the attempt may take, and then another one may begin."""
     notes = tmp_path / "notes"
-    patient = levers_place(place, notes)
+    site = levers_place(place, notes)
     claimed = repairs.claim(
-        patient.store, "bench", issue="disk_full", system="machine", attempts=2,
+        site.store, "bench", issue="disk_full", system="machine", attempts=2,
         backoff=timedelta(0), lease=timedelta(seconds=1), now=clock.now() - timedelta(seconds=2))
     assert isinstance(claimed, Repair)
-    told = attempt_repair(patient, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
+    told = attempt_repair(site, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
     assert told.startswith("repaired disk_full of machine in attempt 2")
     wait_for(lambda: pulled(notes) == 1, what="the lever")

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from changeover.observer.prefect_api import PrefectApi
+from changeover.site.prefect_api import PrefectApi
 from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration

@@ -15,8 +15,8 @@ import pytest
 from changeover import clock
 from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
-from changeover.observer.prefect_api import FlowRun, PrefectApi
 from changeover.observer.recovery import MOST_ATTEMPTS_FAILED, Recovery
+from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import cutovers, heartbeats, messages, rollbacks
 from changeover.store.engine import Store
 from tests.support.prefect_runs import Prefect, after, later, roll_back

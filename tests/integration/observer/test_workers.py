@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
-from changeover.observer.prefect_api import PrefectApi
 from changeover.observer.workers import BACKOFF, WITHIN, WorkerWatch
 from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.store import plans, repairs
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan

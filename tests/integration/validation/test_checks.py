@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 
 from changeover.analysis.verdict import Verdict
 from changeover.checks.suites import load
-from changeover.checks.suites.outcome import Outcome, Scene
+from changeover.checks.suites.outcome import Outcome
 from changeover.checks.suites.run import run_check, run_suite, verdict_of
+from changeover.checks.suites.target import CheckTarget
 from changeover.plan.model import Plan, ProcessSpec
 from changeover.plan.suites import AnyCheck
 from tests.integration.conftest import make_plan
@@ -28,35 +29,36 @@ SPECS: TypeAdapter[AnyCheck] = TypeAdapter(AnyCheck)
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CheckTarget]:
     """Two systems that answer."""
     folder = tmp_path_factory.mktemp("pair")
     plan = make_plan(comparison={"ignore": ["$.served_by", "$.headers"]})
     ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
     with upstream("baseline", ports[0], folder), \
             upstream("candidate", ports[1], folder) as candidate:
-        yield Scene(plan, folder, pids={"candidate": candidate.pid})
+        (folder / "candidate.pid").write_text(str(candidate.pid))
+        yield CheckTarget(plan, folder)
 
 
-def outcome(scene: Scene, **spec: Any) -> Outcome:
+def outcome(target: CheckTarget, **spec: Any) -> Outcome:
     """Carry out one check."""
-    return run_check(scene, 0, "one", SPECS.validate_python(spec)).outcome
+    return run_check(target, 0, "one", SPECS.validate_python(spec)).outcome
 
 
-def of(scene: Scene, verdict: Verdict, **spec: Any) -> str:
+def of(target: CheckTarget, verdict: Verdict, **spec: Any) -> str:
     """Carry out one check, see its verdict, and return the reason."""
-    found = outcome(scene, **spec)
+    found = outcome(target, **spec)
     assert found.verdict is verdict, found
     return found.reason
 
 
-def test_http_sees_status_headers_values_and_likeness(pair: Scene) -> None:
+def test_http_sees_status_headers_values_and_likeness(pair: CheckTarget) -> None:
     """Everything that is as expected passes, the baseline's body under the plan's rules too."""
     of(pair, Verdict.PASS, kind="http", path="/a", has_headers={"content-type": "^application/"},
        values={"$.served_by": "candidate"}, contains="served_by", like_baseline=True, within="5s")
 
 
-def test_http_lists_everything_that_is_wrong(pair: Scene) -> None:
+def test_http_lists_everything_that_is_wrong(pair: CheckTarget) -> None:
     """One look tells all: status, header, missing and wrong value."""
     found = outcome(pair, kind="http", path="/a", status=[204, 304], has_headers={"etag": "."},
                     values={"$.served_by": "x", "$.no.such": 1})
@@ -64,7 +66,7 @@ def test_http_lists_everything_that_is_wrong(pair: Scene) -> None:
     assert len(found.evidence["problems"]) == 4
 
 
-def test_http_of_a_dead_system_fails(pair: Scene) -> None:
+def test_http_of_a_dead_system_fails(pair: CheckTarget) -> None:
     """No answer is a failure of the system, not of the check."""
     reason = of(pair, Verdict.FAIL, kind="http", of="gateway", path="/")
     assert reason == "gateway does not answer GET / (ConnectError)"
@@ -76,13 +78,13 @@ def test_http_of_a_dead_system_fails(pair: Scene) -> None:
     (["no-such-program"], Verdict.INCONCLUSIVE, "cannot be started"),
 ])
 def test_command_is_judged_by_its_exit_code(
-    pair: Scene, command: list[str], verdict: Verdict, told: str
+    pair: CheckTarget, command: list[str], verdict: Verdict, told: str
 ) -> None:
     """The last line of its output is in the reason."""
     assert told in of(pair, verdict, kind="command", command=command)
 
 
-def test_command_that_hangs_is_ended_with_its_children(pair: Scene) -> None:
+def test_command_that_hangs_is_ended_with_its_children(pair: CheckTarget) -> None:
     """Nothing of it is left after its time."""
     spec = {"kind": "command", "command": ["sh", "-c", "sleep 987 & echo $!; wait"]}
     found = wait_for(
@@ -93,23 +95,23 @@ def test_command_that_hangs_is_ended_with_its_children(pair: Scene) -> None:
     wait_for(lambda: not os.path.exists(f"/proc/{child}"), what="the end of the child")  # noqa: PTH110
 
 
-def test_replay_compares_recorded_traffic(pair: Scene) -> None:
+def test_replay_compares_recorded_traffic(pair: CheckTarget) -> None:
     """Similarity and the number of answers that differ are judged."""
     (pair.folder / "requests.jsonl").write_text('{"path": "/a"}\n{"path": "/b"}\n')
     of(pair, Verdict.PASS, kind="replay", file="requests.jsonl", divergence_rate=0)
-    strict = Scene(make_plan(systems=pair.plan.systems.model_dump(mode="json")), pair.folder)
+    strict = CheckTarget(make_plan(systems=pair.plan.systems.model_dump(mode="json")), pair.folder)
     reason = of(strict, Verdict.FAIL, kind="replay", file="requests.jsonl", divergence_rate=0)
     assert "2 answers differ" in reason
 
 
-def test_replay_against_systems_that_do_not_answer_says_nothing(pair: Scene) -> None:
+def test_replay_against_systems_that_do_not_answer_says_nothing(pair: CheckTarget) -> None:
     """Two closed ports fail alike; that is no agreement. A closed candidate alone fails."""
     (pair.folder / "closed.jsonl").write_text('{"path": "/a"}\n')
     spec = {"kind": "replay", "file": "closed.jsonl"}
-    both = Scene(make_plan(), pair.folder)
+    both = CheckTarget(make_plan(), pair.folder)
     assert "nothing to compare with" in of(both, Verdict.INCONCLUSIVE, **spec)
     systems = make_plan().systems.model_copy(update={"baseline": pair.plan.systems.baseline})
-    alone = Scene(make_plan(systems=systems.model_dump(mode="json")), pair.folder)
+    alone = CheckTarget(make_plan(systems=systems.model_dump(mode="json")), pair.folder)
     assert "1 failed at the candidate" in of(alone, Verdict.FAIL, **spec)
 
 
@@ -120,7 +122,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "KEEPS_UP", 0.005)
 
 
-def test_load_measures_both_systems_at_the_same_rates(pair: Scene, patient: None) -> None:
+def test_load_measures_both_systems_at_the_same_rates(pair: CheckTarget, patient: None) -> None:
     """Rates, percentiles and errors of both are in the evidence."""
     found = outcome(pair, kind="load", paths=["/a", "/b"], rates=[20, 40], each="500ms",
                     error_rate=0)
@@ -130,7 +132,7 @@ def test_load_measures_both_systems_at_the_same_rates(pair: Scene, patient: None
     assert found.evidence["knee"] is None
 
 
-def test_load_finds_the_knee(pair: Scene, tmp_path: Path) -> None:
+def test_load_finds_the_knee(pair: CheckTarget, tmp_path: Path) -> None:
     """A system that takes 0.3 s for a request fails a p99 of 100 ms, and says at which rate."""
     port = free_port()
     plan = make_plan()
@@ -138,20 +140,20 @@ def test_load_finds_the_knee(pair: Scene, tmp_path: Path) -> None:
         "candidate": plan.systems.candidate.model_copy(
             update={"url": f"http://127.0.0.1:{port}"})})})
     with upstream("slow", port, tmp_path):
-        outcome(Scene(slow, tmp_path), kind="http", method="POST", path="/fault?kind=slow")
-        reason = of(Scene(slow, tmp_path), Verdict.FAIL, kind="load", rates=[5], each="1s",
+        outcome(CheckTarget(slow, tmp_path), kind="http", method="POST", path="/fault?kind=slow")
+        reason = of(CheckTarget(slow, tmp_path), Verdict.FAIL, kind="load", rates=[5], each="1s",
                     baseline=False, latency_p99="100ms")
     assert "at 5 requests a second, longer than 100 ms" in reason
 
 
-def test_soak_watches_the_memory_of_the_process(pair: Scene, patient: None) -> None:
+def test_soak_watches_the_memory_of_the_process(pair: CheckTarget, patient: None) -> None:
     """A system that keeps nothing does not leak; without a process nobody can say."""
     watched = pair.plan.systems.candidate.model_copy(
-        update={"process": ProcessSpec(command=["tests.support.upstream"])})
+        update={"process": ProcessSpec(pid_file=str(pair.folder / "candidate.pid"))})
     systems = pair.plan.systems.model_copy(update={"candidate": watched})
-    scene = replace(pair, plan=pair.plan.model_copy(update={"systems": systems}))
+    target = replace(pair, plan=pair.plan.model_copy(update={"systems": systems}))
     spec = {"kind": "soak", "rate": 20, "duration": "8s", "growth": "2GB"}
-    found = wait_for(lambda: (one := outcome(scene, **spec)).evidence["readings"] >= 15 and one,
+    found = wait_for(lambda: (one := outcome(target, **spec)).evidence["readings"] >= 15 and one,
                      what="enough readings")
     assert found.verdict is Verdict.PASS, found
     assert found.evidence["load"]["failed"] == 0
@@ -159,7 +161,7 @@ def test_soak_watches_the_memory_of_the_process(pair: Scene, patient: None) -> N
     assert "has no process to watch" in reason
 
 
-def test_security_names_what_an_attacker_finds(pair: Scene) -> None:
+def test_security_names_what_an_attacker_finds(pair: CheckTarget) -> None:
     """Missing headers, open paths and accepted methods are listed together."""
     found = outcome(pair, kind="security", demands_authentication=["/admin"], certificate="30d",
                     refused_methods=["TRACE"])
@@ -182,7 +184,7 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-def test_database_is_looked_at(pair: Scene, database: Path) -> None:
+def test_database_is_looked_at(pair: CheckTarget, database: Path) -> None:
     """Reachable, at its migration, with its tables, writable; and nothing is left of the probe."""
     url = f"sqlite:///{database}"
     of(pair, Verdict.PASS, kind="database", database={"url": url}, revision="7",
@@ -196,7 +198,7 @@ def test_database_is_looked_at(pair: Scene, database: Path) -> None:
     of(pair, Verdict.FAIL, kind="database", database={"url": "sqlite:////nowhere/x.db"})
 
 
-def test_data_consistency_names_the_rows(pair: Scene, database: Path, tmp_path: Path) -> None:
+def test_data_consistency_names_the_rows(pair: CheckTarget, database: Path, tmp_path: Path) -> None:
     """The changed row is named with its column."""
     other = tmp_path / "copy.db"
     other.write_bytes(database.read_bytes())
@@ -210,7 +212,7 @@ def test_data_consistency_names_the_rows(pair: Scene, database: Path, tmp_path: 
     assert found.evidence["differing"][0]["key"] == "2"
 
 
-def test_resource_looks_at_the_machine(pair: Scene) -> None:
+def test_resource_looks_at_the_machine(pair: CheckTarget) -> None:
     """Memory, disk and ports that are as wished pass; the others are listed."""
     candidate = pair.url("candidate").removeprefix("http://")
     of(pair, Verdict.PASS, kind="resource", memory="1MB", disk={".": "1MB"}, cpu=1,
@@ -220,7 +222,7 @@ def test_resource_looks_at_the_machine(pair: Scene) -> None:
     assert "less than" in reason and "is in use" in reason and "no-such is not there" in reason
 
 
-def test_gateway_and_flags_need_a_running_migration(pair: Scene) -> None:
+def test_gateway_and_flags_need_a_running_migration(pair: CheckTarget) -> None:
     """Without one nobody can say; that is never a pass."""
     of(pair, Verdict.INCONCLUSIVE, kind="gateway")
     of(pair, Verdict.INCONCLUSIVE, kind="flags", expect={"a": True})
@@ -236,10 +238,11 @@ def test_openapi_is_compared_and_called(tmp_path: Path, kind: str, problems: lis
     command = [sys.executable, "-m", "tests.support.openapi_service"]
     with running([*command, "old", str(ports[0])], tmp_path / "old.log"), \
             running([*command, kind, str(ports[1])], tmp_path / "new.log"):
-        scene = Scene(plan, tmp_path)
+        target = CheckTarget(plan, tmp_path)
         for host in ("baseline", "candidate"):
-            wait_for(lambda host=host: outcome(scene, kind="http", of=host).verdict is Verdict.PASS)
-        found = outcome(scene, kind="openapi", examples=20)
+            wait_for(
+                lambda host=host: outcome(target, kind="http", of=host).verdict is Verdict.PASS)
+        found = outcome(target, kind="openapi", examples=20)
     assert found.verdict is Verdict.FAIL, found
     for problem in problems:
         assert problem in found.reason
@@ -249,20 +252,20 @@ def test_openapi_is_compared_and_called(tmp_path: Path, kind: str, problems: lis
 def test_openapi_check_that_calls_nothing_is_inconclusive(tmp_path: Path) -> None:
     """No data is no pass: the methods that the document has are named."""
     (tmp_path / "api.json").write_text('{"openapi": "3.0.3", "paths": {"/a": {"post": {}}}}')
-    found = outcome(Scene(make_plan(), tmp_path), kind="openapi", document="api.json",
+    found = outcome(CheckTarget(make_plan(), tmp_path), kind="openapi", document="api.json",
                     baseline_document="api.json")
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "no operation was called: the document has POST" in found.reason
 
 
-def test_suite_reports_all_failures_in_order_and_load_runs_alone(pair: Scene) -> None:
+def test_suite_reports_all_failures_in_order_and_load_runs_alone(pair: CheckTarget) -> None:
     """The worst verdict counts, and names of checks are unique."""
     suite = [{"kind": "http", "path": "/a"}, {"kind": "http", "path": "/a", "status": 404},
              {"kind": "load", "rates": [5], "each": "200ms", "baseline": False},
              {"kind": "gateway"}]
     document = pair.plan.model_dump(mode="json", by_alias=True, exclude_none=True)
     plan = Plan.model_validate({**document, "suites": {"staging": suite}})
-    runs = run_suite(Scene(plan, pair.folder), "staging")
+    runs = run_suite(CheckTarget(plan, pair.folder), "staging")
     assert [str(run.outcome.verdict) for run in runs] == ["pass", "fail", "pass", "inconclusive"]
     assert [run.name for run in runs][:2] == ["http candidate /a", "http candidate /a 2"]
     assert verdict_of(runs) is Verdict.FAIL
@@ -270,7 +273,7 @@ def test_suite_reports_all_failures_in_order_and_load_runs_alone(pair: Scene) ->
     assert next(run.started_at for run in runs if run.kind == "load") > others
 
 
-def test_command_validate_ends_with_1_and_writes_junit(pair: Scene, tmp_path: Path) -> None:
+def test_command_validate_ends_with_1_and_writes_junit(pair: CheckTarget, tmp_path: Path) -> None:
     """What CI reads is there after a failure, too."""
     plan = tmp_path / "plan.yaml"
     document = pair.plan.model_copy(update={"suites": {}}).model_dump_json(

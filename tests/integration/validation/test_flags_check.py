@@ -9,8 +9,10 @@ import pytest
 from changeover import clock
 from changeover.analysis.verdict import Verdict
 from changeover.checks.suites.machine import check_flags
-from changeover.checks.suites.outcome import Scene
+from changeover.checks.suites.target import CheckTarget
 from changeover.plan.suites import FlagsCheck
+from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import flags, plans
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
@@ -19,31 +21,31 @@ GOLD = {"key": "user-7", "attributes": {"plan": "gold"}}
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def target(tmp_path: Path) -> CheckTarget:
     """A migration whose flag `ai` is on for gold users only."""
     plan = make_plan(flags={"ai": {"rules": [{"when": {"plan": ["gold"]}, "variant": "enabled"}]}})
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
     plans.register(store, plan, source="test", now=clock.now())
     flags.follow_plan(store, plan, now=clock.now())
-    return Scene(plan, tmp_path, store)
+    return CheckTarget(plan, tmp_path, Site(Home(tmp_path), plan, store))
 
 
-def check(scene: Scene, **spec: object) -> tuple[Verdict, str]:
+def check(target: CheckTarget, **spec: object) -> tuple[Verdict, str]:
     """Carry the check out."""
-    outcome = check_flags(FlagsCheck.model_validate({"kind": "flags", **spec}), scene)
+    outcome = check_flags(FlagsCheck.model_validate({"kind": "flags", **spec}), target)
     return outcome.verdict, outcome.reason
 
 
-def test_users_are_asked_about_with_their_attributes(scene: Scene) -> None:
+def test_users_are_asked_about_with_their_attributes(target: CheckTarget) -> None:
     """A user of the plan's group has the flag, everyone else has not."""
-    verdict, _ = check(scene, expect={"ai": False}, users=[
+    verdict, _ = check(target, expect={"ai": False}, users=[
         {**GOLD, "expect": {"ai": True}}, {"key": "user-8", "expect": {"ai": False}}])
     assert verdict is Verdict.PASS
 
 
-def test_value_that_is_not_the_wanted_one_is_told_with_its_user(scene: Scene) -> None:
+def test_value_that_is_not_the_wanted_one_is_told_with_its_user(target: CheckTarget) -> None:
     """The sentence names the flag, what it is, for whom, and what was wanted."""
-    verdict, reason = check(scene, users=[{**GOLD, "expect": {"ai": False, "gone": "x"}}])
+    verdict, reason = check(target, users=[{**GOLD, "expect": {"ai": False, "gone": "x"}}])
     assert verdict is Verdict.FAIL
     assert "flag ai is True for user-7, not False" in reason
     assert "flag gone is 'not there' for user-7, not 'x'" in reason

@@ -21,8 +21,6 @@ KNOWN_SECONDS = 30.0
 """For how long a deployment's id is believed: it may be deleted and deployed anew at any time."""
 POOL = "changeover"
 SILENT_WORKER = timedelta(seconds=90)
-PATIENT_SECONDS = 30.0
-"""How long people and preparations wait for a server that is busy; the observer asks again."""
 
 
 @dataclass(frozen=True, slots=True)
