@@ -23,7 +23,7 @@ from changeover.store.engine import Store
 def status_command(home: Path | None, migration: str | None, output: str) -> None:
     """Show where the migration stands."""
     found = Site.open(home, migration)
-    data = status_of.collect(found.home, found.store, found.plan, now=clock.now())
+    data = status_of.collect(found, now=clock.now())
     show(output, status_of.as_text(data), data)
 
 

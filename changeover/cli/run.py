@@ -16,8 +16,7 @@ from changeover.plan import rules, units
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.site.prefect_api import PrefectApi
-from changeover.site.site import PREFECT_SECONDS
+from changeover.site.site import Site
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
 from changeover.supervisor.stack import PROJECT, Stack
@@ -63,9 +62,7 @@ def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) 
             load.start()
             _tell(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
             return Demo(
-                home=place, plan=plan, store=store,
-                api=PrefectApi(stack.api_url, timeout=PREFECT_SECONDS), tell=_tell,
-                approves=approve, fault=wanted, token=token,
+                Site(place, plan, store), tell=_tell, approves=approve, fault=wanted, token=token,
             ).run()
         finally:
             load.end()

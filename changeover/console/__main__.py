@@ -15,6 +15,7 @@ from changeover.console.auth import is_loopback
 from changeover.console.context import Console
 from changeover.errors import ChangeoverError
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
 
@@ -42,7 +43,8 @@ def main() -> int:
                     arguments.host)
     try:
         store = Store.open(home.store_url)
-        console = Console(home, plans.load(store, arguments.migration), store, is_local=is_local)
+        plan = plans.load(store, arguments.migration)
+        console = Console(Site(home, plan, store), is_local=is_local)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

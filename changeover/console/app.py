@@ -50,8 +50,8 @@ def application(console: Console) -> FastAPI:
         app.include_router(routes(console))
     app.router.routes += evaluating.routes(console)
     problems.install(app)
-    if console.plan.console.origins:
-        app.add_middleware(evaluating.Origins, origins=console.plan.console.origins)
+    if console.site.plan.console.origins:
+        app.add_middleware(evaluating.Origins, origins=console.site.plan.console.origins)
     app.add_middleware(Limits, is_local=console.is_local)
     _complete_document(app)
     return app
@@ -61,11 +61,11 @@ def application(console: Console) -> FastAPI:
 async def _lifetime(console: Console) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_every(BEAT_SECONDS, lambda: heartbeats.beat(
-            console.store, "console", pid=os.getpid(), now=clock.now()))),
+            console.site.store, "console", pid=os.getpid(), now=clock.now()))),
         asyncio.create_task(_every(PRUNE_SECONDS, lambda: _prune(console))),
     ]
     evaluating.begin(console)
-    LOG.info("console of %s", console.plan.migration)
+    LOG.info("console of %s", console.site.migration)
     yield
     await asyncio.to_thread(console.feed.stop)
     for task in tasks:
@@ -87,9 +87,9 @@ async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
 
 def _prune(console: Console) -> bool:
     """Delete a part of what is old; return whether more may be left."""
-    keep = console.plan.retention
+    keep = console.site.plan.retention
     deleted = outcomes.prune(
-        console.store, console.plan.migration, keep_outcomes=keep.outcomes,
+        console.site.store, console.site.migration, keep_outcomes=keep.outcomes,
         keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
     return deleted >= outcomes.PRUNED_AT_ONCE
 

@@ -24,8 +24,8 @@ from changeover.console.problems import problem
 from changeover.domain.tokens import Scope as TokenScope
 from changeover.domain.tokens import Token
 from changeover.errors import InvalidInput
+from changeover.site.site import Site
 from changeover.store import tokens
-from changeover.store.engine import Store
 
 KNOWN_SECONDS = 2.0
 """A revoked token is refused after this long at most."""
@@ -47,17 +47,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
+class Auth:
     """Finds the token of a request.
 
     Args:
-        store: Where the tokens are.
-        migration: Whose tokens count.
+        site: The migration whose tokens count.
         reads_freely: Whether reading needs no token: nobody but this machine can ask.
     """
 
-    def __init__(self, store: Store, migration: str, *, reads_freely: bool) -> None:
-        self.store, self.migration, self.reads_freely = store, migration, reads_freely
+    def __init__(self, site: Site, *, reads_freely: bool) -> None:
+        self.site, self.reads_freely = site, reads_freely
         self._known: OrderedDict[bytes, tuple[Token, float]] = OrderedDict()
 
     def route(self, scope: TokenScope | None) -> type[APIRoute]:
@@ -68,12 +67,12 @@ class Guard:
         """
         check = self.needs(scope) if scope is not None else None
 
-        class Guarded(APIRoute):
+        class Checked(APIRoute):
             def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
                 answer = super().get_route_handler()
                 known = frozenset(each.alias for each in self.dependant.query_params)
 
-                async def guarded(request: Request) -> Response:
+                async def checked(request: Request) -> Response:
                     if check is not None:
                         await check(request)
                     if request.scope["query_string"]:
@@ -81,9 +80,9 @@ class Guard:
                     _check_type(request)
                     return await answer(request)
 
-                return guarded
+                return checked
 
-        return Guarded
+        return Checked
 
     def needs(self, scope: TokenScope) -> Callable[[Request], Awaitable[None]]:
         """Return what refuses a request without a token for `scope`.
@@ -118,7 +117,7 @@ class Guard:
         if known is not None and known[1] > now and known[0].state(clock.now()) == "valid":
             return known[0]
         token = await asyncio.to_thread(
-            tokens.find, self.store, self.migration, text, now=clock.now())
+            tokens.find, self.site.store, self.site.migration, text, now=clock.now())
         if token is None:
             self._known.pop(key, None)
             return None

@@ -54,7 +54,7 @@ def routes(console: Console) -> APIRouter:
     """Return the routes about claims."""
     router = APIRouter(
         prefix="/v1/claims", tags=["claims"], responses=_REFUSALS,
-        route_class=console.guard.route(Scope.WRITE))
+        route_class=console.auth.route(Scope.WRITE))
 
     @router.post("/{item}", response_model=ClaimOut, openapi_extra=_SCHEMA,
                  summary="Claim an item")
@@ -74,7 +74,7 @@ def routes(console: Console) -> APIRouter:
     @router.post("/{item}/renew", response_model=ClaimOut, summary="Hold an item longer")
     async def renew(item: Item, body: RenewIn) -> Response:
         """Begin a new lease. After a rollback the candidate's are not renewed."""
-        lease = lease_of(body.lease_seconds) or console.plan.claims.lease
+        lease = lease_of(body.lease_seconds) or console.site.plan.claims.lease
         return _answer(await console.claims.put(claims.renewing(item, body.token, lease)))
 
     @router.post("/{item}/complete", response_model=ClaimOut, summary="An item is done")
@@ -98,7 +98,7 @@ def routes(console: Console) -> APIRouter:
     async def fail(item: Item, body: FailIn) -> Response:
         """Hand what the candidate failed to the baseline; in candidate_only this rolls back when
         the plan says `claims: {rollback_on_failure: true}`. Say it again if no answer comes."""
-        may_roll_back = console.plan.claims.rollback_on_failure
+        may_roll_back = console.site.plan.claims.rollback_on_failure
         found = await console.claims.put(claims.failing(
             item, body.token, body.reason, may_roll_back=may_roll_back))
         if isinstance(found, Refusal):
@@ -121,9 +121,9 @@ def _wish(console: Console, item: str, content: bytes) -> Act:
     if not _NAME.fullmatch(item):
         raise InvalidInput("this is no name of an item", where="path.item", allowed=ITEM)
     body = ClaimIn.model_validate_json(content)
-    by_key = console.plan.routing.segments_of(body.key or item)
+    by_key = console.site.plan.routing.segments_of(body.key or item)
     return claims.claiming(
-        console.plan, item, system=body.system, holder=body.holder, key=body.key,
+        console.site.plan, item, system=body.system, holder=body.holder, key=body.key,
         lease=lease_of(body.lease_seconds),
         segments=console.check_segments(body.segments) | by_key)
 
@@ -133,12 +133,13 @@ def _roll_back(console: Console) -> str | None:
 
     The call for it is in the failure's transaction: if this process dies, the observer does it.
     """
-    state = routing.read(console.store, console.plan.migration)
-    wanted = rollbacks.wanted(console.store, state)
+    site = console.site
+    state = routing.read(site.store, site.migration)
+    wanted = rollbacks.wanted(site.store, state)
     if wanted is None or state.mode not in ON_USERS:
         return None
     started = rollback.start(
-        console.store, console.gateway, console.plan, severity="critical", reason=wanted,
+        site.store, site.gateway, site.plan, severity="critical", reason=wanted,
         actor="console", now=clock.now())
     return started.state.describe()
 

@@ -1,4 +1,4 @@
-"""What every route of the console uses: the plan, the store, the gateway, the batches."""
+"""What every route of the console uses: the site, authentication, the batches, the counts."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from changeover import clock
-from changeover.console.auth import Guard
+from changeover.console.auth import Auth
 from changeover.console.batching import Batcher
 from changeover.console.models import OutcomeIn
 from changeover.domain.claims import Claim, Refusal
 from changeover.errors import InvalidInput
-from changeover.gateway.publish import Gateway
-from changeover.plan.model import Plan
 from changeover.sdk.feed import Feed
-from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import claims, flags, outcomes
 from changeover.store.claims import Act
-from changeover.store.engine import Store
 
 CLAIMS_AT_ONCE = 200
 OUTCOMES_AT_ONCE = 10_000
@@ -44,23 +41,21 @@ class Console:
     """One migration's console.
 
     Args:
-        home: The home directory.
-        plan: The migration's plan.
-        store: The store.
+        site: The migration on this machine.
         is_local: Whether it listens on loopback: then reads need no token.
     """
 
-    def __init__(self, home: Home, plan: Plan, store: Store, *, is_local: bool) -> None:
-        self.home, self.plan, self.store, self.is_local = home, plan, store, is_local
-        self.gateway = Gateway(home.gateway_files)
-        self.guard = Guard(store, plan.migration, reads_freely=is_local)
+    def __init__(self, site: Site, *, is_local: bool) -> None:
+        self.site, self.is_local = site, is_local
+        self.auth = Auth(site, reads_freely=is_local)
         self.counts = Counts()
         self.began = clock.now()
         self.claims: Batcher[Act, Claim | Refusal] = Batcher(self._claim, most=CLAIMS_AT_ONCE)
         self.outcomes: Batcher[list[OutcomeIn], int] = Batcher(
             self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
-        self.feed = Feed.from_store(store, plan.migration, plan.environment or flags.BASE)
-        self._quality = outcomes.quality_names(store, plan.migration)
+        self.feed = Feed.from_store(
+            site.store, site.migration, site.plan.environment or flags.BASE)
+        self._quality = outcomes.quality_names(site.store, site.migration)
         self._coming: Counter[str] = Counter()
 
     def check_segments(self, names: Sequence[str]) -> frozenset[str]:
@@ -69,7 +64,7 @@ class Console:
         Raises:
             InvalidInput: The plan has no such segment.
         """
-        known = self.plan.routing.segments
+        known = self.site.plan.routing.segments
         for name in names:
             if name not in known:
                 raise InvalidInput(f"segment {name!r} is not in the plan", where="segments",
@@ -108,12 +103,12 @@ class Console:
         return names
 
     def _claim(self, acts: Sequence[Act]) -> list[Claim | Refusal]:
-        return claims.carry_out(self.store, self.plan.migration, acts)
+        return claims.carry_out(self.site.store, self.site.migration, acts)
 
     def _keep(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
         """Keep the outcomes of several requests; return how many of each were new."""
         together = [one for batch in batches for one in batch]
-        new = set(outcomes.keep(self.store, self.plan.migration, together, now=clock.now()))
+        new = set(outcomes.keep(self.site.store, self.site.migration, together, now=clock.now()))
         found = []
         for batch in batches:
             own = {one.id for one in batch} & new

@@ -25,9 +25,9 @@ def begin(console: Console) -> None:
 def routes(console: Console) -> list[Route]:
     """Return the routes of OFREP, of snapshots and of explanations, readable as all others are."""
     found = ofrep.routes(console.feed)
-    if not console.guard.reads_freely:
+    if not console.auth.reads_freely:
         for route in found:
-            route.app = _Checked(route.app, console.guard.needs(TokenScope.READ))
+            route.app = _Checked(route.app, console.auth.needs(TokenScope.READ))
     return found
 
 

@@ -96,7 +96,7 @@ class Meter(Collector):
         console, before = self._console, int(clock.now().timestamp()) - SETTLED_SECONDS
         if before <= self._from:
             return
-        for sample in samples.recent(console.store, console.plan.migration,
+        for sample in samples.recent(console.site.store, console.site.migration,
                                      since=clock.from_timestamp(self._from)):
             if sample.at >= before:
                 continue
@@ -114,14 +114,14 @@ class Meter(Collector):
 
     def _routing(self) -> Iterator[Metric]:
         console = self._console
-        state = routing.read(console.store, console.plan.migration)
+        state = routing.read(console.site.store, console.site.migration)
         mode = GaugeMetricFamily("changeover_mode", "1 for the present mode.", labels=["mode"])
         for each in Mode:
             mode.add_metric([str(each)], float(each is state.mode))
         yield mode
         segments = GaugeMetricFamily(
             "changeover_segment_on_candidate", "1 when a segment is moved.", labels=["segment"])
-        for name in console.plan.routing.segments:
+        for name in console.site.plan.routing.segments:
             segments.add_metric([name], float(name in state.segments))
         yield segments
         for name, value, text in (
@@ -136,11 +136,11 @@ class Meter(Collector):
             yield GaugeMetricFamily(f"changeover_{name}", text, value=float(value))
 
     def _copied(self, state: RoutingState) -> int:
-        return state.copied if self._console.plan.shadow is not None else 0
+        return state.copied if self._console.site.plan.shadow is not None else 0
 
     def _is_in_sync(self, order: tuple[int, int]) -> bool:
         try:
-            return self._console.gateway.served() == order
+            return self._console.site.gateway.served() == order
         except Unreachable:
             return False
 
@@ -179,12 +179,13 @@ class Meter(Collector):
             "What became of tapped requests since the rules were last changed.",
             labels=["outcome"])
         known = self._fresh.get("coverage", 5, lambda: comparisons.coverage(
-            console.store, console.plan.migration))
+            console.site.store, console.site.migration))
         for outcome, number in sorted(known.items()):
             coverage.add_metric([outcome], number)
         yield coverage
+        site = console.site
         places = self._fresh.get("places", 15, lambda: [
-            place.diverged for place in divergences.places(console.store, console.plan.migration)])
+            place.diverged for place in divergences.places(site.store, site.migration)])
         yield GaugeMetricFamily("changeover_divergences", "Divergences at all places together "
                                 "since the rules were last changed.", value=sum(places))
         yield GaugeMetricFamily("changeover_divergent_places", "Places of the answers that differ.",
@@ -199,7 +200,7 @@ class Meter(Collector):
         open_ = GaugeMetricFamily("changeover_claims_open", "Items that are not done, by state.",
                                   labels=["state"])
         for name, number in claims.open_claims(
-                console.store, console.plan.migration, now=now).items():
+                console.site.store, console.site.migration, now=now).items():
             open_.add_metric([name], number)
         reported = CounterMetricFamily("changeover_outcomes", "Outcomes that were reported here.",
                                        labels=["system", "result"])
@@ -209,7 +210,7 @@ class Meter(Collector):
             "changeover_outcome_quality", "Mean of a quality number over five minutes.",
             labels=["system", "name"])
         for name in System:
-            found = samples.window(console.store, console.plan.migration, str(name),
+            found = samples.window(console.site.store, console.site.migration, str(name),
                                    start=now - OUTCOMES_OVER, end=now)
             for label, (number, total) in sorted(found.quality.items()):
                 quality.add_metric([str(name), label], total / number)
@@ -220,13 +221,13 @@ class Meter(Collector):
         counted = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
                                     labels=["trigger", "action"])
         found = Counter((each.trigger, each.action) for each in firings.all_of(
-            console.store, console.plan.migration, since=now - timedelta(hours=24)))
+            console.site.store, console.site.migration, since=now - timedelta(hours=24)))
         for (trigger, action), number in sorted(found.items()):
             counted.add_metric([trigger, action], number)
         yield counted
         age = GaugeMetricFamily("changeover_service_age_seconds",
                                 "Since a service's last sign of life.", labels=["service"])
-        for beat in heartbeats.every(console.store):
+        for beat in heartbeats.every(console.site.store):
             if not beat.service.startswith("flow:"):
                 age.add_metric([beat.service], (now - beat.at).total_seconds())
         yield age

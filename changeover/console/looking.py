@@ -25,7 +25,7 @@ DECISION = "/v1/decision/"
 
 def routes(console: Console) -> APIRouter:
     """Return the routes that only look."""
-    router = APIRouter(tags=["look"], route_class=console.guard.route(Scope.READ))
+    router = APIRouter(tags=["look"], route_class=console.auth.route(Scope.READ))
     fresh, meter = Fresh(), exposition.Meter(console)
 
     @router.get(DECISION + "{key:path}", summary="Which system a user gets, and why")
@@ -37,9 +37,9 @@ def routes(console: Console) -> APIRouter:
     ) -> DecisionOut:
         """Answer as the gateway does for a request with this key and these segments."""
         key = _as_sent(request, key)
-        segments = console.check_segments(segment) | console.plan.routing.segments_of(key)
-        state = await asyncio.to_thread(routing.read, console.store, console.plan.migration)
-        found = explain(state, key, segments, salt=console.plan.routing.salt or "")
+        segments = console.check_segments(segment) | console.site.plan.routing.segments_of(key)
+        state = await asyncio.to_thread(routing.read, console.site.store, console.site.migration)
+        found = explain(state, key, segments, salt=console.site.plan.routing.salt or "")
         return DecisionOut(
             key=shown(key), system=found.system, because=found.because, bucket=found.bucket,
             segments=sorted(segments),
@@ -50,7 +50,7 @@ def routes(console: Console) -> APIRouter:
     async def status() -> dict[str, Any]:
         """The same as `changeover status --output json`."""
         return await asyncio.to_thread(fresh.get, "status", 0.5, lambda: status_of.collect(
-            console.home, console.store, console.plan, now=clock.now()))
+            console.site, now=clock.now()))
 
     @router.get("/metrics", response_class=Response, summary="For Prometheus",
                 responses={200: {"content": {"text/plain": {}}}})
@@ -70,12 +70,12 @@ def _as_sent(request: Request, key: str) -> str:
 
 def health_routes(console: Console) -> APIRouter:
     """Return the route that supervisors ask; it needs no token and tells nothing else."""
-    router = APIRouter(tags=["look"], route_class=console.guard.route(None))
+    router = APIRouter(tags=["look"], route_class=console.auth.route(None))
 
     @router.get("/health", summary="Whether the console can use the store")
     async def health() -> dict[str, str]:
         """200 when the store answers, 503 when it does not."""
-        await asyncio.to_thread(routing.read, console.store, console.plan.migration)
-        return {"status": "healthy", "migration": console.plan.migration}
+        await asyncio.to_thread(routing.read, console.site.store, console.site.migration)
+        return {"status": "healthy", "migration": console.site.migration}
 
     return router

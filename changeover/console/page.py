@@ -42,7 +42,7 @@ _OUTCOMES = ("outcome_error_rate", "outcome_duration_p50", "outcome_duration_p95
 
 def routes(console: Console) -> APIRouter:
     """Return the route of the page."""
-    router = APIRouter(tags=["look"], route_class=console.guard.route(Scope.READ))
+    router = APIRouter(tags=["look"], route_class=console.auth.route(Scope.READ))
     fresh = Fresh()
 
     @router.get("/", response_class=HTMLResponse, summary="The page for people")
@@ -72,14 +72,14 @@ def policy() -> str:
 
 
 def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
-    store, plan, now = console.store, console.plan, clock.now()
+    store, plan, now = console.site.store, console.site.plan, clock.now()
     state = routing.read(store, plan.migration)
     cutover = cutovers.latest(store, plan.migration)
     return {
         "plan": plan, "now": now, "state": state,
         "copied": state.copied if plan.shadow is not None else 0, "cutover": cutover,
         "is_rolled_back": state.mode is Mode.EMERGENCY_ROLLBACK,
-        "status": status_of.collect(console.home, store, plan, now=now),
+        "status": status_of.collect(console.site, now=now),
         "stages": _stages(console, cutover.id if cutover else None),
         "triggers": _triggers(console),
         "figures": _figures(console),
@@ -94,7 +94,7 @@ def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
 
 def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
     """Return every stage of the plan with how it stands and the newest look at each gate."""
-    store, known = console.store, {}
+    store, known = console.site.store, {}
     looks: dict[tuple[str, str], Any] = {}
     if cutover_id is not None:
         known = {record.key: record for record in cutovers.stages(store, cutover_id)}
@@ -103,20 +103,20 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
         {"title": stage.title, "record": known.get(stage.key),
          "soak": format_duration(stage.soak), "approvers": stage.approvers,
          "gates": [(gate, looks.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
-        for stage in console.plan.stages()
+        for stage in console.site.plan.stages()
     ]
 
 
 def _triggers(console: Console) -> list[dict[str, Any]]:
     since = clock.now() - timedelta(days=1)
     fired = {each.trigger: each for each in firings.all_of(
-        console.store, console.plan.migration, since=since)}
+        console.site.store, console.site.migration, since=since)}
     return [
         {"name": spec.name, "action": str(spec.action), "fired": fired.get(spec.name),
          "condition": f"{METRICS[spec.metric].words} of {spec.of}" + (
              f" in {spec.segment}" if spec.segment else "")
          + f" {describe_bound(spec)}, for {format_duration(spec.for_)}"}
-        for spec in console.plan.triggers
+        for spec in console.site.plan.triggers
     ]
 
 
@@ -125,7 +125,7 @@ def _figures(console: Console) -> list[tuple[str, str, str]]:
     now = clock.now()
 
     def windows(over: timedelta) -> list[Window]:
-        return [samples.window(console.store, console.plan.migration, name, start=now - over,
+        return [samples.window(console.site.store, console.site.migration, name, start=now - over,
                                end=now) for name in ("baseline", "candidate")]
 
     traffic, reported = windows(TRAFFIC_OVER), windows(OUTCOMES_OVER)
@@ -151,9 +151,9 @@ def _metric_row(name: str, windows: list[Window]) -> tuple[str, str, str]:
 
 
 def _differences(console: Console) -> dict[str, Any] | None:
-    if console.plan.shadow is None:
+    if console.site.plan.shadow is None:
         return None
-    known = findings.collect(console.store, console.plan.migration)
+    known = findings.collect(console.site.store, console.site.migration)
     newest = sorted(known.findings, key=lambda each: each.place.last_seen, reverse=True)
     return {"match_rate": known.match_rate, "compared": known.coverage.get("compared", 0),
             "newest": [each for each in newest if each.place.diverged][:MOST_PLACES]}

@@ -28,7 +28,7 @@ _SCHEMA: dict[str, Any] = {"requestBody": {"required": True, "content": {"applic
 def routes(console: Console) -> APIRouter:
     """Return the route that takes outcomes."""
     router = APIRouter(
-        prefix="/v1/outcomes", tags=["outcomes"], route_class=console.guard.route(Scope.WRITE))
+        prefix="/v1/outcomes", tags=["outcomes"], route_class=console.auth.route(Scope.WRITE))
 
     @router.post("", response_model=OutcomesOut, openapi_extra=_SCHEMA, summary="Report outcomes")
     async def report(request: Request) -> Response:

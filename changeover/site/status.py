@@ -15,9 +15,8 @@ from changeover.errors import Unreachable
 from changeover.gateway.files import told_of
 from changeover.gateway.publish import Gateway
 from changeover.plan.guardrails import GATE
-from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
-from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import (
     approvals,
     carriers,
@@ -35,7 +34,7 @@ from changeover.store.engine import Store
 WINDOW = timedelta(seconds=10)
 
 
-def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str, Any]:
+def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
     Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
@@ -46,7 +45,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
-    migration = plan.migration
+    store, migration = site.store, site.migration
     state = routing.read(store, migration)
     newest = cutovers.latest(store, migration)
     stages = cutovers.stages(store, newest.id) if newest else []
@@ -56,7 +55,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
     report = report_files.latest(store, migration, "cutover")
     if report and newest and report.cutover_id not in (None, newest.id):
         report = None
-    settings = home.settings()
+    settings = site.home.settings()
     run = newest.flow_run_id if newest else None
     guarded = _guardrails(store, newest) if newest else None
     return {
@@ -66,7 +65,7 @@ def collect(home: Home, store: Store, plan: Plan, *, now: datetime) -> dict[str,
             "segments": list(state.segments), "maintenance": state.maintenance,
             "version": state.version, "epoch": state.epoch,
         },
-        "gateway": _gateway(home, state.order),
+        "gateway": _gateway(site.gateway, state.order),
         "cutover": newest and _cutover(newest),
         "procedure": _newest_step(store, newest) if newest else None,
         "stages": [
@@ -205,8 +204,7 @@ def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
     return {"stage": looks[-1].stage, "verdict": looks[-1].verdict, "reason": looks[-1].reason}
 
 
-def _gateway(home: Home, order: tuple[int, int]) -> str:
-    gateway = Gateway(home.gateway_files)
+def _gateway(gateway: Gateway, order: tuple[int, int]) -> str:
     journal = gateway.journal()
     if journal is not None:
         return told_of(journal)

@@ -27,8 +27,7 @@ from changeover.errors import (
 from changeover.plan.model import Plan
 from changeover.site import status
 from changeover.site.home import Home
-from changeover.site.prefect_api import PrefectApi
-from changeover.store.engine import Store
+from changeover.site.site import Site
 from changeover.supervisor.child import Child
 from changeover.supervisor.stack import PROJECT
 
@@ -69,20 +68,14 @@ class Demo:
     """Runs one cutover on a started stack and shows how it goes.
 
     Args:
-        home: The home directory.
-        plan: The plan.
-        store: The open store.
-        api: Prefect's API.
+        site: The migration on this machine.
         tell: Shows one line.
         approves: Whether the demo answers the approvals itself.
         fault: The misbehaviour to bring about, if any.
         token: What allows faults.
     """
 
-    home: Home
-    plan: Plan
-    store: Store
-    api: PrefectApi
+    site: Site
     tell: Callable[[str], None]
     approves: bool
     fault: Fault | None
@@ -93,10 +86,11 @@ class Demo:
 
     def run(self) -> int:
         """Run the cutover to its end and return the exit code."""
-        run_id = self.api.start("cutover/main", parameters={})
+        run_id = self.site.prefect.start("cutover/main", parameters={})
         if run_id is None:
-            raise Unreachable("cutover/main is not deployed", where=self.api.url)
-        self.tell(f"cutover/main runs: {self.home.settings()['ui_url']}/runs/flow-run/{run_id}")
+            raise Unreachable("cutover/main is not deployed", where=self.site.prefect.url)
+        ui = self.site.home.settings()["ui_url"]
+        self.tell(f"cutover/main runs: {ui}/runs/flow-run/{run_id}")
         while True:
             now = self._status()
             if now is not None:
@@ -110,7 +104,7 @@ class Demo:
 
     def _status(self) -> dict[str, Any] | None:
         try:
-            return status.collect(self.home, self.store, self.plan, now=clock.now())
+            return status.collect(self.site, now=clock.now())
         except StoreError:
             return None
 
@@ -119,7 +113,7 @@ class Demo:
         stage = now["stages"][-1] if now["stages"] else {"key": "start", "status": ""}
         doing = "waits for approval" if now["waiting_for"] else stage["status"]
         if step := now["procedure"]:
-            is_around = not now["stages"] or stage["key"] == self.plan.stages()[-1].key
+            is_around = not now["stages"] or stage["key"] == self.site.plan.stages()[-1].key
             doing += f", {step['step']}: {step['detail']}" if is_around else ""
         change = f"{stage['key']} {doing} {now['routing']['version']}"
         if change == self._shown and time.monotonic() - self._told < 5:
@@ -134,7 +128,7 @@ class Demo:
     def _users(self) -> str:
         """Return what users saw so far, from the load's own figures."""
         try:
-            figures = json.loads(self.stats_file(self.home).read_text())
+            figures = json.loads(self.stats_file(self.site.home).read_text())
         except (OSError, ValueError):
             return "users: none yet"
         failed = sum(n for key, n in figures.items() if key.startswith("failed_"))
@@ -147,7 +141,7 @@ class Demo:
             return
         self.fault = None
         self.tell(f"fault: the candidate begins with {fault.kind}")
-        url = self.plan.systems.candidate.url.rstrip("/")
+        url = self.site.plan.systems.candidate.url.rstrip("/")
         try:
             httpx.post(f"{url}/fault", json={"kind": fault.kind}, timeout=2, trust_env=False,
                        headers={"authorization": f"Bearer {self.token}"})
@@ -167,12 +161,13 @@ class Demo:
             self._answered.add(key)
             if alarm:
                 self.tell(f"ALARM {alarm}")
+            home = self.site.home.root
             self.tell(f"APPROVE stage {waiting['stage']}: open {waiting['url']}, press Resume "
-                      f"(or: changeover approve promote --approver YOU --home {self.home.root})")
+                      f"(or: changeover approve promote --approver YOU --home {home})")
             return
         decision = "rollback" if alarm else "promote"  # nobody is there to know better
         try:
-            self.api.resume(now["cutover"]["flow_run_id"], {
+            self.site.prefect.resume(now["cutover"]["flow_run_id"], {
                 "decision": decision, "approver": f"demo-{waiting['approver']}",
                 "comment": f"guardrail {alarm}" if alarm else "approved by --approve"})
         except (Refused, Unreachable):
@@ -186,7 +181,7 @@ class Demo:
         if now is None or now["cutover"] is not None:
             return
         try:
-            run = self.api.run(run_id)
+            run = self.site.prefect.run(run_id)
         except Unreachable:
             return
         if run is not None and run.state_type in ("FAILED", "CANCELLED"):

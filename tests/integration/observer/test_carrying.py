@@ -20,6 +20,7 @@ from changeover.observer import continuing
 from changeover.observer.recovery import Recovery
 from changeover.site import status as status_of
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import (
     approvals,
     audit,
@@ -95,7 +96,7 @@ def test_every_end_of_a_run_is_told_once_with_a_way_on(
     act(prefect, run_of(store, cutover))
     recovery.sweep(later(0))
     recovery.sweep(later(seconds))
-    status = status_of.collect(home, store, make_plan(), now=clock.now())
+    status = status_of.collect(Site(home, make_plan(), store), now=clock.now())
     (told,) = status["ended_runs"]
     assert (told["subject"], told["end"]) == (f"cutover {cutover.id}", end)
     for part in (what, "gradual 10 %", "`changeover continue`", "`changeover rollback",
