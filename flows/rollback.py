@@ -48,7 +48,7 @@ async def rollback(
             return await rehearsed(name)
         if scope != "all":
             return Completed(name="Reduced", message=move_part_back(name, reason, scope))
-        began = move_to_baseline(name, reason, severity, scope, rollback_id)
+        began = move_to_baseline(name, reason, severity, rollback_id)
         take_over(name, began)
         clean_up(name, began)
         restore(name, began)

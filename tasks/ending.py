@@ -6,6 +6,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from changeover import clock
+from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import CutoverStatus
 from changeover.errors import StaleEpoch
 from changeover.procedures import rollback
@@ -14,6 +15,7 @@ from tasks.lifecycle import cutover_of, end_cutover
 from tasks.reporting import publish_report, tell, update_progress
 from tasks.runtime import current_state, runtime_of
 from tasks.steps import step
+from tasks.traffic import site_of
 
 
 def is_superseded(migration: str, cutover_id: int, stage: str) -> bool:
@@ -106,9 +108,7 @@ def roll_back_now(migration: str, cutover_id: int, stage: str, reason: str) -> N
     if routing.read(runtime.store, migration).epoch != cutover.epoch:
         return
     rollback.start(
-        runtime.store, runtime.gateway, runtime.plan, reason=f"stage {stage}: {reason}",
-        severity="high", actor=f"cutover {cutover_id}", now=clock.now(),
-    )
+        site_of(runtime), Cause(f"stage {stage}: {reason}", f"cutover {cutover_id}"))
 
 
 def _close_stage(migration: str, cutover_id: int, reason: str) -> None:

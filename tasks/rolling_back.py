@@ -7,7 +7,7 @@ from typing import Any
 from changeover import cleanup, clock
 from changeover.cleanup.start import candidate_start
 from changeover.domain.procedures import StepStatus, of_rollback
-from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
 from changeover.plan.units import format_duration
@@ -17,13 +17,14 @@ from changeover.store import rollbacks, routing, steps
 from tasks.carrying import carry_out, hold, keep, record_of
 from tasks.runtime import Runtime, root_run_id, runtime_of
 from tasks.steps import step
+from tasks.traffic import site_of
 
 MOST_TOLD = 20
 
 
 @step(name="1 safe flags and routes")
 def move_to_baseline(
-    migration: str, reason: str, severity: str, scope: str, rollback_id: int | None
+    migration: str, reason: str, severity: str, rollback_id: int | None
 ) -> int:
     """Send everyone to the baseline; finds it done when the observer or a person did it.
 
@@ -33,7 +34,6 @@ def move_to_baseline(
         migration: Name of the migration.
         reason: What happened.
         severity: critical, high or medium.
-        scope: all.
         rollback_id: The rollback to carry on, when step 1 was done before this run.
 
     Returns:
@@ -46,10 +46,8 @@ def move_to_baseline(
         detail = f"done before; since then {state.describe()}"
         keep(runtime, known.id, 1, "safe flags and routes", "done", detail, began)
         return known.id
-    started = rollback.start(
-        runtime.store, runtime.gateway, runtime.plan, reason=reason, severity=severity,
-        scope=scope, actor="rollback/main", now=began, flow_run_id=str(root_run_id()),
-    )
+    cause = Cause(reason, "rollback/main", severity)
+    started = rollback.start(site_of(runtime), cause, flow_run_id=str(root_run_id()))
     status = "failed" if started.publication is None else "done"
     detail = started.problem or f"everyone is at the baseline: {started.state.describe()}"
     keep(runtime, started.rollback.id, 1, "safe flags and routes", status, detail, began)

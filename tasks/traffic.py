@@ -5,25 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from changeover import clock
+from changeover.domain import stages
 from changeover.domain.procedures import StepStatus, of_cutover
-from changeover.domain.publications import Publication
-from changeover.domain.routing import Change, Mode, RoutingState
-from changeover.errors import PublishFailed, Refused, Unreachable
-from changeover.plan.model import PhaseKind, Plan, Stage
-from changeover.procedures import rollback
-from changeover.store import cutovers, publications, routing
+from changeover.domain.rollbacks import Cause
+from changeover.domain.routing import Change
+from changeover.errors import Refused, Unreachable
+from changeover.plan.model import Stage
+from changeover.procedures import rollback, traffic
+from changeover.site.site import Site
+from changeover.store import cutovers, routing
 from tasks.lifecycle import cutover_of
 from tasks.procedure import Found, once
 from tasks.reporting import tell
 from tasks.runtime import Runtime, current_state, own_run_id, root_run_id, runtime_of
 from tasks.steps import step
-
-_MODES = {
-    PhaseKind.SHADOW: Mode.SHADOW,
-    PhaseKind.BETA: Mode.GRADUAL,
-    PhaseKind.GRADUAL: Mode.GRADUAL,
-    PhaseKind.FULL: Mode.CANDIDATE_ONLY,
-}
 
 
 @step(name="move traffic", task_run_name="move traffic: {stage}")
@@ -45,13 +40,9 @@ def move_traffic(migration: str, cutover_id: int, stage: str) -> str:
     if cutovers.stage(runtime.store, cutover_id, stage) is not None:
         return state.describe()
     spec = runtime.plan.stage(stage)
-    wished = _wished(runtime.plan, spec, cutover.epoch)
-    if not _is_there(state, wished):
-        state = routing.change(
-            runtime.store, migration, wished, carried_by=_carried_by(cutover_id),
-            actor=f"cutover {cutover_id}", reason=f"stage {spec.title} begins", now=clock.now(),
-        )
-    publish(runtime, state)
+    state = traffic.give_share(
+        site_of(runtime), spec, epoch=cutover.epoch, carried_by=_carried_by(cutover_id),
+        actor=f"cutover {cutover_id}", reason=f"stage {spec.title} begins")
     cutovers.enter_stage(runtime.store, cutover_id, spec, now=clock.now())
     return state.describe()
 
@@ -59,7 +50,7 @@ def move_traffic(migration: str, cutover_id: int, stage: str) -> str:
 def has_share(runtime: Runtime, stage: Stage) -> bool:
     """Whether the users are moved that a stage says, and no part of them was rolled back."""
     state = routing.read(runtime.store, runtime.migration)
-    return _is_there(state, _wished(runtime.plan, stage, state.epoch))
+    return stages.has_share(state, stage, runtime.plan)
 
 
 @step(name="move a part back", task_run_name="back: {scope}")
@@ -80,8 +71,8 @@ def move_part_back(migration: str, reason: str, scope: str) -> str:
     def move() -> Found:
         target = rollback.Reduced(**{**aimed.data, "segments": tuple(aimed.data["segments"])})
         state = rollback.reduce(
-            runtime.store, runtime.gateway, runtime.plan, target, scope=scope, reason=reason,
-            actor="rollback/main", now=clock.now(), occasion=occasion)
+            site_of(runtime), target, scope=scope, occasion=occasion,
+            cause=Cause(reason, "rollback/main"))
         return f"{scope} is back at the baseline: {state.describe()}", {}
 
     # kept before anything moves: after a kill one stage back is not one more stage back
@@ -118,13 +109,9 @@ def give_back_share(migration: str, cutover_id: int, stage: str, round_: int) ->
     spec = runtime.plan.stage(stage)
 
     def move() -> Found:
-        if not has_share(runtime, spec):
-            routing.change(
-                runtime.store, migration, _wished(runtime.plan, spec, cutover.epoch),
-                actor=f"cutover {cutover_id}", now=clock.now(), carried_by=_carried_by(cutover_id),
-                reason=f"stage {spec.title} again, as people decided")
-        state = routing.read(runtime.store, migration)
-        publish(runtime, state)
+        state = traffic.give_share(
+            site_of(runtime), spec, epoch=cutover.epoch, carried_by=_carried_by(cutover_id),
+            actor=f"cutover {cutover_id}", reason=f"stage {spec.title} again, as people decided")
         return state.describe(), {}
 
     found = once(runtime, of_cutover(cutover_id), f"users of {stage} again {round_}", move)
@@ -139,44 +126,9 @@ def _carried_by(cutover_id: int) -> tuple[str, str] | None:
     return (cutovers.subject(cutover_id), own) if own is not None else None
 
 
-def publish(runtime: Runtime, state: RoutingState) -> None:
-    """Bring a routing state to the gateway and note the confirmation.
-
-    Raises:
-        PublishFailed: The gateway did not confirm; the attempt is noted too.
-    """
-    try:
-        publication = runtime.gateway.publish(runtime.plan, state)
-    except PublishFailed as failure:
-        publications.save(
-            runtime.store,
-            Publication(
-                migration=runtime.migration, epoch=state.epoch, version=state.version,
-                at=clock.now(), is_confirmed=False, seconds=0.0, error=str(failure),
-            ),
-        )
-        raise
-    publications.save(runtime.store, publication)
-
-
-def _wished(plan: Plan, stage: Stage, epoch: int) -> Change:
-    sample = int(plan.shadow.sample * 100) if plan.shadow else 0
-    return Change(
-        mode=_MODES[stage.phase],
-        weight=stage.weight,
-        segments=stage.segments,
-        shadow_sample=sample,
-        expected_epoch=epoch,
-    )
-
-
-def _is_there(state: RoutingState, wished: Change) -> bool:
-    """Whether the state is already what the stage wants, as after a kill between two steps."""
-    if state.mode is not wished.mode or state.shadow_sample != wished.shadow_sample:
-        return False
-    return state.mode is not Mode.GRADUAL or (
-        (state.weight, state.segments) == (wished.weight, wished.segments)
-    )
+def site_of(runtime: Runtime) -> Site:
+    """Return the migration that a runtime is connected to."""
+    return Site(runtime.home, runtime.plan, runtime.store, runtime.gateway)
 
 
 @step(name="maintenance", task_run_name="maintenance on={is_on}")
@@ -187,9 +139,7 @@ def set_maintenance(migration: str, is_on: bool, reason: str) -> str:
         The routing state in one phrase.
     """
     runtime = runtime_of(migration)
-    state = routing.change(
-        runtime.store, migration, Change(maintenance=is_on, maintenance_reason=reason),
-        actor="maintenance/main", reason=reason, now=clock.now(),
-    )
-    publish(runtime, state)
+    state = traffic.move(
+        site_of(runtime), Change(maintenance=is_on, maintenance_reason=reason),
+        actor="maintenance/main", reason=reason)
     return state.describe()

@@ -13,17 +13,19 @@ import click
 from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.runs import told_end
+from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import Approval, CutoverStatus
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.run_ends import Work
+from changeover.domain.stages import change_for, shadow_buckets
 from changeover.errors import ApprovalRefused, InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
-from changeover.procedures import baseline, retirement_note, rollback
+from changeover.procedures import baseline, retirement_note, rollback, traffic
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import approvals, carriers, cutovers, flags, publications, routing
+from changeover.store import approvals, carriers, cutovers, flags, routing
 
 ANSWER_SECONDS = 120.0
 FORM_SECONDS = 60.0
@@ -102,10 +104,7 @@ def rollback_command(
         return
     found = Site.open(home, migration)
     try:
-        started = rollback.start(
-            found.store, found.gateway, found.plan, reason=reason, severity="high",
-            actor=getpass.getuser(), now=clock.now(),
-        )
+        started = rollback.start(found, Cause(reason, getpass.getuser()))
     except StoreBusy as busy:
         entry = _move_first(found, reason, busy)
         show(output, "everyone is at the baseline; the store is busy and follows: the observer "
@@ -156,7 +155,7 @@ def enable(
     if wanted is Mode.GRADUAL:
         change = _advance_to(found, percent, with_users=True)
     elif found.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
-        change = Change(mode=wanted, shadow_sample=int(found.plan.shadow.sample * 100))
+        change = Change(mode=wanted, shadow_sample=shadow_buckets(found.plan))
     _apply(found, change, reason, output)
 
 
@@ -235,11 +234,7 @@ def _apply(
     found: Site, change: Change, reason: str, output: str, *, notes: Sequence[str] = ()
 ) -> None:
     """Change the routing state as the present user, publish, and show it with the notes."""
-    state = routing.change(
-        found.store, found.plan.migration, change, actor=getpass.getuser(), reason=reason,
-        now=clock.now(),
-    )
-    publications.save(found.store, found.gateway.publish(found.plan, state))
+    state = traffic.move(found, change, actor=getpass.getuser(), reason=reason)
     show(output, "\n".join([state.describe(), *(f"note: {note}" for note in notes)]),
          {"state": state.describe(), "version": state.version, "notes": list(notes)})
 
@@ -349,7 +344,8 @@ def _advance_to(
     """Return the change to the wished percentage, or to the plan's next stage (`with_users`)."""
     state = routing.read(found.store, found.plan.migration)
     if percent is None:
-        return _change_to(_next_stage(found, state, with_users=with_users), state.epoch)
+        stage = _next_stage(found, state, with_users=with_users)
+        return change_for(stage, found.plan, state.epoch)
     try:
         weight = int(parse_percent(percent) * 100)
     except ValueError as error:
@@ -366,11 +362,3 @@ def _next_stage(found: Site, state: RoutingState, *, with_users: bool) -> Stage:
         if is_shadow or (stage.phase is not PhaseKind.SHADOW and stage.weight > state.weight):
             return stage
     raise Refused("not advanced because the candidate serves everyone already")
-
-
-def _change_to(stage: Stage, epoch: int) -> Change:
-    mode = {PhaseKind.SHADOW: Mode.SHADOW, PhaseKind.FULL: Mode.CANDIDATE_ONLY}.get(
-        stage.phase, Mode.GRADUAL
-    )
-    return Change(
-        mode=mode, weight=stage.weight, segments=stage.segments, expected_epoch=epoch)

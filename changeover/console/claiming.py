@@ -11,7 +11,6 @@ from fastapi import APIRouter, Path, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from changeover import clock
 from changeover.console.context import Console
 from changeover.console.models import (
     ITEM,
@@ -27,6 +26,7 @@ from changeover.console.models import (
 )
 from changeover.console.problems import documented, of_body, problem
 from changeover.domain.claims import Claim, Refusal, Why
+from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import ON_USERS
 from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput
@@ -138,9 +138,7 @@ def _roll_back(console: Console) -> str | None:
     wanted = rollbacks.wanted(site.store, state)
     if wanted is None or state.mode not in ON_USERS:
         return None
-    started = rollback.start(
-        site.store, site.gateway, site.plan, severity="critical", reason=wanted,
-        actor="console", now=clock.now())
+    started = rollback.start(site, Cause(wanted, "console", "critical"))
     return started.state.describe()
 
 

@@ -46,3 +46,18 @@ class Rollback:
     is_handed_over: bool = False
     lease_until: datetime | None = None
     analysis: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a rollback is begun.
+
+    Args:
+        reason: What happened, one sentence with numbers.
+        actor: Who or what decided: `observer`, `cutover 7`, a person's name.
+        severity: `critical`, `high` or `medium`.
+    """
+
+    reason: str
+    actor: str
+    severity: str = "high"

@@ -39,6 +39,7 @@ from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import Site
 from changeover.store import (
     cutovers,
     firings,
@@ -89,7 +90,8 @@ class Observer:
         self._later: list[Sample] = []
         self.stop = threading.Event()
         self.told, self.pace = Told(), Pace()
-        self.traffic = Traffic(store, self.gateway, plan, self.told, self._watch_anew)
+        site = Site(home, plan, store, self.gateway)
+        self.traffic = Traffic(site, self.told, self._watch_anew)
         self.guard = Guarding(plan, store, self.gateway, self.traffic, self.told)
         self.unsaved = Unsaved()
         self._lock = threading.Lock()

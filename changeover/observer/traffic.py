@@ -12,16 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from changeover import clock
+from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
-from changeover.gateway.publish import Gateway
 from changeover.observer.notices import Notices
 from changeover.observer.pace import Pace, Told
 from changeover.observer.returning import Returning
-from changeover.plan.model import PhaseKind, Plan
-from changeover.procedures import baseline, rollback
-from changeover.store import audit, cutovers, firings, publications, rollbacks, routing
-from changeover.store.engine import Store
+from changeover.plan.model import PhaseKind
+from changeover.procedures import baseline, rollback, traffic
+from changeover.site.site import Site
+from changeover.store import audit, firings, rollbacks, routing
 from changeover.store.write_queue import first_in_line
 
 LOG = logging.getLogger("changeover.observer")
@@ -52,24 +52,21 @@ class Traffic:
     `follow` belongs to the thread that talks to the store, `roll_back` to the one that watches.
 
     Args:
-        store: The store.
-        gateway: The gateway.
-        plan: The migration's plan.
+        site: The migration.
         told: Where problems are told.
         on_start: Called before users are known to be on the candidate anew: what was measured
             before counts no more.
     """
 
-    def __init__(
-        self, store: Store, gateway: Gateway, plan: Plan, told: Told, on_start: Callable[[], None]
-    ) -> None:
-        self.store, self.gateway, self.plan = store, gateway, plan
-        self.state = RoutingState(plan.migration)
+    def __init__(self, site: Site, told: Told, on_start: Callable[[], None]) -> None:
+        self.site, self.plan = site, site.plan
+        self.store, self.gateway = site.store, site.gateway
+        self.state = RoutingState(site.migration)
         self._on_start = on_start
         self._told, self._pace, self._lock = told, Pace(), threading.Lock()
         self._rollback_known = -1
         self.notices = Notices()
-        self.returning = Returning(plan, self.notices)
+        self.returning = Returning(self.plan, self.notices)
         self._is_baseline_disabled = self._is_baseline_retired = False
         self._was_baseline_disabled: bool | None = None  # not known yet
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
@@ -215,10 +212,8 @@ class Traffic:
         found: queue.Queue[rollback.RollbackStart | Exception],
     ) -> None:
         try:
-            found.put(rollback.start(
-                self.store, self.gateway, self.plan, reason=reason, severity="critical",
-                actor="observer", now=clock.now(), is_baseline_back=is_baseline_back,
-            ))
+            cause = Cause(reason, "observer", "critical")
+            found.put(rollback.start(self.site, cause, is_baseline_back=is_baseline_back))
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             found.put(error)
 
@@ -293,7 +288,7 @@ class Traffic:
         self._open_row(state, reason, actor)
         self.gateway.reconcile(self.plan, state)
         LOG.warning("what %s did without the store was carried into it", actor)
-        publications.save(self.store, self.gateway.publish(self.plan, state))
+        traffic.publish(self.site, state)
 
     def _mend(self, state: RoutingState) -> None:
         """Do what a process that was killed between two steps left undone."""
@@ -307,7 +302,7 @@ class Traffic:
         is_older = (self.gateway.on_disk() or (-1, -1)) < state.order
         if is_older and age > grace and self._pace.is_due("publish", RETRY_SECONDS):
             LOG.warning("published again because the gateway has an older state")
-            publications.save(self.store, self.gateway.publish(self.plan, state))
+            traffic.publish(self.site, state)
         is_new = ROW_GRACE_SECONDS < age < CONFIRMED_WITHIN_SECONDS
         if is_rollback and is_new and self._pace.is_due("confirm", RETRY_SECONDS):
             self._note_confirmation(state)
@@ -329,10 +324,5 @@ class Traffic:
         self._rollback_known = state.epoch
 
     def _open_row(self, state: RoutingState, reason: str, actor: str) -> None:
-        running = cutovers.active(self.store, self.plan.migration)
-        rollbacks.begin(
-            self.store, self.plan.migration, epoch=state.epoch, reason=reason,
-            severity="critical", scope="all", actor=actor,
-            cutover_id=running.id if running else None, now=clock.now(),
-        )
+        rollback.open_record(self.site, state, Cause(reason, actor, "critical"))
         self._rollback_known = state.epoch

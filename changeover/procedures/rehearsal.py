@@ -18,14 +18,17 @@ from pathlib import Path
 import httpx
 
 from changeover import cleanup, clock
-from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.domain.rollbacks import Cause
+from changeover.domain.routing import Change, Mode
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import PATIENT_SECONDS, Gateway
 from changeover.machine.ports import free_port
 from changeover.plan.model import Plan
-from changeover.procedures import rollback, rollback_script
+from changeover.procedures import rollback, rollback_script, traffic
+from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import plans, routing
 from changeover.store.engine import Store
 
@@ -49,9 +52,9 @@ def rehearse(plan: Plan, tell: Callable[[str], None], *, base: Path | None = Non
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="changeover-rehearsal-") as folder:
         try:
-            with _copy(plan, Path(folder)) as (copy, store, gateway):
-                problems += _bring_back(copy, store, gateway, tell)
-                problems += _by_script(copy, store, gateway, Path(folder), tell)
+            with _copy(plan, Path(folder)) as copy:
+                problems += _bring_back(copy, tell)
+                problems += _by_script(copy, tell)
         except ChangeoverError as error:
             problems.append(str(error))
     problems += _levers(plan)
@@ -60,7 +63,7 @@ def rehearse(plan: Plan, tell: Callable[[str], None], *, base: Path | None = Non
 
 
 @contextmanager
-def _copy(plan: Plan, folder: Path) -> Iterator[tuple[Plan, Store, Gateway]]:
+def _copy(plan: Plan, folder: Path) -> Iterator[Site]:
     """Start a gateway of its own and a store for a plan whose traffic nobody uses."""
     listen = f"127.0.0.1:{free_port()}"
     copy = plan.model_copy(
@@ -74,7 +77,7 @@ def _copy(plan: Plan, folder: Path) -> Iterator[tuple[Plan, Store, Gateway]]:
                                  stdout=log, stderr=log, start_new_session=True)
     try:
         _await(gateway.admin.is_alive, "the rehearsal's gateway did not start")
-        yield copy, store, gateway
+        yield Site(Home(folder), copy, store, gateway)
     finally:
         envoy.terminate()
         try:
@@ -85,9 +88,7 @@ def _copy(plan: Plan, folder: Path) -> Iterator[tuple[Plan, Store, Gateway]]:
         store.close()
 
 
-def _bring_back(
-    plan: Plan, store: Store, gateway: Gateway, tell: Callable[[str], None]
-) -> list[str]:
+def _bring_back(copy: Site, tell: Callable[[str], None]) -> list[str]:
     """Move everyone to the candidate and roll back, as a trigger would.
 
     What took too long is tried again: a machine that is busy for a moment is no fault of the plan.
@@ -96,7 +97,7 @@ def _bring_back(
     for title, change in (("half of the users", Change(mode=Mode.GRADUAL, weight=5_000)),
                           ("everyone", Change(mode=Mode.CANDIDATE_ONLY))):
         for _ in range(STEP_1_TRIES):
-            seconds, found = _step_1(plan, store, gateway, change)
+            seconds, found = _step_1(copy, change)
             tell(f"step 1 with {title} on the candidate took {seconds * 1000:.0f} ms")
             if seconds <= STEP_1_SECONDS:
                 break
@@ -106,27 +107,22 @@ def _bring_back(
     return problems
 
 
-def _step_1(
-    plan: Plan, store: Store, gateway: Gateway, change: Change
-) -> tuple[float, list[str]]:
+def _step_1(copy: Site, change: Change) -> tuple[float, list[str]]:
     """Move users and roll back; return the seconds that step 1 took, and what was wrong."""
-    gateway.publish(plan, _changed(store, plan, change))
+    _move(copy, change)
     began = time.monotonic()
-    done = rollback.start(store, gateway, plan, reason="rehearsal", severity="medium",
-                          actor="rehearsal", now=clock.now())
+    done = rollback.start(copy, Cause("rehearsal", "rehearsal", "medium"))
     seconds = time.monotonic() - began
     problems = [] if done.publication else [f"step 1 is not confirmed: {done.problem}"]
-    problems += _not_served(plan)
-    gateway.publish(plan, _changed(store, plan, Change(mode=Mode.BASELINE_ONLY,
-                                                       is_by_person=True)))
+    problems += _not_served(copy.plan)
+    _move(copy, Change(mode=Mode.BASELINE_ONLY, is_by_person=True))
     return seconds, problems
 
 
-def _changed(store: Store, plan: Plan, change: Change) -> RoutingState:
-    if change.mode is Mode.CANDIDATE_ONLY:
-        _changed(store, plan, Change(mode=Mode.GRADUAL, weight=5_000))
-    return routing.change(store, plan.migration, change, actor="rehearsal", reason="rehearsal",
-                          now=clock.now())
+def _move(copy: Site, change: Change) -> None:
+    if change.mode is Mode.CANDIDATE_ONLY:  # nobody goes there from the baseline at once
+        _move(copy, Change(mode=Mode.GRADUAL, weight=5_000))
+    traffic.move(copy, change, actor="rehearsal", reason="rehearsal")
 
 
 def _not_served(plan: Plan) -> list[str]:
@@ -139,13 +135,12 @@ def _not_served(plan: Plan) -> list[str]:
     return [] if status < 400 else [f"after the rollback the baseline answers {status}"]
 
 
-def _by_script(
-    plan: Plan, store: Store, gateway: Gateway, folder: Path, tell: Callable[[str], None]
-) -> list[str]:
+def _by_script(copy: Site, tell: Callable[[str], None]) -> list[str]:
     """Bring everyone back with `rollback.sh` and nothing else."""
-    gateway.publish(plan, _changed(store, plan, Change(mode=Mode.CANDIDATE_ONLY)))
-    script = rollback_script.write_rescue(plan, gateway.files, folder / "rescue")
-    disable = plan.cutover.disable_baseline
+    _move(copy, Change(mode=Mode.CANDIDATE_ONLY))
+    files = copy.home.gateway_files
+    script = rollback_script.write_rescue(copy.plan, files, copy.home.root / "rescue")
+    disable = copy.plan.cutover.disable_baseline
     limit = SCRIPT_SECONDS + (disable.undo_within.total_seconds() if disable else 0)
     try:
         done = subprocess.run(
@@ -157,7 +152,7 @@ def _by_script(
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or [""]
         return [f"{rollback_script.SCRIPT} ended with {done.returncode}: {last[0]}"]
     tell(f"{rollback_script.SCRIPT} brought everyone back")
-    return _not_served(plan)
+    return _not_served(copy.plan)
 
 
 def _levers(plan: Plan) -> list[str]:

@@ -7,17 +7,16 @@ analysis, verification) are the flow `rollback/main`, which finds this step done
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from changeover import clock
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, PublishFailed, Refused
-from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Plan
-from changeover.procedures import baseline
-from changeover.store import audit, cutovers, flags, publications, rollbacks, routing
-from changeover.store.engine import Store
+from changeover.procedures import baseline, traffic
+from changeover.site.site import Site
+from changeover.store import audit, cutovers, flags, rollbacks, routing
 from changeover.store.write_queue import first_in_line
 
 
@@ -33,9 +32,7 @@ class RollbackStart:
 
 
 def start(
-    store: Store, gateway: Gateway, plan: Plan, *, reason: str, severity: str, actor: str,
-    now: datetime, scope: str = "all", flow_run_id: str | None = None,
-    is_baseline_back: bool = False,
+    site: Site, cause: Cause, *, flow_run_id: str | None = None, is_baseline_back: bool = False
 ) -> RollbackStart:
     """Move all traffic to the baseline and open the rollback's record; idempotent.
 
@@ -51,14 +48,8 @@ def start(
     A baseline that was taken out of use is brought back first: users must not be sent to nobody.
 
     Args:
-        store: The store.
-        gateway: Where to publish.
-        plan: The migration's plan.
-        reason: What happened, one sentence with numbers.
-        severity: `critical`, `high` or `medium`.
-        actor: Who or what decided: `observer`, `flow`, a person's name.
-        now: The present moment.
-        scope: `all`.
+        site: The migration.
+        cause: What happened, how severe it is, and who decided.
         flow_run_id: The `rollback/main` that calls this and carries the further steps itself.
         is_baseline_back: The caller has brought a baseline that was out of use back.
 
@@ -68,39 +59,47 @@ def start(
         Unreachable: The baseline was out of use and does not come back.
         Refused: The baseline was retired: there is nobody to send users to.
     """
+    store, plan = site.store, site.plan
     baseline.refuse_when_retired(store, plan)
     if not is_baseline_back:
-        baseline.bring_back(store, plan, actor=actor)
+        baseline.bring_back(store, plan, actor=cause.actor)
     with first_in_line():
         state = routing.change(
-            store, plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
-            actor=actor, reason=reason, now=now,
-        )
-        running = cutovers.active(store, plan.migration)
-        rollback = rollbacks.begin(
-            store, plan.migration, epoch=state.epoch, reason=reason, severity=severity,
-            scope=scope, actor=actor, cutover_id=running.id if running else None, now=now,
-            flow_run_id=flow_run_id,
-        )
-    publication, problem = _publish(store, gateway, plan, state)
+            store, site.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
+            actor=cause.actor, reason=cause.reason, now=clock.now())
+        rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
+        publication, problem = _publish(site, state)
     flags.set_values(
-        store, plan.migration, plan.rollback.safe_flags, actor=actor,
-        reason=f"rollback {rollback.id}", now=now, may_mirror=True,
+        store, site.migration, plan.rollback.safe_flags, actor=cause.actor,
+        reason=f"rollback {rollback.id}", now=clock.now(), may_mirror=True,
         environment=plan.environment or flags.BASE)
     return RollbackStart(state, rollback, publication, problem)
 
 
-def _publish(
-    store: Store, gateway: Gateway, plan: Plan, state: RoutingState
-) -> tuple[Publication | None, str]:
+def open_record(
+    site: Site, state: RoutingState, cause: Cause, *, flow_run_id: str | None = None
+) -> Rollback:
+    """Open the record of the rollback that led to a state, unless it is there already.
+
+    Args:
+        site: The migration.
+        state: The routing state after the rollback.
+        cause: What happened, how severe it is, and who decided.
+        flow_run_id: The `rollback/main` that carries the further steps; None: one is started.
+    """
+    running = cutovers.active(site.store, site.migration)
+    return rollbacks.begin(
+        site.store, site.migration, epoch=state.epoch, reason=cause.reason,
+        severity=cause.severity, scope="all", actor=cause.actor,
+        cutover_id=running.id if running else None, now=clock.now(), flow_run_id=flow_run_id)
+
+
+def _publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:
     """Tell the gateway; return what it serves, and why nobody knows when it did not confirm."""
-    publication, problem = None, ""
     try:
-        publication = gateway.publish(plan, state)
-        publications.save(store, publication)
+        return traffic.publish(site, state), ""
     except PublishFailed as failure:
-        problem = str(failure)
-    return publication, problem
+        return None, str(failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,7 @@ class Reduced:
 
 
 def reduce(
-    store: Store, gateway: Gateway, plan: Plan, target: Reduced, *, scope: str, reason: str,
-    actor: str, now: datetime, occasion: str,
+    site: Site, target: Reduced, *, scope: str, cause: Cause, occasion: str
 ) -> RoutingState:
     """Move the users back that `smaller` found; repeating it changes nothing more.
 
@@ -122,35 +120,32 @@ def reduce(
     their promotion gives the stage its share again.
 
     Args:
-        store: The store.
-        gateway: Where to publish.
-        plan: The migration's plan.
+        site: The migration.
         target: What is left, from `smaller`.
         scope: `segment:NAME` or `stage`.
-        reason: What happened.
-        actor: Who or what decided.
-        now: The present moment.
+        cause: What happened, and who decided.
         occasion: Names this rollback; it is told once in the audit.
 
     Raises:
         StaleEpoch: Everyone was rolled back in between.
         PublishFailed: The gateway did not confirm.
     """
-    state = routing.read(store, plan.migration)
+    store, now = site.store, clock.now()
+    state = routing.read(store, site.migration)
     if Reduced(state.weight, state.segments, state.epoch) != target:
         change = Change(mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
                         expected_epoch=target.epoch)
-        state = routing.change(store, plan.migration, change, actor=actor, now=now,
-                               reason=f"rollback of {scope}: {reason}")
+        state = routing.change(store, site.migration, change, actor=cause.actor, now=now,
+                               reason=f"rollback of {scope}: {cause.reason}")
     audit.record_once(
-        store, plan.migration, key=occasion, actor=actor, kind="rollback.partial", now=now,
-        data={"scope": scope, "reason": reason, "state": state.describe()})
-    publications.save(store, gateway.publish(plan, state))
-    running = cutovers.active(store, plan.migration)
+        store, site.migration, key=occasion, actor=cause.actor, kind="rollback.partial", now=now,
+        data={"scope": scope, "reason": cause.reason, "state": state.describe()})
+    traffic.publish(site, state)
+    running = cutovers.active(store, site.migration)
     for record in cutovers.stages(store, running.id) if running else ():
         if record.decided_at is None:
             cutovers.extend_soak(store, record.cutover_id, record.key, rechecks=record.rechecks + 1,
-                                 until=now + plan.stage(record.key).soak)
+                                 until=now + site.plan.stage(record.key).soak)
     return state
 
 

@@ -45,3 +45,11 @@ def all_of(store: Store, migration: str) -> list[Publication]:
         rows = session.scalars(query.order_by(PublicationRow.id))
         return [to_record(Publication, row) for row in rows]
 
+
+
+def latest(store: Store, migration: str) -> Publication | None:
+    """Return the newest attempt to publish; None before the first."""
+    query = select(PublicationRow).where(PublicationRow.migration == migration)
+    with store.read() as session:
+        row = session.scalar(query.order_by(PublicationRow.id.desc()).limit(1))
+        return to_record(Publication, row) if row else None

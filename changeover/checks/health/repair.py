@@ -21,9 +21,9 @@ from changeover.checks.health.result import Health, Status
 from changeover.domain.health import Declined, Repair, Why
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
 from changeover.plan.health import RepairSpec
-from changeover.procedures import levers
+from changeover.procedures import levers, traffic
 from changeover.site.site import Site
-from changeover.store import audit, messages, publications, repairs, routing
+from changeover.store import audit, messages, repairs, routing
 
 LOOK_SECONDS = 0.5
 LOOKS_BEFORE = 2
@@ -156,9 +156,7 @@ def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
 
 
 def _publish_again(site: Site) -> None:
-    state = routing.read(site.store, site.migration)
-    publications.save(
-        site.store, site.gateway.publish(site.plan, state))
+    traffic.publish(site, routing.read(site.store, site.migration))
 
 
 def _start_again(site: Site, process: str) -> None:

@@ -30,7 +30,9 @@ pytestmark = pytest.mark.integration
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     """A home whose gateway serves, as `up` leaves it; commands have all the patience they need."""
     monkeypatch.setattr(publish, "PATIENT_SECONDS", LONGEST_PAUSE)
-    plan = make_plan(shadow={"sample": "10%"})
+    plan = make_plan(shadow={"sample": "10%"}, phases=[
+        {"phase": "shadow", "soak": 0},
+        {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}])
     found = Home(tmp_path / "home")
     found.create()
     with contextmanager(start_bench)(plan, found.root):
@@ -101,6 +103,16 @@ def test_every_mode_is_reached_and_every_refusal_says_the_way(home: Home, change
     cutovers.begin(store, "bench", flow_run_id="run", now=clock.now())
     for command in (["enable", "shadow"], ["disable", "--reason", "x"], ["advance"]):
         assert "decides by its gates" in changeover(*command, code=4)
+    store.close()
+
+
+def test_advance_into_shadow_copies_the_plans_sample(home: Home, changeover: Run) -> None:
+    """By hand as in a cutover: a shadow stage without copies would compare nothing."""
+    changeover("advance")
+    store = Store.open(home.store_url)
+    state = routing.read(store, "bench")
+    assert (state.mode, state.copied) == (Mode.SHADOW, 1_000)
+    assert wait_for(Gateway(home.gateway_files).served) == state.order
     store.close()
 
 

@@ -17,6 +17,7 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 
 from changeover.clock import now
+from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import (
     TRANSITIONS,
     Change,
@@ -33,6 +34,7 @@ from changeover.procedures import rollback
 from changeover.sdk.feed import Feed
 from changeover.sdk.openfeature import ChangeoverProvider
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
@@ -100,8 +102,9 @@ class Everyone:
 
     def _change(self, mode: Mode) -> None:
         if mode is Mode.EMERGENCY_ROLLBACK:
-            rollback.start(self.store, self.bench.gateway, self.plan, reason="a test",
-                           severity="high", actor="t", now=now())
+            home = Home(self.bench.gateway.files.root.parent)
+            site = Site(home, self.plan, self.store, self.bench.gateway)
+            rollback.start(site, Cause("a test", "t"))
             return
         routing.change(self.store, "bench", Change(
             mode=mode, weight=3_700, segments=("beta", "vip"), is_by_person=True),

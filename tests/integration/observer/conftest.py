@@ -24,6 +24,7 @@ from changeover.gateway.publish import Gateway
 from changeover.observer.recovery import DURABLE_FLOWS, Recovery
 from changeover.plan.model import Plan
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import firings, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
@@ -56,6 +57,10 @@ class Watched:
     @property
     def gateway(self) -> Gateway:
         return self.bench.gateway
+
+    def site(self, store: Store | None = None) -> Site:
+        """Return the migration, with another connection to the store if one is given."""
+        return Site(self.home, self.plan, store or self.store, self.gateway)
 
     @property
     def log(self) -> str:

@@ -47,7 +47,7 @@ def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:
     watched = start(observe=False)
     state = watched.move(Mode.GRADUAL, 5000)
     stuck = StuckStore(watched.store)
-    traffic = Traffic(stuck, watched.gateway, watched.plan, Told(), lambda: None)
+    traffic = Traffic(watched.site(stuck), Told(), lambda: None)
     traffic.take(state)
     assert traffic.roll_back("it burns") is not None
     assert watched.gateway.journal() is not None

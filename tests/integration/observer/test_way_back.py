@@ -8,6 +8,7 @@ import pytest
 
 from changeover import clock
 from changeover.domain.procedures import Step, StepStatus, of_cutover
+from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.errors import Refused
@@ -47,7 +48,7 @@ def disabled(start: Start, undo: str = "on", **parts: Any) -> tuple[Watched, Tra
     watched.bench.fault("503", "baseline")
     store = Store.open(watched.home.store_url, timeout=STORE_TIMEOUT_SECONDS)
     watched.stack.callback(store.close)
-    traffic = Traffic(store, watched.gateway, watched.plan, Told(), lambda: None)
+    traffic = Traffic(watched.site(store), Told(), lambda: None)
     traffic.follow()
     return watched, traffic
 
@@ -75,9 +76,7 @@ def rolled_back(traffic: Traffic) -> RolledBack:
 def test_baseline_whose_disabling_was_only_begun_is_brought_back_first(start: Start) -> None:
     """Nobody knows how far a cutover came that was killed while it pulled the levers."""
     watched, _ = disabled(start)
-    done = rollback.start(
-        watched.store, watched.gateway, watched.plan, reason="it burns", severity="high",
-        actor="ann", now=clock.now())
+    done = rollback.start(watched.site(), Cause("it burns", "ann"))
     assert done.publication is not None
     assert pulled(watched) == ["on"]
     assert baseline.is_well(watched.plan)
@@ -157,7 +156,7 @@ def retired(start: Start, *, is_finished: bool) -> tuple[Watched, Traffic]:
     for each in [baseline.begun(key), *([key] if is_finished else [])]:
         audit.record_once(watched.store, "bench", key=each, actor="deprecation/main",
                           kind="baseline.retired", data={}, now=clock.now())
-    traffic = Traffic(watched.store, watched.gateway, watched.plan, Told(), lambda: None)
+    traffic = Traffic(watched.site(), Told(), lambda: None)
     traffic.follow()
     return watched, traffic
 
@@ -171,8 +170,7 @@ def test_nobody_is_sent_to_a_retired_baseline(start: Start, is_finished: bool) -
     with pytest.raises(Refused, match="was retired"):
         traffic.roll_back("p99 605 ms")
     with pytest.raises(Refused, match="was retired"):
-        rollback.start(watched.store, watched.gateway, watched.plan, reason="slow",
-                       severity="high", actor="ann", now=clock.now())
+        rollback.start(watched.site(), Cause("slow", "ann"))
     traffic.tell()
     (message,) = messages.newest(watched.store, "bench")
     assert (message.severity, message.title) == ("critical", "bench cannot be rolled back")

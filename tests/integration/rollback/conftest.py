@@ -14,15 +14,18 @@ import pytest
 from blocks.metrics_source import MetricsReader
 from blocks.notifier import NotifierBlock
 from changeover import clock
+from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import Cutover
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.procedures import rollback
 from changeover.procedures.rollback import RollbackStart
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import audit, cutovers, plans, routing
 from changeover.store.engine import Store
 from tasks import runtime
 from tasks.runtime import Runtime
+from tasks.traffic import site_of
 from tests.integration.conftest import Bench, make_plan, start_bench
 
 
@@ -32,6 +35,10 @@ class Scene:
 
     runtime: Runtime
     bench: Bench
+
+    @property
+    def site(self) -> Site:
+        return site_of(self.runtime)
 
     def begin(self) -> Cutover:
         """Begin a cutover and move everyone to the candidate."""
@@ -50,9 +57,7 @@ class Scene:
 
     def roll_back(self, **more: Any) -> RollbackStart:
         """Carry out step 1."""
-        return rollback.start(
-            self.runtime.store, self.runtime.gateway, self.runtime.plan, reason="it burns",
-            severity="high", actor="ann", now=clock.now(), **more)
+        return rollback.start(self.site, Cause("it burns", "ann"), **more)
 
     def pulled(self) -> list[str]:
         """Return the levers that were pulled, in order."""

@@ -1,0 +1,48 @@
+"""Where a stage of the plan puts traffic. Pure.
+
+The only place that says it: flows, gates and the command line all ask here.
+"""
+
+from __future__ import annotations
+
+from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.plan.model import PhaseKind, Plan, Stage
+
+_MODES = {
+    PhaseKind.SHADOW: Mode.SHADOW,
+    PhaseKind.BETA: Mode.GRADUAL,
+    PhaseKind.GRADUAL: Mode.GRADUAL,
+    PhaseKind.FULL: Mode.CANDIDATE_ONLY,
+}
+
+
+def shadow_buckets(plan: Plan) -> int:
+    """Return the buckets of requests that the plan wants copied to the candidate; 0 for none."""
+    return int(plan.shadow.sample * 100) if plan.shadow else 0
+
+
+def change_for(stage: Stage, plan: Plan, epoch: int) -> Change:
+    """Return the change that gives a stage its share of traffic.
+
+    Args:
+        stage: A stage of the plan.
+        plan: The migration's plan.
+        epoch: The epoch in which this was decided; a rollback since then refuses the change.
+    """
+    return Change(
+        mode=_MODES[stage.phase],
+        weight=stage.weight,
+        segments=stage.segments,
+        shadow_sample=shadow_buckets(plan),
+        expected_epoch=epoch,
+    )
+
+
+def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
+    """Whether traffic is where a stage puts it, and no part of its users was rolled back."""
+    wanted = change_for(stage, plan, state.epoch)
+    if (state.mode, state.shadow_sample) != (wanted.mode, wanted.shadow_sample):
+        return False
+    # every other mode has one share only
+    is_split = state.mode is Mode.GRADUAL
+    return not is_split or (state.weight, state.segments) == (wanted.weight, wanted.segments)

@@ -1,0 +1,98 @@
+"""Moving traffic: the routing state first, then the gateway, then the record of what it said.
+
+Everyone who moves traffic does it here: flows, the observer, the console, health checks and people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from changeover import clock
+from changeover.domain.publications import Publication
+from changeover.domain.routing import Change, RoutingState
+from changeover.domain.stages import change_for, has_share
+from changeover.errors import PublishFailed, StoreError
+from changeover.plan.model import Stage
+from changeover.site.site import Site
+from changeover.store import publications, routing
+
+
+def move(
+    site: Site, change: Change, *, actor: str, reason: str,
+    carried_by: tuple[str, str] | None = None,
+) -> RoutingState:
+    """Change the routing state, bring it to the gateway, and record whether it was confirmed.
+
+    Args:
+        site: The migration.
+        change: What is wished.
+        actor: Who or what moves traffic.
+        reason: Why, one sentence.
+        carried_by: The work (`cutover 7`) and the flow run that must still carry it.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        TransitionRefused: The mode may not be left or entered this way.
+        PublishFailed: The state is changed, but the gateway did not confirm it.
+    """
+    state = routing.change(
+        site.store, site.migration, change, actor=actor, reason=reason, now=clock.now(),
+        carried_by=carried_by)
+    publish(site, state)
+    return state
+
+
+def give_share(
+    site: Site, stage: Stage, *, epoch: int, reason: str, actor: str,
+    carried_by: tuple[str, str] | None = None,
+) -> RoutingState:
+    """Put a stage's share of users on the candidate; repeating it changes nothing more.
+
+    A state that is there already, as after a kill between two steps, is published once more.
+
+    Raises:
+        StaleEpoch: A rollback came since `epoch`.
+        PublishFailed: The gateway did not confirm.
+    """
+    state = routing.read(site.store, site.migration)
+    if not has_share(state, stage, site.plan):
+        change = change_for(stage, site.plan, epoch)
+        return move(site, change, actor=actor, reason=reason, carried_by=carried_by)
+    publish(site, state)
+    return state
+
+
+def publish(site: Site, state: RoutingState) -> Publication:
+    """Bring a routing state to the gateway and record the attempt, confirmed or not.
+
+    Raises:
+        PublishFailed: The gateway did not confirm it.
+        StoreError: It is confirmed, but that could not be recorded.
+    """
+    began, at = time.monotonic(), clock.now()
+    try:
+        publication = site.gateway.publish(site.plan, state)
+    except PublishFailed as failure:
+        failed = Publication(
+            migration=site.migration, epoch=state.epoch, version=state.version, at=at,
+            is_confirmed=False, seconds=time.monotonic() - began, error=str(failure))
+        # whoever publishes must hear of the gateway, even when the store is away too
+        with contextlib.suppress(StoreError):
+            _record_once(site, failed)
+        raise
+    publications.save(site.store, publication)
+    return publication
+
+
+def _record_once(site: Site, failed: Publication) -> None:
+    """Record an attempt that failed, unless the one before it failed in the same way.
+
+    The observer tries again every second, and a gateway may refuse a state for days.
+    """
+    last = publications.latest(site.store, site.migration)
+    is_repeated = last is not None and (
+        (last.epoch, last.version, last.is_confirmed, last.error)
+        == (failed.epoch, failed.version, False, failed.error))
+    if not is_repeated:
+        publications.save(site.store, failed)
