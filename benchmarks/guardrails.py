@@ -13,8 +13,8 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
-from changeover.analysis.verdict import Verdict
 from changeover.analysis.window import Met, Window
+from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import Guardrail
 from tests.core.analysis.test_guardrails import healthy, judged
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
 
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.schema import SchemaOnce
+from changeover.domain.messages import Severity
 from changeover.notify.channels import Channel, send
 
 
@@ -36,7 +36,7 @@ class NotifierBlock(SchemaOnce, Block):
 
     def notify(
         self, text: str, facts: dict[str, str],
-        severity: Literal["info", "warning", "critical"] = "info",
+        severity: Severity = Severity.INFO,
     ) -> list[str]:
         """Tell everyone and return one sentence for each that could not be told.
 
@@ -49,7 +49,7 @@ class NotifierBlock(SchemaOnce, Block):
         known += [os.environ[name] for name in self.variables if name in os.environ]
         problems = [f"the variable {n} is not set" for n in self.variables if n not in os.environ]
         for address in known:
-            channel = Channel(address, "info", address.startswith(("http://", "https://")))
+            channel = Channel(address, Severity.INFO, address.startswith(("http://", "https://")))
             body = "\n".join(f"{name}: {value}" for name, value in facts.items())
             if problem := send(channel, title=text, body=body, severity=severity, facts=facts):
                 problems.append(problem)

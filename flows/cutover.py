@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from changeover.analysis.gate import Action
+from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, Refused, StaleEpoch
 from changeover.plan.model import PhaseKind
 from flows.beta import beta_stage
@@ -63,7 +63,7 @@ async def cutover(migration: str | None = None) -> State:
         except Refused as refusal:
             return await end_not_begun(runtime.migration, cutover_id, str(refusal))
         decision = await _pass_stages(runtime, cutover_id) or await _finish(runtime, cutover_id)
-        if decision["action"] != Action.PROMOTE:
+        if decision["action"] != StageAction.PROMOTE:
             return await end_rolled_back(runtime.migration, cutover_id, decision)
         return await end_promoted(runtime.migration, cutover_id, decision["reason"])
     except PASSING_TROUBLE as trouble:
@@ -89,7 +89,7 @@ async def _pass_stages(runtime: Runtime, cutover_id: int) -> Outcome | None:
         if is_superseded(runtime.migration, cutover_id, stage.key):
             return None
         decision = await carry_out(runtime.migration, cutover_id, stage.key, PHASES[stage.phase])
-        if decision["action"] != Action.PROMOTE:
+        if decision["action"] != StageAction.PROMOTE:
             return decision
     return None
 
@@ -100,13 +100,13 @@ async def _finish(runtime: Runtime, cutover_id: int) -> Outcome:
     try:
         configure_finally(migration, cutover_id)
         decision = await ask_to_disable(migration, cutover_id)
-        if decision["action"] == Action.ROLLBACK:
+        if decision["action"] == StageAction.ROLLBACK:
             return decision
-        if decision["action"] == Action.PROMOTE:
+        if decision["action"] == StageAction.PROMOTE:
             disable_baseline(migration, cutover_id)
         return await _observe(runtime, cutover_id)
     except StaleEpoch as stale:
-        return {"stage": "", "action": "superseded", "reason": str(stale)}
+        return {"stage": "", "action": StageAction.SUPERSEDED, "reason": str(stale)}
 
 
 async def _observe(runtime: Runtime, cutover_id: int) -> Outcome:
@@ -123,8 +123,8 @@ async def _observe(runtime: Runtime, cutover_id: int) -> Outcome:
         unmet = [each for each in criteria if not each["is_met"]]
         if not unmet:
             reason = "every stage was promoted; the candidate serves everyone"
-            return {"stage": "", "action": Action.PROMOTE, "reason": reason}
+            return {"stage": "", "action": StageAction.PROMOTE, "reason": reason}
         decision = await ask_to_accept(migration, cutover_id, unmet, round_)
-        if decision["action"] != Action.HOLD:
+        if decision["action"] != StageAction.HOLD:
             return decision
         round_ += 1

@@ -6,6 +6,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from changeover.domain.messages import Severity
+from changeover.domain.rollbacks import RollbackSeverity, RollbackStatus
 from changeover.errors import CarriedElsewhere, ChangeoverError
 from tasks.analysing import analyse
 from tasks.carrying import take_over
@@ -23,7 +25,7 @@ from tasks.verifying import run_suite, verify
 async def rollback(
     reason: str,
     migration: str | None = None,
-    severity: str = "high",
+    severity: RollbackSeverity = RollbackSeverity.HIGH,
     scope: str = "all",
     rehearsal: bool = False,
     rollback_id: int | None = None,
@@ -36,7 +38,7 @@ async def rollback(
     Args:
         reason: What happened, one sentence.
         migration: Name of the migration; empty takes the one that was started last.
-        severity: critical, high or medium.
+        severity: How bad it is: critical, high or medium.
         scope: all; or a part of the users: segment:NAME, or stage for one stage back.
         rehearsal: Do everything against a copy of the state and a gateway of its own.
         rollback_id: Given by the observer when step 1 is done.
@@ -59,11 +61,12 @@ async def rollback(
         record = rollback_record(name, began)
         if record.cutover_id is not None:
             end_cutover(name, record.cutover_id, "rolled_back", record.reason)
-        severity = "warning" if status == "completed" else "critical"
-        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}", severity,
+        is_complete = status == RollbackStatus.COMPLETED
+        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}",
+             Severity.WARNING if is_complete else Severity.CRITICAL,
              key=f"rollback-{began}-{status}")
         await publish_report(name, record.cutover_id)
-        if status != "completed":
+        if not is_complete:
             return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {outcome}")
         return Completed(name="RolledBack", message=outcome)
     except PASSING_TROUBLE as trouble:

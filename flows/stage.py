@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from changeover.analysis.gate import Action
+from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, StaleEpoch
 from changeover.plan.model import PhaseKind
 from tasks.approval import ask_people
@@ -47,12 +47,12 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
             await soak(migration, cutover_id, stage)
             decision = judge_stage(migration, cutover_id, stage)
             await publish_gate_table(migration, cutover_id, stage)
-            if decision["action"] != Action.WAIT:
+            if decision["action"] != StageAction.WAIT:
                 return {"stage": stage, **decision}
             _, rechecks = round_of(migration, cutover_id, stage)
             recheck_later(migration, cutover_id, stage, rechecks)
     except StaleEpoch as stale:
-        return {"stage": stage, "action": "superseded", "reason": str(stale)}
+        return {"stage": stage, "action": StageAction.SUPERSEDED, "reason": str(stale)}
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
 
@@ -71,7 +71,7 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
             write_way_back(runtime.migration, cutover_id)
         for stage in stages:
             decision = await carry_out(runtime.migration, cutover_id, stage.key, pass_stage)
-            if decision["action"] != Action.PROMOTE:
+            if decision["action"] != StageAction.PROMOTE:
                 return await end_rolled_back(runtime.migration, cutover_id, decision)
         return await end_promoted(runtime.migration, cutover_id, f"phase {kind} is done")
     except PASSING_TROUBLE as trouble:
@@ -101,22 +101,22 @@ async def carry_out(
             outcome = await phase(migration, cutover_id, stage)
             if outcome["stage"] != stage:
                 raise ChangeoverError(f"Prefect returned stage {outcome['stage']} for {stage}")
-            if outcome["action"] == Action.ASK:
+            if outcome["action"] == StageAction.ASK:
                 answer = await ask_people(migration, cutover_id, stage, outcome["reason"], round_)
                 outcome = {"stage": stage, "action": answer.action, "reason": answer.reason}
-            if outcome["action"] == Action.PROMOTE and soaks_again(
+            if outcome["action"] == StageAction.PROMOTE and soaks_again(
                 migration, cutover_id, stage, round_
             ):
                 hold_stage(migration, cutover_id, stage, round_)
                 give_back_share(migration, cutover_id, stage, round_)
                 round_ += 1
                 continue
-            if outcome["action"] == Action.PROMOTE:
+            if outcome["action"] == StageAction.PROMOTE:
                 promote_stage(migration, cutover_id, stage, outcome["reason"])
-            if outcome["action"] != Action.HOLD:
+            if outcome["action"] != StageAction.HOLD:
                 return outcome
             hold_stage(migration, cutover_id, stage, round_)
             round_ += 1
     except StaleEpoch as stale:
-        return {"stage": stage, "action": "superseded", "reason": str(stale)}
+        return {"stage": stage, "action": StageAction.SUPERSEDED, "reason": str(stale)}
 

@@ -15,6 +15,7 @@ from changeover.domain.audit import AuditEvent
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Cutover
+from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan
 from changeover.shadow import findings
 from changeover.store import audit, firings, publications, routing
@@ -186,7 +187,7 @@ def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str
     newest = {look.gate: look for look in stage.looks}
     warnings += [
         f"gate {gate} is {look.verdict}: {look.reason}"
-        for gate, look in newest.items() if look.verdict != "pass"
+        for gate, look in newest.items() if look.verdict is not Verdict.PASS
     ]
     if not stage.gates:
         warnings.append("no gate was judged: the plan names none for this stage")

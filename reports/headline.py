@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from changeover.domain.rollbacks import Rollback, TriggerFiring
-from changeover.domain.rollout import Cutover, CutoverStatus
+from changeover.domain.rollout import Cutover, CutoverStatus, StageAction
+from changeover.plan.model import TriggerAction
 from reports import text
-from reports.model import Headline, StageView
+from reports.model import Headline, StageStanding, StageView
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _undone(story: Story, rollback: Rollback) -> Headline:
     begin = cutover.started_at if cutover else rollback.started_at
     end = rollback.ended_at
     return Headline(
-        status="rolled_back",
+        status=CutoverStatus.ROLLED_BACK,
         word="Rolled back",
         sentence=f"{before}All users were sent to {story.systems['baseline']}: "
         f"{_sentence(rollback.reason)}.",
@@ -101,7 +102,8 @@ def _rolled_back(story: Story, cutover: Cutover) -> Told:
     where = f" from {last[0].title}" if last else ""
     stated = last[0].reason if last else ""
     why = _sentence(rollback.reason if rollback else stated or cutover.outcome)
-    decided_by = _rollback_by(story, rollback) if rollback else approvers(story.stages, "rollback")
+    people = approvers(story.stages, StageAction.ROLLBACK)
+    decided_by = _rollback_by(story, rollback) if rollback else people
     sentence = f"All users were sent back to {story.systems['baseline']}{where}: {why}."
     return "Rolled back", sentence, decided_by
 
@@ -121,13 +123,13 @@ def _running(story: Story, cutover: Cutover) -> Told:
         return "Running", "The first stage is being entered.", ()
     people = approvers(story.stages, "promote")
     stage = entered[-1]
-    if stage.status == "waiting":
+    if stage.status is StageStanding.WAITING:
         return "Waiting for approval", f"{stage.title} waits for a person's decision.", people
-    if stage.status == "soaking" and stage.soak_until and stage.soak_until > story.now:
+    if stage.status is StageStanding.SOAKING and stage.soak_until and stage.soak_until > story.now:
         left = text.duration((stage.soak_until - story.now).total_seconds())
         until = text.moment(stage.soak_until)
         return "Running", f"{stage.title} soaks until {until}, {left} from now.", people
-    if stage.status == "soaking":
+    if stage.status is StageStanding.SOAKING:
         return "Running", f"{stage.title} has soaked; its gates are being judged.", people
     return "Running", f"{stage.title} is {text.WORDS.get(stage.status, stage.status)}.", people
 
@@ -137,9 +139,9 @@ def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:
     triggers = [
         f"trigger {firing.trigger}"
         for firing in story.firings
-        if firing.action == "rollback" and firing.epoch == rollback.epoch - 1
+        if firing.action is TriggerAction.ROLLBACK and firing.epoch == rollback.epoch - 1
     ]
-    people = approvers(story.stages, "rollback")
+    people = approvers(story.stages, StageAction.ROLLBACK)
     return tuple(dict.fromkeys([*triggers, *people, rollback.actor]))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from changeover.domain.rollout import GateVerdict
+from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.plan import yaml12
 from reports import differences, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
@@ -51,12 +51,13 @@ def _section(title: str, body: str) -> str:
 
 def _head(data: ReportData) -> str:
     headline = data.headline
+    is_running = headline.status == CutoverStatus.RUNNING
     decided = ", ".join(headline.decided_by) or "nobody"
     return "\n\n".join([
         f"# {text.markdown(data.migration)}: {text.markdown(headline.word)}",
         f"**{text.SIGNS.get(headline.status, '·')}** {text.markdown(headline.sentence)}",
         text.markdown_table(("", ""), [
-            ("agreed so far" if headline.status == "running" else "decided by", decided),
+            ("agreed so far" if is_running else "decided by", decided),
             ("began", text.moment(headline.started_at)),
             ("ended", text.moment(headline.ended_at)),
             ("took", text.duration(headline.seconds)),

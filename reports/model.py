@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
 from changeover.domain.procedures import Step
@@ -163,6 +164,17 @@ class Moment:
     count: int = 1
 
 
+class StageStanding(StrEnum):
+    """How a stage of the plan stands in a report."""
+
+    TO_COME = "to_come"
+    SOAKING = "soaking"
+    WAITING = "waiting"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    UNFINISHED = "unfinished"  # the cutover ended without deciding it
+
+
 @dataclass(frozen=True, slots=True)
 class StageView:
     """One stage of the plan and what became of it.
@@ -170,8 +182,7 @@ class StageView:
     Args:
         key: Its name in the store.
         title: Its name for people.
-        status: `to_come`, `soaking`, `waiting`, `promoted`, `rolled_back`, or `unfinished` when
-            the cutover ended without deciding it.
+        status: How it stands.
         weight: Buckets (0..10_000) of users that go to the candidate.
         soak_seconds: Its least time.
         approvers: How many people must agree before it is left.
@@ -184,7 +195,7 @@ class StageView:
     key: str
     title: str
     index: int
-    status: str
+    status: StageStanding
     weight: int
     segments: tuple[str, ...]
     soak_seconds: float

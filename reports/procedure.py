@@ -9,6 +9,7 @@ from datetime import datetime
 from changeover.domain.procedures import of_cutover
 from changeover.domain.rollout import Cutover
 from changeover.domain.suites import SuiteRun
+from changeover.domain.verdict import Verdict
 from changeover.store import steps as step_log
 from changeover.store import validations
 from changeover.store.engine import Store
@@ -69,7 +70,7 @@ def collect(store: Store, cutover: Cutover) -> Procedure:
 
 def _found(store: Store, run: SuiteRun) -> str:
     checks = validations.checks(store, run.id)
-    bad = [f"{check.name}: {check.reason}" for check in checks if check.verdict != "pass"]
+    bad = [f"{check.name}: {check.reason}" for check in checks if check.verdict is not Verdict.PASS]
     return "; ".join(bad) or f"all {len(checks)} checks passed"
 
 

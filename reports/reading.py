@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from changeover.analysis.window import Sample
 from changeover.domain.audit import AuditEvent
 from changeover.domain.procedures import Step, StepStatus, of_rollback
-from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.errors import InvalidInput
 from changeover.plan.model import Plan, Stage
@@ -17,7 +17,7 @@ from changeover.store import approvals, cutovers, rollbacks, samples, verdicts
 from changeover.store import steps as step_log
 from changeover.store.engine import Store
 from reports import measures
-from reports.model import SYSTEMS, Figures, RollbackView, StageView
+from reports.model import SYSTEMS, Figures, RollbackView, StageStanding, StageView
 
 MINUTE = 60
 
@@ -166,7 +166,7 @@ def _stage_to_come(spec: Stage) -> StageView:
         key=spec.key,
         title=spec.title,
         index=spec.index,
-        status="to_come",
+        status=StageStanding.TO_COME,
         weight=spec.weight,
         segments=spec.segments,
         soak_seconds=spec.soak.total_seconds(),
@@ -181,14 +181,15 @@ def _entered(view: StageView, record: StageRecord, cutover: Cutover, now: dateti
     end = record.decided_at or cutover.ended_at or now
     return replace(
         view,
-        status="unfinished" if is_open and has_ended else str(record.status),
+        status=StageStanding.UNFINISHED if is_open and has_ended
+        else StageStanding(record.status),
         round=record.round,
         rechecks=record.rechecks,
         entered_at=record.entered_at,
         soak_until=record.soak_until,
         decided_at=record.decided_at,
         seconds=max(0.0, (end - record.entered_at).total_seconds()),
-        decision=record.decision,
+        decision="" if is_open else str(record.status),
         reason=record.reason,
     )
 
@@ -227,7 +228,7 @@ def _must_do(
     failed = [f"{step.name}: {step.detail}" for step in steps if step.status is not StepStatus.DONE]
     must = [str(item) for item in stated] if isinstance(stated, list) else failed
     recommended = record.analysis.get("recommendation")
-    if record.status == "running":
+    if record.status is RollbackStatus.RUNNING:
         must.append("The rollback's further steps are still running: look at this report again")
     if recommended:
         must.append(str(recommended))

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.domain.rollout import GateVerdict
+from changeover.domain.rollout import CutoverStatus, GateVerdict
 from reports import text
-from reports.model import Figures, Progress, Question, StageView
+from reports.model import Figures, Progress, Question, StageStanding, StageView
 
 FIGURE_ROWS = (
     "requests", "failed by the system", "seen by users", "p50", "p95", "p99",
@@ -91,7 +91,7 @@ def progress_markdown(progress: Progress, *, report_url: str = "") -> str:
         report_url: Address of the full report, if there is one.
     """
     headline = progress.headline
-    verb = "Agreed so far:" if headline.status == "running" else "Decided by"
+    verb = "Agreed so far:" if headline.status == CutoverStatus.RUNNING else "Decided by"
     who = f" {verb} {', '.join(headline.decided_by)}." if headline.decided_by else ""
     took = "" if headline.seconds is None else f" ({text.duration(headline.seconds)})"
     parts = [
@@ -132,7 +132,7 @@ def _figure_cells(figures: Figures) -> tuple[str, ...]:
 
 def _stage_cells(stage: StageView) -> tuple[str, ...]:
     sign, word = text.status(stage.status).split(" ", 1)
-    if stage.status == "soaking":
+    if stage.status is StageStanding.SOAKING:
         word = f"soaking until {text.clock_time(stage.soak_until)} UTC"
     if stage.round > 1:
         word = f"{word}, round {stage.round}"

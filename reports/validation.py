@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from changeover.checks.suites.junit import junit_xml
-from changeover.domain.suites import SuiteCheck, SuiteRun
+from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
+from changeover.domain.verdict import Verdict
 from reports import text
 from reports.render import environment, write_files
 
@@ -29,10 +30,10 @@ def rows(checks: Sequence[SuiteCheck]) -> list[tuple[str, ...]]:
 def sentence(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
     """Return how the suite ended: `2 of 9 checks failed, 1 is inconclusive`."""
     verdicts = [check.verdict for check in checks]
-    if run.verdict == "pass":
+    if run.verdict is SuiteVerdict.PASS:
         return f"all {len(checks)} checks passed"
-    return (f"{verdicts.count('fail')} of {len(checks)} checks failed, "
-            f"{verdicts.count('inconclusive')} could not be decided")
+    return (f"{verdicts.count(Verdict.FAIL)} of {len(checks)} checks failed, "
+            f"{verdicts.count(Verdict.INCONCLUSIVE)} could not be decided")
 
 
 def render_markdown(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from changeover import clock
-from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.errors import StoreError
 from changeover.plan.metrics import METRICS, format_value
 from changeover.store import cutovers, firings
@@ -49,8 +49,9 @@ def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
 
 def rehearse_analysis(runtime: Runtime) -> list[str]:
     """Return why the analysis of a rollback that began now would not be whole."""
-    record = Rollback(0, runtime.migration, 0, "rehearsal", "medium", "all", "rehearsal",
-                      started_at=clock.now())
+    record = Rollback(
+        0, runtime.migration, 0, "rehearsal", RollbackSeverity.MEDIUM, "all", "rehearsal",
+        started_at=clock.now())
     _, problems = _collected(runtime, record)
     return [f"analysis, {problem}" for problem in problems]
 

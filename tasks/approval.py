@@ -15,8 +15,8 @@ from prefect.logging import get_run_logger
 from pydantic import Field, ValidationError
 
 from changeover import clock
-from changeover.analysis.gate import Action, Decision
-from changeover.domain.rollout import Approval
+from changeover.analysis.gate import Decision
+from changeover.domain.rollout import Approval, StageAction
 from changeover.errors import ApprovalRefused
 from changeover.store import approvals, cutovers, routing
 from tasks.lifecycle import cutover_of
@@ -94,7 +94,7 @@ async def _ask_each(
             flow_run_id=str(root_run_id()),
         )
         answered = await _answer_of(runtime, asked)
-        if answered.decision != "promote":
+        if answered.decision is not StageAction.PROMOTE:
             break
     return _decision(answered)
 
@@ -103,7 +103,7 @@ def _decision(answered: Approval | None) -> Decision:
     if answered is None or answered.decision is None:
         raise ApprovalRefused("nobody was asked")
     comment = f": {answered.comment}" if answered.comment else ""
-    action = Action(answered.decision)
+    action = answered.decision
     return Decision(action, f"{answered.approver} decided {action}{comment}")
 
 
@@ -121,8 +121,8 @@ async def _answer_of(runtime: Runtime, asked: Approval) -> Approval:
             continue  # woken without an answer: ask under the next key
         try:
             return approvals.answer(
-                runtime.store, asked.id, decision=form.decision, approver=form.approver,
-                comment=form.comment, source="prefect",
+                runtime.store, asked.id, decision=StageAction(form.decision),
+                approver=form.approver, comment=form.comment, source="prefect",
                 epoch=routing.read(runtime.store, runtime.migration).epoch, now=clock.now(),
             )
         except ApprovalRefused as refusal:

@@ -6,8 +6,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from changeover import clock
+from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause
-from changeover.domain.rollout import CutoverStatus
+from changeover.domain.rollout import CutoverStatus, StageAction, StageStatus
 from changeover.errors import StaleEpoch
 from changeover.procedures import rollback
 from changeover.store import cutovers, rollbacks, routing
@@ -52,7 +53,7 @@ async def end_promoted(migration: str, cutover_id: int, outcome: str) -> State:
     try:
         current_state(runtime, cutover_of(migration, cutover_id))
     except StaleEpoch as stale:
-        superseded = {"stage": "", "action": "superseded", "reason": str(stale)}
+        superseded = {"stage": "", "action": StageAction.SUPERSEDED, "reason": str(stale)}
         return await end_rolled_back(migration, cutover_id, superseded)
     return await _end(migration, cutover_id, CutoverStatus.PROMOTED, outcome)
 
@@ -64,7 +65,7 @@ async def end_rolled_back(migration: str, cutover_id: int, decision: dict[str, s
     observer starts with one key per rollback, whoever began it.
     """
     runtime = runtime_of(migration)
-    if decision["action"] == "rollback":
+    if decision["action"] == StageAction.ROLLBACK:
         roll_back_now(migration, cutover_id, decision["stage"], decision["reason"])
     epoch = routing.read(runtime.store, migration).epoch
     known = rollbacks.of_epoch(runtime.store, migration, epoch)
@@ -73,10 +74,10 @@ async def end_rolled_back(migration: str, cutover_id: int, decision: dict[str, s
 
 
 _TOLD = {
-    CutoverStatus.PROMOTED: ("was promoted", "info"),
-    CutoverStatus.ROLLED_BACK: ("was rolled back", "critical"),
-    CutoverStatus.FAILED: ("was not begun", "warning"),
-    CutoverStatus.STOPPED: ("was ended where it was", "warning"),
+    CutoverStatus.PROMOTED: ("was promoted", Severity.INFO),
+    CutoverStatus.ROLLED_BACK: ("was rolled back", Severity.CRITICAL),
+    CutoverStatus.FAILED: ("was not begun", Severity.WARNING),
+    CutoverStatus.STOPPED: ("was ended where it was", Severity.WARNING),
 }
 
 
@@ -117,6 +118,6 @@ def _close_stage(migration: str, cutover_id: int, reason: str) -> None:
     for record in cutovers.stages(runtime.store, cutover_id):
         if record.decided_at is None:
             cutovers.decide(
-                runtime.store, cutover_id, record.key, decision="rolled_back", reason=reason,
-                now=clock.now(),
+                runtime.store, cutover_id, record.key, status=StageStatus.ROLLED_BACK,
+                reason=reason, now=clock.now(),
             )

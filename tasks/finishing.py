@@ -7,7 +7,7 @@ from typing import Any
 
 from changeover import clock
 from changeover.domain.procedures import Step, StepStatus, of_cutover
-from changeover.domain.rollout import Cutover
+from changeover.domain.rollout import Cutover, StageStatus
 from changeover.errors import ChangeoverError, StaleEpoch
 from changeover.plan.units import format_duration
 from changeover.procedures import baseline
@@ -190,8 +190,8 @@ def _criteria(
     serious = [each for each in health if each.status in SERIOUS]
     newest = health_results.latest(runtime.store, runtime.migration)
     rows = [
-        ("every stage was promoted", all(s.decision == "promoted" for s in stages),
-         f"{sum(s.decision == 'promoted' for s in stages)} of {len(stages)}"),
+        ("every stage was promoted", all(s.status is StageStatus.PROMOTED for s in stages),
+         f"{sum(s.status is StageStatus.PROMOTED for s in stages)} of {len(stages)}"),
         ("no trigger fired during the observation", not fired,
          ", ".join(f"{f.trigger}: {f.reason}" for f in fired) or "none"),
         ("no critical health check during the observation",

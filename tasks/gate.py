@@ -8,12 +8,12 @@ from functools import partial
 
 from changeover import clock
 from changeover.analysis.check import CheckResult, judge
-from changeover.analysis.gate import Action, Decision, GateResult, decide_stage, judge_gate
-from changeover.analysis.verdict import Verdict, worst
-from changeover.domain.rollout import GateVerdict, StageRecord
+from changeover.analysis.gate import Decision, GateResult, decide_stage, judge_gate
+from changeover.domain.rollout import GateVerdict, StageAction, StageRecord
+from changeover.domain.verdict import Verdict, worst
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
-from changeover.plan.model import CheckSpec, Stage
+from changeover.plan.model import CheckSpec, Stage, TriggerAction
 from changeover.store import cutovers, firings, verdicts
 from tasks.guardrails import judge_guardrails
 from tasks.lifecycle import cutover_of
@@ -124,7 +124,7 @@ def _decide(
         firing for firing in firings.all_of(
             runtime.store, runtime.migration, since=record.entered_at
         )
-        if firing.action == "hold"
+        if firing.action is TriggerAction.HOLD
     ]
     is_reduced = not has_share(runtime, spec)
     is_alarmed = Verdict(guarded.verdict) is Verdict.FAIL
@@ -139,4 +139,4 @@ def _decide(
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
-    return Decision(Action(decision.action), "; ".join(reasons) or "the stage has no gate")
+    return Decision(StageAction(decision.action), "; ".join(reasons) or "the stage has no gate")

@@ -8,7 +8,7 @@ from changeover.analysis import guardrails
 from changeover.analysis.gate import GateResult
 from changeover.analysis.guardrails import Evidence, Regression
 from changeover.analysis.window import Window
-from changeover.domain.rollout import StageRecord
+from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
 from changeover.shadow import findings
@@ -72,7 +72,7 @@ def _regressions(runtime: Runtime, cutover_id: int) -> list[Regression] | None:
 def _accepted(runtime: Runtime, record: StageRecord) -> frozenset[str]:
     """Return the places that people saw at an earlier gate of this cutover, and promoted."""
     promoted = {each.key for each in cutovers.stages(runtime.store, record.cutover_id)
-                if each.decision == "promoted"}
+                if each.status is StageStatus.PROMOTED}
     return frozenset(
         place for look in verdicts.all_of(runtime.store, record.cutover_id)
         if look.gate == GATE and look.stage in promoted

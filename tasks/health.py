@@ -8,8 +8,9 @@ from datetime import datetime
 from changeover import clock
 from changeover.checks.health.checks import checks_of, examine
 from changeover.checks.health.repair import GOOD, repair_all
-from changeover.checks.health.result import Health, Status, worst
-from changeover.domain.health import HealthResult
+from changeover.checks.health.result import Health, worst
+from changeover.domain.health import HealthResult, Status
+from changeover.domain.messages import Severity
 from changeover.store import health_results, messages
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
@@ -59,7 +60,7 @@ def _keep(
 ) -> None:
     health_results.save(runtime.store, [
         HealthResult(
-            migration=runtime.migration, at=at, check=name, status=str(health.status),
+            migration=runtime.migration, at=at, check=name, status=health.status,
             detail=health.detail,
             data={**health.data, **({"repair": told[name]} if name in told else {})})
         for name, health in found.items()
@@ -74,5 +75,5 @@ def _tell(runtime: Runtime, found: dict[str, Health], told: dict[str, str]) -> N
         if health.status in (Status.CRITICAL, Status.ERROR):
             body = "; ".join(part for part in (health.detail, told.get(name, "")) if part)
             messages.put(
-                runtime.store, runtime.migration, key=f"health {name}", severity="critical",
+                runtime.store, runtime.migration, key=f"health {name}", severity=Severity.CRITICAL,
                 title=f"health of {runtime.migration}: {name}", body=body, now=clock.now())

@@ -10,6 +10,7 @@ from changeover import clock
 from changeover.backup.check import verify
 from changeover.backup.from_plan import items_of, servers_of, target_of
 from changeover.backup.make import make_backup
+from changeover.domain.messages import Severity
 from changeover.domain.procedures import StepStatus, of_cutover
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.procedures import PreconditionsSpec
@@ -105,7 +106,7 @@ def _reachable(runtime: Runtime, spec: PreconditionsSpec) -> Iterator[str]:
     if spec.reaches_approvers:
         yield from runtime.notifier.notify(
             f"a cutover of {runtime.migration} is about to begin",
-            {"migration": runtime.migration}, severity="critical")
+            {"migration": runtime.migration}, severity=Severity.CRITICAL)
 
 
 @step(name="back up")

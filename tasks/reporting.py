@@ -19,8 +19,9 @@ from prefect.logging import get_run_logger
 
 from changeover import clock
 from changeover.backup.items import Progress
+from changeover.domain.messages import Severity
 from changeover.domain.report_files import Report
-from changeover.domain.rollout import Approval
+from changeover.domain.rollout import Approval, StageStatus
 from changeover.store import audit, cutovers, messages, report_files, verdicts
 from tasks.runtime import Runtime, runtime_of
 from tasks.steps import step
@@ -36,7 +37,7 @@ async def update_progress(migration: str, cutover_id: int) -> None:
 
     runtime = runtime_of(migration)
     progress = collect_progress(runtime.store, runtime.plan, cutover_id, now=clock.now())
-    done = sum(record.decision == "promoted" for record in
+    done = sum(record.status is StageStatus.PROMOTED for record in
                cutovers.stages(runtime.store, cutover_id))
     share = 100.0 * done / max(1, len(runtime.plan.stages()))
     key = _key(runtime)
@@ -148,7 +149,7 @@ def approval_question(
 async def tell_once(runtime: Runtime, asked: Approval) -> None:
     """Tell people once that an approval is waited for, and show it in the progress."""
     tell(runtime.migration, f"{runtime.migration} waits for approval of {asked.stage}",
-         "answer in the Prefect UI", "warning", key=f"approval-{asked.id}")
+         "answer in the Prefect UI", Severity.WARNING, key=f"approval-{asked.id}")
     is_new = audit.record_once(
         runtime.store, runtime.migration, key=f"told-{asked.id}", actor="flow",
         kind="people.told", data={"approval": asked.id, "stage": asked.stage}, now=clock.now(),
@@ -158,7 +159,7 @@ async def tell_once(runtime: Runtime, asked: Approval) -> None:
 
 
 def tell(
-    migration: str, text: str, detail: str, severity: str = "info", *, key: str = ""
+    migration: str, text: str, detail: str, severity: Severity = Severity.INFO, *, key: str = ""
 ) -> None:
     """Have everyone told whom the plan's `notify` names; the observer sends it, nobody waits.
 
@@ -166,7 +167,7 @@ def tell(
         migration: Name of the migration.
         text: The title, one line.
         detail: What there is to say about it.
-        severity: info, warning or critical.
+        severity: How urgent it is.
         key: What it is about: told once for each. Empty: the same text is told again after a while.
     """
     runtime = runtime_of(migration)

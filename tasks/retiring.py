@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from changeover.analysis.gate import Action
+from changeover.domain.rollout import StageAction
 from tasks.approval import ask_about
 from tasks.runtime import runtime_of
 
@@ -20,7 +20,7 @@ async def ask_to_disable(migration: str, cutover_id: int) -> dict[str, str]:
     """
     spec = runtime_of(migration).plan.cutover.disable_baseline
     if spec is None:
-        return {"stage": "", "action": Action.HOLD, "reason": "the plan disables nothing"}
+        return {"stage": "", "action": StageAction.HOLD, "reason": "the plan disables nothing"}
     question = (
         f"## Take the baseline of {migration} out of use?\n\nEveryone is on the candidate. "
         f"Levers: {', '.join(spec.levers)}.\n\n- **promote**: pull them; a rollback pulls the "

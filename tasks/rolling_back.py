@@ -7,7 +7,7 @@ from typing import Any
 from changeover import cleanup, clock
 from changeover.cleanup.start import candidate_start
 from changeover.domain.procedures import StepStatus, of_rollback
-from changeover.domain.rollbacks import Cause, Rollback
+from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
 from changeover.plan.units import format_duration
@@ -24,7 +24,7 @@ MOST_TOLD = 20
 
 @step(name="1 safe flags and routes")
 def move_to_baseline(
-    migration: str, reason: str, severity: str, rollback_id: int | None
+    migration: str, reason: str, severity: RollbackSeverity, rollback_id: int | None
 ) -> int:
     """Send everyone to the baseline; finds it done when the observer or a person did it.
 
@@ -33,7 +33,7 @@ def move_to_baseline(
     Args:
         migration: Name of the migration.
         reason: What happened.
-        severity: critical, high or medium.
+        severity: How bad it is.
         rollback_id: The rollback to carry on, when step 1 was done before this run.
 
     Returns:
@@ -142,8 +142,8 @@ def close(migration: str, rollback_id: int, analysis: dict[str, Any]) -> str:
     failed = [step for step in done if step.status is not StepStatus.DONE]
     analysis = {**analysis, "a_person_must": [f"{s.name}: {s.detail}" for s in failed]}
     closed = rollbacks.finish(
-        runtime.store, rollback_id, status="needs_person" if failed else "completed",
-        analysis=analysis, now=clock.now(),
+        runtime.store, rollback_id, analysis=analysis, now=clock.now(),
+        status=RollbackStatus.NEEDS_PERSON if failed else RollbackStatus.COMPLETED,
     )
     return closed.status
 

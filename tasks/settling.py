@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from changeover import clock
-from changeover.analysis.gate import Action
+from changeover.domain.rollout import StageAction, StageStatus
 from changeover.store import cutovers
 from tasks.lifecycle import cutover_of
 from tasks.runtime import current_state, runtime_of
@@ -20,7 +20,8 @@ def promote_stage(migration: str, cutover_id: int, stage: str, reason: str) -> N
     runtime = runtime_of(migration)
     current_state(runtime, cutover_of(migration, cutover_id))
     cutovers.decide(
-        runtime.store, cutover_id, stage, decision="promoted", reason=reason, now=clock.now()
+        runtime.store, cutover_id, stage, status=StageStatus.PROMOTED, reason=reason,
+        now=clock.now(),
     )
 
 
@@ -48,9 +49,9 @@ def recheck_later(migration: str, cutover_id: int, stage: str, rechecks: int) ->
 def promoted(migration: str, cutover_id: int, stage: str) -> dict[str, str] | None:
     """Return the outcome of a stage that was promoted before; None when it was not."""
     record = cutovers.stage(runtime_of(migration).store, cutover_id, stage)
-    if record is None or record.decision != "promoted":
+    if record is None or record.status is not StageStatus.PROMOTED:
         return None
-    return {"stage": stage, "action": str(Action.PROMOTE), "reason": record.reason}
+    return {"stage": stage, "action": str(StageAction.PROMOTE), "reason": record.reason}
 
 
 def settled(migration: str, cutover_id: int, stage: str) -> dict[str, str] | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from changeover import clock
 from changeover.domain import stages
+from changeover.domain.messages import Severity
 from changeover.domain.procedures import StepStatus, of_cutover
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change
@@ -82,7 +83,8 @@ def move_part_back(migration: str, reason: str, scope: str) -> str:
         found = once(runtime, occasion, "move a part back", move)
     if found.status is not StepStatus.DONE:
         raise Refused(found.detail)
-    tell(migration, f"rollback of {scope} of {migration}", reason, "critical", key=occasion)
+    tell(migration, f"rollback of {scope} of {migration}", reason, Severity.CRITICAL,
+         key=occasion)
     return found.detail
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from changeover import clock
-from changeover.analysis.verdict import Verdict, worst
 from changeover.checks.suites.outcome import as_stored
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.report_files import Report
 from changeover.domain.run_ends import Work
-from changeover.domain.suites import SuiteCheck, SuiteRun
+from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
+from changeover.domain.verdict import Verdict, worst
 from changeover.store import carriers, report_files, validations
 from tasks.runtime import root_run_id, runtime_of
 from tasks.steps import step
@@ -127,9 +127,9 @@ async def close_suite(migration: str, run_id: int, actor: str) -> Result:
 
     runtime = runtime_of(migration)
     checks = validations.checks(runtime.store, run_id)
-    verdict = worst(Verdict(check.verdict) for check in checks)
+    verdict = worst(check.verdict for check in checks)
     run = validations.finish(
-        runtime.store, run_id, verdict=str(verdict), actor=actor, now=clock.now())
+        runtime.store, run_id, verdict=SuiteVerdict(verdict), actor=actor, now=clock.now())
     paths = write(run, checks, runtime.home.reports)
     report_files.save(runtime.store, Report(
         migration=migration, subject=f"suite {run.suite}"[:20], cutover_id=None, at=clock.now(),
@@ -150,6 +150,9 @@ async def close_suite(migration: str, run_id: int, actor: str) -> Result:
 def _result(run: SuiteRun, checks: list[SuiteCheck]) -> Result:
     from reports.validation import sentence
 
-    failed = [f"{check.name}: {check.reason}" for check in checks if check.verdict != "pass"]
+    failed = [
+        f"{check.name}: {check.reason}" for check in checks
+        if check.verdict is not Verdict.PASS
+    ]
     reason = sentence(run, checks) + ("; " + "; ".join(failed) if failed else "")
     return {"suite": run.suite, "run": run.id, "verdict": run.verdict, "reason": reason[:2000]}

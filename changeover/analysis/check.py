@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from changeover.analysis.verdict import Verdict
 from changeover.analysis.window import Measured, Window
+from changeover.domain.verdict import Verdict
 from changeover.plan.metrics import METRICS, Metric, Source, format_value
 from changeover.plan.model import CheckSpec, TriggerSpec
 

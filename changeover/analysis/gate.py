@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from changeover.analysis.check import CheckResult
-from changeover.analysis.verdict import Verdict, worst
-
-
-class Action(StrEnum):
-    """What happens to a stage next."""
-
-    PROMOTE = "promote"  # go to the next stage
-    ASK = "ask"  # ask people
-    WAIT = "wait"  # look again later
-    HOLD = "hold"  # a person wants another soak
-    ROLLBACK = "rollback"  # everyone back to the baseline
+from changeover.domain.rollout import StageAction
+from changeover.domain.verdict import Verdict, worst
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """An action and why, as `<done or not done> because <cause>` needs it."""
 
-    action: Action
+    action: StageAction
     reason: str
 
 
@@ -61,13 +51,13 @@ def decide_stage(
             more data for the gate changes nothing of that.
     """
     if verdict is Verdict.FAIL:
-        return Decision(Action.ROLLBACK, "the gate failed")
+        return Decision(StageAction.ROLLBACK, "the gate failed")
     if is_alarmed:
-        return Decision(Action.ASK, "a guardrail is alarmed; people decide")
+        return Decision(StageAction.ASK, "a guardrail is alarmed; people decide")
     if verdict is Verdict.INCONCLUSIVE and rechecks_left > 0:
-        return Decision(Action.WAIT, "too little data; it is looked at again")
+        return Decision(StageAction.WAIT, "too little data; it is looked at again")
     if verdict is Verdict.INCONCLUSIVE:
-        return Decision(Action.ASK, "too little data to judge; people decide")
+        return Decision(StageAction.ASK, "too little data to judge; people decide")
     if needs_approval:
-        return Decision(Action.ASK, "the gate passed and approval is needed")
-    return Decision(Action.PROMOTE, "the gate passed")
+        return Decision(StageAction.ASK, "the gate passed and approval is needed")
+    return Decision(StageAction.PROMOTE, "the gate passed")

@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any
 
 from changeover.analysis.check import CheckResult
-from changeover.analysis.verdict import Verdict
 from changeover.analysis.window import MOST_USERS, SPLIT, Met, Window, fewest
+from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.metrics import METRICS, format_value
 

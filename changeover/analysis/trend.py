@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from changeover.analysis.verdict import Verdict
+from changeover.domain.verdict import Verdict
 
 FEWEST = 12
 WARM_UP_SHARE = 0.2

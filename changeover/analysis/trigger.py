@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.analysis.check import evaluate, needed_samples
-from changeover.analysis.verdict import Verdict
 from changeover.analysis.window import Window
+from changeover.domain.verdict import Verdict
 from changeover.plan.model import TriggerSpec
 
 

@@ -14,7 +14,7 @@ from changeover import clock
 from changeover.cli.common import home_option, output_option, show
 from changeover.cli.runs import told_end
 from changeover.domain.rollbacks import Cause
-from changeover.domain.rollout import Approval, CutoverStatus
+from changeover.domain.rollout import ANSWERS, Approval, CutoverStatus
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.run_ends import Work
 from changeover.domain.stages import change_for, shadow_buckets
@@ -38,7 +38,7 @@ Examples:
   changeover approve promote --approver alice
   changeover approve hold --approver alice --comment "wait for Monday"
 """)
-@click.argument("decision", type=click.Choice(list(approvals.DECISIONS)))
+@click.argument("decision", type=click.Choice(list(ANSWERS)))
 @click.option("--approver", required=True, help="Your name, for the audit.")
 @click.option("--comment", default="", help="Why.")
 @home_option

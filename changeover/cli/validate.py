@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from changeover import clock
-from changeover.analysis.verdict import Verdict
 from changeover.checks.suites.junit import junit_xml
 from changeover.checks.suites.outcome import CheckRun, as_stored
 from changeover.checks.suites.run import checks_of, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
 from changeover.cli.common import environment_option, home_option, output_option
+from changeover.domain.suites import SuiteVerdict
+from changeover.domain.verdict import Verdict
 from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.plan.load import load_plan
 from changeover.site.site import Site
@@ -85,7 +86,7 @@ def _keep(found: Site, suite: str, runs: list[CheckRun]) -> None:
                             key=f"command-{uuid.uuid4()}", now=clock.now())
     for each in runs:
         validations.save_check(found.store, as_stored(run.id, each))
-    validations.finish(found.store, run.id, verdict=str(verdict_of(runs)),
+    validations.finish(found.store, run.id, verdict=SuiteVerdict(verdict_of(runs)),
                        actor="command line", now=clock.now())
 
 

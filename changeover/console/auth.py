@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from changeover import clock
 from changeover.console.problems import problem
 from changeover.domain.tokens import Scope as TokenScope
-from changeover.domain.tokens import Token
+from changeover.domain.tokens import Token, TokenState
 from changeover.errors import InvalidInput
 from changeover.site.site import Site
 from changeover.store import tokens
@@ -114,7 +114,7 @@ class Auth:
     async def _find(self, text: str) -> Token | None:
         key, now = hashlib.sha256(text.encode()).digest(), time.monotonic()
         known = self._known.get(key)
-        if known is not None and known[1] > now and known[0].state(clock.now()) == "valid":
+        if known is not None and known[1] > now and known[0].state(clock.now()) is TokenState.VALID:
             return known[0]
         token = await asyncio.to_thread(
             tokens.find, self.site.store, self.site.migration, text, now=clock.now())

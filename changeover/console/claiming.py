@@ -26,7 +26,7 @@ from changeover.console.models import (
 )
 from changeover.console.problems import documented, of_body, problem
 from changeover.domain.claims import Claim, Refusal, Why
-from changeover.domain.rollbacks import Cause
+from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS
 from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput
@@ -138,7 +138,7 @@ def _roll_back(console: Console) -> str | None:
     wanted = rollbacks.wanted(site.store, state)
     if wanted is None or state.mode not in ON_USERS:
         return None
-    started = rollback.start(site, Cause(wanted, "console", "critical"))
+    started = rollback.start(site, Cause(wanted, "console", RollbackSeverity.CRITICAL))
     return started.state.describe()
 
 

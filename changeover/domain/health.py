@@ -8,14 +8,24 @@ from enum import StrEnum
 from typing import Any
 
 
+class Status(StrEnum):
+    """How well something is; a later one is worse."""
+
+    HEALTHY = "healthy"
+    WARNING = "warning"
+    UNHEALTHY = "unhealthy"
+    CRITICAL = "critical"
+    ERROR = "error"  # the check itself broke: nobody knows
+
+
 @dataclass(frozen=True, slots=True)
 class HealthResult:
-    """One health check's result. `status`: healthy, warning, unhealthy, critical or error."""
+    """One health check's result."""
 
     migration: str
     at: datetime
     check: str
-    status: str
+    status: Status
     detail: str
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -30,16 +40,24 @@ class Heartbeat:
     detail: str = ""
 
 
+class RepairStatus(StrEnum):
+    """How an attempt to repair something stands."""
+
+    RUNNING = "running"
+    DONE = "done"  # the check was good afterwards
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One attempt: `running`, `done` (the check was good afterwards) or `failed`."""
+    """One attempt to repair something."""
 
     id: int
     migration: str
     issue: str
     system: str
     attempt: int
-    status: str
+    status: RepairStatus
     detail: str
     started_at: datetime
     ended_at: datetime | None

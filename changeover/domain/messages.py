@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How urgent a message is; a later one is more urgent."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    def reaches(self, least: Severity) -> bool:
+        """Whether it is as urgent as `least`, or more."""
+        order = list(Severity)
+        return order.index(self) >= order.index(least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +30,7 @@ class Message:
     id: int
     migration: str
     key: str
-    severity: str
+    severity: Severity
     title: str
     body: str
     at: datetime

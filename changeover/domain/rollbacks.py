@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
+
+from changeover.plan.model import TriggerAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +17,29 @@ class TriggerFiring:
     id: int
     migration: str
     trigger: str
-    action: str
+    action: TriggerAction
     reason: str
     evidence: dict[str, Any]
     evidence_complete_at: datetime
     fired_at: datetime
     epoch: int
     published_at: datetime | None = None
+
+
+class RollbackStatus(StrEnum):
+    """How a rollback stands; everyone is at the baseline in each of them."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    NEEDS_PERSON = "needs_person"  # a step failed
+
+
+class RollbackSeverity(StrEnum):
+    """How bad the reason of a rollback is."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +54,13 @@ class Rollback:
     migration: str
     epoch: int
     reason: str
-    severity: str
+    severity: RollbackSeverity
     scope: str
     actor: str
     started_at: datetime
     cutover_id: int | None = None
     ended_at: datetime | None = None
-    status: str = "running"  # running | completed | needs_person
+    status: RollbackStatus = RollbackStatus.RUNNING
     flow_run_id: str | None = None
     is_handed_over: bool = False
     lease_until: datetime | None = None
@@ -55,9 +74,9 @@ class Cause:
     Args:
         reason: What happened, one sentence with numbers.
         actor: Who or what decided: `observer`, `cutover 7`, a person's name.
-        severity: `critical`, `high` or `medium`.
+        severity: How bad it is.
     """
 
     reason: str
     actor: str
-    severity: str = "high"
+    severity: RollbackSeverity = RollbackSeverity.HIGH

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from changeover.domain.verdict import Verdict
+
 
 class CutoverStatus(StrEnum):
     """How a cutover stands. Only `running` is open; the others are final.
@@ -19,6 +21,21 @@ class CutoverStatus(StrEnum):
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     STOPPED = "stopped"
+
+
+class StageAction(StrEnum):
+    """What happens to a stage next."""
+
+    PROMOTE = "promote"  # go to the next stage
+    ASK = "ask"  # ask people
+    WAIT = "wait"  # evaluate it again later
+    HOLD = "hold"  # a person wants another soak
+    ROLLBACK = "rollback"  # everyone back to the baseline
+    SUPERSEDED = "superseded"  # a rollback came first
+
+
+ANSWERS = (StageAction.PROMOTE, StageAction.HOLD, StageAction.ROLLBACK)
+"""What people may decide."""
 
 
 class StageStatus(StrEnum):
@@ -60,7 +77,6 @@ class StageRecord:
     round: int = 1
     rechecks: int = 0
     decided_at: datetime | None = None
-    decision: str = ""
     reason: str = ""
 
 
@@ -78,7 +94,7 @@ class GateVerdict:
     gate: str
     round: int
     attempt: int
-    verdict: str
+    verdict: Verdict
     reason: str
     at: datetime
     evidence: list[dict[str, Any]] = field(default_factory=list)
@@ -99,7 +115,7 @@ class Approval:
     epoch: int
     question: str
     asked_at: datetime
-    decision: str | None = None
+    decision: StageAction | None = None
     approver: str | None = None
     comment: str = ""
     source: str = ""

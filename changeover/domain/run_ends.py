@@ -30,7 +30,22 @@ LATE = timedelta(minutes=3)
 """A worker takes a run that is due within seconds; a busy machine may need a minute."""
 
 
-NEEDS_DEPLOYMENT = ("PAUSED", "SCHEDULED", "FAILED", "CRASHED")
+class PrefectState(StrEnum):
+    """Prefect's types of states that mean something here."""
+
+    NONE = ""  # it knows no such run
+    SCHEDULED = "SCHEDULED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    FAILED = "FAILED"
+    CRASHED = "CRASHED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+    COMPLETED = "COMPLETED"
+
+
+NEEDS_DEPLOYMENT = (
+    PrefectState.PAUSED, PrefectState.SCHEDULED, PrefectState.FAILED, PrefectState.CRASHED)
 """States from which a run goes on only by a worker, which needs the run's deployment."""
 
 
@@ -84,20 +99,20 @@ def judge(sight: Sight, now: datetime) -> End | None:
     if not sight.is_deployed and sight.state_type in NEEDS_DEPLOYMENT:
         return End.NOT_DEPLOYED
     match sight.state_type:
-        case "":
+        case PrefectState.NONE:
             return End.UNKNOWN if age >= UNKNOWN_SETTLES else None
-        case "CANCELLED":
+        case PrefectState.CANCELLED:
             return End.CANCELLED
-        case "CANCELLING":
+        case PrefectState.CANCELLING:
             return End.CANCELLED if age >= CANCELLING_SETTLES else None
-        case "COMPLETED":
+        case PrefectState.COMPLETED:
             return End.COMPLETED
-        case "FAILED" | "CRASHED":
+        case PrefectState.FAILED | PrefectState.CRASHED:
             return None if sight.is_tried_again else End.FAILED
-        case "PAUSED":
+        case PrefectState.PAUSED:
             is_forgotten = not sight.is_asked and age >= SUSPENSION_SETTLES
             return End.SUSPENDED if is_forgotten else None
-        case "SCHEDULED":
+        case PrefectState.SCHEDULED:
             return End.NOT_STARTED if now - (sight.due or sight.since) >= LATE else None
     return None
 

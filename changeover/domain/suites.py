@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
+
+from changeover.domain.verdict import Verdict
+
+
+class SuiteVerdict(StrEnum):
+    """What a suite's run found."""
+
+    RUNNING = "running"
+    PASS = "pass"  # noqa: S105  a verdict, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"  # nobody carries the run on
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteRun:
-    """One run of a suite. `verdict` is `running` until it ended."""
+    """One run of a suite."""
 
     id: int
     migration: str
@@ -17,7 +30,7 @@ class SuiteRun:
     key: str
     started_at: datetime
     ended_at: datetime | None
-    verdict: str
+    verdict: SuiteVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,7 @@ class SuiteCheck:
     number: int
     name: str
     kind: str
-    verdict: str
+    verdict: Verdict
     reason: str
     evidence: dict[str, Any]
     started_at: datetime

@@ -20,6 +20,14 @@ class Scope(StrEnum):
         return order.index(self) >= order.index(wanted)
 
 
+class TokenState(StrEnum):
+    """Whether a token opens anything."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A token without its secret. It opens the console of its migration alone."""
@@ -34,9 +42,9 @@ class Token:
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
-    def state(self, now: datetime) -> str:
-        """Return `valid`, `expired` or `revoked`."""
+    def state(self, now: datetime) -> TokenState:
+        """Return whether it opens anything at a time."""
         if self.revoked_at is not None:
-            return "revoked"
+            return TokenState.REVOKED
         is_over = self.expires_at is not None and now >= self.expires_at
-        return "expired" if is_over else "valid"
+        return TokenState.EXPIRED if is_over else TokenState.VALID

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from changeover.domain.messages import Severity
 from changeover.plan.procedures import NotifySpec
-from changeover.store.messages import SEVERITIES
 
 if TYPE_CHECKING:
     import apprise
@@ -27,7 +27,7 @@ class Channel:
     """Where to send to, and from which severity on. The address is a secret: never shown."""
 
     address: str
-    severity: str = "info"
+    severity: Severity = Severity.INFO
     is_webhook: bool = True
 
     @property
@@ -35,9 +35,9 @@ class Channel:
         """Name of the channel that says nothing of its address."""
         return hashlib.sha256(self.address.encode()).hexdigest()[:16]
 
-    def takes(self, severity: str) -> bool:
+    def takes(self, severity: Severity) -> bool:
         """Whether a message of this severity goes here."""
-        return SEVERITIES.index(severity) >= SEVERITIES.index(self.severity)
+        return severity.reaches(self.severity)
 
 
 def channels_of(specs: Sequence[NotifySpec]) -> tuple[list[Channel], list[str]]:
@@ -50,7 +50,7 @@ def channels_of(specs: Sequence[NotifySpec]) -> tuple[list[Channel], list[str]]:
             continue
         # Apprise knows the native addresses of some services, as Slack's.
         is_webhook = spec.apprise is None and address.startswith(("http://", "https://"))
-        channels.append(Channel(address, spec.severity, is_webhook))
+        channels.append(Channel(address, Severity(spec.severity), is_webhook))
     return channels, problems
 
 

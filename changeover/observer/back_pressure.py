@@ -25,6 +25,7 @@ import httpx
 
 from changeover import clock
 from changeover.analysis.back_pressure import Action, GuardState, Level, decide
+from changeover.domain.messages import Severity
 from changeover.errors import StoreError
 from changeover.gateway.publish import Gateway
 from changeover.observer.pace import Told
@@ -46,7 +47,8 @@ MOST_UNTOLD = 50
 STAYING = {True: "", False: "; users stay, because the baseline is not well",
            None: "; users stay, because it is not known yet whether the baseline is well"}
 """What is said of users, by whether the baseline is fit to take them."""
-_SEVERITY = {Level.NORMAL: "info", Level.SLOW: "warning", Level.FROZEN: "critical"}
+_SEVERITY = {
+    Level.NORMAL: Severity.INFO, Level.SLOW: Severity.WARNING, Level.FROZEN: Severity.CRITICAL}
 
 
 class Probe:

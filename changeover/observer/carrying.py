@@ -11,7 +11,8 @@ from datetime import datetime
 
 from changeover.domain import run_ends
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.run_ends import Carrier, End, Sight, Work, work_of
+from changeover.domain.run_ends import Carrier, End, PrefectState, Sight, Work, work_of
+from changeover.domain.suites import SuiteVerdict
 from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import approvals, carriers, cutovers, routing, validations
 from changeover.store.engine import Store
@@ -112,7 +113,7 @@ class CarrierWatch:
     def _note(self, carrier: Carrier, ended: Ended, now: datetime) -> list[str]:
         if work_of(carrier.subject) is Work.SUITE:
             validations.finish(self.store, int(carrier.subject.rpartition(" ")[2]),
-                               verdict="error", actor="observer", now=now)
+                               verdict=SuiteVerdict.ERROR, actor="observer", now=now)
         where = routing.read(self.store, self.migration).describe()
         text = run_ends.sentence(carrier.subject, ended.end, said=ended.said, since=ended.since,
                                  where=where)
@@ -160,12 +161,12 @@ def how_ended(
         run.state_type, run.state_at, due=due,
         is_deployed=not needs_deployment or run.deployment_id is None
         or api.has_deployment(run.deployment_id),
-        is_asked=run.state_type == "PAUSED"
+        is_asked=run.state_type == PrefectState.PAUSED
         and approvals.waits_for(store, carrier.migration, run.id),
         is_tried_again=not (is_given_up or carrier.end is End.FAILED)
         and is_tried_again(carrier, run),
     ), now)
-    if end is None and carrier.end is End.NOT_STARTED and run.state_type == "SCHEDULED" \
+    if end is None and carrier.end is End.NOT_STARTED and run.state_type == PrefectState.SCHEDULED \
             and run.scheduled_for is not None and run.scheduled_for <= carrier.since:
         end = End.NOT_STARTED  # noted by somebody who has looked for longer
     if end is None:
@@ -177,7 +178,7 @@ def how_ended(
 def is_tried_again(carrier: Carrier, run: FlowRun) -> bool:
     """Whether the observer brings a run back: all that crashed; of failed ones those that could
     not say how their work ended."""
-    if run.state_type != "FAILED":
+    if run.state_type != PrefectState.FAILED:
         return work_of(carrier.subject) is not Work.SUITE
     return work_of(carrier.subject) in (Work.CUTOVER, Work.ROLLBACK)
 

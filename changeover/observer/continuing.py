@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover.domain import run_ends
-from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.run_ends import CONTINUED, Carrier, Work, work_of
+from changeover.domain.run_ends import CONTINUED, Carrier, PrefectState, Work, work_of
 from changeover.errors import Refused
 from changeover.observer.carrying import Ended, ended_now
 from changeover.site.prefect_api import PrefectApi
@@ -67,7 +67,7 @@ def continue_work(store: Store, api: PrefectApi, carrier: Carrier, *, now: datet
         api.cancel(run_id, message=f"another run carries {carrier.subject}")
         raise
     former = api.run(carrier.flow_run_id)
-    if former is not None and former.state_type in ("PAUSED", "SCHEDULED"):
+    if former is not None and former.state_type in (PrefectState.PAUSED, PrefectState.SCHEDULED):
         api.cancel(former.id, message=f"flow run {run_id} carries {carrier.subject} on")
     return run_id
 
@@ -143,7 +143,7 @@ def end_work(
         status = CutoverStatus.STOPPED if is_current else CutoverStatus.ROLLED_BACK
         cutovers.finish(store, number, status, outcome=outcome, now=now)
     elif work_of(carrier.subject) is Work.ROLLBACK:
-        rollbacks.finish(store, number, status="needs_person", now=now,
+        rollbacks.finish(store, number, status=RollbackStatus.NEEDS_PERSON, now=now,
                                    analysis={"a_person_must": [outcome]})
     else:
         carriers.drop(store, carrier.migration, carrier.subject, flow_run_id=carrier.flow_run_id)

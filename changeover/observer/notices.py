@@ -6,6 +6,7 @@ from collections import deque
 from datetime import datetime
 
 from changeover import clock
+from changeover.domain.messages import Severity
 from changeover.store import messages
 from changeover.store.engine import Store
 
@@ -16,9 +17,9 @@ class Notices:
     """Put by any thread, flushed by the one that talks to the store."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[str, str, str, datetime]] = deque(maxlen=MOST)
+        self._waiting: deque[tuple[Severity, str, str, datetime]] = deque(maxlen=MOST)
 
-    def put(self, severity: str, title: str, body: str) -> None:
+    def put(self, severity: Severity, title: str, body: str) -> None:
         """Tell people of `title`; the same one again within ten minutes is told once."""
         if all(known[1] != title for known in list(self._waiting)):
             self._waiting.append((severity, title, body, clock.now()))

@@ -22,9 +22,10 @@ from datetime import datetime, timedelta
 
 import psutil
 
+from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.run_ends import End
+from changeover.domain.run_ends import End, PrefectState, Work
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
@@ -104,7 +105,7 @@ class Recovery:
             told = "rollback/main was not started because it is not deployed"
             messages.put(
                 self.store, self.migration, key=f"not-deployed-rollback-{rollback.id}", now=now,
-                severity="critical", title=told, is_once=True,
+                severity=Severity.CRITICAL, title=told, is_once=True,
                 body=f"Everyone is at the baseline because of: {rollback.reason}. The steps after "
                 "that wait: run `changeover up` again, which deploys it; it is started then.")
             return told
@@ -121,10 +122,10 @@ class Recovery:
         run = self.api.run(cutover.flow_run_id)
         if run is None:
             return []
-        is_asleep = run.state_type == "SCHEDULED" and (
+        is_asleep = run.state_type == PrefectState.SCHEDULED and (
             run.scheduled_for is not None and run.scheduled_for > now + timedelta(seconds=3)
         )
-        return [run] if run.state_type == "PAUSED" or is_asleep else []
+        return [run] if run.state_type == PrefectState.PAUSED or is_asleep else []
 
     def _wake(self, run: FlowRun, now: datetime) -> str:
         message = "woken because a rollback came first"
@@ -165,7 +166,8 @@ class Recovery:
         lost = []
         for run in runs:
             beat = beats.get(f"flow:{run.id}")
-            if run.state_type == "RUNNING" and beat is not None and beat.at >= run.state_at:
+            is_running = run.state_type == PrefectState.RUNNING
+            if is_running and beat is not None and beat.at >= run.state_at:
                 if now - run.state_at > CRASH_SETTLES and not _is_alive(beat.pid, beat.detail):
                     lost.append((run, "its process vanished"))
             elif now - run.state_at > SIGN_OF_LIFE_WITHIN:
@@ -178,9 +180,9 @@ class Recovery:
         A crashed run never said how it ended: it may lack only the last thing, that people are
         told. A failed one did, so the store decides.
         """
-        if run.state_type == "CRASHED":
+        if run.state_type == PrefectState.CRASHED:
             return True
-        if run.flow == "rollback":
+        if run.flow == Work.ROLLBACK:
             mine = [found for found in rollbacks.all_of(self.store, self.migration)
                     if found.flow_run_id == run.id]
             return any(found.ended_at is None for found in mine)
@@ -193,7 +195,7 @@ class Recovery:
         if known is None or (known.state_type, known.state_at) != (run.state_type, run.state_at):
             return []
         attempt = self.attempts.get(run.id, 0) + 1
-        most = MOST_ATTEMPTS_FAILED if run.state_type == "FAILED" else MOST_ATTEMPTS
+        most = MOST_ATTEMPTS_FAILED if run.state_type == PrefectState.FAILED else MOST_ATTEMPTS
         if attempt > most:
             return self._give_up(run, most, now)
         self.attempts[run.id] = attempt
@@ -210,7 +212,7 @@ class Recovery:
         if any(each.flow_run_id == run.id for each in carriers.of(self.store, self.migration)):
             return []  # told with what it carried
         messages.put(
-            self.store, self.migration, key=f"given-up-{run.id}", severity="critical",
+            self.store, self.migration, key=f"given-up-{run.id}", severity=Severity.CRITICAL,
             title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
             "mend the cause and start it again.", now=now, is_once=True)
         return [given_up]

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from changeover.domain.messages import Severity
 from changeover.observer.notices import Notices
 from changeover.plan.model import Plan
 from changeover.procedures import baseline
@@ -84,4 +85,5 @@ class Returning:
         error = baseline.not_back(self._plan, found)
         LOG.error("%s", error)
         self._notices.put(
-            "critical", f"{self._plan.migration}: the baseline does not come back", str(error))
+            Severity.CRITICAL, f"{self._plan.migration}: the baseline does not come back",
+            str(error))

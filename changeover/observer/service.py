@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import SHADOW, Sample
+from changeover.domain.messages import Severity
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
@@ -144,7 +145,7 @@ class Observer:
         if lost := self._tailer.unreadable - unreadable:
             LOG.warning("lines of the access log that cannot be read: %d", lost)
             self.traffic.notices.put(
-                "warning", f"requests of {self.plan.migration} are in no metric",
+                Severity.WARNING, f"requests of {self.plan.migration} are in no metric",
                 f"lines of the gateway's access log that were cut or cannot be read: {lost}; look "
                 f"for a full disk, and whether something else writes to {self._tailer.path}")
         if not self._tailer.is_behind():
@@ -195,7 +196,7 @@ class Observer:
         """Keep a firing that moves nobody, and tell people of it."""
         epoch = self.traffic.state.epoch
         self.traffic.notices.put(
-            "warning", f"trigger {firing.trigger} of {self.plan.migration} fired ({action})",
+            Severity.WARNING, f"trigger {firing.trigger} of {self.plan.migration} fired ({action})",
             firing.reason)
         self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
 

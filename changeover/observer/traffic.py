@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from changeover import clock
-from changeover.domain.rollbacks import Cause
+from changeover.domain.messages import Severity
+from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
 from changeover.observer.notices import Notices
@@ -203,7 +204,7 @@ class Traffic:
 
     def _no_way_back(self, reason: str) -> Refused:
         error = baseline.no_way_back(self.plan)
-        self.notices.put("critical", f"{self.plan.migration} cannot be rolled back",
+        self.notices.put(Severity.CRITICAL, f"{self.plan.migration} cannot be rolled back",
                          f"{reason}; {error}")
         return error
 
@@ -212,7 +213,7 @@ class Traffic:
         found: queue.Queue[rollback.RollbackStart | Exception],
     ) -> None:
         try:
-            cause = Cause(reason, "observer", "critical")
+            cause = Cause(reason, "observer", RollbackSeverity.CRITICAL)
             found.put(rollback.start(self.site, cause, is_baseline_back=is_baseline_back))
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             found.put(error)
@@ -324,5 +325,5 @@ class Traffic:
         self._rollback_known = state.epoch
 
     def _open_row(self, state: RoutingState, reason: str, actor: str) -> None:
-        rollback.open_record(self.site, state, Cause(reason, actor, "critical"))
+        rollback.open_record(self.site, state, Cause(reason, actor, RollbackSeverity.CRITICAL))
         self._rollback_known = state.epoch

@@ -96,7 +96,7 @@ class Unsaved:
         while self._firings:
             fired = self._firings[0]
             kept = firings.record(
-                store, migration, trigger=fired.firing.trigger, action=str(fired.action),
+                store, migration, trigger=fired.firing.trigger, action=fired.action,
                 reason=fired.firing.reason, evidence=fired.firing.evidence,
                 evidence_complete_at=clock.from_timestamp(fired.firing.at + 1),
                 epoch=fired.epoch, now=fired.at,

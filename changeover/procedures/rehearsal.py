@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from changeover import cleanup, clock
-from changeover.domain.rollbacks import Cause
+from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.files import GatewayFiles
@@ -111,7 +111,7 @@ def _step_1(copy: Site, change: Change) -> tuple[float, list[str]]:
     """Move users and roll back; return the seconds that step 1 took, and what was wrong."""
     _move(copy, change)
     began = time.monotonic()
-    done = rollback.start(copy, Cause("rehearsal", "rehearsal", "medium"))
+    done = rollback.start(copy, Cause("rehearsal", "rehearsal", RollbackSeverity.MEDIUM))
     seconds = time.monotonic() - began
     problems = [] if done.publication else [f"step 1 is not confirmed: {done.problem}"]
     problems += _not_served(copy.plan)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.rollout import Approval, CutoverStatus
+from changeover.domain.rollout import ANSWERS, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
@@ -51,7 +51,6 @@ class ApprovalRow(Base):
     )
 
 
-DECISIONS = ("promote", "hold", "rollback")
 
 
 def ask(
@@ -93,7 +92,7 @@ def answer(
     store: Store,
     approval_id: int,
     *,
-    decision: str,
+    decision: StageAction,
     approver: str,
     comment: str,
     source: str,
@@ -117,8 +116,8 @@ def answer(
         ApprovalRefused: A rollback came first (kept as void), someone answered differently
             before, or the same person agreed already and another one is needed.
     """
-    if decision not in DECISIONS:
-        raise InvalidInput(f"decision {decision!r} is unknown", allowed=", ".join(DECISIONS))
+    if decision not in ANSWERS:
+        raise InvalidInput(f"decision {decision} is unknown", allowed=", ".join(ANSWERS))
     with store.begin() as session:
         row = session.get(ApprovalRow, approval_id)
         if row is None:
@@ -199,7 +198,7 @@ def _lock(session: Session, cutover_id: int) -> CutoverRow:
 
 
 def _refusal(
-    session: Session, row: ApprovalRow, cutover: CutoverRow, decision: str, approver: str,
+    session: Session, row: ApprovalRow, cutover: CutoverRow, decision: StageAction, approver: str,
     epoch: int,
 ) -> ApprovalRefused | None:
     """Return why the answer cannot be taken, or None."""
@@ -213,7 +212,7 @@ def _refusal(
         return ApprovalRefused(
             f"not taken because {row.approver} decided {row.decision} before", where=where
         )
-    if row.decision is None and decision == "promote" and _agreed(session, row, approver):
+    if row.decision is None and decision is StageAction.PROMOTE and _agreed(session, row, approver):
         return ApprovalRefused(
             f"not taken because {approver} agreed already and another person is needed",
             where=where, next_step="Ask a second person to approve",
@@ -228,7 +227,7 @@ def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:
             ApprovalRow.stage == row.stage,
             ApprovalRow.round == row.round,
             ApprovalRow.id != row.id,
-            ApprovalRow.decision == "promote",
+            ApprovalRow.decision == StageAction.PROMOTE,
         )
     )
     wanted = " ".join(approver.split()).casefold()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
@@ -52,16 +54,31 @@ class Base(DeclarativeBase):
 
 
 def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
-    """Return `row` as a frozen record of type `kind`.
+    """Return `row` as a frozen record of type `kind`; texts become the enumerations they stand for.
 
     Args:
         kind: A record class of `changeover.domain`.
         row: A row with an attribute for each of its fields.
         replaced: Fields whose value is not the row's own.
     """
-    values = {
-        field.name: getattr(row, field.name)
-        for field in fields(kind)  # type: ignore[arg-type]
-        if field.name not in replaced
-    }
+    enumerations = _enumerations(kind)  # type: ignore[arg-type]
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name in replaced:
+            continue
+        value = getattr(row, field.name)
+        if value is not None and field.name in enumerations:
+            value = enumerations[field.name](value)
+        values[field.name] = value
     return kind(**values, **replaced)
+
+
+@cache
+def _enumerations(kind: Any) -> dict[str, type[StrEnum]]:
+    """Return the enumeration of each of a record's fields that is one, or may be."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        for each in get_args(hint) or (hint,):
+            if isinstance(each, type) and issubclass(each, StrEnum):
+                found[name] = each
+    return found

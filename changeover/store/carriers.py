@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.messages import Severity
 from changeover.domain.run_ends import Carrier, End, what
 from changeover.errors import CarriedElsewhere
 from changeover.store import audit, messages
@@ -140,7 +141,7 @@ def note_end(
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id,
                   "end": str(end), "said": said[:500]}, now=now)
         messages.put_in(
-            session, carrier.migration, severity="critical", now=now,
+            session, carrier.migration, severity=Severity.CRITICAL, now=now,
             key=f"run-ended-{carrier.flow_run_id}-{carrier.subject}-{end}-{since:%F %T}",
             title=f"nobody carries on {carrier.subject} of {carrier.migration}", body=text)
         return True
@@ -159,7 +160,7 @@ def note_back(store: Store, carrier: Carrier, *, now: datetime) -> bool:
             session, carrier.migration, actor="observer", kind="run.back",
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id}, now=now)
         messages.put_in(
-            session, carrier.migration, severity="info", now=now,
+            session, carrier.migration, severity=Severity.INFO, now=now,
             key=f"run-back-{carrier.flow_run_id}-{carrier.subject}-{now:%F %T}",
             title=f"{carrier.subject} of {carrier.migration} is carried on again",
             body=f"By flow run {carrier.flow_run_id}.")

@@ -181,7 +181,7 @@ def one(store: Store, migration: str, item: str) -> Claim | None:
     """Return an item's claim, None when nobody ever claimed it."""
     with store.read() as session:
         row = session.get(ClaimRow, (migration, item))
-        return _claim(row) if row else None
+        return to_record(Claim, row) if row else None
 
 
 def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int]:
@@ -189,7 +189,7 @@ def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int
     is_running = func.sum(case((ClaimRow.expires_at > now, 1), else_=0))
     query = select(ClaimRow.status, func.count(), is_running).where(
         ClaimRow.migration == migration,
-        ClaimRow.status != literal_column("'done'"),  # as in the partial index
+        ClaimRow.status != literal_column(f"'{Status.DONE}'"),  # as in the partial index
     ).group_by(ClaimRow.status)
     found = {"held": 0, "expired": 0, "free": 0}
     with store.read() as session:
@@ -322,10 +322,6 @@ def _values(claim: Claim) -> dict[str, Any]:
     """Return a claim's columns, in the order of `_COLUMNS`."""
     values = {name: getattr(claim, name) for name in _COLUMNS}
     return values | {"status": claim.status.value, "system": str(claim.system)}
-
-
-def _claim(row: ClaimRow) -> Claim:
-    return to_record(Claim, row, status=Status(row.status))
 
 
 def _tell(

@@ -54,7 +54,6 @@ class StageRow(Base):
     round: Mapped[int] = mapped_column(Integer)
     rechecks: Mapped[int] = mapped_column(Integer)
     decided_at: Mapped[datetime | None]
-    decision: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(Text)
 
 
@@ -80,7 +79,7 @@ def begin(
         if mine is not None:
             if mine.status == CutoverStatus.RUNNING:
                 _carried(session, mine, flow, now)
-            return _cutover(mine)
+            return to_record(Cutover, mine)
         state = session.get(RoutingRow, migration)
         if state is None:
             raise InvalidInput(f"no migration {migration} is registered")
@@ -94,7 +93,7 @@ def begin(
         session.flush()
         note_in(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now)
         _carried(session, row, flow, now)
-        return _cutover(row)
+        return to_record(Cutover, row)
 
 
 def adopt(
@@ -139,7 +138,7 @@ def get(store: Store, cutover_id: int) -> Cutover:
         InvalidInput: No such cutover.
     """
     with store.read() as session:
-        return _cutover(_row(session, cutover_id))
+        return to_record(Cutover, _row(session, cutover_id))
 
 
 def active(store: Store, migration: str) -> Cutover | None:
@@ -156,14 +155,14 @@ def of_flow_run(store: Store, flow_run_id: str) -> Cutover | None:
     """Return the cutover that a flow run carries out."""
     with store.read() as session:
         row = session.scalar(select(CutoverRow).where(CutoverRow.flow_run_id == flow_run_id))
-        return _cutover(row) if row else None
+        return to_record(Cutover, row) if row else None
 
 
 def all_of(store: Store, migration: str) -> list[Cutover]:
     """Return every cutover of a migration, oldest first."""
     query = select(CutoverRow).where(CutoverRow.migration == migration).order_by(CutoverRow.id)
     with store.read() as session:
-        return [_cutover(row) for row in session.scalars(query)]
+        return [to_record(Cutover, row) for row in session.scalars(query)]
 
 
 def finish(
@@ -176,7 +175,7 @@ def finish(
             row.status, row.outcome, row.ended_at = status, outcome, now
             note_in(session, row, f"cutover.{status}", {"outcome": outcome}, now)
             carriers.drop_in(session, row.migration, subject(cutover_id))
-        return _cutover(row)
+        return to_record(Cutover, row)
 
 
 def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> StageRecord:
@@ -188,27 +187,27 @@ def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -
             row = StageRow(
                 cutover_id=cutover_id, key=stage.key, index=stage.index,
                 status=StageStatus.SOAKING, entered_at=now, soak_until=now + stage.soak,
-                round=1, rechecks=0, decision="", reason="",
+                round=1, rechecks=0, reason="",
             )
             session.add(row)
             note_in(session, cutover, "stage.entered", {
                 "stage": stage.key, "weight": stage.weight, "segments": list(stage.segments),
                 "soak_until": row.soak_until.isoformat()}, now)
-        return _stage(row)
+        return to_record(StageRecord, row)
 
 
 def stage(store: Store, cutover_id: int, key: str) -> StageRecord | None:
     """Return a stage of a cutover, or None before it was entered."""
     with store.read() as session:
         row = session.get(StageRow, (cutover_id, key))
-        return _stage(row) if row else None
+        return to_record(StageRecord, row) if row else None
 
 
 def stages(store: Store, cutover_id: int) -> list[StageRecord]:
     """Return the stages entered so far, in order."""
     query = select(StageRow).where(StageRow.cutover_id == cutover_id).order_by(StageRow.index)
     with store.read() as session:
-        return [_stage(row) for row in session.scalars(query)]
+        return [to_record(StageRecord, row) for row in session.scalars(query)]
 
 
 def extend_soak(
@@ -220,7 +219,7 @@ def extend_soak(
         row = _stage_row(session, cutover_id, key)
         if row.rechecks < rechecks:
             row.rechecks, row.soak_until = rechecks, until
-        return _stage(row)
+        return to_record(StageRecord, row)
 
 
 def next_round(
@@ -235,7 +234,7 @@ def next_round(
             row.status = StageStatus.SOAKING
             note_in(session, cutover, "stage.held", {
                 "stage": key, "round": row.round, "soak_until": until.isoformat()}, now)
-        return _stage(row)
+        return to_record(StageRecord, row)
 
 
 def wait_for_approval(store: Store, cutover_id: int, key: str) -> StageRecord:
@@ -245,21 +244,20 @@ def wait_for_approval(store: Store, cutover_id: int, key: str) -> StageRecord:
         row = _stage_row(session, cutover_id, key)
         if row.status == StageStatus.SOAKING:
             row.status = StageStatus.WAITING
-        return _stage(row)
+        return to_record(StageRecord, row)
 
 
 def decide(
-    store: Store, cutover_id: int, key: str, *, decision: str, reason: str, now: datetime
+    store: Store, cutover_id: int, key: str, *, status: StageStatus, reason: str, now: datetime
 ) -> StageRecord:
-    """Close a stage as `promoted` or `rolled_back`; the first decision stands."""
+    """Close a stage as promoted or rolled back; the first decision stands."""
     with store.begin() as session:
         cutover = lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
         if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
-            row.status, row.decision, row.reason = StageStatus(decision), decision, reason
-            row.decided_at = now
-            note_in(session, cutover, f"stage.{decision}", {"stage": key, "reason": reason}, now)
-        return _stage(row)
+            row.status, row.reason, row.decided_at = status, reason, now
+            note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now)
+        return to_record(StageRecord, row)
 
 
 def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:
@@ -271,7 +269,7 @@ def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:
     )
     with store.read() as session:
         row = session.scalar(query)
-        return _cutover(row) if row else None
+        return to_record(Cutover, row) if row else None
 
 
 def _refuse_second(session: Session, migration: str) -> None:
@@ -337,11 +335,3 @@ def _stage_row(session: Session, cutover_id: int, key: str) -> StageRow:
     if row is None:
         raise InvalidInput(f"stage {key} of cutover {cutover_id} was never entered")
     return row
-
-
-def _cutover(row: CutoverRow) -> Cutover:
-    return to_record(Cutover, row, status=CutoverStatus(row.status))
-
-
-def _stage(row: StageRow) -> StageRecord:
-    return to_record(StageRecord, row, status=StageStatus(row.status))

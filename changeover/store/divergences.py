@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover.domain.comparisons import Compared, Example, Place
 from changeover.store.base import Base
 from changeover.store.engine import Store, chunks
-from changeover.store.place_counts import hash_of
+from changeover.store.place_counts import NO_ANSWER, hash_of
 from changeover.store.text import storable
 
 
@@ -170,8 +170,8 @@ def _tells(one: Compared, place: str) -> bool:
     """
     if one.noisy is None:
         return False
-    if "answer" in one.found or "answer" in one.noisy:
-        return place == "answer"
+    if NO_ANSWER in one.found or NO_ANSWER in one.noisy:
+        return place == NO_ANSWER
     return not place.startswith(("$.", "$[")) or not ("$" in one.found or "$" in one.noisy)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollbacks import TriggerFiring
+from changeover.plan.model import TriggerAction
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
@@ -36,7 +37,7 @@ def record(
     migration: str,
     *,
     trigger: str,
-    action: str,
+    action: TriggerAction,
     reason: str,
     evidence: dict[str, Any],
     evidence_complete_at: datetime,
@@ -47,8 +48,8 @@ def record(
     with store.begin() as session:
         audit.lock(session, migration)
         known = select(FiringRow).filter_by(migration=migration, trigger=trigger, epoch=epoch,
-                                            action="rollback")
-        row = session.scalar(known) if action == "rollback" else None
+                                            action=TriggerAction.ROLLBACK)
+        row = session.scalar(known) if action is TriggerAction.ROLLBACK else None
         if row is None:
             row = FiringRow(
                 migration=migration, trigger=trigger, action=action, reason=reason,
@@ -82,7 +83,7 @@ def note_rollback_published(store: Store, migration: str, *, epoch: int, at: dat
         at: When it was seen; what is known already stands.
     """
     waiting = select(FiringRow.id).filter_by(
-        migration=migration, epoch=epoch, action="rollback", published_at=None)
+        migration=migration, epoch=epoch, action=TriggerAction.ROLLBACK, published_at=None)
     with store.read() as session:
         found = list(session.scalars(waiting))
     for firing_id in found:

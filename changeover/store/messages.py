@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import JSON, Boolean, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.messages import Message
+from changeover.domain.messages import Message, Severity
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
@@ -36,7 +36,6 @@ class MessageRow(Base):
     )
 
 
-SEVERITIES = ("info", "warning", "critical")
 QUIET = timedelta(minutes=10)
 """The same message is not sent again within this time."""
 MOST_ATTEMPTS = 12
@@ -45,7 +44,7 @@ FIRST_WAIT = timedelta(seconds=5)
 
 
 def put(
-    store: Store, migration: str, *, key: str, severity: str, title: str, body: str,
+    store: Store, migration: str, *, key: str, severity: Severity, title: str, body: str,
     now: datetime, is_once: bool = False,
 ) -> bool:
     """Keep a message to be sent; return whether it is new.
@@ -65,7 +64,7 @@ def put(
 
 
 def put_in(
-    session: Session, migration: str, *, key: str, severity: str, title: str, body: str,
+    session: Session, migration: str, *, key: str, severity: Severity, title: str, body: str,
     now: datetime,
 ) -> None:
     """Keep a message to be sent within the caller's transaction, which sees that it is new."""
@@ -82,7 +81,7 @@ def due(store: Store, migration: str, *, now: datetime) -> list[Message]:
     ).order_by(MessageRow.id).limit(50)
     with store.read() as session:
         found = [_message(row) for row in session.scalars(query)]
-    return sorted(found, key=lambda message: -SEVERITIES.index(message.severity))
+    return sorted(found, key=lambda message: -list(Severity).index(message.severity))
 
 
 def tried(

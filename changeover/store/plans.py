@@ -10,6 +10,7 @@ from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.rollout import CutoverStatus
+from changeover.domain.routing import Mode
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Plan
 from changeover.store import audit
@@ -118,6 +119,6 @@ def _refuse_while_running(session: Session, migration: str, source: str) -> None
 
 def _first_state(migration: str, now: datetime) -> RoutingRow:
     return RoutingRow(
-        migration=migration, mode="baseline_only", weight=0, segments=[], maintenance=False,
+        migration=migration, mode=Mode.BASELINE_ONLY, weight=0, segments=[], maintenance=False,
         maintenance_reason="", shadow_sample=0, version=1, epoch=0, changed_at=now,
     )

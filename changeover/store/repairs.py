@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.health import Declined, Repair, Why
+from changeover.domain.health import Declined, Repair, RepairStatus, Why
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
@@ -30,7 +30,6 @@ class RepairRow(Base):
     __table_args__ = (Index("ix_repair", "migration", "issue", "id"),)
 
 
-RUNNING, DONE, FAILED = "running", "done", "failed"
 PERIOD = timedelta(hours=1)
 """Attempts are counted in this time; with it the budget comes back."""
 
@@ -71,7 +70,7 @@ def claim(
             return Declined(Why.WAIT, f"not repaired before {due:%H:%M:%S} UTC", past[-1].id)
         row = RepairRow(
             migration=migration, issue=issue, system=system, attempt=len(past) + 1,
-            status=RUNNING, detail="", started_at=now, lease_until=now + lease)
+            status=RepairStatus.RUNNING, detail="", started_at=now, lease_until=now + lease)
         session.add(row)
         session.flush()
         audit.append(session, migration, actor=actor, kind="repair.began", now=now,
@@ -84,16 +83,18 @@ def _end_lost(
 ) -> RepairRow | None:
     """Close attempts whose holder was killed; return one that is under way on the system."""
     holder = None
-    running = select(RepairRow).filter_by(migration=migration, status=RUNNING)
+    running = select(RepairRow).filter_by(migration=migration, status=RepairStatus.RUNNING)
     for row in session.scalars(running):
         if row.lease_until is None or now >= row.lease_until:
-            _end(session, row, FAILED, "it did not end in its time", now)
+            _end(session, row, RepairStatus.FAILED, "it did not end in its time", now)
         elif row.system == system:
             holder = row
     return holder
 
 
-def _end(session: Session, row: RepairRow, status: str, detail: str, now: datetime) -> None:
+def _end(
+    session: Session, row: RepairRow, status: RepairStatus, detail: str, now: datetime
+) -> None:
     row.status, row.detail, row.ended_at = status, detail, now
     audit.append(session, row.migration, actor="health-check/main", kind=f"repair.{status}",
                  data={"issue": row.issue, "system": row.system, "attempt": row.attempt,
@@ -107,7 +108,7 @@ def finish(store: Store, repair_id: int, *, is_good: bool, detail: str, now: dat
         audit.lock(session, row.migration)  # before the row, as `claim` does: else a deadlock
         session.refresh(row)
         if row.ended_at is None:
-            _end(session, row, DONE if is_good else FAILED, detail, now)
+            _end(session, row, RepairStatus.DONE if is_good else RepairStatus.FAILED, detail, now)
         return to_record(Repair, row)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, ForeignKey, Integer, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.rollbacks import Rollback
+from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.routing import RoutingState
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.store import audit, carriers
@@ -69,7 +69,7 @@ def begin(
     *,
     epoch: int,
     reason: str,
-    severity: str,
+    severity: RollbackSeverity,
     scope: str,
     actor: str,
     cutover_id: int | None,
@@ -86,7 +86,7 @@ def begin(
         if row is None:
             row = RollbackRow(
                 migration=migration, epoch=epoch, reason=reason, severity=severity, scope=scope,
-                actor=actor, started_at=now, cutover_id=cutover_id, status="running",
+                actor=actor, started_at=now, cutover_id=cutover_id, status=RollbackStatus.RUNNING,
                 is_handed_over=False, analysis={},
             )
             session.add(row)
@@ -170,7 +170,8 @@ def acquire_lease(
 
 
 def finish(
-    store: Store, rollback_id: int, *, status: str, analysis: dict[str, Any], now: datetime
+    store: Store, rollback_id: int, *, status: RollbackStatus, analysis: dict[str, Any],
+    now: datetime,
 ) -> Rollback:
     """Close a rollback as `completed` or `needs_person`; the first end stands."""
     with store.begin() as session:

@@ -355,7 +355,7 @@ def add_compared_in(
         migration: Name of the migration.
         compared: Unix second, whether the answers match, their similarity 0..1.
     """
-    summed_up = _summed_up_until(session, migration)
+    summed_up = summed_up_until(session, migration)
     sums: dict[tuple[int, int], list[float]] = {}
     for at, is_match, similarity in compared:
         for key in ((1, at), *([(MINUTE, at // MINUTE * MINUTE)] if at < summed_up else [])):
@@ -377,7 +377,7 @@ def add_compared_in(
         ))
 
 
-def _summed_up_until(session: Session, migration: str) -> int:
+def summed_up_until(session: Session, migration: str) -> int:
     """Return the end of the newest minute that was rolled up; 0 before the first."""
     newest = session.scalar(
         select(func.max(SampleRow.at)).where(
@@ -389,7 +389,7 @@ def _summed_up_until(session: Session, migration: str) -> int:
 
 def _first_open_minute(session: Session, migration: str) -> int | None:
     """Return the start of the first minute not rolled up yet, or None without any seconds."""
-    if end := _summed_up_until(session, migration):
+    if end := summed_up_until(session, migration):
         return end
     return _next_second(session, migration, 0)
 

@@ -43,14 +43,14 @@ def save(store: Store, step: Step) -> Step:
             facts = {"step": step.name, "detail": step.detail[:500]}
             audit.append(session, step.migration, actor=step.subject, kind=f"step.{step.status}",
                          data=facts, now=step.ended_at)
-        return _step(row)
+        return to_record(Step, row)
 
 
 def one(store: Store, migration: str, subject: str, name: str) -> Step | None:
     """Return a step's result, None before it was carried out."""
     with store.read() as session:
         row = session.get(StepRow, (migration, subject, name))
-        return _step(row) if row else None
+        return to_record(Step, row) if row else None
 
 
 def all_of(store: Store, migration: str, subject: str) -> list[Step]:
@@ -58,7 +58,7 @@ def all_of(store: Store, migration: str, subject: str) -> list[Step]:
     query = select(StepRow).filter_by(migration=migration, subject=subject)
     in_order = query.order_by(StepRow.number, StepRow.ended_at, StepRow.name)
     with store.read() as session:
-        return [_step(row) for row in session.scalars(in_order)]
+        return [to_record(Step, row) for row in session.scalars(in_order)]
 
 
 def latest_rehearsal(store: Store, migration: str) -> Step | None:
@@ -67,8 +67,4 @@ def latest_rehearsal(store: Store, migration: str) -> Step | None:
         migration=migration, name=REHEARSAL, status=StepStatus.DONE)
     with store.read() as session:
         row = session.scalar(passed.order_by(StepRow.ended_at.desc()).limit(1))
-        return _step(row) if row else None
-
-
-def _step(row: StepRow) -> Step:
-    return to_record(Step, row, status=StepStatus(row.status))
+        return to_record(Step, row) if row else None

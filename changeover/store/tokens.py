@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import String, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from changeover.domain.tokens import Scope, Token
+from changeover.domain.tokens import Scope, Token, TokenState
 from changeover.errors import InvalidInput
 from changeover.store import audit
 from changeover.store.base import Base, to_record
@@ -82,7 +82,7 @@ def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | N
         if row is None or not is_right:
             return None
         token = to_record(Token, row, scope=Scope(row.scope))
-    if token.migration != migration or token.state(now) != "valid":
+    if token.migration != migration or token.state(now) is not TokenState.VALID:
         return None
     if token.last_used_at is None or now - token.last_used_at >= USED_EVERY:
         _note_use(store, token.id, now)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from changeover.domain.suites import SuiteCheck, SuiteRun
+from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
@@ -43,7 +43,6 @@ class SuiteCheckRow(Base):
     seconds: Mapped[float] = mapped_column(Float)
 
 
-RUNNING = "running"
 
 
 def begin(store: Store, migration: str, suite: str, *, key: str, now: datetime) -> SuiteRun:
@@ -52,7 +51,7 @@ def begin(store: Store, migration: str, suite: str, *, key: str, now: datetime) 
         row = session.scalar(select(SuiteRunRow).filter_by(key=key))
         if row is None:
             row = SuiteRunRow(migration=migration, suite=suite, key=key, started_at=now,
-                              verdict=RUNNING)
+                              verdict=SuiteVerdict.RUNNING)
             session.add(row)
             session.flush()
         return to_record(SuiteRun, row)
@@ -75,7 +74,9 @@ def save_check(store: Store, check: SuiteCheck) -> None:
                 started_at=check.started_at, seconds=check.seconds))
 
 
-def finish(store: Store, run_id: int, *, verdict: str, actor: str, now: datetime) -> SuiteRun:
+def finish(
+    store: Store, run_id: int, *, verdict: SuiteVerdict, actor: str, now: datetime
+) -> SuiteRun:
     """Close a run with its verdict; the first end stands."""
     with store.begin() as session:
         row = session.get_one(SuiteRunRow, run_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from changeover.domain.health import Declined, Repair, Why
+from changeover.domain.health import Declined, Repair, RepairStatus, Why
 from changeover.store import audit, messages, repairs
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE
@@ -58,7 +58,7 @@ def test_exactly_one_of_several_processes_gets_the_claim(store: Store, store_url
     for racer in racers:
         racer.join(20)
     assert found == ["Declined"] * 3 + ["Repair"]
-    assert [r.status for r in repairs.newest(store, "shop")] == [repairs.RUNNING]
+    assert [r.status for r in repairs.newest(store, "shop")] == [RepairStatus.RUNNING]
 
 
 def test_only_one_repair_at_once_on_a_system_and_others_beside_it(store: Store) -> None:
@@ -74,7 +74,7 @@ def test_a_claim_whose_holder_was_killed_ends_after_its_lease(store: Store) -> N
     assert why(claim(store, 2 * MINUTE - SECOND)) is Why.BUSY
     second = begun(claim(store, 2 * MINUTE))
     assert second.attempt == 2
-    assert end(store, lost, 3 * MINUTE, is_good=True).status == repairs.FAILED
+    assert end(store, lost, 3 * MINUTE, is_good=True).status == RepairStatus.FAILED
 
 
 def test_back_off_doubles_with_each_attempt(store: Store) -> None:

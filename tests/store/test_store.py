@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from changeover.clock import now
-from changeover.domain.rollbacks import Rollback
-from changeover.domain.rollout import Approval, CutoverStatus
+from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
+from changeover.domain.rollout import Approval, CutoverStatus, StageAction, StageStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import (
     ApprovalRefused,
@@ -177,10 +177,11 @@ def test_stage_is_entered_and_decided_once(store: Store) -> None:
     entered = cutovers.enter_stage(store, cutover.id, stage, now=now())
     assert cutovers.enter_stage(store, cutover.id, stage, now=now() + timedelta(1)) == entered
     assert entered.soak_until - entered.entered_at == stage.soak
-    cutovers.decide(store, cutover.id, stage.key, decision="promoted", reason="a", now=now())
+    cutovers.decide(
+        store, cutover.id, stage.key, status=StageStatus.PROMOTED, reason="a", now=now())
     again = cutovers.decide(
-        store, cutover.id, stage.key, decision="rolled_back", reason="b", now=now())
-    assert (again.decision, again.reason) == ("promoted", "a")
+        store, cutover.id, stage.key, status=StageStatus.ROLLED_BACK, reason="b", now=now())
+    assert (again.status, again.reason) == (StageStatus.PROMOTED, "a")
     kinds = [event.kind for event in audit.events(store, "shop")]
     assert kinds.count("stage.entered") == 1
     assert kinds.count("stage.promoted") == 1
@@ -208,7 +209,8 @@ def ask(store: Store, ordinal: int = 1) -> Approval:
 def answer(store: Store, asked: Approval, decision: str, approver: str, epoch: int = 0
            ) -> Approval:
     """Answer a question."""
-    return approvals.answer(store, asked.id, decision=decision, approver=approver, comment="",
+    return approvals.answer(store, asked.id, decision=StageAction(decision), approver=approver,
+                            comment="",
                             source="test", epoch=epoch, now=now())
 
 
@@ -245,7 +247,7 @@ def test_answer_after_a_rollback_is_void(store: Store) -> None:
 def test_rollback_has_one_row_per_epoch(store: Store) -> None:
     """However often it is begun, one rollback follows, and its first end stands."""
     first, second = (
-        rollbacks.begin(store, "shop", epoch=1, reason=reason, severity="high",
+        rollbacks.begin(store, "shop", epoch=1, reason=reason, severity=RollbackSeverity.HIGH,
                                   scope="all", actor="t", cutover_id=None, now=now())
         for reason in ("a", "b")
     )
@@ -253,9 +255,9 @@ def test_rollback_has_one_row_per_epoch(store: Store) -> None:
     assert rollbacks.not_handed_over(store, "shop") == [first]
     rollbacks.hand_over(store, first.id, flow_run_id="run", now=now())
     assert rollbacks.not_handed_over(store, "shop") == []
-    rollbacks.finish(store, first.id, status="completed", analysis={}, now=now())
+    rollbacks.finish(store, first.id, status=RollbackStatus.COMPLETED, analysis={}, now=now())
     ended = rollbacks.finish(
-        store, first.id, status="needs_person", analysis={}, now=now())
+        store, first.id, status=RollbackStatus.NEEDS_PERSON, analysis={}, now=now())
     assert ended.status == "completed"
 
 
@@ -320,7 +322,8 @@ def test_what_is_no_database_is_one_clear_message(tmp_path: Path) -> None:
 
 def begin_rollback(store: Store, *, flow_run_id: str | None = None) -> Rollback:
     return rollbacks.begin(
-        store, "shop", epoch=1, reason="it burns", severity="high", scope="all", actor="test",
+        store, "shop", epoch=1, reason="it burns", severity=RollbackSeverity.HIGH, scope="all",
+        actor="test",
         cutover_id=None, now=NOW, flow_run_id=flow_run_id)
 
 

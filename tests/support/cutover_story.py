@@ -17,9 +17,10 @@ from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
 from changeover.domain.procedures import Step, StepStatus, of_rollback
 from changeover.domain.publications import Publication
-from changeover.domain.rollout import Cutover, CutoverStatus
+from changeover.domain.rollbacks import RollbackSeverity, RollbackStatus
+from changeover.domain.rollout import Cutover, CutoverStatus, StageStatus
 from changeover.domain.routing import Change, Mode
-from changeover.plan.model import PhaseKind, Plan, Stage
+from changeover.plan.model import PhaseKind, Plan, Stage, TriggerAction
 from changeover.store import (
     approvals,
     audit,
@@ -181,14 +182,16 @@ class CutoverStory:
 
     def promote(self, key: str, reason: str) -> None:
         """Close a stage as promoted."""
-        cutovers.decide(self.store, self.id, key, decision="promoted", reason=reason, now=self.now)
+        cutovers.decide(self.store, self.id, key, status=StageStatus.PROMOTED, reason=reason,
+                        now=self.now)
 
     def fire(self, trigger: str = "errors") -> None:
         """A trigger fires and the observer rolls back at once."""
         epoch = routing.read(self.store, self.migration).epoch
         reason = "error_rate of candidate 12.400 % is above 2.000 % in 298 samples, for 5 s"
         firing = firings.record(
-            self.store, self.migration, trigger=trigger, action="rollback", reason=reason,
+            self.store, self.migration, trigger=trigger, action=TriggerAction.ROLLBACK,
+            reason=reason,
             evidence={"metric": "error_rate", "value": 0.124}, evidence_complete_at=self.now,
             epoch=epoch, now=self.now + timedelta(seconds=0.21),
         )
@@ -198,7 +201,8 @@ class CutoverStory:
             reason=reason, now=self.now,
         )
         rollbacks.begin(
-            self.store, self.migration, epoch=state.epoch, reason=reason, severity="critical",
+            self.store, self.migration, epoch=state.epoch, reason=reason,
+            severity=RollbackSeverity.CRITICAL,
             scope="all", actor="observer", cutover_id=self.id, now=self.now,
         )
         self._publish(state.epoch, state.version)
@@ -221,7 +225,7 @@ class CutoverStory:
         if failing:
             analysis["a_person_must"] = [f"{failing}: by hand"]
         rollbacks.finish(
-            self.store, rollback.id, status="needs_person" if failing else "completed",
+            self.store, rollback.id, status=RollbackStatus.NEEDS_PERSON if failing else "completed",
             analysis=analysis, now=self.now,
         )
 
@@ -276,7 +280,7 @@ class CutoverStory:
         self.live(6)
         self.fire()
         self.sick_share = 0.0
-        cutovers.decide(self.store, self.id, "gradual-50", decision="rolled_back",
+        cutovers.decide(self.store, self.id, "gradual-50", status=StageStatus.ROLLED_BACK,
                         reason="a rollback came first", now=self.now)
         self.finish(CutoverStatus.ROLLED_BACK, "trigger errors fired")
         self.carry_out_rollback(failing=failing)

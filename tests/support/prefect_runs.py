@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 
 from changeover import clock
+from changeover.domain.rollbacks import RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.observer.recovery import DURABLE_FLOWS
 from changeover.site.prefect_api import FlowRun, PrefectApi
@@ -105,6 +106,7 @@ def roll_back(store: Store) -> int:
                            reason="it burns", now=clock.now())
     active = cutovers.active(store, "bench")
     return rollbacks.begin(
-        store, "bench", epoch=state.epoch, reason="it burns", severity="critical", scope="all",
+        store, "bench", epoch=state.epoch, reason="it burns", severity=RollbackSeverity.CRITICAL,
+        scope="all",
         actor="test", cutover_id=active.id if active else None, now=clock.now(),
     ).id

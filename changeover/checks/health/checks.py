@@ -11,8 +11,9 @@ from functools import partial
 
 from changeover import clock
 from changeover.checks.health import machine, systems
-from changeover.checks.health.result import Health, Status
+from changeover.checks.health.result import Health
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.health import Status
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
 from changeover.gateway.files import told_of

@@ -14,10 +14,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from changeover.checks.health.result import Health, Status, by_level, worst
+from changeover.checks.health.result import Health, by_level, worst
 from changeover.checks.suites.data import database_url, revision_of
 from changeover.checks.suites.security import certificate_left
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.health import Status
 from changeover.plan.health import CertificateSpec, DatabaseHealthSpec, LevelSpec
 from changeover.plan.units import format_duration, format_size, parse_address
 

@@ -17,8 +17,9 @@ import psutil
 
 from changeover import clock
 from changeover.checks.health.checks import PREFECT_SECONDS, Check, safely
-from changeover.checks.health.result import Health, Status
-from changeover.domain.health import Declined, Repair, Why
+from changeover.checks.health.result import Health
+from changeover.domain.health import Declined, Repair, RepairStatus, Status, Why
+from changeover.domain.messages import Severity
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
 from changeover.plan.health import RepairSpec
 from changeover.procedures import levers, traffic
@@ -92,9 +93,9 @@ def attempt_repair(
             _escalate(site, name, found, spec, claimed.last)
         return claimed.reason
     done = _attempt(site, claimed, name, found, spec, look)
-    if done.status == repairs.FAILED and done.attempt >= spec.attempts:
+    if done.status == RepairStatus.FAILED and done.attempt >= spec.attempts:
         _escalate(site, name, found, spec, done.id)
-    word = "repaired" if done.status == repairs.DONE else "not repaired"
+    word = "repaired" if done.status == RepairStatus.DONE else "not repaired"
     return f"{word} {done.issue} of {done.system} in attempt {done.attempt}: {done.detail}"
 
 
@@ -199,7 +200,8 @@ def _escalate(
     if site.plan.notify:
         messages.put(
             site.store, migration, key=f"escalation {found.issue} {found.system}",
-            severity="critical", title=f"{name} of {migration} needs a person", body=body, now=now)
+            severity=Severity.CRITICAL, title=f"{name} of {migration} needs a person",
+            body=body, now=now)
     audit.record_once(
         site.store, migration, key=f"escalation-{found.issue}-{found.system}-{attempt}",
         actor="health-check/main", kind="repair.escalated", now=now,

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-
-class Status(StrEnum):
-    """How well something is; a later one is worse."""
-
-    HEALTHY = "healthy"
-    WARNING = "warning"
-    UNHEALTHY = "unhealthy"
-    CRITICAL = "critical"
-    ERROR = "error"  # the check itself broke: nobody knows
-
+from changeover.domain.health import Status
 
 _ORDER = list(Status)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 
-from changeover.checks.health.result import Health, Status, worst
+from changeover.checks.health.result import Health, worst
 from changeover.checks.suites.http import value_at
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.health import Status
 from changeover.machine.http import tls
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from changeover.analysis.verdict import Verdict
 from changeover.domain.suites import SuiteCheck
+from changeover.domain.verdict import Verdict
 
 Report = Callable[[float], None]
 """Told how much of a check is done, 0..1."""
@@ -51,6 +51,6 @@ def as_stored(run_id: int, run: CheckRun) -> SuiteCheck:
     """Return what the store keeps of a check."""
     return SuiteCheck(
         run_id=run_id, number=run.number, name=run.name, kind=run.kind,
-        verdict=str(run.outcome.verdict), reason=run.outcome.reason,
+        verdict=run.outcome.verdict, reason=run.outcome.reason,
         evidence=run.outcome.evidence, started_at=run.started_at, seconds=run.seconds,
     )

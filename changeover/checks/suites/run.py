@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from changeover import clock
-from changeover.analysis.verdict import Verdict, worst
 from changeover.checks.suites.api import check_openapi
 from changeover.checks.suites.data import check_data_consistency, check_database
 from changeover.checks.suites.http import check_http
@@ -19,6 +18,7 @@ from changeover.checks.suites.programs import check_command
 from changeover.checks.suites.security import check_security
 from changeover.checks.suites.target import CheckTarget
 from changeover.checks.suites.traffic import check_replay
+from changeover.domain.verdict import Verdict, worst
 from changeover.errors import ChangeoverError, InvalidInput
 from changeover.plan import suites
 from changeover.plan.model import Plan

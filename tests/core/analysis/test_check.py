@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.verdict import Verdict
 from changeover.analysis.window import Window
+from changeover.domain.verdict import Verdict
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import CheckSpec
 

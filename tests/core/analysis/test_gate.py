@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.analysis.check import CheckResult
-from changeover.analysis.gate import Action, decide_stage, judge_gate
-from changeover.analysis.verdict import Verdict, worst
+from changeover.analysis.gate import decide_stage, judge_gate
+from changeover.domain.rollout import StageAction
+from changeover.domain.verdict import Verdict, worst
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -56,9 +57,9 @@ def test_stage_follows_the_truth_table(
         verdict=verdict, rechecks_left=rechecks, needs_approval=needs_approval
     )
     expected = {
-        FAIL: Action.ROLLBACK,
-        PASS: Action.ASK if needs_approval else Action.PROMOTE,
-        UNKNOWN: Action.WAIT if rechecks else Action.ASK,
+        FAIL: StageAction.ROLLBACK,
+        PASS: StageAction.ASK if needs_approval else StageAction.PROMOTE,
+        UNKNOWN: StageAction.WAIT if rechecks else StageAction.ASK,
     }[verdict]
     assert decision.action is expected
     assert decision.reason

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from changeover.analysis import guardrails
 from changeover.analysis.check import CheckResult
 from changeover.analysis.guardrails import COUNTED, Evidence, Regression, takes_all
-from changeover.analysis.verdict import Verdict
 from changeover.analysis.window import SPLIT, Met, Window, fewest
+from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import Guardrail
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from changeover.analysis.trend import leak_verdict, trend
-from changeover.analysis.verdict import Verdict
+from changeover.domain.verdict import Verdict
 
 
 def series(growth: float, noise: float, count: int = 300) -> tuple[list[float], list[float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.analysis.verdict import Verdict, worst
+from changeover.domain.verdict import Verdict, worst
 
 VERDICTS = st.lists(st.sampled_from(list(Verdict)))
 

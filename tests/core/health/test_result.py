@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.checks.health.checks import examine
-from changeover.checks.health.result import Health, Status, by_level, worst
+from changeover.checks.health.result import Health, by_level, worst
+from changeover.domain.health import Status
 from changeover.errors import Unreachable
 
 statuses = st.sampled_from(Status)

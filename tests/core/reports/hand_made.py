@@ -11,11 +11,13 @@ from changeover.analysis.window import Sample
 from changeover.domain.audit import AuditEvent
 from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import Rollback, TriggerFiring
+from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus, GateVerdict
+from changeover.domain.verdict import Verdict
+from changeover.plan.model import TriggerAction
 from reports import measures, timeline
 from reports.headline import Story, headline
-from reports.model import AuditView, Figures, ReportData, RollbackView, StageView
+from reports.model import AuditView, Figures, ReportData, RollbackView, StageStanding, StageView
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 NAMES = {"baseline": "old-parser", "candidate": "new-parser"}
@@ -53,7 +55,7 @@ def check(**changes: Any) -> dict[str, Any]:
     }
 
 
-def look(verdict: str = "pass", *, number: int = 1, **changes: Any) -> GateVerdict:
+def look(verdict: Verdict = Verdict.PASS, *, number: int = 1, **changes: Any) -> GateVerdict:
     """Return a look at the gate `slo` of stage `beta-5`."""
     values: dict[str, Any] = {
         "id": number, "cutover_id": 1, "stage": "beta-5", "gate": "slo", "round": 1,
@@ -85,7 +87,8 @@ def figures(system: str = "candidate", **changes: Any) -> Figures:
 def stage(key: str = "beta-5", **changes: Any) -> StageView:
     """Return a stage that was promoted after 40 s."""
     return replace(StageView(
-        key=key, title=TITLES[key], index=list(TITLES).index(key), status="promoted", weight=500,
+        key=key, title=TITLES[key], index=list(TITLES).index(key), status=StageStanding.PROMOTED,
+        weight=500,
         segments=("beta",), soak_seconds=30, gates=("slo",), approvers=1, round=1, entered_at=AT,
         soak_until=after(30), decided_at=after(40), seconds=40, decision="promoted",
         reason="Ana Lima decided promote", figures=(figures("baseline"), figures()),
@@ -105,15 +108,16 @@ def rollback(**changes: Any) -> Rollback:
     """Return the rollback that the observer began after 50 s."""
     return replace(Rollback(
         id=1, migration="documents", epoch=1, reason="error_rate 12.400 % is above 2.000 %",
-        severity="critical", scope="all", actor="observer", started_at=after(50), cutover_id=1,
-        ended_at=after(55), status="completed", analysis={"recommendation": "Mend it"},
+        severity=RollbackSeverity.CRITICAL, scope="all", actor="observer", started_at=after(50),
+        cutover_id=1,
+        ended_at=after(55), status=RollbackStatus.COMPLETED, analysis={"recommendation": "Mend it"},
     ), **changes)
 
 
 def firing(**changes: Any) -> TriggerFiring:
     """Return the trigger's firing that caused the rollback."""
     return replace(TriggerFiring(
-        id=1, migration="documents", trigger="errors", action="rollback",
+        id=1, migration="documents", trigger="errors", action=TriggerAction.ROLLBACK,
         reason="error_rate 12.400 % is above 2.000 %", evidence={"value": 0.124},
         evidence_complete_at=after(49.8), fired_at=after(49.9), epoch=0, published_at=after(50.1),
     ), **changes)
@@ -137,7 +141,8 @@ def events() -> list[AuditEvent]:
 def report(**changes: Any) -> ReportData:
     """Return the report of a cutover that was rolled back at its second stage."""
     record = cutover()
-    second = stage("gradual-50", status="rolled_back", weight=5000, segments=(), looks=(),
+    second = stage("gradual-50", status=StageStanding.ROLLED_BACK, weight=5000, segments=(),
+                   looks=(),
                    approvals=(), decision="rolled_back", reason="a rollback came first")
     stages = (stage(), second)
     rows = {s: [sample(s, n, memory_bytes=80_000_000) for n in range(60)] for s in NAMES}

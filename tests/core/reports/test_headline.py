@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from changeover.domain.rollout import CutoverStatus
 from reports.headline import Story, headline
+from reports.model import StageStanding
 from tests.core.reports.hand_made import (
     AT,
     NAMES,
@@ -43,7 +44,7 @@ def test_headline_of_a_rollback_names_stage_reason_and_trigger() -> None:
 
 def test_headline_of_a_failed_gate_without_rollback_record_uses_the_stage() -> None:
     """When the rollback's own record is missing, the stage's reason is told."""
-    failed = stage(status="rolled_back", reason="the gate failed")
+    failed = stage(status=StageStanding.ROLLED_BACK, reason="the gate failed")
     found = headline(replace(PROMOTED, cutover=cutover(), stages=[failed]))
     assert "the gate failed" in found.sentence
 
@@ -64,7 +65,7 @@ def test_headline_ignores_void_answers() -> None:
 
 def test_headline_while_soaking_says_until_when() -> None:
     """Running: which stage, until when, how long from now."""
-    soaking = stage(status="soaking", soak_until=after(120))
+    soaking = stage(status=StageStanding.SOAKING, soak_until=after(120))
     story = replace(PROMOTED, cutover=cutover(CutoverStatus.RUNNING), stages=[soaking])
     assert headline(story).sentence == (
         "Beta 5 % soaks until 2026-03-02 09:02:00 UTC, 30 s from now."
@@ -74,7 +75,7 @@ def test_headline_while_soaking_says_until_when() -> None:
 def test_headline_while_waiting_says_that_a_person_must_act() -> None:
     """Nobody must find out from silence that an approval is missing."""
     story = replace(PROMOTED, cutover=cutover(CutoverStatus.RUNNING),
-                    stages=[stage(status="waiting")])
+                    stages=[stage(status=StageStanding.WAITING)])
     found = headline(story)
     assert found.word == "Waiting for approval"
     assert found.ended_at is None

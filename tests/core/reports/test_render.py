@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.domain.verdict import Verdict
 from changeover.errors import EnvironmentProblem, InvalidInput
 from reports import render
 from reports.model import AuditView, ReportData
@@ -120,7 +121,7 @@ def test_page_shows_a_broken_audit_chain() -> None:
 
 def test_page_folds_earlier_looks_away_and_counts_them() -> None:
     """A gate that was looked at a hundred times shows the last look, and ten before on demand."""
-    looks = tuple(look("inconclusive", number=n) for n in range(1, 101))
+    looks = tuple(look(Verdict.INCONCLUSIVE, number=n) for n in range(1, 101))
     shown = Page(render.render_html(report(stages=(stage(looks=looks),)))).text
     assert "Earlier looks (99)" in shown
     assert "89 more are in the JSON report" in shown

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from changeover.domain.rollout import CutoverStatus
+from changeover.domain.verdict import Verdict
 from reports import tables
 from reports.headline import Story, headline
-from reports.model import Progress, Question
+from reports.model import Progress, Question, StageStanding
 from tests.core.reports.hand_made import (
     NAMES,
     NASTY,
@@ -29,7 +30,8 @@ QUESTION = Question(
 
 def progress(*stages: object) -> Progress:
     """Return the progress of a running cutover."""
-    views = tuple(stages) or (stage(), stage("gradual-50", status="to_come", seconds=None))
+    views = tuple(stages) or (stage(), stage("gradual-50", status=StageStanding.TO_COME,
+                                             seconds=None))
     story = Story(cutover(CutoverStatus.RUNNING), views, [], [], NAMES,  # type: ignore[arg-type]
                   "gradual", after(60))
     return Progress("documents", NAMES, headline(story), "gradual", views,  # type: ignore[arg-type]
@@ -54,7 +56,7 @@ def test_gate_table_shows_the_baseline_of_a_ratio() -> None:
 
 def test_gate_table_shows_the_newest_look() -> None:
     """Of several looks at a gate the last one counts, and its number is told."""
-    looks = [look("inconclusive", number=1), look("pass", number=2)]
+    looks = [look(Verdict.INCONCLUSIVE, number=1), look(Verdict.PASS, number=2)]
     table = tables.gate_table_markdown(looks)
     assert "inconclusive" not in table
     assert "(look 2)" in table
@@ -114,7 +116,8 @@ def test_progress_lists_every_stage_with_its_state() -> None:
 
 def test_progress_says_until_when_a_stage_soaks() -> None:
     """A soaking stage shows its end, a held one its round."""
-    soaking = stage(status="soaking", soak_until=after(90), round=2, approvals=(approval(),))
+    soaking = stage(status=StageStanding.SOAKING, soak_until=after(90), round=2,
+                    approvals=(approval(),))
     assert "soaking until 09:01:30 UTC, round 2" in tables.progress_markdown(progress(soaking))
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, text
 
 from changeover import clock
 from changeover.checks.health.checks import SILENT, checks_of, examine
-from changeover.checks.health.result import Health, Status
+from changeover.checks.health.result import Health
+from changeover.domain.health import Status
 from changeover.domain.routing import Change, Mode
 from changeover.site.site import Site
 from changeover.store import heartbeats, routing

@@ -15,8 +15,8 @@ import pytest
 
 from changeover import clock
 from changeover.checks.health.repair import attempt_repair, repair_all, strategy_of
-from changeover.checks.health.result import Health, Status
-from changeover.domain.health import Repair
+from changeover.checks.health.result import Health
+from changeover.domain.health import Repair, RepairStatus, Status
 from changeover.domain.routing import Change, Mode
 from changeover.site.home import Home
 from changeover.site.site import Site
@@ -109,7 +109,7 @@ def test_a_check_that_breaks_after_the_repair_is_no_success(place: Place, tmp_pa
 
     told = attempt_repair(site, "disk", BAD, broken)
     assert told.startswith("not repaired disk_full") and "ValueError: no figures" in told
-    assert repairs.newest(site.store, "bench")[0].status == repairs.FAILED
+    assert repairs.newest(site.store, "bench")[0].status == RepairStatus.FAILED
 
 
 def test_a_lever_that_fails_is_named(place: Place, tmp_path: Path) -> None:

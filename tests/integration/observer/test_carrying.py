@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.rollbacks import RollbackStatus
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.domain.run_ends import Carrier, End
@@ -273,7 +274,7 @@ def test_cancelled_rollback_is_told_and_continued_before_its_lease_is_over(
     with pytest.raises(CarriedElsewhere):
         rollbacks.acquire_lease(store, rollback_id, flow_run_id=former, lease=timedelta(1),
                          now=clock.now())
-    rollbacks.finish(store, rollback_id, status="completed", analysis={},
+    rollbacks.finish(store, rollback_id, status=RollbackStatus.COMPLETED, analysis={},
                                now=clock.now())
     assert carriers.of(store, "bench") == []
 

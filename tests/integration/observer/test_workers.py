@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.health import RepairStatus
 from changeover.observer.workers import BACKOFF, WITHIN, WorkerWatch
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
@@ -86,7 +87,7 @@ def test_a_silent_worker_is_asked_for_once_and_verified(
     prefect.beat = now + 15 * SECOND
     assert "gives signs of life" in watch.look(now + 20 * SECOND)
     assert watch.home.take_restarts() == []
-    assert ends(watch) == [repairs.DONE]
+    assert ends(watch) == [RepairStatus.DONE]
 
 
 def test_a_restart_that_did_not_help_is_failed_and_the_budget_ends(
@@ -97,7 +98,7 @@ def test_a_restart_that_did_not_help_is_failed_and_the_budget_ends(
     prefect.beat = now - 120 * SECOND
     for step in range(0, 3000, 10):
         watch.look(now + step * SECOND)
-    assert ends(watch) == [repairs.FAILED] * 3
+    assert ends(watch) == [RepairStatus.FAILED] * 3
     first, second, _ = repairs.newest(watch.store, "bench")
     assert second.started_at - first.started_at >= max(BACKOFF, WITHIN)
 

@@ -12,8 +12,10 @@ import pytest
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.domain.rollbacks import RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
+from changeover.plan.model import TriggerAction
 from changeover.store import cutovers, firings, plans, rollbacks, routing, samples
 from changeover.store.engine import Store
 from reports import evidence, render, tables
@@ -105,7 +107,8 @@ def test_rollback_after_promotion_is_in_the_promoted_report(story: CutoverStory)
     )
     rollbacks.begin(
         story.store, story.migration, epoch=state.epoch, reason="invoices look wrong",
-        severity="high", scope="all", actor="Ana Lima", cutover_id=None, now=story.now,
+        severity=RollbackSeverity.HIGH, scope="all", actor="Ana Lima", cutover_id=None,
+        now=story.now,
     )
     data = report_of(story)
     assert data.headline.status == "rolled_back"
@@ -226,7 +229,8 @@ def test_question_warns_of_what_speaks_against_promoting(story: CutoverStory) ->
     story.live(10)
     story.judge("beta-5")
     firings.record(
-        story.store, story.migration, trigger="slow", action="hold", reason="p95 180 ms",
+        story.store, story.migration, trigger="slow", action=TriggerAction.HOLD,
+        reason="p95 180 ms",
         evidence={}, evidence_complete_at=story.now, epoch=0, now=story.now,
     )
     asked = evidence.collect_question(

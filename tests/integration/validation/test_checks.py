@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from changeover.analysis.verdict import Verdict
 from changeover.checks.suites import load
 from changeover.checks.suites.outcome import Outcome
 from changeover.checks.suites.run import run_check, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan, ProcessSpec
 from changeover.plan.suites import AnyCheck
 from tests.integration.conftest import make_plan

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
-from changeover.analysis.verdict import Verdict
 from changeover.checks.suites.machine import check_flags
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.verdict import Verdict
 from changeover.plan.suites import FlagsCheck
 from changeover.site.home import Home
 from changeover.site.site import Site

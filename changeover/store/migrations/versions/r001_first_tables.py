@@ -104,7 +104,6 @@ def _cutovers() -> None:
         _needed("round", sa.Integer),
         _needed("rechecks", sa.Integer),
         sa.Column("decided_at", TIME),
-        _needed("decision", sa.String(20)),
         _needed("reason", sa.Text),
     )
     op.create_table(
