@@ -9,6 +9,7 @@ from prefect.blocks.core import Block
 from pydantic import Field
 
 from blocks.schema import SchemaOnce
+from changeover.machine.http import new_client
 
 
 class SystemBlock(SchemaOnce, Block):
@@ -35,4 +36,4 @@ class SystemBlock(SchemaOnce, Block):
 
     def get_client(self) -> httpx.Client:
         """Return an HTTP client with the system's address and time limit."""
-        return httpx.Client(base_url=self.url, timeout=self.timeout_seconds)
+        return new_client(timeout=self.timeout_seconds, base_url=self.url)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -17,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from changeover.errors import EnvironmentProblem, InvalidInput
+from changeover.machine.files import READABLE_BY_ALL, write_atomically
 from changeover.plan import yaml12
 from changeover.plan.metrics import METRICS
 from reports import charts, differences, markdown, outcomes, procedure, sections, tables, text
@@ -130,27 +129,14 @@ def write_files(contents: Mapping[str, str], directory: Path, *, name: str) -> d
     paths = {ending: directory / f"{name}.{ending}" for ending in contents}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for ending, content in contents.items():
-            _replace(paths[ending], content)
     except OSError as error:
         raise EnvironmentProblem(
             f"the report cannot be written: {error.strerror or error}", where=str(directory),
             next_step="Make the directory writable, or give another one; nothing else was changed",
         ) from error
+    for ending, content in contents.items():
+        write_atomically(paths[ending], content, mode=READABLE_BY_ALL)
     return paths
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file beside `path` and put it in its place, so that no reader sees half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from changeover import clock
 from changeover.checks.suites.http import value_at
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError
+from changeover.machine.http import get
 from changeover.plan.procedures import QueueSpec
 from changeover.procedures import baseline
 from changeover.store import routing, samples
@@ -125,7 +126,7 @@ def _length_of(runtime: Runtime, queue: QueueSpec) -> tuple[float, str]:
     """Return how long a queue says that it is, and why it cannot be read."""
     url = runtime.plan.system(queue.of).url.rstrip("/") + queue.path
     try:
-        found = value_at(httpx.get(url, timeout=5, trust_env=False).json(), queue.value)
+        found = value_at(get(url, timeout=5).json(), queue.value)
         why = f"no number at {queue.value}"
     except (httpx.HTTPError, ValueError) as error:
         found, why = None, type(error).__name__

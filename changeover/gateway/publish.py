@@ -13,7 +13,6 @@ import fcntl
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -38,6 +37,7 @@ from changeover.gateway.envoy.config import (
 )
 from changeover.gateway.envoy.withheld import is_withheld, withheld
 from changeover.gateway.files import GatewayFiles, told_of
+from changeover.machine.files import write_atomically
 from changeover.plan.model import Plan
 
 PATIENCE_SECONDS = 2.0
@@ -174,7 +174,7 @@ class Gateway:
         """Put the routes from before a refused state in place, unless others came meanwhile."""
         with self._locked():
             if self.on_disk() == state.order:
-                _replace_bytes(self.files.routes, previous)
+                write_atomically(self.files.routes, previous)
 
     def break_glass(
         self, *, reason: str, actor: str, now: datetime, busy: str = ""
@@ -428,23 +428,4 @@ def _make_directory(path: Path) -> None:
 
 
 def _replace(path: Path, content: Json) -> None:
-    _replace_bytes(path, json.dumps(content).encode())
-
-
-def _replace_bytes(path: Path, content: bytes) -> None:
-    """Write beside and rename: a reader sees the old file or the new one, never a part."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise EnvironmentProblem(
-            f"the file cannot be written: {error.strerror}", where=str(path),
-            next_step="Free some space or mend the permissions; the file before it stays",
-        ) from error
+    write_atomically(path, json.dumps(content))

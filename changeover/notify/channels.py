@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from changeover.domain.messages import Severity
+from changeover.machine.http import post
 from changeover.plan.procedures import NotifySpec
 
 if TYPE_CHECKING:
@@ -66,10 +67,13 @@ def send(
     if not channel.is_webhook:
         return _by_apprise(channel, title, body[:_LONGEST], severity)
     try:
-        httpx.post(
-            channel.address, timeout=TIMEOUT_SECONDS,
-            json={**facts, "text": title, "detail": body, "severity": severity},
-        ).raise_for_status()
+        answer = post(
+            channel.address,
+            {**facts, "text": title, "detail": body, "severity": severity},
+            timeout=TIMEOUT_SECONDS,
+            through_proxy=True,
+        )
+        answer.raise_for_status()
     except httpx.HTTPStatusError as error:
         return f"a webhook answered {error.response.status_code}"
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -28,6 +28,7 @@ from changeover.analysis.back_pressure import Action, GuardState, Level, decide
 from changeover.domain.messages import Severity
 from changeover.errors import StoreError
 from changeover.gateway.publish import Gateway
+from changeover.machine.http import health_address, new_client
 from changeover.observer.pace import Told
 from changeover.observer.traffic import Traffic
 from changeover.plan.health import GuardSpec
@@ -60,8 +61,8 @@ class Probe:
     def __init__(self, address: str, seconds: float) -> None:
         self._address, self._seconds = address, seconds
         self._free = threading.Semaphore(PROBES_AT_ONCE)
-        self._client = httpx.Client(
-            timeout=max(2.0, seconds), trust_env=False,
+        self._client = new_client(
+            timeout=max(2.0, seconds),
             limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=1))
 
     def ask(self) -> tuple[float | None, bool]:
@@ -288,4 +289,4 @@ class Guarding:
 
 
 def _health(spec: SystemSpec) -> Probe:
-    return Probe(spec.url.rstrip("/") + spec.health, spec.health_timeout.total_seconds())
+    return Probe(health_address(spec), spec.health_timeout.total_seconds())

@@ -8,6 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from changeover.errors import EnvironmentProblem
+from changeover.machine.files import write_atomically
+
 LAG_SECONDS = 5
 """A position is kept this long after it was reached, when late lines are stored as well."""
 
@@ -58,7 +61,6 @@ class Position:
 
     def _write(self, second: int, place: tuple[int, int]) -> None:
         content = {"first": second + 1, "inode": place[0], "offset": place[1]}
-        temporary = self._path.with_suffix(".new")
-        with contextlib.suppress(OSError):  # an older position costs a longer reading only
-            temporary.write_text(json.dumps(content))
-            temporary.replace(self._path)
+        # an older position costs a longer reading only
+        with contextlib.suppress(EnvironmentProblem):
+            write_atomically(self._path, json.dumps(content))

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from changeover.machine.http import health_address, new_client
 from changeover.plan.model import SystemSpec
 
 Report = Callable[[int, bool], None]
@@ -26,7 +27,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
     system that hangs gives one sign of being down for each second, `health_timeout` later.
     """
     timeout = spec.health_timeout.total_seconds()
-    address = spec.url.rstrip("/") + spec.health
+    address = health_address(spec)
     most = 2 * int(timeout) + 3
     asking = threading.Semaphore(most)
 
@@ -41,7 +42,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
             report(int(time.time()), is_up)
 
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=1)
-    with httpx.Client(timeout=timeout, limits=limits, trust_env=False) as client:
+    with new_client(timeout=timeout, limits=limits) as client:
         while not stop.wait(1.0 - time.time() % 1.0):
             if asking.acquire(blocking=False):
                 threading.Thread(target=ask, args=(client,), daemon=True).start()

@@ -13,7 +13,7 @@ from changeover import clock
 from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import Cutover
 from changeover.errors import Refused, Unreachable
-from changeover.machine.http import tls
+from changeover.machine.http import get, health_address
 from changeover.plan.model import Plan, SystemSpec
 from changeover.procedures import levers
 from changeover.store import audit, cutovers, steps
@@ -120,7 +120,7 @@ def is_well(plan: Plan) -> bool:
 
 def answers_well(spec: SystemSpec) -> bool:
     """Whether a system's health answers 2xx in its time."""
-    return answers(spec.url.rstrip("/") + spec.health, spec.health_timeout.total_seconds())
+    return answers(health_address(spec), spec.health_timeout.total_seconds())
 
 
 def answers(url: str, timeout: float) -> bool:
@@ -128,7 +128,7 @@ def answers(url: str, timeout: float) -> bool:
     import httpx  # commands that ask no system start without it
 
     try:
-        return httpx.get(url, trust_env=False, verify=tls(), timeout=timeout).is_success
+        return get(url, timeout=timeout).is_success
     except httpx.HTTPError:
         return False
 

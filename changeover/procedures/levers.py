@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from changeover import clock
+from changeover.machine.http import post
 from changeover.plan.model import LeverSpec, Plan
 from changeover.store import audit
 from changeover.store.engine import Store
@@ -105,10 +106,8 @@ def _posted(url: str, body: dict[str, Any], timeout: float, key: str) -> str:
     import httpx  # commands that pull no such lever start without it
 
     try:
-        httpx.post(
-            url, json=body, timeout=timeout, trust_env=False,
-            headers={KEY_HEADER: key} if key else None,
-        ).raise_for_status()
+        headers = {KEY_HEADER: key} if key else None
+        post(url, body, timeout=timeout, headers=headers).raise_for_status()
     except httpx.HTTPStatusError as error:  # its text has the address, which may have a secret
         return f"{error.response.status_code} {error.response.reason_phrase}"
     except (OSError, httpx.HTTPError) as error:

@@ -24,6 +24,7 @@ from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import PATIENT_SECONDS, Gateway
+from changeover.machine.http import get
 from changeover.machine.ports import free_port
 from changeover.plan.model import Plan
 from changeover.procedures import rollback, rollback_script, traffic
@@ -129,7 +130,7 @@ def _not_served(plan: Plan) -> list[str]:
     """Return why a request through the copy is not answered by a baseline that is well."""
     url = f"http://{plan.routing.listen}{plan.systems.baseline.health}"
     try:
-        status = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code
+        status = get(url, timeout=ANSWER_SECONDS).status_code
     except httpx.HTTPError as error:
         return [f"after the rollback the gateway gives no answer ({type(error).__name__})"]
     return [] if status < 400 else [f"after the rollback the baseline answers {status}"]
@@ -170,7 +171,7 @@ def _levers(plan: Plan) -> list[str]:
             continue
         url = plan.system(lever.of or "candidate").url
         try:
-            httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False)
+            get(url, timeout=ANSWER_SECONDS)
         except httpx.HTTPError as error:
             problems.append(f"lever {name}: {url} does not answer ({type(error).__name__})")
     return problems

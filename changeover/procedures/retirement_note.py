@@ -11,6 +11,8 @@ from datetime import datetime
 
 from changeover.errors import Refused
 from changeover.gateway.files import GatewayFiles
+from changeover.machine.files import READABLE_BY_ALL, write_atomically
+from changeover.machine.http import health_address
 from changeover.plan.model import Plan
 from changeover.procedures import baseline
 
@@ -20,11 +22,14 @@ def note(files: GatewayFiles, plan: Plan, *, now: datetime) -> None:
     if files.retired.exists():
         return
     spec = plan.systems.baseline
-    temporary = files.retired.with_suffix(".new")
-    temporary.write_text(json.dumps({
-        "name": spec.name, "at": now.isoformat(), "health": spec.url.rstrip("/") + spec.health,
-        "timeout": spec.health_timeout.total_seconds()}))
-    temporary.replace(files.retired)
+    content = {
+        "name": spec.name,
+        "at": now.isoformat(),
+        "health": health_address(spec),
+        "timeout": spec.health_timeout.total_seconds(),
+    }
+    # `rollback.sh` may be run by another user than the one of the flows
+    write_atomically(files.retired, json.dumps(content), mode=READABLE_BY_ALL)
 
 
 def forget(files: GatewayFiles) -> None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
 import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem
 from changeover.gateway.envoy.config import render_routes, with_version
 from changeover.gateway.files import GatewayFiles
+from changeover.machine.files import write_atomically
+from changeover.machine.http import health_address
 from changeover.plan.model import LeverSpec, Plan
 
 SCRIPT, ROUTES = "rollback.sh", "routes.template.json"
@@ -174,8 +174,8 @@ def write_rescue(plan: Plan, files: GatewayFiles, folder: Path) -> Path:
     safe = render_routes(plan, RoutingState(plan.migration))
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _replace(folder / ROUTES, json.dumps(with_version(safe, _MARK)), 0o600)
-        _replace(folder / SCRIPT, script(plan, files), 0o700)
+        write_atomically(folder / ROUTES, json.dumps(with_version(safe, _MARK)))
+        write_atomically(folder / SCRIPT, script(plan, files), mode=0o700)
     except OSError as error:
         raise EnvironmentProblem(
             f"{SCRIPT} cannot be written: {error.strerror}", where=str(folder),
@@ -198,7 +198,7 @@ def script(plan: Plan, files: GatewayFiles) -> str:
 def _well(plan: Plan, files: GatewayFiles) -> str:
     baseline = plan.systems.baseline
     return _WELL.format(
-        health=shlex.quote(baseline.url.rstrip("/") + baseline.health),
+        health=shlex.quote(health_address(baseline)),
         timeout=_seconds(baseline.health_timeout), retired=files.retired.name)
 
 
@@ -231,13 +231,3 @@ def _post(plan: Plan, lever: LeverSpec) -> list[str]:
 def _seconds(span: timedelta) -> str:
     """Return seconds as curl takes them; 0 would mean for ever."""
     return f"{max(0.1, span.total_seconds()):.1f}"
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).chmod(mode)
-    Path(temporary).replace(path)

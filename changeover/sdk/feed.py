@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +17,12 @@ from typing import Any, Protocol
 import httpx
 
 from changeover.domain.routing import Key
-from changeover.errors import ChangeoverError, Unreachable
+from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
+from changeover.machine.files import write_atomically
+from changeover.machine.http import new_client
 from changeover.store import flags
 from changeover.store.engine import Store
 
@@ -72,8 +72,8 @@ class ConsoleSource:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = f"{url.rstrip('/')}/v1/flags/snapshot"
-        self._client = httpx.Client(
-            trust_env=False, timeout=httpx.Timeout(2.0, read=WAIT_SECONDS + 2.0),
+        self._client = new_client(
+            timeout=httpx.Timeout(2.0, read=WAIT_SECONDS + 2.0),
             headers={"Authorization": f"Bearer {token}"} if token else {})
 
     def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
@@ -282,8 +282,5 @@ class Feed:
         """Keep the snapshot; a disk that is full costs the cache, not the answers."""
         if self._cache is None:
             return
-        with contextlib.suppress(OSError):
-            handle, name = tempfile.mkstemp(dir=self._cache.parent, prefix=f".{self._cache.name}.")
-            with os.fdopen(handle, "w") as file:
-                json.dump(to_document(snapshot), file)
-            Path(name).replace(self._cache)
+        with contextlib.suppress(EnvironmentProblem):
+            write_atomically(self._cache, json.dumps(to_document(snapshot)))

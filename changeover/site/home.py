@@ -25,6 +25,7 @@ from typing import Any
 
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.gateway.files import GatewayFiles
+from changeover.machine.files import OWNER_ONLY, READABLE_BY_ALL, write_atomically
 
 HOME_VARIABLE = "CHANGEOVER_HOME"
 STORE_VARIABLE = "CHANGEOVER_STORE_URL"
@@ -100,7 +101,7 @@ class Home:
 
     def save_settings(self, settings: dict[str, Any]) -> None:
         """Replace the settings atomically."""
-        self._write("run.json", settings, mode=0o644)
+        self._write("run.json", settings, mode=READABLE_BY_ALL)
 
     def secrets(self) -> dict[str, Any]:
         """Return the secrets of this home; never printed, readable by the owner only."""
@@ -108,7 +109,7 @@ class Home:
 
     def save_secrets(self, secrets: dict[str, Any]) -> None:
         """Replace the secrets atomically, readable by the owner only."""
-        self._write("secrets.json", secrets, mode=0o600)
+        self._write("secrets.json", secrets, mode=OWNER_ONLY)
 
     def ask_restart(self, name: str) -> None:
         """Ask the supervisor to end a process of its own and start it again.
@@ -166,8 +167,4 @@ class Home:
         return found if isinstance(found, dict) else {}
 
     def _write(self, name: str, content: dict[str, Any], *, mode: int) -> None:
-        handle, temporary = tempfile.mkstemp(dir=self.root, prefix=f".{name}.")
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(self.root / name)
+        write_atomically(self.root / name, json.dumps(content, indent=1), mode=mode)

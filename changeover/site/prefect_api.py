@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from changeover.errors import Refused, Unreachable
-from changeover.machine.http import tls
+from changeover.machine.http import new_client
 
 if TYPE_CHECKING:
     import httpx  # imported when a client is made: commands that ask nothing start without it
@@ -51,15 +51,12 @@ class PrefectApi:
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0) -> None:
-        import httpx
-
         self.url = url.rstrip("/")
         self._timeout = timeout
         secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
         user, _, password = secret.partition(":")
-        self._client = httpx.Client(
-            base_url=self.url, timeout=timeout, auth=(user, password) if secret else None,
-            trust_env=False, verify=tls(),
+        self._client = new_client(
+            timeout=timeout, base_url=self.url, auth=(user, password) if secret else None,
         )
         self._deployments: dict[str, tuple[str, float]] = {}
 

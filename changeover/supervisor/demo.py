@@ -24,6 +24,7 @@ from changeover.errors import (
     StoreError,
     Unreachable,
 )
+from changeover.machine.http import post
 from changeover.plan.model import Plan
 from changeover.site import status
 from changeover.site.home import Home
@@ -143,8 +144,8 @@ class Demo:
         self.tell(f"fault: the candidate begins with {fault.kind}")
         url = self.site.plan.systems.candidate.url.rstrip("/")
         try:
-            httpx.post(f"{url}/fault", json={"kind": fault.kind}, timeout=2, trust_env=False,
-                       headers={"authorization": f"Bearer {self.token}"})
+            post(f"{url}/fault", {"kind": fault.kind}, timeout=2,
+                 headers={"authorization": f"Bearer {self.token}"})
         except httpx.HTTPError:
             self.tell("the candidate did not answer the fault's request, as after a crash")
 

@@ -18,6 +18,7 @@ from changeover.errors import EnvironmentProblem, Refused, Unreachable
 from changeover.gateway import probe
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
+from changeover.machine.http import health_address
 from changeover.machine.ports import require_free
 from changeover.plan import units
 from changeover.plan.model import Plan
@@ -318,8 +319,7 @@ class Stack:
 
     def _address(self, name: str) -> str:
         if name in ("baseline", "candidate"):
-            spec = self.plan.system(name)
-            return spec.url.rstrip("/") + spec.health
+            return health_address(self.plan.system(name))
         other = {"prefect-server": self.api_url, "console": self.console_url}
         return other.get(name, self.plan.routing.listen)
 

@@ -15,7 +15,7 @@ from changeover.checks.health.result import Health, worst
 from changeover.checks.suites.http import value_at
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
-from changeover.machine.http import tls
+from changeover.machine.http import get, health_address
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
 from changeover.plan.model import ProcessSpec, SystemSpec
@@ -27,8 +27,7 @@ NODE_SECONDS = 3.0
 def answers(spec: SystemSpec, role: str) -> Health:
     """Ask a system for its health."""
     try:
-        answer = httpx.get(spec.url.rstrip("/") + spec.health, trust_env=False, verify=tls(),
-                           timeout=spec.health_timeout.total_seconds())
+        answer = get(health_address(spec), timeout=spec.health_timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{spec.name} does not answer ({type(error).__name__})",
                       {}, "service_down", role)
@@ -41,8 +40,7 @@ def answers(spec: SystemSpec, role: str) -> Health:
 def node(spec: NodeSpec, target: CheckTarget) -> Health:
     """Read a node's figures and compare them with what the plan allows."""
     try:
-        answer = httpx.get(target.url(spec.of) + spec.path, timeout=NODE_SECONDS, trust_env=False,
-                           verify=tls())
+        answer = get(target.url(spec.of) + spec.path, timeout=NODE_SECONDS)
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         return Health(Status.CRITICAL, f"gives no figures ({type(error).__name__})", {},
@@ -91,8 +89,8 @@ def services(specs: dict[str, ServiceSpec]) -> dict[str, Callable[[], Health]]:
 def _service(name: str, spec: ServiceSpec) -> Health:
     began = time.perf_counter()
     try:
-        answer = httpx.get(spec.url.rstrip("/") + spec.path, trust_env=False, verify=tls(),
-                           timeout=spec.timeout.total_seconds())
+        address = spec.url.rstrip("/") + spec.path
+        answer = get(address, timeout=spec.timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{name} does not answer ({type(error).__name__})", {},
                       "service_down", name)

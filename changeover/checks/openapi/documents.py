@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from changeover.errors import InvalidInput
+from changeover.machine.http import get
 from changeover.plan import yaml12
 
 Json = dict[str, Any]
@@ -117,7 +118,7 @@ def read(source: str, root: Path | None = None) -> Json:
 
 
 def _fetch(url: str) -> bytes:
-    return httpx.get(url, timeout=10, trust_env=False).raise_for_status().content
+    return get(url, timeout=10).raise_for_status().content
 
 
 def _file(where: str, root: Path) -> bytes:

@@ -14,6 +14,7 @@ from changeover.checks.suites.outcome import Outcome, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.documents import Unparsable, parse_json
+from changeover.machine.http import new_client
 from changeover.plan.paths import parse_pattern
 from changeover.plan.suites import HttpCheck
 from changeover.shadow.judging import Judge
@@ -50,7 +51,7 @@ def check_http(spec: HttpCheck, target: CheckTarget) -> Outcome:
 
 
 def _client(spec: HttpCheck) -> httpx.Client:
-    return httpx.Client(timeout=spec.timeout.total_seconds(), trust_env=False)
+    return new_client(timeout=spec.timeout.total_seconds())
 
 
 def _request(client: httpx.Client, spec: HttpCheck, url: str) -> httpx.Request:

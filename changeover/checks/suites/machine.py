@@ -16,6 +16,7 @@ from changeover.domain.routing import RoutingState
 from changeover.errors import Unreachable
 from changeover.flags.evaluate import Evaluator
 from changeover.gateway.publish import Gateway
+from changeover.machine.http import get
 from changeover.plan.suites import FlagsCheck, GatewayCheck, ResourceCheck
 from changeover.plan.units import format_size, parse_address
 from changeover.store import flags, routing
@@ -84,8 +85,8 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
     except Unreachable as error:
         problems.append(error.what)
     try:
-        status = httpx.get(target.url("gateway") + target.plan.systems.baseline.health,
-                           timeout=5, trust_env=False).status_code
+        address = target.url("gateway") + target.plan.systems.baseline.health
+        status = get(address, timeout=5).status_code
         if status >= 500 and not state.maintenance:
             problems.append(f"a request through the gateway is answered with {status}")
     except httpx.HTTPError as error:

@@ -13,6 +13,7 @@ import httpx
 
 from changeover.checks.suites.outcome import Outcome, judged
 from changeover.checks.suites.target import CheckTarget
+from changeover.machine.http import new_client, tls
 from changeover.plan.suites import SecurityCheck
 from changeover.plan.units import format_duration
 
@@ -32,9 +33,9 @@ def check_security(spec: SecurityCheck, target: CheckTarget) -> Outcome:
         tried += 1
         problems += _certificate(spec, target.url(spec.of), spec.certificate)
     try:
-        with httpx.Client(
-            base_url=target.url(spec.of), timeout=10, trust_env=False,
-            verify=ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else True,
+        with new_client(
+            timeout=10, base_url=target.url(spec.of),
+            verify=ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else tls(),
         ) as client:
             for part in (_authentication, _headers, _methods, _broken_input):
                 found = part(spec, client)

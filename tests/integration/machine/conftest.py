@@ -1,0 +1,5 @@
+"""Disks that are full or broken."""
+
+from tests.integration.cleanup.conftest import mount
+
+__all__ = ["mount"]  # a fixture
