@@ -20,6 +20,8 @@ from tests.integration.conftest import Bench
 from tests.support.processes import LONGEST_PAUSE, wait_for
 
 CLIENTS = 6
+BREATH = 0.01
+"""Seconds between a client's requests: load takes no processor from what it looks at."""
 
 
 class Answer(NamedTuple):
@@ -80,7 +82,7 @@ def _client(plan: Plan, method: str, number: int, found: Load, stop: threading.E
     host, port = plan.routing.listen.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=2 * LONGEST_PAUSE)
     count = 0
-    while not stop.is_set():
+    while not stop.wait(BREATH):
         count += 1
         item = uuid.uuid4().hex
         began, status, served = time.monotonic(), 0, ""
