@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from prefect.plugins import load_prefect_collections
+from sqlalchemy.orm import configure_mappers
+
 import tasks.steps
 from changeover.gateway.publish import Gateway
 from changeover.procedures import levers
@@ -110,6 +113,8 @@ def _prepare() -> dict[str, Any]:
     """Set the points and return the flows by name."""
     for name in PRELOADED:
         import_module(name)
+    configure_mappers()  # else each of some hundred forks does it anew,
+    load_prefect_collections()  # and reads what is installed anew
     tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]
     _between(steps, "save", lambda store, step: f"{step.name} {step.status}", before=True)
     _between(levers, "_pulled", lambda plan, lever, key: key)
