@@ -49,7 +49,7 @@ FAULTS = [pytest.param(_kill, id="killed"), pytest.param(_answer_503, id="answer
 @pytest.mark.parametrize(("break_candidate", "attempt_timeout", "answers"), [
     pytest.param(_kill, "60s", 1500, id="killed"),
     pytest.param(_answer_503, "60s", 1500, id="answers-503"),
-    pytest.param(_freeze, "15s", 600, id="frozen"),
+    pytest.param(_freeze, "5s", 600, id="frozen"),
 ])
 @pytest.mark.parametrize("mode", [Mode.GRADUAL, Mode.CANDIDATE_ONLY])
 def test_gets_all_succeed_when_the_candidate_breaks_under_load(
