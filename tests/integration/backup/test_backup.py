@@ -173,8 +173,12 @@ def test_sqlite_is_copied_as_of_one_moment_while_others_write(
     assert rows[0][1] == rows[1][1] and before <= rows[0][1] <= count[0]
 
 
-def test_database_that_stays_locked_is_one_message(make: Make, tmp_path: Path) -> None:
+def test_database_that_stays_locked_is_one_message(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody waits for ever for a program that holds it."""
+    monkeypatch.setattr(sqlite, "_STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(sqlite, "_TIMEOUT_SECONDS", 1.0)
     url = fill(tmp_path / "held.db", 10, mode="delete")
     with closing(sqlite3.connect(tmp_path / "held.db")) as holder:
         holder.execute("BEGIN EXCLUSIVE")
