@@ -12,6 +12,7 @@ from pathlib import Path
 from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
 from changeover.observer.service import LOG, observe
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
 
@@ -41,7 +42,7 @@ def main() -> int:
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    observer = observe(home, plan, store, arguments.api_url or None)
+    observer = observe(Site(home, plan, store), arguments.api_url or None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: observer.stop.set())
     observer.run()

@@ -27,15 +27,14 @@ from changeover import clock
 from changeover.analysis.back_pressure import Action, GuardState, Level, decide
 from changeover.domain.messages import Severity
 from changeover.errors import StoreError
-from changeover.gateway.publish import Gateway
 from changeover.machine.http import health_address, new_client
-from changeover.observer.pace import Told
+from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import Traffic
 from changeover.plan.health import GuardSpec
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import SystemSpec
 from changeover.procedures import levers
+from changeover.site.site import Site
 from changeover.store import audit, messages
-from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -87,19 +86,19 @@ class Probe:
             done.set()
 
 
-class Newest:
-    """The newest answer of a system that is asked all the time, so that nobody waits for it."""
+class LatestProbe:
+    """The newest answer of a system that is probed every second, so that nobody waits for it."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._found: tuple[bool, float] | None = None
 
-    def keep(self, over: threading.Event) -> None:
-        """Ask at every second until `over`."""
+    def run(self, over: threading.Event) -> None:
+        """Probe every second until `over`."""
         while not over.wait(1.0 - time.time() % 1.0):
             self._found = self._probe.ask()[1], time.monotonic()
 
-    def take(self) -> bool | None:
+    def pop(self) -> bool | None:
         """Return whether the newest answer was good, each one once; None without a fresh one."""
         found, self._found = self._found, None
         return found[0] if found and time.monotonic() - found[1] <= FRESH_SECONDS else None
@@ -122,26 +121,23 @@ class Standby:
             self.is_fit, self._row = is_well, 0
 
 
-class Guarding:
-    """The guard of one migration.
+class BackPressure:
+    """The back-pressure of one migration.
 
     Args:
-        plan: The plan; without `health.guard` only what an earlier plan's guard left is undone.
-        store: The store, for events; never waited for.
-        gateway: The gateway.
+        site: The migration; without `health.guard` in its plan only what an earlier plan left is
+            undone. Its store gets events, and is never waited for.
         traffic: Where the routing state is known.
-        told: Where problems are told.
+        log: Where problems are logged.
     """
 
-    def __init__(
-        self, plan: Plan, store: Store, gateway: Gateway, traffic: Traffic, told: Told
-    ) -> None:
-        self.plan, self.store, self.gateway, self.traffic = plan, store, gateway, traffic
-        self._told, self._lock = told, threading.Lock()
+    def __init__(self, site: Site, traffic: Traffic, log: LogOnce) -> None:
+        self.site, self.traffic = site, traffic
+        self._log, self._lock = log, threading.Lock()
         self._standby = Standby()
         self._entry: dict[str, Any] = {
             "level": "normal", "held": False, "reason": "", "since": "", "relapses": 0,
-            "released": None, "urgent": [], "pending": [], "untold": [], **gateway.guard()}
+            "released": None, "urgent": [], "pending": [], "untold": [], **site.gateway.guard()}
         self._settled: dict[str, Any] = {}
         self._state = GuardState(
             level=Level(self._entry["level"]), relapses=int(self._entry["relapses"]),
@@ -154,25 +150,25 @@ class Guarding:
 
     def watch(self, stop: threading.Event) -> None:
         """Probe at every second and do what is decided, until `stop`."""
-        spec = self.plan.health.guard
+        spec = self.site.plan.health.guard
         if spec is None:
             self._undo(stop)
             return
-        guarded = self.plan.system(spec.of)
+        guarded = self.site.plan.system(spec.of)
         probe = Probe(guarded.url.rstrip("/") + spec.path, spec.frozen.total_seconds())
-        standby, over = Newest(_health(self.plan.systems.baseline)), threading.Event()
-        threading.Thread(target=standby.keep, args=(over,), daemon=True).start()
+        standby, over = LatestProbe(_health(self.site.plan.systems.baseline)), threading.Event()
+        threading.Thread(target=standby.run, args=(over,), daemon=True).start()
         try:
             while not stop.wait(1.0 - time.time() % 1.0):
-                self.take(spec, probe.ask()[0], time.time(), standby.take)
+                self.evaluate(spec, probe.ask()[0], time.time(), standby.pop)
         finally:
             over.set()
 
-    def take(
+    def evaluate(
         self, spec: GuardSpec, seconds: float | None, now: float,
         asks: Callable[[], bool | None],
     ) -> None:
-        """Take one probe: decide, note, and see that the gateway follows.
+        """Evaluate one probe: decide, note, and see that the gateway follows.
 
         Args:
             spec: The plan's guard.
@@ -231,13 +227,13 @@ class Guarding:
         with self._lock:  # also while it is written: an older entry must not come after a newer
             held = is_relieved and self._standby.is_fit is True
             self._entry["held"] = held
-            if self._entry == self._settled and self.gateway.is_withheld_on_disk() == held:
+            if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == held:
                 return
-            if not self.gateway.hold(self.plan, self.traffic.state, self._entry):
-                self._told.problem("guard", "the gateway does not follow the guard yet")
+            if not self.site.gateway.hold(self.site.plan, self.traffic.state, self._entry):
+                self._log.problem("guard", "the gateway does not follow the guard yet")
                 return
             self._settled = dict(self._entry)
-        self._told.fine("guard", "the gateway follows the guard again")
+        self._log.fine("guard", "the gateway follows the guard again")
 
     def _undo(self, stop: threading.Event) -> None:
         """Let go what the guard of an earlier plan held."""
@@ -245,16 +241,16 @@ class Guarding:
         with self._lock:
             self._entry |= {"level": "normal", "relapses": 0, "released": None, "urgent": [],
                             "pending": []}
-        while self.gateway.guard() and not stop.wait(EFFECTS_SECONDS):
+        while self.site.gateway.guard() and not stop.wait(EFFECTS_SECONDS):
             self._follow()
-            if not self._entry["untold"] and not self.gateway.holds():
+            if not self._entry["untold"] and not self.site.gateway.holds():
                 break
         stop.wait()
 
     def _pull(self, where: str) -> None:
         """Pull the first lever of a list, and take it off."""
         name = str(self._entry[where][0])
-        problem = levers.pull(self.plan, name) if name in self.plan.levers else ""
+        problem = levers.pull(self.site.plan, name) if name in self.site.plan.levers else ""
         event = {"lever": name, "problem": problem, "at": clock.now().isoformat()}
         with self._lock:
             self._entry[where] = self._entry[where][1:]
@@ -266,26 +262,26 @@ class Guarding:
         kind = "lever.pulled" if "lever" in event else f"guard.{event['level']}"
         key = f"guard-{event['at']}-{event.get('lever', kind)}"
         try:
-            if "level" in event and self.plan.notify:
+            if "level" in event and self.site.plan.notify:
                 messages.put(
-                    self.store, self.plan.migration, key=key, now=clock.now(),
+                    self.site.store, self.site.migration, key=key, now=clock.now(),
                     severity=_SEVERITY[Level(event["level"])],
-                    title=f"guard of {self.plan.migration}: the {event['of']} is "
+                    title=f"guard of {self.site.migration}: the {event['of']} is "
                     f"{event['level']}", body=event["reason"])
             audit.record_once(
-                self.store, self.plan.migration, key=key, actor="guard", kind=kind, data=event,
+                self.site.store, self.site.migration, key=key, actor="guard", kind=kind, data=event,
                 now=clock.now())
         except StoreError as error:
-            self._told.problem("guard events", f"the guard's events wait because {error}")
+            self._log.problem("guard events", f"the guard's events wait because {error}")
             return
-        self._told.fine("guard events", "the guard's events are told again")
+        self._log.fine("guard events", "the guard's events are told again")
         with self._lock:
             self._entry["untold"] = self._entry["untold"][1:]
             self._keep()
 
     def _keep(self) -> None:
         """Note what is left to do; the gateway follows at the next probe."""
-        self.gateway.hold(self.plan, self.traffic.state, self._entry, timeout=0)
+        self.site.gateway.hold(self.site.plan, self.traffic.state, self._entry, timeout=0)
 
 
 def _health(spec: SystemSpec) -> Probe:

@@ -23,54 +23,40 @@ from changeover.analysis.window import SHADOW, Sample
 from changeover.domain.messages import Severity
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
-from changeover.errors import ChangeoverError, Refused, StoreError, Unreachable
+from changeover.errors import ChangeoverError, Refused, StoreError
 from changeover.gateway.accesslog import Tailer
-from changeover.gateway.publish import Gateway
-from changeover.notify import outbox
 from changeover.observer.accumulate import Accumulator
-from changeover.observer.back_pressure import Guarding
-from changeover.observer.pace import Pace, Told
+from changeover.observer.back_pressure import BackPressure
+from changeover.observer.chores import Chores
 from changeover.observer.position import Position
 from changeover.observer.probes import ProcessMeter, probe_every_second
-from changeover.observer.recovery import Recovery
+from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
 from changeover.observer.unsaved import Fired, Unsaved
 from changeover.observer.watch import Watch
-from changeover.observer.workers import WorkerWatch
 from changeover.plan.model import Plan, TriggerAction
-from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
 from changeover.store import (
     cutovers,
     firings,
-    health_results,
     heartbeats,
     outcomes,
     place_counts,
     routing,
     samples,
 )
-from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.observer")
 
 TICK_SECONDS = 0.1
 SECOND_SETTLES = 0.35
 """A second is judged this long after its end, when the gateway has flushed its log."""
-SWEEP_SECONDS = 1.5
 COMPARISONS_ARRIVE = 15
 """Seconds in which a comparison of a request is stored, as is an outcome; later ones only gates
 see."""
 CONSOLE_LISTENS = timedelta(seconds=20)
 """How long after the console's last sign of life, one in five seconds, outcomes are expected."""
-MESSAGES_SECONDS = 1.0
-CHECKPOINT_SECONDS = 2.0
-"""The store's write-ahead log is copied so often: some hundred pages each time."""
-LONG_LOG_PAGES = 64_000
-"""Pages (256 MB) that could not be copied for a while: somebody reads and does not end."""
-WORKER_SECONDS = 10.0
-SCHEDULES_SECONDS = 60.0
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -78,63 +64,61 @@ class Observer:
     """Watches one migration.
 
     Args:
-        home: The home directory.
-        plan: The migration's plan.
-        store: The store, opened with a short timeout.
+        site: The migration on this machine, its store opened with a short timeout.
         api: Prefect's API, or None to do without recovery.
     """
 
-    def __init__(self, home: Home, plan: Plan, store: Store, api: PrefectApi | None) -> None:
-        self.home, self.plan, self.store, self.api = home, plan, store, api
-        self.gateway = Gateway(home.gateway_files)
-        self.watch = Watch(plan)
+    def __init__(self, site: Site, api: PrefectApi | None) -> None:
+        self.site, self.plan, self.store = site, site.plan, site.store
+        self.watch = Watch(self.plan)
         self._later: list[Sample] = []
         self.stop = threading.Event()
-        self.told, self.pace = Told(), Pace()
-        site = Site(home, plan, store, self.gateway)
-        self.traffic = Traffic(site, self.told, self._watch_anew)
-        self.guard = Guarding(plan, store, self.gateway, self.traffic, self.told)
+        self.log, self.throttle = LogOnce(), Throttle()
+        self.traffic = Traffic(site, self.log, self._watch_anew)
+        self.back_pressure = BackPressure(site, self.traffic, self.log)
+        self.chores = Chores(site, api, self.log)
         self.unsaved = Unsaved()
         self._lock = threading.Lock()
-        self._position = Position(home.gateway_files.root / "observer.json")
+        self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
-        self._tailer = Tailer(home.gateway_files.access_log, _hosts(plan), position=place)
+        self._tailer = Tailer(
+            site.home.gateway_files.access_log, _hosts(self.plan), position=place)
         self._accumulator = Accumulator(first=first)
         self._meters = {
-            str(name): ProcessMeter(plan.system(name), partial(self._pid_of, str(name)))
+            str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
             for name in System
         }
         self._judged = self._metered = 0
         self._began = int(time.time())
-        self._told_before: set[str] = set()
+        self._recorded_before: set[str] = set()
         self._restart_since: int | None = None
         self._pending: deque[Firing] = deque()
         self._must_reopen = False
 
     def run(self) -> None:
         """Observe until `stop` is set."""
-        self._try("start", self._restore)
+        self.log.run("start", self._restore)
         parts: list[tuple[str, Callable[[], None]]] = [
             *((f"probe of {name}", partial(self._probe, str(name))) for name in System),
-            ("store", self._keep_forever),
-            ("recovery", self._sweep_forever),
-            ("messages", self._tell_people_forever),
-            ("checkpoints", self._checkpoint_forever),
-            ("guard", lambda: self.guard.watch(self.stop)),
-            *([("baseline", self._keep_baseline)] if self.plan.cutover.disable_baseline else []),
-            ("guard's levers", lambda: self.guard.work_off(self.stop)),
-            ("guard's emergency", lambda: self.guard.work_off_urgent(self.stop)),
+            ("store", self._follow_store),
+            ("recovery", lambda: self.chores.recover_runs(self.stop)),
+            ("messages", lambda: self.chores.deliver_messages(self.stop)),
+            ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
+            ("back-pressure", lambda: self.back_pressure.watch(self.stop)),
+            *([("baseline", self._watch_baseline)] if self.plan.cutover.disable_baseline else []),
+            ("back-pressure's levers", lambda: self.back_pressure.work_off(self.stop)),
+            ("emergency levers", lambda: self.back_pressure.work_off_urgent(self.stop)),
         ]
         for name, part in parts:
             threading.Thread(target=self._forever, args=(name, part), daemon=True).start()
-        LOG.info("observing %s", self.plan.migration)
+        LOG.info("observing %s", self.site.migration)
         while not self.stop.wait(TICK_SECONDS):
-            self._try("access log", self._read_log)
-            self._try("triggers", self._judge)
-            self._try("rollback", self._roll_back)
-            self._try("processes", self._meter)
-            self._try("log rotation", self._rotate)
-        self._try("last samples", lambda: self.unsaved.save(self.store, self.plan.migration))
+            self.log.run("access log", self._read_log)
+            self.log.run("triggers", self._judge)
+            self.log.run("rollback", self._roll_back)
+            self.log.run("processes", self._meter)
+            self.log.run("log rotation", self._rotate)
+        self.log.run("last samples", lambda: self.unsaved.save(self.store, self.site.migration))
 
     def _read_log(self) -> None:
         unreadable = self._tailer.unreadable
@@ -145,7 +129,7 @@ class Observer:
         if lost := self._tailer.unreadable - unreadable:
             LOG.warning("lines of the access log that cannot be read: %d", lost)
             self.traffic.notices.put(
-                Severity.WARNING, f"requests of {self.plan.migration} are in no metric",
+                Severity.WARNING, f"requests of {self.site.migration} are in no metric",
                 f"lines of the gateway's access log that were cut or cannot be read: {lost}; look "
                 f"for a full disk, and whether something else writes to {self._tailer.path}")
         if not self._tailer.is_behind():
@@ -159,7 +143,7 @@ class Observer:
 
     def _judge(self) -> None:
         """Finish the seconds that are complete and step the triggers through them."""
-        if self.guard.is_withholding:
+        if self.back_pressure.is_withholding:
             self.watch.withhold(int(time.time()))
         before = int(time.time() - SECOND_SETTLES)
         if self._tailer.is_behind():  # after a pause: no further than the log was read
@@ -188,15 +172,15 @@ class Observer:
         if is_rollback and self.traffic.is_on_users and not is_before_start:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
             self._pending.append(firing)
-        elif firing.at >= self._began or firing.trigger not in self._told_before:
+        elif firing.at >= self._began or firing.trigger not in self._recorded_before:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
-            self._tell(firing, TriggerAction.ALERT if is_rollback else action)
+            self._announce(firing, TriggerAction.ALERT if is_rollback else action)
 
-    def _tell(self, firing: Firing, action: TriggerAction) -> None:
-        """Keep a firing that moves nobody, and tell people of it."""
+    def _announce(self, firing: Firing, action: TriggerAction) -> None:
+        """Record and announce a trigger that shifts no traffic."""
         epoch = self.traffic.state.epoch
         self.traffic.notices.put(
-            Severity.WARNING, f"trigger {firing.trigger} of {self.plan.migration} fired ({action})",
+            Severity.WARNING, f"trigger {firing.trigger} of {self.site.migration} fired ({action})",
             firing.reason)
         self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
 
@@ -207,7 +191,7 @@ class Observer:
             try:
                 self.traffic.roll_back(overdue)
             except Refused as refusal:  # people are told; triggers must not wait behind it
-                self.told.problem("failed item", str(refusal))
+                self.log.problem("failed item", str(refusal))
         while self._pending:
             firing, at = self._pending[0], clock.now()
             if self.traffic.is_on_users:
@@ -215,7 +199,7 @@ class Observer:
                     done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
                 except Refused as refusal:
                     LOG.error("trigger %s: %s", firing.trigger, refusal)
-                    self._tell(firing, TriggerAction.ALERT)
+                    self._announce(firing, TriggerAction.ALERT)
                     self._pending.popleft()
                     continue
                 if done is None:  # the baseline is being brought back
@@ -224,7 +208,7 @@ class Observer:
                     Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at)
                 )
             else:  # another trigger or a person was faster
-                self._tell(firing, TriggerAction.ALERT)
+                self._announce(firing, TriggerAction.ALERT)
             self._pending.popleft()
 
     def _meter(self) -> None:
@@ -241,10 +225,10 @@ class Observer:
                     )
 
     def _rotate(self) -> None:
-        if self.pace.is_due("rotation", 60) and self._tailer.rotate(LOG_LIMIT_BYTES):
+        if self.throttle.is_due("rotation", 60) and self._tailer.rotate(LOG_LIMIT_BYTES):
             self._must_reopen = True
         if self._must_reopen:
-            self.gateway.admin.reopen_logs()
+            self.site.gateway.admin.reopen_logs()
             self._must_reopen = False
 
     def _probe(self, system: str) -> None:
@@ -254,44 +238,44 @@ class Observer:
 
         probe_every_second(self.plan.system(system), report, self.stop)
 
-    def _keep_forever(self) -> None:
+    def _follow_store(self) -> None:
         """Follow the store's state and write to the store; what fails is tried again."""
         while not self.stop.wait(TICK_SECONDS):
             self.traffic.follow()
-            self.told.fine("store", "the store is back")
-            if self.pace.is_due("save", 0.45):
+            self.log.fine("store", "the store is back")
+            if self.throttle.is_due("save", 0.45):
                 self._with_store("measurements are kept in memory", self._save)
             has_later = self.plan.shadow or self.watch.has_outcomes
-            if has_later and self.pace.is_due("comparisons", 0.9):
+            if has_later and self.throttle.is_due("comparisons", 0.9):
                 self._with_store("what others measured is not followed", self._read_later)
-            if self.pace.is_due("beat", 5):
+            if self.throttle.is_due("beat", 5):
                 self._with_store("the observer looks silent to others", self._beat)
-            if self.pace.is_due("housekeeping", 60):
-                self._with_store("old measurements are not removed", self._housekeeping)
+            if self.throttle.is_due("housekeeping", 60):
+                self._with_store("old measurements are not removed", self.chores.remove_old_rows)
 
     def _with_store(self, otherwise: str, action: Callable[[], None]) -> None:
         # each its own part: while the store is locked, reading it, or removing nothing, works
         try:
             action()
-            self.told.fine(otherwise, "the store works again")
+            self.log.fine(otherwise, "the store works again")
         except StoreError as error:
-            self.told.problem(otherwise, f"{otherwise} because {error}")
+            self.log.problem(otherwise, f"{otherwise} because {error}")
 
     def _save(self) -> None:
-        self.unsaved.save(self.store, self.plan.migration)
+        self.unsaved.save(self.store, self.site.migration)
         self.traffic.tell()
 
     def _read_later(self) -> None:
         """Take what the shadow service and applications said lately; replaced as a whole."""
         since = clock.now() - timedelta(seconds=COMPARISONS_ARRIVE)
-        found = samples.recent(self.store, self.plan.migration, since=since)
+        found = samples.recent(self.store, self.site.migration, since=since)
         self._later = [sample for sample in found if sample.system == SHADOW]
         if self.watch.has_outcomes:
-            self._later += outcomes.recent(self.store, self.plan.migration, since=since)
+            self._later += outcomes.recent(self.store, self.site.migration, since=since)
         if self.watch.places:
             memory = clock.now() - timedelta(seconds=self.watch.memory_seconds + 10)
             self.watch.feed_places(place_counts.since(
-                self.store, self.plan.migration, self.watch.places, start=memory))
+                self.store, self.site.migration, self.watch.places, start=memory))
 
     def _beat(self) -> None:
         heartbeats.beat(self.store, "observer", pid=os.getpid(), now=clock.now())
@@ -302,62 +286,8 @@ class Observer:
             with self._lock:
                 self._accumulator.listening_until = until
 
-    def _housekeeping(self) -> None:
-        keep, now = self.plan.retention, clock.now()
-        samples.rollup(self.store, self.plan.migration, now=now)
-        samples.prune(
-            self.store, self.plan.migration, keep_seconds=keep.seconds, keep_minutes=keep.minutes,
-            now=now,
-        )
-        health_results.prune(self.store, self.plan.migration, before=now - keep.health)
-
-    def _keep_baseline(self) -> None:
-        self.traffic.returning.keep(self.stop, lambda: self.traffic.needs_the_baseline)
-
-    def _sweep_forever(self) -> None:
-        """Recover runs and hand over rollbacks; keeps asking while Prefect is away."""
-        if self.api is None:
-            self.stop.wait()
-            return
-        recovery = Recovery(self.store, self.api, self.plan.migration)
-        workers = WorkerWatch(
-            self.home, self.store, self.api, self.plan.migration, clock.now())
-        while not self.stop.wait(SWEEP_SECONDS):
-            try:
-                recovery.sweep(clock.now())
-                if self.pace.is_due("schedules", SCHEDULES_SECONDS):
-                    recovery.carrier_watch.look_at_schedules(clock.now())
-                if self.pace.is_due("worker", WORKER_SECONDS) and (
-                    done := workers.look(clock.now())
-                ):
-                    LOG.warning(done)
-                self.told.fine("runs", "runs are looked after again")
-            except (Unreachable, StoreError) as error:
-                self.told.problem("runs", f"runs were not looked after because {error}")
-
-    def _tell_people_forever(self) -> None:
-        """Send what waits for people; a slow service holds up nothing but the next message."""
-        while not self.stop.wait(MESSAGES_SECONDS):
-            if self.plan.notify:
-                self._try("messages", self._tell_people)
-
-    def _tell_people(self) -> None:
-        outbox.deliver(self.store, self.plan, clock.now)
-
-    def _checkpoint_forever(self) -> None:
-        """Copy the store's write-ahead log at its own pace, so that no writer has to."""
-        while not self.stop.wait(CHECKPOINT_SECONDS):
-            try:
-                left = self.store.checkpoint()
-            except StoreError as error:
-                self.told.problem("checkpoints", f"the store's log was not copied because {error}")
-                continue
-            if left > LONG_LOG_PAGES:
-                self.told.problem(
-                    "checkpoints", f"the store's write-ahead log has {left} pages that somebody "
-                    "reads still: end what reads it for so long (a report, another program)")
-            else:
-                self.told.fine("checkpoints", "the store's log is copied again")
+    def _watch_baseline(self) -> None:
+        self.traffic.restorer.watch(self.stop, lambda: self.traffic.needs_the_baseline)
 
     def _restore(self) -> None:
         """After a restart, take up where the one before left off.
@@ -367,7 +297,7 @@ class Observer:
         2. Triggers are stepped through that time again, from the start of the cutover at most.
         3. A rollback that this finds due is done. Other firings are told only if they were not.
         """
-        migration = self.plan.migration
+        migration = self.site.migration
         since = clock.now() - timedelta(seconds=self.watch.memory_seconds)
         known = samples.recent(self.store, migration, since=since)
         self.watch.feed(known)
@@ -387,37 +317,27 @@ class Observer:
         first = min((sample.at for sample in known), default=self._began - 1)
         self._judged = max(begin, first, self._began - self.watch.replay_seconds)
         told = firings.all_of(self.store, migration, since=since)
-        self._told_before = {firing.trigger for firing in told}
+        self._recorded_before = {firing.trigger for firing in told}
 
     def _know_baseline(self, cutover: Cutover | None) -> None:
         """Learn how the baseline answered before the newest stage, where it may serve nobody."""
         stages = cutovers.stages(self.store, cutover.id) if cutover else []
         end = stages[-1].entered_at if stages else clock.now()
         self.watch.know_baseline(samples.window(
-            self.store, self.plan.migration, str(System.BASELINE),
+            self.store, self.site.migration, str(System.BASELINE),
             start=end - timedelta(hours=24), end=end))
 
     def _pid_of(self, system: str) -> int | None:
         try:
-            return int(self.home.settings()["processes"][system]["pid"])
+            return int(self.site.home.settings()["processes"][system]["pid"])
         except (ChangeoverError, KeyError, TypeError, ValueError):
             return None
 
     def _forever(self, name: str, part: Callable[[], None]) -> None:
         """Keep a part going whatever happens to it."""
         while not self.stop.is_set():
-            self._try(name, part)
+            self.log.run(name, part)
             self.stop.wait(TICK_SECONDS)
-
-    def _try(self, name: str, part: Callable[[], None]) -> None:
-        """Run a part of the loop; its failure is told and never stops the other parts."""
-        try:
-            part()
-            self.told.fine(name, f"{name}: works again")
-        except (ChangeoverError, OSError) as error:
-            self.told.problem(name, f"{name}: not done because {error}")
-        except Exception as error:  # noqa: BLE001  an unforeseen fault must not end the watch
-            self.told.problem(name, f"{name}: {type(error).__name__}: {error}", error=error)
 
 
 def _hosts(plan: Plan) -> dict[str, System]:
@@ -430,7 +350,7 @@ def _hosts(plan: Plan) -> dict[str, System]:
     return hosts
 
 
-def observe(home: Home, plan: Plan, store: Store, api_url: str | None) -> Observer:
+def observe(site: Site, api_url: str | None) -> Observer:
     """Return an observer of a migration, not yet running."""
-    Path(home.gateway_files.root).mkdir(parents=True, exist_ok=True)
-    return Observer(home, plan, store, PrefectApi(api_url) if api_url else None)
+    Path(site.home.gateway_files.root).mkdir(parents=True, exist_ok=True)
+    return Observer(site, PrefectApi(api_url) if api_url else None)

@@ -17,8 +17,8 @@ from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
 from changeover.observer.notices import Notices
-from changeover.observer.pace import Pace, Told
-from changeover.observer.returning import Returning
+from changeover.observer.restorer import BaselineRestorer
+from changeover.observer.throttle import LogOnce, Throttle
 from changeover.plan.model import PhaseKind
 from changeover.procedures import baseline, rollback, traffic
 from changeover.site.site import Site
@@ -53,21 +53,21 @@ class Traffic:
     `follow` belongs to the thread that talks to the store, `roll_back` to the one that watches.
 
     Args:
-        site: The migration.
-        told: Where problems are told.
+        site: The migration on this machine.
+        log: Where problems are logged.
         on_start: Called before users are known to be on the candidate anew: what was measured
             before counts no more.
     """
 
-    def __init__(self, site: Site, told: Told, on_start: Callable[[], None]) -> None:
+    def __init__(self, site: Site, log: LogOnce, on_start: Callable[[], None]) -> None:
         self.site, self.plan = site, site.plan
         self.store, self.gateway = site.store, site.gateway
         self.state = RoutingState(site.migration)
         self._on_start = on_start
-        self._told, self._pace, self._lock = told, Pace(), threading.Lock()
+        self._log, self._throttle, self._lock = log, Throttle(), threading.Lock()
         self._rollback_known = -1
         self.notices = Notices()
-        self.returning = Returning(self.plan, self.notices)
+        self.restorer = BaselineRestorer(self.plan, self.notices)
         self._is_baseline_disabled = self._is_baseline_retired = False
         self._was_baseline_disabled: bool | None = None  # not known yet
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
@@ -119,13 +119,13 @@ class Traffic:
         self._look_for_wanted(state)
         try:
             if self.gateway.journal() is not None:
-                if self._pace.is_due("reconcile", RETRY_SECONDS):
+                if self._throttle.is_due("reconcile", RETRY_SECONDS):
                     self._reconcile()
             else:
                 self._mend(state)
-            self._told.fine("gateway", "the gateway is up to date again")
+            self._log.fine("gateway", "the gateway is up to date again")
         except ChangeoverError as error:
-            self._told.problem(
+            self._log.problem(
                 "gateway", f"the gateway was not brought up to date because {error}"
             )
 
@@ -159,10 +159,10 @@ class Traffic:
         Raises:
             StoreError: The store does not take it; it is kept.
         """
-        if (found := self.returning.found) is not None:
+        if (found := self.restorer.found) is not None:
             baseline.keep(self.store, self.plan, found, actor="observer")
             self._follow_baseline()
-            self.returning.forget(found)
+            self.restorer.forget(found)
         self.notices.flush(self.store, self.plan.migration)
 
     def roll_back(self, reason: str) -> RolledBack | None:
@@ -181,7 +181,7 @@ class Traffic:
         if self._is_baseline_retired and not baseline.is_well(self.plan):
             raise self._no_way_back(reason)
         is_disabled = self._is_baseline_disabled
-        if is_disabled and not self.returning.is_back():
+        if is_disabled and not self.restorer.is_back():
             return None
         found: queue.Queue[rollback.RollbackStart | Exception] = queue.Queue()
         arguments = (reason, is_disabled, found)
@@ -301,11 +301,11 @@ class Traffic:
             self._find_row(state)
         grace = 0.2 if is_rollback else DRIFT_GRACE_SECONDS
         is_older = (self.gateway.on_disk() or (-1, -1)) < state.order
-        if is_older and age > grace and self._pace.is_due("publish", RETRY_SECONDS):
+        if is_older and age > grace and self._throttle.is_due("publish", RETRY_SECONDS):
             LOG.warning("published again because the gateway has an older state")
             traffic.publish(self.site, state)
         is_new = ROW_GRACE_SECONDS < age < CONFIRMED_WITHIN_SECONDS
-        if is_rollback and is_new and self._pace.is_due("confirm", RETRY_SECONDS):
+        if is_rollback and is_new and self._throttle.is_due("confirm", RETRY_SECONDS):
             self._note_confirmation(state)
 
     def _note_confirmation(self, state: RoutingState) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from changeover.domain.routing import Mode
-from changeover.observer.pace import Told
+from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import Traffic
 from changeover.store import audit, rollbacks
 from changeover.store.engine import Store
@@ -47,7 +47,7 @@ def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:
     watched = start(observe=False)
     state = watched.move(Mode.GRADUAL, 5000)
     stuck = StuckStore(watched.store)
-    traffic = Traffic(watched.site(stuck), Told(), lambda: None)
+    traffic = Traffic(watched.site(stuck), LogOnce(), lambda: None)
     traffic.take(state)
     assert traffic.roll_back("it burns") is not None
     assert watched.gateway.journal() is not None

@@ -14,7 +14,7 @@ from changeover.domain.routing import Mode
 from changeover.errors import Refused
 from changeover.observer import traffic as observed
 from changeover.observer.__main__ import STORE_TIMEOUT_SECONDS
-from changeover.observer.pace import Told
+from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import RolledBack, Traffic
 from changeover.procedures import baseline, rollback
 from changeover.store import audit, cutovers, messages, steps
@@ -48,7 +48,7 @@ def disabled(start: Start, undo: str = "on", **parts: Any) -> tuple[Watched, Tra
     watched.bench.fault("503", "baseline")
     store = Store.open(watched.home.store_url, timeout=STORE_TIMEOUT_SECONDS)
     watched.stack.callback(store.close)
-    traffic = Traffic(watched.site(store), Told(), lambda: None)
+    traffic = Traffic(watched.site(store), LogOnce(), lambda: None)
     traffic.follow()
     return watched, traffic
 
@@ -156,7 +156,7 @@ def retired(start: Start, *, is_finished: bool) -> tuple[Watched, Traffic]:
     for each in [baseline.begun(key), *([key] if is_finished else [])]:
         audit.record_once(watched.store, "bench", key=each, actor="deprecation/main",
                           kind="baseline.retired", data={}, now=clock.now())
-    traffic = Traffic(watched.site(), Told(), lambda: None)
+    traffic = Traffic(watched.site(), LogOnce(), lambda: None)
     traffic.follow()
     return watched, traffic
 

@@ -18,17 +18,17 @@ from changeover.procedures.baseline import Return
 
 LOG = logging.getLogger("changeover.observer")
 
-KEEP_SECONDS = 1.0
-BAD_LOOKS = 2
+POLL_SECONDS = 1.0
+BAD_ANSWERS = 2
 """Bad health answers in a row after which the baseline that everyone is sent to is started."""
 
 
-class Returning:
-    """The way back to a baseline of one migration.
+class BaselineRestorer:
+    """Starts a migration's baseline again after it was taken out of use.
 
     Args:
         plan: The migration's plan.
-        notices: Where people are told that it does not come back.
+        notices: Where people are notified when it does not come back.
     """
 
     def __init__(self, plan: Plan, notices: Notices) -> None:
@@ -45,26 +45,26 @@ class Returning:
             self._begin()
             return False
 
-    def keep(self, stop: threading.Event, is_needed: Callable[[], bool]) -> None:
-        """See that the baseline is well while `is_needed` says that everyone is sent to it.
+    def watch(self, stop: threading.Event, is_needed: Callable[[], bool]) -> None:
+        """Start a baseline that is not well again, while `is_needed` says that all users need it.
 
         A lever that was under way when the rollback came may take it away afterwards, and break
         glass asks nobody: whatever was the cause, it is brought back.
         """
         bad = 0
-        while not stop.wait(KEEP_SECONDS):
+        while not stop.wait(POLL_SECONDS):
             bad = bad + 1 if is_needed() and not baseline.is_well(self._plan) else 0
-            if bad >= BAD_LOOKS:
+            if bad >= BAD_ANSWERS:
                 with self._lock:
                     self._begin()
 
     @property
     def found(self) -> Return | None:
-        """The newest attempt that the store does not know yet."""
+        """The newest attempt that is not recorded in the store yet."""
         return self._found
 
     def forget(self, found: Return) -> None:
-        """Take an attempt that the store knows by now as done."""
+        """Drop an attempt that is recorded in the store by now."""
         with self._lock:
             if self._found is found:
                 self._found = None

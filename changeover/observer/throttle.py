@@ -1,17 +1,20 @@
-"""Not too often: actions that are tried again, and problems that are told again."""
+"""Not too often: actions that are tried again, and problems that are logged again."""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
+from collections.abc import Callable
+
+from changeover.errors import ChangeoverError
 
 LOG = logging.getLogger("changeover.observer")
 _NUMBERS = re.compile(r"\d[\d.,]*")
 
 
-class Pace:
-    """Says when something may be done again."""
+class Throttle:
+    """Limits how often something is done."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
@@ -25,14 +28,24 @@ class Pace:
         return True
 
 
-class Told:
+class LogOnce:
     """Logs a problem of a part once, not every second, until the part works again."""
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
 
+    def run(self, part: str, action: Callable[[], None]) -> None:
+        """Run a part; log its failure, and that it works again. The caller goes on either way."""
+        try:
+            action()
+            self.fine(part, f"{part}: works again")
+        except (ChangeoverError, OSError) as error:
+            self.problem(part, f"{part}: not done because {error}")
+        except Exception as error:  # noqa: BLE001  an unforeseen fault must not end the caller
+            self.problem(part, f"{part}: {type(error).__name__}: {error}", error=error)
+
     def problem(self, part: str, text: str, *, error: BaseException | None = None) -> None:
-        """Log `text` unless it is, but for numbers, what was told of `part` last.
+        """Log `text` unless it is, but for numbers, what was logged of `part` last.
 
         `error` adds its traceback.
         """
@@ -42,6 +55,6 @@ class Told:
         self._problems[part] = kind
 
     def fine(self, part: str, text: str) -> None:
-        """Log `text` when a problem of `part` was told before."""
+        """Log `text` when a problem of `part` was logged before."""
         if self._problems.pop(part, None) is not None:
             LOG.info(text)

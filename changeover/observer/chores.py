@@ -1,0 +1,105 @@
+"""What the observer does beside the watch: runs, messages, the store's upkeep.
+
+None of it needs what is measured, and each has a thread of its own: a slow one holds up no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from changeover import clock
+from changeover.errors import StoreError, Unreachable
+from changeover.notify import outbox
+from changeover.observer.recovery import Recovery
+from changeover.observer.throttle import LogOnce, Throttle
+from changeover.observer.workers import WorkerWatch
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import Site
+from changeover.store import health_results, samples
+
+LOG = logging.getLogger("changeover.observer")
+
+SWEEP_SECONDS = 1.5
+WORKER_SECONDS = 10.0
+SCHEDULES_SECONDS = 60.0
+MESSAGES_SECONDS = 1.0
+CHECKPOINT_SECONDS = 2.0
+"""The store's write-ahead log is copied so often: some hundred pages each time."""
+LONG_LOG_PAGES = 64_000
+"""Pages (256 MB) that could not be copied for a while: somebody reads and does not end."""
+
+
+class Chores:
+    """The observer's chores for one migration.
+
+    Args:
+        site: The migration on this machine.
+        api: Prefect's API, or None to do without recovery.
+        log: Where problems are logged.
+    """
+
+    def __init__(self, site: Site, api: PrefectApi | None, log: LogOnce) -> None:
+        self._site, self._api, self._log = site, api, log
+        self._throttle = Throttle()
+
+    def recover_runs(self, stop: threading.Event) -> None:
+        """Recover runs and hand over rollbacks until `stop`; asks on while Prefect is away."""
+        if self._api is None:
+            stop.wait()
+            return
+        site = self._site
+        recovery = Recovery(site.store, self._api, site.migration)
+        workers = WorkerWatch(site.home, site.store, self._api, site.migration, clock.now())
+        while not stop.wait(SWEEP_SECONDS):
+            try:
+                self._sweep(recovery, workers)
+                self._log.fine("runs", "runs are watched again")
+            except (Unreachable, StoreError) as error:
+                self._log.problem("runs", f"runs were not watched because {error}")
+
+    def _sweep(self, recovery: Recovery, workers: WorkerWatch) -> None:
+        recovery.sweep(clock.now())
+        if self._throttle.is_due("schedules", SCHEDULES_SECONDS):
+            recovery.carrier_watch.look_at_schedules(clock.now())
+        if not self._throttle.is_due("worker", WORKER_SECONDS):
+            return
+        if done := workers.look(clock.now()):
+            LOG.warning(done)
+
+    def deliver_messages(self, stop: threading.Event) -> None:
+        """Send what waits for people; a slow service holds up nothing but the next message."""
+        while not stop.wait(MESSAGES_SECONDS):
+            if self._site.plan.notify:
+                self._log.run("messages", self._deliver)
+
+    def _deliver(self) -> None:
+        outbox.deliver(self._site.store, self._site.plan, clock.now)
+
+    def copy_store_log(self, stop: threading.Event) -> None:
+        """Copy the store's write-ahead log at its own pace, so that no writer has to."""
+        while not stop.wait(CHECKPOINT_SECONDS):
+            try:
+                left = self._site.store.checkpoint()
+            except StoreError as error:
+                self._log.problem("checkpoints", f"the store's log was not copied because {error}")
+                continue
+            if left > LONG_LOG_PAGES:
+                self._log.problem(
+                    "checkpoints", f"{left} pages of the store's write-ahead log cannot be copied "
+                    "while somebody reads them: end what reads so long (a report, another program)")
+            else:
+                self._log.fine("checkpoints", "the store's log is copied again")
+
+    def remove_old_rows(self) -> None:
+        """Roll up old measurements and remove what the plan's retention does not keep.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        store, migration = self._site.store, self._site.migration
+        keep, now = self._site.plan.retention, clock.now()
+        samples.rollup(store, migration, now=now)
+        samples.prune(
+            store, migration, keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=now)
+        health_results.prune(store, migration, before=now - keep.health)
