@@ -18,6 +18,7 @@ from changeover.errors import ChangeoverError
 from changeover.shadow.service import LOG, Shadow
 from changeover.shadow.writing import BROKEN, WriterProcess
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
 
@@ -41,7 +42,8 @@ def main() -> int:
     try:
         store = Store.open(home.store_url)
         writer = WriterProcess(home)  # before this one gives way: see there
-        shadow = Shadow(home, plans.load(store, arguments.migration), store, writes=writer)
+        plan = plans.load(store, arguments.migration)
+        shadow = Shadow(Site(home, plan, store), writes=writer)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

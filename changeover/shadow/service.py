@@ -24,15 +24,13 @@ from changeover.domain.routing import RoutingState, System, decide
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.admin import Admin
 from changeover.gateway.envoy import tap
-from changeover.plan.model import Plan
 from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
 from changeover.shadow.judging import Judge, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.shadow.writing import InThisProcess, Writes
-from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import comparisons, heartbeats, retention, routing
-from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.shadow")
 
@@ -58,25 +56,24 @@ class Shadow:
     """Shadows one migration.
 
     Args:
-        home: Home directory.
-        plan: The plan; its `shadow` part must be there.
-        store: The store.
+        site: The migration on this machine; its plan's `shadow` part must be there.
         chance: Source of randomness, for the order of calls and the choice of noise pairs.
         now: Tells the time, for what is written and for rules that expire.
         writes: Who writes to the store; default: a thread of this process.
     """
 
     def __init__(
-        self, home: Home, plan: Plan, store: Store, *, chance: random.Random | None = None,
+        self, site: Site, *, chance: random.Random | None = None,
         now: clock.Clock = clock.now, writes: Writes | None = None,
     ) -> None:
+        plan, files = site.plan, site.home.gateway_files
         if plan.shadow is None:
             raise ValueError("the plan has no shadow part")
-        self.plan, self.store, self.spec = plan, store, plan.shadow
-        self._writes = writes or InThisProcess(store)
+        self.site, self.plan, self.spec = site, plan, plan.shadow
+        self._writes = writes or InThisProcess(site.store)
         self.state: RoutingState | None = None
         self.counts: Counter[str] = Counter()
-        self.tap = TapServer(home.gateway_files.tap_socket, self.offer, is_wanted=self.is_wanted)
+        self.tap = TapServer(files.tap_socket, self.offer, is_wanted=self.is_wanted)
         self._now = now
         self._today = now().date()
         self._judge = Judge.of(plan.shadow, plan.comparison, today=self._today)
@@ -87,7 +84,7 @@ class Shadow:
         self._second = self._kept = 0
         self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
         self._callers: dict[System, Caller] = {}
-        self._admin = Admin(home.gateway_files.admin_socket)
+        self._admin = Admin(files.admin_socket)
         self._untapped: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -112,7 +109,7 @@ class Shadow:
             )
         ]
         tasks.append(asyncio.create_task(pulse.run()))
-        LOG.info("shadowing %s", self.plan.migration)
+        LOG.info("shadowing %s", self.site.migration)
         await stop.wait()
         await self.tap.stop()
         await self._finish(tasks)
@@ -313,7 +310,7 @@ class Shadow:
                 continue
             try:
                 await asyncio.to_thread(
-                    self._writes.do, comparisons.write, self.plan.migration, part, counts,
+                    self._writes.do, comparisons.write, self.site.migration, part, counts,
                     now=self._now())
                 counts = Counter()
             except ChangeoverError:
@@ -330,7 +327,7 @@ class Shadow:
                     parts = parts or [[]]
 
     async def _follow(self) -> None:
-        self.state = await asyncio.to_thread(routing.read, self.store, self.plan.migration)
+        self.state = await asyncio.to_thread(routing.read, self.site.store, self.site.migration)
 
     async def _look_at_load(self) -> None:
         self._is_busy = psutil.cpu_percent(interval=None) > self.spec.max_load * 100
@@ -360,6 +357,6 @@ class Shadow:
 
     async def _prune(self) -> None:
         await asyncio.to_thread(
-            self._writes.do, retention.prune, self.plan.migration, keep=self.spec.keep,
+            self._writes.do, retention.prune, self.site.migration, keep=self.spec.keep,
             keep_for=self.spec.keep_for, keep_bytes=self.spec.keep_size, now=clock.now(),
         )

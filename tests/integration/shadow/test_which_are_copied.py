@@ -13,6 +13,7 @@ from changeover.plan.model import Plan
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 
@@ -34,7 +35,7 @@ def shadow(plan: Plan, tmp_path: Path) -> Iterator[Shadow]:
     home = Home(tmp_path / "home")
     home.create()
     store = Store.open(home.store_url, create=True)
-    found = Shadow(home, plan, store)
+    found = Shadow(Site(home, plan, store))
     found.state = STATE
     yield found
     store.close()

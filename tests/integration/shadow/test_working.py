@@ -25,6 +25,7 @@ from changeover.shadow.judging import Judge
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import comparisons, divergences, plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE
@@ -104,7 +105,7 @@ def move(store: Store, **change: Any) -> None:
 async def shadowing(plan: Plan, store: Store, home: Path, **options: Any) -> AsyncIterator[Shadow]:
     """Run the service until the block ends, and until it has ended itself."""
     (home / "run").mkdir(exist_ok=True)
-    shadow = Shadow(Home(home), plan, store, **options)
+    shadow = Shadow(Site(Home(home), plan, store), **options)
     shadow.tap.socket.parent.mkdir(parents=True, exist_ok=True)
     stop = asyncio.Event()
     task = asyncio.create_task(shadow.run(stop))
@@ -303,7 +304,7 @@ async def test_one_odd_comparison_does_not_keep_others_from_the_store(
 
 async def test_whatever_fails_is_tried_again(store: Store, tmp_path: Path) -> None:
     """A fault that nobody thought of does not end saving, following or beating for good."""
-    shadow = Shadow(Home(tmp_path), plan_of("http://127.0.0.1:1"), store)
+    shadow = Shadow(Site(Home(tmp_path), plan_of("http://127.0.0.1:1"), store))
     tried = []
 
     async def fail() -> None:
