@@ -32,7 +32,7 @@ from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput
 from changeover.procedures import rollback
 from changeover.store import claims, rollbacks, routing
-from changeover.store.claims import Act
+from changeover.store.claims import ClaimRequest
 
 Item = Annotated[str, Path(pattern=ITEM, description="Name of the item, as `acme:shop:42`.")]
 _REFUSALS = documented({
@@ -64,7 +64,7 @@ def routes(console: Console) -> APIRouter:
         The same holder asking again gets the same token and a new lease.
         """
         try:
-            act = _wish(console, request.path_params["item"], await request.body())
+            act = _request_of(console, request.path_params["item"], await request.body())
         except ValidationError as error:
             return of_body(error)
         found = await console.claims.put(act)
@@ -109,8 +109,8 @@ def routes(console: Console) -> APIRouter:
     return router
 
 
-def _wish(console: Console, item: str, content: bytes) -> Act:
-    """Return what a claim's request wants.
+def _request_of(console: Console, item: str, content: bytes) -> ClaimRequest:
+    """Return what a claim's HTTP request asks for.
 
     By hand, and from the bytes: this is the request that comes a thousand times a second.
 

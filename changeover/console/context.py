@@ -17,7 +17,7 @@ from changeover.errors import InvalidInput
 from changeover.sdk.feed import Feed
 from changeover.site.site import Site
 from changeover.store import claims, flags, outcomes
-from changeover.store.claims import Act
+from changeover.store.claims import ClaimRequest
 
 CLAIMS_AT_ONCE = 200
 OUTCOMES_AT_ONCE = 10_000
@@ -33,7 +33,7 @@ class Counts:
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def claimed(self, result: str) -> None:
-        """Count what became of a wish to claim."""
+        """Count what became of a request to claim."""
         self.claims[result] = self.claims.get(result, 0) + 1
 
 
@@ -50,7 +50,8 @@ class Console:
         self.auth = Auth(site, reads_freely=is_local)
         self.counts = Counts()
         self.began = clock.now()
-        self.claims: Batcher[Act, Claim | Refusal] = Batcher(self._claim, most=CLAIMS_AT_ONCE)
+        self.claims: Batcher[ClaimRequest, Claim | Refusal] = Batcher(
+            self._claim, most=CLAIMS_AT_ONCE)
         self.outcomes: Batcher[list[OutcomeIn], int] = Batcher(
             self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
         self.feed = Feed.from_store(
@@ -102,7 +103,7 @@ class Console:
                 next_step="Names are metrics: no ids or times in them")
         return names
 
-    def _claim(self, acts: Sequence[Act]) -> list[Claim | Refusal]:
+    def _claim(self, acts: Sequence[ClaimRequest]) -> list[Claim | Refusal]:
         return claims.carry_out(self.site.store, self.site.migration, acts)
 
     def _keep(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:

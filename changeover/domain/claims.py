@@ -63,7 +63,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A wish that changes nothing, and why; `claim` is what holds instead."""
+    """A request that changes nothing, and why; `claim` is what holds instead."""
 
     why: Why
     reason: str
@@ -71,7 +71,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class NewClaim:
     """Somebody wants to act on an item.
 
     Args:
@@ -89,31 +89,33 @@ class Wish:
     decision: Explanation
 
 
-def claim(wish: Wish, present: Claim | None, state: RoutingState, now: datetime) -> Claim | Refusal:
-    """Return the claim that a wish leads to, or why it is refused.
+def claim(
+    wanted: NewClaim, present: Claim | None, state: RoutingState, now: datetime
+) -> Claim | Refusal:
+    """Return the claim that a request leads to, or why it is refused.
 
     The same holder asking again while its lease runs gets the same token and a new lease, where
     `renew` would give one. After its lease the same name gets a higher token: the process behind it
     may be another one.
     """
     if present is not None and present.status is Status.DONE:
-        return Refusal(Why.DONE, f"{wish.item} was done by {present.holder} ({present.system}), "
+        return Refusal(Why.DONE, f"{wanted.item} was done by {present.holder} ({present.system}), "
                        f"who claimed it at {present.claimed_at:%Y-%m-%d %H:%M:%S}", present)
     if present is not None and present.is_running(now):
-        if (present.holder, present.system) == (wish.holder, wish.system):
-            return renew(present, present.token, wish.lease, state, now)
-        return Refusal(Why.HELD, f"{wish.item} is held by {present.holder} ({present.system}) "
+        if (present.holder, present.system) == (wanted.holder, wanted.system):
+            return renew(present, present.token, wanted.lease, state, now)
+        return Refusal(Why.HELD, f"{wanted.item} is held by {present.holder} ({present.system}) "
                        f"until {present.expires_at:%H:%M:%S}", present)
     if state.maintenance:
         return Refusal(Why.MAINTENANCE, f"maintenance: {state.maintenance_reason}", present)
     given_to = _given_to(present, state)
-    refusal = _not_entitled(wish, present, given_to)
+    refusal = _not_entitled(wanted, present, given_to)
     if refusal is not None:
         return refusal
     return Claim(
-        wish.item, Status.HELD, wish.system, wish.holder,
+        wanted.item, Status.HELD, wanted.system, wanted.holder,
         token=1 if present is None else present.token + 1, claimed_at=now,
-        expires_at=now + wish.lease, given_to=given_to,
+        expires_at=now + wanted.lease, given_to=given_to,
     )
 
 
@@ -209,17 +211,19 @@ def _given_to(present: Claim | None, state: RoutingState) -> str:
     return present.given_to
 
 
-def _not_entitled(wish: Wish, present: Claim | None, given_to: str) -> Refusal | None:
+def _not_entitled(wanted: NewClaim, present: Claim | None, given_to: str) -> Refusal | None:
     if present is not None and given_to:
-        if given_to == wish.system:
+        if given_to == wanted.system:
             return None
         why = f": {present.reason}" if present.reason else ""
         return Refusal(
-            Why.NOT_ENTITLED, f"{wish.item} was handed to the {given_to}{why}", present)
-    if wish.decision.system is wish.system:
+            Why.NOT_ENTITLED, f"{wanted.item} was handed to the {given_to}{why}", present)
+    if wanted.decision.system is wanted.system:
         return None
-    return Refusal(Why.NOT_ENTITLED, f"{wish.item} belongs to the {wish.decision.system} because "
-                   f"{wish.decision.because}", present)
+    decision = wanted.decision
+    return Refusal(
+        Why.NOT_ENTITLED,
+        f"{wanted.item} belongs to the {decision.system} because {decision.because}", present)
 
 
 def _owned(present: Claim | None, token: int) -> Claim | Refusal:

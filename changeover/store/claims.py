@@ -1,10 +1,10 @@
 """Claims in the store: exactly one holder per item, however many ask at once, whoever is killed.
 
-Many wishes are carried out in one transaction. Rows are locked in the order of their items:
+Many requests are carried out in one transaction. Rows are locked in the order of their items:
 
 1. The items' rows are read and locked. Whoever else wants one of them waits here.
 2. The routing state and the time are read: what was true before the wait counts no more.
-3. Each wish is decided by `changeover.domain.claims`; changed rows are written.
+3. Each request is decided by `changeover.domain.claims`; changed rows are written.
 4. New rows are inserted unless another process did in between (its row was not there to lock):
    those items, and only those, begin again at 1, where their rows are found.
 5. The routing state is looked at again and held until the end. If it changed in between, as by a
@@ -84,7 +84,7 @@ _ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ClaimRequest:
     """Something that somebody wants with an item: `rule` says what becomes of its claim."""
 
     item: str
@@ -98,8 +98,8 @@ class Act:
 def claiming(
     plan: Plan, item: str, *, system: System, holder: str, lease: timedelta | None = None,
     key: str | None = None, segments: frozenset[str] = frozenset(),
-) -> Act:
-    """Return the wish to act on an item.
+) -> ClaimRequest:
+    """Return the request to act on an item.
 
     Args:
         plan: The migration's plan: its salt and its usual lease.
@@ -112,35 +112,36 @@ def claiming(
     """
     def rule(present: Claim | None, state: RoutingState, now: datetime) -> Found:
         decision = explain(state, key or item, segments, salt=plan.routing.salt or "")
-        wish = rules.Wish(item, system, holder, lease or plan.claims.lease, decision)
-        return rules.claim(wish, present, state, now)
+        wanted = rules.NewClaim(item, system, holder, lease or plan.claims.lease, decision)
+        return rules.claim(wanted, present, state, now)
 
-    return Act(item, rule)
-
-
-def renewing(item: str, token: int, lease: timedelta) -> Act:
-    """Return the wish to hold an item longer."""
-    return Act(item, lambda present, state, now: rules.renew(present, token, lease, state, now))
+    return ClaimRequest(item, rule)
 
 
-def completing(item: str, token: int) -> Act:
-    """Return the wish to have an item done for ever."""
-    return Act(item, lambda present, _state, _now: rules.complete(present, token))
+def renewing(item: str, token: int, lease: timedelta) -> ClaimRequest:
+    """Return the request to hold an item longer."""
+    return ClaimRequest(
+        item, lambda present, state, now: rules.renew(present, token, lease, state, now))
 
 
-def releasing(item: str, token: int) -> Act:
-    """Return the wish to give an item back."""
-    return Act(item, lambda present, _state, now: rules.release(present, token, now))
+def completing(item: str, token: int) -> ClaimRequest:
+    """Return the request to have an item done for ever."""
+    return ClaimRequest(item, lambda present, _state, _now: rules.complete(present, token))
 
 
-def handing_over(item: str, token: int, to: System, reason: str) -> Act:
-    """Return the wish to hand an item to a system."""
-    return Act(
+def releasing(item: str, token: int) -> ClaimRequest:
+    """Return the request to give an item back."""
+    return ClaimRequest(item, lambda present, _state, now: rules.release(present, token, now))
+
+
+def handing_over(item: str, token: int, to: System, reason: str) -> ClaimRequest:
+    """Return the request to hand an item to a system."""
+    return ClaimRequest(
         item, lambda present, state, now: rules.hand_over(present, token, to, reason, state, now),
         is_told=True)
 
 
-def failing(item: str, token: int, reason: str, *, may_roll_back: bool = False) -> Act:
+def failing(item: str, token: int, reason: str, *, may_roll_back: bool = False) -> ClaimRequest:
     """Return what a worker wants that could not do an item.
 
     Args:
@@ -149,12 +150,13 @@ def failing(item: str, token: int, reason: str, *, may_roll_back: bool = False) 
         reason: Why it could not, one sentence.
         may_roll_back: The plan's `claims.rollback_on_failure`.
     """
-    return Act(item, lambda present, state, now: rules.fail(present, token, reason, state, now),
-               is_told=True, may_roll_back=may_roll_back)
+    return ClaimRequest(
+        item, lambda present, state, now: rules.fail(present, token, reason, state, now),
+        is_told=True, may_roll_back=may_roll_back)
 
 
 def carry_out(
-    store: Store, migration: str, acts: Sequence[Act], *, now: datetime | None = None
+    store: Store, migration: str, acts: Sequence[ClaimRequest], *, now: datetime | None = None
 ) -> list[Found]:
     """Carry out acts in their order, in one transaction; return what each of them led to.
 
@@ -215,7 +217,7 @@ class _Decided:
 
 
 def _attempt(
-    session: Session, migration: str, acts: Sequence[Act], now: datetime | None
+    session: Session, migration: str, acts: Sequence[ClaimRequest], now: datetime | None
 ) -> list[Found]:
     results: dict[int, Found] = {}
     changed: set[int] = set()
@@ -248,7 +250,7 @@ def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]
 
 
 def _decide(
-    acts: Mapping[int, Act], known: Mapping[str, Claim], state: RoutingState, now: datetime
+    acts: Mapping[int, ClaimRequest], known: Mapping[str, Claim], state: RoutingState, now: datetime
 ) -> _Decided:
     decided = _Decided()
     for number, act in acts.items():
@@ -325,7 +327,7 @@ def _values(claim: Claim) -> dict[str, Any]:
 
 
 def _tell(
-    session: Session, state: RoutingState, done: Sequence[tuple[Act, Found]], now: datetime
+    session: Session, state: RoutingState, done: Sequence[tuple[ClaimRequest, Found]], now: datetime
 ) -> None:
     """Have the audit tell what changed, and call for the rollback that a failed item is to cause.
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.domain import claims
-from changeover.domain.claims import Claim, Refusal, Status, Why, Wish
+from changeover.domain.claims import Claim, NewClaim, Refusal, Status, Why
 from changeover.domain.routing import Mode, RoutingState, System, explain
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -18,8 +18,10 @@ LEASE = timedelta(seconds=60)
 BASELINE, CANDIDATE = System.BASELINE, System.CANDIDATE
 
 
-def wish(system: System, state: RoutingState, holder: str = "worker-1", item: str = "a") -> Wish:
-    return Wish(item, system, holder, LEASE, explain(state, item))
+def wish(
+    system: System, state: RoutingState, holder: str = "worker-1", item: str = "a"
+) -> NewClaim:
+    return NewClaim(item, system, holder, LEASE, explain(state, item))
 
 
 def ask(

@@ -34,11 +34,13 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PLAN = shop()
 
 
-def claiming(item: str, holder: str, system: System = System.BASELINE) -> claims.Act:
+def claiming(item: str, holder: str, system: System = System.BASELINE) -> claims.ClaimRequest:
     return claims.claiming(PLAN, item, system=system, holder=holder)
 
 
-def do(store: Store, *acts: claims.Act, now: datetime | None = NOW) -> list[Claim | Refusal]:
+def do(
+    store: Store, *acts: claims.ClaimRequest, now: datetime | None = NOW
+) -> list[Claim | Refusal]:
     return claims.carry_out(store, "shop", acts, now=now)
 
 
@@ -118,7 +120,7 @@ def move(store: Store, mode: Mode, weight: int = 0) -> RoutingState:
 
 
 @contextlib.contextmanager
-def waiting_claim(store: Store, act: claims.Act) -> Iterator[list[Claim | Refusal]]:
+def waiting_claim(store: Store, act: claims.ClaimRequest) -> Iterator[list[Claim | Refusal]]:
     """Have a claim wait for its item's row, which somebody else holds until the block ends."""
     found: list[Claim | Refusal] = []
     waiting = threading.Thread(target=lambda: found.extend(do(store, act, now=None)))
