@@ -24,15 +24,15 @@ def from_timestamp(seconds: float) -> datetime:
 def look_until(
     look: Callable[[], Seen], is_good: Callable[[Seen], bool], *, seconds: float, pause: float
 ) -> Seen:
-    """Look until what is seen is good, and return it; or what was seen last when time is over.
+    """Poll until `is_good` or the deadline; return the last result.
 
-    The last look begins after the time is over: on a busy machine an earlier one may be old.
+    The last poll begins after the deadline: on a busy machine an earlier result may be old.
 
     Args:
-        look: What is looked at.
-        is_good: Whether looking can end.
-        seconds: How long.
-        pause: Between two looks, in seconds.
+        look: Called for each result.
+        is_good: Whether polling can end with a result.
+        seconds: The deadline, from now.
+        pause: Between two polls, in seconds.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -19,7 +19,7 @@ LEASE = timedelta(minutes=2)
 
 @step(name="take over rollback")
 def take_over(migration: str, rollback_id: int) -> None:
-    """Take the right to carry the further steps, for this flow run alone.
+    """Acquire the lease on the remaining rollback steps for this flow run.
 
     Raises:
         CarriedElsewhere: Another run carries them.
@@ -30,7 +30,7 @@ def take_over(migration: str, rollback_id: int) -> None:
 
 
 def hold(runtime: Runtime, rollback_id: int, *, busy_for: timedelta = timedelta(0)) -> None:
-    """Keep the right to carry the steps, for what takes as long as `busy_for`.
+    """Renew the lease on the remaining steps, for work that takes as long as `busy_for`.
 
     Raises:
         CarriedElsewhere: This run stood still for so long that another took over.

@@ -162,9 +162,10 @@ async def ask_to_accept(
     spec = runtime_of(migration).plan.cutover.disable_baseline
     listed = "\n".join(f"- {each['criterion']}: {each['detail']}" for each in unmet)
     question = (
-        f"## Is the cutover of {migration} a success all the same?\n\nEveryone is on the "
-        f"candidate. Not met:\n\n{listed}\n\n- **promote**: accept it as it is.\n- **hold**: "
-        "validate and observe once more.\n- **rollback**: everyone back to the baseline now.\n")
+        f"## Accept the cutover of {migration} although these criteria are not met?\n\n"
+        f"Everyone is on the candidate. Not met:\n\n{listed}\n\n"
+        "- **promote**: accept it as it is.\n- **hold**: validate and observe once more.\n"
+        "- **rollback**: everyone back to the baseline now.\n")
     decision = await ask_about(
         migration, cutover_id, "success", question, round_=round_,
         needed=spec.approval.approvers if spec else 1)

@@ -68,7 +68,7 @@ def _keep(
 
 
 def _tell(runtime: Runtime, found: dict[str, Health], told: dict[str, str]) -> None:
-    """Have people told of what is critical still; the same is not told again for a while."""
+    """Notify about checks that are still critical, about each again only after a while."""
     if not runtime.plan.notify:
         return
     for name, health in found.items():

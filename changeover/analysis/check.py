@@ -163,8 +163,11 @@ def needed_samples(condition: CheckSpec | TriggerSpec, seconds: float) -> int:
 
 
 def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
-    """Probes, looks at a process and the seconds of a rate come once a second: no more than most of
-    a window is asked for, but for a rate at least half of it: else nobody looked."""
+    """Return how many samples are required.
+
+    Probes arrive once per second: the required samples are capped at 80 % of the window. A rate
+    needs at least half of the window, because fewer seconds mean that nobody watched.
+    """
     if not metric.is_of_seconds:
         return min_samples
     half = int(seconds / 2) if metric.is_rate and seconds >= SHORT_WINDOW else 1

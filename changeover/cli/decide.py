@@ -47,7 +47,7 @@ def approve(
     decision: str, approver: str, comment: str, home: Path | None, migration: str | None,
     output: str,
 ) -> None:
-    """Answer what the cutover or the deprecation waits for, as in Prefect's page."""
+    """Approve, hold or roll back what awaits a decision, as in Prefect's page."""
     found = Site.open(home, migration)
     asked = _open_question(found)
     run_id = _run_that_asks(found, asked)

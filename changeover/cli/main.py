@@ -21,7 +21,7 @@ COMMANDS = {
     "env": ("look.env", "Print the variables that `prefect` and `changeover` need in a shell."),
     "approve": (
         "decide.approve",
-        "Answer what the cutover or the deprecation waits for, as in Prefect's page."),
+        "Approve, hold or roll back what awaits a decision, as in Prefect's page."),
     "enable": (
         "decide.enable",
         "Go to a mode by hand, without gates; refused while a cutover runs."),

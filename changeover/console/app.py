@@ -74,8 +74,7 @@ async def _lifetime(console: Console) -> AsyncIterator[None]:
 
 
 async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
-    """Do something again and again, soon if it says that more is left; what fails is told and
-    tried again."""
+    """Run periodically, and again soon when more is left; log failures and retry."""
     while True:
         has_more = None
         try:

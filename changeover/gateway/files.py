@@ -97,4 +97,4 @@ def told_of(journal: Mapping[str, Any]) -> str:
     actor = journal.get("actor", "somebody")
     if "busy" in journal:
         return f"{actor} sent everyone to the baseline while the store was busy; the store follows"
-    return f"break glass was used by {actor}, and the store does not know yet"
+    return f"a break-glass rollback by {actor} is not yet recorded in the store"

@@ -1,4 +1,4 @@
-"""The guard at work: a probe each second, back-pressure at the gateway, levers, and back again.
+"""Back-pressure at work: a probe each second, relief at the gateway, levers, and back again.
 
 What it does is decided in `changeover.analysis.back_pressure`. Neither the store nor a lever is
 ever waited for: users are moved first, and what follows is a list in the gateway's `guard.json`
@@ -187,12 +187,12 @@ class BackPressure:
         self._follow()
 
     def work_off(self, stop: threading.Event) -> None:
-        """Pull levers and tell events, one after the other, until `stop`."""
+        """Pull levers and record events, one after the other, until `stop`."""
         while not stop.wait(EFFECTS_SECONDS):
             if self._entry["pending"] and not self._entry["urgent"]:
                 self._pull("pending")
             if self._entry["untold"]:
-                self._tell(self._entry["untold"][0])
+                self._record(self._entry["untold"][0])
 
     def work_off_urgent(self, stop: threading.Event) -> None:
         """Pull the emergency's levers, whatever else is being pulled, until `stop`."""
@@ -205,8 +205,8 @@ class BackPressure:
                  Level.FROZEN: spec.on_frozen}[action.level]
         at = clock.now().isoformat()
         fit = "" if action.level is Level.NORMAL else STAYING[self._standby.is_fit]
-        LOG.warning("guard of the %s: %s because of %s%s", spec.of, action.level, action.reason,
-                    fit)
+        LOG.warning("back-pressure on the %s: %s because of %s%s",
+                    spec.of, action.level, action.reason, fit)
         event = {"level": str(action.level), "of": spec.of, "at": at, "levers": names,
                  "reason": action.reason + fit}
         with self._lock:
@@ -222,7 +222,7 @@ class BackPressure:
             }
 
     def _follow(self) -> None:
-        """Keep file and gateway as they should be; what fails is tried again at the next probe."""
+        """Bring file and gateway to the wanted state; what fails is retried at the next probe."""
         is_relieved = self._state.level is not Level.NORMAL
         with self._lock:  # also while it is written: an older entry must not come after a newer
             held = is_relieved and self._standby.is_fit is True
@@ -230,13 +230,13 @@ class BackPressure:
             if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == held:
                 return
             if not self.site.gateway.hold(self.site.plan, self.traffic.state, self._entry):
-                self._log.problem("guard", "the gateway does not follow the guard yet")
+                self._log.problem("guard", "the gateway does not withhold users as it should yet")
                 return
             self._settled = dict(self._entry)
-        self._log.fine("guard", "the gateway follows the guard again")
+        self._log.fine("guard", "the gateway withholds users as it should again")
 
     def _undo(self, stop: threading.Event) -> None:
-        """Let go what the guard of an earlier plan held."""
+        """Release what an earlier plan's back-pressure withheld."""
         self._state = GuardState()
         with self._lock:
             self._entry |= {"level": "normal", "relapses": 0, "released": None, "urgent": [],
@@ -255,10 +255,10 @@ class BackPressure:
         with self._lock:
             self._entry[where] = self._entry[where][1:]
             self._entry["untold"] = [*self._entry["untold"], event][-MOST_UNTOLD:]
-            self._keep()
+            self._save()
 
-    def _tell(self, event: dict[str, Any]) -> None:
-        """Audit an event once and tell people of a new level; kept while the store is away."""
+    def _record(self, event: dict[str, Any]) -> None:
+        """Audit an event once and notify about a new level; it waits while the store is away."""
         kind = "lever.pulled" if "lever" in event else f"guard.{event['level']}"
         key = f"guard-{event['at']}-{event.get('lever', kind)}"
         try:
@@ -272,15 +272,16 @@ class BackPressure:
                 self.site.store, self.site.migration, key=key, actor="guard", kind=kind, data=event,
                 now=clock.now())
         except StoreError as error:
-            self._log.problem("guard events", f"the guard's events wait because {error}")
+            self._log.problem(
+                "guard events", f"events of back-pressure are not recorded because {error}")
             return
-        self._log.fine("guard events", "the guard's events are told again")
+        self._log.fine("guard events", "events of back-pressure are recorded again")
         with self._lock:
             self._entry["untold"] = self._entry["untold"][1:]
-            self._keep()
+            self._save()
 
-    def _keep(self) -> None:
-        """Note what is left to do; the gateway follows at the next probe."""
+    def _save(self) -> None:
+        """Save what is left to do; the gateway follows at the next probe."""
         self.site.gateway.hold(self.site.plan, self.traffic.state, self._entry, timeout=0)
 
 

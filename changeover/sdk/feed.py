@@ -246,7 +246,7 @@ class Feed:
             self._hold(Held(held.evaluator))
 
     def _is_down(self, error: Exception) -> None:
-        """Go on with what there is, as stale; what nobody foresaw is in the log as well."""
+        """Keep serving the last snapshot, marked stale; log unexpected errors."""
         is_foreseen = isinstance(error, ChangeoverError)
         first, *_ = str(error).splitlines() or [""]
         problem = str(error) if is_foreseen else f"{type(error).__name__}: {first}"

@@ -278,7 +278,7 @@ class Shadow:
             self.counts["dropped: store locked"] += 1
 
     async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-        """Do something again and again; what fails is told and tried again."""
+        """Run periodically; log failures and retry."""
         while True:
             await asyncio.sleep(seconds)
             try:

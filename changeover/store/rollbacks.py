@@ -138,9 +138,9 @@ def acquire_lease(
     store: Store, rollback_id: int, *, flow_run_id: str, lease: timedelta, now: datetime,
     after: str | None = None,
 ) -> Rollback:
-    """Take, or keep, the right to carry a rollback's further steps; one run has it at a time.
+    """Acquire or renew the lease on the remaining rollback steps; one run has it at a time.
 
-    Said again before every step and lever: a run that lost its lease while it stood still does
+    Renewed before every step and lever: a run that lost its lease while it stood still does
     nothing more.
 
     Args:

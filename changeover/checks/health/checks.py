@@ -112,7 +112,7 @@ def _scene(site: Site, found: dict[str, Check]) -> CheckTarget:
 
 
 def _gateway(site: Site) -> Health:
-    """Look at whether the gateway serves the routing state, and is held only by the guard."""
+    """Check that the gateway serves the routing state and withholds users only when it should."""
     state = routing.read(site.store, site.migration)
     gateway = site.gateway
     try:

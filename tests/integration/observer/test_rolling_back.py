@@ -137,7 +137,7 @@ def test_rollback_with_the_store_gone_breaks_glass_and_is_reconciled(start: Star
         watched.bench.fault("503")
         wait_for(lambda: watched.gateway.journal() is not None, what="break glass")
         wait_for(lambda: (watched.gateway.served() or (0, 0))[0] == 1, what="safe routes")
-        assert "break glass was used" in told_of(watched.gateway.journal() or {})
+        assert "break-glass rollback" in told_of(watched.gateway.journal() or {})
         away.rename(path)
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
         wait_for(lambda: watched.gateway.journal() is None, what="reconciled")
