@@ -20,18 +20,20 @@ from tests.support.site import Site, site
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
-STAGES = {"shadow": "shadow", "beta-5": "beta", "gradual-50": "gradual", "full": "full"}
+STAGES = {"shadow": "shadow", "beta-5": "beta", "gradual-25": "gradual", "gradual-50": "gradual",
+          "full": "full"}
 PHASES = """\
 gates:
   slo: [{metric: error_rate, below: 60%, over: 3s, min_samples: 2}]
   shadow: [{metric: outcome.shadow, at_least: 1, over: 4s, min_samples: 1}]
   beta: [{metric: outcome.beta, at_least: 1, over: 4s, min_samples: 1}]
-  gradual: [{metric: outcome.gradual, at_least: 1, over: 4s, min_samples: 1}]
+  gradual: [{metric: outcome.gradual, at_least: 1, over: 3s, min_samples: 1}]
   full: [{metric: outcome.full, at_least: 1, over: 4s, min_samples: 1}]
 phases:
   - {phase: shadow, soak: 4s, gates: [shadow]}
   - {phase: beta, percent: 5, segments: [beta], soak: 4s, gates: [slo, beta]}
-  - {phase: gradual, gates: [slo, gradual], stages: [{percent: 50, soak: 4s}]}
+  - {phase: gradual, gates: [slo, gradual], stages: [
+      {percent: 25, soak: 4s}, {percent: 50, soak: 4s}]}
   - {phase: full, soak: 4s, gates: [slo, full]}
 patience: {recheck: 1s, rechecks: 10000}
 """
