@@ -3,30 +3,100 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+from benchmarks.house import Function, functions, modules, parameters
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("changeover", "flows", "tasks", "blocks", "reports")
-MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))
-           if "versions" not in path.parts]
+MOST_MODULE_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 400, 40, 6
+
+# What is beyond a limit today. These lists only get shorter: an entry that is no longer needed
+# fails its test, as a function or module that is not listed does.
+LONG_MODULES = {
+    "changeover/gateway/publish.py",
+    "changeover/store/flags.py",
+}
+LONG_FUNCTIONS = {
+    "changeover/analysis/trigger.py::step",
+    "changeover/cleanup/move.py::quarantine",
+    "changeover/comparison/documents.py::parse_body",
+    "changeover/console/claiming.py::routes",
+    "changeover/flags/explain.py::explain",
+    "changeover/procedures/rollback.py::start",
+    "changeover/site/status.py::collect",
+    "changeover/store/approvals.py::answer",
+    "changeover/store/flags.py::change",
+    "changeover/store/flags.py::set_values",
+    "changeover/store/repairs.py::claim",
+    "changeover/store/routing.py::change",
+    "changeover/supervisor/stack.py::Stack.start",
+    "flows/rollback.py::rollback",
+    "reports/render.py::render_json",
+}
+MANY_PARAMETERS = {
+    "changeover/cleanup/move.py::quarantine",
+    "changeover/cli/cleanup.py::cleanup",
+    "changeover/cli/compare.py::replay_command",
+    "changeover/cli/flags.py::explain",
+    "changeover/cli/run.py::up",
+    "changeover/cli/validate.py::validate",
+    "changeover/comparison/diff.py::_Walk.pairs",
+    "changeover/observer/carrying.py::how_ended",
+    "changeover/shadow/judging.py::Judge.judged",
+    "changeover/store/approvals.py::answer",
+    "changeover/store/approvals.py::ask",
+    "changeover/store/audit.py::append",
+    "changeover/store/audit.py::append_once",
+    "changeover/store/audit.py::record_once",
+    "changeover/store/carriers.py::note_end",
+    "changeover/store/claims.py::claiming",
+    "changeover/store/firings.py::record",
+    "changeover/store/flags.py::_follow",
+    "changeover/store/flags.py::change",
+    "changeover/store/flags.py::set_values",
+    "changeover/store/messages.py::put",
+    "changeover/store/messages.py::put_in",
+    "changeover/store/repairs.py::claim",
+    "changeover/store/rollbacks.py::begin",
+    "changeover/store/routing.py::change",
+    "changeover/store/tokens.py::create",
+    "changeover/store/verdicts.py::save",
+    "changeover/supervisor/stack.py::Stack.__init__",
+    "changeover/tablediff/consistency.py::compare_tables",
+    "reports/evidence.py::collect_question",
+    "tasks/carrying.py::keep",
+}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_module_has_at_most_450_lines(path: Path) -> None:
+def _beyond(is_beyond: Callable[[Function], bool]) -> set[str]:
+    """Return the functions beyond a limit, as `file::name`."""
+    found = set()
+    for path in modules(ROOT):
+        place = path.relative_to(ROOT).as_posix()
+        for name, function in functions(ast.parse(path.read_text())):
+            if is_beyond(function):
+                found.add(f"{place}::{name}")
+    return found
+
+
+def test_modules_have_at_most_400_lines() -> None:
     """One obvious place for each thing."""
-    assert len(path.read_text().splitlines()) <= 450
+    found = set()
+    for path in modules(ROOT):
+        if len(path.read_text().splitlines()) > MOST_MODULE_LINES:
+            found.add(path.relative_to(ROOT).as_posix())
+    assert found == LONG_MODULES
 
 
-def test_functions_are_short() -> None:
-    """95 % have at most 40 lines, none more than 60."""
-    lengths = [
-        (node.end_lineno - node.lineno + 1, f"{path.name}:{node.name}")
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    assert max(lengths)[0] <= 60, max(lengths)
-    long = [name for length, name in lengths if length > 40]
-    assert len(long) <= 0.05 * len(lengths), long
+def test_functions_have_at_most_40_lines() -> None:
+    """A function is seen at once."""
+    def is_long(function: Function) -> bool:
+        return (function.end_lineno or 0) - function.lineno >= MOST_FUNCTION_LINES
+
+    assert _beyond(is_long) == LONG_FUNCTIONS
+
+
+def test_functions_have_at_most_6_parameters() -> None:
+    """Nobody remembers seven."""
+    assert _beyond(lambda each: parameters(each)[0] > MOST_PARAMETERS) == MANY_PARAMETERS

@@ -182,16 +182,12 @@ class _Walk:
         node: Node,
     ) -> None:
         """Compare two objects where no rule can hold."""
-        if not self.is_trusting or len(a) != len(b):
-            self._unlike_objects(a, b, path, name, weight, node)
+        # the views of keys compare at the speed of C, in any order
+        if not self.is_trusting or a.keys() != b.keys():
+            self._ruled_objects(a, b, path, name, weight, node)
             return
-        xs = [*a.values()]
-        try:
-            ys = [*map(b.__getitem__, a)]
-        except KeyError:
-            self._unlike_objects(a, b, path, name, weight, node)
-            return
-        keys, share, found, most = [*a], weight / len(a), self.found, self.most
+        xs, ys = [*a.values()], [*map(b.__getitem__, a)]
+        keys, share = [*a], weight / len(a)
         for n in compress(count(), map(ne, xs, ys)):
             key, x, y = keys[n], xs[n], ys[n]
             xs[n] = ys[n] = None
@@ -201,38 +197,19 @@ class _Walk:
                 self._lose(_kind(x, y), x, y, path + step, name + step, share)
             elif kind in CONTAINERS:
                 self._stack.append((x, y, path + step, name + step, share, node))
-            elif len(found) < most:  # _lose, written out: for most of what ever differs
-                self.losses.append(share)
-                found.append(_new(Divergence, (path + step, name + step, _CHANGED, (x, y), share)))
             else:
                 self._lose(_CHANGED, x, y, path + step, name + step, share)
         self._ours.append(xs)
         self._theirs.append(ys)
 
-    def _unlike_objects(
-        self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,
-        node: Node,
-    ) -> None:
-        """Compare two objects whose keys may differ, one value at a time."""
-        share = weight / len(a.keys() | b.keys())
-        for key, x in a.items():
-            y = b.get(key, MISSING)
-            if self.same(x, y):
-                continue
-            step = _step(key)
-            if type(x) is type(y) and type(x) in CONTAINERS:
-                self._stack.append((x, y, path + step, name + step, share, node))
-            else:
-                self._lose(_kind(x, y), x, y, path + step, name + step, share)
-        for key in b.keys() - a.keys():
-            step = _step(key)
-            self._lose(Kind.ADDED, MISSING, b[key], path + step, name + step, share)
-
     def _ruled_objects(
         self, a: dict[str, Any], b: dict[str, Any], path: str, name: str, weight: float,
         node: Node,
     ) -> None:
-        """Compare two objects under rules; keys that only the candidate has come last."""
+        """Compare two objects one value at a time: under rules, or where keys differ.
+
+        Keys that only the candidate has come last.
+        """
         added = [key for key in b if key not in a]
         share = weight / (len(a) + len(added))
         for key in [*a, *added]:
@@ -304,25 +281,17 @@ class _Walk:
         self, grid: Grid, places: list[str], name: str, weight: float, node: Node,
     ) -> None:
         """Compare the values of rows that have the same keys in the same order, all at once."""
-        xs, ys = grid.ours, grid.theirs
-        width, found, losses = len(grid.keys), self.found, self.losses
+        xs, ys, width = grid.ours, grid.theirs, len(grid.keys)
         weight /= width
         steps = [_step(key) for key in grid.keys]
-        fields = [name + step for step in steps]
-        unequal = [*compress(count(), map(ne, xs, ys))]
-        has_room = len(found) + len(unequal) <= self.most
-        for n in unequal:
-            x, y, column = xs[n], ys[n], n % width
-            xs[n] = ys[n] = None
-            kind = type(x)
-            if kind is type(y) and kind not in CONTAINERS and has_room:
-                losses.append(weight)
-                found.append(_new(Divergence, (
-                    places[n // width] + steps[column], fields[column], _CHANGED, (x, y), weight,
-                )))
+        for n in compress(count(), map(ne, xs, ys)):
+            x, y, step = xs[n], ys[n], steps[n % width]
+            xs[n] = ys[n] = None  # the proof of equal types is about the rest
+            path = places[n // width] + step
+            if type(x) is type(y) and type(x) not in CONTAINERS:
+                self._lose(_CHANGED, x, y, path, name + step, weight)
             else:
-                path = places[n // width] + steps[column]
-                self._visit(x, y, path, fields[column], weight, node)
+                self._visit(x, y, path, name + step, weight, node)
         self._ours.append(xs)
         self._theirs.append(ys)
 

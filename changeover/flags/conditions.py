@@ -10,7 +10,7 @@ from typing import Any
 
 from changeover.domain.routing import BLANKS, Key
 from changeover.plan.flags import AttributeSpec
-from changeover.plan.model import SegmentSpec
+from changeover.plan.routing import SegmentSpec
 
 Context = Mapping[str, Any]
 Predicate = Callable[[Context], bool]

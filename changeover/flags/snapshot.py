@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 
 from changeover.domain.routing import Mode, RoutingState
 from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_document
-from changeover.plan.model import Plan, SegmentSpec
+from changeover.plan.model import Plan
+from changeover.plan.routing import SegmentSpec
 
 FORMAT = 1
 SYSTEM_FLAG = "changeover.system"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from changeover.comparison import align
-from changeover.comparison.diff import compare
+from changeover.comparison.diff import MOST_DIVERGENCES, _Walk, compare
 from changeover.comparison.documents import parse_json
 from changeover.comparison.rules import NO_RULES, ArrayMode, Rule, RuleSet
-from changeover.comparison.similarity import Kind
+from changeover.comparison.sameness import is_same
+from changeover.comparison.similarity import Divergence, Kind, similarity_of
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.sampled_from(["", "a", "A "]),
@@ -126,6 +128,26 @@ def test_fast_ways_find_what_the_careful_one_finds(both: tuple[Any, Any], rules:
     assert fast.similarity == pytest.approx(careful.similarity, abs=2e-9)
     assert sorted((d.path, d.kind, repr(d.values)) for d in fast.divergences) == sorted(
         (d.path, d.kind, repr(d.values)) for d in careful.divergences)
+
+
+@settings(max_examples=300)
+@given(documents, documents, st.lists(st.tuples(patterns, st.one_of(tolerances, arrays)),
+                                      max_size=3))
+def test_fast_walk_equals_the_careful_one_on_any_documents(
+    a: Any, b: Any, rules: list[tuple[str, Rule]]
+) -> None:
+    """Any JSON, any rules: the same similarity, divergences, and differences let pass."""
+    chosen = RuleSet(rules)
+    fast = compare(a, b, chosen)
+    careful = _Walk(MOST_DIVERGENCES, is_same)
+    careful.run(a, b, chosen.root)
+    assert fast.similarity == pytest.approx(similarity_of(careful.losses), abs=2e-9)
+    assert _told(fast.divergences) == _told(careful.found)
+    assert _told(fast.ignored) == _told(careful.ignored)
+
+
+def _told(found: Iterable[Divergence]) -> list[tuple[str, str, str]]:
+    return sorted((each.path, each.kind, repr(each.values)) for each in found)
 
 
 @settings(max_examples=300)

@@ -1,0 +1,53 @@
+"""Where users come in, how they are told apart, and which pages may ask the console. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from changeover.plan.fields import Address, HeaderName, Name, Origin, Part
+
+
+class KeySpec(Part):
+    """Where a user's key is found in a request."""
+
+    header: HeaderName = Field(description="Request header with the user's key.")
+
+
+class SegmentSpec(Part):
+    """A named group of users, recognised by a request header."""
+
+    header: HeaderName
+    any_of: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1)
+
+
+class RoutingSpec(Part):
+    """Where users come in and how they are told apart."""
+
+    listen: Address = Field("127.0.0.1:8100", description="Address of the gateway.")
+    key: KeySpec = Field(default_factory=lambda: KeySpec(header="x-user-id"))
+    segments: dict[Name, SegmentSpec] = {}
+    trusted_hops: int | None = Field(
+        None, ge=0, le=20,
+        description="Balancers in front of the gateway, whose X-Forwarded headers are believed; "
+        "default: one where the peer has a private address, else none.",
+    )
+    salt: str | None = Field(
+        None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Shuffles who goes first; costs a fifth of the gateway's peak.",
+    )
+
+    def segments_of(self, key: str) -> frozenset[str]:
+        """Return the segments that a user is in by the key alone."""
+        return frozenset(name for name, spec in self.segments.items()
+                         if spec.header == self.key.header
+                         and key.strip(" \t") in spec.any_of)
+
+
+class ConsoleSpec(Part):
+    """Who may use the console besides those who have a token."""
+
+    origins: list[Origin] = Field(
+        [], max_length=100, description="Pages that may ask for flags from a browser (OFREP)."
+    )
