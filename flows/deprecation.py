@@ -6,16 +6,17 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError
-from tasks.deprecating import (
+from changeover.procedures.deprecation import Retirement
+from tasks.deprecate import (
     ask_to_retire,
     begin_retirement,
     check_unused,
     end_retirement,
     pull_levers,
-    retirement_due,
 )
-from tasks.runtime import open_runtime
+from tasks.flow_runs import open_site, root_run_id
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 
 
@@ -27,17 +28,18 @@ async def deprecation(migration: str | None = None) -> State:
         migration: Name of the migration; empty takes the one that was started last.
     """
     try:
-        runtime = await open_runtime(migration)
-        due = retirement_due(runtime.migration)
-        work = begin_retirement(runtime.migration)
+        retirement = Retirement(await open_site(migration), root_run_id())
+        due = begin_retirement(retirement)
         message = f"the baseline stands by until {due:%F %T} UTC"
         await come_back(due, name="Waiting", message=message)
-        check_unused(runtime.migration)
-        decision = await ask_to_retire(runtime.migration)
-        retired = pull_levers(runtime.migration) if decision == "promote" else ""
-        end_retirement(runtime.migration, work)
-        if not retired:
-            return Completed(name="Kept", message=f"the baseline stays: {decision} was decided")
+        check_unused(retirement)
+        decision = await ask_to_retire(retirement)
+        is_agreed = decision.action is StageAction.PROMOTE
+        retired = pull_levers(retirement) if is_agreed else ""
+        end_retirement(retirement)
+        if not is_agreed:
+            message = f"the baseline stays: {decision.action} was decided"
+            return Completed(name="Kept", message=message)
         return Completed(name="Retired", message=retired)
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)

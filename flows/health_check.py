@@ -7,9 +7,10 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from changeover.checks.health.repair import GOOD
 from changeover.errors import ChangeoverError
+from tasks.flow_runs import open_site
 from tasks.health import check_health, worst_status
-from tasks.runtime import open_runtime
 
 
 @flow(name="health-check", flow_run_name="health check")
@@ -22,15 +23,16 @@ async def health_check(migration: str | None = None) -> State:
         migration: Name of the migration; empty takes the one that was started last.
     """
     try:
-        runtime = await open_runtime(migration)
-        results = check_health(runtime.migration)
+        site = await open_site(migration)
+        results = check_health(site)
         await acreate_table_artifact(
-            table=results, key=f"{runtime.migration.replace('_', '-')}-health",
+            table=[row.as_cells() for row in results],
+            key=f"{site.migration.replace('_', '-')}-health",
             description="Newest health check, worst first",
         )
         status = worst_status(results)
-        worst = results[0]["detail"]
-        if status in ("healthy", "warning"):
+        worst = results[0].detail
+        if status in GOOD:
             return Completed(name=status.title(), message=worst)
         return Failed(name=status.title(), message=worst)
     except ChangeoverError as error:

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from changeover.errors import ChangeoverError
-from tasks.runtime import open_runtime
+from tasks.flow_runs import open_site
 from tasks.traffic import set_maintenance
 
 
@@ -21,7 +21,7 @@ async def maintenance(on: bool, reason: str, migration: str | None = None) -> St
         migration: Name of the migration; empty takes the one that was started last.
     """
     try:
-        runtime = await open_runtime(migration)
-        return Completed(message=set_maintenance(runtime.migration, on, reason))
+        site = await open_site(migration)
+        return Completed(message=set_maintenance(site, on, reason))
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

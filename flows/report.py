@@ -8,8 +8,8 @@ from prefect.states import Completed, Failed
 
 from changeover.errors import ChangeoverError
 from changeover.store import cutovers
-from tasks.reporting import publish_report
-from tasks.runtime import open_runtime
+from tasks.flow_runs import open_site
+from tasks.report import publish_report
 
 
 @flow(name="report", flow_run_name="report")
@@ -20,9 +20,9 @@ async def report(migration: str | None = None) -> State:
         migration: Name of the migration; empty takes the one that was started last.
     """
     try:
-        runtime = await open_runtime(migration)
-        newest = cutovers.latest(runtime.store, runtime.migration)
-        path = await publish_report(runtime.migration, newest.id if newest else None)
+        site = await open_site(migration)
+        newest = cutovers.latest(site.store, site.migration)
+        path = await publish_report(site, newest.id if newest else None)
         return Completed(message=f"the report is {path}")
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

@@ -9,16 +9,16 @@ from prefect.states import Completed, Failed
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import RollbackSeverity, RollbackStatus
 from changeover.errors import CarriedElsewhere, ChangeoverError
-from tasks.analysing import analyse
-from tasks.carrying import take_over
-from tasks.lifecycle import end_cutover
-from tasks.rehearsing import rehearsed
-from tasks.reporting import publish_report, tell
-from tasks.rolling_back import clean_up, close, move_to_baseline, restore, rollback_record
-from tasks.runtime import open_runtime
+from changeover.procedures.notices import notify
+from changeover.procedures.rollback_steps import Wanted
+from changeover.procedures.steps import RollbackRun
+from tasks.flow_runs import open_site
+from tasks.rehearse import rehearsed
+from tasks.report import publish_report
+from tasks.rollback import analyse, clean_up, close, move_to_baseline, restore, take_over, verify
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import move_part_back
-from tasks.verifying import run_suite, verify
+from tasks.validate import run_verification
 
 
 @flow(name="rollback", flow_run_name="rollback: {reason}")
@@ -44,34 +44,36 @@ async def rollback(
         rollback_id: Given by the observer when step 1 is done.
     """
     try:
-        runtime = await open_runtime(migration)
-        name = runtime.migration
+        site = await open_site(migration)
         if rehearsal:
-            return await rehearsed(name)
+            return await rehearsed(site)
         if scope != "all":
-            return Completed(name="Reduced", message=move_part_back(name, reason, scope))
-        began = move_to_baseline(name, reason, severity, rollback_id)
-        take_over(name, began)
-        clean_up(name, began)
-        restore(name, began)
-        analysis = analyse(name, began)
-        suite = await run_suite(name, runtime.plan.rollback.verify, began)
-        outcome = verify(name, began, suite)
-        status = close(name, began, analysis)
-        record = rollback_record(name, began)
-        if record.cutover_id is not None:
-            end_cutover(name, record.cutover_id, "rolled_back", record.reason)
-        is_complete = status == RollbackStatus.COMPLETED
-        tell(name, f"rollback of {name}: {status}", f"{record.reason}; {outcome}",
-             Severity.WARNING if is_complete else Severity.CRITICAL,
-             key=f"rollback-{began}-{status}")
-        await publish_report(name, record.cutover_id)
-        if not is_complete:
-            return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {outcome}")
-        return Completed(name="RolledBack", message=outcome)
+            return Completed(name="Reduced", message=move_part_back(site, reason, scope))
+        run = move_to_baseline(site, Wanted(reason, severity, rollback_id))
+        return await _carry_out(run)
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
     except CarriedElsewhere as other:
         return Completed(name="CarriedElsewhere", message=str(other))
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
+
+
+async def _carry_out(run: RollbackRun) -> State:
+    """Do the steps that follow the traffic, then the report."""
+    site = run.site
+    take_over(run)
+    clean_up(run)
+    restore(run)
+    analysis = analyse(run)
+    suite = await run_verification(site, run.id)
+    seen = verify(run, suite)
+    status = close(run, analysis)
+    record, is_complete = run.record, status is RollbackStatus.COMPLETED
+    notify(site, f"rollback of {site.migration}: {status}", f"{record.reason}; {seen}",
+           Severity.WARNING if is_complete else Severity.CRITICAL,
+           key=f"rollback-{run.id}-{status}")
+    await publish_report(site, record.cutover_id)
+    if not is_complete:
+        return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {seen}")
+    return Completed(name="RolledBack", message=seen)

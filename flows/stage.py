@@ -7,52 +7,42 @@ from collections.abc import Awaitable, Callable
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
+from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, StaleEpoch
 from changeover.plan.model import PhaseKind
-from tasks.approval import ask_people
-from tasks.ending import end_again, end_promoted, end_rolled_back
-from tasks.gate import judge_stage
-from tasks.lifecycle import begin_cutover, has_begun
-from tasks.preparing import write_way_back
-from tasks.reporting import publish_gate_table, update_progress
-from tasks.runtime import open_runtime
-from tasks.settling import (
-    hold_stage,
-    promote_stage,
-    promoted,
-    recheck_later,
-    round_of,
-    settled,
-)
-from tasks.soaking import soak
+from changeover.procedures.stages import has_begun, promoted, settled
+from changeover.procedures.steps import CutoverRun
+from tasks.approve import ask_people
+from tasks.cutover import begin_cutover, end_again, end_promoted, end_rolled_back
+from tasks.flow_runs import open_run, open_site
+from tasks.gate import hold_stage, judge_stage, promote_stage, recheck_later, soak
+from tasks.prepare import write_way_back
+from tasks.report import publish_gate_table, update_progress
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import give_back_share, move_traffic, soaks_again
 
-Outcome = dict[str, str]
-"""`stage`, `action` (promote, ask, rollback or superseded) and `reason`."""
-
-Phase = Callable[[str, int, str], Awaitable[Outcome]]
+Phase = Callable[[str, int, str], Awaitable[StageDecision]]
+"""A phase's flow: given names and ids only, which Prefect shows and keeps."""
 
 
-async def pass_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
-    """Move traffic, soak, judge the gate; look again while there is too little data."""
+async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecision:
+    """Move traffic, soak, judge the gate; evaluate again while there is too little data."""
     try:
-        await open_runtime(migration)
-        if known := promoted(migration, cutover_id, stage):
+        run = await open_run(migration, cutover_id)
+        if known := promoted(run, stage):
             return known
-        move_traffic(migration, cutover_id, stage)
-        await update_progress(migration, cutover_id)
+        move_traffic(run, stage)
+        await update_progress(run)
         while True:
-            await soak(migration, cutover_id, stage)
-            decision = judge_stage(migration, cutover_id, stage)
-            await publish_gate_table(migration, cutover_id, stage)
-            if decision["action"] != StageAction.WAIT:
-                return {"stage": stage, **decision}
-            _, rechecks = round_of(migration, cutover_id, stage)
-            recheck_later(migration, cutover_id, stage, rechecks)
+            await soak(run, stage)
+            decision = judge_stage(run, stage)
+            await publish_gate_table(run, stage)
+            if decision.action is not StageAction.WAIT:
+                return decision
+            recheck_later(run, stage)
     except StaleEpoch as stale:
-        return {"stage": stage, "action": StageAction.SUPERSEDED, "reason": str(stale)}
+        return StageDecision(stage, StageAction.SUPERSEDED, str(stale))
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
 
@@ -60,20 +50,19 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> Outcome:
 async def run_phase(kind: PhaseKind, migration: str | None) -> State:
     """Carry out one phase alone, as a cutover of its own: its stages with their approvals."""
     try:
-        runtime = await open_runtime(migration)
-        cutover_id = begin_cutover(runtime.migration, str(kind))
-        if ended := await end_again(runtime.migration, cutover_id):
+        run = begin_cutover(await open_site(migration), str(kind))
+        if ended := await end_again(run):
             return ended
-        stages = [stage for stage in runtime.plan.stages() if stage.phase is kind]
+        stages = [stage for stage in run.site.plan.stages() if stage.phase is kind]
         if not stages:
             return Failed(name="Refused", message=f"the plan has no phase {kind}")
-        if not has_begun(runtime.migration, cutover_id):
-            write_way_back(runtime.migration, cutover_id)
+        if not has_begun(run):
+            write_way_back(run)
         for stage in stages:
-            decision = await carry_out(runtime.migration, cutover_id, stage.key, pass_stage)
-            if decision["action"] != StageAction.PROMOTE:
-                return await end_rolled_back(runtime.migration, cutover_id, decision)
-        return await end_promoted(runtime.migration, cutover_id, f"phase {kind} is done")
+            decision = await carry_out(run, stage.key, pass_stage)
+            if decision.action is not StageAction.PROMOTE:
+                return await end_rolled_back(run, decision)
+        return await end_promoted(run, f"phase {kind} is done")
     except PASSING_TROUBLE as trouble:
         await try_again_later(trouble)
     except CarriedElsewhere as other:
@@ -82,41 +71,33 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
         return Failed(name="Refused", message=str(error))
 
 
-async def carry_out(
-    migration: str, cutover_id: int, stage: str, phase: Phase
-) -> Outcome:
+async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
     """Pass one stage and settle it: promoted, held and soaked again, or to be rolled back.
 
     Args:
-        migration: Name of the migration.
-        cutover_id: The cutover.
+        run: The cutover.
         stage: Key of the stage.
         phase: The flow (or function) that passes the stage and says what is to be done.
     """
-    if known := settled(migration, cutover_id, stage):
+    if known := settled(run, stage):
         return known
     round_ = 1
     try:
         while True:
-            outcome = await phase(migration, cutover_id, stage)
-            if outcome["stage"] != stage:
-                raise ChangeoverError(f"Prefect returned stage {outcome['stage']} for {stage}")
-            if outcome["action"] == StageAction.ASK:
-                answer = await ask_people(migration, cutover_id, stage, outcome["reason"], round_)
-                outcome = {"stage": stage, "action": answer.action, "reason": answer.reason}
-            if outcome["action"] == StageAction.PROMOTE and soaks_again(
-                migration, cutover_id, stage, round_
-            ):
-                hold_stage(migration, cutover_id, stage, round_)
-                give_back_share(migration, cutover_id, stage, round_)
-                round_ += 1
-                continue
-            if outcome["action"] == StageAction.PROMOTE:
-                promote_stage(migration, cutover_id, stage, outcome["reason"])
-            if outcome["action"] != StageAction.HOLD:
-                return outcome
-            hold_stage(migration, cutover_id, stage, round_)
+            decision = await phase(run.migration, run.id, stage)
+            if decision.stage != stage:
+                raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
+            if decision.action is StageAction.ASK:
+                decision = await ask_people(run, stage, decision.reason, round_)
+            is_promoted = decision.action is StageAction.PROMOTE
+            is_reduced = is_promoted and soaks_again(run, stage, round_)
+            if is_promoted and not is_reduced:
+                promote_stage(run, stage, decision.reason)
+            if decision.action is not StageAction.HOLD and not is_reduced:
+                return decision
+            hold_stage(run, stage, round_)
+            if is_reduced:
+                give_back_share(run, stage, round_)
             round_ += 1
     except StaleEpoch as stale:
-        return {"stage": stage, "action": StageAction.SUPERSEDED, "reason": str(stale)}
-
+        return StageDecision(stage, StageAction.SUPERSEDED, str(stale))

@@ -10,8 +10,8 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from changeover.errors import ChangeoverError
-from tasks.runtime import open_runtime, root_run_id
-from tasks.validating import (
+from tasks.flow_runs import open_site, root_run_id
+from tasks.validate import (
     begin_suite,
     carry_out_checks,
     carry_suite,
@@ -35,14 +35,14 @@ async def validation(suite: str = "staging", migration: str | None = None) -> St
         migration: Name of the migration; empty takes the one that was started last.
     """
     try:
-        runtime = await open_runtime(migration)
-        run_id = begin_suite(runtime.migration, suite, f"{root_run_id()}-{suite}")
-        carry_suite(runtime.migration, run_id)
-        carry_out_checks(runtime.migration, suite, run_id)
-        result = await close_suite(runtime.migration, run_id, "validation/main")
-        drop_suite(runtime.migration, run_id)
-        if result["verdict"] == "pass":
-            return Completed(name="Passed", message=result["reason"])
-        return Failed(name=result["verdict"].title(), message=result["reason"])
+        site = await open_site(migration)
+        run_id = begin_suite(site, suite, f"{root_run_id()}-{suite}")
+        carry_suite(site, run_id)
+        carry_out_checks(site, suite, run_id)
+        result = await close_suite(site, run_id, "validation/main")
+        drop_suite(site, run_id)
+        if result.is_passed:
+            return Completed(name="Passed", message=result.reason)
+        return Failed(name=result.verdict.title(), message=result.reason)
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))

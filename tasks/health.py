@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from changeover import clock
@@ -11,69 +11,81 @@ from changeover.checks.health.repair import GOOD, repair_all
 from changeover.checks.health.result import Health, worst
 from changeover.domain.health import HealthResult, Status
 from changeover.domain.messages import Severity
-from changeover.store import health_results, messages
-from tasks.runtime import Runtime, runtime_of
+from changeover.procedures.notices import notify
+from changeover.site.site import Site
+from changeover.store import health_results
 from tasks.steps import step
 
-Row = dict[str, str]
-"""`check`, `status`, `detail` and `repair`: what was done about it."""
+Findings = dict[str, Health]
+"""What each check found, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A check's result for people; `repair` says what was done about it."""
+
+    check: str
+    status: Status
+    detail: str
+    repair: str
+
+    def as_cells(self) -> dict[str, str]:
+        """Return the row of a table."""
+        return {**asdict(self), "status": str(self.status)}
 
 
 @step(name="check health")
-def check_health(migration: str) -> list[Row]:
-    """Run every check, repair what may be repaired, and keep the results.
+def check_health(site: Site) -> list[Row]:
+    """Run every check, repair what may be repaired, and return the results, worst first.
 
     The findings are kept before anything is repaired, so that no repair can lose them.
-
-    Returns:
-        One row for each check, worst first.
     """
-    runtime, at = runtime_of(migration), clock.now()
-    checks = checks_of(runtime.site)
+    at = clock.now()
+    checks = checks_of(site)
     found = examine(checks)
-    _keep(runtime, at, found, {})
-    told = repair_all(runtime.site, found, checks)
-    if told:
-        found = {name: _after(health, told.get(name, "")) for name, health in found.items()}
-        _keep(runtime, at, found, told)
-    _tell(runtime, found, told)
-    ordered = sorted(found.items(), key=lambda pair: -list(Status).index(pair[1].status))
-    return [{"check": name, "status": str(health.status), "detail": health.detail,
-             "repair": told.get(name, "")} for name, health in ordered]
+    _save(site, at, found, {})
+    repaired = repair_all(site, found, checks)
+    if repaired:
+        found = {name: _after(health, repaired.get(name, "")) for name, health in found.items()}
+        _save(site, at, found, repaired)
+    _notify_of_critical(site, found, repaired)
+    return _rows(found, repaired)
 
 
-def worst_status(rows: list[Row]) -> str:
+def worst_status(rows: list[Row]) -> Status:
     """Return the worst status of all checks."""
-    return str(worst(Status(row["status"]) for row in rows))
+    return worst(row.status for row in rows)
 
 
-def _after(health: Health, told: str) -> Health:
+def _rows(found: Findings, repaired: dict[str, str]) -> list[Row]:
+    order = list(Status)
+    rows = [Row(name, health.status, health.detail, repaired.get(name, ""))
+            for name, health in found.items()]
+    return sorted(rows, key=lambda row: -order.index(row.status))
+
+
+def _after(health: Health, repair: str) -> Health:
     """Return a finding as it is after its repair: one that worked leaves a warning."""
-    is_repaired = told.startswith("repaired ") and health.status not in GOOD
+    is_repaired = repair.startswith("repaired ") and health.status not in GOOD
     if not is_repaired:
         return health
     return replace(health, status=Status.WARNING, detail=f"was {health.status}: {health.detail}")
 
 
-def _keep(
-    runtime: Runtime, at: datetime, found: dict[str, Health], told: dict[str, str]
-) -> None:
-    health_results.save(runtime.store, [
-        HealthResult(
-            migration=runtime.migration, at=at, check=name, status=health.status,
-            detail=health.detail,
-            data={**health.data, **({"repair": told[name]} if name in told else {})})
-        for name, health in found.items()
-    ])
+def _save(site: Site, at: datetime, found: Findings, repaired: dict[str, str]) -> None:
+    results = []
+    for name, health in found.items():
+        data = {**health.data, **({"repair": repaired[name]} if name in repaired else {})}
+        results.append(HealthResult(
+            migration=site.migration, at=at, check=name, status=health.status,
+            detail=health.detail, data=data))
+    health_results.save(site.store, results)
 
 
-def _tell(runtime: Runtime, found: dict[str, Health], told: dict[str, str]) -> None:
+def _notify_of_critical(site: Site, found: Findings, repaired: dict[str, str]) -> None:
     """Notify about checks that are still critical, about each again only after a while."""
-    if not runtime.plan.notify:
-        return
     for name, health in found.items():
         if health.status in (Status.CRITICAL, Status.ERROR):
-            body = "; ".join(part for part in (health.detail, told.get(name, "")) if part)
-            messages.put(
-                runtime.store, runtime.migration, key=f"health {name}", severity=Severity.CRITICAL,
-                title=f"health of {runtime.migration}: {name}", body=body, now=clock.now())
+            body = "; ".join(part for part in (health.detail, repaired.get(name, "")) if part)
+            notify(site, f"health of {site.migration}: {name}", body, Severity.CRITICAL,
+                   key=f"health {name}", is_once=False)

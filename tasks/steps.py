@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, ParamSpec, TypeVar
+from uuid import UUID
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -16,7 +17,7 @@ from prefect.states import Scheduled
 
 from changeover import clock
 from changeover.errors import StoreError, Unreachable
-from tasks.runtime import root_run_id
+from tasks.flow_runs import root_run_id
 
 RETRY_AFTER = timedelta(seconds=5)
 STAY_AWAKE = timedelta(seconds=5)
@@ -77,7 +78,7 @@ async def _leave(at: datetime, *, name: str, message: str) -> NoReturn:
     """Have the worker start the flow run again at `at`, and end this process."""
     due: State[None] = Scheduled(scheduled_time=at, name=name, message=message)
     async with get_client() as client:
-        result = await client.set_flow_run_state(root_run_id(), due, force=True)
+        result = await client.set_flow_run_state(UUID(root_run_id()), due, force=True)
     raise Pause(state=result.state)
 
 

@@ -19,6 +19,15 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class StageDecision:
+    """What becomes of a stage. `stage` is its key, or what people were asked about at the end."""
+
+    stage: str
+    action: StageAction
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class GateResult:
     """A gate's verdict: the worst of its checks'."""
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 LONGEST_PATTERN = 500
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*\Z")
@@ -115,6 +116,20 @@ def parse_pattern(text: str) -> tuple[Step, ...]:
         steps.append(Step(_token(found), found["deep"] is not None))
         position = found.end()
     return tuple(steps)
+
+
+MISSING = object()
+"""What stands where a document has nothing."""
+
+
+def value_at(document: Any, path: str) -> Any:
+    """Return what stands at a path of plain steps in a document; `MISSING` when nothing does."""
+    for step in parse_pattern(path):
+        try:
+            document = document[step.token]
+        except (KeyError, IndexError, TypeError):
+            return MISSING
+    return document
 
 
 def parse_place(text: str) -> tuple[Token | Wild, ...]:

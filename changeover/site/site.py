@@ -14,6 +14,7 @@ from changeover.store import plans
 from changeover.store.engine import Store
 
 if TYPE_CHECKING:
+    from changeover.site.metrics import MetricsReader
     from changeover.site.prefect_api import PrefectApi
 
 PREFECT_SECONDS = 30.0
@@ -75,6 +76,19 @@ class Site:
 
         url = str(self.home.settings().get("api_url", ""))
         return PrefectApi(url, timeout=seconds)
+
+    @cached_property
+    def metrics(self) -> MetricsReader:
+        """What was measured of the migration's systems."""
+        # only gates and verification read figures: other commands need not import how
+        from changeover.site.metrics import MetricsReader
+
+        return MetricsReader(self.store, self.migration)
+
+    @cached_property
+    def reports_url(self) -> str:
+        """Address where rendered reports are served; empty when they are not."""
+        return str(self.home.settings().get("reports_url") or "")
 
     @cached_property
     def folder(self) -> Path:

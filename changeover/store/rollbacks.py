@@ -98,6 +98,19 @@ def begin(
         return to_record(Rollback, row)
 
 
+def get(store: Store, rollback_id: int) -> Rollback:
+    """Return a rollback.
+
+    Raises:
+        InvalidInput: No such rollback.
+    """
+    with store.read() as session:
+        row = session.get(RollbackRow, rollback_id)
+        if row is None:
+            raise InvalidInput(f"no rollback {rollback_id}")
+        return to_record(Rollback, row)
+
+
 def of_epoch(store: Store, migration: str, epoch: int) -> Rollback | None:
     """Return the rollback that created `epoch`."""
     return _rollback(store, migration, RollbackRow.epoch == epoch)

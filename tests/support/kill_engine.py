@@ -124,7 +124,7 @@ def _prepare() -> dict[str, Any]:
     _between(messages, "put", lambda store, migration, *, key, **_: key)
     from flows.cutover import cutover
     from flows.deprecation import deprecation
-    from flows.gradual import gradual
+    from flows.phases import gradual
     from flows.rollback import rollback
     from flows.validation import validation
 

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 
 from changeover.checks.health.result import Health, worst
-from changeover.checks.suites.http import value_at
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
 from changeover.machine.http import get, health_address
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
 from changeover.plan.model import ProcessSpec, SystemSpec
+from changeover.plan.paths import value_at
 from changeover.plan.units import format_size
 
 NODE_SECONDS = 3.0

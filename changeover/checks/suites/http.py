@@ -15,12 +15,11 @@ from changeover.checks.suites.target import CheckTarget
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.documents import Unparsable, parse_json
 from changeover.machine.http import new_client
-from changeover.plan.paths import parse_pattern
+from changeover.plan.paths import MISSING, value_at
 from changeover.plan.suites import HttpCheck
 from changeover.shadow.judging import Judge
 
 LONGEST_SHOWN = 300
-_MISSING = object()
 
 
 def check_http(spec: HttpCheck, target: CheckTarget) -> Outcome:
@@ -96,7 +95,7 @@ def _body(spec: HttpCheck, answer: httpx.Response) -> list[str]:
         return [*problems, f"the body is {error}"]
     for path, wanted in spec.values.items():
         found = value_at(document, path)
-        if found is _MISSING:
+        if found is MISSING:
             problems.append(f"{path} is missing, not {wanted!r}")
         elif not _is_same(found, wanted):
             problems.append(f"{path} is {found!r}, not {wanted!r}"[:LONGEST_SHOWN])
@@ -108,16 +107,6 @@ def _is_same(found: Any, wanted: Any) -> bool:
     if type(found) is Decimal:
         found = float(found)
     return type(found) is type(wanted) and bool(found == wanted)
-
-
-def value_at(document: Any, path: str) -> Any:
-    """Return what stands at a path of plain steps in a document, or a mark that it is missing."""
-    for step in parse_pattern(path):
-        try:
-            document = document[step.token]
-        except (KeyError, IndexError, TypeError):
-            return _MISSING
-    return document
 
 
 def _unlike(target: CheckTarget, baseline: httpx.Response, candidate: httpx.Response) -> list[str]:

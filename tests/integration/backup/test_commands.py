@@ -14,19 +14,17 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact
 from prefect.testing.utilities import prefect_test_harness
 
-from blocks.metrics_source import MetricsReader
-from blocks.notifier import NotifierBlock
 from changeover.cli.main import main
 from changeover.clock import now
-from changeover.gateway.publish import Gateway
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.plan.load import load_plan
+from changeover.procedures.rollback_steps import quarantine_files
+from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import plans, steps
 from changeover.store.engine import Store
-from tasks import runtime as runtimes
-from tasks.preparing import back_up
-from tasks.rolling_back import quarantine_files
-from tasks.runtime import Runtime
+from tasks.prepare import back_up
 from tests.core.plan.test_load import GOOD
 from tests.integration.backup.conftest import fill
 
@@ -154,22 +152,21 @@ def test_plan_check_refuses_roots_that_are_not_the_candidates(
 
 
 @pytest.fixture
-def runtime(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    """The connections that a flow would have opened."""
-    store = Store.open(home.store_url)
-    found = Runtime(plan=plans.load(store, "shop"), home=home, store=store,
-                    gateway=Gateway(home.gateway_files), metrics=MetricsReader(store, "shop"),
-                    notifier=NotifierBlock(), reports_url="")
-    monkeypatch.setitem(runtimes._opened, "shop", found)
+def site(home: Home) -> Iterator[Site]:
+    """The migration as a flow would have opened it."""
+    found = Site.open(home.root)
     yield found
-    store.close()
+    found.store.close()
 
 
-def test_cutover_backs_up_once_and_shows_a_bar(runtime: Runtime) -> None:
+def test_cutover_backs_up_once_and_shows_a_bar(site: Site) -> None:
     """The step makes a verified backup, a repeat finds it, and Prefect's page shows progress."""
+    begun = Cutover(7, "shop", 0, CutoverStatus.RUNNING, None, now())
+    run = CutoverRun(site, begun)
+
     @flow
     async def cutover() -> list[str]:
-        return [back_up("shop", 7), back_up("shop", 7)]
+        return [back_up(run), back_up(run)]
 
     async def carry_out() -> tuple[list[str], list[Artifact]]:
         paths = await cutover()
@@ -178,18 +175,18 @@ def test_cutover_backs_up_once_and_shows_a_bar(runtime: Runtime) -> None:
 
     with prefect_test_harness(server_startup_timeout=120):
         paths, shown = asyncio.run(carry_out())
-    assert paths == [str(runtime.home.root / "backups" / "shop-cutover-7")] * 2
-    kept = steps.one(runtime.store, "shop", "cutover-7", "backup")
+    assert paths == [str(site.home.root / "backups" / "shop-cutover-7")] * 2
+    kept = steps.one(site.store, "shop", "cutover-7", "backup")
     assert kept is not None and "6 items" in kept.detail and "verified" in kept.detail
     assert {(each.key, each.data) for each in shown if each.type == "progress"} == {
         ("shop-backup", 100.0)}
 
 
-def test_rollback_quarantines_and_tells_how_long(runtime: Runtime, tmp_path: Path) -> None:
+def test_rollback_quarantines_and_tells_how_long(site: Site, tmp_path: Path) -> None:
     """Step 2 moves the candidate's files beside the plan, and repeated says the same."""
     file = tmp_path / "plan" / "work" / "a.tmp"
     file.write_text("x")
-    told = [quarantine_files(runtime, "rollback-1") for _ in range(2)]
+    told = [quarantine_files(site, "rollback-1") for _ in range(2)]
     assert not file.exists() and told[0] == told[1]
     assert told[0].startswith("1 files and folders are in quarantine for 7d")
-    assert runtime.plan.rollback.quarantine == timedelta(days=7)
+    assert site.plan.rollback.quarantine == timedelta(days=7)

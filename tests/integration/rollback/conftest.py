@@ -1,4 +1,4 @@
-"""The tasks of the SOPs beside a real gateway, two real systems and a real store."""
+"""The procedures beside a real gateway, two real systems and a real store."""
 
 from __future__ import annotations
 
@@ -11,57 +11,48 @@ from typing import Any
 
 import pytest
 
-from blocks.metrics_source import MetricsReader
-from blocks.notifier import NotifierBlock
 from changeover import clock
 from changeover.domain.rollbacks import Cause
-from changeover.domain.rollout import Cutover
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.procedures import rollback
 from changeover.procedures.rollback import RollbackStart
+from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, plans, routing
 from changeover.store.engine import Store
-from tasks import runtime
-from tasks.runtime import Runtime
-from tasks.traffic import site_of
 from tests.integration.conftest import Bench, make_plan, start_bench
 
 
 @dataclass
 class Scene:
-    """What the tasks work with, and the systems behind it."""
+    """What the procedures work with, and the systems behind it."""
 
-    runtime: Runtime
+    place: Site
     bench: Bench
 
-    @property
-    def site(self) -> Site:
-        return site_of(self.runtime)
-
-    def begin(self) -> Cutover:
+    def begin(self) -> CutoverRun:
         """Begin a cutover and move everyone to the candidate."""
-        cutover = cutovers.begin(self.runtime.store, "bench", flow_run_id="run", now=clock.now())
+        cutover = cutovers.begin(self.place.store, "bench", flow_run_id="run", now=clock.now())
         self.move(Mode.GRADUAL, 5_000)
         self.move(Mode.CANDIDATE_ONLY)
-        return cutover
+        return CutoverRun(self.place, cutover)
 
     def move(self, mode: Mode, weight: int = 0) -> RoutingState:
         """Change the store's state and bring it to the gateway."""
         state = routing.change(
-            self.runtime.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
+            self.place.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
             actor="test", reason="test", now=clock.now())
-        self.runtime.gateway.publish(self.runtime.plan, state)
+        self.place.gateway.publish(self.place.plan, state)
         return state
 
     def roll_back(self, **more: Any) -> RollbackStart:
         """Carry out step 1."""
-        return rollback.start(self.site, Cause("it burns", "ann"), **more)
+        return rollback.start(self.place, Cause("it burns", "ann"), **more)
 
     def pulled(self) -> list[str]:
         """Return the levers that were pulled, in order."""
-        return [event.data["lever"] for event in audit.events(self.runtime.store, "bench")
+        return [event.data["lever"] for event in audit.events(self.place.store, "bench")
                 if event.kind == "lever.pulled"]
 
 
@@ -81,11 +72,6 @@ def scene(tmp_path: Path) -> Iterator[Open]:
             store = Store.open(home.store_url, create=True)
             stack.callback(store.close)
             plans.register(store, bench.plan, source="test", now=clock.now())
-            found = Runtime(
-                plan=bench.plan, home=home, store=store, gateway=bench.gateway,
-                metrics=MetricsReader(store, "bench"), notifier=NotifierBlock(), reports_url="")
-            runtime._opened["bench"] = found
-            stack.callback(runtime._opened.pop, "bench")
-            return Scene(found, bench)
+            return Scene(Site(home, bench.plan, store, bench.gateway), bench)
 
         yield begin

@@ -10,8 +10,8 @@ from changeover import clock
 from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.errors import StaleEpoch
 from changeover.procedures import baseline
+from changeover.procedures.disabling import configure_finally, disable
 from changeover.store import flags, steps
-from tasks.finishing import configure_finally, disable_baseline
 from tests.integration.rollback.conftest import Open, Scene
 
 pytestmark = pytest.mark.integration
@@ -48,10 +48,10 @@ def test_levers_end_and_are_undone_when_a_rollback_comes_between(
     """Everyone was sent to the baseline meanwhile: nothing that is left takes it away."""
     site = disabling(scene, tmp_path, "drain", "off")
     with pytest.raises(StaleEpoch):
-        disable_baseline.fn("bench", site.begin().id)
+        disable(site.begin())
     assert site.pulled() == ["drain", "on"]
-    assert baseline.is_well(site.runtime.plan)
-    assert not baseline.is_out_of_use(site.runtime.store, site.runtime.plan)
+    assert baseline.is_well(site.place.plan)
+    assert not baseline.is_out_of_use(site.place.store, site.place.plan)
 
 
 def test_last_lever_is_undone_when_a_rollback_came_while_it_was_pulled(
@@ -60,9 +60,9 @@ def test_last_lever_is_undone_when_a_rollback_came_while_it_was_pulled(
     """The rollback may have looked at the baseline before the lever worked."""
     site = disabling(scene, tmp_path, "off", "drain")
     with pytest.raises(StaleEpoch):
-        disable_baseline.fn("bench", site.begin().id)
+        disable(site.begin())
     assert site.pulled() == ["off", "drain", "on"]
-    assert baseline.is_well(site.runtime.plan)
+    assert baseline.is_well(site.place.plan)
 
 
 def test_baseline_counts_as_out_of_use_from_before_the_first_lever(
@@ -73,11 +73,11 @@ def test_baseline_counts_as_out_of_use_from_before_the_first_lever(
     cutover = site.begin()
     now = clock.now()
     site.bench.fault("503", "baseline")
-    steps.save(site.runtime.store, Step(
+    steps.save(site.place.store, Step(
         "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
-    assert baseline.is_out_of_use(site.runtime.store, site.runtime.plan)
+    assert baseline.is_out_of_use(site.place.store, site.place.plan)
     site.roll_back()
-    assert baseline.is_well(site.runtime.plan)
+    assert baseline.is_well(site.place.plan)
 
 
 def test_disabling_goes_on_after_a_kill_and_is_done_once(scene: Open, tmp_path: Any) -> None:
@@ -85,19 +85,19 @@ def test_disabling_goes_on_after_a_kill_and_is_done_once(scene: Open, tmp_path: 
     site = disabling(scene, tmp_path, "off")
     cutover = site.begin()
     now = clock.now()
-    steps.save(site.runtime.store, Step(
+    steps.save(site.place.store, Step(
         "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
     for _ in range(2):
-        assert disable_baseline.fn("bench", cutover.id) == "levers: off"
+        assert disable(cutover) == "levers: off"
     assert site.pulled() == ["off"]
-    assert not baseline.is_well(site.runtime.plan)
+    assert not baseline.is_well(site.place.plan)
 
 
 def test_final_levers_end_when_a_rollback_comes_between(scene: Open, tmp_path: Any) -> None:
     """What the rollback restores is not configured for the candidate again."""
     site = scene(levers=levers(tmp_path), cutover={"final": {"levers": ["drain", "off"]}})
     with pytest.raises(StaleEpoch):
-        configure_finally.fn("bench", site.begin().id)
+        configure_finally(site.begin())
     assert site.pulled() == ["drain"]
 
 
@@ -107,6 +107,6 @@ def test_final_flags_never_come_after_safe_ones(scene: Open) -> None:
     epoch = site.begin().epoch
     site.roll_back()
     with pytest.raises(StaleEpoch, match="a rollback came first"):
-        flags.set_values(site.runtime.store, "bench", {"new": True}, actor="cutover", reason="",
+        flags.set_values(site.place.store, "bench", {"new": True}, actor="cutover", reason="",
                          now=clock.now(), expected_epoch=epoch)
-    assert flags.values(site.runtime.store, "bench") == {"new": False}
+    assert flags.values(site.place.store, "bench") == {"new": False}

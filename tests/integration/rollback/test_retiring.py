@@ -10,10 +10,9 @@ from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
-from changeover.procedures import baseline
+from changeover.procedures import baseline, verification
+from changeover.procedures.deprecation import Retirement, pull_levers
 from changeover.store import cutovers, samples
-from tasks import verifying
-from tasks.deprecating import pull_levers
 from tests.integration.rollback.conftest import Open, Scene
 from tests.integration.rollback.test_finishing import levers
 
@@ -26,9 +25,9 @@ def promoted(scene: Open, tmp_path: Any, *names: str, is_counted: bool = True) -
         {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
         {"phase": "deprecation", "after": "0s", "levers": [*names]}])
     cutover, now = site.begin(), clock.now()
-    cutovers.finish(site.runtime.store, cutover.id, CutoverStatus.PROMOTED, outcome="", now=now)
+    cutovers.finish(site.place.store, cutover.id, CutoverStatus.PROMOTED, outcome="", now=now)
     if is_counted:
-        samples.write(site.runtime.store, "bench", [
+        samples.write(site.place.store, "bench", [
             Sample(system="candidate", at=int(now.timestamp()) + 600, requests=1)])
     return site
 
@@ -37,9 +36,9 @@ def test_retiring_ends_when_a_rollback_comes_between(scene: Open, tmp_path: Any)
     """Everyone is at the baseline again: the levers that are left would remove it under them."""
     site = promoted(scene, tmp_path, "drain", "off")
     with pytest.raises(Refused, match="not retired because bench is at emergency_rollback"):
-        pull_levers.fn("bench")
+        pull_levers(Retirement(site.place))
     assert site.pulled() == ["drain"]
-    assert baseline.is_well(site.runtime.plan)
+    assert baseline.is_well(site.place.plan)
 
 
 def test_retired_baseline_is_no_way_back_from_before_the_first_lever(
@@ -47,7 +46,7 @@ def test_retired_baseline_is_no_way_back_from_before_the_first_lever(
 ) -> None:
     """The lever took it away, and a rollback knows."""
     site = promoted(scene, tmp_path, "off")
-    pull_levers.fn("bench")
+    pull_levers(Retirement(site.place))
     with pytest.raises(Refused, match="was retired"):
         site.roll_back()
 
@@ -56,8 +55,8 @@ def test_baseline_whose_callers_nobody_counted_is_not_retired(
     scene: Open, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No calls that are known are not the same as no calls; it is tried again later."""
-    monkeypatch.setattr(verifying, "MEASURED_WITHIN", 0.5)
+    monkeypatch.setattr(verification, "MEASURED_WITHIN", 0.5)
     site = promoted(scene, tmp_path, "off", is_counted=False)
     with pytest.raises(Unreachable, match="nobody counted who called the baseline"):
-        pull_levers.fn("bench")
+        pull_levers(Retirement(site.place))
     assert site.pulled() == []

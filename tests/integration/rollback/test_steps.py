@@ -7,25 +7,27 @@ import signal
 import threading
 import time
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
 from changeover import clock
 from changeover.analysis.window import Sample
-from changeover.domain.procedures import Step, StepStatus, of_cutover, of_rollback
+from changeover.domain.procedures import Step, StepStatus, of_cutover
+from changeover.domain.rollbacks import RollbackStatus
 from changeover.domain.routing import Mode
+from changeover.domain.suites import SuiteVerdict
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
-from changeover.procedures import baseline
+from changeover.procedures import baseline, verification
+from changeover.procedures.rollback_analysis import analyse
+from changeover.procedures.rollback_steps import clean_up, close, restore
+from changeover.procedures.steps import RollbackRun
+from changeover.procedures.verification import verify
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import rollbacks, routing, samples, steps
-from tasks import runtime, traffic, verifying
-from tasks.analysing import analyse
-from tasks.rolling_back import clean_up, close, restore
-from tasks.verifying import run_suite, verify
+from tasks import traffic, validate
 from tests.integration.rollback.conftest import Open, Scene
 from tests.support.processes import meanwhile, wait_for
 
@@ -35,13 +37,13 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traffic may be measured long after it was sent."""
-    monkeypatch.setattr(verifying, "VERIFY_SECONDS", 120.0)
-    monkeypatch.setattr(verifying, "MEASURED_WITHIN", 120.0)
+    monkeypatch.setattr(verification, "VERIFY_SECONDS", 120.0)
+    monkeypatch.setattr(verification, "MEASURED_WITHIN", 120.0)
 
 
 def write(scene: Scene, seconds: range, *, candidate: int) -> None:
     """Store what was counted in each of these seconds."""
-    samples.write(scene.runtime.store, "bench", [
+    samples.write(scene.place.store, "bench", [
         Sample(system=system, at=at, requests=requests) for at in seconds
         for system, requests in (("baseline", 10), ("candidate", candidate))])
 
@@ -58,15 +60,15 @@ def measured(scene: Scene, *, candidate: int) -> AbstractContextManager[None]:
     return meanwhile(store)
 
 
-def outcomes(scene: Scene, rollback_id: int) -> dict[int, tuple[str, str]]:
+def outcomes(run: RollbackRun) -> dict[int, tuple[str, str]]:
     return {step.number: (step.status, step.detail)
-            for step in steps.all_of(scene.runtime.store, "bench", of_rollback(rollback_id))}
+            for step in steps.all_of(run.site.store, "bench", run.subject)}
 
 
-def rolled_back(scene: Scene) -> int:
-    """Move half of the users and roll back; return the rollback's id."""
+def rolled_back(scene: Scene) -> RollbackRun:
+    """Move half of the users and roll back; return the rollback."""
     scene.move(Mode.GRADUAL, 5_000)
-    return scene.roll_back().rollback.id
+    return RollbackRun(scene.place, scene.roll_back().rollback.id)
 
 
 def test_step_that_breaks_is_told_and_does_not_end_the_way_back(
@@ -74,45 +76,46 @@ def test_step_that_breaks_is_told_and_does_not_end_the_way_back(
 ) -> None:
     """Whatever a step raises, the ones after it are carried out, and the end names it."""
     site = scene(rollback={"roots": [str(tmp_path)], "cleanup": [f"{tmp_path}/none/*"]})
-    site.runtime.home.save_settings({"processes": {"candidate": {"pid": 1}}})  # no `created`
-    began = rolled_back(site)
-    assert clean_up.fn("bench", began) == "it broke: KeyError: 'created'"
-    assert restore.fn("bench", began) == "no lever to pull"
-    assert close.fn("bench", began, {}) == "needs_person"
-    (found,) = rollbacks.all_of(site.runtime.store, "bench")
+    site.place.home.save_settings({"processes": {"candidate": {"pid": 1}}})  # no `created`
+    run = rolled_back(site)
+    assert clean_up(run) == "it broke: KeyError: 'created'"
+    assert restore(run) == "no lever to pull"
+    assert close(run, {}) is RollbackStatus.NEEDS_PERSON
+    (found,) = rollbacks.all_of(site.place.store, "bench")
     assert found.analysis["a_person_must"] == ["clean up: it broke: KeyError: 'created'"]
 
 
 def test_analysis_tells_what_it_can(scene: Open, tmp_path: Path) -> None:
     """A disk that cannot be read hides neither the reason nor the figures."""
     site = scene()
-    runtime._opened["bench"] = replace(site.runtime, home=Home(tmp_path / "gone"))
-    began = rolled_back(site)
+    run = rolled_back(site)
+    run.site = Site(Home(tmp_path / "gone"), site.place.plan, site.place.store)
     with measured(site, candidate=0):
-        found = analyse.fn("bench", began)
+        found = analyse(run)
     assert found["reason"] == "it burns"
     assert found["after"]["baseline"]["requests"] > 0
     assert "machine" not in found
-    status, detail = outcomes(site, began)[4]
+    status, detail = outcomes(run)[4]
     assert status == "failed"
     assert detail.startswith("machine: it broke: FileNotFoundError")
 
 
 def test_suite_that_breaks_is_one_that_failed(scene: Open) -> None:
     """Verification, end and messages follow all the same."""
-    scene()
-    found = asyncio.run(run_suite("unknown", "post_rollback", 1))
+    site = scene(rollback={"verify": "post_rollback"})
+    site.place.plan.suites.clear()
+    found = asyncio.run(validate.run_verification(site.place, 1))
     assert found is not None
-    assert found["verdict"] == "fail"
+    assert found.verdict is SuiteVerdict.FAIL
 
 
 def test_verification_waits_until_traffic_was_counted(scene: Open) -> None:
     """Samples come late: none at the candidate means nothing before some were counted."""
     site = scene()
-    began = rolled_back(site)
+    run = rolled_back(site)
     with measured(site, candidate=0):
-        detail = verify.fn("bench", began, None)
-    assert outcomes(site, began)[5][0] == "done", detail
+        detail = verify(run, None)
+    assert outcomes(run)[5][0] == "done", detail
     assert "30 requests counted there in the last 3 s, none at the candidate" in detail
 
 
@@ -120,13 +123,13 @@ def test_verification_sees_traffic_that_still_goes_to_the_candidate(
     scene: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that says one thing and does another is found by what it counts."""
-    monkeypatch.setattr(verifying, "VERIFY_SECONDS", 0.5)
+    monkeypatch.setattr(verification, "VERIFY_SECONDS", 0.5)
     site = scene()
-    began = rolled_back(site)
+    run = rolled_back(site)
     now = int(time.time())
     write(site, range(now - 5, now + 120), candidate=50)
-    detail = verify.fn("bench", began, None)
-    assert outcomes(site, began)[5][0] == "failed"
+    detail = verify(run, None)
+    assert outcomes(run)[5][0] == "failed"
     assert "the gateway sent 150 requests to the candidate from" in detail
 
 
@@ -134,11 +137,11 @@ def test_verification_without_an_observer_is_no_verification(
     scene: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing counted is not the same as nothing sent."""
-    monkeypatch.setattr(verifying, "VERIFY_SECONDS", 0.5)
+    monkeypatch.setattr(verification, "VERIFY_SECONDS", 0.5)
     site = scene()
-    began = rolled_back(site)
-    assert "is the observer running?" in verify.fn("bench", began, None)
-    assert outcomes(site, began)[5][0] == "failed"
+    run = rolled_back(site)
+    assert "is the observer running?" in verify(run, None)
+    assert outcomes(run)[5][0] == "failed"
 
 
 def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
@@ -146,12 +149,12 @@ def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
 ) -> None:
     """A baseline on this network is well whatever HTTP_PROXY says."""
     site = scene()
-    began = rolled_back(site)
+    run = rolled_back(site)
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with measured(site, candidate=0):
-        verify.fn("bench", began, None)
-    assert outcomes(site, began)[5][0] == "done"
+        verify(run, None)
+    assert outcomes(run)[5][0] == "done"
 
 
 def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> None:
@@ -161,32 +164,32 @@ def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> N
                 "on": {"of": "baseline", "post": "/fault?kind=none"}},
         cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "120s"}})
     cutover, now = site.begin(), clock.now()
-    steps.save(site.runtime.store, Step(
+    steps.save(site.place.store, Step(
         "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
-    began = site.roll_back().rollback.id
+    run = RollbackRun(site.place, site.roll_back().rollback.id)
     site.bench.fault("503", "baseline")
-    restore.fn("bench", began)
-    assert baseline.is_well(site.runtime.plan)
+    restore(run)
+    assert baseline.is_well(site.place.plan)
 
 
 def test_part_that_the_gateway_did_not_confirm_is_moved_back_again(
     scene: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An Envoy that stands still for a moment is passing trouble, not the end of it."""
-    monkeypatch.setattr(traffic, "root_run_id", lambda: UUID(int=1))
+    monkeypatch.setattr(traffic, "root_run_id", lambda: "run-1")
     site = scene(phases=[{"phase": "gradual", "stages": [
         {"percent": share, "soak": 0} for share in (10, 50)]}])
     site.move(Mode.GRADUAL, 5_000)
-    hasty = Gateway(site.runtime.gateway.files, patience=0.3)
-    runtime._opened["bench"] = replace(site.runtime, gateway=hasty)
+    hasty = Gateway(site.place.gateway.files, patience=0.3)
+    place = Site(site.place.home, site.place.plan, site.place.store, hasty)
     envoy = site.bench.processes["envoy"]
     envoy.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(PublishFailed):
-            traffic.move_part_back.fn("bench", "slow", "stage")
+            traffic.move_part_back.fn(place, "slow", "stage")
     finally:
         envoy.send_signal(signal.SIGCONT)
-    assert wait_for(lambda: traffic.move_part_back.fn("bench", "slow", "stage"))
-    state = routing.read(site.runtime.store, "bench")
+    assert wait_for(lambda: traffic.move_part_back.fn(place, "slow", "stage"))
+    state = routing.read(site.place.store, "bench")
     assert state.weight == 1_000
     assert site.bench.gateway.served() == state.order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.analysis import guardrails
@@ -11,69 +12,70 @@ from changeover.analysis.window import Window
 from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
-from changeover.shadow import findings
+from changeover.procedures.steps import CutoverRun
 from changeover.store import cutovers, verdicts
-from tasks.runtime import Runtime
-from tasks.traffic import has_share
 
 BEFORE = timedelta(hours=24)
 """The baseline is known from so long before the stage, where it serves nobody beside it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is seen elsewhere.
+
+    Args:
+        has_share: Whether the users are moved that the stage says.
+        regressions: Firm regressions since the cutover began; None when nothing is compared.
+    """
+
+    has_share: bool
+    regressions: list[Regression] | None
+
+
 def judge_guardrails(
-    runtime: Runtime, record: StageRecord, spec: Stage, *, end: datetime
+    run: CutoverRun, record: StageRecord, spec: Stage, seen: Seen, *, end: datetime
 ) -> GateResult:
     """Return the verdict of all guardrails over the stage, and what each found.
 
     Args:
-        runtime: The connections.
+        run: The cutover.
         record: The stage as it stands.
         spec: The stage in the plan.
+        seen: What is seen elsewhere.
         end: End of the windows.
     """
     start = min(record.entered_at, end)
+    metrics = run.site.metrics
 
     def window(system: str, since: datetime, until: datetime) -> Window:
-        return runtime.metrics.window(system, start=since, end=until)
+        return metrics.window(system, start=since, end=until)
 
     evidence = Evidence(
         own=window("candidate", start, end),
         baseline=window("baseline", start, end),
         before=window("baseline", start - BEFORE, start),
-        share=_share(runtime, spec),
-        regressions=_regressions(runtime, record.cutover_id),
-        accepted=_accepted(runtime, record),
+        share=_share(spec) if seen.has_share else None,
+        regressions=seen.regressions,
+        accepted=_accepted(run),
         start=start, end=end,
     )
-    plan = runtime.plan.guardrails
+    plan = run.site.plan.guardrails
     names = [name for name in Guardrail if plan.is_on(name)]
     results = guardrails.judge_guardrails(names, evidence)
     verdict, reason = guardrails.overall(results, plan.turned_off)
     return GateResult(GATE, verdict, reason, tuple(results))
 
 
-def _share(runtime: Runtime, spec: Stage) -> float | None:
+def _share(spec: Stage) -> float | None:
     is_split = spec.phase in (PhaseKind.BETA, PhaseKind.GRADUAL) and spec.percent > 0
-    return float(spec.percent) / 100 if is_split and has_share(runtime, spec) else None
+    return float(spec.percent) / 100 if is_split else None
 
 
-def _regressions(runtime: Runtime, cutover_id: int) -> list[Regression] | None:
-    """Return the firm regressions that were seen since the cutover began."""
-    if runtime.plan.shadow is None:
-        return None
-    since = cutovers.get(runtime.store, cutover_id).started_at
-    return [
-        Regression(each.place.field, each.verdict.rate, each.verdict.samples, each.verdict.reason)
-        for each in findings.collect(runtime.store, runtime.migration).findings
-        if each.verdict.is_firm and each.place.last_seen >= since
-    ]
-
-
-def _accepted(runtime: Runtime, record: StageRecord) -> frozenset[str]:
+def _accepted(run: CutoverRun) -> frozenset[str]:
     """Return the places that people saw at an earlier gate of this cutover, and promoted."""
-    promoted = {each.key for each in cutovers.stages(runtime.store, record.cutover_id)
+    promoted = {each.key for each in cutovers.stages(run.site.store, run.id)
                 if each.status is StageStatus.PROMOTED}
-    return frozenset(
-        place for look in verdicts.all_of(runtime.store, record.cutover_id)
-        if look.gate == GATE and look.stage in promoted
-        for check in look.evidence for place in check.get("places", ()))
+    seen = [look for look in verdicts.all_of(run.site.store, run.id)
+            if look.gate == GATE and look.stage in promoted]
+    return frozenset(place for look in seen for check in look.evidence
+                     for place in check.get("places", ()))

@@ -12,22 +12,21 @@ from typing import Any
 import psutil
 
 from changeover import clock
+from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.errors import StoreError
 from changeover.plan.metrics import METRICS, format_value
+from changeover.procedures.steps import RollbackRun, broke
+from changeover.procedures.verification import MEASURED, is_measured_until
+from changeover.site.site import Site
 from changeover.store import cutovers, firings
-from tasks.carrying import broke, hold, keep, record_of
-from tasks.runtime import Runtime, runtime_of
-from tasks.steps import step
-from tasks.verifying import MEASURED, is_measured_until
 
 MOST_TOLD = 20
 LOG_BYTES = 1 << 20
 _ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORECASE)
 
 
-@step(name="4 analysis")
-def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
+def analyse(run: RollbackRun) -> dict[str, Any]:
     """Record what fired, the numbers before and after, and what users saw.
 
     A part that breaks is missing, and told as the step's failure.
@@ -35,31 +34,31 @@ def analyse(migration: str, rollback_id: int) -> dict[str, Any]:
     Returns:
         The analysis, JSON-able.
     """
-    runtime, began = runtime_of(migration), clock.now()
-    hold(runtime, rollback_id)
-    record = record_of(runtime, rollback_id)
-    analysis: dict[str, Any] = {
-        "reason": record.reason, "severity": record.severity, "decided_by": record.actor}
-    found, problems = _collected(runtime, record)
-    analysis |= found
-    status, detail = ("failed", "; ".join(problems)) if problems else ("done", record.reason)
-    keep(runtime, rollback_id, 4, "analysis", status, detail, began)
-    return analysis
+    began = clock.now()
+    run.renew_lease()
+    record = run.record
+    found, problems = _collected(run.site, record)
+    if problems:
+        run.keep("analysis", StepStatus.FAILED, "; ".join(problems), began=began)
+    else:
+        run.keep("analysis", StepStatus.DONE, record.reason, began=began)
+    facts = {"reason": record.reason, "severity": record.severity, "decided_by": record.actor}
+    return {**facts, **found}
 
 
-def rehearse_analysis(runtime: Runtime) -> list[str]:
+def rehearse(site: Site) -> list[str]:
     """Return why the analysis of a rollback that began now would not be whole."""
     record = Rollback(
-        0, runtime.migration, 0, "rehearsal", RollbackSeverity.MEDIUM, "all", "rehearsal",
+        0, site.migration, 0, "rehearsal", RollbackSeverity.MEDIUM, "all", "rehearsal",
         started_at=clock.now())
-    _, problems = _collected(runtime, record)
+    _, problems = _collected(site, record)
     return [f"analysis, {problem}" for problem in problems]
 
 
-def _collected(runtime: Runtime, record: Rollback) -> tuple[dict[str, Any], list[str]]:
+def _collected(site: Site, record: Rollback) -> tuple[dict[str, Any], list[str]]:
     """Return the parts of an analysis, and one sentence for each that broke."""
     found, problems = {}, []
-    for name, part in _parts(runtime, record).items():
+    for name, part in _parts(site, record).items():
         try:
             found[name] = part()
         except StoreError:
@@ -69,37 +68,37 @@ def _collected(runtime: Runtime, record: Rollback) -> tuple[dict[str, Any], list
     return found, problems
 
 
-def _parts(runtime: Runtime, record: Rollback) -> Mapping[str, Callable[[], Any]]:
+def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
     since = record.started_at - timedelta(minutes=5)
-    fired = firings.all_of(runtime.store, runtime.migration, since=since)
+    fired = firings.all_of(site.store, site.migration, since=since)
     return {
-        "before": lambda: {system: _numbers(runtime, system, record, minutes=-5)
+        "before": lambda: {system: _numbers(site, system, record, minutes=-5)
                            for system in ("baseline", "candidate")},
-        "after": lambda: _after(runtime, record),
+        "after": lambda: _after(site, record),
         "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in fired],
         "machine": lambda: {
             "memory_percent": psutil.virtual_memory().percent,
             "cpu_percent": psutil.cpu_percent(0.1),
-            "disk_percent": psutil.disk_usage(str(runtime.home.root)).percent},
-        "users_saw": lambda: _users_saw(runtime, record),
-        "error_log": lambda: error_lines(runtime.home.logs / "candidate.log"),
+            "disk_percent": psutil.disk_usage(str(site.home.root)).percent},
+        "users_saw": lambda: _users_saw(site, record),
+        "error_log": lambda: error_lines(site.home.logs / "candidate.log"),
         "recommendation": lambda: recommendation([f.evidence.get("metric", "") for f in fired]),
     }
 
 
-def _after(runtime: Runtime, record: Rollback) -> dict[str, Any]:
+def _after(site: Site, record: Rollback) -> dict[str, Any]:
     """Return the baseline's figures since the rollback, once some were measured."""
-    if not is_measured_until(runtime, record.started_at + MEASURED):
+    if not is_measured_until(site, record.started_at + MEASURED):
         return {"baseline": "nothing was measured since: is the observer running?"}
-    return {"baseline": _numbers(runtime, "baseline", record, minutes=5)}
+    return {"baseline": _numbers(site, "baseline", record, minutes=5)}
 
 
-def _users_saw(runtime: Runtime, record: Rollback) -> dict[str, Any]:
+def _users_saw(site: Site, record: Rollback) -> dict[str, Any]:
     """Return how many requests users made since the cutover began, and how many failed."""
     began = record.started_at - timedelta(minutes=5)
     if record.cutover_id is not None:
-        began = cutovers.get(runtime.store, record.cutover_id).started_at
-    windows = [runtime.metrics.window(system, start=began, end=clock.now())
+        began = cutovers.get(site.store, record.cutover_id).started_at
+    windows = [site.metrics.window(system, start=began, end=clock.now())
                for system in ("baseline", "candidate")]
     return {"since": began.isoformat(), "requests": sum(w.requests for w in windows),
             "errors": sum(w.user_errors for w in windows),
@@ -132,11 +131,11 @@ def recommendation(metrics: list[str]) -> str:
         "`changeover recover`, and a new cutover from the first stage"
 
 
-def _numbers(runtime: Runtime, system: str, record: Rollback, *, minutes: int) -> dict[str, Any]:
+def _numbers(site: Site, system: str, record: Rollback, *, minutes: int) -> dict[str, Any]:
     """Return a system's figures in the minutes before (negative) or after the rollback."""
     edge = record.started_at
     start, end = sorted((edge, edge + timedelta(minutes=minutes)))
-    window = runtime.metrics.window(system, start=start, end=min(end, clock.now()))
+    window = site.metrics.window(system, start=start, end=min(end, clock.now()))
     shown = ("error_rate", "user_error_rate", "latency_p95", "up", "memory")
     figures = {name: format_value(METRICS[name], window.measure(name).value) for name in shown}
     return {"requests": window.requests, "errors": dict(asdict(window)["errors"]), **figures}

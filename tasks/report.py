@@ -22,51 +22,53 @@ from changeover.backup.items import Progress
 from changeover.domain.messages import Severity
 from changeover.domain.report_files import Report
 from changeover.domain.rollout import Approval, StageStatus
-from changeover.store import audit, cutovers, messages, report_files, verdicts
-from tasks.runtime import Runtime, runtime_of
+from changeover.procedures.notices import notify
+from changeover.procedures.steps import CutoverRun
+from changeover.site.site import Site
+from changeover.store import audit, cutovers, report_files, verdicts
 from tasks.steps import step
 
 _BAR_SECONDS = 2.0
 
 
 @step(name="show progress")
-async def update_progress(migration: str, cutover_id: int) -> None:
+async def update_progress(run: CutoverRun) -> None:
     """Show where the cutover stands: a bar and the list of stages."""
     from reports.evidence import collect_progress
     from reports.tables import progress_markdown
 
-    runtime = runtime_of(migration)
-    progress = collect_progress(runtime.store, runtime.plan, cutover_id, now=clock.now())
-    done = sum(record.status is StageStatus.PROMOTED for record in
-               cutovers.stages(runtime.store, cutover_id))
-    share = 100.0 * done / max(1, len(runtime.plan.stages()))
-    key = _key(runtime)
+    site = run.site
+    progress = collect_progress(site.store, site.plan, run.id, now=clock.now())
+    done = sum(stage.status is StageStatus.PROMOTED
+               for stage in cutovers.stages(site.store, run.id))
+    share = 100.0 * done / max(1, len(site.plan.stages()))
+    key = _key(site)
     await acreate_progress_artifact(
-        progress=share, key=f"{key}-bar", description=f"Stages promoted in cutover {cutover_id}"
+        progress=share, key=f"{key}-bar", description=f"Stages promoted in cutover {run.id}"
     )
     await acreate_markdown_artifact(
-        markdown=progress_markdown(progress, report_url=report_address(runtime, cutover_id)),
+        markdown=progress_markdown(progress, report_url=report_address(site, run.id)),
         key=f"{key}-progress",
-        description=f"Where cutover {cutover_id} stands",
+        description=f"Where cutover {run.id} stands",
     )
 
 
 @step(name="show gate", task_run_name="show gate: {stage}")
-async def publish_gate_table(migration: str, cutover_id: int, stage: str) -> None:
+async def publish_gate_table(run: CutoverRun, stage: str) -> None:
     """Show the newest verdicts of a stage's gates with their evidence."""
     from reports.tables import gate_table_markdown
 
-    runtime = runtime_of(migration)
-    judged = verdicts.all_of(runtime.store, cutover_id, stage)
+    judged = verdicts.all_of(run.site.store, run.id, stage)
+    title = run.site.plan.stage(stage).title
     await acreate_markdown_artifact(
-        markdown=f"# Gate of {runtime.plan.stage(stage).title}\n\n{gate_table_markdown(judged)}",
-        key=f"{_key(runtime)}-gate-{stage}",
-        description=f"Gate of stage {stage} in cutover {cutover_id}",
+        markdown=f"# Gate of {title}\n\n{gate_table_markdown(judged)}",
+        key=f"{_key(run.site)}-gate-{stage}",
+        description=f"Gate of stage {stage} in cutover {run.id}",
     )
 
 
 @step(name="render report")
-async def publish_report(migration: str, cutover_id: int | None) -> str:
+async def publish_report(site: Site, cutover_id: int | None) -> str:
     """Render the report as HTML, Markdown and JSON, note it in the store and link it.
 
     Returns:
@@ -75,26 +77,26 @@ async def publish_report(migration: str, cutover_id: int | None) -> str:
     from reports.evidence import collect
     from reports.render import render_markdown, write
 
-    runtime = runtime_of(migration)
-    data = collect(runtime.store, runtime.plan, cutover_id, now=clock.now())
-    paths = write(data, runtime.home.reports, name=report_name(migration, cutover_id))
-    report_files.save(runtime.store, Report(
-        migration=migration, subject="cutover", cutover_id=cutover_id, at=clock.now(),
+    data = collect(site.store, site.plan, cutover_id, now=clock.now())
+    paths = write(data, site.home.reports, name=report_name(site, cutover_id))
+    report_files.save(site.store, Report(
+        migration=site.migration, subject="cutover", cutover_id=cutover_id, at=clock.now(),
         html_path=str(paths["html"]), markdown_path=str(paths["markdown"]),
         json_path=str(paths["json"]),
     ))
-    key = _key(runtime)
-    what = f"Report of cutover {cutover_id}" if cutover_id else "Report of the newest cutover"
-    if runtime.reports_url:
-        await acreate_link_artifact(
-            link=report_address(runtime, cutover_id), link_text="The report with charts",
-            key=f"{key}-report-link", description=what,
-        )
-    await acreate_markdown_artifact(
-        markdown=render_markdown(data), key=f"{key}-report",
-        description=what,
-    )
+    await _show_report(site, cutover_id, render_markdown(data))
     return str(paths["html"])
+
+
+async def _show_report(site: Site, cutover_id: int | None, markdown: str) -> None:
+    """Show the report and its address in Prefect's page."""
+    what = f"Report of cutover {cutover_id}" if cutover_id else "Report of the newest cutover"
+    if site.reports_url:
+        await acreate_link_artifact(
+            link=report_address(site, cutover_id), link_text="The report with charts",
+            key=f"{_key(site)}-report-link", description=what)
+    await acreate_markdown_artifact(
+        markdown=markdown, key=f"{_key(site)}-report", description=what)
 
 
 class BackupBar:
@@ -132,62 +134,40 @@ class BackupBar:
             update_progress_artifact(self._artifact, progress=percent, description=text)
 
 
-def approval_question(
-    migration: str, cutover_id: int, stage: str, reason: str, ordinal: int
-) -> str:
+def approval_question(run: CutoverRun, stage: str, reason: str, ordinal: int) -> str:
     """Return the Markdown above the approval form: what is asked, and the evidence."""
     from reports.evidence import collect_question
     from reports.tables import stage_question_markdown
 
-    runtime = runtime_of(migration)
     return stage_question_markdown(collect_question(
-        runtime.store, runtime.plan, cutover_id, stage, reason=reason, ordinal=ordinal,
+        run.site.store, run.site.plan, run.id, stage, reason=reason, ordinal=ordinal,
         now=clock.now(),
     ))
 
 
-async def tell_once(runtime: Runtime, asked: Approval) -> None:
-    """Tell people once that an approval is waited for, and show it in the progress."""
-    tell(runtime.migration, f"{runtime.migration} waits for approval of {asked.stage}",
-         "answer in the Prefect UI", Severity.WARNING, key=f"approval-{asked.id}")
+async def announce_once(run: CutoverRun, asked: Approval) -> None:
+    """Notify people once that an approval is waited for, and show it in the progress."""
+    site = run.site
+    notify(site, f"{site.migration} waits for approval of {asked.stage}",
+           "answer in the Prefect UI", Severity.WARNING, key=f"approval-{asked.id}")
     is_new = audit.record_once(
-        runtime.store, runtime.migration, key=f"told-{asked.id}", actor="flow",
+        site.store, site.migration, key=f"told-{asked.id}", actor="flow",
         kind="people.told", data={"approval": asked.id, "stage": asked.stage}, now=clock.now(),
     )
     if is_new:
-        await update_progress(runtime.migration, asked.cutover_id)
+        await update_progress(run)
 
 
-def tell(
-    migration: str, text: str, detail: str, severity: Severity = Severity.INFO, *, key: str = ""
-) -> None:
-    """Have everyone told whom the plan's `notify` names; the observer sends it, nobody waits.
-
-    Args:
-        migration: Name of the migration.
-        text: The title, one line.
-        detail: What there is to say about it.
-        severity: How urgent it is.
-        key: What it is about: told once for each. Empty: the same text is told again after a while.
-    """
-    runtime = runtime_of(migration)
-    if runtime.plan.notify:
-        messages.put(runtime.store, migration, key=key or text, severity=severity, title=text,
-                     body=detail, now=clock.now(), is_once=bool(key))
-
-
-def report_name(migration: str, cutover_id: int | None) -> str:
+def report_name(site: Site, cutover_id: int | None) -> str:
     """Return the name of a report's files, without ending."""
-    return f"{migration}-cutover-{cutover_id}" if cutover_id else f"{migration}-status"
+    return f"{site.migration}-cutover-{cutover_id}" if cutover_id else f"{site.migration}-status"
 
 
-def report_address(runtime: Runtime, cutover_id: int | None) -> str:
+def report_address(site: Site, cutover_id: int | None) -> str:
     """Return where the report is served; empty when it is not."""
-    name = report_name(runtime.migration, cutover_id)
-    return f"{runtime.reports_url.rstrip('/')}/{name}.html" if runtime.reports_url else ""
+    name = report_name(site, cutover_id)
+    return f"{site.reports_url.rstrip('/')}/{name}.html" if site.reports_url else ""
 
 
-
-
-def _key(runtime: Runtime) -> str:
-    return runtime.migration.replace("_", "-")
+def _key(site: Site) -> str:
+    return site.migration.replace("_", "-")

@@ -1,0 +1,62 @@
+"""Asking people: which answers are needed, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from changeover import clock
+from changeover.analysis.gate import StageDecision
+from changeover.domain.rollout import Approval, StageAction
+from changeover.errors import ApprovalRefused
+from changeover.procedures.steps import CutoverRun
+from changeover.store import approvals
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What people are asked.
+
+    Args:
+        subject: What it is about: a stage's key, or a short name as `disable-baseline`.
+        text: Markdown above the form, for the approver of a number from 1.
+        needed: How many different people must agree.
+        round: How often they are asked about it, from 1.
+    """
+
+    subject: str
+    text: Callable[[int], str]
+    needed: int = 1
+    round: int = 1
+
+
+def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
+    """Put the question to the approver of a number; asked again, the first question stands.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        CarriedElsewhere: Another run carries the cutover.
+    """
+    run.current_state()
+    return approvals.ask(
+        run.site.store, cutover_id=run.id, stage=question.subject, round=question.round,
+        ordinal=ordinal, epoch=run.epoch, question=question.text(ordinal), now=clock.now(),
+        flow_run_id=run.flow_run_id)
+
+
+def is_last(question: Question, answered: Approval) -> bool:
+    """Whether nobody else needs to be asked: all have agreed, or one has not."""
+    return answered.decision is not StageAction.PROMOTE or answered.ordinal >= question.needed
+
+
+def decision_of(answered: Approval) -> StageDecision:
+    """Return what follows from the last answer.
+
+    Raises:
+        ApprovalRefused: Nobody has answered.
+    """
+    if answered.decision is None:
+        raise ApprovalRefused("nobody has answered")
+    comment = f": {answered.comment}" if answered.comment else ""
+    reason = f"{answered.approver} decided {answered.decision}{comment}"
+    return StageDecision(answered.stage, answered.decision, reason)

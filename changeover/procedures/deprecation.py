@@ -1,0 +1,208 @@
+"""Retiring the baseline for good: when it is due, who agrees, and the levers that do it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from changeover import clock
+from changeover.analysis.window import ErrorClass
+from changeover.domain.rollout import Cutover, CutoverStatus
+from changeover.domain.routing import Mode
+from changeover.domain.run_ends import Work
+from changeover.errors import ChangeoverError, Refused, Unreachable
+from changeover.plan.model import PhaseKind, PhaseSpec
+from changeover.plan.units import format_duration
+from changeover.procedures import baseline, retirement_note
+from changeover.procedures.approvals import Question
+from changeover.procedures.levers import pull_lever
+from changeover.procedures.steps import CutoverRun, Found, Procedure
+from changeover.procedures.verification import is_measured_until
+from changeover.site.site import Site
+from changeover.store import approvals, audit, carriers, cutovers, routing
+
+SUBJECT = "retire"
+ACTOR = "deprecation/main"
+
+
+class Retirement:
+    """The retirement after a cutover that was promoted, and the flow run that carries it out.
+
+    Not a dataclass: Prefect copies the dataclasses that a task is given, field by field.
+
+    Raises:
+        Refused: The plan has no deprecation, or the candidate does not serve everyone.
+    """
+
+    def __init__(self, site: Site, flow_run_id: str | None = None) -> None:
+        phase = site.plan.phase(PhaseKind.DEPRECATION)
+        if phase is None:
+            raise Refused(f"the plan of {site.migration} has no phase deprecation")
+        self.site, self.phase, self.flow_run_id = site, phase, flow_run_id
+        self.cutover = _promoted(site)
+        self.work = f"{Work.RETIREMENT} {self.cutover.id}"
+        self.occasion = baseline.retirement_of(self.cutover)
+
+    @property
+    def run(self) -> CutoverRun:
+        """The cutover that people are asked about, with the run that asks."""
+        return CutoverRun(self.site, self.cutover, self.flow_run_id)
+
+    @property
+    def promoted_at(self) -> datetime:
+        """When the candidate began to serve everyone for good.
+
+        Raises:
+            Refused: Nobody knows.
+        """
+        if self.cutover.ended_at is None:
+            raise Refused("not begun because the promotion has no time")
+        return self.cutover.ended_at
+
+    def refuse_other_run(self) -> None:
+        """See that this run carries the retirement still.
+
+        Raises:
+            CarriedElsewhere: Another does, or this one was cancelled.
+        """
+        if self.flow_run_id is not None:
+            known = carriers.one(self.site.store, self.site.migration, self.work)
+            carriers.refuse_other(known, self.flow_run_id)
+
+
+def _promoted(site: Site) -> Cutover:
+    """Return the newest cutover, which was promoted.
+
+    Raises:
+        Refused: It was not, or the candidate does not serve everyone any more.
+    """
+    newest = cutovers.latest(site.store, site.migration)
+    state = routing.read(site.store, site.migration)
+    is_promoted = newest is not None and newest.status is CutoverStatus.PROMOTED
+    if newest is None or not is_promoted or state.mode is not Mode.CANDIDATE_ONLY:
+        raise Refused(
+            f"not begun because {site.migration} is at {state.describe()}",
+            next_step="Finish the cutover first: `prefect deployment run cutover/main`")
+    return newest
+
+
+def begin(retirement: Retirement) -> datetime:
+    """Note that this run carries the retirement; the one before it may do nothing more.
+
+    Returns:
+        When the baseline may be retired.
+
+    Raises:
+        Refused: The plan does not say how long after the promotion.
+    """
+    if retirement.phase.after is None:
+        raise Refused("not begun because the phase deprecation has no `after`")
+    due = retirement.promoted_at + _period(retirement.phase)
+    site = retirement.site
+    carriers.take(site.store, site.migration, retirement.work, flow="deprecation",
+                  flow_run_id=str(retirement.flow_run_id), now=clock.now())
+    return due
+
+
+def end(retirement: Retirement) -> None:
+    """Note that nothing of the retirement is left to be done."""
+    site = retirement.site
+    carriers.drop(site.store, site.migration, retirement.work,
+                  flow_run_id=str(retirement.flow_run_id))
+
+
+def question(retirement: Retirement) -> Question:
+    """Return what people are asked before the baseline is retired."""
+    phase = retirement.phase
+    period = format_duration(phase.after) if phase.after else "a while"
+    levers = ", ".join(phase.levers) or "none"
+    text = (
+        f"## Retire the baseline of {retirement.site.migration}?\n\nThe candidate has served "
+        f"everyone for {period}. After this a rollback is no longer possible. Levers: {levers}."
+        "\n\n- **promote**: pull them.\n- **hold** or **rollback**: leave the baseline as it is.\n")
+    needed = phase.approval.approvers if phase.approval else 1
+    return Question(SUBJECT, lambda _ordinal: text, needed, _round(retirement))
+
+
+def _round(retirement: Retirement) -> int:
+    """Return how often people are asked with this run; the same number after every kill."""
+    site, run_id = retirement.site, retirement.flow_run_id
+
+    def count() -> Found:
+        asked = [each.round for each in approvals.all_of(site.store, retirement.cutover.id)
+                 if each.stage == SUBJECT and each.decision is not None]
+        return "how often people are asked", {"round": max(asked, default=0) + 1}
+
+    counted = Procedure(site, f"deprecation-{run_id}", run_id).once("round", count)
+    return int(counted.data["round"])
+
+
+def refuse_while_called(retirement: Retirement) -> None:
+    """Refuse to retire a baseline that answered somebody in the plan's period.
+
+    Raises:
+        Refused: It did.
+        Unreachable: The observer has not counted yet who called it up to now.
+    """
+    site, now = retirement.site, clock.now()
+    if not is_measured_until(site, now):
+        raise Unreachable(
+            f"nobody counted who called the baseline up to {now:%F %T} UTC",
+            next_step="Look whether the observer runs: `changeover status`")
+    start = max(now - _period(retirement.phase), retirement.promoted_at)
+    own = site.metrics.window("baseline", start=start, end=now).requests
+    candidate = site.metrics.window("candidate", start=start, end=now)
+    calls = own + candidate.errors.get(ErrorClass.SAVED, 0)
+    if calls:
+        raise Refused(
+            f"not retired because the baseline answered {calls} requests since "
+            f"{start:%F %T} UTC ({own} of its own, the others when the candidate failed)",
+            next_step="Find who calls it, then run deprecation/main again")
+
+
+def pull_levers(retirement: Retirement) -> str:
+    """Pull the phase's levers in order, stopping at the first that fails.
+
+    Raises:
+        Refused: Somebody still calls the baseline, or a rollback sent users there meanwhile.
+        ChangeoverError: A lever failed; the ones after it were not pulled.
+    """
+    site, levers = retirement.site, retirement.phase.levers
+    refuse_while_called(retirement)
+    _refuse_unless_full(retirement)
+    # noted first: a rollback from now on does not trust the baseline unless it is well
+    _record(retirement, baseline.begun(retirement.occasion), "baseline.retiring")
+    retirement_note.note(site.home.gateway_files, site.plan, now=clock.now())
+    for name in levers:
+        _refuse_unless_full(retirement)
+        problem = pull_lever(
+            site.store, site.plan, name, actor=ACTOR, occasion=retirement.occasion)
+        if problem:
+            raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")
+    _record(retirement, retirement.occasion, "baseline.retired")
+    return f"the baseline is retired: {', '.join(levers) or 'there was no lever to pull'}"
+
+
+def _record(retirement: Retirement, key: str, kind: str) -> None:
+    site = retirement.site
+    audit.record_once(site.store, site.migration, key=key, actor=ACTOR, kind=kind,
+                      data={"levers": retirement.phase.levers}, now=clock.now())
+
+
+def _refuse_unless_full(retirement: Retirement) -> None:
+    """Refuse to pull a lever of a baseline that users may be sent to, or as another run.
+
+    Raises:
+        Refused: Not everyone is at the candidate any more.
+        CarriedElsewhere: Another run carries the retirement.
+    """
+    site = retirement.site
+    state = routing.read(site.store, site.migration)
+    if state.mode is not Mode.CANDIDATE_ONLY:
+        raise Refused(
+            f"not retired because {site.migration} is at {state.describe()}",
+            next_step="Bring back by hand what levers took away; see `changeover history`")
+    retirement.refuse_other_run()
+
+
+def _period(phase: PhaseSpec) -> timedelta:
+    return phase.after or timedelta(0)

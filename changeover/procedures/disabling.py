@@ -1,0 +1,112 @@
+"""Taking the baseline out of use at the end of a cutover, and undoing it when a rollback comes."""
+
+from __future__ import annotations
+
+from changeover import clock
+from changeover.analysis.gate import StageDecision
+from changeover.domain.procedures import Step, StepStatus
+from changeover.domain.rollout import StageAction
+from changeover.errors import ChangeoverError, StaleEpoch
+from changeover.procedures import baseline
+from changeover.procedures.approvals import Question
+from changeover.procedures.levers import pull_lever
+from changeover.procedures.steps import CutoverRun, Found
+from changeover.store import flags
+
+SUBJECT = "disable-baseline"
+NOTHING_TO_DISABLE = StageDecision("", StageAction.HOLD, "the plan disables nothing")
+
+
+def question(run: CutoverRun) -> Question | None:
+    """Return what people are asked before the baseline is disabled; None: the plan never does."""
+    spec = run.site.plan.cutover.disable_baseline
+    if spec is None:
+        return None
+    text = (
+        f"## Take the baseline of {run.migration} out of use?\n\nEveryone is on the candidate. "
+        f"Levers: {', '.join(spec.levers)}.\n\n- **promote**: pull them; a rollback pulls the "
+        "restore levers first.\n- **hold**: leave the baseline as it is and go on.\n"
+        "- **rollback**: everyone back to the baseline now.\n"
+    )
+    return Question(SUBJECT, lambda _ordinal: text, spec.approval.approvers)
+
+
+def configure_finally(run: CutoverRun) -> str:
+    """Set the plan's final flags and pull its levers, unless a rollback came first."""
+    plan = run.site.plan
+    spec = plan.cutover.final
+    if spec is None:
+        return "nothing to configure"
+    run.current_state()
+
+    def configure() -> Found:
+        changed = flags.set_values(
+            run.site.store, run.migration, spec.flags, actor=run.subject,
+            reason="final configuration", now=clock.now(), expected_epoch=run.epoch,
+            environment=plan.environment or flags.BASE)
+        _pull(run, "final configuration", spec.levers)
+        return f"flags set: {', '.join(changed) or 'none'}; levers: " \
+            f"{', '.join(spec.levers) or 'none'}", {}
+
+    return _told(run.once("final configuration", configure))
+
+
+def disable(run: CutoverRun) -> str:
+    """Pull the levers that take the baseline out of use; people agreed to it before.
+
+    1. It is noted that the baseline may be out of use: a rollback from now on brings it back
+       before users are sent to it.
+    2. A rollback that came before that note, or while a lever was pulled, is seen before the next
+       lever and after the last. What was pulled is undone then.
+    3. A kill leaves the note, whose meaning is the same: brought back before users come.
+
+    Raises:
+        StaleEpoch: A rollback came; the baseline's levers were undone.
+    """
+    spec = run.site.plan.cutover.disable_baseline
+    if spec is None:
+        return "the baseline stays in use"
+    run.current_state()
+
+    def pull() -> Found:
+        if run.known(baseline.DISABLED) is None:
+            run.keep(baseline.DISABLED, StepStatus.BEGUN, "the levers are being pulled")
+        try:
+            _pull(run, baseline.DISABLED, spec.levers)
+        except StaleEpoch:
+            _undo(run, spec.undo)
+            raise
+        return f"levers: {', '.join(spec.levers)}", {}
+
+    return _told(run.once(baseline.DISABLED, pull))
+
+
+def _undo(run: CutoverRun, names: list[str]) -> None:
+    """Bring the baseline back, and keep that it is in use."""
+    undone = baseline.pull_back(run.site.plan)
+    baseline.keep(run.site.store, run.site.plan, undone, actor="cutover/main")
+    told = [f"undone because a rollback came: {', '.join(names)}", *undone.problems]
+    run.keep(baseline.DISABLED, StepStatus.FAILED, "; ".join(told))
+
+
+def _pull(run: CutoverRun, step_name: str, names: list[str]) -> None:
+    """Pull levers in order, whatever fails, while no rollback came.
+
+    Raises:
+        StaleEpoch: One came before or meanwhile; the levers after that were not pulled.
+        ChangeoverError: Levers failed.
+    """
+    problems: list[str] = []
+    for name in names:
+        run.current_state()
+        problem = pull_lever(run.site.store, run.site.plan, name, actor="cutover/main",
+                             occasion=f"{run.subject} {step_name}")
+        problems += [problem] if problem else []
+    run.current_state()
+    if problems:
+        raise ChangeoverError("; ".join(problems), next_step="A person must do it")
+
+
+def _told(found: Step) -> str:
+    """Return what a step did; one that failed is told in the criteria and stops nothing."""
+    return found.detail if found.status is StepStatus.DONE else f"failed: {found.detail}"

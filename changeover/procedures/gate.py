@@ -1,0 +1,120 @@
+"""Judging a stage's gates over their windows and storing the verdicts with their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+from changeover import clock
+from changeover.analysis.check import CheckResult, judge
+from changeover.analysis.gate import GateResult, StageDecision, decide_stage, judge_gate
+from changeover.domain.rollout import GateVerdict, StageRecord
+from changeover.domain.verdict import Verdict, worst
+from changeover.errors import InvalidInput
+from changeover.plan.guardrails import GATE
+from changeover.plan.metrics import METRICS, Source
+from changeover.plan.model import CheckSpec, Stage, TriggerAction
+from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
+from changeover.procedures.steps import CutoverRun
+from changeover.store import cutovers, firings, verdicts
+
+SETTLE = timedelta(seconds=2)
+"""Samples of the last seconds are still being completed by the observer; windows end before."""
+
+
+def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
+    """Judge every gate of a stage once per evaluation and say what follows.
+
+    An evaluation that was made before a kill is not repeated: its stored verdict counts.
+
+    Args:
+        run: The cutover.
+        stage: Key of the stage.
+        seen: What the guardrails need from elsewhere.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        InvalidInput: The stage was never entered.
+    """
+    run.current_state()
+    record = cutovers.stage(run.site.store, run.id, stage)
+    if record is None:
+        raise InvalidInput(f"stage {stage} of cutover {run.id} was never entered")
+    spec, end = run.site.plan.stage(stage), _end()
+    judged = [
+        _judge_once(run, record, gate, partial(_judge_gate, run, record, spec, gate))
+        for gate in spec.gates
+    ]
+    guarded = _judge_once(
+        run, record, GATE, partial(judge_guardrails, run, record, spec, seen, end=end))
+    return _decide(run, record, judged, guarded, is_reduced=not seen.has_share)
+
+
+def _judge_once(
+    run: CutoverRun, record: StageRecord, gate: str, judge_now: Callable[[], GateResult]
+) -> GateVerdict:
+    """Return the verdict of this evaluation of a gate, from the store if it was given before."""
+    for known in verdicts.all_of(run.site.store, run.id, record.key):
+        if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
+            return known
+    result = judge_now()
+    return verdicts.save(
+        run.site.store, cutover_id=run.id, stage=record.key, gate=gate, round=record.round,
+        attempt=record.rechecks, verdict=result.verdict, reason=result.reason,
+        evidence=[check.as_evidence() for check in result.results], now=clock.now())
+
+
+def _judge_gate(run: CutoverRun, record: StageRecord, spec: Stage, gate: str) -> GateResult:
+    end = _end()
+    checks = run.site.plan.gates[gate]
+    return judge_gate(
+        gate, [_judge_check(run, check, record.entered_at, end, spec.soak) for check in checks])
+
+
+def _end() -> datetime:
+    """Return the end of windows: a whole second, so that those of a second hold one."""
+    return (clock.now() - SETTLE).replace(microsecond=0)
+
+
+def _judge_check(
+    run: CutoverRun, check: CheckSpec, entered: datetime, end: datetime, soak: timedelta
+) -> CheckResult:
+    """Judge one check over its window, never reaching back before the stage began."""
+    metrics = run.site.metrics
+    start = min(end, max(end - (check.over or soak), entered))
+    own = metrics.window(
+        check.of, start=start, end=end, place=check.path, segment=check.segment)
+    baseline = None
+    if check.is_to_baseline:
+        baseline = metrics.window("baseline", start=start, end=end, segment=check.segment)
+    result = judge(check, own, baseline, start=start, end=end)
+    if METRICS[check.metric].source is Source.COMPARISON:
+        return result.with_coverage(metrics.coverage())
+    return result
+
+
+def _decide(
+    run: CutoverRun, record: StageRecord, judged: list[GateVerdict], guarded: GateVerdict, *,
+    is_reduced: bool,
+) -> StageDecision:
+    """Return what follows from the verdicts, guardrails, approvals and triggers that say hold."""
+    plan = run.site.plan
+    verdict = worst(known.verdict for known in judged) if judged else Verdict.PASS
+    fired = firings.all_of(run.site.store, run.migration, since=record.entered_at)
+    holds = [firing for firing in fired if firing.action is TriggerAction.HOLD]
+    is_alarmed = guarded.verdict is Verdict.FAIL
+    is_asked = plan.stage(record.key).approvers > 0
+    decision = decide_stage(
+        verdict=verdict,
+        rechecks_left=plan.patience.rechecks - record.rechecks,
+        needs_approval=is_asked or bool(holds) or is_reduced,
+        is_alarmed=is_alarmed,
+    )
+    reasons = [f"guardrail {guarded.reason}"] if is_alarmed else []
+    reasons += [known.reason for known in judged if known.verdict is verdict]
+    if is_reduced:
+        reasons.append("fewer users are moved than the stage says, by a rollback of a part")
+    reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
+    return StageDecision(
+        record.key, decision.action, "; ".join(reasons) or "the stage has no gate")

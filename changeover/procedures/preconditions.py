@@ -1,0 +1,111 @@
+"""What must hold before the first user moves: every reason at once, and nobody was moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psutil
+
+from changeover import clock
+from changeover.backup.from_plan import target_of
+from changeover.domain.health import Status
+from changeover.domain.messages import Severity
+from changeover.domain.procedures import StepStatus
+from changeover.errors import ChangeoverError, Refused
+from changeover.notify.channels import channels_of, send
+from changeover.plan.procedures import PreconditionsSpec
+from changeover.plan.units import format_duration, format_size
+from changeover.procedures.steps import CutoverRun, Found
+from changeover.procedures.suites import SuiteResult, problems_of
+from changeover.site.site import Site
+from changeover.store import firings, health_results, plans, steps
+
+SERIOUS = (Status.CRITICAL, Status.ERROR)
+"""The states of a health check that stop a cutover from beginning, and from being a success."""
+
+
+def check(run: CutoverRun, suite: SuiteResult | None) -> str:
+    """See that everything holds that the plan wants before the first user moves.
+
+    Args:
+        run: The cutover.
+        suite: What the plan's suite found, None when it names none.
+
+    Returns:
+        What was found.
+
+    Raises:
+        Refused: Something does not hold; every reason is named, and nobody was moved.
+    """
+    spec = run.site.plan.cutover.preconditions
+
+    def look() -> Found:
+        problems = problems_of(suite)
+        if spec is not None:
+            problems += _problems(run.site, spec)
+        if problems:
+            raise ChangeoverError("; ".join(problems))
+        return "everything holds that the plan wants", {}
+
+    found = run.once("preconditions", look)
+    if found.status is not StepStatus.DONE:
+        raise Refused(f"not begun because {found.detail}",
+                      next_step="Mend it and run cutover/main again; nobody was moved")
+    return found.detail
+
+
+def _problems(site: Site, spec: PreconditionsSpec) -> list[str]:
+    """Return one sentence for each precondition that does not hold."""
+    return [*_open_alerts(site, spec), *_room(site, spec), *_rehearsed(site, spec),
+            *_reachable(site, spec)]
+
+
+def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
+    since = clock.now() - spec.quiet
+    for firing in firings.all_of(site.store, site.migration, since=since):
+        yield f"trigger {firing.trigger} fired at {firing.fired_at:%H:%M:%S} UTC: {firing.reason}"
+    if not spec.quiet:
+        return
+    for result in health_results.latest(site.store, site.migration):
+        if result.status in SERIOUS:
+            yield f"health check {result.check} is {result.status}: {result.detail}"
+
+
+def _room(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
+    targets = [target_of(site)] if site.plan.cutover.backup else []
+    for place in {site.home.root, *targets}:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            free = psutil.disk_usage(str(place)).free
+        except OSError as error:
+            yield f"{place} cannot be used: {error.strerror}"
+            continue
+        if free < spec.disk:
+            yield f"{place} has {format_size(free)} free, less than {format_size(spec.disk)}"
+
+
+def _rehearsed(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
+    if spec.rehearsed_within is None:
+        return
+    newest = steps.latest_rehearsal(site.store, site.migration)
+    within = format_duration(spec.rehearsed_within)
+    if newest is None:
+        yield f"the rollback was never rehearsed (wanted within {within}): run rollback/main " \
+              "with rehearsal=true"
+    elif clock.now() - newest.ended_at > spec.rehearsed_within:
+        yield f"the rollback was rehearsed at {newest.ended_at:%F %T} UTC, longer ago than {within}"
+    elif newest.data.get("plan") != plans.digest_of(site.plan):
+        yield "the rollback was rehearsed with another plan: run rollback/main with rehearsal=true"
+
+
+def _reachable(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
+    if not spec.reaches_approvers:
+        return
+    channels, problems = channels_of(site.plan.notify)
+    yield from problems
+    title = f"a cutover of {site.migration} is about to begin"
+    body, facts = f"migration: {site.migration}", {"migration": site.migration}
+    for channel in channels:
+        problem = send(channel, title=title, body=body, severity=Severity.CRITICAL, facts=facts)
+        if problem:
+            yield problem

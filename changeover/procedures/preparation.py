@@ -1,0 +1,73 @@
+"""Before the first user moves: the backup, and the way back that needs nothing of us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from changeover import clock
+from changeover.backup.check import verify
+from changeover.backup.from_plan import items_of, servers_of, target_of
+from changeover.backup.items import Progress
+from changeover.backup.make import make_backup
+from changeover.domain.procedures import StepStatus
+from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
+from changeover.plan.units import format_size
+from changeover.procedures import retirement_note, rollback_script
+from changeover.procedures.steps import CutoverRun, Found
+
+
+def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) -> str:
+    """Make the plan's backup and restore it into a scratch place to see that it is good.
+
+    Args:
+        run: The cutover.
+        show: Given the number of items, returns what is told of the progress.
+
+    Returns:
+        Where it is; empty when the plan wants none.
+
+    Raises:
+        Refused: It could not be made or is not good; nobody was moved.
+    """
+    site = run.site
+    if site.plan.cutover.backup is None:
+        return ""
+
+    def make() -> Found:
+        items = items_of(site)
+        made = make_backup(
+            items, target_of(site), name=f"{site.migration}-{run.subject}",
+            now=clock.now(), tell=show(len(items)))
+        found = verify(made.path, servers=servers_of(items))
+        bad = [f"{item.name}: {item.detail}" for item in found.items if not item.is_good]
+        if bad:
+            raise ChangeoverError(f"the backup {made.path} is not good: {'; '.join(bad)}")
+        size = format_size(sum(item.size for item in made.items))
+        told = f"{len(made.items)} items, {size}, verified by restoring them"
+        return told, {"path": str(made.path)}
+
+    found = run.once("backup", make)
+    if found.status is not StepStatus.DONE:
+        raise Refused(f"not begun because {found.detail}",
+                      next_step="Mend it and run cutover/main again; nobody was moved")
+    return str(found.data["path"])
+
+
+def write_way_back(run: CutoverRun) -> str:
+    """Write `rollback.sh`, which needs nothing of us to run, and say where it is.
+
+    Raises:
+        EnvironmentProblem: It cannot be written.
+    """
+    site = run.site
+    folder = site.home.root / "rollback" / run.subject
+
+    def write() -> Found:
+        retirement_note.forget(site.home.gateway_files)  # of an earlier migration's baseline
+        path = rollback_script.write_rescue(site.plan, site.home.gateway_files, folder)
+        return f"sh {path} brings everyone back without Prefect and database", {"path": str(path)}
+
+    found = run.once("rollback.sh", write)
+    if found.status is not StepStatus.DONE:
+        raise EnvironmentProblem(found.detail)
+    return found.detail

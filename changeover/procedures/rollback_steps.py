@@ -1,0 +1,148 @@
+"""The steps of the rollback SOP, each idempotent, timed, and safe to repeat after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from changeover import cleanup, clock
+from changeover.cleanup.start import candidate_start
+from changeover.domain.procedures import StepStatus
+from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity, RollbackStatus
+from changeover.domain.rollout import CutoverStatus
+from changeover.domain.routing import Mode
+from changeover.errors import ChangeoverError
+from changeover.plan.units import format_duration
+from changeover.procedures import baseline, rollback
+from changeover.procedures.levers import pull_lever
+from changeover.procedures.steps import Found, RollbackRun
+from changeover.site.site import Site
+from changeover.store import cutovers, rollbacks, routing, steps
+
+MOST_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A rollback of everyone that a flow run was started for.
+
+    Args:
+        reason: What happened.
+        severity: How bad it is.
+        rollback_id: The rollback to carry on, when step 1 was done before this run.
+    """
+
+    reason: str
+    severity: RollbackSeverity
+    rollback_id: int | None = None
+
+
+def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRun:
+    """Send everyone to the baseline; finds it done when the observer or a person did it.
+
+    A rollback that a person ended with `recover` in the meantime is not begun again.
+    """
+    began = clock.now()
+    known = _to_carry_on(site, wanted, flow_run_id)
+    state = routing.read(site.store, site.migration)
+    if known is not None and (state.epoch, state.mode) != (known.epoch, Mode.EMERGENCY_ROLLBACK):
+        run = RollbackRun(site, known.id, flow_run_id)
+        run.keep(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
+                 began=began)
+        return run
+    cause = Cause(wanted.reason, "rollback/main", wanted.severity)
+    started = rollback.start(site, cause, flow_run_id=flow_run_id)
+    run = RollbackRun(site, started.rollback.id, flow_run_id)
+    status = StepStatus.FAILED if started.publication is None else StepStatus.DONE
+    detail = started.problem or f"everyone is at the baseline: {started.state.describe()}"
+    run.keep(run.STEPS[0], status, detail, began=began)
+    return run
+
+
+def _to_carry_on(site: Site, wanted: Wanted, flow_run_id: str) -> Rollback | None:
+    """Return the rollback that was given, or that this very run began before it was killed."""
+    for found in rollbacks.all_of(site.store, site.migration):
+        is_mine = wanted.rollback_id is None and found.flow_run_id == flow_run_id
+        if is_mine or found.id == wanted.rollback_id:
+            return found
+    return None
+
+
+def clean_up(run: RollbackRun) -> str:
+    """Move the candidate's temporary files into quarantine; nothing else is ever touched."""
+    return run.once("clean up", lambda: (quarantine_files(run.site, run.subject), {})).detail
+
+
+def quarantine_files(site: Site, name: str) -> str:
+    """Quarantine what the plan names, delete quarantines whose time is over, and say what was done.
+
+    Raises:
+        ChangeoverError: Something that matches was refused; a person must look at it.
+    """
+    spec = site.plan.rollback
+    if not spec.cleanup:
+        return "nothing to clean up"
+    found, moved = cleanup.quarantine(
+        spec.roots, spec.cleanup, name=name, any_age=spec.any_age, base=site.folder,
+        since=candidate_start(site), keep=[site.home.root])
+    purged = cleanup.purge(
+        spec.roots, older_than=spec.quarantine, now=clock.now(), base=site.folder)
+    told = f"{len(moved)} files and folders are in quarantine for " \
+        f"{format_duration(spec.quarantine)}; {len(purged)} older quarantines were deleted"
+    if found.refused:
+        refused = "; ".join(f"{each.path}: {each.reason}" for each in found.refused[:MOST_TOLD])
+        raise ChangeoverError(f"{told}; {len(found.refused)} were left: {refused}",
+                              next_step="A person must look at them")
+    return told
+
+
+def restore(run: RollbackRun) -> str:
+    """Pull the plan's restore levers in order; one that fails does not stop the others."""
+    return run.once("restore", lambda: _pull_all(run)).detail
+
+
+def _pull_all(run: RollbackRun) -> Found:
+    plan = run.site.plan
+    problems = _bring_back(run)
+    for name in plan.rollback.restore:
+        # renewed for as long as the lever may take: else two runs could pull it at once
+        run.renew_lease(busy_for=plan.levers[name].timeout)
+        problem = pull_lever(run.site.store, plan, name, actor="rollback/main",
+                             occasion=f"{run.subject} restore")
+        problems += [problem] if problem else []
+    if problems:
+        raise ChangeoverError("; ".join(problems), next_step="A person must do it")
+    names = ", ".join(plan.rollback.restore)
+    return f"pulled {names}" if names else "no lever to pull", {}
+
+
+def _bring_back(run: RollbackRun) -> list[str]:
+    """Start a baseline that a lever took away after step 1 had looked at it."""
+    store, plan = run.site.store, run.site.plan
+    spec = plan.cutover.disable_baseline
+    if spec is None or not baseline.was_out_of_use(store, plan) or baseline.is_well(plan):
+        return []
+    run.renew_lease(busy_for=spec.undo_within)
+    found = baseline.pull_back(plan)
+    baseline.keep(store, plan, found, actor="rollback/main")
+    return [] if found.is_well else [str(baseline.not_back(plan, found))]
+
+
+def close(run: RollbackRun, analysis: dict[str, Any]) -> RollbackStatus:
+    """Close the rollback, and the cutover that it ended; a person is needed when a step failed.
+
+    Returns:
+        The status.
+    """
+    run.renew_lease()
+    done = steps.all_of(run.site.store, run.migration, run.subject)
+    failed = [step for step in done if step.status is not StepStatus.DONE]
+    todo = [f"{step.name}: {step.detail}" for step in failed]
+    status = RollbackStatus.NEEDS_PERSON if failed else RollbackStatus.COMPLETED
+    closed = rollbacks.finish(
+        run.site.store, run.id, status=status,
+        analysis={**analysis, "a_person_must": todo}, now=clock.now())
+    if closed.cutover_id is not None:
+        cutovers.finish(run.site.store, closed.cutover_id, CutoverStatus.ROLLED_BACK,
+                        outcome=closed.reason, now=clock.now())
+    return closed.status

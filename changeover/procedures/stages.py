@@ -1,0 +1,83 @@
+"""What a decision does to a stage: promoted, held for another soak, or evaluated again."""
+
+from __future__ import annotations
+
+from changeover import clock
+from changeover.analysis.gate import StageDecision
+from changeover.domain.rollout import StageAction, StageStatus
+from changeover.errors import StaleEpoch
+from changeover.procedures.steps import CutoverRun
+from changeover.store import cutovers
+
+
+def promote(run: CutoverRun, stage: str, reason: str) -> None:
+    """Close the stage as promoted.
+
+    Raises:
+        StaleEpoch: A rollback came first; the stage is not promoted.
+    """
+    run.current_state()
+    cutovers.decide(run.site.store, run.id, stage, status=StageStatus.PROMOTED, reason=reason,
+                    now=clock.now())
+
+
+def hold(run: CutoverRun, stage: str, round_: int) -> None:
+    """Begin the stage's next soak because a person held it in round `round_`."""
+    now = clock.now()
+    cutovers.next_round(
+        run.site.store, run.id, stage, expected_round=round_,
+        until=now + run.site.plan.stage(stage).soak, now=now)
+
+
+def recheck_later(run: CutoverRun, stage: str) -> None:
+    """Wait the plan's `patience.recheck` before the next evaluation of this round."""
+    record = cutovers.stage(run.site.store, run.id, stage)
+    rechecks = record.rechecks if record else 0
+    until = clock.now() + run.site.plan.patience.recheck
+    cutovers.extend_soak(run.site.store, run.id, stage, until=until, rechecks=rechecks + 1)
+
+
+def close_open(run: CutoverRun, reason: str) -> None:
+    """Close the stage that was open when a rollback came."""
+    for record in cutovers.stages(run.site.store, run.id):
+        if record.decided_at is None:
+            cutovers.decide(run.site.store, run.id, record.key, reason=reason, now=clock.now(),
+                            status=StageStatus.ROLLED_BACK)
+
+
+def has_begun(run: CutoverRun) -> bool:
+    """Whether a stage was entered: then everything before the stages was done."""
+    return bool(cutovers.stages(run.site.store, run.id))
+
+
+def promoted(run: CutoverRun, stage: str) -> StageDecision | None:
+    """Return the decision about a stage that was promoted before; None when it was not."""
+    record = cutovers.stage(run.site.store, run.id, stage)
+    if record is None or record.status is not StageStatus.PROMOTED:
+        return None
+    return StageDecision(stage, StageAction.PROMOTE, record.reason)
+
+
+def settled(run: CutoverRun, stage: str) -> StageDecision | None:
+    """Return the decision about a stage whose whole phase was promoted; None when it was not.
+
+    A run wakes many times; what the store knows of passed phases need not be asked of Prefect.
+    Only of whole phases: Prefect knows the runs of one flow by counting its calls, so either all
+    calls of a phase's flow are made again or none.
+    """
+    plan = run.site.plan
+    phase = plan.stage(stage).phase
+    decisions = {each.key: promoted(run, each.key)
+                 for each in plan.stages() if each.phase is phase}
+    return decisions[stage] if all(decisions.values()) else None
+
+
+def is_superseded(run: CutoverRun, stage: str) -> bool:
+    """Whether a rollback came before this stage was ever entered, so that it never will be."""
+    if cutovers.stage(run.site.store, run.id, stage) is not None:
+        return False
+    try:
+        run.current_state()
+    except StaleEpoch:
+        return True
+    return False

@@ -1,0 +1,146 @@
+"""Seeing that a rollback is complete: counted at the gateway, not believed."""
+
+from __future__ import annotations
+
+import operator
+from datetime import datetime, timedelta
+
+import httpx
+
+from changeover import clock
+from changeover.domain.routing import Mode
+from changeover.errors import ChangeoverError
+from changeover.machine.http import get
+from changeover.plan.paths import value_at
+from changeover.plan.procedures import QueueSpec
+from changeover.procedures import baseline
+from changeover.procedures.steps import Found, RollbackRun
+from changeover.procedures.suites import SuiteResult, problems_of
+from changeover.site.site import Site
+from changeover.store import routing, samples
+
+VERIFY_SECONDS = 30.0
+MEASURED = timedelta(seconds=3)
+"""Traffic counts as seen when it was measured for this long; samples come a second or two late."""
+MEASURED_WITHIN = 20.0
+
+
+def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
+    """See that nobody is on the candidate, the baseline well, queues empty, the suite passed.
+
+    Args:
+        run: The rollback.
+        suite: What the plan's suite found, None when it names none.
+
+    Returns:
+        What was seen; why it is not complete when a person must look.
+    """
+    site, began = run.site, clock.now()
+
+    def look() -> Found:
+        problems = clock.look_until(
+            lambda: _problems(site, began), operator.not_, seconds=VERIFY_SECONDS, pause=0.5)
+        problems += problems_of(suite)
+        if problems:
+            raise ChangeoverError("; ".join(problems), next_step="A person must look")
+        start, end = _quiet(site)
+        counted = site.metrics.window("baseline", start=start, end=end).requests
+        return f"the gateway serves everyone from the baseline ({counted} requests counted there " \
+            f"in the last {MEASURED.total_seconds():g} s, none at the candidate), and the " \
+            "baseline is well", {}
+
+    return run.once("verify", look).detail
+
+
+def is_measured_until(site: Site, until: datetime) -> bool:
+    """Wait until the observer has stored what it measured until then; whether it has."""
+    return clock.look_until(
+        lambda: _is_stored(site, until), bool, seconds=MEASURED_WITHIN, pause=0.2)
+
+
+def rehearse(site: Site, suite: SuiteResult | None) -> list[str]:
+    """Return why a rollback could not be verified now; whether queues are empty is not asked.
+
+    Args:
+        site: The migration.
+        suite: What the plan's suite found just now, None when it names none.
+    """
+    problems = []
+    for queue in site.plan.rollback.queues:
+        _, problem = _length_of(site, queue)
+        if problem:
+            problems.append(problem)
+    if not is_measured_until(site, clock.now()):
+        problems.append("no traffic is measured: is the observer running?")
+    if not baseline.is_well(site.plan):
+        problems.append("the baseline is not well")
+    return problems + problems_of(suite)
+
+
+def _is_stored(site: Site, until: datetime) -> bool:
+    newest = samples.measured_until(site.store, site.migration)
+    return newest is not None and newest >= until
+
+
+def _quiet(site: Site) -> tuple[datetime, datetime]:
+    """Return the newest seconds that were measured, as [start, end)."""
+    end = samples.measured_until(site.store, site.migration) or clock.now()
+    return end - MEASURED, end
+
+
+def _still_sent(site: Site, began: datetime) -> list[str]:
+    """Return why it is not seen yet that the candidate gets nothing.
+
+    The newest seconds count, not all since `began`: an answer that takes long is counted when it
+    ends, though nothing was sent since.
+    """
+    if not _is_stored(site, began + MEASURED):
+        return [f"no traffic was measured since {began:%T} UTC: is the observer running?"]
+    start, end = _quiet(site)
+    still = site.metrics.window("candidate", start=start, end=end).requests
+    if not still:
+        return []
+    return [f"the gateway sent {still} requests to the candidate from {start:%T} to {end:%T} UTC"]
+
+
+def _problems(site: Site, began: datetime) -> list[str]:
+    """Return why the rollback is not complete yet, one sentence each."""
+    problems = [*_not_empty(site), *_still_sent(site, began)]
+    state = routing.read(site.store, site.migration)
+    if state.mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY):
+        problems.append(f"the routing state is {state.describe()}")
+    try:
+        served = site.gateway.served()
+        if served != state.order:
+            problems.append(f"the gateway serves {served}, not {state.order}")
+    except ChangeoverError as error:
+        problems.append(str(error))
+    if not baseline.is_well(site.plan):
+        problems.append("the baseline is not well")
+    return problems
+
+
+def _not_empty(site: Site) -> list[str]:
+    """Return one sentence for each queue that is not drained."""
+    problems = []
+    for queue in site.plan.rollback.queues:
+        found, problem = _length_of(site, queue)
+        if problem:
+            problems.append(problem)
+        elif found > queue.at_most:
+            problems.append(f"queue {queue.path} of the {queue.of} has {found!r}, more "
+                            f"than {queue.at_most}")
+    return problems
+
+
+def _length_of(site: Site, queue: QueueSpec) -> tuple[float, str]:
+    """Return how long a queue says that it is, and why it cannot be read."""
+    url = site.plan.system(queue.of).url.rstrip("/") + queue.path
+    try:
+        found = value_at(get(url, timeout=5).json(), queue.value)
+        why = f"no number at {queue.value}"
+    except (httpx.HTTPError, ValueError) as error:
+        found, why = None, type(error).__name__
+    if isinstance(found, int | float):
+        return found, ""
+    return 0, f"queue {queue.path} of the {queue.of} cannot be read ({why})"

@@ -1,0 +1,103 @@
+"""Asking people through Prefect's page, and taking their answer for what the store says it is.
+
+A pause that Prefect thinks was passed proves nothing: a run woken by anything but a person's
+answer asks again under the next key. What counts is the approval's row in the store.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect.flow_runs import asuspend_flow_run
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from pydantic import Field, ValidationError
+
+from changeover import clock
+from changeover.analysis.gate import StageDecision
+from changeover.domain.rollout import Approval, StageAction
+from changeover.errors import ApprovalRefused
+from changeover.procedures.approvals import Question, ask, decision_of, is_last
+from changeover.procedures.steps import CutoverRun
+from changeover.store import approvals, cutovers, routing
+from tasks.report import announce_once, approval_question
+
+
+class StageApproval(RunInput):
+    """The form that a person fills in; decision and approver have no default on purpose."""
+
+    decision: Literal["promote", "hold", "rollback"] = Field(
+        description="promote: go to the next stage. hold: soak this stage once more. "
+        "rollback: all users back to the baseline."
+    )
+    approver: str = Field(min_length=2, max_length=100, description="Your name, for the audit.")
+    comment: str = Field(default="", max_length=2000, description="Why, if there is more to say.")
+
+
+async def ask_people(run: CutoverRun, stage: str, reason: str, round_: int) -> StageDecision:
+    """Suspend the run until the stage's approvers have decided, and return the decision.
+
+    Args:
+        run: The cutover.
+        stage: Key of the stage that is to be left.
+        reason: Why they are asked: the gate's result.
+        round_: Which soak of the stage they are asked about, from 1.
+
+    Raises:
+        StaleEpoch: A rollback came first; the answer, if one was given, is kept as void.
+        Pause: Nobody has answered yet; Prefect ends the process and resumes on the answer.
+    """
+    needed = max(1, run.site.plan.stage(stage).approvers)
+    cutovers.wait_for_approval(run.site.store, run.id, stage)
+    return await ask_about(run, Question(
+        stage, lambda ordinal: approval_question(run, stage, reason, ordinal), needed, round_))
+
+
+async def ask_about(run: CutoverRun, question: Question) -> StageDecision:
+    """Suspend the run until people have decided, one after the other.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        Pause: Nobody has answered yet.
+    """
+    ordinal = 1
+    while True:
+        asked = ask(run, question, ordinal)
+        answered = asked if asked.decision is not None else await _answer_of(run, asked)
+        if is_last(question, answered):
+            return decision_of(answered)
+        ordinal += 1
+
+
+async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
+    """Suspend until the form brings an answer that is taken."""
+    await announce_once(run, asked)
+    attempt, note = 0, ""
+    while True:
+        key = f"{asked.stage}-r{asked.round}-a{asked.ordinal}-{attempt}"
+        attempt += 1
+        form = await suspend_until_answered(key, note + asked.question)
+        if form is None:
+            continue  # woken without an answer: ask under the next key
+        try:
+            return approvals.answer(
+                run.site.store, asked.id, decision=StageAction(form.decision),
+                approver=form.approver, comment=form.comment, source="prefect",
+                epoch=routing.read(run.site.store, run.migration).epoch, now=clock.now(),
+            )
+        except ApprovalRefused as refusal:
+            get_run_logger().warning("Approval of %s: %s", asked.stage, refusal)
+            run.current_state()
+            note = f"> **The last answer was not taken:** {refusal}\n\n"
+
+
+async def suspend_until_answered(key: str, description: str) -> StageApproval | None:
+    """Return the form's answer under `key`; None when the run was woken without one."""
+    try:
+        return await asuspend_flow_run(
+            wait_for_input=StageApproval.with_initial_data(description=description),
+            key=key,
+            timeout=None,
+        )
+    except ValidationError:
+        return None

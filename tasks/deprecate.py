@@ -1,0 +1,55 @@
+"""Retiring the baseline: when it is due, who agrees, and the levers that do it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from changeover.analysis.gate import StageDecision
+from changeover.procedures import deprecation
+from changeover.procedures.deprecation import Retirement
+from tasks.approve import ask_about
+from tasks.steps import step
+
+
+@step(name="begin retirement")
+def begin_retirement(retirement: Retirement) -> datetime:
+    """Note that this run carries the retirement, and return when the baseline may be retired."""
+    return deprecation.begin(retirement)
+
+
+@step(name="see that nobody calls it")
+def check_unused(retirement: Retirement) -> None:
+    """See that the baseline answered nobody in the plan's period, before people are asked.
+
+    Raises:
+        Refused: It did.
+        Unreachable: Nobody counted.
+    """
+    deprecation.refuse_while_called(retirement)
+
+
+async def ask_to_retire(retirement: Retirement) -> StageDecision:
+    """Suspend until every approver has agreed, or one has not; return the decision.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        Pause: Nobody has answered yet.
+    """
+    return await ask_about(retirement.run, deprecation.question(retirement))
+
+
+@step(name="retire the baseline")
+def pull_levers(retirement: Retirement) -> str:
+    """Pull the phase's levers in order, stopping at the first that fails.
+
+    Raises:
+        Refused: Somebody still calls the baseline, or a rollback sent users there meanwhile.
+        ChangeoverError: A lever failed; the ones after it were not pulled.
+    """
+    return deprecation.pull_levers(retirement)
+
+
+@step(name="end retirement")
+def end_retirement(retirement: Retirement) -> None:
+    """Note that nothing of the retirement is left to be done."""
+    deprecation.end(retirement)

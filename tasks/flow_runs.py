@@ -1,0 +1,75 @@
+"""What a flow opens once and hands to its steps, and which flow run it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+from prefect.context import FlowRunContext
+
+from blocks.plan import PlanBlock, block_name
+from changeover import clock
+from changeover.errors import InvalidInput
+from changeover.procedures.steps import CutoverRun
+from changeover.site.home import Home
+from changeover.site.site import Site
+from changeover.store import cutovers, heartbeats, plans
+
+
+async def open_site(migration: str | None) -> Site:
+    """Connect to a migration and note this process as the one that carries the flow run.
+
+    Args:
+        migration: Name of the migration; None takes the one that `changeover up` started last.
+
+    Raises:
+        InvalidInput: No such migration was registered with this Prefect server.
+        StoreError: The store cannot be used.
+    """
+    name = block_name(migration) if migration else "current"
+    try:
+        block: PlanBlock = await PlanBlock.aload(name)
+    except ValueError as error:
+        raise InvalidInput(
+            f"no migration {migration or 'at all'} is registered with this Prefect server",
+            next_step="Run `changeover up --plan FILE` first",
+        ) from error
+    store = block.store.get_client()
+    plan = plans.load(store, block.migration)
+    site = Site(Home(Path(block.home)), plan, store, block.gateway.get_client())
+    _sign_of_life(site)
+    return site
+
+
+async def open_run(migration: str, cutover_id: int) -> CutoverRun:
+    """Connect to a migration from a phase's flow, whose parameters are names and ids only.
+
+    Raises:
+        InvalidInput: No such migration or cutover is known.
+        StoreError: The store cannot be used.
+    """
+    site = await open_site(migration)
+    return CutoverRun(site, cutovers.get(site.store, cutover_id), root_run_id())
+
+
+def root_run_id() -> str:
+    """Return the id of the flow run that the worker started, also from inside a subflow.
+
+    Raises:
+        InvalidInput: Called outside a flow run.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise InvalidInput("this works inside a Prefect flow run only")
+    root = os.environ.get("PREFECT__FLOW_RUN_ID")
+    return str(UUID(root)) if root else str(context.flow_run.id)
+
+
+def _sign_of_life(site: Site) -> None:
+    """Let the observer know which process carries this run, so that it notices when it vanishes."""
+    process = psutil.Process()
+    heartbeats.beat(
+        site.store, f"flow:{root_run_id()}", pid=process.pid,
+        detail=f"{process.create_time():.2f}", now=clock.now())

@@ -1,0 +1,43 @@
+"""The rehearsal of the rollback; its age is a precondition of a cutover."""
+
+from __future__ import annotations
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from changeover.domain.procedures import Step, StepStatus
+from changeover.procedures import rehearsing
+from changeover.procedures.steps import Procedure
+from changeover.procedures.suites import SuiteResult
+from changeover.site.site import Site
+from tasks.flow_runs import root_run_id
+from tasks.steps import step
+from tasks.validate import run_suite
+
+
+@step(name="rehearse")
+def rehearse(run: Procedure, suite: SuiteResult | None) -> Step:
+    """Rehearse the rollback and keep whether it passed.
+
+    Args:
+        run: The rehearsal.
+        suite: What the suite that verifies a rollback found just now; None when there is none.
+    """
+    return rehearsing.carry_out(run, suite, tell=get_run_logger().info)
+
+
+async def rehearsed(site: Site) -> State:
+    """Rehearse the rollback, and show what was done."""
+    run_id = root_run_id()
+    suite = await run_suite(site, site.plan.rollback.verify, f"rehearsal {run_id}")
+    found = rehearse(Procedure(site, f"rehearsal-{run_id}", run_id), suite)
+    told = [f"- {line}" for line in found.data.get("told", [])]
+    await acreate_markdown_artifact(
+        key=f"{site.migration}-rehearsal".replace("_", "-"),
+        description="Newest rehearsal of the rollback",
+        markdown="\n".join([f"# Rehearsal: {found.status}", found.detail, *told]))
+    if found.status is not StepStatus.DONE:
+        return Failed(name="Unfit", message=found.detail)
+    return Completed(name="Rehearsed", message=found.detail)

@@ -1,0 +1,155 @@
+"""Validation suites as tasks: each check with its evidence and verdict in the store."""
+
+from __future__ import annotations
+
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
+
+from changeover import clock
+from changeover.checks.suites.outcome import as_stored
+from changeover.checks.suites.target import CheckTarget
+from changeover.domain.report_files import Report
+from changeover.domain.run_ends import Work
+from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
+from changeover.domain.verdict import Verdict, worst
+from changeover.procedures.steps import broke
+from changeover.procedures.suites import SuiteResult
+from changeover.site.site import Site
+from changeover.store import carriers, report_files, validations
+from tasks.flow_runs import root_run_id
+from tasks.steps import PASSING_TROUBLE, step
+
+
+@step(name="begin suite", task_run_name="begin suite {suite}")
+def begin_suite(site: Site, suite: str, key: str) -> int:
+    """Open the suite's run, or find the one that this flow run opened before it was killed.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        InvalidInput: The plan has no such suite.
+    """
+    from changeover.checks.suites.run import checks_of
+
+    checks_of(site.plan, suite)
+    return validations.begin(site.store, site.migration, suite, key=key, now=clock.now()).id
+
+
+def carry_suite(site: Site, run_id: int) -> None:
+    """Note that this flow run carries a suite's run, unless that has ended."""
+    carriers.take(site.store, site.migration, f"{Work.SUITE} {run_id}", flow="validation",
+                  flow_run_id=root_run_id(), now=clock.now())
+
+
+def drop_suite(site: Site, run_id: int) -> None:
+    """Note that a suite's run has said how it ended."""
+    carriers.drop(
+        site.store, site.migration, f"{Work.SUITE} {run_id}", flow_run_id=root_run_id())
+
+
+@step(name="check", task_run_name="{name}")
+def carry_out_check(site: Site, suite: str, run_id: int, number: int, name: str) -> str:
+    """Carry out one check and keep what it found; one that was kept before is not done again.
+
+    Returns:
+        Its verdict.
+    """
+    from changeover.checks.suites.run import checks_of, run_check
+
+    known = {check.number: check for check in validations.checks(site.store, run_id)}
+    if number in known:
+        return known[number].verdict
+    check = checks_of(site.plan, suite)[number][1]
+    run = run_check(CheckTarget.of(site), number, name, check)
+    validations.save_check(site.store, as_stored(run_id, run))
+    return str(run.outcome.verdict)
+
+
+def carry_out_checks(site: Site, suite: str, run_id: int) -> None:
+    """Carry out every check of a suite: beside each other where they may, then the others."""
+    from changeover.checks.suites.run import checks_of, runs_alone
+
+    checks = list(enumerate(checks_of(site.plan, suite)))
+    together = [
+        carry_out_check.submit(site, suite, run_id, number, name)
+        for number, (name, check) in checks if not runs_alone(check)
+    ]
+    for future in together:
+        future.result()
+    for number, (name, check) in checks:
+        if runs_alone(check):
+            carry_out_check(site, suite, run_id, number, name)
+
+
+async def run_suite(
+    site: Site, suite: str | None, subject: str, round_: int = 1
+) -> SuiteResult | None:
+    """Run a suite as part of a procedure, once in each round; None when the plan names none.
+
+    Args:
+        site: The migration.
+        suite: Name of the suite.
+        subject: What it is part of: `cutover 7`, `rollback 3`.
+        round_: How often it is run for that, from 1.
+    """
+    if suite is None:
+        return None
+    occasion = f" round {round_}" if round_ > 1 else ""
+    key = f"{site.migration} {subject} {suite}{occasion}"
+    known = validations.of_key(site.store, key)
+    if known is not None and known.ended_at is not None:
+        return _result(known, validations.checks(site.store, known.id))
+    run_id = begin_suite(site, suite, key)
+    carry_out_checks(site, suite, run_id)
+    return await close_suite(site, run_id, subject)
+
+
+async def run_verification(site: Site, rollback_id: int) -> SuiteResult | None:
+    """Run the plan's suite; one that breaks is one that failed, and verification goes on."""
+    suite = site.plan.rollback.verify
+    try:
+        return await run_suite(site, suite, f"rollback {rollback_id}")
+    except PASSING_TROUBLE:
+        raise
+    except Exception as error:  # noqa: BLE001  people must be told in any case
+        return SuiteResult(str(suite), SuiteVerdict.FAIL, broke(error))
+
+
+@step(name="close suite")
+async def close_suite(site: Site, run_id: int, actor: str) -> SuiteResult:
+    """Judge the suite by its worst check, and render the report."""
+    checks = validations.checks(site.store, run_id)
+    verdict = worst(check.verdict for check in checks)
+    run = validations.finish(
+        site.store, run_id, verdict=SuiteVerdict(verdict), actor=actor, now=clock.now())
+    await _publish(site, run, checks)
+    return _result(run, checks)
+
+
+async def _publish(site: Site, run: SuiteRun, checks: list[SuiteCheck]) -> None:
+    """Render the report of a suite's run, note it in the store and show it in Prefect's page."""
+    from reports.validation import render_markdown, write
+
+    paths = write(run, checks, site.home.reports)
+    report_files.save(site.store, Report(
+        migration=site.migration, subject=f"suite {run.suite}"[:20], cutover_id=None,
+        at=clock.now(), html_path=str(paths["html"]), markdown_path=str(paths["md"]),
+        json_path=str(paths["json"]),
+    ))
+    key = f"{site.migration}-suite-{run.suite}".replace("_", "-")
+    what = f"Suite {run.suite}: {run.verdict}"
+    await acreate_markdown_artifact(markdown=render_markdown(run, checks), key=key,
+                                    description=what)
+    if site.reports_url:
+        await acreate_link_artifact(
+            link=f"{site.reports_url}/{paths['html'].name}", key=f"{key}-report",
+            link_text="The report with evidence", description=what)
+
+
+def _result(run: SuiteRun, checks: list[SuiteCheck]) -> SuiteResult:
+    from reports.validation import sentence
+
+    failed = [f"{check.name}: {check.reason}" for check in checks
+              if check.verdict is not Verdict.PASS]
+    reason = "; ".join([sentence(run, checks), *failed])
+    return SuiteResult(run.suite, run.verdict, reason[:2000])
