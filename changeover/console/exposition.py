@@ -25,7 +25,6 @@ from changeover.analysis.histogram import Histogram, bounds_of, merge
 from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
 from changeover.domain.routing import Mode, RoutingState, System
-from changeover.errors import Unreachable
 from changeover.store import (
     claims,
     comparisons,
@@ -130,19 +129,13 @@ class Meter(Collector):
             ("maintenance", state.maintenance, "1 while users get the maintenance answer."),
             ("routing_version", state.version, "Version of the routing state."),
             ("routing_epoch", state.epoch, "Epoch: how many rollbacks there were."),
-            ("gateway_in_sync", self._is_in_sync(state.order),
+            ("gateway_in_sync", self._console.site.gateway.serving(state).is_current,
              "1 when the gateway serves the present routing state."),
         ):
             yield GaugeMetricFamily(f"changeover_{name}", text, value=float(value))
 
     def _copied(self, state: RoutingState) -> int:
         return state.copied if self._console.site.plan.shadow is not None else 0
-
-    def _is_in_sync(self, order: tuple[int, int]) -> bool:
-        try:
-            return self._console.site.gateway.served() == order
-        except Unreachable:
-            return False
 
     def _traffic(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(

@@ -11,9 +11,6 @@ from changeover.domain.procedures import of_cutover
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import Approval, Cutover
 from changeover.domain.run_ends import Carrier, Work
-from changeover.errors import Unreachable
-from changeover.gateway.files import told_of
-from changeover.gateway.publish import Gateway
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
 from changeover.site.site import Site
@@ -65,7 +62,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
             "segments": list(state.segments), "maintenance": state.maintenance,
             "version": state.version, "epoch": state.epoch,
         },
-        "gateway": _gateway(site.gateway, state.order),
+        "gateway": site.gateway.serving(state).text,
         "cutover": newest and _cutover(newest),
         "procedure": _newest_step(store, newest) if newest else None,
         "stages": [
@@ -202,22 +199,6 @@ def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
     if not looks:
         return None
     return {"stage": looks[-1].stage, "verdict": looks[-1].verdict, "reason": looks[-1].reason}
-
-
-def _gateway(gateway: Gateway, order: tuple[int, int]) -> str:
-    journal = gateway.journal()
-    if journal is not None:
-        return told_of(journal)
-    try:
-        served = gateway.served()
-    except Unreachable:
-        return "does not answer"
-    if served != order:
-        return f"serves {served}, not {order}"
-    if gateway.holds():
-        why = gateway.guard().get("reason", "")
-        return f"serves this state, but the guard holds the candidate's users back ({why})"
-    return "serves this state"
 
 
 def _cutover(cutover: Cutover) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -76,14 +77,12 @@ def check_gateway(_spec: GatewayCheck, target: CheckTarget) -> Outcome:
 
 def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> list[str]:
     problems = []
-    try:
-        served = gateway.served()
-        if served != state.order:
-            problems.append(f"the gateway serves {served}, the routing state is {state.order}")
+    seen = gateway.serving(state)
+    if not seen.is_current:
+        problems.append(f"gateway: {seen.text}")
+    with contextlib.suppress(Unreachable):  # that it is silent stands there already
         hosts = gateway.admin.healthy_hosts()
         problems += [f"{name} has no healthy host" for name, count in hosts.items() if not count]
-    except Unreachable as error:
-        problems.append(error.what)
     try:
         address = target.url("gateway") + target.plan.systems.baseline.health
         status = get(address, timeout=5).status_code

@@ -21,7 +21,7 @@ import pytest
 import changeover.gateway.publish as publishing
 from changeover.domain.routing import Mode, RoutingState
 from changeover.errors import InvalidPlan, PublishFailed, Unreachable
-from changeover.gateway import check
+from changeover.gateway import check, routes_on_disk
 from changeover.gateway.admin import Admin, Served
 from changeover.gateway.envoy.config import Json, render_routes
 from changeover.gateway.files import GatewayFiles
@@ -41,10 +41,16 @@ def _routes_to_nowhere(plan: Plan, state: RoutingState) -> Json:
     return json.loads(text.replace('"candidate_or_baseline"', '"nowhere"'))
 
 
+def _route_to_nowhere(patch: pytest.MonkeyPatch) -> None:
+    """Have whoever writes or checks routes write ones that Envoy refuses."""
+    for module in (publishing, routes_on_disk):
+        patch.setattr(module, "render_routes", _routes_to_nowhere)
+
+
 def _only_good_routes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Serve good routes, which are returned, and have Envoy refuse whatever follows."""
     bench.move(Mode.GRADUAL, 5_000)
-    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    _route_to_nowhere(monkeypatch)
     return bench.gateway.files.routes.read_bytes()
 
 
@@ -159,7 +165,7 @@ def test_earlier_refusal_is_not_taken_for_a_new_one(
         return found
 
     with monkeypatch.context() as bad:
-        bad.setattr(publishing, "render_routes", _routes_to_nowhere)
+        _route_to_nowhere(bad)
         with pytest.raises(PublishFailed, match=r"refused version 0[.]7"):
             publish(bench.gateway)
         with pytest.raises(PublishFailed, match=r"refused version 0[.]7"):
@@ -183,7 +189,8 @@ def test_racing_publishers_end_at_the_latest_state(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight publishers at once, each with its own Gateway: the latest state serves."""
-    monkeypatch.setattr(publishing, "_LOCK_SECONDS", LONGEST_PAUSE)
+    for module in (publishing, routes_on_disk):
+        monkeypatch.setattr(module, "LOCK_SECONDS", LONGEST_PAUSE)
 
     def publish(part: list[RoutingState]) -> None:
         for state in part:
@@ -296,7 +303,7 @@ def test_prepare_refuses_what_envoy_would_refuse(
 ) -> None:
     """Routes are judged by Envoy itself before anything is written."""
     gateway = Gateway(GatewayFiles(tmp_path / "gateway"))
-    monkeypatch.setattr(publishing, "render_routes", _routes_to_nowhere)
+    _route_to_nowhere(monkeypatch)
     with pytest.raises(InvalidPlan, match=r"unknown cluster 'nowhere'"):
         gateway.prepare(make_plan(), RoutingState("bench", version=1))
     assert not gateway.files.routes.exists()

@@ -1,0 +1,69 @@
+"""Back-pressure: a candidate that answers too slowly is not asked, and its users do not notice.
+
+The routing state stays as it is; only the routes on disk leave the candidate out for a while.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from changeover.domain.routing import RoutingState
+from changeover.errors import Unreachable
+from changeover.gateway.admin import Admin
+from changeover.gateway.routes_on_disk import POLL_SECONDS, RoutesOnDisk, replace_json
+from changeover.plan.model import Plan
+
+
+class BackPressure(RoutesOnDisk):
+    """The part of a gateway that withholds users from the candidate for now."""
+
+    _admin: Admin | None = None
+
+    @property
+    def admin(self) -> Admin:
+        """The admin interface."""
+        if self._admin is None:
+            self._admin = Admin(self.files.admin_socket)
+        return self._admin
+
+    def hold(
+        self, plan: Plan, state: RoutingState, entry: dict[str, Any], *, timeout: float = 1.0
+    ) -> bool:
+        """Note what the guard does, and have Envoy serve routes that fit `entry["held"]`.
+
+        The version that is served stays. Whoever publishes meanwhile or later, here or in another
+        process, publishes held routes too. A rollback never waits for this.
+
+        Args:
+            plan: The migration's plan.
+            state: The routing state as it is known.
+            entry: What is kept, JSON-able.
+            timeout: Longest wait for Envoy, in seconds.
+
+        Returns:
+            Whether Envoy serves them. False: call again, with the newest state; nothing is lost.
+
+        Raises:
+            EnvironmentProblem: A file cannot be written; what was noted before stays.
+            PublishFailed: Another process holds the lock and does not go on; call again.
+        """
+        wanted = bool(entry["held"])
+        with self.locked():
+            if self.guard() != entry:
+                replace_json(self.files.guard, entry)
+            if self.journal() is not None:
+                return True  # everyone is at the baseline anyway
+            if self.is_withheld_on_disk() != wanted:
+                if self.on_disk() != state.order:
+                    return False
+                replace_json(self.files.routes, self.routes_of(plan, state))
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                if self.admin.is_withheld() == wanted:
+                    return True
+            except Unreachable:
+                return False
+            time.sleep(POLL_SECONDS)
+        return False

@@ -1,0 +1,69 @@
+"""Break glass: everyone to the baseline with nothing but the files, and what follows from it.
+
+No store, no Prefect and no answer of Envoy is needed. The journal says what was done until the
+store knows it; `rollback.sh` writes the same one.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from changeover.domain.routing import RoutingState
+from changeover.errors import EnvironmentProblem
+from changeover.gateway.envoy.config import Json, with_version
+from changeover.gateway.routes_on_disk import RoutesOnDisk, replace_json
+from changeover.plan.model import Plan
+
+
+class BreakGlass(RoutesOnDisk):
+    """The part of a gateway that works when nothing else does."""
+
+    def break_glass(
+        self, *, reason: str, actor: str, now: datetime, busy: str = ""
+    ) -> dict[str, Any]:
+        """Send everyone to the baseline with nothing but the files: no store, no Prefect.
+
+        The journal is written first; the observer carries it into the store when it can. Nobody is
+        waited for longer than an instant: whoever holds the lock longer stands still, and what it
+        writes when it wakes up the observer replaces.
+
+        Args:
+            reason, actor, now: What happened, who moves users, the present moment.
+            busy: What keeps the store, when it is well and only busy; it follows.
+
+        Returns the journal; one that is there already stays.
+        """
+        with self.locked(insists=True):
+            epoch, version = self.on_disk() or (0, 0)
+            safe = self._safe_routes()
+            entry = self.journal() or {
+                "epoch": epoch + 1, "version": version + 1, "reason": reason, "actor": actor,
+                "at": now.isoformat(), **({"busy": busy} if busy else {}),
+            }
+            safe = with_version(safe, f"{entry['epoch']}.{entry['version']}")
+            replace_json(self.files.journal, entry)
+            replace_json(self.files.routes, safe)
+        return entry
+
+    def reconcile(self, plan: Plan, state: RoutingState) -> None:
+        """Put the store's state in the place of what break glass wrote, and forget the journal.
+
+        Args:
+            plan: The migration's plan.
+            state: The state that the store has now; everyone is at the baseline in it.
+        """
+        with self.locked():
+            replace_json(self.files.routes, self.routes_of(plan, state))
+            self.files.journal.unlink(missing_ok=True)
+
+    def _safe_routes(self) -> Json:
+        try:
+            safe: Json = json.loads(self.files.safe_routes.read_bytes())
+        except (OSError, ValueError) as error:
+            raise EnvironmentProblem(
+                f"there are no safe routes to serve: {error}", where=str(self.files.safe_routes),
+                next_step="Run `changeover up` once: it writes them",
+            ) from error
+        return safe

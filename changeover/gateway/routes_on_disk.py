@@ -1,0 +1,145 @@
+"""What lies on disk beside Envoy: the routes it watches, and the locks under which they change.
+
+Publishing, break glass and back-pressure are three ways to replace the routes. What each of them
+must know of the others (a journal, users who are withheld) is a file here, because they run in
+different processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from changeover.domain.routing import RoutingState
+from changeover.errors import EnvironmentProblem, PublishFailed
+from changeover.gateway.envoy import time_limits
+from changeover.gateway.envoy.config import Json, parse_version, render_routes
+from changeover.gateway.envoy.withheld import is_withheld, withheld
+from changeover.gateway.files import GatewayFiles
+from changeover.machine.files import write_atomically
+from changeover.plan.model import Plan
+
+POLL_SECONDS = 0.003
+LOCK_SECONDS = 5.0
+_INSISTING_SECONDS = 0.3
+"""Files are written under the lock, which takes milliseconds."""
+
+
+class RoutesOnDisk:
+    """The routes that Envoy watches, as files.
+
+    Args:
+        files: Where they are.
+    """
+
+    def __init__(self, files: GatewayFiles) -> None:
+        self.files = files
+
+    def on_disk(self) -> tuple[int, int] | None:
+        """Return (epoch, version) of the routes in place, None before the first."""
+        try:
+            return parse_version(json.loads(self.files.routes.read_bytes())["version_info"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    def is_withheld_on_disk(self) -> bool:
+        """Whether the routes in place leave the candidate out for the guard."""
+        try:
+            found = json.loads(self.files.routes.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return False
+        return any(is_withheld(resource) for resource in found.get("resources", []))
+
+    def journal(self) -> dict[str, Any] | None:
+        """Return what was done without the store, which does not know it yet."""
+        try:
+            found: dict[str, Any] = json.loads(self.files.journal.read_bytes())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def guard(self) -> dict[str, Any]:
+        """Return what the guard noted last: `level`, `held`, `reason`, `since`; empty before."""
+        try:
+            found = json.loads(self.files.guard.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def holds(self) -> bool:
+        """Whether users of the candidate are given the baseline's answer for now."""
+        return bool(self.guard().get("held", False))
+
+    def routes_of(self, plan: Plan, state: RoutingState) -> Json:
+        """Return the routes of a state, held while the guard says so."""
+        routes = render_routes(plan, state)
+        return withheld(routes, time_limits.beginning(plan)) if self.holds() else routes
+
+    def write_safe(self, plan: Plan, state: RoutingState) -> None:
+        """Keep routes to the baseline at hand, so that break glass needs nothing else."""
+        safe = RoutingState(plan.migration, version=state.version, epoch=state.epoch)
+        replace_json(self.files.safe_routes, render_routes(plan, safe))
+
+    @contextlib.contextmanager
+    def locked(self, *, insists: bool = False) -> Iterator[None]:
+        """Hold the lock on the routes; whoever `insists` goes on without it after an instant.
+
+        Raises:
+            PublishFailed: Another process holds it and does not go on.
+        """
+        patience = _INSISTING_SECONDS if insists else LOCK_SECONDS
+        with self.held(self.files.lock, time.monotonic() + patience, insists=insists):
+            yield
+
+    @contextlib.contextmanager
+    def held(self, lock: Path, deadline: float, *, insists: bool = False) -> Iterator[None]:
+        """Hold a lock; whoever `insists` goes on without it after the deadline.
+
+        Args:
+            lock: The lock's file.
+            deadline: Until when it is waited for, in `time.monotonic()` seconds.
+            insists: Do not give up then.
+
+        Raises:
+            PublishFailed: Another process holds it and does not go on.
+        """
+        try:
+            handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the gateway's directory cannot be written: {error.strerror}",
+                where=str(self.files.root),
+            ) from error
+        try:
+            while not _flock(handle):
+                if time.monotonic() < deadline:
+                    time.sleep(POLL_SECONDS)
+                elif insists:
+                    break
+                else:
+                    raise PublishFailed(
+                        "not published because another process holds the lock and does not go on",
+                        where=str(lock), next_step=f"Find it with `fuser {lock}`, and end it if "
+                        "it stands still; a rollback does not wait for it")
+            yield
+        finally:
+            os.close(handle)
+
+
+def _flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def replace_json(path: Path, content: Json) -> None:
+    """Replace a file as a whole."""
+    write_atomically(path, json.dumps(content))
