@@ -38,7 +38,7 @@ Examples:
   changeover approve promote --approver alice
   changeover approve hold --approver alice --comment "wait for Monday"
 """)
-@click.argument("decision", type=click.Choice(list(ANSWERS)))
+@click.argument("decision", type=click.Choice([str(answer) for answer in ANSWERS]))
 @click.option("--approver", required=True, help="Your name, for the audit.")
 @click.option("--comment", default="", help="Why.")
 @home_option
