@@ -11,11 +11,11 @@
     │   ├── ApprovalRefused
     │   └── FlagChanged
     ├── StoreError             5  the database cannot be used
-    │   ├── StoreBusy             it is there, and takes longer than can be waited for
+    │   ├── StoreBusy             the database works, but did not answer in time
     │   │   └── StoreLocked
     │   └── WrongStoreVersion
     ├── Unreachable            6  another process does not answer: Prefect, the gateway, a system
-    │   └── PublishFailed         the gateway did not take a configuration; the old one serves
+    │   └── PublishFailed         the gateway did not accept a configuration; the old one stays
     └── EnvironmentProblem     7  port in use, unwritable directory, missing program
 
 Exit code 0 means done (a cutover: promoted), 3 means the cutover was rolled back, 130 that it was
@@ -84,7 +84,7 @@ class Refused(ChangeoverError):
 
 
 class TransitionRefused(Refused):
-    """The routing state may not go from where it is to where it was asked to."""
+    """The routing state may not change from the current mode to the requested one."""
 
 
 class CutoverActive(Refused):
@@ -92,19 +92,19 @@ class CutoverActive(Refused):
 
 
 class StaleEpoch(Refused):
-    """A rollback happened after the caller began; what it decided no longer counts."""
+    """A rollback happened after the caller began; the caller's decision no longer counts."""
 
 
 class CarriedElsewhere(Refused):
-    """Another flow run carries a rollback's steps; two would pull its levers twice."""
+    """Another flow run does this work; two runs would pull its levers twice."""
 
 
 class ApprovalRefused(Refused):
-    """An approval that changes nothing: answered before, or a rollback came first."""
+    """The approval changed nothing: somebody answered before, or a rollback came first."""
 
 
 class FlagChanged(Refused):
-    """Someone else changed a flag since the caller looked at it."""
+    """Someone else changed the flag since the caller read it."""
 
 
 class StoreError(ChangeoverError):
@@ -114,7 +114,7 @@ class StoreError(ChangeoverError):
 
 
 class StoreBusy(StoreError):
-    """The store is there and takes longer than can be waited for; it follows later."""
+    """The store works but did not answer in time; the change is recorded later."""
 
 
 class StoreLocked(StoreBusy):
@@ -132,7 +132,7 @@ class Unreachable(ChangeoverError):
 
 
 class PublishFailed(Unreachable):
-    """The gateway did not confirm a configuration; the one before it still serves."""
+    """The gateway did not confirm a configuration; it still serves the previous one."""
 
 
 class EnvironmentProblem(ChangeoverError):

@@ -16,7 +16,7 @@ def database_address(ref: DatabaseRef, folder: Path) -> URL:
     """Return a database's URL; a relative SQLite file lies in `folder`, the plan's.
 
     Raises:
-        InvalidInput: The variable that holds it is not set, or it is no URL.
+        InvalidInput: The variable is not set, or does not hold a database URL.
     """
     found = ref.url or os.environ.get(ref.env or "", "")
     if not found:
@@ -25,7 +25,7 @@ def database_address(ref: DatabaseRef, folder: Path) -> URL:
     try:
         url = make_url(found)
     except SQLAlchemyError:
-        raise InvalidInput("is no database URL", where=f"the variable {ref.env}") from None
+        raise InvalidInput("this is not a database URL", where=f"the variable {ref.env}") from None
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("/"):

@@ -18,20 +18,25 @@ class ShadowSpec(Part):
     sample: Percent = Field(Decimal(10), description="Share of requests.")
     methods: list[Literal["GET", "HEAD", "OPTIONS"]] = ["GET"]
     replay_unsafe: list[Annotated[str, Field(pattern=r"^[A-Z]+ /\S*$")]] = Field(
-        default=[], description="Others that are safe to repeat: `POST /ocr`, `POST /api/*`."
+        default=[],
+        description="Other requests that are safe to repeat: `POST /ocr`, `POST /api/*`."
     )
-    max_load: float = Field(0.8, gt=0, le=1, description="Pause above this share of CPU.")
-    mask: list[Pattern] = Field(default=[], description="Places that are never stored.")
+    max_load: float = Field(0.8, gt=0, le=1, description="Pause copying above this CPU load.")
+    mask: list[Pattern] = Field(default=[], description="Places whose values are never stored.")
     noise: Percent = Field(
-        Decimal(20), description="Share of copies for which the baseline is asked twice."
+        Decimal(20), description="Share of copies for which the baseline is asked again."
     )
-    timeout: Duration = Field(timedelta(seconds=10), description="Longest wait for a copy.")
-    concurrency: int = Field(8, ge=1, le=1000, description="Copies under way at once.")
-    queue: int = Field(500, ge=1, le=100_000, description="Copies that wait; more are dropped.")
-    keep: int = Field(5_000, ge=0, le=1_000_000, description="Pairs kept with their bodies.")
+    timeout: Duration = Field(
+        timedelta(seconds=10),
+        description="Longest wait for the answer to a copy."
+    )
+    concurrency: int = Field(8, ge=1, le=1000, description="Copies in flight at once.")
+    queue: int = Field(500, ge=1, le=100_000, description="Copies that may wait; more are dropped.")
+    keep: int = Field(5_000, ge=0, le=1_000_000, description="Most pairs kept with their bodies.")
     keep_for: Duration = Field(timedelta(days=30), description="How long comparisons are kept.")
     keep_size: Size = Field(
-        2_000_000_000, ge=1_000_000, description="Most bytes of them in the store; the oldest go."
+        2_000_000_000, ge=1_000_000,
+        description="Most bytes of pairs in the store; the oldest are deleted."
     )
 
     def copies(self, method: str, path: str) -> bool:
@@ -91,20 +96,20 @@ class TextTolerance(Part):
 
 
 class ArraySpec(Part):
-    """How the items of two lists are brought together."""
+    """How the items of two lists are paired."""
 
     mode: Literal["sequence", "positional", "set", "unique", "keyed"] = Field(alias="as")
-    key: str | None = Field(None, description="For `keyed`: the field that tells items apart.")
+    key: str | None = Field(None, description="For `keyed`: the field that identifies an item.")
 
     @model_validator(mode="after")
     def _has_key(self) -> ArraySpec:
         if (self.mode == "keyed") != (self.key is not None):
-            raise ValueError("`as: keyed` needs `key`, and only that")
+            raise ValueError("`key` is required with `as: keyed`, and not allowed otherwise")
         return self
 
 
 class RuleSpec(NumericTolerance, TextTolerance):
-    """What may differ at one place, and who says so."""
+    """What may differ at one place, and who decided that."""
 
     path: Pattern
     ignore: bool = False
@@ -114,7 +119,7 @@ class RuleSpec(NumericTolerance, TextTolerance):
     array: ArraySpec | None = None
     owner: str = Field("", max_length=200)
     reason: str = Field("", max_length=1000)
-    expires: date | None = Field(None, description="From this day on the rule does not hold.")
+    expires: date | None = Field(None, description="The rule ends on this day.")
 
 
 class ComparisonSpec(Part):

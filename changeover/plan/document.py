@@ -1,7 +1,7 @@
 """A plan's text as a document, and the line of every part of it. Pure.
 
-Every problem of form is named with its line: what stands twice, what two versions of YAML read
-differently, what no database could keep. Whether the document is a plan is `changeover.plan.load`.
+Every problem of form is listed with its line: names defined twice, values that two versions of YAML
+read differently, characters that no database can store. `changeover.plan.load` checks the rest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
         source: Its name in messages.
 
     Raises:
-        InvalidPlan: It is not one mapping, or a part of it can be read in two ways.
+        InvalidPlan: It is not one mapping, or a part of it is ambiguous.
     """
     found = _as_json(text, source)
     node = _compose(text if found is None else _as_yaml(text), source)
@@ -47,7 +47,7 @@ def read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
 
 
 class Lines:
-    """The line of every path in a document; also finds what may not stand in one.
+    """The line of every path in a document; also finds values that are not allowed.
 
     Args:
         root: The document's node tree.
@@ -93,7 +93,7 @@ class Lines:
             return
         self._lines.setdefault(path, node.start_mark.line + 1)
         if node.tag not in _TAGS:
-            self._say(node, path, f"has the type {node.tag.rpartition(':')[2]}, which no plan has")
+            self._say(node, path, f"the type {node.tag.rpartition(':')[2]} is not allowed")
         elif isinstance(node, yaml.ScalarNode):
             self._check_value(node, path)
         elif isinstance(node, yaml.SequenceNode):
@@ -110,17 +110,17 @@ class Lines:
                 continue
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
-                self._say(key, (*path, name), f"stands twice, first in line {seen[name]}")
+                self._say(key, (*path, name), f"is defined twice, first in line {seen[name]}")
             if _UNKEPT.search(name):
-                self._say(key, path, f"the name {name!r} holds a character that is none")
+                self._say(key, path, f"the name {name!r} contains an invalid character")
             seen[name] = line
             self._lines[(*path, name)] = line
             self._walk(value, (*path, name))
 
     def _check_value(self, node: yaml.ScalarNode, path: Location) -> None:
-        """Note a value that can be read in two ways, is no number, or could not be stored."""
+        """Note a value that is ambiguous, not a number, or could not be stored."""
         if _UNKEPT.search(node.value):
-            self._say(node, path, "holds a character that is none; write the character itself")
+            self._say(node, path, "contains an invalid character; write the character itself")
         if self._is_json or node.style not in (None, ""):
             return
         if unclear := yaml12.doubt(node.value):
@@ -180,7 +180,7 @@ def _compose(text: str, source: str) -> yaml.Node:
         line = text.count("\n", 0, found.start()) + 1
         raise InvalidPlan(source, [
             f"line {line}: the character U+{ord(found[0]):04X} ends a line in YAML 1.1 and does "
-            "not in 1.2; take it out"])
+            "not in 1.2; remove it"])
     try:
         nodes = list(yaml.compose_all(text, Loader=yaml12.Loader))
     except yaml.YAMLError as error:
@@ -192,9 +192,9 @@ def _compose(text: str, source: str) -> yaml.Node:
         raise InvalidPlan(source, ["the document is nested too deeply"]) from None
     if len(nodes) != 1 or nodes[0] is None:
         found_what = "is empty" if not nodes else f"holds {len(nodes)} documents"
-        raise InvalidPlan(source, [f"the file {found_what}; one plan is needed"])
+        raise InvalidPlan(source, [f"the file {found_what}; it must hold exactly one plan"])
     if not isinstance(nodes[0], yaml.MappingNode):
-        raise InvalidPlan(source, ["line 1: a plan is a mapping of names to values"])
+        raise InvalidPlan(source, ["line 1: a plan must be a mapping of names to values"])
     return nodes[0]
 
 

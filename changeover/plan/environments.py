@@ -1,4 +1,4 @@
-"""A plan's environments: what `development`, `testing` or `production` say instead. Pure."""
+"""A plan's environments: the values that `development` or `production` override. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEVER = ("migration", "environments", "environment")
 def merged(document: Document, environment: str) -> Document:
     """Return a plan's document as an environment sees it.
 
-    Mappings are merged name by name, everything else is replaced, `null` takes a value away.
+    Mappings are merged name by name, everything else is replaced, `null` removes a value.
 
     Args:
         document: The plan as it was read.
@@ -28,7 +28,7 @@ def merged(document: Document, environment: str) -> Document:
 
 
 def merge(base: Any, overlay: Any) -> Any:
-    """Return what an overlay makes of a value: mappings name by name, `None` takes away."""
+    """Return what an overlay makes of a value: mappings name by name, `None` removes."""
     if not (isinstance(base, Mapping) and isinstance(overlay, Mapping)):
         return overlay
     found = dict(base)
@@ -41,7 +41,7 @@ def merge(base: Any, overlay: Any) -> Any:
 
 
 def forbidden(document: Document) -> Iterator[tuple[Location, str]]:
-    """Yield what an environment may not say: what the migration is, or other environments."""
+    """Yield keys that an environment may not override: the migration's name, environments."""
     environments = document.get("environments")
     for name, overlay in (environments or {}).items() if isinstance(environments, dict) else ():
         if not isinstance(overlay, dict):
@@ -49,15 +49,16 @@ def forbidden(document: Document) -> Iterator[tuple[Location, str]]:
             continue
         for key in overlay:
             if key in _NEVER:
-                yield ("environments", name, key), f"{key!r} is the same in all environments"
+                yield ("environments", name, key), (
+                    f"{key!r} cannot differ between environments; remove it here")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value of a plan as an environment sees it, and who said it.
+    """One value of a plan as an environment sees it, and where it comes from.
 
-    `source` is `default`, `plan` or the environment's name; `plan` is what the plan itself says
-    where an environment says something else.
+    `source` is `default`, `plan` or the environment's name; `plan` is the plan's own
+    value where an environment overrides it.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""The values a plan is made of: durations, percentages, sizes, names, as pydantic types. Pure."""
+"""Types of the values in a plan (durations, percentages, sizes, names) for pydantic. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s:]+(:\d{1,5})?/?$")]
 
 
 class Part(BaseModel):
-    """Base of every part of a plan: no unknown keys, no change, only finite numbers."""
+    """Base of every part of a plan: no unknown keys, immutable, only finite numbers."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False,

@@ -1,4 +1,4 @@
-"""The flags of a plan: which variants there are, who gets which, until when. Pure.
+"""The flags of a plan: their variants, who gets which variant, and until when. Pure.
 
 A flag is a plain value (`enable_ai_nodes: false`) that everyone gets, or a mapping with rules.
 Evaluating them is `changeover.flags`; keeping them, with history, is `changeover.store.flags`.
@@ -21,9 +21,9 @@ FlagKey = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
 """Safe in a URL's path, and wide enough for the names that code bases use."""
 RESERVED = "changeover."
 LARGEST_WHOLE = 2**53 - 1
-"""Beyond it other languages read another number than was written."""
+"""Above it, other languages read a different number than was written."""
 LARGEST_VARIANT = 16_384
-VALUE_FORMS = "true, false, a number or text; more than that is a mapping with `variants`"
+VALUE_FORMS = "true, false, a number or text; for anything else write a mapping with `variants`"
 ENABLED, DISABLED, ONLY = "enabled", "disabled", "value"
 
 ModeName = Literal[
@@ -33,7 +33,7 @@ MODE_NAMES: tuple[str, ...] = get_args(ModeName)
 
 
 class Mirror(StrEnum):
-    """What of the migration itself a flag shows, so that nobody keeps it twice."""
+    """Which state of the migration a flag copies, so that nobody maintains it twice."""
 
     SYSTEM = "system"  # the system that answers this user: `baseline` or `candidate`
     MODE = "mode"  # the mode's name
@@ -109,7 +109,7 @@ class AttributeSpec(Part):
 
     any_of: list[FlagValue] | None = Field(None, min_length=1, max_length=1000)
     none_of: list[FlagValue] | None = Field(
-        None, min_length=1, max_length=1000, description="Holds without the attribute, too."
+        None, min_length=1, max_length=1000, description="Also true if the attribute is missing."
     )
     starts_with: str | None = Field(None, min_length=1)
     ends_with: str | None = Field(None, min_length=1)
@@ -118,12 +118,12 @@ class AttributeSpec(Part):
     at_most: float | None = None
     above: float | None = None
     below: float | None = None
-    present: bool | None = Field(None, description="Whether the attribute is there at all.")
+    present: bool | None = Field(None, description="Whether the attribute exists.")
 
     @model_validator(mode="after")
     def _says_something(self) -> AttributeSpec:
         if all(getattr(self, name) is None for name in type(self).model_fields):
-            raise ValueError(f"one is needed of {', '.join(type(self).model_fields)}")
+            raise ValueError(f"at least one is required of {', '.join(type(self).model_fields)}")
         return self
 
 
@@ -142,13 +142,13 @@ Attributes = Annotated[dict[AttributeName, Condition], Field(min_length=1, max_l
 
 
 class RuleSpec(Part):
-    """Who gets a variant: everything that is said must hold; the first rule that fits decides."""
+    """Who gets a variant: every condition must hold; the first rule that fits decides."""
 
     variant: Name
-    segments: list[Name] = Field(default=[], description="In any of them.")
+    segments: list[Name] = Field(default=[], description="Users in any of these segments.")
     when: Attributes | None = Field(None, description="Attributes that must all fit.")
     percent: Percent | None = Field(
-        None, description="Of users, by the gateway's buckets; without a key nobody."
+        None, description="Share of users, by the gateway's buckets; none without a key."
     )
 
     def describe(self) -> str:
@@ -168,16 +168,16 @@ class FlagSpec(Part):
     migration names its variants by what it mirrors (`baseline`, `candidate`, or modes).
     """
 
-    description: str = Field("", max_length=500, description="What on and off mean.")
-    owner: str = Field("", max_length=100, description="Who removes it one day.")
-    expires: date | None = Field(None, description="From this day on there is a warning.")
+    description: str = Field("", max_length=500, description="What the flag does.")
+    owner: str = Field("", max_length=100, description="Who is responsible for removing it.")
+    expires: date | None = Field(None, description="Warn from this day on.")
     variants: dict[Name, VariantValue] = Field(default={}, max_length=100)
-    default: Name | None = Field(None, description="Variant of those whom no rule fits.")
+    default: Name | None = Field(None, description="Variant for users whom no rule fits.")
     rules: list[RuleSpec] = Field(default=[], max_length=100)
     in_modes: dict[ModeName, Name] = Field(
-        default={}, description="Variant that everyone gets in a mode, whatever the rules."
+        default={}, description="Variant that everyone gets in a mode; rules do not apply."
     )
-    mirrors: Mirror | None = Field(None, description="Shows the migration itself.")
+    mirrors: Mirror | None = Field(None, description="Copies this state of the migration.")
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -213,16 +213,17 @@ class FlagSpec(Part):
         listed = ", ".join(choices) or "none"
         kinds = sorted({str(kind_of(value)) for value in choices.values()})
         if len(kinds) > 1:
-            yield f"variants are of different kinds: {', '.join(kinds)}; one kind is allowed"
+            yield f"variants have different kinds: {', '.join(kinds)}; all must have the same"
         named = [self.default, *(rule.variant for rule in self.rules), *self.in_modes.values()]
         for name in named:
             if name is not None and name not in choices:
                 yield f"variant {name!r} is not defined; defined are {listed}"
         if self.mirrors is None:
             if self.fallback is None:
-                yield f"default is needed: the variant of those whom no rule fits, of {listed}"
+                yield ("default is required: the variant for users whom no rule fits, "
+                       f"one of {listed}")
         elif self.rules:
-            yield "a flag that mirrors the migration has no rules; the routing decides"
+            yield "a flag that mirrors the migration cannot have rules; the routing decides"
         else:
             yield from self._mirror_faults(choices)
 
@@ -232,10 +233,10 @@ class FlagSpec(Part):
             Mirror.MAINTENANCE: (ENABLED, DISABLED),
         }.get(self.mirrors, ())  # type: ignore[arg-type]
         if self.mirrors is Mirror.PERCENT and self.variants:
-            yield "a flag that mirrors percent has no variants: its value is the number"
+            yield "a flag that mirrors percent cannot have variants: its value is the number"
         missing = [name for name in needed if name not in choices]
         if missing and self.default is None:
-            yield (f"variants {', '.join(missing)} are missing; define them, or name a default "
+            yield (f"variants {', '.join(missing)} are missing; define them, or set a default "
                    "for them")
 
 
@@ -305,13 +306,13 @@ def plan_faults(
     """
     for name in flag_segments:
         if name in segments:
-            yield ("flag_segments", name), f"{name} is a segment of routing, too; rename one"
+            yield ("flag_segments", name), f"{name} is also a segment of routing; rename one"
     known = [*segments, *flag_segments]
     for where, names in (("flags", flags), *fixed.items()):
         for key in names:
             if key.startswith(RESERVED):
                 yield ((*where.split("."), key),
-                       f"names that begin with {RESERVED} are kept for changeover")
+                       f"names that begin with {RESERVED} are reserved; choose another name")
     for key, entry in flags.items():
         yield from _rule_faults(key, as_spec(entry), known)
     for where, values in fixed.items():

@@ -1,6 +1,6 @@
-"""Guardrails: what is watched in every plan unless the plan turns it off, with a reason. Pure.
+"""Guardrails: on in every plan unless the plan turns one off, with a reason. Pure.
 
-What they look at and when they are alarmed is `changeover.analysis.guardrails`.
+`changeover.analysis.guardrails` decides when one raises an alarm.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints
 from changeover.plan.fields import Part
 
 GATE = "guardrails"
-"""Name under which their verdicts stand beside those of the plan's gates."""
+"""Name of their verdicts in the list of the plan's gates."""
 
 
 class Guardrail(StrEnum):
@@ -50,7 +50,7 @@ MEANINGS = {
     Guardrail.SHORT_ANSWERS: Meaning(
         "the candidate's usual answer is less than a tenth of the baseline's", "response_bytes"),
     Guardrail.DOWN: Meaning(
-        "the candidate's health does not answer while the baseline's does", "up"),
+        "the candidate's health probe gets no answer while the baseline's does", "up"),
     Guardrail.REGRESSIONS: Meaning(
         "shadow comparison calls a regression firm", "divergence_rate"),
 }
@@ -60,11 +60,11 @@ class OffSpec(Part):
     """A guardrail that is turned off."""
 
     off: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)] = \
-        Field(description="Why nobody needs it here; people read it at every gate.")
+        Field(description="Why it is not needed here; people read it at every gate.")
 
 
 class GuardrailsSpec(Part):
-    """Guardrails are on in every plan; here they are turned off by name, each with its reason."""
+    """Guardrails are on in every plan; turn one off by name, with a reason."""
 
     errors: OffSpec | None = Field(None, description=MEANINGS[Guardrail.ERRORS].notices)
     client_errors: OffSpec | None = Field(

@@ -1,4 +1,4 @@
-"""The parts of a plan about health: what is looked at every minute, how it is repaired. Pure."""
+"""The parts of a plan about health: what is checked every minute, how it is repaired. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class LevelSpec(Part):
-    """From which value on something is a warning, and from which critical."""
+    """The values from which a check is a warning, and critical."""
 
     warning: Percent = Field(default=85)  # type: ignore[assignment]
     critical: Percent = Field(default=95)  # type: ignore[assignment]
@@ -43,63 +43,66 @@ class LevelSpec(Part):
 
 
 class NodeSpec(Part):
-    """A working part of a system that tells its figures as JSON."""
+    """A part of a system that reports its figures as JSON."""
 
     of: Host = "candidate"
     path: Path
-    latency: Pattern | None = Field(None, description="Where its mean latency in ms stands.")
-    success_rate: Pattern | None = Field(None, description="Where its success rate (0..1) stands.")
-    queue: Pattern | None = Field(None, description="Where the length of its queue stands.")
+    latency: Pattern | None = Field(None, description="Path of its mean latency in ms.")
+    success_rate: Pattern | None = Field(None, description="Path of its success rate (0..1).")
+    queue: Pattern | None = Field(None, description="Path of the length of its queue.")
     slow: Duration = Field(timedelta(seconds=5), description="Longest mean latency.")
     least_success: Share = 0.95
     longest_queue: int = Field(1000, ge=0)
 
 
 class ServiceSpec(Part):
-    """A service that both or one of the systems need; those of a pair are judged together."""
+    """A service that one or both systems need; the services of a pair are judged together."""
 
     url: HttpUrl
     path: Path = "/health"
-    pair: Name | None = Field(None, description="Services of one pair are well together.")
-    slow: Duration = Field(timedelta(seconds=2), description="Slower is a warning.")
+    pair: Name | None = Field(None, description="Services of one pair must all be healthy.")
+    slow: Duration = Field(timedelta(seconds=2), description="A slower answer is a warning.")
     timeout: Duration = Field(timedelta(seconds=3), description="Longest wait for an answer.")
 
 
 class DatabaseHealthSpec(Part):
-    """A database that is looked at."""
+    """A database to check."""
 
     database: DatabaseRef
-    revision: str | None = Field(None, description="Alembic revision that it must be at.")
+    revision: str | None = Field(None, description="Alembic revision that it must have.")
     lock_wait: Duration = Field(timedelta(seconds=5), description="Longest wait for a lock.")
-    largest: Size | None = Field(None, description="Larger is a warning.")
+    largest: Size | None = Field(None, description="A larger database is a warning.")
 
 
 class CertificateSpec(Part):
-    """A TLS address whose certificate is looked at."""
+    """A TLS address whose certificate is checked."""
 
     address: Address
     ca_file: str | None = None
-    warning: Duration = Field(timedelta(days=30), description="Less is a warning.")
-    critical: Duration = Field(timedelta(days=7), description="Less is critical.")
+    warning: Duration = Field(timedelta(days=30), description="Shorter validity is a warning.")
+    critical: Duration = Field(timedelta(days=7), description="Shorter validity is critical.")
 
 
 class MemoryLimitSpec(Part):
-    """The red line of a system's processes, or of the one whose id stands in a file."""
+    """The memory limit of a system's processes, or of the process named in a file."""
 
     of: Side = "candidate"
     pid_file: str | None = Field(
         None, description="File with a process id, relative to the plan; default: the system's."
     )
-    limit: Size = Field(description="Above it is critical; above nine tenths a warning.")
+    limit: Size = Field(description="Above it is critical; above 90 % of it a warning.")
 
 
 class RepairSpec(Part):
-    """What is done about an issue, how often, and how it is seen to have worked."""
+    """How an issue is repaired, how often, and how long until it must have worked."""
 
     levers: list[Name] = Field(default=[], description="Pulled in order.")
-    attempts: int = Field(3, ge=1, le=20, description="In an hour; then people are called.")
+    attempts: int = Field(
+        3, ge=1, le=20,
+        description="Attempts per hour; then people are notified."
+    )
     backoff: Duration = Field(
-        timedelta(minutes=1), description="Wait after the first attempt; doubles with each."
+        timedelta(minutes=1), description="Wait after the first attempt; doubles each time."
     )
     within: Duration = Field(
         timedelta(seconds=30), description="Longest time until the check is good again."
@@ -107,17 +110,29 @@ class RepairSpec(Part):
 
 
 class GuardSpec(Part):
-    """The guard of a system's responsiveness, probed every second."""
+    """Back-pressure: the system is probed every second and relieved when it is too slow."""
 
     of: Side = "candidate"
     path: Path = "/health"
-    slow: Duration = Field(timedelta(milliseconds=200), description="Slower: back-pressure.")
-    frozen: Duration = Field(timedelta(milliseconds=300), description="No answer: emergency.")
-    bad_probes: int = Field(2, ge=1, le=60, description="In a row before anything is done.")
-    good_for: Duration = Field(timedelta(seconds=5), description="Good probes until normal.")
-    on_slow: list[Name] = Field(default=[], description="Levers of back-pressure.")
-    on_frozen: list[Name] = Field(default=[], description="Emergency levers.")
-    on_normal: list[Name] = Field(default=[], description="Levers that undo both.")
+    slow: Duration = Field(
+        timedelta(milliseconds=200),
+        description="A slower answer starts back-pressure."
+    )
+    frozen: Duration = Field(
+        timedelta(milliseconds=300),
+        description="No answer for this long is an emergency."
+    )
+    bad_probes: int = Field(
+        2, ge=1, le=60,
+        description="Bad probes in a row before anything is done."
+    )
+    good_for: Duration = Field(
+        timedelta(seconds=5),
+        description="How long probes must be good until normal."
+    )
+    on_slow: list[Name] = Field(default=[], description="Levers to pull for back-pressure.")
+    on_frozen: list[Name] = Field(default=[], description="Levers to pull in an emergency.")
+    on_normal: list[Name] = Field(default=[], description="Levers to pull when back to normal.")
 
     @model_validator(mode="after")
     def _grows(self) -> GuardSpec:
@@ -127,21 +142,21 @@ class GuardSpec(Part):
 
 
 class HealthSpec(Part):
-    """What the health check looks at besides what every migration stands on."""
+    """What the health check checks in addition to what every migration depends on."""
 
     memory: LevelSpec = Field(default_factory=LevelSpec)
     disk: LevelSpec = Field(default_factory=LevelSpec)
-    folders: dict[Name, str] = Field(default={}, description="Must be writable.")
+    folders: dict[Name, str] = Field(default={}, description="Folders that must be writable.")
     nodes: dict[Name, NodeSpec] = {}
     services: dict[Name, ServiceSpec] = {}
     databases: dict[Name, DatabaseHealthSpec] = {}
     certificates: dict[Name, CertificateSpec] = {}
     memory_limits: dict[Name, MemoryLimitSpec] = {}
     late_runs: Duration = Field(
-        timedelta(minutes=2), description="A flow run that is later than this is a warning."
+        timedelta(minutes=2), description="A flow run that starts later than this is a warning."
     )
     repairs: dict[Issue, RepairSpec] = {}
     guard: GuardSpec | None = None
     limits: dict[Name, Limit] = Field(
-        default={}, description="Prefect's global concurrency limits that are kept."
+        default={}, description="Prefect's global concurrency limits to enforce."
     )

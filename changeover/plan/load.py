@@ -27,7 +27,7 @@ _FORMS = ("mapping", "scalar")  # the library's names for the two forms of a fla
 _NESTED = {"$ref", "items", "additionalProperties"}
 
 _TRANSLATED = {
-    "missing": "is needed and missing",
+    "missing": "is required but missing",
     "string_type": "must be text",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -47,8 +47,8 @@ def load_plan(path: Path, environment: str | None = None) -> Plan:
     """Return the plan in a file, as one of its environments sees it when one is named.
 
     Raises:
-        InvalidPlan: It cannot be read, is not YAML, or says something that is not allowed; every
-            problem is named with its line.
+        InvalidPlan: It cannot be read, is not YAML, or contains something that is not allowed;
+            the error lists every problem with its line.
     """
     text = _text(path)
     return parse_plan(text, str(path), environment)
@@ -61,7 +61,8 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise InvalidPlan(source, [f"the file cannot be read: {error.strerror}"]) from error
     if len(content) > LARGEST_BYTES:
-        raise InvalidPlan(source, [f"the file has {len(content)} bytes; at most {LARGEST_BYTES}"])
+        raise InvalidPlan(source, [
+            f"the file has {len(content)} bytes; the limit is {LARGEST_BYTES}"])
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -125,7 +126,7 @@ def _read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
 def _validated(
     document: dict[str, Any], lines: Lines, source: str, overlay: Location = ()
 ) -> Plan:
-    """Return the plan of a document; what an overlay says is looked for there first."""
+    """Return the plan of a document; problems in an overlay are placed at the overlay's lines."""
     try:
         plan = Plan.model_validate(document)
     except ValidationError as error:
@@ -154,7 +155,7 @@ def _explain(detail: ErrorDetails, document: Any) -> tuple[Location, str]:
         allowed = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
         return path, f"{_shown(found)} is unknown{_nearest(found, allowed)}; allowed are {allowed}"
     if kind == "string_pattern_mismatch":
-        return path, f"{_shown(found)} has not the form {context.get('pattern')}"
+        return path, f"{_shown(found)} does not match {context.get('pattern')}"
     if kind in _TRANSLATED:
         shown = "" if kind == "missing" else f"{_shown(found)} "
         return path, f"{shown}{_TRANSLATED[kind]}"
@@ -162,7 +163,7 @@ def _explain(detail: ErrorDetails, document: Any) -> tuple[Location, str]:
 
 
 def _path_in(location: Location, document: Any) -> Location:
-    """Drop what the library adds to a path (names of alternatives) and the document has not."""
+    """Drop parts of a path that only the library has, such as names of alternatives."""
     path: list[str | int] = []
     for part in location:
         if isinstance(document, dict) and (part in document or part == location[-1]):
@@ -200,7 +201,7 @@ def _allowed_keys(location: Location) -> list[str]:
 
 
 def _resolve(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Follow references, and of alternatives take the one that is a mapping or a list."""
+    """Follow references; of several alternatives use the one that is a mapping or a list."""
     while True:
         if "$ref" in node:
             node = definitions[node["$ref"].rsplit("/", 1)[1]]

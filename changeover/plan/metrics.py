@@ -1,7 +1,7 @@
 """The catalogue of metrics that checks and triggers may name. Pure data.
 
-One place decides a metric's unit, where its numbers come from and how it is shown; the plan model
-parses bounds by it, analysis computes it, reports format it.
+This file alone defines a metric's unit, its source and its format: the plan model parses bounds
+with it, analysis computes it, reports format it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ METRICS = Catalogue({
     for metric in (
         Metric("error_rate", "share", Source.TRAFFIC,
                "share of requests meant for the system that it failed: 5xx, timeouts, resets, "
-               "refused connections, and those the gateway saved by asking the baseline instead"),
+               "refused connections, and requests that the baseline answered instead"),
         Metric("server_error_rate", "share", Source.TRAFFIC,
                "share of requests that the system answered with a 5xx status"),
         Metric("user_error_rate", "share", Source.TRAFFIC,
@@ -116,7 +116,7 @@ METRICS = Catalogue({
         Metric("redirect_rate", "share", Source.TRAFFIC,
                "share of requests meant for the system that were answered 3xx, without 304"),
         Metric("empty_rate", "share", Source.TRAFFIC,
-               "share of successful answers (2xx) to GET that had no body, 204 among them"),
+               "share of successful answers (2xx) to GET that had no body, including 204"),
         Metric("response_bytes", "size", Source.TRAFFIC,
                "mean size of the bodies of successful answers (2xx) to GET, as they are sent"),
         Metric("latency_p50", "duration", Source.TRAFFIC, "median duration of requests", 0.50),
@@ -126,8 +126,7 @@ METRICS = Catalogue({
                "duration that 99 % of requests stay within", 0.99),
         Metric("request_rate", "number", Source.TRAFFIC, "requests per second"),
         Metric("refused_rate", "share", Source.GATEWAY,
-               "share of all requests at the gateway that it refused itself, without asking a "
-               "system"),
+               "share of all requests that the gateway refused itself, without asking a system"),
         Metric("up", "number", Source.HEALTH,
                "share of health probes answered (1 = up, 0 = down)"),
         Metric("memory", "size", Source.PROCESS,

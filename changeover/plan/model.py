@@ -46,19 +46,19 @@ from changeover.plan.suites import AnyCheck
 class ProcessSpec(Part):
     """How to start a system's process, or how to find one that runs already.
 
-    Give `command` to have `changeover up` start it, or `pid_file` to watch one started elsewhere.
+    With `command`, `changeover up` starts it. With `pid_file`, it watches one started elsewhere.
     """
 
     command: list[str] | None = Field(None, min_length=1, description="Program and arguments.")
     env: dict[str, str] = Field(default={}, description="Additional environment variables.")
     directory: str | None = Field(None, description="Working directory, relative to the plan.")
-    restart: bool = Field(False, description="Start it again when it ends.")
-    pid_file: str | None = Field(None, description="File with the process id, for watching only.")
+    restart: bool = Field(False, description="Restart it when it ends.")
+    pid_file: str | None = Field(None, description="File with the id of a process to watch.")
 
     @model_validator(mode="after")
     def _one_way(self) -> ProcessSpec:
         if (self.command is None) == (self.pid_file is None):
-            raise ValueError("exactly one of `command` and `pid_file` is needed")
+            raise ValueError("exactly one of `command` and `pid_file` is required")
         return self
 
 
@@ -66,15 +66,21 @@ class SystemSpec(Part):
     """One of the two systems."""
 
     name: str = Field(min_length=1, max_length=100, description="Name that people use.")
-    url: HttpUrl = Field(description="Where it answers; scheme, host and port.")
-    health: Path = Field("/health", description="Path that answers 2xx while the system is well.")
-    health_timeout: Duration = Field(timedelta(seconds=1), description="Longest health answer.")
+    url: HttpUrl = Field(description="Its address: scheme, host and port.")
+    health: Path = Field(
+        "/health",
+        description="Path that answers 2xx while the system is healthy."
+    )
+    health_timeout: Duration = Field(
+        timedelta(seconds=1),
+        description="Longest wait for the health answer."
+    )
     concurrency: int | None = Field(
-        None, ge=1, description="Most requests at once (circuit breaker); None: no limit."
+        None, ge=1, description="Most requests at once (circuit breaker); default: no limit."
     )
     timeout: Duration = Field(
         timedelta(seconds=15),
-        description="Longest wait until an answer begins, for each attempt; 0: for ever.",
+        description="Longest wait until an answer begins, per attempt; 0: no limit.",
     )
     attempt_timeout: Duration = Field(
         timedelta(seconds=5),
@@ -83,19 +89,19 @@ class SystemSpec(Part):
     )
     silence: Duration = Field(
         timedelta(minutes=5),
-        description="Longest time in which nothing happens within a request and its answer; 0: "
-        "for ever.",
+        description="Longest time without any data within a request and its answer; 0: no "
+        "limit.",
     )
     keep_alive: Duration = Field(
         timedelta(seconds=4),
-        description="How long a connection to it is kept unused; shorter than the system keeps "
-        "it. 0: for ever.",
+        description="How long an idle connection to it is kept; must be shorter than the "
+        "system's own keep-alive. 0: no limit.",
     )
     process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")
 
 
 class Systems(Part):
-    """The pair."""
+    """The two systems."""
 
     baseline: SystemSpec
     candidate: SystemSpec
@@ -121,8 +127,11 @@ class _Condition(Part):
     difference_to_baseline: str | int | float | None = Field(
         None, description="Must be ≤ the baseline's value plus this."
     )
-    path: Pattern | None = Field(None, description="divergence_rate of one place only: `$.total`.")
-    segment: Name | None = Field(None, description="Outcomes of one segment of users only.")
+    path: Pattern | None = Field(
+        None,
+        description="For divergence_rate: one place only, such as `$.total`."
+    )
+    segment: Name | None = Field(None, description="For outcomes: one segment of users only.")
 
     @property
     def bound_name(self) -> str:
@@ -161,22 +170,23 @@ class _Condition(Part):
         if len(self._bounds()) != 1:
             found = ", ".join(self._bounds()) or "none"
             raise ValueError(
-                "exactly one bound is needed of below, above, at_least, at_most, between, "
+                "exactly one bound is required of below, above, at_least, at_most, between, "
                 f"ratio_to_baseline, difference_to_baseline; found {found}"
             )
         values = self.bound_values
         if self.between is not None and values[0] >= values[1]:
             raise ValueError(f"between {self.between}: the first value must be the lower one")
         if self.is_to_baseline and self.of == "baseline":
-            raise ValueError(f"{self.bound_name} of the baseline itself always holds")
+            raise ValueError(f"{self.bound_name} of the baseline itself is always true; "
+                             "use `of: candidate`")
         return self
 
     @model_validator(mode="after")
     def _path_has_metric(self) -> _Condition:
         if self.path is not None and self.metric != "divergence_rate":
-            raise ValueError(f"`path` belongs to divergence_rate, not to {self.metric}")
+            raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
         if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
-            raise ValueError(f"`segment` belongs to metrics of outcomes, not to {self.metric}")
+            raise ValueError(f"`segment` works with outcome metrics only, not with {self.metric}")
         return self
 
 
@@ -185,12 +195,12 @@ class CheckSpec(_Condition):
 
     over: Duration | None = Field(None, description="Window; default: the stage's soak.")
     min_samples: int = Field(
-        100, ge=1, description="Fewer requests (or probes) than this are inconclusive."
+        100, ge=1, description="With fewer requests (or probes) the check is inconclusive."
     )
 
 
 class TriggerAction(StrEnum):
-    """What a trigger does when its condition has held."""
+    """What a trigger does when it fires."""
 
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -198,14 +208,14 @@ class TriggerAction(StrEnum):
 
 
 class TriggerSpec(_Condition):
-    """A condition watched all the time; it acts after it has held for the whole of `for`."""
+    """A condition that is always watched; it fires when it held for the whole of `for`."""
 
     name: Name
     for_: Duration = Field(alias="for", description="How long it must hold without interruption.")
     over: Duration = Field(
-        timedelta(seconds=10), description="Window that each evaluation looks at."
+        timedelta(seconds=10), description="Window of each evaluation."
     )
-    min_samples: int = Field(10, ge=1, description="Fewer in the window is no evidence.")
+    min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
     action: TriggerAction
 
 
@@ -215,7 +225,7 @@ class StageSpec(Part):
     percent: Percent
     soak: Duration
     segments: list[Name] | None = Field(
-        None, description="Moved with this stage; default: the phase's. Earlier ones stay moved."
+        None, description="Segments moved here; default: the phase's. Earlier ones stay moved."
     )
     gates: list[Name] | None = Field(None, description="Default: the phase's.")
     approval: ApprovalSpec | None = None
@@ -237,19 +247,22 @@ class PhaseSpec(Part):
     phase: PhaseKind
     percent: Percent | None = Field(None, description="beta only: share of users.")
     segments: list[Name] = []
-    soak: Duration | None = Field(None, description="Least time in the stage.")
+    soak: Duration | None = Field(None, description="Shortest time in the stage.")
     gates: list[Name] = []
     approval: ApprovalSpec | None = None
     stages: list[StageSpec] = Field(default=[], description="gradual only.")
     after: Duration | None = Field(None, description="deprecation only: time since promotion.")
-    levers: list[Name] = Field(default=[], description="deprecation only: what removes it.")
+    levers: list[Name] = Field(
+        default=[],
+        description="deprecation only: levers that remove the baseline."
+    )
 
 
 class LeverSpec(Part):
     """A named action on a system: an HTTP POST, or a command."""
 
     of: Literal["baseline", "candidate"] | None = Field(None, description="For `post`.")
-    post: Path | None = Field(None, description="Path that is posted to.")
+    post: Path | None = Field(None, description="Path of the POST.")
     body: dict[str, Any] | None = Field(None, description="JSON body of the POST.")
     command: list[str] | None = Field(None, min_length=1)
     timeout: Duration = timedelta(seconds=30)
@@ -257,7 +270,7 @@ class LeverSpec(Part):
     @model_validator(mode="after")
     def _one_way(self) -> LeverSpec:
         if (self.post is None) == (self.command is None):
-            raise ValueError("exactly one of `post` and `command` is needed")
+            raise ValueError("exactly one of `post` and `command` is required")
         if self.post is not None and self.of is None:
             raise ValueError("`post` needs `of: baseline` or `of: candidate`")
         return self
@@ -296,7 +309,9 @@ class Stage(BaseModel):
 class Plan(Part):
     """Everything about one migration."""
 
-    migration: Name = Field(description="Name of the migration; one cutover of it at a time.")
+    migration: Name = Field(
+        description="Name of the migration; only one of its cutovers runs at a time."
+    )
     systems: Systems
     routing: RoutingSpec = Field(default_factory=RoutingSpec)
     shadow: ShadowSpec | None = None
@@ -308,7 +323,7 @@ class Plan(Part):
         default={}, description="Groups of users for flags only, by attributes of their context."
     )
     environments: dict[Name, dict[str, Any]] = Field(
-        default={}, description="What each environment says instead, part by part."
+        default={}, description="Values that each environment overrides, part by part."
     )
     environment: Name | None = Field(None, description="Set by --env; never written by hand.")
     gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1)]] = {}

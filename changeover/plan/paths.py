@@ -98,19 +98,19 @@ def parse_pattern(text: str) -> tuple[Step, ...]:
         ValueError: Not a pattern; the message says at which character, and what is allowed.
     """
     if len(text) > LONGEST_PATTERN:
-        raise ValueError(f"longer than {LONGEST_PATTERN} characters")
+        raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")
     if text.startswith("/"):
         return _parse_markup(text)
     if not text.startswith("$"):
-        raise ValueError(f"{text!r} must begin with $, for instance $.items[*].price or $..id; for "
-                         "XML and HTML with /, for instance /order/item/@id or //id")
+        raise ValueError(f"{text!r} must begin with $, such as $.items[*].price or $..id; for XML "
+                         "and HTML with /, such as /order/item/@id or //id")
     steps: list[Step] = []
     position = 1
     while position < len(text):
         found = _STEP.match(text, position)
         if found is None or not _is_well_formed(text, found):
             raise ValueError(
-                f"{text!r} is not understood from character {position + 1}; allowed are .name, "
+                f"{text!r} cannot be read from character {position + 1} on; allowed are .name, "
                 "['name'], [0], [*], .* and ..name"
             )
         steps.append(Step(_token(found), found["deep"] is not None))
@@ -135,7 +135,7 @@ def value_at(document: Any, path: str) -> Any:
 def parse_place(text: str) -> tuple[Token | Wild, ...]:
     """Return the steps of a normalised place, however long: `$.items[*].price`.
 
-    What is not understood, since keys can be anything, ends it: the place is then one above.
+    Keys can be anything: a part that cannot be read ends the place, which is then the one above.
     """
     if text.startswith("/"):
         return _markup_place(text)
@@ -158,16 +158,16 @@ def one_place(pattern: str) -> str:
         return _one_markup_place(pattern)
     if "*" in pattern.replace("[*]", "") or any(
             step.is_deep or isinstance(step.token, int) for step in steps):
-        raise ValueError(f"{pattern}: a path here is one place, as `$.items[*].price`; `..`, `.*` "
-                         "and indexes are not counted")
+        raise ValueError(f"{pattern}: this path must name one place, such as `$.items[*].price`; "
+                         "`..`, `.*` and indexes are not allowed")
     return format_path([step.token for step in steps])
 
 
 def is_touched(path: Sequence[Token | Wild], place: Sequence[Token | Wild]) -> bool:
     """Whether a difference at `place` is one at `path`: there, above it, or below it.
 
-    Whoever loses `$.order` has lost `$.order.total`; whoever has another `$.order.total` has
-    another `$.order`.
+    An answer without `$.order` has no `$.order.total` either, and an answer with another
+    `$.order.total` has another `$.order`.
     """
     return all(fits(wanted, found) for wanted, found in zip(path, place, strict=False))
 
@@ -231,7 +231,7 @@ def _parse_markup(text: str) -> tuple[Step, ...]:
         found = _MARKUP_STEP.match(text, position)
         if found is None or (found["element"] is None and text[found.end() - 1] == "]"):
             raise ValueError(
-                f"{text!r} is not understood from character {position + 1}; allowed are /name, "
+                f"{text!r} cannot be read from character {position + 1} on; allowed are /name, "
                 "/{uri}name, /name[2], /name[*], /*, //name, /@name, /@* and /text()"
             )
         name = found["element"] or found["attribute"] or found["text"]
@@ -263,8 +263,8 @@ def _one_markup_place(pattern: str) -> str:
     plain = pattern.replace("[*]", "")
     if "*" in plain or "//" in re.sub(r"\{[^}]*\}", "", plain) or any(
             isinstance(step.token, int) for step in parse_pattern(pattern)):
-        raise ValueError(f"{pattern}: a path here is one place, as `/order/item/@id`; `//`, `*` "
-                         "and indexes are not counted")
+        raise ValueError(f"{pattern}: this path must name one place, such as `/order/item/@id`; "
+                         "`//`, `*` and indexes are not allowed")
     return plain
 
 

@@ -18,22 +18,22 @@ Severity = Literal["info", "warning", "critical"]
 class ApprovalSpec(Part):
     """Who must agree before the next stage."""
 
-    approvers: int = Field(1, ge=1, le=10, description="How many different people.")
+    approvers: int = Field(1, ge=1, le=10, description="Number of different people.")
 
 
 class PreconditionsSpec(Part):
-    """What must hold before the first user moves."""
+    """What must be true before the first user moves."""
 
-    suite: Name | None = Field(None, description="Suite that must pass, as `pre_cutover`.")
+    suite: Name | None = Field(None, description="Suite that must pass, such as `pre_cutover`.")
     quiet: Duration = Field(
-        timedelta(0), description="No trigger has fired for this long, and health is not critical."
+        timedelta(0), description="How long no trigger fired and health was not critical."
     )
     disk: Size = Field(200_000_000, ge=0, description="Least free space of home and backups.")
     rehearsed_within: Duration | None = Field(
-        None, description="A rehearsal of the rollback has passed since."
+        None, description="A rollback rehearsal must have passed within this time."
     )
     reaches_approvers: bool = Field(
-        False, description="Everyone under `notify` can be told, tried with a message."
+        False, description="Send a test message to every target under `notify`."
     )
 
 
@@ -42,38 +42,38 @@ class BackupSpec(Part):
 
     target: str = Field("backups", description="Folder, relative to the home directory.")
     databases: dict[ItemName, DatabaseRef] = {}
-    folders: dict[ItemName, str] = Field(default={}, description="Relative to the plan.")
-    store: bool = Field(True, description="Back up the store, too.")
+    folders: dict[ItemName, str] = Field(default={}, description="Folders, relative to the plan.")
+    store: bool = Field(True, description="Also back up the store.")
 
 
 class ClaimSpec(Part):
-    """The right of one system to act on an item, given by the console for a while."""
+    """Claims: the right of one system to process an item, leased by the console."""
 
     lease: Duration = Field(
         timedelta(seconds=60), gt=timedelta(0), le=timedelta(days=1),
-        description="How long a claim holds unless it is renewed.",
+        description="How long a claim lasts unless it is renewed.",
     )
     rollback_on_failure: bool = Field(
-        False, description="In candidate_only, the first item that the candidate fails rolls back."
+        False, description="In candidate_only, roll back on the candidate's first failed item."
     )
 
 
 class FinalSpec(Part):
-    """What is set when everyone is on the candidate."""
+    """Flags to set and levers to pull when all users are on the candidate."""
 
     flags: dict[FlagKey, FlagValue] = {}
     levers: list[Name] = []
 
 
 class DisableSpec(Part):
-    """Taking the baseline out of use after the last stage; a rollback enables it again."""
+    """Disable the baseline after the last stage; a rollback enables it again."""
 
     levers: list[Name] = Field(min_length=1)
     undo: list[Name] = Field(
         min_length=1, description="Levers that bring the baseline back, before a rollback."
     )
     undo_within: Duration = Field(
-        timedelta(seconds=60), description="Longest time until the baseline is well again."
+        timedelta(seconds=60), description="Longest time until the baseline is healthy again."
     )
     approval: ApprovalSpec = Field(default_factory=ApprovalSpec)
 
@@ -92,7 +92,7 @@ class CutoverSpec(Part):
     final: FinalSpec | None = None
     disable_baseline: DisableSpec | None = None
     validate_: Name | None = Field(
-        None, alias="validate", description="Suite that must pass afterwards, as `post_cutover`."
+        None, alias="validate", description="Suite to pass afterwards, such as `post_cutover`."
     )
     observe: ObserveSpec | None = None
 
@@ -102,7 +102,7 @@ class QueueSpec(Part):
 
     of: Side = "candidate"
     path: Path
-    value: str = Field("$.length", description="Where the number stands.")
+    value: str = Field("$.length", description="Path of the number.")
     at_most: int = Field(0, ge=0)
 
 
@@ -110,13 +110,13 @@ class RollbackSpec(Part):
     """What the rollback SOP does beyond moving the traffic."""
 
     safe_flags: dict[FlagKey, FlagValue] = {}
-    roots: list[str] = Field(default=[], description="Folders under which may be cleaned up.")
+    roots: list[str] = Field(default=[], description="Folders in which files may be cleaned up.")
     cleanup: list[str] = Field(default=[], description="Files of the candidate to clean up.")
-    any_age: bool = Field(False, description="Also files older than the candidate's start.")
+    any_age: bool = Field(False, description="Include files older than the candidate's start.")
     quarantine: Duration = Field(
         timedelta(days=7), description="How long cleaned-up files can be brought back."
     )
-    restore: list[Name] = Field(default=[], description="Levers, in order.")
+    restore: list[Name] = Field(default=[], description="Levers to pull, in order.")
     queues: list[QueueSpec] = []
     verify: Name | None = Field(None, description="Suite that checks the result.")
 
@@ -128,29 +128,29 @@ class RollbackSpec(Part):
 
 
 class NotifySpec(Part):
-    """Who is told: a webhook, or any of Apprise's services by its URL."""
+    """Who is notified: a webhook, or any of Apprise's services by its URL."""
 
     webhook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     env: Variable | None = Field(
         None, description="Environment variable that holds the webhook's or Apprise's address."
     )
     apprise: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+]*://\S+$")] | None = None
-    severity: Severity = Field("info", description="Told of this and what is worse.")
+    severity: Severity = Field("info", description="Lowest severity to send.")
 
     @model_validator(mode="after")
     def _one_way(self) -> NotifySpec:
         if [self.webhook, self.env, self.apprise].count(None) != 2:
-            raise ValueError("exactly one of `webhook`, `env` and `apprise` is needed")
+            raise ValueError("exactly one of `webhook`, `env` and `apprise` is required")
         return self
 
 
 class PatienceSpec(Part):
-    """What happens while a gate has too little data, and how long measurements are kept."""
+    """How often an inconclusive gate is evaluated again before people are asked."""
 
     recheck: Duration = Field(
-        timedelta(minutes=5), description="Wait between looks at an inconclusive gate."
+        timedelta(minutes=5), description="Wait between evaluations of an inconclusive gate."
     )
-    rechecks: int = Field(12, ge=0, le=10_000, description="Looks before a person is asked.")
+    rechecks: int = Field(12, ge=0, le=10_000, description="Evaluations before people are asked.")
 
 
 class RetentionSpec(Part):
@@ -160,5 +160,5 @@ class RetentionSpec(Part):
     minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")
     health: Duration = Field(timedelta(days=30), description="Results of health checks.")
     outcomes: Duration = Field(
-        timedelta(days=7), description="Single outcomes; one reported again later counts anew."
+        timedelta(days=7), description="Single outcomes; one reported again later counts again."
     )

@@ -1,7 +1,7 @@
 """Conditions that no measurement can meet, or that every measurement meets. Pure.
 
-A gate that can never pass stops a cutover for ever; a trigger that can never fire is no trigger,
-which is worse, since it looks like one.
+A gate that can never pass stops a cutover for ever. A trigger that can never fire is worse: people
+rely on it, and it protects nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from changeover.plan.model import CheckSpec, PhaseKind, Plan, TriggerSpec
 Location = tuple[str | int, ...]
 Found = tuple[Location, str]
 MOST_PER_SECOND = 100_000
-"""More requests, or outcomes, than that no gateway and no console takes in a second."""
+"""No gateway accepts more requests, and no console more outcomes, in a second."""
 MOST_TRIED = 1_000
 """Numbers of probes for which shares are looked at: the largest of a long window."""
 SHORTEST = timedelta(seconds=1)
@@ -58,7 +58,7 @@ _HOLDS: dict[str, Callable[[float, tuple[float, ...]], bool]] = {
 
 
 def unreachable(plan: Plan) -> Iterator[Found]:
-    """Return where conditions of a plan stand that can never be met, and what would work."""
+    """Return the place of every condition that can never be met, and what would work."""
     for path, check, window in _checks(plan):
         yield from _of(plan, check, path, window)
         if not _can(check, window, is_met=True):
@@ -79,7 +79,8 @@ def unreachable(plan: Plan) -> Iterator[Found]:
 def never_failing(plan: Plan) -> list[str]:
     """Return sentences about checks that pass whatever is measured."""
     return list(dict.fromkeys(
-        f"{path[1]}: {check.metric} is always {_said(check)}; the check passes whatever happens"
+        f"gate {path[1]}: {check.metric} is always {_said(check)}, so the check passes whatever "
+        "happens"
         for path, check, window in _checks(plan) if not _can(check, window, is_met=False)))
 
 
@@ -97,20 +98,21 @@ def _of(
 ) -> Iterator[Found]:
     metric = METRICS[condition.metric]
     if window < SHORTEST and condition.over is not None:
-        yield (*path, "over"), "a window is at least 1s: that is how often is measured"
+        yield (*path, "over"), (
+            "the window must be at least 1s, because values are measured once per second")
         return
     yield from _of_comparisons(plan, condition, path, metric)
     most = _most_samples(plan, metric, window)
     if most is not None and condition.min_samples > most:
         yield (*path, "min_samples"), (
-            f"{condition.min_samples} samples in {units.format_duration(window)} can never be "
-            f"there: at {MOST_PER_SECOND} a second it is {most}; ask for no more, or give a longer "
-            "window")
+            f"{condition.min_samples} samples can never arrive in {units.format_duration(window)}: "
+            f"at {MOST_PER_SECOND} per second there are {most}; lower min_samples, or give a "
+            "longer window")
     keep = plan.retention.minutes
     if window > keep:
         yield (*path, "over"), (
-            f"the window {units.format_duration(window)} is longer than measurements are kept, "
-            f"{units.format_duration(keep)}; give retention.minutes more, or a shorter window")
+            f"the window {units.format_duration(window)} is longer than measurements are kept "
+            f"({units.format_duration(keep)}); raise retention.minutes, or shorten the window")
 
 
 def _of_comparisons(
@@ -119,12 +121,12 @@ def _of_comparisons(
     if metric.source is not Source.COMPARISON or plan.shadow is None:
         return
     if condition.of == "baseline":
-        yield (*path, "of"), (f"{metric.name} compares both systems and counts for the candidate: "
-                              "of the baseline there is none; leave `of` out")
+        yield (*path, "of"), (f"{metric.name} compares both systems and counts for the "
+                              "candidate only; remove `of`")
     if condition.is_to_baseline:
         yield (*path, condition.bound_name), (
-            f"{metric.name} compares both systems, so the baseline has none of its own; give a "
-            "bound as at_least or at_most")
+            f"{metric.name} compares both systems, so the baseline has no value of its own; give a "
+            "fixed bound, such as at_least or at_most")
     if not plan.shadow.sample or not (plan.shadow.methods or plan.shadow.replay_unsafe):
         yield path, f"{metric.name} has no data: shadow copies nothing, since its " + (
             "sample is 0" if not plan.shadow.sample else "methods and replay_unsafe are empty")
@@ -203,7 +205,7 @@ def _possible(condition: CheckSpec | TriggerSpec, window: timedelta) -> str:
 
 
 def _rates_where_nobody_is(plan: Plan) -> Iterator[Found]:
-    """Name checks of a rate of requests in a stage in which it is always zero, and fails."""
+    """Find checks of request_rate in a stage where it is always 0, so that they always fail."""
     for stage in plan.stages():
         empty = {PhaseKind.SHADOW: "candidate", PhaseKind.FULL: "baseline"}.get(stage.phase)
         for gate in stage.gates if empty else ():
@@ -213,4 +215,4 @@ def _rates_where_nobody_is(plan: Plan) -> Iterator[Found]:
                 if not _HOLDS[check.bound_name](0.0, check.bound_values):
                     yield ("gates", gate, index), (
                         f"in stage {stage.title} nobody is on the {empty}, so its request_rate is "
-                        f"0 and never {_said(check)}; give that stage a gate without it")
+                        f"0 and never {_said(check)}; use a gate without this check there")

@@ -23,19 +23,19 @@ class SegmentSpec(Part):
 
 
 class RoutingSpec(Part):
-    """Where users come in and how they are told apart."""
+    """Where requests arrive and how users are identified."""
 
     listen: Address = Field("127.0.0.1:8100", description="Address of the gateway.")
     key: KeySpec = Field(default_factory=lambda: KeySpec(header="x-user-id"))
     segments: dict[Name, SegmentSpec] = {}
     trusted_hops: int | None = Field(
         None, ge=0, le=20,
-        description="Balancers in front of the gateway, whose X-Forwarded headers are believed; "
-        "default: one where the peer has a private address, else none.",
+        description="Number of balancers in front of the gateway; their X-Forwarded headers are "
+        "trusted. Default: 1 for peers with a private address, else 0.",
     )
     salt: str | None = Field(
         None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
-        description="Shuffles who goes first; costs a fifth of the gateway's peak.",
+        description="Shuffles which users move first; costs a fifth of peak throughput.",
     )
 
     def segments_of(self, key: str) -> frozenset[str]:
@@ -46,7 +46,7 @@ class RoutingSpec(Part):
 
 
 class ConsoleSpec(Part):
-    """Who may use the console besides those who have a token."""
+    """Who may use the console without a token."""
 
     origins: list[Origin] = Field(
         [], max_length=100, description="Pages that may ask for flags from a browser (OFREP)."

@@ -1,4 +1,4 @@
-"""Plans that cannot work although each of their parts is fine, and plans that deserve a warning.
+"""Plans whose parts are valid but do not fit together, and plans that deserve a warning.
 
 Pure: a plan in, problems out.
 """
@@ -58,7 +58,7 @@ def warnings(plan: Plan) -> list[str]:
     found += [f"gate {name} is not used by any stage" for name in plan.gates if name not in used]
     found += [
         f"stage {stage.title} has no gate: it promotes when its soak is over, unless a guardrail "
-        "is alarmed"
+        "raises an alarm"
         for stage in plan.stages() if not stage.gates
     ]
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan) + _long_triggers(plan)
@@ -79,26 +79,26 @@ def _is_loopback(host: str) -> bool:
 
 
 def _unsaid_hops(plan: Plan) -> list[str]:
-    """Say what happens to forwarded headers while nobody says who stands in front."""
+    """Say what happens to forwarded headers while `trusted_hops` is not set."""
     if plan.routing.trusted_hops is not None:
         return []
-    return ["routing.trusted_hops is not said: X-Forwarded-Proto, -For, -Host and -Port are "
-            "believed from private addresses and replaced from all others; say how many "
-            "balancers stand in front of the gateway, 0 for none"]
+    return ["routing.trusted_hops is not set: X-Forwarded-Proto, -For, -Host and -Port are "
+            "trusted from private addresses and replaced from all others; set it to the number "
+            "of balancers in front of the gateway, 0 for none"]
 
 
 def _ratios_without_baseline(plan: Plan) -> list[str]:
-    """Name ratios to the baseline in the full phase, where the baseline serves nobody."""
+    """Find bounds relative to the baseline in the full phase, where it serves nobody."""
     return [
-        f"stage {stage.title}: {check.metric} is compared with the baseline's, which serves nobody "
-        "there; people will be asked"
+        f"stage {stage.title}: {check.metric} has no baseline to compare with, because nobody "
+        "is on the baseline there; people will be asked"
         for stage in plan.stages() if stage.phase is PhaseKind.FULL
         for gate in stage.gates for check in plan.gates.get(gate, [])
         if check.is_to_baseline
         and METRICS[check.metric].source in (Source.TRAFFIC, Source.OUTCOME)
     ] + [
-        f"stage {stage.title}: {check.metric} has no new data, since nothing is copied while "
-        "everybody is on the candidate; people will be asked"
+        f"stage {stage.title}: {check.metric} has no new data, because nothing is copied while "
+        "all users are on the candidate; people will be asked"
         for stage in plan.stages() if stage.phase is PhaseKind.FULL
         for gate in stage.gates for check in plan.gates.get(gate, [])
         if METRICS[check.metric].source is Source.COMPARISON
@@ -106,7 +106,7 @@ def _ratios_without_baseline(plan: Plan) -> list[str]:
 
 
 def _long_triggers(plan: Plan) -> list[str]:
-    """Name triggers that need longer than all the soaks with users on the candidate together."""
+    """Find triggers whose `for` is longer than all soaks with users on the candidate."""
     whole = sum((stage.soak for stage in plan.stages() if stage.phase is not PhaseKind.SHADOW),
                 timedelta(0))
     return [
@@ -117,10 +117,10 @@ def _long_triggers(plan: Plan) -> list[str]:
 
 
 def _silent_checks(plan: Plan) -> list[str]:
-    """Name checks of the candidate's traffic in a stage where it has none."""
+    """Find checks of the candidate's traffic in a stage where it has none."""
     return [
-        f"stage {stage.title}: {check.metric} of the candidate has no data while no user is there; "
-        "people will be asked"
+        f"stage {stage.title}: {check.metric} of the candidate has no data, because no user is on "
+        "it; people will be asked"
         for stage in plan.stages() if stage.phase is PhaseKind.SHADOW
         for gate in stage.gates for check in plan.gates.get(gate, [])
         if check.of == "candidate" and METRICS[check.metric].source is Source.TRAFFIC
@@ -133,7 +133,8 @@ def _phases_in_order(plan: Plan) -> Iterator[Problem]:
     for index, (before, after) in enumerate(pairwise(ranks), 1):
         kind = plan.phases[index].phase
         if after == before:
-            yield Problem(("phases", index), f"phase {kind} stands twice")
+            yield Problem(("phases", index), 
+                          f"phase {kind} is listed twice; each phase may appear once")
         elif after < before:
             yield Problem(
                 ("phases", index),
@@ -142,7 +143,7 @@ def _phases_in_order(plan: Plan) -> Iterator[Problem]:
             )
     kinds = {phase.phase for phase in plan.phases}
     if PhaseKind.FULL in kinds and not kinds & {PhaseKind.BETA, PhaseKind.GRADUAL}:
-        yield Problem(("phases",), "phase full needs beta or gradual before it")
+        yield Problem(("phases",), "phase full needs phase beta or gradual before it")
 
 
 def _phase_fields(plan: Plan) -> Iterator[Problem]:
@@ -161,7 +162,7 @@ def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
     for name in sorted(phase.model_fields_set - allowed - {"phase"}):
         listed = ", ".join(sorted(allowed))
         yield Problem(("phases", index, name),
-                      f"phase {phase.phase} has no {name}; allowed are {listed}")
+                      f"phase {phase.phase} does not have {name}; allowed are {listed}")
     needed = {
         PhaseKind.GRADUAL: ("stages",),
         PhaseKind.DEPRECATION: ("after",),
@@ -180,8 +181,8 @@ def _percentages_grow(plan: Plan) -> Iterator[Problem]:
             continue
         path = _stage_path(plan, stage)
         if stage.phase is PhaseKind.GRADUAL and not 0 < stage.percent < 100:
-            yield Problem(path, f"{stage.percent} %: a gradual stage lies between 0 and 100; "
-                          "shadow is 0 and full is 100")
+            yield Problem(path, f"{stage.percent} %: a gradual stage must be above 0 and below "
+                          "100; phase shadow is 0, phase full is 100")
         if last is not None and stage.percent <= last.percent:
             yield Problem(path, f"{stage.percent} % after {last.percent} %: percentages must grow, "
                           "so that no user is moved back")
@@ -264,12 +265,13 @@ def _has_data(
         for name in sorted(systems):
             if plan.system(name).process is None:
                 yield Problem(path, f"{condition.metric} has no data: systems.{name} has no "
-                              "process; give its command or its pid_file")
+                              "process; set its command or its pid_file")
     if source is Source.GATEWAY and condition.is_to_baseline:
-        yield Problem(path, f"{condition.metric} is the gateway's, not a system's: it cannot be "
-                      "compared with the baseline's; give a fixed bound, as `above: 0.1%`")
+        yield Problem(path, f"{condition.metric} is measured at the gateway, not per system, so "
+                      "it has no baseline; give a fixed bound, for example `above: 0.1%`")
     if source is Source.COMPARISON and plan.shadow is None:
-        yield Problem(path, f"{condition.metric} has no data: the plan has no shadow")
+        yield Problem(path, f"{condition.metric} has no data: the plan has no shadow; "
+                      "add `shadow:`")
     if condition.segment is not None:
         yield from _missing((*path, "segment"), "segment", [condition.segment],
                             plan.routing.segments)
@@ -280,7 +282,8 @@ def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:
     for index, trigger in enumerate(plan.triggers):
         path: tuple[str | int, ...] = ("triggers", index)
         if trigger.name in seen:
-            yield Problem((*path, "name"), f"a trigger called {trigger.name!r} stands above")
+            yield Problem((*path, "name"),
+                          f"another trigger is called {trigger.name!r}; rename one")
         seen.add(trigger.name)
 
 
@@ -291,8 +294,8 @@ def _conditions_can_be_met(plan: Plan) -> Iterator[Problem]:
 
 def _gate_is_free(plan: Plan) -> Iterator[Problem]:
     if GATE in plan.gates:
-        yield Problem(("gates", GATE), f"{GATE} is the name under which guardrails stand beside "
-                      "gates; give the gate another one")
+        yield Problem(("gates", GATE), f"the name {GATE} is reserved for the guardrails; give the "
+                      "gate another name")
 
 
 def _health_is_possible(plan: Plan) -> Iterator[Problem]:
@@ -300,11 +303,12 @@ def _health_is_possible(plan: Plan) -> Iterator[Problem]:
     for name, spec in plan.health.services.items():
         if spec.pair and pairs.count(spec.pair) < 2:
             yield Problem(("health", "services", name, "pair"),
-                          f"{name} is alone in pair {spec.pair!r}; a pair has two services or more")
+                          f"{name} is alone in pair {spec.pair!r}; "
+                          "a pair needs two services or more")
     for name, limit in plan.health.memory_limits.items():
         if limit.pid_file is None and plan.system(limit.of).process is None:
             yield Problem(("health", "memory_limits", name), f"systems.{limit.of} has no process; "
-                          "give its command or its pid_file, or a pid_file here")
+                          "set its command or its pid_file, or a pid_file here")
 
 
 def _flags_fit(plan: Plan) -> Iterator[Problem]:
@@ -318,10 +322,13 @@ def _flags_fit(plan: Plan) -> Iterator[Problem]:
 def _addresses_differ(plan: Plan) -> Iterator[Problem]:
     baseline, candidate = (plan.system(name).url.rstrip("/") for name in ("baseline", "candidate"))
     if baseline == candidate:
-        yield Problem(("systems", "candidate", "url"), f"{candidate} is the baseline's address too")
+        yield Problem(("systems", "candidate", "url"),
+                      f"{candidate} is also the baseline's address; "
+                      "the two systems need different ones")
     for name, url in (("baseline", baseline), ("candidate", candidate)):
         if url.partition("://")[2] == plan.routing.listen:
-            yield Problem(("routing", "listen"), f"{plan.routing.listen} is the {name}'s address")
+            yield Problem(("routing", "listen"), f"{plan.routing.listen} is the {name}'s address; "
+                          "the gateway needs its own")
 
 
 def _stage_path(plan: Plan, stage: Stage) -> tuple[str | int, ...]:

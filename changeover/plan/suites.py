@@ -28,13 +28,13 @@ def _regex(text: str) -> str:
 
 
 class _Check(Part):
-    """What all checks have."""
+    """Settings of every check."""
 
     name: str | None = Field(
-        None, min_length=1, max_length=80, description="Default: its kind and what it looks at."
+        None, min_length=1, max_length=80, description="Default: its kind and its target."
     )
     timeout: Duration = Field(timedelta(seconds=60), description="Longest time for the check.")
-    alone: bool = Field(False, description="Runs when no other check does, as load always does.")
+    alone: bool = Field(False, description="Run it while no other check runs; load always does.")
 
 
 class HttpCheck(_Check):
@@ -45,16 +45,19 @@ class HttpCheck(_Check):
     method: Method = "GET"
     path: Path = "/health"
     headers: dict[HeaderName, str] = Field(default={})
-    body: Json = Field(None, description="Sent as JSON, a text as it is.")
+    body: Json = Field(None, description="Sent as JSON; text is sent as it is.")
     status: Status | list[Status] | None = Field(None, description="Default: any 2xx.")
     has_headers: dict[HeaderName, str] = Field(
-        default={}, description="Regular expressions that response headers match."
+        default={}, description="Regular expressions that response headers must match."
     )
-    contains: str | None = Field(None, description="Text that stands in the body.")
+    contains: str | None = Field(None, description="Text that the body must contain.")
     values: dict[Pattern, Json] = Field(
         default={}, description="Values in a JSON body by path: `{$.status: ok}`."
     )
-    like_baseline: bool = Field(False, description="Body as the baseline's, under `comparison`.")
+    like_baseline: bool = Field(
+        False,
+        description="The body must match the baseline's, by `comparison`."
+    )
     within: Duration | None = Field(None, description="Longest latency of the fastest of three.")
 
     @field_validator("has_headers")
@@ -64,20 +67,20 @@ class HttpCheck(_Check):
 
 
 class OpenApiCheck(_Check):
-    """The candidate keeps its OpenAPI document's promises, and the baseline's operations exist."""
+    """The candidate does what its OpenAPI document says, and has the baseline's operations."""
 
     kind: Literal["openapi"]
     document: str = Field("/openapi.json", description="Path at the candidate, or a file.")
     baseline_document: str | None = Field(
         "/openapi.json", description="Path at the baseline, or a file; null: not compared."
     )
-    examples: int = Field(25, ge=1, le=10_000, description="Requests made up for an operation.")
+    examples: int = Field(25, ge=1, le=10_000, description="Generated requests per operation.")
     methods: list[Method] = Field(default=["GET"], description="Operations that are called.")
     timeout: Duration = timedelta(minutes=10)
 
 
 class CommandCheck(_Check):
-    """Any test suite: a command that ends with exit code 0."""
+    """Any test suite: a command that must end with an expected exit code."""
 
     kind: Literal["command"]
     command: list[str] = Field(min_length=1)
@@ -93,29 +96,29 @@ class ReplayCheck(_Check):
     kind: Literal["replay"]
     file: str = Field(description="HAR or JSON lines, relative to the plan.")
     hosts: list[str] = Field(
-        default=[], description="Of a browser's recording, the recorded system's hosts; default: "
-                                "the first request's.")
-    unsafe: bool = Field(False, description="Replay POST, PUT, PATCH and DELETE, too.")
+        default=[], description="Hosts of the recorded system in a HAR file; default: the first "
+                                "request's host.")
+    unsafe: bool = Field(False, description="Also replay POST, PUT, PATCH and DELETE.")
     concurrency: int = Field(4, ge=1, le=200)
     similarity: Share = Field(0.95, description="Least mean similarity.")
-    divergence_rate: Share | None = Field(None, description="Most answers that differ.")
+    divergence_rate: Share | None = Field(None, description="Largest share of answers that differ.")
     timeout: Duration = timedelta(minutes=30)
 
 
 class LoadCheck(_Check):
-    """Open-loop load at growing rates: what both systems do at the same rate, and the knee."""
+    """Open-loop load at growing rates: both systems at the same rate, and the knee."""
 
     kind: Literal["load"]
     paths: list[Path] = Field(default=["/"], min_length=1)
     rates: list[Annotated[float, Field(gt=0, le=100_000)]] = Field(
-        min_length=1, description="Requests a second, growing."
+        min_length=1, description="Requests per second, growing."
     )
     each: Duration = Field(timedelta(seconds=10), description="Time at each rate.")
     baseline: bool = Field(True, description="Put the same load on the baseline first.")
-    error_rate: Share = Field(0.01, description="Most failed requests at any rate.")
+    error_rate: Share = Field(0.01, description="Largest share of failed requests at any rate.")
     latency_p99: Duration | None = Field(None, description="Longest p99 at any rate.")
     ratio_to_baseline: float | None = Field(
-        None, gt=0, description="Most times the baseline's p99 at the same rate."
+        None, gt=0, description="Largest ratio to the baseline's p99 at the same rate."
     )
     timeout: Duration = timedelta(minutes=30)
 
@@ -133,9 +136,12 @@ class SoakCheck(_Check):
     kind: Literal["soak"]
     of: Side = "candidate"
     paths: list[Path] = Field(default=["/"], min_length=1)
-    rate: float = Field(20.0, gt=0, le=100_000, description="Requests a second.")
+    rate: float = Field(20.0, gt=0, le=100_000, description="Requests per second.")
     duration: Duration = timedelta(minutes=10)
-    growth: Size = Field(20_000_000, ge=0, description="Bytes an hour that are no leak.")
+    growth: Size = Field(
+        20_000_000, ge=0,
+        description="Growth in bytes per hour that counts as no leak."
+    )
     timeout: Duration = timedelta(hours=26)
 
 
@@ -145,19 +151,25 @@ class SecurityCheck(_Check):
     kind: Literal["security"]
     of: Host = "candidate"
     certificate: Duration | None = Field(
-        None, description="The certificate is trusted and valid for at least this long."
+        None, description="The certificate must be trusted, and valid for this long."
     )
-    ca_file: str | None = Field(None, description="Authorities trusted besides the system's.")
+    ca_file: str | None = Field(
+        None,
+        description="Certificate authorities to trust in addition to the system's."
+    )
     demands_authentication: list[Path] = Field(
-        default=[], description="Paths that answer 401 or 403 without credentials."
+        default=[], description="Paths that must answer 401 or 403 without credentials."
     )
     headers: dict[HeaderName, str] = Field(
         default={"x-content-type-options": "nosniff"},
-        description="Regular expressions that headers of `paths` match.",
+        description="Regular expressions that headers of `paths` must match.",
     )
-    paths: list[Path] = Field(default=["/"], min_length=1, description="Asked for headers.")
+    paths: list[Path] = Field(
+        default=["/"], min_length=1,
+        description="Paths whose headers are checked."
+    )
     bad_input: list[Path] = Field(
-        default=["/"], description="Sent broken input: no 5xx, no stack trace in the answer."
+        default=["/"], description="Paths that get broken input: no 5xx, no stack trace allowed."
     )
     refused_methods: list[Literal["TRACE", "CONNECT", "PUT", "DELETE", "PATCH"]] = Field(
         default=["TRACE"]
@@ -178,7 +190,7 @@ class DatabaseRef(Part):
     @model_validator(mode="after")
     def _one_way(self) -> DatabaseRef:
         if (self.url is None) == (self.env is None):
-            raise ValueError("exactly one of `url` and `env` is needed")
+            raise ValueError("exactly one of `url` and `env` is required")
         return self
 
 
@@ -193,9 +205,9 @@ class DatabaseCheck(_Check):
 
     kind: Literal["database"]
     database: DatabaseRef
-    revision: str | None = Field(None, description="Alembic revision that it must be at.")
-    tables: list[str] = Field(default=[], description="Tables that must be there.")
-    writable: bool = Field(False, description="A row can be written; it is rolled back.")
+    revision: str | None = Field(None, description="Alembic revision that it must have.")
+    tables: list[str] = Field(default=[], description="Tables that must exist.")
+    writable: bool = Field(False, description="Write a row and roll it back.")
     within: Duration = Field(timedelta(seconds=5), description="Longest time to connect.")
 
 
@@ -206,7 +218,7 @@ class DataConsistencyCheck(_Check):
     baseline: TableRef
     candidate: TableRef
     key: str
-    columns: list[str] | None = Field(None, description="Default: those that both have.")
+    columns: list[str] | None = Field(None, description="Default: columns that both tables have.")
     ignore: list[str] = Field(default=[])
     mask: list[str] = Field(default=[], description="Columns whose values are never shown.")
     differences: int = Field(0, ge=0, description="Most rows that may differ.")
@@ -214,39 +226,39 @@ class DataConsistencyCheck(_Check):
 
 
 class ResourceCheck(_Check):
-    """The machine has what is needed."""
+    """The machine has the required memory, disk, CPU and ports."""
 
     kind: Literal["resource"]
-    memory: Size | None = Field(None, description="Least memory that is available.")
+    memory: Size | None = Field(None, description="Least available memory.")
     disk: dict[str, Size] = Field(default={}, description="Least free space by path.")
     cpu: Share | None = Field(None, description="Most CPU in use, measured for a second.")
     listening: list[str] = Field(default=[], description="`host:port` that must answer.")
-    free_ports: list[str] = Field(default=[], description="`host:port` that nobody may use.")
+    free_ports: list[str] = Field(default=[], description="`host:port` that must be free.")
 
 
 class FlagsFor(Part):
-    """What one user is meant to get."""
+    """What one user must get."""
 
     key: str | None = Field(None, min_length=1, max_length=1024, description="The user's key.")
     attributes: dict[str, str | int | float | bool] = Field(
-        default={}, description="Attributes of the user; those of segments by the header's name."
+        default={}, description="The user's attributes; for segments, by the header's name."
     )
     expect: dict[FlagKey, FlagValue] = Field(min_length=1)
 
 
 class FlagsCheck(_Check):
-    """Flags have the values that users are meant to get."""
+    """Flags have the expected values."""
 
     kind: Literal["flags"]
     expect: dict[FlagKey, FlagValue] = Field(
-        default={}, description="Values for those whom no rule fits."
+        default={}, description="Values for users whom no rule fits."
     )
     users: list[FlagsFor] = Field(default=[], description="Values for given users.")
 
     @model_validator(mode="after")
     def _expects(self) -> FlagsCheck:
         if not self.expect and not self.users:
-            raise ValueError("`expect` or `users` is needed")
+            raise ValueError("`expect` or `users` is required")
         return self
 
 
@@ -264,7 +276,7 @@ AnyCheck = Annotated[
 
 
 def check_names(checks: list[AnyCheck]) -> list[str]:
-    """Return a name for each check of a suite, no two alike: given, or what it looks at."""
+    """Return a unique name for each check of a suite: given, or from its kind and target."""
     names: list[str] = []
     for check in checks:
         wished = check.name or " ".join(filter(None, (check.kind, _about(check))))

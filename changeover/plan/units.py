@@ -1,7 +1,7 @@
 """Percentages, durations, sizes and addresses as people write them. Pure.
 
-Each `parse_*` takes what YAML delivered (text or number) and raises ValueError with the forms
-allowed; each `format_*` writes the shortest form that parses back to the same value.
+Each `parse_*` accepts text or a number from YAML and raises ValueError with the allowed
+forms; each `format_*` writes the shortest form that parses back to the same value.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def parse_duration(value: object) -> timedelta:
     try:
         return timedelta(microseconds=int(seconds * 1_000_000))
     except OverflowError:
-        raise ValueError(f"{value!r} is longer than any duration; at most 999999999d") from None
+        raise ValueError(f"{value!r} is too long; the limit is 999999999d") from None
 
 
 def format_duration(duration: timedelta) -> str:
@@ -155,7 +155,8 @@ def parse_address(value: object) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})", str(value).strip())
     if match is None or int(match[2]) > 65_535:
-        raise ValueError(f"{value!r} is not an address; allowed is HOST:PORT, as 127.0.0.1:8100")
+        raise ValueError(f"{value!r} is not an address; allowed is HOST:PORT, "
+                         "such as 127.0.0.1:8100")
     return match[1].strip("[]"), int(match[2])
 
 

@@ -1,4 +1,4 @@
-"""What nobody would notice: said while a plan is checked, before it matters. Pure."""
+"""Failures of the candidate that a plan would not notice: `plan check` warns of them. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COMPARED = frozenset({"similarity", "match_rate", "divergence_rate"})
 
 @dataclass(frozen=True, slots=True)
 class _Behaviour:
-    """How a candidate may go wrong altogether, and who would notice."""
+    """One way in which a candidate can fail completely, and what would notice it."""
 
     what: str
     guardrail: Guardrail
@@ -40,11 +40,11 @@ def unwatched(plan: Plan) -> list[str]:
     found = [_blind(plan, each) for each in _BEHAVIOURS
              if not plan.guardrails.is_on(each.guardrail) and not each.metrics & read]
     if not plan.triggers:
-        found.append("the plan has no trigger: between gates only guardrails watch, which notice a "
-                     "candidate that fails altogether")
+        found.append("the plan has no trigger: between gates only guardrails watch, and they "
+                     "notice only a candidate that fails nearly all requests")
     elif not any(trigger.action == "rollback" for trigger in plan.triggers):
         found.append("no trigger rolls back: between gates only guardrails do, when the candidate "
-                     "fails altogether")
+                     "fails nearly all requests")
     return found + _wrong_content(plan, read) + _resources(plan, read)
 
 
@@ -58,23 +58,23 @@ def _blind(plan: Plan, each: _Behaviour) -> str:
 
 def _wrong_content(plan: Plan, read: frozenset[str]) -> list[str]:
     if plan.shadow is None:
-        return ["the plan has no shadow: nobody compares the answers, so wrong content goes "
-                "unnoticed"]
+        return ["the plan has no shadow: nothing compares the answers, so nobody notices wrong "
+                "content"]
     is_off = not plan.guardrails.is_on(Guardrail.REGRESSIONS)
     if is_off and not read & _COMPARED:
         return ["nothing reads what shadow comparison finds: guardrail regressions is off "
                 f"({plan.guardrails.turned_off[Guardrail.REGRESSIONS]}), and no gate or trigger "
                 "reads similarity, match_rate or divergence_rate"]
     if not plan.shadow.noise and not read & _COMPARED:
-        return ["shadow.noise is 0, so that no difference can be told from noise and guardrail "
-                "regressions never asks; give it a share, or a gate on match_rate"]
+        return ["shadow.noise is 0: differences cannot be separated from noise, so guardrail "
+                "regressions never asks; set a share, or add a gate on match_rate"]
     return []
 
 
 def _resources(plan: Plan, read: frozenset[str]) -> list[str]:
     found = []
     if not any(name.startswith("latency") for name in read):
-        found.append("no gate or trigger reads a latency: a slow candidate goes unnoticed")
+        found.append("no gate or trigger reads a latency: nobody notices a slow candidate")
     if "memory" not in read and not plan.health.memory_limits:
         found.append("nobody watches the candidate's memory: " + (
             "no gate or trigger reads it" if plan.systems.candidate.process

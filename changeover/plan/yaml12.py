@@ -1,8 +1,8 @@
-"""Plain values of YAML that both of its versions read alike; doubtful ones are refused. Pure.
+"""Plain values of YAML that both of its versions read alike; ambiguous ones are refused. Pure.
 
 YAML 1.1 reads `no` as false, `010` as eight and `12:30` as 750; YAML 1.2 reads text, ten and text.
-Whoever wrote such a value meant one of the two, and nobody can know which: it must be written
-otherwise. What stays means the same to every reader. Source: YAML 1.2.2, section 10.3.2.
+The author of such a value meant one of the two, and nobody can know which: it must be written
+differently. All other values mean the same to every reader. Source: YAML 1.2.2, section 10.3.2.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Loader.add_constructor(
 
 
 def doubt(text: str) -> str | None:
-    """Return why a plain value means two things, and what to write instead; None when it is clear.
+    """Return why a plain value is ambiguous, and what to write instead; None when it is clear.
 
     Args:
         text: The value as it stands in the document, without quotes.
@@ -94,7 +94,7 @@ def value(text: str) -> Any:
 
 
 def not_finite(text: str) -> str:
-    """Return what is wrong with a number that is infinite, or none at all."""
+    """Return what is wrong with an infinite number, or with NaN."""
     return f"{text} is not a number that every language can read; allowed are finite numbers"
 
 

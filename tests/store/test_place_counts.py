@@ -159,7 +159,7 @@ def test_paths_are_understood_however_they_are_written(written: str, meant: str)
 ])
 def test_paths_that_are_not_one_place_are_refused(path: str) -> None:
     """A gate that could never fail is none."""
-    with pytest.raises(ValueError, match="a path here is one place"):
+    with pytest.raises(ValueError, match="this path must name one place"):
         CheckSpec(metric="divergence_rate", path=path, at_most=0)
 
 

@@ -80,9 +80,9 @@ def test_null_takes_a_value_away() -> None:
 
 @pytest.mark.parametrize(("overlay", "expected"), [
     ("{testing: {phases: [{phase: full, soak: 1h}]}}",
-     "phase full needs beta or gradual before it"),
+     "phase full needs phase beta or gradual before it"),
     ("{testing: {systems: {candidate: {concurency: 1}}}}", "did you mean 'concurrency'?"),
-    ("{testing: {migration: other}}", "'migration' is the same in all environments"),
+    ("{testing: {migration: other}}", "'migration' cannot differ between environments"),
     ("{testing: {gates: null}}", "gate 'slo' is not defined"),
 ])
 def test_the_merged_plan_is_validated_as_a_whole(overlay: str, expected: str) -> None:

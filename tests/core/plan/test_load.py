@@ -77,7 +77,7 @@ def test_segments_stay_moved_in_later_stages() -> None:
          "line 4, systems.candidate.helth: 'helth' is unknown, did you mean 'health'?"),
         ("metric: error_rate", "metric: eror_rate", "did you mean 'error_rate'?"),
         ("below: 1%", "below: 5s", "line 10, gates.slo[0]: '5s' is not a number"),
-        ("below: 1%", "below: 1%, above: 2%", "exactly one bound is needed"),
+        ("below: 1%", "below: 1%, above: 2%", "exactly one bound is required"),
         ("percent: 50", "percent: 101", "101 is outside 0 to 100"),
         ("percent: 50", "percent: 10", "10 % after 10 %: percentages must grow"),
         ("percent: 50", "percent: 7.125", "finer than 0.01 %"),
@@ -92,13 +92,13 @@ def test_segments_stay_moved_in_later_stages() -> None:
         ("metric: up, below: 1", "metric: similarity, below: 90%",
          "similarity has no data: the plan has no shadow"),
         ("metric: up, below: 1", "metric: refused_rate, ratio_to_baseline: 2",
-         "refused_rate is the gateway's, not a system's"),
+         "refused_rate is measured at the gateway"),
         ("metric: up, below: 1", "metric: up, below: 0", "up can never be below 0"),
         ("127.0.0.1:3", "127.0.0.1:2", "127.0.0.1:2 is the candidate's address"),
-        ("'http://127.0.0.1:2'", "'http://127.0.0.1:1'", "is the baseline's address too"),
+        ("'http://127.0.0.1:2'", "'http://127.0.0.1:1'", "is also the baseline's address"),
         ("action: rollback", "action: rolback", "did you mean 'rollback'?"),
         ("phase: beta", "phase: full", "phase beta"),
-        ("migration: shop", "migration: shop\nmigration: shop", "stands twice, first in line 1"),
+        ("migration: shop", "migration: shop\nmigration: shop", "defined twice, first in line 1"),
     ],
 )
 def test_a_wrong_plan_is_refused_with_place_and_remedy(
@@ -157,7 +157,7 @@ def test_arbitrary_values_never_raise_anything_else(key: str, value: object) -> 
 def test_ratio_to_a_baseline_that_serves_nobody_deserves_a_warning() -> None:
     """In the full phase a comparison with the baseline has no data, and people will be asked."""
     ratio = GOOD.replace("below: 1%,", "ratio_to_baseline: 1.1,")
-    (note,) = [note for note in rules.warnings(parse_plan(ratio, "x")) if "compared" in note]
+    (note,) = [note for note in rules.warnings(parse_plan(ratio, "x")) if "to compare with" in note]
     assert note.startswith("stage full 100 %: error_rate")
 
 
@@ -184,7 +184,7 @@ def test_environment_is_merged_name_by_name() -> None:
     (ENVIRONMENTS.replace("concurrency: 1", "concurrency: 0"),
      "environments.testing.systems.candidate.concurrency: 0"),
     (ENVIRONMENTS.replace("production: {}", "production: {migration: other}"),
-     "environments.production.migration: 'migration' is the same in all environments"),
+     "environments.production.migration: 'migration' cannot differ between environments"),
     (ENVIRONMENTS.replace("testing:", "tests:"),
      "environment 'testing' is unknown; known are tests"),
 ], ids=["value", "forbidden", "unknown"])
@@ -206,7 +206,7 @@ def test_hops_are_asked_for_where_others_reach_the_gateway(
     """Beyond loopback a plan should say how many balancers stand in front."""
     said = "" if hops is None else f"\n  trusted_hops: {hops}"
     plan = parse_plan(GOOD.replace("127.0.0.1:3", f"'{listen}'{said}"), "x")
-    notes = [note for note in rules.warnings(plan) if "trusted_hops is not said" in note]
+    notes = [note for note in rules.warnings(plan) if "trusted_hops is not set" in note]
     assert len(notes) == int(is_asked)
 
 

@@ -131,12 +131,12 @@ def test_share_of_probes_between_two_values_is_accepted_when_some_number_of_prob
     (trigger("error_rate", above="100%"), "it is 0.000 % to 100.000 %"),
     (trigger("error_rate", at_least="0%"), "it would fire at once"),
     (trigger("up", above=1), "one probe a second gives 10"),
-    (trigger("error_rate", above="1%") | {"min_samples": 2_000_000}, "at 100000 a second"),
-    (trigger("match_rate", below="9%") | {"min_samples": 600_000}, "ask for no more"),
-    (trigger("similarity", below="9%", of="baseline"), "of the baseline there is none"),
-    (trigger("similarity", ratio_to_baseline=1.1), "the baseline has none of its own"),
+    (trigger("error_rate", above="1%") | {"min_samples": 2_000_000}, "at 100000 per second"),
+    (trigger("match_rate", below="9%") | {"min_samples": 600_000}, "lower min_samples"),
+    (trigger("similarity", below="9%", of="baseline"), "counts for the candidate only"),
+    (trigger("similarity", ratio_to_baseline=1.1), "the baseline has no value of its own"),
     (trigger("error_rate", difference_to_baseline="100%"), "more than 100.000 % above"),
-    (trigger("error_rate", above="1%") | {"over": "500ms"}, "a window is at least 1s"),
+    (trigger("error_rate", above="1%") | {"over": "500ms"}, "the window must be at least 1s"),
     (trigger("error_rate", above="1%") | {"over": "300d"}, "longer than measurements are kept"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_refusal_says_the_numbers_and_what_would_work(spec: dict[str, Any], words: str) -> None:

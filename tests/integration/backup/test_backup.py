@@ -200,7 +200,7 @@ def test_progress_of_a_database_is_told_in_pages(tmp_path: Path) -> None:
     (DatabaseItem("d", "sqlite:////nowhere/x.db"), Unreachable, "no SQLite database"),
     (FolderItem("f", Path("/nowhere")), Unreachable, "no such folder"),
     (DatabaseItem("d", "mysql://me:secret@host/x"), InvalidInput, "mysql cannot be backed up"),
-    (DatabaseItem("d", "no url, secret"), InvalidInput, "is no database URL"),
+    (DatabaseItem("d", "no url, secret"), InvalidInput, "this is not a database URL"),
     (TextItem("../x", ""), InvalidInput, "is no name"),
 ], ids=lambda value: "")
 def test_item_that_cannot_be_backed_up_leaves_nothing_half_done(
