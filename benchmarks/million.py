@@ -23,7 +23,7 @@ from rich.progress import track
 
 from changeover.domain.comparisons import Compared, Example
 from changeover.plan.model import Plan
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.store import comparisons, place_counts, plans, samples
 from changeover.store.engine import Store
 from reports.evidence import collect
@@ -90,7 +90,7 @@ def main() -> None:
             store, "million", "candidate", start=BEGIN, end=end))
         place = milliseconds(lambda: place_counts.count(
             store, "million", "$.items[*].field1", start=BEGIN, end=end))
-        differs = milliseconds(lambda: findings.collect(store, "million"), 3)
+        differs = milliseconds(lambda: scores.collect(store, "million"), 3)
         report = milliseconds(
             lambda: render_html(collect(store, PLAN, None, now=end)), 1)
         size = sum(file.stat().st_size for file in path.parent.iterdir()) / 1e6

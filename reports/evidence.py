@@ -17,10 +17,10 @@ from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Cutover
 from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.store import audit, firings, publications, routing
 from changeover.store.engine import Store
-from reports import measures, outcomes, procedure, reading, timeline
+from reports import measures, reading, timeline
 from reports.headline import Story, headline
 from reports.model import (
     AuditView,
@@ -103,9 +103,9 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         publications=_publications(store, plan, span),
         audit=_audit(store, plan, events),
         plan=shown_plan(plan),
-        differences=findings.collect(store, plan.migration) if plan.shadow else None,
-        procedure=procedure.collect(store, cutover) if cutover else None,
-        outcomes=outcomes.read(store, plan, start=span.start, end=span.end),
+        differences=scores.collect(store, plan.migration) if plan.shadow else None,
+        procedure=reading.procedure_of(store, cutover) if cutover else None,
+        outcomes=reading.outcome_figures(store, plan, start=span.start, end=span.end),
     )
 
 

@@ -1,16 +1,12 @@
-"""What applications reported, by system and segment, for pages and tables."""
+"""What applications reported, by system and segment, for pages and tables. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from changeover.analysis.window import Window, combine
+from changeover.analysis.window import Window
 from changeover.plan.metrics import METRICS, QUALITY, format_value
-from changeover.plan.model import Plan
-from changeover.store import outcomes
-from changeover.store.engine import Store
 from reports import text
 
 HEAD = ("System", "Users", "Outcomes", "Without success", "p50", "p95", "Quality (means)")
@@ -39,17 +35,8 @@ class OutcomeFigures:
     quality: dict[str, float]
 
 
-def read(store: Store, plan: Plan, *, start: datetime, end: datetime) -> tuple[OutcomeFigures, ...]:
-    """Return what was reported in [start, end], by system and segment."""
-    found = outcomes.by_segment(store, plan.migration, start=start, end=end)
-    seconds = (end - start).total_seconds()
-    return tuple(
-        _figures(system, segment, combine(rows, seconds=seconds))
-        for (system, segment), rows in found.items()
-    )
-
-
-def _figures(system: str, segment: str, window: Window) -> OutcomeFigures:
+def figures(system: str, segment: str, window: Window) -> OutcomeFigures:
+    """Return what a window has of the outcomes of one system and segment."""
     return OutcomeFigures(
         system=system, segment=segment, outcomes=window.outcomes,
         error_rate=window.measure("outcome_error_rate").value,

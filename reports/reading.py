@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from changeover.analysis.window import Sample
+from changeover.analysis.window import Sample, combine
 from changeover.domain.audit import AuditEvent
-from changeover.domain.procedures import Step, StepStatus, of_rollback
+from changeover.domain.procedures import Step, StepStatus, of_cutover, of_rollback
 from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
+from changeover.domain.suites import SuiteRun
+from changeover.domain.verdict import Verdict
 from changeover.errors import InvalidInput
 from changeover.plan.model import Plan, Stage
-from changeover.store import approvals, cutovers, rollbacks, samples, verdicts
+from changeover.store import approvals, cutovers, rollbacks, samples, validations, verdicts
+from changeover.store import outcomes as reported
 from changeover.store import steps as step_log
 from changeover.store.engine import Store
-from reports import measures
+from reports import measures, outcomes
 from reports.model import SYSTEMS, Figures, RollbackView, StageStanding, StageView
+from reports.outcomes import OutcomeFigures
+from reports.procedure import Criterion, Procedure, ProcedureStep
 
 MINUTE = 60
 
@@ -238,3 +243,42 @@ def _must_do(
             "from the first stage"
         )
     return tuple(dict.fromkeys(must))
+
+
+def outcome_figures(
+    store: Store, plan: Plan, *, start: datetime, end: datetime
+) -> tuple[OutcomeFigures, ...]:
+    """Return what was reported in [start, end], by system and segment."""
+    found = reported.by_segment(store, plan.migration, start=start, end=end)
+    seconds = (end - start).total_seconds()
+    return tuple(
+        outcomes.figures(system, segment, combine(rows, seconds=seconds))
+        for (system, segment), rows in found.items()
+    )
+
+
+def procedure_of(store: Store, cutover: Cutover) -> Procedure:
+    """Return what the store knows of a cutover's procedure, in the order of time."""
+    kept = step_log.all_of(store, cutover.migration, of_cutover(cutover.id))
+    suites = [
+        ProcedureStep(f"suite {run.suite}", run.verdict, _suite_found(store, run), run.started_at,
+                      (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0)
+        for run in validations.of_subject(store, cutover.migration, f"cutover {cutover.id}")
+    ]
+    steps = [
+        ProcedureStep(step.name, step.status, step.detail, step.started_at,
+                      (step.ended_at - step.started_at).total_seconds())
+        for step in kept
+    ]
+    judged = [step for step in kept if step.name.startswith(step_log.CRITERIA)]
+    criteria = judged[-1].data["criteria"] if judged else []
+    return Procedure(
+        tuple(sorted([*steps, *suites], key=lambda step: step.at)),
+        tuple(Criterion(each["criterion"], each["is_met"], each["detail"]) for each in criteria),
+    )
+
+
+def _suite_found(store: Store, run: SuiteRun) -> str:
+    checks = validations.checks(store, run.id)
+    bad = [f"{check.name}: {check.reason}" for check in checks if check.verdict is not Verdict.PASS]
+    return "; ".join(bad) or f"all {len(checks)} checks passed"

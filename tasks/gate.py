@@ -9,7 +9,7 @@ from changeover.plan.units import format_duration
 from changeover.procedures import gate, stages
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.store import cutovers
 from tasks.steps import come_back, step
 from tasks.traffic import has_share
@@ -53,7 +53,7 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
         return None
     return [
         Regression(each.place.field, each.verdict.rate, each.verdict.samples, each.verdict.reason)
-        for each in findings.collect(run.site.store, run.migration).findings
+        for each in scores.collect(run.site.store, run.migration).findings
         if each.verdict.is_firm and each.place.last_seen >= run.began_at
     ]
 

@@ -15,7 +15,7 @@ from changeover.cli.common import (
 )
 from changeover.errors import EXIT_FAILED
 from changeover.plan.load import load_plan
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.shadow.findings import Findings
 from changeover.site.site import Site
 from changeover.store import comparisons
@@ -41,11 +41,11 @@ def divergences(
 
         plan = load_plan(file) if file else found.plan
         judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
-        done, left = findings.score_again(found.store, found.plan, judge)
+        done, left = scores.score_again(found.store, found.plan, judge)
         click.echo(f"{done} kept pairs were scored again" + (
             f", {left} stay as they were judged: too much of them is masked" if left else ""),
             err=True)
-    known = findings.collect(found.store, found.migration)
+    known = scores.collect(found.store, found.migration)
     show(output, as_text(known, limit), known.as_data())
 
 
@@ -96,7 +96,7 @@ def replay_command(
             "seen": len(recorded) + skipped.total(), **skipped, **left_out,
             "no answer from the baseline": sum(not replay.has_baseline(one) for one in batch),
         })
-        known = findings.collect(store, plan.migration)
+        known = scores.collect(store, plan.migration)
     show(output, as_text(known, 20), known.as_data())
     return 0 if known.match_rate == 1 else EXIT_FAILED
 

@@ -24,7 +24,7 @@ from changeover.domain.tokens import Scope
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, format_value
 from changeover.plan.units import format_duration
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.site import status as status_of
 from changeover.store import audit, claims, cutovers, firings, routing, samples, verdicts
 
@@ -153,7 +153,7 @@ def _metric_row(name: str, windows: list[Window]) -> tuple[str, str, str]:
 def _differences(console: Console) -> dict[str, Any] | None:
     if console.site.plan.shadow is None:
         return None
-    known = findings.collect(console.site.store, console.site.migration)
+    known = scores.collect(console.site.store, console.site.migration)
     newest = sorted(known.findings, key=lambda each: each.place.last_seen, reverse=True)
     return {"match_rate": known.match_rate, "compared": known.coverage.get("compared", 0),
             "newest": [each for each in newest if each.place.diverged][:MOST_PLACES]}

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+FURTHER = "(further places)"
+"""Stands for all places beyond those that are told apart."""
+LONGEST_PLACE = 500
+"""Characters of a place that are shown; longer ones are told apart by their hash all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

@@ -1,26 +1,19 @@
-"""What differs between the two systems, judged and put in words. Reads the store."""
+"""What differs between the two systems, judged and put in words. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from changeover import clock
 from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, judge_places
-from changeover.domain.comparisons import Place
-from changeover.plan.model import Plan
+from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Place
 from changeover.plan.paths import LONGEST_PATTERN, is_in_body
-from changeover.shadow.rules_told import at_place, rules_told
-from changeover.store import comparisons, divergences, plans
-from changeover.store.engine import Store
-
-if TYPE_CHECKING:
-    from changeover.shadow.judging import Judge
+from changeover.shadow.rules_told import ToldRule, at_place
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
 NEARLY = 0.01
@@ -74,42 +67,25 @@ class Findings:
         }
 
 
-def collect(store: Store, migration: str) -> Findings:
-    """Return what differs between a migration's systems.
+def judged(
+    known: Sequence[Place], coverage: dict[str, int], rules: Sequence[ToldRule],
+    latencies: Sequence[tuple[float, float]],
+) -> Findings:
+    """Return what differs, judged and in words.
 
-    Raises:
-        StoreError: The store cannot be used.
-        InvalidInput: No such migration.
+    Args:
+        known: Every place that differs.
+        coverage: How many copied requests had which outcome.
+        rules: The plan's rules in words.
+        latencies: Seconds of (baseline, candidate) for the same requests.
     """
-    rules = rules_told(plans.load(store, migration).comparison, today=clock.now().date())
-    coverage = comparisons.coverage(store, migration)
-    known = divergences.places(store, migration)
     verdicts = judge_places([_counts(place, coverage) for place in known])
     found = [
         Finding(place, verdict, suggest(place, verdict), at_place(rules, place.field))
         for place, verdict in zip(known, verdicts, strict=True)
     ]
     found.sort(key=lambda each: (_RANK.index(each.verdict.judgement), -each.verdict.rate))
-    return Findings(tuple(found), coverage, _medians(comparisons.latencies(store, migration)))
-
-
-def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
-    """Judge the kept pairs by the plan's rules as they are now.
-
-    What was counted of them is replaced; everything else that was counted stays: pairs that matched
-    are not kept, nor all that differ. Comparisons that come meanwhile are left as they are.
-
-    Returns:
-        How many were scored again, and how many could not be, since too much of them is masked.
-    """
-    until = comparisons.newest(store, plan.migration)
-    after = number = done = 0
-    while batch := comparisons.kept_answers(store, plan.migration, after=after, until=until):
-        again = [judge.judged_again(key, one) for key, one in batch]
-        done += comparisons.replace_scores(
-            store, plan.migration, [each for each in again if each is not None])
-        after, number = batch[-1][0], number + len(batch)
-    return done, number - done
+    return Findings(tuple(found), coverage, _medians(latencies))
 
 
 def _counts(place: Place, coverage: dict[str, int]) -> PlaceCounts:
@@ -119,7 +95,7 @@ def _counts(place: Place, coverage: dict[str, int]) -> PlaceCounts:
     )
 
 
-def _medians(pairs: list[tuple[float, float]]) -> tuple[float, float] | None:
+def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     if not pairs:
         return None
     sides = (sorted(pair[side] for pair in pairs) for side in (0, 1))
@@ -156,7 +132,7 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
 
 def _outside_bodies(place: str, *, is_noise: bool) -> str:
     """Advise on what no pattern can name: the status, a header, places that are not told apart."""
-    if place == divergences.FURTHER:
+    if place == FURTHER:
         return "places that are not told apart; a rule for what stands above them makes them fewer"
     header = place.removeprefix("headers.")
     if is_noise:
@@ -169,7 +145,7 @@ def _outside_bodies(place: str, *, is_noise: bool) -> str:
 
 def _written(place: str) -> str | None:
     """Return a place as a plan's YAML takes it inside brackets; None when no pattern is so long."""
-    if len(place) >= min(LONGEST_PATTERN, divergences.LONGEST_PLACE):
+    if len(place) >= min(LONGEST_PATTERN, LONGEST_PLACE):
         return None
     return place if re.fullmatch(r"[\w$.-]+", place) else json.dumps(place, ensure_ascii=False)
 

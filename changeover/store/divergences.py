@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Integer, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.comparisons import Compared, Example, Place
+from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Compared, Example, Place
 from changeover.store.base import Base
 from changeover.store.engine import Store, chunks
 from changeover.store.place_counts import NO_ANSWER, hash_of
@@ -42,9 +42,6 @@ class DivergenceRow(Base):
 MOST_EXAMPLES = 3
 MOST_FIELDS = 2_000
 """Places that are told apart; what goes beyond is counted under `(further places)`."""
-FURTHER = "(further places)"
-LONGEST_PLACE = 500
-"""Characters of a place that are shown; longer ones are told apart by their hash all the same."""
 
 
 def places(store: Store, migration: str) -> list[Place]:

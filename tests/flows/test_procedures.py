@@ -33,7 +33,7 @@ from changeover.store import (
     steps,
 )
 from changeover.store.engine import Store
-from reports import procedure
+from reports import reading
 from tests.integration.conftest import make_plan
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, wait_for
 from tests.support.sop_site import ENDED, PrefectServer, SopSite, sop_site
@@ -157,7 +157,7 @@ def test_criterion_that_is_not_met_is_for_people_to_decide(begin: Begin) -> None
                  cutover={"validate": "post_cutover", "observe": {"duration": "0s"}})
     run = site.carry_out("cutover", decisions=["hold", "promote"])
     assert run.state_name == "Promoted"
-    found = procedure.collect(site.store, cutovers.latest(site.store, "bench"))
+    found = reading.procedure_of(site.store, cutovers.latest(site.store, "bench"))
     assert [c.text for c in found.criteria if not c.is_met] == ["suite post_cutover passed"]
     assert [s.name for s in found.steps].count("suite post_cutover") == 2
 

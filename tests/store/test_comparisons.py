@@ -10,10 +10,10 @@ import pytest
 from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
-from changeover.domain.comparisons import Compared, Example
+from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Compared, Example
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.model import Plan
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.shadow.judging import Judge
 from changeover.store import comparisons, divergences, plans, retention, samples
 from changeover.store.engine import Store
@@ -109,7 +109,7 @@ def test_texts_of_any_kind_are_stored(shop: Store, odd: str) -> None:
     comparisons.write(shop, "shop", [one, one], {})
     (place,) = divergences.places(shop, "shop")
     assert place.diverged == 2
-    assert len(place.field) <= divergences.LONGEST_PLACE
+    assert len(place.field) <= LONGEST_PLACE
     str((place.field, place.examples)).encode("utf-8", "strict")
 
 
@@ -128,7 +128,7 @@ def test_any_number_of_places_fits_into_one_batch(shop: Store) -> None:
     comparisons.write(shop, "shop", batch, {})
     known = divergences.places(shop, "shop")
     assert len(known) == divergences.MOST_FIELDS + 1
-    (further,) = [place for place in known if place.field == divergences.FURTHER]
+    (further,) = [place for place in known if place.field == FURTHER]
     assert (further.diverged, further.counts) == (7, {"added": 7})
 
 
@@ -193,7 +193,7 @@ def test_places_without_end_are_summed_up(
     comparisons.write(shop, "shop", [compared(0, f"$.key{n}") for n in range(50)], {})
     known = divergences.places(shop, "shop")
     assert len(known) <= 6
-    assert {p.field: p.diverged for p in known}[divergences.FURTHER] == 45
+    assert {p.field: p.diverged for p in known}[FURTHER] == 45
 
 
 STRICT = Judge.of(PLAN.shadow, None, today=NOW.date())
@@ -214,17 +214,17 @@ def known(shop: Store) -> tuple[object, ...]:
     window = samples.window(shop, "shop", "candidate", start=NOW, end=NOW + timedelta(hours=1))
     places = sorted(divergences.places(shop, "shop"), key=lambda place: place.field)
     return (places, comparisons.coverage(shop, "shop"), window.compared, window.matched,
-            [(f.place.field, f.verdict) for f in findings.collect(shop, "shop").findings])
+            [(f.place.field, f.verdict) for f in scores.collect(shop, "shop").findings])
 
 
 def test_kept_pairs_are_scored_again_by_new_rules(shop: Store) -> None:
     """Rules can be mended without new traffic, and mended back."""
     comparisons.write(shop, "shop", [judged(0, '{"a":1,"b":1}', '{"a":2,"b":2}')], {})
     before = known(shop)
-    assert findings.score_again(shop, PLAN, LENIENT) == (1, 0)
+    assert scores.score_again(shop, PLAN, LENIENT) == (1, 0)
     found = {p.field: (p.diverged, p.ignored) for p in divergences.places(shop, "shop")}
     assert found == {"$.a": (0, 1), "$.b": (1, 0)}
-    assert findings.score_again(shop, PLAN, STRICT) == (1, 0)
+    assert scores.score_again(shop, PLAN, STRICT) == (1, 0)
     assert [(p.field, p.diverged, p.ignored) for p in divergences.places(shop, "shop")] == [
         ("$.a", 1, 0), ("$.b", 1, 0)]
     assert comparisons.coverage(shop, "shop") == before[1]
@@ -237,7 +237,7 @@ def test_scoring_again_by_the_same_rules_changes_nothing(shop: Store) -> None:
                f'{{"t":{n + 500},"total":1}}', keeps=n < 20) for n in range(1, 200)
     ] + [judged(0, "{}", "{}") for _ in range(300)], {"seen": 500})
     before = known(shop)
-    assert findings.score_again(shop, PLAN, STRICT) == (19, 0)
+    assert scores.score_again(shop, PLAN, STRICT) == (19, 0)
     assert known(shop) == before
 
 
@@ -245,7 +245,7 @@ def test_pair_that_matches_by_the_new_rules_is_a_match(shop: Store) -> None:
     """Its place no longer differs, its example goes, and it can be scored again all the same."""
     comparisons.write(shop, "shop", [judged(n, '{"a":1}', '{"a":2}') for n in range(5)]
                       + [judged(9, '{"b":1}', '{"b":2}', keeps=False)], {})
-    findings.score_again(shop, PLAN, LENIENT)
+    scores.score_again(shop, PLAN, LENIENT)
     places = {place.field: place for place in divergences.places(shop, "shop")}
     assert (places["$.a"].diverged, places["$.a"].ignored, places["$.a"].examples) == (0, 5, [])
     assert (places["$.b"].diverged, len(places["$.b"].examples)) == (1, 1)
@@ -276,7 +276,7 @@ def test_pairs_of_which_too_much_is_masked_stay_as_they_were_judged(shop: Store)
     comparisons.write(shop, "shop", [masking.judged(
         at=NOW, request="GET /", request_id="1", baseline=pages[0], candidate=pages[1])], {})
     before = known(shop)
-    assert findings.score_again(shop, PLAN, masking) == (0, 1)
+    assert scores.score_again(shop, PLAN, masking) == (0, 1)
     assert known(shop) == before
 
 
@@ -295,7 +295,7 @@ def test_missing_answer_says_nothing_about_what_would_stand_in_it(shop: Store, s
             at=NOW, request="GET /", request_id=str(n), baseline=baseline, candidate=candidate,
             again=again, keeps=False))
     comparisons.write(shop, "shop", rows, {})
-    found = {f.place.field: (f.place, f.verdict) for f in findings.collect(shop, "shop").findings}
+    found = {f.place.field: (f.place, f.verdict) for f in scores.collect(shop, "shop").findings}
     place, verdict = found["$.t"]
     assert (verdict.judgement, place.both) == (Judgement.NOISE, 990)
     assert (place.only_candidate, place.only_baseline) == (0, 0)
@@ -308,7 +308,7 @@ def test_findings_put_regressions_first(shop: Store) -> None:
     """With the judgement, the coverage and the medians of the same requests."""
     batch = [compared(n % 50, "$.a", "$.t", noisy=("$.t",)) for n in range(200)]
     comparisons.write(shop, "shop", batch, {"seen": 250, "dropped: queue full": 50})
-    found = findings.collect(shop, "shop")
+    found = scores.collect(shop, "shop")
     judged = {each.place.field: each.verdict.judgement for each in found.findings}
     assert judged == {"$.a": Judgement.REGRESSION, "$.t": Judgement.NOISE}
     assert found.findings[0].place.field == "$.a"
@@ -325,7 +325,7 @@ def test_rules_are_told_beside_what_they_hide(store: Store) -> None:
     plans.register(store, plan, source="test", now=NOW)
     one = replace(compared(0, "$.other"), ignored=frozenset({"$.eta"}))
     comparisons.write(store, "shop", [one], {})
-    found = findings.collect(store, "shop")
+    found = scores.collect(store, "shop")
     told = {place["place"]: place["rules"] for place in found.as_data()["places"]}
     assert told == {"$.eta": ("ignore: $.eta (ana: clocks differ)",), "$.other": ()}
     assert "  ignored in 1 answers\n  rule ignore: $.eta (ana: clocks differ)" in as_text(found, 20)

@@ -13,7 +13,7 @@ from blocks.metrics_source import MetricsReader
 from changeover.comparison.answers import Answer
 from changeover.domain.comparisons import Compared, Example, PlaceCount
 from changeover.plan.model import CheckSpec, Plan
-from changeover.shadow import findings
+from changeover.shadow import scores
 from changeover.shadow.judging import Judge
 from changeover.store import comparisons, place_counts, plans
 from changeover.store.engine import Store
@@ -132,7 +132,7 @@ def test_scoring_again_leaves_what_gates_read(shop: Store) -> None:
                      baseline=Answer(200, headers, b'{"order":{"total":1}}'),
                      candidate=Answer(200, headers, b'{"order":{"total":2}}'))
         for n in range(10)], {})
-    findings.score_again(shop, PLAN, judge)
+    scores.score_again(shop, PLAN, judge)
     assert counted(shop, "$.order.total") == PlaceCount(10, 10)
 
 

@@ -9,7 +9,7 @@ from changeover.checks.suites.outcome import Outcome, Report, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.comparisons import Compared
 from changeover.plan.suites import ReplayCheck
-from changeover.shadow import findings, replay
+from changeover.shadow import replay, scores
 from changeover.store import comparisons
 
 _SHOWN = 20
@@ -35,7 +35,7 @@ def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> Outc
         return unknown(f"{spec.file}: all {left_out.total()} answers are too large to compare")
     with replay.scratch_store(target.plan) as store:
         comparisons.write(store, target.plan.migration, batch, {"seen": len(recorded)})
-        known = findings.collect(store, target.plan.migration)
+        known = scores.collect(store, target.plan.migration)
     data = known.as_data()
     evidence = {"skipped": dict(skipped + left_out), "places": data["places"][:_SHOWN],
                 "median_seconds": data["median_seconds"]}

@@ -9,7 +9,7 @@ from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.rollout import Cutover
 from changeover.store import cutovers, steps, validations
 from changeover.store.engine import Store
-from reports import procedure
+from reports import reading
 from reports.procedure import Criterion, Procedure, ProcedureStep
 from reports.render import render_html, render_json, render_markdown
 from tests.core.reports.hand_made import AT, NASTY, after, report
@@ -56,7 +56,7 @@ def test_procedure_is_collected_in_order_of_time_with_the_newest_criteria(tmp_pa
     for key in (f"documents cutover {cutover.id} pre_cutover", "documents cutover 99 pre_cutover"):
         run = validations.begin(store, "documents", "pre_cutover", key=key, now=after(1))
         validations.finish(store, run.id, verdict="pass", actor="test", now=after(3))
-    found = procedure.collect(store, cutover)
+    found = reading.procedure_of(store, cutover)
     store.close()
     assert [step.name for step in found.steps] == [
         "suite pre_cutover", "backup", steps.CRITERIA, f"{steps.CRITERIA} 2"]

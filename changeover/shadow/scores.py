@@ -1,0 +1,47 @@
+"""What was counted of the comparisons, read and judged; and scored again by other rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from changeover import clock
+from changeover.plan.model import Plan
+from changeover.shadow.findings import Findings, judged
+from changeover.shadow.rules_told import rules_told
+from changeover.store import comparisons, divergences, plans
+from changeover.store.engine import Store
+
+if TYPE_CHECKING:
+    from changeover.shadow.judging import Judge
+
+
+def collect(store: Store, migration: str) -> Findings:
+    """Return what differs between a migration's systems.
+
+    Raises:
+        StoreError: The store cannot be used.
+        InvalidInput: No such migration.
+    """
+    rules = rules_told(plans.load(store, migration).comparison, today=clock.now().date())
+    return judged(
+        divergences.places(store, migration), comparisons.coverage(store, migration), rules,
+        comparisons.latencies(store, migration))
+
+
+def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
+    """Judge the kept pairs by the plan's rules as they are now.
+
+    What was counted of them is replaced; everything else that was counted stays: pairs that matched
+    are not kept, nor all that differ. Comparisons that come meanwhile are left as they are.
+
+    Returns:
+        How many were scored again, and how many could not be, since too much of them is masked.
+    """
+    until = comparisons.newest(store, plan.migration)
+    after = number = done = 0
+    while batch := comparisons.kept_answers(store, plan.migration, after=after, until=until):
+        again = [judge.judged_again(key, one) for key, one in batch]
+        done += comparisons.replace_scores(
+            store, plan.migration, [each for each in again if each is not None])
+        after, number = batch[-1][0], number + len(batch)
+    return done, number - done
