@@ -31,7 +31,6 @@ LONG_FUNCTIONS = {
     "changeover/store/repairs.py::claim",
     "changeover/store/routing.py::change",
     "changeover/supervisor/stack.py::Stack.start",
-    "flows/rollback.py::rollback",
     "reports/render.py::render_json",
 }
 MANY_PARAMETERS = {
@@ -65,7 +64,6 @@ MANY_PARAMETERS = {
     "changeover/supervisor/stack.py::Stack.__init__",
     "changeover/tablediff/consistency.py::compare_tables",
     "reports/evidence.py::collect_question",
-    "tasks/carrying.py::keep",
 }
 
 

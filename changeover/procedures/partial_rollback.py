@@ -32,20 +32,13 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
         PublishFailed: The gateway did not confirm.
     """
     run = Procedure(site, f"partial-{flow_run_id}", flow_run_id)
-
-    def aim() -> Found:
-        left = rollback.smaller(site.plan, routing.read(site.store, site.migration), scope)
-        segments = ", ".join(left.segments) or "no segment"
-        return f"{left.weight / 100:g} % and {segments} stay", asdict(left)
-
     # kept before anything moves: after a kill one stage back is not one more stage back
-    aimed = run.once("what is left", aim)
+    aimed = run.once("what is left", lambda: _aim(site, scope))
     if aimed.status is not StepStatus.DONE:
         raise Refused(aimed.detail)
+    target = rollback.Reduced(**{**aimed.data, "segments": tuple(aimed.data["segments"])})
 
     def move() -> Found:
-        segments = tuple(aimed.data["segments"])
-        target = rollback.Reduced(**{**aimed.data, "segments": segments})
         state = rollback.reduce(
             site, target, scope=scope, occasion=run.subject, cause=Cause(reason, "rollback/main"))
         return f"{scope} is back at the baseline: {state.describe()}", {}
@@ -56,3 +49,10 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
     title = f"rollback of {scope} of {site.migration}"
     notify(site, title, reason, Severity.CRITICAL, key=run.subject)
     return found.detail
+
+
+def _aim(site: Site, scope: str) -> Found:
+    """Return what is left to the candidate after a part of the users went back."""
+    left = rollback.smaller(site.plan, routing.read(site.store, site.migration), scope)
+    segments = ", ".join(left.segments) or "no segment"
+    return f"{left.weight / 100:g} % and {segments} stay", asdict(left)
