@@ -109,12 +109,9 @@ def _problems(site: Site, began: datetime) -> list[str]:
     state = routing.read(site.store, site.migration)
     if state.mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY):
         problems.append(f"the routing state is {state.describe()}")
-    try:
-        served = site.gateway.served()
-        if served != state.order:
-            problems.append(f"the gateway serves {served}, not {state.order}")
-    except ChangeoverError as error:
-        problems.append(str(error))
+    seen = site.gateway.serving(state)
+    if not seen.is_current:
+        problems.append(f"gateway: {seen.text}")
     if not baseline.is_well(site.plan):
         problems.append("the baseline is not well")
     return problems
