@@ -17,11 +17,11 @@ from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import expired
+from changeover.flags.state import FlagState
 from changeover.plan import yaml12
 from changeover.plan.flags import as_document
 from changeover.site.site import Site
 from changeover.store import flags as stored
-from changeover.store.flags import FlagState
 
 
 @click.command(epilog="\b\nExamples:\n  changeover explain user-7\n"

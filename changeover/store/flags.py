@@ -7,7 +7,6 @@ does not have it inherits. Values are kept in the plan's own form: a plain value
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_value
 from changeover.flags.snapshot import Snapshot, etag_of, of_plan
+from changeover.flags.state import FlagState, is_same
 from changeover.plan import environments
 from changeover.plan.flags import Entry, as_document, as_spec, from_document, plain_value
 from changeover.plan.model import Plan
@@ -63,39 +63,6 @@ GONE: Any = None
 """What a row holds for a flag that the environment does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlagState:
-    """A flag as an environment sees it.
-
-    Args:
-        name: The flag.
-        environment: Whose row it is: the environment's own, or `BASE` when inherited.
-        document: What holds, in the plan's form.
-        plan_document: What the plan says; None when it knows no such flag.
-        version: Grows by one with every change.
-        changed_at: When it was changed last.
-        changed_by: By whom.
-    """
-
-    name: str
-    environment: str
-    document: Any
-    plan_document: Any
-    version: int
-    changed_at: datetime
-    changed_by: str
-
-    @property
-    def entry(self) -> Entry:
-        """What holds, as a plan's part."""
-        return from_document(self.document)
-
-    @property
-    def has_drifted(self) -> bool:
-        """Whether it was changed by hand and is not what the plan says."""
-        return not _same(self.document, self.plan_document)
-
-
 def read(store: Store, migration: str, environment: str = BASE) -> dict[str, FlagState]:
     """Return every flag of an environment, those that it inherits included."""
     with store.read() as session:
@@ -114,7 +81,7 @@ def drift(store: Store, migration: str, environment: str = BASE) -> dict[str, tu
     with store.read() as session:
         return {name: (row.plan_value, row.value)
                 for name, row in _rows(session, migration, environment).items()
-                if not _same(row.value, row.plan_value)}
+                if not is_same(row.value, row.plan_value)}
 
 
 def snapshot(store: Store, migration: str, environment: str = BASE) -> Snapshot:
@@ -201,7 +168,7 @@ def set_values(
                 document = row.plan_value
             else:
                 document = as_document(_forced(name, row, value))
-            if row is not None and _same(row.value, document):
+            if row is not None and is_same(row.value, document):
                 continue
             _write(session, _own(session, row, migration, environment, name, now), document,
                    actor=actor, reason=reason, now=now)
@@ -252,7 +219,7 @@ def change(
                 next_step=f"Look at it with `changeover flags show {name}` and decide anew")
         present = _state(row)
         document = wish(present)
-        if _same(row.value, document):
+        if is_same(row.value, document):
             return present
         row = _own(session, row, migration, environment, name, now)
         _write(session, row, document, actor=actor, reason=reason, now=now)
@@ -331,7 +298,7 @@ def _follow(
                       plan_value=document, version=0, changed_at=now, changed_by="plan")
         session.add(row)
         _write(session, row, document, actor="plan", reason="the plan's", now=now)
-    elif _same(row.value, row.plan_value) and not _same(row.value, document):
+    elif is_same(row.value, row.plan_value) and not is_same(row.value, document):
         row.plan_value = document
         _write(session, row, document, actor="plan", reason="the plan changed", now=now)
     else:
@@ -341,13 +308,13 @@ def _follow(
 def _inherit(session: Session, row: FlagRow, document: Any) -> None:
     """Let an environment's row end that says what all environments say; else it shows as drift."""
     row.plan_value = document
-    if _same(row.value, document):
+    if is_same(row.value, document):
         session.delete(row)
 
 
 def _leave(session: Session, row: FlagRow, now: datetime) -> None:
     """Take a flag away that the plan does not have any more; a change by hand keeps it."""
-    if not _same(row.value, row.plan_value):
+    if not is_same(row.value, row.plan_value):
         row.plan_value = GONE
         return
     if row.value is not GONE:
@@ -410,7 +377,3 @@ def _marker(session: Session, migration: str, environment: str) -> tuple[str, da
     times = [time for time in (at, moved) if time is not None]
     return (etag_of(digest or "", environment, version, last or 0),
             max(times) if times else None)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and bool(a == b)

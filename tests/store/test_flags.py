@@ -12,6 +12,7 @@ from changeover.domain.routing import Change, Mode
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_percent, with_value
 from changeover.flags.evaluate import Evaluator
+from changeover.flags.state import FlagState
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
@@ -53,7 +54,7 @@ def followed(store: Store) -> Store:
     return store
 
 
-def by_hand(store: Store, name: str, value: Any, **more: Any) -> flags.FlagState:
+def by_hand(store: Store, name: str, value: Any, **more: Any) -> FlagState:
     """Change a flag as a person."""
     return flags.change(
         store, "shop", name, lambda flag: as_document(with_value(name, flag.entry, value)),
