@@ -34,6 +34,7 @@ from changeover.plan.procedures import (
     ApprovalSpec,
     ClaimSpec,
     CutoverSpec,
+    LeverSpec,
     NotifySpec,
     PatienceSpec,
     RetentionSpec,
@@ -256,24 +257,6 @@ class PhaseSpec(Part):
         default=[],
         description="deprecation only: levers that remove the baseline."
     )
-
-
-class LeverSpec(Part):
-    """A named action on a system: an HTTP POST, or a command."""
-
-    of: Literal["baseline", "candidate"] | None = Field(None, description="For `post`.")
-    post: Path | None = Field(None, description="Path of the POST.")
-    body: dict[str, Any] | None = Field(None, description="JSON body of the POST.")
-    command: list[str] | None = Field(None, min_length=1)
-    timeout: Duration = timedelta(seconds=30)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> LeverSpec:
-        if (self.post is None) == (self.command is None):
-            raise ValueError("exactly one of `post` and `command` is required")
-        if self.post is not None and self.of is None:
-            raise ValueError("`post` needs `of: baseline` or `of: candidate`")
-        return self
 
 
 class Stage(BaseModel):

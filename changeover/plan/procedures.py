@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -162,3 +162,21 @@ class RetentionSpec(Part):
     outcomes: Duration = Field(
         timedelta(days=7), description="Single outcomes; one reported again later counts again."
     )
+
+
+class LeverSpec(Part):
+    """A named action on a system: an HTTP POST, or a command."""
+
+    of: Literal["baseline", "candidate"] | None = Field(None, description="For `post`.")
+    post: Path | None = Field(None, description="Path of the POST.")
+    body: dict[str, Any] | None = Field(None, description="JSON body of the POST.")
+    command: list[str] | None = Field(None, min_length=1)
+    timeout: Duration = timedelta(seconds=30)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LeverSpec:
+        if (self.post is None) == (self.command is None):
+            raise ValueError("exactly one of `post` and `command` is required")
+        if self.post is not None and self.of is None:
+            raise ValueError("`post` needs `of: baseline` or `of: candidate`")
+        return self

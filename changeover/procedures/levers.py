@@ -16,7 +16,8 @@ from typing import Any
 
 from changeover import clock
 from changeover.machine.http import post
-from changeover.plan.model import LeverSpec, Plan
+from changeover.plan.model import Plan
+from changeover.plan.procedures import LeverSpec
 from changeover.store import audit
 from changeover.store.engine import Store
 

@@ -20,7 +20,8 @@ from changeover.gateway.envoy.config import render_routes, with_version
 from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import write_atomically
 from changeover.machine.http import health_address
-from changeover.plan.model import LeverSpec, Plan
+from changeover.plan.model import Plan
+from changeover.plan.procedures import LeverSpec
 
 SCRIPT, ROUTES = "rollback.sh", "routes.template.json"
 _MARK = "@VERSION@"

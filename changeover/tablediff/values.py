@@ -132,7 +132,7 @@ def _float(value: Any) -> Any:
         return _text(value)
     try:
         found = float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):  # too large, or a signaling NaN
         return _number(value)
     return "number", "nan" if math.isnan(found) else found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from changeover.tablediff.values import RULES, Kind, are_same, common_kind, shown
@@ -58,6 +58,7 @@ VALUES = st.one_of(
     st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5).map(json.dumps))
 
 
+@example(Kind.FLOAT, Decimal("sNaN"), 1.0, "NaN")
 @given(st.sampled_from(Kind), VALUES, VALUES, VALUES)
 def test_rules_are_total_and_hold_both_ways(kind: Kind, one: Any, two: Any, three: Any) -> None:
     """No value ends a comparison; the same as the same is the same."""
