@@ -24,6 +24,9 @@ async def health_check(migration: str | None = None) -> State:
     """
     try:
         site = await open_site(migration)
+    except ChangeoverError as error:
+        return Failed(name="Refused", message=str(error))
+    try:
         results = check_health(site)
         await acreate_table_artifact(
             table=[row.as_cells() for row in results],
@@ -37,3 +40,5 @@ async def health_check(migration: str | None = None) -> State:
         return Failed(name=status.title(), message=worst)
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
+    finally:
+        site.store.close()  # the worker's process lives on, and makes the next check, too

@@ -21,6 +21,8 @@ from changeover.store import health_results, samples
 LOG = logging.getLogger("changeover.observer")
 
 SWEEP_SECONDS = 1.5
+IDLE_SWEEP_SECONDS = 6.0
+"""While the store knows of nothing that a run carries: each sweep costs Prefect several answers."""
 WORKER_SECONDS = 10.0
 SCHEDULES_SECONDS = 60.0
 MESSAGES_SECONDS = 1.0
@@ -53,6 +55,9 @@ class Chores:
         workers = WorkerWatch(site.home, site.store, self._api, site.migration, clock.now())
         while not stop.wait(SWEEP_SECONDS):
             try:
+                is_idle = not recovery.has_work()
+                if is_idle and not self._throttle.is_due("idle sweep", IDLE_SWEEP_SECONDS):
+                    continue
                 self._sweep(recovery, workers)
                 self._log.fine("runs", "runs are watched again")
             except (Unreachable, StoreError) as error:

@@ -18,6 +18,8 @@ from changeover.machine.http import health_address, new_client
 from changeover.plan.model import SystemSpec
 
 Report = Callable[[int, bool], None]
+FAMILY_SECONDS = 5.0
+"""How long a process may have a child before its memory and CPU are counted, too."""
 
 
 def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) -> None:
@@ -62,6 +64,7 @@ class ProcessMeter:
         self._spec = spec
         self._pid_of = pid_of
         self._known: dict[int, psutil.Process] = {}
+        self._family_until = 0.0
 
     def read(self) -> tuple[int, float] | None:
         """Return (resident bytes, cores used since the last call), or None without process."""
@@ -69,12 +72,11 @@ class ProcessMeter:
         if pid is None:
             return None
         try:
-            root = self._known.get(pid) or psutil.Process(pid)
-            family = {process.pid: process for process in (root, *root.children(recursive=True))}
+            if pid not in self._known or time.monotonic() > self._family_until:
+                self._look_for_family(pid)
         except psutil.Error:
             self._known = {}
             return None
-        self._known = {number: self._known.get(number, found) for number, found in family.items()}
         memory, cores = 0, 0.0
         for process in self._known.values():
             try:
@@ -83,6 +85,13 @@ class ProcessMeter:
             except psutil.Error:
                 continue
         return memory, cores
+
+    def _look_for_family(self, pid: int) -> None:
+        """Find what the process has started; each look reads every process of the machine."""
+        root = self._known.get(pid) or psutil.Process(pid)
+        family = {process.pid: process for process in (root, *root.children(recursive=True))}
+        self._known = {number: self._known.get(number, found) for number, found in family.items()}
+        self._family_until = time.monotonic() + FAMILY_SECONDS
 
     def _pid(self) -> int | None:
         process = self._spec.process

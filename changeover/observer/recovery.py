@@ -57,6 +57,15 @@ class Recovery:
         """Watch the runs that carry what is not done."""
         self.carrier_watch = CarrierWatch(self.store, self.api, self.migration)
 
+    def has_work(self) -> bool:
+        """Whether a run carries something, or a rollback waits for its run; only reads the store.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        return bool(carriers.of(self.store, self.migration)
+                    or rollbacks.not_handed_over(self.store, self.migration))
+
     def sweep(self, now: datetime) -> list[str]:
         """Do what is due and return one sentence for each thing done or impossible.
 

@@ -52,6 +52,7 @@ LOG = logging.getLogger("changeover.observer")
 TICK_SECONDS = 0.1
 SECOND_SETTLES = 0.35
 """A second is judged this long after its end, when the gateway has flushed its log."""
+FOLLOW_SECONDS = 0.2
 COMPARISONS_ARRIVE = 15
 """Seconds in which a comparison of a request is stored, as is an outcome; later ones only gates
 see."""
@@ -240,7 +241,7 @@ class Observer:
 
     def _follow_store(self) -> None:
         """Follow the store's state and write to the store; what fails is tried again."""
-        while not self.stop.wait(TICK_SECONDS):
+        while not self.stop.wait(FOLLOW_SECONDS):
             self.traffic.follow()
             self.log.fine("store", "the store is back")
             if self.throttle.is_due("save", 0.45):

@@ -93,6 +93,26 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
         assert len({result.at for result in history}) >= 3
 
 
+def test_health_checks_go_on_after_the_worker_that_makes_them_was_killed(tmp_path: Path) -> None:
+    """A check that it left running has crashed, and keeps no later one from being made."""
+    with site(tmp_path, QUICK) as found:
+        flow = httpx.get(f"{found.api.url}/flows/name/health-check", timeout=60).json()
+        worker = found.pid("worker")
+        wait_for(lambda: examine(found)["infrastructure_pid"] == str(worker), seconds=60,
+                 what="a health check in the worker itself")
+        lost = httpx.post(f"{found.api.url}/flow_runs/", timeout=60, json={
+            "flow_id": flow["id"], "state": {"type": "RUNNING", "name": "Running"}}).json()
+        os.kill(worker, signal.SIGKILL)
+
+        def state() -> str:
+            run = httpx.get(f"{found.api.url}/flow_runs/{lost['id']}", timeout=60).json()
+            return str(run["state_type"])
+
+        wait_for(lambda: state() == "CRASHED", seconds=60, what="the end of the lost check")
+        assert found.pid("worker") != worker
+        assert examine(found)["state_type"] == "COMPLETED"
+
+
 def _is_silent(found: Site) -> bool:
     beats = {beat.service: beat.at for beat in heartbeats.every(found.store)}
     return (clock.now() - beats["console"]).total_seconds() > 21

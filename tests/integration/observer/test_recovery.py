@@ -124,6 +124,15 @@ def test_run_without_any_sign_of_life_is_scheduled_again_after_a_minute(
     assert done.endswith("because it gave no sign of life")
 
 
+def test_the_observer_hurries_while_a_rollback_waits_for_its_run(
+    recovery: Recovery, store: Store
+) -> None:
+    """Otherwise it asks Prefect less often."""
+    assert not recovery.has_work()
+    roll_back(store)
+    assert recovery.has_work()
+
+
 def test_rollback_is_handed_over_once(
     prefect: Prefect, recovery: Recovery, store: Store
 ) -> None:
