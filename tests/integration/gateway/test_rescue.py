@@ -85,7 +85,7 @@ def test_script_brings_everyone_back_from_every_stage(
         journal = bench.gateway.journal()
         assert journal is not None
         assert journal["actor"] == "rollback.sh"
-        with pytest.raises(PublishFailed, match="break glass"):
+        with pytest.raises(PublishFailed, match="break-glass"):
             bench.move(Mode.CANDIDATE_ONLY, 10_000)
         bench.state = RoutingState(
             "bench", version=journal["version"] + 1, epoch=journal["epoch"])
