@@ -264,7 +264,7 @@ def _parted(url: str) -> tuple[str, str | None]:
     try:
         found = make_url(url)
     except SQLAlchemyError:
-        raise InvalidInput("is no database URL", where="the database's address") from None
+        raise InvalidInput("this is not a database URL", where="the database's address") from None
     query = {key: value for key, value in found.query.items() if "password" not in key}
     password = found.password or found.query.get("password")
     address = URL.create("postgresql", found.username, None, found.host, found.port,
