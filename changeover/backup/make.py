@@ -120,7 +120,8 @@ def _kind_of(item: Item) -> tuple[str, str]:
         try:
             backend = make_url(item.url).get_backend_name()
         except SQLAlchemyError:
-            raise InvalidInput("this is not a database URL", where=f"the address of {item.name}") from None
+            raise InvalidInput(
+                "this is not a database URL", where=f"the address of {item.name}") from None
         if backend not in ("sqlite", "postgresql"):
             raise InvalidInput(f"{backend} cannot be backed up", where=f"item {item.name}",
                                allowed="sqlite, postgresql")
