@@ -107,15 +107,6 @@ def settings_of(path: Path, environment: str | None = None) -> list[environments
     return environments.settings(document, environment, effective, base)
 
 
-def environments_of(path: Path) -> list[str]:
-    """Return the names of a plan's environments.
-
-    Raises:
-        InvalidPlan: As `load_plan`.
-    """
-    return list(load_plan(path).environments)
-
-
 def _read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
     document, lines = read(text, source)
     if wrong := list(environments.forbidden(document)):

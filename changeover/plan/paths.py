@@ -201,13 +201,6 @@ def format_path(tokens: Iterable[Token | Wild]) -> str:
     )
 
 
-def normalise(tokens: Sequence[Token]) -> str:
-    """Return a place with `[*]` for every index: `$.items[*].price`."""
-    return "$" + "".join(
-        "[*]" if isinstance(token, int) else _format_key(token) for token in tokens
-    )
-
-
 def _format_key(key: str) -> str:
     if _PLAIN.match(key):
         return f".{key}"
