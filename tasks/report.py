@@ -19,6 +19,7 @@ from prefect.logging import get_run_logger
 
 from changeover import clock
 from changeover.backup.items import Progress
+from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.report_files import Report
 from changeover.domain.rollout import Approval, StageStatus
@@ -150,10 +151,9 @@ async def announce_once(run: CutoverRun, asked: Approval) -> None:
     site = run.site
     notify(site, f"{site.migration} waits for approval of {asked.stage}",
            "answer in the Prefect UI", Severity.WARNING, key=f"approval-{asked.id}")
-    is_new = audit.record_once(
-        site.store, site.migration, key=f"told-{asked.id}", actor="flow",
-        kind="people.told", data={"approval": asked.id, "stage": asked.stage}, now=clock.now(),
-    )
+    is_new = audit.record(site.store, site.migration, NewEvent(
+        actor="flow", kind="people.told", at=clock.now(),
+        data={"approval": asked.id, "stage": asked.stage}, once_key=f"told-{asked.id}"))
     if is_new:
         await update_progress(run)
 

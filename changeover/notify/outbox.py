@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Message
 from changeover.notify.channels import channels_of, moment, send
 from changeover.plan.model import Plan
@@ -28,8 +29,9 @@ def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:
         noted = messages.tried(store, message.id, told=told, problem=problem, now=clock())
         number += noted.is_sent
         if not noted.is_sent and noted.attempts >= MOST_ATTEMPTS:
-            audit.record(store, plan.migration, actor="observer", kind="notify.failed",
-                         data={"title": message.title, "problem": problem}, now=clock())
+            audit.record(store, plan.migration, NewEvent(
+                actor="observer", kind="notify.failed", at=clock(),
+                data={"title": message.title, "problem": problem}))
     return number
 
 

@@ -25,6 +25,7 @@ import httpx
 
 from changeover import clock
 from changeover.analysis.back_pressure import Action, GuardState, Level, decide
+from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Severity
 from changeover.errors import StoreError
 from changeover.machine.http import health_address, new_client
@@ -268,9 +269,8 @@ class BackPressure:
                     severity=_SEVERITY[Level(event["level"])],
                     title=f"guard of {self.site.migration}: the {event['of']} is "
                     f"{event['level']}", body=event["reason"])
-            audit.record_once(
-                self.site.store, self.site.migration, key=key, actor="guard", kind=kind, data=event,
-                now=clock.now())
+            audit.record(self.site.store, self.site.migration, NewEvent(
+                actor="guard", kind=kind, at=clock.now(), data=event, once_key=key))
         except StoreError as error:
             self._log.problem(
                 "guard events", f"events of back-pressure are not recorded because {error}")

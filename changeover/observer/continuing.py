@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover.domain import run_ends
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import CONTINUED, Carrier, PrefectState, Work, work_of
@@ -147,7 +148,7 @@ def end_work(
                                    analysis={"a_person_must": [outcome]})
     else:
         carriers.drop(store, carrier.migration, carrier.subject, flow_run_id=carrier.flow_run_id)
-        audit.record(store, carrier.migration, actor=actor, kind="retirement.left",
-                     data={"reason": reason}, now=now)
+        audit.record(store, carrier.migration, NewEvent(
+            actor=actor, kind="retirement.left", at=now, data={"reason": reason}))
     where = routing.read(store, carrier.migration).describe()
     return f"{carrier.subject} is ended where it was; users stay at {where}"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
@@ -275,11 +276,9 @@ class Traffic:
     def _tell_the_store(self) -> None:
         entry = self.gateway.journal() or {}
         reason, actor = str(entry.get("reason", "")), str(entry.get("actor", "break glass"))
-        audit.record_once(
-            self.store, self.plan.migration, key=f"break-glass-{entry.get('at')}", actor=actor,
-            kind="rollback.gateway_first" if "busy" in entry else "break_glass.used", data=entry,
-            now=clock.now(),
-        )
+        audit.record(self.store, self.plan.migration, NewEvent(
+            actor=actor, kind="rollback.gateway_first" if "busy" in entry else "break_glass.used",
+            at=clock.now(), data=entry, once_key=f"break-glass-{entry.get('at')}"))
         reason = reason if "busy" in entry else f"break glass: {reason}"
         state = routing.change(
             self.store, self.plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=actor,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from changeover import clock
 from changeover.analysis.window import ErrorClass
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.domain.run_ends import Work
@@ -184,8 +185,9 @@ def pull_levers(retirement: Retirement) -> str:
 
 def _record(retirement: Retirement, key: str, kind: str) -> None:
     site = retirement.site
-    audit.record_once(site.store, site.migration, key=key, actor=ACTOR, kind=kind,
-                      data={"levers": retirement.phase.levers}, now=clock.now())
+    audit.record(site.store, site.migration, NewEvent(
+        actor=ACTOR, kind=kind, at=clock.now(), data={"levers": retirement.phase.levers},
+        once_key=key))
 
 
 def _refuse_unless_full(retirement: Retirement) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.machine.http import post
 from changeover.plan.model import Plan
 from changeover.plan.procedures import LeverSpec
@@ -48,12 +49,9 @@ def note(
     """Audit that a lever was pulled; one that worked for an occasion is not pulled for it again."""
     key = _key(plan, name, occasion)
     facts = {"lever": name, "problem": problem, **({"occasion": occasion} if occasion else {})}
-    if key and not problem:
-        audit.record_once(store, plan.migration, key=key, actor=actor, kind="lever.pulled",
-                          data=facts, now=clock.now())
-    else:
-        audit.record(store, plan.migration, actor=actor, kind="lever.pulled", data=facts,
-                     now=clock.now())
+    audit.record(store, plan.migration, NewEvent(
+        actor=actor, kind="lever.pulled", at=clock.now(), data=facts,
+        once_key="" if problem else key))
 
 
 def pull(plan: Plan, name: str, key: str = "") -> str:

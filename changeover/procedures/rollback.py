@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
@@ -137,9 +138,10 @@ def reduce(
                         expected_epoch=target.epoch)
         state = routing.change(store, site.migration, change, actor=cause.actor, now=now,
                                reason=f"rollback of {scope}: {cause.reason}")
-    audit.record_once(
-        store, site.migration, key=occasion, actor=cause.actor, kind="rollback.partial", now=now,
-        data={"scope": scope, "reason": cause.reason, "state": state.describe()})
+    audit.record(store, site.migration, NewEvent(
+        actor=cause.actor, kind="rollback.partial", at=now,
+        data={"scope": scope, "reason": cause.reason, "state": state.describe()},
+        once_key=occasion))
     traffic.publish(site, state)
     running = cutovers.active(store, site.migration)
     for record in cutovers.stages(store, running.id) if running else ():

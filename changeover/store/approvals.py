@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import ANSWERS, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
@@ -80,10 +81,9 @@ def ask(
             )
             session.add(row)
             session.flush()
-            audit.append(
-                session, cutover.migration, actor=f"cutover {cutover_id}", kind="approval.asked",
-                data={"approval": row.id, "stage": stage, "ordinal": ordinal}, now=now,
-            )
+            audit.append(session, cutover.migration, NewEvent(
+                actor=f"cutover {cutover_id}", kind="approval.asked", at=now,
+                data={"approval": row.id, "stage": stage, "ordinal": ordinal}))
         row.flow_run_id = flow_run_id or row.flow_run_id
         return to_record(Approval, row)
 
@@ -129,12 +129,12 @@ def answer(
         if is_new and (refusal is None or row.epoch != epoch):
             row.decision, row.approver, row.comment = decision, approver, comment
             row.source, row.answered_at, row.is_void = source, now, row.epoch != epoch
-            audit.append(
-                session, cutover.migration, actor=approver,
+            audit.append(session, cutover.migration, NewEvent(
+                actor=approver,
                 kind="approval.void" if row.is_void else "approval.answered",
+                at=now,
                 data={"approval": row.id, "stage": row.stage, "decision": decision,
-                      "comment": comment, "source": source}, now=now,
-            )
+                      "comment": comment, "source": source}))
         answered = to_record(Approval, row)
     if refusal is not None:
         raise refusal

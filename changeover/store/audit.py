@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Integer, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.audit import AuditEvent
+from changeover.domain.audit import AuditEvent, NewEvent
 from changeover.store.base import Base
 from changeover.store.engine import Store, upsert_of
 from changeover.store.text import storable
@@ -62,89 +61,48 @@ def digest(row: AuditRow) -> str:
     return hashlib.sha256(canonical(link).encode()).hexdigest()
 
 
-def append(
-    session: Session,
-    migration: str,
-    *,
-    actor: str,
-    kind: str,
-    data: dict[str, Any],
-    now: datetime,
-    once_key: str | None = None,
-) -> AuditEvent:
-    """Add a link inside the caller's transaction, so that both are kept or neither.
+def append(session: Session, migration: str, event: NewEvent) -> bool:
+    """Add a link inside the caller's transaction, so that both are saved or neither.
 
-    Args:
-        session: An open write transaction.
-        migration: Whose chain.
-        actor: Who or what acted.
-        kind: What happened, as `stage.entered`.
-        data: Facts, JSON-able.
-        now: The present moment.
-        once_key: Unique within the migration when given.
+    Returns:
+        Whether it was added; False when one with the same `once_key` exists.
     """
     head = lock(session, migration)
+    if event.once_key and _is_known(session, migration, event.once_key):
+        return False
     row = AuditRow(
         migration=migration,
         seq=head.seq + 1,
-        at=now.isoformat(),
-        actor=storable(actor),  # as it is read back: the hash is of what is stored
-        kind=kind,
-        data=canonical(data),
+        at=event.at.isoformat(),
+        # the hash is of what is stored, which is what is read back
+        actor=storable(event.actor),
+        kind=event.kind,
+        data=canonical(event.data),
         previous_hash=head.hash,
-        once_key=once_key,
+        once_key=event.once_key or None,
     )
     row.hash = digest(row)
     session.add(row)
     head.seq, head.hash = row.seq, row.hash
     session.flush()
-    return _event(row)
-
-
-def record(
-    store: Store, migration: str, *, actor: str, kind: str, data: dict[str, Any], now: datetime
-) -> AuditEvent:
-    """Add a link in a transaction of its own."""
-    with store.begin() as session:
-        return append(session, migration, actor=actor, kind=kind, data=data, now=now)
-
-
-def record_once(
-    store: Store,
-    migration: str,
-    *,
-    key: str,
-    actor: str,
-    kind: str,
-    data: dict[str, Any],
-    now: datetime,
-) -> bool:
-    """Add a link unless one with this key exists; return whether it was added."""
-    with store.begin() as session:
-        return append_once(
-            session, migration, key=key, actor=actor, kind=kind, data=data, now=now)
-
-
-def append_once(
-    session: Session, migration: str, *, key: str, actor: str, kind: str, data: dict[str, Any],
-    now: datetime,
-) -> bool:
-    """Add a link inside the caller's transaction unless one with this key exists."""
-    lock(session, migration)
-    known = session.scalar(
-        select(AuditRow.seq).where(AuditRow.migration == migration, AuditRow.once_key == key)
-    )
-    if known is not None:
-        return False
-    append(session, migration, actor=actor, kind=kind, data=data, now=now, once_key=key)
     return True
 
 
-def is_recorded(store: Store, migration: str, key: str) -> bool:
-    """Whether `record_once` added a link with this key."""
-    query = select(AuditRow.seq).where(AuditRow.migration == migration, AuditRow.once_key == key)
+def record(store: Store, migration: str, event: NewEvent) -> bool:
+    """Add a link in a transaction of its own; return whether it was added, as `append` does."""
+    with store.begin() as session:
+        return append(session, migration, event)
+
+
+def is_recorded(store: Store, migration: str, once_key: str) -> bool:
+    """Whether there is a link with this `once_key`."""
     with store.read() as session:
-        return session.scalar(query) is not None
+        return _is_known(session, migration, once_key)
+
+
+def _is_known(session: Session, migration: str, once_key: str) -> bool:
+    same = select(AuditRow.seq).filter_by(migration=migration, once_key=once_key)
+    return session.scalar(same) is not None
 
 
 def events(

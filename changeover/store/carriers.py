@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.run_ends import Carrier, End, what
 from changeover.errors import CarriedElsewhere
@@ -136,10 +137,10 @@ def note_end(
         if row is None or _carrier(row) != carrier or carrier.end is end:
             return False
         row.end, row.said, row.since = str(end), said[:500], since
-        audit.append(
-            session, carrier.migration, actor="observer", kind="run.ended",
+        audit.append(session, carrier.migration, NewEvent(
+            actor="observer", kind="run.ended", at=now,
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id,
-                  "end": str(end), "said": said[:500]}, now=now)
+                  "end": str(end), "said": said[:500]}))
         messages.put_in(
             session, carrier.migration, severity=Severity.CRITICAL, now=now,
             key=f"run-ended-{carrier.flow_run_id}-{carrier.subject}-{end}-{since:%F %T}",
@@ -156,9 +157,9 @@ def note_back(store: Store, carrier: Carrier, *, now: datetime) -> bool:
         if row is None or carrier.end is None or _carrier(row) != carrier:
             return False
         row.end, row.said, row.since = "", "", now
-        audit.append(
-            session, carrier.migration, actor="observer", kind="run.back",
-            data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id}, now=now)
+        audit.append(session, carrier.migration, NewEvent(
+            actor="observer", kind="run.back", at=now,
+            data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id}))
         messages.put_in(
             session, carrier.migration, severity=Severity.INFO, now=now,
             key=f"run-back-{carrier.flow_run_id}-{carrier.subject}-{now:%F %T}",

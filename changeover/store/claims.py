@@ -43,6 +43,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import claims as rules
+from changeover.domain.audit import NewEvent
 from changeover.domain.claims import Claim, Refusal, Status
 from changeover.domain.routing import RoutingState, System, explain
 from changeover.errors import StoreLocked
@@ -336,11 +337,10 @@ def _tell(
     for act, found in done:
         if not act.is_told or not isinstance(found, Claim):
             continue
-        audit.append(
-            session, state.migration, actor=f"{found.system}: {found.holder}",
-            kind="claim.handed_over", now=now,
+        audit.append(session, state.migration, NewEvent(
+            actor=f"{found.system}: {found.holder}", kind="claim.handed_over", at=now,
             data={"item": act.item, "to": found.given_to or "whoever is entitled",
-                  "token": found.token, "reason": found.reason})
+                  "token": found.token, "reason": found.reason}))
         if rules.trips_rollback(found, state, is_wanted=act.may_roll_back):
             rollbacks.want_in(
                 session, state, now=now,

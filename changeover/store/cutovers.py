@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Integer, String, Text, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.domain.routing import Mode
 from changeover.errors import CutoverActive, InvalidInput, Refused
@@ -310,10 +311,8 @@ def note_in(
     session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], now: datetime
 ) -> None:
     """Add an audit event of a cutover within the caller's transaction."""
-    audit.append(
-        session, cutover.migration, actor=f"cutover {cutover.id}", kind=kind,
-        data={"cutover": cutover.id, **data}, now=now,
-    )
+    audit.append(session, cutover.migration, NewEvent(
+        actor=f"cutover {cutover.id}", kind=kind, at=now, data={"cutover": cutover.id, **data}))
 
 
 def _row(session: Session, cutover_id: int) -> CutoverRow:

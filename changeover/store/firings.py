@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.model import TriggerAction
 from changeover.store import audit
@@ -58,10 +59,9 @@ def record(
             )
             session.add(row)
             session.flush()
-            audit.append(
-                session, migration, actor="observer", kind="trigger.fired",
-                data={"trigger": trigger, "action": action, "reason": reason}, now=now,
-            )
+            audit.append(session, migration, NewEvent(
+                actor="observer", kind="trigger.fired", at=now,
+                data={"trigger": trigger, "action": action, "reason": reason}))
         return to_record(TriggerFiring, row)
 
 

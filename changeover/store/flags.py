@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import JSON, Index, Integer, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_value
 from changeover.flags.snapshot import Snapshot, etag_of, of_plan
@@ -174,9 +175,10 @@ def set_values(
                    actor=actor, reason=reason, now=now)
             changed.append(name)
         if changed:
-            audit.append(session, migration, actor=actor, kind="flags.set", now=now,
-                         data={"flags": {n: wanted[n] for n in changed}, "reason": reason,
-                               "environment": environment})
+            audit.append(session, migration, NewEvent(
+                actor=actor, kind="flags.set", at=now,
+                data={"flags": {n: wanted[n] for n in changed}, "reason": reason,
+                      "environment": environment}))
     return changed
 
 
@@ -223,9 +225,10 @@ def change(
             return present
         row = _own(session, row, migration, environment, name, now)
         _write(session, row, document, actor=actor, reason=reason, now=now)
-        audit.append(session, migration, actor=actor, kind="flag.changed", now=now, data={
-            "flag": name, "environment": environment, "old": present.document, "new": document,
-            "version": row.version, "reason": reason})
+        audit.append(session, migration, NewEvent(
+            actor=actor, kind="flag.changed", at=now,
+            data={"flag": name, "environment": environment, "old": present.document,
+                  "new": document, "version": row.version, "reason": reason}))
         return _state(row)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.errors import InvalidInput, Refused
@@ -61,10 +62,8 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
         if row is None:
             session.flush()
             session.add(_first_state(plan.migration, now))
-        audit.append(
-            session, plan.migration, actor="up", kind="plan.registered",
-            data={"digest": digest, "source": source}, now=now,
-        )
+        audit.append(session, plan.migration, NewEvent(
+            actor="up", kind="plan.registered", at=now, data={"digest": digest, "source": source}))
 
 
 def digest_of(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.health import Declined, Repair, RepairStatus, Why
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
@@ -73,8 +74,9 @@ def claim(
             status=RepairStatus.RUNNING, detail="", started_at=now, lease_until=now + lease)
         session.add(row)
         session.flush()
-        audit.append(session, migration, actor=actor, kind="repair.began", now=now,
-                     data={"issue": issue, "system": system, "attempt": row.attempt})
+        audit.append(session, migration, NewEvent(
+            actor=actor, kind="repair.began", at=now,
+            data={"issue": issue, "system": system, "attempt": row.attempt}))
         return to_record(Repair, row)
 
 
@@ -96,9 +98,10 @@ def _end(
     session: Session, row: RepairRow, status: RepairStatus, detail: str, now: datetime
 ) -> None:
     row.status, row.detail, row.ended_at = status, detail, now
-    audit.append(session, row.migration, actor="health-check/main", kind=f"repair.{status}",
-                 data={"issue": row.issue, "system": row.system, "attempt": row.attempt,
-                       "detail": detail[:500]}, now=now)
+    audit.append(session, row.migration, NewEvent(
+        actor="health-check/main", kind=f"repair.{status}", at=now,
+        data={"issue": row.issue, "system": row.system, "attempt": row.attempt,
+              "detail": detail[:500]}))
 
 
 def finish(store: Store, repair_id: int, *, is_good: bool, detail: str, now: datetime) -> Repair:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, ForeignKey, Integer, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.routing import RoutingState
 from changeover.errors import CarriedElsewhere, InvalidInput
@@ -191,10 +192,9 @@ def finish(
         row = _rollback_row(session, rollback_id)
         if row.ended_at is None:
             row.status, row.analysis, row.ended_at = status, analysis, now
-            audit.append(
-                session, row.migration, actor=f"rollback {rollback_id}",
-                kind=f"rollback.{status}", data={"rollback": rollback_id}, now=now,
-            )
+            audit.append(session, row.migration, NewEvent(
+                actor=f"rollback {rollback_id}", kind=f"rollback.{status}", at=now,
+                data={"rollback": rollback_id}))
             carriers.drop_in(session, row.migration, subject(rollback_id))
         return to_record(Rollback, row)
 

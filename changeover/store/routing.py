@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, CursorResult, ForeignKey, Integer, String, Text,
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import routing
+from changeover.domain.audit import NewEvent
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
 from changeover.store import audit, carriers
@@ -126,12 +127,10 @@ def change(
             if wished is present:
                 return present
             if _swap(session, present, wished, now):
-                audit.append(
-                    session, migration, actor=actor, kind=_kind(present, wished),
+                audit.append(session, migration, NewEvent(
+                    actor=actor, kind=_kind(present, wished), at=now,
                     data={"from": present.describe(), "to": wished.describe(), "reason": reason,
-                          "weight": wished.weight, "mode": str(wished.mode)},
-                    now=now,
-                )
+                          "weight": wished.weight, "mode": str(wished.mode)}))
                 return wished
     raise StoreLocked(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,

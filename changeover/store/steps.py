@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus
 from changeover.store import audit
 from changeover.store.base import Base, to_record
@@ -41,8 +42,8 @@ def save(store: Store, step: Step) -> Step:
                 number=step.number, status=step.status, detail=step.detail, data=step.data,
                 started_at=step.started_at, ended_at=step.ended_at))
             facts = {"step": step.name, "detail": step.detail[:500]}
-            audit.append(session, step.migration, actor=step.subject, kind=f"step.{step.status}",
-                         data=facts, now=step.ended_at)
+            audit.append(session, step.migration, NewEvent(
+                actor=step.subject, kind=f"step.{step.status}", at=step.ended_at, data=facts))
         return to_record(Step, row)
 
 

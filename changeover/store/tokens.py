@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import String, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.tokens import Scope, Token, TokenState
 from changeover.errors import InvalidInput
 from changeover.store import audit
@@ -64,8 +65,9 @@ def create(
         session.add(TokenRow(
             id=key, migration=migration, name=name, scope=str(scope), digest=_digest(secret),
             created_at=now, created_by=actor, expires_at=token.expires_at))
-        audit.append(session, migration, actor=actor, kind="token.created", now=now,
-                     data={"id": key, "name": name, "scope": str(scope)})
+        audit.append(session, migration, NewEvent(
+            actor=actor, kind="token.created", at=now,
+            data={"id": key, "name": name, "scope": str(scope)}))
     return token, f"chg_{key}_{secret}"
 
 
@@ -110,8 +112,8 @@ def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: date
                                next_step="See `changeover token list`")
         if row.revoked_at is None:
             row.revoked_at = now
-            audit.append(session, migration, actor=actor, kind="token.revoked", now=now,
-                         data={"id": row.id, "name": row.name})
+            audit.append(session, migration, NewEvent(
+                actor=actor, kind="token.revoked", at=now, data={"id": row.id, "name": row.name}))
         return to_record(Token, row, scope=Scope(row.scope))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from changeover.domain.audit import NewEvent
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
@@ -82,8 +83,9 @@ def finish(
         row = session.get_one(SuiteRunRow, run_id)
         if row.ended_at is None:
             row.verdict, row.ended_at = verdict, now
-            audit.append(session, row.migration, actor=actor, kind=f"suite.{verdict}",
-                         data={"suite": row.suite, "run": run_id}, now=now)
+            audit.append(session, row.migration, NewEvent(
+                actor=actor, kind=f"suite.{verdict}", at=now,
+                data={"suite": row.suite, "run": run_id}))
         return to_record(SuiteRun, row)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from changeover.clock import now
+from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.rollout import Approval, CutoverStatus, StageAction, StageStatus
 from changeover.domain.routing import Change, Mode
@@ -88,7 +89,8 @@ def test_refused_change_changes_nothing(store: Store) -> None:
 def _append_many(url: str, worker: int, count: int) -> None:
     store = Store.open(url, timeout=30)
     for number in range(count):
-        audit.record(store, "shop", actor=f"w{worker}", kind="test", data={"n": number}, now=now())
+        audit.record(store, "shop", NewEvent(
+            actor=f"w{worker}", kind="test", at=now(), data={"n": number}))
         routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=number), actor="w",
                        reason="race", now=now())
     store.close()
@@ -112,7 +114,7 @@ def _append_for_ever(url: str) -> None:
     number = 0
     while True:
         number += 1
-        audit.record(store, "shop", actor="w", kind="test", data={"n": number}, now=now())
+        audit.record(store, "shop", NewEvent(actor="w", kind="test", at=now(), data={"n": number}))
 
 
 def test_a_killed_writer_leaves_the_chain_whole(store: Store, store_url: str) -> None:
@@ -124,7 +126,7 @@ def test_a_killed_writer_leaves_the_chain_whole(store: Store, store_url: str) ->
     os.kill(worker.pid or 0, signal.SIGKILL)
     worker.join(10)
     assert audit.verify(store, "shop") == []
-    audit.record(store, "shop", actor="t", kind="after", data={}, now=now())
+    audit.record(store, "shop", NewEvent(actor="t", kind="after", at=now(), data={}))
     assert audit.verify(store, "shop") == []
 
 

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.errors import StoreBusy, StoreError, StoreLocked
 from changeover.store import audit, heartbeats, samples, turns
 from changeover.store.engine import Store
@@ -182,7 +183,7 @@ def test_postgres_names_who_is_before(request: pytest.FixtureRequest, database: 
         with holder.begin() as session:
             audit.lock(session, "shop")
             with pytest.raises(StoreLocked, match=rf"process {os.getpid()}\) \(session \d+\)"):
-                audit.record(waits, "shop", actor="t", kind="k", data={}, now=clock.now())
+                audit.record(waits, "shop", NewEvent(actor="t", kind="k", at=clock.now(), data={}))
     finally:
         holder.close()
         waits.close()

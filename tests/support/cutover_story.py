@@ -15,6 +15,7 @@ from changeover.analysis.check import judge
 from changeover.analysis.gate import judge_gate
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus, of_rollback
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import RollbackSeverity, RollbackStatus
@@ -232,8 +233,8 @@ class CutoverStory:
     def finish(self, status: CutoverStatus, outcome: str) -> None:
         """Close the cutover."""
         cutovers.finish(self.store, self.id, status, outcome=outcome, now=self.now)
-        audit.record(self.store, self.migration, actor="flow", kind="report.written", data={},
-                     now=self.now)
+        audit.record(self.store, self.migration, NewEvent(
+            actor="flow", kind="report.written", at=self.now, data={}))
 
     def pass_stage(self, key: str) -> None:
         """Enter a stage, soak it and judge its gates."""

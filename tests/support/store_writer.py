@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.store import audit, heartbeats
 from changeover.store.engine import Store
 
@@ -21,8 +22,8 @@ def main() -> int:
         return 0
     for number in range(int(wanted)):
         heartbeats.beat(store, "test", pid=number, now=clock.now())
-        audit.record(store, "shop", actor="test", kind="test.written", data={"number": number},
-                     now=clock.now())
+        audit.record(store, "shop", NewEvent(
+            actor="test", kind="test.written", at=clock.now(), data={"number": number}))
     return 0
 
 

@@ -18,6 +18,7 @@ import psutil
 from changeover import clock
 from changeover.checks.health.checks import PREFECT_SECONDS, Check, safely
 from changeover.checks.health.result import Health
+from changeover.domain.audit import NewEvent
 from changeover.domain.health import Declined, Repair, RepairStatus, Status, Why
 from changeover.domain.messages import Severity
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
@@ -202,7 +203,7 @@ def _escalate(
             site.store, migration, key=f"escalation {found.issue} {found.system}",
             severity=Severity.CRITICAL, title=f"{name} of {migration} needs a person",
             body=body, now=now)
-    audit.record_once(
-        site.store, migration, key=f"escalation-{found.issue}-{found.system}-{attempt}",
-        actor="health-check/main", kind="repair.escalated", now=now,
-        data={"issue": found.issue, "system": found.system, "check": name, "detail": body[:500]})
+    audit.record(site.store, migration, NewEvent(
+        actor="health-check/main", kind="repair.escalated", at=now,
+        data={"issue": found.issue, "system": found.system, "check": name, "detail": body[:500]},
+        once_key=f"escalation-{found.issue}-{found.system}-{attempt}"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, System
 from changeover.gateway.files import told_of
@@ -153,10 +154,9 @@ def test_break_glass_by_a_person_is_carried_into_the_store_once(start: Start) ->
     entry = watched.gateway.break_glass(
         reason="it burns", actor="ann", now=clock.now()
     )
-    audit.record_once(
-        watched.store, "bench", key=f"break-glass-{entry['at']}", actor="ann",
-        kind="break_glass.used", data=entry, now=clock.now(),
-    )
+    audit.record(watched.store, "bench", NewEvent(
+        actor="ann", kind="break_glass.used", at=clock.now(), data=entry,
+        once_key=f"break-glass-{entry['at']}"))
     watched.start_observer()
     wait_for(lambda: watched.gateway.journal() is None, what="reconciled")
     kinds = [event.kind for event in audit.events(watched.store, "bench")]

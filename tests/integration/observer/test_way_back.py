@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import Cutover, CutoverStatus
@@ -154,8 +155,9 @@ def retired(start: Start, *, is_finished: bool) -> tuple[Watched, Traffic]:
                             now=clock.now())
     key = baseline.retirement_of(ended)
     for each in [baseline.begun(key), *([key] if is_finished else [])]:
-        audit.record_once(watched.store, "bench", key=each, actor="deprecation/main",
-                          kind="baseline.retired", data={}, now=clock.now())
+        audit.record(watched.store, "bench", NewEvent(
+            actor="deprecation/main", kind="baseline.retired", at=clock.now(), data={},
+            once_key=each))
     traffic = Traffic(watched.site(), LogOnce(), lambda: None)
     traffic.follow()
     return watched, traffic
