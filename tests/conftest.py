@@ -1,12 +1,14 @@
 """Who runs what when: tests of whole sites one after the other, beside them all the others.
 
-Made-up examples have all the time they need: a busy machine pauses any process.
+Made-up examples have all the time they need: a busy machine pauses any process. CI makes more of
+them than a developer waits for (`--hypothesis-profile=thorough`).
 
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
 """
 
 from __future__ import annotations
 
+import gc
 from pathlib import PurePath
 
 import pytest
@@ -19,9 +21,10 @@ from tests.support.second_try import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
 
-settings.register_profile("patient", deadline=None, print_blob=True,
+settings.register_profile("thorough", deadline=None, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=40)
+settings.load_profile("quick")  # `.ci/run` asks for the thorough one
 
 
 def _is_of_site(path: str) -> bool:
@@ -61,3 +64,9 @@ class OneSiteAtATime(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     """Hand out whole files; other ways of distribution are left to xdist."""
     return OneSiteAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of the garbage collector's sight: thousands of tests."""
+    gc.collect()
+    gc.freeze()

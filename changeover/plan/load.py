@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -172,9 +173,15 @@ def _unknown_key(name: str, location: Location) -> str:
     return f"{name!r} is unknown{_nearest(name, listed)}; allowed are {listed}"
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    """Return the plan's JSON schema, made once: a plan may have many unknown names."""
+    return Plan.model_json_schema(by_alias=True)
+
+
 def _allowed_keys(location: Location) -> list[str]:
     """Return the names allowed in the part of the plan at `location`."""
-    schema = Plan.model_json_schema(by_alias=True)
+    schema = _schema()
     definitions, node = schema.get("$defs", {}), schema
     for part in location:
         node = _resolve(node, definitions)

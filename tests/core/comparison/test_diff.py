@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from changeover.comparison import align
@@ -18,6 +18,7 @@ from changeover.comparison.documents import parse_json
 from changeover.comparison.rules import NO_RULES, ArrayMode, Rule, RuleSet
 from changeover.comparison.sameness import is_same
 from changeover.comparison.similarity import Divergence, Kind, similarity_of
+from tests.support.examples import MANY
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.sampled_from(["", "a", "A "]),
@@ -50,7 +51,7 @@ def test_document_equals_itself_under_any_rules(
     assert (found.similarity, found.is_match, found.ignored) == (1, True, ())
 
 
-@settings(max_examples=300)
+@MANY
 @given(documents, documents, st.lists(st.tuples(patterns, tolerances), max_size=2))
 def test_similarity_does_not_depend_on_which_is_the_baseline(
     a: Any, b: Any, rules: list[tuple[str, Rule]]
@@ -68,14 +69,14 @@ def test_order_of_keys_does_not_matter(a: Any, b: Any, chance: random.Random) ->
     assert sorted(d.path for d in first.divergences) == sorted(d.path for d in second.divergences)
 
 
-@settings(max_examples=500)
+@MANY
 @given(documents, documents, patterns, tolerances)
 def test_rule_can_only_raise_similarity(a: Any, b: Any, pattern: str, rule: Rule) -> None:
     """Allowing something never makes two documents less alike."""
     assert compare(a, b, RuleSet([(pattern, rule)])).similarity >= compare(a, b).similarity
 
 
-@settings(max_examples=300)
+@MANY
 @given(documents, documents, st.lists(st.tuples(patterns, st.one_of(tolerances, arrays))))
 def test_no_pair_raises_and_similarity_agrees_with_the_divergences(
     a: Any, b: Any, rules: list[tuple[str, Rule]]
@@ -113,7 +114,7 @@ def table_and_other(draw: st.DrawFn) -> tuple[Any, Any]:
     return table, other
 
 
-@settings(max_examples=500)
+@MANY
 @given(st.one_of(st.tuples(tables, tables), table_and_other()),
        st.sampled_from([NO_RULES, KEYED_DOC]))
 @example(([{"id": 1, "a": 1}], [{"id": True, "a": 1.0}]), NO_RULES)
@@ -130,7 +131,7 @@ def test_fast_ways_find_what_the_careful_one_finds(both: tuple[Any, Any], rules:
         (d.path, d.kind, repr(d.values)) for d in careful.divergences)
 
 
-@settings(max_examples=300)
+@MANY
 @given(documents, documents, st.lists(st.tuples(patterns, st.one_of(tolerances, arrays)),
                                       max_size=3))
 def test_fast_walk_equals_the_careful_one_on_any_documents(
@@ -150,7 +151,7 @@ def _told(found: Iterable[Divergence]) -> list[tuple[str, str, str]]:
     return sorted((each.path, each.kind, repr(each.values)) for each in found)
 
 
-@settings(max_examples=300)
+@MANY
 @given(tables, st.randoms(use_true_random=False))
 def test_shuffled_keyed_list_is_the_same_even_with_a_key_twice(
     table: Any, chance: random.Random

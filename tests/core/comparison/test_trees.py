@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.rules import NO_RULES, ArrayMode, Rule, RuleSet
 from changeover.comparison.similarity import Comparison, Kind
+from tests.support.examples import MANY
 
 XML, HTML = "application/xml", "text/html"
 SOAP = ('<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>%s</s:Body>'
@@ -287,7 +288,7 @@ tree_rules = st.lists(st.tuples(
               st.builds(Rule, array=st.sampled_from(ArrayMode), key=st.just("@n")))), max_size=3)
 
 
-@settings(max_examples=300)
+@MANY
 @given(trees, trees, tree_rules)
 def test_no_pair_raises_and_similarity_agrees_with_the_divergences(
     one: str, other: str, rules: list[tuple[str, Rule]]
@@ -300,7 +301,7 @@ def test_no_pair_raises_and_similarity_agrees_with_the_divergences(
     assert (again.similarity, again.divergences, again.ignored) == (1, (), ())
 
 
-@settings(max_examples=300)
+@MANY
 @given(trees, trees)
 def test_similarity_does_not_depend_on_which_is_the_baseline(one: str, other: str) -> None:
     """Symmetric."""

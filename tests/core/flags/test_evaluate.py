@@ -30,6 +30,7 @@ from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
 from changeover.plan.units import format_percent
 from tests.core.plan.test_load import GOOD
+from tests.support.examples import MANY
 
 keys = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and text.strip())
 weights = st.integers(0, BUCKETS)
@@ -89,7 +90,7 @@ def test_percentage_takes_the_buckets_of_the_gateway(key: str, weight: int) -> N
 
 
 @given(st.sampled_from(Mode), weights, keys | st.none(), contexts, st.booleans())
-@settings(max_examples=200)
+@MANY
 def test_system_flag_is_what_decide_says(
     mode: Mode, weight: int, key: str | None, context: dict[str, Any], has_segment: bool
 ) -> None:
@@ -125,7 +126,7 @@ flag_segments: {gold: {plan: gold, age: {at_least: 18}}}
 
 
 @given(keys | st.none(), contexts)
-@settings(max_examples=200)
+@MANY
 def test_safe_flags_win_whatever_else_is_set(key: str | None, context: dict[str, Any]) -> None:
     """In an emergency rollback nothing but the safe flags counts, for anyone."""
     more = "rollback: {safe_flags: {f: 1, g: false, unknown: false}}\n"
@@ -139,7 +140,7 @@ def test_safe_flags_win_whatever_else_is_set(key: str | None, context: dict[str,
 
 
 @given(keys | st.none(), contexts)
-@settings(max_examples=300)
+@MANY
 def test_any_context_gets_an_answer(key: str | None, context: dict[str, Any]) -> None:
     """Attributes of any type never raise, and the answer is one of the flag's variants."""
     found = Evaluator(snapshot(RULES)).evaluate("f", key, context)
@@ -220,7 +221,7 @@ odd_keys: st.SearchStrategy[Any] = (
 
 
 @given(key=odd_keys, weight=weights, salt=st.sampled_from(["", "s"]))
-@settings(max_examples=150)
+@MANY
 def test_any_key_gets_the_gateways_answer_or_the_default(
     key: Any, weight: int, salt: str
 ) -> None:

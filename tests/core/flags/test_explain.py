@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.domain.routing import Mode, RoutingState, bucket, decide
@@ -16,6 +16,7 @@ from changeover.flags.explain import as_text, attributes, explain
 from changeover.flags.snapshot import of_plan
 from changeover.plan.load import parse_plan
 from tests.core.plan.test_load import GOOD
+from tests.support.examples import MANY
 
 PLAN = parse_plan(GOOD + "flags: {f: {rules: [{percent: 25, variant: enabled}]}}\n", "test")
 
@@ -43,7 +44,7 @@ def test_explanation_names_what_decided(found: dict[str, Any], words: str) -> No
 
 @given(st.text(min_size=1, max_size=30).filter(str.isprintable), st.sampled_from(Mode),
        st.integers(0, 10_000))
-@settings(max_examples=150)
+@MANY
 def test_explanation_agrees_with_decide(key: str, mode: Mode, weight: int) -> None:
     """The system and the bucket are the routing's own."""
     found = told(key, mode, weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -16,13 +17,18 @@ from reports.model import Mark
 from tests.core.reports.hand_made import AT, NASTY, after, report, sample
 
 
+@functools.cache
+def drawn() -> list[charts.Chart]:
+    """Return the charts of a whole report."""
+    return charts.draw(report())
+
+
 def test_charts_cover_share_errors_latency_requests_and_memory() -> None:
     """A report has the five charts, each with a summary for those who do not see it."""
-    drawn = charts.draw(report())
-    assert [chart.name for chart in drawn] == [
+    assert [chart.name for chart in drawn()] == [
         "traffic-share", "error-rate", "latency-p95", "requests", "memory",
     ]
-    assert all(chart.summary in chart.svg for chart in drawn)
+    assert all(chart.summary in chart.svg for chart in drawn())
 
 
 def test_charts_leave_memory_out_when_it_is_unknown() -> None:
@@ -42,12 +48,12 @@ def test_charts_of_nothing_are_none(changes: dict[str, object]) -> None:
 
 def test_charts_are_the_same_bytes_for_the_same_data() -> None:
     """A report that is rendered again does not differ."""
-    assert charts.draw(report()) == charts.draw(report())
+    assert charts.draw(report()) == drawn()
 
 
 def test_charts_are_well_formed_small_and_do_not_reach_out() -> None:
     """Each chart is valid XML below 100 kB, without any address to fetch from."""
-    for chart in charts.draw(report()):
+    for chart in drawn():
         ElementTree.fromstring(chart.svg)  # noqa: S314  our own
         assert len(chart.svg) < 100_000
         assert not re.search(r'(href|src)="(?!#)|url\((?!#)', chart.svg)
@@ -55,7 +61,7 @@ def test_charts_are_well_formed_small_and_do_not_reach_out() -> None:
 
 def test_charts_label_every_decision_that_has_room() -> None:
     """The marks' labels are text in the chart."""
-    svg = charts.draw(report())[0].svg
+    svg = drawn()[0].svg
     assert all(label in svg for label in ("→ beta 5 %", "→ 50 %", "trigger errors", "rollback"))
 
 
@@ -68,7 +74,7 @@ def test_charts_with_more_marks_than_room_stay_readable() -> None:
 
 def test_charts_follow_the_page_in_their_colours() -> None:
     """Every colour is a variable of the page, so that light and dark both work."""
-    svg = charts.draw(report())[1].svg
+    svg = drawn()[1].svg
     assert "var(--baseline, #0072b2)" in svg
     assert not re.search(r"(fill|stroke): #0000", svg)
 

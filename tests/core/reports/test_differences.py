@@ -10,7 +10,7 @@ from changeover.comparison.noise import PlaceCounts, judge_places
 from changeover.domain.comparisons import Place
 from changeover.shadow.findings import Finding, Findings
 from reports import differences, render
-from tests.core.reports.hand_made import report
+from tests.core.reports.hand_made import short
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ def test_the_difference_is_marked_and_everything_else_escaped() -> None:
 
 def test_report_has_the_section_in_every_form() -> None:
     """Page, Markdown and JSON say the same."""
-    data = report(differences=findings())
+    data = short(differences=findings())
     page = render.render_html(data)
     assert "What differs" in page
     assert "GET /&lt;a&gt;" in page
@@ -58,7 +58,7 @@ def test_rules_are_told_beside_what_they_hide() -> None:
     rule = "ignore: $.name (ana: clocks differ, until 2027-01-31)"
     hidden = replace(finding, place=replace(finding.place, ignored=7), rules=(rule,))
     assert differences.place_cells(hidden)[4] == f"changed 80, ignored 7; rule {rule}"
-    data = report(differences=replace(findings(), findings=(hidden,)))
+    data = short(differences=replace(findings(), findings=(hidden,)))
     assert "ana: clocks differ" in render.render_html(data)
     assert "ana: clocks differ" in render.render_markdown(data)
     assert "ana: clocks differ" in render.render_json(data)
@@ -66,4 +66,4 @@ def test_rules_are_told_beside_what_they_hide() -> None:
 
 def test_report_without_shadow_has_no_such_section() -> None:
     """Nothing is promised that was not measured."""
-    assert "What differs" not in render.render_html(report())
+    assert "What differs" not in render.render_html(short())

@@ -12,7 +12,7 @@ from changeover.store.engine import Store
 from reports import reading
 from reports.procedure import Criterion, Procedure, ProcedureStep
 from reports.render import render_html, render_json, render_markdown
-from tests.core.reports.hand_made import AT, NASTY, after, report
+from tests.core.reports.hand_made import AT, NASTY, after, short
 
 STEPS = (
     ProcedureStep("backup", "done", "3 items, verified by restoring them", AT, 2.0),
@@ -26,7 +26,7 @@ CRITERIA = (
 
 def test_report_shows_steps_and_criteria_in_every_form() -> None:
     """What was done before and after the stages, and what is not met, is in all three."""
-    data = replace(report(), procedure=Procedure(STEPS, CRITERIA))
+    data = replace(short(), procedure=Procedure(STEPS, CRITERIA))
     page, markdown, program = render_html(data), render_markdown(data), render_json(data)
     for text in (page, markdown, program):
         assert "verified by restoring them" in text
@@ -38,7 +38,7 @@ def test_report_shows_steps_and_criteria_in_every_form() -> None:
 
 def test_report_without_steps_has_no_section_of_them() -> None:
     """A cutover that has no procedure around its stages is not told of one."""
-    data = replace(report(), procedure=Procedure((), ()))
+    data = replace(short(), procedure=Procedure((), ()))
     assert "Procedure" not in render_html(data)
     assert "Procedure" not in render_markdown(data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from tests.core.reports.hand_made import (
     look,
     report,
     rollback,
+    short,
     stage,
 )
 
@@ -83,9 +85,15 @@ def nasty() -> ReportData:
     )
 
 
+@functools.cache
+def full_page() -> str:
+    """Return the page of the report with everything in it."""
+    return render.render_html(report())
+
+
 def test_page_is_whole_and_needs_nothing_else() -> None:
     """Tags match, ids are unique, nothing is fetched and nothing is run."""
-    html = render.render_html(report())
+    html = full_page()
     page = Page(html)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
@@ -96,7 +104,7 @@ def test_page_is_whole_and_needs_nothing_else() -> None:
 
 def test_page_says_what_happened_why_and_who() -> None:
     """The verdict, its reason, who decided, numbers with units and what to do stand in it."""
-    shown = Page(render.render_html(report())).text
+    shown = Page(full_page()).text
     for part in ("↩ Rolled back", "error_rate 12.400 % is above 2.000 %", "trigger errors",
                  "What a person must do now", "Mend it", "Ana Lima", "looks fine", "12.5 ms",
                  "below 0.500 %", "1 of 1 publication confirmed: median 12.6 ms", "f" * 64,
@@ -114,7 +122,7 @@ def test_page_escapes_everything_that_people_wrote() -> None:
 def test_page_shows_a_broken_audit_chain() -> None:
     """A chain with problems is not called verified."""
     broken = AuditView(8, "f" * 64, ("event 3 changed",))
-    shown = Page(render.render_html(report(audit=broken))).text
+    shown = Page(render.render_html(short(audit=broken))).text
     assert "event 3 changed" in shown
     assert "verified" not in shown
 
@@ -122,7 +130,7 @@ def test_page_shows_a_broken_audit_chain() -> None:
 def test_page_folds_earlier_looks_away_and_counts_them() -> None:
     """A gate that was looked at a hundred times shows the last look, and ten before on demand."""
     looks = tuple(look(Verdict.INCONCLUSIVE, number=n) for n in range(1, 101))
-    shown = Page(render.render_html(report(stages=(stage(looks=looks),)))).text
+    shown = Page(render.render_html(short(stages=(stage(looks=looks),)))).text
     assert "Earlier looks (99)" in shown
     assert "89 more are in the JSON report" in shown
 
@@ -192,14 +200,14 @@ def test_write_replaces_a_report_and_gives_the_same_bytes(tmp_path: Path) -> Non
 def test_write_refuses_names_that_are_paths(tmp_path: Path, name: str) -> None:
     """A report stays in its directory."""
     with pytest.raises(InvalidInput, match="no name for a report"):
-        render.write(report(), tmp_path, name=name)
+        render.write(short(), tmp_path, name=name)
 
 
 def test_write_where_a_file_is_says_what_to_do(tmp_path: Path) -> None:
     """A directory that cannot be made is one clear problem."""
     (tmp_path / "taken").write_text("")
     with pytest.raises(EnvironmentProblem, match="cannot be written") as problem:
-        render.write(report(), tmp_path / "taken" / "reports", name="r")
+        render.write(short(), tmp_path / "taken" / "reports", name="r")
     assert problem.value.next_step
 
 
@@ -208,7 +216,7 @@ def test_write_into_a_read_only_directory_leaves_nothing(tmp_path: Path) -> None
     """Without permission nothing is half written."""
     tmp_path.chmod(0o500)
     with pytest.raises(EnvironmentProblem, match="cannot be written"):
-        render.write(report(), tmp_path, name="r")
+        render.write(short(), tmp_path, name="r")
     tmp_path.chmod(0o700)
     assert list(tmp_path.iterdir()) == []
 
@@ -217,5 +225,5 @@ def test_write_that_fails_midway_keeps_the_report_before(tmp_path: Path) -> None
     """A file that cannot take its place leaves no temporary file behind."""
     (tmp_path / "r.json").mkdir()
     with pytest.raises(EnvironmentProblem, match="cannot be written"):
-        render.write(report(), tmp_path, name="r")
+        render.write(short(), tmp_path, name="r")
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
