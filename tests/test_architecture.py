@@ -16,7 +16,6 @@ MOST_MODULE_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 400, 40, 6
 LONG_MODULES: set[str] = set()
 LONG_FUNCTIONS = {
     "changeover/analysis/trigger.py::step",
-    "changeover/cleanup/move.py::quarantine",
     "changeover/comparison/documents.py::parse_body",
     "changeover/console/claiming.py::routes",
     "changeover/flags/explain.py::explain",
@@ -27,16 +26,9 @@ LONG_FUNCTIONS = {
     "changeover/store/flags.py::set_values",
     "changeover/store/repairs.py::claim",
     "changeover/store/routing.py::change",
-    "changeover/supervisor/stack.py::Stack.start",
     "reports/render.py::render_json",
 }
 MANY_PARAMETERS = {
-    "changeover/cleanup/move.py::quarantine",
-    "changeover/cli/cleanup.py::cleanup",
-    "changeover/cli/compare.py::replay_command",
-    "changeover/cli/flags.py::explain",
-    "changeover/cli/run.py::up",
-    "changeover/cli/validate.py::validate",
     "changeover/comparison/diff.py::_Walk.pairs",
     "changeover/observer/carrying.py::how_ended",
     "changeover/shadow/judging.py::Judge.judged",
@@ -55,7 +47,6 @@ MANY_PARAMETERS = {
     "changeover/store/routing.py::change",
     "changeover/store/tokens.py::create",
     "changeover/store/verdicts.py::save",
-    "changeover/supervisor/stack.py::Stack.__init__",
     "changeover/tablediff/consistency.py::compare_tables",
     "reports/evidence.py::collect_question",
 }

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from changeover.cleanup.dry_run import Found
 from changeover.cleanup.handles import beneath, names_in
-from changeover.cleanup.look import Found
 
 MANIFEST, FILES = "manifest.jsonl", "files"
 _LARGEST = 1 << 30

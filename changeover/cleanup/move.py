@@ -23,8 +23,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from changeover import clock
-from changeover.cleanup import look, manifest
+from changeover.cleanup import dry_run, manifest
 from changeover.cleanup import patterns as pattern
+from changeover.cleanup.dry_run import Cleanup, Found, Left, Refusal, Survey, why
 from changeover.cleanup.handles import (
     Facts,
     beneath,
@@ -35,7 +36,6 @@ from changeover.cleanup.handles import (
     rename_new,
     walk,
 )
-from changeover.cleanup.look import Found, Refusal, Survey
 from changeover.cleanup.manifest import FILES, MANIFEST
 from changeover.cleanup.patterns import QUARANTINE
 from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput, Refused
@@ -54,20 +54,12 @@ class BroughtBack:
     refused: tuple[Refusal, ...]
 
 
-def quarantine(
-    roots: Sequence[str], patterns: Sequence[str], *, name: str, since: datetime | None,
-    any_age: bool = False, base: Path | None = None, keep: Sequence[Path] = (),
-) -> tuple[Survey, list[str]]:
+def quarantine(task: Cleanup, name: str) -> tuple[Survey, list[str]]:
     """Move what the patterns match into the quarantine called `name`.
 
     Args:
-        roots: Folders under which may be cleaned up.
-        patterns: Files and folders to clean up.
+        task: What may be moved.
         name: Of the quarantine; a repeat with the same name carries on.
-        since: When the candidate started, see `survey`.
-        any_age: Older things, too.
-        base: The plan's folder, for what is relative.
-        keep: Never moved, as the home directory.
 
     Returns:
         What was found and refused now, and the printable paths of all that the quarantine holds,
@@ -79,14 +71,14 @@ def quarantine(
         EnvironmentProblem: A quarantine cannot be written; those of other roots were.
     """
     _check_name(name)
-    scopes = pattern.scopes(roots, patterns, base)
-    rules = look.rules_of(scopes, since=since, any_age=any_age, keep=keep)
+    scopes = pattern.scopes(task.roots, task.patterns, task.base)
+    rules = dry_run.rules_of(scopes, task)
     found: list[Found] = []
     refused: list[Refusal] = []
     moved: list[str] = []
     problems: list[ChangeoverError] = []
     for scope in scopes:
-        seen = look.survey_scopes([scope], rules)
+        seen = dry_run.survey_scopes([scope], rules)
         found += seen.found
         refused += seen.refused
         try:
@@ -105,16 +97,16 @@ def _quarantine_one(
     with _root(path) as root:
         if not found and not _exists(root, name):
             return []
-        with _held(path, root, name, is_new=True) as place:
+        with _opened(path, root, name, is_new=True) as place:
             refused += _move(root, place, found)
-            return [printable(path.joinpath(*line.parts))
-                    for line in manifest.lines(place) if _is_kept(place, line)]
+            inside = [line for line in manifest.lines(place) if _is_inside(place, line)]
+    return [printable(path.joinpath(*line.parts)) for line in inside]
 
 
 def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> BroughtBack:
     """Move everything of a quarantine back to where it was; never over what is there now.
 
-    A repeat brings back the rest. The empty quarantine stays until `purge`, so that it can tell.
+    A repeat brings back the rest. The empty quarantine stays until `purge`, so that it is known.
 
     Raises:
         InvalidInput: No root has a quarantine of this name.
@@ -129,7 +121,7 @@ def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> 
             if not _exists(root, name):
                 continue
             is_known = True
-            with _held(scope.root, root, name) as place:
+            with _opened(scope.root, root, name) as place:
                 for line in reversed(manifest.lines(place)):
                     shown = printable(scope.root.joinpath(*line.parts))
                     if reason := _put_back(root, place, line):
@@ -163,9 +155,14 @@ def purge(
         with _root(scope.root) as root:
             if not _exists(root):
                 continue
-            with _locked(scope.root, root) as all_of_them:
-                for name in sorted(_due(all_of_them, now - older_than)):
-                    _delete_one(scope.root, all_of_them, name, gone, problems)
+            with _locked(scope.root, root) as folder:
+                for name in sorted(_due(folder, now - older_than)):
+                    shown = printable(scope.root / QUARANTINE / name.removeprefix(_ENDING))
+                    try:
+                        _delete_one(folder, name)
+                        gone.append(shown)
+                    except OSError as error:
+                        problems.append(f"{shown} cannot be deleted: {why(error)}")
     if problems:
         raise EnvironmentProblem("; ".join(problems), next_step="A person must delete them")
     return gone
@@ -198,8 +195,8 @@ def _exists(root: int, *name: str) -> bool:
         return False
     except OSError as error:
         raise EnvironmentProblem(
-            f"{'/'.join([QUARANTINE, *name])} cannot be used: {look.told(error)}",
-            next_step="It must be a folder; look who put something else there") from error
+            f"{'/'.join([QUARANTINE, *name])} cannot be used: {why(error)}",
+            next_step="It must be a folder; find out who put something else there") from error
 
 
 @contextmanager
@@ -208,13 +205,13 @@ def _root(path: Path) -> Iterator[int]:
         with opened(path) as root:
             yield root
     except OSError as error:
-        raise EnvironmentProblem(f"the root cannot be used: {look.told(error)}",
+        raise EnvironmentProblem(f"the root cannot be used: {why(error)}",
                                  where=printable(path)) from error
 
 
 @contextmanager
 def _locked(path: Path, root: int) -> Iterator[int]:
-    """Hold a root's quarantines alone; the system lets go of them when the process dies."""
+    """Lock a root's quarantines; the system unlocks them when the process dies."""
     with beneath(root, [QUARANTINE]) as folder:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         lock = os.open(LOCK, flags, 0o600, dir_fd=folder)
@@ -230,8 +227,8 @@ def _locked(path: Path, root: int) -> Iterator[int]:
 
 
 @contextmanager
-def _held(path: Path, root: int, name: str, *, is_new: bool = False) -> Iterator[int]:
-    """Open one quarantine, made when it is new, and hold it alone."""
+def _opened(path: Path, root: int, name: str, *, is_new: bool = False) -> Iterator[int]:
+    """Open one quarantine, made when it is new, under its root's lock."""
     try:
         if is_new:
             _make(root, QUARANTINE)
@@ -257,7 +254,7 @@ def _make(folder: int, name: str) -> None:
 
 
 def _move(root: int, place: int, found: Sequence[Found]) -> list[Refusal]:
-    """Move each thing that is still what was looked at; return what was not moved."""
+    """Move each thing that is still what was examined; return what was not moved."""
     if not found:
         return []
     refused = []
@@ -267,12 +264,12 @@ def _move(root: int, place: int, found: Sequence[Found]) -> list[Refusal]:
             try:
                 with beneath(root, each.parts[:-1], mount=mount) as folder:
                     _move_one(folder, each, files, str(line.number))
-            except look.Left as left:
+            except Left as left:
                 refused.append(Refusal(each.path, str(left)))
             except FileNotFoundError:
                 continue  # the candidate removed it itself
             except OSError as error:
-                refused.append(Refusal(each.path, f"cannot be moved: {look.told(error)}"))
+                refused.append(Refusal(each.path, f"cannot be moved: {why(error)}"))
         os.fsync(files)
     return refused
 
@@ -280,16 +277,16 @@ def _move(root: int, place: int, found: Sequence[Found]) -> list[Refusal]:
 def _move_one(folder: int, each: Found, files: int, number: str) -> None:
     """Move one thing.
 
-    1. It is what was looked at. 2. It is renamed. 3. Something else was put in its place between
-    1 and 2 when another file arrived: that one goes back, nobody looked at its age.
+    1. It is what was examined. 2. It is renamed. 3. Something else was put in its place between
+    1 and 2 when another file arrived: that one goes back, nobody examined its age.
     """
     name = each.parts[-1]
     if not _is_same(facts_of(folder, name), each.facts):
-        raise look.Left("was replaced while it was looked at")
+        raise Left("was replaced while it was examined")
     rename_new(name, number, folder=folder, to_folder=files)
     if not _is_same(facts_of(files, number), each.facts):
         rename_new(number, name, folder=files, to_folder=folder)
-        raise look.Left("was replaced while it was moved")
+        raise Left("was replaced while it was moved")
 
 
 def _is_same(now: Facts, before: Facts) -> bool:
@@ -297,7 +294,7 @@ def _is_same(now: Facts, before: Facts) -> bool:
     return (now.identity, now.mount, now.born) == (before.identity, before.mount, before.born)
 
 
-def _is_kept(place: int, line: manifest.Line) -> bool:
+def _is_inside(place: int, line: manifest.Line) -> bool:
     try:
         with beneath(place, [FILES]) as files:
             facts_of(files, str(line.number))
@@ -314,7 +311,7 @@ def _put_back(root: int, place: int, line: manifest.Line) -> str | None:
     """
     name, mount = line.parts[-1], facts_of(root).mount
     try:
-        is_here = _is_kept(place, line)
+        is_here = _is_inside(place, line)
         if is_here:
             _make_way(root, line.parts[:-1], mount)
         with beneath(root, line.parts[:-1], mount=mount) as folder:
@@ -328,7 +325,7 @@ def _put_back(root: int, place: int, line: manifest.Line) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return f"cannot be brought back: {look.told(error)}"
+        return f"cannot be brought back: {why(error)}"
 
 
 def _make_way(root: int, parts: Sequence[str], mount: int) -> None:
@@ -352,19 +349,12 @@ def _due(folder: int, before: datetime) -> Iterator[str]:
                 yield name
 
 
-def _delete_one(
-    path: Path, folder: int, name: str, gone: list[str], problems: list[str]
-) -> None:
+def _delete_one(folder: int, name: str) -> None:
     """Delete one quarantine; it is renamed first, so that nobody brings back half of it."""
     ending = name if name.startswith(_ENDING) else _ENDING + name
-    shown = printable(path / QUARANTINE / ending.removeprefix(_ENDING))
-    try:
-        if ending != name:
-            rename_new(name, ending, folder=folder, to_folder=folder)
-        _delete_all(folder, ending)
-        gone.append(shown)
-    except OSError as error:
-        problems.append(f"{shown} cannot be deleted: {look.told(error)}")
+    if ending != name:
+        rename_new(name, ending, folder=folder, to_folder=folder)
+    _delete_all(folder, ending)
 
 
 def _delete_all(folder: int, name: str) -> None:

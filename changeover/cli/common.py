@@ -1,43 +1,114 @@
-"""What every command shares: the home option, output for people or programs. Starts at once."""
+"""What commands share: the options for which migration, and the session that they are handed.
+
+Starts at once: the store is imported by the first command that asks for the site.
+"""
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from changeover.plan.model import Plan
+    from changeover.site.site import Site
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-def home_option(command: Command) -> Command:
-    """Add `--home` and `--migration`."""
-    command = click.option(
-        "--migration", help="Name of the migration; default: the one that was started last."
-    )(command)
-    return click.option(
-        "--home", type=click.Path(file_okay=False, path_type=Path), envvar="CHANGEOVER_HOME",
-        help="Home directory of `changeover up`; default .changeover.",
-    )(command)
+@dataclass
+class Session:
+    """One call of a command: what the shared options say, and the migration that they name.
+
+    Args:
+        home: The home directory; None for `$CHANGEOVER_HOME` or `.changeover` here.
+        migration: Name of the migration; None for the one that was started last.
+        output: `text` for people or `json` for programs.
+        plan_file: A plan that need not have been started.
+        environment: One of the plan's environments.
+    """
+
+    home: Path | None = None
+    migration: str | None = None
+    output: str = "text"
+    plan_file: Path | None = None
+    environment: str | None = None
+
+    @cached_property
+    def site(self) -> Site:
+        """The migration on this machine, opened when it is first asked for.
+
+        Raises:
+            InvalidInput: Nothing was started with this home, or there is no such migration.
+            StoreError: The store cannot be used.
+        """
+        from changeover.site.site import Site
+
+        return Site.open(self.home, self.migration)
+
+    @property
+    def actor(self) -> str:
+        """Name of the person at the command line, for the audit."""
+        return getpass.getuser()
+
+    def load_plan(self) -> Plan:
+        """Return the plan of the file that `--plan` names, for the `--env`.
+
+        Raises:
+            InvalidPlan: The file cannot be read, or is no plan.
+        """
+        from changeover.plan.load import load_plan
+
+        return load_plan(self.plan_file or Path(), self.environment)
+
+    def show(self, text: str, data: Any) -> None:
+        """Print the text, or the data as JSON."""
+        is_json = self.output == "json"
+        click.echo(json.dumps(data, indent=1, default=str) if is_json else text)
 
 
-def environment_option(command: Command) -> Command:
-    """Add `--env`."""
-    return click.option(
-        "--env", "environment", help="One of the plan's environments, as testing or production."
-    )(command)
+pass_session = click.make_pass_decorator(Session, ensure=True)
+"""Hands a command its session, which the options below have filled."""
 
 
-def output_option(command: Command) -> Command:
-    """Add `--output`."""
-    return click.option(
-        "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
-        help="Text for people or JSON for programs.",
-    )(command)
+def _save(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Put an option's value into the session instead of handing it to the command."""
+    session = context.ensure_object(Session)
+    if parameter.name is not None:
+        setattr(session, parameter.name, value)
 
 
-def show(output: str, text: str, data: Any) -> None:
-    """Print the text, or the data as JSON."""
-    click.echo(json.dumps(data, indent=1, default=str) if output == "json" else text)
+def shared_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Return a decorator for an option whose value a field of the session holds."""
+    return click.option(*names, expose_value=False, callback=_save, **settings)
+
+
+home_option = shared_option(
+    "--home", type=FOLDER, envvar="CHANGEOVER_HOME",
+    help="Home directory of `changeover up`; default .changeover.")
+migration_option = shared_option(
+    "--migration", help="Name of the migration; default: the one that was started last.")
+environment_option = shared_option(
+    "--env", "environment", help="One of the plan's environments, as testing or production.")
+output_option = shared_option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Text for people or JSON for programs.")
+unstarted_plan_option = shared_option(
+    "--plan", "plan_file", type=FILE,
+    help="A plan that was not started; default: the one that runs.")
+reason_option = click.option(
+    "--reason", default="by hand", show_default=True, help="Why, for the audit.")
+
+
+def site_command(command: Command) -> Command:
+    """Hand a command its session, and add `--home`, `--migration` and `--output`."""
+    handed: Any = pass_session(command)
+    return home_option(migration_option(output_option(handed)))  # type: ignore[no-any-return]

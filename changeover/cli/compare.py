@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from changeover import clock
 from changeover.cli.common import (
+    FILE,
+    Session,
     environment_option,
-    home_option,
     output_option,
-    show,
+    pass_session,
+    shared_option,
+    site_command,
 )
 from changeover.errors import EXIT_FAILED
-from changeover.plan.load import load_plan
+from changeover.plan.model import Plan
 from changeover.shadow import scores
-from changeover.shadow.findings import Findings
-from changeover.site.site import Site
+from changeover.shadow.findings import Finding, Findings
 from changeover.store import comparisons
+
+if TYPE_CHECKING:
+    from changeover.domain.comparisons import Compared
+    from changeover.shadow.tap import Exchange
+
+MOST_PLACES = 20
+MOST_EXAMPLES = 2
 
 
 @click.command(epilog="\b\nExamples:\n  changeover divergences\n"
                "  changeover divergences --limit 5 --output json\n"
                "  changeover divergences --again --plan plans/own.yaml   after mending the rules")
-@home_option
-@output_option
-@click.option("--limit", default=20, show_default=True, help="Places to show.")
-@click.option("--again", is_flag=True, help="Score the kept pairs again by the plan's rules.")
-@click.option("--plan", "file", type=click.Path(dir_okay=False, path_type=Path),
-              help="With --again: a plan with other rules; it is not kept.")
-def divergences(
-    home: Path | None, migration: str | None, output: str, limit: int, again: bool,
-    file: Path | None,
-) -> None:
+@site_command
+@click.option("--limit", default=MOST_PLACES, show_default=True, help="Places to show.")
+@click.option("--again", is_flag=True, help="Score the saved pairs again by the plan's rules.")
+@shared_option("--plan", "plan_file", type=FILE,
+               help="With --again: a plan with other rules; it is not saved.")
+def divergences(session: Session, limit: int, again: bool) -> None:
     """Show what differs between the two systems' answers, regressions first."""
-    found = Site.open(home, migration)
+    site = session.site
     if again:
         from changeover.shadow.judging import Judge  # half of this command's imports
 
-        plan = load_plan(file) if file else found.plan
-        judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
-        done, left = scores.score_again(found.store, found.plan, judge)
-        click.echo(f"{done} kept pairs were scored again" + (
-            f", {left} stay as they were judged: too much of them is masked" if left else ""),
-            err=True)
-    known = scores.collect(found.store, found.migration)
-    show(output, as_text(known, limit), known.as_data())
+        plan = session.load_plan() if session.plan_file else site.plan
+        judge = Judge.of(plan.shadow, plan.comparison, today=clock.now().date())
+        done, left = scores.score_again(site.store, site.plan, judge)
+        rest = f", {left} stay as they were judged: too much of them is masked" if left else ""
+        click.echo(f"{done} saved pairs were scored again{rest}", err=True)
+    known = scores.collect(site.store, site.migration)
+    session.show(as_text(known, limit), known.as_data())
 
 
 @click.command("replay", epilog="\b\nExamples:\n"
@@ -55,19 +61,20 @@ def divergences(
                "  changeover replay requests.jsonl --plan plans/own.yaml --env testing --unsafe\n"
                "\b\nA line of JSON lines is {\"method\": \"GET\", \"path\": \"/a?b=c\", "
                "\"headers\": {…}, \"body\": \"…\"}.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path),
-              required=True, help="Plan with both systems and the rules.")
+@click.argument("recording", metavar="FILE", type=FILE)
+@shared_option("--plan", "plan_file", type=FILE, required=True,
+               help="Plan with both systems and the rules.")
 @environment_option
-@click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 200))
+@click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 200),
+              help="Requests at the same time.")
 @click.option("--host", "hosts", multiple=True, metavar="HOST",
               help="Of a browser's recording: replay what went to this host. Default: the host of "
                    "the first request that was not sent on elsewhere.")
 @click.option("--unsafe", is_flag=True, help="Replay POST, PUT, PATCH and DELETE, too.")
 @output_option
+@pass_session
 def replay_command(
-    file: Path, plan_file: Path, environment: str | None, concurrency: int,
-    hosts: tuple[str, ...], unsafe: bool, output: str,
+    session: Session, *, recording: Path, concurrency: int, hosts: tuple[str, ...], unsafe: bool
 ) -> int:
     """Send recorded traffic to both systems and compare their answers (exit code 1: they differ).
 
@@ -75,6 +82,26 @@ def replay_command(
     browser's recording only what went to the recorded host is sent; the rest is counted.
     This is how a candidate is validated before it sees a user.
     """
+    from changeover.shadow import replay
+
+    plan = session.load_plan()
+    recorded, skipped = replay.load(recording, with_unsafe=unsafe, hosts=hosts)
+    batch, left_out = _replay(plan, recorded, concurrency)
+    unanswered = [one for one in batch if not replay.has_baseline(one)]
+    with replay.scratch_store(plan) as store:
+        comparisons.write(store, plan.migration, batch, {
+            "seen": len(recorded) + skipped.total(), **skipped, **left_out,
+            "no answer from the baseline": len(unanswered),
+        })
+        known = scores.collect(store, plan.migration)
+    session.show(as_text(known, MOST_PLACES), known.as_data())
+    return 0 if known.match_rate == 1 else EXIT_FAILED
+
+
+def _replay(
+    plan: Plan, recorded: list[Exchange], concurrency: int
+) -> tuple[list[Compared], Counter[str]]:
+    """Send the requests to both systems, with a bar; return what was compared and left out."""
     import asyncio
 
     from rich.console import Console
@@ -82,23 +109,13 @@ def replay_command(
 
     from changeover.shadow import replay
 
-    plan = load_plan(plan_file, environment)
-    recorded, skipped = replay.load(file, with_unsafe=unsafe, hosts=hosts)
     with Progress(
         "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as progress:
         bar = progress.add_task("replaying", total=len(recorded))
-        batch, left_out = asyncio.run(replay.run(
+        return asyncio.run(replay.run(
             plan, recorded, concurrency=concurrency, on_done=lambda: progress.advance(bar)))
-    with replay.scratch_store(plan) as store:
-        comparisons.write(store, plan.migration, batch, {
-            "seen": len(recorded) + skipped.total(), **skipped, **left_out,
-            "no answer from the baseline": sum(not replay.has_baseline(one) for one in batch),
-        })
-        known = scores.collect(store, plan.migration)
-    show(output, as_text(known, 20), known.as_data())
-    return 0 if known.match_rate == 1 else EXIT_FAILED
 
 
 def as_text(known: Findings, limit: int) -> str:
@@ -106,23 +123,33 @@ def as_text(known: Findings, limit: int) -> str:
     counts = dict(known.coverage)
     compared, rate = counts.pop("compared", 0), known.match_rate
     if rate is None:
-        return "nothing was compared yet; " + (_told(counts) or "nothing was seen")
-    lines = [f"{compared} answers compared, {rate:.2%} match ({_told(counts)})"]
+        return "nothing was compared yet; " + (_counted(counts) or "nothing was seen")
+    lines = [f"{compared} answers compared, {rate:.2%} match ({_counted(counts)})"]
     if known.latency:
-        lines.append("median of the same requests: baseline {:.1f} ms, candidate {:.1f} ms".format(
-            *(seconds * 1000 for seconds in known.latency)))
+        baseline, candidate = (1000 * seconds for seconds in known.latency)
+        lines.append("median of the same requests: "
+                     f"baseline {baseline:.1f} ms, candidate {candidate:.1f} ms")
     for each in known.findings[:limit]:
-        lines += ["", f"{each.verdict.judgement}: {each.place.field}  {each.verdict.reason}"]
-        lines += [
-            f"  {example['request']} {example['path']}: {example['baseline'] or 'missing'} → "
-            f"{example['candidate'] or 'missing'}" for example in each.place.examples[:2]
-        ]
-        if each.place.ignored:
-            lines.append(f"  ignored in {each.place.ignored} answers")
-        lines += [*(f"  rule {rule}" for rule in each.rules), f"  {each.suggestion}"]
+        lines += _lines(each)
     left = len(known.findings) - limit
-    return "\n".join([*lines, *([f"\nand {left} further places"] if left > 0 else [])])
+    if left > 0:
+        lines += ["", f"and {left} further places"]
+    return "\n".join(lines)
 
 
-def _told(counts: dict[str, int]) -> str:
+def _lines(finding: Finding) -> list[str]:
+    """Return one place that differs, with examples, rules and what to do."""
+    place, verdict = finding.place, finding.verdict
+    lines = ["", f"{verdict.judgement}: {place.field}  {verdict.reason}"]
+    for example in place.examples[:MOST_EXAMPLES]:
+        baseline = example["baseline"] or "missing"
+        candidate = example["candidate"] or "missing"
+        lines.append(f"  {example['request']} {example['path']}: {baseline} → {candidate}")
+    if place.ignored:
+        lines.append(f"  ignored in {place.ignored} answers")
+    lines += [f"  rule {rule}" for rule in finding.rules]
+    return [*lines, f"  {finding.suggestion}"]
+
+
+def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))

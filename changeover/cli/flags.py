@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from changeover import clock
-from changeover.cli.common import environment_option, home_option, output_option, show
+from changeover.cli.common import Command, Session, environment_option, site_command
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
@@ -20,7 +18,6 @@ from changeover.flags.snapshot import expired
 from changeover.flags.state import FlagState
 from changeover.plan import yaml12
 from changeover.plan.flags import as_document
-from changeover.site.site import Site
 from changeover.store import flags as stored
 
 
@@ -34,20 +31,18 @@ from changeover.store import flags as stored
               "header.")
 @click.option("--flag", help="Only this flag; default: all.")
 @environment_option
-@home_option
-@output_option
+@site_command
 def explain(
-    keys: tuple[str, ...], attributes: tuple[str, ...], flag: str | None,
-    environment: str | None, home: Path | None, migration: str | None, output: str,
+    session: Session, keys: tuple[str, ...], attributes: tuple[str, ...], flag: str | None
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
-    found = Site.open(home, migration)
-    snapshot = stored.snapshot(
-        found.store, found.migration, _environment(found, environment))
-    context = explaining.attributes(dict(_pair(text) for text in attributes), snapshot)
-    told = explaining.explain(
+    site = session.site
+    snapshot = stored.snapshot(site.store, site.migration, _environment(session))
+    pairs = dict(_pair(text) for text in attributes)
+    context = explaining.attributes(pairs, snapshot)
+    explanation = explaining.explain(
         Evaluator(snapshot), keys, context, flag=flag, today=clock.now().date())
-    show(output, explaining.as_text(told), told)
+    session.show(explaining.as_text(explanation), explanation)
 
 
 @click.group("flags")
@@ -57,65 +52,63 @@ def flags() -> None:
 
 @flags.command("list", epilog="\b\nExample:\n  changeover flags list --env testing")
 @environment_option
-@home_option
-@output_option
-def list_command(
-    environment: str | None, home: Path | None, migration: str | None, output: str
-) -> None:
+@site_command
+def list_command(session: Session) -> None:
     """Show every flag, what the plan says instead, and which have expired."""
-    found = Site.open(home, migration)
-    known = stored.read(found.store, found.migration, _environment(found, environment))
-    notes = expired({name: flag.entry for name, flag in known.items()}, clock.now().date())
-    lines = [f"{name}: {_short(flag.document)}" + (
-        f"   (drift: the plan says {_short(flag.plan_document)}, {flag.changed_by} changed it)"
-        if flag.has_drifted else "") for name, flag in known.items()]
+    known = _read(session)
+    entries = {name: flag.entry for name, flag in known.items()}
+    notes = expired(entries, clock.now().date())
+    lines = [_line(flag) for flag in known.values()]
     lines += [f"note: {note}" for note in notes]
-    show(output, "\n".join(lines) or "the plan has no flags",
-         {"flags": [_as_data(flag) for flag in known.values()], "notes": notes})
+    session.show("\n".join(lines) or "the plan has no flags",
+                 {"flags": [_as_data(flag) for flag in known.values()], "notes": notes})
+
+
+def _line(flag: FlagState) -> str:
+    text = f"{flag.name}: {_short(flag.document)}"
+    if not flag.has_drifted:
+        return text
+    planned = _short(flag.plan_document)
+    return f"{text}   (drift: the plan says {planned}, {flag.changed_by} changed it)"
 
 
 @flags.command("show", epilog="\b\nExample:\n  changeover flags show use_open_ocr")
 @click.argument("name")
 @environment_option
-@home_option
-@output_option
-def show_command(
-    name: str, environment: str | None, home: Path | None, migration: str | None, output: str
-) -> None:
+@site_command
+def show_command(session: Session, name: str) -> None:
     """Show one flag with its variants, rules and version."""
-    found = Site.open(home, migration)
-    known = stored.read(found.store, found.migration, _environment(found, environment))
+    known = _read(session)
     if name not in known:
         raise InvalidInput(f"there is no flag {name!r}", allowed=", ".join(known) or "none")
     flag = known[name]
-    text = yaml12.dump({name: flag.document}).rstrip()
-    drift = f"\nthe plan says {_short(flag.plan_document)}" if flag.has_drifted else ""
-    show(output, f"{text}\nversion {flag.version}, changed {flag.changed_at:%Y-%m-%d %H:%M:%S} "
-         f"by {flag.changed_by}{drift}", _as_data(flag))
+    lines = [
+        yaml12.dump({name: flag.document}).rstrip(),
+        f"version {flag.version}, changed {flag.changed_at:%Y-%m-%d %H:%M:%S} "
+        f"by {flag.changed_by}",
+    ]
+    if flag.has_drifted:
+        lines.append(f"the plan says {_short(flag.plan_document)}")
+    session.show("\n".join(lines), _as_data(flag))
 
 
 @flags.command("history", epilog="\b\nExample:\n  changeover flags history use_open_ocr")
 @click.argument("name")
-@home_option
-@output_option
-def history_command(name: str, home: Path | None, migration: str | None, output: str) -> None:
+@site_command
+def history_command(session: Session, name: str) -> None:
     """Show who changed a flag, when and why, from what to what."""
-    found = Site.open(home, migration)
-    changes = stored.history(found.store, found.migration, name)
+    changes = stored.history(session.site.store, session.site.migration, name)
     lines = [f"{one['at']:%Y-%m-%d %H:%M:%S} {one['environment'] or 'all'} {one['actor']}: "
              f"{_short(one['old'])} -> {_short(one['new'])} ({one['reason']})" for one in changes]
-    show(output, "\n".join(lines) or f"flag {name} was never changed", changes)
+    session.show("\n".join(lines) or f"flag {name} was never changed", changes)
 
 
-def _changing(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of every command that changes a flag."""
-    for option in (
-        output_option, home_option, environment_option,
-        click.option("--version", "expected", type=int, help="Refuse when it is another one now."),
-        click.option("--reason", required=True, help="Why; kept in the history."),
-    ):
-        command = option(command)
-    return command
+def _changing(command: Command) -> Command:
+    """Hand a command its session and add the options of every command that changes a flag."""
+    version = click.option(
+        "--version", "expected", type=int, help="Refuse when it is another one now.")
+    reason = click.option("--reason", required=True, help="Why, for the history.")
+    return reason(version(environment_option(site_command(command))))
 
 
 @flags.command("set", epilog="\b\nExamples:\n  changeover flags set enable_ai true --reason 'go'\n"
@@ -123,10 +116,11 @@ def _changing(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("name")
 @click.argument("value")
 @_changing
-def set_command(name: str, value: str, **options: Any) -> None:
+def set_command(session: Session, name: str, value: str, **asked: Any) -> None:
     """Give everyone a value; the flag's rules end. VALUE is read as YAML: true, 0.05, WARNING."""
     wished = yaml12.argument(value, "VALUE")
-    _change(name, lambda flag: as_document(with_value(name, flag.entry, wished)), options)
+    _change(session, name, lambda flag: as_document(with_value(name, flag.entry, wished)),
+            **asked)
 
 
 @flags.command("roll-out", epilog="\b\nExample:\n"
@@ -135,42 +129,51 @@ def set_command(name: str, value: str, **options: Any) -> None:
 @click.argument("percent")
 @click.option("--variant", help="Which variant; default: the one besides the flag's default.")
 @_changing
-def roll_out(name: str, percent: str, variant: str | None, **options: Any) -> None:
+def roll_out(
+    session: Session, name: str, percent: str, variant: str | None, **asked: Any
+) -> None:
     """Give a percentage of users a variant; other rules stay."""
-    _change(name, lambda flag: as_document(
-        with_percent(name, flag.entry, percent, variant)), options)
+    _change(session, name, lambda flag: as_document(
+        with_percent(name, flag.entry, percent, variant)), **asked)
 
 
 @flags.command("reset", epilog="\b\nExample:\n"
                "  changeover flags reset use_open_ocr --reason 'the test is over'")
 @click.argument("name")
 @_changing
-def reset(name: str, **options: Any) -> None:
+def reset(session: Session, name: str, **asked: Any) -> None:
     """Go back to what the plan says."""
-    _change(name, stored.to_plan, options)
+    _change(session, name, stored.to_plan, **asked)
 
 
-def _change(name: str, wish: Callable[[FlagState], Any], options: dict[str, Any]) -> None:
-    found = Site.open(options["home"], options["migration"])
+def _change(
+    session: Session, name: str, wish: Callable[[FlagState], Any], *,
+    reason: str, expected: int | None,
+) -> None:
     flag = stored.change(
-        found.store, found.migration, name, wish, actor=getpass.getuser(),
-        reason=options["reason"], now=clock.now(), expected_version=options["expected"],
-        environment=_environment(found, options["environment"]))
-    show(options["output"], f"{name}: {_short(flag.document)} (version {flag.version})",
-         _as_data(flag))
+        session.site.store, session.site.migration, name, wish, actor=session.actor,
+        reason=reason, now=clock.now(), expected_version=expected,
+        environment=_environment(session))
+    session.show(f"{name}: {_short(flag.document)} (version {flag.version})", _as_data(flag))
 
 
-def _environment(found: Site, wished: str | None) -> str:
+def _read(session: Session) -> dict[str, FlagState]:
+    """Return the flags of the environment that the command is about, by name."""
+    return stored.read(session.site.store, session.site.migration, _environment(session))
+
+
+def _environment(session: Session) -> str:
     """Return the environment that a command is about: the plan's own by default.
 
     Raises:
         InvalidInput: The plan has no such environment.
     """
-    if wished is not None and wished not in found.plan.environments:
+    plan, wished = session.site.plan, session.environment
+    if wished is not None and wished not in plan.environments:
         raise InvalidInput(
             f"environment {wished!r} is unknown", where="--env",
-            allowed=", ".join(found.plan.environments) or "none, the plan has no environments")
-    return wished or found.plan.environment or stored.BASE
+            allowed=", ".join(plan.environments) or "none, the plan has no environments")
+    return wished or plan.environment or stored.BASE
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -16,11 +16,11 @@ COMMANDS = {
         "run.demo",
         "Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests."),
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
-    "status": ("look.status_command", "Show where the migration stands."),
-    "history": ("look.history", "Show what was decided and changed, by whom and why."),
-    "env": ("look.env", "Print the variables that `prefect` and `changeover` need in a shell."),
+    "status": ("status.status_command", "Show where the migration stands."),
+    "history": ("status.history", "Show what was decided and changed, by whom and why."),
+    "env": ("status.env", "Print the variables that `prefect` and `changeover` need in a shell."),
     "approve": (
-        "decide.approve",
+        "approve.approve",
         "Approve, hold or roll back what awaits a decision, as in Prefect's page."),
     "enable": (
         "decide.enable",
@@ -33,10 +33,10 @@ COMMANDS = {
         "Go back to baseline_only in good order; when something is wrong, use `rollback`."),
     "continue": (
         "runs.continue_command",
-        "Take up again what no flow run carries on: a cutover, a rollback, a retirement."),
+        "Continue work whose flow run has ended: a cutover, a rollback, a retirement."),
     "end": (
         "runs.end_command",
-        "End what no flow run carries on, where it is; users stay where they are."),
+        "End work whose flow run has ended, as it stands; users stay where they are."),
     "rollback": (
         "decide.rollback_command",
         "Send everyone back to the baseline, now; the rest of the SOP follows by itself."),
@@ -58,7 +58,7 @@ COMMANDS = {
         "(exit code 1: they differ)."),
     "validate": ("validate.validate", "Run the checks of a suite and show every failure at once."),
     "plan": ("plan.plan", "Check plans, and teach editors to complete them."),
-    "store": ("look.store_group", "Look after the database."),
+    "store": ("status.store_group", "Look after the database."),
     "backup": ("backup.backup_group", "Back up what a cutover could harm, and get it back."),
     "cleanup": (
         "cleanup.cleanup",

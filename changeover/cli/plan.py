@@ -10,7 +10,13 @@ import click
 
 from changeover import clock
 from changeover.cleanup import check_patterns
-from changeover.cli.common import environment_option, output_option, show
+from changeover.cli.common import (
+    FILE,
+    Session,
+    environment_option,
+    output_option,
+    pass_session,
+)
 from changeover.errors import InvalidPlan
 from changeover.flags.snapshot import expired
 from changeover.gateway import probe
@@ -27,9 +33,10 @@ def plan() -> None:
 
 
 @plan.command(epilog="\b\nExample:\n  changeover plan check plans/documents.yaml")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @output_option
-def check(file: Path, output: str) -> None:
+@pass_session
+def check(session: Session, file: Path) -> None:
     """Say whether a plan can work, in all its environments; every problem with its line.
 
     The systems are asked for their health page, to see whether they speak HTTP/1.1; they may be
@@ -44,34 +51,39 @@ def check(file: Path, output: str) -> None:
     notes += [text for answer in probe.look(plans) if (text := probe.note(answer))]
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]
-    lines += [
-        f"  {stage.title}: soak {format_duration(stage.soak)}, "
-        f"gates {', '.join(stage.gates) or 'none'}, {stage.approvers} approvals"
-        for stage in stages
-    ]
+    for stage in stages:
+        gates = ", ".join(stage.gates) or "none"
+        lines.append(f"  {stage.title}: soak {format_duration(stage.soak)}, gates {gates}, "
+                     f"{stage.approvers} approvals")
     lines += [f"  environment {name}: fine" for name in found.environments]
     lines += [f"  note: {note}" for note in notes]
-    show(output, "\n".join(lines), {
+    session.show("\n".join(lines), {
         "migration": found.migration, "stages": [stage.key for stage in stages], "notes": notes})
 
 
 @plan.command("show", epilog="\b\nExamples:\n  changeover plan show plans/invoices.yaml\n"
               "  changeover plan show plans/invoices.yaml --env testing\n\b\n"
               "Precedence: the environment's value, else the plan's, else the default.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @environment_option
 @output_option
-def show_plan(file: Path, environment: str | None, output: str) -> None:
+@pass_session
+def show_plan(session: Session, file: Path) -> None:
     """Print every value as an environment sees it, and who says it: it, the plan, a default."""
+    environment = session.environment
     found = settings_of(file, environment)
     lines = [f"# {file} in environment {environment}" if environment else f"# {file}"]
     width = min(60, max(len(_line(setting)) for setting in found))
     for setting in found:
         was = "" if setting.plan is None else f"; the plan says {_shown(setting.plan)}"
         lines.append(f"{_line(setting):{width}}  # {setting.source}{was}")
-    show(output, "\n".join(lines), {"environment": environment, "settings": [
-        {"path": setting.path, "value": _hidden(setting.value), "source": setting.source,
-         "plan": _hidden(setting.plan)} for setting in found]})
+    session.show("\n".join(lines), {
+        "environment": environment, "settings": [_as_data(setting) for setting in found]})
+
+
+def _as_data(setting: Setting) -> dict[str, Any]:
+    return {"path": setting.path, "value": _hidden(setting.value), "source": setting.source,
+            "plan": _hidden(setting.plan)}
 
 
 def _line(setting: Setting) -> str:

@@ -6,20 +6,29 @@ import secrets
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from changeover.cli.common import environment_option
+from changeover.cli.common import (
+    FILE,
+    FOLDER,
+    Session,
+    environment_option,
+    home_option,
+    pass_session,
+    shared_option,
+)
 from changeover.errors import EnvironmentProblem, InvalidInput, Refused
 from changeover.machine.ports import free_port, is_free
 from changeover.plan import rules, units
-from changeover.plan.load import load_plan, parse_plan
+from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
-from changeover.supervisor.stack import PROJECT, Stack
+from changeover.supervisor.stack import PROJECT, Settings, Stack
 from changeover.supervisor.up import running
 
 DEMO_PLAN = PROJECT / "plans" / "documents.yaml"
@@ -38,10 +47,9 @@ Examples:
               help=f"Have the candidate misbehave in a stage; KIND: {', '.join(FAULTS)}.")
 @click.option("--rate", default=50.0, show_default=True, help="Users' requests per second.")
 @click.option("--users", default=300, show_default=True, help="Distinct users.")
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path),
-              default=".changeover-demo", show_default=True,
-              help="Where it keeps everything; emptied at the start.")
-def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) -> int:
+@click.option("--home", type=FOLDER, default=".changeover-demo", show_default=True,
+              help="Folder of all its files; emptied at the start.")
+def demo(*, approve: bool, fault: str | None, rate: float, users: int, home: Path) -> int:
     """Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests.
 
     Exit code 0: promoted; 3: rolled back; 1: failed. Nothing is left running.
@@ -50,22 +58,29 @@ def demo(approve: bool, fault: str | None, rate: float, users: int, home: Path) 
     plan, path = _demo_plan(place)
     wanted = Fault.parse(fault, plan) if fault else None
     token = secrets.token_urlsafe(24)
-    stack = Stack(
-        place, plan, plan_path=path, prefect_port=_port(4200), reports_port=_port(8180),
-        console=f"127.0.0.1:{_port(8190)}", prefect_url=None, env={FAULT_VARIABLE: token},
-        tell=_tell,
-    )
+    settings = Settings(
+        path, _port(4200), _port(8180), f"127.0.0.1:{_port(8190)}",
+        system_env={FAULT_VARIABLE: token})
+    stack = Stack(place, plan, settings, _show)
     load = load_child(place, plan, rate, users)
     began = time.monotonic()
     with running(stack) as store:
         try:
             load.start()
-            _tell(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
-            return Demo(
-                Site(place, plan, store), tell=_tell, approves=approve, fault=wanted, token=token,
-            ).run()
+            _show(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
+            site = Site(place, plan, store)
+            return Demo(site, _show, approves=approve, fault=wanted, token=token).run()
         finally:
             load.end()
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse what is no address before anything is started."""
+    try:
+        units.parse_address(value)
+    except ValueError as error:
+        raise InvalidInput(str(error), where="--console") from None
+    return value
 
 
 @click.command(epilog="""
@@ -74,50 +89,40 @@ Example:
   changeover up --plan plans/invoices.yaml
   eval "$(changeover env)"; prefect deployment run cutover/main
 """)
-@click.option("--plan", "plan_path", required=True, help="The migration's plan (YAML).",
-              type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path),
-              envvar="CHANGEOVER_HOME", help="Home directory; default .changeover.")
+@shared_option("--plan", "plan_file", type=FILE, required=True,
+               help="The migration's plan (YAML).")
+@home_option
 @click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's server.")
 @click.option("--reports-port", default=8180, show_default=True, help="Port of the reports.")
-@click.option("--console", default="127.0.0.1:8190", show_default=True,
+@click.option("--console", default="127.0.0.1:8190", show_default=True, callback=_address,
               help="Address of the console; beyond loopback every read needs a token, too.")
 @click.option("--prefect-url", help="API of a Prefect server that runs already.")
 @environment_option
 @click.option("--store", "store_url", help="Database URL; default SQLite in the home directory.")
-def up(
-    plan_path: Path, home: Path | None, prefect_port: int, reports_port: int, console: str,
-    prefect_url: str | None, environment: str | None, store_url: str | None,
-) -> int:
+@pass_session
+def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     """Start everything for a migration and keep it running until Ctrl-C.
 
     A second `up` continues where the first was stopped: nothing is decided twice.
     """
-    plan = load_plan(plan_path, environment)
-    try:
-        units.parse_address(console)
-    except ValueError as error:
-        raise InvalidInput(str(error), where="--console") from None
-    place = Home.resolve(home)
-    place.create()
+    plan, path = session.load_plan(), session.plan_file or Path()
+    home = Home.resolve(session.home)
+    home.create()
     for warning in rules.warnings(plan):
-        _tell(f"note: {warning}")
-    stack = Stack(
-        place, plan, plan_path=plan_path.absolute(), prefect_port=prefect_port,
-        reports_port=reports_port, console=console, prefect_url=prefect_url, env={}, tell=_tell,
-    )
+        _show(f"note: {warning}")
+    stack = Stack(home, plan, Settings(path.absolute(), **addresses), _show)
     stack.refuse_second()
     if store_url:
-        place.save_secrets({**place.secrets(), "store_url": store_url})
+        home.save_secrets({**home.secrets(), "store_url": store_url})
     with running(stack):
-        _tell(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
+        _show(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
               f"Console: {stack.console_url}")
-        _tell('run: eval "$(changeover env)"; prefect deployment run cutover/main')
+        _show('run: eval "$(changeover env)"; prefect deployment run cutover/main')
         while True:
             time.sleep(1)
 
 
-def _tell(text: str) -> None:
+def _show(text: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')} {text}")
 
 

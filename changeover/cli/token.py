@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
-from datetime import timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import click
 
 from changeover import clock
-from changeover.cli.common import home_option, output_option, show
-from changeover.domain.tokens import Scope
+from changeover.cli.common import Session, site_command
+from changeover.domain.tokens import Scope, Token
 from changeover.errors import InvalidInput
 from changeover.plan.units import parse_duration
-from changeover.site.site import Site
 from changeover.store import tokens
 
 
@@ -29,53 +26,50 @@ def token() -> None:
 @click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), default="write",
               show_default=True, help="What it may do; each includes the ones before it.")
 @click.option("--expires", help="How long it is valid, as 90d; default: until it is revoked.")
-@home_option
-@output_option
-def create(
-    name: str, scope: str, expires: str | None, home: Path | None, migration: str | None,
-    output: str,
-) -> None:
-    """Make a token for the migration's console and show it, this once: only its hash is kept."""
+@site_command
+def create(session: Session, name: str, scope: str, expires: str | None) -> None:
+    """Make a token for the migration's console and show it, this once: only its hash is saved."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise InvalidInput(f"{name!r} is not a name", where="NAME", allowed="1 to 63 characters")
-    found = Site.open(home, migration)
     made, text = tokens.create(
-        found.store, found.migration, name=name, scope=Scope(scope),
-        lifetime=_lifetime(expires), actor=getpass.getuser(), now=clock.now())
-    click.echo("keep it now: it is not shown again", err=True)
-    show(output, text, {"id": made.id, "name": name, "scope": scope, "token": text,
+        session.site.store, session.site.migration, name=name, scope=Scope(scope),
+        lifetime=_lifetime(expires), actor=session.actor, now=clock.now())
+    click.echo("save it now: it is not shown again", err=True)
+    session.show(text, {"id": made.id, "name": name, "scope": scope, "token": text,
                         "expires_at": made.expires_at})
 
 
 @token.command("list", epilog="\b\nExample:\n  changeover token list")
-@home_option
-@output_option
-def list_tokens(home: Path | None, migration: str | None, output: str) -> None:
+@site_command
+def list_tokens(session: Session) -> None:
     """Show the migration's tokens, without their secrets, and when each was last used."""
-    found = Site.open(home, migration)
-    now, known = clock.now(), tokens.every(found.store, found.migration)
-    lines = [
-        f"{each.id} {each.state(now):<8} {each.scope:<6} {each.name}: made "
-        f"{each.created_at:%Y-%m-%d} by {each.created_by}, "
-        + (f"last used {each.last_used_at:%Y-%m-%d %H:%M}" if each.last_used_at else "never used")
-        + (f", until {each.expires_at:%Y-%m-%d}" if each.expires_at else "")
-        for each in known
-    ]
-    show(output, "\n".join(lines) or "there are no tokens",
-         [{**asdict(each), "state": each.state(now)} for each in known])
+    now = clock.now()
+    known = tokens.every(session.site.store, session.site.migration)
+    lines = [_line(each, now) for each in known]
+    data = [{**asdict(each), "state": each.state(now)} for each in known]
+    session.show("\n".join(lines) or "there are no tokens", data)
+
+
+def _line(each: Token, now: datetime) -> str:
+    parts = [f"{each.id} {each.state(now):<8} {each.scope:<6} {each.name}: made "
+             f"{each.created_at:%Y-%m-%d} by {each.created_by}"]
+    used = f"last used {each.last_used_at:%Y-%m-%d %H:%M}" if each.last_used_at else "never used"
+    parts.append(used)
+    if each.expires_at:
+        parts.append(f"until {each.expires_at:%Y-%m-%d}")
+    return ", ".join(parts)
 
 
 @token.command(epilog="\b\nExample:\n  changeover token revoke 3f9a51c0d2e4")
 @click.argument("token_id")
-@home_option
-@output_option
-def revoke(token_id: str, home: Path | None, migration: str | None, output: str) -> None:
+@site_command
+def revoke(session: Session, token_id: str) -> None:
     """Make a token invalid, within two seconds everywhere and for ever."""
-    found = Site.open(home, migration)
     gone = tokens.revoke(
-        found.store, found.migration, token_id, actor=getpass.getuser(), now=clock.now())
-    show(output, f"token {gone.id} ({gone.name}) is revoked",
-         {"id": gone.id, "name": gone.name, "revoked_at": gone.revoked_at})
+        session.site.store, session.site.migration, token_id,
+        actor=session.actor, now=clock.now())
+    session.show(f"token {gone.id} ({gone.name}) is revoked",
+                 {"id": gone.id, "name": gone.name, "revoked_at": gone.revoked_at})
 
 
 def _lifetime(text: str | None) -> timedelta | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import asdict
 from pathlib import Path
@@ -16,11 +15,16 @@ from changeover.checks.suites.junit import junit_xml
 from changeover.checks.suites.outcome import CheckRun, as_stored
 from changeover.checks.suites.run import checks_of, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
-from changeover.cli.common import environment_option, home_option, output_option
+from changeover.cli.common import (
+    FILE,
+    Session,
+    environment_option,
+    site_command,
+    unstarted_plan_option,
+)
 from changeover.domain.suites import SuiteVerdict
 from changeover.domain.verdict import Verdict
 from changeover.errors import EXIT_FAILED, EXIT_OK
-from changeover.plan.load import load_plan
 from changeover.site.site import Site
 from changeover.store import validations
 
@@ -33,43 +37,32 @@ _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
                "  changeover validate post_cutover --output json\n"
                "\b\nExit codes: 0 every check passed, 1 one failed or could not be decided.")
 @click.argument("suite")
-@home_option
-@output_option
-@click.option("--plan", "file", type=click.Path(dir_okay=False, path_type=Path),
-              help="A plan that was not started; default: the one that runs.")
+@site_command
+@unstarted_plan_option
 @environment_option
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write the results as JUnit XML, too.")
-def validate(
-    suite: str, home: Path | None, migration: str | None, output: str, file: Path | None,
-    environment: str | None, junit: Path | None,
-) -> int:
+@click.option("--junit", type=FILE, help="Write the results as JUnit XML, too.")
+def validate(session: Session, suite: str, junit: Path | None) -> int:
     """Run the checks of a suite and show every failure at once.
 
-    With a running migration the results are kept in its store.
+    With a running migration the results are saved in its store.
     """
-    if file is not None:
-        target, found = CheckTarget(load_plan(file, environment), file.absolute().parent), None
+    if session.plan_file is not None:
+        target = CheckTarget(session.load_plan(), session.plan_file.absolute().parent)
+        runs = _run_with_bars(target, suite)
     else:
-        found = Site.open(home, migration)
-        target = CheckTarget.of(found)
-    runs = _with_bars(target, suite)
-    if found is not None:
-        _keep(found, suite, runs)
+        runs = _run_with_bars(CheckTarget.of(session.site), suite)
+        _save(session.site, suite, runs)
     results = [as_stored(0, run) for run in runs]
     if junit is not None:
         junit.write_text(junit_xml(suite, results))
     verdict = verdict_of(runs)
-    if output == "json":
-        click.echo(json.dumps({"suite": suite, "verdict": verdict,
-                               "checks": [asdict(each) for each in results]}, indent=1,
-                              default=str))
-    else:
-        click.echo(as_text(suite, runs))
+    session.show(as_text(suite, runs), {
+        "suite": suite, "verdict": verdict, "checks": [asdict(each) for each in results]})
     return EXIT_OK if verdict is Verdict.PASS else EXIT_FAILED
 
 
-def _with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
+def _run_with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
+    """Run the suite with a bar on standard error for each check."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
         console=Console(stderr=True),
@@ -77,16 +70,20 @@ def _with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
         bars: list[TaskID] = [
             progress.add_task(name, total=1.0) for name, _ in checks_of(target.plan, suite)
         ]
-        return run_suite(target, suite,
-                         lambda number, share: progress.update(bars[number], completed=share))
+
+        def advance(number: int, share: float) -> None:
+            progress.update(bars[number], completed=share)
+
+        return run_suite(target, suite, advance)
 
 
-def _keep(found: Site, suite: str, runs: list[CheckRun]) -> None:
-    run = validations.begin(found.store, found.migration, suite,
+def _save(site: Site, suite: str, runs: list[CheckRun]) -> None:
+    """Save the results in the store as those of a run that nobody else can repeat."""
+    run = validations.begin(site.store, site.migration, suite,
                             key=f"command-{uuid.uuid4()}", now=clock.now())
     for each in runs:
-        validations.save_check(found.store, as_stored(run.id, each))
-    validations.finish(found.store, run.id, verdict=SuiteVerdict(verdict_of(runs)),
+        validations.save_check(site.store, as_stored(run.id, each))
+    validations.finish(site.store, run.id, verdict=SuiteVerdict(verdict_of(runs)),
                        actor="command line", now=clock.now())
 
 

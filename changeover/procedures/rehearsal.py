@@ -185,7 +185,8 @@ def _files(plan: Plan, tell: Callable[[str], None], base: Path | None) -> list[s
     problems = cleanup.check_patterns(spec.roots, spec.cleanup, base=base)
     if problems:
         return problems
-    found = cleanup.survey(spec.roots, spec.cleanup, since=None, any_age=True, base=base)
+    found = cleanup.survey(
+        cleanup.Cleanup(spec.roots, spec.cleanup, since=None, any_age=True, base=base))
     tell(f"clean-up would take {len(found.found)} files and folders, and leave "
          f"{len(found.refused)}")
     return []

@@ -82,9 +82,9 @@ def quarantine_files(site: Site, name: str) -> str:
     spec = site.plan.rollback
     if not spec.cleanup:
         return "nothing to clean up"
-    found, moved = cleanup.quarantine(
-        spec.roots, spec.cleanup, name=name, any_age=spec.any_age, base=site.folder,
-        since=candidate_start(site), keep=[site.home.root])
+    task = cleanup.Cleanup.of(
+        spec, base=site.folder, since=candidate_start(site), spared=[site.home.root])
+    found, moved = cleanup.quarantine(task, name)
     purged = cleanup.purge(
         spec.roots, older_than=spec.quarantine, now=clock.now(), base=site.folder)
     told = f"{len(moved)} files and folders are in quarantine for " \

@@ -66,9 +66,9 @@ class Home:
 
     @property
     def store_url(self) -> str:
-        """Database URL: `$CHANGEOVER_STORE_URL`, else what `up` was told, else SQLite here."""
-        told = os.environ.get(STORE_VARIABLE) or self.secrets().get("store_url")
-        return str(told) if told else f"sqlite:///{self.root / 'store.db'}"
+        """Database URL: `$CHANGEOVER_STORE_URL`, else `up --store`, else SQLite here."""
+        given = os.environ.get(STORE_VARIABLE) or self.secrets().get("store_url")
+        return str(given) if given else f"sqlite:///{self.root / 'store.db'}"
 
     def create(self) -> None:
         """Make the directories, readable by the owner only.
@@ -129,14 +129,14 @@ class Home:
                 where=str(self.root), next_step="Mend the permissions or free some space",
             ) from error
 
-    def take_restarts(self) -> list[str]:
-        """Return the processes that are to be started again, and forget that it was asked."""
-        taken = []
+    def pop_restarts(self) -> list[str]:
+        """Return the processes that are to be started again, and remove the requests."""
+        names = []
         for path in sorted((self.root / "restart").glob("*")):
             with contextlib.suppress(OSError):
                 path.unlink()
-                taken.append(path.name)
-        return taken
+                names.append(path.name)
+        return names
 
     def require_settings(self) -> dict[str, Any]:
         """Return the settings.

@@ -70,19 +70,19 @@ class Demo:
 
     Args:
         site: The migration on this machine.
-        tell: Shows one line.
+        show: Shows one line.
         approves: Whether the demo answers the approvals itself.
         fault: The misbehaviour to bring about, if any.
         token: What allows faults.
     """
 
     site: Site
-    tell: Callable[[str], None]
+    show: Callable[[str], None]
     approves: bool
     fault: Fault | None
     token: str
     _shown: str = ""
-    _told: float = 0.0
+    _shown_at: float = 0.0
     _answered: set[str] = field(default_factory=set)
 
     def run(self) -> int:
@@ -91,11 +91,11 @@ class Demo:
         if run_id is None:
             raise Unreachable("cutover/main is not deployed", where=self.site.prefect.url)
         ui = self.site.home.settings()["ui_url"]
-        self.tell(f"cutover/main runs: {ui}/runs/flow-run/{run_id}")
+        self.show(f"cutover/main runs: {ui}/runs/flow-run/{run_id}")
         while True:
             now = self._status()
             if now is not None:
-                self._show(now)
+                self._show_progress(now)
                 self._misbehave(now)
                 self._approve(now)
                 if now["cutover"] and now["cutover"]["status"] != "running":
@@ -109,7 +109,7 @@ class Demo:
         except StoreError:
             return None
 
-    def _show(self, now: dict[str, Any]) -> None:
+    def _show_progress(self, now: dict[str, Any]) -> None:
         """Show a line whenever something changed, and every five seconds."""
         stage = now["stages"][-1] if now["stages"] else {"key": "start", "status": ""}
         doing = "waits for approval" if now["waiting_for"] else stage["status"]
@@ -117,13 +117,13 @@ class Demo:
             is_around = not now["stages"] or stage["key"] == self.site.plan.stages()[-1].key
             doing += f", {step['step']}: {step['detail']}" if is_around else ""
         change = f"{stage['key']} {doing} {now['routing']['version']}"
-        if change == self._shown and time.monotonic() - self._told < 5:
+        if change == self._shown and time.monotonic() - self._shown_at < 5:
             return
-        self._shown, self._told = change, time.monotonic()
+        self._shown, self._shown_at = change, time.monotonic()
         systems = " | ".join(
             f"{name}: {status.numbers_text(numbers)}" for name, numbers in now["systems"].items()
         )
-        self.tell(f"[{status.percent_text(now):>5}] {stage['key']}: {doing} | {systems} | "
+        self.show(f"[{status.percent_text(now):>5}] {stage['key']}: {doing} | {systems} | "
                   f"{self._users()}")
 
     def _users(self) -> str:
@@ -141,13 +141,13 @@ class Demo:
         if fault is None or not now["stages"] or now["stages"][-1]["key"] != fault.stage:
             return
         self.fault = None
-        self.tell(f"fault: the candidate begins with {fault.kind}")
+        self.show(f"fault: the candidate begins with {fault.kind}")
         url = self.site.plan.systems.candidate.url.rstrip("/")
         try:
             post(f"{url}/fault", {"kind": fault.kind}, timeout=2,
                  headers={"authorization": f"Bearer {self.token}"})
         except httpx.HTTPError:
-            self.tell("the candidate did not answer the fault's request, as after a crash")
+            self.show("the candidate did not answer the fault's request, as after a crash")
 
     def _approve(self, now: dict[str, Any]) -> None:
         """Answer an approval, or show once where a person does it."""
@@ -161,9 +161,9 @@ class Demo:
         if not self.approves:
             self._answered.add(key)
             if alarm:
-                self.tell(f"ALARM {alarm}")
+                self.show(f"ALARM {alarm}")
             home = self.site.home.root
-            self.tell(f"APPROVE stage {waiting['stage']}: open {waiting['url']}, press Resume "
+            self.show(f"APPROVE stage {waiting['stage']}: open {waiting['url']}, press Resume "
                       f"(or: changeover approve promote --approver YOU --home {home})")
             return
         decision = "rollback" if alarm else "promote"  # nobody is there to know better
@@ -174,7 +174,7 @@ class Demo:
         except (Refused, Unreachable):
             return  # not suspended yet: asked again in half a second
         self._answered.add(key)
-        self.tell(f"answered {decision} for stage {waiting['stage']}"
+        self.show(f"answered {decision} for stage {waiting['stage']}"
                   + (f": guardrail {alarm}" if alarm else ""))
 
     def _fail_if_refused(self, run_id: str, now: dict[str, Any] | None) -> None:
@@ -198,9 +198,9 @@ class Demo:
                 break
             time.sleep(0.5)
         outcome = now["cutover"]
-        self.tell(f"{outcome['status']}: {outcome['outcome']}")
-        self.tell(self._users())
-        self.tell(f"report: {now['report'] or 'not rendered'}")
+        self.show(f"{outcome['status']}: {outcome['outcome']}")
+        self.show(self._users())
+        self.show(f"report: {now['report'] or 'not rendered'}")
         return EXIT_CODES[outcome["status"]]
 
     @staticmethod

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,28 @@ FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 PREPARATION_SECONDS = 300.0
 UP_SECONDS = 240.0
 """A child that ends is noticed at once; one that lives may be slow on a busy machine."""
-Tell = Callable[[str], None]
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a stack was asked for.
+
+    Args:
+        plan_path: Where the plan was read, for relative directories.
+        prefect_port: Port of Prefect's server.
+        reports_port: Port where rendered reports are served.
+        console: Address of the console, as `127.0.0.1:8190`.
+        prefect_url: A Prefect API that runs elsewhere; then no server is started.
+        system_env: Variables for the systems' processes.
+    """
+
+    plan_path: Path
+    prefect_port: int
+    reports_port: int
+    console: str
+    prefect_url: str | None = None
+    system_env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stack:
@@ -46,29 +68,23 @@ class Stack:
     Args:
         home: The home directory.
         plan: The plan.
-        plan_path: Where the plan was read, for relative directories.
-        prefect_port: Port of Prefect's server.
-        reports_port: Port where rendered reports are served.
-        console: Address of the console, as `127.0.0.1:8190`.
-        prefect_url: A Prefect API that runs elsewhere; then no server is started.
-        env: Variables for the systems' processes.
-        tell: Told one sentence for everything that happens.
+        settings: Ports, addresses and variables.
+        show: Shows one line to the person who started it.
     """
 
-    def __init__(
-        self, home: Home, plan: Plan, *, plan_path: Path, prefect_port: int, reports_port: int,
-        console: str, prefect_url: str | None, env: dict[str, str], tell: Tell,
-    ) -> None:
-        self.home, self.plan, self.plan_path, self.tell = home, plan, plan_path, tell
-        self.prefect_port, self.reports_port = prefect_port, reports_port
-        self.is_own_server = prefect_url is None
-        self.api_url = prefect_url or f"http://127.0.0.1:{prefect_port}/api"
-        self.reports_url = f"http://127.0.0.1:{reports_port}"
-        self._console = units.parse_address(console)
-        self.console_url = f"http://{console}"
+    def __init__(self, home: Home, plan: Plan, settings: Settings, show: Show) -> None:
+        self.home, self.plan, self.settings, self.show = home, plan, settings, show
+        self.api_url = settings.prefect_url or f"http://127.0.0.1:{settings.prefect_port}/api"
+        self.reports_url = f"http://127.0.0.1:{settings.reports_port}"
+        self._console = units.parse_address(settings.console)
+        self.console_url = f"http://{settings.console}"
         self.gateway = Gateway(home.gateway_files)
-        self._system_env = env
         self.children = self._describe()
+
+    @property
+    def is_own_server(self) -> bool:
+        """Whether Prefect's server is one of the processes."""
+        return self.settings.prefect_url is None
 
     @property
     def ui_url(self) -> str:
@@ -88,57 +104,59 @@ class Stack:
         adopted = self._adopt()
         self._require_ports(adopted)
         self.home.create()
-        self.home.take_restarts()  # asked of an earlier supervisor
-        store = Store.open(self.home.store_url, create=True)
-        plans.register(store, self.plan, source=str(self.plan_path), now=clock.now())
-        flags.follow_plan(store, self.plan, now=clock.now())
-        self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
+        self.home.pop_restarts()  # asked of an earlier supervisor
+        store = self._open_store()
         self._save()
         self._launch("prefect-server")
-        for name in System:
-            self._launch(str(name))
-            self._await(str(name), partial(self._answers_well, name),
-                        UP_SECONDS if str(name) in self.children else 30)
+        self._start_systems()
         self._launch("shadow")  # before Envoy, which tries its address again only after a while
         self._launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive)
-        self._launch("observer")
-        self._launch("console")
-        self._launch("reports")
-        preparation = self._preparation()
-        preparation.start()  # it reads its modules while Prefect's server still starts
-        try:
-            self._await("console", partial(baseline.answers, f"{self.console_url}/health", 2))
-            self._await("prefect-server", PrefectApi(self.api_url).is_alive)
-            self._prepare_prefect(preparation)
-        finally:
-            preparation.end()
+        for service in ("observer", "console", "reports"):
+            self._launch(service)
+        self._prepare_prefect()
         self._launch("worker")
         self._save()
         return store
 
-    def look_after(self) -> None:
+    def _open_store(self) -> Store:
+        """Open the store, save the plan in it, and write the gateway's first configuration."""
+        store = Store.open(self.home.store_url, create=True)
+        source = str(self.settings.plan_path)
+        plans.register(store, self.plan, source=source, now=clock.now())
+        flags.follow_plan(store, self.plan, now=clock.now())
+        self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
+        return store
+
+    def _start_systems(self) -> None:
+        for name in System:
+            self._launch(str(name))
+            # a system that others run is either there or not
+            seconds = UP_SECONDS if str(name) in self.children else 30
+            self._await(str(name), partial(self._answers_well, name), seconds)
+
+    def revive(self) -> None:
         """Start again what ended and should run, or was asked for; call it a few times a second."""
-        for name in self.home.take_restarts():
+        for name in self.home.pop_restarts():
             if name in self.children:
                 self._restart(name)
         for child in self.children.values():
             try:
                 was_revived = child.revive()
             except EnvironmentProblem as problem:
-                self.tell(str(problem))
+                self.show(str(problem))
                 continue
             if was_revived:
-                self.tell(f"{child.name} was started again because it had ended")
+                self.show(f"{child.name} was started again because it had ended")
                 self._save()
 
     def _restart(self, name: str) -> None:
         try:
             self.children[name].restart_now()
         except EnvironmentProblem as problem:
-            self.tell(str(problem))
+            self.show(str(problem))
             return
-        self.tell(f"{name} was started again because a repair asked for it")
+        self.show(f"{name} was started again because a repair asked for it")
         self._save()
 
     def stop(self, *, spares_adopted: bool = False) -> None:
@@ -201,7 +219,7 @@ class Stack:
                 python, "-m", "changeover.console", "--home", home, "--migration", migration,
                 "--host", self._console[0], "--port", str(self._console[1])], env),
             self._child("reports", [
-                python, "-m", "http.server", str(self.reports_port), "--bind", "127.0.0.1",
+                python, "-m", "http.server", str(self.settings.reports_port), "--bind", "127.0.0.1",
                 "--directory", str(self.home.reports)]),
             self._child("worker", [
                 python, "-m", "flows.worker", "--pool", POOL], env),
@@ -209,7 +227,7 @@ class Stack:
         if self.is_own_server:
             children.append(self._child("prefect-server", [
                 python, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
-                "--port", str(self.prefect_port)], env))
+                "--port", str(self.settings.prefect_port)], env))
         return {child.name: child for child in children if child is not None}
 
     def _child(
@@ -231,10 +249,11 @@ class Stack:
             return None
         program, *arguments = process.command
         command = [sys.executable if program == "python" else program, *arguments]
-        directory = self.plan_path.parent / process.directory if process.directory else None
+        folder = self.settings.plan_path.parent
+        directory = folder / process.directory if process.directory else None
         return Child(
-            name, command, self.home.logs / f"{name}.log", {**self._system_env, **process.env},
-            directory, process.restart,
+            name, command, self.home.logs / f"{name}.log",
+            {**self.settings.system_env, **process.env}, directory, process.restart,
         )
 
     def refuse_second(self) -> None:
@@ -265,10 +284,10 @@ class Stack:
             host, port = units.parse_address(self.plan.routing.listen)
             require_free(host, port, what="the gateway", remedy="change routing.listen in the plan")
         if self.is_own_server and "prefect-server" not in adopted:
-            require_free("127.0.0.1", self.prefect_port, what="Prefect's server",
+            require_free("127.0.0.1", self.settings.prefect_port, what="Prefect's server",
                          remedy="give another with --prefect-port")
         if "reports" not in adopted:
-            require_free("127.0.0.1", self.reports_port, what="the report pages",
+            require_free("127.0.0.1", self.settings.reports_port, what="the report pages",
                          remedy="give another with --reports-port")
         if "console" not in adopted:
             require_free(*self._console, what="the console",
@@ -279,7 +298,7 @@ class Stack:
         if child is None:
             return
         if child.is_alive:
-            self.tell(f"{name} runs still and is taken over")
+            self.show(f"{name} runs still and is taken over")
             return
         child.start()
         self._save()
@@ -300,7 +319,7 @@ class Stack:
                     next_step="Mend it and run the command again; nothing was lost",
                 )
             time.sleep(0.1)
-        self.tell(f"{name} is up")
+        self.show(f"{name} is up")
 
     def _answers_well(self, name: System) -> bool:
         """Whether a system's health is good.
@@ -325,8 +344,20 @@ class Stack:
         other = {"prefect-server": self.api_url, "console": self.console_url}
         return other.get(name, self.plan.routing.listen)
 
-    def _prepare_prefect(self, preparation: Child) -> None:
+    def _prepare_prefect(self) -> None:
         """Have the work pool, the blocks and every deployment made; safe to do again."""
+        preparation = self._preparation()
+        preparation.start()  # it reads its modules while Prefect's server still starts
+        try:
+            self._await("console", partial(baseline.answers, f"{self.console_url}/health", 2))
+            self._await("prefect-server", PrefectApi(self.api_url).is_alive)
+            self._await_preparation(preparation)
+        finally:
+            preparation.end()
+        PrefectApi(self.api_url, timeout=PREFECT_SECONDS).set_limits(self.plan.health.limits)
+        self.show("every flow is deployed")
+
+    def _await_preparation(self, preparation: Child) -> None:
         try:
             code = preparation.process.wait(PREPARATION_SECONDS) if preparation.process else None
         except psutil.TimeoutExpired:
@@ -336,10 +367,8 @@ class Stack:
             raise Unreachable(
                 f"the preparation of Prefect {did}; its log ends:\n{preparation.tail(6)}",
                 where=self.api_url,
-                next_step="Look at logs/preparation.log and run the command again",
+                next_step="Read logs/preparation.log and run the command again",
             )
-        PrefectApi(self.api_url, timeout=PREFECT_SECONDS).set_limits(self.plan.health.limits)
-        self.tell("every flow is deployed")
 
     def _save(self) -> None:
         processes = {
@@ -348,10 +377,10 @@ class Stack:
         }
         me = psutil.Process()
         self.home.save_settings({
-            "migration": self.plan.migration, "plan": str(self.plan_path),
+            "migration": self.plan.migration, "plan": str(self.settings.plan_path),
             "api_url": self.api_url, "ui_url": self.ui_url, "reports_url": self.reports_url,
             "gateway": f"http://{self.plan.routing.listen}", "console_url": self.console_url,
-            "prefect_port": self.prefect_port, "reports_port": self.reports_port,
+            "prefect_port": self.settings.prefect_port, "reports_port": self.settings.reports_port,
             "supervisor": {"pid": me.pid, "created": me.create_time()},
             "processes": processes,
         })

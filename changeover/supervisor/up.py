@@ -1,4 +1,4 @@
-"""`changeover up`: start the stack and look after it until it is told to stop."""
+"""`changeover up`: start the stack and supervise it until it is asked to stop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from changeover.errors import ChangeoverError
 from changeover.store.engine import Store
 from changeover.supervisor.stack import Stack
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 
 
 @contextmanager
 def running(stack: Stack) -> Iterator[Store]:
-    """Run the stack, with a thread that looks after it; stop everything at the end.
+    """Run the stack, with a thread that restarts what ends; stop everything at the end.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt in the block; a second one while it stops is
     ignored, so that nothing is left running. A script's `changeover up &` starts with SIGINT
@@ -30,7 +30,7 @@ def running(stack: Stack) -> Iterator[Store]:
     done = threading.Event()
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    keeper = threading.Thread(target=_keep, args=(stack, done), daemon=True)
+    thread = threading.Thread(target=_supervise, args=(stack, done), daemon=True)
     store: Store | None = None
     is_started = True
     try:
@@ -39,14 +39,14 @@ def running(stack: Stack) -> Iterator[Store]:
         except ChangeoverError:
             is_started = False
             raise
-        keeper.start()
+        thread.start()
         yield store
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         done.set()
-        if keeper.is_alive():
-            keeper.join(10)
+        if thread.is_alive():
+            thread.join(10)
         stack.stop(spares_adopted=not is_started)
         if store is not None:
             store.close()
@@ -54,6 +54,6 @@ def running(stack: Stack) -> Iterator[Store]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _keep(stack: Stack, done: threading.Event) -> None:
-    while not done.wait(LOOK_SECONDS):
-        stack.look_after()
+def _supervise(stack: Stack, done: threading.Event) -> None:
+    while not done.wait(CHECK_SECONDS):
+        stack.revive()

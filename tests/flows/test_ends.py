@@ -125,7 +125,7 @@ def test_person_is_told_and_continues_or_ends_what_was_cancelled_or_deleted(begi
         text = changeover(site, "status")
         assert "NOBODY CARRIES ON cutover 1: Since" in text
         assert "waits for approval" not in text
-        assert "carries cutover 1 on" in changeover(site, "continue")
+        assert "continues cutover 1" in changeover(site, "continue")
         assert ended_runs(site) == []
         assert "nothing stands still" in changeover(site, "continue", code=4)
         second = str(cutovers.get(site.store, 1).flow_run_id)

@@ -12,7 +12,7 @@ import pytest
 
 from changeover.errors import EnvironmentProblem, Refused
 from changeover.site.home import Home
-from changeover.supervisor.stack import Stack
+from changeover.supervisor.stack import Settings, Stack
 from changeover.supervisor.up import running
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.integration
 def stack_of(home: Home, listen: int, reports: int) -> Stack:
     """Return a supervisor's processes, not started."""
     plan = make_plan(routing={"listen": f"127.0.0.1:{listen}"})
-    return Stack(home, plan, plan_path=home.root / "plan.yaml", prefect_port=free_port(),
-                 reports_port=reports, console=f"127.0.0.1:{free_port()}", prefect_url=None,
-                 env={}, tell=lambda _: None)
+    settings = Settings(
+        home.root / "plan.yaml", free_port(), reports, f"127.0.0.1:{free_port()}")
+    return Stack(home, plan, settings, lambda _: None)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_second_supervisor_touches_nothing(earlier: Stack) -> None:
     """It is refused before anything is its own to stop."""
     parent = os.getppid()
     noted = leave(earlier, {"pid": parent, "created": psutil.Process(parent).create_time()})
-    second = stack_of(earlier.home, free_port(), earlier.reports_port)
+    second = stack_of(earlier.home, free_port(), earlier.settings.reports_port)
     with pytest.raises(Refused, match="runs already"), running(second):
         raise AssertionError("it runs")
     assert earlier.children["reports"].is_alive
@@ -63,7 +63,7 @@ def test_a_start_that_fails_leaves_running_what_it_took_over(earlier: Stack) -> 
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        second = stack_of(earlier.home, other.getsockname()[1], earlier.reports_port)
+        second = stack_of(earlier.home, other.getsockname()[1], earlier.settings.reports_port)
         with pytest.raises(EnvironmentProblem, match="is in use"), running(second):
             raise AssertionError("it runs")
     assert earlier.children["reports"].is_alive

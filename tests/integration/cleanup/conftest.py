@@ -30,10 +30,14 @@ class Place:
         return [f"{self.root}/{pattern}" for pattern in self.patterns]
 
     def survey(self, **options: object) -> cleanup.Survey:
-        return cleanup.survey([str(self.root)], self.wanted, **_with(options))
+        return cleanup.survey(self.task(**options))
 
     def quarantine(self, name: str = "n", **options: object) -> tuple[cleanup.Survey, list[str]]:
-        return cleanup.quarantine([str(self.root)], self.wanted, name=name, **_with(options))
+        return cleanup.quarantine(self.task(**options), name)
+
+    def task(self, **options: object) -> cleanup.Cleanup:
+        given = {"since": None, "any_age": True, **options}
+        return cleanup.Cleanup([str(self.root)], self.wanted, **given)
 
     def bring_back(self, name: str = "n") -> cleanup.BroughtBack:
         return cleanup.bring_back([str(self.root)], name)
@@ -51,10 +55,6 @@ class Place:
     def is_untouched(self) -> bool:
         return tree_of(self.outside) == {"precious": PRECIOUS, "folder": "folder",
                                          "folder/precious": PRECIOUS}
-
-
-def _with(options: dict[str, object]) -> dict:
-    return {"since": None, "any_age": True, **options}
 
 
 def tree_of(top: Path) -> dict[str, str]:

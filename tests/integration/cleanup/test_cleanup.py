@@ -95,15 +95,16 @@ def test_unknown_start_of_the_candidate_moves_nothing(place: Place) -> None:
 def test_root_that_is_not_there_is_nothing_to_clean(place: Place) -> None:
     """A candidate that never ran made no files."""
     missing = str(place.root / "never")
-    assert cleanup.survey([missing], [f"{missing}/*"], since=None, any_age=True).found == ()
-    assert cleanup.quarantine([missing], [f"{missing}/*"], name="n", since=None)[1] == []
+    task = cleanup.Cleanup([missing], [f"{missing}/*"], since=None, any_age=True)
+    assert cleanup.survey(task).found == ()
+    assert cleanup.quarantine(task, "n")[1] == []
 
 
 def test_kept_folder_is_never_moved(place: Place) -> None:
     """The home directory stays although a pattern names it, what it is in or what is in it."""
     place.file("app/.changeover/store.db")
     place.patterns = ["*", "app/.changeover/*"]
-    found, moved = place.quarantine(keep=[place.root / "app/.changeover"])
+    found, moved = place.quarantine(spared=[place.root / "app/.changeover"])
     assert moved == [] and "never moved" in reasons(found)
 
 
@@ -111,8 +112,9 @@ def test_root_inside_another_root_is_never_moved(place: Place) -> None:
     """A root is not moved by the pattern of another one."""
     place.file("inner/a")
     inner = str(place.root / "inner")
-    found, moved = cleanup.quarantine([str(place.root), inner], [f"{place.root}/*"], name="n",
-                                      since=None, any_age=True)
+    roots = [str(place.root), inner]
+    found, moved = cleanup.quarantine(
+        cleanup.Cleanup(roots, [f"{place.root}/*"], since=None, any_age=True), "n")
     assert moved == [] and "is never moved" in reasons(found)
 
 
@@ -302,9 +304,9 @@ def test_root_that_cannot_be_written_does_not_stop_the_others(place: Place, moun
     mount("-o", "remount,ro", place.root.parent / "bad")
     place.file("a")
     roots = [str(place.root.parent / "bad"), str(place.root)]
+    patterns = [f"{root}/*" for root in roots]
     with pytest.raises(EnvironmentProblem, match="Read-only"):
-        cleanup.quarantine(roots, [f"{root}/*" for root in roots], name="n", since=None,
-                           any_age=True)
+        cleanup.quarantine(cleanup.Cleanup(roots, patterns, since=None, any_age=True), "n")
     assert place.tree() == {}
 
 

@@ -21,7 +21,7 @@ from changeover.domain.routing import Change, Mode
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, messages, repairs, routing
-from changeover.supervisor.stack import Stack
+from changeover.supervisor.stack import Settings, Stack
 from tests.integration.conftest import make_plan
 from tests.integration.health.conftest import Place, look
 from tests.support.processes import free_port, meanwhile, wait_for
@@ -158,9 +158,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     plan = make_plan(shadow={"sample": "10%"})
     home = Home(tmp_path / "supervised")
     home.create()
-    found = Stack(home, plan, plan_path=tmp_path / "plan.yaml", prefect_port=free_port(),
-                  reports_port=free_port(), console=f"127.0.0.1:{free_port()}", prefect_url=None,
-                  env={}, tell=lambda _: None)
+    settings = Settings(
+        tmp_path / "plan.yaml", free_port(), free_port(), f"127.0.0.1:{free_port()}")
+    found = Stack(home, plan, settings, lambda _: None)
     found.children["reports"].start()
     found._save()
     yield found
@@ -174,11 +174,11 @@ def test_the_supervisor_restarts_what_it_was_asked_for(stack: Stack) -> None:
     before.suspend()
     stack.home.ask_restart("reports")
     stack.home.ask_restart("nobody")
-    stack.look_after()
+    stack.revive()
     after = stack.children["reports"].process
     assert after is not None and after.pid != before.pid
     assert not before.is_running()
-    stack.look_after()
+    stack.revive()
     assert stack.children["reports"].process == after
     assert stack.home.settings()["processes"]["reports"]["pid"] == after.pid
 
@@ -198,7 +198,7 @@ def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: 
     site.home.save_settings({**site.home.settings(), "supervisor": {
         "pid": me.pid, "created": me.create_time()}})
     attempt_repair(site, "it", found, lambda: found)
-    assert site.home.take_restarts() == [found.system]
+    assert site.home.pop_restarts() == [found.system]
 
 
 def test_the_last_sign_of_life_of_what_is_ended_is_no_repair(place: Place) -> None:
@@ -211,7 +211,7 @@ def test_the_last_sign_of_life_of_what_is_ended_is_no_repair(place: Place) -> No
     told: list[str] = []
 
     def supervise(done: threading.Event) -> None:
-        wait_for(site.home.take_restarts, what="the request")
+        wait_for(site.home.pop_restarts, what="the request")
         asked.set()
         done.wait(1.5)  # for so long only what is being ended can be heard
         told.append("started")

@@ -83,10 +83,10 @@ def test_a_silent_worker_is_asked_for_once_and_verified(
     prefect.beat = now - 120 * SECOND
     assert "a new worker was asked for because it is silent for 120 s" in watch.look(now)
     assert watch.look(now + 10 * SECOND) == ""
-    assert watch.home.take_restarts() == ["worker"]
+    assert watch.home.pop_restarts() == ["worker"]
     prefect.beat = now + 15 * SECOND
     assert "gives signs of life" in watch.look(now + 20 * SECOND)
-    assert watch.home.take_restarts() == []
+    assert watch.home.pop_restarts() == []
     assert ends(watch) == [RepairStatus.DONE]
 
 
@@ -111,7 +111,7 @@ def test_a_worker_that_works_or_has_not_begun_is_left_alone(
     now = clock.now()
     prefect.beat = None if silent is None else now - silent * SECOND
     assert watch.look(now) == ""
-    assert watch.home.take_restarts() == []
+    assert watch.home.pop_restarts() == []
 
 
 def test_a_worker_of_yesterday_gets_time_to_begin(watch: WorkerWatch, prefect: Workers) -> None:

@@ -20,9 +20,10 @@ from changeover.cleanup.handles import (
 )
 from changeover.cleanup.patterns import Scope
 from changeover.machine.escaped import printable
+from changeover.plan.procedures import RollbackSpec
 
 DEEPEST = 64
-"""Folders that `**` looks into below each other; deeper ones move with the folder they are in."""
+"""Folders that `**` searches below each other; deeper ones move with the folder they are in."""
 
 Parts = tuple[str, ...]
 
@@ -60,24 +61,8 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What may be moved: nothing older than `since`, no root, nothing of `keep`."""
-
-    since: datetime | None
-    any_age: bool
-    roots: tuple[Path, ...]
-    keep: tuple[Path, ...]
-
-
-class Left(Exception):
-    """Why something that matches is left; never seen outside this package."""
-
-
-def survey(
-    roots: Sequence[str], patterns: Sequence[str], *, since: datetime | None,
-    any_age: bool = False, base: Path | None = None, keep: Sequence[Path] = (),
-) -> Survey:
-    """Return what a clean-up would do now.
+class Cleanup:
+    """What a clean-up may move.
 
     Args:
         roots: Folders under which may be cleaned up.
@@ -86,35 +71,70 @@ def survey(
             a folder with anything older in it is left whole. None: nobody knows, all is left.
         any_age: Older things, too.
         base: The plan's folder, for what is relative.
-        keep: Never moved, nor what is in them, nor what they are in; as the home directory.
+        spared: Never moved, nor what is in them, nor what they are in; as the home directory.
+    """
+
+    roots: Sequence[str]
+    patterns: Sequence[str]
+    since: datetime | None
+    any_age: bool = False
+    base: Path | None = None
+    spared: Sequence[Path] = ()
+
+    @classmethod
+    def of(
+        cls, spec: RollbackSpec, *, base: Path, since: datetime | None, spared: Sequence[Path] = ()
+    ) -> Cleanup:
+        """Return what a plan's `rollback` says may be moved."""
+        return cls(spec.roots, spec.cleanup, since, spec.any_age, base, spared)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What may be moved: nothing older than `since`, no root, nothing `spared`; real paths."""
+
+    since: datetime | None
+    any_age: bool
+    roots: tuple[Path, ...]
+    spared: tuple[Path, ...]
+
+
+class Left(Exception):
+    """Why something that matches is left; never seen outside this package."""
+
+
+def survey(task: Cleanup) -> Survey:
+    """Return what a clean-up would do now.
 
     Raises:
-        InvalidInput: A root or a pattern is refused; nothing was looked at.
+        InvalidInput: A root or a pattern is refused; nothing was examined.
     """
-    found = pattern.scopes(roots, patterns, base)
-    return survey_scopes(found, rules_of(found, since=since, any_age=any_age, keep=keep))
+    scopes = pattern.scopes(task.roots, task.patterns, task.base)
+    return survey_scopes(scopes, rules_of(scopes, task))
 
 
-def rules_of(
-    found: Sequence[Scope], *, since: datetime | None, any_age: bool, keep: Sequence[Path]
-) -> Rules:
+def rules_of(scopes: Sequence[Scope], task: Cleanup) -> Rules:
     """Return the rules for roots that were checked."""
-    return Rules(since, any_age, tuple(scope.root for scope in found),
-                 tuple(Path(os.path.realpath(path)) for path in keep))
+    roots = tuple(scope.root for scope in scopes)
+    spared = tuple(Path(os.path.realpath(path)) for path in task.spared)
+    return Rules(task.since, task.any_age, roots, spared)
 
 
-def survey_scopes(found: Sequence[Scope], rules: Rules) -> Survey:
+def survey_scopes(scopes: Sequence[Scope], rules: Rules) -> Survey:
     """Return what is to be moved from roots that were checked."""
-    taken: dict[Path, Found] = {}
+    matching: dict[Path, Found] = {}
     left: dict[str, Refusal] = {}
-    for scope in found:
+    for scope in scopes:
         for each in _matching(scope, rules):
             if isinstance(each, Found):
-                taken[each.root.joinpath(*each.parts)] = each
+                matching[each.root.joinpath(*each.parts)] = each
             else:
                 left.setdefault(each.path, each)
-    outermost = [each for path, each in taken.items()
-                 if not any(parent in taken for parent in path.parents)]
+    # what lies in a folder that is moved goes with it
+    outermost = []
+    for path, each in matching.items():
+        if matching.keys().isdisjoint(path.parents):
+            outermost.append(each)
     return Survey(tuple(outermost), tuple(left.values()))
 
 
@@ -125,7 +145,7 @@ def _matching(scope: Scope, rules: Rules) -> Iterator[Found | Refusal]:
                 wanted = (*parts, "*") if parts[-1] == "**" else parts
                 yield from _Search(scope.root, root, wanted, rules).run()
     except OSError as error:
-        yield Refusal(printable(scope.root), told(error))
+        yield Refusal(printable(scope.root), why(error))
 
 
 class _Search:
@@ -151,7 +171,7 @@ class _Search:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield Refusal(printable(self.path.joinpath(*at)), told(error))
+                yield Refusal(printable(self.path.joinpath(*at)), why(error))
             if self.wanted[index] == "**":
                 self.to_see.append((at, index + 1))
 
@@ -167,7 +187,7 @@ class _Search:
                 if facts.is_folder and len(at) <= DEEPEST:
                     self.to_see.append((at, index))
             elif index + 1 == len(self.wanted):
-                yield judge(self.path, folder, at, facts, self.rules)
+                yield self._judge(folder, at, facts)
             elif facts.is_folder:
                 self.to_see.append((at, index + 1))
             elif facts.is_link:
@@ -177,43 +197,42 @@ class _Search:
         except Left as left:
             yield Refusal(shown, str(left))
         except OSError as error:
-            yield Refusal(shown, told(error))
+            yield Refusal(shown, why(error))
+
+    def _judge(self, folder: int, at: Parts, facts: Facts) -> Found:
+        """Return what may be moved, with all that is in it.
+
+        Raises:
+            Left: It may not be moved.
+            OSError: It cannot be read, or changed meanwhile.
+        """
+        path = self.path.joinpath(*at)
+        _check_spared(path, self.rules)
+        if facts.mount != facts_of(folder).mount:
+            raise Left("is a mount point")
+        if facts.is_link:
+            _check_link(self.path, path, os.readlink(at[-1], dir_fd=folder))
+        _check(facts, self.rules, "")
+        if not facts.is_folder:
+            return Found(self.path, at, facts, 1, facts.size)
+        entries = size = 0
+        with beneath(folder, at[-1:], mount=facts.mount) as top:
+            for entry in walk(top):
+                if entry.is_left:
+                    continue
+                inside = f"{printable(entry.name)} in it "
+                if entry.facts.mount != facts.mount:
+                    raise Left(f"{inside}is a mount point")
+                _check(entry.facts, self.rules, inside)
+                entries, size = entries + 1, size + entry.facts.size
+        return Found(self.path, at, facts, entries + 1, size)
 
 
-def judge(root: Path, folder: int, parts: Parts, facts: Facts, rules: Rules) -> Found:
-    """Return what may be moved, with all that is in it.
-
-    Raises:
-        Left: It may not be moved.
-        OSError: It cannot be looked into, or changed while it was.
-    """
-    path = root.joinpath(*parts)
-    _check_kept(path, rules)
-    if facts.mount != facts_of(folder).mount:
-        raise Left("is a mount point")
-    if facts.is_link:
-        _check_link(root, path, os.readlink(parts[-1], dir_fd=folder))
-    _check(facts, rules, "")
-    if not facts.is_folder:
-        return Found(root, parts, facts, 1, facts.size)
-    entries = size = 0
-    with beneath(folder, parts[-1:], mount=facts.mount) as top:
-        for entry in walk(top):
-            if entry.is_left:
-                continue
-            inside = f"{printable(entry.name)} in it "
-            if entry.facts.mount != facts.mount:
-                raise Left(f"{inside}is a mount point")
-            _check(entry.facts, rules, inside)
-            entries, size = entries + 1, size + entry.facts.size
-    return Found(root, parts, facts, entries + 1, size)
-
-
-def _check_kept(path: Path, rules: Rules) -> None:
-    for each in (*rules.roots, *rules.keep):
+def _check_spared(path: Path, rules: Rules) -> None:
+    for each in (*rules.roots, *rules.spared):
         if each.is_relative_to(path):
             raise Left(f"holds {each}, which is never moved" if each != path else "is never moved")
-    if any(path.is_relative_to(each) for each in rules.keep):
+    if any(path.is_relative_to(each) for each in rules.spared):
         raise Left("lies in a folder that is never moved")
 
 
@@ -226,7 +245,7 @@ def _check(facts: Facts, rules: Rules, inside: str) -> None:
         raise Left("nobody knows when the candidate started, so nobody knows whose it is")
     if facts.since < rules.since.timestamp():
         raise Left(f"{inside}existed before the candidate started "
-                    f"at {rules.since:%F %T} UTC, so it is not the candidate's")
+                   f"at {rules.since:%F %T} UTC, so it is not the candidate's")
 
 
 def _check_link(root: Path, path: Path, target: str) -> None:
@@ -236,10 +255,10 @@ def _check_link(root: Path, path: Path, target: str) -> None:
         raise Left(f"is a symbolic link that leads out, to {printable(target)}")
 
 
-def told(error: OSError) -> str:
-    """Return for people why something could not be looked into or moved."""
+def why(error: OSError) -> str:
+    """Return for people why something could not be read or moved."""
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return "was replaced by a symbolic link or a file while it was looked at"
+        return "was replaced by a symbolic link or a file while it was examined"
     if error.errno == errno.EXDEV:
         return "is a mount point"
-    return f"cannot be looked into: {error.strerror or error}"
+    return f"cannot be read: {error.strerror or error}"

@@ -1,0 +1,84 @@
+"""Commands that only read: status, history, env; and the store's upgrade."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from changeover import clock
+from changeover.cli.common import Session, home_option, pass_session, site_command
+from changeover.domain.audit import AuditEvent
+from changeover.errors import EXIT_FAILED
+from changeover.site import status as status_of
+from changeover.site.home import HOME_VARIABLE, Home
+from changeover.store import audit
+from changeover.store.engine import Store
+
+
+@click.command("status", epilog="\b\nExample:\n  changeover status --output json")
+@site_command
+def status_command(session: Session) -> None:
+    """Show where the migration stands."""
+    data = status_of.collect(session.site, now=clock.now())
+    session.show(status_of.as_text(data), data)
+
+
+@click.command(epilog="\b\nExamples:\n  changeover history\n  changeover history --verify")
+@site_command
+@click.option("--limit", default=50, show_default=True, help="Newest events to show.")
+@click.option("--verify", is_flag=True, help="Check the hash chain; exit code 1 when broken.")
+def history(session: Session, limit: int, verify: bool) -> int:
+    """Show what was decided and changed, by whom and why."""
+    store, name = session.site.store, session.site.migration
+    events = audit.events(store, name)
+    if verify:
+        problems = audit.verify(store, name)
+        text = "\n".join(problems) or f"intact: {len(events)} events"
+        session.show(text, {"events": len(events), "problems": problems})
+        return EXIT_FAILED if problems else 0
+    shown = events[-limit:] if limit > 0 else events
+    lines = [_line(event) for event in shown]
+    session.show("\n".join(lines) or "nothing happened yet", [_as_data(each) for each in shown])
+    return 0
+
+
+def _line(event: AuditEvent) -> str:
+    details = ", ".join(f"{key}={value}" for key, value in event.data.items())
+    return f"{event.seq:>5} {event.at:%Y-%m-%d %H:%M:%S} {event.kind:<18} {event.actor}: {details}"
+
+
+def _as_data(event: AuditEvent) -> dict[str, Any]:
+    return {"seq": event.seq, "at": event.at.isoformat(), "actor": event.actor,
+            "kind": event.kind, "data": event.data, "hash": event.hash}
+
+
+@click.command(epilog='\b\nExample:\n  eval "$(changeover env)"')
+@home_option
+@pass_session
+def env(session: Session) -> None:
+    """Print the variables that `prefect` and `changeover` need in a shell."""
+    home = Home.resolve(session.home)
+    variables = {
+        "PREFECT_API_URL": home.require_settings()["api_url"],
+        "PREFECT_HOME": str(home.prefect_home),
+        HOME_VARIABLE: str(home.root),
+    }
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@click.group("store")
+def store_group() -> None:
+    """Look after the database."""
+
+
+@store_group.command(epilog="\b\nExample:\n  changeover store upgrade --home .changeover")
+@home_option
+@pass_session
+def upgrade(session: Session) -> None:
+    """Bring the store's tables to this program's version."""
+    store = Store.open(Home.resolve(session.home).store_url, create=True)
+    click.echo(f"{store.url} is up to date")
+    store.close()
