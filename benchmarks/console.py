@@ -29,7 +29,7 @@ import psutil
 from sqlalchemy import text
 
 from changeover import clock
-from changeover.domain.tokens import Scope
+from changeover.domain.tokens import Scope, Token
 from changeover.machine.ports import free_port
 from changeover.plan.model import Plan
 from changeover.site.home import STORE_VARIABLE, Home
@@ -134,8 +134,9 @@ def console(kind: str) -> Iterator[Bench]:
         with database(kind, scratch) as url:
             store = Store.open(url, create=True)
             plans.register(store, PLAN, source="benchmark", now=clock.now())
-            _, token = tokens.create(store, "bench", name="bench", scope=Scope.WRITE,
-                                     lifetime=None, actor="benchmark", now=clock.now())
+            _, token = tokens.create(store, Token(
+                "bench", name="bench", scope=Scope.WRITE, created_at=clock.now(),
+                created_by="benchmark"))
             command = [sys.executable, "-m", "changeover.console", "--home", str(home.root),
                        "--migration", "bench", "--port", str(port)]
             with subprocess.Popen(command, env={**os.environ, STORE_VARIABLE: url}) as process:

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
-from changeover.domain.rollout import Approval, StageAction
+from changeover.domain.rollout import Answer, Approval, StageAction
 from changeover.errors import ApprovalRefused
 from changeover.procedures.approvals import Question, ask, decision_of, is_last
 from changeover.procedures.steps import CutoverRun
@@ -80,11 +80,10 @@ async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
         if form is None:
             continue  # woken without an answer: ask under the next key
         try:
+            given = Answer(StageAction(form.decision), form.approver, form.comment)
+            epoch = routing.read(run.site.store, run.migration).epoch
             return approvals.answer(
-                run.site.store, asked.id, decision=StageAction(form.decision),
-                approver=form.approver, comment=form.comment, source="prefect",
-                epoch=routing.read(run.site.store, run.migration).epoch, now=clock.now(),
-            )
+                run.site.store, asked.id, given, epoch=epoch, now=clock.now())
         except ApprovalRefused as refusal:
             get_run_logger().warning("Approval of %s: %s", asked.stage, refusal)
             run.current_state()

@@ -31,9 +31,10 @@ def create(session: Session, name: str, scope: str, expires: str | None) -> None
     """Make a token for the migration's console and show it, this once: only its hash is saved."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise InvalidInput(f"{name!r} is not a name", where="NAME", allowed="1 to 63 characters")
-    made, text = tokens.create(
-        session.site.store, session.site.migration, name=name, scope=Scope(scope),
-        lifetime=_lifetime(expires), actor=session.actor, now=clock.now())
+    now, lifetime = clock.now(), _lifetime(expires)
+    made, text = tokens.create(session.site.store, Token(
+        session.site.migration, name, Scope(scope), created_at=now, created_by=session.actor,
+        expires_at=now + lifetime if lifetime else None))
     click.echo("save it now: it is not shown again", err=True)
     session.show(text, {"id": made.id, "name": name, "scope": scope, "token": text,
                         "expires_at": made.expires_at})

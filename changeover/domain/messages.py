@@ -24,18 +24,28 @@ class Severity(StrEnum):
 class Message:
     """A message and how far its sending has come.
 
-    `problem` is why the last attempt failed, `told` are the channels that have it.
+    Args:
+        migration: Whose people are notified.
+        key: What it is about: a message with the same key is not sent again for a while.
+        severity: How urgent it is.
+        title: One line.
+        body: What there is to say about it.
+        at: When it was saved.
+        is_sent: Whether every channel has it.
+        attempts: How often it was sent or tried.
+        problem: Why the last attempt failed.
+        told: The channels that have it.
+        id: 0 until it is stored.
     """
 
-    id: int
     migration: str
     key: str
     severity: Severity
     title: str
     body: str
     at: datetime
-    is_sent: bool
-    attempts: int
-    next_at: datetime
-    problem: str
-    told: tuple[str, ...]
+    is_sent: bool = False
+    attempts: int = 0
+    problem: str = ""
+    told: tuple[str, ...] = ()
+    id: int = 0

@@ -12,9 +12,11 @@ from changeover.plan.model import TriggerAction
 
 @dataclass(frozen=True, slots=True)
 class TriggerFiring:
-    """A trigger whose condition held for its whole duration, and what was done."""
+    """A trigger whose condition held for its whole duration, and what was done.
 
-    id: int
+    `id` is 0 until it is stored.
+    """
+
     migration: str
     trigger: str
     action: TriggerAction
@@ -24,6 +26,7 @@ class TriggerFiring:
     fired_at: datetime
     epoch: int
     published_at: datetime | None = None
+    id: int = 0
 
 
 class RollbackStatus(StrEnum):
@@ -47,10 +50,9 @@ class Rollback:
     """One rollback; at most one per migration and epoch. `epoch` is the one it created.
 
     `is_handed_over` says that a `rollback/main` flow run was started for it, `flow_run_id` which
-    one carries it; until `lease_until` no other may.
+    one carries it; until `lease_until` no other may. `id` is 0 until it is stored.
     """
 
-    id: int
     migration: str
     epoch: int
     reason: str
@@ -65,6 +67,7 @@ class Rollback:
     is_handed_over: bool = False
     lease_until: datetime | None = None
     analysis: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,9 @@ class GateVerdict:
     """A stored verdict of a gate with everything a person needs to recompute it.
 
     `evidence` holds one mapping per check: metric, of, bound, value, baseline_value, samples,
-    window_start, window_end, verdict, reason.
+    window_start, window_end, verdict, reason. `id` is 0 until it is stored.
     """
 
-    id: int
     cutover_id: int
     stage: str
     gate: str
@@ -98,6 +97,7 @@ class GateVerdict:
     reason: str
     at: datetime
     evidence: list[dict[str, Any]] = field(default_factory=list)
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,9 @@ class Approval:
     """A question to people and, once given, the answer.
 
     `ordinal` counts approvers from 1; `flow_run_id` is Prefect's run that waits for the answer.
+    `id` is 0 until it is stored.
     """
 
-    id: int
     cutover_id: int
     stage: str
     round: int
@@ -122,3 +122,21 @@ class Approval:
     answered_at: datetime | None = None
     is_void: bool = False
     flow_run_id: str | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A person's answer to a question.
+
+    Args:
+        decision: `promote`, `hold` or `rollback`.
+        approver: Who.
+        comment: Why; may be empty.
+        source: Where it was given: `prefect` or `cli`.
+    """
+
+    decision: StageAction
+    approver: str
+    comment: str = ""
+    source: str = "prefect"

@@ -30,9 +30,11 @@ class TokenState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its secret. It opens the console of its migration alone."""
+    """A token without its secret. It opens the console of its migration alone.
 
-    id: str
+    `id` is empty until it is made.
+    """
+
     migration: str
     name: str
     scope: Scope
@@ -41,6 +43,7 @@ class Token:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    id: str = ""
 
     def state(self, now: datetime) -> TokenState:
         """Return whether it opens anything at a time."""

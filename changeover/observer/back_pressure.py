@@ -26,7 +26,7 @@ import httpx
 from changeover import clock
 from changeover.analysis.back_pressure import Action, GuardState, Level, decide
 from changeover.domain.audit import NewEvent
-from changeover.domain.messages import Severity
+from changeover.domain.messages import Message, Severity
 from changeover.errors import StoreError
 from changeover.machine.http import health_address, new_client
 from changeover.observer.throttle import LogOnce
@@ -264,11 +264,11 @@ class BackPressure:
         key = f"guard-{event['at']}-{event.get('lever', kind)}"
         try:
             if "level" in event and self.site.plan.notify:
-                messages.put(
-                    self.site.store, self.site.migration, key=key, now=clock.now(),
-                    severity=_SEVERITY[Level(event["level"])],
+                messages.put(self.site.store, Message(
+                    self.site.migration, key=key, severity=_SEVERITY[Level(event["level"])],
                     title=f"guard of {self.site.migration}: the {event['of']} is "
-                    f"{event['level']}", body=event["reason"])
+                    f"{event['level']}",
+                    body=event["reason"], at=clock.now()))
             audit.record(self.site.store, self.site.migration, NewEvent(
                 actor="guard", kind=kind, at=clock.now(), data=event, once_key=key))
         except StoreError as error:

@@ -6,7 +6,7 @@ from collections import deque
 from datetime import datetime
 
 from changeover import clock
-from changeover.domain.messages import Severity
+from changeover.domain.messages import Message, Severity
 from changeover.store import messages
 from changeover.store.engine import Store
 
@@ -32,6 +32,6 @@ class Notices:
         """
         while self._waiting:
             severity, title, body, at = self._waiting[0]
-            messages.put(store, migration, key=title, severity=severity, title=title, body=body,
-                         now=at)
+            messages.put(store, Message(
+                migration, key=title, severity=severity, title=title, body=body, at=at))
             self._waiting.popleft()

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 
 import psutil
 
-from changeover.domain.messages import Severity
+from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import End, PrefectState, Work
@@ -112,11 +112,12 @@ class Recovery:
         )
         if run_id is None:
             told = "rollback/main was not started because it is not deployed"
-            messages.put(
-                self.store, self.migration, key=f"not-deployed-rollback-{rollback.id}", now=now,
-                severity=Severity.CRITICAL, title=told, is_once=True,
+            messages.put(self.store, Message(
+                self.migration, key=f"not-deployed-rollback-{rollback.id}",
+                severity=Severity.CRITICAL, title=told,
                 body=f"Everyone is at the baseline because of: {rollback.reason}. The steps after "
-                "that wait: run `changeover up` again, which deploys it; it is started then.")
+                "that wait: run `changeover up` again, which deploys it; it is started then.",
+                at=now), is_once=True)
             return told
         rollbacks.hand_over(self.store, rollback.id, flow_run_id=run_id, now=now)
         return f"rollback/main was started because of: {rollback.reason}"
@@ -220,10 +221,11 @@ class Recovery:
         self.given_up.add(run.id)
         if any(each.flow_run_id == run.id for each in carriers.of(self.store, self.migration)):
             return []  # told with what it carried
-        messages.put(
-            self.store, self.migration, key=f"given-up-{run.id}", severity=Severity.CRITICAL,
-            title=given_up, body=f"Its last state: {run.state_name}. See its logs in Prefect, "
-            "mend the cause and start it again.", now=now, is_once=True)
+        messages.put(self.store, Message(
+            self.migration, key=f"given-up-{run.id}", severity=Severity.CRITICAL, title=given_up,
+            body=f"Its last state: {run.state_name}. See its logs in Prefect, "
+            "mend the cause and start it again.",
+            at=now), is_once=True)
         return [given_up]
 
 

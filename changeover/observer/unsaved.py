@@ -11,6 +11,7 @@ from datetime import datetime
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import Sample
+from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.model import TriggerAction
 from changeover.store import firings, samples, user_errors
 from changeover.store.engine import Store
@@ -95,12 +96,11 @@ class Unsaved:
     def _save_firings(self, store: Store, migration: str) -> None:
         while self._firings:
             fired = self._firings[0]
-            kept = firings.record(
-                store, migration, trigger=fired.firing.trigger, action=fired.action,
-                reason=fired.firing.reason, evidence=fired.firing.evidence,
-                evidence_complete_at=clock.from_timestamp(fired.firing.at + 1),
-                epoch=fired.epoch, now=fired.at,
-            )
+            firing = fired.firing
+            kept = firings.record(store, TriggerFiring(
+                migration, firing.trigger, fired.action, firing.reason, firing.evidence,
+                evidence_complete_at=clock.from_timestamp(firing.at + 1), fired_at=fired.at,
+                epoch=fired.epoch))
             if fired.confirmed_at is not None:
                 firings.note_published(store, kept.id, at=fired.confirmed_at)
             self._firings.popleft()

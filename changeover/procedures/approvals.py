@@ -38,10 +38,10 @@ def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
         CarriedElsewhere: Another run carries the cutover.
     """
     run.current_state()
-    return approvals.ask(
-        run.site.store, cutover_id=run.id, stage=question.subject, round=question.round,
-        ordinal=ordinal, epoch=run.epoch, question=question.text(ordinal), now=clock.now(),
-        flow_run_id=run.flow_run_id)
+    return approvals.ask(run.site.store, Approval(
+        cutover_id=run.id, stage=question.subject, round=question.round, ordinal=ordinal,
+        epoch=run.epoch, question=question.text(ordinal), asked_at=clock.now(),
+        flow_run_id=run.flow_run_id))
 
 
 def is_last(question: Question, answered: Approval) -> bool:

@@ -59,10 +59,11 @@ def _judge_once(
         if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
             return known
     result = judge_now()
-    return verdicts.save(
-        run.site.store, cutover_id=run.id, stage=record.key, gate=gate, round=record.round,
-        attempt=record.rechecks, verdict=result.verdict, reason=result.reason,
-        evidence=[check.as_evidence() for check in result.results], now=clock.now())
+    evidence = [check.as_evidence() for check in result.results]
+    return verdicts.save(run.site.store, GateVerdict(
+        cutover_id=run.id, stage=record.key, gate=gate, round=record.round,
+        attempt=record.rechecks, verdict=result.verdict, reason=result.reason, at=clock.now(),
+        evidence=evidence))
 
 
 def _judge_gate(run: CutoverRun, record: StageRecord, spec: Stage, gate: str) -> GateResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from changeover import clock
-from changeover.domain.messages import Severity
+from changeover.domain.messages import Message, Severity
 from changeover.site.site import Site
 from changeover.store import messages
 
@@ -23,5 +23,6 @@ def notify(
         is_once: Whether it is sent once for a key; else the same is sent again after a while.
     """
     if site.plan.notify:
-        messages.put(site.store, site.migration, key=key or title, severity=severity, title=title,
-                     body=body, now=clock.now(), is_once=is_once)
+        messages.put(site.store, Message(
+            site.migration, key=key or title, severity=severity, title=title, body=body,
+            at=clock.now()), is_once=is_once)

@@ -89,10 +89,10 @@ def open_record(
         flow_run_id: The `rollback/main` that carries the further steps; None: one is started.
     """
     running = cutovers.active(site.store, site.migration)
-    return rollbacks.begin(
-        site.store, site.migration, epoch=state.epoch, reason=cause.reason,
-        severity=cause.severity, scope="all", actor=cause.actor,
-        cutover_id=running.id if running else None, now=clock.now(), flow_run_id=flow_run_id)
+    return rollbacks.begin(site.store, Rollback(
+        migration=site.migration, epoch=state.epoch, reason=cause.reason,
+        severity=cause.severity, scope="all", actor=cause.actor, started_at=clock.now(),
+        cutover_id=running.id if running else None, flow_run_id=flow_run_id))
 
 
 def _publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:

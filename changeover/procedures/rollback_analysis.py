@@ -49,8 +49,8 @@ def analyse(run: RollbackRun) -> dict[str, Any]:
 def rehearse(site: Site) -> list[str]:
     """Return why the analysis of a rollback that began now would not be whole."""
     record = Rollback(
-        0, site.migration, 0, "rehearsal", RollbackSeverity.MEDIUM, "all", "rehearsal",
-        started_at=clock.now())
+        site.migration, epoch=0, reason="rehearsal", severity=RollbackSeverity.MEDIUM,
+        scope="all", actor="rehearsal", started_at=clock.now())
     _, problems = _collected(site, record)
     return [f"analysis, {problem}" for problem in problems]
 

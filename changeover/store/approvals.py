@@ -19,10 +19,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
-from changeover.domain.rollout import ANSWERS, Approval, CutoverStatus, StageAction
+from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.carriers import CarrierRow
 from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
@@ -53,92 +53,78 @@ class ApprovalRow(Base):
 
 
 
+def ask(store: Store, question: Approval) -> Approval:
+    """Put a question to its approver; asked twice, the first question stands.
 
-def ask(
-    store: Store,
-    *,
-    cutover_id: int,
-    stage: str,
-    round: int,
-    ordinal: int,
-    epoch: int,
-    question: str,
-    now: datetime,
-    flow_run_id: str | None = None,
-) -> Approval:
-    """Put a question to the `ordinal`-th approver; asked twice, the first question stands.
-
-    `flow_run_id` is the run that waits for the answer now.
+    Its `flow_run_id` is the run that waits for the answer from now on.
     """
-    key = {"cutover_id": cutover_id, "stage": stage, "round": round, "ordinal": ordinal}
+    same = select(ApprovalRow).filter_by(
+        cutover_id=question.cutover_id, stage=question.stage, round=question.round,
+        ordinal=question.ordinal)
     with store.begin() as session:
-        cutover = _lock(session, cutover_id)
-        row = session.scalar(select(ApprovalRow).filter_by(**key))
+        cutover = _lock(session, question.cutover_id)
+        row = session.scalar(same)
         if row is None:
-            row = ApprovalRow(
-                **key, epoch=epoch, question=question, asked_at=now, comment="", source="",
-                is_void=False,
-            )
+            row = to_row(ApprovalRow, question)
             session.add(row)
             session.flush()
             audit.append(session, cutover.migration, NewEvent(
-                actor=f"cutover {cutover_id}", kind="approval.asked", at=now,
-                data={"approval": row.id, "stage": stage, "ordinal": ordinal}))
-        row.flow_run_id = flow_run_id or row.flow_run_id
+                actor=f"cutover {cutover.id}", kind="approval.asked", at=question.asked_at,
+                data={"approval": row.id, "stage": row.stage, "ordinal": row.ordinal}))
+        row.flow_run_id = question.flow_run_id or row.flow_run_id
         return to_record(Approval, row)
 
 
 def answer(
-    store: Store,
-    approval_id: int,
-    *,
-    decision: StageAction,
-    approver: str,
-    comment: str,
-    source: str,
-    epoch: int,
-    now: datetime,
+    store: Store, approval_id: int, given: Answer, *, epoch: int, now: datetime
 ) -> Approval:
-    """Keep a person's answer; the first one stands, and the same one again is fine.
+    """Save a person's answer; the first one stands, and the same one again is fine.
 
     Args:
         store: The store.
         approval_id: The question.
-        decision: `promote`, `hold` or `rollback`.
-        approver: Who.
-        comment: Why; may be empty.
-        source: `prefect` or `cli`.
+        given: The answer.
         epoch: The routing state's present epoch.
         now: The present moment.
 
     Raises:
         InvalidInput: An unknown decision, or no such question.
-        ApprovalRefused: A rollback came first (kept as void), someone answered differently
-            before, or the same person agreed already and another one is needed.
+        ApprovalRefused: A rollback came first (the answer is saved as void), someone answered
+            differently before, or the same person agreed already and another one is needed.
     """
-    if decision not in ANSWERS:
-        raise InvalidInput(f"decision {decision} is unknown", allowed=", ".join(ANSWERS))
+    if given.decision not in ANSWERS:
+        raise InvalidInput(f"decision {given.decision} is unknown", allowed=", ".join(ANSWERS))
     with store.begin() as session:
         row = session.get(ApprovalRow, approval_id)
         if row is None:
             raise InvalidInput(f"no approval {approval_id}")
         cutover = _lock(session, row.cutover_id)
         session.refresh(row)
-        refusal = _refusal(session, row, cutover, decision, approver, epoch)
+        is_late = row.epoch != epoch
+        where = f"stage {row.stage} of {cutover.migration}"
+        refusal = _refusal(session, row, given, where=where, is_late=is_late)
         is_new = row.decision is None and not row.is_void
-        if is_new and (refusal is None or row.epoch != epoch):
-            row.decision, row.approver, row.comment = decision, approver, comment
-            row.source, row.answered_at, row.is_void = source, now, row.epoch != epoch
-            audit.append(session, cutover.migration, NewEvent(
-                actor=approver,
-                kind="approval.void" if row.is_void else "approval.answered",
-                at=now,
-                data={"approval": row.id, "stage": row.stage, "decision": decision,
-                      "comment": comment, "source": source}))
+        if is_new and (refusal is None or is_late):
+            row.is_void = is_late
+            _save(session, cutover.migration, row, given, now=now)
         answered = to_record(Approval, row)
     if refusal is not None:
         raise refusal
     return answered
+
+
+def _save(
+    session: Session, migration: str, row: ApprovalRow, given: Answer, *, now: datetime
+) -> None:
+    """Write an answer into its question's row and the audit."""
+    row.decision, row.approver, row.answered_at = given.decision, given.approver, now
+    row.comment, row.source = given.comment, given.source
+    audit.append(session, migration, NewEvent(
+        actor=given.approver,
+        kind="approval.void" if row.is_void else "approval.answered",
+        at=now,
+        data={"approval": row.id, "stage": row.stage, "decision": given.decision,
+              "comment": given.comment, "source": given.source}))
 
 
 def open_for(store: Store, migration: str) -> Approval | None:
@@ -198,29 +184,30 @@ def _lock(session: Session, cutover_id: int) -> CutoverRow:
 
 
 def _refusal(
-    session: Session, row: ApprovalRow, cutover: CutoverRow, decision: StageAction, approver: str,
-    epoch: int,
+    session: Session, row: ApprovalRow, given: Answer, *, where: str, is_late: bool
 ) -> ApprovalRefused | None:
-    """Return why the answer cannot be taken, or None."""
-    where = f"stage {row.stage} of {cutover.migration}"
-    if row.epoch != epoch or row.is_void:
+    """Return why an answer is refused, or None."""
+    if is_late or row.is_void:
         return ApprovalRefused(
             "the approval changes nothing because a rollback came first", where=where,
             next_step="See `changeover history`; all users are at the baseline",
         )
-    if row.decision is not None and (row.decision, row.approver) != (decision, approver):
+    if row.decision is not None and (row.decision, row.approver) != (
+            given.decision, given.approver):
         return ApprovalRefused(
             f"not taken because {row.approver} decided {row.decision} before", where=where
         )
-    if row.decision is None and decision is StageAction.PROMOTE and _agreed(session, row, approver):
+    is_promotion = row.decision is None and given.decision is StageAction.PROMOTE
+    if is_promotion and _agreed(session, row, given.approver):
         return ApprovalRefused(
-            f"not taken because {approver} agreed already and another person is needed",
+            f"not taken because {given.approver} agreed already and another person is needed",
             where=where, next_step="Ask a second person to approve",
         )
     return None
 
 
 def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:
+    """Whether a person agreed to the same stage in the same round before."""
     others = session.scalars(
         select(ApprovalRow.approver).where(
             ApprovalRow.cutover_id == row.cutover_id,
@@ -230,5 +217,9 @@ def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:
             ApprovalRow.decision == StageAction.PROMOTE,
         )
     )
-    wanted = " ".join(approver.split()).casefold()
-    return any(" ".join((other or "").split()).casefold() == wanted for other in others)
+    return _name(approver) in {_name(other or "") for other in others}
+
+
+def _name(approver: str) -> str:
+    """Return a name as it is compared: blanks and capitals make no other person."""
+    return " ".join(approver.split()).casefold()

@@ -15,8 +15,6 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
 
-Record = TypeVar("Record")
-
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A datetime that goes in aware and comes out aware, in UTC, on every database."""
@@ -53,6 +51,10 @@ class Base(DeclarativeBase):
     }
 
 
+Record = TypeVar("Record")
+Row = TypeVar("Row", bound=Base)
+
+
 def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
     """Return `row` as a frozen record of type `kind`; texts become the enumerations they stand for.
 
@@ -71,6 +73,17 @@ def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
             value = enumerations[field.name](value)
         values[field.name] = value
     return kind(**values, **replaced)
+
+
+def to_row(kind: type[Row], record: Any) -> Row:
+    """Return a new row of type `kind` with a record's fields; its id is made by the database."""
+    values = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        values[field.name] = str(value) if isinstance(value, StrEnum) else value
+    if not values.get("id"):
+        values.pop("id", None)
+    return kind(**values)
 
 
 @cache

@@ -12,7 +12,7 @@ from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
-from changeover.domain.messages import Severity
+from changeover.domain.messages import Message, Severity
 from changeover.domain.run_ends import Carrier, End, what
 from changeover.errors import CarriedElsewhere
 from changeover.store import audit, messages
@@ -141,10 +141,12 @@ def note_end(
             actor="observer", kind="run.ended", at=now,
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id,
                   "end": str(end), "said": said[:500]}))
-        messages.put_in(
-            session, carrier.migration, severity=Severity.CRITICAL, now=now,
+        messages.put_in(session, Message(
+            carrier.migration,
             key=f"run-ended-{carrier.flow_run_id}-{carrier.subject}-{end}-{since:%F %T}",
-            title=f"nobody carries on {carrier.subject} of {carrier.migration}", body=text)
+            severity=Severity.CRITICAL,
+            title=f"nobody carries on {carrier.subject} of {carrier.migration}", body=text,
+            at=now))
         return True
 
 
@@ -160,11 +162,11 @@ def note_back(store: Store, carrier: Carrier, *, now: datetime) -> bool:
         audit.append(session, carrier.migration, NewEvent(
             actor="observer", kind="run.back", at=now,
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id}))
-        messages.put_in(
-            session, carrier.migration, severity=Severity.INFO, now=now,
-            key=f"run-back-{carrier.flow_run_id}-{carrier.subject}-{now:%F %T}",
+        messages.put_in(session, Message(
+            carrier.migration, key=f"run-back-{carrier.flow_run_id}-{carrier.subject}-{now:%F %T}",
+            severity=Severity.INFO,
             title=f"{carrier.subject} of {carrier.migration} is carried on again",
-            body=f"By flow run {carrier.flow_run_id}.")
+            body=f"By flow run {carrier.flow_run_id}.", at=now))
         return True
 
 

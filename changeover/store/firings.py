@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, Integer, String, Text, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.model import TriggerAction
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -33,36 +33,29 @@ class FiringRow(Base):
     __table_args__ = (Index("ix_firing_migration", "migration", "fired_at"),)
 
 
-def record(
-    store: Store,
-    migration: str,
-    *,
-    trigger: str,
-    action: TriggerAction,
-    reason: str,
-    evidence: dict[str, Any],
-    evidence_complete_at: datetime,
-    epoch: int,
-    now: datetime,
-) -> TriggerFiring:
-    """Keep a trigger's firing; a rollback trigger fires once per epoch."""
+def record(store: Store, firing: TriggerFiring) -> TriggerFiring:
+    """Save a trigger's firing; a rollback trigger fires once per epoch."""
     with store.begin() as session:
-        audit.lock(session, migration)
-        known = select(FiringRow).filter_by(migration=migration, trigger=trigger, epoch=epoch,
-                                            action=TriggerAction.ROLLBACK)
-        row = session.scalar(known) if action is TriggerAction.ROLLBACK else None
+        audit.lock(session, firing.migration)
+        row = _known(session, firing)
         if row is None:
-            row = FiringRow(
-                migration=migration, trigger=trigger, action=action, reason=reason,
-                evidence=evidence, evidence_complete_at=evidence_complete_at, fired_at=now,
-                epoch=epoch,
-            )
+            row = to_row(FiringRow, firing)
             session.add(row)
             session.flush()
-            audit.append(session, migration, NewEvent(
-                actor="observer", kind="trigger.fired", at=now,
-                data={"trigger": trigger, "action": action, "reason": reason}))
+            audit.append(session, firing.migration, NewEvent(
+                actor="observer", kind="trigger.fired", at=firing.fired_at,
+                data={"trigger": firing.trigger, "action": firing.action,
+                      "reason": firing.reason}))
         return to_record(TriggerFiring, row)
+
+
+def _known(session: Session, firing: TriggerFiring) -> FiringRow | None:
+    """Return the firing of the same rollback trigger in the same epoch."""
+    if firing.action is not TriggerAction.ROLLBACK:
+        return None
+    return session.scalar(select(FiringRow).filter_by(
+        migration=firing.migration, trigger=firing.trigger, epoch=firing.epoch,
+        action=TriggerAction.ROLLBACK))
 
 
 def note_published(store: Store, firing_id: int, *, at: datetime) -> None:

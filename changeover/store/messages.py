@@ -1,8 +1,9 @@
-"""Messages to people: put down at once, sent by the observer, each once, again while it fails."""
+"""Messages to people: saved at once, sent once by the observer, tried again while that fails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import JSON, Boolean, Index, Integer, String, Text, select
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.messages import Message, Severity
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -43,34 +44,28 @@ MOST_ATTEMPTS = 12
 FIRST_WAIT = timedelta(seconds=5)
 
 
-def put(
-    store: Store, migration: str, *, key: str, severity: Severity, title: str, body: str,
-    now: datetime, is_once: bool = False,
-) -> bool:
-    """Keep a message to be sent; return whether it is new.
+def put(store: Store, message: Message, *, is_once: bool = False) -> bool:
+    """Save a message to be sent; return whether it is new.
 
-    Not new is one whose key was told lately (`QUIET`), or with `is_once` at any time.
+    Not new is one whose key was sent lately (`QUIET`), or with `is_once` at any time.
     """
+    same = select(MessageRow.id).filter_by(migration=message.migration, key=message.key[:200])
+    if not is_once:
+        same = same.where(MessageRow.at > message.at - QUIET)
     with store.begin() as session:
-        audit.lock(session, migration)  # else two processes put the same one at the same moment
-        same = select(MessageRow.id).where(
-            MessageRow.migration == migration, MessageRow.key == key[:200])
-        if not is_once:
-            same = same.where(MessageRow.at > now - QUIET)
+        # else two processes put the same one at the same moment
+        audit.lock(session, message.migration)
         if session.scalar(same.limit(1)) is not None:
             return False
-        put_in(session, migration, key=key, severity=severity, title=title, body=body, now=now)
+        put_in(session, message)
         return True
 
 
-def put_in(
-    session: Session, migration: str, *, key: str, severity: Severity, title: str, body: str,
-    now: datetime,
-) -> None:
-    """Keep a message to be sent within the caller's transaction, which sees that it is new."""
-    session.add(MessageRow(
-        migration=migration, key=key[:200], severity=severity, title=title, body=body, at=now,
-        is_sent=False, attempts=0, next_at=now, problem="", told=[]))
+def put_in(session: Session, message: Message) -> None:
+    """Save a message to be sent within the caller's transaction, which sees that it is new."""
+    row = to_row(MessageRow, replace(message, key=message.key[:200]))
+    row.next_at = message.at
+    session.add(row)
 
 
 def due(store: Store, migration: str, *, now: datetime) -> list[Message]:

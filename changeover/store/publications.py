@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, Float, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.publications import Publication
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -28,14 +28,9 @@ class PublicationRow(Base):
 
 
 def save(store: Store, publication: Publication) -> None:
-    """Keep an attempt to publish."""
+    """Save an attempt to publish."""
     with store.begin() as session:
-        session.add(PublicationRow(
-            migration=publication.migration, epoch=publication.epoch,
-            version=publication.version, at=publication.at,
-            is_confirmed=publication.is_confirmed, seconds=publication.seconds,
-            error=publication.error,
-        ))
+        session.add(to_row(PublicationRow, publication))
 
 
 def all_of(store: Store, migration: str) -> list[Publication]:

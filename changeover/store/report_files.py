@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.report_files import Report
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -27,13 +27,9 @@ class ReportRow(Base):
 
 
 def save(store: Store, report: Report) -> None:
-    """Keep where a report was written."""
+    """Save where a report was written."""
     with store.begin() as session:
-        session.add(ReportRow(
-            migration=report.migration, subject=report.subject, cutover_id=report.cutover_id,
-            at=report.at, html_path=report.html_path, markdown_path=report.markdown_path,
-            json_path=report.json_path,
-        ))
+        session.add(to_row(ReportRow, report))
 
 
 def latest(store: Store, migration: str, subject: str | None = None) -> Report | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,11 +10,11 @@ from sqlalchemy import Boolean, ForeignKey, Integer, String, Text, UniqueConstra
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
-from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
+from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.routing import RoutingState
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.store import audit, carriers
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store, upsert_of
 
 
@@ -64,38 +65,25 @@ def wanted(store: Store, state: RoutingState) -> str | None:
         return row.reason if row else None
 
 
-def begin(
-    store: Store,
-    migration: str,
-    *,
-    epoch: int,
-    reason: str,
-    severity: RollbackSeverity,
-    scope: str,
-    actor: str,
-    cutover_id: int | None,
-    now: datetime,
-    flow_run_id: str | None = None,
-) -> Rollback:
-    """Open the rollback that created `epoch`, or return it when it was opened before.
+def begin(store: Store, rollback: Rollback) -> Rollback:
+    """Open the rollback that created an epoch, or return it when it was opened before.
 
-    With `flow_run_id` it is from the first moment that run's: the observer starts no other.
+    With a `flow_run_id` it is from the first moment that run's: the observer starts no other.
     """
+    same = select(RollbackRow).filter_by(migration=rollback.migration, epoch=rollback.epoch)
+    run_id = rollback.flow_run_id
     with store.begin() as session:
-        audit.lock(session, migration)
-        row = session.scalar(select(RollbackRow).filter_by(migration=migration, epoch=epoch))
+        audit.lock(session, rollback.migration)
+        row = session.scalar(same)
         if row is None:
-            row = RollbackRow(
-                migration=migration, epoch=epoch, reason=reason, severity=severity, scope=scope,
-                actor=actor, started_at=now, cutover_id=cutover_id, status=RollbackStatus.RUNNING,
-                is_handed_over=False, analysis={},
-            )
+            row = to_row(RollbackRow, replace(rollback, flow_run_id=None))
             session.add(row)
-        if flow_run_id is not None and not row.is_handed_over:
-            row.is_handed_over, row.flow_run_id = True, flow_run_id
+        if run_id is not None and not row.is_handed_over:
+            row.is_handed_over, row.flow_run_id = True, run_id
         session.flush()
-        if row.flow_run_id is not None and row.ended_at is None and row.flow_run_id == flow_run_id:
-            _carried(session, row, now)
+        is_carried = run_id is not None and row.flow_run_id == run_id
+        if is_carried and row.ended_at is None:
+            _carried(session, row, rollback.started_at)
         return to_record(Rollback, row)
 
 

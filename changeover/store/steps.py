@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus
 from changeover.store import audit
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, to_record, to_row
 from changeover.store.engine import Store
 
 REHEARSAL, CRITERIA = "rehearsal", "success criteria"
@@ -33,14 +33,11 @@ class StepRow(Base):
 
 
 def save(store: Store, step: Step) -> Step:
-    """Keep a step's result and audit it; a step that is done stays done."""
+    """Save a step's result and audit it; a step that is done stays done."""
     with store.begin() as session:
         row = session.get(StepRow, (step.migration, step.subject, step.name))
         if row is None or row.status != StepStatus.DONE:
-            row = session.merge(StepRow(
-                migration=step.migration, subject=step.subject, name=step.name,
-                number=step.number, status=step.status, detail=step.detail, data=step.data,
-                started_at=step.started_at, ended_at=step.ended_at))
+            row = session.merge(to_row(StepRow, step))
             facts = {"step": step.name, "detail": step.detail[:500]}
             audit.append(session, step.migration, NewEvent(
                 actor=step.subject, kind=f"step.{step.status}", at=step.ended_at, data=facts))

@@ -10,16 +10,17 @@ import hashlib
 import hmac
 import re
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import String, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.audit import NewEvent
-from changeover.domain.tokens import Scope, Token, TokenState
+from changeover.domain.tokens import Token, TokenState
 from changeover.errors import InvalidInput
 from changeover.store import audit
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -44,31 +45,18 @@ USED_EVERY = timedelta(minutes=1)
 """The last use is written this often at most."""
 
 
-def create(
-    store: Store, migration: str, *, name: str, scope: Scope, lifetime: timedelta | None,
-    actor: str, now: datetime,
-) -> tuple[Token, str]:
-    """Make a token; return it and its text, which nobody can ever see again.
-
-    Args:
-        store: The store.
-        migration: Whose console it opens; told in its audit.
-        name: What it is for.
-        scope: What it may do.
-        lifetime: How long; None until it is revoked.
-        actor: Who made it.
-        now: The present moment.
-    """
-    key, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    token = Token(key, migration, name, scope, now, actor, now + lifetime if lifetime else None)
+def create(store: Store, wanted: Token) -> tuple[Token, str]:
+    """Make a token, whatever its id; return it and its text, which nobody can ever see again."""
+    token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    token = replace(wanted, id=token_id)
+    row = to_row(TokenRow, token)
+    row.digest = _digest(secret)
     with store.begin() as session:
-        session.add(TokenRow(
-            id=key, migration=migration, name=name, scope=str(scope), digest=_digest(secret),
-            created_at=now, created_by=actor, expires_at=token.expires_at))
-        audit.append(session, migration, NewEvent(
-            actor=actor, kind="token.created", at=now,
-            data={"id": key, "name": name, "scope": str(scope)}))
-    return token, f"chg_{key}_{secret}"
+        session.add(row)
+        audit.append(session, token.migration, NewEvent(
+            actor=token.created_by, kind="token.created", at=token.created_at,
+            data={"id": token_id, "name": token.name, "scope": str(token.scope)}))
+    return token, f"chg_{token_id}_{secret}"
 
 
 def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | None:
@@ -83,7 +71,7 @@ def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | N
         is_right = hmac.compare_digest(known, _digest(form[2])) and row is not None
         if row is None or not is_right:
             return None
-        token = to_record(Token, row, scope=Scope(row.scope))
+        token = to_record(Token, row)
     if token.migration != migration or token.state(now) is not TokenState.VALID:
         return None
     if token.last_used_at is None or now - token.last_used_at >= USED_EVERY:
@@ -96,7 +84,7 @@ def every(store: Store, migration: str) -> list[Token]:
     query = select(TokenRow).where(TokenRow.migration == migration)
     with store.read() as session:
         rows = session.scalars(query.order_by(TokenRow.created_at, TokenRow.id))
-        return [to_record(Token, row, scope=Scope(row.scope)) for row in rows]
+        return [to_record(Token, row) for row in rows]
 
 
 def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: datetime) -> Token:
@@ -114,7 +102,7 @@ def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: date
             row.revoked_at = now
             audit.append(session, migration, NewEvent(
                 actor=actor, kind="token.revoked", at=now, data={"id": row.id, "name": row.name}))
-        return to_record(Token, row, scope=Scope(row.scope))
+        return to_record(Token, row)
 
 
 def _note_use(store: Store, token_id: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -66,13 +66,10 @@ def of_key(store: Store, key: str) -> SuiteRun | None:
 
 
 def save_check(store: Store, check: SuiteCheck) -> None:
-    """Keep a check's result; the first one of a run stands."""
+    """Save a check's result; the first one of a run stands."""
     with store.begin() as session:
         if session.get(SuiteCheckRow, (check.run_id, check.number)) is None:
-            session.add(SuiteCheckRow(
-                run_id=check.run_id, number=check.number, name=check.name, kind=check.kind,
-                verdict=check.verdict, reason=check.reason, evidence=check.evidence,
-                started_at=check.started_at, seconds=check.seconds))
+            session.add(to_row(SuiteCheckRow, check))
 
 
 def finish(

@@ -1,4 +1,4 @@
-"""Verdicts of gates, with what they were reached by."""
+"""Verdicts of gates, with the evidence for them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollout import GateVerdict
 from changeover.store import cutovers
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, to_record, to_row
 from changeover.store.engine import Store
 
 
 class VerdictRow(Base):
-    """One look at one gate."""
+    """One evaluation of one gate."""
 
     __tablename__ = "gate_verdict"
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
@@ -33,31 +33,21 @@ class VerdictRow(Base):
     )
 
 
-def save(
-    store: Store,
-    *,
-    cutover_id: int,
-    stage: str,
-    gate: str,
-    round: int,
-    attempt: int,
-    verdict: str,
-    reason: str,
-    evidence: list[dict[str, Any]],
-    now: datetime,
-) -> GateVerdict:
-    """Keep a gate's verdict; the first one of a look stands."""
-    key = {"cutover_id": cutover_id, "stage": stage, "gate": gate, "round": round,
-           "attempt": attempt}
+def save(store: Store, verdict: GateVerdict) -> GateVerdict:
+    """Save a gate's verdict; the first one of an evaluation stands."""
+    same = select(VerdictRow).filter_by(
+        cutover_id=verdict.cutover_id, stage=verdict.stage, gate=verdict.gate,
+        round=verdict.round, attempt=verdict.attempt)
     with store.begin() as session:
-        cutover = cutovers.lock_in(session, cutover_id)
-        row = session.scalar(select(VerdictRow).filter_by(**key))
+        cutover = cutovers.lock_in(session, verdict.cutover_id)
+        row = session.scalar(same)
         if row is None:
-            row = VerdictRow(**key, verdict=verdict, reason=reason, at=now, evidence=evidence)
+            row = to_row(VerdictRow, verdict)
             session.add(row)
             session.flush()
             cutovers.note_in(session, cutover, "gate.judged", {
-                "stage": stage, "gate": gate, "verdict": verdict, "reason": reason}, now)
+                "stage": verdict.stage, "gate": verdict.gate, "verdict": verdict.verdict,
+                "reason": verdict.reason}, verdict.at)
         return to_record(GateVerdict, row)
 
 

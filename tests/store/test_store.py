@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from changeover.clock import now
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
-from changeover.domain.rollout import Approval, CutoverStatus, StageAction, StageStatus
+from changeover.domain.rollout import Answer, Approval, CutoverStatus, StageAction, StageStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import (
     ApprovalRefused,
@@ -204,16 +204,16 @@ def ask(store: Store, ordinal: int = 1) -> Approval:
     """Ask about the first stage."""
     cutover = cutovers.active(store, "shop") or cutovers.begin(
         store, "shop", flow_run_id="a", now=now())
-    return approvals.ask(store, cutover_id=cutover.id, stage="beta-5", round=1, ordinal=ordinal,
-                         epoch=0, question="?", now=now())
+    return approvals.ask(store, Approval(
+        cutover_id=cutover.id, stage="beta-5", round=1, ordinal=ordinal, epoch=0, question="?",
+        asked_at=now()))
 
 
 def answer(store: Store, asked: Approval, decision: str, approver: str, epoch: int = 0
            ) -> Approval:
     """Answer a question."""
-    return approvals.answer(store, asked.id, decision=StageAction(decision), approver=approver,
-                            comment="",
-                            source="test", epoch=epoch, now=now())
+    given = Answer(StageAction(decision), approver)
+    return approvals.answer(store, asked.id, given, epoch=epoch, now=now())
 
 
 def test_first_answer_stands(store: Store) -> None:
@@ -249,8 +249,9 @@ def test_answer_after_a_rollback_is_void(store: Store) -> None:
 def test_rollback_has_one_row_per_epoch(store: Store) -> None:
     """However often it is begun, one rollback follows, and its first end stands."""
     first, second = (
-        rollbacks.begin(store, "shop", epoch=1, reason=reason, severity=RollbackSeverity.HIGH,
-                                  scope="all", actor="t", cutover_id=None, now=now())
+        rollbacks.begin(store, Rollback(
+            "shop", epoch=1, reason=reason, severity=RollbackSeverity.HIGH, scope="all", actor="t",
+            started_at=now()))
         for reason in ("a", "b")
     )
     assert first == second
@@ -323,10 +324,9 @@ def test_what_is_no_database_is_one_clear_message(tmp_path: Path) -> None:
 
 
 def begin_rollback(store: Store, *, flow_run_id: str | None = None) -> Rollback:
-    return rollbacks.begin(
-        store, "shop", epoch=1, reason="it burns", severity=RollbackSeverity.HIGH, scope="all",
-        actor="test",
-        cutover_id=None, now=NOW, flow_run_id=flow_run_id)
+    return rollbacks.begin(store, Rollback(
+        "shop", epoch=1, reason="it burns", severity=RollbackSeverity.HIGH, scope="all",
+        actor="test", started_at=NOW, flow_run_id=flow_run_id))
 
 
 def test_rollback_of_a_flow_run_is_its_own_from_the_first_moment(store: Store) -> None:

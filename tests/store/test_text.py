@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.clock import now
-from changeover.domain.messages import Severity
-from changeover.domain.rollbacks import RollbackSeverity
+from changeover.domain.messages import Message, Severity
+from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.store import audit, messages, rollbacks, routing
 from changeover.store.engine import Store
@@ -38,11 +38,11 @@ def test_a_rollback_with_an_odd_reason_is_stored_and_its_audit_is_intact(
                    reason=odd, now=at)
     state = routing.change(
         store, name, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=odd, reason=odd, now=at)
-    rollbacks.begin(
-        store, name, epoch=state.epoch, reason=odd, severity=RollbackSeverity.CRITICAL,
-        scope="all", actor=odd,
-        cutover_id=None, now=at)
-    messages.put(store, name, key=odd, severity=Severity.CRITICAL, title=odd, body=odd, now=at)
+    rollbacks.begin(store, Rollback(
+        name, epoch=state.epoch, reason=odd, severity=RollbackSeverity.CRITICAL, scope="all",
+        actor=odd, started_at=at))
+    messages.put(store, Message(
+        name, key=odd, severity=Severity.CRITICAL, title=odd, body=odd, at=at))
     found = rollbacks.of_epoch(store, name, state.epoch)
     assert found is not None
     assert (found.reason, found.actor) == (kept, kept)

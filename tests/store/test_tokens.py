@@ -17,8 +17,9 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 def make(store: Store, lifetime: timedelta | None = None) -> tuple[Token, str]:
-    return tokens.create(store, "shop", name="worker", scope=Scope.WRITE, lifetime=lifetime,
-                         actor="alice", now=NOW)
+    return tokens.create(store, Token(
+        "shop", name="worker", scope=Scope.WRITE, created_at=NOW, created_by="alice",
+        expires_at=NOW + lifetime if lifetime else None))
 
 
 def test_a_token_is_found_by_its_text_and_its_use_is_noted(store: Store) -> None:

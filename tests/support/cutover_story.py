@@ -18,8 +18,15 @@ from changeover.analysis.window import Sample
 from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus, of_rollback
 from changeover.domain.publications import Publication
-from changeover.domain.rollbacks import RollbackSeverity, RollbackStatus
-from changeover.domain.rollout import Cutover, CutoverStatus, StageStatus
+from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus, TriggerFiring
+from changeover.domain.rollout import (
+    Answer,
+    Approval,
+    Cutover,
+    CutoverStatus,
+    GateVerdict,
+    StageStatus,
+)
 from changeover.domain.routing import Change, Mode
 from changeover.plan.model import PhaseKind, Plan, Stage, TriggerAction
 from changeover.store import (
@@ -151,11 +158,10 @@ class CutoverStory:
                 results.append(judge(check, own, base, start=start, end=end))
             result = judge_gate(gate, results)
             verdict = str(result.verdict)
-            verdicts.save(
-                self.store, cutover_id=self.id, stage=key, gate=gate, round=record.round,
+            verdicts.save(self.store, GateVerdict(
+                cutover_id=self.id, stage=key, gate=gate, round=record.round,
                 attempt=record.rechecks, verdict=verdict, reason=result.reason,
-                evidence=[found.as_evidence() for found in results], now=self.now,
-            )
+                evidence=[found.as_evidence() for found in results], at=self.now))
         return verdict
 
     def answer(self, key: str, ordinal: int, approver: str, decision: str = "promote",
@@ -163,15 +169,12 @@ class CutoverStory:
         """Ask a person about a stage and take the answer some seconds later."""
         record = cutovers.wait_for_approval(self.store, self.id, key)
         epoch = routing.read(self.store, self.migration).epoch
-        asked = approvals.ask(
-            self.store, cutover_id=self.id, stage=key, round=record.round, ordinal=ordinal,
-            epoch=epoch, question=f"Leave {key}?", now=self.now,
-        )
+        asked = approvals.ask(self.store, Approval(
+            cutover_id=self.id, stage=key, round=record.round, ordinal=ordinal, epoch=epoch,
+            question=f"Leave {key}?", asked_at=self.now))
         self.live(4)
-        approvals.answer(
-            self.store, asked.id, decision=decision, approver=approver, comment=comment,
-            source="prefect", epoch=epoch, now=self.now,
-        )
+        given = Answer(decision, approver, comment)
+        approvals.answer(self.store, asked.id, given, epoch=epoch, now=self.now)
 
     def hold(self, key: str) -> None:
         """Soak a stage once more."""
@@ -190,22 +193,18 @@ class CutoverStory:
         """A trigger fires and the observer rolls back at once."""
         epoch = routing.read(self.store, self.migration).epoch
         reason = "error_rate of candidate 12.400 % is above 2.000 % in 298 samples, for 5 s"
-        firing = firings.record(
-            self.store, self.migration, trigger=trigger, action=TriggerAction.ROLLBACK,
-            reason=reason,
+        firing = firings.record(self.store, TriggerFiring(
+            self.migration, trigger=trigger, action=TriggerAction.ROLLBACK, reason=reason,
             evidence={"metric": "error_rate", "value": 0.124}, evidence_complete_at=self.now,
-            epoch=epoch, now=self.now + timedelta(seconds=0.21),
-        )
+            epoch=epoch, fired_at=self.now + timedelta(seconds=0.21)))
         self.now += timedelta(seconds=0.25)
         state = routing.change(
             self.store, self.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor="observer",
             reason=reason, now=self.now,
         )
-        rollbacks.begin(
-            self.store, self.migration, epoch=state.epoch, reason=reason,
-            severity=RollbackSeverity.CRITICAL,
-            scope="all", actor="observer", cutover_id=self.id, now=self.now,
-        )
+        rollbacks.begin(self.store, Rollback(
+            self.migration, epoch=state.epoch, reason=reason, severity=RollbackSeverity.CRITICAL,
+            scope="all", actor="observer", cutover_id=self.id, started_at=self.now))
         self._publish(state.epoch, state.version)
         firings.note_published(self.store, firing.id, at=self.now + timedelta(seconds=0.04))
 

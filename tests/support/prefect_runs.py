@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 
 from changeover import clock
-from changeover.domain.rollbacks import RollbackSeverity
+from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.observer.recovery import DURABLE_FLOWS
 from changeover.site.prefect_api import FlowRun, PrefectApi
@@ -105,8 +105,7 @@ def roll_back(store: Store) -> int:
     state = routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="test",
                            reason="it burns", now=clock.now())
     active = cutovers.active(store, "bench")
-    return rollbacks.begin(
-        store, "bench", epoch=state.epoch, reason="it burns", severity=RollbackSeverity.CRITICAL,
-        scope="all",
-        actor="test", cutover_id=active.id if active else None, now=clock.now(),
-    ).id
+    return rollbacks.begin(store, Rollback(
+        "bench", epoch=state.epoch, reason="it burns", severity=RollbackSeverity.CRITICAL,
+        scope="all", actor="test", cutover_id=active.id if active else None,
+        started_at=clock.now())).id

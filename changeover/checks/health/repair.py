@@ -20,7 +20,7 @@ from changeover.checks.health.checks import PREFECT_SECONDS, Check, safely
 from changeover.checks.health.result import Health
 from changeover.domain.audit import NewEvent
 from changeover.domain.health import Declined, Repair, RepairStatus, Status, Why
-from changeover.domain.messages import Severity
+from changeover.domain.messages import Message, Severity
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
 from changeover.plan.health import RepairSpec
 from changeover.procedures import levers, traffic
@@ -199,10 +199,9 @@ def _escalate(
     migration, now = site.migration, clock.now()
     body = f"{found.detail}. {spec.attempts} repairs in an hour did not help for long."
     if site.plan.notify:
-        messages.put(
-            site.store, migration, key=f"escalation {found.issue} {found.system}",
-            severity=Severity.CRITICAL, title=f"{name} of {migration} needs a person",
-            body=body, now=now)
+        messages.put(site.store, Message(
+            migration, key=f"escalation {found.issue} {found.system}", severity=Severity.CRITICAL,
+            title=f"{name} of {migration} needs a person", body=body, at=now))
     audit.record(site.store, migration, NewEvent(
         actor="health-check/main", kind="repair.escalated", at=now,
         data={"issue": found.issue, "system": found.system, "check": name, "detail": body[:500]},

@@ -12,7 +12,7 @@ import pytest
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain.procedures import StepStatus
-from changeover.domain.rollbacks import RollbackSeverity
+from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.rollout import StageAction
 from changeover.domain.routing import Change, Mode
 from changeover.domain.suites import SuiteVerdict
@@ -62,9 +62,9 @@ def begun(site: Site, flow_run_id: str = "one") -> CutoverRun:
 
 
 def rolled_back(site: Site, flow_run_id: str) -> RollbackRun:
-    found = rollbacks.begin(
-        site.store, site.migration, epoch=1, reason="it burns", scope="all", actor="ann",
-        severity=RollbackSeverity.HIGH, cutover_id=None, now=clock.now())
+    found = rollbacks.begin(site.store, Rollback(
+        site.migration, epoch=1, reason="it burns", scope="all", actor="ann",
+        severity=RollbackSeverity.HIGH, started_at=clock.now()))
     return RollbackRun(site, found.id, flow_run_id)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from changeover import clock
 from changeover.console.models import ClaimOut
-from changeover.domain.tokens import Scope
+from changeover.domain.tokens import Scope, Token
 from changeover.store import claims, plans, tokens
 from tests.integration.console.conftest import Serve, Served
 from tests.integration.console.test_service import CLAIM, JSON, OUTCOME, refused
@@ -34,8 +34,8 @@ def test_a_token_of_another_migration_opens_nothing(console: Served) -> None:
     """Several migrations may share a database: each console knows its own tokens only."""
     other = console.plan.model_copy(update={"migration": "other"})
     plans.register(console.store, other, source="test", now=clock.now())
-    _, text = tokens.create(console.store, "other", name="w", scope=Scope.ADMIN, lifetime=None,
-                            actor="test", now=clock.now())
+    _, text = tokens.create(console.store, Token(
+        "other", name="w", scope=Scope.ADMIN, created_at=clock.now(), created_by="test"))
     refused(console.client(text).post("/v1/claims/a", json=CLAIM), 401)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from blocks import NotifierBlock
 from changeover import clock
+from changeover.domain.messages import Message
 from changeover.domain.routing import Mode
 from changeover.notify import outbox
 from changeover.plan.model import Plan
@@ -82,8 +83,8 @@ def opened(tmp_path: Path, *notify: dict[str, object]) -> Iterator[tuple[Store, 
 
 
 def put(store: Store, severity: str = "critical", title: str = "rolled back") -> None:
-    messages.put(store, "bench", key=title, severity=severity, title=title, body="why",
-                 now=clock.now())
+    messages.put(store, Message(
+        "bench", key=title, severity=severity, title=title, body="why", at=clock.now()))
 
 
 def later(seconds: float, since: datetime | None = None) -> Any:

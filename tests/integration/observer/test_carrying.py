@@ -13,7 +13,7 @@ import pytest
 
 from changeover import clock
 from changeover.domain.rollbacks import RollbackStatus
-from changeover.domain.rollout import Cutover, CutoverStatus
+from changeover.domain.rollout import Approval, Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.domain.run_ends import Carrier, End
 from changeover.errors import CarriedElsewhere, CutoverActive, Refused
@@ -57,9 +57,9 @@ def run_of(store: Store, cutover: Cutover) -> str:
 
 def asked(store: Store, cutover: Cutover) -> None:
     """Have the cutover's run ask people."""
-    approvals.ask(store, cutover_id=cutover.id, stage="gradual-10", round=1, ordinal=1,
-                  epoch=cutover.epoch, question="?", now=clock.now(),
-                  flow_run_id=cutover.flow_run_id)
+    approvals.ask(store, Approval(
+        cutover_id=cutover.id, stage="gradual-10", round=1, ordinal=1, epoch=cutover.epoch,
+        question="?", asked_at=clock.now(), flow_run_id=cutover.flow_run_id))
 
 
 def undeploy(prefect: Prefect, _run: str) -> None:

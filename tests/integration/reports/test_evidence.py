@@ -12,7 +12,7 @@ import pytest
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.domain.rollbacks import RollbackSeverity
+from changeover.domain.rollbacks import Rollback, RollbackSeverity, TriggerFiring
 from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
 from changeover.plan.model import TriggerAction
@@ -105,11 +105,9 @@ def test_rollback_after_promotion_is_in_the_promoted_report(story: CutoverStory)
         story.store, story.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor="Ana Lima",
         reason="invoices look wrong", now=story.now,
     )
-    rollbacks.begin(
-        story.store, story.migration, epoch=state.epoch, reason="invoices look wrong",
-        severity=RollbackSeverity.HIGH, scope="all", actor="Ana Lima", cutover_id=None,
-        now=story.now,
-    )
+    rollbacks.begin(story.store, Rollback(
+        story.migration, epoch=state.epoch, reason="invoices look wrong",
+        severity=RollbackSeverity.HIGH, scope="all", actor="Ana Lima", started_at=story.now))
     data = report_of(story)
     assert data.headline.status == "rolled_back"
     assert "invoices look wrong" in data.headline.sentence
@@ -228,11 +226,9 @@ def test_question_warns_of_what_speaks_against_promoting(story: CutoverStory) ->
     story.sick_share = 0.5
     story.live(10)
     story.judge("beta-5")
-    firings.record(
-        story.store, story.migration, trigger="slow", action=TriggerAction.HOLD,
-        reason="p95 180 ms",
-        evidence={}, evidence_complete_at=story.now, epoch=0, now=story.now,
-    )
+    firings.record(story.store, TriggerFiring(
+        story.migration, trigger="slow", action=TriggerAction.HOLD, reason="p95 180 ms",
+        evidence={}, evidence_complete_at=story.now, epoch=0, fired_at=story.now))
     asked = evidence.collect_question(
         story.store, story.plan, story.id, "beta-5", reason="?", ordinal=1, now=story.now
     )
