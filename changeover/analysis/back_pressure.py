@@ -1,4 +1,4 @@
-"""The guard of a system's responsiveness: when to relieve it, and when it may work again. Pure.
+"""Back-pressure: when a slow system gets no more users, and when it gets them again. Pure.
 
 One probe a second comes in, at most one action goes out. It cannot flap: nothing is done for a
 single bad probe, nothing is undone before an unbroken row of good ones, and each relapse doubles
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from changeover.plan.health import GuardSpec
+from changeover.plan.health import BackPressureSpec
 
 LONGEST_GAP_SECONDS = 3.0
 """Probes further apart than this (a pause of the machine) say nothing about the time between."""
@@ -34,7 +34,7 @@ _ORDER = list(Level)
 
 
 @dataclass(frozen=True, slots=True)
-class GuardState:
+class BackPressureState:
     """What is remembered from probe to probe. Times are seconds of one clock.
 
     Args:
@@ -64,25 +64,28 @@ class Action:
     reason: str
 
 
-def judge(spec: GuardSpec, seconds: float | None) -> Level:
+_Step = tuple[BackPressureState, Action]
+
+
+def judge(spec: BackPressureSpec, seconds: float | None) -> Level:
     """Return what one probe says: seconds until its answer, None when there was none in time."""
     if seconds is None or seconds >= spec.frozen.total_seconds():
         return Level.FROZEN
     return Level.SLOW if seconds > spec.slow.total_seconds() else Level.NORMAL
 
 
-def good_for(spec: GuardSpec, state: GuardState) -> float:
+def good_for(spec: BackPressureSpec, state: BackPressureState) -> float:
     """Return how many seconds of good probes end the relief: doubled by each relapse."""
     return spec.good_for.total_seconds() * float(2 ** min(state.relapses, MOST_DOUBLINGS))
 
 
 def decide(
-    spec: GuardSpec, state: GuardState, seconds: float | None, now: float
-) -> tuple[GuardState, Action | None]:
+    spec: BackPressureSpec, state: BackPressureState, seconds: float | None, now: float
+) -> tuple[BackPressureState, Action | None]:
     """Take one probe and return the next state, and what is to be done if anything.
 
     Args:
-        spec: The plan's guard.
+        spec: The plan's `health.back_pressure`.
         state: The state before.
         seconds: How long the answer took; None when none came in time.
         now: When the probe ended, in seconds.
@@ -101,7 +104,7 @@ def decide(
     return _relieve(spec, state, now) or _release(spec, state, now) or (state, None)
 
 
-def _relieve(spec: GuardSpec, state: GuardState, now: float) -> tuple[GuardState, Action] | None:
+def _relieve(spec: BackPressureSpec, state: BackPressureState, now: float) -> _Step | None:
     """Return the step to a worse level when enough probes in a row were bad."""
     wanted, row, what = Level.NORMAL, 0, ""
     if state.frozen >= spec.bad_probes:
@@ -120,7 +123,7 @@ def _relieve(spec: GuardSpec, state: GuardState, now: float) -> tuple[GuardState
     return replace(state, level=wanted, relapses=relapses), Action(wanted, reason)
 
 
-def _release(spec: GuardSpec, state: GuardState, now: float) -> tuple[GuardState, Action] | None:
+def _release(spec: BackPressureSpec, state: BackPressureState, now: float) -> _Step | None:
     """Return the step back to normal when the probes were good for long enough."""
     if state.level is Level.NORMAL or state.good is None:
         return None

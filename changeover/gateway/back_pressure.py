@@ -27,18 +27,18 @@ class BackPressure(RoutesOnDisk):
             self._admin = Admin(self.files.admin_socket)
         return self._admin
 
-    def hold(
+    def withhold(
         self, plan: Plan, state: RoutingState, entry: dict[str, Any], *, timeout: float = 1.0
     ) -> bool:
-        """Note what the guard does, and have Envoy serve routes that fit `entry["held"]`.
+        """Note the back-pressure, and have Envoy serve routes that fit `entry["withheld"]`.
 
         The version that is served stays. Whoever publishes meanwhile or later, here or in another
-        process, publishes held routes too. A rollback never waits for this.
+        process, withholds users too. A rollback never waits for this.
 
         Args:
             plan: The migration's plan.
             state: The routing state as it is known.
-            entry: What is kept, JSON-able.
+            entry: What `back_pressure.json` is to say, JSON-able.
             timeout: Longest wait for Envoy, in seconds.
 
         Returns:
@@ -48,10 +48,10 @@ class BackPressure(RoutesOnDisk):
             EnvironmentProblem: A file cannot be written; what was noted before stays.
             PublishFailed: Another process holds the lock and does not go on; call again.
         """
-        wanted = bool(entry["held"])
+        wanted = bool(entry["withheld"])
         with self.locked():
-            if self.guard() != entry:
-                replace_json(self.files.guard, entry)
+            if self.back_pressure() != entry:
+                replace_json(self.files.back_pressure, entry)
             if self.journal() is not None:
                 return True  # everyone is at the baseline anyway
             if self.is_withheld_on_disk() != wanted:

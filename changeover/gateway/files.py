@@ -54,9 +54,9 @@ class GatewayFiles:
         return self.root / "retired.json"
 
     @property
-    def guard(self) -> Path:
-        """What the guard of responsiveness does now: it survives whoever wrote it."""
-        return self.root / "guard.json"
+    def back_pressure(self) -> Path:
+        """What back-pressure does now; it outlives the process that wrote it."""
+        return self.root / "back_pressure.json"
 
     @property
     def lock(self) -> Path:

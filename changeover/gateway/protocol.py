@@ -21,7 +21,8 @@ class Answer(StrEnum):
 
     SERVES = "serves"
     WITHHOLDS = "withholds"  # it does, but back-pressure keeps users from the candidate
-    UNLIKE_GUARD = "unlike_guard"  # it does, but withholds users or not, unlike it should
+    # It does, but withholds users although it should not, or the other way round.
+    UNLIKE_BACK_PRESSURE = "unlike_back_pressure"
     DRIFTED = "drifted"  # it serves another version
     GLASS_IS_BROKEN = "glass_is_broken"  # everyone is at the baseline; the store does not know yet
     SILENT = "silent"  # it does not answer
@@ -40,7 +41,7 @@ class Serving:
     @property
     def is_current(self) -> bool:
         """Whether the state's version is what users get."""
-        return self.answer in (Answer.SERVES, Answer.WITHHOLDS, Answer.UNLIKE_GUARD)
+        return self.answer in (Answer.SERVES, Answer.WITHHOLDS, Answer.UNLIKE_BACK_PRESSURE)
 
 
 class TrafficGateway(Protocol):

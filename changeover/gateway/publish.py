@@ -142,7 +142,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             previous = self.files.routes.read_bytes() if self.files.routes.exists() else b""
             present = self.on_disk() or (-1, -1)
             if present < state.order or (
-                present == state.order and self.is_withheld_on_disk() != self.holds()
+                present == state.order and self.is_withheld_on_disk() != self.withholds()
             ):
                 self.write_safe(plan, state)
                 replace_json(self.files.routes, self.routes_of(plan, state))
@@ -195,12 +195,12 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
 
     def _as_to_back_pressure(self, state: RoutingState, is_withholding: bool) -> Serving:
         """Return how a state that is served is served: as it is, or without the candidate."""
-        if is_withholding != self.holds():
+        if is_withholding != self.withholds():
             does = "withholds" if is_withholding else "does not withhold"
-            return Serving(Answer.UNLIKE_GUARD, f"{does} the candidate's users, unlike the guard "
-                           "wants")
+            text = f"{does} the candidate's users, unlike back-pressure wants"
+            return Serving(Answer.UNLIKE_BACK_PRESSURE, text)
         if is_withholding:
-            reason = self.guard().get("reason", "")
+            reason = self.back_pressure().get("reason", "")
             text = f"back-pressure: the candidate gets nothing ({reason})"
             return Serving(Answer.WITHHOLDS, text)
         return Serving(Answer.SERVES, f"serves {state.describe()}")

@@ -49,7 +49,7 @@ class RoutesOnDisk:
             return None
 
     def is_withheld_on_disk(self) -> bool:
-        """Whether the routes in place leave the candidate out for the guard."""
+        """Whether the routes in place leave the candidate out because of back-pressure."""
         try:
             found = json.loads(self.files.routes.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -64,22 +64,22 @@ class RoutesOnDisk:
             return None
         return found
 
-    def guard(self) -> dict[str, Any]:
-        """Return what the guard noted last: `level`, `held`, `reason`, `since`; empty before."""
+    def back_pressure(self) -> dict[str, Any]:
+        """Return what back-pressure does: `level`, `withheld`, `reason`, `since`; empty before."""
         try:
-            found = json.loads(self.files.guard.read_bytes())
+            found = json.loads(self.files.back_pressure.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
-    def holds(self) -> bool:
+    def withholds(self) -> bool:
         """Whether users of the candidate are given the baseline's answer for now."""
-        return bool(self.guard().get("held", False))
+        return bool(self.back_pressure().get("withheld", False))
 
     def routes_of(self, plan: Plan, state: RoutingState) -> Json:
-        """Return the routes of a state, held while the guard says so."""
+        """Return the routes of a state; under back-pressure they leave the candidate out."""
         routes = render_routes(plan, state)
-        return withheld(routes, time_limits.beginning(plan)) if self.holds() else routes
+        return withheld(routes, time_limits.beginning(plan)) if self.withholds() else routes
 
     def write_safe(self, plan: Plan, state: RoutingState) -> None:
         """Keep routes to the baseline at hand, so that break glass needs nothing else."""

@@ -1,8 +1,8 @@
 """Back-pressure at work: a probe each second, relief at the gateway, levers, and back again.
 
-What it does is decided in `changeover.analysis.back_pressure`. Neither the store nor a lever is
-ever waited for: users are moved first, and what follows is a list in the gateway's `guard.json`
-that a thread of its own works off.
+What it does is decided in `changeover.analysis.back_pressure`. It never waits for the store or for
+a lever: users are moved first. What follows is a list in the gateway's `back_pressure.json`, which
+a thread of its own works through.
 
 1. The new level, the levers to pull and the events to tell are written, as one file.
 2. The gateway serves routes that fit.
@@ -24,14 +24,14 @@ from typing import Any
 import httpx
 
 from changeover import clock
-from changeover.analysis.back_pressure import Action, GuardState, Level, decide
+from changeover.analysis.back_pressure import Action, BackPressureState, Level, decide
 from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Message, Severity
 from changeover.errors import StoreError
 from changeover.machine.http import health_address, new_client
 from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import Traffic
-from changeover.plan.health import GuardSpec
+from changeover.plan.health import BackPressureSpec
 from changeover.plan.model import SystemSpec
 from changeover.procedures import levers
 from changeover.site.site import Site
@@ -126,8 +126,8 @@ class BackPressure:
     """The back-pressure of one migration.
 
     Args:
-        site: The migration; without `health.guard` in its plan only what an earlier plan left is
-            undone. Its store gets events, and is never waited for.
+        site: The migration. Without `health.back_pressure` in its plan, what an earlier plan left
+            is undone, and nothing else is done. Its store gets events; nothing waits for it.
         traffic: Where the routing state is known.
         log: Where problems are logged.
     """
@@ -137,26 +137,27 @@ class BackPressure:
         self._log, self._lock = log, threading.Lock()
         self._standby = Standby()
         self._entry: dict[str, Any] = {
-            "level": "normal", "held": False, "reason": "", "since": "", "relapses": 0,
-            "released": None, "urgent": [], "pending": [], "untold": [], **site.gateway.guard()}
+            "level": "normal", "withheld": False, "reason": "", "since": "", "relapses": 0,
+            "released": None, "urgent": [], "pending": [], "untold": [],
+            **site.gateway.back_pressure()}
         self._settled: dict[str, Any] = {}
-        self._state = GuardState(
+        self._state = BackPressureState(
             level=Level(self._entry["level"]), relapses=int(self._entry["relapses"]),
             released=self._entry["released"])
 
     @property
     def is_withholding(self) -> bool:
         """Whether requests meant for the candidate go to the baseline now."""
-        return bool(self._entry["held"])
+        return bool(self._entry["withheld"])
 
     def watch(self, stop: threading.Event) -> None:
         """Probe at every second and do what is decided, until `stop`."""
-        spec = self.site.plan.health.guard
+        spec = self.site.plan.health.back_pressure
         if spec is None:
             self._undo(stop)
             return
-        guarded = self.site.plan.system(spec.of)
-        probe = Probe(guarded.url.rstrip("/") + spec.path, spec.frozen.total_seconds())
+        probed = self.site.plan.system(spec.of)
+        probe = Probe(probed.url.rstrip("/") + spec.path, spec.frozen.total_seconds())
         standby, over = LatestProbe(_health(self.site.plan.systems.baseline)), threading.Event()
         threading.Thread(target=standby.run, args=(over,), daemon=True).start()
         try:
@@ -166,13 +167,13 @@ class BackPressure:
             over.set()
 
     def evaluate(
-        self, spec: GuardSpec, seconds: float | None, now: float,
+        self, spec: BackPressureSpec, seconds: float | None, now: float,
         asks: Callable[[], bool | None],
     ) -> None:
         """Evaluate one probe: decide, note, and see that the gateway follows.
 
         Args:
-            spec: The plan's guard.
+            spec: The plan's `health.back_pressure`.
             seconds: How long the answer took; None when none came in time.
             now: Unix time.
             asks: Says whether the baseline is well; None when nothing new is known of it.
@@ -201,7 +202,7 @@ class BackPressure:
             if self._entry["urgent"]:
                 self._pull("urgent")
 
-    def _note(self, spec: GuardSpec, action: Action) -> None:
+    def _note(self, spec: BackPressureSpec, action: Action) -> None:
         names = {Level.NORMAL: spec.on_normal, Level.SLOW: spec.on_slow,
                  Level.FROZEN: spec.on_frozen}[action.level]
         at = clock.now().isoformat()
@@ -226,25 +227,26 @@ class BackPressure:
         """Bring file and gateway to the wanted state; what fails is retried at the next probe."""
         is_relieved = self._state.level is not Level.NORMAL
         with self._lock:  # also while it is written: an older entry must not come after a newer
-            held = is_relieved and self._standby.is_fit is True
-            self._entry["held"] = held
-            if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == held:
+            withheld = is_relieved and self._standby.is_fit is True
+            self._entry["withheld"] = withheld
+            if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == withheld:
                 return
-            if not self.site.gateway.hold(self.site.plan, self.traffic.state, self._entry):
-                self._log.problem("guard", "the gateway does not withhold users as it should yet")
+            if not self.site.gateway.withhold(self.site.plan, self.traffic.state, self._entry):
+                self._log.problem(
+                    "back-pressure", "the gateway does not withhold users as it should yet")
                 return
             self._settled = dict(self._entry)
-        self._log.fine("guard", "the gateway withholds users as it should again")
+        self._log.fine("back-pressure", "the gateway withholds users as it should again")
 
     def _undo(self, stop: threading.Event) -> None:
         """Release what an earlier plan's back-pressure withheld."""
-        self._state = GuardState()
+        self._state = BackPressureState()
         with self._lock:
             self._entry |= {"level": "normal", "relapses": 0, "released": None, "urgent": [],
                             "pending": []}
-        while self.site.gateway.guard() and not stop.wait(EFFECTS_SECONDS):
+        while self.site.gateway.back_pressure() and not stop.wait(EFFECTS_SECONDS):
             self._follow()
-            if not self._entry["untold"] and not self.site.gateway.holds():
+            if not self._entry["untold"] and not self.site.gateway.withholds():
                 break
         stop.wait()
 
@@ -260,29 +262,29 @@ class BackPressure:
 
     def _record(self, event: dict[str, Any]) -> None:
         """Audit an event once and notify about a new level; it waits while the store is away."""
-        kind = "lever.pulled" if "lever" in event else f"guard.{event['level']}"
-        key = f"guard-{event['at']}-{event.get('lever', kind)}"
+        kind = "lever.pulled" if "lever" in event else f"back_pressure.{event['level']}"
+        key = f"back-pressure-{event['at']}-{event.get('lever', kind)}"
         try:
             if "level" in event and self.site.plan.notify:
                 messages.put(self.site.store, Message(
                     self.site.migration, key=key, severity=_SEVERITY[Level(event["level"])],
-                    title=f"guard of {self.site.migration}: the {event['of']} is "
+                    title=f"back-pressure of {self.site.migration}: the {event['of']} is "
                     f"{event['level']}",
                     body=event["reason"], at=clock.now()))
             audit.record(self.site.store, self.site.migration, NewEvent(
-                actor="guard", kind=kind, at=clock.now(), data=event, once_key=key))
+                actor="back-pressure", kind=kind, at=clock.now(), data=event, once_key=key))
         except StoreError as error:
             self._log.problem(
-                "guard events", f"events of back-pressure are not recorded because {error}")
+                "back-pressure events", f"events of back-pressure are not recorded because {error}")
             return
-        self._log.fine("guard events", "events of back-pressure are recorded again")
+        self._log.fine("back-pressure events", "events of back-pressure are recorded again")
         with self._lock:
             self._entry["untold"] = self._entry["untold"][1:]
             self._save()
 
     def _save(self) -> None:
         """Save what is left to do; the gateway follows at the next probe."""
-        self.site.gateway.hold(self.site.plan, self.traffic.state, self._entry, timeout=0)
+        self.site.gateway.withhold(self.site.plan, self.traffic.state, self._entry, timeout=0)
 
 
 def _health(spec: SystemSpec) -> Probe:

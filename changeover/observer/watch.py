@@ -25,16 +25,16 @@ from changeover.store.place_counts import step_of
 
 MOST_REPLAYED = 300_000
 """Samples that are looked at again after a restart, at most: about two seconds of work."""
-GUARD_WINDOWS = (5, 10, 30, 60)
+GUARDRAIL_WINDOWS = (5, 10, 30, 60)
 """Seconds that a guardrail looks back: the shortest in which there are enough requests."""
-GUARD_HOLDS = 3
+GUARDRAIL_SECONDS = 3
 """Seconds for which all requests must end badly before a guardrail rolls back."""
 
 
 class Watch:
     """Steps every trigger, and the guardrails that roll back, once for each completed second.
 
-    `memory_seconds` of samples are needed to know what held before a restart;
+    `memory_seconds` of samples are needed to know what was true before a restart;
     `replay_seconds` of them are stepped through again.
 
     Args:
@@ -44,7 +44,7 @@ class Watch:
     def __init__(self, plan: Plan) -> None:
         self._triggers = plan.triggers
         self._states: dict[str, TriggerState] = defaultdict(TriggerState)
-        self._guarded = [name for name in COUNTED if plan.guardrails.is_on(name)
+        self._guardrails = [name for name in COUNTED if plan.guardrails.is_on(name)
                          and MEANINGS[name].rolls_back]
         self._alarmed: dict[Guardrail, int] = {}
         self._baseline_before: Window | None = None
@@ -56,12 +56,13 @@ class Watch:
         self.has_outcomes = any(
             METRICS[spec.metric].source is Source.OUTCOME for spec in plan.triggers)
         longest = max((_seconds(spec) for spec in plan.triggers), default=10)
-        cost = sum(int(spec.over.total_seconds()) for spec in plan.triggers) + sum(GUARD_WINDOWS)
+        of_triggers = sum(int(spec.over.total_seconds()) for spec in plan.triggers)
+        cost = of_triggers + sum(GUARDRAIL_WINDOWS)
         self.memory_seconds = int(longest) + 60
         self.replay_seconds = min(self.memory_seconds, MOST_REPLAYED // max(1, cost))
 
     def restart(self, *, since: int) -> None:
-        """Forget what was held; windows look at nothing before second `since`."""
+        """Forget what was true; windows look at nothing before second `since`."""
         self._states.clear()
         self._alarmed.clear()
         self._since = since
@@ -103,11 +104,11 @@ class Watch:
         return fired
 
     def _step_guardrails(self, at: int) -> list[Firing]:
-        """Return the guardrails for which all went wrong for `GUARD_HOLDS` seconds with this one.
+        """Return the guardrails for which everything has gone wrong for `GUARDRAIL_SECONDS` now.
 
         A guardrail fires once, and again only after it was quiet for a second.
         """
-        if not self._guarded:
+        if not self._guardrails:
             return []
         if at <= self._withheld_to:
             self._alarmed.clear()
@@ -116,20 +117,20 @@ class Watch:
         if baseline is not None:
             self._baseline_before = baseline
         fired = []
-        for name in self._guarded:
+        for name in self._guardrails:
             why = own and takes_all(name, own, self._baseline_before)
-            held = self._alarmed.get(name, 0) + 1 if why else 0
-            self._alarmed[name] = held
-            if why and held == GUARD_HOLDS:
+            lasted = self._alarmed.get(name, 0) + 1 if why else 0
+            self._alarmed[name] = lasted
+            if why and lasted == GUARDRAIL_SECONDS:
                 fired.append(Firing(
-                    trigger=f"guardrail {name}", reason=f"{why}, for {held} s", at=at,
+                    trigger=f"guardrail {name}", reason=f"{why}, for {lasted} s", at=at,
                     evidence={"metric": MEANINGS[name].metric, "of": "candidate", "second": at}))
         return fired
 
     def _last_requests(self, system: str, at: int) -> Window | None:
         """Return a system's last seconds with enough requests; None when there are not so many."""
         rows = self._recent[system]
-        for seconds in GUARD_WINDOWS:
+        for seconds in GUARDRAIL_WINDOWS:
             start = max(at - seconds + 1, self._since, self._withheld_to + 1)
             found = [rows[second] for second in range(start, at + 1) if second in rows]
             if sum(row.requests for row in found) >= ENOUGH:

@@ -109,7 +109,7 @@ class RepairSpec(Part):
     )
 
 
-class GuardSpec(Part):
+class BackPressureSpec(Part):
     """Back-pressure: the system is probed every second and relieved when it is too slow."""
 
     of: Side = "candidate"
@@ -135,7 +135,7 @@ class GuardSpec(Part):
     on_normal: list[Name] = Field(default=[], description="Levers to pull when back to normal.")
 
     @model_validator(mode="after")
-    def _grows(self) -> GuardSpec:
+    def _grows(self) -> BackPressureSpec:
         if self.slow >= self.frozen:
             raise ValueError("`slow` must be shorter than `frozen`")
         return self
@@ -156,7 +156,7 @@ class HealthSpec(Part):
         timedelta(minutes=2), description="A flow run that starts later than this is a warning."
     )
     repairs: dict[Issue, RepairSpec] = {}
-    guard: GuardSpec | None = None
+    back_pressure: BackPressureSpec | None = None
     limits: dict[Name, Limit] = Field(
         default={}, description="Prefect's global concurrency limits to enforce."
     )

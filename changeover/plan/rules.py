@@ -213,11 +213,11 @@ def _suites(plan: Plan) -> list[tuple[tuple[str | int, ...], str | None]]:
 
 def _levers(plan: Plan) -> list[tuple[tuple[str | int, ...], list[str]]]:
     final, disable = plan.cutover.final, plan.cutover.disable_baseline
-    guard = plan.health.guard
+    pressure = plan.health.back_pressure
     return [
         *((("health", "repairs", str(issue), "levers"), repair.levers)
           for issue, repair in plan.health.repairs.items()),
-        *((("health", "guard", name), getattr(guard, name) if guard else [])
+        *((("health", "back_pressure", name), getattr(pressure, name) if pressure else [])
           for name in ("on_slow", "on_frozen", "on_normal")),
         (("rollback", "restore"), plan.rollback.restore),
         (("cutover", "final", "levers"), final.levers if final else []),

@@ -46,9 +46,9 @@ def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
         _judge_once(run, record, gate, partial(_judge_gate, run, record, spec, gate))
         for gate in spec.gates
     ]
-    guarded = _judge_once(
+    alarm = _judge_once(
         run, record, GATE, partial(judge_guardrails, run, record, spec, seen, end=end))
-    return _decide(run, record, judged, guarded, is_reduced=not seen.has_share)
+    return _decide(run, record, judged, alarm, is_reduced=not seen.has_share)
 
 
 def _judge_once(
@@ -96,7 +96,7 @@ def _judge_check(
 
 
 def _decide(
-    run: CutoverRun, record: StageRecord, judged: list[GateVerdict], guarded: GateVerdict, *,
+    run: CutoverRun, record: StageRecord, judged: list[GateVerdict], alarm: GateVerdict, *,
     is_reduced: bool,
 ) -> StageDecision:
     """Return what follows from the verdicts, guardrails, approvals and triggers that say hold."""
@@ -104,7 +104,7 @@ def _decide(
     verdict = worst(known.verdict for known in judged) if judged else Verdict.PASS
     fired = firings.all_of(run.site.store, run.migration, since=record.entered_at)
     holds = [firing for firing in fired if firing.action is TriggerAction.HOLD]
-    is_alarmed = guarded.verdict is Verdict.FAIL
+    is_alarmed = alarm.verdict is Verdict.FAIL
     is_asked = plan.stage(record.key).approvers > 0
     decision = decide_stage(
         verdict=verdict,
@@ -112,7 +112,7 @@ def _decide(
         needs_approval=is_asked or bool(holds) or is_reduced,
         is_alarmed=is_alarmed,
     )
-    reasons = [f"guardrail {guarded.reason}"] if is_alarmed else []
+    reasons = [f"guardrail {alarm.reason}"] if is_alarmed else []
     reasons += [known.reason for known in judged if known.verdict is verdict]
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")

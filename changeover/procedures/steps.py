@@ -173,7 +173,7 @@ class RollbackRun(Procedure):
             CarriedElsewhere: Another run carries the steps.
             StoreError: Passing trouble: the task is tried again.
         """
-        def guarded() -> Found:
+        def locked() -> Found:
             self.renew_lease()
             try:
                 return action()
@@ -182,7 +182,7 @@ class RollbackRun(Procedure):
             except Exception as error:  # a fault in one step must not end the way back
                 raise ChangeoverError(broke(error)) from error
 
-        return super().once(name, guarded)
+        return super().once(name, locked)
 
     def _number(self, name: str) -> int:
         return self.STEPS.index(name) + 1

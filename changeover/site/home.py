@@ -3,7 +3,7 @@
 Default `.changeover` in the working directory, or `$CHANGEOVER_HOME`. Layout:
 
     run.json      addresses and process ids of the running `changeover up`
-    secrets.json  mode 0600: the token that guards faults in the demo, Prefect's password
+    secrets.json  mode 0600: the token that faults in the demo ask for, Prefect's password
     store.db      the store, unless a database URL is given
     prefect/      Prefect's own home: its database and task results
     gateway/      Envoy's configuration, access log and admin socket

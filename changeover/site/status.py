@@ -54,7 +54,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         report = None
     settings = site.home.settings()
     run = newest.flow_run_id if newest else None
-    guarded = _guardrails(store, newest) if newest else None
+    alarm = _guardrails(store, newest) if newest else None
     return {
         "migration": migration,
         "routing": {
@@ -72,8 +72,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         ],
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": _waiting(
-            asked, guarded, f"{settings.get('ui_url', '')}/runs/flow-run", run),
-        "guardrails": guarded,
+            asked, alarm, f"{settings.get('ui_url', '')}/runs/flow-run", run),
+        "guardrails": alarm,
         "systems": {
             name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))
             for name in ("baseline", "candidate")
@@ -149,8 +149,8 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:
         lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
-    if guarded := status["guardrails"]:
-        lines.append(f"guardrails in {guarded['stage']}: {guarded['verdict']}, {guarded['reason']}")
+    if alarm := status["guardrails"]:
+        lines.append(f"guardrails in {alarm['stage']}: {alarm['verdict']}, {alarm['reason']}")
     return lines
 
 
@@ -182,15 +182,15 @@ def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
 
 
 def _waiting(
-    asked: Approval | None, guarded: dict[str, str] | None, runs: str, run: str | None
+    asked: Approval | None, alarm: dict[str, str] | None, runs: str, run: str | None
 ) -> dict[str, Any] | None:
     if asked is None:
         return None
-    is_alarmed = guarded and (guarded["stage"], guarded["verdict"]) == (asked.stage, "fail")
+    is_alarmed = alarm and (alarm["stage"], alarm["verdict"]) == (asked.stage, "fail")
     return {
         "stage": asked.stage, "approver": asked.ordinal,
         "url": f"{runs}/{asked.flow_run_id or run}",
-        "guardrails": guarded["reason"] if guarded and is_alarmed else None,
+        "guardrails": alarm["reason"] if alarm and is_alarmed else None,
     }
 
 

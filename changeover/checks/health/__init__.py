@@ -1,1 +1,1 @@
-"""Health: checks of everything a migration stands on, repair within budgets, the guard."""
+"""Health: checks of everything a migration stands on, repair within budgets."""

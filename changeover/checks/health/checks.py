@@ -114,7 +114,7 @@ def _scene(site: Site, found: dict[str, Check]) -> CheckTarget:
 _OF_GATEWAY = {
     Answer.SERVES: Status.HEALTHY,
     Answer.WITHHOLDS: Status.WARNING,
-    Answer.UNLIKE_GUARD: Status.UNHEALTHY,
+    Answer.UNLIKE_BACK_PRESSURE: Status.UNHEALTHY,
     Answer.DRIFTED: Status.CRITICAL,
     Answer.GLASS_IS_BROKEN: Status.CRITICAL,
     Answer.SILENT: Status.CRITICAL,
@@ -126,7 +126,7 @@ def _gateway(site: Site) -> Health:
     state = routing.read(site.store, site.migration)
     seen = site.gateway.serving(state)
     # what publishing once more may mend
-    is_drift = seen.answer in (Answer.SILENT, Answer.DRIFTED, Answer.UNLIKE_GUARD)
+    is_drift = seen.answer in (Answer.SILENT, Answer.DRIFTED, Answer.UNLIKE_BACK_PRESSURE)
     if is_drift:
         return Health(_OF_GATEWAY[seen.answer], seen.text, {}, "gateway_drift", "gateway")
     return Health(_OF_GATEWAY[seen.answer], seen.text)

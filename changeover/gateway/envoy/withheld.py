@@ -15,7 +15,7 @@ from changeover.gateway.envoy import choice, tap, time_limits
 
 Json = dict[str, Any]
 
-MARK = "held"
+MARK = "withheld"
 
 
 def withheld(response: Json, beginning: str) -> Json:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Served]:
+def watched(tmp_path: Path) -> Iterator[Served]:
     """A console beside a real Envoy; the plan rolls back at the first failed item."""
     plan: Plan = make_plan(claims={"rollback_on_failure": True})
     home = Home(tmp_path / "home")
@@ -48,24 +48,24 @@ def fail(served: Served, item: str = "a") -> dict:
     return answer.json()
 
 
-def test_a_failed_item_rolls_everyone_back_when_the_plan_says_so(guarded: Served) -> None:
+def test_a_failed_item_rolls_everyone_back_when_the_plan_says_so(watched: Served) -> None:
     """Envoy serves the baseline, one rollback is open for the flow, and asking again adds none."""
-    answer = fail(guarded)
+    answer = fail(watched)
     assert "emergency_rollback" in answer["rollback"]
     assert answer["claim"]["given_to"] == "baseline"
-    state = routing.read(guarded.store, "bench")
+    state = routing.read(watched.store, "bench")
     assert state.mode is Mode.EMERGENCY_ROLLBACK
-    wait_for(lambda: gateway_of(guarded).served() == state.order, what="the gateway")
-    (opened,) = rollbacks.not_handed_over(guarded.store, "bench")
+    wait_for(lambda: gateway_of(watched).served() == state.order, what="the gateway")
+    (opened,) = rollbacks.not_handed_over(watched.store, "bench")
     assert (opened.actor, opened.severity) == ("console", "critical")
     assert "new-1 could not do a: model crashed" in opened.reason
-    client = guarded.client(guarded.token())
+    client = watched.client(watched.token())
     again = client.post("/v1/claims/a/fail", json={"token": 1, "reason": "model crashed"})
     assert again.is_success and again.json()["rollback"] is None
-    assert len(rollbacks.all_of(guarded.store, "bench")) == 1
+    assert len(rollbacks.all_of(watched.store, "bench")) == 1
     taken = client.post("/v1/claims/a", json={"system": "baseline", "holder": "old-1"})
     assert taken.json()["token"] == 2
-    assert audit.verify(guarded.store, "bench") == []
+    assert audit.verify(watched.store, "bench") == []
 
 
 def test_a_failed_item_alone_moves_nobody(serve: Serve) -> None:

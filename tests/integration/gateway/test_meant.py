@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,11 @@ def fault(bench: Bench, kind: str, system: str) -> AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def held_back(bench: Bench) -> Iterator[None]:
-    """Have the guard's back-pressure withhold the candidate meanwhile."""
-    assert bench.gateway.hold(bench.plan, bench.state, {"held": True}, timeout=LONGEST_PAUSE)
+    """Have back-pressure withhold the candidate's users meanwhile."""
+    withhold = partial(bench.gateway.withhold, bench.plan, bench.state, timeout=LONGEST_PAUSE)
+    assert withhold({"withheld": True})
     yield
-    assert bench.gateway.hold(bench.plan, bench.state, {"held": False}, timeout=LONGEST_PAUSE)
+    assert withhold({"withheld": False})
 
 
 def plan_of(**routing: object) -> Plan:

@@ -43,10 +43,11 @@ def test_answer_follows_what_the_gateway_does(bench: Bench) -> None:
 def test_back_pressure_is_no_drift(bench: Bench) -> None:
     """The state is served, but the candidate gets nothing; without a reason that is wrong."""
     bench.move(Mode.GRADUAL, 2_500)
-    held = {"held": True, "reason": "slower than 200 ms"}
-    wait_for(lambda: bench.gateway.hold(bench.plan, bench.state, held), what="held routes")
+    withheld = {"withheld": True, "reason": "slower than 200 ms"}
+    withhold = bench.gateway.withhold
+    wait_for(lambda: withhold(bench.plan, bench.state, withheld), what="withheld routes")
     seen = serving(bench, Answer.WITHHOLDS)
     assert "slower than 200 ms" in seen.text and seen.is_current
-    bench.gateway.files.guard.unlink()
-    seen = serving(bench, Answer.UNLIKE_GUARD)
-    assert "unlike the guard wants" in seen.text and seen.is_current
+    bench.gateway.files.back_pressure.unlink()
+    seen = serving(bench, Answer.UNLIKE_BACK_PRESSURE)
+    assert "unlike back-pressure wants" in seen.text and seen.is_current

@@ -135,7 +135,7 @@ def test_services_of_a_pair_are_well_together(place: Place, figures: Figures) ->
 
 
 def test_gateway_must_serve_the_routing_state(place: Place) -> None:
-    """Another version is drift; the guard's back-pressure is a warning, a hold without it drift."""
+    """Another version is drift; back-pressure is a warning, withheld users without it are drift."""
     site, bench = place()
     state = routing.change(
         site.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), actor="test",
@@ -146,11 +146,11 @@ def test_gateway_must_serve_the_routing_state(place: Place) -> None:
     becomes(site, "gateway", Status.CRITICAL, "the routing state is", "gateway_drift")
     bench.gateway.publish(site.plan, state)
     becomes(site, "gateway", Status.HEALTHY, "serves gradual")
-    held = {"held": True, "reason": "slower than 200 ms"}
-    wait_for(lambda: bench.gateway.hold(site.plan, state, held), what="held routes")
+    withheld = {"withheld": True, "reason": "slower than 200 ms"}
+    wait_for(lambda: bench.gateway.withhold(site.plan, state, withheld), what="withheld routes")
     becomes(site, "gateway", Status.WARNING, "back-pressure")
-    bench.gateway.files.guard.unlink()
-    becomes(site, "gateway", Status.UNHEALTHY, "unlike the guard", "gateway_drift")
+    bench.gateway.files.back_pressure.unlink()
+    becomes(site, "gateway", Status.UNHEALTHY, "unlike back-pressure", "gateway_drift")
     kill(bench.processes["envoy"])
     said(look(site, "gateway"), Status.CRITICAL, "does not answer", "gateway_drift")
 

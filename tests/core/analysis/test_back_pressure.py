@@ -1,4 +1,4 @@
-"""The guard of responsiveness: what it does for any sequence of probes, and what it never does."""
+"""Back-pressure: what it does for any sequence of probes, and what it never does."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from changeover.analysis.back_pressure import (
     MOST_DOUBLINGS,
     RELAPSE_SECONDS,
     Action,
-    GuardState,
+    BackPressureState,
     Level,
     decide,
     judge,
 )
-from changeover.plan.health import GuardSpec
+from changeover.plan.health import BackPressureSpec
 
-SPEC = GuardSpec()
+SPEC = BackPressureSpec()
 GOOD, SLOW, NONE = 0.01, 0.25, None
 probes = st.lists(st.sampled_from([GOOD, SLOW, NONE]), max_size=300)
 Acted = list[tuple[float, Action]]
 
 
 def run(
-    answers: list[float | None], spec: GuardSpec = SPEC, state: GuardState | None = None,
-    start: float = 0.0,
-) -> tuple[GuardState, Acted]:
+    answers: list[float | None], spec: BackPressureSpec = SPEC,
+    state: BackPressureState | None = None, start: float = 0.0,
+) -> tuple[BackPressureState, Acted]:
     """Take a probe each second; return the last state and what was done when."""
-    state, acted = state or GuardState(), []
+    state, acted = state or BackPressureState(), []
     for number, seconds in enumerate(answers):
         state, action = decide(spec, state, seconds, start + number)
         if action is not None:
@@ -102,7 +102,7 @@ def test_a_good_system_is_let_go_whatever_was_before(answers: list[float | None]
 
 def test_each_relapse_doubles_the_time_until_it_is_let_go() -> None:
     """A system that is well only while it has no work is not sent work every seven seconds."""
-    state, now, waits = GuardState(), 0.0, []
+    state, now, waits = BackPressureState(), 0.0, []
     for _ in range(6):
         state, _ = run([SLOW, SLOW], state=state, start=now)
         assert state.level is Level.SLOW

@@ -6,7 +6,7 @@ import pytest
 
 from changeover.analysis.guardrails import COUNTED
 from changeover.analysis.window import Sample, Window
-from changeover.observer.watch import GUARD_HOLDS, Watch
+from changeover.observer.watch import GUARDRAIL_SECONDS, Watch
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.model import Plan, TriggerAction
 
@@ -22,7 +22,7 @@ BAD = {
 def watch(**guardrails: object) -> Watch:
     """Return the watch of a plan without triggers."""
     return Watch(Plan.model_validate({
-        "migration": "guarded", "systems": {"baseline": SYSTEM, "candidate": SYSTEM},
+        "migration": "watched", "systems": {"baseline": SYSTEM, "candidate": SYSTEM},
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
         "guardrails": guardrails,
     }))
@@ -51,7 +51,7 @@ def test_candidate_that_answers_only_wrongly_is_rolled_back(name: Guardrail) -> 
     rows = [*(second("baseline", at) for at in range(100, 120)),
             *(second("candidate", at, name) for at in range(100, 120))]
     assert fired(watch(), rows) == [
-        (TriggerAction.ROLLBACK, f"guardrail {name}", 101 + GUARD_HOLDS - 1)]
+        (TriggerAction.ROLLBACK, f"guardrail {name}", 101 + GUARDRAIL_SECONDS - 1)]
 
 
 @pytest.mark.parametrize("name", sorted(COUNTED))
@@ -100,4 +100,4 @@ def test_candidate_that_fails_after_its_relief_is_rolled_back() -> None:
     rows = [each for at in range(100, 120) for each in
             (second("baseline", at), second("candidate", at, Guardrail.ERRORS))]
     assert fired(watching, rows) == [
-        (TriggerAction.ROLLBACK, "guardrail errors", 111 + GUARD_HOLDS - 1)]
+        (TriggerAction.ROLLBACK, "guardrail errors", 111 + GUARDRAIL_SECONDS - 1)]
