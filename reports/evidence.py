@@ -23,6 +23,7 @@ from changeover.store.engine import Store
 from reports import measures, reading, timeline
 from reports.headline import Story, headline
 from reports.model import (
+    Asked,
     AuditView,
     Figures,
     Outage,
@@ -140,28 +141,22 @@ def collect_progress(
     )
 
 
-def collect_question(
-    store: Store, plan: Plan, cutover_id: int, stage: str, *, reason: str, ordinal: int,
-    now: datetime,
-) -> Question:
+def collect_question(store: Store, plan: Plan, asked: Asked, *, now: datetime) -> Question:
     """Return what people are asked before a stage is left, with the evidence so far.
 
     Args:
         store: The store.
         plan: The migration's plan.
-        cutover_id: The cutover.
-        stage: Key of the stage that is to be left.
-        reason: Why they are asked: the gate's result.
-        ordinal: Which of the stage's approvers this is, from 1.
+        asked: Which question.
         now: The present moment.
 
     Raises:
         InvalidInput: No such cutover, or one of another migration.
         KeyError: The plan has no such stage.
     """
-    cutover = reading.find_cutover(store, plan, cutover_id)
+    cutover = reading.find_cutover(store, plan, asked.cutover_id)
     views = reading.stage_views(store, plan, cutover, now=now)
-    view = views[plan.stage(stage).index]
+    view = views[plan.stage(asked.stage).index]
     following = next((other for other in views if other.index == view.index + 1), None)
     target = following or view
     fired = firings.all_of(store, plan.migration, since=view.entered_at or now)
@@ -169,8 +164,8 @@ def collect_question(
         migration=plan.migration,
         systems=system_names(plan),
         stage=view,
-        reason=reason,
-        ordinal=ordinal,
+        reason=asked.reason,
+        ordinal=asked.ordinal,
         next_title=following.title if following else None,
         next_weight=target.weight,
         next_segments=target.segments,
@@ -222,14 +217,14 @@ def _outage(
     )
     return replace(
         found,
-        requests=sum(row.requests for row in figures),
-        user_errors=sum(row.user_errors for row in figures),
+        requests=sum(row.window.requests for row in figures),
+        user_errors=sum(row.window.user_errors for row in figures),
     )
 
 
 def _noticed(figures: Sequence[Figures]) -> list[str]:
-    errors = sum(row.user_errors for row in figures)
-    requests = sum(row.requests for row in figures)
+    errors = sum(row.window.user_errors for row in figures)
+    requests = sum(row.window.requests for row in figures)
     if errors:
         return [f"{errors} of {requests} requests of users ended in an error in this stage"]
     return [] if requests else ["no request was measured in this stage"]

@@ -1,4 +1,4 @@
-"""From samples and windows to the figures, chart points and outage of a report. Pure."""
+"""From samples to the chart points and the outage of a report. Pure."""
 
 from __future__ import annotations
 
@@ -7,49 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from changeover.analysis.window import Sample, Window, combine
-from reports.model import Figures, Outage, Point
+from changeover.analysis.window import Sample, combine
+from reports.model import Outage, Point
 
 POINTS = 150
 """Most points of one chart line: finer than that nobody sees, and files stay small."""
-
-
-def figures(
-    system: str, name: str, window: Window, *, start: datetime, end: datetime
-) -> Figures:
-    """Return what a window measured of a system.
-
-    Args:
-        system: `baseline` or `candidate`.
-        name: The name that people gave it.
-        window: Its measurements in [start, end).
-        start: Start of the window.
-        end: End of the window.
-    """
-    return Figures(
-        system=system,
-        name=name,
-        start=start,
-        end=end,
-        requests=window.requests,
-        client_errors=window.client_errors,
-        user_errors=window.user_errors,
-        redirects=window.redirects,
-        answers=window.answers,
-        empty_answers=window.empty_answers,
-        answer_bytes=window.answer_bytes,
-        errors=dict(sorted(window.errors.items())),
-        error_rate=window.measure("error_rate").value,
-        latency_p50_seconds=window.measure("latency_p50").value,
-        latency_p95_seconds=window.measure("latency_p95").value,
-        latency_p99_seconds=window.measure("latency_p99").value,
-        up=window.measure("up").value,
-        probes=window.probes,
-        memory_bytes=window.memory_bytes,
-        cpu_cores=window.cpu_cores,
-        arrived=window.arrived,
-        refused=dict(sorted(window.refused.items())),
-    )
 
 
 def points(
@@ -86,18 +48,20 @@ def outage(samples: Iterable[Sample]) -> Outage:
     A span counts as down when requests came and every one of them failed for its user, whichever
     system it was meant for.
     """
-    spans: dict[tuple[int, int], tuple[int, int]] = {}
-    for sample in samples:
-        key = (sample.at, sample.resolution)
-        requests, errors = spans.get(key, (0, 0))
-        spans[key] = (requests + sample.requests, errors + sample.user_errors)
-    items = [(length, requests, errors) for (_, length), (requests, errors) in spans.items()]
+    # imported when a report is rendered: no flow or command pays for it at its start
+    import pandas as pd
+
+    rows = [(row.at, row.resolution, row.requests, row.user_errors) for row in samples]
+    frame = pd.DataFrame(rows, columns=["at", "length", "requests", "errors"])
+    spans = frame.groupby(["at", "length"], as_index=False).sum()
+    has_errors = spans.errors > 0
+    is_down = (spans.requests > 0) & (spans.requests <= spans.errors)
     return Outage(
-        requests=sum(requests for _, requests, _ in items),
-        user_errors=sum(errors for _, _, errors in items),
-        seconds_with_errors=sum(length for length, _, errors in items if errors),
-        down_seconds=sum(length for length, requests, errors in items if 0 < requests <= errors),
-        resolution_seconds=max((length for length, _, _ in items), default=1),
+        requests=int(spans.requests.sum()),
+        user_errors=int(spans.errors.sum()),
+        seconds_with_errors=int(spans.length[has_errors].sum()),
+        down_seconds=int(spans.length[is_down].sum()),
+        resolution_seconds=int(spans.length.max()) if rows else 1,
     )
 
 

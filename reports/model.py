@@ -2,21 +2,23 @@
 
 Values are in base units: shares 0..1, seconds, bytes, buckets (0..10_000); times are aware UTC.
 Rows that the store hands out as frozen records (verdicts, approvals, firings) are used as they are.
-The field names are the keys of the JSON report, see `reports.render.render_json`.
+The field names are the keys of the JSON report, see `reports.as_json`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from changeover.analysis.window import Measurements, Window
 from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, GateVerdict
+from changeover.plan.metrics import METRICS, Source
 from changeover.shadow.findings import Findings
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
@@ -25,6 +27,8 @@ Tone = Literal["plain", "good", "warn", "bad"]
 """How a moment is shown: never by colour alone, each tone has its own sign."""
 
 SYSTEMS = ("baseline", "candidate")
+OF_SYSTEMS = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
+"""Where figures of one system come from; comparisons and outcomes have sections of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +58,49 @@ class Headline:
 class Figures:
     """What was measured of one system in [start, end).
 
+    Every count and metric comes from the window, so that a new one needs no line here.
+
     Args:
         system: `baseline` or `candidate`.
         name: The name that people gave it.
-        requests: Requests meant for it, also those that the gateway saved by asking the other.
-        client_errors: Of those, answered 4xx.
-        user_errors: Of those, whose user saw a 5xx or no answer.
-        redirects: Of those, answered 3xx, but not 304.
-        answers: Of those, successful answers to GET.
-        empty_answers: Of the answers, without a body.
-        answer_bytes: Bytes of the answers' bodies together.
-        errors: Of those, failed by the system, by class.
-        error_rate: Share of `requests` in `errors`; None without requests.
-        arrived: All requests at the gateway, for whichever system.
-        refused: Of those, refused by the gateway itself, by Envoy's word for the reason.
-        up: Share of health probes answered; None without probes.
-        memory_bytes: Highest resident memory; None when no process is watched.
-        cpu_cores: Mean cores used; None when no process is watched.
+        window: Its measurements; requests are those meant for it, also those that the gateway
+            saved by asking the other system.
     """
 
     system: str
     name: str
     start: datetime
     end: datetime
-    requests: int = 0
-    client_errors: int = 0
-    user_errors: int = 0
-    redirects: int = 0
-    answers: int = 0
-    empty_answers: int = 0
-    answer_bytes: int = 0
-    errors: Mapping[str, int] | None = None
-    error_rate: float | None = None
-    latency_p50_seconds: float | None = None
-    latency_p95_seconds: float | None = None
-    latency_p99_seconds: float | None = None
-    up: float | None = None
-    probes: int = 0
-    memory_bytes: int | None = None
-    cpu_cores: float | None = None
-    arrived: int = 0
-    refused: Mapping[str, int] | None = None
+    window: Window
+
+    @property
+    def failed(self) -> int:
+        """Requests that the system failed, also those that users did not notice."""
+        return sum(self.window.errors.values())
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric in base units; None when there was nothing to measure."""
+        return self.window.measure(metric).value
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the system, its counts by their names in `Measurements`, and all metrics."""
+        metrics = {}
+        for name, metric in METRICS.items():
+            if metric.source in OF_SYSTEMS:
+                metrics[name] = self.value(name)
+        return {"system": self.system, "name": self.name, "start": self.start, "end": self.end,
+                **_counts(self.window), "metrics": metrics}
+
+
+def _counts(window: Window) -> dict[str, Any]:
+    """Return the counts of a window; not its histograms, nor which users it saw."""
+    counts = {}
+    for each in fields(Measurements):
+        value = getattr(window, each.name)
+        parts = value.values() if isinstance(value, Mapping) else [value]
+        if all(part is None or isinstance(part, int | float) for part in parts):
+            counts[each.name] = value
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +271,23 @@ class ReportData:
     differences: Findings | None = None
     procedure: Procedure | None = None
     outcomes: tuple[OutcomeFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which question people are asked: about leaving a stage of a cutover.
+
+    Args:
+        cutover_id: The cutover.
+        stage: Key of the stage that is to be left.
+        reason: Why they are asked: the gate's result.
+        ordinal: Which of the stage's approvers this is, from 1.
+    """
+
+    cutover_id: int
+    stage: str
+    reason: str
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from changeover.store import approvals, cutovers, rollbacks, samples, validation
 from changeover.store import outcomes as reported
 from changeover.store import steps as step_log
 from changeover.store.engine import Store
-from reports import measures, outcomes
+from reports import outcomes
 from reports.model import SYSTEMS, Figures, RollbackView, StageStanding, StageView
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Criterion, Procedure, ProcedureStep
@@ -120,17 +120,11 @@ def _minutes(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
 
 def figures_of(store: Store, plan: Plan, start: datetime, end: datetime) -> tuple[Figures, ...]:
     """Return what was measured of both systems in [start, end), baseline first."""
-    names = system_names(plan)
-    return tuple(
-        measures.figures(
-            system,
-            names[system],
-            samples.window(store, plan.migration, system, start=start, end=end),
-            start=start,
-            end=end,
-        )
-        for system in SYSTEMS
-    )
+    figures = []
+    for system, name in system_names(plan).items():
+        window = samples.window(store, plan.migration, system, start=start, end=end)
+        figures.append(Figures(system, name, start, end, window))
+    return tuple(figures)
 
 
 def stage_views(

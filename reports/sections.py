@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -10,8 +10,14 @@ from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.rollout import Approval, GateVerdict
+from changeover.plan.metrics import METRICS, Metric
 from reports import text
-from reports.model import Figures, Moment, ReportData
+from reports.model import OF_SYSTEMS, Figures, Moment, ReportData
+
+_COUNTED = ("error_rate", "server_error_rate", "user_error_rate")
+"""Metrics whose counts stand in the table of figures, so that they need no row of their own."""
+_TILES = {"error_rate": "failed by the candidate", "latency_p95": "p95 of the candidate",
+          "latency_p99": "p99 of the candidate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,43 +48,51 @@ def summary_rows(data: ReportData) -> list[tuple[str, str]]:
 
 def refused_text(figures: Sequence[Figures]) -> str:
     """Return how many requests no system was asked, with Envoy's words for the reasons."""
-    refused = (figures[0].refused if figures else None) or {}
-    if not refused:
+    if not figures or not figures[0].window.refused:
         return "0"
-    reasons = ", ".join(f"{name} {text.count(refused[name])}" for name in sorted(refused))
-    return (f"{text.count(sum(refused.values()))} of "
-            f"{text.counted(figures[0].arrived, 'request')}: {reasons}")
+    window = figures[0].window  # the gateway's numbers are the same beside both systems
+    reasons = ", ".join(
+        f"{name} {text.count(number)}" for name, number in sorted(window.refused.items()))
+    refused = text.count(sum(window.refused.values()))
+    return f"{refused} of {text.counted(window.arrived, 'request')}: {reasons}"
 
 
 def figure_rows(figures: Sequence[Figures]) -> list[Row]:
-    """Return the table of figures: a row for each number, a value for each system."""
-    classes = sorted({name for column in figures for name in column.errors or {}})
-    return [
-        Row("requests", "meant for the system, also those that the other one saved",
-            tuple(text.count(f.requests) for f in figures)),
-        Row("failed by the system", "also those that users did not notice",
-            tuple(f"{text.count(_failed(f))} ({text.share(f.error_rate)})" for f in figures)),
-        *(Row(f"· {text.ERROR_CLASSES.get(name, name)}", "",
-              tuple(text.count((f.errors or {}).get(name, 0)) for f in figures))
-          for name in classes),
-        Row("seen by users", "5xx or no answer", tuple(text.count(f.user_errors) for f in figures)),
-        Row("answered 4xx", "not the system's failure",
-            tuple(text.count(f.client_errors) for f in figures)),
-        Row("answered 3xx", "without 304", tuple(text.count(f.redirects) for f in figures)),
-        Row("empty answers", "2xx to GET without a body",
-            tuple(f"{text.count(f.empty_answers)} of {text.count(f.answers)}" for f in figures)),
-        Row("mean answer", "2xx to GET, as it is sent",
-            tuple(text.size(f.answer_bytes // f.answers if f.answers else None)
-                  for f in figures)),
-        Row("p50 latency", "as users felt it",
-            tuple(text.milliseconds(f.latency_p50_seconds) for f in figures)),
-        Row("p95 latency", "", tuple(text.milliseconds(f.latency_p95_seconds) for f in figures)),
-        Row("p99 latency", "", tuple(text.milliseconds(f.latency_p99_seconds) for f in figures)),
-        Row("health probes answered", "", tuple(_up(f) for f in figures)),
-        Row("highest memory", "of its processes", tuple(text.size(f.memory_bytes)
-                                                       for f in figures)),
-        Row("mean CPU", "cores", tuple(text.number(f.cpu_cores) for f in figures)),
+    """Return the table of figures: counts, then every metric; a value for each system."""
+    windows = [each.window for each in figures]
+
+    def row(label: str, meaning: str, values: Iterable[str]) -> Row:
+        return Row(label, meaning, tuple(values))
+
+    rows = [
+        row("requests", "meant for the system, also those that the other one saved",
+            (text.count(window.requests) for window in windows)),
+        row("failed by the system", "also those that users did not notice",
+            (failed_text(each) for each in figures)),
     ]
+    for name in sorted({name for window in windows for name in window.errors}):
+        rows.append(row(f"· {text.ERROR_CLASSES.get(name, name)}", "",
+                        (text.count(window.errors.get(name, 0)) for window in windows)))
+    rows.append(row("seen by users", "5xx or no answer",
+                    (text.count(window.user_errors) for window in windows)))
+    for metric in METRICS.values():
+        if metric.source in OF_SYSTEMS and metric.name not in _COUNTED:
+            rows.append(row(metric.words, metric.description,
+                            (_metric_text(each, metric) for each in figures)))
+    return rows
+
+
+def failed_text(figures: Figures) -> str:
+    """Return how many requests a system failed, and which share."""
+    return f"{text.count(figures.failed)} ({text.share(figures.value('error_rate'))})"
+
+
+def _metric_text(figures: Figures, metric: Metric) -> str:
+    """Return a metric's value; of a share also of how many."""
+    measured = figures.window.measure(metric.name)
+    shown = text.metric(metric.name, measured.value)
+    is_share = metric.unit == "share" and measured.value is not None
+    return f"{shown} of {text.count(measured.samples)}" if is_share else shown
 
 
 def approval_cells(approval: Approval) -> tuple[str, ...]:
@@ -152,15 +166,6 @@ def timeline_cells(moment: Moment) -> tuple[str, ...]:
     )
 
 
-def _failed(figures: Figures) -> int:
-    return sum((figures.errors or {}).values())
-
-
-def _up(figures: Figures) -> str:
-    share = "no data" if figures.up is None else f"{figures.up * 100:.4g} %"
-    return f"{share} of {text.count(figures.probes)}" if figures.probes else share
-
-
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One of the few numbers at the top of the page."""
@@ -192,12 +197,9 @@ def tiles(data: ReportData) -> list[Tile]:
     candidate, baseline = by_system.get("candidate"), by_system.get("baseline")
     if candidate and baseline:
         shown += [
-            Tile("failed by the candidate", text.share(candidate.error_rate),
-                 f"baseline {text.share(baseline.error_rate)}"),
-            Tile("p95 of the candidate", text.milliseconds(candidate.latency_p95_seconds),
-                 f"baseline {text.milliseconds(baseline.latency_p95_seconds)}"),
-            Tile("p99 of the candidate", text.milliseconds(candidate.latency_p99_seconds),
-                 f"baseline {text.milliseconds(baseline.latency_p99_seconds)}"),
+            Tile(label, text.metric(metric, candidate.value(metric)),
+                 f"baseline {text.metric(metric, baseline.value(metric))}")
+            for metric, label in _TILES.items()
         ]
     return shown
 

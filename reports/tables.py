@@ -12,10 +12,12 @@ from typing import Any
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from reports import text
 from reports.model import Figures, Progress, Question, StageStanding, StageView
+from reports.sections import failed_text
 
 FIGURE_ROWS = (
     "requests", "failed by the system", "seen by users", "p50", "p95", "p99",
 )
+LATENCIES = ("latency_p50", "latency_p95", "latency_p99")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +121,10 @@ def figures_markdown(figures: Iterable[Figures]) -> str:
 
 
 def _figure_cells(figures: Figures) -> tuple[str, ...]:
-    failed = sum((figures.errors or {}).values())
-    return (
-        text.count(figures.requests),
-        f"{text.count(failed)} ({text.share(figures.error_rate)})",
-        text.count(figures.user_errors),
-        text.milliseconds(figures.latency_p50_seconds),
-        text.milliseconds(figures.latency_p95_seconds),
-        text.milliseconds(figures.latency_p99_seconds),
-    )
+    window = figures.window
+    latencies = (text.milliseconds(figures.value(name)) for name in LATENCIES)
+    return (text.count(window.requests), failed_text(figures), text.count(window.user_errors),
+            *latencies)
 
 
 def _stage_cells(stage: StageView) -> tuple[str, ...]:

@@ -138,12 +138,12 @@ class BackupBar:
 def approval_question(run: CutoverRun, stage: str, reason: str, ordinal: int) -> str:
     """Return the Markdown above the approval form: what is asked, and the evidence."""
     from reports.evidence import collect_question
+    from reports.model import Asked
     from reports.tables import stage_question_markdown
 
-    return stage_question_markdown(collect_question(
-        run.site.store, run.site.plan, run.id, stage, reason=reason, ordinal=ordinal,
-        now=clock.now(),
-    ))
+    asked = Asked(run.id, stage, reason, ordinal)
+    return stage_question_markdown(
+        collect_question(run.site.store, run.site.plan, asked, now=clock.now()))
 
 
 async def announce_once(run: CutoverRun, asked: Approval) -> None:

@@ -25,7 +25,6 @@ LONG_FUNCTIONS = {
     "changeover/store/flags.py::set_values",
     "changeover/store/repairs.py::claim",
     "changeover/store/routing.py::change",
-    "reports/render.py::render_json",
 }
 MANY_PARAMETERS = {
     "changeover/comparison/diff.py::_Walk.pairs",
@@ -38,8 +37,6 @@ MANY_PARAMETERS = {
     "changeover/store/flags.py::set_values",
     "changeover/store/repairs.py::claim",
     "changeover/store/routing.py::change",
-    "changeover/tablediff/consistency.py::compare_tables",
-    "reports/evidence.py::collect_question",
 }
 
 

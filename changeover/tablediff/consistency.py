@@ -32,6 +32,7 @@ _MOST_RANGES = {Kind.INTEGER: 2000, Kind.UUID: 2000, Kind.TEXT: 200}  # texts ar
 _KEY_KINDS = (Kind.INTEGER, Kind.TEXT, Kind.UUID)
 _Result = TypeVar("_Result")
 _Row = tuple[Any, ...]
+Progress = Callable[[int, int], None]
 _Pairs = Generator[tuple[_Row | None, _Row | None], None, None]
 
 
@@ -41,6 +42,23 @@ class TableRef:
 
     url: str
     table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns are compared, and how.
+
+    Args:
+        key: The column that identifies a row: integer, text or UUID; unique, never NULL.
+        compared: What to compare; None for every column, and then both tables must have the same.
+        ignore: Columns to leave out.
+        mask: Columns that are compared but whose values are never shown.
+    """
+
+    key: str
+    compared: Sequence[str] | None = None
+    ignore: Sequence[str] = ()
+    mask: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +101,8 @@ class Consistency:
 
 
 def compare_tables(
-    baseline: TableRef,
-    candidate: TableRef,
-    *,
-    key: str,
-    columns: Sequence[str] | None = None,
-    ignore: Sequence[str] = (),
-    mask: Sequence[str] = (),
-    most: int = 1000,
-    progress: Callable[[int, int], None] | None = None,
+    baseline: TableRef, candidate: TableRef, columns: Columns, *,
+    most: int = 1000, progress: Progress | None = None,
 ) -> Consistency:
     """Find the rows that only one side has and those that differ, each side in one snapshot.
 
@@ -100,10 +111,7 @@ def compare_tables(
     Args:
         baseline: The table of the old system.
         candidate: The same table of the new system.
-        key: The column that identifies a row: integer, text or UUID; unique, never NULL.
-        columns: What to compare; without it every column, and then both must have the same.
-        ignore: Columns to leave out.
-        mask: Columns that are compared but whose values are never shown.
+        columns: Which columns are compared, and how.
         most: Stop after this many differences, at least 1.
         progress: Called with the rows compared so far and the rows in total.
 
@@ -117,28 +125,26 @@ def compare_tables(
     with ExitStack() as stack:
         tables = (stack.enter_context(open_table("baseline", baseline.url, baseline.table)),
                   stack.enter_context(open_table("candidate", candidate.url, candidate.table)))
-        names = _agree_on_columns(tables, key, columns, ignore, mask)
-        key_kind = _agree_on_key(tables, key)
         threads = stack.enter_context(ThreadPoolExecutor(2))
-        return _Search(tables, names, key_kind, frozenset(mask), threads, progress).run(most)
+        return _Search(tables, columns, threads, progress).run(most)
 
 
 class _Search:
     """One search for differences; `run` does all of it."""
 
     def __init__(
-        self, tables: tuple[Table, Table], columns: tuple[str, ...], key_kind: Kind,
-        mask: frozenset[str], threads: ThreadPoolExecutor,
-        progress: Callable[[int, int], None] | None,
+        self, tables: tuple[Table, Table], columns: Columns, threads: ThreadPoolExecutor,
+        progress: Progress | None,
     ) -> None:
-        self.tables = tables
-        self.columns = columns
-        self.key_kind = key_kind
-        self.mask = mask
-        self.threads = threads
-        self.progress = progress
+        self.tables, self.threads, self.progress = tables, threads, progress
+        self.mask = frozenset(columns.mask)
+        self.columns = _agree_on_columns(tables, columns)
+        self.key_kind = _agree_on_key(tables, columns.key)
+        self.rules = []
+        for name in self.columns:
+            kinds = (table.kinds[name] for table in tables)
+            self.rules.append(common_kind(*kinds))
         self.done = self.total = 0
-        self.rules = [common_kind(*(table.kinds[name] for table in tables)) for name in columns]
 
     def run(self, most: int) -> Consistency:
         """Return what differs, the first `most` of it."""
@@ -264,15 +270,13 @@ def _merge(left: Iterator[_Row], right: Iterator[_Row]) -> _Pairs:
             after = next(right, None)
 
 
-def _agree_on_columns(
-    tables: tuple[Table, Table], key: str, columns: Sequence[str] | None,
-    ignore: Sequence[str], mask: Sequence[str],
-) -> tuple[str, ...]:
+def _agree_on_columns(tables: tuple[Table, Table], columns: Columns) -> tuple[str, ...]:
     """Return the columns to compare, without the key; a name that fits nothing is refused."""
-    for name in (key, *(columns or ())):
+    key, compared, ignore = columns.key, columns.compared, columns.ignore
+    for name in (key, *(compared or ())):
         _must_have(tables, name)
     known = tables[0].kinds | tables[1].kinds
-    for option, names in (("ignore", ignore), ("mask", mask)):
+    for option, names in (("ignore", ignore), ("mask", columns.mask)):
         for name in names:
             if name not in known:
                 raise InvalidInput(f"{option} names the column {name}, which neither side has",
@@ -280,9 +284,9 @@ def _agree_on_columns(
             if name == key:
                 raise InvalidInput(f"{option} names the key {key}",
                                    next_step="The key is what identifies a row: leave it out")
-    for name in set(columns or ()) & set(ignore):
+    for name in set(compared or ()) & set(ignore):
         raise InvalidInput(f"the column {name} is both to be compared and to be ignored")
-    wanted = columns if columns is not None else [name for name in known if name not in ignore]
+    wanted = compared if compared is not None else [name for name in known if name not in ignore]
     for name in wanted:
         _must_have(tables, name)
     return tuple(dict.fromkeys(name for name in wanted if name != key))

@@ -16,7 +16,7 @@ from changeover.checks.suites.target import CheckTarget
 from changeover.plan import suites
 from changeover.plan.addresses import database_address
 from changeover.plan.suites import DatabaseCheck, DataConsistencyCheck
-from changeover.tablediff.consistency import TableRef, compare_tables
+from changeover.tablediff.consistency import Columns, TableRef, compare_tables
 
 _SHOWN = 20
 _LOOKED_FOR = 1000
@@ -103,9 +103,9 @@ def check_data_consistency(
         TableRef(database_url(ref, target).render_as_string(hide_password=False), ref.table)
         for ref in (spec.baseline, spec.candidate)
     ]
+    columns = Columns(spec.key, spec.columns, spec.ignore, spec.mask)
     found = compare_tables(
-        sides[0], sides[1], key=spec.key, columns=spec.columns, ignore=spec.ignore,
-        mask=spec.mask, most=max(_LOOKED_FOR, spec.differences + 1),
+        sides[0], sides[1], columns, most=max(_LOOKED_FOR, spec.differences + 1),
         progress=lambda done, total: report(done / max(1, total)),
     )
     number = len(found.only_baseline) + len(found.only_candidate) + len(found.differing)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from changeover.comparison.noise import PlaceCounts, judge_places
 from changeover.domain.comparisons import Place
 from changeover.shadow.findings import Finding, Findings
-from reports import differences, render
+from reports import as_json, differences, render
 from tests.core.reports.hand_made import short
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -48,7 +48,7 @@ def test_report_has_the_section_in_every_form() -> None:
     assert "GET /&lt;a&gt;" in page
     assert "<mark>" in page
     assert "## What differs" in render.render_markdown(data)
-    found = json.loads(render.render_json(data))["differences"]
+    found = json.loads(as_json.render_json(data))["differences"]
     assert found["findings"][0]["verdict"]["judgement"] == "regression"
 
 
@@ -61,7 +61,7 @@ def test_rules_are_told_beside_what_they_hide() -> None:
     data = short(differences=replace(findings(), findings=(hidden,)))
     assert "ana: clocks differ" in render.render_html(data)
     assert "ana: clocks differ" in render.render_markdown(data)
-    assert "ana: clocks differ" in render.render_json(data)
+    assert "ana: clocks differ" in as_json.render_json(data)
 
 
 def test_report_without_shadow_has_no_such_section() -> None:

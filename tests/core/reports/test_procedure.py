@@ -10,8 +10,9 @@ from changeover.domain.rollout import Cutover
 from changeover.store import cutovers, steps, validations
 from changeover.store.engine import Store
 from reports import reading
+from reports.as_json import render_json
 from reports.procedure import Criterion, Procedure, ProcedureStep
-from reports.render import render_html, render_json, render_markdown
+from reports.render import render_html, render_markdown
 from tests.core.reports.hand_made import AT, NASTY, after, short
 
 STEPS = (

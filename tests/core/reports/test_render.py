@@ -14,7 +14,7 @@ import pytest
 
 from changeover.domain.verdict import Verdict
 from changeover.errors import EnvironmentProblem, InvalidInput
-from reports import render
+from reports import as_json, render
 from reports.model import AuditView, ReportData
 from tests.core.reports.hand_made import (
     NASTY,
@@ -146,19 +146,19 @@ def test_page_of_an_empty_report_is_a_page() -> None:
 
 def test_json_has_the_documented_keys() -> None:
     """Every field of the report is a key, and the docstring names each of them."""
-    content = json.loads(render.render_json(report()))
+    content = json.loads(as_json.render_json(report()))
     names = {field.name for field in fields(ReportData)} | {"format"}
     assert set(content) == names
-    documentation = render.render_json.__doc__ or ""
+    documentation = as_json.__doc__ or ""
     assert [name for name in names if name not in documentation] == []
 
 
 def test_json_keeps_values_in_base_units_and_times_in_iso_form() -> None:
     """Programs get seconds, shares and ISO times, never texts with units."""
-    content = json.loads(render.render_json(report()))
-    assert content["format"] == render.FORMAT
+    content = json.loads(as_json.render_json(report()))
+    assert content["format"] == as_json.FORMAT
     assert content["start"] == "2026-03-02T09:00:00+00:00"
-    assert content["figures"][1]["latency_p95_seconds"] == 0.0125
+    assert content["figures"][1]["metrics"]["latency_p95"] == 0.0125
     assert content["stages"][0]["looks"][0]["evidence"][0]["value"] == 0.001
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.verdict import Verdict
-from reports import tables
+from changeover.plan.metrics import METRICS
+from reports import sections, tables
 from reports.headline import Story, headline
-from reports.model import Progress, Question, StageStanding
+from reports.model import OF_SYSTEMS, Progress, Question, StageStanding
 from tests.core.reports.hand_made import (
     NAMES,
     NASTY,
@@ -131,3 +132,12 @@ def test_progress_links_only_addresses_of_the_web() -> None:
 def test_figures_of_nothing_say_so() -> None:
     """Before the first measurement there is a sentence, not an empty table."""
     assert tables.figures_markdown(()) == "Nothing has been measured yet."
+
+
+def test_every_metric_of_the_catalogue_stands_in_the_table_of_figures() -> None:
+    """Whoever adds a metric need not name it in a report again."""
+    labels = {row.label for row in sections.figure_rows((figures("baseline"), figures()))}
+    counted = {"error_rate", "server_error_rate", "user_error_rate"}
+    for metric in METRICS.values():
+        if metric.source in OF_SYSTEMS and metric.name not in counted:
+            assert metric.words in labels

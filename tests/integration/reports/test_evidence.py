@@ -18,8 +18,8 @@ from changeover.errors import InvalidInput
 from changeover.plan.model import TriggerAction
 from changeover.store import cutovers, firings, plans, rollbacks, routing, samples
 from changeover.store.engine import Store
-from reports import evidence, render, tables
-from reports.model import ReportData
+from reports import as_json, evidence, render, tables
+from reports.model import Asked, ReportData
 from tests.support.cutover_story import BEGIN, CutoverStory, plan
 
 
@@ -53,7 +53,7 @@ def test_numbers_of_a_cutover_count_each_request_once(story: CutoverStory) -> No
     """Figures, outage and chart points agree with the traffic that there was."""
     data = report_of(story.promoted())
     expected = story.rate * (data.end - data.start).total_seconds()
-    assert sum(figures.requests for figures in data.figures) == expected
+    assert sum(figures.window.requests for figures in data.figures) == expected
     assert data.outage.requests == expected
     assert sum(p.requests for line in data.series.values() for p in line) == expected
     assert (data.outage.user_errors, data.outage.down_seconds) == (0, 0)
@@ -74,7 +74,7 @@ def test_rolled_back_cutover_tells_trigger_and_what_is_left_to_do(story: Cutover
 def test_errors_of_a_sick_candidate_are_told_by_class(story: CutoverStory) -> None:
     """What the gateway saved is the candidate's failure, and no user's error."""
     data = report_of(story.rolled_back())
-    candidate = data.figures[1]
+    candidate = data.figures[1].window
     assert candidate.errors is not None
     assert candidate.errors["saved"] > candidate.errors["status_5xx"] > 0
     assert candidate.user_errors == candidate.errors["status_5xx"] == data.outage.user_errors
@@ -136,7 +136,7 @@ def test_rollups_do_not_change_the_charts_of_a_short_cutover(story: CutoverStory
     samples.rollup(story.store, story.migration, now=story.now + timedelta(minutes=2))
     after = report_of(story)
     assert (after.series, after.outage) == (before.series, before.outage)
-    assert [f.requests for f in after.figures] == [f.requests for f in before.figures]
+    assert [f.window.requests for f in after.figures] == [f.window.requests for f in before.figures]
 
 
 def test_report_after_retention_is_made_of_minutes(story: CutoverStory) -> None:
@@ -196,7 +196,7 @@ def test_cutover_of_another_migration_is_refused(story: CutoverStory) -> None:
 def test_report_keeps_secrets_of_the_plan(story: CutoverStory) -> None:
     """Environment values and webhooks are in none of the three forms."""
     data = report_of(story.promoted())
-    for form in (render.render_html(data), render.render_markdown(data), render.render_json(data)):
+    for form in (render.render_html(data), render.render_markdown(data), as_json.render_json(data)):
         assert "sesame" not in form
         assert "very-secret" not in form
         assert "FAULT_TOKEN" in form
@@ -209,9 +209,7 @@ def test_question_of_a_stage_holds_its_evidence(story: CutoverStory) -> None:
     story.promote("shadow", "no gate")
     story.pass_stage("beta-5")
     asked = evidence.collect_question(
-        story.store, story.plan, story.id, "beta-5", reason="the gate passed", ordinal=1,
-        now=story.now,
-    )
+        story.store, story.plan, Asked(story.id, "beta-5", "the gate passed", 1), now=story.now)
     assert (asked.next_title, asked.next_weight, asked.warnings) == ("gradual 25 %", 2500, ())
     shown = tables.stage_question_markdown(asked)
     assert "latency of 95 % of candidate" in shown
@@ -230,8 +228,7 @@ def test_question_warns_of_what_speaks_against_promoting(story: CutoverStory) ->
         story.migration, trigger="slow", action=TriggerAction.HOLD, reason="p95 180 ms",
         evidence={}, evidence_complete_at=story.now, epoch=0, fired_at=story.now))
     asked = evidence.collect_question(
-        story.store, story.plan, story.id, "beta-5", reason="?", ordinal=1, now=story.now
-    )
+        story.store, story.plan, Asked(story.id, "beta-5", "?", 1), now=story.now)
     told = " ".join(asked.warnings)
     assert "trigger slow fired (hold): p95 180 ms" in told
     assert "gate slo is" in told

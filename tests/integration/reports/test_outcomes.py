@@ -11,8 +11,9 @@ import pytest
 from changeover.domain.outcomes import Outcome
 from changeover.store import outcomes, plans
 from changeover.store.engine import Store
+from reports.as_json import render_json
 from reports.evidence import collect
-from reports.render import render_html, render_json, render_markdown
+from reports.render import render_html, render_markdown
 from tests.support.cutover_story import BEGIN, plan
 
 

@@ -15,13 +15,14 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine, make_url
 
 from changeover.errors import ChangeoverError, InvalidInput, StoreError, Unreachable
-from changeover.tablediff.consistency import Change, TableRef, compare_tables
+from changeover.tablediff.consistency import Change, Columns, TableRef, compare_tables
 from changeover.tablediff.values import RULES, Kind
 from tests.core.validation.test_values import short
 from tests.store.conftest import postgres_url
 
 __all__ = ["postgres_url"]  # the fixture: one server for the tests that want one
 pytestmark = pytest.mark.integration
+BY_ID = Columns("id")
 Make = Callable[..., TableRef]
 PAIRS = [
     pytest.param(("sqlite", "sqlite"), id="sqlite"),
@@ -76,7 +77,7 @@ def test_differing_rows_are_found_exactly(pair: Any) -> None:
     """Of many rows, those that differ are named with both values, and no others."""
     everything = range(MANY)
     tables = pair(NAMES, named(*everything), named(*everything, _0="x", _6001="y", _11999=None))
-    found = compare_tables(*tables, key="id")
+    found = compare_tables(*tables, BY_ID)
     assert (found.baseline_rows, found.candidate_rows, found.is_complete) == (MANY, MANY, True)
     assert {each.key: each.columns for each in found.differing} == {
         "0": (Change("name", "name 0", "x"),),
@@ -92,7 +93,7 @@ def test_keys_of_one_side_are_found_everywhere(pair: Any) -> None:
     rows = named(*range(MANY))
     fewer = [row for row in rows if row["id"] not in without]
     extra = named(-5, 50_000, 50_001)
-    found = compare_tables(*pair(NAMES, rows, fewer + extra), key="id")
+    found = compare_tables(*pair(NAMES, rows, fewer + extra), BY_ID)
     assert found.only_baseline == ("0", "1", "7000", "11999")
     assert found.only_candidate == ("-5", "50000", "50001")
     assert not found.differing
@@ -100,7 +101,7 @@ def test_keys_of_one_side_are_found_everywhere(pair: Any) -> None:
 
 def test_many_extra_rows_are_found_beyond_the_other_sides_keys(pair: Any) -> None:
     """A side that has far more rows, all beyond the other's last key, is searched all the same."""
-    found = compare_tables(*pair(NAMES, named(1), named(*range(1, 9000))), key="id", most=10_000)
+    found = compare_tables(*pair(NAMES, named(1), named(*range(1, 9000))), BY_ID, most=10_000)
     assert found.only_candidate == tuple(str(n) for n in range(2, 9000))
     assert found.is_complete and not found.only_baseline
 
@@ -108,7 +109,7 @@ def test_many_extra_rows_are_found_beyond_the_other_sides_keys(pair: Any) -> Non
 def test_equal_tables_are_equal(pair: Any) -> None:
     """The order in which rows were written does not matter."""
     found = compare_tables(*pair(NAMES, named(*range(MANY)), named(*reversed(range(MANY)))),
-                           key="id")
+                           BY_ID)
     assert found.is_equal
 
 
@@ -116,7 +117,7 @@ def test_null_is_not_the_empty_text(pair: Any) -> None:
     """NULL and '' differ, in both directions, and nothing else does."""
     before = named(1, 2, 3, 4, *range(5, MANY), _1=None, _2="", _3=None, _4="")
     after = named(1, 2, 3, 4, *range(5, MANY), _1="", _2=None, _3=None, _4="")
-    found = compare_tables(*pair(NAMES, before, after), key="id")
+    found = compare_tables(*pair(NAMES, before, after), BY_ID)
     assert [each.columns[0] for each in found.differing] == [
         Change("name", None, ""), Change("name", "", None)]
 
@@ -128,7 +129,7 @@ def test_values_that_move_between_rows_and_columns_are_found(pair: Any) -> None:
     after = [dict(row) for row in before]
     after[10]["a"], after[11]["a"] = after[11]["a"], after[10]["a"]
     after[5000].update(a="5000,", b="5000")
-    found = compare_tables(*pair(columns, before, after), key="id")
+    found = compare_tables(*pair(columns, before, after), BY_ID)
     assert [each.key for each in found.differing] == ["10", "11", "5000"]
 
 
@@ -143,7 +144,7 @@ def test_values_that_weak_checksums_confuse_are_found(
     rows = [{"id": n, "value": before} for n in range(5000)]
     changed = [{**row, "value": after if row["id"] == 77 else before} for row in rows]
     found = compare_tables(
-        *pair(f"id integer primary key, value {type_}", rows, changed), key="id")
+        *pair(f"id integer primary key, value {type_}", rows, changed), BY_ID)
     assert [each.key for each in found.differing] == ["77"]
 
 
@@ -154,7 +155,7 @@ def test_text_keys_may_hold_anything(pair: Any) -> None:
     keys = odd + [f"key {n}" for n in range(5000)]
     before = [{"id": key, "name": "x"} for key in keys]
     after = [{"id": key, "name": "y" if key in odd else "x"} for key in keys if key != "🌍"]
-    found = compare_tables(*pair("id varchar(40) primary key, name text", before, after), key="id")
+    found = compare_tables(*pair("id varchar(40) primary key, name text", before, after), BY_ID)
     assert {each.key for each in found.differing} == set(odd) - {"🌍"}
     assert found.only_baseline == ("🌍",) and not found.only_candidate
 
@@ -164,12 +165,12 @@ def test_uuid_keys_are_compared_as_uuids(make: Make, pair: Any) -> None:
     ids = [f"{n * 7919 % 2**32:08x}-0000-4000-8000-{n:012x}" for n in range(5000)]
     before = [{"id": one, "name": "x"} for one in ids]
     after = [{"id": one, "name": "y" if number == 9 else "x"} for number, one in enumerate(ids)]
-    found = compare_tables(*pair("id uuid primary key, name text", before, after), key="id")
+    found = compare_tables(*pair("id uuid primary key, name text", before, after), BY_ID)
     assert [each.key for each in found.differing] == [ids[9]]
     digits = make("sqlite", "id char(32) primary key, name text",
                   [{**row, "id": row["id"].replace("-", "").upper()} for row in before])
     dashes = make("sqlite", "id uuid primary key, name text", before)
-    assert compare_tables(digits, dashes, key="id").is_equal
+    assert compare_tables(digits, dashes, BY_ID).is_equal
 
 
 TYPES = {  # of columns, by kind: in SQLite, in PostgreSQL
@@ -216,7 +217,7 @@ def test_stored_values_are_compared_by_the_rule_of_their_kind(
         if kind is Kind.JSON and side != "sqlite":
             rows = [{**row, "value": str(row["value"])} for row in rows]
         sides.append(make(side, f"id integer primary key, value {type_}", rows))
-    found = compare_tables(sides[0], sides[1], key="id")
+    found = compare_tables(sides[0], sides[1], BY_ID)
     assert len(found.differing) == (0 if is_same else len(examples)), found.differing
 
 
@@ -240,7 +241,7 @@ def test_whatever_sqlite_may_hold_is_told_apart(
     """A column there may hold any value; none ends the check, and no two are confused."""
     tables = [make("sqlite", f"id integer primary key, value {type_}",
                    [{"id": 1, "value": value}, {"id": 2, "value": one}]) for value in (one, other)]
-    found = compare_tables(tables[0], tables[1], key="id")
+    found = compare_tables(tables[0], tables[1], BY_ID)
     assert [each.key for each in found.differing] == ["1"]
 
 
@@ -261,7 +262,7 @@ def test_text_that_is_no_utf_8_is_compared_by_its_bytes(
         for key, value in values.items():
             changed = "'x'" if table == tables[1] and key == 2 else value
             run(url, f"INSERT INTO {table} VALUES ({value}, {changed})".replace(":", "\\:"))  # noqa: S608
-    found = compare_tables(*(TableRef(url, table) for table in tables), key="id")
+    found = compare_tables(*(TableRef(url, table) for table in tables), BY_ID)
     assert [(each.key, each.columns[0].baseline) for each in found.differing] == [
         ("\ufffd", "\ufffd")]
 
@@ -305,21 +306,21 @@ def test_keys_are_in_one_order_whatever_the_encoding(
         run(url, "CREATE TABLE t (id text primary key, name text)")
     run(url, "INSERT INTO t VALUES (:id, :name)", rows)
     plain = make("sqlite", "id text primary key, name text", rows)
-    assert compare_tables(TableRef(url, "t"), plain, key="id").is_equal
-    assert compare_tables(TableRef(url, "t"), TableRef(url, "t"), key="id").is_equal
+    assert compare_tables(TableRef(url, "t"), plain, BY_ID).is_equal
+    assert compare_tables(TableRef(url, "t"), TableRef(url, "t"), BY_ID).is_equal
 
 
 def test_keys_that_a_collation_calls_the_same_are_two(make: Make) -> None:
     """Whether keys are unique is about their characters, not about NOCASE."""
     rows = [{"id": "a", "name": "x"}, {"id": "A", "name": "y"}]
     tables = [make("sqlite", "id text collate nocase, name text", rows) for _ in range(2)]
-    assert compare_tables(tables[0], tables[1], key="id").is_equal
+    assert compare_tables(tables[0], tables[1], BY_ID).is_equal
 
 
 def test_empty_tables_are_equal(pair: Any) -> None:
     """No rows on both sides is equal; no rows on one side is every row of the other."""
-    assert compare_tables(*pair(NAMES, [], []), key="id").is_equal
-    found = compare_tables(*pair(NAMES, [], named(1, 2)), key="id")
+    assert compare_tables(*pair(NAMES, [], []), BY_ID).is_equal
+    found = compare_tables(*pair(NAMES, [], named(1, 2)), BY_ID)
     assert (found.baseline_rows, found.only_candidate) == (0, ("1", "2"))
 
 
@@ -344,8 +345,8 @@ def test_equal_values_are_equal_across_databases(make: Make) -> None:
     nothing = {**dict.fromkeys(IN_SQLITE), "id": 2}
     before = make("sqlite", ALL_TYPES.format(blob="blob"), [IN_SQLITE, nothing])
     after = make("postgres", ALL_TYPES.format(blob="bytea"), [IN_POSTGRES, nothing])
-    assert compare_tables(before, after, key="id").is_equal
-    assert compare_tables(after, before, key="id").is_equal
+    assert compare_tables(before, after, BY_ID).is_equal
+    assert compare_tables(after, before, BY_ID).is_equal
 
 
 @pytest.mark.postgres
@@ -358,7 +359,7 @@ def test_each_type_differs_across_databases(make: Make, column: str, value: Any)
     """Comparing by value still sees a value that is another one."""
     before = make("sqlite", ALL_TYPES.format(blob="blob"), [IN_SQLITE])
     after = make("postgres", ALL_TYPES.format(blob="bytea"), [{**IN_POSTGRES, column: value}])
-    found = compare_tables(before, after, key="id")
+    found = compare_tables(before, after, BY_ID)
     assert [change.column for change in found.differing[0].columns] == [column]
 
 
@@ -375,7 +376,7 @@ def test_each_type_differs_between_two_postgres(make: Make, column: str, value: 
     changed = [{**row, column: value} if row["id"] == 1234 else row for row in rows]
     types = ALL_TYPES.format(blob="bytea")
     found = compare_tables(
-        make("postgres", types, rows), make("postgres", types, changed), key="id")
+        make("postgres", types, rows), make("postgres", types, changed), BY_ID)
     assert [(each.key, each.columns[0].column) for each in found.differing] == [("1234", column)]
 
 
@@ -392,7 +393,7 @@ def test_equal_rows_are_not_fetched(make: Make) -> None:
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        assert not compare_tables(*tables, key="id").is_equal
+        assert not compare_tables(*tables, BY_ID).is_equal
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     reading = [one for one in fetched if "hashtext" not in one]
@@ -408,7 +409,7 @@ def test_tables_may_have_many_columns(pair: Any) -> None:
     after[9].update(c0=None, c149=-1)
     after[10].update(c70=None)
     found = compare_tables(*pair("id integer primary key, " + ", ".join(
-        f"{name} integer" for name in columns), before, after), key="id")
+        f"{name} integer" for name in columns), before, after), BY_ID)
     assert [(each.key, [change.column for change in each.columns]) for each in found.differing] == [
         ("9", ["c0", "c149"]), ("10", ["c70"])]
 
@@ -424,7 +425,7 @@ def test_nulls_that_move_between_columns_and_rows_are_found(make: Make) -> None:
     after[5]["a"] = None
     after[6]["b"] = 1
     found = compare_tables(make("postgres", types, before), make("postgres", types, after),
-                           key="id")
+                           BY_ID)
     assert [each.key for each in found.differing] == ["k3", "k4", "k5", "k6"]
 
 
@@ -439,9 +440,9 @@ def test_types_that_differ_between_two_postgres_are_compared_by_value(make: Make
                            "d char(5), e integer", before)
     new = make("postgres", "id bigint primary key, a numeric, b numeric, c timestamptz, d text, "
                            "e boolean", after)
-    without = compare_tables(old, new, key="id", ignore=["e"])  # by checksums
+    without = compare_tables(old, new, Columns("id", ignore=["e"]))  # by checksums
     assert [each.key for each in without.differing] == ["9"]
-    whole = compare_tables(old, new, key="id")  # by reading both
+    whole = compare_tables(old, new, BY_ID)  # by reading both
     assert whole.differing == without.differing
 
 
@@ -452,14 +453,14 @@ def test_table_may_be_in_a_schema(make: Make, postgres_url: str) -> None:
     schema = f"other_{next(_numbers)}"
     run(postgres_url, f"CREATE SCHEMA {schema}")
     run(postgres_url, f'CREATE VIEW {schema}.names AS SELECT * FROM "{plain.table}"')  # noqa: S608
-    assert compare_tables(plain, TableRef(postgres_url, f"{schema}.names"), key="id").is_equal
+    assert compare_tables(plain, TableRef(postgres_url, f"{schema}.names"), BY_ID).is_equal
 
 
 def test_search_stops_after_most_differences(pair: Any) -> None:
     """More differences than asked for: the first ones, exact counts, and never called equal."""
     before = named(*range(MANY))
     after = [{**row, "name": "other"} for row in before]
-    found = compare_tables(*pair(NAMES, before, after), key="id", most=10)
+    found = compare_tables(*pair(NAMES, before, after), BY_ID, most=10)
     assert [each.key for each in found.differing] == [str(n) for n in range(10)]
     assert (found.baseline_rows, found.candidate_rows) == (MANY, MANY)
     assert not found.is_complete and not found.is_equal
@@ -467,27 +468,28 @@ def test_search_stops_after_most_differences(pair: Any) -> None:
 
 def test_exactly_most_differences_are_complete(pair: Any) -> None:
     """As many differences as asked for and no more is a complete answer."""
-    found = compare_tables(*pair(NAMES, named(1, 2, 3), named(1)), key="id", most=2)
+    found = compare_tables(*pair(NAMES, named(1, 2, 3), named(1)), BY_ID, most=2)
     assert found.only_baseline == ("2", "3") and found.is_complete
 
 
 def test_masked_values_are_compared_and_never_shown(pair: Any) -> None:
     """A masked column's difference is reported without its values."""
-    found = compare_tables(*pair(NAMES, named(1), named(1, _1="secret")), key="id", mask=["name"])
+    masked = Columns("id", mask=["name"])
+    found = compare_tables(*pair(NAMES, named(1), named(1, _1="secret")), masked)
     assert found.differing[0].columns == (Change("name", "***", "***"),)
     assert "secret" not in repr(found)
 
 
 def test_long_values_are_cut(pair: Any) -> None:
     """A value is shown with at most 200 characters."""
-    found = compare_tables(*pair(NAMES, named(1), named(1, _1="x" * 5000)), key="id")
+    found = compare_tables(*pair(NAMES, named(1), named(1, _1="x" * 5000)), BY_ID)
     assert found.differing[0].columns[0].candidate == "x" * 200
 
 
 def test_progress_ends_at_the_total(pair: Any) -> None:
     """Progress only grows, and ends with all rows compared."""
     seen: list[tuple[int, int]] = []
-    compare_tables(*pair(NAMES, named(*range(MANY)), named(*range(MANY), _5="x")), key="id",
+    compare_tables(*pair(NAMES, named(*range(MANY)), named(*range(MANY), _5="x")), BY_ID,
                    progress=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen) and len(seen) > 2
     assert seen[-1] == (MANY, MANY)
@@ -501,20 +503,20 @@ def test_progress_ends_at_the_total(pair: Any) -> None:
 def test_key_that_identifies_no_row_is_refused(pair: Any, columns: str, rows: Any) -> None:
     """A key that is there twice, NULL or of another type is refused, not compared somehow."""
     with pytest.raises(InvalidInput, match="the key"):
-        compare_tables(*pair(columns, rows, rows), key="id")
+        compare_tables(*pair(columns, rows, rows), BY_ID)
 
 
 def test_key_without_a_constraint_is_taken_when_its_values_are_unique(pair: Any) -> None:
     """What counts is the data, not what was declared."""
     assert compare_tables(*pair("id integer, name text", named(1, 2), named(2, 1)),
-                          key="id").is_equal
+                          BY_ID).is_equal
 
 
 def test_missing_table_is_refused(pair: Any) -> None:
     """A table that is not there is a mistake of the caller, named with its side."""
     good, other = pair(NAMES, named(1), named(1))
     with pytest.raises(InvalidInput, match=r"candidate .*no_such"):
-        compare_tables(good, TableRef(other.url, "no_such"), key="id")
+        compare_tables(good, TableRef(other.url, "no_such"), BY_ID)
 
 
 def test_column_of_one_side_is_refused_unless_ignored(make: Make) -> None:
@@ -522,21 +524,28 @@ def test_column_of_one_side_is_refused_unless_ignored(make: Make) -> None:
     old = make("sqlite", NAMES, named(1))
     new = make("sqlite", f"{NAMES}, added text", named(1))
     with pytest.raises(InvalidInput, match="baseline has no column added"):
-        compare_tables(old, new, key="id")
-    assert compare_tables(old, new, key="id", ignore=["added"]).is_equal
-    assert compare_tables(old, new, key="id", columns=["name"]).is_equal
+        compare_tables(old, new, BY_ID)
+    assert compare_tables(old, new, Columns("id", ignore=["added"])).is_equal
+    assert compare_tables(old, new, Columns("id", compared=["name"])).is_equal
 
 
-@pytest.mark.parametrize("options", [
-    {"key": "nope"}, {"key": "id", "columns": ["nope"]}, {"key": "id", "ignore": ["nope"]},
-    {"key": "id", "mask": ["nope"]}, {"key": "id", "mask": ["id"]}, {"key": "id", "most": 0},
-    {"key": "id", "columns": ["name"], "ignore": ["name"]},
+@pytest.mark.parametrize("columns", [
+    Columns("nope"), Columns("id", compared=["nope"]), Columns("id", ignore=["nope"]),
+    Columns("id", mask=["nope"]), Columns("id", mask=["id"]),
+    Columns("id", compared=["name"], ignore=["name"]),
 ], ids=str)
-def test_options_that_fit_nothing_are_refused(make: Make, options: dict[str, Any]) -> None:
+def test_columns_that_fit_nothing_are_refused(make: Make, columns: Columns) -> None:
     """A name that fits no column changes nothing silently."""
     table = make("sqlite", NAMES, named(1))
     with pytest.raises(InvalidInput):
-        compare_tables(table, table, **options)
+        compare_tables(table, table, columns)
+
+
+def test_a_search_for_no_difference_at_all_is_refused(make: Make) -> None:
+    """A search that may find nothing would call every table equal."""
+    table = make("sqlite", NAMES, named(1))
+    with pytest.raises(InvalidInput):
+        compare_tables(table, table, BY_ID, most=0)
 
 
 def test_sqlite_file_that_is_not_there_is_not_created(tmp_path: Path) -> None:
@@ -544,7 +553,7 @@ def test_sqlite_file_that_is_not_there_is_not_created(tmp_path: Path) -> None:
     path = tmp_path / "missing.db"
     table = TableRef(f"sqlite:///{path}", "t")
     with pytest.raises(StoreError, match=r"missing\.db"):
-        compare_tables(table, table, key="id")
+        compare_tables(table, table, BY_ID)
     assert not path.exists()
 
 
@@ -556,7 +565,7 @@ def test_sqlite_file_that_is_not_there_is_not_created(tmp_path: Path) -> None:
 def test_passwords_are_never_in_messages(url: str) -> None:
     """Neither the message nor the traceback of a database that cannot be used has the password."""
     with pytest.raises(ChangeoverError) as caught:
-        compare_tables(TableRef(url, "t"), TableRef(url, "t"), key="id")
+        compare_tables(TableRef(url, "t"), TableRef(url, "t"), BY_ID)
     assert "s3cretpw" not in str(caught.value)
     shown = "".join(traceback.TracebackException.from_exception(caught.value).format())
     assert "s3cretpw" not in shown
@@ -569,5 +578,5 @@ def test_password_is_hidden_when_a_table_is_missing(postgres_url: str) -> None:
     parsed = make_url(postgres_url).set(password="s3cretpw")
     url = parsed.render_as_string(hide_password=False)
     with pytest.raises(InvalidInput) as caught:
-        compare_tables(TableRef(url, "no_such"), TableRef(url, "no_such"), key="id")
+        compare_tables(TableRef(url, "no_such"), TableRef(url, "no_such"), BY_ID)
     assert "s3cretpw" not in str(caught.value)

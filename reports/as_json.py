@@ -1,0 +1,70 @@
+"""The report for programs, as JSON. Pure.
+
+The keys are the fields of `reports.model.ReportData` and of the records inside, and stay the
+same within one `format`:
+
+    format             1; grows when a key changes its meaning or goes away
+    migration, subject (`cutover` or `status`), generated_at, changeover_version
+    systems            {baseline, candidate}: the names people gave them
+    headline           {status, word, sentence, decided_by[], started_at, ended_at, seconds}
+    cutover            {id, epoch, status, flow_run_id, started_at, ended_at, outcome} or null
+    routing            the routing state in one phrase
+    start, end         the time that all numbers cover; `chart_end` that of series and marks
+    outage             {requests, user_errors, seconds_with_errors, down_seconds,
+                       resolution_seconds}
+    figures[]          per system: {system, name, start, end, the counts by their names in
+                       `changeover.analysis.window.Measurements`, metrics{name: value}};
+                       `arrived` and `refused` are the gateway's, the same for both systems
+    stages[]           {key, title, status, weight, segments[], soak_seconds, approvers, round,
+                       entered_at, decided_at, seconds, decision, reason, figures[],
+                       looks[{gate, round, attempt, verdict, reason, at, evidence[]}],
+                       approvals[{decision, approver, comment, source, asked_at, ...}]}
+    timeline[]         {seq, at, kind, title, detail, actor, tone, stage, count}
+    marks[], weights[] decisions, and the decided share of users over time
+    series             {baseline[], candidate[]}: points of the charts
+    firings[], rollbacks[{record, steps[], must_do[]}], publications[]
+    audit              {events, head_hash, problems[]}: intact when `problems` is empty
+    differences        what differs between the answers: {findings[{place, verdict,
+                       suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
+    procedure          what was done around the stages: {steps[{name, status, detail, at,
+                       seconds}], criteria[{text, is_met, detail}]}; null without a cutover
+    outcomes[]         what applications reported: {system, segment (empty: all), outcomes,
+                       error_rate, duration_p50_seconds, _p95_, quality{name: mean}}
+    plan               the plan, without what may be a secret
+
+Times are ISO 8601 in UTC; `_seconds` are seconds, `_bytes` bytes, rates shares 0..1, `weight`
+buckets 0..10000 (2500 is 25 %). null means that nothing was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reports.model import Figures, ReportData
+
+FORMAT = 1
+
+
+def render_json(data: ReportData) -> str:
+    """Return the report as JSON."""
+    content = {"format": FORMAT, **plain(data)}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the view model as what JSON knows."""
+    if isinstance(value, Figures):
+        value = value.as_data()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
