@@ -21,6 +21,7 @@ import threading
 import time
 import timeit
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ from openfeature.provider import FeatureProvider
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
 from changeover.clock import now
+from changeover.domain.audit import Author
 from changeover.domain.routing import RoutingState, bucket
 from changeover.flags.by_hand import with_value
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import of_plan
+from changeover.flags.state import FlagEdit, FlagState
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
 from changeover.sdk.openfeature import ChangeoverProvider
@@ -202,15 +205,18 @@ def ofrep(rounds: int, requests: int = 10_000) -> list[Row]:
              f"{1 / max(costs):,.0f} to {1 / min(costs):,.0f})", usual <= 1 / 2_500)]
 
 
+def _with(value: bool, flag: FlagState) -> Any:
+    """Return a flag's document with another value."""
+    return as_document(with_value(flag.name, flag.entry, value))
+
+
 def _latency(store: Store, seen: Callable[[str], bool], changes: int) -> list[float]:
     """Return the seconds from each change's commit until `seen` says so."""
     took = []
     for number in range(changes):
         value = bool(number % 2)
-        flags.change(store, "shop", "plain",
-                     lambda flag, value=value: as_document(  # type: ignore[misc]
-                         with_value("plain", flag.entry, value)),
-                     actor="b", reason="b", now=now())
+        flags.change(store, "shop", FlagEdit("plain", partial(_with, value)), Author("b", "b"),
+                     now=now())
         began = time.monotonic()
         while not seen(str(value)):
             time.sleep(0.002)

@@ -31,6 +31,7 @@ from rich.progress import Progress
 from benchmarks.comparison import changed, document
 from benchmarks.gateway import bare
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
@@ -135,8 +136,9 @@ def bench(
         plan = make_plan(listen, systems, max_load)
         store = Store.open(home.store_url, create=True)
         plans.register(store, plan, source="benchmark", now=clock.now())
-        routing.change(store, "benchmark", Change(mode=Mode.SHADOW, shadow_sample=1000),
-                       actor="benchmark", reason="benchmark", now=clock.now())
+        routing.change(
+            store, "benchmark", Change(mode=Mode.SHADOW, shadow_sample=1000),
+            Author("benchmark", "benchmark"), now=clock.now())
         gateway = Gateway(home.gateway_files)
         gateway.prepare(plan, RoutingState("benchmark", mode=Mode.SHADOW, version=1))
         with contextlib.ExitStack() as stack:

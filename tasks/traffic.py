@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from changeover import clock
 from changeover.domain import stages
+from changeover.domain.audit import Author
 from changeover.domain.procedures import StepStatus
 from changeover.domain.routing import Change, RoutingState
+from changeover.domain.stages import change_for
 from changeover.errors import Unreachable
 from changeover.plan.model import Stage
 from changeover.procedures import partial_rollback, traffic
@@ -37,9 +41,8 @@ def move_traffic(run: CutoverRun, stage: str) -> str:
 
 def _give_share(run: CutoverRun, stage: Stage, reason: str) -> RoutingState:
     """Put a stage's share of users on the candidate, as this cutover and this run."""
-    return traffic.give_share(
-        run.site, stage, epoch=run.epoch, reason=reason, actor=f"cutover {run.id}",
-        carried_by=run.carried_by)
+    change = replace(change_for(stage, run.site.plan, run.epoch), carried_by=run.carried_by)
+    return traffic.give_share(run.site, stage, change, Author(f"cutover {run.id}", reason))
 
 
 def has_share(site: Site, stage: Stage) -> bool:
@@ -86,5 +89,5 @@ def give_back_share(run: CutoverRun, stage: str, round_: int) -> str:
 def set_maintenance(site: Site, is_on: bool, reason: str) -> str:
     """Switch the maintenance answer and wait for the gateway's confirmation."""
     change = Change(maintenance=is_on, maintenance_reason=reason)
-    state = traffic.move(site, change, actor="maintenance/main", reason=reason)
+    state = traffic.move(site, change, Author("maintenance/main", reason))
     return state.describe()

@@ -21,10 +21,7 @@ LONG_FUNCTIONS = {
     "changeover/flags/explain.py::explain",
     "changeover/procedures/rollback.py::start",
     "changeover/site/status.py::collect",
-    "changeover/store/flags.py::change",
-    "changeover/store/flags.py::set_values",
     "changeover/store/repairs.py::claim",
-    "changeover/store/routing.py::change",
 }
 MANY_PARAMETERS = {
     "changeover/comparison/diff.py::_Walk.pairs",
@@ -32,11 +29,7 @@ MANY_PARAMETERS = {
     "changeover/shadow/judging.py::Judge.judged",
     "changeover/store/carriers.py::note_end",
     "changeover/store/claims.py::claiming",
-    "changeover/store/flags.py::_follow",
-    "changeover/store/flags.py::change",
-    "changeover/store/flags.py::set_values",
     "changeover/store/repairs.py::claim",
-    "changeover/store/routing.py::change",
 }
 
 

@@ -33,7 +33,7 @@ def items_of(site: Site) -> list[Item]:
     items += [FolderItem(name, folder / path) for name, path in spec.folders.items()]
     if spec.store:
         items.append(DatabaseItem(STORE, home.store_url))
-    values = flags.values(site.store, site.migration, plan.environment or flags.BASE)
+    values = flags.values(site.store, site.migration, site.environment)
     return [
         *items, FolderItem("changeover-gateway", home.gateway_files.root),
         TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),

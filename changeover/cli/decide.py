@@ -10,6 +10,7 @@ import click
 from changeover import clock
 from changeover.cli.common import Session, reason_option, site_command
 from changeover.cli.runs import describe_end
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.stages import change_for, shadow_buckets
@@ -88,7 +89,7 @@ def rollback_command(session: Session, reason: str, break_glass: bool) -> None:
                      "store", entry)
         return
     try:
-        started = rollback.start(session.site, Cause(reason, session.actor))
+        started = rollback.start(session.site, Cause(session.actor, reason))
     except StoreBusy as busy:
         entry = _move_first(session, reason, busy)
         session.show("everyone is at the baseline; the store is busy, the observer records it "
@@ -178,8 +179,7 @@ def shadow_command(session: Session, sample: str, reason: str) -> None:
 
 def _safe_flags_left(site: Site) -> list[str]:
     """Return a note for each safe flag that is not what the plan says."""
-    environment = site.plan.environment or flags.BASE
-    changed = flags.drift(site.store, site.migration, environment)
+    changed = flags.drift(site.store, site.migration, site.environment)
     notes = []
     for name in site.plan.rollback.safe_flags:
         if name in changed and changed[name][0] is not flags.GONE:
@@ -190,7 +190,7 @@ def _safe_flags_left(site: Site) -> list[str]:
 
 def _apply(session: Session, change: Change, reason: str, *, notes: Sequence[str] = ()) -> None:
     """Change the routing state as the present user, publish, and show it with the notes."""
-    state = traffic.move(session.site, change, actor=session.actor, reason=reason)
+    state = traffic.move(session.site, change, Author(session.actor, reason))
     text = state.describe()
     lines = [text, *(f"note: {note}" for note in notes)]
     session.show("\n".join(lines),

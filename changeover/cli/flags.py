@@ -10,12 +10,13 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Command, Session, environment_option, site_command
+from changeover.domain.audit import Author
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import expired
-from changeover.flags.state import FlagState
+from changeover.flags.state import FlagEdit, FlagState
 from changeover.plan import yaml12
 from changeover.plan.flags import as_document
 from changeover.store import flags as stored
@@ -150,10 +151,10 @@ def _change(
     session: Session, name: str, wish: Callable[[FlagState], Any], *,
     reason: str, expected: int | None,
 ) -> None:
+    edit = FlagEdit(name, wish, _environment(session), expected_version=expected)
     flag = stored.change(
-        session.site.store, session.site.migration, name, wish, actor=session.actor,
-        reason=reason, now=clock.now(), expected_version=expected,
-        environment=_environment(session))
+        session.site.store, session.site.migration, edit, Author(session.actor, reason),
+        now=clock.now())
     session.show(f"{name}: {_short(flag.document)} (version {flag.version})", _as_data(flag))
 
 
@@ -173,7 +174,7 @@ def _environment(session: Session) -> str:
         raise InvalidInput(
             f"environment {wished!r} is unknown", where="--env",
             allowed=", ".join(plan.environments) or "none, the plan has no environments")
-    return wished or plan.environment or stored.BASE
+    return wished or session.site.environment
 
 
 def _pair(text: str) -> tuple[str, str]:

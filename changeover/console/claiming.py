@@ -138,7 +138,7 @@ def _roll_back(console: Console) -> str | None:
     wanted = rollbacks.wanted(site.store, state)
     if wanted is None or state.mode not in ON_USERS:
         return None
-    started = rollback.start(site, Cause(wanted, "console", RollbackSeverity.CRITICAL))
+    started = rollback.start(site, Cause("console", wanted, RollbackSeverity.CRITICAL))
     return started.state.describe()
 
 

@@ -16,7 +16,7 @@ from changeover.domain.claims import Claim, Refusal
 from changeover.errors import InvalidInput
 from changeover.sdk.feed import Feed
 from changeover.site.site import Site
-from changeover.store import claims, flags, outcomes
+from changeover.store import claims, outcomes
 from changeover.store.claims import ClaimRequest
 
 CLAIMS_AT_ONCE = 200
@@ -54,8 +54,7 @@ class Console:
             self._claim, most=CLAIMS_AT_ONCE)
         self.outcomes: Batcher[list[OutcomeIn], int] = Batcher(
             self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
-        self.feed = Feed.from_store(
-            site.store, site.migration, site.plan.environment or flags.BASE)
+        self.feed = Feed.from_store(site.store, site.migration, site.environment)
         self._quality = outcomes.quality_names(site.store, site.migration)
         self._coming: Counter[str] = Counter()
 

@@ -1,10 +1,23 @@
-"""Events of the audit."""
+"""Events of the audit, and who is responsible for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes something, and why.
+
+    Args:
+        actor: Who or what decided: `observer`, `cutover 7`, a person's name.
+        reason: Why, one sentence.
+    """
+
+    actor: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from changeover.domain.audit import Author
 from changeover.plan.model import TriggerAction
 
 
@@ -71,15 +72,7 @@ class Rollback:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a rollback is begun.
+class Cause(Author):
+    """Who begins a rollback, why (one sentence with numbers), and how bad that is."""
 
-    Args:
-        reason: What happened, one sentence with numbers.
-        actor: Who or what decided: `observer`, `cutover 7`, a person's name.
-        severity: How bad it is.
-    """
-
-    reason: str
-    actor: str
     severity: RollbackSeverity = RollbackSeverity.HIGH

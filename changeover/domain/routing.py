@@ -128,6 +128,8 @@ class Change:
         shadow_sample: Buckets of requests to copy.
         expected_epoch: Refuse when the state's epoch is another one.
         is_by_person: Whether a person asked; only then does `emergency_rollback` end.
+        carried_by: The work (`cutover 7`) and the flow run that must still carry it when this is
+            written; checked by the store.
     """
 
     mode: Mode | None = None
@@ -138,6 +140,7 @@ class Change:
     shadow_sample: int | None = None
     expected_epoch: int | None = None
     is_by_person: bool = False
+    carried_by: tuple[str, str] | None = None
 
 
 def values_of(key: Key | None) -> tuple[bytes, ...]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from changeover import clock
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
@@ -214,7 +214,7 @@ class Traffic:
         found: queue.Queue[rollback.RollbackStart | Exception],
     ) -> None:
         try:
-            cause = Cause(reason, "observer", RollbackSeverity.CRITICAL)
+            cause = Cause("observer", reason, RollbackSeverity.CRITICAL)
             found.put(rollback.start(self.site, cause, is_baseline_back=is_baseline_back))
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             found.put(error)
@@ -281,9 +281,8 @@ class Traffic:
             at=clock.now(), data=entry, once_key=f"break-glass-{entry.get('at')}"))
         reason = reason if "busy" in entry else f"break glass: {reason}"
         state = routing.change(
-            self.store, self.plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=actor,
-            reason=reason, now=clock.now(),
-        )
+            self.store, self.plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
+            Author(actor, reason), now=clock.now())
         self.take(state)
         self._open_row(state, reason, actor)
         self.gateway.reconcile(self.plan, state)
@@ -324,5 +323,5 @@ class Traffic:
         self._rollback_known = state.epoch
 
     def _open_row(self, state: RoutingState, reason: str, actor: str) -> None:
-        rollback.open_record(self.site, state, Cause(reason, actor, RollbackSeverity.CRITICAL))
+        rollback.open_record(self.site, state, Cause(actor, reason, RollbackSeverity.CRITICAL))
         self._rollback_known = state.epoch

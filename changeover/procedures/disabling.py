@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
+from changeover.domain.audit import Author
 from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.rollout import StageAction
 from changeover.errors import ChangeoverError, StaleEpoch
+from changeover.flags.state import NewValues
 from changeover.procedures import baseline
 from changeover.procedures.approvals import Question
 from changeover.procedures.levers import pull_lever
@@ -40,10 +42,10 @@ def configure_finally(run: CutoverRun) -> str:
     run.current_state()
 
     def configure() -> Found:
+        wanted = NewValues(spec.flags, run.site.environment, expected_epoch=run.epoch)
         changed = flags.set_values(
-            run.site.store, run.migration, spec.flags, actor=run.subject,
-            reason="final configuration", now=clock.now(), expected_epoch=run.epoch,
-            environment=plan.environment or flags.BASE)
+            run.site.store, run.migration, wanted, Author(run.subject, "final configuration"),
+            now=clock.now())
         _pull(run, "final configuration", spec.levers)
         return f"flags set: {', '.join(changed) or 'none'}; levers: " \
             f"{', '.join(spec.levers) or 'none'}", {}

@@ -41,7 +41,7 @@ def roll_back_now(run: CutoverRun, decision: StageDecision) -> None:
     if routing.read(site.store, run.migration).epoch != run.epoch:
         return
     reason = f"stage {decision.stage}: {decision.reason}"
-    rollback.start(site, Cause(reason, f"cutover {run.id}"))
+    rollback.start(site, Cause(f"cutover {run.id}", reason))
 
 
 def reason_of_rollback(run: CutoverRun, otherwise: str) -> str:

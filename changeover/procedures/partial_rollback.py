@@ -40,7 +40,7 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
 
     def move() -> Found:
         state = rollback.reduce(
-            site, target, scope=scope, occasion=run.subject, cause=Cause(reason, "rollback/main"))
+            site, target, scope=scope, occasion=run.subject, cause=Cause("rollback/main", reason))
         return f"{scope} is back at the baseline: {state.describe()}", {}
 
     found = run.once("move a part back", move)

@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from changeover import cleanup, clock
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.errors import ChangeoverError, Unreachable
@@ -123,7 +124,7 @@ def _step_1(copy: Site, change: Change) -> tuple[float, list[str]]:
 def _move(copy: Site, change: Change) -> None:
     if change.mode is Mode.CANDIDATE_ONLY:  # nobody goes there from the baseline at once
         _move(copy, Change(mode=Mode.GRADUAL, weight=5_000))
-    traffic.move(copy, change, actor="rehearsal", reason="rehearsal")
+    traffic.move(copy, change, Author("rehearsal", "rehearsal"))
 
 
 def _not_served(plan: Plan) -> list[str]:

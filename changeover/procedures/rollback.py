@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from changeover import clock
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, PublishFailed, Refused
+from changeover.flags.state import NewValues
 from changeover.plan.model import PhaseKind, Plan
 from changeover.procedures import baseline, traffic
 from changeover.site.site import Site
@@ -66,14 +67,13 @@ def start(
         baseline.bring_back(store, plan, actor=cause.actor)
     with first_in_line():
         state = routing.change(
-            store, site.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
-            actor=cause.actor, reason=cause.reason, now=clock.now())
+            store, site.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), cause,
+            now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
         publication, problem = _publish(site, state)
-    flags.set_values(
-        store, site.migration, plan.rollback.safe_flags, actor=cause.actor,
-        reason=f"rollback {rollback.id}", now=clock.now(), may_mirror=True,
-        environment=plan.environment or flags.BASE)
+    safe = NewValues(plan.rollback.safe_flags, site.environment, may_mirror=True)
+    author = Author(cause.actor, f"rollback {rollback.id}")
+    flags.set_values(store, site.migration, safe, author, now=clock.now())
     return RollbackStart(state, rollback, publication, problem)
 
 
@@ -136,8 +136,9 @@ def reduce(
     if Reduced(state.weight, state.segments, state.epoch) != target:
         change = Change(mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
                         expected_epoch=target.epoch)
-        state = routing.change(store, site.migration, change, actor=cause.actor, now=now,
-                               reason=f"rollback of {scope}: {cause.reason}")
+        state = routing.change(
+            store, site.migration, change,
+            Author(cause.actor, f"rollback of {scope}: {cause.reason}"), now=now)
     audit.record(store, site.migration, NewEvent(
         actor=cause.actor, kind="rollback.partial", at=now,
         data={"scope": scope, "reason": cause.reason, "state": state.describe()},

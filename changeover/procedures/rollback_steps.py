@@ -50,7 +50,7 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
         run.keep(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
                  began=began)
         return run
-    cause = Cause(wanted.reason, "rollback/main", wanted.severity)
+    cause = Cause("rollback/main", wanted.reason, wanted.severity)
     started = rollback.start(site, cause, flow_run_id=flow_run_id)
     run = RollbackRun(site, started.rollback.id, flow_run_id)
     status = StepStatus.FAILED if started.publication is None else StepStatus.DONE

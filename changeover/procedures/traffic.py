@@ -9,56 +9,48 @@ import contextlib
 import time
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.publications import Publication
 from changeover.domain.routing import Change, RoutingState
-from changeover.domain.stages import change_for, has_share
+from changeover.domain.stages import has_share
 from changeover.errors import PublishFailed, StoreError
 from changeover.plan.model import Stage
 from changeover.site.site import Site
 from changeover.store import publications, routing
 
 
-def move(
-    site: Site, change: Change, *, actor: str, reason: str,
-    carried_by: tuple[str, str] | None = None,
-) -> RoutingState:
+def move(site: Site, change: Change, author: Author) -> RoutingState:
     """Change the routing state, bring it to the gateway, and record whether it was confirmed.
-
-    Args:
-        site: The migration.
-        change: What is wished.
-        actor: Who or what moves traffic.
-        reason: Why, one sentence.
-        carried_by: The work (`cutover 7`) and the flow run that must still carry it.
 
     Raises:
         StaleEpoch: A rollback came first.
         TransitionRefused: The mode may not be left or entered this way.
+        CarriedElsewhere: Another flow run carries the work by now.
         PublishFailed: The state is changed, but the gateway did not confirm it.
     """
-    state = routing.change(
-        site.store, site.migration, change, actor=actor, reason=reason, now=clock.now(),
-        carried_by=carried_by)
+    state = routing.change(site.store, site.migration, change, author, now=clock.now())
     publish(site, state)
     return state
 
 
-def give_share(
-    site: Site, stage: Stage, *, epoch: int, reason: str, actor: str,
-    carried_by: tuple[str, str] | None = None,
-) -> RoutingState:
+def give_share(site: Site, stage: Stage, change: Change, author: Author) -> RoutingState:
     """Put a stage's share of users on the candidate; repeating it changes nothing more.
 
     A state that is there already, as after a kill between two steps, is published once more.
 
+    Args:
+        site: The migration.
+        stage: The stage.
+        change: What gives it its share, from `change_for`.
+        author: Who decided, and why.
+
     Raises:
-        StaleEpoch: A rollback came since `epoch`.
+        StaleEpoch: A rollback came since the change was decided.
         PublishFailed: The gateway did not confirm.
     """
     state = routing.read(site.store, site.migration)
     if not has_share(state, stage, site.plan):
-        change = change_for(stage, site.plan, epoch)
-        return move(site, change, actor=actor, reason=reason, carried_by=carried_by)
+        return move(site, change, author)
     publish(site, state)
     return state
 

@@ -21,6 +21,7 @@ from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
+from changeover.flags.state import BASE
 from changeover.machine.files import write_atomically
 from changeover.machine.http import new_client
 from changeover.store import flags
@@ -53,7 +54,7 @@ class Source(Protocol):
 class StoreSource:
     """Snapshots read from the store, whoever writes there."""
 
-    def __init__(self, store: Store, migration: str, environment: str = flags.BASE) -> None:
+    def __init__(self, store: Store, migration: str, environment: str = BASE) -> None:
         self._store, self._migration, self._environment = store, migration, environment
 
     def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
@@ -137,7 +138,7 @@ class Feed:
         return cls(ConsoleSource(url, token), cache=cache)
 
     @classmethod
-    def from_store(cls, store: Store, migration: str, environment: str = flags.BASE) -> Feed:
+    def from_store(cls, store: Store, migration: str, environment: str = BASE) -> Feed:
         """Return a feed that reads the store itself."""
         return cls(StoreSource(store, migration, environment))
 

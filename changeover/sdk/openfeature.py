@@ -27,10 +27,10 @@ from openfeature.provider import AbstractProvider, Metadata
 from changeover.errors import Unreachable
 from changeover.flags.evaluate import Evaluation, Evaluator
 from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
+from changeover.flags.state import BASE
 from changeover.plan.flags import Kind, as_document, as_spec
 from changeover.sdk.feed import Feed, Held
 from changeover.store.engine import Store
-from changeover.store.flags import BASE
 
 Details = FlagResolutionDetails[Any]
 

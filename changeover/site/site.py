@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from changeover.flags.state import BASE
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
@@ -39,6 +40,11 @@ class Site:
     ) -> None:
         self.home, self.plan, self.store = home, plan, store
         self.gateway = gateway or Gateway(home.gateway_files)
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment whose flags hold here."""
+        return self.plan.environment or BASE
 
     @classmethod
     def open(cls, home: Path | None = None, migration: str | None = None) -> Site:

@@ -235,7 +235,7 @@ def _attempt(
                 changed |= {number} & decided.changed
                 del left[number]
     if changed and state is not None:
-        if not routing.hold(session, state):
+        if not routing.lock(session, state):
             raise _Moved
         _tell(session, state, [(acts[each], results[each]) for each in sorted(changed)], at)
     return [results[number] for number in range(len(acts))]

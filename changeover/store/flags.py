@@ -6,20 +6,21 @@ does not have it inherits. Values are kept in the plan's own form: a plain value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Index, Integer, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_value
 from changeover.flags.snapshot import Snapshot, etag_of, of_plan
-from changeover.flags.state import FlagState, is_same
+from changeover.flags.state import BASE, FlagEdit, FlagState, NewValues, is_same
 from changeover.plan import environments
-from changeover.plan.flags import Entry, as_document, as_spec, from_document, plain_value
+from changeover.plan.flags import as_document, as_spec, from_document, plain_value
 from changeover.plan.model import Plan
 from changeover.store import audit, plans, routing
 from changeover.store.base import Base, Id
@@ -58,8 +59,6 @@ class FlagChangeRow(Base):
     __table_args__ = (Index("ix_flag_change", "migration", "environment", "name", "id"),)
 
 
-BASE = ""
-"""Name of the environment that all others inherit from, and of plans that have none."""
 GONE: Any = None
 """What a row holds for a flag that the environment does not have."""
 
@@ -92,7 +91,7 @@ def snapshot(store: Store, migration: str, environment: str = BASE) -> Snapshot:
         InvalidInput: The migration is not registered.
     """
     with store.read() as session:
-        # read before all that it marks: what changes in between is then found at the next look
+        # read before all that it marks: what changes in between is then found at the next poll
         etag, changed_at = _marker(session, migration, environment)
     plan = plans.load(store, migration)
     state = routing.read(store, migration)
@@ -110,7 +109,7 @@ def marker(store: Store, migration: str, environment: str = BASE) -> str:
 
 
 def follow_plan(store: Store, plan: Plan, *, now: datetime) -> None:
-    """Take the plan's flags; one that was changed by hand keeps its value and shows as drift.
+    """Give flags the plan's values; one that was changed by hand keeps its own, as drift.
 
     What the plan's environments say instead goes into their own rows. A flag that the plan has
     no more is removed, unless it was changed by hand.
@@ -119,85 +118,55 @@ def follow_plan(store: Store, plan: Plan, *, now: datetime) -> None:
     with store.begin() as session:
         audit.lock(session, plan.migration)
         for environment, wanted in _wanted(plan, documents).items():
-            known = _own_rows(session, plan.migration, environment)
+            scope = _Scope(session, plan.migration, environment, now)
+            known = scope.own_rows()
             for name, document in wanted.items():
-                _follow(session, plan.migration, environment, name, document,
-                        known.pop(name, None), now)
+                row = known.pop(name, None)
+                scope.follow(row or scope.new_row(name), document)
             for name, row in known.items():
                 if environment != BASE and name in documents:
-                    _inherit(session, row, documents[name])
+                    scope.inherit(row, documents[name])
                 elif name not in documents:
-                    _leave(session, row, now)
+                    scope.remove(row)
 
 
 def set_values(
-    store: Store, migration: str, wanted: Mapping[str, Any], *, actor: str, reason: str,
-    now: datetime, environment: str = BASE, may_mirror: bool = False,
-    expected_epoch: int | None = None,
+    store: Store, migration: str, wanted: NewValues, author: Author, *, now: datetime
 ) -> list[str]:
     """Set flags for everyone, all or none, and return the names of those that changed.
 
-    Rules of a flag end with it; `reset` brings back what the plan says. Audited once.
-
-    Args:
-        store: The store.
-        migration: Name of the migration.
-        wanted: Values by name.
-        actor: Who or what decided.
-        reason: Why.
-        now: The present moment.
-        environment: Whose flags.
-        expected_epoch: The epoch in which this was decided; None sets them in any.
-        may_mirror: Whether a flag that the plan has mirror the migration goes on doing so (or does
-            so again) instead: in a rollback it shows the baseline by itself, and a value that was
-            kept would still be told when users are on the candidate once more.
-
-    A value of another kind than the flag's replaces the flag: a rollback is never held up by one.
+    Rules of a flag end with it; `reset` brings back what the plan says. Audited once. A value of
+    another kind than the flag's replaces the flag: a rollback is never held up by one.
 
     Raises:
         StaleEpoch: A rollback came since; nothing was set, and what it sets stays.
     """
-    changed = []
+    changed = {}
     with store.begin() as session:
-        if expected_epoch is not None:
-            routing.hold_epoch(session, migration, expected_epoch)
+        if wanted.expected_epoch is not None:
+            routing.lock_epoch(session, migration, wanted.expected_epoch)
         audit.lock(session, migration)
-        rows = _rows(session, migration, environment)
-        for name, value in wanted.items():
+        scope = _Scope(session, migration, wanted.environment, now)
+        rows = scope.rows()
+        for name, value in wanted.values.items():
             row = rows.get(name)
-            if may_mirror and row is not None and _mirrors(row.plan_value):
-                document = row.plan_value
-            else:
-                document = as_document(_forced(name, row, value))
+            document = _document_for(name, row, value, may_mirror=wanted.may_mirror)
             if row is not None and is_same(row.value, document):
                 continue
-            _write(session, _own(session, row, migration, environment, name, now), document,
-                   actor=actor, reason=reason, now=now)
-            changed.append(name)
+            scope.write(scope.own(name, row), document, author)
+            changed[name] = value
         if changed:
             audit.append(session, migration, NewEvent(
-                actor=actor, kind="flags.set", at=now,
-                data={"flags": {n: wanted[n] for n in changed}, "reason": reason,
-                      "environment": environment}))
-    return changed
+                actor=author.actor, kind="flags.set", at=now,
+                data={"flags": changed, "reason": author.reason,
+                      "environment": wanted.environment}))
+    return list(changed)
 
 
 def change(
-    store: Store, migration: str, name: str, wish: Callable[[FlagState], Any], *, actor: str,
-    reason: str, now: datetime, environment: str = BASE, expected_version: int | None = None,
+    store: Store, migration: str, edit: FlagEdit, author: Author, *, now: datetime
 ) -> FlagState:
     """Change one flag by hand, in one transaction with its history and audit.
-
-    Args:
-        store: The store.
-        migration: Name of the migration.
-        name: The flag.
-        wish: Returns the document that should hold, from the present state.
-        actor: Who decided.
-        reason: Why.
-        now: The present moment.
-        environment: Whose flag; one that is inherited becomes the environment's own.
-        expected_version: The version that the actor saw; None takes any.
 
     Returns:
         The state that holds now.
@@ -208,28 +177,35 @@ def change(
     """
     with store.begin() as session:
         audit.lock(session, migration)
-        rows = _rows(session, migration, environment)
-        row = rows.get(name)
-        if row is None or row.value is GONE:
-            known = ", ".join(sorted(n for n, r in rows.items() if r.value is not GONE))
-            raise InvalidInput(f"there is no flag {name!r}", where=f"migration {migration}",
-                               allowed=known or "none; the plan has no flags")
-        if expected_version is not None and row.version != expected_version:
-            raise FlagChanged(
-                f"flag {name} was changed meanwhile by {row.changed_by}: it is at version "
-                f"{row.version}, not {expected_version}", where=f"migration {migration}",
-                next_step=f"Look at it with `changeover flags show {name}` and decide anew")
+        scope = _Scope(session, migration, edit.environment, now)
+        row = _expected(scope.rows(), edit, migration)
         present = _state(row)
-        document = wish(present)
+        document = edit.wish(present)
         if is_same(row.value, document):
             return present
-        row = _own(session, row, migration, environment, name, now)
-        _write(session, row, document, actor=actor, reason=reason, now=now)
+        row = scope.own(edit.name, row)
+        scope.write(row, document, author)
         audit.append(session, migration, NewEvent(
-            actor=actor, kind="flag.changed", at=now,
-            data={"flag": name, "environment": environment, "old": present.document,
-                  "new": document, "version": row.version, "reason": reason}))
+            actor=author.actor, kind="flag.changed", at=now,
+            data={"flag": edit.name, "environment": edit.environment, "old": present.document,
+                  "new": document, "version": row.version, "reason": author.reason}))
         return _state(row)
+
+
+def _expected(rows: Mapping[str, FlagRow], edit: FlagEdit, migration: str) -> FlagRow:
+    """Return the row of the flag that an edit is about, at the version that its author saw."""
+    where = f"migration {migration}"
+    row = rows.get(edit.name)
+    if row is None or row.value is GONE:
+        known = sorted(name for name, row in rows.items() if row.value is not GONE)
+        raise InvalidInput(f"there is no flag {edit.name!r}", where=where,
+                           allowed=", ".join(known) or "none; the plan has no flags")
+    if edit.expected_version not in (None, row.version):
+        raise FlagChanged(
+            f"flag {edit.name} was changed meanwhile by {row.changed_by}: it is at version "
+            f"{row.version}, not {edit.expected_version}", where=where,
+            next_step=f"See it with `changeover flags show {edit.name}` and decide anew")
+    return row
 
 
 def to_plan(flag: FlagState) -> Any:
@@ -258,16 +234,21 @@ def history(
         ]
 
 
+def _document_for(name: str, row: FlagRow | None, value: Any, *, may_mirror: bool) -> Any:
+    """Return the document that gives everyone a value, or mirrors the migration instead."""
+    if row is None:
+        return as_document(with_value(name, None, value))
+    if may_mirror and _mirrors(row.plan_value):
+        return row.plan_value
+    present = None if row.value is GONE else from_document(row.value)
+    try:
+        return as_document(with_value(name, present, value))
+    except InvalidInput:  # of another kind than the flag
+        return as_document(with_value(name, None, value))
+
+
 def _mirrors(document: Any) -> bool:
     return document is not GONE and as_spec(from_document(document)).mirrors is not None
-
-
-def _forced(name: str, row: FlagRow | None, value: Any) -> Entry:
-    present = None if row is None or row.value is GONE else from_document(row.value)
-    try:
-        return with_value(name, present, value)
-    except InvalidInput:
-        return with_value(name, None, value)
 
 
 def _wanted(plan: Plan, documents: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -292,37 +273,71 @@ def _of_environment(documents: dict[str, Any], overlay: dict[str, Any]) -> dict[
             for name in overlay}
 
 
-def _follow(
-    session: Session, migration: str, environment: str, name: str, document: Any,
-    row: FlagRow | None, now: datetime,
-) -> None:
-    if row is None:
-        row = FlagRow(migration=migration, environment=environment, name=name, value=GONE,
-                      plan_value=document, version=0, changed_at=now, changed_by="plan")
-        session.add(row)
-        _write(session, row, document, actor="plan", reason="the plan's", now=now)
-    elif is_same(row.value, row.plan_value) and not is_same(row.value, document):
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The flags of one environment within a transaction."""
+
+    session: Session
+    migration: str
+    environment: str
+    now: datetime
+
+    def rows(self) -> dict[str, FlagRow]:
+        """Return the rows that hold in the environment, by name and in its order."""
+        return _rows(self.session, self.migration, self.environment)
+
+    def own_rows(self) -> dict[str, FlagRow]:
+        """Return the environment's own rows by name."""
+        return _own_rows(self.session, self.migration, self.environment)
+
+    def new_row(self, name: str, like: FlagRow | None = None) -> FlagRow:
+        """Add a row of the environment: empty, or as the one that it inherits."""
+        row = FlagRow(
+            migration=self.migration, environment=self.environment, name=name, value=GONE,
+            plan_value=GONE, version=0, changed_at=self.now, changed_by="")
+        if like is not None:
+            row.value, row.plan_value, row.version = like.value, like.plan_value, like.version
+        self.session.add(row)
+        return row
+
+    def own(self, name: str, row: FlagRow | None) -> FlagRow:
+        """Return the environment's own row, made from the inherited one when there is none."""
+        if row is not None and row.environment == self.environment:
+            return row
+        return self.new_row(name, row)
+
+    def write(self, row: FlagRow, document: Any, author: Author) -> None:
+        """Change a flag's value and note it in its history."""
+        self.session.add(FlagChangeRow(
+            migration=row.migration, environment=row.environment, name=row.name, old=row.value,
+            new=document, at=self.now, actor=author.actor, reason=author.reason))
+        row.value, row.version = document, row.version + 1
+        row.changed_at, row.changed_by = self.now, author.actor
+
+    def follow(self, row: FlagRow, document: Any) -> None:
+        """Give a flag what the plan says, unless it was changed by hand."""
+        is_new = row.version == 0
+        is_planned = is_same(row.value, row.plan_value)
         row.plan_value = document
-        _write(session, row, document, actor="plan", reason="the plan changed", now=now)
-    else:
+        if is_new:
+            self.write(row, document, Author("plan", "the plan's"))
+        elif is_planned and not is_same(row.value, document):
+            self.write(row, document, Author("plan", "the plan changed"))
+
+    def inherit(self, row: FlagRow, document: Any) -> None:
+        """Delete an environment's row that says what all environments say; else it is drift."""
         row.plan_value = document
+        if is_same(row.value, document):
+            self.session.delete(row)
 
-
-def _inherit(session: Session, row: FlagRow, document: Any) -> None:
-    """Let an environment's row end that says what all environments say; else it shows as drift."""
-    row.plan_value = document
-    if is_same(row.value, document):
-        session.delete(row)
-
-
-def _leave(session: Session, row: FlagRow, now: datetime) -> None:
-    """Take a flag away that the plan does not have any more; a change by hand keeps it."""
-    if not is_same(row.value, row.plan_value):
-        row.plan_value = GONE
-        return
-    if row.value is not GONE:
-        _write(session, row, GONE, actor="plan", reason="the plan has it no more", now=now)
-    session.delete(row)
+    def remove(self, row: FlagRow) -> None:
+        """Remove a flag that the plan has no more; a change by hand stays."""
+        if not is_same(row.value, row.plan_value):
+            row.plan_value = GONE
+            return
+        if row.value is not GONE:
+            self.write(row, GONE, Author("plan", "the plan has it no more"))
+        self.session.delete(row)
 
 
 def _rows(session: Session, migration: str, environment: str) -> dict[str, FlagRow]:
@@ -336,32 +351,6 @@ def _rows(session: Session, migration: str, environment: str) -> dict[str, FlagR
 def _own_rows(session: Session, migration: str, environment: str) -> dict[str, FlagRow]:
     query = select(FlagRow).filter_by(migration=migration, environment=environment)
     return {row.name: row for row in session.scalars(query)}
-
-
-def _own(
-    session: Session, row: FlagRow | None, migration: str, environment: str, name: str,
-    now: datetime,
-) -> FlagRow:
-    """Return the environment's own row, made from the inherited one when there is none."""
-    if row is not None and row.environment == environment:
-        return row
-    own = FlagRow(
-        migration=migration, environment=environment, name=name,
-        value=GONE if row is None else row.value, plan_value=GONE if row is None
-        else row.plan_value, version=0 if row is None else row.version, changed_at=now,
-        changed_by="")
-    session.add(own)
-    return own
-
-
-def _write(
-    session: Session, row: FlagRow, document: Any, *, actor: str, reason: str, now: datetime
-) -> None:
-    session.add(FlagChangeRow(
-        migration=row.migration, environment=row.environment, name=row.name, old=row.value,
-        new=document, at=now, actor=actor, reason=reason))
-    row.value, row.version = document, row.version + 1
-    row.changed_at, row.changed_by = now, actor
 
 
 def _state(row: FlagRow) -> FlagState:

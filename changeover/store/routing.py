@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, CursorResult, ForeignKey, Integer, String, Text,
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import routing
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
 from changeover.store import audit, carriers
@@ -70,15 +70,15 @@ def read_in(session: Session, migration: str, *, locks: bool = False) -> Routing
     )
 
 
-def hold(session: Session, state: RoutingState) -> bool:
+def lock(session: Session, state: RoutingState) -> bool:
     """Whether a state is still the present one; if so nobody replaces it before the caller's
-    transaction ends, and many may hold it at once."""
+    transaction ends. Many may have this lock at once."""
     query = select(RoutingRow.version).where(RoutingRow.migration == state.migration)
     return session.scalar(query.with_for_update(read=True)) == state.version
 
 
-def hold_epoch(session: Session, migration: str, epoch: int) -> None:
-    """See that no rollback came since `epoch`, and let none come until the transaction ends.
+def lock_epoch(session: Session, migration: str, epoch: int) -> None:
+    """Check that no rollback came since `epoch`, and let none come until the transaction ends.
 
     Raises:
         StaleEpoch: One came.
@@ -91,22 +91,12 @@ def hold_epoch(session: Session, migration: str, epoch: int) -> None:
 
 
 def change(
-    store: Store, migration: str, change: Change, *, actor: str, reason: str, now: datetime,
-    carried_by: tuple[str, str] | None = None,
+    store: Store, migration: str, change: Change, author: Author, *, now: datetime
 ) -> RoutingState:
     """Change the routing state in one transaction with its audit event; the only way to do it.
 
     The new state is computed by `changeover.domain.routing.apply` and written only if nobody
     changed the row in between; else it is computed anew from what is there now.
-
-    Args:
-        store: The store.
-        migration: Name of the migration.
-        change: What is wished.
-        actor: Who or what changes it.
-        reason: Why, one sentence.
-        now: The present moment.
-        carried_by: The work (`cutover 7`) and the flow run that must carry it when this is written.
 
     Returns:
         The state that holds now; the present one when the change was none.
@@ -120,26 +110,31 @@ def change(
         with store.begin() as session:
             # locked until the end (PostgreSQL): many writers wait in turn instead of losing races
             present = read_in(session, migration, locks=True)
-            if carried_by is not None:
-                subject, flow_run_id = carried_by
+            if change.carried_by is not None:
+                subject, flow_run_id = change.carried_by
                 carriers.refuse_other(carriers.one_in(session, migration, subject), flow_run_id)
             wished = routing.apply(present, change)
             if wished is present:
                 return present
             if _swap(session, present, wished, now):
-                audit.append(session, migration, NewEvent(
-                    actor=actor, kind=_kind(present, wished), at=now,
-                    data={"from": present.describe(), "to": wished.describe(), "reason": reason,
-                          "weight": wished.weight, "mode": str(wished.mode)}))
+                audit.append(session, migration, _event(present, wished, author, now))
                 return wished
     raise StoreLocked(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
-        next_step="Look who else changes it with `changeover history`",
+        next_step="See who else changes it with `changeover history`",
     )
 
 
-def _kind(present: RoutingState, wished: RoutingState) -> str:
-    return "rollback.started" if wished.epoch != present.epoch else "routing.changed"
+def _event(
+    present: RoutingState, wished: RoutingState, author: Author, now: datetime
+) -> NewEvent:
+    is_rollback = wished.epoch != present.epoch
+    return NewEvent(
+        actor=author.actor,
+        kind="rollback.started" if is_rollback else "routing.changed",
+        at=now,
+        data={"from": present.describe(), "to": wished.describe(), "reason": author.reason,
+              "weight": wished.weight, "mode": str(wished.mode)})
 
 
 def _swap(session: Session, present: RoutingState, wished: RoutingState, now: datetime) -> bool:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.procedures import of_rollback
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode
@@ -65,7 +66,7 @@ def moved(site: SopSite, weight: int = 5_000, segments: tuple[str, ...] = ()) ->
     state = routing.change(
         site.store, "bench",
         Change(mode=Mode.GRADUAL, weight=weight, segments=segments, is_by_person=True),
-        actor="test", reason="test", now=clock.now())
+        Author("test", "test"), now=clock.now())
     site.bench.gateway.publish(site.plan, state)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.procedures import of_cutover, of_rollback
 from changeover.domain.routing import Change, Mode
 from changeover.plan.model import Plan
@@ -108,7 +109,7 @@ def roll_back(server: PrefectServer, directory: Path, *, kills: bool) -> tuple[A
     with sop_site(server, plan_of(directory), directory) as site:
         state = routing.change(
             site.store, "bench", Change(mode=Mode.GRADUAL, weight=5_000, is_by_person=True),
-            actor="test", reason="test", now=clock.now())
+            Author("test", "test"), now=clock.now())
         site.bench.gateway.publish(site.plan, state)
         run = site.carry_out("rollback", kills=kills, reason="wrong totals")
         assert audit.verify(site.store, "bench") == []

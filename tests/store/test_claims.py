@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import select, text
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.claims import Claim, Refusal, Status, Why
 from changeover.domain.routing import Change, Mode, RoutingState, System
 from changeover.store import audit, claims, rollbacks, routing
@@ -105,18 +106,18 @@ def test_a_lease_that_is_over_passes_to_the_next(store: Store) -> None:
 
 def test_claims_follow_the_routing_state_of_their_transaction(store: Store) -> None:
     """A rollback changes whose right it is at once."""
-    routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=10_000), actor="t", reason="t",
-                   now=NOW)
+    routing.change(
+        store, "shop", Change(mode=Mode.GRADUAL, weight=10_000), Author("t", "t"), now=NOW)
     assert token(do(store, claiming("a", "new", System.CANDIDATE))[0]) == 1
-    routing.change(store, "shop", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="t", reason="t",
-                   now=NOW)
+    routing.change(store, "shop", Change(mode=Mode.EMERGENCY_ROLLBACK), Author("t", "t"), now=NOW)
     (refused,) = do(store, claiming("b", "new", System.CANDIDATE))
     assert isinstance(refused, Refusal) and "emergency_rollback" in refused.reason
 
 
 def move(store: Store, mode: Mode, weight: int = 0) -> RoutingState:
-    return routing.change(store, "shop", Change(mode=mode, weight=weight, is_by_person=True),
-                          actor="t", reason="t", now=NOW)
+    return routing.change(
+        store, "shop", Change(mode=mode, weight=weight, is_by_person=True), Author("t", "t"),
+        now=NOW)
 
 
 @contextlib.contextmanager

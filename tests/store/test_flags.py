@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from changeover.clock import now
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.errors import FlagChanged, InvalidInput
 from changeover.flags.by_hand import with_percent, with_value
 from changeover.flags.evaluate import Evaluator
-from changeover.flags.state import FlagState
+from changeover.flags.state import FlagEdit, FlagState, NewValues
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
@@ -57,8 +58,9 @@ def followed(store: Store) -> Store:
 def by_hand(store: Store, name: str, value: Any, **more: Any) -> FlagState:
     """Change a flag as a person."""
     return flags.change(
-        store, "shop", name, lambda flag: as_document(with_value(name, flag.entry, value)),
-        actor="ana", reason="a try", now=now(), **more)
+        store, "shop",
+        FlagEdit(name, lambda flag: as_document(with_value(name, flag.entry, value)), **more),
+        Author("ana", "a try"), now=now())
 
 
 def test_flags_are_those_of_the_plan_at_first(followed: Store) -> None:
@@ -173,7 +175,8 @@ def test_of_many_writers_exactly_one_wins(followed: Store, store_url: str) -> No
 def test_reset_brings_back_what_the_plan_says(followed: Store) -> None:
     """Drift ends when a person says so."""
     by_hand(followed, "ocr", "open-ocr")
-    flags.change(followed, "shop", "ocr", flags.to_plan, actor="ana", reason="done", now=now())
+    flags.change(
+        followed, "shop", FlagEdit("ocr", flags.to_plan), Author("ana", "done"), now=now())
     assert flags.drift(followed, "shop") == {}
 
 
@@ -193,13 +196,14 @@ def test_change_that_does_not_fit_is_refused(
 def test_safe_flags_are_set_whatever_stands_there(followed: Store) -> None:
     """A rollback ends the rules of a flag, and is not held up by a flag of another kind."""
     changed = flags.set_values(
-        followed, "shop", {"ocr": "cloud-ocr", "log_level": False, "unheard_of": False},
-        actor="observer", reason="rollback 1", now=now())
+        followed, "shop", NewValues({"ocr": "cloud-ocr", "log_level": False, "unheard_of": False}),
+        Author("observer", "rollback 1"), now=now())
     assert changed == ["ocr", "log_level", "unheard_of"]
     assert flags.read(followed, "shop")["ocr"].document["default"] == "cloud"
     assert "rules" not in flags.read(followed, "shop")["ocr"].document
-    assert flags.set_values(followed, "shop", {"unheard_of": False}, actor="observer",
-                            reason="again", now=now()) == []
+    assert flags.set_values(
+        followed, "shop", NewValues({"unheard_of": False}), Author("observer", "again"),
+        now=now()) == []
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True], ids=["as planned", "changed by hand"])
@@ -217,8 +221,8 @@ def test_flag_that_mirrors_the_migration_mirrors_it_again_after_a_rollback(
         move(followed, mode, weight=10_000)
         if mode is Mode.EMERGENCY_ROLLBACK:
             flags.set_values(
-                followed, "shop", plan.rollback.safe_flags, may_mirror=True, actor="observer",
-                reason="rollback 1", now=now())
+                followed, "shop", NewValues(plan.rollback.safe_flags, may_mirror=True),
+                Author("observer", "rollback 1"), now=now())
         evaluator = Evaluator(flags.snapshot(followed, "shop"))
         seen.append([evaluator.evaluate(name, "user-7").value
                      for name in ("changeover.system", "useNew", "ocr")])
@@ -229,8 +233,8 @@ def test_flag_that_mirrors_the_migration_mirrors_it_again_after_a_rollback(
 
 def move(store: Store, mode: Mode, **more: Any) -> None:
     """Change the routing state as a person."""
-    routing.change(store, "shop", Change(mode=mode, is_by_person=True, **more), actor="t",
-                   reason="t", now=now())
+    routing.change(
+        store, "shop", Change(mode=mode, is_by_person=True, **more), Author("t", "t"), now=now())
 
 
 @pytest.mark.parametrize("rule", ["segments: [beta]", "when: {plan: gold}"])
@@ -247,11 +251,10 @@ def test_percentage_by_hand_is_of_all_users(rule: str) -> None:
 def test_percentage_is_changed_by_hand(followed: Store) -> None:
     """A roll-out grows by one command, for boolean flags without any rule, too."""
     for name, percent in (("ocr", "30"), ("enable_ai", "0.5%")):
-        flags.change(
-            followed, "shop", name,
-            lambda flag, percent=percent: as_document(
-                with_percent(flag.name, flag.entry, percent)),
-            actor="ana", reason="more", now=now())
+        def wish(flag: FlagState, percent: str = percent) -> Any:
+            return as_document(with_percent(flag.name, flag.entry, percent))
+
+        flags.change(followed, "shop", FlagEdit(name, wish), Author("ana", "more"), now=now())
     documents = {name: flag.document for name, flag in flags.read(followed, "shop").items()}
     assert documents["ocr"]["rules"] == [{"percent": "30%", "variant": "open"}]
     assert documents["enable_ai"] == {
@@ -264,7 +267,7 @@ def test_marker_changes_with_every_change_and_only_then(followed: Store) -> None
     assert flags.snapshot(followed, "shop").etag == seen[0]
     by_hand(followed, "log_level", "DEBUG")
     seen.append(flags.marker(followed, "shop"))
-    routing.change(followed, "shop", Change(mode=Mode.SHADOW), actor="t", reason="t", now=now())
+    routing.change(followed, "shop", Change(mode=Mode.SHADOW), Author("t", "t"), now=now())
     seen.append(flags.marker(followed, "shop"))
     assert len(set(seen)) == 3
     assert flags.marker(followed, "shop") == seen[-1]
@@ -290,8 +293,8 @@ def test_plan_registered_while_a_snapshot_is_read_is_found_at_the_next_look(
 
 def test_snapshot_evaluates_what_holds(followed: Store) -> None:
     """Flags and routing together give the answers."""
-    routing.change(followed, "shop", Change(mode=Mode.GRADUAL, weight=10_000), actor="t",
-                   reason="t", now=now())
+    routing.change(
+        followed, "shop", Change(mode=Mode.GRADUAL, weight=10_000), Author("t", "t"), now=now())
     evaluator = Evaluator(flags.snapshot(followed, "shop"))
     assert evaluator.value("useNew", False, "anyone") is True
     assert evaluator.value("log_level", "", "anyone") == "WARNING"

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from changeover.clock import now
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.rollout import Answer, Approval, CutoverStatus, StageAction, StageStatus
 from changeover.domain.routing import Change, Mode
@@ -40,8 +40,8 @@ FORK = multiprocessing.get_context("spawn")
 
 def to_gradual(store: Store, weight: int = 500) -> None:
     """Put some users on the candidate."""
-    routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=weight), actor="t",
-                   reason="t", now=now())
+    routing.change(
+        store, "shop", Change(mode=Mode.GRADUAL, weight=weight), Author("t", "t"), now=now())
 
 
 def test_migrations_make_the_tables_of_the_models(store: Store) -> None:
@@ -81,8 +81,8 @@ def test_refused_change_changes_nothing(store: Store) -> None:
     """A stale decision leaves state and audit as they were."""
     before = (routing.read(store, "shop"), len(audit.events(store, "shop")))
     with pytest.raises(StaleEpoch):
-        routing.change(store, "shop", Change(mode=Mode.SHADOW, expected_epoch=7), actor="t",
-                       reason="t", now=now())
+        routing.change(
+            store, "shop", Change(mode=Mode.SHADOW, expected_epoch=7), Author("t", "t"), now=now())
     assert (routing.read(store, "shop"), len(audit.events(store, "shop"))) == before
 
 
@@ -91,8 +91,9 @@ def _append_many(url: str, worker: int, count: int) -> None:
     for number in range(count):
         audit.record(store, "shop", NewEvent(
             actor=f"w{worker}", kind="test", at=now(), data={"n": number}))
-        routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=number), actor="w",
-                       reason="race", now=now())
+        routing.change(
+            store, "shop", Change(mode=Mode.GRADUAL, weight=number), Author("w", "race"),
+            now=now())
     store.close()
 
 

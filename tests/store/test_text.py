@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.clock import now
+from changeover.domain.audit import Author
 from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
@@ -34,10 +35,10 @@ def test_a_rollback_with_an_odd_reason_is_stored_and_its_audit_is_intact(
 ) -> None:
     """State, rollback, message and audit take whatever somebody or some system wrote."""
     name, at = "shop", now()
-    routing.change(store, name, Change(maintenance=True, maintenance_reason=odd), actor="a",
-                   reason=odd, now=at)
+    routing.change(
+        store, name, Change(maintenance=True, maintenance_reason=odd), Author("a", odd), now=at)
     state = routing.change(
-        store, name, Change(mode=Mode.EMERGENCY_ROLLBACK), actor=odd, reason=odd, now=at)
+        store, name, Change(mode=Mode.EMERGENCY_ROLLBACK), Author(odd, odd), now=at)
     rollbacks.begin(store, Rollback(
         name, epoch=state.epoch, reason=odd, severity=RollbackSeverity.CRITICAL, scope="all",
         actor=odd, started_at=at))

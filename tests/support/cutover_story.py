@@ -15,7 +15,7 @@ from changeover.analysis.check import judge
 from changeover.analysis.gate import judge_gate
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.procedures import Step, StepStatus, of_rollback
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus, TriggerFiring
@@ -135,8 +135,7 @@ class CutoverStory:
         state = routing.change(
             self.store, self.migration,
             Change(mode=MODES[stage.phase], weight=stage.weight, segments=stage.segments),
-            actor=f"cutover {self.id}", reason=f"stage {stage.title} begins", now=self.now,
-        )
+            Author(f"cutover {self.id}", f"stage {stage.title} begins"), now=self.now)
         self._publish(state.epoch, state.version)
         cutovers.enter_stage(self.store, self.id, stage, now=self.now)
         return stage
@@ -199,9 +198,8 @@ class CutoverStory:
             epoch=epoch, fired_at=self.now + timedelta(seconds=0.21)))
         self.now += timedelta(seconds=0.25)
         state = routing.change(
-            self.store, self.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor="observer",
-            reason=reason, now=self.now,
-        )
+            self.store, self.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
+            Author("observer", reason), now=self.now)
         rollbacks.begin(self.store, Rollback(
             self.migration, epoch=state.epoch, reason=reason, severity=RollbackSeverity.CRITICAL,
             scope="all", actor="observer", cutover_id=self.id, started_at=self.now))

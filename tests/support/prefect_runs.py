@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.observer.recovery import DURABLE_FLOWS
@@ -102,8 +103,9 @@ def after(prefect: Prefect, run_id: str, seconds: float) -> datetime:
 
 def roll_back(store: Store) -> int:
     """Roll back as the observer does; return the rollback's id."""
-    state = routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="test",
-                           reason="it burns", now=clock.now())
+    state = routing.change(
+        store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), Author("test", "it burns"),
+        now=clock.now())
     active = cutovers.active(store, "bench")
     return rollbacks.begin(store, Rollback(
         "bench", epoch=state.epoch, reason="it burns", severity=RollbackSeverity.CRITICAL,

@@ -98,10 +98,9 @@ def check_flags(spec: FlagsCheck, target: CheckTarget) -> Outcome:
     site = target.site
     if site is None:
         return unknown("nothing was started with `changeover up`: there are no flags to look at")
-    environment = site.plan.environment or flags.BASE
-    values = flags.values(site.store, site.migration, environment)
+    values = flags.values(site.store, site.migration, site.environment)
     problems = list(_unlike(spec.expect, values, ""))
-    evaluator = Evaluator(flags.snapshot(site.store, site.migration, environment))
+    evaluator = Evaluator(flags.snapshot(site.store, site.migration, site.environment))
     found = []
     for user in spec.users:
         got = {name: evaluator.evaluate(name, user.key, user.attributes).value

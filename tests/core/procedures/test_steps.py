@@ -11,6 +11,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
+from changeover.domain.audit import Author
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.rollout import StageAction
@@ -144,8 +145,9 @@ def test_run_that_lost_its_cutover_does_nothing_more(site: Site) -> None:
 def test_cutover_that_a_rollback_overtook_may_change_nothing(site: Site) -> None:
     """What was decided before the rollback no longer counts."""
     run = begun(site)
-    routing.change(site.store, site.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
-                   actor="ann", reason="it burns", now=clock.now())
+    routing.change(
+        site.store, site.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
+        Author("ann", "it burns"), now=clock.now())
     with pytest.raises(StaleEpoch, match="a rollback came first"):
         run.current_state()
 

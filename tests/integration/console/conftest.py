@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.tokens import Scope
 from changeover.plan.model import Plan
@@ -77,8 +78,8 @@ class Served:
             self.move(Mode.GRADUAL)
         return routing.change(
             self.store, self.plan.migration,
-            Change(mode=mode, weight=weight, is_by_person=True, **fields),
-            actor="test", reason="test", now=clock.now())
+            Change(mode=mode, weight=weight, is_by_person=True, **fields), Author("test", "test"),
+            now=clock.now())
 
 
 Serve = Callable[..., Served]

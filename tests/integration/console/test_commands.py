@@ -11,6 +11,7 @@ import pytest
 
 from changeover import clock
 from changeover.cli.main import main
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
@@ -150,8 +151,9 @@ def test_segment_that_is_moved_back_meanwhile_is_not_moved_again(
     store = Store.open(home.store_url)
 
     def change(segments: tuple[str, ...]) -> None:
-        routing.change(store, "bench", Change(mode=Mode.GRADUAL, segments=segments), actor="ana",
-                       reason="beta complains", now=clock.now())
+        routing.change(
+            store, "bench", Change(mode=Mode.GRADUAL, segments=segments),
+            Author("ana", "beta complains"), now=clock.now())
 
     change(("beta",))
     with meanwhile("FROM routing_state", lambda: change(())):

@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from changeover.clock import now
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.flags.by_hand import with_value
+from changeover.flags.state import FlagEdit
 from changeover.plan.flags import as_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
@@ -59,14 +61,15 @@ class Site:
     def set(self, name: str, value: Any) -> None:
         """Change a flag by hand."""
         flags.change(
-            self.store, "shop", name,
-            lambda flag: as_document(with_value(name, flag.entry, value)),
-            actor="ana", reason="a test", now=now())
+            self.store, "shop",
+            FlagEdit(name, lambda flag: as_document(with_value(name, flag.entry, value))),
+            Author("ana", "a test"), now=now())
 
     def move(self, mode: Mode, weight: int | None = None, **more: Any) -> None:
         """Change the routing state."""
-        routing.change(self.store, "shop", Change(mode=mode, weight=weight, **more), actor="t",
-                       reason="t", now=now())
+        routing.change(
+            self.store, "shop", Change(mode=mode, weight=weight, **more), Author("t", "t"),
+            now=now())
 
 
 @pytest.fixture

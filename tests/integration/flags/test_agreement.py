@@ -17,6 +17,7 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 
 from changeover.clock import now
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import (
     TRANSITIONS,
@@ -29,6 +30,7 @@ from changeover.domain.routing import (
 )
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.explain import explain
+from changeover.flags.state import FlagEdit
 from changeover.plan.model import Plan
 from changeover.procedures import rollback
 from changeover.sdk.feed import Feed
@@ -91,8 +93,9 @@ class Everyone:
         if routing.read(self.store, "bench").mode is not Mode.BASELINE_ONLY:
             self._change(Mode.BASELINE_ONLY)
         if flags.drift(self.store, "bench").keys() & FLAGS.keys():  # left by a rollback
-            flags.change(self.store, "bench", "pilot", flags.to_plan, actor="ana",
-                         reason="mended", now=now())
+            flags.change(
+                self.store, "bench", FlagEdit("pilot", flags.to_plan), Author("ana", "mended"),
+                now=now())
         for step in WAYS[mode]:
             self._change(step)
         state = routing.read(self.store, "bench")
@@ -104,11 +107,12 @@ class Everyone:
         if mode is Mode.EMERGENCY_ROLLBACK:
             home = Home(self.bench.gateway.files.root.parent)
             site = Site(home, self.plan, self.store, self.bench.gateway)
-            rollback.start(site, Cause("a test", "t"))
+            rollback.start(site, Cause("t", "a test"))
             return
-        routing.change(self.store, "bench", Change(
-            mode=mode, weight=3_700, segments=("beta", "vip"), is_by_person=True),
-            actor="t", reason="t", now=now())
+        routing.change(
+            self.store, "bench",
+            Change(mode=mode, weight=3_700, segments=("beta", "vip"), is_by_person=True),
+            Author("t", "t"), now=now())
 
     def _wait(self) -> None:
         """Wait until console and provider have what the store has."""

@@ -10,6 +10,7 @@ import pytest
 
 from changeover.cli.main import main
 from changeover.clock import now
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode, bucket
 from changeover.plan.load import parse_plan
 from changeover.site.home import Home
@@ -30,8 +31,8 @@ def home(tmp_path: Path) -> Path:
     plan = parse_plan(GOOD + FLAGS + ENVIRONMENTS, "test")
     plans.register(store, plan, source="test", now=now())
     flags.follow_plan(store, plan, now=now())
-    routing.change(store, "shop", Change(mode=Mode.GRADUAL, weight=2_500), actor="t", reason="t",
-                   now=now())
+    routing.change(
+        store, "shop", Change(mode=Mode.GRADUAL, weight=2_500), Author("t", "t"), now=now())
     store.close()
     found.save_settings({"migration": "shop"})
     return found.root

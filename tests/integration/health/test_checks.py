@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from changeover import clock
 from changeover.checks.health.checks import SILENT, checks_of, examine
 from changeover.checks.health.result import Health
+from changeover.domain.audit import Author
 from changeover.domain.health import Status
 from changeover.domain.routing import Change, Mode
 from changeover.site.site import Site
@@ -138,11 +139,11 @@ def test_gateway_must_serve_the_routing_state(place: Place) -> None:
     """Another version is drift; back-pressure is a warning, withheld users without it are drift."""
     site, bench = place()
     state = routing.change(
-        site.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), actor="test",
-        reason="test", now=clock.now())
+        site.store, "bench", Change(mode=Mode.GRADUAL, weight=5000), Author("test", "test"),
+        now=clock.now())
     if state.order == wait_for(bench.gateway.served):
-        state = routing.change(site.store, "bench", Change(weight=6000), actor="test",
-                               reason="test", now=clock.now())
+        state = routing.change(
+            site.store, "bench", Change(weight=6000), Author("test", "test"), now=clock.now())
     becomes(site, "gateway", Status.CRITICAL, "the routing state is", "gateway_drift")
     bench.gateway.publish(site.plan, state)
     becomes(site, "gateway", Status.HEALTHY, "serves gradual")

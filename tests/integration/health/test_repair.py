@@ -16,6 +16,7 @@ import pytest
 from changeover import clock
 from changeover.checks.health.repair import attempt_repair, repair_all, strategy_of
 from changeover.checks.health.result import Health
+from changeover.domain.audit import Author
 from changeover.domain.health import Repair, RepairStatus, Status
 from changeover.domain.routing import Change, Mode
 from changeover.site.home import Home
@@ -144,8 +145,9 @@ def test_a_drifted_gateway_is_published_to_again(place: Place) -> None:
     """Without a word in the plan: it serves the routing state afterwards."""
     site, bench = place()
     for weight in (4000, 5000):
-        state = routing.change(site.store, "bench", Change(mode=Mode.GRADUAL, weight=weight),
-                               actor="test", reason="test", now=clock.now())
+        state = routing.change(
+            site.store, "bench", Change(mode=Mode.GRADUAL, weight=weight), Author("test", "test"),
+            now=clock.now())
     told = repair_all(site, {"gateway": look(site, "gateway")},
                       {"gateway": lambda: look(site, "gateway")})
     assert told["gateway"].startswith("repaired gateway_drift of gateway in attempt 1")

@@ -18,6 +18,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.window import GATEWAY
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.gateway.accesslog import Entry, Tailer, meant_for
 from changeover.gateway.publish import Gateway
@@ -91,8 +92,7 @@ class Watched:
         """Change the store's state and bring it to the gateway, as flows do."""
         state = routing.change(
             self.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
-            actor="test", reason="test", now=clock.now(),
-        )
+            Author("test", "test"), now=clock.now())
         self.gateway.publish(self.plan, state)
         return state
 

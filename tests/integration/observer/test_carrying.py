@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import RollbackStatus
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
@@ -45,8 +47,9 @@ def begun(prefect: Prefect, store: Store, state: str = "PAUSED", **details: Any)
     """A cutover at 10 % whose run has a state."""
     run = prefect.start()
     cutover = cutovers.begin(store, "bench", flow_run_id=run, now=clock.now())
-    routing.change(store, "bench", Change(mode=Mode.GRADUAL, weight=1_000, is_by_person=True),
-                   actor="test", reason="test", now=clock.now())
+    routing.change(
+        store, "bench", Change(mode=Mode.GRADUAL, weight=1_000, is_by_person=True),
+        Author("test", "test"), now=clock.now())
     prefect.set(run, state, **details)
     return cutover
 
@@ -179,13 +182,14 @@ def test_continued_cutover_belongs_to_the_new_run_alone(
     more = Change(mode=Mode.GRADUAL, weight=5_000)
     work = cutovers.subject(cutover.id)
     with pytest.raises(CarriedElsewhere, match=new):
-        routing.change(store, "bench", more, actor="former", reason="", now=clock.now(),
-                       carried_by=(work, former))
+        routing.change(
+            store, "bench", replace(more, carried_by=(work, former)), Author("former", ""),
+            now=clock.now())
     with pytest.raises(CutoverActive):
         cutovers.begin(store, "bench", flow_run_id=former, now=clock.now())
     assert routing.read(store, "bench").weight == 1_000
-    routing.change(store, "bench", more, actor="new", reason="", now=clock.now(),
-                   carried_by=(work, new))
+    routing.change(
+        store, "bench", replace(more, carried_by=(work, new)), Author("new", ""), now=clock.now())
     recovery.sweep(later(0))
     assert carriers.ended(store, "bench") == []
 
@@ -196,10 +200,10 @@ def test_cancelled_run_whose_process_lives_on_moves_nobody(
     """A state set by force ends no process: the store refuses what it does."""
     cutover, carrier = ended_cutover(prefect, store)
     recovery.sweep(later(0))
+    carried_by = (carrier.subject, run_of(store, cutover))
+    change = Change(mode=Mode.GRADUAL, weight=5_000, carried_by=carried_by)
     with pytest.raises(CarriedElsewhere, match="cancelled in Prefect"):
-        routing.change(
-            store, "bench", Change(mode=Mode.GRADUAL, weight=5_000), actor="x", reason="",
-            now=clock.now(), carried_by=(carrier.subject, run_of(store, cutover)))
+        routing.change(store, "bench", change, Author("x", ""), now=clock.now())
 
 
 def test_continuing_again_and_at_once_gives_one_run(

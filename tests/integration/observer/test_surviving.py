@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.gateway.accesslog import classify
 from changeover.site.home import Home
@@ -110,8 +111,9 @@ def test_killed_publisher_is_finished_by_the_observer(start: Start) -> None:
     """A state in the store that no gateway got is published; a rollback without row gets one."""
     watched = start()
     watched.move(Mode.GRADUAL, 5000)
-    routing.change(watched.store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="ann",
-                   reason="it burns", now=clock.now())
+    routing.change(
+        watched.store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), Author("ann", "it burns"),
+        now=clock.now())
     wait_for(lambda: watched.gateway.served() == watched.state().order, what="routes")
     wait_for(lambda: rollbacks.all_of(watched.store, "bench"), what="row")
     (rollback,) = rollbacks.all_of(watched.store, "bench")

@@ -77,7 +77,7 @@ def rolled_back(traffic: Traffic) -> RolledBack:
 def test_baseline_whose_disabling_was_only_begun_is_brought_back_first(start: Start) -> None:
     """Nobody knows how far a cutover came that was killed while it pulled the levers."""
     watched, _ = disabled(start)
-    done = rollback.start(watched.site(), Cause("it burns", "ann"))
+    done = rollback.start(watched.site(), Cause("ann", "it burns"))
     assert done.publication is not None
     assert pulled(watched) == ["on"]
     assert baseline.is_well(watched.plan)
@@ -172,7 +172,7 @@ def test_nobody_is_sent_to_a_retired_baseline(start: Start, is_finished: bool) -
     with pytest.raises(Refused, match="was retired"):
         traffic.roll_back("p99 605 ms")
     with pytest.raises(Refused, match="was retired"):
-        rollback.start(watched.site(), Cause("slow", "ann"))
+        rollback.start(watched.site(), Cause("ann", "slow"))
     traffic.tell()
     (message,) = messages.newest(watched.store, "bench")
     assert (message.severity, message.title) == ("critical", "bench cannot be rolled back")

@@ -12,6 +12,7 @@ import pytest
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, TriggerFiring
 from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
@@ -102,9 +103,8 @@ def test_rollback_after_promotion_is_in_the_promoted_report(story: CutoverStory)
     """A report never says promoted when a person rolled back afterwards."""
     story.promoted().live(5)
     state = routing.change(
-        story.store, story.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), actor="Ana Lima",
-        reason="invoices look wrong", now=story.now,
-    )
+        story.store, story.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
+        Author("Ana Lima", "invoices look wrong"), now=story.now)
     rollbacks.begin(story.store, Rollback(
         story.migration, epoch=state.epoch, reason="invoices look wrong",
         severity=RollbackSeverity.HIGH, scope="all", actor="Ana Lima", started_at=story.now))
@@ -118,9 +118,9 @@ def test_next_cutover_does_not_change_the_report_of_the_one_before(story: Cutove
     """Two cutovers of a migration have their own rollbacks, stages and numbers."""
     story.rolled_back()
     first = report_of(story, 1)
-    routing.change(story.store, story.migration,
-                   Change(mode=Mode.BASELINE_ONLY, is_by_person=True), actor="Ana",
-                   reason="mended", now=story.now)
+    routing.change(
+        story.store, story.migration, Change(mode=Mode.BASELINE_ONLY, is_by_person=True),
+        Author("Ana", "mended"), now=story.now)
     story.cutover = cutovers.begin(story.store, story.migration, flow_run_id="run-2",
                                    now=story.now)
     story.pass_stage("shadow")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.procedures import rollback
@@ -42,13 +43,13 @@ class Scene:
         """Change the store's state and bring it to the gateway."""
         state = routing.change(
             self.place.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
-            actor="test", reason="test", now=clock.now())
+            Author("test", "test"), now=clock.now())
         self.place.gateway.publish(self.place.plan, state)
         return state
 
     def roll_back(self, **more: Any) -> RollbackStart:
         """Carry out step 1."""
-        return rollback.start(self.place, Cause("it burns", "ann"), **more)
+        return rollback.start(self.place, Cause("ann", "it burns"), **more)
 
     def pulled(self) -> list[str]:
         """Return the levers that were pulled, in order."""

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.errors import StaleEpoch
+from changeover.flags.state import NewValues
 from changeover.procedures import baseline
 from changeover.procedures.disabling import configure_finally, disable
 from changeover.store import flags, steps
@@ -19,12 +21,13 @@ pytestmark = pytest.mark.integration
 ROLLS_BACK = """
 import sys
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.store import routing
 from changeover.store.engine import Store
 store = Store.open(sys.argv[1])
-routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK), actor="observer",
-               reason="it burns", now=clock.now())
+routing.change(store, "bench", Change(mode=Mode.EMERGENCY_ROLLBACK),
+               Author("observer", "it burns"), now=clock.now())
 """
 
 
@@ -107,6 +110,7 @@ def test_final_flags_never_come_after_safe_ones(scene: Open) -> None:
     epoch = site.begin().epoch
     site.roll_back()
     with pytest.raises(StaleEpoch, match="a rollback came first"):
-        flags.set_values(site.place.store, "bench", {"new": True}, actor="cutover", reason="",
-                         now=clock.now(), expected_epoch=epoch)
+        flags.set_values(
+            site.place.store, "bench", NewValues({"new": True}, expected_epoch=epoch),
+            Author("cutover", ""), now=clock.now())
     assert flags.values(site.place.store, "bench") == {"new": False}

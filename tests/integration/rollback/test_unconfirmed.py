@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import PublishFailed
@@ -50,7 +51,7 @@ def silent(tmp_path: Path) -> Iterator[Silent]:
 def test_rollback_that_the_gateway_did_not_confirm_is_in_the_report(silent: Silent) -> None:
     """Who reads the report sees that nobody knows where users were then."""
     site = silent.site
-    done = rollback.start(site, Cause("it burns", "ann"))
+    done = rollback.start(site, Cause("ann", "it burns"))
     assert done.publication is None
     assert done.state.mode is Mode.EMERGENCY_ROLLBACK
     data = evidence.collect(site.store, site.plan, None, now=clock.now())
@@ -66,7 +67,7 @@ def test_move_that_is_not_confirmed_is_recorded_and_raised(silent: Silent) -> No
     """The state is changed: whoever publishes next, the observer or a retry, finishes it."""
     change = Change(mode=Mode.GRADUAL, weight=1_000)
     with pytest.raises(PublishFailed, match="not confirmed"):
-        traffic.move(silent.site, change, actor="ann", reason="a test")
+        traffic.move(silent.site, change, Author("ann", "a test"))
     state = routing.read(silent.site.store, "bench")
     assert (state.weight, silent.attempts()) == (1_000, [(state.order, False)])
 

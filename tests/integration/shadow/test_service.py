@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.comparisons import Compared, Place
 from changeover.domain.routing import Change, Mode
 from changeover.gateway.envoy import tap
@@ -85,8 +86,9 @@ def service_of(module: str, directory: Path) -> Iterator[Service]:
     home.create()
     store = Store.open(home.store_url, create=True)
     plans.register(store, plan, source="test", now=clock.now())
-    routing.change(store, "bench", Change(mode=Mode.SHADOW, shadow_sample=10_000), actor="test",
-                   reason="test", now=clock.now())
+    routing.change(
+        store, "bench", Change(mode=Mode.SHADOW, shadow_sample=10_000), Author("test", "test"),
+        now=clock.now())
     command = [sys.executable, "-m", module, "--home", str(home.root), "--migration", "bench"]
     with running(command, directory / "shadow.log") as service:
         wait_for(home.gateway_files.tap_socket.exists, what="the tap")

@@ -15,6 +15,7 @@ import pytest
 
 from changeover import clock
 from changeover.comparison.answers import Answer
+from changeover.domain.audit import Author
 from changeover.domain.comparisons import Compared
 from changeover.domain.routing import Change, Mode
 from changeover.plan.comparing import ShadowSpec
@@ -97,8 +98,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def move(store: Store, **change: Any) -> None:
     """Change the routing state, as a person does."""
-    routing.change(store, "shop", Change(is_by_person=True, **change), actor="test",
-                   reason="test", now=clock.now())
+    routing.change(
+        store, "shop", Change(is_by_person=True, **change), Author("test", "test"),
+        now=clock.now())
 
 
 @asynccontextmanager
