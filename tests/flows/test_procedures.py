@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -13,28 +14,30 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from changeover import clock
 from changeover.domain.audit import Author
 from changeover.domain.procedures import of_rollback
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode
+from changeover.domain.suites import SuiteVerdict
 from changeover.errors import ApprovalRefused
 from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import (
     approvals,
     audit,
     cutovers,
     flags,
     messages,
-    plans,
     rollbacks,
     routing,
-    samples,
     steps,
 )
 from changeover.store.engine import Store
 from reports import reading
+from tasks.validate import run_verification
 from tests.integration.conftest import make_plan
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, wait_for
 from tests.support.sop_site import ENDED, PrefectServer, SopSite, sop_site
@@ -115,11 +118,10 @@ def test_phase_alone_asks_nothing_about_stages_that_it_passed(begin: Begin) -> N
     assert (site.home.root / "rollback" / "cutover-1" / "rollback.sh").exists()
 
 
-def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
-    """Everything is done on a copy: the real state is as before, and the age is known."""
+def test_rehearsal_touches_nothing_that_is_real(begin: Begin) -> None:
+    """Everything is done on a copy: the real state is as before, and what was done is told."""
     site = begin(suites={"post_rollback": HEALTHY},
-                 rollback={"restore": ["stop"], "verify": "post_rollback"},
-                 cutover={"preconditions": {"disk": "1MB", "rehearsed_within": "1d"}})
+                 rollback={"restore": ["stop"], "verify": "post_rollback"})
     before = routing.read(site.store, "bench")
     run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
     assert run.state_name == "Rehearsed"
@@ -128,28 +130,6 @@ def test_rehearsal_passes_and_opens_the_way_to_a_cutover(begin: Begin) -> None:
     rehearsed = steps.latest_rehearsal(site.store, "bench")
     for part in ("rollback.sh brought everyone back", "suite post_rollback: "):
         assert any(part in line for line in rehearsed.data["told"])
-    other = site.plan.model_copy(update={"flags": {}, "levers": {
-        **site.plan.levers, "more": site.plan.levers["stop"]}})
-    plans.register(site.store, other, source="changed", now=clock.now())
-    assert site.carry_out("cutover").state_name == "NotBegun"
-    assert "rehearsed with another plan" in cutovers.latest(site.store, "bench").outcome
-    plans.register(site.store, site.plan, source="as rehearsed", now=clock.now())
-    assert site.carry_out("cutover").state_name == "Promoted"
-
-
-def test_rehearsal_that_finds_a_fault_does_not_count(begin: Begin) -> None:
-    """What would stop a rollback or its verification is found before the night, all at once."""
-    site = begin(
-        levers={"stop": {"command": ["no-such-program"]}}, suites={"post_rollback": IMPOSSIBLE},
-        rollback={"restore": ["stop"], "verify": "post_rollback", "queues": [
-            {"of": "candidate", "path": "/health", "value": "$.no.such.number"}]})
-    run = site.carry_out("rollback", reason="rehearsal", rehearsal=True)
-    assert run.state_name == "Unfit"
-    (detail,) = (step.detail for step in steps.all_of(site.store, "bench", f"rehearsal-{run.id}"))
-    for fault in ("no program no-such-program", "suite post_rollback: 1 of 1 checks failed",
-                  "queue /health of the candidate cannot be read"):
-        assert fault in detail
-    assert steps.latest_rehearsal(site.store, "bench") is None
 
 
 def test_criterion_that_is_not_met_is_for_people_to_decide(begin: Begin) -> None:
@@ -191,17 +171,6 @@ def test_rollback_goes_on_after_a_failed_step_and_calls_a_person(begin: Begin) -
     assert any("lever stop failed" in each for each in record.analysis["a_person_must"])
     assert routing.read(site.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
     assert {m.severity for m in messages.newest(site.store, "bench")} == {"critical"}
-
-
-def test_rollback_whose_verification_fails_is_escalated(begin: Begin) -> None:
-    """A suite that fails afterwards keeps everyone at the baseline and asks for a person."""
-    site = begin(suites={"post_rollback": IMPOSSIBLE}, rollback={"verify": "post_rollback"})
-    moved(site)
-    run = site.carry_out("rollback", reason="wrong totals")
-    assert run.state_name == "NeedsPerson"
-    record = rollbacks.latest(site.store, "bench")
-    assert record.status == "needs_person"
-    assert any(each.startswith("verify: ") for each in record.analysis["a_person_must"])
 
 
 def test_rollback_of_one_segment_leaves_the_others_where_they_are(begin: Begin) -> None:
@@ -287,16 +256,23 @@ def test_retirement_is_agreed_to_on_the_terminal(begin: Begin) -> None:
     assert site.home.gateway_files.retired.exists()  # `rollback.sh` knows
 
 
-def test_baseline_that_is_still_called_is_not_retired(begin: Begin) -> None:
-    """Deprecation refuses with the count of calls, and asks nobody."""
-    site = begin(phases=[*FULL, {"phase": "deprecation", "after": "5s", "levers": ["off"]}])
-    assert site.carry_out("cutover").state_name == "Promoted"
-    site.bench.fault("503")  # the baseline answers in the candidate's place
-    since = clock.now()
-    wait_for(lambda: any(
-        s.errors for s in _samples(site, since)), what="requests that the baseline saved")
-    run = site.carry_out("deprecation")
-    assert run.state_name == "Refused"
+def test_suite_that_breaks_is_one_that_failed(server: PrefectServer, tmp_path: Path) -> None:
+    """Verification, end and messages follow all the same."""
+    home = Home(tmp_path)
+    store = Store.open(home.store_url, create=True)
+    plan = make_plan(suites={"post_rollback": HEALTHY}, rollback={"verify": "post_rollback"})
+    plan.suites.clear()
+    with temporary_settings({PREFECT_API_URL: server.url}), closing(store):
+        found = asyncio.run(run_verification(Site(home, plan, store), 1))
+    assert found is not None
+    assert found.verdict is SuiteVerdict.FAIL
+
+
+def test_retirement_without_a_promotion_is_refused(begin: Begin) -> None:
+    """The run says why; the levers stay where they are."""
+    site = begin(is_measured=False, phases=[*FULL, {
+        "phase": "deprecation", "after": "1s", "levers": ["off"]}])
+    assert site.carry_out("deprecation").state_name == "Refused"
     assert site.bench.ran("candidate")["levers"] == []
 
 
@@ -315,7 +291,3 @@ def test_preparing_prefect_names_what_could_not_be_made(
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("the blocks could not be made: ")
     assert "nobody" in done.stdout.splitlines()[-1]
-
-
-def _samples(site: SopSite, since: Any) -> list[Any]:
-    return samples.recent(site.store, "bench", since=since)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from changeover import clock
-from changeover.analysis.window import Sample
+from changeover.analysis.window import ErrorClass, Sample
 from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.procedures import baseline, verification
-from changeover.procedures.deprecation import Retirement, pull_levers
+from changeover.procedures.deprecation import Retirement, pull_levers, refuse_while_called
 from changeover.store import cutovers, samples
 from tests.integration.rollback.conftest import Open, Scene
 from tests.integration.rollback.test_finishing import levers
@@ -19,13 +20,18 @@ from tests.integration.rollback.test_finishing import levers
 pytestmark = pytest.mark.integration
 
 
-def promoted(scene: Open, tmp_path: Any, *names: str, is_counted: bool = True) -> Scene:
-    """Start with everyone at the candidate, counted up to now; these levers retire the baseline."""
+def promoted(scene: Open, tmp_path: Any, *names: str, is_counted: bool = True,
+             ago: timedelta = timedelta(0)) -> Scene:
+    """Start with everyone at the candidate, counted up to now; these levers retire the baseline.
+
+    It was promoted so long ago.
+    """
     site = scene(levers=levers(tmp_path), phases=[
         {"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}, {"phase": "full", "soak": 0},
-        {"phase": "deprecation", "after": "0s", "levers": [*names]}])
+        {"phase": "deprecation", "after": "1m", "levers": [*names]}])
     cutover, now = site.begin(), clock.now()
-    cutovers.finish(site.place.store, cutover.id, CutoverStatus.PROMOTED, outcome="", now=now)
+    cutovers.finish(site.place.store, cutover.id, CutoverStatus.PROMOTED, outcome="",
+                    now=now - ago)
     if is_counted:
         samples.write(site.place.store, "bench", [
             Sample(system="candidate", at=int(now.timestamp()) + 600, requests=1)])
@@ -58,5 +64,20 @@ def test_baseline_whose_callers_nobody_counted_is_not_retired(
     monkeypatch.setattr(verification, "MEASURED_WITHIN", 0.5)
     site = promoted(scene, tmp_path, "off", is_counted=False)
     with pytest.raises(Unreachable, match="nobody counted who called the baseline"):
+        pull_levers(Retirement(site.place))
+    assert site.pulled() == []
+
+
+def test_baseline_that_is_still_called_is_not_retired(scene: Open, tmp_path: Any) -> None:
+    """Its own requests and those that it answered in the candidate's place are counted."""
+    site = promoted(scene, tmp_path, "off", ago=timedelta(hours=1))
+    at = int(clock.now().timestamp()) - 2
+    samples.write(site.place.store, "bench", [
+        Sample(system="baseline", at=at, requests=2),
+        Sample(system="candidate", at=at, requests=9, errors={ErrorClass.SAVED: 3})])
+    told = r"the baseline answered 5 requests since .* \(2 of its own"
+    with pytest.raises(Refused, match=told):
+        refuse_while_called(Retirement(site.place))
+    with pytest.raises(Refused, match=told):
         pull_levers(Retirement(site.place))
     assert site.pulled() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 import time
@@ -23,11 +22,12 @@ from changeover.procedures import baseline, verification
 from changeover.procedures.rollback_analysis import analyse
 from changeover.procedures.rollback_steps import clean_up, close, restore
 from changeover.procedures.steps import RollbackRun
+from changeover.procedures.suites import SuiteResult
 from changeover.procedures.verification import verify
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import rollbacks, routing, samples, steps
-from tasks import traffic, validate
+from tasks import traffic
 from tests.integration.rollback.conftest import Open, Scene
 from tests.support.processes import meanwhile, wait_for
 
@@ -46,6 +46,12 @@ def write(scene: Scene, seconds: range, *, candidate: int) -> None:
     samples.write(scene.place.store, "bench", [
         Sample(system=system, at=at, requests=requests) for at in seconds
         for system, requests in (("baseline", 10), ("candidate", candidate))])
+
+
+def counted(scene: Scene, *, candidate: int) -> None:
+    """Store what was counted up to now, and what will be until this test has ended."""
+    now = int(time.time())
+    write(scene, range(now - 5, now + 120), candidate=candidate)
 
 
 def measured(scene: Scene, *, candidate: int) -> AbstractContextManager[None]:
@@ -100,15 +106,6 @@ def test_analysis_tells_what_it_can(scene: Open, tmp_path: Path) -> None:
     assert detail.startswith("machine: it broke: FileNotFoundError")
 
 
-def test_suite_that_breaks_is_one_that_failed(scene: Open) -> None:
-    """Verification, end and messages follow all the same."""
-    site = scene(rollback={"verify": "post_rollback"})
-    site.place.plan.suites.clear()
-    found = asyncio.run(validate.run_verification(site.place, 1))
-    assert found is not None
-    assert found.verdict is SuiteVerdict.FAIL
-
-
 def test_verification_waits_until_traffic_was_counted(scene: Open) -> None:
     """Samples come late: none at the candidate means nothing before some were counted."""
     site = scene()
@@ -126,8 +123,7 @@ def test_verification_sees_traffic_that_still_goes_to_the_candidate(
     monkeypatch.setattr(verification, "VERIFY_SECONDS", 0.5)
     site = scene()
     run = rolled_back(site)
-    now = int(time.time())
-    write(site, range(now - 5, now + 120), candidate=50)
+    counted(site, candidate=50)
     detail = verify(run, None)
     assert outcomes(run)[5][0] == "failed"
     assert "the gateway sent 150 requests to the candidate from" in detail
@@ -144,6 +140,19 @@ def test_verification_without_an_observer_is_no_verification(
     assert outcomes(run)[5][0] == "failed"
 
 
+def test_rollback_whose_verification_fails_is_escalated(scene: Open) -> None:
+    """A suite that fails afterwards keeps everyone at the baseline and asks for a person."""
+    site = scene()
+    run = rolled_back(site)
+    counted(site, candidate=0)
+    verify(run, SuiteResult("post_rollback", SuiteVerdict.FAIL, "1 of 1 checks failed"))
+    assert close(run, {}) is RollbackStatus.NEEDS_PERSON
+    (found,) = rollbacks.all_of(site.place.store, "bench")
+    (todo,) = found.analysis["a_person_must"]
+    assert todo.startswith("verify: suite post_rollback: 1 of 1 checks failed")
+    assert routing.read(site.place.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
+
+
 def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
     scene: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,8 +161,8 @@ def test_proxy_of_the_environment_is_not_asked_about_the_baseline(
     run = rolled_back(site)
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    with measured(site, candidate=0):
-        verify(run, None)
+    counted(site, candidate=0)
+    verify(run, None)
     assert outcomes(run)[5][0] == "done"
 
 
