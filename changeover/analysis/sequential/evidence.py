@@ -1,0 +1,136 @@
+"""Is the candidate worse than the margin allows, or surely not? Pure.
+
+Both questions have an e-value of their own, and no answer is a third answer: "no failure seen" is
+never a pass. The weights of the parts are those that were measured (docs/decisions/0023).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from changeover.analysis.sequential.buckets import Arm, Counts, Split, arms
+from changeover.analysis.sequential.e_values import (
+    first_errors,
+    log_mean,
+    log_weighted,
+    tilted,
+)
+from changeover.analysis.sequential.expected import Expected, expect
+from changeover.analysis.sequential.thinning import thin
+
+ERROR_RATIOS = (2.0, 3.0, 5.0, 10.0)
+SLOW_RATIOS = (1.15, 1.3, 1.6, 2.2)
+SLOW_BETTER_RATIOS = (0.6, 0.75, 0.9)
+FIRST_WEIGHT, TILT_WEIGHT, SLOW_WEIGHT = 0.5, 0.25, 0.5
+"""What is left to 1 is the price of reading the tilt at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a stage.
+
+    Args:
+        counts: Sums of the stage since the split was made, without the time in which it settles.
+        past: Sums of the time before, while everyone was on the baseline.
+        split: The stage's split.
+        margin: The candidate's rate may be this many times the baseline's; at least 1. For slow
+            requests 1: their margin is in the thresholds that they were counted by.
+        is_slow: Whether the events are slow requests, which are frequent and of everyone.
+    """
+
+    counts: Counts
+    past: Counts
+    split: Split
+    margin: float = 1.0
+    is_slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the sums of a stage say.
+
+    Args:
+        log_worse: Logarithm of the e-value against "at most margin times the baseline's rate".
+        log_better: Logarithm of the e-value against "at least margin times"; None where no such
+            evidence exists, at a margin of 1.
+        candidate: Its sums.
+        baseline: Its sums.
+        parts: Logarithm of each part, by name.
+        usual_share: Share of events that the past lets expect, 0..1.
+        strength: Shape of the spread between buckets.
+    """
+
+    log_worse: float
+    log_better: float | None
+    candidate: Arm
+    baseline: Arm
+    parts: dict[str, float]
+    usual_share: float
+    strength: float
+
+    def document(self) -> dict[str, Any]:
+        """Return it for the evidence of a verdict."""
+        return {
+            "log_worse": self.log_worse, "log_better": self.log_better,
+            "candidate": self.candidate.document(), "baseline": self.baseline.document(),
+            "parts": dict(self.parts), "usual_share": self.usual_share,
+            "strength": self.strength,
+        }
+
+
+def weigh(question: Question) -> Evidence:
+    """Return what the sums of a stage say.
+
+    Source: the method is that of first errors (Ville 1939, Lindon, Malek 2022) and of a
+    negative-binomial tilt with each bucket's own past; see `e_values`.
+    """
+    split, counts = question.split, question.counts
+    expected = expect(counts, question.past)
+    of_kind = _parts_of_slow if question.is_slow else _parts_of_errors
+    parts = of_kind(question, expected)
+    if question.is_slow:
+        log_worse = parts["tilt"] + math.log(SLOW_WEIGHT)
+    else:
+        log_worse = log_weighted(
+            [(FIRST_WEIGHT, parts["first"]), (TILT_WEIGHT, parts["tilt"])])
+    candidate, baseline = arms(counts, split.is_candidate)
+    return Evidence(
+        log_worse, _log_better(question), candidate, baseline, parts, expected.share,
+        expected.strength)
+
+
+def _parts_of_errors(question: Question, expected: Expected) -> dict[str, float]:
+    split, margin = question.split, question.margin
+    # With harm up to the margin, the candidate's share of first errors is at most this.
+    allowed = split.share * margin / (split.share * margin + 1 - split.share)
+    first = first_errors(question.counts, expected, split.is_candidate, allowed)
+    thinned = question.counts if margin == 1 else thin(question.counts, split, margin)
+    tilt = tilted(thinned, expect(thinned, question.past), split.is_candidate, split.share,
+                  ERROR_RATIOS)
+    return {"first": log_mean(first), "tilt": log_mean(tilt)}
+
+
+def _parts_of_slow(question: Question, expected: Expected) -> dict[str, float]:
+    tilt = tilted(question.counts, expected, question.split.is_candidate, question.split.share,
+                  SLOW_RATIOS)
+    return {"tilt": log_mean(tilt)}
+
+
+def _log_better(question: Question) -> float | None:
+    """Return the evidence that the candidate's rate is below the margin.
+
+    Its events are thinned to what they would be at the baseline's rate if it were at the margin;
+    fewer than the baseline's are then evidence.
+    """
+    margin = question.margin
+    if margin == 1 and not question.is_slow:
+        return None
+    counts, ratios = question.counts, SLOW_BETTER_RATIOS
+    if not question.is_slow:
+        counts = thin(question.counts, question.split, margin)
+        ratios = (0.7 / margin, 1 / margin, (1 + 1 / margin) / 2)
+    logs = tilted(counts, expect(counts, question.past), question.split.is_candidate,
+                  question.split.share, ratios)
+    return log_mean(logs)

@@ -1,0 +1,36 @@
+"""Sample-ratio mismatch: did as many users come to the candidate as the split says? Pure.
+
+When they did not, something between the users and what is counted treats the two systems
+differently (requests that are lost, clients that go away), and no comparison of the rest is fair.
+"""
+
+from __future__ import annotations
+
+import math
+
+from changeover.analysis.sequential.buckets import Split
+
+PRIOR = 1000.0
+"""How sharply the prior stands around the split: the larger, the smaller the mismatch it seeks."""
+LOG_ALARM = math.log(1000)
+
+
+def log_mismatch(mine: int, theirs: int, split: Split) -> float:
+    """Return the logarithm of the e-value against "the split is as planned".
+
+    Source: Beta-binomial mixture of Lindon, Malek 2022 (arXiv 2011.03567) for two arms.
+
+    Args:
+        mine: Users seen with the candidate in this stage, each counted once.
+        theirs: Users seen with the baseline.
+        split: The stage's split.
+    """
+    q = split.share
+    mixture = _log_beta(PRIOR * q + mine, PRIOR * (1 - q) + theirs)
+    prior = _log_beta(PRIOR * q, PRIOR * (1 - q))
+    return mixture - prior - mine * math.log(q) - theirs * math.log1p(-q)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
