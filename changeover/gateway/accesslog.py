@@ -253,6 +253,11 @@ class Tailer:
                 break  # the new file only when the old one is read to its end
         return entries
 
+    def read_on(self, limit: int) -> list[Entry]:
+        """Return the entries of the next `limit` bytes of the file being read, and of no other."""
+        files = self._files()
+        return self._read_file(files[0], limit) if files else []
+
     def is_behind(self, within: int = 1 << 20) -> bool:
         """Whether more than `within` bytes are not read yet: after a pause, or in an old file."""
         try:

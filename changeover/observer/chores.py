@@ -14,9 +14,10 @@ from changeover.notify import outbox
 from changeover.observer.recovery import Recovery
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.workers import WorkerWatch
+from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import health_results, samples
+from changeover.store import health_results, samples, slices
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -107,4 +108,6 @@ class Chores:
         samples.rollup(store, migration, now=now)
         samples.prune(
             store, migration, keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=now)
+        BucketSums(store, migration).sum_up(now)
+        slices.prune(store, migration, before=int((now - keep.minutes).timestamp()))
         health_results.prune(store, migration, before=now - keep.health)

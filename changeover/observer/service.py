@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,14 @@ from changeover.domain.messages import Severity
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, Refused, StoreError
-from changeover.gateway.accesslog import Tailer
+from changeover.gateway.accesslog import Entry, Tailer
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.back_pressure import BackPressure
 from changeover.observer.chores import Chores
 from changeover.observer.position import Position
 from changeover.observer.probes import ProcessMeter, probe_every_second
+from changeover.observer.slice_log import SliceLog
+from changeover.observer.slicing import Place
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
 from changeover.observer.unsaved import Fired, Unsaved
@@ -82,8 +84,10 @@ class Observer:
         self._lock = threading.Lock()
         self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
+        self.slices = SliceLog(site)
         self._tailer = Tailer(
-            site.home.gateway_files.access_log, _hosts(self.plan), position=place)
+            site.home.gateway_files.access_log, _hosts(self.plan),
+            position=_earlier(place, self.slices.place))
         self._accumulator = Accumulator(first=first)
         self._meters = {
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
@@ -120,13 +124,15 @@ class Observer:
             self.log.run("processes", self._meter)
             self.log.run("log rotation", self._rotate)
         self.log.run("last samples", lambda: self.unsaved.save(self.store, self.site.migration))
+        self.log.run("last sums by bucket", self.slices.save)
 
     def _read_log(self) -> None:
         unreadable = self._tailer.unreadable
+        if known := self.slices.bytes_known(self._tailer.position):
+            self._count(self._tailer.read_on(known))  # after a restart: samples only
         entries = self._tailer.read()
-        with self._lock:
-            for entry in entries:
-                self._accumulator.add(entry)
+        self._count(entries)
+        self.slices.add(entries, self._tailer.position)
         if lost := self._tailer.unreadable - unreadable:
             LOG.warning("lines of the access log that cannot be read: %d", lost)
             self.traffic.notices.put(
@@ -135,6 +141,11 @@ class Observer:
                 f"for a full disk, and whether something else writes to {self._tailer.path}")
         if not self._tailer.is_behind():
             self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
+
+    def _count(self, entries: Iterable[Entry]) -> None:
+        with self._lock:
+            for entry in entries:
+                self._accumulator.add(entry)
 
     def _is_stored(self, second: int) -> bool:
         return second < self._judged and not self.unsaved.has_until(second)
@@ -246,6 +257,8 @@ class Observer:
             self.log.fine("store", "the store is back")
             if self.throttle.is_due("save", 0.45):
                 self._with_store("measurements are kept in memory", self._save)
+            if self.throttle.is_due("slices", 1.9):
+                self._with_store("sums by bucket are kept in memory", self.slices.save)
             has_later = self.plan.shadow or self.watch.has_outcomes
             if has_later and self.throttle.is_due("comparisons", 0.9):
                 self._with_store("what others measured is not followed", self._read_later)
@@ -339,6 +352,16 @@ class Observer:
         while not self.stop.is_set():
             self.log.run(name, part)
             self.stop.wait(TICK_SECONDS)
+
+
+def _earlier(samples: Place | None, sums: Place | None) -> Place | None:
+    """Return where to read the log from, so that samples and sums by bucket miss nothing.
+
+    What is read again is counted once only, in both.
+    """
+    if sums is None or samples is None:
+        return samples or (sums and (sums[0], 0))
+    return min(samples, sums) if samples[0] == sums[0] else samples
 
 
 def _hosts(plan: Plan) -> dict[str, System]:

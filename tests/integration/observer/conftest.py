@@ -24,9 +24,10 @@ from changeover.gateway.accesslog import Entry, Tailer, meant_for
 from changeover.gateway.publish import Gateway
 from changeover.observer.recovery import DURABLE_FLOWS, Recovery
 from changeover.plan.model import Plan
+from changeover.site.bucket_sums import opened
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import firings, plans, routing, samples
+from changeover.store import firings, plans, routing, samples, slices
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.prefect_runs import Prefect, prefect_alone
@@ -128,6 +129,16 @@ class Watched:
         """Return how many requests the store knows of, in one-second samples."""
         known = samples.recent(self.store, "bench", since=clock.from_timestamp(0))
         return sum(sample.requests for sample in known if sample.system != GATEWAY)
+
+    def compared(self) -> int:
+        """Return how many requests the sums by bucket have, or leave out, in the store."""
+        now = int(clock.now().timestamp()) + 60
+        found = [
+            opened(each) for weight in (0, 5000)
+            for each in slices.between(self.store, "bench", weight=weight, start=0, end=now)
+        ]
+        return sum(int(each.counts("errors").requests.sum()) + sum(each.excluded.values())
+                   for each in found)
 
     def entries(self) -> list[Entry]:
         """Return the requests that the access log has so far."""

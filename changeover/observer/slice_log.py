@@ -1,0 +1,96 @@
+"""Slices and the store: what is counted by bucket, saved with the place in the log it reaches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.window import MAIN_GATEWAY
+from changeover.clock import now
+from changeover.domain.slices import LogPlace
+from changeover.errors import StoreError
+from changeover.gateway.accesslog import Entry, classify
+from changeover.observer.slicing import Place, Slicer
+from changeover.site.bucket_sums import opened, packed
+from changeover.site.site import Site
+from changeover.store import slices
+
+LOG = logging.getLogger("changeover.observer")
+
+OPEN_FOR = 3600
+"""A slice that began longer ago than this is not filled again after a restart."""
+
+
+class SliceLog:
+    """Fills slices from the access log and saves them.
+
+    When the store cannot be read at the start, requests of that time are in no comparison, those of
+    both systems alike; nothing is counted twice.
+
+    Args:
+        site: The migration on this machine.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lock = threading.Lock()
+        self._unsaved: dict[tuple[int, int], Slice] = {}
+        self._slicer: Slicer | None = None
+        self._restore()
+
+    @property
+    def place(self) -> Place | None:
+        """Up to where the log is counted; None before the first request."""
+        return self._slicer.place if self._slicer else None
+
+    def bytes_known(self, place: Place) -> int:
+        """Return how many bytes from a place in the log on are counted already."""
+        return self._slicer.bytes_known(place) if self._slicer else 0
+
+    def add(self, entries: Iterable[Entry], reached: Place) -> None:
+        """Count requests that were read from the log, up to a place in it."""
+        if self._slicer is None:
+            return
+        with self._lock:
+            for entry in entries:
+                outcome = classify(entry)
+                if outcome is not None:
+                    self._slicer.add(entry, outcome)
+            self._slicer.reach(reached)
+
+    def save(self) -> None:
+        """Save what changed.
+
+        Raises:
+            StoreError: The store cannot be written; nothing is lost.
+        """
+        if self._slicer is None:
+            self._restore()
+            return
+        with self._lock:
+            for each in self._slicer.take_changed():
+                self._unsaved[each.weight, each.start] = each
+            place, changed = self._slicer.place, dict(self._unsaved)
+        if not changed or place is None:
+            return
+        content = [packed(each) for each in changed.values()]
+        slices.save(self._site.store, self._site.migration, content, LogPlace(*place),
+                    gateway=MAIN_GATEWAY)
+        with self._lock:
+            self._unsaved.clear()  # filled by this thread only
+
+    def _restore(self) -> None:
+        store, migration = self._site.store, self._site.migration
+        try:
+            place = slices.place_of(store, migration, gateway=MAIN_GATEWAY)
+            since = int(now().timestamp()) - OPEN_FOR
+            known = slices.newest(store, migration, gateway=MAIN_GATEWAY, since=since)
+        except StoreError as error:
+            LOG.warning("requests are in no comparison with the baseline until the store can be "
+                        "read: %s", error)
+            return
+        self._slicer = Slicer(
+            self._site.plan.routing.salt or "", None if place is None else
+            (place.inode, place.offset), map(opened, known))

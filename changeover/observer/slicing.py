@@ -1,0 +1,168 @@
+"""From requests to slices by bucket. No I/O.
+
+1. A request is counted in the slice of its split that is open, in the order of the log; a closed
+   slice never changes, so that a late line changes no verdict.
+2. Slices and the place in the log up to which they count are saved in one transaction.
+3. A restart goes on from that place: no request is lost, none is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from changeover.analysis.sequential.slices import Counter, Excluded, Slice
+from changeover.domain.routing import BUCKETS, System, bucket
+from changeover.gateway.accesslog import Entry, Outcome
+
+Place = tuple[int, int]
+"""(inode, offset) in the access log."""
+SECONDS = 60
+"""Length of a slice."""
+FIRST_SECONDS = 10
+"""Length of the slices after a new split, for stages that settle or soak for seconds only."""
+FIRST_FOR = 600
+"""Seconds after a new split in which slices are so short."""
+
+
+@dataclass
+class _Open:
+    """A slice that is being filled."""
+
+    weight: int
+    start: int
+    until: int
+    end: int
+    sums: dict[str, dict[int, int]] = field(default_factory=dict)
+    excluded: dict[str, int] = field(default_factory=dict)
+    is_changed: bool = True
+
+    def add(self, number: int, names: Iterable[str]) -> None:
+        for name in names:
+            counter = self.sums.setdefault(name, {})
+            counter[number] = counter.get(number, 0) + 1
+
+    def slice(self) -> Slice:
+        sums = {}
+        for name, counter in self.sums.items():
+            total = np.zeros(BUCKETS, np.int64)
+            total[list(counter)] = list(counter.values())
+            sums[name] = total
+        return Slice(self.weight, self.start, self.end, sums, dict(self.excluded))
+
+    @classmethod
+    def of(cls, known: Slice, until: int) -> _Open:
+        sums = {
+            name: {int(number): int(numbers[number]) for number in np.flatnonzero(numbers)}
+            for name, numbers in known.sums.items()
+        }
+        return cls(known.weight, known.start, until, known.end, sums, dict(known.excluded),
+                   is_changed=False)
+
+
+class Slicer:
+    """Fills slices and hands out those that changed.
+
+    Args:
+        salt: The plan's `routing.salt`.
+        place: Up to where the log was counted before a restart; None at the first start.
+        known: Slices that may still have been open then.
+    """
+
+    def __init__(self, salt: str, place: Place | None = None, known: Iterable[Slice] = ()) -> None:
+        self._salt, self.place = salt, place
+        self._open: dict[int, _Open] = {}
+        self._closed: list[_Open] = []
+        self._since: dict[int, int] = {}
+        self._newest = 0
+        self._excluded: dict[str, int] = {}
+        for each in known:
+            self._since.setdefault(each.weight, each.start)
+            self._open[each.weight] = _Open.of(each, self._until(each.weight, each.start))
+
+    def bytes_known(self, place: Place) -> int:
+        """Return how many bytes from a place in the log on are counted already."""
+        if self.place is None or self.place[0] != place[0]:
+            return 0
+        return max(0, self.place[1] - place[1])
+
+    def add(self, entry: Entry, outcome: Outcome) -> None:
+        """Count a request that a system was asked for."""
+        target, _, rest = entry.route.partition(":")
+        why_not = _why_excluded(entry, target)
+        weight = int(rest.partition(":")[0] or 0) if target == "split" else 0
+        number = -1
+        if why_not is None:
+            number = bucket(entry.key or "", salt=self._salt)
+            if target == "split" and (number < weight) != (outcome.system is System.CANDIDATE):
+                why_not = Excluded.UNCLEAR_KEY
+        if why_not is Excluded.NOT_BY_SPLIT or (why_not is not None and target != "split"):
+            weight = self._latest_weight()
+        place = self._slice(weight, int(entry.end))
+        place.is_changed = True
+        if why_not is not None:
+            place.excluded[why_not] = place.excluded.get(why_not, 0) + 1
+        else:
+            place.add(number, _counted(entry, outcome))
+
+    def reach(self, place: Place) -> None:
+        """Note that the log was counted up to a place."""
+        self.place = place
+
+    def take_changed(self) -> list[Slice]:
+        """Return slices that are new or changed since the last call; open ones come again."""
+        changed = [each for each in chain(self._closed, self._open.values()) if each.is_changed]
+        for each in changed:
+            each.is_changed = False
+        self._closed.clear()
+        return [each.slice() for each in changed]
+
+    def _latest_weight(self) -> int:
+        """Return the split that was in force last: what is excluded is told of with it."""
+        return max(self._open, key=lambda weight: self._open[weight].end, default=0)
+
+    def _slice(self, weight: int, second: int) -> _Open:
+        """Return the split's open slice at a second; a new one when the last is over."""
+        known = self._open.get(weight)
+        if known is not None and second < known.until:
+            known.end = max(known.end, second + 1)
+            return known
+        start = second if known is None else max(second, known.until)
+        if known is not None:
+            self._closed.append(known)
+        is_new = known is None or start - known.end > SECONDS
+        if is_new:
+            self._since[weight] = start
+        self._open[weight] = _Open(
+            weight, start, self._until(weight, start), second + 1)
+        return self._open[weight]
+
+    def _until(self, weight: int, start: int) -> int:
+        """Return the second in which a slice ends that starts at another."""
+        is_first = start - self._since[weight] < FIRST_FOR
+        length = FIRST_SECONDS if is_first else SECONDS
+        return start // length * length + length
+
+
+def _why_excluded(entry: Entry, target: str) -> Excluded | None:
+    if target not in ("split", "baseline"):
+        return Excluded.NOT_BY_SPLIT
+    return None if entry.key else Excluded.NO_KEY
+
+
+def _counted(entry: Entry, outcome: Outcome) -> list[str]:
+    """Return the counters that a request is in."""
+    named = (
+        (Counter.REQUESTS, True),
+        (Counter.ERRORS, outcome.error is not None),
+        (Counter.SERVER_ERRORS, outcome.error == "status_5xx"),
+        (Counter.USER_ERRORS, outcome.is_user_error),
+        (Counter.CLIENT_ERRORS, outcome.is_client_error),
+        (Counter.REDIRECTS, outcome.is_redirect),
+        (Counter.ANSWERS, outcome.is_answer),
+        (Counter.EMPTY_ANSWERS, outcome.is_answer and not entry.body_bytes),
+    )
+    return [name for name, has_happened in named if has_happened]

@@ -1,0 +1,88 @@
+"""Reading the sums of buckets: of a stage, of the time before it, and summing up old ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from changeover.analysis.sequential.slices import Slice, merged, pack, unpack
+from changeover.domain.slices import PackedSlice
+from changeover.store import cutovers, slices
+from changeover.store.engine import Store
+
+HOUR = 3600
+PAST = timedelta(days=7)
+"""Before a stage, as far back as buckets' own past is looked at."""
+SUMMED_UP_AFTER = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class BucketSums:
+    """Reads the sums of one migration's buckets."""
+
+    store: Store
+    migration: str
+
+    def of_stage(self, weight: int, *, start: datetime, end: datetime) -> list[Slice]:
+        """Return what was counted under a split, one slice for each hour of the clock.
+
+        Args:
+            weight: Buckets of the candidate, 1..9_999.
+            start: When the stage's traffic is looked at from; slices that began before are left
+                out.
+            end: Slices that began later are left out.
+        """
+        hours: dict[int, list[Slice]] = defaultdict(list)
+        for each in self._between(weight, start, end):
+            hours[each.start // HOUR].append(each)
+        return [merged(hours[hour]) for hour in sorted(hours)]
+
+    def past(self, before: datetime) -> Slice:
+        """Return what buckets did while everyone was on the baseline, up to a time."""
+        found = self._between(0, before - PAST, before)
+        second = int(before.timestamp())
+        return merged([*(each for each in found if each.end <= second + 1),
+                       Slice(0, second, second, {})])
+
+    def sum_up(self, now: datetime) -> int:
+        """Sum up old slices by the hour; return how many hours were.
+
+        A stage of the newest cutover that was entered within an hour keeps slices of its own.
+        """
+        last = int((now - SUMMED_UP_AFTER).timestamp()) // HOUR * HOUR
+        entered = self._stage_starts()
+        groups: dict[tuple[str, int, int, int], list[int]] = defaultdict(list)
+        for gateway, weight, start in slices.keys(self.store, self.migration, end=last):
+            groups[gateway, weight, start // HOUR, bisect_right(entered, start)].append(start)
+        many = {key: starts for key, starts in groups.items() if len(starts) > 1}
+        for (gateway, weight, _, _), starts in many.items():
+            found = slices.of_starts(
+                self.store, self.migration, gateway=gateway, weight=weight, starts=starts)
+            slices.replace(
+                self.store, self.migration, found, packed(merged(map(opened, found))))
+        return len(many)
+
+    def _stage_starts(self) -> list[int]:
+        """Return the seconds from which on slices are the newest cutover's stages', in order."""
+        cutover = cutovers.latest(self.store, self.migration)
+        stages = cutovers.stages(self.store, cutover.id) if cutover else []
+        return sorted(-int(-each.entered_at.timestamp() // 1) for each in stages)
+
+    def _between(self, weight: int, start: datetime, end: datetime) -> Iterable[Slice]:
+        first, last = -int(-start.timestamp() // 1), int(end.timestamp())
+        found = slices.between(self.store, self.migration, weight=weight, start=first, end=last)
+        return map(opened, found)
+
+
+def packed(one: Slice) -> PackedSlice:
+    """Return a slice as the store has it."""
+    return PackedSlice(
+        one.gateway, one.weight, one.start, one.end, pack(one.sums), one.excluded)
+
+
+def opened(one: PackedSlice) -> Slice:
+    """Return a slice of the store, unpacked."""
+    return Slice(one.weight, one.start, one.end, unpack(one.sums), one.excluded, one.gateway)

@@ -1,0 +1,36 @@
+"""Sums by bucket, for verdicts that may be read at any time
+
+Revision ID: r002
+Revises: r001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "r002"
+down_revision = "r001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the tables of bucket sums."""
+    op.create_table(
+        "bucket_slice",
+        sa.Column("migration", sa.String(63), primary_key=True),
+        sa.Column("gateway", sa.String(63), primary_key=True),
+        sa.Column("weight", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("end", sa.BigInteger, nullable=False),
+        sa.Column("sums", sa.LargeBinary, nullable=False),
+        sa.Column("excluded", sa.JSON, nullable=False),
+    )
+    op.create_table(
+        "bucket_log_place",
+        sa.Column("migration", sa.String(63), primary_key=True),
+        sa.Column("gateway", sa.String(63), primary_key=True),
+        sa.Column("inode", sa.BigInteger, nullable=False),
+        sa.Column("offset", sa.BigInteger, nullable=False),
+    )
