@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from changeover import clock
-from changeover.checks.suites.outcome import as_stored
+from changeover.checks.suites.result import as_stored
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.report_files import Report
 from changeover.domain.run_ends import Work
@@ -62,7 +62,7 @@ def carry_out_check(site: Site, suite: str, run_id: int, number: int, name: str)
     check = checks_of(site.plan, suite)[number][1]
     run = run_check(CheckTarget.of(site), number, name, check)
     validations.save_check(site.store, as_stored(run_id, run))
-    return str(run.outcome.verdict)
+    return str(run.result.verdict)
 
 
 def carry_out_checks(site: Site, suite: str, run_id: int) -> None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from changeover import clock
 from changeover.checks.suites.junit import junit_xml
-from changeover.checks.suites.outcome import CheckRun, as_stored
+from changeover.checks.suites.result import CheckRun, as_stored
 from changeover.checks.suites.run import checks_of, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
 from changeover.cli.common import (
@@ -90,10 +90,10 @@ def _save(site: Site, suite: str, runs: list[CheckRun]) -> None:
 def as_text(suite: str, runs: list[CheckRun]) -> str:
     """Return the results for people, failures last so that they are seen."""
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
-    ordered = sorted(runs, key=lambda run: (order.index(run.outcome.verdict), run.number))
+    ordered = sorted(runs, key=lambda run: (order.index(run.result.verdict), run.number))
     lines = []
     for run in ordered:
-        problems = run.outcome.evidence.get("problems") or [run.outcome.reason]
-        lines.append(f"{_SIGNS[run.outcome.verdict]} {run.name} ({run.seconds:.1f} s)")
+        problems = run.result.evidence.get("problems") or [run.result.reason]
+        lines.append(f"{_SIGNS[run.result.verdict]} {run.name} ({run.seconds:.1f} s)")
         lines += [f"    {problem}" for problem in problems]
     return "\n".join([*lines, "", f"suite {suite}: {verdict_of(runs)}"])

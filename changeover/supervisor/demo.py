@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from changeover import clock
+from changeover.domain.rollout import CutoverStatus
 from changeover.errors import (
     EXIT_FAILED,
     EXIT_OK,
@@ -98,7 +99,7 @@ class Demo:
                 self._show_progress(now)
                 self._misbehave(now)
                 self._approve(now)
-                if now["cutover"] and now["cutover"]["status"] != "running":
+                if now["cutover"] and now["cutover"]["status"] != CutoverStatus.RUNNING:
                     return self._end(now)
             self._fail_if_refused(run_id, now)
             time.sleep(0.5)

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 from changeover.checks.openapi import documents
 from changeover.checks.openapi.operations import methods
-from changeover.checks.suites.outcome import Outcome, judged, unknown
 from changeover.checks.suites.programs import run_program
+from changeover.checks.suites.result import CheckResult, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.errors import EnvironmentProblem
 from changeover.plan.suites import OpenApiCheck
@@ -22,7 +22,7 @@ _SHOWN_LINES = 15
 _INSTALL = "Install it: pip install 'changeover[openapi]'"
 
 
-def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> Outcome:
+def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> CheckResult:
     """Compare both documents, then have schemathesis make up requests for the candidate.
 
     What cannot be decided and a run that calls nothing are inconclusive; `timeout` is for all.

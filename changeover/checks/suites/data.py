@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from changeover.checks.suites.outcome import Outcome, Report, judged
+from changeover.checks.suites.result import CheckResult, Report, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.plan import suites
 from changeover.plan.addresses import database_address
@@ -32,7 +32,7 @@ def database_url(ref: suites.DatabaseRef, target: CheckTarget) -> URL:
     return database_address(ref, target.folder)
 
 
-def check_database(spec: DatabaseCheck, target: CheckTarget) -> Outcome:
+def check_database(spec: DatabaseCheck, target: CheckTarget) -> CheckResult:
     """Connect, and look at tables, revision and whether a row can be written."""
     url = database_url(spec.database, target)
     name = url.render_as_string(hide_password=True)
@@ -51,7 +51,7 @@ def check_database(spec: DatabaseCheck, target: CheckTarget) -> Outcome:
         engine.dispose()
 
 
-def _looked(spec: DatabaseCheck, engine: Engine, name: str) -> Outcome:
+def _looked(spec: DatabaseCheck, engine: Engine, name: str) -> CheckResult:
     began = time.perf_counter()
     with engine.connect() as connection:
         connection.execute(text("select 1"))
@@ -97,7 +97,7 @@ def _write(engine: Engine) -> str:
 
 def check_data_consistency(
     spec: DataConsistencyCheck, target: CheckTarget, report: Report
-) -> Outcome:
+) -> CheckResult:
     """Find every row that only one side has or that differs."""
     sides = [
         TableRef(database_url(ref, target).render_as_string(hide_password=False), ref.table)

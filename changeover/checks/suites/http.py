@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from changeover.checks.suites.outcome import Outcome, judged
+from changeover.checks.suites.result import CheckResult, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.documents import Unparsable, parse_json
@@ -22,7 +22,7 @@ from changeover.shadow.judging import Judge
 LONGEST_SHOWN = 300
 
 
-def check_http(spec: HttpCheck, target: CheckTarget) -> Outcome:
+def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     """Send the request and compare its answer with what the plan expects."""
     url = target.url(spec.of) + spec.path
     repeats = 3 if spec.within and spec.method in ("GET", "HEAD", "OPTIONS") else 1

@@ -17,7 +17,7 @@ import aiohttp
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.trend import Trend, leak_verdict, trend
-from changeover.checks.suites.outcome import Outcome, Report, judged, unknown
+from changeover.checks.suites.result import CheckResult, Report, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.suites import LoadCheck, SoakCheck
@@ -97,7 +97,7 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
     return Served(rate, (count - failed) / taken, failed, count, Histogram.of(durations))
 
 
-def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> Outcome:
+def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckResult:
     """Load both systems at the same growing rates, until the candidate is beyond its knee."""
     sides = ["baseline", "candidate"] if spec.baseline else ["candidate"]
     found: dict[str, list[Served]] = {side: [] for side in sides}
@@ -143,7 +143,7 @@ def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
     return problems
 
 
-def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> Outcome:
+def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> CheckResult:
     """Keep a steady load up and judge the slope of the system's memory."""
     meter = ProcessMeter(target.plan.system(spec.of), lambda: target.pids.get(spec.of))
     if meter.read() is None:
@@ -159,7 +159,7 @@ def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> Outcome:
                 "last_bytes": sizes[-1] if sizes else None,
                 "bytes_an_hour": None if found is None else
                 [found.low * HOUR, found.slope * HOUR, found.high * HOUR]}
-    return Outcome(verdict, _told(spec, found), evidence)
+    return CheckResult(verdict, _told(spec, found), evidence)
 
 
 async def _soaked(

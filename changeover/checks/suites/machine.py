@@ -11,7 +11,7 @@ import httpx
 import psutil
 
 from changeover import clock
-from changeover.checks.suites.outcome import Outcome, judged, unknown
+from changeover.checks.suites.result import CheckResult, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.routing import RoutingState
 from changeover.errors import Unreachable
@@ -26,7 +26,7 @@ _CONNECT_SECONDS = 2.0
 _SETTLES_SECONDS = 10.0
 
 
-def check_resource(spec: ResourceCheck, target: CheckTarget) -> Outcome:
+def check_resource(spec: ResourceCheck, target: CheckTarget) -> CheckResult:
     """Look at memory, disks, CPU and ports of this machine."""
     problems = []
     available = psutil.virtual_memory().available
@@ -57,7 +57,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def check_gateway(_spec: GatewayCheck, target: CheckTarget) -> Outcome:
+def check_gateway(_spec: GatewayCheck, target: CheckTarget) -> CheckResult:
     """See that Envoy serves the routing state and that a request of nobody comes through.
 
     What is wrong is looked at again for some seconds: a state may just be on its way to it.
@@ -93,7 +93,7 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
     return problems
 
 
-def check_flags(spec: FlagsCheck, target: CheckTarget) -> Outcome:
+def check_flags(spec: FlagsCheck, target: CheckTarget) -> CheckResult:
     """Compare the flags' values with those that are expected."""
     site = target.site
     if site is None:

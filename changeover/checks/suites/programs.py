@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from changeover.checks.suites.outcome import Outcome, judged
+from changeover.checks.suites.result import CheckResult, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.errors import EnvironmentProblem
 from changeover.plan.suites import CommandCheck
@@ -17,7 +17,7 @@ from changeover.plan.suites import CommandCheck
 LONGEST_OUTPUT = 20_000
 
 
-def check_command(spec: CommandCheck, target: CheckTarget) -> Outcome:
+def check_command(spec: CommandCheck, target: CheckTarget) -> CheckResult:
     """Run a command and judge its exit code; its output is kept, cut in the middle."""
     program, *arguments = spec.command
     folder = target.folder / spec.directory if spec.directory else target.folder

@@ -13,8 +13,8 @@ from changeover.checks.suites.data import check_data_consistency, check_database
 from changeover.checks.suites.http import check_http
 from changeover.checks.suites.load import check_load, check_soak
 from changeover.checks.suites.machine import check_flags, check_gateway, check_resource
-from changeover.checks.suites.outcome import CheckRun, Outcome, Report, unknown
 from changeover.checks.suites.programs import check_command
+from changeover.checks.suites.result import CheckResult, CheckRun, Report, unknown
 from changeover.checks.suites.security import check_security
 from changeover.checks.suites.target import CheckTarget
 from changeover.checks.suites.traffic import check_replay
@@ -56,13 +56,13 @@ def run_check(
     """Carry out one check; what keeps it from being carried out makes it inconclusive."""
     began, at = time.perf_counter(), clock.now()
     try:
-        outcome = _KINDS[type(check)](check, target, report)
+        result = _KINDS[type(check)](check, target, report)
     except ChangeoverError as error:
-        outcome = unknown(f"not carried out because {error}")
+        result = unknown(f"not carried out because {error}")
     except Exception as error:  # noqa: BLE001  one check's fault must not hide the others' results
-        outcome = unknown(f"not carried out because of {type(error).__name__}: {error}")
+        result = unknown(f"not carried out because of {type(error).__name__}: {error}")
     report(1.0)
-    return CheckRun(number, name, check.kind, outcome, at, time.perf_counter() - began)
+    return CheckRun(number, name, check.kind, result, at, time.perf_counter() - began)
 
 
 def run_suite(
@@ -88,10 +88,10 @@ def run_suite(
 
 def verdict_of(runs: list[CheckRun]) -> Verdict:
     """Return the worst verdict of a suite's checks."""
-    return worst(run.outcome.verdict for run in runs)
+    return worst(run.result.verdict for run in runs)
 
 
-_KINDS: dict[type[AnyCheck], Callable[[Any, CheckTarget, Report], Outcome]] = {
+_KINDS: dict[type[AnyCheck], Callable[[Any, CheckTarget, Report], CheckResult]] = {
     suites.HttpCheck: lambda check, target, _: check_http(check, target),
     suites.OpenApiCheck: lambda check, target, _: check_openapi(check, target),
     suites.CommandCheck: lambda check, target, _: check_command(check, target),

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from changeover.checks.suites.outcome import Outcome, judged
+from changeover.checks.suites.result import CheckResult, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.machine.http import new_client, tls
 from changeover.plan.suites import SecurityCheck
@@ -25,7 +25,7 @@ BROKEN_BODIES = (b'{"a": ', b"\x00\xff\xfe", b"[" * 2_000, b'{"a": "' + b"x" * 7
 BROKEN_QUERIES = ("?id=%00", "?id=%27%22%3E%3Cscript%3E", "?id=../../etc/passwd", "?" + "a" * 4000)
 
 
-def check_security(spec: SecurityCheck, target: CheckTarget) -> Outcome:
+def check_security(spec: SecurityCheck, target: CheckTarget) -> CheckResult:
     """Try everything that the plan names and list what is wrong."""
     problems: list[str] = []
     tried = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from changeover.checks.suites.outcome import Outcome, Report, judged, unknown
+from changeover.checks.suites.result import CheckResult, Report, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.comparisons import Compared
 from changeover.plan.suites import ReplayCheck
@@ -15,7 +15,7 @@ from changeover.store import comparisons
 _SHOWN = 20
 
 
-def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> Outcome:
+def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> CheckResult:
     """Send recorded requests to both systems; judge similarity and how many answers differ."""
     recorded, skipped = replay.load(
         target.folder / spec.file, with_unsafe=spec.unsafe, hosts=spec.hosts)
@@ -42,7 +42,7 @@ def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> Outc
     return _verdict(spec, batch, evidence)
 
 
-def _verdict(spec: ReplayCheck, batch: list[Compared], evidence: dict[str, Any]) -> Outcome:
+def _verdict(spec: ReplayCheck, batch: list[Compared], evidence: dict[str, Any]) -> CheckResult:
     """Judge the pairs whose baseline answered; without the others nobody can say that all is well.
 
     A candidate that differs fails all the same.

@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from changeover.checks.suites import load
-from changeover.checks.suites.outcome import Outcome
+from changeover.checks.suites.result import CheckResult
 from changeover.checks.suites.run import run_check, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.verdict import Verdict
@@ -40,14 +40,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CheckTarget]:
         yield CheckTarget(plan, folder)
 
 
-def outcome(target: CheckTarget, **spec: Any) -> Outcome:
+def result_of(target: CheckTarget, **spec: Any) -> CheckResult:
     """Carry out one check."""
-    return run_check(target, 0, "one", SPECS.validate_python(spec)).outcome
+    return run_check(target, 0, "one", SPECS.validate_python(spec)).result
 
 
 def of(target: CheckTarget, verdict: Verdict, **spec: Any) -> str:
     """Carry out one check, see its verdict, and return the reason."""
-    found = outcome(target, **spec)
+    found = result_of(target, **spec)
     assert found.verdict is verdict, found
     return found.reason
 
@@ -60,7 +60,7 @@ def test_http_sees_status_headers_values_and_likeness(pair: CheckTarget) -> None
 
 def test_http_lists_everything_that_is_wrong(pair: CheckTarget) -> None:
     """One look tells all: status, header, missing and wrong value."""
-    found = outcome(pair, kind="http", path="/a", status=[204, 304], has_headers={"etag": "."},
+    found = result_of(pair, kind="http", path="/a", status=[204, 304], has_headers={"etag": "."},
                     values={"$.served_by": "x", "$.no.such": 1})
     assert found.verdict is Verdict.FAIL
     assert len(found.evidence["problems"]) == 4
@@ -88,7 +88,7 @@ def test_command_that_hangs_is_ended_with_its_children(pair: CheckTarget) -> Non
     """Nothing of it is left after its time."""
     spec = {"kind": "command", "command": ["sh", "-c", "sleep 987 & echo $!; wait"]}
     found = wait_for(
-        lambda: (one := outcome(pair, **spec, timeout="1s")).evidence["output"] and one,
+        lambda: (one := result_of(pair, **spec, timeout="1s")).evidence["output"] and one,
         what="a child before its time is over")
     assert found.verdict is Verdict.FAIL
     child = int(found.evidence["output"])
@@ -124,7 +124,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_load_measures_both_systems_at_the_same_rates(pair: CheckTarget, patient: None) -> None:
     """Rates, percentiles and errors of both are in the evidence."""
-    found = outcome(pair, kind="load", paths=["/a", "/b"], rates=[20, 40], each="500ms",
+    found = result_of(pair, kind="load", paths=["/a", "/b"], rates=[20, 40], each="500ms",
                     error_rate=0)
     assert found.verdict is Verdict.PASS, found
     assert [row["rate"] for row in found.evidence["baseline"]] == [20, 40]
@@ -140,7 +140,7 @@ def test_load_finds_the_knee(pair: CheckTarget, tmp_path: Path) -> None:
         "candidate": plan.systems.candidate.model_copy(
             update={"url": f"http://127.0.0.1:{port}"})})})
     with upstream("slow", port, tmp_path):
-        outcome(CheckTarget(slow, tmp_path), kind="http", method="POST", path="/fault?kind=slow")
+        result_of(CheckTarget(slow, tmp_path), kind="http", method="POST", path="/fault?kind=slow")
         reason = of(CheckTarget(slow, tmp_path), Verdict.FAIL, kind="load", rates=[5], each="1s",
                     baseline=False, latency_p99="100ms")
     assert "at 5 requests a second, longer than 100 ms" in reason
@@ -153,7 +153,7 @@ def test_soak_watches_the_memory_of_the_process(pair: CheckTarget, patient: None
     systems = pair.plan.systems.model_copy(update={"candidate": watched})
     target = replace(pair, plan=pair.plan.model_copy(update={"systems": systems}))
     spec = {"kind": "soak", "rate": 20, "duration": "8s", "growth": "2GB"}
-    found = wait_for(lambda: (one := outcome(target, **spec)).evidence["readings"] >= 15 and one,
+    found = wait_for(lambda: (one := result_of(target, **spec)).evidence["readings"] >= 15 and one,
                      what="enough readings")
     assert found.verdict is Verdict.PASS, found
     assert found.evidence["load"]["failed"] == 0
@@ -163,7 +163,7 @@ def test_soak_watches_the_memory_of_the_process(pair: CheckTarget, patient: None
 
 def test_security_names_what_an_attacker_finds(pair: CheckTarget) -> None:
     """Missing headers, open paths and accepted methods are listed together."""
-    found = outcome(pair, kind="security", demands_authentication=["/admin"], certificate="30d",
+    found = result_of(pair, kind="security", demands_authentication=["/admin"], certificate="30d",
                     refused_methods=["TRACE"])
     assert found.verdict is Verdict.FAIL
     told = "; ".join(found.evidence["problems"])
@@ -207,7 +207,7 @@ def test_data_consistency_names_the_rows(pair: CheckTarget, database: Path, tmp_
     of(pair, Verdict.PASS, kind="data_consistency", **sides)
     with sqlite3.connect(other) as connection:
         connection.execute("update orders set total = 21 where id = 2")
-    found = outcome(pair, kind="data_consistency", **sides)
+    found = result_of(pair, kind="data_consistency", **sides)
     assert found.verdict is Verdict.FAIL
     assert found.evidence["differing"][0]["key"] == "2"
 
@@ -241,8 +241,8 @@ def test_openapi_is_compared_and_called(tmp_path: Path, kind: str, problems: lis
         target = CheckTarget(plan, tmp_path)
         for host in ("baseline", "candidate"):
             wait_for(
-                lambda host=host: outcome(target, kind="http", of=host).verdict is Verdict.PASS)
-        found = outcome(target, kind="openapi", examples=20)
+                lambda host=host: result_of(target, kind="http", of=host).verdict is Verdict.PASS)
+        found = result_of(target, kind="openapi", examples=20)
     assert found.verdict is Verdict.FAIL, found
     for problem in problems:
         assert problem in found.reason
@@ -252,7 +252,7 @@ def test_openapi_is_compared_and_called(tmp_path: Path, kind: str, problems: lis
 def test_openapi_check_that_calls_nothing_is_inconclusive(tmp_path: Path) -> None:
     """No data is no pass: the methods that the document has are named."""
     (tmp_path / "api.json").write_text('{"openapi": "3.0.3", "paths": {"/a": {"post": {}}}}')
-    found = outcome(CheckTarget(make_plan(), tmp_path), kind="openapi", document="api.json",
+    found = result_of(CheckTarget(make_plan(), tmp_path), kind="openapi", document="api.json",
                     baseline_document="api.json")
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "no operation was called: the document has POST" in found.reason
@@ -266,7 +266,7 @@ def test_suite_reports_all_failures_in_order_and_load_runs_alone(pair: CheckTarg
     document = pair.plan.model_dump(mode="json", by_alias=True, exclude_none=True)
     plan = Plan.model_validate({**document, "suites": {"staging": suite}})
     runs = run_suite(CheckTarget(plan, pair.folder), "staging")
-    assert [str(run.outcome.verdict) for run in runs] == ["pass", "fail", "pass", "inconclusive"]
+    assert [str(run.result.verdict) for run in runs] == ["pass", "fail", "pass", "inconclusive"]
     assert [run.name for run in runs][:2] == ["http candidate /a", "http candidate /a 2"]
     assert verdict_of(runs) is Verdict.FAIL
     others = max(run.started_at for run in runs if run.kind != "load")

@@ -32,8 +32,8 @@ def target(tmp_path: Path) -> CheckTarget:
 
 def check(target: CheckTarget, **spec: object) -> tuple[Verdict, str]:
     """Carry the check out."""
-    outcome = check_flags(FlagsCheck.model_validate({"kind": "flags", **spec}), target)
-    return outcome.verdict, outcome.reason
+    result = check_flags(FlagsCheck.model_validate({"kind": "flags", **spec}), target)
+    return result.verdict, result.reason
 
 
 def test_users_are_asked_about_with_their_attributes(target: CheckTarget) -> None:

@@ -15,7 +15,7 @@ Report = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckResult:
     """What a check found: a sentence with the numbers, and everything behind it."""
 
     verdict: Verdict
@@ -30,27 +30,27 @@ class CheckRun:
     number: int
     name: str
     kind: str
-    outcome: Outcome
+    result: CheckResult
     started_at: datetime
     seconds: float
 
 
-def judged(problems: Sequence[str], fine: str, **evidence: Any) -> Outcome:
+def judged(problems: Sequence[str], fine: str, **evidence: Any) -> CheckResult:
     """Return a failure that lists every problem, or a pass with one sentence."""
     if problems:
-        return Outcome(Verdict.FAIL, "; ".join(problems), {**evidence, "problems": [*problems]})
-    return Outcome(Verdict.PASS, fine, evidence)
+        return CheckResult(Verdict.FAIL, "; ".join(problems), {**evidence, "problems": [*problems]})
+    return CheckResult(Verdict.PASS, fine, evidence)
 
 
-def unknown(reason: str, **evidence: Any) -> Outcome:
+def unknown(reason: str, **evidence: Any) -> CheckResult:
     """Return that a check could not be carried out: that is never a pass."""
-    return Outcome(Verdict.INCONCLUSIVE, reason, evidence)
+    return CheckResult(Verdict.INCONCLUSIVE, reason, evidence)
 
 
 def as_stored(run_id: int, run: CheckRun) -> SuiteCheck:
     """Return what the store keeps of a check."""
     return SuiteCheck(
         run_id=run_id, number=run.number, name=run.name, kind=run.kind,
-        verdict=run.outcome.verdict, reason=run.outcome.reason,
-        evidence=run.outcome.evidence, started_at=run.started_at, seconds=run.seconds,
+        verdict=run.result.verdict, reason=run.result.reason,
+        evidence=run.result.evidence, started_at=run.started_at, seconds=run.seconds,
     )
