@@ -65,8 +65,7 @@ def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverR
         raise Refused(
             f"not continued because {carrier.flow}/main began cutover {cutover.id}",
             next_step="Run `changeover continue`, which starts that flow again")
-    if not cutovers.adopt(site.store, cutover.id, before=carrier.flow_run_id, flow_run_id=own,
-                          flow=flow, now=now):
+    if not cutovers.adopt(site.store, cutover.id, carrier, flow_run_id=own, now=now):
         raise other
     return CutoverRun(site, cutover, own)
 

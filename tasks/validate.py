@@ -8,7 +8,7 @@ from changeover import clock
 from changeover.checks.suites.result import as_stored
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.report_files import Report
-from changeover.domain.run_ends import Work
+from changeover.domain.run_ends import Carrier, Work
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.domain.verdict import Verdict, worst
 from changeover.procedures.steps import broke
@@ -37,8 +37,9 @@ def begin_suite(site: Site, suite: str, key: str) -> int:
 
 def carry_suite(site: Site, run_id: int) -> None:
     """Note that this flow run carries a suite's run, unless that has ended."""
-    carriers.take(site.store, site.migration, f"{Work.SUITE} {run_id}", flow="validation",
-                  flow_run_id=root_run_id(), now=clock.now())
+    carriers.assign(site.store, Carrier(
+        site.migration, f"{Work.SUITE} {run_id}", "validation", root_run_id(),
+        since=clock.now()))
 
 
 def drop_suite(site: Site, run_id: int) -> None:

@@ -21,15 +21,11 @@ LONG_FUNCTIONS = {
     "changeover/flags/explain.py::explain",
     "changeover/procedures/rollback.py::start",
     "changeover/site/status.py::collect",
-    "changeover/store/repairs.py::claim",
 }
 MANY_PARAMETERS = {
     "changeover/comparison/diff.py::_Walk.pairs",
     "changeover/observer/carrying.py::how_ended",
     "changeover/shadow/judging.py::Judge.judged",
-    "changeover/store/carriers.py::note_end",
-    "changeover/store/claims.py::claiming",
-    "changeover/store/repairs.py::claim",
 }
 
 

@@ -10,7 +10,7 @@ from changeover.domain import run_ends
 from changeover.domain.run_ends import Carrier
 from changeover.errors import Unreachable
 from changeover.observer import continuing
-from changeover.observer.carrying import Ended, ended_now
+from changeover.observer.carrying import ended_now
 from changeover.site.site import Site
 from changeover.store import routing
 
@@ -59,7 +59,7 @@ def describe_end(site: Site, carrier: Carrier | None) -> str:
     """
     if carrier is None:
         return ""
-    ended = Ended(carrier.end, carrier.since, carrier.said) if carrier.end else None
+    ended = carrier.ended
     try:
         ended = ended_now(site.store, site.prefect, carrier, now=clock.now())
     except Unreachable:
@@ -68,5 +68,4 @@ def describe_end(site: Site, carrier: Carrier | None) -> str:
     if ended is None:
         return ""
     where = routing.read(site.store, carrier.migration).describe()
-    return run_ends.sentence(
-        carrier.subject, ended.end, said=ended.said, since=ended.since, where=where)
+    return run_ends.sentence(carrier.subject, ended, where)

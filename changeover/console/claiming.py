@@ -25,7 +25,7 @@ from changeover.console.models import (
     lease_of,
 )
 from changeover.console.problems import documented, of_body, problem
-from changeover.domain.claims import Claim, Refusal, Why
+from changeover.domain.claims import Claim, NewClaim, Refusal, Why
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS
 from changeover.domain.tokens import Scope
@@ -122,10 +122,11 @@ def _request_of(console: Console, item: str, content: bytes) -> ClaimRequest:
         raise InvalidInput("this is no name of an item", where="path.item", allowed=ITEM)
     body = ClaimIn.model_validate_json(content)
     by_key = console.site.plan.routing.segments_of(body.key or item)
-    return claims.claiming(
-        console.site.plan, item, system=body.system, holder=body.holder, key=body.key,
-        lease=lease_of(body.lease_seconds),
-        segments=console.check_segments(body.segments) | by_key)
+    return claims.claiming(NewClaim(
+        item, body.system, body.holder,
+        lease=lease_of(body.lease_seconds) or console.site.plan.claims.lease,
+        key=body.key or "", segments=console.check_segments(body.segments) | by_key,
+        salt=console.site.plan.routing.salt or ""))
 
 
 def _roll_back(console: Console) -> str | None:

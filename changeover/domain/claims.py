@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from changeover.domain.routing import ON_USERS, Explanation, Mode, RoutingState, System
+from changeover.domain.routing import ON_USERS, Explanation, Mode, RoutingState, System, explain
 
 
 class Status(StrEnum):
@@ -79,14 +79,22 @@ class NewClaim:
         system: Of which system the one who asks is.
         holder: Who asks; the same name asking again is the same holder.
         lease: How long the claim holds unless it is renewed.
-        decision: Which system the routing state gives the item's user to, and why.
+        key: The key that decides between the systems; empty for the item itself.
+        segments: Segments that the item's user belongs to.
+        salt: The plan's `routing.salt`.
     """
 
     item: str
     system: System
     holder: str
     lease: timedelta
-    decision: Explanation
+    key: str = ""
+    segments: frozenset[str] = frozenset()
+    salt: str = ""
+
+    def decision(self, state: RoutingState) -> Explanation:
+        """Return which system the routing state gives the item's user to, and why."""
+        return explain(state, self.key or self.item, self.segments, salt=self.salt)
 
 
 def claim(
@@ -103,13 +111,16 @@ def claim(
                        f"who claimed it at {present.claimed_at:%Y-%m-%d %H:%M:%S}", present)
     if present is not None and present.is_running(now):
         if (present.holder, present.system) == (wanted.holder, wanted.system):
-            return renew(present, present.token, wanted.lease, state, now)
+            return renew(present, present.token, wanted.lease, state=state, now=now)
         return Refusal(Why.HELD, f"{wanted.item} is held by {present.holder} ({present.system}) "
                        f"until {present.expires_at:%H:%M:%S}", present)
     if state.maintenance:
         return Refusal(Why.MAINTENANCE, f"maintenance: {state.maintenance_reason}", present)
     given_to = _given_to(present, state)
-    refusal = _not_entitled(wanted, present, given_to)
+    if present is not None and given_to:
+        refusal = _not_handed(wanted, present, given_to)
+    else:
+        refusal = _not_entitled(wanted, present, wanted.decision(state))
     if refusal is not None:
         return refusal
     return Claim(
@@ -120,7 +131,7 @@ def claim(
 
 
 def renew(
-    present: Claim | None, token: int, lease: timedelta, state: RoutingState, now: datetime
+    present: Claim | None, token: int, lease: timedelta, *, state: RoutingState, now: datetime
 ) -> Claim | Refusal:
     """Return the claim with a new lease; after a rollback the candidate's are not renewed.
 
@@ -154,7 +165,8 @@ def release(present: Claim | None, token: int, now: datetime) -> Claim | Refusal
 
 
 def hand_over(
-    present: Claim | None, token: int, to: System, reason: str, state: RoutingState, now: datetime
+    present: Claim | None, token: int, to: System, *, reason: str, state: RoutingState,
+    now: datetime,
 ) -> Claim | Refusal:
     """Return the claim as free for the system `to` alone.
 
@@ -170,7 +182,7 @@ def hand_over(
 
 
 def fail(
-    present: Claim | None, token: int, reason: str, state: RoutingState, now: datetime
+    present: Claim | None, token: int, reason: str, *, state: RoutingState, now: datetime
 ) -> Claim | Refusal:
     """Return the claim as free: what the candidate failed is the baseline's from now on.
 
@@ -211,16 +223,20 @@ def _given_to(present: Claim | None, state: RoutingState) -> str:
     return present.given_to
 
 
-def _not_entitled(wanted: NewClaim, present: Claim | None, given_to: str) -> Refusal | None:
-    if present is not None and given_to:
-        if given_to == wanted.system:
-            return None
-        why = f": {present.reason}" if present.reason else ""
-        return Refusal(
-            Why.NOT_ENTITLED, f"{wanted.item} was handed to the {given_to}{why}", present)
-    if wanted.decision.system is wanted.system:
+def _not_handed(wanted: NewClaim, present: Claim, given_to: str) -> Refusal | None:
+    """Refuse the system that an item was not handed to."""
+    if given_to == wanted.system:
         return None
-    decision = wanted.decision
+    why = f": {present.reason}" if present.reason else ""
+    return Refusal(Why.NOT_ENTITLED, f"{wanted.item} was handed to the {given_to}{why}", present)
+
+
+def _not_entitled(
+    wanted: NewClaim, present: Claim | None, decision: Explanation
+) -> Refusal | None:
+    """Refuse the system that the routing state does not give the item's user to."""
+    if decision.system is wanted.system:
+        return None
     return Refusal(
         Why.NOT_ENTITLED,
         f"{wanted.item} belongs to the {decision.system} because {decision.because}", present)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -64,12 +64,34 @@ class Repair:
     lease_until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class RepairRequest:
+    """Somebody wants to repair something.
+
+    Args:
+        issue: What is to be repaired.
+        system: Whose repair it is; never two at once.
+        attempts: Most attempts in an hour, whether they helped or not.
+        backoff: Wait after the first attempt began; it doubles with each.
+        lease: Longest time that the attempt may take; one that has not ended then was killed and
+            counts as failed.
+        actor: Who repairs.
+    """
+
+    issue: str
+    system: str
+    attempts: int
+    backoff: timedelta
+    lease: timedelta
+    actor: str = "health-check/main"
+
+
 class Why(StrEnum):
     """Why no attempt may begin now."""
 
     BUSY = "busy"  # another one on the same system is under way
     WAIT = "wait"  # the time since the last one is too short
-    BUDGET = "budget"  # all attempts of the hour are used up: people must look
+    BUDGET = "budget"  # all attempts of the hour are used up: a person is needed
 
 
 @dataclass(frozen=True, slots=True)

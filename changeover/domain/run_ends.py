@@ -62,10 +62,20 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: since when, and what Prefect said of it."""
+
+    end: End
+    since: datetime
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Carrier:
     """A flow run that carries a piece of work. `end` is None while it does.
 
-    `since` is when the run took the work, or when it ended; `said` what Prefect said of the end.
+    `since` is when the run began to carry it, or when it ended; `said` is what Prefect said of
+    the end.
     """
 
     migration: str
@@ -73,8 +83,13 @@ class Carrier:
     flow: str
     flow_run_id: str
     since: datetime
-    end: End | None
-    said: str
+    end: End | None = None
+    said: str = ""
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the run ended; None while it carries the work."""
+        return Ended(self.end, self.since, self.said) if self.end else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +185,16 @@ def ways(subject: str) -> str:
     return _WAYS[work_of(subject)]
 
 
-def sentence(subject: str, end: End, *, said: str, since: datetime, where: str) -> str:
+def sentence(subject: str, ended: Ended, where: str) -> str:
     """Return what people are told of a run that ended: what, since when, where users stand, ways.
 
     Args:
         subject: What is not carried on, as `cutover 7`.
-        end: How its run ended.
-        said: What Prefect said of it.
-        since: When it ended.
+        ended: How its run ended.
         where: The routing state in one phrase.
     """
-    return (f"Since {since:%Y-%m-%d %H:%M:%S} UTC {what(end, said)}. {stands(subject, where)}. "
+    happened = what(ended.end, ended.said)
+    return (f"Since {ended.since:%Y-%m-%d %H:%M:%S} UTC {happened}. {stands(subject, where)}. "
             f"{ways(subject)}")
 
 

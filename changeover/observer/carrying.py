@@ -11,7 +11,7 @@ from datetime import datetime
 
 from changeover.domain import run_ends
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.run_ends import Carrier, End, PrefectState, Sight, Work, work_of
+from changeover.domain.run_ends import Carrier, End, Ended, PrefectState, Sight, Work, work_of
 from changeover.domain.suites import SuiteVerdict
 from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.store import approvals, carriers, cutovers, routing, validations
@@ -19,15 +19,6 @@ from changeover.store.engine import Store
 
 WATCHED_SCHEDULES = ("health-check",)
 """Flows that must run by themselves: nothing else notices when they do not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: since when, and what Prefect said of it."""
-
-    end: End
-    since: datetime
-    said: str
 
 
 @dataclass
@@ -85,8 +76,8 @@ class CarrierWatch:
             subject, problem = f"{Work.SCHEDULE} {flow}", self.api.schedule_problem(f"{flow}/main")
             known = carriers.one(self.store, self.migration, subject)
             if problem and known is None:
-                carriers.take(self.store, self.migration, subject, flow=flow, flow_run_id="",
-                              now=now)
+                carriers.assign(self.store, Carrier(
+                    self.migration, subject, flow, flow_run_id="", since=now))
                 known = carriers.one(self.store, self.migration, subject)
             if known is not None and problem and known.end is None:
                 done += self._note(known, Ended(End.NOT_STARTED, now, problem), now)
@@ -115,10 +106,8 @@ class CarrierWatch:
             validations.finish(self.store, int(carrier.subject.rpartition(" ")[2]),
                                verdict=SuiteVerdict.ERROR, actor="observer", now=now)
         where = routing.read(self.store, self.migration).describe()
-        text = run_ends.sentence(carrier.subject, ended.end, said=ended.said, since=ended.since,
-                                 where=where)
-        is_new = carriers.note_end(self.store, carrier, ended.end, said=ended.said,
-                                   since=ended.since, text=text, now=now)
+        text = run_ends.sentence(carrier.subject, ended, where)
+        is_new = carriers.note_end(self.store, carrier, ended, text=text, now=now)
         return [f"nobody carries on {carrier.subject}: {run_ends.what(ended.end, ended.said)}"] \
             if is_new else []
 

@@ -9,9 +9,9 @@ from changeover.domain import run_ends
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.run_ends import CONTINUED, Carrier, PrefectState, Work, work_of
+from changeover.domain.run_ends import CONTINUED, Carrier, Ended, PrefectState, Work, work_of
 from changeover.errors import Refused
-from changeover.observer.carrying import Ended, ended_now
+from changeover.observer.carrying import ended_now
 from changeover.site.prefect_api import PrefectApi
 from changeover.store import audit, carriers, cutovers, rollbacks, routing
 from changeover.store.engine import Store
@@ -111,13 +111,12 @@ def _hand_to(store: Store, carrier: Carrier, run_id: str, now: datetime) -> None
     """
     number = int(carrier.subject.rpartition(" ")[2])
     if work_of(carrier.subject) is Work.RETIREMENT:
-        carriers.take(store, carrier.migration, carrier.subject, flow=carrier.flow,
-                      flow_run_id=run_id, now=now)
+        carriers.assign(store, Carrier(
+            carrier.migration, carrier.subject, carrier.flow, run_id, since=now))
     elif work_of(carrier.subject) is Work.ROLLBACK:
         rollbacks.acquire_lease(store, number, flow_run_id=run_id, lease=LEASE, now=now,
                          after=carrier.flow_run_id)
-    elif not cutovers.adopt(store, number, before=carrier.flow_run_id, flow_run_id=run_id,
-                            flow=carrier.flow, now=now) \
+    elif not cutovers.adopt(store, number, carrier, flow_run_id=run_id, now=now) \
             and cutovers.get(store, number).flow_run_id != run_id:
         raise Refused(f"{carrier.subject} was not continued because somebody was faster",
                       next_step="See `changeover status`")

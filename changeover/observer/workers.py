@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from changeover.domain.health import Repair
+from changeover.domain.health import Repair, RepairRequest
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.store import repairs
@@ -52,9 +52,9 @@ class WorkerWatch:
             return self._finish(silent, now)
         if silent is None or silent <= SILENT or now - self.began <= SILENT:
             return ""
-        claimed = repairs.claim(
-            self.store, self.migration, issue="worker_gone", system="worker", attempts=ATTEMPTS,
-            backoff=BACKOFF, lease=2 * WITHIN, now=now, actor="observer")
+        claimed = repairs.claim(self.store, self.migration, RepairRequest(
+            issue="worker_gone", system="worker", attempts=ATTEMPTS, backoff=BACKOFF,
+            lease=2 * WITHIN, actor="observer"), now=now)
         if not isinstance(claimed, Repair):
             return ""
         self.attempt = claimed

@@ -9,7 +9,7 @@ from changeover.analysis.window import ErrorClass
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import Mode
-from changeover.domain.run_ends import Work
+from changeover.domain.run_ends import Carrier, Work
 from changeover.errors import ChangeoverError, Refused, Unreachable
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
@@ -99,8 +99,9 @@ def begin(retirement: Retirement) -> datetime:
         raise Refused("not begun because the phase deprecation has no `after`")
     due = retirement.promoted_at + _period(retirement.phase)
     site = retirement.site
-    carriers.take(site.store, site.migration, retirement.work, flow="deprecation",
-                  flow_run_id=str(retirement.flow_run_id), now=clock.now())
+    carriers.assign(site.store, Carrier(
+        site.migration, retirement.work, "deprecation", str(retirement.flow_run_id),
+        since=clock.now()))
     return due
 
 

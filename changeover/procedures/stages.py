@@ -24,9 +24,11 @@ def promote(run: CutoverRun, stage: str, reason: str) -> None:
 def hold(run: CutoverRun, stage: str, round_: int) -> None:
     """Begin the stage's next soak because a person held it in round `round_`."""
     now = clock.now()
-    cutovers.next_round(
-        run.site.store, run.id, stage, expected_round=round_,
-        until=now + run.site.plan.stage(stage).soak, now=now)
+    record = cutovers.stage(run.site.store, run.id, stage)
+    # else a run before this one was killed after it began the next round
+    if record is not None and record.round == round_:
+        until = now + run.site.plan.stage(stage).soak
+        cutovers.next_round(run.site.store, record, until=until, now=now)
 
 
 def recheck_later(run: CutoverRun, stage: str) -> None:

@@ -103,9 +103,9 @@ def _asked(store: Store, migration: str, ended: list[Carrier]) -> Approval | Non
 def _ended_runs(ended: list[Carrier], where: str) -> list[dict[str, Any]]:
     return [
         {"subject": each.subject, "flow": each.flow, "flow_run_id": each.flow_run_id,
-         "end": str(each.end), "since": each.since.isoformat(), "text": run_ends.sentence(
-             each.subject, each.end, said=each.said, since=each.since, where=where)}
-        for each in ended if each.end is not None
+         "end": str(each.end), "since": each.since.isoformat(),
+         "text": run_ends.sentence(each.subject, each.ended, where)}
+        for each in ended if each.ended is not None
     ]
 
 

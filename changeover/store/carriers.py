@@ -1,6 +1,6 @@
 """Which flow run carries what is not done yet, and how that run ended without doing it.
 
-One row per piece of work (`cutover 7`, `rollback 3`, `retirement 7`), made when a run takes it and
+One row per piece of work (`cutover 7`, `rollback 3`, `retirement 7`), made when a run begins it and
 gone when it is done. The run named here is the only one that may carry the work on.
 """
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Message, Severity
-from changeover.domain.run_ends import Carrier, End, what
+from changeover.domain.run_ends import Carrier, End, Ended, what
 from changeover.errors import CarriedElsewhere
 from changeover.store import audit, messages
 from changeover.store.base import Base, to_record
@@ -33,24 +33,23 @@ class CarrierRow(Base):
     said: Mapped[str] = mapped_column(Text)
 
 
-def take_in(
-    session: Session, migration: str, subject: str, *, flow: str, flow_run_id: str, now: datetime
-) -> None:
+def assign_in(session: Session, carrier: Carrier) -> None:
     """Note within the caller's transaction which run carries a piece of work from now on."""
-    row = session.get(CarrierRow, (migration, subject), with_for_update=True)
-    if row is not None and (row.flow_run_id, row.flow, row.end) == (flow_run_id, flow, ""):
-        return
-    session.merge(CarrierRow(migration=migration, subject=subject, flow=flow,
-                             flow_run_id=flow_run_id, since=now, end="", said=""))
+    key = (carrier.migration, carrier.subject)
+    row = session.get(CarrierRow, key, with_for_update=True)
+    wanted = (carrier.flow_run_id, carrier.flow, "")
+    # a run that carries the work already keeps the time at which it took it
+    if row is None or (row.flow_run_id, row.flow, row.end) != wanted:
+        session.merge(CarrierRow(
+            migration=carrier.migration, subject=carrier.subject, flow=carrier.flow,
+            flow_run_id=carrier.flow_run_id, since=carrier.since, end="", said=""))
 
 
-def take(
-    store: Store, migration: str, subject: str, *, flow: str, flow_run_id: str, now: datetime
-) -> None:
+def assign(store: Store, carrier: Carrier) -> None:
     """Note which run carries a piece of work from now on."""
     with store.begin() as session:
-        audit.lock(session, migration)
-        take_in(session, migration, subject, flow=flow, flow_run_id=flow_run_id, now=now)
+        audit.lock(session, carrier.migration)
+        assign_in(session, carrier)
 
 
 def drop_in(session: Session, migration: str, subject: str) -> None:
@@ -82,7 +81,7 @@ def ended(store: Store, migration: str) -> list[Carrier]:
 
 
 def one(store: Store, migration: str, subject: str) -> Carrier | None:
-    """Return who carries a piece of work; None when it is done or nobody took it."""
+    """Return who carries a piece of work; None when it is done or nobody began it."""
     with store.read() as session:
         row = session.get(CarrierRow, (migration, subject))
         return _carrier(row) if row else None
@@ -110,41 +109,34 @@ def refuse_other(carrier: Carrier | None, flow_run_id: str) -> None:
                                f"{what(carrier.end, carrier.said)}")
 
 
-def note_end(
-    store: Store, carrier: Carrier, end: End, *, said: str, since: datetime, text: str,
-    now: datetime,
-) -> bool:
-    """Note once how the run of a piece of work ended, audit it, and have people told.
+def note_end(store: Store, carrier: Carrier, ended: Ended, *, text: str, now: datetime) -> bool:
+    """Note once how the run of a piece of work ended, audit it, and have people notified.
 
     One transaction: whoever is killed, the note and the message exist both or not at all.
 
     Args:
         store: The store.
         carrier: The work as it was read; changed or done meanwhile, nothing is noted.
-        end: How the run ended.
-        said: What Prefect said of it.
-        since: When it ended.
-        text: What people are told: where users stand, and what can be done.
+        ended: How the run ended.
+        text: What people read: where users stand, and what can be done.
         now: The present moment.
 
     Returns:
         Whether it is new.
     """
+    said = ended.said[:500]
     with store.begin() as session:
-        audit.lock(session, carrier.migration)
-        key = (carrier.migration, carrier.subject)
-        row = session.get(CarrierRow, key, with_for_update=True)
-        if row is None or _carrier(row) != carrier or carrier.end is end:
+        row = _unchanged(session, carrier)
+        if row is None or carrier.end is ended.end:
             return False
-        row.end, row.said, row.since = str(end), said[:500], since
+        row.end, row.said, row.since = str(ended.end), said, ended.since
         audit.append(session, carrier.migration, NewEvent(
             actor="observer", kind="run.ended", at=now,
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id,
-                  "end": str(end), "said": said[:500]}))
+                  "end": str(ended.end), "said": said}))
+        key = f"{carrier.flow_run_id}-{carrier.subject}-{ended.end}-{ended.since:%F %T}"
         messages.put_in(session, Message(
-            carrier.migration,
-            key=f"run-ended-{carrier.flow_run_id}-{carrier.subject}-{end}-{since:%F %T}",
-            severity=Severity.CRITICAL,
+            carrier.migration, key=f"run-ended-{key}", severity=Severity.CRITICAL,
             title=f"nobody carries on {carrier.subject} of {carrier.migration}", body=text,
             at=now))
         return True
@@ -153,10 +145,8 @@ def note_end(
 def note_back(store: Store, carrier: Carrier, *, now: datetime) -> bool:
     """Note that a run whose end was noted goes on after all; return whether that is new."""
     with store.begin() as session:
-        audit.lock(session, carrier.migration)
-        key = (carrier.migration, carrier.subject)
-        row = session.get(CarrierRow, key, with_for_update=True)
-        if row is None or carrier.end is None or _carrier(row) != carrier:
+        row = _unchanged(session, carrier)
+        if row is None or carrier.end is None:
             return False
         row.end, row.said, row.since = "", "", now
         audit.append(session, carrier.migration, NewEvent(
@@ -168,6 +158,14 @@ def note_back(store: Store, carrier: Carrier, *, now: datetime) -> bool:
             title=f"{carrier.subject} of {carrier.migration} is carried on again",
             body=f"By flow run {carrier.flow_run_id}.", at=now))
         return True
+
+
+def _unchanged(session: Session, carrier: Carrier) -> CarrierRow | None:
+    """Return the work's row, locked, unless it changed since the carrier was read."""
+    audit.lock(session, carrier.migration)
+    key = (carrier.migration, carrier.subject)
+    row = session.get(CarrierRow, key, with_for_update=True)
+    return row if row is not None and _carrier(row) == carrier else None
 
 
 def _carrier(row: CarrierRow) -> Carrier:

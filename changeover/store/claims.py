@@ -7,9 +7,9 @@ Many requests are carried out in one transaction. Rows are locked in the order o
 3. Each request is decided by `changeover.domain.claims`; changed rows are written.
 4. New rows are inserted unless another process did in between (its row was not there to lock):
    those items, and only those, begin again at 1, where their rows are found.
-5. The routing state is looked at again and held until the end. If it changed in between, as by a
-   rollback, everything is taken back and begins again: nobody gets a claim that it forbids. It is
-   held for the commit alone, so that a rollback never waits for claims.
+5. The routing state is read again and locked until the end. If it changed in between, as by a
+   rollback, everything is undone and begins again: nobody gets a claim that it forbids. It is
+   locked for the commit alone, so that a rollback never waits for claims.
 6. The commit makes all of it true at once: claims, audit, and the rollback that a failed item calls
    for. A kill before it leaves the items as they were, a kill after it leaves claims whose leases
    run out.
@@ -44,10 +44,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import claims as rules
 from changeover.domain.audit import NewEvent
-from changeover.domain.claims import Claim, Refusal, Status
-from changeover.domain.routing import RoutingState, System, explain
+from changeover.domain.claims import Claim, NewClaim, Refusal, Status
+from changeover.domain.routing import RoutingState, System
 from changeover.errors import StoreLocked
-from changeover.plan.model import Plan
 from changeover.store import audit, rollbacks, routing
 from changeover.store.base import Base, to_record
 from changeover.store.engine import Store, time_of
@@ -90,39 +89,24 @@ class ClaimRequest:
 
     item: str
     rule: Rule
-    is_told: bool = False
-    """Whether the audit tells it: hand-overs and failures, not each of a million claims."""
+    is_audited: bool = False
+    """Whether it is audited: hand-overs and failures are, not each of a million claims."""
     may_roll_back: bool = False
     """Whether the plan has everyone rolled back when the candidate fails in `candidate_only`."""
 
 
-def claiming(
-    plan: Plan, item: str, *, system: System, holder: str, lease: timedelta | None = None,
-    key: str | None = None, segments: frozenset[str] = frozenset(),
-) -> ClaimRequest:
-    """Return the request to act on an item.
-
-    Args:
-        plan: The migration's plan: its salt and its usual lease.
-        item: Name of the item.
-        system: Of which system the one who asks is.
-        holder: Who asks.
-        lease: How long; None for the plan's.
-        key: The key that decides between the systems; None for the item itself.
-        segments: Segments that the item's user belongs to.
-    """
-    def rule(present: Claim | None, state: RoutingState, now: datetime) -> Found:
-        decision = explain(state, key or item, segments, salt=plan.routing.salt or "")
-        wanted = rules.NewClaim(item, system, holder, lease or plan.claims.lease, decision)
-        return rules.claim(wanted, present, state, now)
-
-    return ClaimRequest(item, rule)
+def claiming(wanted: NewClaim) -> ClaimRequest:
+    """Return the request to act on an item."""
+    return ClaimRequest(
+        wanted.item, lambda present, state, now: rules.claim(wanted, present, state, now))
 
 
 def renewing(item: str, token: int, lease: timedelta) -> ClaimRequest:
-    """Return the request to hold an item longer."""
-    return ClaimRequest(
-        item, lambda present, state, now: rules.renew(present, token, lease, state, now))
+    """Return the request to keep an item for longer."""
+    def rule(present: Claim | None, state: RoutingState, now: datetime) -> Found:
+        return rules.renew(present, token, lease, state=state, now=now)
+
+    return ClaimRequest(item, rule)
 
 
 def completing(item: str, token: int) -> ClaimRequest:
@@ -137,13 +121,14 @@ def releasing(item: str, token: int) -> ClaimRequest:
 
 def handing_over(item: str, token: int, to: System, reason: str) -> ClaimRequest:
     """Return the request to hand an item to a system."""
-    return ClaimRequest(
-        item, lambda present, state, now: rules.hand_over(present, token, to, reason, state, now),
-        is_told=True)
+    def rule(present: Claim | None, state: RoutingState, now: datetime) -> Found:
+        return rules.hand_over(present, token, to, reason=reason, state=state, now=now)
+
+    return ClaimRequest(item, rule, is_audited=True)
 
 
 def failing(item: str, token: int, reason: str, *, may_roll_back: bool = False) -> ClaimRequest:
-    """Return what a worker wants that could not do an item.
+    """Return the request of a worker that could not do an item.
 
     Args:
         item: Name of the item.
@@ -151,20 +136,21 @@ def failing(item: str, token: int, reason: str, *, may_roll_back: bool = False) 
         reason: Why it could not, one sentence.
         may_roll_back: The plan's `claims.rollback_on_failure`.
     """
-    return ClaimRequest(
-        item, lambda present, state, now: rules.fail(present, token, reason, state, now),
-        is_told=True, may_roll_back=may_roll_back)
+    def rule(present: Claim | None, state: RoutingState, now: datetime) -> Found:
+        return rules.fail(present, token, reason, state=state, now=now)
+
+    return ClaimRequest(item, rule, is_audited=True, may_roll_back=may_roll_back)
 
 
 def carry_out(
-    store: Store, migration: str, acts: Sequence[ClaimRequest], *, now: datetime | None = None
+    store: Store, migration: str, requests: Sequence[ClaimRequest], *, now: datetime | None = None
 ) -> list[Found]:
-    """Carry out acts in their order, in one transaction; return what each of them led to.
+    """Carry out requests in their order, in one transaction; return what each of them led to.
 
     Args:
         store: The store.
         migration: Name of the migration.
-        acts: What is wanted; several of one item are decided one after the other.
+        requests: What is wanted; several of one item are decided one after the other.
         now: The present moment; None for the database's when the items are locked, so that leases
             begin then and consoles on several machines agree.
 
@@ -174,10 +160,10 @@ def carry_out(
     """
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(_Moved), store.begin() as session:
-            return _attempt(session, migration, acts, now)
+            return _attempt(session, migration, requests, now)
     raise StoreLocked(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
-        next_step="Look who changes it with `changeover history`")
+        next_step="See who changes it with `changeover history`")
 
 
 def one(store: Store, migration: str, item: str) -> Claim | None:
@@ -205,12 +191,12 @@ def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int
 
 
 class _Moved(Exception):
-    """The routing state changed while acts were decided by it."""
+    """The routing state changed while requests were decided by it."""
 
 
 @dataclass
 class _Decided:
-    """What acts led to, by their number; and the claims that changed, by item."""
+    """What requests led to, by their number; and the claims that changed, by item."""
 
     found: dict[int, Found] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
@@ -218,27 +204,27 @@ class _Decided:
 
 
 def _attempt(
-    session: Session, migration: str, acts: Sequence[ClaimRequest], now: datetime | None
+    session: Session, migration: str, requests: Sequence[ClaimRequest], now: datetime | None
 ) -> list[Found]:
     results: dict[int, Found] = {}
     changed: set[int] = set()
-    left, state = dict(enumerate(acts)), None
+    left, state = dict(enumerate(requests)), None
     while left:
-        known = _lock(session, migration, {act.item for act in left.values()})
+        known = _lock(session, migration, {request.item for request in left.values()})
         state = state or routing.read_in(session, migration)
         at = now or time_of(session)
         decided = _decide(left, known, state, at)
         lost = _write(session, migration, known, decided.claims)
-        for number, act in list(left.items()):
-            if act.item not in lost:
+        for number, request in list(left.items()):
+            if request.item not in lost:
                 results[number] = decided.found[number]
                 changed |= {number} & decided.changed
                 del left[number]
     if changed and state is not None:
         if not routing.lock(session, state):
             raise _Moved
-        _tell(session, state, [(acts[each], results[each]) for each in sorted(changed)], at)
-    return [results[number] for number in range(len(acts))]
+        _audit(session, state, [(requests[each], results[each]) for each in sorted(changed)], at)
+    return [results[number] for number in range(len(requests))]
 
 
 def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]:
@@ -251,14 +237,15 @@ def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]
 
 
 def _decide(
-    acts: Mapping[int, ClaimRequest], known: Mapping[str, Claim], state: RoutingState, now: datetime
+    requests: Mapping[int, ClaimRequest], known: Mapping[str, Claim], state: RoutingState,
+    now: datetime,
 ) -> _Decided:
     decided = _Decided()
-    for number, act in acts.items():
-        present = decided.claims.get(act.item, known.get(act.item))
-        found = decided.found[number] = act.rule(present, state, now)
+    for number, request in requests.items():
+        present = decided.claims.get(request.item, known.get(request.item))
+        found = decided.found[number] = request.rule(present, state, now)
         if isinstance(found, Claim) and found != present:
-            decided.claims[act.item] = found
+            decided.claims[request.item] = found
             decided.changed.add(number)
     return decided
 
@@ -327,21 +314,21 @@ def _values(claim: Claim) -> dict[str, Any]:
     return values | {"status": claim.status.value, "system": str(claim.system)}
 
 
-def _tell(
+def _audit(
     session: Session, state: RoutingState, done: Sequence[tuple[ClaimRequest, Found]], now: datetime
 ) -> None:
-    """Have the audit tell what changed, and call for the rollback that a failed item is to cause.
+    """Audit what changed, and call for the rollback that a failed item is to cause.
 
-    Whoever asks again, because no answer came, changes nothing: it is told once.
+    Whoever asks again, because no answer came, changes nothing: it is audited once.
     """
-    for act, found in done:
-        if not act.is_told or not isinstance(found, Claim):
+    for request, found in done:
+        if not request.is_audited or not isinstance(found, Claim):
             continue
         audit.append(session, state.migration, NewEvent(
             actor=f"{found.system}: {found.holder}", kind="claim.handed_over", at=now,
-            data={"item": act.item, "to": found.given_to or "whoever is entitled",
+            data={"item": request.item, "to": found.given_to or "whoever is entitled",
                   "token": found.token, "reason": found.reason}))
-        if rules.trips_rollback(found, state, is_wanted=act.may_roll_back):
+        if rules.trips_rollback(found, state, is_wanted=request.may_roll_back):
             rollbacks.want_in(
                 session, state, now=now,
                 reason=f"{found.holder} could not do {found.item}: {found.reason}")

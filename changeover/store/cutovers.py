@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.domain.routing import Mode
+from changeover.domain.run_ends import Carrier
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.store import audit, carriers
@@ -92,23 +93,21 @@ def begin(
         )
         session.add(row)
         session.flush()
-        note_in(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now)
+        note_in(session, row, "cutover.started", {"flow_run_id": flow_run_id}, now=now)
         _carried(session, row, flow, now)
         return to_record(Cutover, row)
 
 
 def adopt(
-    store: Store, cutover_id: int, *, before: str | None, flow_run_id: str, flow: str,
-    now: datetime,
+    store: Store, cutover_id: int, former: Carrier, *, flow_run_id: str, now: datetime
 ) -> bool:
     """Have another flow run carry a cutover on, whose run ended; one of many wins.
 
     Args:
         store: The store.
         cutover_id: The cutover.
-        before: The run that was seen to have ended.
-        flow_run_id: The run that carries it from now on; `before` may do nothing more.
-        flow: Its flow.
+        former: The run that was seen to have ended; it may do nothing more.
+        flow_run_id: The run of the same flow that carries the cutover from now on.
         now: The present moment.
 
     Returns:
@@ -117,18 +116,19 @@ def adopt(
     with store.begin() as session:
         row = lock_in(session, cutover_id)
         audit.lock(session, row.migration)
-        if row.status != CutoverStatus.RUNNING or row.flow_run_id not in (before, flow_run_id):
+        is_running = row.status == CutoverStatus.RUNNING
+        if not is_running or row.flow_run_id not in (former.flow_run_id, flow_run_id):
             return False
         if row.flow_run_id != flow_run_id:
             row.flow_run_id = flow_run_id
-            note_in(session, row, "cutover.continued",
-                  {"flow_run_id": flow_run_id, "before": before}, now)
-        _carried(session, row, flow, now)
+            data = {"flow_run_id": flow_run_id, "before": former.flow_run_id}
+            note_in(session, row, "cutover.continued", data, now=now)
+        _carried(session, row, former.flow, now=now)
         return True
 
 
 def subject(cutover_id: int) -> str:
-    """Return the name under which it is kept who carries a cutover."""
+    """Return the name under which the store knows who carries a cutover."""
     return f"cutover {cutover_id}"
 
 
@@ -174,7 +174,7 @@ def finish(
         row = lock_in(session, cutover_id)
         if row.status == CutoverStatus.RUNNING:
             row.status, row.outcome, row.ended_at = status, outcome, now
-            note_in(session, row, f"cutover.{status}", {"outcome": outcome}, now)
+            note_in(session, row, f"cutover.{status}", {"outcome": outcome}, now=now)
             carriers.drop_in(session, row.migration, subject(cutover_id))
         return to_record(Cutover, row)
 
@@ -193,7 +193,7 @@ def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -
             session.add(row)
             note_in(session, cutover, "stage.entered", {
                 "stage": stage.key, "weight": stage.weight, "segments": list(stage.segments),
-                "soak_until": row.soak_until.isoformat()}, now)
+                "soak_until": row.soak_until.isoformat()}, now=now)
         return to_record(StageRecord, row)
 
 
@@ -214,7 +214,7 @@ def stages(store: Store, cutover_id: int) -> list[StageRecord]:
 def extend_soak(
     store: Store, cutover_id: int, key: str, *, until: datetime, rechecks: int
 ) -> StageRecord:
-    """Wait until `until` before look number `rechecks`; does nothing when that was reached."""
+    """Wait until `until` before evaluation number `rechecks`; nothing when that was reached."""
     with store.begin() as session:
         lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
@@ -224,17 +224,17 @@ def extend_soak(
 
 
 def next_round(
-    store: Store, cutover_id: int, key: str, *, expected_round: int, until: datetime, now: datetime
+    store: Store, held: StageRecord, *, until: datetime, now: datetime
 ) -> StageRecord:
     """Soak a stage once more after a person held it; once per round."""
     with store.begin() as session:
-        cutover = lock_in(session, cutover_id)
-        row = _stage_row(session, cutover_id, key)
-        if row.round == expected_round:
-            row.round, row.rechecks, row.soak_until = expected_round + 1, 0, until
+        cutover = lock_in(session, held.cutover_id)
+        row = _stage_row(session, held.cutover_id, held.key)
+        if row.round == held.round:
+            row.round, row.rechecks, row.soak_until = held.round + 1, 0, until
             row.status = StageStatus.SOAKING
-            note_in(session, cutover, "stage.held", {
-                "stage": key, "round": row.round, "soak_until": until.isoformat()}, now)
+            data = {"stage": held.key, "round": row.round, "soak_until": until.isoformat()}
+            note_in(session, cutover, "stage.held", data, now=now)
         return to_record(StageRecord, row)
 
 
@@ -257,7 +257,7 @@ def decide(
         row = _stage_row(session, cutover_id, key)
         if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
             row.status, row.reason, row.decided_at = status, reason, now
-            note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now)
+            note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now=now)
         return to_record(StageRecord, row)
 
 
@@ -303,12 +303,12 @@ def _refuse_mode(migration: str, mode: Mode) -> None:
 def _carried(session: Session, row: CutoverRow, flow: str, now: datetime) -> None:
     """Note that the row's run carries the cutover."""
     if row.flow_run_id is not None:
-        carriers.take_in(session, row.migration, subject(row.id), flow=flow,
-                         flow_run_id=row.flow_run_id, now=now)
+        carriers.assign_in(session, Carrier(
+            row.migration, subject(row.id), flow, row.flow_run_id, since=now))
 
 
 def note_in(
-    session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], now: datetime
+    session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], *, now: datetime
 ) -> None:
     """Add an audit event of a cutover within the caller's transaction."""
     audit.append(session, cutover.migration, NewEvent(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
-from changeover.domain.health import Declined, Repair, RepairStatus, Why
+from changeover.domain.health import Declined, Repair, RepairRequest, RepairStatus, Why
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record
 from changeover.store.engine import Store
@@ -36,48 +37,52 @@ PERIOD = timedelta(hours=1)
 
 
 def claim(
-    store: Store, migration: str, *, issue: str, system: str, attempts: int, backoff: timedelta,
-    lease: timedelta, now: datetime, actor: str = "health-check/main",
+    store: Store, migration: str, wanted: RepairRequest, *, now: datetime
 ) -> Repair | Declined:
     """Begin an attempt, or return why not: budget, back-off, or another on the same system.
 
     Exactly one of several processes gets it: the audit's head is locked while it is decided.
-
-    Args:
-        store: The store.
-        migration: Name of the migration.
-        issue: What is to be repaired.
-        system: Whose repair it is; never two at once.
-        attempts: Most attempts in an hour, whether they helped or not.
-        backoff: Wait after the first attempt began; it doubles with each.
-        lease: Longest time that the attempt may take; one that has not ended then was killed and
-            counts as failed.
-        now: The present moment.
-        actor: Who repairs.
     """
     with store.begin() as session:
         audit.lock(session, migration)
-        holder = _end_lost(session, migration, system, now)
+        holder = _end_lost(session, migration, wanted.system, now)
         if holder is not None:
-            return Declined(Why.BUSY, f"not repaired because {holder.issue} of {system} is being "
-                            "repaired")
-        past = list(session.scalars(
-            select(RepairRow).filter_by(migration=migration, issue=issue, system=system)
-            .where(RepairRow.started_at > now - PERIOD).order_by(RepairRow.id)))
-        if len(past) >= attempts:
-            return Declined(Why.BUDGET, f"not repaired because {attempts} attempts in an hour are "
-                            "used up", past[-1].id)
-        if past and now < (due := past[-1].started_at + backoff * 2 ** (len(past) - 1)):
+            return Declined(Why.BUSY, f"not repaired because {holder.issue} of {wanted.system} is "
+                            "being repaired")
+        same = select(RepairRow).filter_by(
+            migration=migration, issue=wanted.issue, system=wanted.system)
+        recent = same.where(RepairRow.started_at > now - PERIOD).order_by(RepairRow.id)
+        past = list(session.scalars(recent))
+        refusal = _too_many(wanted, past, now)
+        return refusal or _begin(session, migration, wanted, len(past) + 1, now=now)
+
+
+def _too_many(
+    wanted: RepairRequest, past: Sequence[RepairRow], now: datetime
+) -> Declined | None:
+    """Return why no further attempt may begin now, after those of the last hour."""
+    if len(past) >= wanted.attempts:
+        return Declined(Why.BUDGET, f"not repaired because {wanted.attempts} attempts in an hour "
+                        "are used up", past[-1].id if past else 0)
+    if past:
+        due = past[-1].started_at + wanted.backoff * 2 ** (len(past) - 1)
+        if now < due:
             return Declined(Why.WAIT, f"not repaired before {due:%H:%M:%S} UTC", past[-1].id)
-        row = RepairRow(
-            migration=migration, issue=issue, system=system, attempt=len(past) + 1,
-            status=RepairStatus.RUNNING, detail="", started_at=now, lease_until=now + lease)
-        session.add(row)
-        session.flush()
-        audit.append(session, migration, NewEvent(
-            actor=actor, kind="repair.began", at=now,
-            data={"issue": issue, "system": system, "attempt": row.attempt}))
-        return to_record(Repair, row)
+    return None
+
+
+def _begin(
+    session: Session, migration: str, wanted: RepairRequest, attempt: int, *, now: datetime
+) -> Repair:
+    row = RepairRow(
+        migration=migration, issue=wanted.issue, system=wanted.system, attempt=attempt,
+        status=RepairStatus.RUNNING, detail="", started_at=now, lease_until=now + wanted.lease)
+    session.add(row)
+    session.flush()
+    audit.append(session, migration, NewEvent(
+        actor=wanted.actor, kind="repair.began", at=now,
+        data={"issue": wanted.issue, "system": wanted.system, "attempt": attempt}))
+    return to_record(Repair, row)
 
 
 def _end_lost(
@@ -88,14 +93,14 @@ def _end_lost(
     running = select(RepairRow).filter_by(migration=migration, status=RepairStatus.RUNNING)
     for row in session.scalars(running):
         if row.lease_until is None or now >= row.lease_until:
-            _end(session, row, RepairStatus.FAILED, "it did not end in its time", now)
+            _end(session, row, RepairStatus.FAILED, "it did not end in its time", now=now)
         elif row.system == system:
             holder = row
     return holder
 
 
 def _end(
-    session: Session, row: RepairRow, status: RepairStatus, detail: str, now: datetime
+    session: Session, row: RepairRow, status: RepairStatus, detail: str, *, now: datetime
 ) -> None:
     row.status, row.detail, row.ended_at = status, detail, now
     audit.append(session, row.migration, NewEvent(
@@ -111,7 +116,8 @@ def finish(store: Store, repair_id: int, *, is_good: bool, detail: str, now: dat
         audit.lock(session, row.migration)  # before the row, as `claim` does: else a deadlock
         session.refresh(row)
         if row.ended_at is None:
-            _end(session, row, RepairStatus.DONE if is_good else RepairStatus.FAILED, detail, now)
+            status = RepairStatus.DONE if is_good else RepairStatus.FAILED
+            _end(session, row, status, detail, now=now)
         return to_record(Repair, row)
 
 

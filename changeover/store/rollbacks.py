@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.routing import RoutingState
+from changeover.domain.run_ends import Carrier
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.store import audit, carriers
 from changeover.store.base import Base, Id, to_record, to_row
@@ -194,8 +195,8 @@ def subject(rollback_id: int) -> str:
 
 def _carried(session: Session, row: RollbackRow, now: datetime) -> None:
     """Note that the row's run carries the rollback."""
-    carriers.take_in(session, row.migration, subject(row.id), flow="rollback",
-                     flow_run_id=str(row.flow_run_id), now=now)
+    carriers.assign_in(session, Carrier(
+        row.migration, subject(row.id), "rollback", str(row.flow_run_id), since=now))
 
 
 def _has_ended(session: Session, row: RollbackRow) -> bool:

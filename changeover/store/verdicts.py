@@ -47,7 +47,7 @@ def save(store: Store, verdict: GateVerdict) -> GateVerdict:
             session.flush()
             cutovers.note_in(session, cutover, "gate.judged", {
                 "stage": verdict.stage, "gate": verdict.gate, "verdict": verdict.verdict,
-                "reason": verdict.reason}, verdict.at)
+                "reason": verdict.reason}, now=verdict.at)
         return to_record(GateVerdict, row)
 
 

@@ -21,7 +21,7 @@ BASELINE, CANDIDATE = System.BASELINE, System.CANDIDATE
 def wish(
     system: System, state: RoutingState, holder: str = "worker-1", item: str = "a"
 ) -> NewClaim:
-    return NewClaim(item, system, holder, LEASE, explain(state, item))
+    return NewClaim(item, system, holder, LEASE)
 
 
 def ask(
@@ -101,14 +101,14 @@ def test_maintenance_gives_no_new_claims_but_lets_holders_finish() -> None:
     """Work stops at the next item, not in the middle of one."""
     state = replace(ALL[Mode.SHADOW], maintenance=True, maintenance_reason="moving")
     assert why(ask(BASELINE, state)) is Why.MAINTENANCE
-    assert isinstance(claims.renew(held(), 1, LEASE, state, NOW), Claim)
+    assert isinstance(claims.renew(held(), 1, LEASE, state=state, now=NOW), Claim)
     assert isinstance(claims.complete(held(), 1), Claim)
 
 
 def test_rollback_does_not_renew_the_candidates_leases() -> None:
     """The baseline gets what the candidate does not finish within its lease."""
     state = ALL[Mode.EMERGENCY_ROLLBACK]
-    assert why(claims.renew(held(CANDIDATE), 1, LEASE, state, NOW)) is Why.NOT_ENTITLED
+    assert why(claims.renew(held(CANDIDATE), 1, LEASE, state=state, now=NOW)) is Why.NOT_ENTITLED
     assert why(ask(CANDIDATE, state, held(CANDIDATE))) is Why.NOT_ENTITLED
     assert isinstance(claims.complete(held(CANDIDATE), 1), Claim)
     taken = ask(BASELINE, state, held(CANDIDATE), holder="old", now=NOW + LEASE)
@@ -120,11 +120,12 @@ def test_old_tokens_change_nothing(act: str) -> None:
     """A holder that was away too long finds that another one came."""
     state, present = ALL[Mode.GRADUAL], held(token=2)
     found = {
-        "renew": lambda: claims.renew(present, 1, LEASE, state, NOW),
+        "renew": lambda: claims.renew(present, 1, LEASE, state=state, now=NOW),
         "complete": lambda: claims.complete(present, 1),
         "release": lambda: claims.release(present, 1, NOW),
-        "hand_over": lambda: claims.hand_over(present, 1, BASELINE, "x", state, NOW),
-        "fail": lambda: claims.fail(present, 1, "x", state, NOW),
+        "hand_over": lambda: claims.hand_over(
+            present, 1, BASELINE, reason="x", state=state, now=NOW),
+        "fail": lambda: claims.fail(present, 1, "x", state=state, now=NOW),
     }[act]()
     assert why(found) is Why.STALE
 
@@ -139,7 +140,7 @@ def test_completing_again_changes_nothing() -> None:
 def test_failed_by_the_candidate_is_the_baselines() -> None:
     """In candidate_only the baseline may claim what was handed to it, and nothing else."""
     state = ALL[Mode.CANDIDATE_ONLY]
-    failed = claims.fail(held(CANDIDATE), 1, "model crashed", state, NOW)
+    failed = claims.fail(held(CANDIDATE), 1, "model crashed", state=state, now=NOW)
     assert isinstance(failed, Claim)
     assert (failed.status, failed.given_to) == (Status.FREE, "baseline")
     refused = ask(CANDIDATE, state, failed)
@@ -157,7 +158,7 @@ def test_failure_trips_the_rollback_only_in_candidate_only_and_if_planned(
     mode: Mode, is_wanted: bool
 ) -> None:
     """The plan decides, and only where no baseline answers anyway."""
-    failed = claims.fail(held(CANDIDATE), 1, "x", ALL[mode], NOW)
+    failed = claims.fail(held(CANDIDATE), 1, "x", state=ALL[mode], now=NOW)
     assert isinstance(failed, Claim)
     trips = claims.trips_rollback(failed, ALL[mode], is_wanted=is_wanted)
     assert trips == (is_wanted and mode is Mode.CANDIDATE_ONLY)
@@ -168,15 +169,17 @@ def test_failure_trips_the_rollback_only_in_candidate_only_and_if_planned(
 @pytest.mark.parametrize("mode", list(Mode))
 def test_hand_over_to_the_candidate_needs_users_there(mode: Mode) -> None:
     """What users do not get from the candidate it may not act on either."""
-    found = claims.hand_over(held(), 1, CANDIDATE, "x", ALL[mode], NOW)
+    found = claims.hand_over(held(), 1, CANDIDATE, reason="x", state=ALL[mode], now=NOW)
     assert isinstance(found, Claim) == (mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY))
-    assert isinstance(claims.hand_over(held(CANDIDATE), 1, BASELINE, "x", ALL[mode], NOW), Claim)
+    assert isinstance(claims.hand_over(
+        held(CANDIDATE), 1, BASELINE, reason="x", state=ALL[mode], now=NOW), Claim)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_what_was_handed_to_the_candidate_is_its_only_while_users_are(mode: Mode) -> None:
     """After a rollback the baseline may act on it at once, and the candidate may not."""
-    given = claims.hand_over(held(), 1, CANDIDATE, "try it", ALL[Mode.GRADUAL], NOW)
+    given = claims.hand_over(
+        held(), 1, CANDIDATE, reason="try it", state=ALL[Mode.GRADUAL], now=NOW)
     assert isinstance(given, Claim)
     entitled, other = (
         (CANDIDATE, BASELINE) if mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY)
@@ -191,18 +194,18 @@ def test_what_was_given_back_cannot_fail() -> None:
     """Who let an item go has no say in it: no hand-over, and no rollback of everyone."""
     state = ALL[Mode.CANDIDATE_ONLY]
     released = claims.release(held(CANDIDATE), 1, NOW)
-    given = claims.hand_over(held(CANDIDATE), 1, BASELINE, "x", state, NOW)
+    given = claims.hand_over(held(CANDIDATE), 1, BASELINE, reason="x", state=state, now=NOW)
     for freed in (released, given):
         assert isinstance(freed, Claim)
-        assert why(claims.fail(freed, 1, "late", state, NOW)) is Why.STALE
+        assert why(claims.fail(freed, 1, "late", state=state, now=NOW)) is Why.STALE
 
 
 def test_failing_again_changes_nothing() -> None:
     """A lost answer to the failure is asked for again: the first reason stands."""
     state = ALL[Mode.CANDIDATE_ONLY]
-    failed = claims.fail(held(CANDIDATE), 1, "first", state, NOW)
+    failed = claims.fail(held(CANDIDATE), 1, "first", state=state, now=NOW)
     assert isinstance(failed, Claim)
-    assert claims.fail(failed, 1, "second", state, NOW + LEASE) == failed
+    assert claims.fail(failed, 1, "second", state=state, now=NOW + LEASE) == failed
 
 
 def test_released_items_are_free_at_once() -> None:
@@ -225,11 +228,12 @@ def carried_out(
 ) -> Claim | Refusal:
     return {
         "claim": lambda: ask(system, state, present, holder=holder, now=now),
-        "renew": lambda: claims.renew(present, token, LEASE, state, now),
+        "renew": lambda: claims.renew(present, token, LEASE, state=state, now=now),
         "complete": lambda: claims.complete(present, token),
         "release": lambda: claims.release(present, token, now),
-        "fail": lambda: claims.fail(present, token, "x", state, now),
-        "hand_over": lambda: claims.hand_over(present, token, system, "x", state, now),
+        "fail": lambda: claims.fail(present, token, "x", state=state, now=now),
+        "hand_over": lambda: claims.hand_over(
+            present, token, system, reason="x", state=state, now=now),
     }[act]()
 
 

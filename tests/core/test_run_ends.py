@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.domain import run_ends
-from changeover.domain.run_ends import CONTINUED, NEEDS_DEPLOYMENT, End, Sight, Work, judge
+from changeover.domain.run_ends import CONTINUED, NEEDS_DEPLOYMENT, End, Ended, Sight, Work, judge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STATES = ("", "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "CANCELLED", "COMPLETED",
@@ -81,7 +81,7 @@ def test_an_end_stays_one_while_nothing_changes(
 @pytest.mark.parametrize("work", Work)
 def test_every_end_is_told_with_a_way_on(work: Work, end: End) -> None:
     """What happened, since when, where users stand, and a command for what can be done."""
-    told = run_ends.sentence(f"{work} 7", end, said="by ann", since=NOW, where="gradual, 10 %")
+    told = run_ends.sentence(f"{work} 7", Ended(end, NOW, "by ann"), "gradual, 10 %")
     assert told.startswith("Since 2026-03-01 12:00:00 UTC ")
     for part in ("(by ann)", "gradual, 10 %"):
         assert part in told

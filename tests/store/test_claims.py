@@ -22,7 +22,7 @@ from sqlalchemy import select, text
 
 from changeover import clock
 from changeover.domain.audit import Author
-from changeover.domain.claims import Claim, Refusal, Status, Why
+from changeover.domain.claims import Claim, NewClaim, Refusal, Status, Why
 from changeover.domain.routing import Change, Mode, RoutingState, System
 from changeover.store import audit, claims, rollbacks, routing
 from changeover.store.claims import ClaimRow
@@ -36,7 +36,7 @@ PLAN = shop()
 
 
 def claiming(item: str, holder: str, system: System = System.BASELINE) -> claims.ClaimRequest:
-    return claims.claiming(PLAN, item, system=system, holder=holder)
+    return claims.claiming(NewClaim(item, system, holder, PLAN.claims.lease))
 
 
 def do(

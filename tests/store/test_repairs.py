@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from changeover.domain.health import Declined, Repair, RepairStatus, Why
+from changeover.domain.health import Declined, Repair, RepairRequest, RepairStatus, Why
 from changeover.domain.messages import Message
 from changeover.store import audit, messages, repairs
 from changeover.store.engine import Store
@@ -23,8 +23,8 @@ Outcome = Repair | Declined
 def claim(store: Store, at: timedelta = timedelta(0), **changes: Any) -> Outcome:
     """Claim a repair of the shop's candidate some time after noon."""
     given = {"issue": "service_down", "system": "candidate", "attempts": 3, "backoff": MINUTE,
-             "lease": 2 * MINUTE, "now": NOON + at, **changes}
-    return repairs.claim(store, "shop", **given)
+             "lease": 2 * MINUTE, **changes}
+    return repairs.claim(store, "shop", RepairRequest(**given), now=NOON + at)
 
 
 def begun(found: Outcome) -> Repair:

@@ -194,10 +194,9 @@ def test_hold_begins_the_next_round_once(store: Store) -> None:
     """A run killed after a hold does not hold twice."""
     cutover = cutovers.begin(store, "shop", flow_run_id="a", now=now())
     stage = shop().stages()[0]
-    cutovers.enter_stage(store, cutover.id, stage, now=now())
+    entered = cutovers.enter_stage(store, cutover.id, stage, now=now())
     for _ in range(2):
-        held = cutovers.next_round(
-            store, cutover.id, stage.key, expected_round=1, until=now(), now=now())
+        held = cutovers.next_round(store, entered, until=now(), now=now())
     assert held.round == 2
 
 

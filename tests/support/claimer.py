@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 
 from changeover.clock import now
-from changeover.domain.claims import Claim, Why
+from changeover.domain.claims import Claim, NewClaim, Why
 from changeover.domain.routing import System
 from changeover.store import claims, plans
 from changeover.store.engine import Store
@@ -27,8 +27,7 @@ def main(url: str, holder: str, log: str) -> None:
     effects = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     while left:
         for item in sorted(left):
-            wish = claims.claiming(
-                plan, item, system=System.BASELINE, holder=holder, lease=LEASE)
+            wish = claims.claiming(NewClaim(item, System.BASELINE, holder, LEASE))
             (found,) = claims.carry_out(store, plan.migration, [wish], now=now())
             if not isinstance(found, Claim):
                 left -= {item} if found.why is Why.DONE else set()

@@ -180,8 +180,7 @@ class CutoverStory:
         record = cutovers.stage(self.store, self.id, key)
         assert record is not None
         until = self.now + self.plan.stage(key).soak
-        cutovers.next_round(self.store, self.id, key, expected_round=record.round, until=until,
-                            now=self.now)
+        cutovers.next_round(self.store, record, until=until, now=self.now)
 
     def promote(self, key: str, reason: str) -> None:
         """Close a stage as promoted."""

@@ -19,7 +19,7 @@ from changeover import clock
 from changeover.checks.health.checks import PREFECT_SECONDS, Check, safely
 from changeover.checks.health.result import Health
 from changeover.domain.audit import NewEvent
-from changeover.domain.health import Declined, Repair, RepairStatus, Status, Why
+from changeover.domain.health import Declined, Repair, RepairRequest, RepairStatus, Status, Why
 from changeover.domain.messages import Message, Severity
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
 from changeover.plan.health import RepairSpec
@@ -85,10 +85,9 @@ def attempt_repair(
         time.sleep(LOOK_SECONDS)
         if (again := safely(look)).status in GOOD:
             return f"not repaired because it is good again: {again.detail}"
-    claimed = repairs.claim(
-        site.store, site.migration, issue=found.issue, system=found.system,
-        attempts=spec.attempts, backoff=spec.backoff, lease=_lease(site, spec),
-        now=clock.now())
+    claimed = repairs.claim(site.store, site.migration, RepairRequest(
+        issue=found.issue, system=found.system, attempts=spec.attempts, backoff=spec.backoff,
+        lease=_lease(site, spec)), now=clock.now())
     if isinstance(claimed, Declined):
         if claimed.why is Why.BUDGET:
             _escalate(site, name, found, spec, claimed.last)

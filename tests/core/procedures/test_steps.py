@@ -28,7 +28,7 @@ from changeover.procedures.steps import CutoverRun, Found, Procedure, RollbackRu
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import audit, cutovers, plans, rollbacks, routing, steps
+from changeover.store import audit, carriers, cutovers, plans, rollbacks, routing, steps
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 
@@ -136,8 +136,8 @@ def test_run_that_lost_its_cutover_does_nothing_more(site: Site) -> None:
     """Another run continued it: the former one's process may still live."""
     run = begun(site)
     assert run.current_state().mode is Mode.BASELINE_ONLY
-    cutovers.adopt(site.store, run.id, before="one", flow_run_id="two", flow="cutover",
-                   now=clock.now())
+    (carrier,) = carriers.of(site.store, site.migration)
+    cutovers.adopt(site.store, run.id, carrier, flow_run_id="two", now=clock.now())
     with pytest.raises(CarriedElsewhere, match="flow run two carries cutover"):
         run.current_state()
 

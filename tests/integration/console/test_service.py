@@ -23,7 +23,7 @@ from changeover.analysis.window import Sample
 from changeover.domain.claims import Status
 from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, explain
-from changeover.domain.run_ends import End
+from changeover.domain.run_ends import End, Ended
 from changeover.domain.tokens import Scope
 from changeover.site.home import Home
 from changeover.store import carriers, claims, cutovers, outcomes, samples, tokens
@@ -281,8 +281,8 @@ def test_page_and_status_say_what_nobody_carries_on(console: Served) -> None:
     cutover = cutovers.begin(
         console.store, "bench", flow_run_id="gone", now=clock.now())
     (carrier,) = carriers.of(console.store, "bench")
-    carriers.note_end(console.store, carrier, End.CANCELLED, said="by <ann>", since=clock.now(),
-                      text="told", now=clock.now())
+    ended = Ended(End.CANCELLED, clock.now(), "by <ann>")
+    carriers.note_end(console.store, carrier, ended, text="told", now=clock.now())
     client = console.client()
     (told,) = client.get("/v1/status").json()["ended_runs"]
     assert (told["subject"], told["end"]) == (f"cutover {cutover.id}", "cancelled")

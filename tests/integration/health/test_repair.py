@@ -17,7 +17,7 @@ from changeover import clock
 from changeover.checks.health.repair import attempt_repair, repair_all, strategy_of
 from changeover.checks.health.result import Health
 from changeover.domain.audit import Author
-from changeover.domain.health import Repair, RepairStatus, Status
+from changeover.domain.health import Repair, RepairRequest, RepairStatus, Status
 from changeover.domain.routing import Change, Mode
 from changeover.site.home import Home
 from changeover.site.site import Site
@@ -247,9 +247,9 @@ def test_a_claim_of_a_killed_health_check_ends(place: Place, tmp_path: Path) -> 
     """Its lease covers everything that the attempt may take, and then another one may begin."""
     notes = tmp_path / "notes"
     site = levers_place(place, notes)
-    claimed = repairs.claim(
-        site.store, "bench", issue="disk_full", system="machine", attempts=2,
-        backoff=timedelta(0), lease=timedelta(seconds=1), now=clock.now() - timedelta(seconds=2))
+    claimed = repairs.claim(site.store, "bench", RepairRequest(
+        issue="disk_full", system="machine", attempts=2, backoff=timedelta(0),
+        lease=timedelta(seconds=1)), now=clock.now() - timedelta(seconds=2))
     assert isinstance(claimed, Repair)
     told = attempt_repair(site, "disk", BAD, lambda: GOOD if pulled(notes) else BAD)
     assert told.startswith("repaired disk_full of machine in attempt 2")

@@ -308,8 +308,8 @@ def test_cancelled_suite_ends_as_an_error(
     """A suite that nobody carries out does not go on running for ever."""
     run = prefect.start("validation", "CANCELLED")
     suite = validations.begin(store, "bench", "staging", key=f"{run}-staging", now=clock.now())
-    carriers.take(store, "bench", f"suite {suite.id}", flow="validation", flow_run_id=run,
-                  now=clock.now())
+    carriers.assign(store, Carrier(
+        "bench", f"suite {suite.id}", "validation", run, since=clock.now()))
     recovery.sweep(later(0))
     recovery.sweep(later(1))
     found = validations.latest(store, "bench", "staging")

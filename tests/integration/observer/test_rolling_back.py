@@ -10,6 +10,7 @@ import pytest
 
 from changeover import clock
 from changeover.domain.audit import NewEvent
+from changeover.domain.claims import NewClaim
 from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, System
 from changeover.gateway.files import told_of
@@ -198,7 +199,7 @@ def test_a_failed_items_rollback_is_done_when_its_console_died(start: Start) -> 
     watched.move(Mode.CANDIDATE_ONLY)
     plan, now = watched.plan, clock.now()
     claims.carry_out(watched.store, "bench", [
-        claims.claiming(plan, "a", system=System.CANDIDATE, holder="new-1"),
+        claims.claiming(NewClaim("a", System.CANDIDATE, "new-1", plan.claims.lease)),
         claims.failing("a", 1, "model crashed", may_roll_back=True)], now=now)
     wait_for(lambda: watched.gateway.served() == watched.state().order
              and watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")

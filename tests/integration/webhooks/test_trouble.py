@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.domain.claims import NewClaim
 from changeover.domain.routing import Mode, System
 from changeover.site.home import Home
 from changeover.store import claims, samples
@@ -180,8 +181,8 @@ def test_a_mode_that_changed_before_the_claim_is_followed(site: Site) -> None:
 def test_what_another_delivery_holds_is_delivered_again(site: Site) -> None:
     """If that one dies, this one must not count as delivered."""
     plan = site.console.plan
-    claims.carry_out(site.console.store, "bench", [claims.claiming(
-        plan, "acme:shop:1", system=System.BASELINE, holder="another")])
+    claims.carry_out(site.console.store, "bench", [claims.claiming(NewClaim(
+        "acme:shop:1", System.BASELINE, "another", plan.claims.lease))])
     answer = site.deliver()
     assert answer.status_code == 503 and "held" in answer.json()["detail"]
     assert site.worked == []
