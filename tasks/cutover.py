@@ -59,7 +59,7 @@ def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverR
     if carrier is None:
         raise other
     now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PREFECT_SECONDS)
-    if ended_now(site.store, api, carrier, now=now) is None:
+    if ended_now(site, api, carrier, now=now) is None:
         raise other
     if carrier.flow != flow:
         raise Refused(

@@ -7,6 +7,7 @@ import click
 from changeover import clock
 from changeover.cli.common import Session, site_command
 from changeover.domain import run_ends
+from changeover.domain.audit import Author
 from changeover.domain.run_ends import Carrier
 from changeover.errors import Unreachable
 from changeover.observer import continuing
@@ -26,8 +27,8 @@ def continue_command(session: Session) -> None:
     """
     site, now = session.site, clock.now()
     lines, data = [], []
-    for carrier, _ in continuing.find_ended(site.store, site.prefect, site.migration, now=now):
-        run_id = continuing.continue_work(site.store, site.prefect, carrier, now=now)
+    for carrier, _ in continuing.find_ended(site, now=now):
+        run_id = continuing.continue_work(site, carrier, now=now)
         lines.append(f"flow run {run_id} continues {carrier.subject}")
         data.append({"subject": carrier.subject, "flow_run_id": run_id})
     session.show("\n".join(lines), data)
@@ -44,10 +45,9 @@ def end_command(session: Session, reason: str) -> None:
     """
     site, now = session.site, clock.now()
     lines, data = [], []
-    for carrier, ended in continuing.find_ended(
-            site.store, site.prefect, site.migration, now=now):
-        lines.append(continuing.end_work(
-            site.store, carrier, ended, actor=session.actor, reason=reason, now=now))
+    author = Author(session.actor, reason)
+    for carrier, ended in continuing.find_ended(site, now=now):
+        lines.append(continuing.end_work(site.store, carrier, ended, author, now=now))
         data.append({"subject": carrier.subject, "end": str(ended.end)})
     session.show("\n".join(lines), data)
 
@@ -61,7 +61,7 @@ def describe_end(site: Site, carrier: Carrier | None) -> str:
         return ""
     ended = carrier.ended
     try:
-        ended = ended_now(site.store, site.prefect, carrier, now=clock.now())
+        ended = ended_now(site, site.prefect, carrier, now=clock.now())
     except Unreachable:
         if ended is None:
             return ""

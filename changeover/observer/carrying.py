@@ -1,4 +1,4 @@
-"""Whether flow runs still carry what is not done: Prefect is asked, the store keeps the answer.
+"""Whether flow runs still carry what is not done: Prefect is asked, the store saves the answer.
 
 Used by the observer on every sweep, and by commands and flows that must know at this moment.
 """
@@ -14,6 +14,7 @@ from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import Carrier, End, Ended, PrefectState, Sight, Work, work_of
 from changeover.domain.suites import SuiteVerdict
 from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing, validations
 from changeover.store.engine import Store
 
@@ -21,28 +22,43 @@ WATCHED_SCHEDULES = ("health-check",)
 """Flows that must run by themselves: nothing else notices when they do not."""
 
 
-@dataclass
-class CarrierWatch:
-    """Keeps in the store which runs ended without doing their work.
-
-    Call `look` every second or two, `look_at_schedules` every minute.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of the run of a piece of work.
 
     Args:
-        store: The store.
+        carrier: The work.
+        run: What Prefect says of its run; None when it knows no such run.
+        since: When we began to watch it: what was overdue by then may still be started.
+        is_given_up: The observer does not try the run again.
+    """
+
+    carrier: Carrier
+    run: FlowRun | None
+    since: datetime
+    is_given_up: bool = False
+
+
+@dataclass
+class CarrierWatch:
+    """Records in the store which runs ended without doing their work.
+
+    Call `poll` every second or two, `poll_schedules` every minute.
+
+    Args:
+        site: The migration.
         api: Prefect's API.
-        migration: Name of the migration.
-        began: When the watch began: what is overdue then may yet be started.
+        began: When the watch began: what is overdue then may still be started.
         missing: Since when runs are unknown to Prefect, by their ids.
     """
 
-    store: Store
+    site: Site
     api: PrefectApi
-    migration: str
     began: datetime | None = None
     missing: dict[str, datetime] = field(default_factory=dict)
 
-    def look(self, now: datetime, given_up: Collection[str]) -> list[str]:
-        """Note what ended, and what goes on after all; return one sentence for each.
+    def poll(self, now: datetime, given_up: Collection[str]) -> list[str]:
+        """Record what ended, and what goes on after all; return one sentence for each.
 
         Args:
             now: The present moment.
@@ -53,37 +69,36 @@ class CarrierWatch:
             StoreError: The store cannot be used.
         """
         self.began = self.began or now
-        done = []
-        for carrier in carriers.of(self.store, self.migration):
+        store, done = self.site.store, []
+        for carrier in carriers.of(store, self.site.migration):
             if work_of(carrier.subject) is Work.SCHEDULE:
-                continue
-            if _is_history(self.store, carrier):
-                carriers.drop(self.store, self.migration, carrier.subject,
+                continue  # see `poll_schedules`
+            if _is_history(store, carrier):
+                carriers.drop(store, carrier.migration, carrier.subject,
                               flow_run_id=carrier.flow_run_id)
                 continue
             ended = self._ended(carrier, now, given_up)
             if ended is not None and ended.end is not carrier.end:
-                done += self._note(carrier, ended, now)
+                done += self._record(carrier, ended, now)
             elif ended is None and carrier.end is not None \
-                    and carriers.note_back(self.store, carrier, now=now):
+                    and carriers.note_back(store, carrier, now=now):
                 done.append(f"{carrier.subject} is carried on again")
         return done
 
-    def look_at_schedules(self, now: datetime) -> list[str]:
-        """Note schedules that were paused or deleted, and those that are back."""
-        done = []
+    def poll_schedules(self, now: datetime) -> list[str]:
+        """Record schedules that were paused or deleted, and those that are on again."""
+        store, migration, done = self.site.store, self.site.migration, []
         for flow in WATCHED_SCHEDULES:
             subject, problem = f"{Work.SCHEDULE} {flow}", self.api.schedule_problem(f"{flow}/main")
-            known = carriers.one(self.store, self.migration, subject)
+            known = carriers.one(store, migration, subject)
             if problem and known is None:
-                carriers.assign(self.store, Carrier(
-                    self.migration, subject, flow, flow_run_id="", since=now))
-                known = carriers.one(self.store, self.migration, subject)
+                carriers.assign(store, Carrier(migration, subject, flow, "", since=now))
+                known = carriers.one(store, migration, subject)
             if known is not None and problem and known.end is None:
-                done += self._note(known, Ended(End.NOT_STARTED, now, problem), now)
+                done += self._record(known, Ended(End.NOT_STARTED, now, problem), now)
             elif known is not None and not problem:
-                carriers.note_back(self.store, known, now=now)
-                carriers.drop(self.store, self.migration, subject, flow_run_id="")
+                carriers.note_back(store, known, now=now)
+                carriers.drop(store, migration, subject, flow_run_id="")
                 done.append(f"{subject} is on again")
         return done
 
@@ -96,23 +111,23 @@ class CarrierWatch:
             self.missing.setdefault(carrier.flow_run_id, known)
         else:
             self.missing.pop(carrier.flow_run_id, None)
-        return how_ended(
-            self.store, self.api, carrier, run, now=now,
-            is_given_up=carrier.flow_run_id in given_up,
-            seen_since=self.missing.get(carrier.flow_run_id, self.began or now))
+        since = self.missing.get(carrier.flow_run_id, self.began or now)
+        is_given_up = carrier.flow_run_id in given_up
+        return _how_ended(self.site.store, self.api, Seen(carrier, run, since, is_given_up), now)
 
-    def _note(self, carrier: Carrier, ended: Ended, now: datetime) -> list[str]:
+    def _record(self, carrier: Carrier, ended: Ended, now: datetime) -> list[str]:
+        store = self.site.store
         if work_of(carrier.subject) is Work.SUITE:
-            validations.finish(self.store, int(carrier.subject.rpartition(" ")[2]),
+            validations.finish(store, int(carrier.subject.rpartition(" ")[2]),
                                verdict=SuiteVerdict.ERROR, actor="observer", now=now)
-        where = routing.read(self.store, self.migration).describe()
+        where = routing.read(store, carrier.migration).describe()
         text = run_ends.sentence(carrier.subject, ended, where)
-        is_new = carriers.note_end(self.store, carrier, ended, text=text, now=now)
+        is_new = carriers.note_end(store, carrier, ended, text=text, now=now)
         return [f"nobody carries on {carrier.subject}: {run_ends.what(ended.end, ended.said)}"] \
             if is_new else []
 
 
-def ended_now(store: Store, api: PrefectApi, carrier: Carrier, *, now: datetime) -> Ended | None:
+def ended_now(site: Site, api: PrefectApi, carrier: Carrier, *, now: datetime) -> Ended | None:
     """Return how a run ended, by what Prefect says at this moment; None while it goes on.
 
     An end that the observer noted stands while Prefect says nothing better: it watched for longer.
@@ -122,49 +137,61 @@ def ended_now(store: Store, api: PrefectApi, carrier: Carrier, *, now: datetime)
     """
     run = api.run(carrier.flow_run_id)
     if run is None:
-        return Ended(End.UNKNOWN, carrier.since if carrier.end is End.UNKNOWN else now, "")
-    return how_ended(store, api, carrier, run, now=now, seen_since=now, is_given_up=False)
+        since = carrier.since if carrier.end is End.UNKNOWN else now
+        return Ended(End.UNKNOWN, since)
+    return _how_ended(site.store, api, Seen(carrier, run, since=now), now)
 
 
-def how_ended(
-    store: Store, api: PrefectApi, carrier: Carrier, run: FlowRun | None, *, now: datetime,
-    seen_since: datetime, is_given_up: bool,
-) -> Ended | None:
+def _how_ended(store: Store, api: PrefectApi, seen: Seen, now: datetime) -> Ended | None:
     """Return how the run of a piece of work ended; None while it goes on.
 
     Args:
         store: The store: whether people are asked.
         api: Prefect's API: whether the run's deployment is there.
-        carrier: The work.
-        run: What Prefect says of its run, None when it knows none.
+        seen: What is known of the run.
         now: The present moment.
-        seen_since: Since when we look: what is overdue by then may yet be started.
-        is_given_up: The run is not tried again.
     """
+    carrier, run = seen.carrier, seen.run
     if run is None:
-        end = run_ends.judge(Sight("", seen_since), now)
-        return Ended(end, seen_since, "") if end else None
-    needs_deployment = run.state_type in run_ends.NEEDS_DEPLOYMENT
-    due = max(run.scheduled_for or run.state_at, seen_since)
+        end = run_ends.judge(Sight(PrefectState.NONE, seen.since), now)
+        return Ended(end, seen.since) if end else None
+    due = max(run.scheduled_for or run.state_at, seen.since)
+    is_over = seen.is_given_up or carrier.end is End.FAILED
     end = run_ends.judge(Sight(
         run.state_type, run.state_at, due=due,
-        is_deployed=not needs_deployment or run.deployment_id is None
-        or api.has_deployment(run.deployment_id),
+        is_deployed=_is_deployed(api, run),
         is_asked=run.state_type == PrefectState.PAUSED
         and approvals.waits_for(store, carrier.migration, run.id),
-        is_tried_again=not (is_given_up or carrier.end is End.FAILED)
-        and is_tried_again(carrier, run),
+        is_tried_again=not is_over and _is_tried_again(carrier, run),
     ), now)
-    if end is None and carrier.end is End.NOT_STARTED and run.state_type == PrefectState.SCHEDULED \
-            and run.scheduled_for is not None and run.scheduled_for <= carrier.since:
-        end = End.NOT_STARTED  # noted by somebody who has looked for longer
+    if end is None and _was_not_started(carrier, run):
+        end = End.NOT_STARTED
     if end is None:
         return None
-    said = api.pool_problem(now) if end is End.NOT_STARTED else run.said
-    return Ended(end, due if end is End.NOT_STARTED else run.state_at, said.strip().rstrip("."))
+    if end is End.NOT_STARTED:
+        return Ended(end, due, _plain(api.pool_problem(now)))
+    return Ended(end, run.state_at, _plain(run.said))
 
 
-def is_tried_again(carrier: Carrier, run: FlowRun) -> bool:
+def _is_deployed(api: PrefectApi, run: FlowRun) -> bool:
+    """Whether a worker can still start the run, where that is needed for it to go on."""
+    if run.state_type not in run_ends.NEEDS_DEPLOYMENT or run.deployment_id is None:
+        return True
+    return api.has_deployment(run.deployment_id)
+
+
+def _was_not_started(carrier: Carrier, run: FlowRun) -> bool:
+    """Whether somebody who has watched for longer recorded that no worker starts this run."""
+    if carrier.end is not End.NOT_STARTED or run.state_type != PrefectState.SCHEDULED:
+        return False
+    return run.scheduled_for is not None and run.scheduled_for <= carrier.since
+
+
+def _plain(said: str) -> str:
+    return said.strip().rstrip(".")
+
+
+def _is_tried_again(carrier: Carrier, run: FlowRun) -> bool:
     """Whether the observer brings a run back: all that crashed; of failed ones those that could
     not say how their work ended."""
     if run.state_type != PrefectState.FAILED:
@@ -173,7 +200,7 @@ def is_tried_again(carrier: Carrier, run: FlowRun) -> bool:
 
 
 def _is_history(store: Store, carrier: Carrier) -> bool:
-    """Whether nothing is left to be done: a suite whose end was told, an earlier retirement."""
+    """Whether nothing is left to do: a suite whose end was recorded, an earlier retirement."""
     if work_of(carrier.subject) is Work.SUITE:
         return carrier.end is not None
     if work_of(carrier.subject) is not Work.RETIREMENT:

@@ -1,6 +1,6 @@
 """What the observer does beside the watch: runs, messages, the store's upkeep.
 
-None of it needs what is measured, and each has a thread of its own: a slow one holds up no other.
+None of it needs what is measured. Each has a thread of its own, so a slow one delays no other.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ LOG = logging.getLogger("changeover.observer")
 
 SWEEP_SECONDS = 1.5
 IDLE_SWEEP_SECONDS = 6.0
-"""While the store knows of nothing that a run carries: each sweep costs Prefect several answers."""
+"""While no run carries anything, by the store: each sweep asks Prefect several times."""
 WORKER_SECONDS = 10.0
 SCHEDULES_SECONDS = 60.0
 MESSAGES_SECONDS = 1.0
 CHECKPOINT_SECONDS = 2.0
-"""The store's write-ahead log is copied so often: some hundred pages each time."""
+"""How often the store's write-ahead log is copied: some hundred pages each time."""
 LONG_LOG_PAGES = 64_000
-"""Pages (256 MB) that could not be copied for a while: somebody reads and does not end."""
+"""Pages (256 MB) that could not be copied: somebody has been reading for a long time."""
 
 
 class Chores:
@@ -47,13 +47,12 @@ class Chores:
         self._throttle = Throttle()
 
     def recover_runs(self, stop: threading.Event) -> None:
-        """Recover runs and hand over rollbacks until `stop`; asks on while Prefect is away."""
+        """Recover runs and hand over rollbacks until `stop`; asks again while Prefect is away."""
         if self._api is None:
             stop.wait()
             return
-        site = self._site
-        recovery = Recovery(site.store, self._api, site.migration)
-        workers = WorkerWatch(site.home, site.store, self._api, site.migration, clock.now())
+        recovery = Recovery(self._site, self._api)
+        workers = WorkerWatch(self._site, self._api, clock.now())
         while not stop.wait(SWEEP_SECONDS):
             try:
                 is_idle = not recovery.has_work()
@@ -67,14 +66,14 @@ class Chores:
     def _sweep(self, recovery: Recovery, workers: WorkerWatch) -> None:
         recovery.sweep(clock.now())
         if self._throttle.is_due("schedules", SCHEDULES_SECONDS):
-            recovery.carrier_watch.look_at_schedules(clock.now())
+            recovery.carrier_watch.poll_schedules(clock.now())
         if not self._throttle.is_due("worker", WORKER_SECONDS):
             return
-        if done := workers.look(clock.now()):
+        if done := workers.poll(clock.now()):
             LOG.warning(done)
 
     def deliver_messages(self, stop: threading.Event) -> None:
-        """Send what waits for people; a slow service holds up nothing but the next message."""
+        """Send the messages that wait; a slow service delays nothing but the next message."""
         while not stop.wait(MESSAGES_SECONDS):
             if self._site.plan.notify:
                 self._log.run("messages", self._deliver)
@@ -93,21 +92,22 @@ class Chores:
             if left > LONG_LOG_PAGES:
                 self._log.problem(
                     "checkpoints", f"{left} pages of the store's write-ahead log cannot be copied "
-                    "while somebody reads them: end what reads so long (a report, another program)")
+                    "while somebody reads them: end what reads for so long (a report, a program)")
             else:
                 self._log.fine("checkpoints", "the store's log is copied again")
 
     def remove_old_rows(self) -> None:
-        """Roll up old measurements and remove what the plan's retention does not keep.
+        """Roll up old measurements and remove what the plan's retention does not retention.
 
         Raises:
             StoreError: The store cannot be used.
         """
         store, migration = self._site.store, self._site.migration
-        keep, now = self._site.plan.retention, clock.now()
+        retention, now = self._site.plan.retention, clock.now()
         samples.rollup(store, migration, now=now)
         samples.prune(
-            store, migration, keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=now)
+            store, migration, now=now,
+            keep_seconds=retention.seconds, keep_minutes=retention.minutes)
         BucketSums(store, migration).sum_up(now)
-        slices.prune(store, migration, before=int((now - keep.minutes).timestamp()))
-        health_results.prune(store, migration, before=now - keep.health)
+        slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))
+        health_results.prune(store, migration, before=now - retention.health)

@@ -6,49 +6,48 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover.domain import run_ends
-from changeover.domain.audit import NewEvent
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import CONTINUED, Carrier, Ended, PrefectState, Work, work_of
 from changeover.errors import Refused
 from changeover.observer.carrying import ended_now
-from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import Site
 from changeover.store import audit, carriers, cutovers, rollbacks, routing
 from changeover.store.engine import Store
 
 LEASE = timedelta(minutes=2)
-"""How long a new run has a rollback to itself before it was started."""
+"""How long a new run may take to start before another one may take over its rollback."""
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "CANCELLING")
 MOST_RUNS = 50
 
 
-def find_ended(
-    store: Store, api: PrefectApi, migration: str, *, now: datetime
-) -> list[tuple[Carrier, Ended]]:
-    """Return the work that can be continued, with how its run ended by Prefect's word of now.
+def find_ended(site: Site, *, now: datetime) -> list[tuple[Carrier, Ended]]:
+    """Return the work that can be continued, with what Prefect says now of how its run ended.
 
     Raises:
         Refused: Everything is carried on, or there is nothing.
         Unreachable: Prefect did not answer.
     """
     found, going = [], []
-    for carrier in carriers.of(store, migration):
-        if work_of(carrier.subject) in CONTINUED:
-            ended = ended_now(store, api, carrier, now=now)
-            if ended is not None:
-                found.append((carrier, ended))
-            else:
-                going.append(f"{carrier.subject} is carried by flow run {carrier.flow_run_id}")
+    for carrier in carriers.of(site.store, site.migration):
+        if work_of(carrier.subject) not in CONTINUED:
+            continue
+        ended = ended_now(site, site.prefect, carrier, now=now)
+        if ended is not None:
+            found.append((carrier, ended))
+        else:
+            going.append(f"{carrier.subject} is carried by flow run {carrier.flow_run_id}")
     if not found:
-        raise Refused("nothing was changed because nothing stands still: "
-                      + (", ".join(going) or "there is no cutover, rollback or retirement"),
-                      next_step="See `changeover status`; a run that should stop is cancelled in "
-                      "Prefect first")
+        why = ", ".join(going) or "there is no cutover, rollback or retirement"
+        raise Refused(
+            f"nothing was changed because no run has ended before its work was done: {why}",
+            next_step="See `changeover status`; cancel a run that should stop in Prefect first")
     return found
 
 
-def continue_work(store: Store, api: PrefectApi, carrier: Carrier, *, now: datetime) -> str:
-    """Start a new run that carries the work on where it was, and return its id.
+def continue_work(site: Site, carrier: Carrier, *, now: datetime) -> str:
+    """Start a new run that continues the work where it was, and return its id.
 
     1. The run is made with a key: called twice, or again after a kill, it is the same run.
     2. From the moment the store names it, the former run may do nothing more, even when it is
@@ -59,11 +58,12 @@ def continue_work(store: Store, api: PrefectApi, carrier: Carrier, *, now: datet
         Refused: Prefect would not start it, or somebody was faster.
         Unreachable: Prefect did not answer.
     """
+    api = site.prefect
     if problem := api.pool_problem():
         raise Refused(f"{carrier.subject} was not continued because {problem}")
-    run_id = _start(store, api, carrier)
+    run_id = _start(site, carrier)
     try:
-        _hand_to(store, carrier, run_id, now)
+        _hand_to(site.store, carrier, run_id, now)
     except Refused:
         api.cancel(run_id, message=f"another run carries {carrier.subject}")
         raise
@@ -73,13 +73,13 @@ def continue_work(store: Store, api: PrefectApi, carrier: Carrier, *, now: datet
     return run_id
 
 
-def _start(store: Store, api: PrefectApi, carrier: Carrier) -> str:
-    """Return a run that has not ended; one more for each that was cancelled before it took over."""
-    deployment = f"{carrier.flow}/main"
+def _start(site: Site, carrier: Carrier) -> str:
+    """Return a run that has not ended; a new one for each that was cancelled before it began."""
+    deployment, api = f"{carrier.flow}/main", site.prefect
+    key = f"continue-{carrier.migration}-{carrier.subject}-{carrier.flow_run_id}"
+    parameters = _parameters(site.store, carrier)
     for number in range(MOST_RUNS):
-        run_id = api.start(
-            deployment, parameters=_parameters(store, carrier),
-            key=f"continue-{carrier.migration}-{carrier.subject}-{carrier.flow_run_id}-{number}")
+        run_id = api.start(deployment, parameters=parameters, key=f"{key}-{number}")
         if run_id is None:
             break
         run = api.run(run_id)
@@ -123,20 +123,20 @@ def _hand_to(store: Store, carrier: Carrier, run_id: str, now: datetime) -> None
 
 
 def end_work(
-    store: Store, carrier: Carrier, ended: Ended, *, actor: str, reason: str, now: datetime
+    store: Store, carrier: Carrier, ended: Ended, author: Author, *, now: datetime
 ) -> str:
-    """End work where it is and say so; users stay where they are.
+    """End work where it is, and return a sentence that says so; users stay where they are.
 
     Args:
         store: The store.
         carrier: The work.
         ended: How its run ended.
-        actor: Who decided.
-        reason: Why.
+        author: Who decided, and why.
         now: The present moment.
     """
     number = int(carrier.subject.rpartition(" ")[2])
-    outcome = f"{actor} ended it where it was: {reason} ({run_ends.what(ended.end, ended.said)})"
+    happened = run_ends.what(ended.end, ended.said)
+    outcome = f"{author.actor} ended it where it was: {author.reason} ({happened})"
     if work_of(carrier.subject) is Work.CUTOVER:
         is_current = cutovers.get(store, number).epoch == routing.read(
             store, carrier.migration).epoch
@@ -144,10 +144,10 @@ def end_work(
         cutovers.finish(store, number, status, outcome=outcome, now=now)
     elif work_of(carrier.subject) is Work.ROLLBACK:
         rollbacks.finish(store, number, status=RollbackStatus.NEEDS_PERSON, now=now,
-                                   analysis={"a_person_must": [outcome]})
+                         analysis={"a_person_must": [outcome]})
     else:
         carriers.drop(store, carrier.migration, carrier.subject, flow_run_id=carrier.flow_run_id)
         audit.record(store, carrier.migration, NewEvent(
-            actor=actor, kind="retirement.left", at=now, data={"reason": reason}))
+            actor=author.actor, kind="retirement.left", at=now, data={"reason": author.reason}))
     where = routing.read(store, carrier.migration).describe()
     return f"{carrier.subject} is ended where it was; users stay at {where}"

@@ -1,6 +1,6 @@
 """Bringing flow runs back whose process vanished, and starting what must follow a rollback.
 
-Prefect marks a run whose process was killed as Crashed and leaves it; a stopped worker leaves its
+Prefect marks a run whose process was killed as Crashed and leaves it. A stopped worker leaves its
 runs Running for ever. Both are found here:
 
 1. Crashed (or Failed on trouble) for some seconds: scheduled again. Not at once, since the worker
@@ -9,8 +9,8 @@ runs Running for ever. Both are found here:
 3. Asleep or suspended although a rollback came first: woken, so that it ends as rolled back.
 4. A rollback without `rollback/main`: that run is created, with one key per epoch.
 
-What ended otherwise (cancelled, deleted, given up) is a person's to decide: it is noted and told,
-see `observer.carrying`.
+What ended otherwise (cancelled, deleted, given up) is for a person to decide: it is recorded and
+people are notified, see `observer.carrying`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
 from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.site import Site
 from changeover.store import carriers, cutovers, heartbeats, messages, rollbacks, routing
-from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.recovery")
 
@@ -44,18 +44,26 @@ MOST_ATTEMPTS_FAILED = 5
 
 @dataclass
 class Recovery:
-    """Sweeps one migration's flow runs; call `sweep` every second or two."""
+    """Brings back one migration's flow runs; call `sweep` every second or two.
 
-    store: Store
+    Args:
+        site: The migration.
+        api: Prefect's API.
+        attempts: How often each run was scheduled again.
+        said: What the last sweep did; the same again is not logged.
+        given_up: Runs that are not tried again.
+    """
+
+    site: Site
     api: PrefectApi
-    migration: str
     attempts: dict[str, int] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Watch the runs that carry what is not done."""
-        self.carrier_watch = CarrierWatch(self.store, self.api, self.migration)
+        self.carrier_watch = CarrierWatch(self.site, self.api)
+        self.store, self.migration = self.site.store, self.site.migration
 
     def has_work(self) -> bool:
         """Whether a run carries something, or a rollback waits for its run; only reads the store.
@@ -99,10 +107,13 @@ class Recovery:
 
     def _recover_all(self, now: datetime) -> list[str]:
         lost = self._crashed(now) + self._vanished(now)
-        return [told for run, why in lost for told in self._recover(run, why, now)]
+        done: list[str] = []
+        for run, why in lost:
+            done += self._recover(run, why, now)
+        return done
 
     def _note_ends(self, now: datetime) -> list[str]:
-        return self.carrier_watch.look(now, self.given_up)
+        return self.carrier_watch.poll(now, self.given_up)
 
     def _hand_over(self, rollback: Rollback, now: datetime) -> str:
         run_id = self.api.start(
@@ -111,14 +122,14 @@ class Recovery:
             key=f"rollback-{self.migration}-{rollback.epoch}",
         )
         if run_id is None:
-            told = "rollback/main was not started because it is not deployed"
+            title = "rollback/main was not started because it is not deployed"
             messages.put(self.store, Message(
                 self.migration, key=f"not-deployed-rollback-{rollback.id}",
-                severity=Severity.CRITICAL, title=told,
-                body=f"Everyone is at the baseline because of: {rollback.reason}. The steps after "
-                "that wait: run `changeover up` again, which deploys it; it is started then.",
+                severity=Severity.CRITICAL, title=title,
+                body=f"Everyone is at the baseline because of: {rollback.reason}. The steps that "
+                "follow wait: run `changeover up` again, which deploys the flow and starts it.",
                 at=now), is_once=True)
-            return told
+            return title
         rollbacks.hand_over(self.store, rollback.id, flow_run_id=run_id, now=now)
         return f"rollback/main was started because of: {rollback.reason}"
 
@@ -143,19 +154,21 @@ class Recovery:
         return f"{run.name} was {message}"
 
     def _runs(self, state_types: Sequence[str]) -> list[FlowRun]:
-        """Return the runs to look after: those of our deployments, and those that carry something
-        although their deployment was made anew since; without those whose end was told."""
-        carried = {each.flow_run_id: each for each in carriers.of(self.store, self.migration)}
-        found = self.api.runs(DURABLE_FLOWS, state_types)
-        ids = {run.id for run in found}
-        for each in carried.values():
-            run = self.api.run(each.flow_run_id) \
-                if each.flow in DURABLE_FLOWS and each.flow_run_id not in ids else None
-            if run is not None and run.state_type in state_types:
-                found.append(replace(run, flow=each.flow))
-        return [run for run in found
-                if run.id not in carried or carried[run.id].end not in (
-                    End.FAILED, End.NOT_DEPLOYED)]
+        """Return the runs to watch, without those of which it is known that they are over.
+
+        These are the runs of our deployments, and those that carry something although their
+        deployment was made anew since.
+        """
+        found = {run.id: run for run in self.api.runs(DURABLE_FLOWS, state_types)}
+        for carrier in carriers.of(self.store, self.migration):
+            id_ = carrier.flow_run_id
+            if carrier.end in (End.FAILED, End.NOT_DEPLOYED):
+                found.pop(id_, None)
+            elif carrier.flow in DURABLE_FLOWS and id_ not in found:
+                run = self.api.run(id_)
+                if run is not None and run.state_type in state_types:
+                    found[id_] = replace(run, flow=carrier.flow)
+        return list(found.values())
 
     def _crashed(self, now: datetime) -> list[tuple[FlowRun, str]]:
         runs = self._runs(["CRASHED", "FAILED"])
@@ -187,8 +200,8 @@ class Recovery:
     def _is_unfinished(self, run: FlowRun) -> bool:
         """Whether the run's work is still to be done.
 
-        A crashed run never said how it ended: it may lack only the last thing, that people are
-        told. A failed one did, so the store decides.
+        A crashed run never said how it ended: perhaps only the last step is missing, which
+        notifies people. A failed one did, so the store decides.
         """
         if run.state_type == PrefectState.CRASHED:
             return True
@@ -200,7 +213,7 @@ class Recovery:
         return cutover is not None and cutover.status is CutoverStatus.RUNNING
 
     def _recover(self, run: FlowRun, why: str, now: datetime) -> list[str]:
-        """Schedule a lost run again, unless it went on or was suspended since it was looked at."""
+        """Schedule a lost run again, unless it went on or was suspended in the meantime."""
         known = self.api.run(run.id)
         if known is None or (known.state_type, known.state_at) != (run.state_type, run.state_at):
             return []
@@ -214,17 +227,16 @@ class Recovery:
         )
         return [f"{run.name} was scheduled again because {why}"]
 
-
     def _give_up(self, run: FlowRun, most: int, now: datetime) -> list[str]:
-        """Leave a run that does not recover; people are told, with what it carried if it did."""
+        """Leave a run that does not recover; notify people, with what it carried if it did."""
         given_up = f"{run.name} was not recovered because {most} attempts did not help"
         self.given_up.add(run.id)
         if any(each.flow_run_id == run.id for each in carriers.of(self.store, self.migration)):
-            return []  # told with what it carried
+            return []  # the carrier watch notifies people, with what the run carried
         messages.put(self.store, Message(
             self.migration, key=f"given-up-{run.id}", severity=Severity.CRITICAL, title=given_up,
             body=f"Its last state: {run.state_name}. See its logs in Prefect, "
-            "mend the cause and start it again.",
+            "fix the cause and start it again.",
             at=now), is_once=True)
         return [given_up]
 

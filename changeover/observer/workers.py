@@ -1,4 +1,4 @@
-"""A worker that is silent is started again: the health check cannot do it, the worker runs it."""
+"""Restarts a silent worker. The health check cannot do it, because the worker runs it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.domain.health import Repair, RepairRequest
-from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import Site
 from changeover.store import repairs
-from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -23,25 +22,22 @@ ATTEMPTS, BACKOFF = 3, timedelta(minutes=3)
 
 @dataclass
 class WorkerWatch:
-    """Watches the worker of one site; call `look` every few seconds.
+    """Watches the worker of one site; call `poll` every few seconds.
 
     Args:
-        home: Where the supervisor is asked.
-        store: The store, for the attempts.
+        site: The migration, whose supervisor restarts the worker.
         api: Prefect's API.
-        migration: Name of the migration.
-        began: When the watch began: a worker that starts with us gets time for it.
+        began: When the watch began: a worker that starts with us gets time to start.
+        attempt: The restart that is under way.
     """
 
-    home: Home
-    store: Store
+    site: Site
     api: PrefectApi
-    migration: str
     began: datetime
     attempt: Repair | None = None
 
-    def look(self, now: datetime) -> str:
-        """Ask for a new worker when it is due, and say what was done; empty when nothing was.
+    def poll(self, now: datetime) -> str:
+        """Ask for a new worker when it is needed; return what was done, empty when nothing was.
 
         Raises:
             Unreachable: Prefect did not answer.
@@ -52,13 +48,13 @@ class WorkerWatch:
             return self._finish(silent, now)
         if silent is None or silent <= SILENT or now - self.began <= SILENT:
             return ""
-        claimed = repairs.claim(self.store, self.migration, RepairRequest(
+        claimed = repairs.claim(self.site.store, self.site.migration, RepairRequest(
             issue="worker_gone", system="worker", attempts=ATTEMPTS, backoff=BACKOFF,
             lease=2 * WITHIN, actor="observer"), now=now)
         if not isinstance(claimed, Repair):
             return ""
         self.attempt = claimed
-        self.home.ask_restart("worker")
+        self.site.home.ask_restart("worker")
         return f"a new worker was asked for because it is silent for {silent.total_seconds():.0f} s"
 
     def _finish(self, silent: timedelta | None, now: datetime) -> str:
@@ -68,5 +64,5 @@ class WorkerWatch:
             return ""
         self.attempt = None
         detail = "it gives signs of life" if is_back else "it gives no sign of life"
-        repairs.finish(self.store, attempt.id, is_good=is_back, detail=detail, now=now)
+        repairs.finish(self.site.store, attempt.id, is_good=is_back, detail=detail, now=now)
         return f"the worker was started again and {detail}"

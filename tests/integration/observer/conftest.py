@@ -232,11 +232,21 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def recovery(store: Store, prefect: Prefect) -> Recovery:
+def site(tmp_path: Path, store: Store, prefect: Prefect) -> Site:
+    """The migration `bench`, its Prefect that of all tests here; nothing serves users."""
+    home = Home(tmp_path / "home")
+    home.create()
+    found = Site(home, make_plan(), store)
+    found.prefect = prefect.api
+    return found
+
+
+@pytest.fixture
+def recovery(site: Site, prefect: Prefect) -> Recovery:
     """The recovery of `bench`'s runs; runs of other tests are ended first."""
     for run in prefect.api.runs(DURABLE_FLOWS, ["CRASHED", "FAILED", "RUNNING", "PENDING"]):
         prefect.set(run.id, "CANCELLED")
-    return Recovery(store, prefect.api, "bench")
+    return Recovery(site, prefect.api)
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ from changeover.domain.audit import Author
 from changeover.domain.rollbacks import RollbackStatus
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus
 from changeover.domain.routing import Change, Mode
-from changeover.domain.run_ends import Carrier, End
+from changeover.domain.run_ends import Carrier, End, Ended
 from changeover.errors import CarriedElsewhere, CutoverActive, Refused
 from changeover.observer import continuing
 from changeover.observer.recovery import Recovery
 from changeover.site import status as status_of
-from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -35,7 +34,6 @@ from changeover.store import (
     validations,
 )
 from changeover.store.engine import Store
-from tests.integration.conftest import make_plan
 from tests.support.prefect_runs import Prefect, later, roll_back
 
 pytestmark = pytest.mark.integration
@@ -91,7 +89,7 @@ ENDS: list[Any] = [
 
 @pytest.mark.parametrize(("act", "seconds", "end", "what"), ENDS)
 def test_every_end_of_a_run_is_told_once_with_a_way_on(
-    prefect: Prefect, recovery: Recovery, store: Store, home: Home, act: Act, seconds: int,
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store, act: Act, seconds: int,
     end: End, what: str,
 ) -> None:
     """In the status, as a message and in the audit; users stay, and a restart tells it no more."""
@@ -100,7 +98,7 @@ def test_every_end_of_a_run_is_told_once_with_a_way_on(
     act(prefect, run_of(store, cutover))
     recovery.sweep(later(0))
     recovery.sweep(later(seconds))
-    status = status_of.collect(Site(home, make_plan(), store), now=clock.now())
+    status = status_of.collect(site, now=clock.now())
     (told,) = status["ended_runs"]
     assert (told["subject"], told["end"]) == (f"cutover {cutover.id}", end)
     for part in (what, "gradual 10 %", "`changeover continue`", "`changeover rollback",
@@ -108,7 +106,7 @@ def test_every_end_of_a_run_is_told_once_with_a_way_on(
         assert part in told["text"]
     assert told["text"] in status_of.as_text(status)
     assert json.loads(json.dumps(status)) == status
-    Recovery(store, prefect.api, "bench").sweep(later(seconds + 1))
+    Recovery(site, prefect.api).sweep(later(seconds + 1))
     (message,) = messages.newest(store, "bench")
     assert (message.severity, message.body) == ("critical", told["text"])
     assert [each.kind for each in audit.events(store, "bench")].count("run.ended") == 1
@@ -123,7 +121,7 @@ def test_every_end_of_a_run_is_told_once_with_a_way_on(
                  "work queue default is paused", id="work queue"),
 ])
 def test_pause_of_what_starts_runs_is_named(
-    prefect: Prefect, recovery: Recovery, store: Store, pause: tuple[str, str, Any],
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store, pause: tuple[str, str, Any],
     resume: tuple[str, str, Any], said: str,
 ) -> None:
     """With the command that ends it; until then a new run would wait as well."""
@@ -135,7 +133,7 @@ def test_pause_of_what_starts_runs_is_named(
         (carrier,) = carriers.ended(store, "bench")
         assert carrier.said.startswith(said)
         with pytest.raises(Refused, match=said):
-            continuing.continue_work(store, prefect.api, carrier, now=clock.now())
+            continuing.continue_work(site, carrier, now=clock.now())
     finally:
         prefect.call(*resume)
 
@@ -161,22 +159,22 @@ def test_run_that_is_retried_in_prefect_is_carried_on(
         "critical", "info", "critical"]
 
 
-def ended_cutover(prefect: Prefect, store: Store) -> tuple[Cutover, Carrier]:
+def ended_cutover(prefect: Prefect, site: Site) -> tuple[Cutover, Carrier, Ended]:
     """A cutover whose waiting run was cancelled."""
-    cutover = begun(prefect, store)
-    asked(store, cutover)
-    prefect.set(run_of(store, cutover), "CANCELLED")
-    ((carrier, _),) = continuing.find_ended(store, prefect.api, "bench", now=clock.now())
-    return cutover, carrier
+    cutover = begun(prefect, site.store)
+    asked(site.store, cutover)
+    prefect.set(run_of(site.store, cutover), "CANCELLED")
+    ((carrier, ended),) = continuing.find_ended(site, now=clock.now())
+    return cutover, carrier, ended
 
 
 def test_continued_cutover_belongs_to_the_new_run_alone(
-    prefect: Prefect, recovery: Recovery, store: Store
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store
 ) -> None:
     """The former run, brought back in the page, moves nobody and opens no second cutover."""
-    cutover, carrier = ended_cutover(prefect, store)
+    cutover, carrier, _ = ended_cutover(prefect, site)
     former = run_of(store, cutover)
-    new = continuing.continue_work(store, prefect.api, carrier, now=clock.now())
+    new = continuing.continue_work(site, carrier, now=clock.now())
     assert run_of(store, cutover) == new != former
     prefect.set(former, "RUNNING")
     more = Change(mode=Mode.GRADUAL, weight=5_000)
@@ -195,10 +193,10 @@ def test_continued_cutover_belongs_to_the_new_run_alone(
 
 
 def test_cancelled_run_whose_process_lives_on_moves_nobody(
-    prefect: Prefect, recovery: Recovery, store: Store
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store
 ) -> None:
     """A state set by force ends no process: the store refuses what it does."""
-    cutover, carrier = ended_cutover(prefect, store)
+    cutover, carrier, _ = ended_cutover(prefect, site)
     recovery.sweep(later(0))
     carried_by = (carrier.subject, run_of(store, cutover))
     change = Change(mode=Mode.GRADUAL, weight=5_000, carried_by=carried_by)
@@ -207,46 +205,45 @@ def test_cancelled_run_whose_process_lives_on_moves_nobody(
 
 
 def test_continuing_again_and_at_once_gives_one_run(
-    prefect: Prefect, recovery: Recovery, store: Store
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store
 ) -> None:
     """After a kill between its steps, or by two people: the same run."""
-    cutover, carrier = ended_cutover(prefect, store)
+    cutover, carrier, _ = ended_cutover(prefect, site)
 
     def go_on(_: int) -> str:
-        return continuing.continue_work(store, prefect.api, carrier, now=clock.now())
+        return continuing.continue_work(site, carrier, now=clock.now())
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(go_on, range(4)))) == 1
     with pytest.raises(Refused, match="is carried by flow run"):
-        continuing.find_ended(store, prefect.api, "bench", now=clock.now())
+        continuing.find_ended(site, now=clock.now())
     prefect.set(run_of(store, cutover), "CANCELLED")
-    ((again, _),) = continuing.find_ended(store, prefect.api, "bench", now=clock.now())
+    ((again, _),) = continuing.find_ended(site, now=clock.now())
     with pytest.raises(Refused, match="somebody was faster"):
         go_on(0)
-    second = continuing.continue_work(store, prefect.api, again, now=clock.now())
+    second = continuing.continue_work(site, again, now=clock.now())
     assert second == run_of(store, cutover) != again.flow_run_id
 
 
 def test_former_run_that_still_waits_is_cancelled(
-    prefect: Prefect, recovery: Recovery, store: Store
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store
 ) -> None:
     """Else somebody would answer in its page, in vain."""
     cutover = begun(prefect, store)
     former = run_of(store, cutover)
     recovery.sweep(later(11))
     (carrier,) = carriers.ended(store, "bench")
-    continuing.continue_work(store, prefect.api, carrier, now=clock.now())
+    continuing.continue_work(site, carrier, now=clock.now())
     assert prefect.run(former).state_type == "CANCELLED"
 
 
 def test_ended_cutover_leaves_users_and_the_way_to_the_next(
-    prefect: Prefect, recovery: Recovery, store: Store
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store
 ) -> None:
     """`changeover end`: nobody moves, its question is void, another cutover may begin."""
-    cutover, carrier = ended_cutover(prefect, store)
-    ((_, ended),) = continuing.find_ended(store, prefect.api, "bench", now=clock.now())
+    cutover, carrier, ended = ended_cutover(prefect, site)
     before = routing.read(store, "bench")
-    continuing.end_work(store, carrier, ended, actor="ann", reason="enough", now=clock.now())
+    continuing.end_work(store, carrier, ended, Author("ann", "enough"), now=clock.now())
     closed = cutovers.get(store, cutover.id)
     assert closed.status is CutoverStatus.STOPPED
     assert closed.outcome.startswith("ann ended it where it was: enough")
@@ -258,7 +255,7 @@ def test_ended_cutover_leaves_users_and_the_way_to_the_next(
 
 
 def test_cancelled_rollback_is_told_and_continued_before_its_lease_is_over(
-    prefect: Prefect, recovery: Recovery, store: Store
+    prefect: Prefect, recovery: Recovery, site: Site, store: Store
 ) -> None:
     """Everyone is at the baseline; the steps that are left are not forgotten."""
     rollback_id = roll_back(store)
@@ -270,7 +267,7 @@ def test_cancelled_rollback_is_told_and_continued_before_its_lease_is_over(
     recovery.sweep(later(0))
     (carrier,) = carriers.ended(store, "bench")
     assert carrier.subject == f"rollback {rollback_id}"
-    new = continuing.continue_work(store, prefect.api, carrier, now=clock.now())
+    new = continuing.continue_work(site, carrier, now=clock.now())
     found = httpx.get(f"{prefect.url}/flow_runs/{new}", timeout=20).raise_for_status().json()
     assert found["parameters"]["rollback_id"] == rollback_id
     rollbacks.acquire_lease(store, rollback_id, flow_run_id=new, lease=timedelta(1),
@@ -332,7 +329,7 @@ def test_health_checks_that_nobody_makes_are_told(
     path = f"/deployments/{prefect.api.deployment_id('health-check/main')}"
     for is_paused in (False, True, True, False):
         prefect.call("PATCH", path, {"paused": is_paused})
-        watch.look_at_schedules(later(0))
+        watch.poll_schedules(later(0))
         recovery.sweep(later(0))
         assert bool(carriers.ended(store, "bench")) == is_paused
     assert [each.severity for each in messages.newest(store, "bench")] == ["critical", "info"]

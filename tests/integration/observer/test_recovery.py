@@ -17,6 +17,7 @@ from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.observer.recovery import MOST_ATTEMPTS_FAILED, Recovery
 from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.site import Site
 from changeover.store import cutovers, heartbeats, messages, rollbacks
 from changeover.store.engine import Store
 from tests.support.prefect_runs import Prefect, after, later, roll_back
@@ -204,10 +205,10 @@ def test_what_is_not_there_is_none(prefect: Prefect) -> None:
     assert prefect.api.start("nothing/main", parameters={}) is None
 
 
-def test_rollback_row_waits_while_prefect_is_away(store: Store) -> None:
+def test_rollback_row_waits_while_prefect_is_away(site: Site, store: Store) -> None:
     """Nothing is marked as handed over that was not."""
     roll_back(store)
     away = PrefectApi(f"http://127.0.0.1:{free_port()}/api", timeout=1)
     with pytest.raises(Unreachable):
-        Recovery(store, away, "bench").sweep(later(0))
+        Recovery(site, away).sweep(later(0))
     assert len(rollbacks.not_handed_over(store, "bench")) == 1

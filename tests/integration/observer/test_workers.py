@@ -16,6 +16,7 @@ from changeover.domain.health import RepairStatus
 from changeover.observer.workers import BACKOFF, WITHIN, WorkerWatch
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import Site
 from changeover.store import plans, repairs
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
@@ -67,12 +68,13 @@ def watch(prefect: Workers, tmp_path: Path) -> Iterator[WorkerWatch]:
     store = Store.open(home.store_url, create=True)
     plans.register(store, make_plan(), source="test", now=clock.now())
     api = PrefectApi(f"http://127.0.0.1:{prefect.server_port}/api", timeout=LONGEST_PAUSE)
-    yield WorkerWatch(home, store, api, "bench", clock.now() - timedelta(minutes=5))
+    site = Site(home, make_plan(), store)
+    yield WorkerWatch(site, api, clock.now() - timedelta(minutes=5))
     store.close()
 
 
 def ends(watch: WorkerWatch) -> list[str]:
-    return [repair.status for repair in repairs.newest(watch.store, "bench")]
+    return [repair.status for repair in repairs.newest(watch.site.store, "bench")]
 
 
 def test_a_silent_worker_is_asked_for_once_and_verified(
@@ -81,12 +83,12 @@ def test_a_silent_worker_is_asked_for_once_and_verified(
     """One request; done when the new one gives signs of life."""
     now = clock.now()
     prefect.beat = now - 120 * SECOND
-    assert "a new worker was asked for because it is silent for 120 s" in watch.look(now)
-    assert watch.look(now + 10 * SECOND) == ""
-    assert watch.home.pop_restarts() == ["worker"]
+    assert "a new worker was asked for because it is silent for 120 s" in watch.poll(now)
+    assert watch.poll(now + 10 * SECOND) == ""
+    assert watch.site.home.pop_restarts() == ["worker"]
     prefect.beat = now + 15 * SECOND
-    assert "gives signs of life" in watch.look(now + 20 * SECOND)
-    assert watch.home.pop_restarts() == []
+    assert "gives signs of life" in watch.poll(now + 20 * SECOND)
+    assert watch.site.home.pop_restarts() == []
     assert ends(watch) == [RepairStatus.DONE]
 
 
@@ -97,9 +99,9 @@ def test_a_restart_that_did_not_help_is_failed_and_the_budget_ends(
     now = clock.now()
     prefect.beat = now - 120 * SECOND
     for step in range(0, 3000, 10):
-        watch.look(now + step * SECOND)
+        watch.poll(now + step * SECOND)
     assert ends(watch) == [RepairStatus.FAILED] * 3
-    first, second, _ = repairs.newest(watch.store, "bench")
+    first, second, _ = repairs.newest(watch.site.store, "bench")
     assert second.started_at - first.started_at >= max(BACKOFF, WITHIN)
 
 
@@ -110,12 +112,12 @@ def test_a_worker_that_works_or_has_not_begun_is_left_alone(
     """`changeover up` starts the first one."""
     now = clock.now()
     prefect.beat = None if silent is None else now - silent * SECOND
-    assert watch.look(now) == ""
-    assert watch.home.pop_restarts() == []
+    assert watch.poll(now) == ""
+    assert watch.site.home.pop_restarts() == []
 
 
 def test_a_worker_of_yesterday_gets_time_to_begin(watch: WorkerWatch, prefect: Workers) -> None:
     """Right after the start the last heartbeat is old, and that is no fault."""
     watch.began = clock.now()
     prefect.beat = clock.now() - timedelta(days=1)
-    assert watch.look(clock.now()) == ""
+    assert watch.poll(clock.now()) == ""
