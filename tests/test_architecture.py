@@ -18,14 +18,11 @@ LONG_FUNCTIONS = {
     "changeover/analysis/trigger.py::step",
     "changeover/comparison/documents.py::parse_body",
     "changeover/console/claiming.py::routes",
-    "changeover/flags/explain.py::explain",
     "changeover/procedures/rollback.py::start",
     "changeover/site/status.py::collect",
 }
 MANY_PARAMETERS = {
     "changeover/comparison/diff.py::_Walk.pairs",
-    "changeover/observer/carrying.py::how_ended",
-    "changeover/shadow/judging.py::Judge.judged",
 }
 
 

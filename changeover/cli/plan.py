@@ -48,7 +48,7 @@ def check(session: Session, file: Path) -> None:
     if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
         raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
     notes = rules.warnings(found) + expired(found.flags, clock.now().date())
-    notes += [text for answer in probe.look(plans) if (text := probe.note(answer))]
+    notes += [text for answer in probe.probe_all(plans) if (text := probe.note(answer))]
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]
     for stage in stages:

@@ -1,4 +1,4 @@
-"""What a flag is for a user, and why. Pure; a snapshot is compiled once, then answers fast.
+"""A flag's value for a user, and why. Pure; a snapshot is compiled once, then answers fast.
 
 Every possible answer of a flag is made beforehand; evaluating picks one of them. The order is:
 a rollback's safe flags, a mode's lock, what the migration decides, the first rule that fits,
@@ -8,8 +8,7 @@ the default.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -35,7 +34,7 @@ Scalar = bool | int | float | str
 Resolver = Callable[[Key | None, Context], "Evaluation"]
 Draw = Callable[[Key | None], int]
 _NO_BUCKET = BUCKETS
-"""In no share: without a key nobody takes part in a draw."""
+"""The bucket of a user without a key, who takes part in no draw."""
 EMPTY: Context = MappingProxyType({})
 
 
@@ -62,7 +61,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Evaluation:
-    """One of a flag's answers; the same object each time, so never change what it holds.
+    """One of a flag's answers; the same object each time, so never change what is in it.
 
     Args:
         key: The flag.
@@ -73,7 +72,6 @@ class Evaluation:
         kind: What the flag's values are; None for an unknown flag.
         metadata: Facts for programs, as the version of the routing state.
         failure: Why there is no value; None when there is one.
-        warning: What a person should know, as that the flag has expired.
     """
 
     key: str
@@ -84,7 +82,6 @@ class Evaluation:
     kind: Kind | None = None
     metadata: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
     failure: Failure | None = None
-    warning: str = ""
 
 
 class Evaluator:
@@ -100,8 +97,8 @@ class Evaluator:
         self.snapshot = snapshot
         builder = _Builder(snapshot)
         self.resolvers: dict[str, Resolver] = {
-            SYSTEM_FLAG: builder.resolver(SYSTEM_FLAG, FlagSpec(mirrors=Mirror.SYSTEM)),
-            **{key: builder.resolver(key, as_spec(entry))
+            SYSTEM_FLAG: builder.resolver(_Flag(SYSTEM_FLAG, FlagSpec(mirrors=Mirror.SYSTEM))),
+            **{key: builder.resolver(_Flag(key, as_spec(entry)))
                for key, entry in snapshot.flags.items()},
         }
         for key, value in builder.undefined_safe_flags():
@@ -113,7 +110,7 @@ class Evaluator:
         return sorted(self.resolvers)
 
     def evaluate(self, flag: str, key: Key | None = None, context: Context = EMPTY) -> Evaluation:
-        """Return what a flag is for a user; a key that no request can carry is told, not raised.
+        """Return a flag's value for a user; a key that no request can carry is a failure in it.
 
         Args:
             flag: Name of the flag.
@@ -139,21 +136,6 @@ class Evaluator:
         return found.value if _is_like(found.value, default) else default
 
 
-def evaluate(
-    snapshot: Snapshot, flag: str, key: Key | None, context: Context, now: datetime
-) -> Evaluation:
-    """Return what a flag is for a user, with a warning when it has expired.
-
-    Compiles the snapshot each time; for many evaluations keep an `Evaluator`.
-    """
-    found = Evaluator(snapshot).evaluate(flag, key, context)
-    entry = snapshot.flags.get(flag)
-    expires = None if entry is None else as_spec(entry).expires
-    if expires is not None and expires <= now.date():
-        return replace(found, warning=f"flag {flag} expired on {expires}")
-    return found
-
-
 def not_found(flag: str) -> Evaluation:
     """Return the answer for a flag that nobody knows."""
     return Evaluation(flag, None, "", Reason.ERROR, f"there is no flag {flag!r}",
@@ -169,6 +151,14 @@ def _is_like(value: Any, default: Any) -> bool:
         isinstance(default, dict | list) and isinstance(value, dict | list))
 
 
+@dataclass(frozen=True, slots=True)
+class _Flag:
+    """A flag with its name."""
+
+    key: str
+    spec: FlagSpec
+
+
 class _Builder:
     """Turns flags of one snapshot into functions."""
 
@@ -182,10 +172,10 @@ class _Builder:
             **{name: conditions.attributes(specs)
                for name, specs in snapshot.flag_segments.items()}, **self._gateway}
 
-    def resolver(self, key: str, spec: FlagSpec) -> Resolver:
+    def resolver(self, flag: _Flag) -> Resolver:
         """Return the function that picks the flag's answer for a user."""
-        found = self._resolver(key, spec)
-        if not self._asks_for_key(spec):
+        found = self._resolver(flag)
+        if not self._asks_for_key(flag.spec):
             return found
         header = self._snapshot.key_header
         return lambda user, context: found(user, conditions.with_key(context, user, header))
@@ -202,31 +192,32 @@ class _Builder:
                      *(rule.when or () for rule in spec.rules))
         return not names.isdisjoint(asked)
 
-    def _resolver(self, key: str, spec: FlagSpec) -> Resolver:
-        locked = self._locked(key, spec)
+    def _resolver(self, flag: _Flag) -> Resolver:
+        locked = self._locked(flag)
         if locked is not None:
             return _always(locked)
-        if spec.mirrors is not None:
-            return self._mirroring(key, spec)
-        default = self._answer(key, spec, str(spec.fallback), Reason.STATIC, "set for everyone")
-        if not spec.rules:
-            return _always(default)
-        return self._by_rules(key, spec)
+        if flag.spec.mirrors is not None:
+            return self._mirroring(flag)
+        if not flag.spec.rules:
+            fallback = str(flag.spec.fallback)
+            return _always(self._answer(flag, fallback, Reason.STATIC, "set for everyone"))
+        return self._by_rules(flag)
 
     def undefined_safe_flags(self) -> list[tuple[str, Resolver]]:
-        """Return the safe flags that the plan does not define; they hold in a rollback only."""
+        """Return the safe flags that the plan does not define; they apply in a rollback only."""
         if self._state.mode is not Mode.EMERGENCY_ROLLBACK:
             return []
-        return [(key, _always(self._safe(key, as_spec(value))))
+        return [(key, _always(self._safe(_Flag(key, as_spec(value)))))
                 for key, value in self._snapshot.safe_flags.items()
                 if key not in self._snapshot.flags]
 
     def _answer(
-        self, key: str, spec: FlagSpec, variant: str, reason: Reason, why: str, **more: Scalar
+        self, flag: _Flag, variant: str, reason: Reason, why: str, **more: Scalar
     ) -> Evaluation:
-        metadata = MappingProxyType({"migration": self._state.migration, **self._base(spec),
-                                     **more})
-        return Evaluation(key, spec.choices[variant], variant, reason, why, spec.kind, metadata)
+        spec = flag.spec
+        metadata = {"migration": self._state.migration, **self._base(spec), **more}
+        return Evaluation(flag.key, spec.choices[variant], variant, reason, why, spec.kind,
+                          MappingProxyType(metadata))
 
     def _base(self, spec: FlagSpec) -> dict[str, Scalar]:
         facts: dict[str, Scalar] = {}
@@ -238,32 +229,33 @@ class _Builder:
             facts["owner"] = spec.owner
         return facts
 
-    def _safe(self, key: str, spec: FlagSpec) -> Evaluation:
-        return self._answer(key, spec, str(spec.fallback), Reason.STATIC,
+    def _safe(self, flag: _Flag) -> Evaluation:
+        return self._answer(flag, str(flag.spec.fallback), Reason.STATIC,
                             "safe flag of the emergency rollback",
                             lockedBy=str(Mode.EMERGENCY_ROLLBACK))
 
-    def _locked(self, key: str, spec: FlagSpec) -> Evaluation | None:
+    def _locked(self, flag: _Flag) -> Evaluation | None:
         """Return the answer that a rollback or the mode prescribes; None when none does."""
         mode = self._state.mode
-        if mode is Mode.EMERGENCY_ROLLBACK and key in self._snapshot.safe_flags:
-            return self._safe(key, fixed(spec, self._snapshot.safe_flags[key]))
-        variant = spec.in_modes.get(mode.value)
+        if mode is Mode.EMERGENCY_ROLLBACK and flag.key in self._snapshot.safe_flags:
+            value = self._snapshot.safe_flags[flag.key]
+            return self._safe(_Flag(flag.key, fixed(flag.spec, value)))
+        variant = flag.spec.in_modes.get(mode.value)
         if variant is None:
             return None
-        return self._answer(key, spec, variant, Reason.STATIC, f"locked by mode {mode}",
+        return self._answer(flag, variant, Reason.STATIC, f"locked by mode {mode}",
                             lockedBy=str(mode))
 
-    def _mirroring(self, key: str, spec: FlagSpec) -> Resolver:
-        state = self._state
+    def _mirroring(self, flag: _Flag) -> Resolver:
+        state, spec = self._state, flag.spec
         if spec.mirrors is Mirror.SYSTEM:
-            return self._by_system(key, spec)
+            return self._by_system(flag)
         if spec.mirrors is Mirror.PERCENT:
             percent = state.weight / 100
             number = int(percent) if percent.is_integer() else percent
-            spec = FlagSpec(variants={"percent": number}, default="percent", owner=spec.owner,
-                            expires=spec.expires)
-            return _always(self._answer(key, spec, "percent", Reason.STATIC,
+            shown = FlagSpec(variants={"percent": number}, default="percent", owner=spec.owner,
+                             expires=spec.expires)
+            return _always(self._answer(_Flag(flag.key, shown), "percent", Reason.STATIC,
                                         f"{format_percent(state.weight)} of users have moved"))
         if spec.mirrors is Mirror.MODE:
             name, why = state.mode.value, f"the mode is {state.mode}"
@@ -271,24 +263,24 @@ class _Builder:
             name = ENABLED if state.maintenance else DISABLED
             why = f"maintenance is {'on' if state.maintenance else 'off'}"
         variant = name if name in spec.choices else str(spec.default)
-        return _always(self._answer(key, spec, variant, Reason.STATIC, why))
+        return _always(self._answer(flag, variant, Reason.STATIC, why))
 
-    def _by_system(self, key: str, spec: FlagSpec) -> Resolver:
+    def _by_system(self, flag: _Flag) -> Resolver:
         """Return the function that answers as the gateway routes."""
         state, weight, draw = self._state, self._state.weight, self._draw
         if state.mode is not Mode.GRADUAL:
-            return _always(self._of_system(key, spec, decide(state, None), Reason.STATIC,
+            return _always(self._of_system(flag, decide(state, None), Reason.STATIC,
                                            f"mode {state.mode}"))
         moved = [self._gateway[name] for name in state.segments if name in self._gateway]
         in_segment = conditions.any_of(moved) if moved else None
-        first = self._of_system(key, spec, System.CANDIDATE, Reason.TARGETING_MATCH,
+        first = self._of_system(flag, System.CANDIDATE, Reason.TARGETING_MATCH,
                                 "in a segment that has moved")
         share = format_percent(state.weight)
-        yes = self._of_system(key, spec, System.CANDIDATE, Reason.SPLIT,
+        yes = self._of_system(flag, System.CANDIDATE, Reason.SPLIT,
                               f"bucket below {state.weight} ({share})")
-        no = self._of_system(key, spec, System.BASELINE, Reason.SPLIT,
+        no = self._of_system(flag, System.BASELINE, Reason.SPLIT,
                              f"bucket at or above {state.weight} ({share})")
-        keyless = self._of_system(key, spec, System.BASELINE, Reason.DEFAULT, "no key")
+        keyless = self._of_system(flag, System.BASELINE, Reason.DEFAULT, "no key")
 
         def resolve(user: Key | None, context: Context) -> Evaluation:
             if in_segment is not None and in_segment(context):
@@ -300,32 +292,32 @@ class _Builder:
 
         return resolve
 
-    def _of_system(
-        self, key: str, spec: FlagSpec, system: System, reason: Reason, why: str
-    ) -> Evaluation:
-        variant = system.value if system.value in spec.choices else str(spec.default)
-        return self._answer(key, spec, variant, reason, why, system=system.value)
+    def _of_system(self, flag: _Flag, system: System, reason: Reason, why: str) -> Evaluation:
+        is_choice = system.value in flag.spec.choices
+        variant = system.value if is_choice else str(flag.spec.default)
+        return self._answer(flag, variant, reason, why, system=system.value)
 
-    def _by_rules(self, key: str, spec: FlagSpec) -> Resolver:
+    def _by_rules(self, flag: _Flag) -> Resolver:
         """Return the function that takes the first rule that fits, from the last one back."""
-        fallback = str(spec.fallback)
-        lost = self._answer(key, spec, fallback, Reason.SPLIT, "bucket in no rule's share")
-        default = self._answer(key, spec, fallback, Reason.DEFAULT, "no rule fits")
+        fallback = str(flag.spec.fallback)
+        lost = self._answer(flag, fallback, Reason.SPLIT, "bucket in no rule's share")
+        default = self._answer(flag, fallback, Reason.DEFAULT, "no rule fits")
         tail = _always(default)
-        for number, rule in reversed(list(enumerate(spec.rules, 1))):
+        for number, rule in reversed(list(enumerate(flag.spec.rules, 1))):
             reason = Reason.TARGETING_MATCH if rule.percent is None else Reason.SPLIT
-            won = self._answer(key, spec, rule.variant, reason,
+            won = self._answer(flag, rule.variant, reason,
                                f"rule {number}: {rule.describe()}", rule=number)
-            tail = self._step(rule, won, lost, default, tail)
+            tail = self._step(rule, won, tail, lost=lost, default=default)
         return tail
 
     def _step(
-        self, rule: RuleSpec, won: Evaluation, lost: Evaluation, default: Evaluation,
-        after: Resolver,
+        self, rule: RuleSpec, won: Evaluation, after: Resolver, *, lost: Evaluation,
+        default: Evaluation,
     ) -> Resolver:
         """Return the function of one rule and those after it.
 
-        Who was in a rule's draw and lost has the default by that draw, not for want of a rule.
+        A user who is not in the rule's percentage gets the default because of the draw (`lost`),
+        not because no rule fits (`default`).
         """
         fits = self._who(rule)
         if rule.percent is None:
@@ -358,7 +350,7 @@ class _Builder:
 
 def _drawing(salt: str) -> Draw:
     """Return the function that gives a user's bucket; `bucket`, for most keys without its calls."""
-    hashed, most, blanks = digest, BUCKETS, BLANKS  # found faster than globals
+    hashed, most, blanks = digest, BUCKETS, BLANKS  # locals are found faster than globals
 
     def draw(user: Key | None) -> int:
         if type(user) is str and (text := user.strip(blanks)):
@@ -372,7 +364,7 @@ def _drawing(salt: str) -> Draw:
 
 
 def fixed(spec: FlagSpec, value: Any) -> FlagSpec:
-    """Return a flag that has `value` for everyone, by the variant that has it, or a new one."""
+    """Return a flag that has `value` for everyone, as one of its variants or a new one."""
     known = [name for name, one in spec.choices.items()
              if type(one) is type(value) and one == value]
     name = known[0] if known else "by_hand"

@@ -1,6 +1,6 @@
 """Which system a user gets, and why, in words and numbers. Pure.
 
-The command line and the console give these very words; the answer is `routing.decide`'s.
+The command line and the console use the same words. The decision itself is `routing.decide`'s.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
 from changeover.flags.snapshot import Snapshot, expired
 
 LONGEST_KEY = 4_096
-"""Characters: a token fits, and what a request's line takes when each is written as `%F0%9F..`."""
+"""Characters: room for a token, also in a request line that escapes each as `%F0%9F..`."""
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-"""What no header may have: the gateway answers 400."""
+"""What no header may contain: the gateway answers 400."""
 
 
 def explain(
@@ -42,18 +42,35 @@ def explain(
     Raises:
         InvalidInput: The key is too long or cannot be sent, or there is no such flag.
     """
-    snapshot = evaluator.snapshot
     _check(key)
-    told = conditions.with_key(context, key, snapshot.key_header)
-    inside = [name for name, spec in snapshot.segments.items()
-              if conditions.header_segment(spec)(told)]
-    found = routing.explain(snapshot.state, key, frozenset(inside), salt=snapshot.salt)
-    state = snapshot.state
-    if flag is not None and flag not in evaluator.keys:
-        raise InvalidInput(f"there is no flag {flag!r}", allowed=", ".join(evaluator.keys))
-    names = evaluator.keys if flag is None else [flag]
+    snapshot, names = evaluator.snapshot, evaluator.keys
+    if flag is not None and flag not in names:
+        raise InvalidInput(f"there is no flag {flag!r}", allowed=", ".join(names))
+    if flag is not None:
+        names = [flag]
+    flags = {}
+    for name in names:
+        flags[name] = _answer(evaluator.evaluate(name, key or None, context))
+    asked = {name: snapshot.flags[name] for name in names if name in snapshot.flags}
     return {
         "key": shown(key),
+        **_of_system(snapshot, key, context),
+        "environment": snapshot.environment,
+        "flags": flags,
+        "notes": [] if today is None else expired(asked, today),
+    }
+
+
+def _of_system(snapshot: Snapshot, key: Key, context: Context) -> dict[str, Any]:
+    """Return which system a user gets, why, and the facts that this depends on."""
+    state = snapshot.state
+    with_key = conditions.with_key(context, key, snapshot.key_header)
+    inside = []
+    for name, spec in snapshot.segments.items():
+        if conditions.header_segment(spec)(with_key):
+            inside.append(name)
+    found = routing.explain(state, key, frozenset(inside), salt=snapshot.salt)
+    return {
         "system": found.system.value,
         "because": found.because,
         "mode": state.mode.value,
@@ -63,11 +80,6 @@ def explain(
         "maintenance": state.maintenance,
         "version": state.version,
         "epoch": state.epoch,
-        "environment": snapshot.environment,
-        "flags": {name: _answer(evaluator.evaluate(name, key or None, context))
-                  for name in names},
-        "notes": [] if today is None else expired(
-            {name: entry for name, entry in snapshot.flags.items() if name in names}, today),
     }
 
 

@@ -1,4 +1,4 @@
-"""All that answers depend on, at one moment: flags, segments, routing state. Pure.
+"""All that flag values depend on, at one moment: flags, segments, routing state. Pure.
 
 A snapshot travels as JSON from the console to the provider in an application, and gives the same
 answers there. Reading one from the store is `changeover.store.flags`.
@@ -31,12 +31,12 @@ class Snapshot:
     Args:
         state: The routing state.
         environment: Name of the environment; empty for a plan without.
-        flags: What holds for each flag, changes by hand included.
+        flags: Every flag as it is now, changes by hand included.
         segments: The gateway's segments, recognised by an attribute named as the header.
         flag_segments: The flags' own segments.
         safe_flags: Values that win in `emergency_rollback`.
         key_header: The gateway's header with the user's key; a segment may be about it.
-        salt: Stands before every key that is hashed; as in the gateway.
+        salt: Put before every key that is hashed, as in the gateway.
         etag: Changes with every change of what is here, and only then.
         changed_at: When something was changed last.
     """
@@ -53,25 +53,16 @@ class Snapshot:
     changed_at: datetime | None = None
 
 
-def of_plan(
-    plan: Plan, state: RoutingState, flags: Mapping[str, Entry] | None = None, *,
-    environment: str = "", etag: str = "", changed_at: datetime | None = None,
-) -> Snapshot:
-    """Return the snapshot of a plan and a routing state.
-
-    Args:
-        plan: The migration's plan.
-        state: Its routing state.
-        flags: What holds instead of the plan's flags.
-        environment: Name of the environment.
-        etag: The snapshot's version.
-        changed_at: When something was changed last.
-    """
+def of_plan(plan: Plan, state: RoutingState) -> Snapshot:
+    """Return the snapshot of a plan and a routing state, with the flags as the plan has them."""
     return Snapshot(
-        state=state, environment=environment, flags=plan.flags if flags is None else flags,
-        segments=plan.routing.segments, flag_segments=plan.flag_segments,
-        safe_flags=plan.rollback.safe_flags, key_header=plan.routing.key.header,
-        salt=plan.routing.salt or "", etag=etag, changed_at=changed_at,
+        state=state,
+        flags=plan.flags,
+        segments=plan.routing.segments,
+        flag_segments=plan.flag_segments,
+        safe_flags=plan.rollback.safe_flags,
+        key_header=plan.routing.key.header,
+        salt=plan.routing.salt or "",
     )
 
 
@@ -90,7 +81,7 @@ def etag_of(digest: str, environment: str, version: int, change: int) -> str:
 def is_behind(etag: str, other: str) -> bool:
     """Whether a snapshot may lack something that one with the other etag has.
 
-    An etag that is none of a snapshot is nothing to wait for.
+    An etag that is not a snapshot's is nothing to wait for.
     """
     try:
         mine, theirs = ([int(part) for part in one.rsplit("-", 2)[1:]] for one in (etag, other))
@@ -128,7 +119,7 @@ def from_snapshot_document(document: Any) -> Snapshot:
     """Return the snapshot that `to_document` wrote.
 
     Raises:
-        ValueError: It is none, or one of a later version of this program.
+        ValueError: It is not a snapshot, or a later version of this program wrote it.
     """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else None

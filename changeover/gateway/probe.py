@@ -60,19 +60,19 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
     host = url.netloc.rpartition("@")[2]
     request = f"GET {spec.health} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     # Without ALPN, as the gateway asks.
-    plain = _exchange(spec, request.encode(), b"HTTP/1.", None, longest)
+    plain = _exchange(spec, request.encode(), b"HTTP/1.", longest=longest)
     if plain is not None and plain.startswith(b"HTTP/1."):
         return Speaks.HTTP1
     if plain is None and url.scheme == "http":
         return Speaks.NOTHING  # who refuses a connection refuses the next one
-    framed = _exchange(spec, _PREFACE + _SETTINGS, None, "h2", longest)
+    framed = _exchange(spec, _PREFACE + _SETTINGS, None, protocol="h2", longest=longest)
     if _is_settings(framed or b""):
         return Speaks.HTTP2_ONLY
     return Speaks.NOTHING if not plain and not framed else Speaks.OTHER
 
 
-def look(plans: Iterable[Plan], *, longest: float = LONGEST_SECONDS) -> list[Found]:
-    """Return what the systems of some plans speak; each address is asked once, all at a time."""
+def probe_all(plans: Iterable[Plan], *, longest: float = LONGEST_SECONDS) -> list[Found]:
+    """Return what the systems of some plans speak; each address is asked once, all in parallel."""
     asked = {(name, plan.system(name).url): plan.system(name) for plan in plans for name in System}
     with ThreadPoolExecutor(2 * len(System)) as pool:
         found = pool.map(lambda spec: speaks(spec, longest=longest), asked.values())
@@ -81,7 +81,7 @@ def look(plans: Iterable[Plan], *, longest: float = LONGEST_SECONDS) -> list[Fou
 
 
 def note(found: Found) -> str | None:
-    """Return what a person should know of it, or None when it is as it should be."""
+    """Return what a person should know about it, or None when it is as it should be."""
     what, where = f"{found.system} at {found.url}", "docs/gateway.md"
     return {
         Speaks.HTTP1: None,
@@ -89,12 +89,13 @@ def note(found: Found) -> str | None:
         f"through it would fail; have it listen in HTTP/1.1 too ({where})",
         Speaks.OTHER: f"{what} answers, but not in HTTP/1.1: every call through the gateway "
         "would fail; is that its address, and http or https right?",
-        Speaks.NOTHING: f"{what} does not answer now; whether it speaks HTTP/1.1 was not seen",
+        Speaks.NOTHING: f"{what} does not answer now, so it is unknown whether it speaks HTTP/1.1",
     }[found.speaks]
 
 
 def _exchange(
-    spec: SystemSpec, sent: bytes, beginning: bytes | None, protocol: str | None, longest: float
+    spec: SystemSpec, sent: bytes, beginning: bytes | None, *, longest: float,
+    protocol: str | None = None,
 ) -> bytes | None:
     """Return the first bytes of an answer; empty when there were none, None without a connection.
 
@@ -102,8 +103,8 @@ def _exchange(
         spec: Who is asked.
         sent: What is sent.
         beginning: How an answer begins of which no more is read; None: a frame's header.
-        protocol: What is offered in a TLS handshake (ALPN); None: nothing.
         longest: Longest wait, in seconds.
+        protocol: What is offered in a TLS handshake (ALPN); None: nothing.
     """
     wanted = len(beginning) if beginning else _FRAME_HEADER
     until = time.monotonic() + longest

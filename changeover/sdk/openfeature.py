@@ -40,12 +40,12 @@ _ASKED: tuple[tuple[Kind, type | None], ...] = (
     (Kind.OBJECT, None),
 )
 _BOOLEAN, _STRING, _INTEGER, _FLOAT, _OBJECT = range(len(_ASKED))
-"""What an application may ask for, by place in `_ASKED`; numbers, because enums hash slowly."""
+"""What an application may ask for, as indexes of `_ASKED`: numbers, because enums hash slowly."""
 _NOBODY = EvaluationContext()
 
 
 class _Answers:
-    """What answers now, with every evaluation's details made once."""
+    """The snapshot that answers now, with the details of each evaluation, made once."""
 
     __slots__ = ("held", "made", "resolvers")
 
@@ -53,6 +53,27 @@ class _Answers:
         self.held = held
         self.resolvers = held.evaluator.resolvers
         self.made: list[dict[Evaluation, Details]] = [{} for _ in _ASKED]
+
+    def make(self, flag: str, default: Any, context: EvaluationContext, asked: int) -> Details:
+        """Return the details of an answer that is asked for the first time, and remember them."""
+        found = self.held.evaluator.evaluate(flag, context.targeting_key, context.attributes)
+        if found.failure is not None:
+            return _failed(default, ErrorCode(found.failure.value), found.why)
+        kind, number = _ASKED[asked]
+        value = found.value
+        is_fraction = number is int and isinstance(value, float) and not value.is_integer()
+        if found.kind is not kind or is_fraction:
+            wanted = f"whole {kind}" if is_fraction else f"{kind}"
+            return _failed(default, ErrorCode.TYPE_MISMATCH,
+                           f"flag {found.key} is a {found.kind}, not a {wanted}")
+        details: Details = FlagResolutionDetails(
+            value=deepcopy(value) if number is None else number(value),
+            reason=Reason.STALE if self.held.is_stale else Reason(found.reason.value),
+            variant=found.variant,
+            flag_metadata=MappingProxyType({**found.metadata, "why": found.why}))
+        if kind is not Kind.OBJECT:  # what an application may change is made anew each time
+            self.made[asked][found] = details
+        return details
 
 
 class ChangeoverProvider(AbstractProvider):
@@ -72,7 +93,7 @@ class ChangeoverProvider(AbstractProvider):
         self._answers: _Answers | None = None
         self._is_announced = False
         self._times_stale = 0
-        feed.subscribe(self._take)
+        feed.subscribe(self._use)
 
     @classmethod
     def from_console(
@@ -84,7 +105,7 @@ class ChangeoverProvider(AbstractProvider):
         Args:
             url: The console's address.
             token: A token with the scope `read`, if the console asks for one.
-            cache: File that keeps the last snapshot for a start while the console is down.
+            cache: File for the last snapshot, so that a start works while the console is down.
             wait_seconds: Longest wait for the first snapshot.
         """
         return cls(Feed.from_console(url, token=token, cache=cache), wait_seconds=wait_seconds)
@@ -104,7 +125,7 @@ class ChangeoverProvider(AbstractProvider):
         """Wait for the first snapshot; called by the SDK.
 
         Raises:
-            ProviderNotReadyError: There is none in time; one that comes later makes it ready.
+            ProviderNotReadyError: None came in time; one that comes later makes the provider ready.
         """
         try:
             self._feed.start(wait=self._wait)
@@ -166,13 +187,13 @@ class ChangeoverProvider(AbstractProvider):
             found = answers.resolvers[flag](context.targeting_key, context.attributes)
             return answers.made[asked][found]
         except KeyError:
-            return _make(answers, flag, default, context, asked)
+            return answers.make(flag, default, context, asked)
         except (TypeError, UnicodeEncodeError) as error:
             return _failed(default, ErrorCode.INVALID_CONTEXT,
                            f"the targeting key is not text that can be hashed: {error}")
 
-    def _take(self, held: Held) -> None:
-        """Answer from what the feed has now, and tell the SDK; called from the feed's thread."""
+    def _use(self, held: Held) -> None:
+        """Answer from the feed's newest snapshot, and notify the SDK; runs in the feed's thread."""
         before = self._answers
         if before is None or before.held is not held:
             self._answers = _Answers(held)
@@ -189,7 +210,7 @@ class ChangeoverProvider(AbstractProvider):
                 flags_changed=changed(before.held.evaluator, held.evaluator)))
 
     def _say_stale(self, held: Held, before: _Answers | None) -> None:
-        """Tell the SDK, twice: the first may come before it announces the start, and be lost."""
+        """Notify the SDK twice: the first may come before it announces the start, and be lost."""
         if before is not None and not before.held.is_stale:
             self._times_stale = 0
         if self._times_stale < 2:
@@ -225,30 +246,6 @@ def _follows_migration(snapshot: Snapshot, key: str) -> bool:
         return True
     spec = as_spec(snapshot.flags[key])
     return bool(spec.mirrors or spec.in_modes or any(rule.segments for rule in spec.rules))
-
-
-def _make(
-    answers: _Answers, flag: str, default: Any, context: EvaluationContext, asked: int
-) -> Details:
-    """Return the details of an answer that is asked for the first time, and keep them."""
-    found = answers.held.evaluator.evaluate(flag, context.targeting_key, context.attributes)
-    if found.failure is not None:
-        return _failed(default, ErrorCode(found.failure.value), found.why)
-    kind, number = _ASKED[asked]
-    value = found.value
-    is_fraction = number is int and isinstance(value, float) and not value.is_integer()
-    if found.kind is not kind or is_fraction:
-        return _failed(default, ErrorCode.TYPE_MISMATCH,
-                       f"flag {found.key} is a {found.kind}, not a {kind}"
-                       + (" that is whole" if is_fraction else ""))
-    details: Details = FlagResolutionDetails(
-        value=deepcopy(value) if number is None else number(value),
-        reason=Reason.STALE if answers.held.is_stale else Reason(found.reason.value),
-        variant=found.variant,
-        flag_metadata=MappingProxyType({**found.metadata, "why": found.why}))
-    if kind is not Kind.OBJECT:  # what an application may change is made anew each time
-        answers.made[asked][found] = details
-    return details
 
 
 def _failed(default: Any, code: ErrorCode, message: str) -> Details:

@@ -13,7 +13,7 @@ import orjson
 from changeover.comparison.noise import Judgement, PlaceCounts, PlaceVerdict, judge_places
 from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Place
 from changeover.plan.paths import LONGEST_PATTERN, is_in_body
-from changeover.shadow.rules_told import ToldRule, at_place
+from changeover.shadow.rules_in_words import RuleInWords, at_place
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
 NEARLY = 0.01
@@ -68,7 +68,7 @@ class Findings:
 
 
 def judged(
-    known: Sequence[Place], coverage: dict[str, int], rules: Sequence[ToldRule],
+    known: Sequence[Place], coverage: dict[str, int], rules: Sequence[RuleInWords],
     latencies: Sequence[tuple[float, float]],
 ) -> Findings:
     """Return what differs, judged and in words.

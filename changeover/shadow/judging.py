@@ -1,12 +1,12 @@
-"""From two answers to what the store keeps of them: compared, masked, cut. Pure.
+"""From two answers to what the store saves of them: compared, masked, cut. Pure.
 
-Credentials are never kept: of a request only its line is, with secret parameters masked, and of
-the answers only the compared headers and the masked bodies.
+Credentials are never saved. Of a request only its line is, with secret parameters masked; of the
+answers, only the compared headers and the masked bodies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -25,15 +25,39 @@ MOST_ANSWER_BYTES = 1_048_576
 _UNREADABLE = "unreadable body: "
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A user's request: when it came, its method and path, and its id at the gateway."""
+
+    at: datetime
+    request: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers to one request; `again` is the baseline's second one, when it was asked twice."""
+
+    baseline: Answer
+    candidate: Answer
+    again: Answer | None = None
+
+    @property
+    def all(self) -> tuple[Answer, ...]:
+        """The answers that there are."""
+        pair = self.baseline, self.candidate
+        return pair if self.again is None else (*pair, self.again)
+
+
 @dataclass(frozen=True)
 class Judge:
-    """Compares by a plan's rules, and says what may be kept.
+    """Compares by a plan's rules, and says what may be saved.
 
     Args:
         rules: What may differ.
         headers: Headers that are compared, in lower case.
         threshold: Answers at least this similar count as a match.
-        masks: Places that are never stored.
+        masks: Places whose values are never saved.
     """
 
     rules: RuleSet
@@ -54,43 +78,39 @@ class Judge:
         """Compare two answers to one request."""
         return compare_answers(baseline, candidate, self.rules, headers=self.headers)
 
-    def judged(
-        self, *, at: datetime, request: str, request_id: str, baseline: Answer, candidate: Answer,
-        again: Answer | None = None, keeps: bool = True,
-    ) -> Compared:
-        """Return what the store keeps of a pair.
+    def judge(self, asked: Asked, answers: Answers, *, saves_answers: bool = True) -> Compared:
+        """Return what the store saves of a comparison.
 
         Args:
-            at: When the user's request came.
-            request: Method and path.
-            request_id: The request's id at the gateway.
-            baseline: The answer that the user got.
-            candidate: The candidate's.
-            again: The baseline's second answer, when it was asked for one.
-            keeps: Whether the answers are kept where they differ.
+            asked: The user's request.
+            answers: What both systems answered.
+            saves_answers: Whether the answers are saved where they differ.
         """
+        baseline, candidate, again = answers.baseline, answers.candidate, answers.again
         found = self.compare(baseline, candidate)
         noise = None if again is None else self.compare(baseline, again)
         is_match = found.is_match or (
             self.threshold < 1 and found.similarity >= self.threshold
             and not (baseline.error or candidate.error)
         )
-        line = masked_line(request)[:LONGEST_REQUEST]
+        line = masked_line(asked.request)[:LONGEST_REQUEST]
+        ignored = [divergence.field for divergence in found.ignored]
         one = Compared(
-            at=at, request=line, request_id=request_id, similarity=found.similarity,
-            is_match=is_match, baseline_seconds=baseline.duration,
-            candidate_seconds=candidate.duration, found=self._examples(found, line),
-            ignored=self.masks.all_shown(divergence.field for divergence in found.ignored),
-            omitted=found.omitted,
+            asked.at, line, asked.request_id, found.similarity, is_match,
+            baseline_seconds=baseline.duration,
+            candidate_seconds=candidate.duration,
+            found=self._examples(found, line),
+            ignored=self.masks.all_shown(ignored),
             noisy=None if noise is None else self.masks.all_shown(noise.fields),
+            omitted=found.omitted,
             error=candidate.error,
         )
-        if found.is_match or not keeps:
+        if found.is_match or not saves_answers:
             return one
-        return replace(one, answers=self._pack(one, _without_none(baseline, candidate, again)))
+        return replace(one, answers=self._pack(one, answers))
 
-    def judged_again(self, key: int, one: Compared) -> Rescored | None:
-        """Judge a kept pair anew; None when what is kept of it cannot say how it would be judged.
+    def judge_again(self, key: int, one: Compared) -> Rescored | None:
+        """Judge a saved pair by these rules; None when too much of it is masked for that.
 
         Args:
             key: Its id in the store.
@@ -99,12 +119,10 @@ class Judge:
         kept = opened(one.answers or b"")
         if not kept.is_scorable:
             return None
-        baseline, candidate, *again = kept.answers
-        found = self.judged(
-            at=one.at, request=one.request, request_id=one.request_id, baseline=baseline,
-            candidate=candidate, again=again[0] if again else None, keeps=False,
-        )
-        after = replace(found, answers=self._pack(found, kept.answers))
+        answers = Answers(*kept.answers)
+        asked = Asked(one.at, one.request, one.request_id)
+        found = self.judge(asked, answers, saves_answers=False)
+        after = replace(found, answers=self._pack(found, answers))
         return Rescored(key, kept.counted(one), after)
 
     def _examples(self, found: Comparison, request: str) -> dict[str, Example]:
@@ -119,7 +137,7 @@ class Judge:
         return examples
 
     def _values(self, one: Divergence) -> tuple[str | None, str | None]:
-        """Return both values as they may be stored."""
+        """Return both values as they may be saved."""
         header = one.field.removeprefix("headers.")
         if self.masks.covers(one.field) or (header != one.field and is_credential(header)):
             return MASK, MASK
@@ -129,31 +147,35 @@ class Judge:
             return first, second
         return one.baseline, one.candidate
 
-    def _pack(self, one: Compared, answers: Sequence[Answer]) -> bytes:
-        """Return what is kept of answers.
+    def _pack(self, one: Compared, answers: Answers) -> bytes:
+        """Return what is saved of answers.
 
-        They can be scored again when, masked as they are kept, they are judged as they were whole:
-        a body that is left out would agree with another one that is.
+        They can be scored again when the masked answers give the same result as the whole ones.
+        Two bodies that are left out would look equal, for example.
         """
         names = {*self.headers, "content-type"}
-        hidden = self.masks.hide(answers, sorted(names))
+        hidden = self.masks.hide(answers.all, sorted(names))
         is_whole = all(
-            kept.body == answer.body
-            and all(kept.headers.get(name) == answer.headers.get(name) for name in names)
-            for kept, answer in zip(hidden, answers, strict=True)
-        )
-        return packed(hidden, one, is_scorable=is_whole or self._is_told_by(one, hidden))
+            _is_same(masked, answer, names)
+            for masked, answer in zip(hidden, answers.all, strict=True))
+        is_scorable = is_whole or self._has_same_result(one, Answers(*hidden))
+        return packed(hidden, one, is_scorable=is_scorable)
 
-    def _is_told_by(self, one: Compared, answers: Sequence[Answer]) -> bool:
-        baseline, candidate, *again = answers
-        found = self.compare(baseline, candidate)
-        noisy = self.masks.all_shown(self.compare(baseline, again[0]).fields) if again else None
+    def _has_same_result(self, one: Compared, answers: Answers) -> bool:
+        """Whether comparing these answers gives the same result as `one`."""
+        baseline, again = answers.baseline, answers.again
+        found = self.compare(baseline, answers.candidate)
+        noise = None if again is None else self.compare(baseline, again)
+        noisy = None if noise is None else self.masks.all_shown(noise.fields)
         return (self.masks.all_shown(found.fields) == one.found.keys() and noisy == one.noisy
                 and abs(found.similarity - one.similarity) < 1e-6)
 
 
-def _without_none(*answers: Answer | None) -> list[Answer]:
-    return [answer for answer in answers if answer is not None]
+def _is_same(masked: Answer, answer: Answer, names: Iterable[str]) -> bool:
+    """Whether nothing of an answer's body and of these headers is masked."""
+    if masked.body != answer.body:
+        return False
+    return all(masked.headers.get(name) == answer.headers.get(name) for name in names)
 
 
 def answer_of(
@@ -162,7 +184,7 @@ def answer_of(
 ) -> Answer:
     """Return what a system answered, unpacked; `error` says why it cannot be, if it cannot.
 
-    A body in an encoding that is not known is kept as it came: two can still be the same.
+    A body in an unknown encoding stays as it came: two of them can still be equal.
 
     Args:
         status: HTTP status.
@@ -182,15 +204,15 @@ def answer_of(
 
 
 def is_too_large(answer: Answer, most: int) -> bool:
-    """Whether a body has more than `most` bytes: all of it, nobody has seen."""
+    """Whether a body has more than `most` bytes, so that nobody has read all of it."""
     return answer.error == f"{_UNREADABLE}{too_large(most)}"
 
 
 def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by name in lower case; repeated ones are joined.
 
-    Bytes that are not UTF-8 are one U+FFFD each, as the gateway hands them on: the two systems'
-    headers come by different ways, and the same bytes must be the same text.
+    Bytes that are not UTF-8 become one U+FFFD each, as the gateway passes them on. The two systems'
+    headers arrive in different ways, and the same bytes must become the same text.
     """
     found: dict[str, str] = {}
     for name, value in pairs:

@@ -14,7 +14,7 @@ from changeover.domain.comparisons import Compared
 from changeover.domain.routing import System
 from changeover.plan.model import Plan
 from changeover.shadow.calls import SAFE, Caller
-from changeover.shadow.judging import Judge, is_too_large
+from changeover.shadow.judging import Answers, Asked, Judge, is_too_large
 from changeover.shadow.recorded import load
 from changeover.shadow.tap import Exchange
 from changeover.store import plans
@@ -71,10 +71,8 @@ async def _compare(
     if all(is_too_large(answer, MOST_BODY_BYTES) for answer in (baseline, candidate)):
         return None
     again = await callers[System.BASELINE].call(exchange) if exchange.method in SAFE else None
-    return judge.judged(
-        at=exchange.at, request=exchange.line, request_id=exchange.request_id,
-        baseline=baseline, candidate=candidate, again=again, keeps=False,
-    )
+    asked = Asked(exchange.at, exchange.line, exchange.request_id)
+    return judge.judge(asked, Answers(baseline, candidate, again), saves_answers=False)
 
 
 def has_baseline(one: Compared) -> bool:

@@ -1,4 +1,4 @@
-"""What was counted of the comparisons, read and judged; and scored again by other rules."""
+"""The findings of the comparisons, and how saved pairs are scored again by changed rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from changeover import clock
 from changeover.plan.model import Plan
 from changeover.shadow.findings import Findings, judged
-from changeover.shadow.rules_told import rules_told
+from changeover.shadow.rules_in_words import rules_in_words
 from changeover.store import comparisons, divergences, plans
 from changeover.store.engine import Store
 
@@ -22,25 +22,25 @@ def collect(store: Store, migration: str) -> Findings:
         StoreError: The store cannot be used.
         InvalidInput: No such migration.
     """
-    rules = rules_told(plans.load(store, migration).comparison, today=clock.now().date())
+    rules = rules_in_words(plans.load(store, migration).comparison, today=clock.now().date())
     return judged(
         divergences.places(store, migration), comparisons.coverage(store, migration), rules,
         comparisons.latencies(store, migration))
 
 
 def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
-    """Judge the kept pairs by the plan's rules as they are now.
+    """Judge the saved pairs by the plan's rules as they are now.
 
-    What was counted of them is replaced; everything else that was counted stays: pairs that matched
-    are not kept, nor all that differ. Comparisons that come meanwhile are left as they are.
+    Their counts are replaced. All other counts stay: pairs that matched are not saved, nor are all
+    that differ. Comparisons that arrive in the meantime stay as they are.
 
     Returns:
-        How many were scored again, and how many could not be, since too much of them is masked.
+        How many were scored again, and how many could not be, because too much is masked.
     """
     until = comparisons.newest(store, plan.migration)
     after = number = done = 0
     while batch := comparisons.kept_answers(store, plan.migration, after=after, until=until):
-        again = [judge.judged_again(key, one) for key, one in batch]
+        again = [judge.judge_again(key, one) for key, one in batch]
         done += comparisons.replace_scores(
             store, plan.migration, [each for each in again if each is not None])
         after, number = batch[-1][0], number + len(batch)

@@ -1,7 +1,7 @@
-"""The shadow service: takes tapped exchanges, asks the candidate, compares, stores.
+"""The shadow service: receives tapped exchanges, asks the candidate, compares, stores.
 
-Nothing here is waited for by a user. What does not fit is dropped and counted: a full queue, a
-busy host, a locked store. Every count stands beside the scores as their coverage.
+No user waits for anything here. What cannot be handled (full queue, busy host, locked store) is
+dropped and counted. Every count is shown beside the scores as their coverage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.admin import Admin
 from changeover.gateway.envoy import tap
 from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
-from changeover.shadow.judging import Judge, answer_of
+from changeover.shadow.judging import Answers, Asked, Judge, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.shadow.writing import InThisProcess, Writes
@@ -104,7 +104,7 @@ class Shadow:
         tasks += [
             asyncio.create_task(self._every(seconds, action)) for seconds, action in (
                 (FLUSH_SECONDS, self._save), (FOLLOW_SECONDS, self._follow),
-                (FOLLOW_SECONDS, self._look_at_load), (FOLLOW_SECONDS, self._count_untapped),
+                (FOLLOW_SECONDS, self._measure_load), (FOLLOW_SECONDS, self._count_untapped),
                 (BEAT_SECONDS, self._beat), (PRUNE_SECONDS, self._prune),
             )
         ]
@@ -180,33 +180,33 @@ class Shadow:
         while True:
             exchange = await self._queue.get()
             try:
-                await self._take(exchange)
+                await self._handle(exchange)
             except asyncio.CancelledError:
                 self.counts["dropped: stopped"] += 1
                 raise
-            except Exception:  # one odd exchange must not end the worker; it is counted and told
+            except Exception:  # one odd exchange must not end the worker; it is counted and logged
                 self.counts["dropped: not comparable"] += 1
                 LOG.exception("an exchange could not be compared")
             finally:
                 self._queue.task_done()
 
-    async def _take(self, exchange: Exchange) -> None:
+    async def _handle(self, exchange: Exchange) -> None:
         """Compare an exchange, or count why not.
 
-        It may have waited for minutes: after a rollback, or when the host is busy, what waits is
-        no longer sent.
+        It may have waited for minutes. After a rollback, or when the host is busy, it is not sent
+        any more.
         """
         found = await self._compare(exchange)
         if isinstance(found, str):
             self.counts[found] += 1
         else:
-            self._keep(found)
+            self._add_unsaved(found)
 
     async def _compare(self, exchange: Exchange) -> Compared | str:
         """Ask the candidate, and for some the baseline again, in random order; compare.
 
-        Returns why not when nothing may be sent any more, or when the baseline's answer cannot be
-        had or unpacked: nothing can be said about it.
+        Returns the reason when nothing may be sent any more, or when the baseline's answer is
+        missing or cannot be unpacked: then there is nothing to compare with.
         """
         if why := self._why_paused():
             return why
@@ -220,10 +220,10 @@ class Shadow:
         answers = await self._ask(exchange)
         if isinstance(answers, str):
             return answers
-        return self._judge_of_today().judged(
-            at=exchange.at, request=exchange.line, request_id=exchange.request_id,
-            baseline=baseline, candidate=answers[System.CANDIDATE],
-            again=answers.get(System.BASELINE), keeps=self._may_keep(),
+        return self._judge_of_today().judge(
+            Asked(exchange.at, exchange.line, exchange.request_id),
+            Answers(baseline, answers[System.CANDIDATE], answers.get(System.BASELINE)),
+            saves_answers=self._may_save_answers(),
         )
 
     async def _whole(self, exchange: Exchange) -> Answer:
@@ -257,21 +257,21 @@ class Shadow:
         return answers
 
     def _judge_of_today(self) -> Judge:
-        """Return the judge by the rules that hold today: they may expire while this runs."""
+        """Return the judge with today's rules: rules may expire while this runs."""
         if (today := self._now().date()) != self._today:
             self._today = today
             self._judge = Judge.of(self.plan.shadow, self.plan.comparison, today=today)
         return self._judge
 
-    def _may_keep(self) -> bool:
-        """Whether a pair's bodies are kept: so many a second that `keep` lasts for a while."""
+    def _may_save_answers(self) -> bool:
+        """Whether this pair's answers are saved; the limit makes `keep` last for a while."""
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._kept = second, 0
         self._kept += 1
         return self.spec.keep > 0 and self._kept <= KEPT_A_SECOND
 
-    def _keep(self, one: Compared) -> None:
+    def _add_unsaved(self, one: Compared) -> None:
         if len(self._unsaved) < MOST_UNSAVED:
             self._unsaved.append(one)
         else:
@@ -299,9 +299,9 @@ class Shadow:
             await self._write(batch, +counts)
 
     async def _write(self, batch: list[Compared], counts: Counter[str]) -> None:
-        """Write a batch; of one with something that cannot be stored everything else.
+        """Write a batch; when something in it cannot be stored, write everything else.
 
-        Halves are tried until the odd one is alone: it is dropped, counted and told.
+        Halves are tried until the faulty comparison is alone: it is dropped, counted and logged.
         """
         parts = [batch]
         while parts:
@@ -329,11 +329,11 @@ class Shadow:
     async def _follow(self) -> None:
         self.state = await asyncio.to_thread(routing.read, self.site.store, self.site.migration)
 
-    async def _look_at_load(self) -> None:
+    async def _measure_load(self) -> None:
         self._is_busy = psutil.cpu_percent(interval=None) > self.spec.max_load * 100
 
     async def _count_untapped(self) -> None:
-        """Count what the gateway could not even send here; since this process began to look."""
+        """Count what the gateway could not even send here since this process started."""
         try:
             found = await asyncio.to_thread(
                 self._admin.counters, f"^cluster[.]{tap.CLUSTER}[.]({_COUNTERS})$")

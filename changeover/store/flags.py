@@ -7,7 +7,7 @@ does not have it inherits. Values are kept in the plan's own form: a plain value
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -99,7 +99,8 @@ def snapshot(store: Store, migration: str, environment: str = BASE) -> Snapshot:
         rows = _rows(session, migration, environment)
     entries = {name: from_document(row.value) for name, row in rows.items()
                if row.value is not GONE}
-    return of_plan(plan, state, entries, environment=environment, etag=etag, changed_at=changed_at)
+    return replace(of_plan(plan, state), flags=entries, environment=environment, etag=etag,
+                   changed_at=changed_at)
 
 
 def marker(store: Store, migration: str, environment: str = BASE) -> str:

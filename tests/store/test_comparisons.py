@@ -14,7 +14,7 @@ from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Compared, Exam
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.model import Plan
 from changeover.shadow import scores
-from changeover.shadow.judging import Judge
+from changeover.shadow.judging import Answers, Asked, Judge
 from changeover.store import comparisons, divergences, plans, retention, samples
 from changeover.store.engine import Store
 
@@ -200,13 +200,12 @@ STRICT = Judge.of(PLAN.shadow, None, today=NOW.date())
 LENIENT = Judge.of(PLAN.shadow, ComparisonSpec(ignore=["$.a"]), today=NOW.date())
 
 
-def judged(n: int, *bodies: str, keeps: bool = True) -> Compared:
+def judged(n: int, *bodies: str, saves_answers: bool = True) -> Compared:
     """Return the comparison of a baseline's answer, a candidate's, and a second baseline's."""
-    baseline, candidate, *again = (
-        Answer(200, {"content-type": "application/json"}, body.encode()) for body in bodies)
-    return STRICT.judged(
-        at=NOW + timedelta(seconds=n), request=f"GET /{n}", request_id=str(n), baseline=baseline,
-        candidate=candidate, again=again[0] if again else None, keeps=keeps)
+    headers = {"content-type": "application/json"}
+    answers = Answers(*(Answer(200, headers, body.encode()) for body in bodies))
+    asked = Asked(NOW + timedelta(seconds=n), f"GET /{n}", str(n))
+    return STRICT.judge(asked, answers, saves_answers=saves_answers)
 
 
 def known(shop: Store) -> tuple[object, ...]:
@@ -234,7 +233,7 @@ def test_scoring_again_by_the_same_rules_changes_nothing(shop: Store) -> None:
     """Most pairs have no bodies any more; what was counted of them stays, noise included."""
     comparisons.write(shop, "shop", [
         judged(n % 50, f'{{"t":{n},"total":1}}', f'{{"t":-{n},"total":2}}',
-               f'{{"t":{n + 500},"total":1}}', keeps=n < 20) for n in range(1, 200)
+               f'{{"t":{n + 500},"total":1}}', saves_answers=n < 20) for n in range(1, 200)
     ] + [judged(0, "{}", "{}") for _ in range(300)], {"seen": 500})
     before = known(shop)
     assert scores.score_again(shop, PLAN, STRICT) == (19, 0)
@@ -244,7 +243,7 @@ def test_scoring_again_by_the_same_rules_changes_nothing(shop: Store) -> None:
 def test_pair_that_matches_by_the_new_rules_is_a_match(shop: Store) -> None:
     """Its place no longer differs, its example goes, and it can be scored again all the same."""
     comparisons.write(shop, "shop", [judged(n, '{"a":1}', '{"a":2}') for n in range(5)]
-                      + [judged(9, '{"b":1}', '{"b":2}', keeps=False)], {})
+                      + [judged(9, '{"b":1}', '{"b":2}', saves_answers=False)], {})
     scores.score_again(shop, PLAN, LENIENT)
     places = {place.field: place for place in divergences.places(shop, "shop")}
     assert (places["$.a"].diverged, places["$.a"].ignored, places["$.a"].examples) == (0, 5, [])
@@ -260,7 +259,7 @@ def test_comparison_that_comes_while_others_are_scored_again_counts_once(shop: S
     until = comparisons.newest(shop, "shop")
     comparisons.write(shop, "shop", [judged(1, '{"a":1}', '{"a":2}')], {})
     assert [k for k, _ in comparisons.kept_answers(shop, "shop", until=until)] == [key]
-    again = LENIENT.judged_again(key, one)
+    again = LENIENT.judge_again(key, one)
     assert again is not None
     assert comparisons.replace_scores(shop, "shop", [again]) == 1
     assert comparisons.replace_scores(shop, "shop", [again]) == 0
@@ -273,8 +272,8 @@ def test_pairs_of_which_too_much_is_masked_stay_as_they_were_judged(shop: Store)
     """A page whose masked places nobody can find is not kept, so nobody can judge it anew."""
     masking = Judge.of(ShadowSpec(mask=["$.card"]), None, today=NOW.date())
     pages = [Answer(200, {"content-type": "text/html"}, body) for body in (b"<p>1", b"<p>2")]
-    comparisons.write(shop, "shop", [masking.judged(
-        at=NOW, request="GET /", request_id="1", baseline=pages[0], candidate=pages[1])], {})
+    asked = Asked(NOW, "GET /", "1")
+    comparisons.write(shop, "shop", [masking.judge(asked, Answers(*pages))], {})
     before = known(shop)
     assert scores.score_again(shop, PLAN, masking) == (0, 1)
     assert known(shop) == before
@@ -291,9 +290,9 @@ def test_missing_answer_says_nothing_about_what_would_stand_in_it(shop: Store, s
             for value in (n, -n - 1, n + 5_000))
         if n % 100 == 0:
             candidate, again = (silent, again) if side == "candidate" else (candidate, silent)
-        rows.append(STRICT.judged(
-            at=NOW, request="GET /", request_id=str(n), baseline=baseline, candidate=candidate,
-            again=again, keeps=False))
+        rows.append(STRICT.judge(
+            Asked(NOW, "GET /", str(n)), Answers(baseline, candidate, again),
+            saves_answers=False))
     comparisons.write(shop, "shop", rows, {})
     found = {f.place.field: (f.place, f.verdict) for f in scores.collect(shop, "shop").findings}
     place, verdict = found["$.t"]

@@ -14,7 +14,7 @@ from changeover.comparison.answers import Answer
 from changeover.domain.comparisons import Compared, Example, PlaceCount
 from changeover.plan.model import CheckSpec, Plan
 from changeover.shadow import scores
-from changeover.shadow.judging import Judge
+from changeover.shadow.judging import Answers, Asked, Judge
 from changeover.store import comparisons, place_counts, plans
 from changeover.store.engine import Store
 from changeover.store.place_counts import DivergenceCountRow
@@ -89,8 +89,8 @@ def test_answers_with_more_divergences_than_are_told_differ_everywhere(shop: Sto
             **{key: value + side for key, value in many.items()}, "order": {"total": side}}))
         for side in (0, 1))
     judge = Judge.of(PLAN.shadow, None, today=NOW.date())
-    one = judge.judged(at=NOW, request="GET /a", request_id="1", baseline=baseline,
-                       candidate=candidate, keeps=False)
+    one = judge.judge(
+        Asked(NOW, "GET /a", "1"), Answers(baseline, candidate), saves_answers=False)
     assert "$.order.total" not in one.found
     comparisons.write(shop, "shop", [one], {})
     assert counted(shop, "$.order.total") == PlaceCount(1, 1)
@@ -128,9 +128,9 @@ def test_scoring_again_leaves_what_gates_read(shop: Store) -> None:
     judge = Judge.of(PLAN.shadow, None, today=NOW.date())
     headers = {"content-type": "application/json"}
     comparisons.write(shop, "shop", [
-        judge.judged(at=NOW, request="GET /a", request_id=str(n), keeps=n < 2,
-                     baseline=Answer(200, headers, b'{"order":{"total":1}}'),
-                     candidate=Answer(200, headers, b'{"order":{"total":2}}'))
+        judge.judge(Asked(NOW, "GET /a", str(n)), saves_answers=n < 2, answers=Answers(
+            Answer(200, headers, b'{"order":{"total":1}}'),
+            Answer(200, headers, b'{"order":{"total":2}}')))
         for n in range(10)], {})
     scores.score_again(shop, PLAN, judge)
     assert counted(shop, "$.order.total") == PlaceCount(10, 10)

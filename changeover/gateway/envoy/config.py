@@ -9,6 +9,7 @@ that an access-log line alone tells which system was meant.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -130,87 +131,95 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
     if state.maintenance:
         return [_maintenance(state)]
     if state.mode is Mode.CANDIDATE_ONLY:
-        return _pair(plan, "candidate", BUCKETS, [])
+        return _pair(plan, _Target("candidate", BUCKETS), [])
+    sample = state.copied if plan.shadow is not None else 0
+    baseline = _Target("baseline", 0, sample)
     if state.mode is not Mode.GRADUAL:
-        return _pair(plan, "baseline", 0, [], _sample(plan, state))
+        return _pair(plan, baseline, [])
     routes: list[Json] = []
     for name in state.segments:
-        routes += _pair(plan, "candidate", BUCKETS, [_segment(plan, name)])
+        routes += _pair(plan, _Target("candidate", BUCKETS), [_segment(plan, name)])
     if state.weight:
         present = {"name": plan.routing.key.header, "present_match": True}
         nonempty = {**_string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
-        routes += _pair(
-            plan, "split", state.weight, [present, nonempty], _sample(plan, state)
-        )
-    return routes + _pair(plan, "baseline", 0, [], _sample(plan, state))
+        split = _Target("split", state.weight, sample)
+        routes += _pair(plan, split, [present, nonempty])
+    return routes + _pair(plan, baseline, [])
 
 
-def _sample(plan: Plan, state: RoutingState) -> int:
-    """Return the buckets of requests whose answer is tapped for comparison."""
-    return state.copied if plan.shadow is not None else 0
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a route leads: to a system, or to both by the user's bucket (`split`).
+
+    Args:
+        name: `baseline`, `candidate` or `split`.
+        buckets: How many of the 10,000 buckets go to the candidate.
+        sample: How many buckets of requests have their answers tapped for comparison.
+    """
+
+    name: str
+    buckets: int
+    sample: int = 0
 
 
-def _tapped(
-    plan: Plan, target: str, weight: int, headers: list[Json], sample: int
-) -> list[Json]:
-    """Return twins of routes that a sample of requests takes, and that are tapped."""
-    never_baseline = target == "split" and weight == BUCKETS
-    if not sample or plan.shadow is None or never_baseline:
+def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
+    """Return copies of routes that a sample of requests takes, and that are tapped."""
+    # Everyone is on the candidate: there is no baseline's answer to compare with.
+    never_baseline = target.name == "split" and target.buckets == BUCKETS
+    if not target.sample or plan.shadow is None or never_baseline:
         return []
     listed: list[tuple[str, str]] = [(method, "/*") for method in plan.shadow.methods]
     for entry in plan.shadow.replay_unsafe:
         method, path = entry.split(" ", 1)
         listed.append((method, path))
-    twins = []
+    tapped = []
     for method, path in listed:
+        of_method = [_string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
         # A listed GET stays safe: a tapped user must not lose the second attempt for it.
-        found = _route(
-            plan, target, weight,
-            [_string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers],
-            is_safe=method in _SAFE_METHODS,
-        )
-        twins.append(tap.sampled(tap.on_path(found, path), sample))
-    return twins
+        found = _route(plan, target, of_method, is_safe=method in _SAFE_METHODS)
+        tapped.append(tap.sampled(tap.on_path(found, path), target.sample))
+    return tapped
 
 
-def _pair(
-    plan: Plan, target: str, weight: int, headers: list[Json], sample: int = 0
-) -> list[Json]:
+def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     """Return the routes of one target for safe and for all other methods, endless ones first."""
     get, method = (_string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
     endless = (
         _string("accept", {"contains": "text/event-stream"}),
         _string("upgrade", {"exact": "websocket", "ignore_case": True}),
     )
+    routes = []
+    for kind in endless:
+        safe = _route(plan, target, [kind, *headers, method], is_safe=True)
+        unsafe = _route(plan, target, [kind, *headers], is_safe=False)
+        routes += [_without_limit(plan, safe), _without_limit(plan, unsafe)]
     return [
-        *(_without_limit(plan, _route(
-            plan, target, weight, [kind, *headers, *also], is_safe=bool(also)))
-          for kind in endless for also in ([method], [])),
-        *_tapped(plan, target, weight, headers, sample),
-        _route(plan, target, weight, [get, *headers], is_safe=True),
-        _route(plan, target, weight, [*headers, method], is_safe=True),
-        _route(plan, target, weight, headers, is_safe=False),
+        *routes,
+        *_tapped(plan, target, headers),
+        _route(plan, target, [get, *headers], is_safe=True),
+        _route(plan, target, [*headers, method], is_safe=True),
+        _route(plan, target, headers, is_safe=False),
     ]
 
 
 def _without_limit(plan: Plan, route: Json) -> Json:
-    """Return a route for answers that never end: their silence is limited, and that generously."""
+    """Return a route for answers that never end: only their silence is limited, generously."""
     action = {**route["route"], "idle_timeout": time_limits.LONG_LIVED}
     if action["retry_policy"]["per_try_timeout"] == time_limits.beginning(plan):
         action["retry_policy"] = {**action["retry_policy"], "per_try_timeout": "0s"}
     return {**route, "route": action}
 
 
-def _route(plan: Plan, target: str, weight: int, headers: list[Json], *, is_safe: bool) -> Json:
+def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -> Json:
     return {
-        "name": f"{target}:{weight}:{'safe' if is_safe else 'unsafe'}",
+        "name": f"{target.name}:{target.buckets}:{'safe' if is_safe else 'unsafe'}",
         "match": {"prefix": "/", "headers": headers},
         "route": {
-            "inline_cluster_specifier_plugin": choice.specifier(target, weight),
+            "inline_cluster_specifier_plugin": choice.specifier(target.name, target.buckets),
             "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
             "timeout": "0s",  # it would count the user's reading: see `limits`
             "idle_timeout": time_limits.silence(plan),
-            "retry_policy": _retry(plan, target, is_safe=is_safe),
+            "retry_policy": _retry(plan, target.name, is_safe=is_safe),
             "upgrade_configs": [{"upgrade_type": "websocket"}],
         },
     }

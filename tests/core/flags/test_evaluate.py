@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.domain.routing import BUCKETS, Mode, RoutingState, System, bucket, decide
-from changeover.flags.evaluate import Evaluation, Evaluator, Failure, Reason, evaluate
+from changeover.flags.evaluate import Evaluation, Evaluator, Failure, Reason
 from changeover.flags.explain import explain
 from changeover.flags.snapshot import (
     SYSTEM_FLAG,
@@ -351,12 +351,11 @@ def test_unknown_flag_is_an_error_of_its_own() -> None:
         None, Reason.ERROR, Failure.FLAG_NOT_FOUND)
 
 
-def test_expired_flag_still_answers_and_warns() -> None:
-    """An expiry date takes nothing away; it says that somebody should."""
+def test_expired_flag_still_answers_and_is_noted() -> None:
+    """An expiry date removes nothing; it says that somebody should."""
     found = snapshot("f: {default: enabled, expires: 2026-11-25, owner: ana}")
-    answer = evaluate(found, "f", "user-7", {}, MOMENT)
-    assert (answer.value, answer.warning) == (True, "flag f expired on 2026-11-25")
-    assert evaluate(found, "f", "user-7", {}, MOMENT.replace(day=24)).warning == ""
+    assert Evaluator(found).evaluate("f", "user-7").value is True
+    assert expired(found.flags, date(2026, 11, 24)) == []
     (text,) = expired(found.flags, date(2026, 11, 25))
     assert text == ("flag f expired on 2026-11-25: remove it from the code and from the plan, or "
                     "give it another day (ana)")

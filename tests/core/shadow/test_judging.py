@@ -21,7 +21,7 @@ from changeover.domain.comparisons import Place
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.shadow import masking
 from changeover.shadow.findings import suggest
-from changeover.shadow.judging import Judge, answer_of
+from changeover.shadow.judging import Answers, Asked, Judge, answer_of
 from changeover.shadow.kept import opened, unpacked
 from changeover.shadow.masking import masked_line
 
@@ -39,9 +39,8 @@ def judge_of(*, mask: tuple[str, ...] = (), **plan: Any) -> Judge:
 
 
 def judged(baseline: Answer, candidate: Answer, again: Answer | None = None, **plan: Any) -> Any:
-    return judge_of(**plan).judged(
-        at=NOW, request="GET /a?api_key=hush&b=1", request_id="1", baseline=baseline,
-        candidate=candidate, again=again)
+    return judge_of(**plan).judge(
+        Asked(NOW, "GET /a?api_key=hush&b=1", "1"), Answers(baseline, candidate, again))
 
 
 def test_status_and_selected_headers_count() -> None:
@@ -104,7 +103,7 @@ def test_body_that_nobody_can_unpack_is_the_same_or_told() -> None:
         found = judged(*pair)
         assert {place: each.kind for place, each in found.found.items()} == {"$": "error"}
         assert "unknown content encoding 'compress'" in str(found.found["$"])
-        again = judge_of().judged_again(1, found)
+        again = judge_of().judge_again(1, found)
         assert again is not None
         assert again.after.found.keys() == found.found.keys()
 
@@ -127,7 +126,7 @@ def test_differences_in_trees_are_counted_at_their_places() -> None:
     """With their rules, and scored again from what was kept."""
     one = judged(*XML_ANSWERS)
     assert set(one.found) == {"/o/card/@n", "/o/card"}
-    again = judge_of(ignore=["//@n"]).judged_again(1, one)
+    again = judge_of(ignore=["//@n"]).judge_again(1, one)
     assert again is not None
     assert (set(again.after.found), again.after.ignored) == ({"/o/card"}, {"/o/card/@n"})
     rules = {"numeric": {"/o/card": {"absolute": 1}}, "rules": [{"path": "//@n", "ignore": True}]}
@@ -254,7 +253,7 @@ def test_masking_never_makes_a_kept_pair_match(
     """By the same rules it is judged as before; where too much is masked, not at all."""
     kind = "text/html" if bodies[0].startswith(b"<") else "application/json"
     one = judged(*(Answer(200, {"content-type": kind}, body) for body in bodies), **plan)
-    again = judge_of(**plan).judged_again(1, one)
+    again = judge_of(**plan).judge_again(1, one)
     assert opened(one.answers).is_scorable is (again is not None) is is_scorable
     if again:
         assert again.before.found.keys() == again.after.found.keys() == one.found.keys()
@@ -264,7 +263,7 @@ def test_masking_never_makes_a_kept_pair_match(
 def test_credential_that_differs_still_differs_when_scored_again() -> None:
     """Its value is gone, that it was another one is not."""
     pair = [Answer(200, {**JSON, "set-cookie": f"sid={n}"}, b"{}") for n in "12"]
-    again = judge_of(headers=["set-cookie"]).judged_again(1, judged(*pair, headers=["set-cookie"]))
+    again = judge_of(headers=["set-cookie"]).judge_again(1, judged(*pair, headers=["set-cookie"]))
     assert again is not None
     assert set(again.after.found) == {"headers.set-cookie"}
 
@@ -272,7 +271,7 @@ def test_credential_that_differs_still_differs_when_scored_again() -> None:
 def test_second_baseline_answer_is_kept_for_scoring_again() -> None:
     """So that noise is judged by the new rules, too."""
     one = judged(answer(b'{"t":1,"a":1}'), answer(b'{"t":2,"a":2}'), answer(b'{"t":3,"a":1}'))
-    again = judge_of(ignore=["$.t"]).judged_again(1, one)
+    again = judge_of(ignore=["$.t"]).judge_again(1, one)
     assert again is not None
     assert (again.before.noisy, again.after.noisy) == ({"$.t"}, set())
     assert (set(again.after.found), again.after.ignored) == ({"$.a"}, {"$.t"})

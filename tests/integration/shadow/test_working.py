@@ -22,7 +22,7 @@ from changeover.plan.comparing import ShadowSpec
 from changeover.plan.model import Plan, SystemSpec
 from changeover.shadow import service
 from changeover.shadow.calls import Caller
-from changeover.shadow.judging import Judge
+from changeover.shadow.judging import Answers, Asked, Judge
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
 from changeover.site.home import Home
@@ -330,6 +330,6 @@ async def test_keys_that_no_encoding_knows_are_stored(store: Store, tmp_path: Pa
 def of(number: int, body: bytes = b'{"a":2}') -> Compared:
     """Return a comparison that differs."""
     headers = {"content-type": "application/json"}
-    return Judge.of(None, None, today=clock.now().date()).judged(
-        at=clock.now(), request="GET /a", request_id=str(number), keeps=False,
-        baseline=Answer(200, headers, b'{"a":1}'), candidate=Answer(200, headers, body))
+    return Judge.of(None, None, today=clock.now().date()).judge(
+        Asked(clock.now(), "GET /a", str(number)), saves_answers=False,
+        answers=Answers(Answer(200, headers, b'{"a":1}'), Answer(200, headers, body)))

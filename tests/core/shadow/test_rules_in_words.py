@@ -7,14 +7,14 @@ from datetime import date
 import pytest
 
 from changeover.plan.comparing import ComparisonSpec
-from changeover.shadow.rules_told import at_place, rules_told
+from changeover.shadow.rules_in_words import at_place, rules_in_words
 
 TODAY = date(2026, 11, 24)
 
 
 def told(place: str, **spec: object) -> tuple[str, ...]:
     """Return what is told of the rules at a place."""
-    rules = rules_told(ComparisonSpec.model_validate(spec), today=TODAY)
+    rules = rules_in_words(ComparisonSpec.model_validate(spec), today=TODAY)
     return at_place(rules, place)
 
 
@@ -49,4 +49,4 @@ def test_owner_reason_and_day_are_told() -> None:
 
 def test_no_rules_are_no_words() -> None:
     """Of a plan without comparison rules."""
-    assert at_place(rules_told(None, today=TODAY), "$.a") == ()
+    assert at_place(rules_in_words(None, today=TODAY), "$.a") == ()

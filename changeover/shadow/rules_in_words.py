@@ -1,4 +1,4 @@
-"""Which of a plan's rules hold at a place, and who says so: told beside what they hide. Pure."""
+"""Which of a plan's rules apply at a place, and who wrote them: shown beside the findings. Pure."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _WHO = {"path", "owner", "reason", "expires"}
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRule:
-    """A rule in words, with the pattern that it holds at, and whether it holds below, too."""
+class RuleInWords:
+    """A rule in words, the pattern where it applies, and whether it applies below, too."""
 
     text: str
     steps: tuple[Step, ...]
     is_below: bool = False
 
-    def holds_at(self, place: Sequence[Token | Wild]) -> bool:
-        """Whether the rule has a say at a place, given by its steps."""
+    def applies_at(self, place: Sequence[Token | Wild]) -> bool:
+        """Whether the rule applies at a place, given by its steps."""
         active = {0}
         for token in place:
             if self.is_below and len(self.steps) in active:
@@ -48,33 +48,36 @@ class ToldRule:
         return ({at} if is_on_the_way else set()) | ({at + 1} if is_there else set())
 
 
-def rules_told(spec: ComparisonSpec | None, *, today: date) -> list[ToldRule]:
-    """Return the rules that hold today, in words."""
+def rules_in_words(spec: ComparisonSpec | None, *, today: date) -> list[RuleInWords]:
+    """Return the rules that apply today, in words."""
     if spec is None:
         return []
-    short = [ToldRule(f"ignore: {path}", parse_pattern(path), is_below=True)
+    found = [RuleInWords(f"ignore: {path}", parse_pattern(path), is_below=True)
              for path in spec.ignore]
     for name in ("numeric", "text", "arrays"):
-        short += [ToldRule(f"{name}: {path}", parse_pattern(path)) for path in getattr(spec, name)]
-    return [*short, *(_long_form(rule) for rule in spec.rules
-                      if rule.expires is None or rule.expires > today)]
+        for path in getattr(spec, name):
+            found.append(RuleInWords(f"{name}: {path}", parse_pattern(path)))
+    for rule in spec.rules:
+        if rule.expires is None or rule.expires > today:
+            found.append(_long_form(rule))
+    return found
 
 
-def at_place(rules: Sequence[ToldRule], place: str) -> tuple[str, ...]:
-    """Return the words of the rules that hold at a normalised place."""
+def at_place(rules: Sequence[RuleInWords], place: str) -> tuple[str, ...]:
+    """Return the rules that apply at a normalised place, in words."""
     if not is_in_body(place):
         return ()
     steps = parse_place(place)
-    return tuple(rule.text for rule in rules if rule.holds_at(steps))
+    return tuple(rule.text for rule in rules if rule.applies_at(steps))
 
 
-def _long_form(rule: RuleSpec) -> ToldRule:
+def _long_form(rule: RuleSpec) -> RuleInWords:
     what = ", ".join(
         name for name, part in RuleSpec.model_fields.items()
         if name not in _WHO and getattr(rule, name) != part.get_default())
     said = ": ".join(part for part in (rule.owner, rule.reason) if part)
     until = f"until {rule.expires}" if rule.expires else ""
     who = ", ".join(part for part in (said, until) if part)
-    return ToldRule(
+    return RuleInWords(
         f"{what}: {rule.path}" + (f" ({who})" if who else ""), parse_pattern(rule.path),
         is_below=rule.ignore or rule.type_tolerant or rule.null_equals_missing)
