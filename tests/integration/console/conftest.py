@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from changeover import clock
 from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode, RoutingState
-from changeover.domain.tokens import Scope
+from changeover.domain.tokens import Scope, Token
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.store import plans, routing, tokens
@@ -59,11 +60,12 @@ class Served:
     def log(self) -> Path:
         return self.home.logs / "console.log"
 
-    def token(self, scope: Scope = Scope.WRITE, **fields: Any) -> str:
+    def token(self, scope: Scope = Scope.WRITE, lifetime: timedelta | None = None) -> str:
         """Make a token and return its text."""
-        given = {"name": str(scope), "lifetime": None, "actor": "test", **fields}
-        return tokens.create(
-            self.store, self.plan.migration, scope=scope, now=clock.now(), **given)[1]
+        now = clock.now()
+        return tokens.create(self.store, Token(
+            self.plan.migration, str(scope), scope, created_at=now, created_by="test",
+            expires_at=now + lifetime if lifetime else None))[1]
 
     def client(self, token: str | None = None) -> httpx.Client:
         """Return a client; without a token it says nothing about itself."""
