@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
 def _agreed_by_two(found: Site, run: str) -> Cutover:
     """Agree twice to the last stage, and return the cutover at its end."""
     found.wait_waiting(run, "full")
-    found.changeover("approve", "promote", "--approver", "alice")
+    found.changeover_alone("approve", "promote", "--approver", "alice")
     wait_for(lambda: approvals.open_for(found.store, "site"), seconds=60)
     found.wait_waiting(run, "full")
     found.changeover("approve", "promote", "--approver", "bob")
@@ -120,7 +121,7 @@ def test_second_cutover_and_late_approval_change_nothing(at_baseline: Site) -> N
     """Two at once: the second says why, the first goes on. A person rolls back while another is
     asked: the late approval is refused and says so."""
     found = at_baseline
-    run = found.start()
+    run = found.start("beta")
     found.wait_waiting(run, "beta-5")
     second = found.start()
     wait_for(lambda: found.api.run(second).state_type == "FAILED", seconds=60)
@@ -140,11 +141,8 @@ def test_second_cutover_and_late_approval_change_nothing(at_baseline: Site) -> N
 def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
     """A candidate that fails is left behind by the gate; users see none of it."""
     found, failed = at_baseline, at_baseline.failed()
-    run = found.start()
-    found.wait_waiting(run, "beta-5")
     _fault(found, "503")
-    found.changeover("approve", "promote", "--approver", "alice")
-    ended = found.wait_ended(run)
+    ended = found.wait_ended(found.start("gradual"))
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert "error_rate of candidate" in ended.outcome
     begun = rollbacks.latest(found.store, "site")
@@ -156,7 +154,7 @@ def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
 def test_second_up_is_refused(at_baseline: Site) -> None:
     """One `up` for one home directory; the first goes on as if nothing had been."""
     before = at_baseline.home.settings()
-    text = at_baseline.changeover("up", "--plan", str(at_baseline.plan_path), code=4)
+    text = at_baseline.changeover_alone("up", "--plan", str(at_baseline.plan_path), code=4)
     assert "runs already" in text
     assert at_baseline.home.settings() == before
 
@@ -168,10 +166,30 @@ def test_status_and_history_tell_people_and_programs(at_baseline: Site) -> None:
     assert "intact" in at_baseline.changeover("history", "--verify")
 
 
+def test_health_checks_go_on_after_the_worker_that_makes_them_was_killed(at_baseline: Site) -> None:
+    """A check that it left running has crashed, and keeps no later one from being made."""
+    found = at_baseline
+    flow = httpx.get(f"{found.api.url}/flows/name/health-check", timeout=60).json()
+    worker = found.pid("worker")
+    wait_for(lambda: found.examine()["infrastructure_pid"] == str(worker), seconds=60,
+             what="a health check in the worker itself")
+    lost = httpx.post(f"{found.api.url}/flow_runs/", timeout=60, json={
+        "flow_id": flow["id"], "state": {"type": "RUNNING", "name": "Running"}}).json()
+    os.kill(worker, signal.SIGKILL)
+
+    def state() -> str:
+        run = httpx.get(f"{found.api.url}/flow_runs/{lost['id']}", timeout=60).json()
+        return str(run["state_type"])
+
+    wait_for(lambda: state() == "CRASHED", seconds=60, what="the end of the lost check")
+    assert found.pid("worker") != worker
+    assert found.examine()["state_type"] == "COMPLETED"
+
+
 def test_a_second_up_goes_on_where_the_first_was_stopped(at_baseline: Site) -> None:
     """Ctrl-C ends everything; the next `up` serves the same routes, and the approval counts."""
     found = at_baseline
-    run = found.start()
+    run = found.start("beta")
     found.wait_waiting(run, "beta-5")
     processes = [psutil.Process(entry["pid"])
                  for entry in found.home.settings()["processes"].values()]
@@ -185,6 +203,7 @@ def test_a_second_up_goes_on_where_the_first_was_stopped(at_baseline: Site) -> N
     assert found.stage(run) == ("beta-5", "waiting")
     wait_for(found.gateway_serves, what="the same routes")
     found.changeover("approve", "promote", "--approver", "alice")
-    assert _agreed_by_two(found, run).status is CutoverStatus.PROMOTED
-    assert routing.read(found.store, "site").mode is Mode.CANDIDATE_ONLY
+    assert found.wait_ended(run).status is CutoverStatus.PROMOTED
+    state = routing.read(found.store, "site")
+    assert (state.mode, state.weight) == (Mode.GRADUAL, 500)
     assert audit.verify(found.store, "site") == []

@@ -7,7 +7,6 @@ import os
 import signal
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -26,21 +25,6 @@ health:
   disk: {{warning: 98%, critical: 99%}}
   repairs: {{limit_drift: {{backoff: 0s}}, console_gone: {{backoff: 0s, within: 3m}}}}
 """
-
-
-def examine(found: Site) -> dict[str, Any]:
-    """Run the health check until one is not cancelled by the schedule's own, as Prefect tells."""
-    def ended() -> dict[str, Any] | None:
-        answer = httpx.get(f"{found.api.url}/flow_runs/{run_id}", timeout=60).raise_for_status()
-        row: dict[str, Any] = answer.json()
-        return row if row["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
-
-    while True:
-        run_id = found.start("health-check")
-        row = wait_for(ended, seconds=120, what="the health check")
-        assert isinstance(row, dict)
-        if row["state_type"] != "CANCELLED":
-            return row
 
 
 def newest(found: Site) -> dict[str, tuple[str, str]]:
@@ -68,7 +52,7 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
     with upstream("service", port, tmp_path) as service, \
             site(tmp_path, text, is_examined=True) as found:
         assert limit(found) == 1  # kept by `changeover up`
-        wait_for(lambda: examine(found)["state_name"] in ("Healthy", "Warning"), seconds=60,
+        wait_for(lambda: found.examine()["state_name"] in ("Healthy", "Warning"), seconds=60,
                  what="a site that is well")
         assert {"services reading", "limits", "shadow", "prefect", "gateway", "observer",
                 "baseline", "candidate", "console"} <= set(newest(found))
@@ -79,38 +63,18 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
         frozen = found.pid("console")
         os.kill(frozen, signal.SIGSTOP)
         kill(service)
-        wait_for(lambda: examine(found)["state_name"] == "Critical", what="the dead service")
+        wait_for(lambda: found.examine()["state_name"] == "Critical", what="the dead service")
         status, detail = newest(found)["services reading"]
         assert status == "critical" and "does not answer" in detail
 
         wait_for(lambda: _is_silent(found), seconds=60, what="silence of the console")
-        examine(found)
+        found.examine()
         wait_for(lambda: {("limit_drift", "done"), ("console_gone", "done")} <= ends(found, before),
                  seconds=90, what="the repairs")
         assert limit(found) == 1
         assert found.pid("console") != frozen
         history = health_results.since(found.store, "site", since=clock.from_timestamp(0))
         assert len({result.at for result in history}) >= 3
-
-
-def test_health_checks_go_on_after_the_worker_that_makes_them_was_killed(tmp_path: Path) -> None:
-    """A check that it left running has crashed, and keeps no later one from being made."""
-    with site(tmp_path, QUICK) as found:
-        flow = httpx.get(f"{found.api.url}/flows/name/health-check", timeout=60).json()
-        worker = found.pid("worker")
-        wait_for(lambda: examine(found)["infrastructure_pid"] == str(worker), seconds=60,
-                 what="a health check in the worker itself")
-        lost = httpx.post(f"{found.api.url}/flow_runs/", timeout=60, json={
-            "flow_id": flow["id"], "state": {"type": "RUNNING", "name": "Running"}}).json()
-        os.kill(worker, signal.SIGKILL)
-
-        def state() -> str:
-            run = httpx.get(f"{found.api.url}/flow_runs/{lost['id']}", timeout=60).json()
-            return str(run["state_type"])
-
-        wait_for(lambda: state() == "CRASHED", seconds=60, what="the end of the lost check")
-        assert found.pid("worker") != worker
-        assert examine(found)["state_type"] == "COMPLETED"
 
 
 def _is_silent(found: Site) -> bool:

@@ -119,9 +119,9 @@ def _prepare() -> dict[str, Any]:
     _between(steps, "save", lambda store, step: f"{step.name} {step.status}", before=True)
     _between(levers, "_pulled", lambda plan, lever, key: key)
     _between(Gateway, "publish", lambda self, plan, state: str(state.order))
-    _between(routing, "change", lambda store, migration, change, **_: repr(change))
-    _between(approvals, "answer", lambda store, approval_id, **_: str(approval_id))
-    _between(messages, "put", lambda store, migration, *, key, **_: key)
+    _between(routing, "change", lambda store, migration, change, *_, **__: repr(change))
+    _between(approvals, "answer", lambda store, approval_id, *_, **__: str(approval_id))
+    _between(messages, "put", lambda store, message, **_: message.key)
     from flows.cutover import cutover
     from flows.deprecation import deprecation
     from flows.phases import gradual

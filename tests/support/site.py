@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from changeover.domain.rollout import Cutover
@@ -21,6 +22,7 @@ from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.store import cutovers, plans, rollbacks, routing
 from changeover.store.engine import Store
+from tests.support import commands
 from tests.support.prefect_database import CHEAP, one_certificate, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
 
@@ -51,11 +53,11 @@ QUICK = """\
 shadow: {sample: 50%, max_load: 1, timeout: 60s}
 comparison: {ignore: [$.served_by, $.headers.host, $.headers.x-changeover-shadow]}
 gates:
-  alike: [{metric: similarity, at_least: 99%, over: 4s, min_samples: 5}]
+  alike: [{metric: similarity, at_least: 99%, over: 2s, min_samples: 5}]
   slo: [{metric: error_rate, below: 20%, over: 2s, min_samples: 3}]
 phases:
-  - {phase: shadow, soak: 4s, gates: [alike]}
-  - {phase: beta, percent: 5, segments: [beta], soak: 3s, gates: [slo], approval: {approvers: 1}}
+  - {phase: shadow, soak: 2s, gates: [alike]}
+  - {phase: beta, percent: 5, segments: [beta], soak: 2s, gates: [slo], approval: {approvers: 1}}
   - {phase: gradual, gates: [slo], stages: [{percent: 50, soak: 6s}]}
   - {phase: full, soak: 2s, gates: [slo], approval: {approvers: 2}}
 patience: {recheck: 1s, rechecks: 600}
@@ -85,7 +87,11 @@ class Site:
         self.supervisor = self.begin()
 
     def changeover(self, *arguments: str, code: int = 0) -> str:
-        """Run a command, check its exit code, and return what it printed."""
+        """Run a command in this process, check its exit code, and return what it printed."""
+        return commands.changeover(self.home.root, *arguments, code=code)
+
+    def changeover_alone(self, *arguments: str, code: int = 0) -> str:
+        """Do the same as a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "changeover.cli", *arguments, "--home", str(self.home.root)],
             cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
@@ -129,6 +135,23 @@ class Site:
         wait_for(lambda: all(r.ended_at for r in rollbacks.all_of(self.store, "site")),
                  seconds=60, what="the end of the rollback")
         return found
+
+    def examine(self) -> dict[str, Any]:
+        """Run the health check until one is not cancelled by the schedule's own, as Prefect tells.
+        """
+        ends = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+        def ended() -> dict[str, Any] | None:
+            answer = httpx.get(f"{self.api.url}/flow_runs/{run_id}", timeout=LONGEST_PAUSE)
+            row: dict[str, Any] = answer.raise_for_status().json()
+            return row if row["state_type"] in ends else None
+
+        while True:
+            run_id = self.start("health-check")
+            row = wait_for(ended, seconds=120, what="the health check")
+            assert isinstance(row, dict)
+            if row["state_type"] != "CANCELLED":
+                return row
 
     def load(self) -> dict[str, Any]:
         """Return the load's figures."""
