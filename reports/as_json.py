@@ -17,7 +17,7 @@ same within one `format`:
                        `arrived` and `refused` are the gateway's, the same for both systems
     stages[]           {key, title, status, weight, segments[], soak_seconds, approvers, round,
                        entered_at, decided_at, seconds, decision, reason, figures[],
-                       looks[{gate, round, attempt, verdict, reason, at, evidence[]}],
+                       evaluations[{gate, round, attempt, verdict, reason, at, evidence[]}],
                        approvals[{decision, approver, comment, source, asked_at, ...}]}
     timeline[]         {seq, at, kind, title, detail, actor, tone, stage, count}
     marks[], weights[] decisions, and the decided share of users over time

@@ -179,10 +179,10 @@ def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str
     warnings = [
         f"trigger {firing.trigger} fired ({firing.action}): {firing.reason}" for firing in firings
     ]
-    newest = {look.gate: look for look in stage.looks}
+    newest = {each.gate: each for each in stage.evaluations}
     warnings += [
-        f"gate {gate} is {look.verdict}: {look.reason}"
-        for gate, look in newest.items() if look.verdict is not Verdict.PASS
+        f"gate {gate} is {each.verdict}: {each.reason}"
+        for gate, each in newest.items() if each.verdict is not Verdict.PASS
     ]
     if not stage.gates:
         warnings.append("no gate was judged: the plan names none for this stage")

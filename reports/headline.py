@@ -64,7 +64,7 @@ def approvers(stages: Iterable[StageView], decision: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-Told = tuple[str, str, tuple[str, ...]]
+Words = tuple[str, str, tuple[str, ...]]
 
 
 def _was_undone(story: Story, cutover: Cutover) -> bool:
@@ -90,13 +90,13 @@ def _undone(story: Story, rollback: Rollback) -> Headline:
     )
 
 
-def _promoted(story: Story, cutover: Cutover) -> Told:
+def _promoted(story: Story, cutover: Cutover) -> Words:
     people = approvers(story.stages, "promote")
     why = _sentence(cutover.outcome) or "every stage was promoted"
     return "Promoted", f"All users are on {story.systems['candidate']}: {why}.", people
 
 
-def _rolled_back(story: Story, cutover: Cutover) -> Told:
+def _rolled_back(story: Story, cutover: Cutover) -> Words:
     rollback = story.rollbacks[-1] if story.rollbacks else None
     last = [stage for stage in story.stages if stage.entered_at is not None][-1:]
     where = f" from {last[0].title}" if last else ""
@@ -108,16 +108,16 @@ def _rolled_back(story: Story, cutover: Cutover) -> Told:
     return "Rolled back", sentence, decided_by
 
 
-def _failed(story: Story, cutover: Cutover) -> Told:
-    why = _sentence(cutover.outcome) or "no reason was kept"
+def _failed(story: Story, cutover: Cutover) -> Words:
+    why = _sentence(cutover.outcome) or "no reason was given"
     return "Failed", f"{why}; the routing is {story.routing}.", ()
 
 
-def _stopped(story: Story, cutover: Cutover) -> Told:
+def _stopped(story: Story, cutover: Cutover) -> Words:
     return "Stopped", f"{_sentence(cutover.outcome)}; the routing is {story.routing}.", ()
 
 
-def _running(story: Story, cutover: Cutover) -> Told:
+def _running(story: Story, cutover: Cutover) -> Words:
     entered = [stage for stage in story.stages if stage.entered_at is not None]
     if not entered:
         return "Running", "The first stage is being entered.", ()

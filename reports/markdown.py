@@ -30,7 +30,7 @@ def render(data: ReportData) -> str:
         *([_section("Procedure", procedure.as_markdown(data.procedure))]
           if data.procedure and data.procedure.steps else []),
         _section("Stages", _stages(data.stages)),
-        *(_stage(stage) for stage in data.stages if stage.looks or stage.approvals),
+        *(_stage(stage) for stage in data.stages if stage.evaluations or stage.approvals),
         *([_section("What differs", differences.as_markdown(data.differences))]
           if data.differences else []),
         *([_section("What applications reported", outcomes.as_markdown(data.outcomes))]
@@ -99,7 +99,7 @@ def _stage(stage: StageView) -> str:
     parts = [f"### Stage {text.markdown(stage.title)}"]
     if stage.figures:
         parts.append(tables.figures_markdown(stage.figures))
-    parts += [_look(look) for look in stage.looks]
+    parts += [_evaluation(evaluation) for evaluation in stage.evaluations]
     if stage.approvals:
         parts.append(text.markdown_table(
             ("round", "asked", "answered", "decision", "approver", "comment", "source"),
@@ -108,11 +108,11 @@ def _stage(stage: StageView) -> str:
     return "\n\n".join(parts)
 
 
-def _look(look: GateVerdict) -> str:
-    line = (f"**{text.status(look.verdict)}**: gate {text.markdown(look.gate)}, round "
-            f"{look.round}, look {look.attempt + 1}, {text.moment(look.at)}: "
-            f"{text.markdown(look.reason)}")
-    rows = [tables.check_row(check) for check in look.evidence]
+def _evaluation(evaluation: GateVerdict) -> str:
+    line = (f"**{text.status(evaluation.verdict)}**: gate {text.markdown(evaluation.gate)}, round "
+            f"{evaluation.round}, evaluation {evaluation.attempt + 1}, "
+            f"{text.moment(evaluation.at)}: {text.markdown(evaluation.reason)}")
+    rows = [tables.check_row(check) for check in evaluation.evidence]
     table = text.markdown_table(
         ("verdict", "check", "bound", "value", "baseline", "samples", "window", "reason"),
         ((text.status(row.verdict), row.check, row.bound, row.value, row.baseline, row.samples,

@@ -23,13 +23,13 @@ def points(
         samples: Samples of one system and one resolution, in any order.
         start: Start of the charts.
         end: End of the charts; the last point may reach less far than the others.
-        limit: Most points wished.
+        limit: Most points wanted.
     """
     if not samples:
         return ()
     resolution = max(sample.resolution for sample in samples)
-    wished = math.ceil((end - start).total_seconds() / limit)
-    step = max(1, math.ceil(wished / resolution)) * resolution
+    wanted = math.ceil((end - start).total_seconds() / limit)
+    step = max(1, math.ceil(wanted / resolution)) * resolution
     first = int(start.timestamp()) // resolution * resolution
     groups: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:

@@ -105,7 +105,7 @@ def _counts(window: Window) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What users noticed, counted in spans of the finest kept samples.
+    """What users noticed, counted in spans of the finest stored samples.
 
     Args:
         requests: All requests of users.
@@ -113,7 +113,7 @@ class Outage:
         seconds_with_errors: Time in which at least one user saw an error.
         down_seconds: Time in which requests came and not one was answered well.
         resolution_seconds: Length of the coarsest span counted: 1, or 60 where only minutes are
-            kept.
+            stored.
     """
 
     requests: int
@@ -194,7 +194,7 @@ class StageView:
         approvers: How many people must agree before it is left.
         seconds: Time spent in it so far; None before it was entered.
         figures: What was measured in it, baseline first; empty before it was entered.
-        looks: Every verdict of its gates, in order.
+        evaluations: Every verdict of its gates, in order.
         approvals: Every question to people about it, in order.
     """
 
@@ -216,7 +216,7 @@ class StageView:
     decision: str = ""
     reason: str = ""
     figures: tuple[Figures, ...] = ()
-    looks: tuple[GateVerdict, ...] = ()
+    evaluations: tuple[GateVerdict, ...] = ()
     approvals: tuple[Approval, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""Queries for `evidence`: spans, samples at the finest kept resolution, stages, rollbacks."""
+"""Queries for `evidence`: spans, samples at the finest stored resolution, stages, rollbacks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def span_of(
 
 
 def finest_samples(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
-    """Return each system's samples in the span: seconds where all are kept, minutes otherwise.
+    """Return each system's samples in the span: seconds where all are stored, minutes otherwise.
 
     Never both in one answer: they would overlap, and a chart of uneven spans jumps.
     """
@@ -143,7 +143,7 @@ def stage_views(
     if cutover is None:
         return tuple(plain)
     records = {record.key: record for record in cutovers.stages(store, cutover.id)}
-    looks = verdicts.all_of(store, cutover.id)
+    evaluations = verdicts.all_of(store, cutover.id)
     asked = approvals.all_of(store, cutover.id)
     views = []
     for view in plain:
@@ -154,8 +154,8 @@ def stage_views(
                 view = replace(view, figures=figures_of(store, plan, record.entered_at, end))
         views.append(replace(
             view,
-            looks=tuple(look for look in looks if look.stage == view.key),
-            approvals=tuple(approval for approval in asked if approval.stage == view.key),
+            evaluations=tuple(each for each in evaluations if each.stage == view.key),
+            approvals=tuple(each for each in asked if each.stage == view.key),
         ))
     return tuple(views)
 
@@ -228,7 +228,7 @@ def _must_do(
     must = [str(item) for item in stated] if isinstance(stated, list) else failed
     recommended = record.analysis.get("recommendation")
     if record.status is RollbackStatus.RUNNING:
-        must.append("The rollback's further steps are still running: look at this report again")
+        must.append("The rollback's further steps are still running: read this report again later")
     if recommended:
         must.append(str(recommended))
     elif is_newest:
@@ -253,7 +253,7 @@ def outcome_figures(
 
 def procedure_of(store: Store, cutover: Cutover) -> Procedure:
     """Return what the store knows of a cutover's procedure, in the order of time."""
-    kept = step_log.all_of(store, cutover.migration, of_cutover(cutover.id))
+    logged = step_log.all_of(store, cutover.migration, of_cutover(cutover.id))
     suites = [
         ProcedureStep(f"suite {run.suite}", run.verdict, _suite_found(store, run), run.started_at,
                       (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0)
@@ -262,9 +262,9 @@ def procedure_of(store: Store, cutover: Cutover) -> Procedure:
     steps = [
         ProcedureStep(step.name, step.status, step.detail, step.started_at,
                       (step.ended_at - step.started_at).total_seconds())
-        for step in kept
+        for step in logged
     ]
-    judged = [step for step in kept if step.name.startswith(step_log.CRITERIA)]
+    judged = [step for step in logged if step.name.startswith(step_log.CRITERIA)]
     criteria = judged[-1].data["criteria"] if judged else []
     return Procedure(
         tuple(sorted([*steps, *suites], key=lambda step: step.at)),

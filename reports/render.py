@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.machine.files import READABLE_BY_ALL, write_atomically
 from changeover.plan import yaml12
-from changeover.plan.metrics import METRICS
+from changeover.plan.metrics import METRICS, Metric
 from reports import (
     as_json,
     charts,
@@ -33,17 +33,22 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 def render_html(data: ReportData) -> str:
     """Return the report as one page that needs nothing else: no network, no script."""
-    used = sorted({
-        str(check.get("metric"))
-        for stage in data.stages for look in stage.looks for check in look.evidence
-    })
     return environment().get_template("report.html.j2").render(
         data=data,
         charts=[(chart, Markup(chart.svg)) for chart in charts.draw(data)],  # noqa: S704
         tiles=sections.tiles(data),
-        metrics=[METRICS[name] for name in used if name in METRICS],
+        metrics=_metrics(data),
         plan=_yaml(data.plan),
     )
+
+
+def _metrics(data: ReportData) -> list[Metric]:
+    """Return the metrics that the gates' evidence names, by name."""
+    used: set[str] = set()
+    for stage in data.stages:
+        for evaluation in stage.evaluations:
+            used.update(str(check.get("metric")) for check in evaluation.evidence)
+    return [METRICS[name] for name in sorted(used) if name in METRICS]
 
 
 def render_markdown(data: ReportData) -> str:

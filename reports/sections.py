@@ -33,7 +33,7 @@ def summary_rows(data: ReportData) -> list[tuple[str, str]]:
     """Return what users noticed, as (label, value)."""
     outage = data.outage
     rough = "" if outage.resolution_seconds == 1 else (
-        f" (in spans of {text.duration(outage.resolution_seconds)}: seconds are no longer kept)"
+        f" (in spans of {text.duration(outage.resolution_seconds)}: seconds are no longer stored)"
     )
     well = None if not outage.requests else 1 - outage.user_errors / outage.requests
     return [
@@ -139,10 +139,10 @@ def publication_summary(publications: Sequence[Publication]) -> str:
     if not publications:
         return "Nothing was published to the gateway."
     confirmed = [publication.seconds for publication in publications if publication.is_confirmed]
-    told = f"{len(confirmed)} of {text.counted(len(publications), 'publication')} confirmed"
+    summary = f"{len(confirmed)} of {text.counted(len(publications), 'publication')} confirmed"
     if not confirmed:
-        return f"{told}."
-    return (f"{told}: median {median(confirmed) * 1000:.1f} ms, "
+        return f"{summary}."
+    return (f"{summary}: median {median(confirmed) * 1000:.1f} ms, "
             f"longest {max(confirmed) * 1000:.1f} ms.")
 
 
@@ -176,8 +176,8 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """A stage's looks at its gates: the deciding ones, some earlier ones, how many are left out."""
+class Evaluations:
+    """How a stage's gates were evaluated: last, some times before, how many are left out."""
 
     deciding: tuple[GateVerdict, ...]
     earlier: tuple[GateVerdict, ...]
@@ -204,12 +204,16 @@ def tiles(data: ReportData) -> list[Tile]:
     return shown
 
 
-def split_looks(looks: Sequence[GateVerdict], most: int = 10) -> Looks:
-    """Return the newest look of each gate and round, and at most `most` of those before them.
+def split_evaluations(evaluations: Sequence[GateVerdict], most: int = 10) -> Evaluations:
+    """Return the newest evaluation of each gate and round, and at most `most` of those before them.
 
     The JSON report has all of them.
     """
-    newest = {(look.gate, look.round): look.id for look in looks}
-    deciding = tuple(look for look in looks if newest[look.gate, look.round] == look.id)
-    earlier = tuple(look for look in looks if newest[look.gate, look.round] != look.id)
-    return Looks(deciding, earlier[-most:], max(0, len(earlier) - most))
+    newest = {(each.gate, each.round): each.id for each in evaluations}
+    deciding: list[GateVerdict] = []
+    earlier: list[GateVerdict] = []
+    for each in evaluations:
+        is_newest = newest[each.gate, each.round] == each.id
+        (deciding if is_newest else earlier).append(each)
+    left_out = max(0, len(earlier) - most)
+    return Evaluations(tuple(deciding), tuple(earlier[-most:]), left_out)

@@ -52,19 +52,19 @@ def check_row(check: Mapping[str, Any]) -> CheckRow:
 
 
 def gate_table_markdown(verdicts: Sequence[GateVerdict]) -> str:
-    """Return the newest look at each gate as a table of its checks, with the gate's reason.
+    """Return the newest evaluation of each gate as a table of its checks, with the gate's reason.
 
     Args:
-        verdicts: Looks at the gates of one stage, oldest first.
+        verdicts: Evaluations of the gates of one stage, oldest first.
     """
-    newest = {look.gate: look for look in verdicts}
+    newest = {each.gate: each for each in verdicts}
     if not newest:
         return "No gate has been judged yet."
-    return "\n\n".join(
-        f"{_gate_line(look, sum(other.gate == gate for other in verdicts))}\n\n"
-        f"{_checks_table(look)}"
-        for gate, look in newest.items()
-    )
+    parts = []
+    for gate, newest_one in newest.items():
+        times = sum(each.gate == gate for each in verdicts)
+        parts += [_gate_line(newest_one, times), _checks_table(newest_one)]
+    return "\n\n".join(parts)
 
 
 def stage_question_markdown(question: Question) -> str:
@@ -79,7 +79,7 @@ def stage_question_markdown(question: Question) -> str:
         f"{text.markdown(now)}{_ordinal(question)}",
         _answers(question),
         *_warned(question.warnings),
-        f"#### Evidence\n\n{gate_table_markdown(stage.looks)}",
+        f"#### Evidence\n\n{gate_table_markdown(stage.evaluations)}",
         f"#### Traffic in this stage\n\n{figures_markdown(stage.figures)}",
     ]
     return "\n\n".join(parts)
@@ -139,14 +139,14 @@ def _stage_cells(stage: StageView) -> tuple[str, ...]:
     )
 
 
-def _gate_line(look: GateVerdict, looks: int) -> str:
-    seen = f" (look {looks})" if looks > 1 else ""
-    return (f"**{text.status(look.verdict)}**: gate {text.markdown(look.gate)}{seen}, "
-            f"{text.clock_time(look.at)} UTC: {text.markdown(look.reason)}")
+def _gate_line(evaluation: GateVerdict, times: int) -> str:
+    seen = f" (evaluation {times})" if times > 1 else ""
+    return (f"**{text.status(evaluation.verdict)}**: gate {text.markdown(evaluation.gate)}{seen}, "
+            f"{text.clock_time(evaluation.at)} UTC: {text.markdown(evaluation.reason)}")
 
 
-def _checks_table(look: GateVerdict) -> str:
-    rows = [check_row(check) for check in look.evidence]
+def _checks_table(evaluation: GateVerdict) -> str:
+    rows = [check_row(check) for check in evaluation.evidence]
     return text.markdown_table(
         ("verdict", "check", "value", "bound", "baseline", "samples", "window"),
         ((text.status(row.verdict), row.check, row.value, row.bound, row.baseline, row.samples,

@@ -15,7 +15,7 @@ SIGNS = {
     "begun": "●", "failed": "✗", "none": "○", "done": "✓", "completed": "✓", "needs_person": "!",
     "plain": "·", "good": "✓", "warn": "!", "bad": "✗",
 }
-"""The sign before each status, so that nothing is told by colour alone."""
+"""The sign before each status, so that nothing is shown by colour alone."""
 
 WORDS = {
     "rolled_back": "rolled back", "to_come": "to come", "needs_person": "needs a person",

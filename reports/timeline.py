@@ -31,7 +31,15 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "rollback.needs_person": ("rollback needs a person", "bad"),
     "trigger.fired": ("trigger {trigger} fired: {action}", "bad"),
     "lever.pulled": ("lever {lever} pulled", "plain"),
-    "people.told": ("people told that {stage} waits", "plain"),
+    "step.done": ("step {step} done", "plain"),
+    "step.failed": ("step {step} failed", "bad"),
+    "suite.pass": ("suite {suite} passed", "good"),
+    "suite.fail": ("suite {suite} failed", "bad"),
+    "suite.inconclusive": ("suite {suite} could not be decided", "warn"),
+    "flags.set": ("flags set: {flags}", "plain"),
+    "run.ended": ("no flow run carries on {subject}", "warn"),
+    "run.back": ("a flow run carries on {subject} again", "good"),
+    "people.told": ("people notified that {stage} waits", "plain"),
     "notify.failed": ("a notification failed", "warn"),
     "baseline.retired": ("baseline retired", "good"),
     "break_glass.used": ("break glass: baseline by hand", "bad"),
@@ -59,7 +67,7 @@ class _Known(dict[str, str]):
 def moments(
     events: Iterable[AuditEvent], titles: Mapping[str, str], *, start: datetime, end: datetime
 ) -> tuple[Moment, ...]:
-    """Return the timeline of [start, end]; equal looks at a gate in a row become one line.
+    """Return the timeline of [start, end]; equal evaluations at a gate in a row become one line.
 
     Args:
         events: The audit's events in order.
@@ -130,7 +138,7 @@ def _moment(event: AuditEvent, titles: Mapping[str, str]) -> Moment:
     if event.data.get("problem"):
         tone = "warn"
     stage = event.data.get("stage")
-    facts = _Known({key: text.one_line(value) for key, value in event.data.items()})
+    facts = _Known({key: text.one_line(_named(value)) for key, value in event.data.items()})
     if stage is not None:
         facts["stage"] = titles.get(str(stage), str(stage))
     return Moment(
@@ -145,10 +153,20 @@ def _moment(event: AuditEvent, titles: Mapping[str, str]) -> Moment:
     )
 
 
+def _named(value: object) -> object:
+    """Return a list or mapping as people write it: `a, b`, `name: value`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_named(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(_named(inner)) for inner in value)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _detail(kind: str, data: Mapping[str, Any]) -> str:
     """Return what an event says beyond its title, in one line."""
     parts: Sequence[object] = (
         data.get("reason"), data.get("outcome"), data.get("comment"), data.get("problem"),
+        data.get("detail"), data.get("said"),
     )
     sentences = [text.one_line(part) for part in parts if part]
     if kind == "stage.held":

@@ -17,9 +17,7 @@ LONG_MODULES: set[str] = set()
 LONG_FUNCTIONS = {
     "changeover/analysis/trigger.py::step",
     "changeover/comparison/documents.py::parse_body",
-    "changeover/console/claiming.py::routes",
     "changeover/procedures/rollback.py::start",
-    "changeover/site/status.py::collect",
 }
 MANY_PARAMETERS = {
     "changeover/comparison/diff.py::_Walk.pairs",

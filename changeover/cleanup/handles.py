@@ -1,8 +1,8 @@
 """Files by the handles of their folders, so that nobody can lead us elsewhere in between.
 
-A path is looked up anew at every use, and a folder may have become a symbolic link by then. A
+A path is resolved anew at every use, and a folder may have become a symbolic link by then. A
 handle stays what it was. So every step goes from an open folder to the next one, never follows a
-link (`O_NOFOLLOW`), and knows the mount it is on: Linux tells it, and a file's birth, by `statx`.
+link (`O_NOFOLLOW`), and knows the mount it is on: Linux says it, and a file's birth, by `statx`.
 Elsewhere the device stands for the mount, which misses bind mounts, and nobody knows births.
 """
 
@@ -31,7 +31,7 @@ _LAYOUT = struct.Struct("=IIQIIIHHQQQQ qII qII qII qII IIII Q")
 class Facts:
     """What is known of a file without opening it.
 
-    `born` and `modified` are seconds since 1970; `born` is None where the file system keeps none.
+    `born` and `modified` are seconds since 1970; `born` is None where the file system records none.
     """
 
     mode: int
@@ -89,7 +89,7 @@ def facts_of(folder: int, name: str = "") -> Facts:
     """Return what is known of a name in an open folder, or of the folder itself; follows no link.
 
     Raises:
-        OSError: It is not there, or may not be looked at.
+        OSError: It is not there, or may not be read.
     """
     if not hasattr(_LIBC, "statx"):
         return _by_stat(folder, name)
@@ -213,7 +213,7 @@ def _moved_to(current: int, name: str, expected: Facts) -> int:
     facts = facts_of(found)
     if (facts.identity, facts.mount) != (expected.identity, expected.mount):
         os.close(found)
-        raise OSError(errno.ESTALE, "was moved or replaced while it was looked at", name)
+        raise OSError(errno.ESTALE, "was moved or replaced while it was read", name)
     os.close(current)
     return found
 

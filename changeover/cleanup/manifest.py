@@ -61,8 +61,8 @@ def note(place: int, found: Sequence[Found], *, at: datetime) -> list[Line]:
         OSError: They cannot be written.
     """
     with beneath(place, [FILES]) as files:
-        taken = [int(name) for name in names_in(files) if name.isdecimal()]
-    first = max([0, *taken, *(line.number for line in lines(place))]) + 1
+        used = [int(name) for name in names_in(files) if name.isdecimal()]
+    first = max([0, *used, *(line.number for line in lines(place))]) + 1
     new = [Line(first + index, each.parts, each.facts.inode) for index, each in enumerate(found)]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     with os.fdopen(os.open(MANIFEST, flags, 0o600, dir_fd=place), "ab") as file:

@@ -75,8 +75,8 @@ def _read(
     below: dict[Path, list[tuple[str, ...]]] = {}
     for text in roots:
         path, problem = _absolute(text, base)
-        # Where its parent really is, looked up once: what is judged is what is opened later. The
-        # last name is not looked up: should a link take its place, opening it fails.
+        # Where its parent really is, resolved once: what is judged is what is opened later. The
+        # last name is not resolved: should a link take its place, opening it fails.
         real = Path(os.path.realpath(path.parent)) / path.name
         problem = problem or _unfit(path, real)
         if problem:

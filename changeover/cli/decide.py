@@ -215,7 +215,7 @@ def _refuse_in_cutover(site: Site, what: str) -> None:
 def _advance_to(
     site: Site, state: RoutingState, percent: str | None, *, may_shadow: bool
 ) -> Change:
-    """Return the change to the wished percentage, or to the plan's next stage."""
+    """Return the change to the wanted percentage, or to the plan's next stage."""
     if percent is None:
         return change_for(_next_stage(site, state, may_shadow), site.plan, state.epoch)
     try:

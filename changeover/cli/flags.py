@@ -48,7 +48,7 @@ def explain(
 
 @click.group("flags")
 def flags() -> None:
-    """Look at flags and change them by hand; what differs from the plan shows as drift."""
+    """Show flags and change them by hand; what differs from the plan is marked as drift."""
 
 
 @flags.command("list", epilog="\b\nExample:\n  changeover flags list --env testing")
@@ -119,8 +119,8 @@ def _changing(command: Command) -> Command:
 @_changing
 def set_command(session: Session, name: str, value: str, **asked: Any) -> None:
     """Give everyone a value; the flag's rules end. VALUE is read as YAML: true, 0.05, WARNING."""
-    wished = yaml12.argument(value, "VALUE")
-    _change(session, name, lambda flag: as_document(with_value(name, flag.entry, wished)),
+    wanted = yaml12.argument(value, "VALUE")
+    _change(session, name, lambda flag: as_document(with_value(name, flag.entry, wanted)),
             **asked)
 
 
@@ -169,12 +169,12 @@ def _environment(session: Session) -> str:
     Raises:
         InvalidInput: The plan has no such environment.
     """
-    plan, wished = session.site.plan, session.environment
-    if wished is not None and wished not in plan.environments:
+    plan, wanted = session.site.plan, session.environment
+    if wanted is not None and wanted not in plan.environments:
         raise InvalidInput(
-            f"environment {wished!r} is unknown", where="--env",
+            f"environment {wanted!r} is unknown", where="--env",
             allowed=", ".join(plan.environments) or "none, the plan has no environments")
-    return wished or session.site.environment
+    return wanted or session.site.environment
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -58,7 +58,7 @@ COMMANDS = {
         "(exit code 1: they differ)."),
     "validate": ("validate.validate", "Run the checks of a suite and show every failure at once."),
     "plan": ("plan.plan", "Check plans, and teach editors to complete them."),
-    "store": ("status.store_group", "Look after the database."),
+    "store": ("status.store_group", "Bring the database to this version."),
     "backup": ("backup.backup_group", "Back up what a cutover could harm, and get it back."),
     "cleanup": (
         "cleanup.cleanup",
@@ -66,7 +66,7 @@ COMMANDS = {
         "moves with --yes only."),
     "flags": (
         "flags.flags",
-        "Look at flags and change them by hand; what differs from the plan shows as drift."),
+        "Show flags and change them by hand; what differs from the plan is marked as drift."),
     "explain": (
         "flags.explain",
         "Say which system a user gets, what each flag is for them, and why."),

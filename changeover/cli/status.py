@@ -71,7 +71,7 @@ def env(session: Session) -> None:
 
 @click.group("store")
 def store_group() -> None:
-    """Look after the database."""
+    """Bring the database to this version."""
 
 
 @store_group.command(epilog="\b\nExample:\n  changeover store upgrade --home .changeover")

@@ -49,7 +49,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     app = application(console)
-    gc.freeze()  # nothing that exists now ever goes away: it need not be looked at again
+    gc.freeze()  # nothing that exists now ever goes away: the collector need not visit it again
     uvicorn.run(
         app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=30,

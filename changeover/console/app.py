@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
-from changeover.console import claiming, describing, evaluating, looking, page, problems, reporting
+from changeover.console import claiming, describing, evaluating, page, problems, reading, reporting
 from changeover.console.auth import Limits
 from changeover.console.context import Console
 from changeover.console.models import ClaimIn, OutcomeIn
@@ -26,7 +26,7 @@ MORE_SECONDS = 0.2
 """Pause between two parts of what is pruned, in which others write."""
 
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
-    claiming.routes, reporting.routes, looking.health_routes, looking.routes, page.routes,
+    claiming.routes, reporting.routes, reading.health_routes, reading.routes, page.routes,
     # further parts of the console stand here: a function from a Console to its APIRouter
 )
 
@@ -42,7 +42,7 @@ def application(console: Console) -> FastAPI:
         503: "The store or another part does not answer; send it again."})
     app = FastAPI(
         title="Changeover console", version=__version__, docs_url=None, redoc_url=None,
-        description="Decisions, claims and outcomes for applications that take part in a "
+        description="Decisions, claims and outcomes for applications in a "
         "migration. Every write needs a token.", responses=described,
         lifespan=lambda _app: _lifetime(console), redirect_slashes=False,
     )

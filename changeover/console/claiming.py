@@ -55,58 +55,73 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(
         prefix="/v1/claims", tags=["claims"], responses=_REFUSALS,
         route_class=console.auth.route(Scope.WRITE))
+    answers = _Claims(console)
+    claim = router.post("/{item}", response_model=ClaimOut, openapi_extra=_SCHEMA,
+                        summary="Claim an item")
+    claim(answers.claim)
+    for path, answer, summary in (
+        ("renew", answers.renew, "Hold an item longer"),
+        ("complete", answers.complete, "An item is done"),
+        ("release", answers.release, "Give an item back"),
+        ("hand-over", answers.hand_over, "Give to the other system"),
+    ):
+        router.post(f"/{{item}}/{path}", response_model=ClaimOut, summary=summary)(answer)
+    fail = router.post("/{item}/fail", response_model=FailOut, summary="An item could not be done")
+    fail(answers.fail)
+    return router
 
-    @router.post("/{item}", response_model=ClaimOut, openapi_extra=_SCHEMA,
-                 summary="Claim an item")
-    async def claim(request: Request) -> Response:
+
+class _Claims:
+    """Answers the requests about claims."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._plan = console, console.site.plan
+
+    async def claim(self, request: Request) -> Response:
         """Give the right to act on an item to one holder, if its system has it in this mode.
 
         The same holder asking again gets the same token and a new lease.
         """
         try:
-            act = _request_of(console, request.path_params["item"], await request.body())
+            wanted = _request_of(
+                self._console, request.path_params["item"], await request.body())
         except ValidationError as error:
             return of_body(error)
-        found = await console.claims.put(act)
-        console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
+        found = await self._console.claims.put(wanted)
+        self._console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
         return _answer(found)
 
-    @router.post("/{item}/renew", response_model=ClaimOut, summary="Hold an item longer")
-    async def renew(item: Item, body: RenewIn) -> Response:
+    async def renew(self, item: Item, body: RenewIn) -> Response:
         """Begin a new lease. After a rollback the candidate's are not renewed."""
-        lease = lease_of(body.lease_seconds) or console.site.plan.claims.lease
-        return _answer(await console.claims.put(claims.renewing(item, body.token, lease)))
+        lease = lease_of(body.lease_seconds) or self._plan.claims.lease
+        return await self._put(claims.renewing(item, body.token, lease))
 
-    @router.post("/{item}/complete", response_model=ClaimOut, summary="An item is done")
-    async def complete(item: Item, body: HeldIn) -> Response:
+    async def complete(self, item: Item, body: HeldIn) -> Response:
         """Make the claim final: nobody ever claims this item again."""
-        return _answer(await console.claims.put(claims.completing(item, body.token)))
+        return await self._put(claims.completing(item, body.token))
 
-    @router.post("/{item}/release", response_model=ClaimOut, summary="Give an item back")
-    async def release(item: Item, body: HeldIn) -> Response:
+    async def release(self, item: Item, body: HeldIn) -> Response:
         """Let whoever is entitled claim the item at once."""
-        return _answer(await console.claims.put(claims.releasing(item, body.token)))
+        return await self._put(claims.releasing(item, body.token))
 
-    @router.post("/{item}/hand-over", response_model=ClaimOut, summary="Give to the other system")
-    async def hand_over(item: Item, body: HandOverIn) -> Response:
+    async def hand_over(self, item: Item, body: HandOverIn) -> Response:
         """Let the other system claim the item, whatever the mode; to the candidate only while
         users are on it."""
-        act = claims.handing_over(item, body.token, body.to, body.reason)
-        return _answer(await console.claims.put(act))
+        return await self._put(claims.handing_over(item, body.token, body.to, body.reason))
 
-    @router.post("/{item}/fail", response_model=FailOut, summary="An item could not be done")
-    async def fail(item: Item, body: FailIn) -> Response:
+    async def fail(self, item: Item, body: FailIn) -> Response:
         """Hand what the candidate failed to the baseline; in candidate_only this rolls back when
         the plan says `claims: {rollback_on_failure: true}`. Say it again if no answer comes."""
-        may_roll_back = console.site.plan.claims.rollback_on_failure
-        found = await console.claims.put(claims.failing(
+        may_roll_back = self._plan.claims.rollback_on_failure
+        found = await self._console.claims.put(claims.failing(
             item, body.token, body.reason, may_roll_back=may_roll_back))
         if isinstance(found, Refusal):
             return _answer(found)
-        done = await asyncio.to_thread(_roll_back, console) if may_roll_back else None
+        done = await asyncio.to_thread(_roll_back, self._console) if may_roll_back else None
         return _json({"claim": document(found), "rollback": done})
 
-    return router
+    async def _put(self, wanted: ClaimRequest) -> Response:
+        return _answer(await self._console.claims.put(wanted))
 
 
 def _request_of(console: Console, item: str, content: bytes) -> ClaimRequest:

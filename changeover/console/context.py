@@ -53,7 +53,7 @@ class Console:
         self.claims: Batcher[ClaimRequest, Claim | Refusal] = Batcher(
             self._claim, most=CLAIMS_AT_ONCE)
         self.outcomes: Batcher[list[OutcomeIn], int] = Batcher(
-            self._keep, most=OUTCOMES_AT_ONCE, weigh=len)
+            self._save, most=OUTCOMES_AT_ONCE, weigh=len)
         self.feed = Feed.from_store(site.store, site.migration, site.environment)
         self._quality = outcomes.quality_names(site.store, site.migration)
         self._coming: Counter[str] = Counter()
@@ -71,12 +71,12 @@ class Console:
                                    allowed=", ".join(known) or "none, the plan has no segment")
         return frozenset(names)
 
-    async def keep(self, batch: list[OutcomeIn]) -> int:
-        """Keep the outcomes of a request, all or none; return how many were not known.
+    async def save(self, batch: list[OutcomeIn]) -> int:
+        """Save the outcomes of a request, all or none; return how many were not known.
 
         Raises:
             InvalidInput: An unknown segment, or ever more names of quality numbers; only names of
-                outcomes that were kept count.
+                outcomes that were saved count.
             StoreError: The store cannot be used.
         """
         names = self._check(batch)
@@ -105,8 +105,8 @@ class Console:
     def _claim(self, acts: Sequence[ClaimRequest]) -> list[Claim | Refusal]:
         return claims.carry_out(self.site.store, self.site.migration, acts)
 
-    def _keep(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
-        """Keep the outcomes of several requests; return how many of each were new."""
+    def _save(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
+        """Save the outcomes of several requests; return how many of each were new."""
         together = [one for batch in batches for one in batch]
         new = set(outcomes.keep(self.site.store, self.site.migration, together, now=clock.now()))
         found = []

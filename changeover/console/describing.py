@@ -94,7 +94,7 @@ def paths() -> Document:
     """Return the paths of the flag routes, for the OpenAPI document."""
     bulk = _operation(
         "All flags for a user (OFREP)", "FlagEvaluations", _BAD, body="FlagsRequest",
-        parameters=(_KNOWN, _parameter("flagConfigEtag", "query", "ETag that an event told.")))
+        parameters=(_KNOWN, _parameter("flagConfigEtag", "query", "ETag that an event announced.")))
     snapshot = _operation(
         "Everything, for evaluation in the application", "FlagSnapshot",
         {400: "`wait` is no number of seconds.",

@@ -1,4 +1,4 @@
-"""The flag routes in the console: kept fresh from the store, with its rule of who may read."""
+"""The flag routes in the console: refreshed from the store, with its rule of who may read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from changeover.errors import Unreachable
 
 
 def begin(console: Console) -> None:
-    """Start to keep the flags fresh; without a first snapshot the routes say so (503)."""
+    """Start refreshing the flags; without a first snapshot the routes say so (503)."""
     with contextlib.suppress(Unreachable):
         console.feed.start(wait=0)
 
@@ -47,7 +47,7 @@ class Origins:
             expose_headers=["ETag", "Retry-After"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and tell the browser whose pages may read the answer."""
+        """Answer, and say to the browser whose pages may read the answer."""
         is_for_pages = scope["type"] == "http" and scope["path"].startswith("/ofrep/")
         await (self._shared if is_for_pages else self._app)(scope, receive, send)
 

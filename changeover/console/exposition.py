@@ -187,7 +187,7 @@ class Meter(Collector):
     def _applications(self) -> Iterator[Metric]:
         console, counts, now = self._console, self._console.counts, clock.now()
         claimed = CounterMetricFamily(
-            "changeover_claims", "What became of wishes to claim.", labels=["result"])
+            "changeover_claims", "What became of requests to claim.", labels=["result"])
         for result, number in sorted(counts.claims.items()):
             claimed.add_metric([result], number)
         open_ = GaugeMetricFamily("changeover_claims_open", "Items that are not done, by state.",

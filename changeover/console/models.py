@@ -1,4 +1,4 @@
-"""What the console's requests and answers look like. Unknown fields are refused."""
+"""The form of the console's requests and answers. Unknown fields are refused."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ those who have the snapshot already.
 
 Source: OFREP 0.3.0, https://github.com/open-feature/protocol, `service/openapi.yaml`; its ADR 0008
 for the events. Everything here only reads; who may read, and that nothing is cached on the way, is
-the application's to decide. What the routes look like to a client is `describing`.
+the application's to decide. How a client sees the routes is in `describing`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Snapshots(Protocol):
 
 
 def routes(snapshots: Snapshots) -> list[Route]:
-    """Return the routes, for a FastAPI or Starlette application to take in."""
+    """Return the routes, for a FastAPI or Starlette application to include."""
     ofrep = _Ofrep(snapshots)
     reading = _Reading(snapshots)
     return [
@@ -128,7 +128,7 @@ class _Ofrep:
         return Response(body, headers=headers, media_type="application/json")
 
     async def _catch_up(self, query: QueryParams) -> None:
-        """Wait a moment for the configuration that an event of another console told about."""
+        """Wait a moment for the configuration that an event of another console announced."""
         wanted = query.get("flagConfigEtag", "").strip('"')
         if wanted:
             await wait_until(self._snapshots, CATCH_UP_SECONDS,
@@ -169,7 +169,7 @@ class _Single:
 
 
 class _Events:
-    """Tells clients that there is something to fetch; what it is they fetch themselves."""
+    """Notifies clients that there is something to fetch; they fetch it themselves."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
@@ -269,12 +269,12 @@ async def wait_until(
         return held
     loop, has_come = asyncio.get_running_loop(), asyncio.Event()
 
-    def look(held: Held) -> None:  # in the feed's thread
+    def check(held: Held) -> None:  # in the feed's thread
         if is_wanted(held):
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(has_come.set)
 
-    unsubscribe = snapshots.subscribe(look)
+    unsubscribe = snapshots.subscribe(check)
     try:
         held = snapshots.held  # it may have come before we subscribed
         if held is None or not is_wanted(held):
@@ -287,7 +287,7 @@ async def wait_until(
 
 
 async def _unless_gone(request: Request, waiting: Coroutine[Any, Any, object]) -> None:
-    """Wait, but no longer than the client does: nobody keeps what others have left open."""
+    """Wait, but no longer than the client does: nothing stays open for nobody."""
     tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(_leaving(request))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -305,10 +305,10 @@ async def _leaving(request: Request) -> None:
 def _wait_of(query: QueryParams) -> float | None:
     """Return the seconds that a client would wait, cut to the longest; None for no number."""
     try:
-        wished = float(query.get("wait", "0"))
+        seconds = float(query.get("wait", "0"))
     except ValueError:
         return None
-    return min(wished, LONGEST_WAIT_SECONDS) if wished >= 0 else None  # NaN is none either
+    return min(seconds, LONGEST_WAIT_SECONDS) if seconds >= 0 else None  # NaN is none either
 
 
 def _matches(headers: Headers, etag: str) -> bool:

@@ -22,7 +22,8 @@ from changeover.console.context import Console, Fresh
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
 from changeover.plan.guardrails import GATE
-from changeover.plan.metrics import METRICS, QUALITY, format_value
+from changeover.plan.metrics import METRICS, QUALITY, Source, format_value
+from changeover.plan.model import TriggerSpec
 from changeover.plan.units import format_duration
 from changeover.shadow import scores
 from changeover.site import status as status_of
@@ -34,15 +35,14 @@ TRAFFIC_OVER = timedelta(seconds=10)
 OUTCOMES_OVER = timedelta(minutes=5)
 MOST_PLACES = 5
 MOST_EVENTS = 12
-_TRAFFIC = ("error_rate", "user_error_rate", "client_error_rate", "redirect_rate", "empty_rate",
-            "latency_p50", "latency_p95", "latency_p99", "up",
-            "memory", "cpu")
-_OUTCOMES = ("outcome_error_rate", "outcome_duration_p50", "outcome_duration_p95")
+LONGEST_FACT = 160
+SYSTEMS = ("baseline", "candidate")
+_OF_SYSTEMS = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
 
 
 def routes(console: Console) -> APIRouter:
     """Return the route of the page."""
-    router = APIRouter(tags=["look"], route_class=console.auth.route(Scope.READ))
+    router = APIRouter(tags=["read"], route_class=console.auth.route(Scope.READ))
     fresh = Fresh()
 
     @router.get("/", response_class=HTMLResponse, summary="The page for people")
@@ -86,38 +86,45 @@ def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
         "differences": fresh.get("differences", 15, lambda: _differences(console)),
         "claims": claims.open_claims(store, plan.migration, now=now),
         "events": [
-            (event.at, event.kind, event.actor, _told(event.data))
+            (event.at, event.kind, event.actor, _facts(event.data))
             for event in audit.newest(store, plan.migration, limit=MOST_EVENTS)
         ],
     }
 
 
 def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
-    """Return every stage of the plan with how it stands and the newest look at each gate."""
+    """Return every stage of the plan with how it stands and the newest evaluation of each gate."""
     store, known = console.site.store, {}
-    looks: dict[tuple[str, str], Any] = {}
+    evaluations: dict[tuple[str, str], Any] = {}
     if cutover_id is not None:
         known = {record.key: record for record in cutovers.stages(store, cutover_id)}
-        looks = {(look.stage, look.gate): look for look in verdicts.all_of(store, cutover_id)}
+        for each in verdicts.all_of(store, cutover_id):
+            evaluations[each.stage, each.gate] = each
     return [
         {"title": stage.title, "record": known.get(stage.key),
          "soak": format_duration(stage.soak), "approvers": stage.approvers,
-         "gates": [(gate, looks.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
+         "gates": [(gate, evaluations.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
         for stage in console.site.plan.stages()
     ]
 
 
 def _triggers(console: Console) -> list[dict[str, Any]]:
     since = clock.now() - timedelta(days=1)
-    fired = {each.trigger: each for each in firings.all_of(
-        console.site.store, console.site.migration, since=since)}
+    fired = {}
+    for each in firings.all_of(console.site.store, console.site.migration, since=since):
+        fired[each.trigger] = each
     return [
-        {"name": spec.name, "action": str(spec.action), "fired": fired.get(spec.name),
-         "condition": f"{METRICS[spec.metric].words} of {spec.of}" + (
-             f" in {spec.segment}" if spec.segment else "")
-         + f" {describe_bound(spec)}, for {format_duration(spec.for_)}"}
+        {"name": spec.name, "action": str(spec.action), "condition": _condition(spec),
+         "fired": fired.get(spec.name)}
         for spec in console.site.plan.triggers
     ]
+
+
+def _condition(spec: TriggerSpec) -> str:
+    """Return when a trigger fires, as `failed requests of candidate above 10 %, for 1s`."""
+    segment = f" in {spec.segment}" if spec.segment else ""
+    lasting = f", for {format_duration(spec.for_)}" if spec.for_ else ""
+    return f"{METRICS[spec.metric].words} of {spec.of}{segment} {describe_bound(spec)}{lasting}"
 
 
 def _figures(console: Console) -> list[tuple[str, str, str]]:
@@ -126,19 +133,23 @@ def _figures(console: Console) -> list[tuple[str, str, str]]:
 
     def windows(over: timedelta) -> list[Window]:
         return [samples.window(console.site.store, console.site.migration, name, start=now - over,
-                               end=now) for name in ("baseline", "candidate")]
+                               end=now) for name in SYSTEMS]
 
     traffic, reported = windows(TRAFFIC_OVER), windows(OUTCOMES_OVER)
     rows = [_row("requests in 10 s", [str(found.requests) for found in traffic])]
-    rows += [_metric_row(name, traffic) for name in _TRAFFIC]
+    rows += [_metric_row(name, traffic) for name in _metrics(_OF_SYSTEMS)]
     if traffic[0].refused:  # the gateway's: the same for both
         rows.append(_metric_row("refused_rate", traffic))
     if any(found.outcomes for found in reported):
         rows.append(_row("outcomes in 5 min", [str(found.outcomes) for found in reported]))
-        names = sorted({name for found in reported for name in found.quality})
-        rows += [_metric_row(name, reported)
-                 for name in (*_OUTCOMES, *(QUALITY + name for name in names))]
+        quality = {QUALITY + name for found in reported for name in found.quality}
+        names = [*_metrics((Source.OUTCOME,)), *sorted(quality)]
+        rows += [_metric_row(name, reported) for name in names]
     return rows
+
+
+def _metrics(sources: tuple[Source, ...]) -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.source in sources]
 
 
 def _row(what: str, values: list[str]) -> tuple[str, str, str]:
@@ -159,9 +170,22 @@ def _differences(console: Console) -> dict[str, Any] | None:
             "newest": [each for each in newest if each.place.diverged][:MOST_PLACES]}
 
 
-def _told(data: dict[str, Any]) -> str:
-    """Return an event's facts in one line; values that people wrote are cut."""
-    return ", ".join(f"{key} {str(value)[:160]}" for key, value in data.items() if value != "")
+def _facts(data: dict[str, Any]) -> str:
+    """Return an event's facts in one line, as `stage: full, weight: 10000`; long ones are cut."""
+    shown = []
+    for key, value in data.items():
+        text = _as_text(value)
+        if text:
+            shown.append(f"{key.replace('_', ' ')}: {text[:LONGEST_FACT]}")
+    return "; ".join(shown)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_as_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_as_text(inner) for inner in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache

@@ -27,7 +27,7 @@ from changeover.errors import (
 LOG = logging.getLogger("changeover.console")
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 1_000
-"""To list the faults of a body takes ten times as long as to find them: beyond this they are told
+"""To list the faults of a body takes ten times as long as to find them: beyond this they are shown
 by their number alone."""
 _STATUS: list[tuple[type[ChangeoverError], int, str]] = [
     (InvalidInput, 422, "not accepted"),

@@ -1,4 +1,4 @@
-"""The route that takes outcomes: one, or many at once. Answered when they are stored."""
+"""The route for reported outcomes: one, or many at once. Answered when they are stored."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _SCHEMA: dict[str, Any] = {"requestBody": {"required": True, "content": {"applic
 
 
 def routes(console: Console) -> APIRouter:
-    """Return the route that takes outcomes."""
+    """Return the route for reported outcomes."""
     router = APIRouter(
         prefix="/v1/outcomes", tags=["outcomes"], route_class=console.auth.route(Scope.WRITE))
 
     @router.post("", response_model=OutcomesOut, openapi_extra=_SCHEMA, summary="Report outcomes")
     async def report(request: Request) -> Response:
-        """Keep an outcome, or an array of them; all or none. Each id counts once, so a report
+        """Save an outcome, or an array of them; all or none. Each id counts once, so a report
         whose answer was lost is sent again."""
         try:
             batch = _read(await request.body())
         except ValidationError as error:
             return of_body(error)
-        answer = OutcomesOut(accepted=len(batch), new=await console.keep(batch))
+        answer = OutcomesOut(accepted=len(batch), new=await console.save(batch))
         return Response(answer.model_dump_json(), media_type="application/json")
 
     return router

@@ -99,7 +99,7 @@ class PrefectApi:
         """Return why no worker would start a run; empty when nothing is known against it.
 
         Args:
-            now: The present moment; None does not look whether a worker is there.
+            now: The present moment; None does not check for a worker.
             pool: The work pool.
         """
         found = self._call("GET", f"/work_pools/{pool}", missing=None)
@@ -187,7 +187,7 @@ class PrefectApi:
         })
 
     def cancel(self, run_id: str, *, message: str) -> None:
-        """Put a run that no process carries into Cancelled by force."""
+        """Set a run that no process carries out to Cancelled by force."""
         self._call("POST", f"/flow_runs/{run_id}/set_state", {
             "state": {"type": "CANCELLED", "message": message}, "force": True}, missing={})
 
@@ -218,7 +218,7 @@ class PrefectApi:
         if found.get("status") != "ACCEPT":
             details = found.get("details") or {}
             raise Refused(
-                f"Prefect did not take the answer: {details.get('reason', found.get('status'))}",
+                f"Prefect did not accept the answer: {details.get('reason', found.get('status'))}",
                 where=f"flow run {run_id}",
             )
 
@@ -238,7 +238,7 @@ class PrefectApi:
             raise Unreachable(
                 f"Prefect's API does not answer ({type(error).__name__} {status})".strip(),
                 where=self.url,
-                next_step="Look whether the server runs: `changeover status`, and "
+                next_step="Check whether the server runs: `changeover status`, and "
                 "logs/prefect-server.log; traffic stays as it is",
             ) from error
 

@@ -51,8 +51,8 @@ class Site:
         """Connect, for a person, to what `changeover up` started with a home.
 
         Args:
-            home: The home; None takes `$CHANGEOVER_HOME` or `.changeover` here.
-            migration: Name of the migration; None takes the one that was started last.
+            home: The home; None for `$CHANGEOVER_HOME` or `.changeover` here.
+            migration: Name of the migration; None for the one that was started last.
 
         Raises:
             InvalidInput: Nothing was started with this home, or there is no such migration.

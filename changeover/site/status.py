@@ -10,6 +10,7 @@ from changeover.domain import run_ends
 from changeover.domain.procedures import of_cutover
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import Approval, Cutover
+from changeover.domain.routing import RoutingState, System
 from changeover.domain.run_ends import Carrier, Work
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
@@ -29,6 +30,7 @@ from changeover.store import (
 from changeover.store.engine import Store
 
 WINDOW = timedelta(seconds=10)
+_URLS = ("ui_url", "gateway", "reports_url", "console_url")
 
 
 def collect(site: Site, *, now: datetime) -> dict[str, Any]:
@@ -44,55 +46,81 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """
     store, migration = site.store, site.migration
     state = routing.read(store, migration)
-    newest = cutovers.latest(store, migration)
-    stages = cutovers.stages(store, newest.id) if newest else []
+    cutover = cutovers.latest(store, migration)
     ended = carriers.ended(store, migration)
-    asked = _asked(store, migration, ended)
-    rollback = rollbacks.latest(store, migration)
-    report = report_files.latest(store, migration, "cutover")
-    if report and newest and report.cutover_id not in (None, newest.id):
-        report = None
     settings = site.home.settings()
-    run = newest.flow_run_id if newest else None
-    alarm = _guardrails(store, newest) if newest else None
+    guardrails = _guardrails(store, cutover) if cutover else None
+    waiting = _waiting(_asked(store, migration, ended), guardrails)
+    if waiting is not None:
+        run = waiting.pop("flow_run_id") or (cutover and cutover.flow_run_id)
+        waiting["url"] = f"{settings.get('ui_url', '')}/runs/flow-run/{run}"
+    rollback = rollbacks.latest(store, migration)
     return {
         "migration": migration,
-        "routing": {
-            "mode": str(state.mode), "percent": state.weight / 100, "text": state.describe(),
-            "segments": list(state.segments), "maintenance": state.maintenance,
-            "version": state.version, "epoch": state.epoch,
-        },
+        "routing": _routing(state),
         "gateway": site.gateway.serving(state).text,
-        "cutover": newest and _cutover(newest),
-        "procedure": _newest_step(store, newest) if newest else None,
-        "stages": [
-            {"key": stage.key, "status": str(stage.status), "round": stage.round,
-             "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
-            for stage in stages
-        ],
+        "cutover": cutover and _cutover(cutover),
+        "procedure": _newest_step(store, cutover) if cutover else None,
+        "stages": _stages(store, cutover) if cutover else [],
         "ended_runs": _ended_runs(ended, state.describe()),
-        "waiting_for": _waiting(
-            asked, alarm, f"{settings.get('ui_url', '')}/runs/flow-run", run),
-        "guardrails": alarm,
-        "systems": {
-            name: _numbers(samples.window(store, migration, name, start=now - WINDOW, end=now))
-            for name in ("baseline", "candidate")
-        },
-        "refused": _refused(store, migration, now),
-        "services": {
-            beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
-            for beat in heartbeats.every(store) if not beat.service.startswith("flow:")
-        },
+        "waiting_for": waiting,
+        "guardrails": guardrails,
+        **_measured(store, migration, now),
+        "services": _services(store, now),
         "rollback": rollback and _rolled_back(rollback),
-        "report": report.html_path if report else None,
-        "report_at": report.at.isoformat() if report else None,
-        "urls": {key: settings.get(key)
-                 for key in ("ui_url", "gateway", "reports_url", "console_url")},
+        **_report(store, migration, cutover),
+        "urls": {key: settings.get(key) for key in _URLS},
     }
 
 
+def _routing(state: RoutingState) -> dict[str, Any]:
+    return {
+        "mode": str(state.mode), "percent": state.weight / 100, "text": state.describe(),
+        "segments": list(state.segments), "maintenance": state.maintenance,
+        "version": state.version, "epoch": state.epoch,
+    }
+
+
+def _stages(store: Store, cutover: Cutover) -> list[dict[str, Any]]:
+    return [
+        {"key": stage.key, "status": str(stage.status), "round": stage.round,
+         "soak_until": stage.soak_until.isoformat(), "reason": stage.reason}
+        for stage in cutovers.stages(store, cutover.id)
+    ]
+
+
+def _measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
+    """Return the numbers of the last seconds; what the gateway refused is of neither system."""
+    windows = {}
+    for system in System:
+        windows[str(system)] = samples.window(
+            store, migration, system, start=now - WINDOW, end=now)
+    gateway = windows[System.BASELINE]
+    return {
+        "systems": {name: _numbers(window) for name, window in windows.items()},
+        "refused": {"requests": gateway.arrived, "reasons": dict(gateway.refused)},
+    }
+
+
+def _services(store: Store, now: datetime) -> dict[str, float]:
+    """Return the seconds since each service's last sign of life."""
+    ages = {}
+    for beat in heartbeats.every(store):
+        if not beat.service.startswith("flow:"):
+            ages[beat.service] = round(max(0.0, (now - beat.at).total_seconds()), 1)
+    return ages
+
+
+def _report(store: Store, migration: str, cutover: Cutover | None) -> dict[str, Any]:
+    """Return where the newest report lies, unless it is an earlier cutover's."""
+    report = report_files.latest(store, migration, "cutover")
+    if report is None or (cutover and report.cutover_id not in (None, cutover.id)):
+        return {"report": None, "report_at": None}
+    return {"report": report.html_path, "report_at": report.at.isoformat()}
+
+
 def _asked(store: Store, migration: str, ended: list[Carrier]) -> Approval | None:
-    """Return the question that waits for people; None when nobody would take the answer."""
+    """Return the question that waits for people; None when no flow run would get the answer."""
     asked = approvals.open_for(store, migration)
     if asked is None:
         return None
@@ -165,8 +193,9 @@ def numbers_text(numbers: dict[str, Any]) -> str:
 def refused_text(refused: dict[str, Any]) -> str:
     """Return what the gateway refused in one phrase, the most frequent reason first."""
     reasons = sorted(refused["reasons"].items(), key=lambda each: (-each[1], each[0]))
-    told = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    return f"refused {sum(refused['reasons'].values())} of {refused['requests']} requests: {told}"
+    listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    total = sum(refused["reasons"].values())
+    return f"refused {total} of {refused['requests']} requests: {listed}"
 
 
 def percent_text(status: dict[str, Any]) -> str:
@@ -182,23 +211,24 @@ def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
 
 
 def _waiting(
-    asked: Approval | None, alarm: dict[str, str] | None, runs: str, run: str | None
+    asked: Approval | None, guardrails: dict[str, str] | None
 ) -> dict[str, Any] | None:
     if asked is None:
         return None
-    is_alarmed = alarm and (alarm["stage"], alarm["verdict"]) == (asked.stage, "fail")
-    return {
-        "stage": asked.stage, "approver": asked.ordinal,
-        "url": f"{runs}/{asked.flow_run_id or run}",
-        "guardrails": alarm["reason"] if alarm and is_alarmed else None,
-    }
+    alarm = None
+    if guardrails and (guardrails["stage"], guardrails["verdict"]) == (asked.stage, "fail"):
+        alarm = guardrails["reason"]
+    return {"stage": asked.stage, "approver": asked.ordinal, "guardrails": alarm,
+            "flow_run_id": asked.flow_run_id}
 
 
 def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
-    looks = [each for each in verdicts.all_of(store, cutover.id) if each.gate == GATE]
-    if not looks:
+    """Return the newest evaluation of the guardrails."""
+    found = [each for each in verdicts.all_of(store, cutover.id) if each.gate == GATE]
+    if not found:
         return None
-    return {"stage": looks[-1].stage, "verdict": looks[-1].verdict, "reason": looks[-1].reason}
+    newest = found[-1]
+    return {"stage": newest.stage, "verdict": newest.verdict, "reason": newest.reason}
 
 
 def _cutover(cutover: Cutover) -> dict[str, Any]:
@@ -206,11 +236,6 @@ def _cutover(cutover: Cutover) -> dict[str, Any]:
         "id": cutover.id, "status": str(cutover.status), "outcome": cutover.outcome,
         "flow_run_id": cutover.flow_run_id, "started_at": cutover.started_at.isoformat(),
     }
-
-
-def _refused(store: Store, migration: str, now: datetime) -> dict[str, Any]:
-    window = samples.window(store, migration, "baseline", start=now - WINDOW, end=now)
-    return {"requests": window.arrived, "reasons": dict(window.refused)}
 
 
 def _numbers(window: Window) -> dict[str, Any]:

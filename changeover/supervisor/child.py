@@ -21,7 +21,7 @@ STEADY_SECONDS = 10.0
 
 @dataclass
 class Child:
-    """A process that the supervisor looks after.
+    """A process that the supervisor starts and restarts.
 
     Args:
         name: Name for people and log files.

@@ -181,7 +181,7 @@ class _Search:
         return bool(baseline) and baseline == candidate
 
     def _narrowed(self, span: Span, rows: tuple[int, int]) -> _Pairs:
-        """Yield what differs in a range, looking only into the parts whose checksums differ."""
+        """Yield what differs in a range, reading only the parts whose checksums differ."""
         bounds = self._bounds(span, rows) if max(rows) > 2 * _LAST_RANGE else []
         if not bounds:
             yield from self._merged(span)

@@ -139,7 +139,7 @@ class Table:
                     Kind.OTHER)
 
     def _encoding_of_server(self) -> str:
-        """Return in which encoding the database keeps, and orders, its texts."""
+        """Return in which encoding the database stores, and orders, its texts."""
         setting = "SHOW server_encoding" if self.is_postgres else "PRAGMA encoding"
         with clear_errors(self.connection.engine.url):
             return str(self.connection.exec_driver_sql(setting).scalar())
@@ -203,7 +203,7 @@ class Table:
     def may_checksum(self) -> tuple[object, ...]:
         """Return what must be equal on both sides for checksums to mean the same; () for never.
 
-        The hash function's results are taken as they are instead of trusting versions: they also
+        The hash function's results are compared instead of trusting versions: they also
         depend on the byte order of the machine and on the database's encoding.
         """
         version = self.connection.dialect.server_version_info or ()
@@ -237,7 +237,7 @@ class Table:
 
         Only texts are hashed: PostgreSQL's own hashes of numbers are made for hash tables and
         take -5 for 5 and -1 for 4294967295. Short values without a `|` in their text share one
-        hash, with their NULLs told apart behind them; every other column has its own, so that no
+        hash, with their NULLs distinguished behind them; every other column has its own, so that no
         delimiter is needed. A record's text would need neither and takes half as long again.
         """
         short = [column for column in columns if self.kinds[column] in _SHORT]
@@ -293,7 +293,7 @@ class Table:
                         key = row[0]
                         if type(key) is not self._key_type or (last is not None and key <= last):
                             if key == last and span.low == last:
-                                continue  # where reading goes on, this row has been told already
+                                continue  # where reading goes on, this row was yielded already
                             self._check_order(key, last)
                         last = key
                         yield tuple(row)
@@ -314,7 +314,7 @@ class Table:
 
     @contextmanager
     def _read_errors(self) -> Iterator[None]:
-        """Tell a text of SQLite that is no UTF-8 from a database that cannot be read."""
+        """Distinguish a text of SQLite that is no UTF-8 from a database that cannot be read."""
         with clear_errors(self.connection.engine.url):
             try:
                 yield

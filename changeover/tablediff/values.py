@@ -114,16 +114,16 @@ def _number(value: Any) -> Any:
     if not found.is_finite():
         return "number", str(found).lower()
     sign, digits, exponent = found.as_tuple()
-    kept = len(digits)
-    while kept and not digits[kept - 1]:
-        kept -= 1
-    if not kept:
+    length = len(digits)
+    while length and not digits[length - 1]:
+        length -= 1
+    if not length:
         return "number", 0
-    return "number", sign, digits[:kept], int(exponent) + len(digits) - kept
+    return "number", sign, digits[:length], int(exponent) + len(digits) - length
 
 
 def _is_numeral(value: Any) -> bool:
-    """Whether a value is a number, or a text that databases take for one."""
+    """Whether a value is a number, or a text that databases read as one."""
     return not isinstance(value, str) or _NUMERAL.fullmatch(value.strip()) is not None
 
 

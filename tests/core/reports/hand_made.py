@@ -55,8 +55,8 @@ def check(**changes: Any) -> dict[str, Any]:
     }
 
 
-def look(verdict: Verdict = Verdict.PASS, *, number: int = 1, **changes: Any) -> GateVerdict:
-    """Return a look at the gate `slo` of stage `beta-5`."""
+def evaluation(verdict: Verdict = Verdict.PASS, *, number: int = 1, **changes: Any) -> GateVerdict:
+    """Return a evaluation at the gate `slo` of stage `beta-5`."""
     values: dict[str, Any] = {
         "id": number, "cutover_id": 1, "stage": "beta-5", "gate": "slo", "round": 1,
         "attempt": number - 1, "verdict": verdict, "reason": f"the gate is {verdict}",
@@ -92,7 +92,7 @@ def stage(key: str = "beta-5", **changes: Any) -> StageView:
         segments=("beta",), soak_seconds=30, gates=("slo",), approvers=1, round=1, entered_at=AT,
         soak_until=after(30), decided_at=after(40), seconds=40, decision="promoted",
         reason="Ana Lima decided promote", figures=(figures("baseline"), figures()),
-        looks=(look(),), approvals=(approval(),),
+        evaluations=(evaluation(),), approvals=(approval(),),
     ), **changes)
 
 
@@ -142,7 +142,7 @@ def report(**changes: Any) -> ReportData:
     """Return the report of a cutover that was rolled back at its second stage."""
     record = cutover()
     second = stage("gradual-50", status=StageStanding.ROLLED_BACK, weight=5000, segments=(),
-                   looks=(),
+                   evaluations=(),
                    approvals=(), decision="rolled_back", reason="a rollback came first")
     stages = (stage(), second)
     rows = {s: [sample(s, n, memory_bytes=80_000_000) for n in range(60)] for s in NAMES}

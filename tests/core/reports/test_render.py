@@ -20,8 +20,8 @@ from tests.core.reports.hand_made import (
     NASTY,
     approval,
     check,
+    evaluation,
     firing,
-    look,
     report,
     rollback,
     short,
@@ -72,7 +72,7 @@ def nasty() -> ReportData:
     """Return a report in which people wrote markup wherever they can."""
     bad = stage(
         reason=NASTY, approvals=(approval(approver=NASTY, comment=NASTY),),
-        looks=(look(reason=NASTY, evidence=[check(reason=NASTY)]),),
+        evaluations=(evaluation(reason=NASTY, evidence=[check(reason=NASTY)]),),
     )
     data = report()
     view = replace(data.rollbacks[0], record=rollback(reason=NASTY, actor=NASTY),
@@ -127,11 +127,11 @@ def test_page_shows_a_broken_audit_chain() -> None:
     assert "verified" not in shown
 
 
-def test_page_folds_earlier_looks_away_and_counts_them() -> None:
-    """A gate that was looked at a hundred times shows the last look, and ten before on demand."""
-    looks = tuple(look(Verdict.INCONCLUSIVE, number=n) for n in range(1, 101))
-    shown = Page(render.render_html(short(stages=(stage(looks=looks),)))).text
-    assert "Earlier looks (99)" in shown
+def test_page_folds_earlier_evaluations_away_and_counts_them() -> None:
+    """A gate that was evaluated a hundred times shows the last time, and ten before on demand."""
+    evaluations = tuple(evaluation(Verdict.INCONCLUSIVE, number=n) for n in range(1, 101))
+    shown = Page(render.render_html(short(stages=(stage(evaluations=evaluations),)))).text
+    assert "Earlier evaluations (99)" in shown
     assert "89 more are in the JSON report" in shown
 
 
@@ -159,7 +159,7 @@ def test_json_keeps_values_in_base_units_and_times_in_iso_form() -> None:
     assert content["format"] == as_json.FORMAT
     assert content["start"] == "2026-03-02T09:00:00+00:00"
     assert content["figures"][1]["metrics"]["latency_p95"] == 0.0125
-    assert content["stages"][0]["looks"][0]["evidence"][0]["value"] == 0.001
+    assert content["stages"][0]["evaluations"][0]["evidence"][0]["value"] == 0.001
 
 
 def test_markdown_has_the_same_facts_as_the_page() -> None:

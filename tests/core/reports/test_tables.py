@@ -17,8 +17,8 @@ from tests.core.reports.hand_made import (
     approval,
     check,
     cutover,
+    evaluation,
     figures,
-    look,
     stage,
 )
 
@@ -41,7 +41,7 @@ def progress(*stages: object) -> Progress:
 
 def test_gate_table_shows_what_is_needed_to_recompute_it() -> None:
     """Value, bound, samples, window and verdict stand in the table, with units."""
-    table = tables.gate_table_markdown([look()])
+    table = tables.gate_table_markdown([evaluation()])
     for part in ("✓ pass", "failed requests of candidate", "0.100 %", "below 0.500 %",
                  "1\u202f000 (at least 100)", "09:00:00 to 09:00:30 UTC"):
         assert part in table
@@ -50,17 +50,17 @@ def test_gate_table_shows_what_is_needed_to_recompute_it() -> None:
 def test_gate_table_shows_the_baseline_of_a_ratio() -> None:
     """A ratio can only be recomputed with the baseline's value and samples."""
     ratio = check(metric="latency_p95", value=0.013, baseline_value=0.0125, baseline_samples=900)
-    table = tables.gate_table_markdown([look(evidence=[ratio])])
+    table = tables.gate_table_markdown([evaluation(evidence=[ratio])])
     assert "12.5 ms" in table
     assert "baseline 900" in table
 
 
 def test_gate_table_shows_the_newest_look() -> None:
-    """Of several looks at a gate the last one counts, and its number is told."""
-    looks = [look(Verdict.INCONCLUSIVE, number=1), look(Verdict.PASS, number=2)]
-    table = tables.gate_table_markdown(looks)
+    """Of several evaluations at a gate the last one counts, and its number is told."""
+    evaluations = [evaluation(Verdict.INCONCLUSIVE, number=1), evaluation(Verdict.PASS, number=2)]
+    table = tables.gate_table_markdown(evaluations)
     assert "inconclusive" not in table
-    assert "(look 2)" in table
+    assert "(evaluation 2)" in table
 
 
 def test_gate_table_before_any_look_says_so() -> None:
@@ -70,7 +70,7 @@ def test_gate_table_before_any_look_says_so() -> None:
 
 def test_gate_table_survives_evidence_of_another_version() -> None:
     """Missing keys are shown as unknown."""
-    assert "? of ?" in tables.gate_table_markdown([look(evidence=[{"verdict": "pass"}])])
+    assert "? of ?" in tables.gate_table_markdown([evaluation(evidence=[{"verdict": "pass"}])])
 
 
 def test_question_says_what_each_answer_does() -> None:

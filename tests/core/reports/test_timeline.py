@@ -18,11 +18,11 @@ def test_timeline_tells_decisions_with_who_and_why() -> None:
 
 def test_timeline_merges_equal_looks_in_a_row() -> None:
     """A gate that was inconclusive for hours is one line with a count."""
-    looks = [
+    evaluations = [
         event("gate.judged", n, n, stage="beta-5", gate="slo", verdict="inconclusive")
         for n in range(1, 40)
     ]
-    moments = timeline.moments(looks, TITLES, start=AT, end=after(60))
+    moments = timeline.moments(evaluations, TITLES, start=AT, end=after(60))
     assert [(m.count, m.title) for m in moments] == [(39, "gate slo of beta 5 %: inconclusive")]
 
 
@@ -43,7 +43,7 @@ def test_timeline_shows_what_it_does_not_know() -> None:
      (("approval.answered", "decision", "rollback"), "bad")],
 )
 def test_timeline_tone_follows_the_decision(facts: tuple[str, str, str], tone: str) -> None:
-    """Good and bad news look different."""
+    """Good and bad news evaluation different."""
     kind, name, value = facts
     (moment,) = timeline.moments([event(kind, 1, **{name: value})], {}, start=AT, end=after(9))
     assert moment.tone == tone

@@ -38,12 +38,13 @@ def report_of(story: CutoverStory, cutover_id: int | None = None) -> ReportData:
 
 
 def test_promoted_cutover_is_told_with_its_people(story: CutoverStory) -> None:
-    """Who agreed, every stage, every look and every answer are in the report."""
+    """Who agreed, every stage, every evaluation and every answer are in the report."""
     data = report_of(story.promoted())
     assert (data.headline.status, data.headline.decided_by) == ("promoted", ("Ana Lima", "Bo Chen"))
     assert {stage.status for stage in data.stages} == {"promoted"}
     beta = data.stages[1]
-    assert [(look.round, look.verdict) for look in beta.looks] == [(1, "pass"), (2, "pass")]
+    assert [(each.round, each.verdict) for each in beta.evaluations] == [
+        (1, "pass"), (2, "pass")]
     assert [a.decision for a in beta.approvals] == ["hold", "promote"]
     assert [mark.kind for mark in data.marks].count("promotion") == 6
     assert len(data.publications) == 5
@@ -104,13 +105,13 @@ def test_rollback_after_promotion_is_in_the_promoted_report(story: CutoverStory)
     story.promoted().live(5)
     state = routing.change(
         story.store, story.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
-        Author("Ana Lima", "invoices look wrong"), now=story.now)
+        Author("Ana Lima", "invoices evaluation wrong"), now=story.now)
     rollbacks.begin(story.store, Rollback(
-        story.migration, epoch=state.epoch, reason="invoices look wrong",
+        story.migration, epoch=state.epoch, reason="invoices evaluation wrong",
         severity=RollbackSeverity.HIGH, scope="all", actor="Ana Lima", started_at=story.now))
     data = report_of(story)
     assert data.headline.status == "rolled_back"
-    assert "invoices look wrong" in data.headline.sentence
+    assert "invoices evaluation wrong" in data.headline.sentence
     assert "Ana Lima" in data.headline.decided_by
 
 

@@ -1,4 +1,4 @@
-"""Routes that only look: decision, status, metrics, health."""
+"""Routes that only read: decision, status, metrics, health."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DECISION = "/v1/decision/"
 
 
 def routes(console: Console) -> APIRouter:
-    """Return the routes that only look."""
-    router = APIRouter(tags=["look"], route_class=console.auth.route(Scope.READ))
+    """Return the routes that only read."""
+    router = APIRouter(tags=["read"], route_class=console.auth.route(Scope.READ))
     fresh, meter = Fresh(), exposition.Meter(console)
 
     @router.get(DECISION + "{key:path}", summary="Which system a user gets, and why")
@@ -69,8 +69,8 @@ def _as_sent(request: Request, key: str) -> str:
 
 
 def health_routes(console: Console) -> APIRouter:
-    """Return the route that supervisors ask; it needs no token and tells nothing else."""
-    router = APIRouter(tags=["look"], route_class=console.auth.route(None))
+    """Return the route that supervisors ask; it needs no token and says nothing else."""
+    router = APIRouter(tags=["read"], route_class=console.auth.route(None))
 
     @router.get("/health", summary="Whether the console can use the store")
     async def health() -> dict[str, str]:
