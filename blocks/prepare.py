@@ -47,7 +47,7 @@ def prefect(*arguments: str) -> None:
 
 def _await_server() -> None:
     api = PrefectApi(PREFECT_API_URL.value() or "")
-    if not clock.look_until(api.is_alive, bool, seconds=SERVER_SECONDS, pause=0.05):
+    if not clock.poll_until(api.is_alive, bool, seconds=SERVER_SECONDS, pause=0.05):
         raise Unreachable(f"no answer within {SERVER_SECONDS:.0f} s", where=api.url)
 
 

@@ -21,15 +21,15 @@ def from_timestamp(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def look_until(
-    look: Callable[[], Seen], is_good: Callable[[Seen], bool], *, seconds: float, pause: float
+def poll_until(
+    poll: Callable[[], Seen], is_good: Callable[[Seen], bool], *, seconds: float, pause: float
 ) -> Seen:
     """Poll until `is_good` or the deadline; return the last result.
 
     The last poll begins after the deadline: on a busy machine an earlier result may be old.
 
     Args:
-        look: Called for each result.
+        poll: Called for each result.
         is_good: Whether polling can end with a result.
         seconds: The deadline, from now.
         pause: Between two polls, in seconds.
@@ -37,7 +37,7 @@ def look_until(
     deadline = time.monotonic() + seconds
     while True:
         is_last = time.monotonic() >= deadline
-        seen = look()
+        seen = poll()
         if is_last or is_good(seen):
             return seen
         time.sleep(pause)

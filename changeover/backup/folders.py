@@ -16,7 +16,7 @@ from typing import IO, Any
 from changeover.backup import live
 from changeover.backup.manifest import checksum
 from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
-from changeover.machine.escaped import printable
+from changeover.machine.escaped import escaped
 
 ATTEMPTS = 3
 _BLOCK = 1 << 20
@@ -69,7 +69,7 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
 def _entries(source: Path, leave: Path | None = None) -> Iterator[Path]:
     def failed(error: OSError) -> None:
         raise ChangeoverError(f"a folder cannot be read: {error.strerror}",
-                              where=printable(error.filename))
+                              where=escaped(error.filename))
 
     for folder, names, files in os.walk(source, onerror=failed):
         names[:] = [name for name in names if leave is None or Path(folder) / name != leave]
@@ -84,10 +84,10 @@ def _add(archive: _Archive, path: Path) -> None:
     except FileNotFoundError:
         return  # removed since the folder was listed
     if info is None:
-        archive.notes.append(f"{printable(name)} is a socket and not in it")
+        archive.notes.append(f"{escaped(name)} is a socket and not in it")
     elif info.issym() and not _stays_inside(name, info.linkname):
-        archive.notes.append(f"{printable(name)} is a link that leads out, to "
-                             f"{printable(info.linkname)}, and not in it")
+        archive.notes.append(f"{escaped(name)} is a link that leads out, to "
+                             f"{escaped(info.linkname)}, and not in it")
     elif info.isdir() or info.issym():
         archive.tar.addfile(info)
         if info.isdir():
@@ -99,7 +99,7 @@ def _add(archive: _Archive, path: Path) -> None:
     elif info.isreg() or info.islnk():
         _add_file(archive, path, name)
     else:
-        archive.notes.append(f"{printable(name)} is no file and not in it")
+        archive.notes.append(f"{escaped(name)} is no file and not in it")
 
 
 def _note_attributes(archive: _Archive, path: Path, name: str) -> None:
@@ -109,11 +109,11 @@ def _note_attributes(archive: _Archive, path: Path, name: str) -> None:
     except OSError:  # a file system without them
         found = []
     if found:
-        archive.notes.append(f"{printable(name)} has attributes that are not in it: "
-                             + ", ".join(sorted(printable(each) for each in found)))
+        archive.notes.append(f"{escaped(name)} has attributes that are not in it: "
+                             + ", ".join(sorted(escaped(each) for each in found)))
     facts = path.lstat()
     if stat.S_ISREG(facts.st_mode) and facts.st_blocks * 512 < facts.st_size - _BLOCK:
-        archive.notes.append(f"{printable(name)} has holes, and is restored without them: "
+        archive.notes.append(f"{escaped(name)} has holes, and is restored without them: "
                              f"{facts.st_size} bytes")
 
 
@@ -133,17 +133,17 @@ def _add_file(archive: _Archive, path: Path, name: str) -> None:
                 return  # removed since the folder was listed
             except PermissionError as error:
                 raise ChangeoverError(f"a file cannot be read: {error.strerror}",
-                                      where=printable(path)) from error
+                                      where=escaped(path)) from error
             if found is None:
                 continue
             size, sha, facts, has_grown = found
             copy.seek(0)
             _write(archive, name, facts, (size, sha), copy)
             if has_grown:
-                archive.notes.append(f"{printable(name)} grew meanwhile; kept as it began")
+                archive.notes.append(f"{escaped(name)} grew meanwhile; kept as it began")
             return
     raise ChangeoverError(
-        f"the file changed each of the {ATTEMPTS} times that it was read", where=printable(path),
+        f"the file changed each of the {ATTEMPTS} times that it was read", where=escaped(path),
         next_step="Stop what writes it, or back its folder up by what owns it")
 
 
@@ -168,13 +168,13 @@ def _add_database(archive: _Archive, path: Path, name: str) -> bool:
             facts = path.stat()
         except (ChangeoverError, OSError) as error:
             archive.notes.append(
-                f"{printable(name)} is a SQLite database in use and could not be copied as of one "
+                f"{escaped(name)} is a SQLite database in use and could not be copied as of one "
                 f"moment ({error}): its files are kept as they were read, one after another")
             archive.one_by_one.add(path)
             return False
         with copy.open("rb") as file:
             _write(archive, name, facts, (copy.stat().st_size, checksum(copy)), file)
-    archive.notes.append(f"{printable(name)} is a SQLite database in use: a copy of one moment is "
+    archive.notes.append(f"{escaped(name)} is a SQLite database in use: a copy of one moment is "
                          "kept, without its -wal, -shm and -journal")
     return True
 
@@ -245,9 +245,9 @@ def changed_rights(folder: Path, facts: dict[str, Any]) -> list[str]:
             continue  # that it is missing is told by its checksum
         has = found.st_mode & 0o7777
         if has != mode:
-            wrong.append(f"{printable(name)} has mode {has:o} instead of {mode:o}")
+            wrong.append(f"{escaped(name)} has mode {has:o} instead of {mode:o}")
         elif (found.st_uid, found.st_gid) != (uid, gid):
-            wrong.append(f"{printable(name)} belongs to {found.st_uid}:{found.st_gid} instead of "
+            wrong.append(f"{escaped(name)} belongs to {found.st_uid}:{found.st_gid} instead of "
                          f"{uid}:{gid}")
     return wrong
 
@@ -257,8 +257,8 @@ def problems(folder: Path, facts: dict[str, Any]) -> list[str]:
     wanted: dict[str, str] = facts["files"]
     found = {str(path.relative_to(folder)): path for path in _entries(folder)
              if path.is_file() and not path.is_symlink()}
-    wrong = [f"{printable(name)} is missing" for name in wanted if name not in found]
-    wrong += [f"{printable(name)} was not backed up" for name in found if name not in wanted]
-    wrong += [f"{printable(name)} has another checksum" for name, path in found.items()
+    wrong = [f"{escaped(name)} is missing" for name in wanted if name not in found]
+    wrong += [f"{escaped(name)} was not backed up" for name in found if name not in wanted]
+    wrong += [f"{escaped(name)} has another checksum" for name, path in found.items()
               if name in wanted and checksum(path) != wanted[name]]
     return wrong

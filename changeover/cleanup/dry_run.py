@@ -19,7 +19,7 @@ from changeover.cleanup.handles import (
     walk,
 )
 from changeover.cleanup.patterns import Scope
-from changeover.machine.escaped import printable
+from changeover.machine.escaped import escaped
 from changeover.plan.procedures import RollbackSpec
 
 DEEPEST = 64
@@ -41,7 +41,7 @@ class Found:
     @property
     def path(self) -> str:
         """Where it is, on one line, fit for a log."""
-        return printable(self.root.joinpath(*self.parts))
+        return escaped(self.root.joinpath(*self.parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _matching(scope: Scope, rules: Rules) -> Iterator[Found | Refusal]:
                 wanted = (*parts, "*") if parts[-1] == "**" else parts
                 yield from _Search(scope.root, root, wanted, rules).run()
     except OSError as error:
-        yield Refusal(printable(scope.root), why(error))
+        yield Refusal(escaped(scope.root), why(error))
 
 
 class _Search:
@@ -171,7 +171,7 @@ class _Search:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield Refusal(printable(self.path.joinpath(*at)), why(error))
+                yield Refusal(escaped(self.path.joinpath(*at)), why(error))
             if self.wanted[index] == "**":
                 self.to_see.append((at, index + 1))
 
@@ -180,7 +180,7 @@ class _Search:
         is_any = self.wanted[index] == "**"
         if not pattern.matches(at[-1], "*" if is_any else self.wanted[index]):
             return
-        shown = printable(self.path.joinpath(*at))
+        shown = escaped(self.path.joinpath(*at))
         try:
             facts = facts_of(folder, at[-1])
             if is_any:
@@ -220,7 +220,7 @@ class _Search:
             for entry in walk(top):
                 if entry.is_left:
                     continue
-                inside = f"{printable(entry.name)} in it "
+                inside = f"{escaped(entry.name)} in it "
                 if entry.facts.mount != facts.mount:
                     raise Left(f"{inside}is a mount point")
                 _check(entry.facts, self.rules, inside)
@@ -252,7 +252,7 @@ def _check_link(root: Path, path: Path, target: str) -> None:
     """A link is moved as a link, and only when it leads to somewhere under its root."""
     real = Path(os.path.realpath(path.parent / target))
     if not real.is_relative_to(root):
-        raise Left(f"is a symbolic link that leads out, to {printable(target)}")
+        raise Left(f"is a symbolic link that leads out, to {escaped(target)}")
 
 
 def why(error: OSError) -> str:

@@ -39,7 +39,7 @@ from changeover.cleanup.handles import (
 from changeover.cleanup.manifest import FILES, MANIFEST
 from changeover.cleanup.patterns import QUARANTINE
 from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput, Refused
-from changeover.machine.escaped import printable
+from changeover.machine.escaped import escaped
 
 LOCK = ".lock"
 _ENDING = ".deleting-"
@@ -100,7 +100,7 @@ def _quarantine_one(
         with _opened(path, root, name, is_new=True) as place:
             refused += _move(root, place, found)
             inside = [line for line in manifest.lines(place) if _is_inside(place, line)]
-    return [printable(path.joinpath(*line.parts)) for line in inside]
+    return [escaped(path.joinpath(*line.parts)) for line in inside]
 
 
 def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> BroughtBack:
@@ -123,14 +123,14 @@ def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> 
             is_known = True
             with _opened(scope.root, root, name) as place:
                 for line in reversed(manifest.lines(place)):
-                    shown = printable(scope.root.joinpath(*line.parts))
+                    shown = escaped(scope.root.joinpath(*line.parts))
                     if reason := _put_back(root, place, line):
                         refused.append(Refusal(shown, reason))
                     elif reason is not None:
                         restored.append(shown)
     if not is_known:
         known = ", ".join(quarantines(roots, base=base)) or "none"
-        raise InvalidInput(f"there is no quarantine {printable(name)}", allowed=known,
+        raise InvalidInput(f"there is no quarantine {escaped(name)}", allowed=known,
                            next_step="One whose time was over is deleted")
     return BroughtBack(tuple(dict.fromkeys(restored)), tuple(refused))
 
@@ -157,7 +157,7 @@ def purge(
                 continue
             with _locked(scope.root, root) as folder:
                 for name in sorted(_due(folder, now - older_than)):
-                    shown = printable(scope.root / QUARANTINE / name.removeprefix(_ENDING))
+                    shown = escaped(scope.root / QUARANTINE / name.removeprefix(_ENDING))
                     try:
                         _delete_one(folder, name)
                         gone.append(shown)
@@ -183,7 +183,7 @@ def quarantines(roots: Sequence[str], *, base: Path | None = None) -> list[str]:
 
 def _check_name(name: str) -> None:
     if not _NAME.match(name):
-        raise InvalidInput(f"{printable(name)} is no name of a quarantine",
+        raise InvalidInput(f"{escaped(name)} is no name of a quarantine",
                            allowed="letters, digits, `.`, `_` and `-`, at most 100, as rollback-3")
 
 
@@ -206,7 +206,7 @@ def _root(path: Path) -> Iterator[int]:
             yield root
     except OSError as error:
         raise EnvironmentProblem(f"the root cannot be used: {why(error)}",
-                                 where=printable(path)) from error
+                                 where=escaped(path)) from error
 
 
 @contextmanager
@@ -219,7 +219,7 @@ def _locked(path: Path, root: int) -> Iterator[int]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Refused(f"another process is cleaning up {printable(path)}",
+                raise Refused(f"another process is cleaning up {escaped(path)}",
                              next_step="Try again when it is done") from None
             yield folder
         finally:
@@ -241,7 +241,7 @@ def _opened(path: Path, root: int, name: str, *, is_new: bool = False) -> Iterat
                 yield place
     except OSError as error:
         raise EnvironmentProblem(
-            f"the quarantine cannot be used: {error.strerror}", where=f"{printable(path)}/{name}",
+            f"the quarantine cannot be used: {error.strerror}", where=f"{escaped(path)}/{name}",
             next_step="It must be a folder that may be written, on the same file system",
         ) from error
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.errors import InvalidInput
-from changeover.machine.escaped import printable
+from changeover.machine.escaped import escaped
 
 QUARANTINE = ".changeover-quarantine"
 """The folder in each root that cleaned-up files are moved to."""
@@ -80,7 +80,7 @@ def _read(
         real = Path(os.path.realpath(path.parent)) / path.name
         problem = problem or _unfit(path, real)
         if problem:
-            problems.append(f"root {printable(text)} {problem}")
+            problems.append(f"root {escaped(text)} {problem}")
         else:
             known[path] = real
     for text in patterns:
@@ -89,7 +89,7 @@ def _read(
                    key=lambda each: len(each.parts), default=None)
         problem = problem or _outside(path, root)
         if problem or root is None:
-            problems.append(f"pattern {printable(text)} {problem}")
+            problems.append(f"pattern {escaped(text)} {problem}")
         else:
             below.setdefault(root, []).append(path.parts[len(root.parts):])
     return [Scope(real, tuple(below.get(path, ()))) for path, real in known.items()], problems

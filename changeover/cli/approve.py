@@ -136,4 +136,4 @@ def _await_answer(site: Site, asked: Approval) -> Approval | None:
                 return known
         return None
 
-    return clock.look_until(answered, bool, seconds=ANSWER_SECONDS, pause=PAUSE_SECONDS)
+    return clock.poll_until(answered, bool, seconds=ANSWER_SECONDS, pause=PAUSE_SECONDS)

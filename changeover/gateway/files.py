@@ -92,8 +92,8 @@ class GatewayFiles:
         return Path(tempfile.gettempdir()) / f"changeover-{short}{suffix}.sock"
 
 
-def told_of(journal: Mapping[str, Any]) -> str:
-    """Return what was done without the store, for people, from its journal."""
+def describe_journal(journal: Mapping[str, Any]) -> str:
+    """Return in words what a journal says was done without the store."""
     actor = journal.get("actor", "somebody")
     if "busy" in journal:
         return f"{actor} sent everyone to the baseline while the store was busy; the store follows"

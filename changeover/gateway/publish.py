@@ -27,7 +27,7 @@ from changeover.gateway.envoy.config import (
     render_routes,
     version_of,
 )
-from changeover.gateway.files import GatewayFiles, told_of
+from changeover.gateway.files import GatewayFiles, describe_journal
 from changeover.gateway.protocol import Answer, Serving, TrafficGateway
 from changeover.gateway.routes_on_disk import (
     LOCK_SECONDS,
@@ -179,7 +179,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         Everyone who shows or checks this asks here, so that all say the same.
         """
         journal = self.journal()
-        glass = told_of(journal) if journal is not None else ""
+        glass = describe_journal(journal) if journal is not None else ""
         try:
             served, is_withholding = self.served(), self.admin.is_withheld()
         except Unreachable as error:
@@ -251,7 +251,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
     def _refuse_while_glass_is_broken(self) -> None:
         if self.journal() is not None:
             raise PublishFailed(
-                f"not published because {told_of(self.journal() or {})}",
+                f"not published because {describe_journal(self.journal() or {})}",
                 where=str(self.files.journal),
                 next_step="The observer reconciles it as soon as the store answers; "
                 "see `changeover status`",

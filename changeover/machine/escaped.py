@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 
-def printable(path: object) -> str:
-    """Return a path on one line: line ends, control characters and bytes that are no text escaped.
+def escaped(path: object) -> str:
+    """Return a path on one line, with line ends, control characters and odd bytes escaped.
 
-    `\\n` in a name becomes `\\x0a`, a byte that is no UTF-8 `\\xff`, a backslash two.
+    A line end becomes `\\x0a`, a byte that is not UTF-8 `\\xff`, a backslash two backslashes.
     """
-    return "".join(_escaped(character) for character in str(path))
+    return "".join(_escaped_character(character) for character in str(path))
 
 
-def _escaped(character: str) -> str:
+def _escaped_character(character: str) -> str:
     if character == "\\":
         return "\\\\"
     if character.isprintable():

@@ -185,4 +185,4 @@ def _step(store: Store, plan: Plan, name: str) -> Step | None:
 
 
 def _gets_well(plan: Plan, seconds: float) -> bool:
-    return clock.look_until(lambda: is_well(plan), bool, seconds=seconds, pause=LOOK_SECONDS)
+    return clock.poll_until(lambda: is_well(plan), bool, seconds=seconds, pause=LOOK_SECONDS)

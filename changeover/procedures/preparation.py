@@ -64,7 +64,7 @@ def write_way_back(run: CutoverRun) -> str:
 
     def write() -> Found:
         retirement_note.forget(site.home.gateway_files)  # of an earlier migration's baseline
-        path = rollback_script.write_rescue(site.plan, site.home.gateway_files, folder)
+        path = rollback_script.write_rollback_script(site.plan, site.home.gateway_files, folder)
         return f"sh {path} brings everyone back without Prefect and database", {"path": str(path)}
 
     found = run.once("rollback.sh", write)

@@ -141,7 +141,7 @@ def _by_script(copy: Site, tell: Callable[[str], None]) -> list[str]:
     """Bring everyone back with `rollback.sh` and nothing else."""
     _move(copy, Change(mode=Mode.CANDIDATE_ONLY))
     files = copy.home.gateway_files
-    script = rollback_script.write_rescue(copy.plan, files, copy.home.root / "rescue")
+    script = rollback_script.write_rollback_script(copy.plan, files, copy.home.root / "rescue")
     disable = copy.plan.cutover.disable_baseline
     limit = SCRIPT_SECONDS + (disable.undo_within.total_seconds() if disable else 0)
     try:
@@ -194,5 +194,5 @@ def _files(plan: Plan, tell: Callable[[str], None], base: Path | None) -> list[s
 
 
 def _await(condition: Callable[[], bool], problem: str) -> None:
-    if not clock.look_until(condition, bool, seconds=UP_WITHIN, pause=0.05):
+    if not clock.poll_until(condition, bool, seconds=UP_WITHIN, pause=0.05):
         raise Unreachable(problem)

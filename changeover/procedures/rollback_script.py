@@ -166,7 +166,7 @@ fi
 """
 
 
-def write_rescue(plan: Plan, files: GatewayFiles, folder: Path) -> Path:
+def write_rollback_script(plan: Plan, files: GatewayFiles, folder: Path) -> Path:
     """Write `rollback.sh` and its routes into a folder and return the script's path.
 
     Raises:

@@ -38,7 +38,7 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
     site, began = run.site, clock.now()
 
     def look() -> Found:
-        problems = clock.look_until(
+        problems = clock.poll_until(
             lambda: _problems(site, began), operator.not_, seconds=VERIFY_SECONDS, pause=0.5)
         problems += problems_of(suite)
         if problems:
@@ -54,7 +54,7 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
 
 def is_measured_until(site: Site, until: datetime) -> bool:
     """Wait until the observer has stored what it measured until then; whether it has."""
-    return clock.look_until(
+    return clock.poll_until(
         lambda: _is_stored(site, until), bool, seconds=MEASURED_WITHIN, pause=0.2)
 
 

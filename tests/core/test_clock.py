@@ -20,13 +20,13 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_what_is_good_at_once_is_returned_at_once(now: list[float]) -> None:
     """Nobody sleeps."""
-    assert clock.look_until(lambda: "good", bool, seconds=5, pause=1) == "good"
+    assert clock.poll_until(lambda: "good", bool, seconds=5, pause=1) == "good"
     assert now == [100.0]
 
 
 def test_what_gets_good_is_returned_then(now: list[float]) -> None:
     """Looks are a pause apart."""
-    assert clock.look_until(lambda: now[0], lambda at: at >= 103, seconds=5, pause=1) == 103
+    assert clock.poll_until(lambda: now[0], lambda at: at >= 103, seconds=5, pause=1) == 103
 
 
 def test_last_look_begins_after_the_time_is_over(now: list[float]) -> None:
@@ -36,10 +36,10 @@ def test_last_look_begins_after_the_time_is_over(now: list[float]) -> None:
         now[0] += 20
         return began, now[0]
 
-    assert clock.look_until(slow, lambda _: False, seconds=5, pause=1) == (121, 141)
+    assert clock.poll_until(slow, lambda _: False, seconds=5, pause=1) == (121, 141)
 
 
 def test_no_time_is_one_look(now: list[float]) -> None:
     """What is bad is returned."""
-    assert clock.look_until(lambda: "", bool, seconds=0, pause=1) == ""
+    assert clock.poll_until(lambda: "", bool, seconds=0, pause=1) == ""
     assert now == [100.0]

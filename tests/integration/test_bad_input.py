@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from changeover.clock import now
-from changeover.gateway.files import told_of
+from changeover.gateway.files import describe_journal
 from changeover.gateway.publish import Gateway
 from changeover.plan.load import load_plan
 from changeover.site.home import Home
@@ -141,7 +141,7 @@ def test_rollback_with_a_locked_store_moves_everyone_all_the_same(home: Home) ->
     assert f"(process {os.getpid()}): " in text
     journal = Gateway(home.gateway_files).journal()
     assert journal is not None
-    assert "the store follows" in told_of(journal)
+    assert "the store follows" in describe_journal(journal)
 
 
 def test_wrong_database_version_is_told(home: Home) -> None:

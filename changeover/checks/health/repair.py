@@ -174,7 +174,7 @@ def _start_again(site: Site, process: str) -> None:
         raise InvalidInput(f"{process} was not started again: `changeover up` does not run")
     before = _pid(site, process)
     site.home.ask_restart(process)
-    is_new = clock.look_until(lambda: before is None or _pid(site, process) != before, bool,
+    is_new = clock.poll_until(lambda: before is None or _pid(site, process) != before, bool,
                               seconds=RESTART_SECONDS, pause=LOOK_SECONDS)
     if not is_new:
         raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
@@ -186,7 +186,7 @@ def _pid(site: Site, process: str) -> int | None:
 
 
 def _gets_good(look: Callable[[], Health], seconds: float) -> tuple[bool, str]:
-    seen = clock.look_until(lambda: safely(look), lambda found: found.status in GOOD,
+    seen = clock.poll_until(lambda: safely(look), lambda found: found.status in GOOD,
                             seconds=seconds, pause=LOOK_SECONDS)
     return seen.status in GOOD, seen.detail
 

@@ -70,7 +70,7 @@ def check_gateway(_spec: GatewayCheck, target: CheckTarget) -> CheckResult:
         state = routing.read(site.store, site.migration)
         return state, _wrong_at(target, site.gateway, state)
 
-    state, problems = clock.look_until(
+    state, problems = clock.poll_until(
         look, lambda seen: not seen[1], seconds=_SETTLES_SECONDS, pause=0.2)
     return judged(problems, f"the gateway serves {state.describe()}", served=list(state.order))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from changeover.cleanup import QUARANTINE, check_patterns
 from changeover.cleanup.patterns import matches, scopes
 from changeover.errors import InvalidInput
-from changeover.machine.escaped import printable
+from changeover.machine.escaped import escaped
 
 ROOT = "/srv/changeover-test/cache"  # does not exist; a candidate that never ran made none
 NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)),
@@ -34,7 +34,7 @@ NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=(
     ("/srv/\ud800", "is no text"),
     (f"/srv/app/{QUARANTINE}/x", "is in a quarantine"),
     ("cache", "is relative, and the plan's folder is not known"),
-], ids=lambda value: printable(value)[:20] or "empty")
+], ids=lambda value: escaped(value)[:20] or "empty")
 def test_root_that_is_not_the_candidates_is_refused(root: str, reason: str) -> None:
     """No plan can have the machine, a system folder or everybody's folder cleaned up."""
     problems = check_patterns([root], [])
@@ -117,7 +117,7 @@ def test_hidden_names_are_matched_only_when_meant(name: str, part: str) -> None:
 @given(st.binary(min_size=1, max_size=20))
 def test_printable_path_is_one_line_that_tells_any_name(raw: bytes) -> None:
     """Names of any bytes stay apart in a log and never break its line."""
-    shown = printable(os.fsdecode(raw))
+    shown = escaped(os.fsdecode(raw))
     assert shown.isprintable()
     back = shown.encode().decode("unicode_escape", "surrogateescape") if shown.isascii() else None
     assert back is None or back.encode("latin-1") == raw

@@ -13,7 +13,7 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.claims import NewClaim
 from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, System
-from changeover.gateway.files import told_of
+from changeover.gateway.files import describe_journal
 from changeover.store import audit, claims, firings, outcomes, rollbacks
 from tests.integration.observer.conftest import ERRORS, Start
 from tests.support.processes import wait_for
@@ -106,7 +106,7 @@ def test_rollback_with_the_store_locked_moves_users_first_and_breaks_no_glass(
             watched.bench.fault("503")
             wait_for(lambda: watched.gateway.journal() is not None, what="the journal")
             wait_for(lambda: (watched.gateway.served() or (0, 0))[0] == 1, what="safe routes")
-            assert "the store follows" in told_of(watched.gateway.journal() or {})
+            assert "the store follows" in describe_journal(watched.gateway.journal() or {})
             assert watched.state().mode is Mode.GRADUAL
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
         wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
@@ -139,7 +139,7 @@ def test_rollback_with_the_store_gone_breaks_glass_and_is_reconciled(start: Star
         watched.bench.fault("503")
         wait_for(lambda: watched.gateway.journal() is not None, what="break glass")
         wait_for(lambda: (watched.gateway.served() or (0, 0))[0] == 1, what="safe routes")
-        assert "break-glass rollback" in told_of(watched.gateway.journal() or {})
+        assert "break-glass rollback" in describe_journal(watched.gateway.journal() or {})
         away.rename(path)
         wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the store's state")
         wait_for(lambda: watched.gateway.journal() is None, what="reconciled")

@@ -19,7 +19,7 @@ from changeover.errors import PublishFailed, Refused
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 from changeover.procedures import retirement_note
-from changeover.procedures.rollback_script import write_rescue
+from changeover.procedures.rollback_script import write_rollback_script
 from changeover.site.home import Home
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
@@ -73,7 +73,7 @@ def test_script_brings_everyone_back_from_every_stage(
     bench: Bench, tmp_path: Path, more: list[str]
 ) -> None:
     """Whatever the machine has, and twice in a row, it leads to the baseline."""
-    script, path = write_rescue(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
+    script, path = write_rollback_script(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
         tools(tmp_path / "bin", *more)
     for title, (mode, weight, fields) in STAGES.items():
         bench.move(mode, weight, **fields)
@@ -100,7 +100,7 @@ def test_script_pulls_levers_only_when_told(tmp_path: Path) -> None:
                 "note": {"command": ["touch", str(tmp_path / "a 'file'")]}},
         rollback={"restore": ["note", "stop"]})
     for bench in start_bench(plan, tmp_path):
-        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         path = tools(tmp_path / "bin", "curl", "touch")
         assert run(script, path, "why").returncode == 0
         assert not (tmp_path / "a 'file'").exists()
@@ -117,7 +117,7 @@ def test_script_brings_a_disabled_baseline_back_first(tmp_path: Path) -> None:
         levers={name: {"of": "baseline", "post": f"/lever/{name}"} for name in ("off", "on")},
         cutover={"disable_baseline": {"levers": ["off"], "undo": ["on"], "undo_within": "5s"}})
     for bench in start_bench(plan, tmp_path):
-        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         path = tools(tmp_path / "bin", "curl", "seq")
         bench.move(Mode.CANDIDATE_ONLY, 10_000)
         bench.fault("503", "baseline")
@@ -135,7 +135,7 @@ def test_script_sends_nobody_to_a_retired_baseline_that_is_gone(
     bench: Bench, tmp_path: Path, more: list[str]
 ) -> None:
     """Weeks later the old system may be gone for good; one that runs again is as good as before."""
-    script, path = write_rescue(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
+    script, path = write_rollback_script(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
         tools(tmp_path / "bin", *more)
     bench.move(Mode.CANDIDATE_ONLY, 10_000)
     retirement_note.note(bench.gateway.files, bench.plan, now=clock.now())
@@ -178,7 +178,7 @@ def test_script_waits_for_no_lever_longer_than_the_plan_says(tmp_path: Path) -> 
         cutover={"disable_baseline": {
             "levers": ["hang"], "undo": ["hang", "half", "on"], "undo_within": "120s"}})
     for bench in start_bench(plan, tmp_path):
-        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         bench.move(Mode.CANDIDATE_ONLY, 10_000)
         bench.fault("hang")
         bench.fault("503", "baseline")
@@ -196,7 +196,7 @@ def test_script_waits_for_all_levers_no_longer_than_the_plan_says(tmp_path: Path
         cutover={"disable_baseline": {
             "levers": ["hang"], "undo": ["hang", "on"], "undo_within": "1s"}})
     for bench in start_bench(plan, tmp_path):
-        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         bench.move(Mode.CANDIDATE_ONLY, 10_000)
         bench.fault("503", "baseline")
         done = run(script, tools(tmp_path / "bin", "curl"), "why")
@@ -216,7 +216,7 @@ def test_script_asks_no_proxy_whether_the_baseline_is_well(
         levers={"on": {"command": ["touch", str(tmp_path / "pulled")]}},
         cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "60s"}})
     for bench in start_bench(plan, tmp_path):
-        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         path = tools(tmp_path / "bin", "touch", *more)
         proxies = {name: "http://127.0.0.1:1" for name in ("http_proxy", "HTTP_PROXY")}
         assert run(script, path, "why", **proxies).returncode == 0
@@ -229,7 +229,7 @@ def test_script_brings_the_baseline_back_when_nobody_can_ask_it(tmp_path: Path) 
         levers={"on": {"command": ["touch", str(tmp_path / "pulled")]}},
         cutover={"disable_baseline": {"levers": ["on"], "undo": ["on"], "undo_within": "60s"}})
     for bench in start_bench(plan, tmp_path):
-        script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         done = run(script, tools(tmp_path / "bin", "touch"), "why")
         assert "LOOK WHETHER THE BASELINE ANSWERS" in done.stderr
         assert (tmp_path / "pulled").exists()
@@ -250,7 +250,7 @@ def test_script_pulls_levers_as_changeover_does(
     for bench in start_bench(plan, tmp_path):
         with monkeypatch.context() as there:
             there.chdir(folder)
-            script = write_rescue(plan, bench.gateway.files, tmp_path / "rescue")
+            script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
         done = run(script, tools(tmp_path / "bin", "curl"), "why", "--levers")
         assert done.returncode == 0, done.stderr
         assert {"noted", "stopped"} <= {each.name for each in folder.iterdir()}
@@ -259,7 +259,7 @@ def test_script_pulls_levers_as_changeover_does(
 def test_script_says_when_it_can_do_nothing(tmp_path: Path) -> None:
     """Without a gateway there is nothing to roll back, and it says so."""
     plan = make_plan()
-    script = write_rescue(plan, GatewayFiles(tmp_path / "nowhere"), tmp_path / "rescue")
+    script = write_rollback_script(plan, GatewayFiles(tmp_path / "nowhere"), tmp_path / "rescue")
     done = run(script, tools(tmp_path / "bin"))
     assert (done.returncode, "not done because" in done.stderr) == (2, True)
     assert json.loads((tmp_path / "rescue" / "routes.template.json").read_text())["version_info"]
