@@ -13,7 +13,7 @@ from changeover.site.home import Home
 
 
 class GatewayBlock(SchemaOnce, Block):
-    """The Envoy that carries a migration's traffic, reached through its files.
+    """The Envoy that routes a migration's traffic; it is controlled through its files.
 
     Example:
         ```python
@@ -25,10 +25,10 @@ class GatewayBlock(SchemaOnce, Block):
 
     _block_type_name = "Changeover Gateway"
     _block_type_slug = "changeover-gateway"
-    _description = "The Envoy gateway of a migration: publish routes and read what it serves."
+    _description = "The Envoy gateway of a migration: publishes routes and says which it serves."
 
     home: str = Field(description="Home directory of `changeover up` on the worker's machine.")
 
     def get_client(self) -> Gateway:
-        """Return the gateway; nothing is contacted yet."""
+        """Return the gateway; no connection is made yet."""
         return Gateway(Home(Path(self.home)).gateway_files, patience=PATIENT_SECONDS)

@@ -23,13 +23,13 @@ class MetricsSourceBlock(SchemaOnce, Block):
 
     _block_type_name = "Changeover Metrics Source"
     _block_type_slug = "changeover-metrics-source"
-    _description = "The measurements of a migration's two systems."
+    _description = "What was measured of a migration's two systems."
 
     migration: str = Field(description="Name of the migration.")
     store: StoreBlock = Field(description="The store with the samples.")
 
     def get_client(self) -> MetricsReader:
-        """Return a reader of windows.
+        """Return a reader of measurements, a window of time at once.
 
         Raises:
             StoreError: The database cannot be used.

@@ -1,4 +1,4 @@
-"""Telling people, as a Prefect block."""
+"""Notifying people, as a Prefect block."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from changeover.notify.channels import Channel, send
 
 
 class NotifierBlock(SchemaOnce, Block):
-    """Webhooks and Apprise services that can be told at once, for instance to try them.
+    """Webhooks and Apprise services that can be notified at once, for instance to try them.
 
-    What flows tell goes through the store and is sent by the observer (`changeover.notify`).
+    Messages of flows go through the store, and the observer sends them (`changeover.notify`).
 
     Example:
         ```python
@@ -27,18 +27,17 @@ class NotifierBlock(SchemaOnce, Block):
 
     _block_type_name = "Changeover Notifier"
     _block_type_slug = "changeover-notifier"
-    _description = "Webhooks and Apprise services that are told of approvals, rollbacks, the end."
+    _description = "Webhooks and Apprise services that hear of approvals, rollbacks and ends."
 
     addresses: list[SecretStr] = Field(default=[], description="Webhooks and Apprise URLs.")
     variables: list[str] = Field(
-        default=[], description="Environment variables on the worker that hold such addresses."
+        default=[], description="Environment variables of the worker that contain such addresses."
     )
 
     def notify(
-        self, text: str, facts: dict[str, str],
-        severity: Severity = Severity.INFO,
+        self, text: str, facts: dict[str, str], severity: Severity = Severity.INFO
     ) -> list[str]:
-        """Tell everyone and return one sentence for each that could not be told.
+        """Notify everyone; return one sentence for each that could not be notified.
 
         Args:
             text: One sentence for people.
@@ -46,11 +45,16 @@ class NotifierBlock(SchemaOnce, Block):
             severity: info, warning or critical.
         """
         known = [hook.get_secret_value() for hook in self.addresses]
-        known += [os.environ[name] for name in self.variables if name in os.environ]
-        problems = [f"the variable {n} is not set" for n in self.variables if n not in os.environ]
+        problems = []
+        for name in self.variables:
+            if name in os.environ:
+                known.append(os.environ[name])
+            else:
+                problems.append(f"the variable {name} is not set")
+        body = "\n".join(f"{name}: {value}" for name, value in facts.items())
         for address in known:
-            channel = Channel(address, Severity.INFO, address.startswith(("http://", "https://")))
-            body = "\n".join(f"{name}: {value}" for name, value in facts.items())
+            is_webhook = address.startswith(("http://", "https://"))
+            channel = Channel(address, Severity.INFO, is_webhook)
             if problem := send(channel, title=text, body=body, severity=severity, facts=facts):
                 problems.append(problem)
         return problems

@@ -1,4 +1,4 @@
-"""A migration as a Prefect block: the plan and everything it is connected to."""
+"""A migration as a Prefect block: its plan and its connections."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ class PlanBlock(SchemaOnce, Block):
 
     migration: str = Field(description="Name of the migration.")
     home: str = Field(description="Home directory of `changeover up` on the worker's machine.")
-    reports_url: str = Field(default="", description="Address where rendered reports are served.")
     store: StoreBlock = Field(description="The store.")
     gateway: GatewayBlock = Field(description="The gateway.")
     baseline: SystemBlock = Field(description="The old system.")
     candidate: SystemBlock = Field(description="The new system.")
     metrics: MetricsSourceBlock = Field(description="Where gates read their numbers.")
-    notifier: NotifierBlock = Field(description="Who is told.")
+    notifier: NotifierBlock = Field(description="Who is notified.")
 
     def read(self, store: Store) -> Plan:
         """Return the plan as it was registered in the store.

@@ -1,8 +1,9 @@
 """Prefect's side of a migration: `python -m blocks.prepare --home DIR --migration NAME`.
 
-Makes the work pool, saves the blocks, and deploys what prefect.yaml says, as `prefect work-pool
-create` and `prefect deploy --all` do, in one process: Prefect is imported once. Run by `changeover
-up` from the project's directory, while Prefect's server still starts; safe to run again.
+Makes the work pool, saves the blocks, and deploys what prefect.yaml says. That is what `prefect
+work-pool create` and `prefect deploy --all` do, but in one process: Prefect is imported once.
+`changeover up` runs it from the project's directory while Prefect's server still starts; it is safe
+to run again.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ SERVER_SECONDS = 240.0
 
 
 def prefect(*arguments: str) -> None:
-    """Carry out a command of Prefect's command line in this process.
+    """Run a command of Prefect's command line in this process.
 
     Raises:
-        Unreachable: The command failed; it has said why on its output.
+        Unreachable: The command failed; its output says why.
     """
     before, sys.argv = sys.argv, ["prefect", *arguments]
     try:
@@ -51,13 +52,13 @@ def _await_server() -> None:
         raise Unreachable(f"no answer within {SERVER_SECONDS:.0f} s", where=api.url)
 
 
-def _save_blocks(home: Home, migration: str, reports_url: str) -> None:
+def _save_blocks(home: Home, migration: str) -> None:
     store = StoreBlock(home=str(home.root)).get_client()
-    asyncio.run(save_all(plans.load(store, migration), home, reports_url))
+    asyncio.run(save_all(plans.load(store, migration), home))
 
 
 def _make(steps: Sequence[tuple[str, Callable[[], None]]]) -> int:
-    """Carry out the steps in order; say which one failed, last, and return the exit code."""
+    """Run the steps in order; the last line says which one failed. Return the exit code."""
     for what, make in steps:
         try:
             make()
@@ -75,14 +76,12 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True, help="Home directory.")
     parser.add_argument("--migration", required=True, help="Name of the migration.")
     parser.add_argument("--pool", required=True, help="Name of the work pool.")
-    parser.add_argument("--reports-url", default="", help="Where reports are served.")
     given = parser.parse_args()
     return _make([
         ("the connection to Prefect", _await_server),
         ("the work pool", partial(
             prefect, "work-pool", "create", given.pool, "--type", "process", "--overwrite")),
-        ("the blocks", partial(
-            _save_blocks, Home(given.home), given.migration, given.reports_url)),
+        ("the blocks", partial(_save_blocks, Home(given.home), given.migration)),
         ("the deployments", partial(prefect, "--no-prompt", "deploy", "--all")),
     ])
 

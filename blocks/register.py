@@ -1,4 +1,4 @@
-"""Save the blocks of one migration; safe to do again. `blocks.prepare` is who does it."""
+"""Save the blocks of one migration; safe to do again. Called by `blocks.prepare`."""
 
 from __future__ import annotations
 
@@ -27,28 +27,34 @@ def _system(role: str, spec: SystemSpec) -> SystemBlock:
     )
 
 
-def plan_block(plan: Plan, home: Home, reports_url: str) -> PlanBlock:
+def plan_block(plan: Plan, home: Home) -> PlanBlock:
     """Return the unsaved block of a migration with all its connections inside."""
     store = StoreBlock(home=str(home.root))
     return PlanBlock(
         migration=plan.migration,
         home=str(home.root),
-        reports_url=reports_url,
         store=store,
         gateway=GatewayBlock(home=str(home.root)),
         baseline=_system("baseline", plan.systems.baseline),
         candidate=_system("candidate", plan.systems.candidate),
         metrics=MetricsSourceBlock(migration=plan.migration, store=store),
-        notifier=NotifierBlock(
-            addresses=[found for hook in plan.notify if (found := hook.webhook or hook.apprise)],
-            variables=[hook.env for hook in plan.notify if hook.env],
-        ),
+        notifier=_notifier(plan),
     )
 
 
-async def save_all(plan: Plan, home: Home, reports_url: str) -> None:
-    """Save the migration's blocks, with their types, and as `current` the plan."""
-    block = plan_block(plan, home, reports_url)
+def _notifier(plan: Plan) -> NotifierBlock:
+    addresses, variables = [], []
+    for hook in plan.notify:
+        if address := hook.webhook or hook.apprise:
+            addresses.append(address)
+        if hook.env:
+            variables.append(hook.env)
+    return NotifierBlock(addresses=addresses, variables=variables)
+
+
+async def save_all(plan: Plan, home: Home) -> None:
+    """Save the migration's blocks with their types; its plan also under the name `current`."""
+    block = plan_block(plan, home)
     name = block_name(plan.migration)
     async with get_client() as client:  # one for all: making one takes as long as ten requests
         for each, saved_as in (
@@ -61,5 +67,4 @@ async def save_all(plan: Plan, home: Home, reports_url: str) -> None:
         ):
             await each.asave(saved_as, overwrite=True, client=client)
         for plan_name in (name, "current"):
-            await plan_block(plan, home, reports_url).asave(
-                plan_name, overwrite=True, client=client)
+            await plan_block(plan, home).asave(plan_name, overwrite=True, client=client)

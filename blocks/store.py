@@ -13,11 +13,11 @@ from changeover.store.engine import Store
 
 
 class StoreBlock(SchemaOnce, Block):
-    """Where everything measured and decided is kept.
+    """The database with everything that was measured and decided.
 
-    The block holds the home directory only; the database's address, which may carry a password,
-    stays in that directory's `secrets.json` or in the variable `CHANGEOVER_STORE_URL`, because
-    whoever reaches Prefect's API can read a block.
+    The block has the home directory only. The database's address may contain a password, and
+    everyone who reaches Prefect's API can read a block: the address stays in that directory's
+    `secrets.json`, or in the variable `CHANGEOVER_STORE_URL`.
 
     Example:
         ```python

@@ -13,7 +13,7 @@ from changeover.machine.http import new_client
 
 
 class SystemBlock(SchemaOnce, Block):
-    """The baseline or the candidate: where it answers and how its health is asked.
+    """The baseline or the candidate: its address and the path of its health check.
 
     Example:
         ```python
@@ -29,9 +29,9 @@ class SystemBlock(SchemaOnce, Block):
     _description = "One system of a migration: its address and health path."
 
     role: Literal["baseline", "candidate"] = Field(description="Which of the two it is.")
-    name: str = Field(description="Name that people use for it.")
-    url: str = Field(description="Scheme, host and port where it answers.")
-    health: str = Field(default="/health", description="Path that answers 2xx while it is well.")
+    name: str = Field(description="Its name, for people.")
+    url: str = Field(description="Its address: scheme, host and port.")
+    health: str = Field(default="/health", description="Path that answers 2xx while it is healthy.")
     timeout_seconds: float = Field(default=1.0, gt=0, description="Longest wait for an answer.")
 
     def get_client(self) -> httpx.Client:

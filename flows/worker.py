@@ -20,7 +20,7 @@ from typing import Any
 import anyio.to_thread
 from anyio.abc import TaskStatus
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import Abort
@@ -40,7 +40,7 @@ _FLOW_LABEL = "prefect.io/flow-name"
 
 
 class Worker(ProcessWorker):
-    """Prefect's process worker that makes health checks itself and is idle cheaply."""
+    """Prefect's process worker that runs health checks itself and costs little while idle."""
 
     __dispatch_key__: Any = "changeover"  # beside Prefect's own of the same type, not in its place
     _busy_at = _asked_at = 0.0
@@ -60,7 +60,7 @@ class Worker(ProcessWorker):
         return ProcessWorkerResult(status_code=0, identifier=str(os.getpid()))
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """Ask for work, less often when there was none for a while."""
+        """Ask for work; less often when there was none for a while."""
         now = time.monotonic()
         is_idle = now - self._busy_at > IDLE_AFTER_SECONDS
         if is_idle and now - self._asked_at < IDLE_PAUSE_SECONDS:
@@ -70,7 +70,7 @@ class Worker(ProcessWorker):
 
 
 def _check(flow_run: FlowRun) -> None:
-    """Carry out a health check; what goes wrong with it is in its state."""
+    """Run a health check; its state says what goes wrong with it."""
     check: Any = health_check  # Prefect's own types do not fit each other here
     try:
         asyncio.run(run_flow_async(
@@ -79,24 +79,25 @@ def _check(flow_run: FlowRun) -> None:
         return
 
 
-async def end_lost_checks() -> None:
-    """Say of health checks that a worker before this one left running that they crashed.
+async def end_lost_checks(pool: str) -> None:
+    """Mark health checks of the pool that a worker before this one left running as crashed.
 
-    They hold the one place there is for a check: without it, none would be made for minutes.
+    Only one check may run at a time: a lost one would keep all others from running for minutes.
     """
+    checks = FlowFilter.model_validate({"name": {"any_": [health_check.name]}})
+    running = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
+    # migrations with pools of their own may share the server: their checks go on
+    ours = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
     async with get_client() as client:
         lost = await client.read_flow_runs(
-            flow_filter=FlowFilter.model_validate({"name": {"any_": [health_check.name]}}),
-            flow_run_filter=FlowRunFilter.model_validate(
-                {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}),
-        )
+            flow_filter=checks, flow_run_filter=running, work_pool_filter=ours)
         for run in lost:
             await client.set_flow_run_state(
-                run.id, Crashed(message="the worker that made it has ended"), force=True)
+                run.id, Crashed(message="the worker that ran it has ended"), force=True)
 
 
 async def _work(pool: str) -> None:
-    await end_lost_checks()
+    await end_lost_checks(pool)
     await Worker(work_pool_name=pool, name="changeover").start()
 
 

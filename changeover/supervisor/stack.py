@@ -240,7 +240,7 @@ class Stack:
         """Return the process that makes what the migration needs in Prefect, not started."""
         return self._child("preparation", [
             sys.executable, "-m", "blocks.prepare", "--home", str(self.home.root), "--migration",
-            self.plan.migration, "--pool", POOL, "--reports-url", self.reports_url,
+            self.plan.migration, "--pool", POOL,
         ], self.prefect_env())
 
     def _system_child(self, name: str) -> Child | None:

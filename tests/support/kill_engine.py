@@ -136,7 +136,7 @@ def _register(home: Home) -> int:
     from blocks.register import save_all
 
     with contextlib.closing(Store.open(home.store_url)) as store:
-        asyncio.run(save_all(plans.load(store, "bench"), home, ""))
+        asyncio.run(save_all(plans.load(store, "bench"), home))
     return 0
 
 
