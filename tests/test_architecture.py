@@ -20,7 +20,6 @@ LONG_FUNCTIONS = {
     "changeover/procedures/rollback.py::start",
 }
 MANY_PARAMETERS = {
-    "changeover/comparison/diff.py::_Walk.pairs",
 }
 
 
