@@ -19,8 +19,7 @@ LONG_FUNCTIONS = {
     "changeover/comparison/documents.py::parse_body",
     "changeover/procedures/rollback.py::start",
 }
-MANY_PARAMETERS = {
-}
+MANY_PARAMETERS: set[str] = set()
 
 
 def _beyond(is_beyond: Callable[[Function], bool]) -> set[str]:
