@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from changeover.analysis.window import Measured, Window
 from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec, TriggerSpec
 from changeover.plan.metrics import METRICS, Metric, Source, format_value
-from changeover.plan.model import CheckSpec, TriggerSpec
 
 _HOLDS = {
     "below": lambda value, bound: value < bound[0],
@@ -38,7 +38,7 @@ class CheckResult:
 
     `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
-    that the result is about.
+    that the result is about. `sequential` is what a comparison by buckets was reached by.
     """
 
     metric: str
@@ -55,6 +55,7 @@ class CheckResult:
     baseline_samples: int | None = None
     coverage: Mapping[str, int] | None = None
     places: tuple[str, ...] = ()
+    sequential: Mapping[str, Any] | None = None
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
@@ -66,6 +67,7 @@ class CheckResult:
             "window_start": self.start.isoformat(), "window_end": self.end.isoformat(),
             **({} if self.coverage is None else {"coverage": dict(self.coverage)}),
             **({"places": list(self.places)} if self.places else {}),
+            **({} if self.sequential is None else {"sequential": dict(self.sequential)}),
         }
 
     def with_coverage(self, coverage: Mapping[str, int]) -> CheckResult:

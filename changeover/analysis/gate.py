@@ -29,12 +29,16 @@ class StageDecision:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate's verdict: the worst of its checks'."""
+    """A gate's verdict: the worst of its checks'.
+
+    `sums` are the packed sums of buckets that it was judged by; None where there were none.
+    """
 
     gate: str
     verdict: Verdict
     reason: str
     results: tuple[CheckResult, ...]
+    sums: bytes | None = None
 
 
 def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:

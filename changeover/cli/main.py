@@ -18,6 +18,9 @@ COMMANDS = {
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
     "status": ("status.status_command", "Show where the migration stands."),
     "history": ("status.history", "Show what was decided and changed, by whom and why."),
+    "verdict": (
+        "verdict.verdict",
+        "Show a gate's verdict with its numbers; without ID, all verdicts of the newest cutover."),
     "env": ("status.env", "Print the variables that `prefect` and `changeover` need in a shell."),
     "approve": (
         "approve.approve",

@@ -22,10 +22,9 @@ Place = tuple[int, int]
 """(inode, offset) in the access log."""
 SECONDS = 60
 """Length of a slice."""
-FIRST_SECONDS = 10
-"""Length of the slices after a new split, for stages that settle or soak for seconds only."""
-FIRST_FOR = 600
-"""Seconds after a new split in which slices are so short."""
+SHORTER = ((60, 2), (600, 10))
+"""(seconds after a new split, length of slices until then): stages may settle and soak for seconds
+only, and a slice is in a stage as a whole or not at all."""
 
 
 @dataclass
@@ -142,8 +141,8 @@ class Slicer:
 
     def _until(self, weight: int, start: int) -> int:
         """Return the second in which a slice ends that starts at another."""
-        is_first = start - self._since[weight] < FIRST_FOR
-        length = FIRST_SECONDS if is_first else SECONDS
+        age = start - self._since[weight]
+        length = next((each for until, each in SHORTER if age < until), SECONDS)
         return start // length * length + length
 
 

@@ -81,6 +81,11 @@ _WORDS = {
     "outcome_duration_p99": "duration of 99 % of outcomes",
 }
 """Names for people; a plan's name stands beside them where somebody may want to write it."""
+BY_BUCKET = frozenset({
+    "error_rate", "server_error_rate", "user_error_rate", "client_error_rate", "redirect_rate",
+    "empty_rate",
+})
+"""Metrics that are counted by bucket, so that a check against the baseline can be sequential."""
 QUALITY = "outcome."
 """What names of quality metrics begin with: `outcome.confidence`."""
 QUALITY_NAME = r"[a-z][a-z0-9_]{0,62}"

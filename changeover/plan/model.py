@@ -10,26 +10,24 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from changeover.plan import units
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
+from changeover.plan.conditions import CheckSpec, TriggerSpec
 from changeover.plan.fields import (
     Duration,
     HttpUrl,
     Name,
     Part,
     Path,
-    Pattern,
     Percent,
 )
 from changeover.plan.flags import Attributes, FlagEntry, FlagKey
 from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
-from changeover.plan.metrics import METRICS, QUALITY_NAME, Source, parse_value
-from changeover.plan.paths import one_place
 from changeover.plan.procedures import (
     ApprovalSpec,
     ClaimSpec,
@@ -106,118 +104,6 @@ class Systems(Part):
 
     baseline: SystemSpec
     candidate: SystemSpec
-
-
-_TO_BASELINE = ("ratio_to_baseline", "difference_to_baseline")
-
-
-class _Condition(Part):
-    """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
-
-    metric: str = Field(json_schema_extra={"anyOf": [
-        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^outcome\.{QUALITY_NAME}$"}]})
-    of: Literal["baseline", "candidate"] = "candidate"
-    below: str | int | float | None = Field(None, description="Must be < this.")
-    above: str | int | float | None = Field(None, description="Must be > this.")
-    at_least: str | int | float | None = Field(None, description="Must be ≥ this.")
-    at_most: str | int | float | None = Field(None, description="Must be ≤ this.")
-    between: list[str | int | float] | None = Field(None, min_length=2, max_length=2)
-    ratio_to_baseline: float | None = Field(
-        None, gt=0, description="Must be ≤ this many times the baseline's value."
-    )
-    difference_to_baseline: str | int | float | None = Field(
-        None, description="Must be ≤ the baseline's value plus this."
-    )
-    path: Pattern | None = Field(
-        None,
-        description="For divergence_rate: one place only, such as `$.total`."
-    )
-    segment: Name | None = Field(None, description="For outcomes: one segment of users only.")
-
-    @property
-    def bound_name(self) -> str:
-        """Name of the bound that is set, for instance `below`."""
-        return self._bounds()[0]
-
-    @property
-    def bound_values(self) -> tuple[float, ...]:
-        """The bound's values in base units (shares, seconds, bytes); two for `between`."""
-        name = self.bound_name
-        if name == "ratio_to_baseline":
-            return (float(self.ratio_to_baseline or 0),)
-        raw: Any = getattr(self, name)
-        parts = raw if isinstance(raw, list) else [raw]
-        return tuple(parse_value(METRICS[self.metric], part) for part in parts)
-
-    @property
-    def is_to_baseline(self) -> bool:
-        """Whether the bound is relative to the baseline, whose value must be known then."""
-        return self.bound_name in _TO_BASELINE
-
-    def _bounds(self) -> list[str]:
-        names = ("below", "above", "at_least", "at_most", "between", *_TO_BASELINE)
-        return [name for name in names if getattr(self, name) is not None]
-
-    @field_validator("path")
-    @classmethod
-    def _is_one_place(cls, path: str | None) -> str | None:
-        return None if path is None else one_place(path)
-
-    @model_validator(mode="after")
-    def _is_meaningful(self) -> _Condition:
-        if self.metric not in METRICS:
-            raise ValueError(f"unknown metric {self.metric!r}; allowed are "
-                             f"{', '.join(METRICS)}, outcome.NAME")
-        if len(self._bounds()) != 1:
-            found = ", ".join(self._bounds()) or "none"
-            raise ValueError(
-                "exactly one bound is required of below, above, at_least, at_most, between, "
-                f"ratio_to_baseline, difference_to_baseline; found {found}"
-            )
-        values = self.bound_values
-        if self.between is not None and values[0] >= values[1]:
-            raise ValueError(f"between {self.between}: the first value must be the lower one")
-        if self.is_to_baseline and self.of == "baseline":
-            raise ValueError(f"{self.bound_name} of the baseline itself is always true; "
-                             "use `of: candidate`")
-        return self
-
-    @model_validator(mode="after")
-    def _path_has_metric(self) -> _Condition:
-        if self.path is not None and self.metric != "divergence_rate":
-            raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
-        if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
-            raise ValueError(f"`segment` works with outcome metrics only, not with {self.metric}")
-        return self
-
-
-class CheckSpec(_Condition):
-    """One condition of a gate over a window of time."""
-
-    over: Duration | None = Field(None, description="Window; default: the stage's soak.")
-    min_samples: int = Field(
-        100, ge=1, description="With fewer requests (or probes) the check is inconclusive."
-    )
-
-
-class TriggerAction(StrEnum):
-    """What a trigger does when it fires."""
-
-    ROLLBACK = "rollback"
-    HOLD = "hold"
-    ALERT = "alert"
-
-
-class TriggerSpec(_Condition):
-    """A condition that is always watched; it fires when it held for the whole of `for`."""
-
-    name: Name
-    for_: Duration = Field(alias="for", description="How long it must hold without interruption.")
-    over: Duration = Field(
-        timedelta(seconds=10), description="Window of each evaluation."
-    )
-    min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
-    action: TriggerAction
 
 
 class StageSpec(Part):

@@ -151,6 +151,11 @@ class PatienceSpec(Part):
         timedelta(minutes=5), description="Wait between evaluations of an inconclusive gate."
     )
     rechecks: int = Field(12, ge=0, le=10_000, description="Evaluations before people are asked.")
+    settle: Duration = Field(
+        timedelta(minutes=5),
+        description="Time after a change of the percentage that no comparison with the baseline "
+        "counts (cold caches, new sessions); at most a tenth of the soak."
+    )
 
 
 class RetentionSpec(Part):

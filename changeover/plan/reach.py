@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from changeover.plan import units
+from changeover.plan.conditions import CheckSpec, TriggerSpec
 from changeover.plan.metrics import METRICS, QUALITY, Metric, Source, format_value
-from changeover.plan.model import CheckSpec, PhaseKind, Plan, TriggerSpec
+from changeover.plan.model import PhaseKind, Plan
 
 Location = tuple[str | int, ...]
 Found = tuple[Location, str]

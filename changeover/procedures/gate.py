@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from changeover import clock
 from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.gate import GateResult, StageDecision, decide_stage, judge_gate
+from changeover.analysis.sequential.judging import judge_by_buckets
+from changeover.analysis.sequential.keeping import pack_stage
 from changeover.domain.rollout import GateVerdict, StageRecord
 from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
+from changeover.plan.conditions import CheckSpec, TriggerAction
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
-from changeover.plan.model import CheckSpec, Stage, TriggerAction
+from changeover.plan.model import Stage
+from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
 from changeover.procedures.steps import CutoverRun
 from changeover.store import cutovers, firings, verdicts
@@ -59,18 +64,30 @@ def _judge_once(
         if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
             return known
     result = judge_now()
-    evidence = [check.as_evidence() for check in result.results]
+    evidence = [each.as_evidence() for each in result.results]
+    if gate != GATE:  # what was asked, so that the verdict can be recomputed
+        for each, check in zip(evidence, run.site.plan.gates[gate], strict=True):
+            each["check"] = check.model_dump(mode="json", exclude_defaults=True)
     return verdicts.save(run.site.store, GateVerdict(
         cutover_id=run.id, stage=record.key, gate=gate, round=record.round,
         attempt=record.rechecks, verdict=result.verdict, reason=result.reason, at=clock.now(),
-        evidence=evidence))
+        evidence=evidence), result.sums)
 
 
 def _judge_gate(run: CutoverRun, record: StageRecord, spec: Stage, gate: str) -> GateResult:
     end = _end()
     checks = run.site.plan.gates[gate]
-    return judge_gate(
-        gate, [_judge_check(run, check, record.entered_at, end, spec.soak) for check in checks])
+    by_buckets = [check.metric for check in checks if check.is_sequential]
+    sums = stage_sums(run, record, spec, end=end) if by_buckets else None
+    results = [
+        judge_by_buckets(check, sums) if sums is not None and check.is_sequential
+        else _judge_check(run, check, record.entered_at, end, spec.soak)
+        for check in checks
+    ]
+    judged = judge_gate(gate, results)
+    if sums is None:
+        return judged
+    return replace(judged, sums=pack_stage(sums, by_buckets))
 
 
 def _end() -> datetime:

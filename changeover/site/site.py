@@ -15,6 +15,7 @@ from changeover.store import plans
 from changeover.store.engine import Store
 
 if TYPE_CHECKING:
+    from changeover.site.bucket_sums import BucketSums
     from changeover.site.metrics import MetricsReader
     from changeover.site.prefect_api import PrefectApi
 
@@ -90,6 +91,13 @@ class Site:
         from changeover.site.metrics import MetricsReader
 
         return MetricsReader(self.store, self.migration)
+
+    @cached_property
+    def bucket_sums(self) -> BucketSums:
+        """What was counted of the migration's users, by bucket."""
+        from changeover.site.bucket_sums import BucketSums
+
+        return BucketSums(self.store, self.migration)
 
     @cached_property
     def reports_url(self) -> str:

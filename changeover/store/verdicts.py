@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Integer, String, Text, UniqueConstraint, select
+from sqlalchemy import ForeignKey, Integer, LargeBinary, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollout import GateVerdict
@@ -33,8 +33,22 @@ class VerdictRow(Base):
     )
 
 
-def save(store: Store, verdict: GateVerdict) -> GateVerdict:
-    """Save a gate's verdict; the first one of an evaluation stands."""
+class VerdictSumsRow(Base):
+    """The sums of buckets that a verdict was reached by: what recomputes it to the last bit."""
+
+    __tablename__ = "gate_verdict_sums"
+    verdict_id: Mapped[int] = mapped_column(ForeignKey("gate_verdict.id"), primary_key=True)
+    sums: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def save(store: Store, verdict: GateVerdict, sums: bytes | None = None) -> GateVerdict:
+    """Save a gate's verdict; the first one of an evaluation stands.
+
+    Args:
+        store: The store.
+        verdict: The verdict.
+        sums: The packed sums that it was judged by; None where there are none.
+    """
     same = select(VerdictRow).filter_by(
         cutover_id=verdict.cutover_id, stage=verdict.stage, gate=verdict.gate,
         round=verdict.round, attempt=verdict.attempt)
@@ -45,6 +59,8 @@ def save(store: Store, verdict: GateVerdict) -> GateVerdict:
             row = to_row(VerdictRow, verdict)
             session.add(row)
             session.flush()
+            if sums is not None:
+                session.add(VerdictSumsRow(verdict_id=row.id, sums=sums))
             cutovers.note_in(session, cutover, "gate.judged", {
                 "stage": verdict.stage, "gate": verdict.gate, "verdict": verdict.verdict,
                 "reason": verdict.reason}, now=verdict.at)
@@ -58,3 +74,13 @@ def all_of(store: Store, cutover_id: int, stage: str | None = None) -> list[Gate
         query = query.where(VerdictRow.stage == stage)
     with store.read() as session:
         return [to_record(GateVerdict, row) for row in session.scalars(query)]
+
+
+def get(store: Store, verdict_id: int) -> tuple[GateVerdict, bytes | None] | None:
+    """Return a verdict with the sums that it was judged by; None when there is no such verdict."""
+    with store.read() as session:
+        row = session.get(VerdictRow, verdict_id)
+        if row is None:
+            return None
+        sums = session.get(VerdictSumsRow, verdict_id)
+        return to_record(GateVerdict, row), sums.sums if sums else None

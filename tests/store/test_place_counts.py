@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from blocks.metrics_source import MetricsReader
 from changeover.comparison.answers import Answer
 from changeover.domain.comparisons import Compared, Example, PlaceCount
-from changeover.plan.model import CheckSpec, Plan
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.model import Plan
 from changeover.shadow import scores
 from changeover.shadow.judging import Answers, Asked, Judge
 from changeover.store import comparisons, place_counts, plans

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from changeover.analysis.sequential.buckets import Counts
 
-EVERY_SECONDS = 3600
 MOST_STARTS = 8
 """Late starts that are asked about: the newest ones."""
 
@@ -28,17 +27,18 @@ def log_bar(number: int, alpha: float) -> float:
     return -math.log(alpha * weight)
 
 
-def since_starts(sums: Sequence[tuple[float, Counts]], end: float) -> list[tuple[int, Counts]]:
-    """Return (number, counts since then) of the stage's start and of the newest later starts.
+def newest_starts(hours: Sequence[Counts]) -> list[tuple[int, Counts]]:
+    """Return (number, counts since then) of the newest later starts, oldest first.
 
     Args:
-        sums: (seconds since the start of the stage, sums up to then) at each whole hour, and at
-            the end: cumulative, oldest first.
-        end: Seconds since the start of the stage at which `sums` end.
+        hours: What was counted in each hour of the stage, oldest first. The first one begins with
+            the stage, which is start 0 and not in the answer.
     """
-    total = sums[-1][1]
-    found = [(0, total)]
-    for number, (at, counts) in enumerate(sums[:-1], start=1):
-        if at < end:
-            found.append((number, total - counts))
-    return [found[0], *found[1:][-MOST_STARTS:]]
+    found: list[tuple[int, Counts]] = []
+    since = Counts.none()
+    for number in range(len(hours) - 1, 0, -1):
+        if len(found) == MOST_STARTS:
+            break
+        since = since + hours[number]
+        found.append((number, since))
+    return found[::-1]

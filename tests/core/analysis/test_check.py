@@ -13,8 +13,8 @@ from changeover.analysis.check import CheckResult, judge
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Window
 from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS
-from changeover.plan.model import CheckSpec
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

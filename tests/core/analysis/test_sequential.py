@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from changeover.analysis.sequential.buckets import Counts, Split, add
 from changeover.analysis.sequential.evidence import Question, weigh
 from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
-from changeover.analysis.sequential.starts import MOST_STARTS, log_bar, since_starts
+from changeover.analysis.sequential.starts import MOST_STARTS, log_bar, newest_starts
 from changeover.analysis.sequential.thinning import thin
 from changeover.domain.routing import BUCKETS
 
@@ -172,11 +172,11 @@ def test_all_starts_together_keep_to_the_allowed_false_alarms() -> None:
 
 def test_later_starts_see_only_what_came_after_them() -> None:
     """Each whole hour begins a question of its own; the newest ones are asked."""
-    ones = Counts(np.ones(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64))
-    hours = [(3600.0 * hour, add([ones] * hour)) for hour in range(1, 13)]
-    found = since_starts(hours, 12 * 3600.0)
-    assert [number for number, _ in found] == [0, *range(12 - MOST_STARTS, 12)]
-    assert [int(counts.requests[0]) for _, counts in found] == [12, *range(MOST_STARTS, 0, -1)]
+    hour = Counts(np.ones(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64))
+    found = newest_starts([hour] * 12)
+    assert [number for number, _ in found] == [*range(12 - MOST_STARTS, 12)]
+    assert [int(counts.requests[0]) for _, counts in found] == [*range(MOST_STARTS, 0, -1)]
+    assert newest_starts([hour]) == newest_starts([]) == []
 
 
 @pytest.mark.parametrize("weight", [0, 10_000])

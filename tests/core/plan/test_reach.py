@@ -20,8 +20,9 @@ from changeover.analysis.window import (
     of_gateway,
     outcomes_of,
 )
+from changeover.plan.conditions import TriggerSpec
 from changeover.plan.metrics import METRICS
-from changeover.plan.model import Plan, TriggerSpec
+from changeover.plan.model import Plan
 from changeover.plan.reach import unreachable
 from changeover.plan.rules import check_plan, warnings
 

@@ -34,3 +34,9 @@ def upgrade() -> None:
         sa.Column("inode", sa.BigInteger, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
     )
+    op.create_table(
+        "gate_verdict_sums",
+        sa.Column("verdict_id", sa.Integer().with_variant(sa.BigInteger(), "postgresql"),
+                  sa.ForeignKey("gate_verdict.id"), primary_key=True),
+        sa.Column("sums", sa.LargeBinary, nullable=False),
+    )

@@ -1,0 +1,231 @@
+"""Judging a check against the baseline by the sums of buckets: pass, fail, or not known yet. Pure.
+
+Failing and passing are two questions, each with evidence of its own. Between them is
+"inconclusive", which says what is missing. Nothing is decided by an absence: zero errors are no
+pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from changeover.analysis.check import CheckResult, describe_bound
+from changeover.analysis.sequential.buckets import Counts, Split, add
+from changeover.analysis.sequential.evidence import Evidence, Question, weigh
+from changeover.analysis.sequential.expected import expect
+from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
+from changeover.analysis.sequential.slices import Counter, Slice, merged
+from changeover.analysis.sequential.starts import log_bar, newest_starts
+from changeover.domain.routing import BUCKETS
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.metrics import METRICS, Metric, format_value
+
+METHOD = "sequential 1"
+"""Name and version of the method, for whoever recomputes a verdict."""
+ALPHA = 0.01
+"""Chance that any check of a healthy stage fails, however often it is looked at."""
+LOG_PASS = math.log(20)
+"""Evidence that lets pass: a candidate at the margin gets so far once in 20."""
+LEAST_SHARE = 1e-5
+"""A usual share below it is not known well enough to divide by."""
+
+COUNTED: Mapping[str, tuple[Counter, Counter]] = {
+    "error_rate": (Counter.ERRORS, Counter.REQUESTS),
+    "server_error_rate": (Counter.SERVER_ERRORS, Counter.REQUESTS),
+    "user_error_rate": (Counter.USER_ERRORS, Counter.REQUESTS),
+    "client_error_rate": (Counter.CLIENT_ERRORS, Counter.REQUESTS),
+    "redirect_rate": (Counter.REDIRECTS, Counter.REQUESTS),
+    "empty_rate": (Counter.EMPTY_ANSWERS, Counter.ANSWERS),
+}
+"""The counters of each metric that is counted by bucket: bad ones, and of which."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSums:
+    """What was counted of a stage, and before it.
+
+    Args:
+        weight: Buckets of the candidate, 0..10_000.
+        hours: The stage's slices, one for each hour of the clock, oldest first.
+        past: The time before, while everyone was on the baseline.
+        start: From when on the stage is looked at, after it settled.
+        end: Until when.
+        checks: How many checks share the allowed false alarms.
+    """
+
+    weight: int
+    hours: Sequence[Slice]
+    past: Slice
+    start: datetime
+    end: datetime
+    checks: int
+
+    @property
+    def alpha(self) -> float:
+        """The allowed chance of a false alarm of one check."""
+        return ALPHA / max(1, self.checks)
+
+    @property
+    def total(self) -> Slice:
+        """All hours together."""
+        return merged([*self.hours, Slice(self.weight, *_seconds(self), {})])
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found: the evidence of the whole stage, and the start that speaks loudest."""
+
+    evidence: Evidence
+    margin: float
+    start: int
+    log_worse: float
+    log_bar: float
+
+    @property
+    def is_worse(self) -> bool:
+        return self.log_worse >= self.log_bar
+
+    @property
+    def is_better(self) -> bool:
+        better = self.evidence.log_better
+        return better is not None and better >= LOG_PASS
+
+
+def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
+    """Return the verdict of a check whose metric is one of `COUNTED`.
+
+    Args:
+        check: A check with a bound that is relative to the baseline.
+        sums: What was counted.
+    """
+    if not 0 < sums.weight < BUCKETS:
+        return _unknown(check, sums, "all users are on one system, so that there is nobody to "
+                                     "compare them with")
+    split = Split(sums.weight)
+    mismatch = _mismatch(sums, split)
+    if mismatch is not None:
+        return _unknown(check, sums, mismatch)
+    found = _weigh(check, sums, split)
+    verdict, reason = _say(check, found)
+    evidence = found.evidence
+    return CheckResult(
+        metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
+        reason=reason, value=evidence.candidate.share, samples=evidence.candidate.requests,
+        min_samples=check.min_samples, start=sums.start, end=sums.end,
+        baseline_value=evidence.baseline.share, baseline_samples=evidence.baseline.requests,
+        sequential=_document(sums, found),
+    )
+
+
+def _mismatch(sums: StageSums, split: Split) -> str | None:
+    """Return why the two systems' users cannot be compared; None when they can."""
+    requests = sums.total.counts(Counter.ERRORS).requests > 0
+    mine, everyone = int(requests[: split.weight].sum()), int(requests.sum())
+    if log_mismatch(mine, everyone - mine, split) < LOG_ALARM:
+        return None
+    return (f"{mine} of {everyone} buckets of users came to the candidate, where the split lets "
+            f"expect {split.share:.1%}: something loses users or requests of one system "
+            "(sample-ratio mismatch)")
+
+
+def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
+    events, of = COUNTED[check.metric]
+    past = sums.past.counts(events, of)
+    parts = [each.counts(events, of) for each in sums.hours]
+    total = add(parts)
+    margin = _margin(check, total, past)
+    whole = weigh(Question(total, past, split, margin))
+    found = _Found(whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha))
+    for number, counts in newest_starts(parts):
+        later = weigh(Question(counts, past, split, margin)).log_worse
+        bar = log_bar(number, sums.alpha)
+        if later - bar > found.log_worse - found.log_bar:
+            found = _Found(whole, margin, number, later, bar)
+    return found
+
+
+def _margin(check: CheckSpec, total: Counts, past: Counts) -> float:
+    """Return how many times the baseline's rate the candidate's may be."""
+    bound = check.bound_values[0]
+    if check.bound_name == "ratio_to_baseline":
+        return max(1.0, bound)
+    usual = max(LEAST_SHARE, expect(total, past).share)
+    return 1 + max(0.0, bound) / usual
+
+
+def _say(check: CheckSpec, found: _Found) -> tuple[Verdict, str]:
+    """Return the verdict with two sentences for a person."""
+    metric, evidence = METRICS[check.metric], found.evidence
+    numbers = _numbers(metric, evidence)
+    more = _excess(check, metric)
+    if found.is_worse:
+        once = math.exp(min(found.log_worse, 700.0))
+        return Verdict.FAIL, (
+            f"{numbers}: {more} is shown. Looked at all the time, a healthy stage shows this at "
+            f"most once in {_rounded(once)}")
+    if evidence.candidate.requests < check.min_samples:
+        return Verdict.INCONCLUSIVE, (
+            f"{numbers}: {evidence.candidate.requests} of at least {check.min_samples} samples")
+    if found.is_better:
+        return Verdict.PASS, f"{numbers}: {more} is excluded (95 %)"
+    return Verdict.INCONCLUSIVE, (
+        f"{numbers}: no harm is shown, but {more} is not excluded yet; more time, or a larger "
+        "share of users, tells")
+
+
+def _numbers(metric: Metric, evidence: Evidence) -> str:
+    mine, theirs = evidence.candidate, evidence.baseline
+    return (
+        f"{metric.name} of candidate {format_value(metric, mine.share)} in {mine.requests} "
+        f"requests against the baseline's {format_value(metric, theirs.share)} in "
+        f"{theirs.requests} at the same time ({mine.bad_buckets} and {theirs.bad_buckets} groups "
+        "of users hit)")
+
+
+def _excess(check: CheckSpec, metric: Metric) -> str:
+    bound = check.bound_values[0]
+    if check.bound_name == "ratio_to_baseline":
+        return f"more than {bound:g} times the baseline's"
+    return f"more than {format_value(metric, bound)} above the baseline's"
+
+
+def _rounded(number: float) -> str:
+    """Return a large number as people say it: `4,200`, or `a million`."""
+    if number >= 1e6:
+        return "a million"
+    step = 10 ** max(0, int(math.log10(number)) - 1)
+    return f"{int(number / step) * step:,}"
+
+
+def _unknown(check: CheckSpec, sums: StageSums, why: str) -> CheckResult:
+    return CheckResult(
+        metric=check.metric, of=check.of, bound=describe_bound(check),
+        verdict=Verdict.INCONCLUSIVE, reason=f"{check.metric}: {why}", value=None, samples=0,
+        min_samples=check.min_samples, start=sums.start, end=sums.end,
+        sequential=_circumstances(sums),
+    )
+
+
+def _document(sums: StageSums, found: _Found) -> dict[str, Any]:
+    return {
+        **_circumstances(sums), "margin": found.margin, "start": found.start,
+        "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": LOG_PASS,
+        "stage": found.evidence.document(),
+    }
+
+
+def _circumstances(sums: StageSums) -> dict[str, Any]:
+    return {
+        "method": METHOD, "weight": sums.weight, "checks": sums.checks, "alpha": sums.alpha,
+        "hours": len(sums.hours), "past_start": sums.past.start, "past_end": sums.past.end,
+        "excluded": dict(sums.total.excluded),
+    }
+
+
+def _seconds(sums: StageSums) -> tuple[int, int]:
+    return int(sums.start.timestamp()), int(sums.end.timestamp())

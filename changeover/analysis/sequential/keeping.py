@@ -1,0 +1,48 @@
+"""A verdict's sums as bytes: it can be recomputed when slices were summed up or deleted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from changeover.analysis.sequential.buckets import Numbers
+from changeover.analysis.sequential.judging import COUNTED, StageSums
+from changeover.analysis.sequential.slices import Slice, pack, unpack
+
+_PAST = "past"
+
+
+def pack_stage(sums: StageSums, metrics: Sequence[str]) -> bytes:
+    """Return the sums that checks of some metrics were judged by, compressed."""
+    names = {name for metric in metrics for name in COUNTED[metric]}
+    parts = {_PAST: sums.past, **{str(n): each for n, each in enumerate(sums.hours)}}
+    return pack({
+        f"{part} {name}": numbers
+        for part, each in parts.items() for name, numbers in each.sums.items() if name in names
+    })
+
+
+def unpack_stage(content: bytes, document: Mapping[str, Any]) -> StageSums:
+    """Return the sums that a check was judged by.
+
+    Args:
+        content: What `pack_stage` packed.
+        document: The check's evidence as `CheckResult.as_evidence` gave it.
+
+    Raises:
+        ValueError: The bytes are damaged.
+    """
+    found = document["sequential"]
+    parts: dict[str, dict[str, Numbers]] = {}
+    for key, numbers in unpack(content).items():
+        part, _, name = key.partition(" ")
+        parts.setdefault(part, {})[name] = numbers
+    start, end = (datetime.fromisoformat(document[f"window_{each}"]) for each in ("start", "end"))
+    first, last = int(start.timestamp()), int(end.timestamp())
+    hours = [Slice(found["weight"], first, last, parts.get(str(number), {}))
+             for number in range(found["hours"])]
+    if hours:  # how many were left out is known of the whole stage only
+        hours[0] = Slice(found["weight"], first, last, hours[0].sums, found["excluded"])
+    past = Slice(0, found["past_start"], found["past_end"], parts.get(_PAST, {}))
+    return StageSums(found["weight"], hours, past, start, end, found["checks"])

@@ -1,0 +1,152 @@
+"""Conditions on a metric, as a plan says them: the checks of gates, and triggers. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from changeover.plan.fields import Duration, Name, Part, Pattern
+from changeover.plan.metrics import BY_BUCKET, METRICS, QUALITY_NAME, Source, parse_value
+from changeover.plan.paths import one_place
+
+_TO_BASELINE = ("ratio_to_baseline", "difference_to_baseline")
+
+
+class _Condition(Part):
+    """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
+
+    metric: str = Field(json_schema_extra={"anyOf": [
+        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^outcome\.{QUALITY_NAME}$"}]})
+    of: Literal["baseline", "candidate"] = "candidate"
+    below: str | int | float | None = Field(None, description="Must be < this.")
+    above: str | int | float | None = Field(None, description="Must be > this.")
+    at_least: str | int | float | None = Field(None, description="Must be ≥ this.")
+    at_most: str | int | float | None = Field(None, description="Must be ≤ this.")
+    between: list[str | int | float] | None = Field(None, min_length=2, max_length=2)
+    ratio_to_baseline: float | None = Field(
+        None, gt=0, description="Must be ≤ this many times the baseline's value."
+    )
+    difference_to_baseline: str | int | float | None = Field(
+        None, description="Must be ≤ the baseline's value plus this."
+    )
+    path: Pattern | None = Field(
+        None,
+        description="For divergence_rate: one place only, such as `$.total`."
+    )
+    segment: Name | None = Field(None, description="For outcomes: one segment of users only.")
+
+    @property
+    def bound_name(self) -> str:
+        """Name of the bound that is set, for instance `below`."""
+        return self._bounds()[0]
+
+    @property
+    def bound_values(self) -> tuple[float, ...]:
+        """The bound's values in base units (shares, seconds, bytes); two for `between`."""
+        name = self.bound_name
+        if name == "ratio_to_baseline":
+            return (float(self.ratio_to_baseline or 0),)
+        raw: Any = getattr(self, name)
+        parts = raw if isinstance(raw, list) else [raw]
+        return tuple(parse_value(METRICS[self.metric], part) for part in parts)
+
+    @property
+    def is_to_baseline(self) -> bool:
+        """Whether the bound is relative to the baseline, whose value must be known then."""
+        return self.bound_name in _TO_BASELINE
+
+    def _bounds(self) -> list[str]:
+        names = ("below", "above", "at_least", "at_most", "between", *_TO_BASELINE)
+        return [name for name in names if getattr(self, name) is not None]
+
+    @field_validator("path")
+    @classmethod
+    def _is_one_place(cls, path: str | None) -> str | None:
+        return None if path is None else one_place(path)
+
+    @model_validator(mode="after")
+    def _is_meaningful(self) -> _Condition:
+        if self.metric not in METRICS:
+            raise ValueError(f"unknown metric {self.metric!r}; allowed are "
+                             f"{', '.join(METRICS)}, outcome.NAME")
+        if len(self._bounds()) != 1:
+            found = ", ".join(self._bounds()) or "none"
+            raise ValueError(
+                "exactly one bound is required of below, above, at_least, at_most, between, "
+                f"ratio_to_baseline, difference_to_baseline; found {found}"
+            )
+        values = self.bound_values
+        if self.between is not None and values[0] >= values[1]:
+            raise ValueError(f"between {self.between}: the first value must be the lower one")
+        if self.is_to_baseline and self.of == "baseline":
+            raise ValueError(f"{self.bound_name} of the baseline itself is always true; "
+                             "use `of: candidate`")
+        return self
+
+    @model_validator(mode="after")
+    def _path_has_metric(self) -> _Condition:
+        if self.path is not None and self.metric != "divergence_rate":
+            raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
+        if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
+            raise ValueError(f"`segment` works with outcome metrics only, not with {self.metric}")
+        return self
+
+
+class CheckSpec(_Condition):
+    """One condition of a gate over a window of time."""
+
+    over: Duration | None = Field(None, description="Window; default: the stage's soak.")
+    min_samples: int = Field(
+        100, ge=1, description="With fewer requests (or probes) the check is inconclusive."
+    )
+    test: Literal["sequential", "threshold"] | None = Field(
+        None,
+        description="How a bound that is relative to the baseline is judged. `sequential`, the "
+        "default where requests are counted by user: by evidence that may be read at any time. "
+        "`threshold`: by the two measured values alone."
+    )
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether evidence by users decides, not the two measured values."""
+        is_default = self.is_to_baseline and self.metric in BY_BUCKET
+        return self.test == "sequential" or (self.test is None and is_default)
+
+    @model_validator(mode="after")
+    def _test_fits(self) -> CheckSpec:
+        if self.test == "sequential" and not self.is_to_baseline:
+            raise ValueError("`test: sequential` needs ratio_to_baseline or "
+                             "difference_to_baseline: it compares the two systems")
+        if self.test == "sequential" and self.metric not in BY_BUCKET:
+            raise ValueError(f"`test: sequential` does not work with {self.metric}, only with "
+                             f"{', '.join(sorted(BY_BUCKET))}")
+        least = 1 if self.bound_name == "ratio_to_baseline" else 0
+        if self.is_sequential and self.bound_values[0] <= least:
+            raise ValueError(
+                f"{self.bound_name} {self.bound_values[0]:g} can never pass: that the candidate is "
+                f"no worse at all cannot be shown; allow some margin, above {least}, or set "
+                "`test: threshold`")
+        return self
+
+
+class TriggerAction(StrEnum):
+    """What a trigger does when it fires."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    ALERT = "alert"
+
+
+class TriggerSpec(_Condition):
+    """A condition that is always watched; it fires when it held for the whole of `for`."""
+
+    name: Name
+    for_: Duration = Field(alias="for", description="How long it must hold without interruption.")
+    over: Duration = Field(
+        timedelta(seconds=10), description="Window of each evaluation."
+    )
+    min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
+    action: TriggerAction

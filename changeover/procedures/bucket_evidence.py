@@ -1,0 +1,44 @@
+"""Gathering what checks against the baseline are judged by: the sums of a stage's buckets."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from changeover.analysis.sequential.judging import StageSums
+from changeover.domain.rollout import StageRecord
+from changeover.plan.model import Plan, Stage
+from changeover.procedures.steps import CutoverRun
+
+MOST_OF_THE_SOAK = 10
+"""A stage settles for the soak divided by this at most."""
+
+
+def stage_sums(
+    run: CutoverRun, record: StageRecord, spec: Stage, *, end: datetime
+) -> StageSums:
+    """Return the sums of a stage and of the time before it.
+
+    The split is the one in force: after the rollback of a part it is not the one in the plan, and
+    what was counted under another is left out.
+
+    Args:
+        run: The cutover.
+        record: The stage as it stands.
+        spec: The stage in the plan.
+        end: Until when the stage is looked at.
+    """
+    plan, sums = run.site.plan, run.site.bucket_sums
+    weight = run.current_state().weight
+    start = min(end, record.entered_at + settles_for(plan, spec))
+    return StageSums(
+        weight=weight,
+        hours=sums.of_stage(weight, start=start, end=end),
+        past=sums.past(record.entered_at),
+        start=start, end=end,
+        checks=sum(check.is_sequential for gate in spec.gates for check in plan.gates[gate]),
+    )
+
+
+def settles_for(plan: Plan, spec: Stage) -> timedelta:
+    """Return for how long after its start a stage is in no comparison."""
+    return min(plan.patience.settle, spec.soak / MOST_OF_THE_SOAK)

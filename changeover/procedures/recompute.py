@@ -1,0 +1,88 @@
+"""Reaching a stored verdict again from what was stored with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from changeover.analysis.check import evaluate
+from changeover.analysis.sequential.judging import METHOD, judge_by_buckets
+from changeover.analysis.sequential.keeping import unpack_stage
+from changeover.analysis.window import Measured
+from changeover.domain.rollout import GateVerdict
+from changeover.plan.conditions import CheckSpec
+
+COMPARED = ("verdict", "reason", "value", "samples", "baseline_value", "baseline_samples",
+            "sequential")
+"""What must come out the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """One check of a verdict, reached again.
+
+    Args:
+        metric: Its metric.
+        stored: What was stored.
+        again: What came out now; None where too little was stored to say.
+        problem: Why it cannot be recomputed, or what differs; empty when it is the same.
+    """
+
+    metric: str
+    stored: Mapping[str, Any]
+    again: Mapping[str, Any] | None
+    problem: str = ""
+
+
+def recompute(verdict: GateVerdict, sums: bytes | None) -> list[Recomputed]:
+    """Return each check of a stored verdict as it comes out now, from the stored numbers alone.
+
+    Args:
+        verdict: The stored verdict.
+        sums: The packed sums that it was judged by; None where there were none.
+    """
+    return [_recomputed(each, sums) for each in verdict.evidence]
+
+
+def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
+    metric = str(stored.get("metric", "?"))
+    if "check" not in stored:
+        return Recomputed(metric, stored, None, "a guardrail: what it saw is in its reason")
+    check = CheckSpec.model_validate(stored["check"])
+    again = dict(stored)
+    if check.is_sequential:
+        method = stored.get("sequential", {}).get("method")
+        if method != METHOD:
+            return Recomputed(metric, stored, None, f"it was reached by method {method!r}, and "
+                              f"this version of changeover has {METHOD!r}")
+        if sums is None:
+            return Recomputed(metric, stored, None, "its sums are not in the store")
+        again |= judge_by_buckets(check, unpack_stage(sums, stored)).as_evidence()
+    else:
+        again |= _by_threshold(check, stored)
+    differing = [name for name in COMPARED if not _is_same(stored.get(name), again.get(name))]
+    problem = f"other than stored: {', '.join(differing)}" if differing else ""
+    return Recomputed(metric, stored, again, problem)
+
+
+def _by_threshold(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
+    own = Measured(stored["value"], stored["samples"])
+    other = None
+    if stored.get("baseline_samples") is not None:
+        other = Measured(stored["baseline_value"], stored["baseline_samples"])
+    verdict, reason = evaluate(check, own, other, needed=stored["min_samples"])
+    if stored.get("coverage") is not None:  # told beside the reason, decides nothing
+        reason = str(stored["reason"])
+    return {"verdict": str(verdict), "reason": reason}
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same to the last bit, whether they came from JSON or not."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(
+            _is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    return bool(one == other)

@@ -1,0 +1,166 @@
+"""A stage's gate is judged by the sums of its buckets, and its verdict can be reached again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from changeover import clock
+from changeover.analysis.sequential.slices import Counter, Slice
+from changeover.cli.verdict import verdict as verdict_command
+from changeover.domain.audit import Author
+from changeover.domain.rollout import GateVerdict, StageAction
+from changeover.domain.routing import Change, Mode
+from changeover.domain.slices import LogPlace
+from changeover.domain.verdict import Verdict
+from changeover.procedures.gate import judge_stage
+from changeover.procedures.guardrail_evidence import Seen
+from changeover.procedures.recompute import recompute
+from changeover.procedures.steps import CutoverRun
+from changeover.site.bucket_sums import packed
+from changeover.site.home import Home
+from changeover.site.site import Site
+from changeover.store import cutovers, plans, routing, slices, verdicts
+from changeover.store.engine import Store
+from tests.integration.conftest import make_plan
+from tests.support.processes import LONGEST_PAUSE
+
+GATES = {"slo": [
+    {"metric": "error_rate", "ratio_to_baseline": 2, "min_samples": 100},
+    {"metric": "client_error_rate", "ratio_to_baseline": 3},
+    {"metric": "error_rate", "ratio_to_baseline": 2, "test": "threshold"},
+]}
+PHASES = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "1h"}]}]
+SEEN = Seen(has_share=True, regressions=None)
+NOW = clock.now().replace(microsecond=0)
+ENTERED = NOW - timedelta(hours=1)
+
+
+def traffic(weight: int, start: float, shares: tuple[float, float], seed: int) -> Slice:
+    """Return an hour of traffic with these shares of errors on the candidate and the baseline."""
+    chance = np.random.default_rng(seed)
+    number = chance.poisson(20, 10_000)
+    share = np.where(np.arange(10_000) < 5000, *shares)
+    sums = {name: chance.binomial(number, each).astype(np.int64) for name, each in (
+        (Counter.ERRORS, share), (Counter.CLIENT_ERRORS, 0.05))}
+    return Slice(weight, int(start), int(start) + 60, {Counter.REQUESTS: number, **sums})
+
+
+@pytest.fixture
+def run(store_url: str, tmp_path: Path) -> Iterator[CutoverRun]:
+    """A cutover whose stage of 50 % began an hour ago."""
+    store = Store.open(store_url, timeout=LONGEST_PAUSE)
+    plan = make_plan(gates=GATES, phases=PHASES)
+    plans.register(store, plan, source="test", now=ENTERED)
+    site = Site(Home(tmp_path), plan, store)
+    cutover = cutovers.begin(store, plan.migration, flow_run_id="one", now=ENTERED)
+    routing.change(store, plan.migration, Change(mode=Mode.GRADUAL, weight=5000),
+                   Author("test", "test"), now=ENTERED)
+    cutovers.enter_stage(store, cutover.id, plan.stages()[0], now=ENTERED)
+    yield CutoverRun(site, cutover, "one")
+    store.close()
+
+
+def measure(run: CutoverRun, *shares: tuple[float, float]) -> None:
+    """Store an hour before the stage and one slice of the stage for each pair of shares."""
+    before, since = ENTERED - timedelta(hours=1), ENTERED + timedelta(minutes=10)
+    found = [traffic(0, before.timestamp(), (0.01, 0.01), 1)]
+    found += [traffic(5000, since.timestamp() + 60 * index, each, 2 + index)
+              for index, each in enumerate(shares)]
+    slices.save(run.site.store, run.migration, [packed(each) for each in found],
+                LogPlace(1, 1), gateway="main")
+
+
+def looked_at(run: CutoverRun) -> GateVerdict:
+    """Return the verdict of the gate after judging the stage."""
+    judge_stage(run, "gradual-50", SEEN)
+    (found,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
+    return found
+
+
+@pytest.mark.parametrize(("shares", "said", "action"), [
+    ((0.05, 0.01), Verdict.FAIL, StageAction.ROLLBACK),
+    ((0.01, 0.01), Verdict.INCONCLUSIVE, StageAction.WAIT),  # the threshold check has no samples
+], ids=["harm", "health"])
+def test_gate_is_judged_by_the_sums_of_the_stage(
+    run: CutoverRun, shares: tuple[float, float], said: Verdict, action: StageAction
+) -> None:
+    """Harm that the buckets show rolls the stage back; health is told by each check."""
+    measure(run, shares)
+    decision = judge_stage(run, "gradual-50", SEEN)
+    found = looked_at(run)
+    assert (found.verdict, decision.action) == (said, action)
+    assert [check["verdict"] for check in found.evidence] == [
+        "fail" if said is Verdict.FAIL else "pass", "pass", "inconclusive"]
+
+
+def test_time_in_which_the_stage_settles_is_not_judged(run: CutoverRun) -> None:
+    """Cold caches of the first minutes are in no gate."""
+    cold = replace(traffic(5000, ENTERED.timestamp() + 30, (0.5, 0.01), 5))
+    measure(run, (0.01, 0.01))
+    slices.save(run.site.store, run.migration, [packed(cold)], LogPlace(1, 2), gateway="main")
+    assert looked_at(run).evidence[0]["verdict"] == "pass"
+
+
+def test_without_any_slice_the_gate_is_inconclusive(run: CutoverRun) -> None:
+    """A dead observer lets nothing pass."""
+    assert looked_at(run).verdict is Verdict.INCONCLUSIVE
+
+
+def test_verdict_is_reached_again_after_its_slices_are_gone(run: CutoverRun) -> None:
+    """What recomputes a verdict is stored with it, whatever becomes of the slices."""
+    measure(run, (0.05, 0.01), (0.03, 0.01))
+    known = looked_at(run)
+    slices.prune(run.site.store, run.migration, before=2**40)
+    found = verdicts.get(run.site.store, known.id)
+    assert found is not None
+    again = recompute(*found)
+    assert [each.problem for each in again] == [""] * 3
+    assert again[0].again == known.evidence[0]
+
+
+def test_verdict_that_was_changed_afterwards_is_found_out(run: CutoverRun) -> None:
+    """Numbers that do not follow from the sums are named."""
+    measure(run, (0.05, 0.01))
+    known = looked_at(run)
+    known.evidence[0]["verdict"] = "pass"
+    _, sums = verdicts.get(run.site.store, known.id) or (None, None)
+    assert recompute(known, sums)[0].problem == "other than stored: verdict"
+
+
+def test_verdict_without_its_sums_says_so(run: CutoverRun) -> None:
+    """A verdict that cannot be recomputed is none that comes out the same."""
+    measure(run, (0.05, 0.01))
+    assert recompute(looked_at(run), None)[0].problem == "its sums are not in the store"
+
+
+def test_commands_show_a_verdict_and_reach_it_again(
+    run: CutoverRun, store_url: str, tmp_path: Path
+) -> None:
+    """Two sentences, one table, and the same numbers once more."""
+    measure(run, (0.05, 0.01))
+    known = looked_at(run)
+    run.site.home.create()
+    run.site.home.save_secrets({"store_url": str(store_url)})
+    run.site.home.save_settings({"api_url": "", "migration": run.migration})
+
+    def printed(*arguments: str, code: int = 0) -> str:
+        done = CliRunner().invoke(
+            verdict_command, [*arguments, "--home", str(tmp_path)], standalone_mode=False)
+        assert (done.return_value, done.exception) == (code, None)
+        return done.output
+
+    assert "slo" in printed()
+    shown = printed(str(known.id))
+    assert "more than 2 times the baseline's is shown" in shown
+    assert "worse +" in shown
+    assert "the same, to the last bit" in printed(str(known.id), "--recompute")
+    document = json.loads(printed(str(known.id), "--recompute", "--output", "json"))
+    assert document["is_same"] is True
