@@ -64,7 +64,7 @@ def changed(original: dict[str, Any], leaves: int, chance: random.Random) -> dic
 
 def ours(a: bytes, b: bytes, rules: RuleSet) -> int:
     """Compare with ours; return how many leaves differ."""
-    return len(compare_bodies(a, b, JSON, JSON, rules).divergences)
+    return len(compare_bodies(a, b, (JSON, JSON), rules).divergences)
 
 
 def deepdiff(a: bytes, b: bytes, options: dict[str, Any]) -> int:

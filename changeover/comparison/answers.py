@@ -68,8 +68,7 @@ def compare_answers(
     if baseline.error or candidate.error:
         return _failed("answer", (baseline.error or MISSING, candidate.error or MISSING))
     body = _sealed_bodies(baseline, candidate) or compare_bodies(
-        baseline.body, candidate.body, baseline.content_type, candidate.content_type, rules
-    )
+        baseline.body, candidate.body, (baseline.content_type, candidate.content_type), rules)
     found: list[Divergence] = []
     if baseline.status != candidate.status and not ignores_status:
         found.append(_changed("status", baseline.status, candidate.status, STATUS_WEIGHT))
@@ -88,14 +87,14 @@ def compare_answers(
 
 
 def compare_bodies(
-    baseline: bytes, candidate: bytes, baseline_type: str, candidate_type: str,
-    rules: RuleSet = NO_RULES,
+    baseline: bytes, candidate: bytes, types: tuple[str, str], rules: RuleSet = NO_RULES
 ) -> Comparison:
     """Compare two bodies by their content types; identical bytes are not parsed.
 
     A body that is not what its type says is a divergence of kind `error`, never an exception. One
     that is empty is missing, whatever its type says; two empty ones are the same.
     """
+    baseline_type, candidate_type = types
     if baseline == candidate and (baseline_type == candidate_type or not baseline):
         return IDENTICAL
     try:
@@ -106,7 +105,7 @@ def compare_bodies(
                       _read(candidate, candidate_type, is_exact=True))
             found = _compare_values(*values, rules)
     except Unparsable:
-        return _with_unparsable(baseline, candidate, baseline_type, candidate_type, rules)
+        return _with_unparsable(baseline, candidate, types, rules)
     return found
 
 
@@ -137,9 +136,10 @@ def _sealed_bodies(baseline: Answer, candidate: Answer) -> Comparison | None:
 
 
 def _with_unparsable(
-    baseline: bytes, candidate: bytes, baseline_type: str, candidate_type: str, rules: RuleSet
+    baseline: bytes, candidate: bytes, types: tuple[str, str], rules: RuleSet
 ) -> Comparison:
     """Compare bodies that are not both what their types say."""
+    baseline_type, candidate_type = types
     reasons = _why_not(baseline, baseline_type), _why_not(candidate, candidate_type)
     if MISSING in reasons:
         return _failed("$", reasons)

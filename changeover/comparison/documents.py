@@ -6,6 +6,7 @@ value as a JSON parser returns it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -55,29 +56,38 @@ def parse_body(
     """
     if content_type == "application/json" and not (is_exact or is_lenient):
         return parse_json(body)  # most are, and half a microsecond counts
-    kind = _kind(content_type)
-    charset = charset_in(content_type)
+    kind, charset = _kind(content_type), charset_in(content_type)
     if _LINES.match(kind):
         return _parse_lines(body, charset, is_exact=is_exact)
     if _JSON.match(kind):
-        return _parse_lenient(body, charset) if is_lenient else \
-            parse_json(body, charset, is_exact=is_exact)
+        if is_lenient:
+            return _parse_lenient(body, charset)
+        return parse_json(body, charset, is_exact=is_exact)
     if kind in _SNIFFED and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        try:
+        with contextlib.suppress(Unparsable):  # a text that begins with a bracket
             return parse_json(body, charset, is_exact=is_exact)
-        except Unparsable:  # a text that begins with a bracket
-            pass
+    if kind.startswith("multipart/") and levels:
+        return _parse_parts(body, content_type, levels - 1)
+    return _parse_other(body, kind, charset)
+
+
+def _parse_other(body: bytes, kind: str, charset: str) -> Any:
+    """Return what is neither JSON nor several parts: markup, tables, texts, bytes."""
     if _XML.match(kind):
         return read_xml(_xml_text(body, charset))
     if kind == "text/html":
         from changeover.comparison.pages import read_page
 
         return read_page(body, charset)
-    if kind.startswith("multipart/") and levels:
-        return [
-            {"headers": headers, "body": _part(inner, headers.get("content-type", ""), levels - 1)}
-            for headers, inner in parts_of(body, content_type)]
-    return _parse_text(body, kind, charset)
+    if kind == "application/x-www-form-urlencoded":
+        return _parse_form(decode(body, charset or "utf-8"))
+    if kind == "text/event-stream":
+        return parse_events(decode(body, "utf-8"))
+    if kind in ("text/csv", "application/csv", "text/tab-separated-values"):
+        return _parse_table(decode(body, charset or "utf-8"), is_tabbed=kind.endswith("values"))
+    if kind.startswith("text/"):
+        return decode(body, charset or "utf-8")
+    return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
 
 
 def is_text(content_type: str) -> bool:
@@ -99,16 +109,13 @@ def _kind(content_type: str) -> str:
     return found[0].lower() if found else ""
 
 
-def _parse_text(body: bytes, kind: str, charset: str) -> Json:
-    if kind == "application/x-www-form-urlencoded":
-        return _parse_form(decode(body, charset or "utf-8"))
-    if kind == "text/event-stream":
-        return parse_events(decode(body, "utf-8"))
-    if kind in ("text/csv", "application/csv", "text/tab-separated-values"):
-        return _parse_table(decode(body, charset or "utf-8"), is_tabbed=kind.endswith("values"))
-    if kind.startswith("text/"):
-        return decode(body, charset or "utf-8")
-    return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+def _parse_parts(body: bytes, content_type: str, levels: int) -> list[Json]:
+    """Return the parts of a body, each with its headers."""
+    found: list[Json] = []
+    for headers, inner in parts_of(body, content_type):
+        part = _part(inner, headers.get("content-type", ""), levels)
+        found.append({"headers": headers, "body": part})
+    return found
 
 
 def _part(body: bytes, content_type: str, levels: int) -> Json:

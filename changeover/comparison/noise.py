@@ -154,31 +154,41 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return q_values
 
 
-def judge_places(
-    counts: Sequence[PlaceCounts], *, false_discoveries: float = FALSE_DISCOVERIES,
-    min_samples: int = MIN_SAMPLES, confidence: float = CONFIDENCE,
-) -> list[PlaceVerdict]:
-    """Return the verdict on each place, in the order given.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What counts as a regression, and from when on a place is judged.
 
     Args:
-        counts: What was counted, one entry a place; all places of one comparison together, since
-            the more places are looked at, the more differ by chance.
         false_discoveries: Share of false alarms among the regressions, 0..1.
         min_samples: Fewer compared requests are inconclusive for a place that seems quiet or
             noisy; a regression may be plain before.
         confidence: Of the upper bound, 0..1.
     """
+
+    false_discoveries: float = FALSE_DISCOVERIES
+    min_samples: int = MIN_SAMPLES
+    confidence: float = CONFIDENCE
+
+
+def judge_places(
+    counts: Sequence[PlaceCounts], limits: Limits = Limits()
+) -> list[PlaceVerdict]:
+    """Return the verdict on each place, in the order given.
+
+    Args:
+        counts: What was counted, one entry a place; all places of one comparison together, since
+            the more places are judged, the more differ by chance.
+        limits: What counts as a regression.
+    """
     p_values = [mcnemar(each.only_candidate, each.only_baseline) for each in counts]
     q_values = benjamini_hochberg(p_values)
     firm = benjamini_hochberg([anytime(each.only_candidate, each.only_baseline) for each in counts])
-    found = [
-        _verdict(each, p, q, false_discoveries, min_samples, confidence)
-        for each, p, q in zip(counts, p_values, q_values, strict=True)
-    ]
-    return [
-        _marked_firm(verdict) if q <= false_discoveries else verdict
-        for verdict, q in zip(found, firm, strict=True)
-    ]
+    found = []
+    for each, p, q, firm_q in zip(counts, p_values, q_values, firm, strict=True):
+        verdict = _verdict(each, p, q, limits)
+        is_firm = firm_q <= limits.false_discoveries
+        found.append(_marked_firm(verdict) if is_firm else verdict)
+    return found
 
 
 def _marked_firm(verdict: PlaceVerdict) -> PlaceVerdict:
@@ -187,28 +197,25 @@ def _marked_firm(verdict: PlaceVerdict) -> PlaceVerdict:
     return replace(verdict, is_firm=True, reason=f"{verdict.reason}, however often one looks")
 
 
-def _verdict(
-    each: PlaceCounts, p: float, q: float, false_discoveries: float, min_samples: int,
-    confidence: float,
-) -> PlaceVerdict:
+def _verdict(each: PlaceCounts, p: float, q: float, limits: Limits) -> PlaceVerdict:
     rate = each.diverged / each.compared if each.compared else 0.0
     noisy = each.only_baseline + each.both
     noise_rate = noisy / each.paired if each.paired else None
-    bound = upper_bound(each.diverged, each.compared, confidence) if each.compared else 1.0
-    judgement, why = _judge(each, q, false_discoveries, min_samples, bound)
-    told = f"differs in {rate:.3%} of {each.compared} requests"
+    bound = upper_bound(each.diverged, each.compared, limits.confidence) if each.compared else 1.0
+    judgement, why = _judge(each, q, bound, limits)
+    text = f"differs in {rate:.3%} of {each.compared} requests"
     if noise_rate is not None:
-        told += f", the baseline from itself in {noise_rate:.3%} of {each.paired}"
+        text += f", the baseline from itself in {noise_rate:.3%} of {each.paired}"
     return PlaceVerdict(
-        each.place, judgement, rate, bound, noise_rate, p, q, each.compared, f"{told}: {why}"
-    )
+        each.place, judgement, rate, bound, noise_rate, p, q, each.compared, f"{text}: {why}")
 
 
 def _judge(
-    each: PlaceCounts, q: float, false_discoveries: float, min_samples: int, bound: float
+    each: PlaceCounts, q: float, bound: float, limits: Limits
 ) -> tuple[Judgement, str]:
     """Return the judgement and what it rests on."""
     pairs = f"{each.only_candidate} against {each.only_baseline} pairs"
+    false_discoveries, min_samples = limits.false_discoveries, limits.min_samples
     if q <= false_discoveries:
         return Judgement.REGRESSION, f"{pairs} are no chance (q {q:.2g} ≤ {false_discoveries:g})"
     is_constant = each.diverged == each.compared >= SURE_WITHOUT_PAIRS

@@ -147,9 +147,10 @@ class _Walk:
 
     def _paired(self, pairings: list[_Pairing], place: _Place, share: float) -> None:
         """Compare items as they were paired."""
-        for left, right, found in pairings:
+        for pairing in pairings:
+            left, right, found = pairing
             if found.is_reordered:
-                self._reordered(left, right, found, place, share)
+                self._reordered(pairing, place, share)
                 continue
             for i, j in found.pairs:
                 self._pair(left[i], right[j], place, share)
@@ -177,10 +178,9 @@ class _Walk:
         else:
             self._lose(Kind.ADDED if is_added else Kind.REMOVED, at, values, share)
 
-    def _reordered(
-        self, left: list[_Item], right: list[_Item], found: Alignment, place: _Place, share: float
-    ) -> None:
+    def _reordered(self, pairing: _Pairing, place: _Place, share: float) -> None:
         """Note that the same items stand in another order, at their name if they have but one."""
+        left, right, found = pairing
         names = {item.name for item in (*left, *right)}
         name = shown_name(names.pop(), place.namespace) if len(names) == 1 else "*"
         at = _Place(place.node, f"{place.path}/{name}", f"{place.field}/{name}", "")

@@ -9,8 +9,9 @@ found the issue is good afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 
 import psutil
@@ -27,14 +28,14 @@ from changeover.procedures import levers, traffic
 from changeover.site.site import Site
 from changeover.store import audit, messages, repairs, routing
 
-LOOK_SECONDS = 0.5
-LOOKS_BEFORE = 2
-"""Bad looks, half a second apart, before anything is done: one bad answer is no issue."""
+RECHECK_SECONDS = 0.5
+RECHECKS_BEFORE = 2
+"""The check is repeated before anything is repaired: one bad answer is no issue."""
 AT_ONCE = 4
 MARGIN = timedelta(seconds=90)
 """A lease is this much longer than everything that the attempt may take."""
 RESTART_SECONDS = 60.0
-"""The supervisor looks a few times a second; what it ends may have ten seconds for that."""
+"""The supervisor polls a few times a second; what it ends may have ten seconds for that."""
 GOOD = (Status.HEALTHY, Status.WARNING)
 OURS = ("gateway_drift", "limit_drift")
 RESTARTED = {"worker_gone": "worker", "observer_gone": "observer", "shadow_gone": "shadow",
@@ -60,20 +61,29 @@ def repair_all(
             return f"not repaired because {type(error).__name__}: {str(error)[:300]}"
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        told = dict(zip(due, pool.map(one, due), strict=True))
-    return {name: text for name, text in told.items() if text}
+        texts = dict(zip(due, pool.map(one, due), strict=True))
+    return {name: text for name, text in texts.items() if text}
 
 
-def attempt_repair(
-    site: Site, name: str, found: Health, look: Callable[[], Health]
-) -> str:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a check found, and how it is repaired."""
+
+    site: Site
+    name: str
+    found: Health
+    check: Check
+    spec: RepairSpec
+
+
+def attempt_repair(site: Site, name: str, found: Health, check: Check) -> str:
     """Try to repair what a check found; return what was done, or why nothing was.
 
     Args:
         site: The migration.
         name: The check's name.
         found: Its finding, with an issue.
-        look: The check, to see whether the repair worked.
+        check: The check itself, to see whether the repair worked.
 
     Raises:
         StoreError: The store cannot be used; an attempt that was begun ends with its lease.
@@ -81,20 +91,21 @@ def attempt_repair(
     spec = strategy_of(site, found)
     if spec is None:
         return ""
-    for _ in range(LOOKS_BEFORE):
-        time.sleep(LOOK_SECONDS)
-        if (again := safely(look)).status in GOOD:
+    for _ in range(RECHECKS_BEFORE):
+        time.sleep(RECHECK_SECONDS)
+        if (again := safely(check)).status in GOOD:
             return f"not repaired because it is good again: {again.detail}"
+    case = _Case(site, name, found, check, spec)
     claimed = repairs.claim(site.store, site.migration, RepairRequest(
         issue=found.issue, system=found.system, attempts=spec.attempts, backoff=spec.backoff,
         lease=_lease(site, spec)), now=clock.now())
     if isinstance(claimed, Declined):
         if claimed.why is Why.BUDGET:
-            _escalate(site, name, found, spec, claimed.last)
+            _escalate(case, claimed.last)
         return claimed.reason
-    done = _attempt(site, claimed, name, found, spec, look)
+    done = _attempt(case, claimed)
     if done.status == RepairStatus.FAILED and done.attempt >= spec.attempts:
-        _escalate(site, name, found, spec, done.id)
+        _escalate(case, done.id)
     word = "repaired" if done.status == RepairStatus.DONE else "not repaired"
     return f"{word} {done.issue} of {done.system} in attempt {done.attempt}: {done.detail}"
 
@@ -124,19 +135,17 @@ def _lease(site: Site, spec: RepairSpec) -> timedelta:
     return pulling + spec.within + MARGIN
 
 
-def _attempt(
-    site: Site, claimed: Repair, name: str, found: Health, spec: RepairSpec,
-    look: Callable[[], Health],
-) -> Repair:
+def _attempt(case: _Case, claimed: Repair) -> Repair:
     """Carry out a claimed attempt and close it, whatever happens to it."""
     try:
-        problems = _carry_out(site, found, spec)
-        is_good, seen = _gets_good(look, spec.within.total_seconds())
-        detail = "; ".join([*problems, f"{name}: {seen}"])
+        problems = _carry_out(case.site, case.found, case.spec)
+        again = _wait_until_good(case)
+        is_good = again.status in GOOD
+        detail = "; ".join([*problems, f"{case.name}: {again.detail}"])
     except Exception as error:  # noqa: BLE001  a claim that is not closed blocks the system
         is_good, detail = False, f"{type(error).__name__}: {str(error)[:300]}"
-    return repairs.finish(site.store, claimed.id, is_good=is_good, detail=detail,
-                          now=clock.now())
+    return repairs.finish(
+        case.site.store, claimed.id, is_good=is_good, detail=detail, now=clock.now())
 
 
 def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
@@ -175,7 +184,7 @@ def _start_again(site: Site, process: str) -> None:
     before = _pid(site, process)
     site.home.ask_restart(process)
     is_new = clock.poll_until(lambda: before is None or _pid(site, process) != before, bool,
-                              seconds=RESTART_SECONDS, pause=LOOK_SECONDS)
+                              seconds=RESTART_SECONDS, pause=RECHECK_SECONDS)
     if not is_new:
         raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
 
@@ -185,21 +194,22 @@ def _pid(site: Site, process: str) -> int | None:
     return entry["pid"] if entry else None
 
 
-def _gets_good(look: Callable[[], Health], seconds: float) -> tuple[bool, str]:
-    seen = clock.poll_until(lambda: safely(look), lambda found: found.status in GOOD,
-                            seconds=seconds, pause=LOOK_SECONDS)
-    return seen.status in GOOD, seen.detail
+def _wait_until_good(case: _Case) -> Health:
+    """Repeat the check until it is good or the time of the repair is over."""
+    return clock.poll_until(
+        lambda: safely(case.check), lambda found: found.status in GOOD,
+        seconds=case.spec.within.total_seconds(), pause=RECHECK_SECONDS)
 
 
-def _escalate(
-    site: Site, name: str, found: Health, spec: RepairSpec, attempt: int
-) -> None:
+def _escalate(case: _Case, attempt: int) -> None:
     """Call people once the budget is used up: once for each budget, and never silently."""
+    site, name, found = case.site, case.name, case.found
     migration, now = site.migration, clock.now()
-    body = f"{found.detail}. {spec.attempts} repairs in an hour did not help for long."
+    what = f"{found.issue} {found.system}"
+    body = f"{found.detail}. {case.spec.attempts} repairs in an hour did not help for long."
     if site.plan.notify:
         messages.put(site.store, Message(
-            migration, key=f"escalation {found.issue} {found.system}", severity=Severity.CRITICAL,
+            migration, key=f"escalation {what}", severity=Severity.CRITICAL,
             title=f"{name} of {migration} needs a person", body=body, at=now))
     audit.record(site.store, migration, NewEvent(
         actor="health-check/main", kind="repair.escalated", at=now,

@@ -124,7 +124,7 @@ class Comparison:
                 found.append(Finding(f"{where} may not be {', '.join(sorted(lost))} any more"))
             for part in _by_type(a):
                 if not lost or shared(part, taken):
-                    found += self._one_of(part, word, theirs, where, depth)
+                    found += self._one_of(part, (word, theirs), where, depth)
         return found
 
     def _only_more(self, a: Flat, word: str, branches: list[Schema]) -> bool:
@@ -141,9 +141,10 @@ class Comparison:
         return False
 
     def _one_of(
-        self, a: Flat, word: str, theirs: list[Flat], where: str, depth: int
+        self, a: Flat, union: tuple[str, list[Flat]], where: str, depth: int
     ) -> list[Finding]:
-        """Return why no branch takes `a`, told by the branch that comes nearest."""
+        """Return why no branch takes `a`, as the branch says that comes nearest."""
+        word, theirs = union
         if a.is_empty:
             return []
         tries = [self._flat(a, branch, where, depth + 1) for branch in theirs]

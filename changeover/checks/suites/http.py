@@ -112,8 +112,8 @@ def _is_same(found: Any, wanted: Any) -> bool:
 def _unlike(target: CheckTarget, baseline: httpx.Response, candidate: httpx.Response) -> list[str]:
     """Name the places in which the body differs from the baseline's beyond the plan's rules."""
     judge = Judge.of(target.plan.shadow, target.plan.comparison, today=datetime.now(UTC).date())
-    kinds = [a.headers.get("content-type", "") for a in (baseline, candidate)]
-    found = compare_bodies(baseline.content, candidate.content, kinds[0], kinds[1], judge.rules)
+    types = baseline.headers.get("content-type", ""), candidate.headers.get("content-type", "")
+    found = compare_bodies(baseline.content, candidate.content, types, judge.rules)
     return [
         f"{each.path} is {each.candidate or 'missing'}, the baseline's {each.baseline or 'missing'}"
         for each in found.divergences[:10]

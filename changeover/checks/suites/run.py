@@ -51,7 +51,8 @@ def runs_alone(check: AnyCheck) -> bool:
 
 
 def run_check(
-    target: CheckTarget, number: int, name: str, check: AnyCheck, report: Report = lambda _: None
+    target: CheckTarget, number: int, name: str, check: AnyCheck, *,
+    report: Report = lambda _: None,
 ) -> CheckRun:
     """Carry out one check; what keeps it from being carried out makes it inconclusive."""
     began, at = time.perf_counter(), clock.now()
@@ -76,7 +77,8 @@ def run_suite(
     checks = list(enumerate(checks_of(target.plan, suite)))
 
     def one(number: int, name: str, check: AnyCheck) -> CheckRun:
-        return run_check(target, number, name, check, lambda share: progress(number, share))
+        return run_check(target, number, name, check,
+                         report=lambda share: progress(number, share))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         together = [pool.submit(one, number, name, check) for number, (name, check) in checks

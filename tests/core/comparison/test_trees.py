@@ -23,7 +23,7 @@ BODY = "/{http://schemas.xmlsoap.org/soap/envelope/}Envelope/Body"
 def compared(one: str | bytes, other: str | bytes, rules: RuleSet = NO_RULES,
              kind: str = XML) -> Comparison:
     bodies = [text.encode() if isinstance(text, str) else text for text in (one, other)]
-    return compare_bodies(*bodies, kind, kind, rules)
+    return compare_bodies(*bodies, (kind, kind), rules)
 
 
 def rules_for(**patterns: Rule) -> RuleSet:
@@ -107,7 +107,7 @@ def test_charset_of_the_header_counts_before_the_declaration() -> None:
     """RFC 7303."""
     body = '<?xml version="1.0" encoding="utf-8"?><a>é</a>'.encode("latin-1")
     kinds = "text/xml; charset=iso-8859-1", "application/soap+xml"
-    assert compare_bodies(body, "<a>é</a>".encode(), *kinds).is_match
+    assert compare_bodies(body, "<a>é</a>".encode(), kinds).is_match
 
 
 @pytest.mark.parametrize("kind", [
@@ -205,7 +205,7 @@ def test_rules_for_trees_do_not_hold_in_json() -> None:
     rules = rules_for(**{"//id": Rule(ignore=True), "/a/b": Rule(ignore=True)})
     kind = "application/json"
     for ours, theirs in ((b'{"id":1}', b'{"id":2}'), (b'{"a":{"b":1}}', b'{"a":{"b":2}}')):
-        assert not compare_bodies(ours, theirs, kind, kind, rules).is_match
+        assert not compare_bodies(ours, theirs, (kind, kind), rules).is_match
 
 
 def test_elements_with_a_key_are_paired_by_it() -> None:
@@ -270,7 +270,7 @@ def test_difference_in_a_page_is_found_at_its_place(one: str, other: str, expect
 def test_page_is_read_in_its_charset(body: bytes) -> None:
     """The header's, else the one that the page names, else UTF-8."""
     kind = HTML if b"meta" in body else f"{HTML}; charset=ISO-8859-1"
-    (only,) = compare_bodies(body, body.replace(b"p>", b"p>x"), kind, kind).divergences
+    (only,) = compare_bodies(body, body.replace(b"p>", b"p>x"), (kind, kind)).divergences
     assert (only.baseline, only.candidate) == ('"é"', '"xé"')
 
 
