@@ -67,7 +67,7 @@ def test_a_gate_on_outcomes_promotes_and_fails_by_what_was_reported(tmp_path: Pa
             url = str(running.home.settings()["console_url"])
             wait_for(lambda: httpx.get(f"{url}/health", trust_env=False).is_success, seconds=60,
                      what="the console again")
-            done = running.wait_ended(running.start(), seconds=200)
+            done = running.wait_ended(running.start("gradual"), seconds=200)
         assert done.status is CutoverStatus.PROMOTED, done.outcome
         (look,) = [look for look in verdicts.all_of(running.store, done.id)
                    if look.gate == "quality" and look.verdict == "pass"]
@@ -76,7 +76,7 @@ def test_a_gate_on_outcomes_promotes_and_fails_by_what_was_reported(tmp_path: Pa
         assert running.failed() == failed_before
         running.changeover("disable", "--reason", "once more")
         with reporting(running, 0.5):
-            done = running.wait_ended(running.start(), seconds=200)
+            done = running.wait_ended(running.start("gradual"), seconds=200)
         assert done.status is CutoverStatus.ROLLED_BACK
         newest = rollbacks.latest(running.store, "site")
         assert newest is not None and "outcome.confidence" in newest.reason

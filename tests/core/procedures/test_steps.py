@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -24,22 +22,11 @@ from changeover.errors import (
     StaleEpoch,
     StoreError,
 )
-from changeover.procedures.steps import CutoverRun, Found, Procedure, RollbackRun
+from changeover.procedures.steps import Found, Procedure, RollbackRun
 from changeover.procedures.suites import SuiteResult, problems_of
-from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import audit, carriers, cutovers, plans, rollbacks, routing, steps
-from changeover.store.engine import Store
-from tests.integration.conftest import make_plan
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
-    plan = make_plan()
-    plans.register(store, plan, source="test", now=clock.now())
-    yield Site(Home(tmp_path), plan, store)
-    store.close()
+from changeover.store import audit, carriers, cutovers, rollbacks, routing, steps
+from tests.core.procedures.conftest import begun
 
 
 class Counted:
@@ -54,12 +41,6 @@ class Counted:
         if ending is not None:
             raise ending
         return "well", {"number": self.times}
-
-
-def begun(site: Site, flow_run_id: str = "one") -> CutoverRun:
-    cutover = cutovers.begin(
-        site.store, site.migration, flow_run_id=flow_run_id, now=clock.now())
-    return CutoverRun(site, cutover, flow_run_id)
 
 
 def rolled_back(site: Site, flow_run_id: str) -> RollbackRun:

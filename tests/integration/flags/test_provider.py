@@ -20,6 +20,7 @@ from openfeature.provider import ProviderStatus
 
 from changeover.domain.routing import Mode
 from changeover.errors import Unreachable
+from changeover.sdk import feed
 from changeover.sdk.feed import Feed
 from changeover.sdk.openfeature import ChangeoverProvider
 from tests.integration.flags.conftest import Site, is_up
@@ -120,8 +121,9 @@ def test_last_snapshot_answers_while_the_console_is_down(site: Site) -> None:
         assert found.reason is Reason.STATIC  # type: ignore[attr-defined]
 
 
-def test_frozen_console_is_noticed(site: Site) -> None:
+def test_frozen_console_is_noticed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A console that takes connections and never answers is as good as down."""
+    monkeypatch.setattr(feed, "WAIT_SECONDS", 2)  # how long it is let wait for news
     with site.serving() as process:
         is_up(site)
         client = client_of(ChangeoverProvider.from_console(site.url))

@@ -39,11 +39,13 @@ class Scene:
         self.move(Mode.CANDIDATE_ONLY)
         return CutoverRun(self.place, cutover)
 
-    def move(self, mode: Mode, weight: int = 0) -> RoutingState:
+    def move(
+        self, mode: Mode, weight: int = 0, segments: tuple[str, ...] = ()
+    ) -> RoutingState:
         """Change the store's state and bring it to the gateway."""
+        change = Change(mode=mode, weight=weight, segments=segments, is_by_person=True)
         state = routing.change(
-            self.place.store, "bench", Change(mode=mode, weight=weight, is_by_person=True),
-            Author("test", "test"), now=clock.now())
+            self.place.store, "bench", change, Author("test", "test"), now=clock.now())
         self.place.gateway.publish(self.place.plan, state)
         return state
 

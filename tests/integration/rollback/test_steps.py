@@ -8,6 +8,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from changeover import clock
@@ -19,6 +20,7 @@ from changeover.domain.suites import SuiteVerdict
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
 from changeover.procedures import baseline, verification
+from changeover.procedures.partial_rollback import move_back
 from changeover.procedures.rollback_analysis import analyse
 from changeover.procedures.rollback_steps import clean_up, close, restore
 from changeover.procedures.steps import RollbackRun
@@ -29,7 +31,7 @@ from changeover.site.site import Site
 from changeover.store import rollbacks, routing, samples, steps
 from tasks import traffic
 from tests.integration.rollback.conftest import Open, Scene
-from tests.support.processes import meanwhile, wait_for
+from tests.support.processes import LONGEST_PAUSE, meanwhile, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -179,6 +181,18 @@ def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> N
     site.bench.fault("503", "baseline")
     restore(run)
     assert baseline.is_well(site.place.plan)
+
+
+def test_rollback_of_one_segment_leaves_the_others_where_they_are(scene: Open) -> None:
+    """Only the segment's users go back; no epoch is raised, no emergency declared."""
+    site = scene()
+    site.move(Mode.GRADUAL, 5_000, ("beta",))
+    told = move_back(site.place, "segment:beta", "beta users complain", "run-1")
+    assert told.startswith("segment:beta is back at the baseline: ")
+    state = routing.read(site.place.store, "bench")
+    assert (state.mode, state.weight, state.segments, state.epoch) == (Mode.GRADUAL, 5_000, (), 0)
+    answer = httpx.get(site.bench.url, headers={"x-cohort": "beta"}, timeout=LONGEST_PAUSE)
+    assert answer.json()["served_by"] == "baseline"
 
 
 def test_part_that_the_gateway_did_not_confirm_is_moved_back_again(

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prefect.server.api.server import create_app
 
 from changeover.checks.openapi.compatibility import incompatibilities
 from tests.support.openapi_changes import narrowings
@@ -22,6 +21,8 @@ PLACES = 3
 @pytest.fixture(scope="module")
 def large() -> Json:
     """Return the document of Prefect's own server: 550 kB, recursive, FastAPI's style."""
+    from prefect.server.api.server import create_app  # here, not in each worker: it takes seconds
+
     found: Json = json.loads(json.dumps(create_app().openapi()))
     return found
 
