@@ -28,6 +28,34 @@ class PackedSlice:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowBound:
+    """From which duration on a request is slow, frozen before the stages that are judged by it.
+
+    If all durations of the candidate grow by what a check allows, both systems have the same share
+    of slow requests. So any bound is fair; the baseline's own quantile is the one that tells most.
+
+    Args:
+        condition: What the check asks, as `latency_p95 ratio_to_baseline 1.1`.
+        baseline_us: Microseconds above which a request of the baseline is slow.
+        candidate_us: Microseconds above which a request of the candidate is slow: with the margin.
+    """
+
+    condition: str
+    baseline_us: int
+    candidate_us: int
+
+    @property
+    def events(self) -> str:
+        """Name of the counter of slow requests."""
+        return f"slow {self.baseline_us}/{self.candidate_us}"
+
+    @property
+    def of(self) -> str:
+        """Name of the counter of requests while the bound was known."""
+        return f"timed {self.baseline_us}/{self.candidate_us}"
+
+
+@dataclass(frozen=True, slots=True)
 class LogPlace:
     """Up to where a gateway's access log is in the store's slices."""
 

@@ -5,20 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from datetime import timedelta
 
 from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.sequential.slow import bound_of, condition_of, is_timed
 from changeover.analysis.window import MAIN_GATEWAY
 from changeover.clock import now
-from changeover.domain.slices import LogPlace
+from changeover.domain.routing import ON_USERS
+from changeover.domain.slices import LogPlace, SlowBound
 from changeover.errors import StoreError
 from changeover.gateway.accesslog import Entry, classify
 from changeover.observer.slicing import Place, Slicer
+from changeover.observer.throttle import Throttle
+from changeover.plan.conditions import CheckSpec
 from changeover.site.bucket_sums import opened, packed
 from changeover.site.site import Site
-from changeover.store import slices
+from changeover.store import routing, slices
 
 LOG = logging.getLogger("changeover.observer")
 
+FREEZE_SECONDS = 5.0
+KNOWN_FROM = timedelta(hours=24)
+"""So much of the baseline's time tells from which duration on a request is slow."""
 OPEN_FOR = 3600
 """A slice that began longer ago than this is not filled again after a restart."""
 
@@ -38,6 +46,8 @@ class SliceLog:
         self._lock = threading.Lock()
         self._unsaved: dict[tuple[int, int], Slice] = {}
         self._slicer: Slicer | None = None
+        self._bounds: list[SlowBound] = []
+        self._throttle = Throttle()
         self._restore()
 
     @property
@@ -69,6 +79,7 @@ class SliceLog:
         if self._slicer is None:
             self._restore()
             return
+        self._freeze()
         with self._lock:
             for each in self._slicer.take_changed():
                 self._unsaved[each.weight, each.start] = each
@@ -81,10 +92,34 @@ class SliceLog:
         with self._lock:
             self._unsaved.clear()  # filled by this thread only
 
+    def _freeze(self) -> None:
+        """Freeze from which duration on requests are slow, while everyone is on the baseline."""
+        site, unknown = self._site, self._unfrozen()
+        if not unknown or not self._throttle.is_due("freeze", FREEZE_SECONDS):
+            return
+        if routing.read(site.store, site.migration).mode in ON_USERS:
+            return
+        usual = site.metrics.window("baseline", start=now() - KNOWN_FROM, end=now()).latency
+        found = [bound for check in unknown if (bound := bound_of(check, usual)) is not None]
+        slices.freeze(site.store, site.migration, found, now=now())
+        self._read_bounds()
+
+    def _unfrozen(self) -> list[CheckSpec]:
+        known = {bound.condition for bound in self._bounds}
+        return [check for checks in self._site.plan.gates.values() for check in checks
+                if is_timed(check) and condition_of(check) not in known]
+
+    def _read_bounds(self) -> None:
+        self._bounds = slices.slow_bounds(self._site.store, self._site.migration)
+        if self._slicer is not None:
+            with self._lock:
+                self._slicer.time_by(self._bounds)
+
     def _restore(self) -> None:
         store, migration = self._site.store, self._site.migration
         try:
             place = slices.place_of(store, migration, gateway=MAIN_GATEWAY)
+            self._read_bounds()
             since = int(now().timestamp()) - OPEN_FOR
             known = slices.newest(store, migration, gateway=MAIN_GATEWAY, since=since)
         except StoreError as error:
@@ -94,3 +129,4 @@ class SliceLog:
         self._slicer = Slicer(
             self._site.plan.routing.salt or "", None if place is None else
             (place.inode, place.offset), map(opened, known))
+        self._slicer.time_by(self._bounds)

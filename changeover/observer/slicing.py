@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
 from changeover.domain.routing import BUCKETS, System, bucket
+from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, Outcome
 
 Place = tuple[int, int]
@@ -73,6 +74,7 @@ class Slicer:
 
     def __init__(self, salt: str, place: Place | None = None, known: Iterable[Slice] = ()) -> None:
         self._salt, self.place = salt, place
+        self._bounds: tuple[SlowBound, ...] = ()
         self._open: dict[int, _Open] = {}
         self._closed: list[_Open] = []
         self._since: dict[int, int] = {}
@@ -81,6 +83,10 @@ class Slicer:
         for each in known:
             self._since.setdefault(each.weight, each.start)
             self._open[each.weight] = _Open.of(each, self._until(each.weight, each.start))
+
+    def time_by(self, bounds: Sequence[SlowBound]) -> None:
+        """Count slow requests by these bounds from now on."""
+        self._bounds = tuple(bounds)
 
     def bytes_known(self, place: Place) -> int:
         """Return how many bytes from a place in the log on are counted already."""
@@ -106,6 +112,7 @@ class Slicer:
             place.excluded[why_not] = place.excluded.get(why_not, 0) + 1
         else:
             place.add(number, _counted(entry, outcome))
+            place.add(number, _timed(entry, outcome, self._bounds))
 
     def reach(self, place: Place) -> None:
         """Note that the log was counted up to a place."""
@@ -150,6 +157,17 @@ def _why_excluded(entry: Entry, target: str) -> Excluded | None:
     if target not in ("split", "baseline"):
         return Excluded.NOT_BY_SPLIT
     return None if entry.key else Excluded.NO_KEY
+
+
+def _timed(entry: Entry, outcome: Outcome, bounds: Sequence[SlowBound]) -> list[str]:
+    """Return the counters of slow requests that a request is in."""
+    is_mine = outcome.system is System.CANDIDATE
+    found = []
+    for bound in bounds:
+        found.append(bound.of)
+        if entry.duration_us > (bound.candidate_us if is_mine else bound.baseline_us):
+            found.append(bound.events)
+    return found
 
 
 def _counted(entry: Entry, outcome: Outcome) -> list[str]:

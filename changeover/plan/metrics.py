@@ -83,7 +83,7 @@ _WORDS = {
 """Names for people; a plan's name stands beside them where somebody may want to write it."""
 BY_BUCKET = frozenset({
     "error_rate", "server_error_rate", "user_error_rate", "client_error_rate", "redirect_rate",
-    "empty_rate",
+    "empty_rate", "latency_p50", "latency_p95", "latency_p99",
 })
 """Metrics that are counted by bucket, so that a check against the baseline can be sequential."""
 QUALITY = "outcome."

@@ -8,6 +8,7 @@ from changeover.analysis.sequential.judging import StageSums
 from changeover.domain.rollout import StageRecord
 from changeover.plan.model import Plan, Stage
 from changeover.procedures.steps import CutoverRun
+from changeover.store import slices
 
 MOST_OF_THE_SOAK = 10
 """A stage settles for the soak divided by this at most."""
@@ -35,6 +36,8 @@ def stage_sums(
         hours=sums.of_stage(weight, start=start, end=end),
         past=sums.past(record.entered_at),
         start=start, end=end,
+        bounds={bound.condition: bound
+                for bound in slices.slow_bounds(run.site.store, run.migration)},
         checks=sum(check.is_sequential for gate in spec.gates for check in plan.gates[gate]),
     )
 

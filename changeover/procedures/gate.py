@@ -77,17 +77,25 @@ def _judge_once(
 def _judge_gate(run: CutoverRun, record: StageRecord, spec: Stage, gate: str) -> GateResult:
     end = _end()
     checks = run.site.plan.gates[gate]
-    by_buckets = [check.metric for check in checks if check.is_sequential]
+    by_buckets = [check for check in checks if check.is_sequential]
     sums = stage_sums(run, record, spec, end=end) if by_buckets else None
-    results = [
-        judge_by_buckets(check, sums) if sums is not None and check.is_sequential
-        else _judge_check(run, check, record.entered_at, end, spec.soak)
-        for check in checks
-    ]
+    results = []
+    for check in checks:
+        result = _judge_check(run, check, record.entered_at, end, spec.soak)
+        if sums is not None and check.is_sequential:
+            result = _with_shown(judge_by_buckets(check, sums), result)
+        results.append(result)
     judged = judge_gate(gate, results)
     if sums is None:
         return judged
     return replace(judged, sums=pack_stage(sums, by_buckets))
+
+
+def _with_shown(judged: CheckResult, measured: CheckResult) -> CheckResult:
+    """Return a check's result; a quantile's value is that of the window, as everywhere else."""
+    if METRICS[judged.metric].quantile is None:
+        return judged
+    return replace(judged, value=measured.value, baseline_value=measured.baseline_value)
 
 
 def _end() -> datetime:

@@ -10,6 +10,7 @@ from typing import Any
 from changeover.analysis.check import evaluate
 from changeover.analysis.sequential.judging import METHOD, judge_by_buckets
 from changeover.analysis.sequential.keeping import unpack_stage
+from changeover.analysis.sequential.slow import is_timed
 from changeover.analysis.window import Measured
 from changeover.domain.rollout import GateVerdict
 from changeover.plan.conditions import CheckSpec
@@ -60,6 +61,8 @@ def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
         if sums is None:
             return Recomputed(metric, stored, None, "its sums are not in the store")
         again |= judge_by_buckets(check, unpack_stage(sums, stored)).as_evidence()
+        if is_timed(check):  # the quantiles are shown beside it, and decide nothing
+            again |= {name: stored[name] for name in ("value", "baseline_value")}
     else:
         again |= _by_threshold(check, stored)
     differing = [name for name in COMPARED if not _is_same(stored.get(name), again.get(name))]

@@ -1,14 +1,16 @@
-"""Slices of bucket sums, and up to where in the access log they count."""
+"""Slices of bucket sums, up to where in the access log they count, and what counts as slow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.slices import LogPlace, PackedSlice
+from changeover.domain.slices import LogPlace, PackedSlice, SlowBound
 from changeover.store.base import Base, to_record
 from changeover.store.engine import Store, chunks, upsert_of
 
@@ -36,6 +38,17 @@ class LogPlaceRow(Base):
     offset: Mapped[int] = mapped_column(BigInteger)
 
 
+class SlowBoundRow(Base):
+    """From which duration on a request is slow, for one condition of a check."""
+
+    __tablename__ = "slow_bound"
+    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    condition: Mapped[str] = mapped_column(String(120), primary_key=True)
+    baseline_us: Mapped[int] = mapped_column(BigInteger)
+    candidate_us: Mapped[int] = mapped_column(BigInteger)
+    frozen_at: Mapped[datetime]
+
+
 KEY = ("migration", "gateway", "weight", "start")
 
 
@@ -61,6 +74,23 @@ def place_of(store: Store, migration: str, *, gateway: str) -> LogPlace | None:
     with store.read() as session:
         row = session.get(LogPlaceRow, (migration, gateway))
         return None if row is None else to_record(LogPlace, row)
+
+
+def freeze(store: Store, migration: str, bounds: Sequence[SlowBound], *, now: datetime) -> None:
+    """Save from which duration on requests are slow; what was frozen before stays."""
+    values = [{**asdict(each), "migration": migration, "frozen_at": now} for each in bounds]
+    if values:
+        with store.begin() as session:
+            session.execute(
+                upsert_of(session)(SlowBoundRow).values(values).on_conflict_do_nothing())
+
+
+def slow_bounds(store: Store, migration: str) -> list[SlowBound]:
+    """Return the bounds that are frozen, by condition."""
+    query = select(SlowBoundRow).where(SlowBoundRow.migration == migration).order_by(
+        SlowBoundRow.condition)
+    with store.read() as session:
+        return [to_record(SlowBound, row) for row in session.scalars(query)]
 
 
 def between(

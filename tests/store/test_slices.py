@@ -8,7 +8,7 @@ import numpy as np
 
 from changeover import clock
 from changeover.analysis.sequential.slices import Slice
-from changeover.domain.slices import LogPlace
+from changeover.domain.slices import LogPlace, SlowBound
 from changeover.plan.model import PhaseKind
 from changeover.site.bucket_sums import HOUR, BucketSums, packed
 from changeover.store import cutovers, slices
@@ -44,6 +44,15 @@ def test_slice_is_replaced_together_with_its_place(store: Store) -> None:
         2500, start=clock.from_timestamp(FIRST), end=clock.from_timestamp(FIRST + 60))
     assert number(found) == 3
     assert slices.place_of(store, "shop", gateway="main") == LogPlace(5, 30)
+
+
+def test_bound_that_was_frozen_stays(store: Store) -> None:
+    """A second observer, or a slower day, changes nothing of what is called slow."""
+    first, later = SlowBound("p95", 100, 110), SlowBound("p95", 200, 220)
+    other = SlowBound("p99", 300, 330)
+    slices.freeze(store, "shop", [first], now=clock.now())
+    slices.freeze(store, "shop", [later, other], now=clock.now())
+    assert slices.slow_bounds(store, "shop") == [first, other]
 
 
 def test_stage_has_what_began_in_it_under_its_own_split(store: Store) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,10 @@ from changeover.analysis.sequential.evidence import Evidence, Question, weigh
 from changeover.analysis.sequential.expected import expect
 from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
 from changeover.analysis.sequential.slices import Counter, Slice, merged
+from changeover.analysis.sequential.slow import condition_of, is_timed, needed_requests
 from changeover.analysis.sequential.starts import log_bar, newest_starts
 from changeover.domain.routing import BUCKETS
+from changeover.domain.slices import SlowBound
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS, Metric, format_value
@@ -56,6 +58,7 @@ class StageSums:
         start: From when on the stage is looked at, after it settled.
         end: Until when.
         checks: How many checks share the allowed false alarms.
+        bounds: From which duration on requests are slow, by what a check asks (`condition_of`).
     """
 
     weight: int
@@ -64,6 +67,7 @@ class StageSums:
     start: datetime
     end: datetime
     checks: int
+    bounds: Mapping[str, SlowBound] = field(default_factory=dict)
 
     @property
     def alpha(self) -> float:
@@ -106,19 +110,24 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
     if not 0 < sums.weight < BUCKETS:
         return _unknown(check, sums, "all users are on one system, so that there is nobody to "
                                      "compare them with")
+    bound = sums.bounds.get(condition_of(check))
+    if is_timed(check) and bound is None:
+        return _unknown(
+            check, sums, f"fewer than {needed_requests(check)} requests of the baseline were known "
+            "before users were moved, so that nobody can say what is slow")
     split = Split(sums.weight)
     mismatch = _mismatch(sums, split)
     if mismatch is not None:
         return _unknown(check, sums, mismatch)
     found = _weigh(check, sums, split)
-    verdict, reason = _say(check, found)
+    verdict, reason = _say(check, found, bound)
     evidence = found.evidence
     return CheckResult(
         metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
         reason=reason, value=evidence.candidate.share, samples=evidence.candidate.requests,
         min_samples=check.min_samples, start=sums.start, end=sums.end,
         baseline_value=evidence.baseline.share, baseline_samples=evidence.baseline.requests,
-        sequential=_document(sums, found),
+        sequential=_document(sums, found, bound),
     )
 
 
@@ -134,15 +143,16 @@ def _mismatch(sums: StageSums, split: Split) -> str | None:
 
 
 def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
-    events, of = COUNTED[check.metric]
+    events, of = counters_of(check, sums.bounds)
+    is_slow = is_timed(check)
     past = sums.past.counts(events, of)
     parts = [each.counts(events, of) for each in sums.hours]
     total = add(parts)
-    margin = _margin(check, total, past)
-    whole = weigh(Question(total, past, split, margin))
+    margin = 1.0 if is_slow else _margin(check, total, past)
+    whole = weigh(Question(total, past, split, margin, is_slow))
     found = _Found(whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha))
     for number, counts in newest_starts(parts):
-        later = weigh(Question(counts, past, split, margin)).log_worse
+        later = weigh(Question(counts, past, split, margin, is_slow)).log_worse
         bar = log_bar(number, sums.alpha)
         if later - bar > found.log_worse - found.log_bar:
             found = _Found(whole, margin, number, later, bar)
@@ -158,10 +168,10 @@ def _margin(check: CheckSpec, total: Counts, past: Counts) -> float:
     return 1 + max(0.0, bound) / usual
 
 
-def _say(check: CheckSpec, found: _Found) -> tuple[Verdict, str]:
+def _say(check: CheckSpec, found: _Found, bound: SlowBound | None) -> tuple[Verdict, str]:
     """Return the verdict with two sentences for a person."""
     metric, evidence = METRICS[check.metric], found.evidence
-    numbers = _numbers(metric, evidence)
+    numbers = _numbers(metric, evidence, bound)
     more = _excess(check, metric)
     if found.is_worse:
         once = math.exp(min(found.log_worse, 700.0))
@@ -178,8 +188,22 @@ def _say(check: CheckSpec, found: _Found) -> tuple[Verdict, str]:
         "share of users, tells")
 
 
-def _numbers(metric: Metric, evidence: Evidence) -> str:
+def counters_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> tuple[str, str]:
+    """Return the names of the counters that a check is judged by: of bad requests, and of all."""
+    if is_timed(check):
+        bound = bounds[condition_of(check)]
+        return bound.events, bound.of
+    return COUNTED[check.metric]
+
+
+def _numbers(metric: Metric, evidence: Evidence, bound: SlowBound | None) -> str:
     mine, theirs = evidence.candidate, evidence.baseline
+    if bound is not None:
+        limits = [format_value(metric, us / 1e6) for us in (bound.candidate_us, bound.baseline_us)]
+        return (
+            f"{metric.name}: {mine.share or 0:.2%} of {mine.requests} requests of the candidate "
+            f"took longer than {limits[0]}, {theirs.share or 0:.2%} of {theirs.requests} of the "
+            f"baseline longer than {limits[1]} at the same time")
     return (
         f"{metric.name} of candidate {format_value(metric, mine.share)} in {mine.requests} "
         f"requests against the baseline's {format_value(metric, theirs.share)} in "
@@ -211,8 +235,9 @@ def _unknown(check: CheckSpec, sums: StageSums, why: str) -> CheckResult:
     )
 
 
-def _document(sums: StageSums, found: _Found) -> dict[str, Any]:
+def _document(sums: StageSums, found: _Found, bound: SlowBound | None) -> dict[str, Any]:
     return {
+        **({} if bound is None else {"slow": asdict(bound)}),
         **_circumstances(sums), "margin": found.margin, "start": found.start,
         "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": LOG_PASS,
         "stage": found.evidence.document(),

@@ -7,15 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from changeover.analysis.sequential.buckets import Numbers
-from changeover.analysis.sequential.judging import COUNTED, StageSums
+from changeover.analysis.sequential.judging import StageSums, counters_of
 from changeover.analysis.sequential.slices import Slice, pack, unpack
+from changeover.analysis.sequential.slow import condition_of, is_timed
+from changeover.domain.slices import SlowBound
+from changeover.plan.conditions import CheckSpec
 
 _PAST = "past"
 
 
-def pack_stage(sums: StageSums, metrics: Sequence[str]) -> bytes:
-    """Return the sums that checks of some metrics were judged by, compressed."""
-    names = {name for metric in metrics for name in COUNTED[metric]}
+def pack_stage(sums: StageSums, checks: Sequence[CheckSpec]) -> bytes:
+    """Return the sums that some checks were judged by, compressed."""
+    judged = [each for each in checks if not is_timed(each) or condition_of(each) in sums.bounds]
+    names = {name for check in judged for name in counters_of(check, sums.bounds)}
     parts = {_PAST: sums.past, **{str(n): each for n, each in enumerate(sums.hours)}}
     return pack({
         f"{part} {name}": numbers
@@ -45,4 +49,6 @@ def unpack_stage(content: bytes, document: Mapping[str, Any]) -> StageSums:
     if hours:  # how many were left out is known of the whole stage only
         hours[0] = Slice(found["weight"], first, last, hours[0].sums, found["excluded"])
     past = Slice(0, found["past_start"], found["past_end"], parts.get(_PAST, {}))
-    return StageSums(found["weight"], hours, past, start, end, found["checks"])
+    bounds = [SlowBound(**found["slow"])] if "slow" in found else []
+    return StageSums(found["weight"], hours, past, start, end, found["checks"],
+                     {bound.condition: bound for bound in bounds})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice, merged, pack, unpack
 from changeover.domain.routing import System, bucket
+from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, classify
 from changeover.observer.slicing import SECONDS, Slicer
 
@@ -86,6 +87,17 @@ def test_slices_are_short_after_a_change_and_a_minute_long_later() -> None:
     starts = sorted(each.start for each in counted(Slicer(""), *every_second))
     steps = [later - earlier for earlier, later in pairwise(starts)]
     assert steps == [2] * 30 + [10] * 54 + [SECONDS] * 2
+
+
+@pytest.mark.parametrize(("weight", "is_slow"), [(10_000 - 1, False), (1, True)],
+                         ids=["candidate", "baseline"])
+def test_request_is_slow_by_the_bound_of_its_system(weight: int, is_slow: bool) -> None:
+    """The candidate's bound has the margin on top of the baseline's."""
+    slicer = Slicer("")
+    slicer.time_by([SlowBound("p95", 1_400, 1_600)])  # the request took 1,500 us
+    (found,) = counted(slicer, request(weight=weight))
+    assert int(found.counts("slow 1400/1600", "timed 1400/1600").requests.sum()) == 1
+    assert int(found.counts("slow 1400/1600").events.sum()) == is_slow
 
 
 def test_late_line_changes_no_closed_slice() -> None:

@@ -35,6 +35,14 @@ def upgrade() -> None:
         sa.Column("offset", sa.BigInteger, nullable=False),
     )
     op.create_table(
+        "slow_bound",
+        sa.Column("migration", sa.String(63), primary_key=True),
+        sa.Column("condition", sa.String(120), primary_key=True),
+        sa.Column("baseline_us", sa.BigInteger, nullable=False),
+        sa.Column("candidate_us", sa.BigInteger, nullable=False),
+        sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=False),
+    )
+    op.create_table(
         "gate_verdict_sums",
         sa.Column("verdict_id", sa.Integer().with_variant(sa.BigInteger(), "postgresql"),
                   sa.ForeignKey("gate_verdict.id"), primary_key=True),
