@@ -8,7 +8,6 @@ possible, so the receiver is told the occasion, too, and can refuse to act twice
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from changeover import clock
 from changeover.domain.audit import NewEvent
+from changeover.machine.environment import for_other_programs
 from changeover.machine.http import post
 from changeover.plan.model import Plan
 from changeover.plan.procedures import LeverSpec
@@ -89,7 +89,7 @@ def _run(command: Sequence[str], timeout: float, key: str) -> str:
         subprocess.run(
             [sys.executable if program == "python" else program, *arguments], check=True,
             timeout=timeout, capture_output=True, stdin=subprocess.DEVNULL,
-            env={**os.environ, **({KEY_VARIABLE: key} if key else {})},
+            env={**for_other_programs(), **({KEY_VARIABLE: key} if key else {})},
         )
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]

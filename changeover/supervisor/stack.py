@@ -19,6 +19,7 @@ from changeover.errors import EnvironmentProblem, Refused, Unreachable
 from changeover.gateway import probe
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
+from changeover.machine.environment import FRUGAL
 from changeover.machine.http import health_address
 from changeover.machine.ports import require_free
 from changeover.plan import units
@@ -33,8 +34,6 @@ from changeover.supervisor.child import Child, end_flow_runs
 
 PROJECT = Path(changeover.__file__).resolve().parents[1]
 POOL = "changeover"
-FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
-"""The C library gives memory back instead of keeping some for each thread (decision 22)."""
 PREPARATION_SECONDS = 300.0
 UP_SECONDS = 240.0
 """A child that ends is noticed at once; one that lives may be slow on a busy machine."""
@@ -199,6 +198,7 @@ class Stack:
                 "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_LOGGING_LEVEL": "INFO",
             "PYTHONUNBUFFERED": "1",
+            **FRUGAL,
             **({"PREFECT_API_AUTH_STRING": secret} if secret else {}),
         }
 
@@ -220,7 +220,7 @@ class Stack:
                 "--host", self._console[0], "--port", str(self._console[1])], env),
             self._child("reports", [
                 python, "-m", "http.server", str(self.settings.reports_port), "--bind", "127.0.0.1",
-                "--directory", str(self.home.reports)]),
+                "--directory", str(self.home.reports)], FRUGAL),
             self._child("worker", [
                 python, "-m", "flows.worker", "--pool", POOL], env),
         ]
@@ -231,10 +231,9 @@ class Stack:
         return {child.name: child for child in children if child is not None}
 
     def _child(
-        self, name: str, command: list[str], env: dict[str, str] | None = None
+        self, name: str, command: list[str], env: Mapping[str, str] | None = None
     ) -> Child:
-        log = self.home.logs / f"{name}.log"
-        return Child(name, command, log, {**FRUGAL, **(env or {})}, PROJECT)
+        return Child(name, command, self.home.logs / f"{name}.log", env or {}, PROJECT)
 
     def _preparation(self) -> Child:
         """Return the process that makes what the migration needs in Prefect, not started."""

@@ -10,7 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from changeover.domain.routing import System
 from changeover.errors import EnvironmentProblem, Refused
+from changeover.machine.environment import FRUGAL
+from changeover.procedures import levers
 from changeover.site.home import Home
 from changeover.supervisor.stack import Settings, Stack
 from changeover.supervisor.up import running
@@ -68,3 +71,22 @@ def test_a_start_that_fails_leaves_running_what_it_took_over(earlier: Stack) -> 
             raise AssertionError("it runs")
     assert earlier.children["reports"].is_alive
     assert earlier.home.settings()["processes"] == noted["processes"]
+
+
+def test_only_our_own_processes_are_told_to_save_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the gateway, nor the systems, nor what a lever starts pays for it with speed."""
+    home = Home(tmp_path / "home")
+    home.create()
+    stack = stack_of(home, free_port(), free_port())
+    frugal = {name for name, child in stack.children.items() if FRUGAL.items() <= child.env.items()}
+    assert frugal >= {"observer", "console", "worker", "reports", "prefect-server"}
+    assert frugal.isdisjoint({"envoy", *System})
+    monkeypatch.setenv("MALLOC_ARENA_MAX", FRUGAL["MALLOC_ARENA_MAX"])
+    written = tmp_path / "variables"
+    script = "import os, sys; open(sys.argv[1], 'w').write(' '.join(os.environ))"
+    lever = {"command": ["python", "-c", script, str(written)]}
+    assert levers.pull(make_plan(levers={"show": lever}), "show") == ""
+    assert "PATH" in written.read_text().split()
+    assert "MALLOC_ARENA_MAX" not in written.read_text().split()
