@@ -1,8 +1,8 @@
 """Back-pressure: when a slow system gets no more users, and when it gets them again. Pure.
 
-One probe a second comes in, at most one action goes out. It cannot flap: nothing is done for a
-single bad probe, nothing is undone before an unbroken row of good ones, and each relapse doubles
-the length of that row. The thread that probes and acts is `changeover.observer.back_pressure`.
+Each second one probe comes in and at most one action goes out. It cannot flap: a single bad probe
+does nothing, only an unbroken row of good probes ends it, and each relapse doubles the length of
+that row. The thread that probes and acts is `changeover.observer.back_pressure`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from changeover.plan.health import BackPressureSpec
 LONGEST_GAP_SECONDS = 3.0
 """Probes further apart than this (a pause of the machine) say nothing about the time between."""
 PROBE_SECONDS = 1.0
-"""A good probe after such a gap vouches for this long: without it, a system whose probes are always
-late would never be let go."""
+"""How long a good probe after such a gap counts for. With 0, back-pressure would never end for a
+system whose probes are always late."""
 RELAPSE_SECONDS = 60.0
 """Bad again within this time after it was good: a relapse."""
 MOST_DOUBLINGS = 4
@@ -41,10 +41,10 @@ class BackPressureState:
         level: How the system is treated now.
         slow: Probes in a row that were slow or not answered.
         frozen: Probes in a row that were not answered.
-        good: Seconds for which the unbroken row of good probes vouches; None while there is none.
+        good: Seconds that the unbroken row of good probes counts for; None while there is none.
         last: When the last probe was; None before the first.
         relapses: How often it became bad again shortly after it was good.
-        released: When it was last let go; None before the first time.
+        released: When back-pressure last ended; None before the first time.
     """
 
     level: Level = Level.NORMAL
@@ -75,14 +75,14 @@ def judge(spec: BackPressureSpec, seconds: float | None) -> Level:
 
 
 def good_for(spec: BackPressureSpec, state: BackPressureState) -> float:
-    """Return how many seconds of good probes end the relief: doubled by each relapse."""
+    """Return how many seconds of good probes end back-pressure: doubled by each relapse."""
     return spec.good_for.total_seconds() * float(2 ** min(state.relapses, MOST_DOUBLINGS))
 
 
 def decide(
     spec: BackPressureSpec, state: BackPressureState, seconds: float | None, now: float
 ) -> tuple[BackPressureState, Action | None]:
-    """Take one probe and return the next state, and what is to be done if anything.
+    """Evaluate one probe: return the next state, and what is to be done if anything.
 
     Args:
         spec: The plan's `health.back_pressure`.

@@ -40,11 +40,10 @@ class _Second:
 
 
 class Accumulator:
-    """Fills seconds and hands out those that changed since they were last handed out.
+    """Fills seconds, and returns each again when it has changed.
 
     Args:
-        first: Unix second; requests that ended before it are not counted (they were, before a
-            restart).
+        first: Unix second; requests that ended before it were counted before a restart.
 
     `listening_until` is the Unix second until which applications could report outcomes, as far as
     is known.
@@ -59,7 +58,7 @@ class Accumulator:
         self.listening_until = 0
 
     def restore(self, samples: Iterable[Sample]) -> None:
-        """Take probes and process figures of seconds whose requests are read again."""
+        """Set probes and process figures of seconds whose requests are read again."""
         for sample in samples:
             if sample.at >= self._first:
                 second = self._second(sample.system, sample.at)
@@ -112,17 +111,17 @@ class Accumulator:
         second.numbers["probes_up"] += is_up
 
     def add_process(self, system: str, at: int, *, memory_bytes: int, cpu_cores: float) -> None:
-        """Note the resident memory and the cores used of a system's processes."""
+        """Note how much memory and how many cores a system's processes use."""
         second = self._second(system, at)
         second.memory_bytes = max(memory_bytes, second.memory_bytes or 0)
         second.cpu_cores = cpu_cores
 
-    def take_user_errors(self) -> dict[tuple[str, str], datetime]:
+    def pop_user_errors(self) -> dict[tuple[str, str], datetime]:
         """Return (hash of the user's key, system) with the first error since the last call."""
-        taken, self._user_errors = self._user_errors, {}
-        return taken
+        found, self._user_errors = self._user_errors, {}
+        return found
 
-    def take_changed(self, before: int) -> list[Sample]:
+    def pop_changed(self, before: int) -> list[Sample]:
         """Return samples of seconds before `before` that are new or changed, oldest first."""
         for at in range(self._oldest_gap(before), before):
             for name in System:
@@ -140,7 +139,7 @@ class Accumulator:
         return samples
 
     def _oldest_gap(self, before: int) -> int:
-        """Return the first second to fill with zeros: after the newest one handed out."""
+        """Return the first second to fill with zeros: after the newest one returned."""
         known = [at for _, at in self._seconds if at < before]
         return max(min(known, default=before), before - 5)
 
@@ -163,7 +162,7 @@ def _add_answer(second: _Second, body_bytes: int) -> None:
 
 
 def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
-    """Note what the user of a request met."""
+    """Note what happened to the user of a request."""
     is_empty = outcome.is_answer and not entry.body_bytes
     met = [Met.ANSWER, *(kind for kind, has_happened in (
         (Met.CLIENT_ERROR, outcome.is_client_error), (Met.REDIRECT, outcome.is_redirect),

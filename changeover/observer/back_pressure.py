@@ -4,13 +4,13 @@ What it does is decided in `changeover.analysis.back_pressure`. It never waits f
 a lever: users are moved first. What follows is a list in the gateway's `back_pressure.json`, which
 a thread of its own works through.
 
-1. The new level, the levers to pull and the events to tell are written, as one file.
+1. The new level, the levers to pull and the events to record are written, as one file.
 2. The gateway serves routes that fit.
-3. Levers are pulled in order, events told; each is taken off the list afterwards. The emergency's
-   levers have a list and a thread of their own, because those of back-pressure may hang.
+3. Levers are pulled in order and events recorded; each is removed from its list afterwards. The
+   emergency levers have a list and a thread of their own, because the others may hang.
 
-A kill anywhere leaves the list, and the next observer goes on with it: a lever may be pulled twice,
-never not at all.
+After a kill the list is still there, and the next observer continues with it: a lever may be
+pulled twice, but is never forgotten.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ LOG = logging.getLogger("changeover.observer")
 
 PROBES_AT_ONCE = 4
 STANDBY_BAD, STANDBY_GOOD = 3, 5
-"""Health answers in a row after which the baseline is, and is no more, trusted with users."""
+"""Health answers in a row after which the baseline may not, or may again, be given users."""
 FRESH_SECONDS = 2.0
 EFFECTS_SECONDS = 0.1
-MOST_UNTOLD = 50
+MOST_UNRECORDED = 50
 STAYING = {True: "", False: "; users stay, because the baseline is not well",
            None: "; users stay, because it is not known yet whether the baseline is well"}
-"""What is said of users, by whether the baseline is fit to take them."""
+"""What a message says about users, by whether the baseline can serve them."""
 _SEVERITY = {
     Level.NORMAL: Severity.INFO, Level.SLOW: Severity.WARNING, Level.FROZEN: Severity.CRITICAL}
 
 
 class Probe:
-    """Asks an address how long its answer takes; never waits longer than `seconds`.
+    """Measures how long an address takes to answer; never waits longer than `seconds`.
 
-    A thread asks, because a system that trickles its answer would hold a client for ever.
+    A thread asks, because a system that trickles its answer would keep a client busy for ever.
     """
 
     def __init__(self, address: str, seconds: float) -> None:
@@ -88,7 +88,7 @@ class Probe:
 
 
 class LatestProbe:
-    """The newest answer of a system that is probed every second, so that nobody waits for it."""
+    """The newest answer of a system that a thread probes every second: nobody waits for it."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
@@ -100,20 +100,20 @@ class LatestProbe:
             self._found = self._probe.ask()[1], time.monotonic()
 
     def pop(self) -> bool | None:
-        """Return whether the newest answer was good, each one once; None without a fresh one."""
+        """Return once whether the newest answer was good; None when there is no fresh one."""
         found, self._found = self._found, None
         return found[0] if found and time.monotonic() - found[1] <= FRESH_SECONDS else None
 
 
 class Standby:
-    """Whether the baseline may be given the candidate's users: several answers say so in a row."""
+    """Whether the baseline can serve the candidate's users: several answers in a row decide."""
 
     def __init__(self) -> None:
         self.is_fit: bool | None = None
         self._row = 0
 
-    def saw(self, is_well: bool) -> None:
-        """Take one health answer; the first one decides at once."""
+    def add(self, is_well: bool) -> None:
+        """Count a health answer; the first one decides at once."""
         if self.is_fit is None or is_well == self.is_fit:
             self.is_fit, self._row = is_well, 0
             return
@@ -138,7 +138,7 @@ class BackPressure:
         self._standby = Standby()
         self._entry: dict[str, Any] = {
             "level": "normal", "withheld": False, "reason": "", "since": "", "relapses": 0,
-            "released": None, "urgent": [], "pending": [], "untold": [],
+            "released": None, "urgent": [], "pending": [], "unrecorded": [],
             **site.gateway.back_pressure()}
         self._settled: dict[str, Any] = {}
         self._state = BackPressureState(
@@ -170,18 +170,18 @@ class BackPressure:
         self, spec: BackPressureSpec, seconds: float | None, now: float,
         asks: Callable[[], bool | None],
     ) -> None:
-        """Evaluate one probe: decide, note, and see that the gateway follows.
+        """Evaluate one probe: decide, note it, and have the gateway follow.
 
         Args:
             spec: The plan's `health.back_pressure`.
             seconds: How long the answer took; None when none came in time.
             now: Unix time.
-            asks: Says whether the baseline is well; None when nothing new is known of it.
+            asks: Returns whether the baseline is well; None when nothing new is known.
         """
         self._state, action = decide(spec, self._state, seconds, now)
         if self._state.level is not Level.NORMAL:
             if (is_well := asks()) is not None:
-                self._standby.saw(is_well and not self.traffic.is_baseline_disabled)
+                self._standby.add(is_well and not self.traffic.is_baseline_disabled)
         elif action is not None:
             self._standby = Standby()
         if action is not None:
@@ -193,11 +193,11 @@ class BackPressure:
         while not stop.wait(EFFECTS_SECONDS):
             if self._entry["pending"] and not self._entry["urgent"]:
                 self._pull("pending")
-            if self._entry["untold"]:
-                self._record(self._entry["untold"][0])
+            if self._entry["unrecorded"]:
+                self._record(self._entry["unrecorded"][0])
 
     def work_off_urgent(self, stop: threading.Event) -> None:
-        """Pull the emergency's levers, whatever else is being pulled, until `stop`."""
+        """Pull the emergency levers, whatever else is being pulled, until `stop`."""
         while not stop.wait(EFFECTS_SECONDS):
             if self._entry["urgent"]:
                 self._pull("urgent")
@@ -212,7 +212,8 @@ class BackPressure:
         event = {"level": str(action.level), "of": spec.of, "at": at, "levers": names,
                  "reason": action.reason + fit}
         with self._lock:
-            # Back-pressure may be overtaken, normal operation never: it would undo the emergency.
+            # Levers of back-pressure may be overtaken. Those of normal operation may not: they
+            # would undo the emergency.
             is_urgent = action.level is Level.FROZEN and not (
                 {*self._entry["pending"]} - {*spec.on_slow})
             where = "urgent" if is_urgent else "pending"
@@ -220,13 +221,13 @@ class BackPressure:
                 "level": str(action.level), "reason": action.reason, "since": at,
                 "relapses": self._state.relapses, "released": self._state.released,
                 where: [*self._entry[where], *names],
-                "untold": [*self._entry["untold"], event][-MOST_UNTOLD:],
+                "unrecorded": self._with(event),
             }
 
     def _follow(self) -> None:
-        """Bring file and gateway to the wanted state; what fails is retried at the next probe."""
+        """Bring file and gateway to the wanted state; a failure is retried at the next probe."""
         is_relieved = self._state.level is not Level.NORMAL
-        with self._lock:  # also while it is written: an older entry must not come after a newer
+        with self._lock:  # also while writing: an older entry must never replace a newer one
             withheld = is_relieved and self._standby.is_fit is True
             self._entry["withheld"] = withheld
             if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == withheld:
@@ -246,22 +247,22 @@ class BackPressure:
                             "pending": []}
         while self.site.gateway.back_pressure() and not stop.wait(EFFECTS_SECONDS):
             self._follow()
-            if not self._entry["untold"] and not self.site.gateway.withholds():
+            if not self._entry["unrecorded"] and not self.site.gateway.withholds():
                 break
         stop.wait()
 
     def _pull(self, where: str) -> None:
-        """Pull the first lever of a list, and take it off."""
+        """Pull the first lever of a list, and remove it from the list."""
         name = str(self._entry[where][0])
         problem = levers.pull(self.site.plan, name) if name in self.site.plan.levers else ""
         event = {"lever": name, "problem": problem, "at": clock.now().isoformat()}
         with self._lock:
             self._entry[where] = self._entry[where][1:]
-            self._entry["untold"] = [*self._entry["untold"], event][-MOST_UNTOLD:]
+            self._entry["unrecorded"] = self._with(event)
             self._save()
 
     def _record(self, event: dict[str, Any]) -> None:
-        """Audit an event once and notify about a new level; it waits while the store is away."""
+        """Audit an event once and notify about a new level; retried while the store is away."""
         kind = "lever.pulled" if "lever" in event else f"back_pressure.{event['level']}"
         key = f"back-pressure-{event['at']}-{event.get('lever', kind)}"
         try:
@@ -279,8 +280,12 @@ class BackPressure:
             return
         self._log.fine("back-pressure events", "events of back-pressure are recorded again")
         with self._lock:
-            self._entry["untold"] = self._entry["untold"][1:]
+            self._entry["unrecorded"] = self._entry["unrecorded"][1:]
             self._save()
+
+    def _with(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the events that wait to be recorded, with another one."""
+        return [*self._entry["unrecorded"], event][-MOST_UNRECORDED:]
 
     def _save(self) -> None:
         """Save what is left to do; the gateway follows at the next probe."""

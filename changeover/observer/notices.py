@@ -1,4 +1,4 @@
-"""What the observer has to tell people, kept in memory until the store takes it."""
+"""Messages of the observer to people, in memory until the store can be written."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ MOST = 100
 
 
 class Notices:
-    """Put by any thread, flushed by the one that talks to the store."""
+    """Filled by any thread, flushed by the one that writes to the store."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Severity, str, str, datetime]] = deque(maxlen=MOST)
 
     def put(self, severity: Severity, title: str, body: str) -> None:
-        """Tell people of `title`; the same one again within ten minutes is told once."""
+        """Notify people of `title`; the same again within ten minutes is not sent."""
         if all(known[1] != title for known in list(self._waiting)):
             self._waiting.append((severity, title, body, clock.now()))
 
     def flush(self, store: Store, migration: str) -> None:
-        """Hand everything to the store, whose messages are sent.
+        """Save everything in the store, from where it is sent.
 
         Raises:
-            StoreError: It does not take them; they stay.
+            StoreError: The store cannot be written; the messages stay.
         """
         while self._waiting:
             severity, title, body, at = self._waiting[0]

@@ -12,18 +12,18 @@ from changeover.errors import EnvironmentProblem
 from changeover.machine.files import write_atomically
 
 LAG_SECONDS = 5
-"""A position is kept this long after it was reached, when late lines are stored as well."""
+"""A position is saved this long after it was reached, when late lines are stored as well."""
 
 
 class Position:
     """The place in the access log from which a restart goes on.
 
     1. At second P the log was read to place X: requests that end after P lie behind X.
-    2. Some seconds later all of P's seconds are stored, late lines included, and X is kept.
+    2. Some seconds later all of P's seconds are stored, late lines included, and X is saved.
     3. A restart reads from X and counts only seconds after P: none lost, none twice.
 
     Args:
-        path: The file that keeps it.
+        path: The file with the position.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +41,7 @@ class Position:
     def reach(
         self, second: int, place: tuple[int, int], is_stored: Callable[[int], bool]
     ) -> None:
-        """Note that the log was read to `place` in `second`; keep what is old and stored.
+        """Note that the log was read to `place` in `second`; save what is old and stored.
 
         Args:
             second: The present second.
@@ -51,16 +51,16 @@ class Position:
         if self._reached and self._reached[-1][0] == second:
             return
         self._reached.append((second, place))
-        kept = None
+        passed = None
         while self._reached and self._reached[0][0] <= second - LAG_SECONDS:
             if not is_stored(self._reached[0][0]):
                 break
-            kept = self._reached.popleft()
-        if kept is not None:
-            self._write(*kept)
+            passed = self._reached.popleft()
+        if passed is not None:
+            self._write(*passed)
 
     def _write(self, second: int, place: tuple[int, int]) -> None:
         content = {"first": second + 1, "inode": place[0], "offset": place[1]}
-        # an older position costs a longer reading only
+        # an older position only means that more is read again
         with contextlib.suppress(EnvironmentProblem):
             write_atomically(self._path, json.dumps(content))

@@ -1,4 +1,4 @@
-"""Asking the systems for their health, and looking at their processes, once a second each.
+"""Asking the systems for their health, and measuring their processes, once a second each.
 
 Every probe has a thread of its own, so that a system that hangs delays nothing else, and is still
 asked every second.
@@ -25,8 +25,8 @@ FAMILY_SECONDS = 5.0
 def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) -> None:
     """Ask a system's health at the start of every second until `stop`.
 
-    Reports (second, is_up) with the second in which the answer, or its absence, was known: a
-    system that hangs gives one sign of being down for each second, `health_timeout` later.
+    Reports (second, is_up) in the second when the answer arrived or its time was over. A system
+    that hangs is reported as down once for each second, `health_timeout` later.
     """
     timeout = spec.health_timeout.total_seconds()
     address = health_address(spec)
@@ -73,7 +73,7 @@ class ProcessMeter:
             return None
         try:
             if pid not in self._known or time.monotonic() > self._family_until:
-                self._look_for_family(pid)
+                self._find_family(pid)
         except psutil.Error:
             self._known = {}
             return None
@@ -86,8 +86,8 @@ class ProcessMeter:
                 continue
         return memory, cores
 
-    def _look_for_family(self, pid: int) -> None:
-        """Find what the process has started; each look reads every process of the machine."""
+    def _find_family(self, pid: int) -> None:
+        """Find what the process has started; this reads every process of the machine."""
         root = self._known.get(pid) or psutil.Process(pid)
         family = {process.pid: process for process in (root, *root.children(recursive=True))}
         self._known = {number: self._known.get(number, found) for number, found in family.items()}

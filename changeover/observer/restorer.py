@@ -1,7 +1,7 @@
 """Bringing back a baseline that was taken out of use, in a thread of its own, without the store.
 
-Starting a system takes seconds, and the store may be away meanwhile: neither the watch over the
-candidate nor the way to break glass waits for this.
+Starting a system takes seconds, and the store may be away meanwhile. Neither the watch over the
+candidate nor break glass waits for this.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BaselineRestorer:
         self._found: Return | None = None
 
     def is_back(self) -> bool:
-        """Whether levers brought the baseline back; begins that, or again, when none is at it."""
+        """Whether levers brought the baseline back; starts them when none is running."""
         with self._lock:
             if self._found is not None and self._found.is_well:
                 return True
@@ -48,8 +48,8 @@ class BaselineRestorer:
     def watch(self, stop: threading.Event, is_needed: Callable[[], bool]) -> None:
         """Start a baseline that is not well again, while `is_needed` says that all users need it.
 
-        A lever that was under way when the rollback came may take it away afterwards, and break
-        glass asks nobody: whatever was the cause, it is brought back.
+        A lever that was running when the rollback came may disable it afterwards, and break glass
+        asks nobody. Whatever the cause, the baseline is brought back.
         """
         bad = 0
         while not stop.wait(POLL_SECONDS):
@@ -64,7 +64,7 @@ class BaselineRestorer:
         return self._found
 
     def forget(self, found: Return) -> None:
-        """Drop an attempt that is recorded in the store by now."""
+        """Forget an attempt that is recorded in the store by now."""
         with self._lock:
             if self._found is found:
                 self._found = None

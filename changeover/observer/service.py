@@ -54,13 +54,12 @@ LOG = logging.getLogger("changeover.observer")
 
 TICK_SECONDS = 0.1
 SECOND_SETTLES = 0.35
-"""A second is judged this long after its end, when the gateway has flushed its log."""
+"""A second is evaluated this long after its end, when the gateway has flushed its log."""
 FOLLOW_SECONDS = 0.2
 COMPARISONS_ARRIVE = 15
-"""Seconds in which a comparison of a request is stored, as is an outcome; later ones only gates
-see."""
+"""Seconds in which comparisons and outcomes of a request are stored; only gates see later ones."""
 CONSOLE_LISTENS = timedelta(seconds=20)
-"""How long after the console's last sign of life, one in five seconds, outcomes are expected."""
+"""How long after the console's last sign of life (every 5 s) outcomes are expected."""
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -138,8 +137,8 @@ class Observer:
             LOG.warning("lines of the access log that cannot be read: %d", lost)
             self.traffic.notices.put(
                 Severity.WARNING, f"requests of {self.site.migration} are in no metric",
-                f"lines of the gateway's access log that were cut or cannot be read: {lost}; look "
-                f"for a full disk, and whether something else writes to {self._tailer.path}")
+                f"{lost} lines of the gateway's access log are cut or cannot be read. Check for a "
+                f"full disk, and whether something else writes to {self._tailer.path}")
         if not self._tailer.is_behind():
             self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
 
@@ -164,8 +163,8 @@ class Observer:
         if before <= self._judged:
             return
         with self._lock:
-            changed = self._accumulator.take_changed(before)
-            users = self._accumulator.take_user_errors()
+            changed = self._accumulator.pop_changed(before)
+            users = self._accumulator.pop_user_errors()
         self.unsaved.add(changed, users)
         self.watch.feed([*changed, *self._later])
         since, self._restart_since = self._restart_since, None
@@ -178,9 +177,9 @@ class Observer:
                 self._act(action, firing)
 
     def _act(self, action: TriggerAction, firing: Firing) -> None:
-        """Do what a trigger wants; a rollback needs users on the candidate, else it is told."""
+        """Do what a trigger asks for; a rollback without users on the candidate is an alert."""
         is_rollback = action is TriggerAction.ROLLBACK
-        # Users came to the candidate while this was evaluated: it is about the time before.
+        # Users came to the candidate during the evaluation: the firing is about the time before.
         is_before_start = firing.at < (self._restart_since or 0)
         if is_rollback and self.traffic.is_on_users and not is_before_start:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
@@ -198,12 +197,12 @@ class Observer:
         self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
 
     def _roll_back(self) -> None:
-        """Do the rollback that a trigger or a failed item wants; what fails is tried again."""
+        """Do the rollback that a trigger or a failed item calls for; a failure is retried."""
         overdue = self.traffic.overdue
         if overdue is not None:
             try:
                 self.traffic.roll_back(overdue)
-            except Refused as refusal:  # people are told; triggers must not wait behind it
+            except Refused as refusal:  # people are notified; triggers must not wait for it
                 self.log.problem("failed item", str(refusal))
         while self._pending:
             firing, at = self._pending[0], clock.now()
@@ -252,24 +251,24 @@ class Observer:
         probe_every_second(self.plan.system(system), report, self.stop)
 
     def _follow_store(self) -> None:
-        """Follow the store's state and write to the store; what fails is tried again."""
+        """Follow the store's state and write to the store; a failure is retried."""
         while not self.stop.wait(FOLLOW_SECONDS):
             self.traffic.follow()
             self.log.fine("store", "the store is back")
             if self.throttle.is_due("save", 0.45):
-                self._with_store("measurements are kept in memory", self._save)
+                self._with_store("measurements stay in memory", self._save)
             if self.throttle.is_due("slices", 1.9):
                 self._with_store("sums by bucket are kept in memory", self.slices.save)
             has_later = self.plan.shadow or self.watch.has_outcomes
             if has_later and self.throttle.is_due("comparisons", 0.9):
-                self._with_store("what others measured is not followed", self._read_later)
+                self._with_store("comparisons and outcomes are not read", self._read_later)
             if self.throttle.is_due("beat", 5):
                 self._with_store("the observer looks silent to others", self._beat)
             if self.throttle.is_due("housekeeping", 60):
                 self._with_store("old measurements are not removed", self.chores.remove_old_rows)
 
     def _with_store(self, otherwise: str, action: Callable[[], None]) -> None:
-        # each its own part: while the store is locked, reading it, or removing nothing, works
+        # each is a part of its own: a locked store can still be read
         try:
             action()
             self.log.fine(otherwise, "the store works again")
@@ -278,10 +277,10 @@ class Observer:
 
     def _save(self) -> None:
         self.unsaved.save(self.store, self.site.migration)
-        self.traffic.tell()
+        self.traffic.save()
 
     def _read_later(self) -> None:
-        """Take what the shadow service and applications said lately; replaced as a whole."""
+        """Read what the shadow service and applications reported lately; replaced as a whole."""
         since = clock.now() - timedelta(seconds=COMPARISONS_ARRIVE)
         found = samples.recent(self.store, self.site.migration, since=since)
         self._later = [sample for sample in found if sample.system == SHADOW]
@@ -305,12 +304,12 @@ class Observer:
         self.traffic.restorer.watch(self.stop, lambda: self.traffic.needs_the_baseline)
 
     def _restore(self) -> None:
-        """After a restart, take up where the one before left off.
+        """After a restart, continue where the observer before stopped.
 
-        1. The samples of the time that triggers remember come from the store; the seconds since
-           come from the access log, which is read on from the place that was kept.
+        1. The samples of the time that triggers remember come from the store. The seconds since
+           come from the access log, which is read from the saved place on.
         2. Triggers are stepped through that time again, from the start of the cutover at most.
-        3. A rollback that this finds due is done. Other firings are told only if they were not.
+        3. A rollback that is due then is done. Other firings are recorded only if they were not.
         """
         migration = self.site.migration
         since = clock.now() - timedelta(seconds=self.watch.memory_seconds)
@@ -319,7 +318,7 @@ class Observer:
         if self.watch.has_outcomes:
             self.watch.feed(outcomes.recent(self.store, migration, since=since))
         self._accumulator.restore(known)
-        self.traffic.take(routing.read(self.store, migration))
+        self.traffic.update(routing.read(self.store, migration))
         self._restart_since = None
         cutover = cutovers.latest(self.store, migration)
         begin = 0
@@ -331,11 +330,11 @@ class Observer:
         self.watch.restart(since=begin)
         first = min((sample.at for sample in known), default=self._began - 1)
         self._judged = max(begin, first, self._began - self.watch.replay_seconds)
-        told = firings.all_of(self.store, migration, since=since)
-        self._recorded_before = {firing.trigger for firing in told}
+        recorded = firings.all_of(self.store, migration, since=since)
+        self._recorded_before = {firing.trigger for firing in recorded}
 
     def _know_baseline(self, cutover: Cutover | None) -> None:
-        """Learn how the baseline answered before the newest stage, where it may serve nobody."""
+        """Read how the baseline answered before the newest stage, in which it may serve nobody."""
         stages = cutovers.stages(self.store, cutover.id) if cutover else []
         end = stages[-1].entered_at if stages else clock.now()
         self.watch.know_baseline(samples.window(
@@ -349,7 +348,7 @@ class Observer:
             return None
 
     def _forever(self, name: str, part: Callable[[], None]) -> None:
-        """Keep a part going whatever happens to it."""
+        """Run a part again whenever it ends, until `stop`."""
         while not self.stop.is_set():
             self.log.run(name, part)
             self.stop.wait(TICK_SECONDS)

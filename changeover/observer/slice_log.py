@@ -81,7 +81,7 @@ class SliceLog:
             return
         self._freeze()
         with self._lock:
-            for each in self._slicer.take_changed():
+            for each in self._slicer.pop_changed():
                 self._unsaved[each.weight, each.start] = each
             place, changed = self._slicer.place, dict(self._unsaved)
         if not changed or place is None:

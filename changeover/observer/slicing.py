@@ -118,7 +118,7 @@ class Slicer:
         """Note that the log was counted up to a place."""
         self.place = place
 
-    def take_changed(self) -> list[Slice]:
+    def pop_changed(self) -> list[Slice]:
         """Return slices that are new or changed since the last call; open ones come again."""
         changed = [each for each in chain(self._closed, self._open.values()) if each.is_changed]
         for each in changed:

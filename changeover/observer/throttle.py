@@ -1,4 +1,4 @@
-"""Not too often: actions that are tried again, and problems that are logged again."""
+"""Limits how often an action is retried, and how often the same problem is logged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LogOnce:
             self.problem(part, f"{part}: {type(error).__name__}: {error}", error=error)
 
     def problem(self, part: str, text: str, *, error: BaseException | None = None) -> None:
-        """Log `text` unless it is, but for numbers, what was logged of `part` last.
+        """Log `text` unless it is what was logged of `part` last, numbers aside.
 
         `error` adds its traceback.
         """

@@ -1,4 +1,4 @@
-"""The routing state and the gateway: kept together, and moved back to the baseline when told."""
+"""The routing state and the gateway: brought together, and moved back to the baseline when due."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ STORE_PATIENCE_SECONDS = 0.7
 ENVOY_PATIENCE_SECONDS = 3.0
 ROW_GRACE_SECONDS = 3.0
 WANTED_GRACE_SECONDS = 3.0
-"""A rollback that a failed item calls for is the console's for so long, and the observer's then."""
+"""How long a rollback that a failed item calls for is left to the console."""
 DRIFT_GRACE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 CONFIRMED_WITHIN_SECONDS = 60.0
-"""A gateway that takes a rollback later than that is told of in its publication alone."""
+"""When a gateway serves a rollback later than that, only its publication says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Traffic:
     Args:
         site: The migration on this machine.
         log: Where problems are logged.
-        on_start: Called before users are known to be on the candidate anew: what was measured
-            before counts no more.
+        on_start: Called when users come to the candidate again: what was measured before that
+            no longer counts.
     """
 
     def __init__(self, site: Site, log: LogOnce, on_start: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Traffic:
 
     @property
     def overdue(self) -> str | None:
-        """Why a rollback is wanted that nobody did in time; None when there is none."""
+        """Why a rollback is needed that nobody did in time; None when none is."""
         overdue = self._overdue
         is_due = overdue is not None and overdue[0] == self.state.order and self.is_on_users
         return overdue[1] if overdue is not None and is_due else None
@@ -98,8 +98,8 @@ class Traffic:
         is_sent = self.state.mode is Mode.EMERGENCY_ROLLBACK or self.gateway.journal() is not None
         return is_sent and self._was_baseline_disabled is not False
 
-    def take(self, state: RoutingState) -> None:
-        """Take a state unless a later one is known."""
+    def update(self, state: RoutingState) -> None:
+        """Remember a state unless a later one is known."""
         with self._lock:
             if state.order < self.state.order:
                 return
@@ -109,15 +109,15 @@ class Traffic:
             self.state = state
 
     def follow(self) -> None:
-        """Take the store's state and see that the gateway has it.
+        """Read the store's state and bring the gateway to it.
 
         Raises:
             StoreError: The store cannot be read.
         """
         self._follow_baseline()
         state = routing.read(self.store, self.plan.migration)
-        self.take(state)
-        self._look_for_wanted(state)
+        self.update(state)
+        self._check_wanted(state)
         try:
             if self.gateway.journal() is not None:
                 if self._throttle.is_due("reconcile", RETRY_SECONDS):
@@ -130,14 +130,14 @@ class Traffic:
                 "gateway", f"the gateway was not brought up to date because {error}"
             )
 
-    def _look_for_wanted(self, state: RoutingState) -> None:
-        """See whether a failed item calls for a rollback that its console did not carry out.
+    def _check_wanted(self, state: RoutingState) -> None:
+        """Find a rollback that a failed item calls for and its console did not carry out.
 
-        The failure's transaction noted it, so that it is not lost when the console and the worker
-        die at that moment.
+        It was recorded in the failure's transaction, so that it is not lost when the console and
+        the worker die at that moment.
         """
-        is_looked_for = self.plan.claims.rollback_on_failure and state.mode in ON_USERS
-        reason = rollbacks.wanted(self.store, state) if is_looked_for else None
+        may_be_wanted = self.plan.claims.rollback_on_failure and state.mode in ON_USERS
+        reason = rollbacks.wanted(self.store, state) if may_be_wanted else None
         if reason is None:
             self._wanted_since = self._overdue = None
             return
@@ -147,18 +147,18 @@ class Traffic:
             self._overdue = state.order, reason
 
     def _follow_baseline(self) -> None:
-        """Take from the store whether the baseline can be gone back to."""
+        """Read from the store whether users can go back to the baseline."""
         if self.plan.cutover.disable_baseline is not None:
             was = self._was_baseline_disabled = baseline.was_out_of_use(self.store, self.plan)
             self._is_baseline_disabled = was and baseline.is_out_of_use(self.store, self.plan)
         if self.plan.phase(PhaseKind.DEPRECATION) is not None:
             self._is_baseline_retired = baseline.is_retired(self.store, self.plan.migration)
 
-    def tell(self) -> None:
-        """Tell the store what was done without it, and people what they must know.
+    def save(self) -> None:
+        """Record in the store what was done without it, and what people must know.
 
         Raises:
-            StoreError: The store does not take it; it is kept.
+            StoreError: The store cannot be written; nothing is lost.
         """
         if (found := self.restorer.found) is not None:
             baseline.keep(self.store, self.plan, found, actor="observer")
@@ -169,14 +169,14 @@ class Traffic:
     def roll_back(self, reason: str) -> RolledBack | None:
         """Move all traffic to the baseline, with or without the store.
 
-        A store that is busy follows: users are moved at the gateway first. One that cannot be used
-        at all is what glass is broken for.
+        While the store is busy, users are moved at the gateway first and the store follows. When
+        it cannot be used at all, this breaks glass.
 
-        A baseline that was taken out of use is brought back first, in a thread: until it is well,
+        A baseline that was taken out of use is brought back first, in a thread. Until it is well,
         None is returned and the caller asks again.
 
         Raises:
-            Refused: The baseline was retired; people are told.
+            Refused: The baseline was retired; people are notified.
             ChangeoverError: Not even the gateway's files could be written.
         """
         if self._is_baseline_retired and not baseline.is_well(self.plan):
@@ -196,7 +196,7 @@ class Traffic:
         except Refused as error:
             raise self._no_way_back(reason) from error
         self._rollback_known = started.state.epoch
-        self.take(started.state)
+        self.update(started.state)
         if started.publication is None:
             LOG.error("rolled back, but not confirmed because %s", started.problem)
             return RolledBack(started.state.epoch, None)
@@ -222,12 +222,12 @@ class Traffic:
     def _await(
         self, found: queue.Queue[rollback.RollbackStart | Exception]
     ) -> rollback.RollbackStart:
-        """Return what step 1 did; a store that does not answer in time counts as busy."""
+        """Return how the rollback began; a store that does not answer in time counts as busy."""
         epoch = self.state.epoch
         try:
             result = found.get(timeout=STORE_PATIENCE_SECONDS)
         except queue.Empty:
-            # Its routes are in place already: only Envoy's confirmation is missing.
+            # When its routes are in place already, only Envoy's confirmation is missing.
             if (self.gateway.on_disk() or (-1, -1))[0] <= epoch:
                 raise StoreBusy(
                     f"the store did not answer within {STORE_PATIENCE_SECONDS} s"
@@ -243,17 +243,17 @@ class Traffic:
     def _break_glass(self, reason: str, error: StoreError) -> RolledBack:
         entry = self.gateway.break_glass(reason=reason, actor="observer", now=clock.now())
         LOG.error("rolled back by break glass because %s", error)
-        return self._look_at(entry)
+        return self._wait_for(entry)
 
     def _move_first(self, reason: str, error: StoreBusy) -> RolledBack:
-        """Move the users at the gateway; `follow` tells the store as soon as it can be had."""
+        """Move users at the gateway; `follow` records it as soon as the store can be written."""
         entry = self.gateway.break_glass(
             reason=reason, actor="observer", busy=str(error), now=clock.now())
         LOG.warning("rolled back at the gateway first, the store follows: %s", error)
-        return self._look_at(entry)
+        return self._wait_for(entry)
 
-    def _look_at(self, entry: Mapping[str, Any]) -> RolledBack:
-        """Look for a moment whether the gateway serves what the journal says."""
+    def _wait_for(self, entry: Mapping[str, Any]) -> RolledBack:
+        """Wait a moment until the gateway serves what the journal says."""
         order = int(entry["epoch"]), int(entry["version"])
         deadline = time.monotonic() + STORE_PATIENCE_SECONDS
         while time.monotonic() < deadline:
@@ -266,14 +266,14 @@ class Traffic:
         return RolledBack(order[0], None)
 
     def _reconcile(self) -> None:
-        """Carry what was done without the store into it, before all other writers.
+        """Record in the store what was done without it, before all other writers.
 
         May be killed at any line and done again.
         """
         with first_in_line():
-            self._tell_the_store()
+            self._record_journal()
 
-    def _tell_the_store(self) -> None:
+    def _record_journal(self) -> None:
         entry = self.gateway.journal() or {}
         reason, actor = str(entry.get("reason", "")), str(entry.get("actor", "break glass"))
         audit.record(self.store, self.plan.migration, NewEvent(
@@ -283,10 +283,10 @@ class Traffic:
         state = routing.change(
             self.store, self.plan.migration, Change(mode=Mode.EMERGENCY_ROLLBACK),
             Author(actor, reason), now=clock.now())
-        self.take(state)
+        self.update(state)
         self._open_row(state, reason, actor)
         self.gateway.reconcile(self.plan, state)
-        LOG.warning("what %s did without the store was carried into it", actor)
+        LOG.warning("what %s did without the store is now recorded in it", actor)
         traffic.publish(self.site, state)
 
     def _mend(self, state: RoutingState) -> None:
@@ -307,14 +307,14 @@ class Traffic:
             self._note_confirmation(state)
 
     def _note_confirmation(self, state: RoutingState) -> None:
-        """Note when the gateway took a rollback that it did not confirm at once."""
+        """Record when the gateway began to serve a rollback that it did not confirm at once."""
         served = self.gateway.served()
         if served is not None and served >= state.order:
             firings.note_rollback_published(
                 self.store, self.plan.migration, epoch=state.epoch, at=clock.now())
 
     def _find_row(self, state: RoutingState) -> None:
-        """Make the rollback's row when nobody did since the traffic was moved."""
+        """Record the rollback when nobody did so since the traffic was moved."""
         if rollbacks.of_epoch(self.store, self.plan.migration, state.epoch) is None:
             begun = [event for event in audit.events(self.store, self.plan.migration)
                      if event.kind == "rollback.started"][-1:]

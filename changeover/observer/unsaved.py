@@ -1,4 +1,4 @@
-"""What was measured and is not in the store yet: kept in memory while the store is away."""
+"""What was measured and is not in the store yet: in memory while the store is away."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Fired:
 
 
 class Unsaved:
-    """Filled by the loop, emptied by the thread that talks to the store."""
+    """Filled by the observer's loop, emptied by the thread that writes to the store."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class Unsaved:
     def add(
         self, changed: Iterable[Sample], user_errors: Mapping[tuple[str, str], datetime]
     ) -> None:
-        """Keep samples, replacing those of the same second, and users' first errors."""
+        """Add samples, replacing those of the same second, and users' first errors."""
         with self._lock:
             for sample in changed:
                 self._samples[sample.system, sample.at] = sample
@@ -57,7 +57,7 @@ class Unsaved:
                     self._user_errors.setdefault(user, at)
 
     def add_firing(self, fired: Fired) -> None:
-        """Keep a firing."""
+        """Add a firing."""
         with self._lock:
             self._firings.append(fired)
 
@@ -67,7 +67,7 @@ class Unsaved:
             return any(at <= second for _, at in self._samples)
 
     def save(self, store: Store, migration: str) -> None:
-        """Write everything; what could not be written stays, and writing twice changes nothing.
+        """Save everything; what could not be saved stays, and saving twice changes nothing.
 
         Raises:
             StoreError: The store cannot be written.
@@ -97,10 +97,10 @@ class Unsaved:
         while self._firings:
             fired = self._firings[0]
             firing = fired.firing
-            kept = firings.record(store, TriggerFiring(
+            saved = firings.record(store, TriggerFiring(
                 migration, firing.trigger, fired.action, firing.reason, firing.evidence,
                 evidence_complete_at=clock.from_timestamp(firing.at + 1), fired_at=fired.at,
                 epoch=fired.epoch))
             if fired.confirmed_at is not None:
-                firings.note_published(store, kept.id, at=fired.confirmed_at)
+                firings.note_published(store, saved.id, at=fired.confirmed_at)
             self._firings.popleft()

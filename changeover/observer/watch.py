@@ -25,7 +25,7 @@ from changeover.plan.model import Plan
 from changeover.store.place_counts import step_of
 
 MOST_REPLAYED = 300_000
-"""Samples that are looked at again after a restart, at most: about two seconds of work."""
+"""Samples that are evaluated again after a restart, at most: about two seconds of work."""
 GUARDRAIL_WINDOWS = (5, 10, 30, 60)
 """Seconds that a guardrail looks back: the shortest in which there are enough requests."""
 GUARDRAIL_SECONDS = 3
@@ -63,35 +63,35 @@ class Watch:
         self.replay_seconds = min(self.memory_seconds, MOST_REPLAYED // max(1, cost))
 
     def restart(self, *, since: int) -> None:
-        """Forget what was true; windows look at nothing before second `since`."""
+        """Forget what was true; windows begin at second `since` at the earliest."""
         self._states.clear()
         self._alarmed.clear()
         self._since = since
 
     def know_baseline(self, window: Window) -> None:
-        """Take how the baseline answered while it served users: for a time when it serves none."""
+        """Remember how the baseline answered while it served users, for when it serves none."""
         self._baseline_before = window
 
     def withhold(self, second: int) -> None:
-        """Take that back-pressure sends the candidate's requests to the baseline in this second.
+        """Note that back-pressure sends the candidate's requests to the baseline in this second.
 
-        They count against the candidate all the same, but nobody asked it: guardrails say nothing
-        until it is asked again. Relief for some seconds must not become a rollback by itself.
+        They count against the candidate all the same, but nobody asked it, so guardrails do not
+        fire until it is asked again: some seconds of back-pressure must not cause a rollback.
         """
         self._withheld_to = max(self._withheld_to, second)
 
     def feed(self, samples: Iterable[Sample]) -> None:
-        """Take samples, replacing those of the same second."""
+        """Add samples, replacing those of the same second."""
         for sample in samples:
             is_gateways = sample.system == GATEWAY
             self._recent[sample.system][sample.at] = of_gateway(sample) if is_gateways else sample
 
     def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
-        """Take how often single places differ: {place: {start of ten seconds: its counts}}."""
+        """Set how often single places differ: {place: {start of ten seconds: its counts}}."""
         self._places = counts
 
     def step(self, at: int) -> list[tuple[TriggerAction, Firing]]:
-        """Return the triggers and guardrails that second `at` completes, with what they do."""
+        """Return the triggers and guardrails that fire with second `at`, with what they do."""
         fired = [(TriggerAction.ROLLBACK, firing) for firing in self._step_guardrails(at)]
         for spec in self._triggers:
             own = self._window(spec.of, at, spec)

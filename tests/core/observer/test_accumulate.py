@@ -23,7 +23,7 @@ def entry(end: float, status: int = 200, key: str = "ann") -> Entry:
 
 def stored(accumulator: Accumulator, before: int, rows: dict[tuple[str, int], Sample]) -> None:
     """Write samples as the store does: a later one of a second replaces the earlier one."""
-    for sample in accumulator.take_changed(before):
+    for sample in accumulator.pop_changed(before):
         rows[sample.system, sample.at] = sample
 
 
@@ -68,7 +68,7 @@ def test_requests_of_seconds_stored_before_a_restart_are_not_counted_again() -> 
     accumulator = Accumulator(first=1005)
     for second in range(1000, 1010):
         accumulator.add(entry(second + 0.5))
-    taken = accumulator.take_changed(1010)
+    taken = accumulator.pop_changed(1010)
     for system in ("candidate", GATEWAY):
         assert sum(sample.requests for sample in taken if sample.system == system) == 5
     assert min(sample.at for sample in taken) == 1005
@@ -79,7 +79,7 @@ def test_restart_keeps_the_probes_of_seconds_that_are_counted_anew() -> None:
     accumulator = Accumulator(first=1000)
     accumulator.restore([Sample("candidate", 1000, requests=7, probes=1, probes_up=1)])
     accumulator.add(entry(1000.5))
-    (sample,) = [s for s in accumulator.take_changed(1001) if s.system == "candidate"]
+    (sample,) = [s for s in accumulator.pop_changed(1001) if s.system == "candidate"]
     assert (sample.requests, sample.probes, sample.probes_up) == (1, 1, 1)
 
 
@@ -87,8 +87,8 @@ def test_quiet_seconds_are_samples_of_zero() -> None:
     """A second without requests is known to have none, for both systems."""
     accumulator = Accumulator(first=0)
     accumulator.add(entry(1000.5))
-    accumulator.take_changed(1001)
-    quiet = accumulator.take_changed(1003)
+    accumulator.pop_changed(1001)
+    quiet = accumulator.pop_changed(1003)
     assert {(s.system, s.at, s.requests) for s in quiet if s.at > 1000} == {
         (system, at, 0) for system in ("baseline", "candidate") for at in (1001, 1002)
     }
@@ -100,9 +100,9 @@ def test_only_the_first_error_of_a_user_is_kept() -> None:
     for second in (1000.5, 1001.5, 1002.5):
         accumulator.add(entry(second, status=500))
     accumulator.add(entry(1003.5, status=500, key="bob"))
-    errors = accumulator.take_user_errors()
+    errors = accumulator.pop_user_errors()
     assert sorted(at.timestamp() for at in errors.values()) == [1000.5, 1003.5]
-    assert accumulator.take_user_errors() == {}
+    assert accumulator.pop_user_errors() == {}
 
 
 def one_second(*entries: Entry) -> Sample:
@@ -110,7 +110,7 @@ def one_second(*entries: Entry) -> Sample:
     accumulator = Accumulator(first=0)
     for each in entries:
         accumulator.add(each)
-    return next(sample for sample in accumulator.take_changed(1001)
+    return next(sample for sample in accumulator.pop_changed(1001)
                 if (sample.system, sample.at) == ("candidate", 1000))
 
 
@@ -150,7 +150,7 @@ def test_seconds_are_listened_to_while_the_console_was_known_to_live() -> None:
     accumulator.listening_until = 1001
     for at in (1000, 1001):
         accumulator.add(entry(at + 0.5))
-    found = {sample.at: sample.listened for sample in accumulator.take_changed(1002)
+    found = {sample.at: sample.listened for sample in accumulator.pop_changed(1002)
              if sample.system == "candidate"}
     assert found == {1000: 1, 1001: 0}
 
@@ -161,7 +161,7 @@ def test_gateway_counts_everything_that_arrived_and_what_it_refused() -> None:
     for _ in range(3):
         accumulator.add(entry(1000.5))
     accumulator.add(replace(entry(1000.7, 400), route="", served_by=None, details="not_http"))
-    found = {sample.system: sample for sample in accumulator.take_changed(1001)}
+    found = {sample.system: sample for sample in accumulator.pop_changed(1001)}
     assert (found[GATEWAY].requests, found[GATEWAY].errors) == (4, {"not_http": 1})
     assert (found["candidate"].requests, found["candidate"].errors) == (3, {})
 
@@ -170,4 +170,4 @@ def test_gateway_has_no_sample_of_a_second_in_which_nothing_arrived() -> None:
     """An idle site writes no more than before."""
     accumulator = Accumulator(first=0)
     accumulator.add_probe("baseline", 1000, is_up=True)
-    assert GATEWAY not in {sample.system for sample in accumulator.take_changed(1001)}
+    assert GATEWAY not in {sample.system for sample in accumulator.pop_changed(1001)}

@@ -35,7 +35,7 @@ def counted(slicer: Slicer, *entries: Entry) -> list[Slice]:
         outcome = classify(entry)
         assert outcome is not None
         slicer.add(entry, outcome)
-    return slicer.take_changed()
+    return slicer.pop_changed()
 
 
 def number(slices: list[Slice], counter: str = Counter.REQUESTS) -> int:

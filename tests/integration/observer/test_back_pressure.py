@@ -48,7 +48,7 @@ def left_withheld(watched: Watched, pending: list[str]) -> None:
     """Withhold users as an observer does that is killed before it has pulled its levers."""
     assert watched.gateway.withhold(watched.plan, watched.state(), {
         "level": "slow", "withheld": True, "reason": "test", "since": "", "relapses": 0,
-        "released": None, "pending": pending, "untold": []}, timeout=LONGEST_PAUSE)
+        "released": None, "pending": pending, "unrecorded": []}, timeout=LONGEST_PAUSE)
 
 
 def level(watched: Watched) -> str:

@@ -123,7 +123,7 @@ def test_rollback_with_the_store_locked_moves_users_first_and_breaks_no_glass(
     assert rollback.reason.startswith("trigger errors: ")
     assert audit.verify(watched.store, "bench") == []
     assert "break glass" not in watched.log
-    assert watched.log.count("measurements are kept in memory") <= 2
+    assert watched.log.count("measurements stay in memory") <= 2
 
 
 def test_rollback_with_the_store_gone_breaks_glass_and_is_reconciled(start: Start) -> None:

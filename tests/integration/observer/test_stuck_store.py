@@ -48,7 +48,7 @@ def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:
     state = watched.move(Mode.GRADUAL, 5000)
     stuck = StuckStore(watched.store)
     traffic = Traffic(watched.site(stuck), LogOnce(), lambda: None)
-    traffic.take(state)
+    traffic.update(state)
     assert traffic.roll_back("it burns") is not None
     assert watched.gateway.journal() is not None
     assert not traffic.is_on_users

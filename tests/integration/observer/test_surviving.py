@@ -141,7 +141,7 @@ def test_dead_envoy_delays_neither_samples_nor_the_rollback(start: Start) -> Non
 
 def test_locked_store_loses_no_sample(start: Start) -> None:
     """Measurements of a time in which the store was locked are written when it is free."""
-    kept, again = "ERROR measurements are kept in memory", "the store works again"
+    kept, again = "ERROR measurements stay in memory", "the store works again"
     watched = start()
     with watched.load():
         with watched.locked_store():

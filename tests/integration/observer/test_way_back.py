@@ -95,7 +95,7 @@ def test_locked_store_keeps_nobody_from_a_baseline_that_was_out_of_use(start: St
 
     def followed() -> bool:
         traffic.follow()
-        traffic.tell()
+        traffic.save()
         return watched.gateway.journal() is None and not traffic.is_baseline_disabled
 
     wait_for(followed, what="the store's state")
@@ -110,7 +110,7 @@ def test_people_are_told_of_a_baseline_that_does_not_come_back(start: Start) -> 
 
     def told() -> bool:
         assert traffic.roll_back("it burns") is None
-        traffic.tell()
+        traffic.save()
         return bool(messages.newest(watched.store, "bench"))
 
     wait_for(told, what="message")
@@ -173,7 +173,7 @@ def test_nobody_is_sent_to_a_retired_baseline(start: Start, is_finished: bool) -
         traffic.roll_back("p99 605 ms")
     with pytest.raises(Refused, match="was retired"):
         rollback.start(watched.site(), Cause("ann", "slow"))
-    traffic.tell()
+    traffic.save()
     (message,) = messages.newest(watched.store, "bench")
     assert (message.severity, message.title) == ("critical", "bench cannot be rolled back")
     assert watched.state().mode is Mode.CANDIDATE_ONLY
