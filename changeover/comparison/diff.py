@@ -190,7 +190,9 @@ class _Walk:
         """Compare two values that are not identical: containers later, leaves at once."""
         rule = place.node.rule
         if rule.ignore:
-            self._hide(a, b, place)
+            # a careful walk cannot tell yet whether they differ at all
+            if not self.is_careful or align.canonical(a) != align.canonical(b):
+                self._hide(a, b, place)
         elif type(a) is type(b) and type(a) in CONTAINERS:
             self._stack.append((a, b, place))
         elif a is MISSING or b is MISSING:
