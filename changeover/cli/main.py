@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -79,6 +80,9 @@ COMMANDS = {
 called, so that a rollback, and `--help`, start at once."""
 
 
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
+
 class Commands(click.Group):
     """The group whose commands are imported when they are needed."""
 
@@ -139,6 +143,9 @@ def _check(arguments: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    # Imports make many objects that live as long as the command: searching them for garbage again
+    # and again costs a short command a twentieth of its time.
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         _check(sys.argv[1:] if arguments is None else arguments)
         result = cli.main(arguments, prog_name="changeover", standalone_mode=False)
