@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from changeover.domain.procedures import Step, StepStatus
-from changeover.procedures import rehearsing
+from changeover.procedures import rehearsal
 from changeover.procedures.steps import Procedure
 from changeover.procedures.suites import SuiteResult
 from changeover.site.site import Site
@@ -19,13 +19,13 @@ from tasks.validate import run_suite
 
 @step(name="rehearse")
 def rehearse(run: Procedure, suite: SuiteResult | None) -> Step:
-    """Rehearse the rollback and keep whether it passed.
+    """Rehearse the rollback and save whether it passed.
 
     Args:
         run: The rehearsal.
         suite: What the suite that verifies a rollback found just now; None when there is none.
     """
-    return rehearsing.carry_out(run, suite, tell=get_run_logger().info)
+    return rehearsal.carry_out(run, suite, log=get_run_logger().info)
 
 
 async def rehearsed(site: Site) -> State:
@@ -33,11 +33,11 @@ async def rehearsed(site: Site) -> State:
     run_id = root_run_id()
     suite = await run_suite(site, site.plan.rollback.verify, f"rehearsal {run_id}")
     found = rehearse(Procedure(site, f"rehearsal-{run_id}", run_id), suite)
-    told = [f"- {line}" for line in found.data.get("told", [])]
+    lines = [f"- {line}" for line in found.data.get("lines", [])]
     await acreate_markdown_artifact(
         key=f"{site.migration}-rehearsal".replace("_", "-"),
         description="Newest rehearsal of the rollback",
-        markdown="\n".join([f"# Rehearsal: {found.status}", found.detail, *told]))
+        markdown="\n".join([f"# Rehearsal: {found.status}", found.detail, *lines]))
     return ended(found)
 
 

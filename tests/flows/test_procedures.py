@@ -128,7 +128,7 @@ def test_rehearsal_touches_nothing_that_is_real(begin: Begin) -> None:
     assert site.bench.ran("candidate")["levers"] == []
     rehearsed = steps.latest_rehearsal(site.store, "bench")
     for part in ("rollback.sh brought everyone back", "suite post_rollback: "):
-        assert any(part in line for line in rehearsed.data["told"])
+        assert any(part in line for line in rehearsed.data["lines"])
 
 
 def test_criterion_that_is_not_met_is_for_people_to_decide(begin: Begin) -> None:

@@ -12,7 +12,7 @@ from changeover.analysis.window import Sample
 from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.suites import SuiteVerdict
 from changeover.errors import Refused
-from changeover.procedures import preconditions, rehearsing
+from changeover.procedures import preconditions, rehearsal
 from changeover.procedures.steps import CutoverRun, Procedure
 from changeover.procedures.suites import SuiteResult
 from changeover.store import cutovers, routing, samples, steps
@@ -34,7 +34,7 @@ def counted(site: Scene) -> Scene:
 def rehearse(site: Scene, suite: SuiteResult | None = None, run: str = "one") -> Step:
     """Rehearse the rollback."""
     procedure = Procedure(site.place, f"rehearsal-{run}", run)
-    return rehearsing.carry_out(procedure, suite, tell=lambda _line: None)
+    return rehearsal.carry_out(procedure, suite, log=lambda _line: None)
 
 
 def begin(site: Scene, run: str, **changes: Any) -> str:
