@@ -25,6 +25,7 @@ from tasks.validate import run_verification
 async def rollback(
     reason: str,
     migration: str | None = None,
+    *,
     severity: RollbackSeverity = RollbackSeverity.HIGH,
     scope: str = "all",
     rehearsal: bool = False,

@@ -49,8 +49,8 @@ def drop_suite(site: Site, run_id: int) -> None:
 
 
 @step(name="check", task_run_name="{name}")
-def carry_out_check(site: Site, suite: str, run_id: int, number: int, name: str) -> str:
-    """Carry out one check and keep what it found; one that was kept before is not done again.
+def carry_out_check(site: Site, suite: str, run_id: int, *, number: int, name: str) -> str:
+    """Run one check and save what it found; one that was saved before is not run again.
 
     Returns:
         Its verdict.
@@ -67,19 +67,20 @@ def carry_out_check(site: Site, suite: str, run_id: int, number: int, name: str)
 
 
 def carry_out_checks(site: Site, suite: str, run_id: int) -> None:
-    """Carry out every check of a suite: beside each other where they may, then the others."""
+    """Run every check of a suite: at the same time those that may, then the others."""
     from changeover.checks.suites.run import checks_of, runs_alone
 
     checks = list(enumerate(checks_of(site.plan, suite)))
-    together = [
-        carry_out_check.submit(site, suite, run_id, number, name)
-        for number, (name, check) in checks if not runs_alone(check)
-    ]
+    together = []
+    for number, (name, check) in checks:
+        if not runs_alone(check):
+            together.append(
+                carry_out_check.submit(site, suite, run_id, number=number, name=name))
     for future in together:
         future.result()
     for number, (name, check) in checks:
         if runs_alone(check):
-            carry_out_check(site, suite, run_id, number, name)
+            carry_out_check(site, suite, run_id, number=number, name=name)
 
 
 async def run_suite(

@@ -138,7 +138,7 @@ def _add_file(archive: _Archive, path: Path, name: str) -> None:
                 continue
             size, sha, facts, has_grown = found
             copy.seek(0)
-            _write(archive, name, facts, (size, sha), copy)
+            _write(archive, name, facts, (size, sha), file=copy)
             if has_grown:
                 archive.notes.append(f"{escaped(name)} grew meanwhile; kept as it began")
             return
@@ -148,7 +148,8 @@ def _add_file(archive: _Archive, path: Path, name: str) -> None:
 
 
 def _write(
-    archive: _Archive, name: str, facts: os.stat_result, content: tuple[int, str], file: IO[bytes]
+    archive: _Archive, name: str, facts: os.stat_result, content: tuple[int, str], *,
+    file: IO[bytes],
 ) -> None:
     """Add a file's content (size and checksum) with the rights and times of the original."""
     info = tarfile.TarInfo(name)
@@ -173,7 +174,7 @@ def _add_database(archive: _Archive, path: Path, name: str) -> bool:
             archive.one_by_one.add(path)
             return False
         with copy.open("rb") as file:
-            _write(archive, name, facts, (copy.stat().st_size, checksum(copy)), file)
+            _write(archive, name, facts, (copy.stat().st_size, checksum(copy)), file=file)
     archive.notes.append(f"{escaped(name)} is a SQLite database in use: a copy of one moment is "
                          "kept, without its -wal, -shm and -journal")
     return True

@@ -68,7 +68,7 @@ def disable(session: Session, reason: str) -> None:
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
     site = session.site
     _refuse_in_cutover(site, "the candidate was not disabled")
-    baseline.bring_back(site.store, site.plan, actor=session.actor)
+    baseline.bring_back(site, actor=session.actor)
     _apply(session, Change(mode=Mode.BASELINE_ONLY), reason)
 
 
@@ -128,7 +128,7 @@ def _move_first(session: Session, reason: str, busy: StoreBusy) -> dict[str, Any
         Refused: It was retired and is not well.
     """
     site = session.site
-    if baseline.is_out_of_use(site.store, site.plan):
+    if baseline.is_out_of_use(site):
         raise busy
     retirement_note.refuse(site.gateway.files)
     return site.gateway.break_glass(

@@ -86,10 +86,8 @@ async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
 
 def _prune(console: Console) -> bool:
     """Delete a part of what is old; return whether more may be left."""
-    keep = console.site.plan.retention
-    deleted = outcomes.prune(
-        console.site.store, console.site.migration, keep_outcomes=keep.outcomes,
-        keep_seconds=keep.seconds, keep_minutes=keep.minutes, now=clock.now())
+    site = console.site
+    deleted = outcomes.prune(site.store, site.migration, site.plan.retention, now=clock.now())
     return deleted >= outcomes.PRUNED_AT_ONCE
 
 

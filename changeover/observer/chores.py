@@ -97,7 +97,7 @@ class Chores:
                 self._log.fine("checkpoints", "the store's log is copied again")
 
     def remove_old_rows(self) -> None:
-        """Roll up old measurements and remove what the plan's retention does not retention.
+        """Roll up old measurements and remove what is older than the plan's retention.
 
         Raises:
             StoreError: The store cannot be used.
@@ -105,9 +105,7 @@ class Chores:
         store, migration = self._site.store, self._site.migration
         retention, now = self._site.plan.retention, clock.now()
         samples.rollup(store, migration, now=now)
-        samples.prune(
-            store, migration, now=now,
-            keep_seconds=retention.seconds, keep_minutes=retention.minutes)
+        samples.prune(store, migration, retention, now=now)
         BucketSums(store, migration).sum_up(now)
         slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))
         health_results.prune(store, migration, before=now - retention.health)

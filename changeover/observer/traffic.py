@@ -149,10 +149,10 @@ class Traffic:
     def _follow_baseline(self) -> None:
         """Read from the store whether users can go back to the baseline."""
         if self.plan.cutover.disable_baseline is not None:
-            was = self._was_baseline_disabled = baseline.was_out_of_use(self.store, self.plan)
-            self._is_baseline_disabled = was and baseline.is_out_of_use(self.store, self.plan)
+            was = self._was_baseline_disabled = baseline.was_out_of_use(self.site)
+            self._is_baseline_disabled = was and baseline.is_out_of_use(self.site)
         if self.plan.phase(PhaseKind.DEPRECATION) is not None:
-            self._is_baseline_retired = baseline.is_retired(self.store, self.plan.migration)
+            self._is_baseline_retired = baseline.is_retired(self.site)
 
     def save(self) -> None:
         """Record in the store what was done without it, and what people must know.
@@ -161,7 +161,7 @@ class Traffic:
             StoreError: The store cannot be written; nothing is lost.
         """
         if (found := self.restorer.found) is not None:
-            baseline.keep(self.store, self.plan, found, actor="observer")
+            baseline.save_return(self.site, found, actor="observer")
             self._follow_baseline()
             self.restorer.forget(found)
         self.notices.flush(self.store, self.plan.migration)

@@ -16,8 +16,8 @@ from changeover.errors import Refused, Unreachable
 from changeover.machine.http import get, health_address
 from changeover.plan.model import Plan, SystemSpec
 from changeover.procedures import levers
+from changeover.site.site import Site
 from changeover.store import audit, cutovers, steps
-from changeover.store.engine import Store
 
 DISABLED, ENABLED = "baseline disabled", "baseline enabled"
 LOOK_SECONDS = 0.2
@@ -45,23 +45,23 @@ class Return:
         return [problem for problem in self.pulled.values() if problem]
 
 
-def is_out_of_use(store: Store, plan: Plan) -> bool:
+def is_out_of_use(site: Site) -> bool:
     """Whether the newest cutover began to disable the baseline and nothing brought it back.
 
     One whose disabling was only begun, or failed halfway, counts: nobody knows how far it came.
     """
-    if plan.cutover.disable_baseline is None or not was_out_of_use(store, plan):
+    if site.plan.cutover.disable_baseline is None or not was_out_of_use(site):
         return False
-    back = _step(store, plan, ENABLED)
+    back = _step(site, ENABLED)
     return back is None or back.status is not StepStatus.DONE
 
 
-def was_out_of_use(store: Store, plan: Plan) -> bool:
+def was_out_of_use(site: Site) -> bool:
     """Whether the newest cutover began to disable the baseline, whatever came afterwards."""
-    return _step(store, plan, DISABLED) is not None
+    return _step(site, DISABLED) is not None
 
 
-def bring_back(store: Store, plan: Plan, *, actor: str) -> None:
+def bring_back(site: Site, *, actor: str) -> None:
     """Pull the levers that undo the baseline's disabling and wait until it is well.
 
     Does nothing when it is in use. Repeated after a kill, it pulls the levers again.
@@ -70,12 +70,12 @@ def bring_back(store: Store, plan: Plan, *, actor: str) -> None:
         Unreachable: It is not well in the plan's time; nobody was moved to it.
         StoreError: The store cannot be used.
     """
-    if not is_out_of_use(store, plan):
+    if not is_out_of_use(site):
         return
-    found = pull_back(plan)
-    keep(store, plan, found, actor=actor)
+    found = pull_back(site.plan)
+    save_return(site, found, actor=actor)
     if not found.is_well:
-        raise not_back(plan, found)
+        raise not_back(site.plan, found)
 
 
 def pull_back(plan: Plan) -> Return:
@@ -85,22 +85,24 @@ def pull_back(plan: Plan) -> Return:
     if spec is None:
         return Return({}, is_well(plan), began, clock.now())
     pulled = {name: levers.pull(plan, name) for name in spec.undo}
-    return Return(pulled, _gets_well(plan, spec.undo_within.total_seconds()), began, clock.now())
+    is_back = _gets_well(plan, spec.undo_within.total_seconds())
+    return Return(pulled, is_back, began, clock.now())
 
 
-def keep(store: Store, plan: Plan, found: Return, *, actor: str) -> None:
-    """Note in the store what `pull_back` did; one that is well is in use from then on.
+def save_return(site: Site, found: Return, *, actor: str) -> None:
+    """Save what `pull_back` did; a baseline that is well is in use from then on.
 
     Raises:
         StoreError: The store cannot be used.
     """
     for name, problem in found.pulled.items():
-        levers.note(store, plan, name, problem, actor=actor)
-    newest = cutovers.latest(store, plan.migration)
+        levers.note(site, name, problem, actor=actor)
+    newest = cutovers.latest(site.store, site.migration)
     if found.is_well and newest is not None:
-        steps.save(store, Step(
-            plan.migration, of_cutover(newest.id), ENABLED, StepStatus.DONE,
-            f"levers: {', '.join(found.pulled)}; the baseline is well", found.began, found.ended))
+        detail = f"levers: {', '.join(found.pulled)}; the baseline is well"
+        steps.save(site.store, Step(
+            site.migration, of_cutover(newest.id), ENABLED, StepStatus.DONE, detail,
+            found.began, found.ended))
 
 
 def not_back(plan: Plan, found: Return) -> Unreachable:
@@ -143,29 +145,29 @@ def begun(retirement: str) -> str:
     return f"{retirement} begun"
 
 
-def is_retired(store: Store, migration: str) -> bool:
+def is_retired(site: Site) -> bool:
     """Whether the baseline was retired after the newest cutover, or that was begun."""
-    newest = cutovers.latest(store, migration)
+    newest = cutovers.latest(site.store, site.migration)
     if newest is None or newest.ended_at is None:
         return False
-    return audit.is_recorded(store, migration, begun(retirement_of(newest))) or \
-        audit.is_recorded(store, migration, retirement_of(newest))
+    retirement = retirement_of(newest)
+    return _is_recorded(site, begun(retirement)) or _is_recorded(site, retirement)
 
 
-def refuse_when_retired(store: Store, plan: Plan) -> None:
-    """Refuse to send users to a baseline that is no more.
+def refuse_when_retired(site: Site) -> None:
+    """Refuse to send users to a baseline that was retired.
 
     One whose retirement was begun but not finished is still good for users while it is well.
 
     Raises:
         Refused: It was retired.
     """
-    newest = cutovers.latest(store, plan.migration)
-    if newest is None or not is_retired(store, plan.migration):
+    newest = cutovers.latest(site.store, site.migration)
+    if newest is None or not is_retired(site):
         return
-    is_finished = audit.is_recorded(store, plan.migration, retirement_of(newest))
-    if is_finished or not is_well(plan):
-        raise no_way_back(plan)
+    is_finished = _is_recorded(site, retirement_of(newest))
+    if is_finished or not is_well(site.plan):
+        raise no_way_back(site.plan)
 
 
 def no_way_back(plan: Plan) -> Refused:
@@ -177,11 +179,15 @@ def no_way_back(plan: Plan) -> Refused:
         "--break-glass` sends users to it")
 
 
-def _step(store: Store, plan: Plan, name: str) -> Step | None:
-    newest = cutovers.latest(store, plan.migration)
+def _is_recorded(site: Site, once_key: str) -> bool:
+    return audit.is_recorded(site.store, site.migration, once_key)
+
+
+def _step(site: Site, name: str) -> Step | None:
+    newest = cutovers.latest(site.store, site.migration)
     if newest is None:
         return None
-    return steps.one(store, plan.migration, of_cutover(newest.id), name)
+    return steps.one(site.store, site.migration, of_cutover(newest.id), name)
 
 
 def _gets_well(plan: Plan, seconds: float) -> bool:

@@ -176,8 +176,7 @@ def pull_levers(retirement: Retirement) -> str:
     retirement_note.note(site.home.gateway_files, site.plan, now=clock.now())
     for name in levers:
         _refuse_unless_full(retirement)
-        problem = pull_lever(
-            site.store, site.plan, name, actor=ACTOR, occasion=retirement.occasion)
+        problem = pull_lever(site, name, actor=ACTOR, occasion=retirement.occasion)
         if problem:
             raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")
     _record(retirement, retirement.occasion, "baseline.retired")

@@ -86,7 +86,7 @@ def disable(run: CutoverRun) -> str:
 def _undo(run: CutoverRun, names: list[str]) -> None:
     """Bring the baseline back, and keep that it is in use."""
     undone = baseline.pull_back(run.site.plan)
-    baseline.keep(run.site.store, run.site.plan, undone, actor="cutover/main")
+    baseline.save_return(run.site, undone, actor="cutover/main")
     told = [f"undone because a rollback came: {', '.join(names)}", *undone.problems]
     run.keep(baseline.DISABLED, StepStatus.FAILED, "; ".join(told))
 
@@ -101,7 +101,7 @@ def _pull(run: CutoverRun, step_name: str, names: list[str]) -> None:
     problems: list[str] = []
     for name in names:
         run.current_state()
-        problem = pull_lever(run.site.store, run.site.plan, name, actor="cutover/main",
+        problem = pull_lever(run.site, name, actor="cutover/main",
                              occasion=f"{run.subject} {step_name}")
         problems += [problem] if problem else []
     run.current_state()

@@ -81,7 +81,7 @@ def _judge_gate(run: CutoverRun, record: StageRecord, spec: Stage, gate: str) ->
     sums = stage_sums(run, record, spec, end=end) if by_buckets else None
     results = []
     for check in checks:
-        result = _judge_check(run, check, record.entered_at, end, spec.soak)
+        result = _judge_check(run, check, record.entered_at, end=end, soak=spec.soak)
         if sums is not None and check.is_sequential:
             result = _with_shown(judge_by_buckets(check, sums), result)
         results.append(result)
@@ -104,7 +104,7 @@ def _end() -> datetime:
 
 
 def _judge_check(
-    run: CutoverRun, check: CheckSpec, entered: datetime, end: datetime, soak: timedelta
+    run: CutoverRun, check: CheckSpec, entered: datetime, *, end: datetime, soak: timedelta
 ) -> CheckResult:
     """Judge one check over its window, never reaching back before the stage began."""
     metrics = run.site.metrics

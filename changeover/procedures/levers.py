@@ -19,37 +19,36 @@ from changeover.machine.environment import for_other_programs
 from changeover.machine.http import post
 from changeover.plan.model import Plan
 from changeover.plan.procedures import LeverSpec
+from changeover.site.site import Site
 from changeover.store import audit
-from changeover.store.engine import Store
 
 KEY_HEADER, KEY_VARIABLE = "Idempotency-Key", "CHANGEOVER_IDEMPOTENCY_KEY"
 
 
-def pull_lever(store: Store, plan: Plan, name: str, *, actor: str, occasion: str = "") -> str:
+def pull_lever(site: Site, name: str, *, actor: str, occasion: str = "") -> str:
     """Do what a lever says and audit it; return why it failed, or an empty text.
 
     Args:
-        store: The store.
-        plan: The plan with the lever.
+        site: The migration.
         name: The lever's name in the plan.
         actor: Who or what pulls it.
         occasion: For what it is pulled; it works once for each. Empty: every time.
     """
-    key = _key(plan, name, occasion)
-    if key and audit.is_recorded(store, plan.migration, key):
+    key = _key(site.plan, name, occasion)
+    if key and audit.is_recorded(site.store, site.migration, key):
         return ""
-    problem = pull(plan, name, key)
-    note(store, plan, name, problem, actor=actor, occasion=occasion)
+    problem = pull(site.plan, name, key)
+    note(site, name, problem, actor=actor, occasion=occasion)
     return problem
 
 
-def note(
-    store: Store, plan: Plan, name: str, problem: str, *, actor: str, occasion: str = ""
-) -> None:
+def note(site: Site, name: str, problem: str, *, actor: str, occasion: str = "") -> None:
     """Audit that a lever was pulled; one that worked for an occasion is not pulled for it again."""
-    key = _key(plan, name, occasion)
-    facts = {"lever": name, "problem": problem, **({"occasion": occasion} if occasion else {})}
-    audit.record(store, plan.migration, NewEvent(
+    key = _key(site.plan, name, occasion)
+    facts = {"lever": name, "problem": problem}
+    if occasion:
+        facts["occasion"] = occasion
+    audit.record(site.store, site.migration, NewEvent(
         actor=actor, kind="lever.pulled", at=clock.now(), data=facts,
         once_key="" if problem else key))
 
@@ -61,13 +60,15 @@ def pull(plan: Plan, name: str, key: str = "") -> str:
 
 
 def pull_all(
-    store: Store, plan: Plan, names: Sequence[str], *, actor: str, occasion: str = ""
+    site: Site, names: Sequence[str], *, actor: str, occasion: str = ""
 ) -> list[str]:
     """Pull levers in order, whatever fails, and return one sentence for each that failed."""
-    return [
-        problem for name in names
-        if (problem := pull_lever(store, plan, name, actor=actor, occasion=occasion))
-    ]
+    problems = []
+    for name in names:
+        problem = pull_lever(site, name, actor=actor, occasion=occasion)
+        if problem:
+            problems.append(problem)
+    return problems
 
 
 def _key(plan: Plan, name: str, occasion: str) -> str:

@@ -24,8 +24,8 @@ from changeover.store.write_queue import first_in_line
 
 @dataclass(frozen=True, slots=True)
 class RollbackStart:
-    """What step 1 did. `publication` is None when the gateway could not be told;
-    `problem` then says why, and the observer goes on trying."""
+    """What step 1 did. `publication` is None when the gateway confirmed nothing; `problem` then
+    says why, and the observer goes on trying."""
 
     state: RoutingState
     rollback: Rollback
@@ -38,20 +38,11 @@ def start(
 ) -> RollbackStart:
     """Move all traffic to the baseline and open the rollback's record; idempotent.
 
-    1. The routing state goes to `emergency_rollback` and the epoch grows: whatever a flow decided
-       before can no longer promote. A second call finds this done and changes nothing.
-    2. The rollback's row is made, one per epoch, so that exactly one `rollback/main` follows.
-    3. The gateway is told and confirms.
-    4. The plan's safe flags are set and stay; those that mirror the migration go on doing so.
-
-    A kill between the steps is mended by calling again: the observer republishes what the gateway
-    does not serve, and opens the row that is missing.
-
-    A baseline that was taken out of use is brought back first: users must not be sent to nobody.
+    A baseline that was taken out of use is brought back first: it must answer before users come.
 
     Args:
         site: The migration.
-        cause: What happened, how severe it is, and who decided.
+        cause: Who decided, what happened, and how severe it is.
         flow_run_id: The `rollback/main` that calls this and carries the further steps itself.
         is_baseline_back: The caller has brought a baseline that was out of use back.
 
@@ -59,16 +50,30 @@ def start(
         StoreBusy: It takes too long; move users at the gateway first then.
         StoreError: The store cannot be used; use the gateway's break-glass then.
         Unreachable: The baseline was out of use and does not come back.
-        Refused: The baseline was retired: there is nobody to send users to.
+        Refused: The baseline was retired: no system is left that could answer users.
+    """
+    baseline.refuse_when_retired(site)
+    if not is_baseline_back:
+        baseline.bring_back(site, actor=cause.actor)
+    return _begin(site, cause, flow_run_id)
+
+
+def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
+    """Roll back to a baseline that is in use.
+
+    1. The routing state goes to `emergency_rollback` and the epoch grows: whatever a flow decided
+       before can no longer promote. A second call finds this done and changes nothing.
+    2. The rollback's row is made, one per epoch, so that exactly one `rollback/main` follows.
+    3. The gateway gets the routes and confirms them.
+    4. The plan's safe flags are set and stay; those that mirror the migration go on doing so.
+
+    A kill between the steps is mended by calling again: the observer republishes what the gateway
+    does not serve, and opens the row that is missing.
     """
     store, plan = site.store, site.plan
-    baseline.refuse_when_retired(store, plan)
-    if not is_baseline_back:
-        baseline.bring_back(store, plan, actor=cause.actor)
+    to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK)
     with first_in_line():
-        state = routing.change(
-            store, site.migration, Change(mode=Mode.EMERGENCY_ROLLBACK), cause,
-            now=clock.now())
+        state = routing.change(store, site.migration, to_baseline, cause, now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
         publication, problem = _publish(site, state)
     safe = NewValues(plan.rollback.safe_flags, site.environment, may_mirror=True)
@@ -85,7 +90,7 @@ def open_record(
     Args:
         site: The migration.
         state: The routing state after the rollback.
-        cause: What happened, how severe it is, and who decided.
+        cause: Who decided, what happened, and how severe it is.
         flow_run_id: The `rollback/main` that carries the further steps; None: one is started.
     """
     running = cutovers.active(site.store, site.migration)
@@ -96,7 +101,7 @@ def open_record(
 
 
 def _publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:
-    """Tell the gateway; return what it serves, and why nobody knows when it did not confirm."""
+    """Publish the routes; return what the gateway serves, or why it did not confirm."""
     try:
         return traffic.publish(site, state), ""
     except PublishFailed as failure:
@@ -124,8 +129,8 @@ def reduce(
         site: The migration.
         target: What is left, from `smaller`.
         scope: `segment:NAME` or `stage`.
-        cause: What happened, and who decided.
-        occasion: Names this rollback; it is told once in the audit.
+        cause: Who decided, and what happened.
+        occasion: Names this rollback; it is audited once.
 
     Raises:
         StaleEpoch: Everyone was rolled back in between.

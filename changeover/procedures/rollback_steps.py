@@ -107,7 +107,7 @@ def _pull_all(run: RollbackRun) -> Found:
     for name in plan.rollback.restore:
         # renewed for as long as the lever may take: else two runs could pull it at once
         run.renew_lease(busy_for=plan.levers[name].timeout)
-        problem = pull_lever(run.site.store, plan, name, actor="rollback/main",
+        problem = pull_lever(run.site, name, actor="rollback/main",
                              occasion=f"{run.subject} restore")
         problems += [problem] if problem else []
     if problems:
@@ -117,14 +117,14 @@ def _pull_all(run: RollbackRun) -> Found:
 
 
 def _bring_back(run: RollbackRun) -> list[str]:
-    """Start a baseline that a lever took away after step 1 had looked at it."""
-    store, plan = run.site.store, run.site.plan
+    """Start a baseline that a lever took out of use after step 1 had checked it."""
+    plan = run.site.plan
     spec = plan.cutover.disable_baseline
-    if spec is None or not baseline.was_out_of_use(store, plan) or baseline.is_well(plan):
+    if spec is None or not baseline.was_out_of_use(run.site) or baseline.is_well(plan):
         return []
     run.renew_lease(busy_for=spec.undo_within)
     found = baseline.pull_back(plan)
-    baseline.keep(store, plan, found, actor="rollback/main")
+    baseline.save_return(run.site, found, actor="rollback/main")
     return [] if found.is_well else [str(baseline.not_back(plan, found))]
 
 

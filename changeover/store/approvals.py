@@ -22,7 +22,7 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, all_records, first_record, to_record, to_row
 from changeover.store.carriers import CarrierRow
 from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
@@ -148,11 +148,8 @@ def open_for(store: Store, migration: str) -> Approval | None:
             ApprovalRow.is_void.is_(False),
         )
         .order_by(ApprovalRow.id.desc())
-        .limit(1)
     )
-    with store.read() as session:
-        row = session.scalar(query)
-        return to_record(Approval, row) if row else None
+    return first_record(store, Approval, query)
 
 
 def waits_for(store: Store, migration: str, flow_run_id: str) -> bool:
@@ -172,8 +169,7 @@ def all_of(store: Store, cutover_id: int) -> list[Approval]:
     query = (
         select(ApprovalRow).where(ApprovalRow.cutover_id == cutover_id).order_by(ApprovalRow.id)
     )
-    with store.read() as session:
-        return [to_record(Approval, row) for row in session.scalars(query)]
+    return all_records(store, Approval, query)
 
 
 def _lock(session: Session, cutover_id: int) -> CutoverRow:

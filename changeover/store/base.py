@@ -12,8 +12,10 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Select, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
+
+from changeover.store.engine import Store
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,6 +75,19 @@ def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
             value = enumerations[field.name](value)
         values[field.name] = value
     return kind(**values, **replaced)
+
+
+def all_records(store: Store, kind: type[Record], query: Select[Any]) -> list[Record]:
+    """Return the rows that a query of a table finds, as records."""
+    with store.read() as session:
+        return [to_record(kind, row) for row in session.scalars(query)]
+
+
+def first_record(store: Store, kind: type[Record], query: Select[Any]) -> Record | None:
+    """Return the first row that a query of a table finds, as a record; None without any."""
+    with store.read() as session:
+        row = session.scalar(query.limit(1))
+        return to_record(kind, row) if row else None
 
 
 def to_row(kind: type[Row], record: Any) -> Row:

@@ -15,7 +15,7 @@ from changeover.domain.run_ends import Carrier
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.store import audit, carriers
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Id, all_records, first_record, to_record
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
 
@@ -154,16 +154,14 @@ def latest(store: Store, migration: str) -> Cutover | None:
 
 def of_flow_run(store: Store, flow_run_id: str) -> Cutover | None:
     """Return the cutover that a flow run carries out."""
-    with store.read() as session:
-        row = session.scalar(select(CutoverRow).where(CutoverRow.flow_run_id == flow_run_id))
-        return to_record(Cutover, row) if row else None
+    query = select(CutoverRow).filter_by(flow_run_id=flow_run_id)
+    return first_record(store, Cutover, query)
 
 
 def all_of(store: Store, migration: str) -> list[Cutover]:
     """Return every cutover of a migration, oldest first."""
     query = select(CutoverRow).where(CutoverRow.migration == migration).order_by(CutoverRow.id)
-    with store.read() as session:
-        return [to_record(Cutover, row) for row in session.scalars(query)]
+    return all_records(store, Cutover, query)
 
 
 def finish(
@@ -207,8 +205,7 @@ def stage(store: Store, cutover_id: int, key: str) -> StageRecord | None:
 def stages(store: Store, cutover_id: int) -> list[StageRecord]:
     """Return the stages entered so far, in order."""
     query = select(StageRow).where(StageRow.cutover_id == cutover_id).order_by(StageRow.index)
-    with store.read() as session:
-        return [to_record(StageRecord, row) for row in session.scalars(query)]
+    return all_records(store, StageRecord, query)
 
 
 def extend_soak(
@@ -266,11 +263,8 @@ def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:
         select(CutoverRow)
         .where(CutoverRow.migration == migration, *conditions)
         .order_by(CutoverRow.id.desc())
-        .limit(1)
     )
-    with store.read() as session:
-        row = session.scalar(query)
-        return to_record(Cutover, row) if row else None
+    return first_record(store, Cutover, query)
 
 
 def _refuse_second(session: Session, migration: str) -> None:

@@ -12,7 +12,7 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.conditions import TriggerAction
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, all_records, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -88,6 +88,5 @@ def all_of(store: Store, migration: str, *, since: datetime | None = None) -> li
     query = select(FiringRow).where(FiringRow.migration == migration).order_by(FiringRow.id)
     if since is not None:
         query = query.where(FiringRow.fired_at >= since)
-    with store.read() as session:
-        return [to_record(TriggerFiring, row) for row in session.scalars(query)]
+    return all_records(store, TriggerFiring, query)
 

@@ -10,7 +10,7 @@ from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.health import HealthResult
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, all_records
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
 
@@ -56,14 +56,11 @@ def latest(store: Store, migration: str) -> list[HealthResult]:
         .order_by(HealthRow.at.desc()).limit(1).scalar_subquery()
     )
     query = select(HealthRow).where(HealthRow.migration == migration, HealthRow.at == newest)
-    with store.read() as session:
-        return [to_record(HealthResult, row) for row in session.scalars(query)]
+    return all_records(store, HealthResult, query)
 
 
 def since(store: Store, migration: str, *, since: datetime) -> list[HealthResult]:
     """Return the results of all health checks since a time, oldest first."""
     query = select(HealthRow).where(HealthRow.migration == migration, HealthRow.at >= since)
-    with store.read() as session:
-        return [to_record(HealthResult, row) for row in session.scalars(
-            query.order_by(HealthRow.at))]
+    return all_records(store, HealthResult, query.order_by(HealthRow.at))
 

@@ -8,7 +8,7 @@ from sqlalchemy import Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.health import Heartbeat
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, all_records
 from changeover.store.engine import Store, upsert_of
 
 
@@ -32,6 +32,5 @@ def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetim
 
 def every(store: Store) -> list[Heartbeat]:
     """Return the last sign of life of every service."""
-    with store.read() as session:
-        return [to_record(Heartbeat, row) for row in session.scalars(select(HeartbeatRow))]
+    return all_records(store, Heartbeat, select(HeartbeatRow))
 

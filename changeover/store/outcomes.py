@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -35,6 +35,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import Sample, outcomes_of
 from changeover.domain.outcomes import Reported
+from changeover.plan.procedures import RetentionSpec
 from changeover.store.base import Base
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, upsert_of
@@ -141,9 +142,10 @@ def keep(
 
 
 def sums(
-    session: Session, migration: str, system: str, segment: str | None, first: int, last: int
+    session: Session, migration: str, system: str, segment: str | None, *, span: range
 ) -> list[Sample]:
-    """Return the sums of the seconds [first, last): whole minutes and the seconds beside them."""
+    """Return the sums of a span of seconds: whole minutes and the seconds beside them."""
+    first, last = span.start, span.stop
     start, end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
     at, resolution = OutcomeSumRow.at, OutcomeSumRow.resolution
     seconds = and_(resolution == 1, at >= first, at < last)
@@ -177,11 +179,14 @@ def by_segment(
     query = select(OutcomeSumRow.system, OutcomeSumRow.segment).where(
         OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == MINUTE
     ).distinct()
-    first, last = int(start.timestamp()), int(end.timestamp()) + 1
+    span = range(int(start.timestamp()), int(end.timestamp()) + 1)
+    found = {}
     with store.read() as session:
-        keys = sorted((str(system), str(segment)) for system, segment in session.execute(query))
-        found = {key: sums(session, migration, *key, first, last) for key in keys}
-    return {key: rows for key, rows in found.items() if rows}
+        for system, segment in sorted((row[0], row[1]) for row in session.execute(query)):
+            rows = sums(session, migration, system, segment, span=span)
+            if rows:
+                found[system, segment] = rows
+    return found
 
 
 def quality_names(store: Store, migration: str) -> set[str]:
@@ -194,21 +199,20 @@ def quality_names(store: Store, migration: str) -> set[str]:
 
 
 def prune(
-    store: Store, migration: str, *, keep_outcomes: timedelta, keep_seconds: timedelta,
-    keep_minutes: timedelta, now: datetime,
+    store: Store, migration: str, retention: RetentionSpec, *, now: datetime
 ) -> int:
     """Delete what is older than its retention, of outcomes `PRUNED_AT_ONCE` at most; return how
     much was deleted. Call it again while it is that many."""
     old = select(OutcomeRow.id).where(
         OutcomeRow.migration == migration,
-        OutcomeRow.at < int((now - keep_outcomes).timestamp()),
+        OutcomeRow.at < int((now - retention.outcomes).timestamp()),
     ).limit(PRUNED_AT_ONCE)
     deleted = 0
     with store.begin(is_durable=False) as session:
         result = session.execute(delete(OutcomeRow).where(
             OutcomeRow.migration == migration, OutcomeRow.id.in_(old)))
         deleted += result.rowcount if isinstance(result, CursorResult) else 0
-    for resolution, kept in ((1, keep_seconds), (MINUTE, keep_minutes)):
+    for resolution, kept in ((1, retention.seconds), (MINUTE, retention.minutes)):
         gone = (OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == resolution,
                 OutcomeSumRow.at < int((now - kept).timestamp()))
         deleted += delete_oldest(

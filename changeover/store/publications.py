@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, Float, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.publications import Publication
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, all_records, first_record, to_row
 from changeover.store.engine import Store
 
 
@@ -36,15 +36,11 @@ def save(store: Store, publication: Publication) -> None:
 def all_of(store: Store, migration: str) -> list[Publication]:
     """Return the attempts to publish, in order."""
     query = select(PublicationRow).where(PublicationRow.migration == migration)
-    with store.read() as session:
-        rows = session.scalars(query.order_by(PublicationRow.id))
-        return [to_record(Publication, row) for row in rows]
+    return all_records(store, Publication, query.order_by(PublicationRow.id))
 
 
 
 def latest(store: Store, migration: str) -> Publication | None:
     """Return the newest attempt to publish; None before the first."""
     query = select(PublicationRow).where(PublicationRow.migration == migration)
-    with store.read() as session:
-        row = session.scalar(query.order_by(PublicationRow.id.desc()).limit(1))
-        return to_record(Publication, row) if row else None
+    return first_record(store, Publication, query.order_by(PublicationRow.id.desc()))

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.report_files import Report
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, first_record, to_row
 from changeover.store.engine import Store
 
 
@@ -37,7 +37,5 @@ def latest(store: Store, migration: str, subject: str | None = None) -> Report |
     query = select(ReportRow).where(ReportRow.migration == migration)
     if subject is not None:
         query = query.where(ReportRow.subject == subject)
-    with store.read() as session:
-        row = session.scalar(query.order_by(ReportRow.id.desc()).limit(1))
-        return to_record(Report, row) if row else None
+    return first_record(store, Report, query.order_by(ReportRow.id.desc()))
 

@@ -15,7 +15,7 @@ from changeover.domain.routing import RoutingState
 from changeover.domain.run_ends import Carrier
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.store import audit, carriers
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, all_records, first_record, to_record, to_row
 from changeover.store.engine import Store, upsert_of
 
 
@@ -114,8 +114,7 @@ def latest(store: Store, migration: str) -> Rollback | None:
 def all_of(store: Store, migration: str) -> list[Rollback]:
     """Return all rollbacks in order."""
     query = select(RollbackRow).where(RollbackRow.migration == migration).order_by(RollbackRow.id)
-    with store.read() as session:
-        return [to_record(Rollback, row) for row in session.scalars(query)]
+    return all_records(store, Rollback, query)
 
 
 def not_handed_over(store: Store, migration: str) -> list[Rollback]:
@@ -207,9 +206,7 @@ def _has_ended(session: Session, row: RollbackRow) -> bool:
 
 def _rollback(store: Store, migration: str, *conditions: Any) -> Rollback | None:
     query = select(RollbackRow).where(RollbackRow.migration == migration, *conditions)
-    with store.read() as session:
-        row = session.scalar(query.order_by(RollbackRow.id.desc()).limit(1))
-        return to_record(Rollback, row) if row else None
+    return first_record(store, Rollback, query.order_by(RollbackRow.id.desc()))
 
 
 def _rollback_row(session: Session, rollback_id: int) -> RollbackRow:

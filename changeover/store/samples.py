@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -32,6 +32,7 @@ from changeover.analysis.window import (
     of_gateway,
 )
 from changeover.domain.routing import System
+from changeover.plan.procedures import RetentionSpec
 from changeover.store import outcomes
 from changeover.store.base import Base
 from changeover.store.deleting import delete_oldest
@@ -149,14 +150,14 @@ def window(
         end: Aware time, excluded, rounded down to a whole second.
         segment: Outcomes of this segment of users only; the gateway's figures know no segments.
     """
-    first, last = -int(-start.timestamp() // 1), int(end.timestamp())
+    span = range(-int(-start.timestamp() // 1), int(end.timestamp()))
     seconds = max(0.0, (end - start).total_seconds())
     with store.read() as session:
-        rows = _covering(session, migration, system, first, last)
+        rows = _covering(session, migration, system, span)
         if system == "candidate":  # comparisons count for the candidate
-            rows += _covering(session, migration, SHADOW, first, last, _compared_rows)
-        rows += _covering(session, migration, GATEWAY, first, last, _arrived_rows)
-        rows += outcomes.sums(session, migration, system, segment, first, last)
+            rows += _covering(session, migration, SHADOW, span, read=_compared_rows)
+        rows += _covering(session, migration, GATEWAY, span, read=_arrived_rows)
+        rows += outcomes.sums(session, migration, system, segment, span=span)
         return combine(rows, seconds=seconds)
 
 
@@ -172,33 +173,23 @@ def series(
     if step > MINUTE // 2:
         step, first = -(-step // MINUTE) * MINUTE, first // MINUTE * MINUTE
     with store.read() as session:
-        rows = _covering(session, migration, system, first, last)
+        rows = _covering(session, migration, system, range(first, last))
     groups: dict[int, list[Sample]] = defaultdict(list)
     for row in rows:
         groups[first + (row.at - first) // step * step].append(row)
     return [_sum(system, at, step, groups[at]) for at in sorted(groups)]
 
 
-def prune(
-    store: Store,
-    migration: str,
-    *,
-    keep_seconds: timedelta,
-    keep_minutes: timedelta,
-    now: datetime,
-) -> int:
+def prune(store: Store, migration: str, retention: RetentionSpec, *, now: datetime) -> int:
     """Delete what is older than its retention; seconds only after they were rolled up."""
     with store.read() as session:
         open_minute = _first_open_minute(session, migration)
-    limit = int((now - keep_seconds).timestamp())
-    seconds_before = limit if open_minute is None else min(limit, open_minute)
-    return sum(
-        _delete(store, migration, resolution, before)
-        for resolution, before in (
-            (1, seconds_before),
-            (MINUTE, int((now - keep_minutes).timestamp())),
-        )
-    )
+    seconds_before = int((now - retention.seconds).timestamp())
+    if open_minute is not None:
+        seconds_before = min(seconds_before, open_minute)
+    minutes_before = int((now - retention.minutes).timestamp())
+    deleted = _delete(store, migration, 1, seconds_before)
+    return deleted + _delete(store, migration, MINUTE, minutes_before)
 
 
 def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
@@ -305,9 +296,11 @@ def _select(columns: Sequence[Any], part: _Part) -> Select[Any]:
 
 
 def _covering(
-    session: Session, migration: str, system: str, first: int, last: int, read: Reader = _rows
+    session: Session, migration: str, system: str, span: range, *, read: Reader = _rows
 ) -> list[Sample]:
-    """Return minute rows for whole minutes inside [first, last) and second rows elsewhere."""
+    """Return minute rows for whole minutes inside a span of seconds and second rows elsewhere."""
+    first, last = span.start, span.stop
+
     def rows(resolution: int, start: int, end: int) -> list[Sample]:
         return read(session, _Part(migration, system, resolution, start, end))
 

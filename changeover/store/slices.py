@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Integer, LargeBinary, String, delete, func, s
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.slices import LogPlace, PackedSlice, SlowBound
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, all_records, to_record
 from changeover.store.engine import Store, chunks, upsert_of
 
 
@@ -100,8 +100,7 @@ def between(
     query = select(SliceRow).where(
         SliceRow.migration == migration, SliceRow.weight == weight, SliceRow.start >= start,
         SliceRow.start < end).order_by(SliceRow.start, SliceRow.gateway)
-    with store.read() as session:
-        return [to_record(PackedSlice, row) for row in session.scalars(query)]
+    return all_records(store, PackedSlice, query)
 
 
 def newest(store: Store, migration: str, *, gateway: str, since: int) -> list[PackedSlice]:
@@ -112,8 +111,7 @@ def newest(store: Store, migration: str, *, gateway: str, since: int) -> list[Pa
     query = select(SliceRow).join(
         last, (SliceRow.weight == last.c.weight) & (SliceRow.start == last.c.start)).where(
         SliceRow.migration == migration, SliceRow.gateway == gateway)
-    with store.read() as session:
-        return [to_record(PackedSlice, row) for row in session.scalars(query)]
+    return all_records(store, PackedSlice, query)
 
 
 def keys(store: Store, migration: str, *, end: int) -> list[tuple[str, int, int]]:
@@ -131,8 +129,7 @@ def of_starts(
     query = select(SliceRow).where(
         SliceRow.migration == migration, SliceRow.gateway == gateway,
         SliceRow.weight == weight, SliceRow.start.in_(starts)).order_by(SliceRow.start)
-    with store.read() as session:
-        return [to_record(PackedSlice, row) for row in session.scalars(query)]
+    return all_records(store, PackedSlice, query)
 
 
 def replace(

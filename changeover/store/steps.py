@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus
 from changeover.store import audit
-from changeover.store.base import Base, to_record, to_row
+from changeover.store.base import Base, all_records, first_record, to_record, to_row
 from changeover.store.engine import Store
 
 REHEARSAL, CRITERIA = "rehearsal", "success criteria"
@@ -55,14 +55,11 @@ def all_of(store: Store, migration: str, subject: str) -> list[Step]:
     """Return a procedure's steps by their number, and those without in the order of their ends."""
     query = select(StepRow).filter_by(migration=migration, subject=subject)
     in_order = query.order_by(StepRow.number, StepRow.ended_at, StepRow.name)
-    with store.read() as session:
-        return [to_record(Step, row) for row in session.scalars(in_order)]
+    return all_records(store, Step, in_order)
 
 
 def latest_rehearsal(store: Store, migration: str) -> Step | None:
     """Return the newest rehearsal of the rollback that passed."""
     passed = select(StepRow).filter_by(
         migration=migration, name=REHEARSAL, status=StepStatus.DONE)
-    with store.read() as session:
-        row = session.scalar(passed.order_by(StepRow.ended_at.desc()).limit(1))
-        return to_record(Step, row) if row else None
+    return first_record(store, Step, passed.order_by(StepRow.ended_at.desc()))

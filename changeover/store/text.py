@@ -1,7 +1,7 @@
-r"""Text as every database takes it: NUL and halves of surrogate pairs become `\x00` and `\ud800`.
+r"""Text that every database accepts: NUL and halves of surrogate pairs become `\x00` and `\ud800`.
 
-PostgreSQL refuses NUL, and both drivers refuse half of a pair. A rollback whose reason has one must
-not fail for it, so every statement's text is looked at, whoever wrote it.
+PostgreSQL refuses NUL, and both drivers refuse half of a pair. A rollback whose reason contains one
+must not fail for it, so the text of every statement is checked, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ def storable(text: str) -> str:
 def keeping_all(engine: Engine) -> Engine:
     """Return the engine; from now on its statements get no text that a database refuses."""
 
-    @event.listens_for(engine, "before_cursor_execute", retval=True)
-    def _before(
-        _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
-    ) -> tuple[str, Any]:
-        return statement, _storable(parameters)
+    @event.listens_for(engine, "before_cursor_execute", retval=True, named=True)
+    def _before(**given: Any) -> tuple[str, Any]:
+        return given["statement"], _storable(given["parameters"])
 
     return engine
 

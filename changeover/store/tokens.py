@@ -20,7 +20,7 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.tokens import Token, TokenState
 from changeover.errors import InvalidInput
 from changeover.store import audit
-from changeover.store.base import Base, to_record, to_row
+from changeover.store.base import Base, all_records, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -82,9 +82,7 @@ def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | N
 def every(store: Store, migration: str) -> list[Token]:
     """Return all tokens of a migration, oldest first."""
     query = select(TokenRow).where(TokenRow.migration == migration)
-    with store.read() as session:
-        rows = session.scalars(query.order_by(TokenRow.created_at, TokenRow.id))
-        return [to_record(Token, row) for row in rows]
+    return all_records(store, Token, query.order_by(TokenRow.created_at, TokenRow.id))
 
 
 def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: datetime) -> Token:

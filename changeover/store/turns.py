@@ -1,8 +1,9 @@
-"""How long write transactions waited and took, told once by kind.
+"""How long write transactions waited and took, logged once by kind.
 
 A transaction that is slow is logged with the process and what it did, the first time and whenever
-it took twice as long as what was told last. `CHANGEOVER_STORE_TURNS=FILE` has every process append
-each of its transactions to a file, a JSON object in a line; `python -m benchmarks.locks` reads it.
+it took twice as long as what was logged last. With `CHANGEOVER_STORE_TURNS=FILE` every process
+appends each of its transactions to a file, one JSON object a line, for `python -m
+benchmarks.locks`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TURNS_VARIABLE = "CHANGEOVER_STORE_TURNS"
 SLOW_SECONDS = 0.05
 """A write transaction that takes longer is logged."""
 
-_told: dict[str, float] = {}
+_logged: dict[str, float] = {}
 _lock = threading.Lock()
 
 
@@ -37,6 +38,7 @@ class Turn:
     operation: str
     asked: float = field(default_factory=time.monotonic)
     began: float | None = None
+    error: str = ""
 
     def has_begun(self) -> None:
         """Note that the write lock was had."""
@@ -47,23 +49,27 @@ class Turn:
         """How long it has waited, or waited until it began."""
         return (time.monotonic() if self.began is None else self.began) - self.asked
 
+    @property
+    def took(self) -> float:
+        """How long it has had the write lock, in seconds; 0 when it never had."""
+        return 0.0 if self.began is None else time.monotonic() - self.began
+
 
 @contextlib.contextmanager
 def noted(operation: str) -> Iterator[Turn]:
     """Note a transaction: its wait and its length, and whether it was refused."""
-    turn, failed = Turn(operation), ""
+    turn = Turn(operation)
     try:
         yield turn
     except BaseException as error:
-        failed = type(error).__name__
+        turn.error = type(error).__name__
         raise
     finally:
-        waited = turn.seconds
-        took = 0.0 if turn.began is None else time.monotonic() - turn.began
+        waited, took = turn.seconds, turn.took
         if took > SLOW_SECONDS:
-            _tell(operation, took)
+            _log(operation, took)
         if path := os.environ.get(TURNS_VARIABLE):
-            _append(path, turn, waited, took, failed)
+            _append(path, turn, waited=waited, took=took)
 
 
 def operation_of_caller() -> str:
@@ -86,20 +92,20 @@ def role() -> str:
     return " ".join([Path(sys.argv[0] or "python").name, *sys.argv[1:2]])
 
 
-def _tell(operation: str, took: float) -> None:
+def _log(operation: str, took: float) -> None:
     """Log a slow kind of transaction, and again when it took twice as long."""
     with _lock:
-        if took < 2 * _told.get(operation, 0.0):
+        if took < 2 * _logged.get(operation, 0.0):
             return
-        _told[operation] = took
+        _logged[operation] = took
     LOG.info("%s (process %d) wrote to the store for %.0f ms in %s; others waited",
              role(), os.getpid(), took * 1000, operation)
 
 
-def _append(path: str, turn: Turn, waited: float, took: float, failed: str) -> None:
+def _append(path: str, turn: Turn, *, waited: float, took: float) -> None:
     line = json.dumps({
         "at": clock.now().timestamp(), "role": role(), "pid": os.getpid(),
         "operation": turn.operation, "waited_ms": waited * 1000, "held_ms": took * 1000,
-        "error": failed})
+        "error": turn.error})
     with contextlib.suppress(OSError), Path(path).open("a") as file:
         file.write(f"{line}\n")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, all_records, first_record, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -60,9 +60,7 @@ def begin(store: Store, migration: str, suite: str, *, key: str, now: datetime) 
 
 def of_key(store: Store, key: str) -> SuiteRun | None:
     """Return the run that was opened with this key, None when there is none."""
-    with store.read() as session:
-        row = session.scalar(select(SuiteRunRow).filter_by(key=key))
-        return to_record(SuiteRun, row) if row else None
+    return first_record(store, SuiteRun, select(SuiteRunRow).filter_by(key=key))
 
 
 def save_check(store: Store, check: SuiteCheck) -> None:
@@ -89,8 +87,7 @@ def finish(
 def checks(store: Store, run_id: int) -> list[SuiteCheck]:
     """Return a run's results in the plan's order."""
     query = select(SuiteCheckRow).filter_by(run_id=run_id).order_by(SuiteCheckRow.number)
-    with store.read() as session:
-        return [to_record(SuiteCheck, row) for row in session.scalars(query)]
+    return all_records(store, SuiteCheck, query)
 
 
 def latest(store: Store, migration: str, suite: str | None = None) -> SuiteRun | None:
@@ -98,9 +95,7 @@ def latest(store: Store, migration: str, suite: str | None = None) -> SuiteRun |
     query = select(SuiteRunRow).filter_by(migration=migration)
     if suite is not None:
         query = query.filter_by(suite=suite)
-    with store.read() as session:
-        row = session.scalar(query.order_by(SuiteRunRow.id.desc()).limit(1))
-        return to_record(SuiteRun, row) if row else None
+    return first_record(store, SuiteRun, query.order_by(SuiteRunRow.id.desc()))
 
 
 def of_subject(store: Store, migration: str, subject: str) -> list[SuiteRun]:
@@ -108,5 +103,4 @@ def of_subject(store: Store, migration: str, subject: str) -> list[SuiteRun]:
     query = select(SuiteRunRow).where(
         SuiteRunRow.migration == migration,
         SuiteRunRow.key.startswith(f"{migration} {subject} ", autoescape=True))
-    with store.read() as session:
-        return [to_record(SuiteRun, row) for row in session.scalars(query.order_by(SuiteRunRow.id))]
+    return all_records(store, SuiteRun, query.order_by(SuiteRunRow.id))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollout import GateVerdict
 from changeover.store import cutovers
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, Id, all_records, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -72,8 +72,7 @@ def all_of(store: Store, cutover_id: int, stage: str | None = None) -> list[Gate
     query = select(VerdictRow).where(VerdictRow.cutover_id == cutover_id).order_by(VerdictRow.id)
     if stage is not None:
         query = query.where(VerdictRow.stage == stage)
-    with store.read() as session:
-        return [to_record(GateVerdict, row) for row in session.scalars(query)]
+    return all_records(store, GateVerdict, query)
 
 
 def get(store: Store, verdict_id: int) -> tuple[GateVerdict, bytes | None] | None:

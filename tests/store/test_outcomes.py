@@ -9,6 +9,7 @@ import pytest
 
 from changeover.analysis.window import Window
 from changeover.domain.outcomes import Outcome
+from changeover.plan.procedures import RetentionSpec
 from changeover.store import outcomes, samples
 from changeover.store.engine import Store
 
@@ -87,9 +88,9 @@ def test_prune_keeps_sums_longer_than_single_outcomes(store: Store) -> None:
     """A gate over months needs sums only."""
     outcomes.keep(store, "shop", [one("a")], now=NOW)
     later = NOW + timedelta(days=8)
-    keep = {"keep_outcomes": timedelta(days=7), "keep_seconds": timedelta(hours=6),
-            "keep_minutes": timedelta(days=180)}
-    assert outcomes.prune(store, "shop", now=NOW, **keep) == 0
-    assert outcomes.prune(store, "shop", now=later, **keep) == 2
+    retention = RetentionSpec(
+        outcomes=timedelta(days=7), seconds=timedelta(hours=6), minutes=timedelta(days=180))
+    assert outcomes.prune(store, "shop", retention, now=NOW) == 0
+    assert outcomes.prune(store, "shop", retention, now=later) == 2
     assert window(store).outcomes == 1
     assert outcomes.keep(store, "shop", [one("a")], now=later) == {"a"}

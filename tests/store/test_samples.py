@@ -10,6 +10,7 @@ import pytest
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Sample, combine
+from changeover.plan.procedures import RetentionSpec
 from changeover.store import samples
 from changeover.store.engine import Store
 
@@ -41,8 +42,8 @@ def test_minute_is_the_sum_of_its_seconds(store: Store) -> None:
     start = clock.from_timestamp(FIRST)
     end = start + timedelta(seconds=60)
     assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
-    samples.prune(store, "invoices", keep_seconds=timedelta(0), keep_minutes=timedelta(days=1),
-                  now=end + timedelta(minutes=2))
+    samples.prune(store, "invoices", RetentionSpec(
+        seconds=timedelta(0), minutes=timedelta(days=1)), now=end + timedelta(minutes=2))
     found = samples.window(store, "invoices", "candidate", start=start, end=end)
     assert found == combine(seconds, seconds=60)
 
@@ -85,8 +86,8 @@ def test_samples_of_two_gateways_add_up_in_their_minutes(store: Store) -> None:
     samples.write(store, "invoices", BOTH)
     before = samples.window(store, "invoices", "candidate", start=START, end=END)
     assert samples.rollup(store, "invoices", now=END + timedelta(minutes=1)) == 4
-    samples.prune(store, "invoices", keep_seconds=timedelta(0), keep_minutes=timedelta(days=1),
-                  now=END + timedelta(minutes=2))
+    samples.prune(store, "invoices", RetentionSpec(
+        seconds=timedelta(0), minutes=timedelta(days=1)), now=END + timedelta(minutes=2))
     assert samples.recent(store, "invoices", since=START) == []
     assert samples.window(store, "invoices", "candidate", start=START, end=END) == before
 
@@ -95,8 +96,8 @@ def test_minutes_of_every_gateway_are_pruned(store: Store) -> None:
     """What is older than its retention is gone, whoever measured it."""
     samples.write(store, "invoices", BOTH)
     samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
-    samples.prune(store, "invoices", keep_seconds=timedelta(0), keep_minutes=timedelta(0),
-                  now=END + timedelta(minutes=2))
+    samples.prune(store, "invoices", RetentionSpec(
+        seconds=timedelta(0), minutes=timedelta(0)), now=END + timedelta(minutes=2))
     found = samples.window(store, "invoices", "candidate", start=START, end=END)
     assert found == combine([], seconds=120)
 

@@ -206,14 +206,14 @@ def test_a_slow_transaction_is_logged_once_by_kind(
 ) -> None:
     """With the process and what it did; the same again is no news."""
     monkeypatch.setattr(turns, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(turns, "_told", {"heartbeats.beat": 0.0, "samples.write": 1e9})
+    monkeypatch.setattr(turns, "_logged", {"heartbeats.beat": 0.0, "samples.write": 1e9})
     caplog.set_level(logging.INFO, logger="changeover.store")
     store = opened()
     heartbeats.beat(store, "observer", pid=1, now=clock.now())
     (line,) = [record.getMessage() for record in caplog.records]
     assert f"(process {os.getpid()}) wrote to the store for" in line
     assert "in heartbeats.beat" in line
-    monkeypatch.setattr(turns, "_told", {"heartbeats.beat": 1e9})
+    monkeypatch.setattr(turns, "_logged", {"heartbeats.beat": 1e9})
     heartbeats.beat(store, "observer", pid=1, now=clock.now())
     assert len(caplog.records) == 1
 

@@ -162,7 +162,7 @@ def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
     except ChangeoverError as error:
         problems.append(error.what)
     return problems + levers.pull_all(
-        site.store, site.plan, spec.levers, actor="health-check/main")
+        site, spec.levers, actor="health-check/main")
 
 
 def _publish_again(site: Site) -> None:

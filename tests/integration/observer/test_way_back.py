@@ -81,7 +81,7 @@ def test_baseline_whose_disabling_was_only_begun_is_brought_back_first(start: St
     assert done.publication is not None
     assert pulled(watched) == ["on"]
     assert baseline.is_well(watched.plan)
-    assert not baseline.is_out_of_use(watched.store, watched.plan)
+    assert not baseline.is_out_of_use(watched.site())
 
 
 def test_locked_store_keeps_nobody_from_a_baseline_that_was_out_of_use(start: Start) -> None:
@@ -128,7 +128,7 @@ def test_baseline_that_goes_away_after_the_rollback_is_started_again(start: Star
     watched.start_observer()
     wait_for(lambda: baseline.is_well(watched.plan), what="the baseline")
     wait_for(lambda: watched.gateway.served() == watched.state().order, what="reconciled")
-    wait_for(lambda: not baseline.is_out_of_use(watched.store, watched.plan), what="noted")
+    wait_for(lambda: not baseline.is_out_of_use(watched.site()), what="noted")
     watched.bench.fault("503", "baseline")
     wait_for(lambda: baseline.is_well(watched.plan), what="the baseline once more")
 

@@ -17,6 +17,7 @@ from changeover.domain.rollbacks import Rollback, RollbackSeverity, TriggerFirin
 from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
 from changeover.plan.conditions import TriggerAction
+from changeover.plan.procedures import RetentionSpec
 from changeover.store import cutovers, firings, plans, rollbacks, routing, samples
 from changeover.store.engine import Store
 from reports import as_json, evidence, render, tables
@@ -145,8 +146,8 @@ def test_report_after_retention_is_made_of_minutes(story: CutoverStory) -> None:
     story.promoted().live(60)
     later = story.now + timedelta(days=2)
     samples.rollup(story.store, story.migration, now=later)
-    samples.prune(story.store, story.migration, keep_seconds=timedelta(hours=1),
-                  keep_minutes=timedelta(days=9), now=later)
+    retention = RetentionSpec(seconds=timedelta(hours=1), minutes=timedelta(days=9))
+    samples.prune(story.store, story.migration, retention, now=later)
     data = evidence.collect(story.store, story.plan, 1, now=later)
     assert data.outage.resolution_seconds == 60
     assert {point.seconds for point in data.series["baseline"][:-1]} == {60}

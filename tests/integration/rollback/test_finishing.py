@@ -54,7 +54,7 @@ def test_levers_end_and_are_undone_when_a_rollback_comes_between(
         disable(site.begin())
     assert site.pulled() == ["drain", "on"]
     assert baseline.is_well(site.place.plan)
-    assert not baseline.is_out_of_use(site.place.store, site.place.plan)
+    assert not baseline.is_out_of_use(site.place)
 
 
 def test_last_lever_is_undone_when_a_rollback_came_while_it_was_pulled(
@@ -78,7 +78,7 @@ def test_baseline_counts_as_out_of_use_from_before_the_first_lever(
     site.bench.fault("503", "baseline")
     steps.save(site.place.store, Step(
         "bench", of_cutover(cutover.id), baseline.DISABLED, StepStatus.BEGUN, "", now, now))
-    assert baseline.is_out_of_use(site.place.store, site.place.plan)
+    assert baseline.is_out_of_use(site.place)
     site.roll_back()
     assert baseline.is_well(site.place.plan)
 
