@@ -1,1 +1,1 @@
-"""What suites and health checks look at."""
+"""Validation suites and health checks."""

@@ -35,8 +35,8 @@ _BYTES = "application/octet-stream"
 class Answer:
     """What a system answered; `error` says why there is no answer, and is empty otherwise.
 
-    `headers` have names in lower case; `duration` is in seconds. `sealed` says why nobody can look
-    into a body, as one that is packed in an unknown way: `body` is then what it was on its way.
+    `headers` have names in lower case; `duration` is in seconds. `sealed` says why a body cannot
+    be read, for instance an unknown content encoding: `body` is then the bytes as they were sent.
     """
 
     status: int = 0
@@ -127,7 +127,7 @@ def _compare_values(a: Any, b: Any, rules: RuleSet) -> Comparison:
 
 
 def _sealed_bodies(baseline: Answer, candidate: Answer) -> Comparison | None:
-    """Compare bodies that nobody can look into: the same bytes are the same, others an error."""
+    """Compare bodies that cannot be read: the same bytes are the same, others an error."""
     if not (baseline.sealed or candidate.sealed):
         return None
     if (baseline.sealed, baseline.body) == (candidate.sealed, candidate.body):
@@ -144,7 +144,7 @@ def _with_unparsable(
     if MISSING in reasons:
         return _failed("$", reasons)
     if is_json(baseline_type) and is_json(candidate_type):
-        try:  # both write what is nearly JSON, and their clients take it
+        try:  # both write what is nearly JSON, and their clients accept it
             return compare(parse_body(baseline, baseline_type, is_lenient=True),
                            parse_body(candidate, candidate_type, is_lenient=True), rules)
         except Unparsable:

@@ -3,7 +3,7 @@
 The walk is a loop with a stack of its own, so that documents may be nested as deep as the parser
 lets them. Equal parts are passed over at the speed of C, in three steps of growing care:
 
-1. `==` finds them. It overlooks types (`1 == True` in Python), so they are noted, and when the walk
+1. `==` finds them. It ignores types (`1 == True` in Python), so they are noted, and when the walk
    is over their serialised forms, all at once, prove that the types are equal too.
 2. Without that proof somewhere a type differs: walk again, each part serialised by itself.
 3. What cannot be serialised (too deep, or integers beyond 64 bits): walk with `is_same`.
@@ -129,7 +129,7 @@ class _Place(NamedTuple):
 class _Walk:
     """One comparison under way: what was lost, found and hidden so far.
 
-    A trusting walk takes what is `==` for the same, and is right when `is_proved` says so. An
+    A trusting walk treats what is `==` as the same, and is right when `is_proved` says so. An
     estimating one pairs the lists that it meets by the raw items alone.
     """
 
@@ -139,7 +139,7 @@ class _Walk:
     def __init__(
         self, most: int, same: Same, *, is_trusting: bool = False, is_estimating: bool = False
     ) -> None:
-        self._ours: list[Any] = []  # taken for the same as its neighbour in _theirs
+        self._ours: list[Any] = []  # found equal to its neighbour in _theirs, by value only
         self._theirs: list[Any] = []
         self.same = trusting(self._ours, self._theirs) if is_trusting else same
         self.is_careful = same is is_same
@@ -374,7 +374,7 @@ def _in_sequence(a: list[Any], b: list[Any], place: _Place, walk: _Walk) -> Alig
 
 
 def _choice(found: Alignment) -> tuple[list[tuple[int, int]], bool]:
-    """Return what tells one alignment of the same two lists from another."""
+    """Return what distinguishes one alignment of the same two lists from another."""
     return found.pairs, found.is_reordered
 
 

@@ -29,7 +29,7 @@ _LINES = re.compile(
     r".*[/+.-](?:(?:nd|ld)json|json-?l|json-?lines|json-seq|stream\+json|concatenated-json)\Z")
 _DECLARED = re.compile(r"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]+)")
 _SNIFFED = ("", "text/plain", "text/html")
-"""Types that JSON is sent with, too: PHP says `text/html` unless told otherwise."""
+"""Types that JSON is sent with, too: PHP says `text/html` by default."""
 
 
 def parse_body(
@@ -48,7 +48,7 @@ def parse_body(
         body: The bytes, unpacked.
         content_type: The header's value.
         is_exact: As `parse_json`.
-        is_lenient: As `parse_json`; several documents are taken where JSON is one, too.
+        is_lenient: As `parse_json`; several documents are accepted where JSON is one, too.
         levels: How deep parts may stand in parts.
 
     Raises:

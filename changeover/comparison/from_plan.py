@@ -18,7 +18,7 @@ from changeover.plan.comparing import (
 
 
 def rules_of(spec: ComparisonSpec | None, *, today: date) -> RuleSet:
-    """Return the rules that hold today; expired ones do not.
+    """Return the rules that are in force today; expired ones are not.
 
     Args:
         spec: The plan's `comparison`; None compares strictly.

@@ -20,7 +20,7 @@ from changeover.comparison.texts import Unparsable, decode, mark_of
 
 Json = Any
 KEPT_DIGITS = 15
-"""Digits that every float keeps."""
+"""Digits that every float preserves."""
 _TINY = 1e-300
 _DIGITS_ZERO = bytes.maketrans(b"123456789.", b"0000000000")
 _LONG_NUMBER = b"0" * (KEPT_DIGITS + 1)
@@ -42,10 +42,10 @@ def parse_json(
     """Return a JSON document; of a duplicate key the last value counts (RFC 8259, section 4).
 
     Args:
-        body: The bytes; JSON is UTF-8 unless a mark, zero bytes or `charset` tell another encoding.
+        body: The bytes; JSON is UTF-8 unless a mark, zero bytes or `charset` say otherwise.
         charset: What the content type says.
-        is_exact: Keep numbers apart that are nearer to zero than floats can be.
-        is_lenient: Take NaN, infinities and control characters in texts, as many readers do.
+        is_exact: Distinguish numbers that are nearer to zero than floats can be.
+        is_lenient: Accept NaN, infinities and control characters in texts, as many readers do.
 
     Raises:
         Unparsable: Not JSON. NaN and Infinity are not JSON either.
@@ -72,7 +72,7 @@ def may_underflow(body: bytes) -> bool:
 
 
 def without_parser_prefix(body: bytes) -> bytes:
-    """Return JSON without the line that keeps other sites from running it as a script."""
+    """Return JSON without the line that prevents other sites from running it as a script."""
     return body.partition(b"\n")[2] if body.startswith(b")]}'") else body
 
 
@@ -146,7 +146,7 @@ def _whole(found: re.Match[str]) -> str:
 
 
 def _number(text: str) -> float | Decimal:
-    """Return a number; a float when that keeps it."""
+    """Return a number; a float when that preserves it."""
     number = float(text)
     return number if abs(number) < _TINY else _kept(text, number)
 
@@ -174,11 +174,11 @@ def _plain(text: str) -> Decimal:
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except ArithmeticError as error:
-        raise ValueError(f"{text[:40]} is a number that nothing can hold") from error
-    kept = list(digits)
-    while len(kept) > 1 and kept[-1] == 0:
-        kept.pop()
-    return Decimal((sign, tuple(kept), int(exponent) + len(digits) - len(kept)))
+        raise ValueError(f"{text[:40]} is a number that nothing can store") from error
+    shortest = list(digits)
+    while len(shortest) > 1 and shortest[-1] == 0:
+        shortest.pop()
+    return Decimal((sign, tuple(shortest), int(exponent) + len(digits) - len(shortest)))
 
 
 def _integer(text: str) -> int | Decimal:

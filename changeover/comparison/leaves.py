@@ -2,7 +2,7 @@
 
 Numbers are equal by value (`-0.0` is `0.0`), and of one type: `1` and `1.0` differ unless the rule
 is type-tolerant, `1` and `true` always. Error rates are Levenshtein distances: of characters over
-the reference's length (CER), or of words (WER), as OCR and speech are measured. Rules take the
+the reference's length (CER), or of words (WER), as OCR and speech are measured. Rules use the
 longer text as the reference, so that it does not matter which of the two is the baseline.
 """
 

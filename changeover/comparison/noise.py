@@ -1,4 +1,4 @@
-"""Telling regressions from noise, place by place. Pure.
+"""Separating regressions from noise, place by place. Pure.
 
 For a share of the requests the baseline is asked a second time. At each place a request then gives
 a pair: does the candidate differ from the user's answer, does the second baseline answer. Noise
@@ -128,16 +128,6 @@ def upper_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float
     if count >= total:
         return 1.0
     return float(_special().betaincinv(count + 1, total - count, confidence))
-
-
-def lower_bound(count: int, total: int, confidence: float = CONFIDENCE) -> float:
-    """Return the one-sided lower confidence bound of a rate; 0 without samples.
-
-    Source: Clopper and Pearson 1934.
-    """
-    if not count:
-        return 0.0
-    return float(_special().betaincinv(count, total - count + 1, 1 - confidence))
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

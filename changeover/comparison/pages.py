@@ -17,7 +17,7 @@ from changeover.comparison.texts import Unparsable, decode, mark_of
 from changeover.plan.paths import Name
 
 MOST_WORK = 2_000_000
-"""Open elements that a browser may look at, or open again, for all tags together."""
+"""Open elements that a browser may examine, or open again, for all tags together."""
 MOST_NODES = 200_000
 _TAG = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|xmp|noscript)\b.*?(?:</\1|\Z)|"
@@ -53,7 +53,7 @@ def read_page(body: bytes, charset: str) -> Element:
 
 
 def _charset_of(body: bytes, charset: str) -> str:
-    """Return what a browser takes: the mark, the header, the page itself, UTF-8."""
+    """Return the encoding that a browser uses: of the mark, the header, the page itself, UTF-8."""
     if not charset and not mark_of(body)[0]:
         found = _META.search(body[:1024])
         charset = found.group(1).decode("ascii", "replace") if found else ""
@@ -71,7 +71,7 @@ def _work(text: str) -> float:
             continue
         name = name.lower()
         work += is_open
-        if len(rest) > 1_000:  # each attribute is looked for among those before it
+        if len(rest) > 1_000:  # each attribute is compared with those before it
             work += len({*_SEPARATOR.split(rest)}) ** 2 / 500
         if name in _VOID or name in _ENDED_BY_NEXT or (name in _DRAWN and rest[-1:] == "/"):
             continue

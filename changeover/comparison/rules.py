@@ -1,7 +1,7 @@
 """Which rules hold at which place of a document. Pure.
 
 The patterns of all rules are one automaton over the steps of a document: a `Node` knows the rule
-that holds here and the node of each child. Nodes are made when they are first needed and kept, so
+that holds here and the node of each child. Nodes are made when they are first needed and cached, so
 that following a document costs one dictionary lookup a step, and nothing where no rule can match.
 """
 

@@ -30,9 +30,9 @@ def are_same(a: Any, b: Any) -> bool:
 
 
 def trusting(ours: list[Any], theirs: list[Any]) -> Same:
-    """Return a comparison that overlooks types, and notes what it took for the same.
+    """Return a comparison that ignores types, and records what it found equal.
 
-    No method: a walk that held its own would keep both documents until garbage is collected.
+    No method: a walk with its own would keep both documents in memory until garbage is collected.
     """
 
     def is_equal(a: Any, b: Any) -> bool:
@@ -46,7 +46,7 @@ def trusting(ours: list[Any], theirs: list[Any]) -> Same:
 
 
 def is_same(a: Any, b: Any) -> bool:
-    """Whether two values are the same, types included; False may mean: too deep to tell."""
+    """Whether two values are the same, types included; False may mean: too deep to say."""
     try:
         if a != b:
             return False

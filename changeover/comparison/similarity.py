@@ -25,7 +25,7 @@ import orjson
 from changeover.comparison.json_text import number_text, shown
 
 LONGEST_VALUE = 200
-"""Characters of a value that a divergence keeps."""
+"""Characters of a value that a divergence shows."""
 
 
 class Kind(StrEnum):
@@ -48,7 +48,7 @@ class Divergence(NamedTuple):
 
     `path` is the place in the baseline's document (`$.items[3].price`), for what was added the
     place in the candidate's; `field` is the same with `[*]` for indexes. `values` are the
-    baseline's and the candidate's, whole; most are never looked at, so their texts are made when
+    baseline's and the candidate's, whole; most are never read, so their texts are made when
     they are. `weight` is the lost share of similarity, 0..1.
     """
 

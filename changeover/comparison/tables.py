@@ -1,7 +1,7 @@
 """Lists of objects that all have the same keys, as tables: compared all at once. Pure.
 
 Most lists in answers are such. Their values are compared at the speed of C; only what differs is
-looked at one by one.
+examined one by one.
 """
 
 from __future__ import annotations

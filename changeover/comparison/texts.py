@@ -26,7 +26,7 @@ def charset_in(parameters: str) -> str:
 
 
 def mark_of(body: bytes) -> tuple[str, int]:
-    """Return the encoding that a byte order mark tells, and the mark's length; ("", 0) without."""
+    """Return the encoding that a byte order mark names, and the mark's length; ("", 0) without."""
     for mark, encoding in _MARKS:
         if body.startswith(mark):
             return encoding, len(mark)

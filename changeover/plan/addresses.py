@@ -16,7 +16,7 @@ def database_address(ref: DatabaseRef, folder: Path) -> URL:
     """Return a database's URL; a relative SQLite file lies in `folder`, the plan's.
 
     Raises:
-        InvalidInput: The variable is not set, or does not hold a database URL.
+        InvalidInput: The variable is not set, or is no database URL.
     """
     found = ref.url or os.environ.get(ref.env or "", "")
     if not found:

@@ -32,8 +32,8 @@ class ShadowSpec(Part):
     )
     concurrency: int = Field(8, ge=1, le=1000, description="Copies in flight at once.")
     queue: int = Field(500, ge=1, le=100_000, description="Copies that may wait; more are dropped.")
-    keep: int = Field(5_000, ge=0, le=1_000_000, description="Most pairs kept with their bodies.")
-    keep_for: Duration = Field(timedelta(days=30), description="How long comparisons are kept.")
+    keep: int = Field(5_000, ge=0, le=1_000_000, description="Most pairs saved with their bodies.")
+    keep_for: Duration = Field(timedelta(days=30), description="How long comparisons are saved.")
     keep_size: Size = Field(
         2_000_000_000, ge=1_000_000,
         description="Most bytes of pairs in the store; the oldest are deleted."

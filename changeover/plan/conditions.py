@@ -144,7 +144,7 @@ class TriggerSpec(_Condition):
     """A condition that is always watched; it fires when it held for the whole of `for`."""
 
     name: Name
-    for_: Duration = Field(alias="for", description="How long it must hold without interruption.")
+    for_: Duration = Field(alias="for", description="How long it must be true without a break.")
     over: Duration = Field(
         timedelta(seconds=10), description="Window of each evaluation."
     )

@@ -21,7 +21,7 @@ DEEPEST = 50
 Location = tuple[str | int, ...]
 
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-_UNKEPT = re.compile("[\x00\ud800-\udfff]")
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _PAIR = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in
          ("null", "bool", "int", "float", "str", "seq", "map")}
@@ -93,7 +93,7 @@ class Lines:
             return
         self._lines.setdefault(path, node.start_mark.line + 1)
         if node.tag not in _TAGS:
-            self._say(node, path, f"the type {node.tag.rpartition(':')[2]} is not allowed")
+            self._add(node, path, f"the type {node.tag.rpartition(':')[2]} is not allowed")
         elif isinstance(node, yaml.ScalarNode):
             self._check_value(node, path)
         elif isinstance(node, yaml.SequenceNode):
@@ -110,28 +110,28 @@ class Lines:
                 continue
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
-                self._say(key, (*path, name), f"is defined twice, first in line {seen[name]}")
-            if _UNKEPT.search(name):
-                self._say(key, path, f"the name {name!r} contains an invalid character")
+                self._add(key, (*path, name), f"is defined twice, first in line {seen[name]}")
+            if _NOT_STORABLE.search(name):
+                self._add(key, path, f"the name {name!r} contains an invalid character")
             seen[name] = line
             self._lines[(*path, name)] = line
             self._walk(value, (*path, name))
 
     def _check_value(self, node: yaml.ScalarNode, path: Location) -> None:
         """Note a value that is ambiguous, not a number, or could not be stored."""
-        if _UNKEPT.search(node.value):
-            self._say(node, path, "contains an invalid character; write the character itself")
+        if _NOT_STORABLE.search(node.value):
+            self._add(node, path, "contains an invalid character; write the character itself")
         if self._is_json or node.style not in (None, ""):
             return
         if unclear := yaml12.doubt(node.value):
-            self._say(node, path, unclear)
+            self._add(node, path, unclear)
             return
         try:
             _scalar(node)
         except ValueError as error:
-            self._say(node, path, str(error))
+            self._add(node, path, str(error))
 
-    def _say(self, node: yaml.Node, path: Location, text: str) -> None:
+    def _add(self, node: yaml.Node, path: Location, text: str) -> None:
         self.problems.append(f"line {node.start_mark.line + 1}, {dotted(path) or 'plan'}: {text}")
 
 
@@ -162,7 +162,7 @@ def _as_json(text: str, source: str) -> dict[str, Any] | None:
 
 
 class _NotFinite(Exception):
-    """JSON holds NaN or Infinity."""
+    """JSON contains NaN or Infinity."""
 
 
 def _refuse(constant: str) -> Any:
@@ -191,8 +191,8 @@ def _compose(text: str, source: str) -> yaml.Node:
     except RecursionError:
         raise InvalidPlan(source, ["the document is nested too deeply"]) from None
     if len(nodes) != 1 or nodes[0] is None:
-        found_what = "is empty" if not nodes else f"holds {len(nodes)} documents"
-        raise InvalidPlan(source, [f"the file {found_what}; it must hold exactly one plan"])
+        found_what = "is empty" if not nodes else f"contains {len(nodes)} documents"
+        raise InvalidPlan(source, [f"the file {found_what}; it must contain exactly one plan"])
     if not isinstance(nodes[0], yaml.MappingNode):
         raise InvalidPlan(source, ["line 1: a plan must be a mapping of names to values"])
     return nodes[0]

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from changeover.plan.document import Location, dotted
+from changeover.plan.paths import MISSING, follow
+
 Document = dict[str, Any]
-Location = tuple[str | int, ...]
 _NEVER = ("migration", "environments", "environment")
 
 
@@ -70,7 +72,7 @@ class Setting:
 def settings(
     document: Document, environment: str | None, effective: Document, base: Document
 ) -> list[Setting]:
-    """Return every value that holds, with where it comes from.
+    """Return every value that is in force, and where it comes from.
 
     Args:
         document: The plan as it was read.
@@ -83,13 +85,13 @@ def settings(
     for path, value in _leaves(effective):
         is_overlaid, is_written = _says(overlay, path), _says(document, path)
         source = str(environment) if is_overlaid else "plan" if is_written else "default"
-        was = _at(base, path) if is_overlaid else None
-        found.append(Setting(_dotted(path), value, source, was))
+        own = follow(base, path) if is_overlaid else MISSING
+        found.append(Setting(dotted(path), value, source, None if own is MISSING else own))
     return found
 
 
 def _leaves(value: Any, path: Location = ()) -> Iterator[tuple[Location, Any]]:
-    """Yield the places that hold a value: lists of plain values and empty mappings are one."""
+    """Yield the places that have a value: lists of plain values and empty mappings are one."""
     if isinstance(value, Mapping) and value:
         for name, part in value.items():
             yield from _leaves(part, (*path, str(name)))
@@ -114,19 +116,3 @@ def _has(document: Any, part: str | int) -> bool:
     if isinstance(document, Mapping):
         return part in document
     return isinstance(document, list) and isinstance(part, int) and part < len(document)
-
-
-def _at(document: Any, path: Location) -> Any:
-    for part in path:
-        try:
-            document = document[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return document
-
-
-def _dotted(path: Location) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text

@@ -1,7 +1,7 @@
 """The flags of a plan: their variants, who gets which variant, and until when. Pure.
 
 A flag is a plain value (`enable_ai_nodes: false`) that everyone gets, or a mapping with rules.
-Evaluating them is `changeover.flags`; keeping them, with history, is `changeover.store.flags`.
+Evaluating them is `changeover.flags`; saving them, with history, is `changeover.store.flags`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ VariantValue = Annotated[Any, BeforeValidator(_value)]
 
 
 class AttributeSpec(Part):
-    """What an attribute of the context must be; everything that is said must hold.
+    """What an attribute of the context must be; all that is given must be true.
 
     `country: DE` and `country: [DE, AT]` are short for `any_of`. An attribute that is a list
     has a value when one of its elements is it.
@@ -142,7 +142,7 @@ Attributes = Annotated[dict[AttributeName, Condition], Field(min_length=1, max_l
 
 
 class RuleSpec(Part):
-    """Who gets a variant: every condition must hold; the first rule that fits decides."""
+    """Who gets a variant: every condition must be met; the first rule that fits decides."""
 
     variant: Name
     segments: list[Name] = Field(default=[], description="Users in any of these segments.")

@@ -77,7 +77,7 @@ def parse_plan(text: str, source: str, environment: str | None = None) -> Plan:
     Args:
         text: The document.
         source: Its name in messages.
-        environment: Which of its environments; None takes the plan without them.
+        environment: Which of its environments; None: the plan without them.
 
     Raises:
         InvalidPlan: As `load_plan`.

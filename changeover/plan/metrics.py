@@ -46,7 +46,7 @@ class Metric:
 
     @property
     def is_rate(self) -> bool:
-        """Whether it counts events per second: each second in which somebody looked is a sample."""
+        """Whether it counts events per second: each second that was observed is a sample."""
         return self.name in ("request_rate", "outcome_rate")
 
     @property

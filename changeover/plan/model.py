@@ -93,7 +93,7 @@ class SystemSpec(Part):
     )
     keep_alive: Duration = Field(
         timedelta(seconds=4),
-        description="How long an idle connection to it is kept; must be shorter than the "
+        description="How long an idle connection to it stays open; must be shorter than the "
         "system's own keep-alive. 0: no limit.",
     )
     process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")

@@ -52,7 +52,7 @@ class Name(str):
 
     @property
     def local(self) -> str:
-        """The name as rules write it that hold in any namespace."""
+        """The name as rules for any namespace write it."""
         return ("@" if self[0] == "@" else "") + self[self.rfind("}") + 1 :].removeprefix("@")
 
     @property
@@ -124,9 +124,14 @@ MISSING = object()
 
 def value_at(document: Any, path: str) -> Any:
     """Return what stands at a path of plain steps in a document; `MISSING` when nothing does."""
-    for step in parse_pattern(path):
+    return follow(document, [step.token for step in parse_pattern(path)])
+
+
+def follow(document: Any, steps: Iterable[Any]) -> Any:
+    """Return what stands below a document after some keys and indexes, or `MISSING`."""
+    for step in steps:
         try:
-            document = document[step.token]
+            document = document[step]
         except (KeyError, IndexError, TypeError):
             return MISSING
     return document

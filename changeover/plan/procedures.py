@@ -132,7 +132,7 @@ class NotifySpec(Part):
 
     webhook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     env: Variable | None = Field(
-        None, description="Environment variable that holds the webhook's or Apprise's address."
+        None, description="Environment variable with the webhook's or Apprise's address."
     )
     apprise: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+]*://\S+$")] | None = None
     severity: Severity = Field("info", description="Lowest severity to send.")
@@ -159,7 +159,7 @@ class PatienceSpec(Part):
 
 
 class RetentionSpec(Part):
-    """How long measurements are kept."""
+    """How long measurements are saved."""
 
     seconds: Duration = Field(timedelta(hours=6), description="One-second samples.")
     minutes: Duration = Field(timedelta(days=180), description="Minute rollups.")

@@ -13,15 +13,15 @@ from datetime import timedelta
 
 from changeover.plan import units
 from changeover.plan.conditions import CheckSpec, TriggerSpec
+from changeover.plan.document import Location
 from changeover.plan.metrics import METRICS, QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
 
-Location = tuple[str | int, ...]
 Found = tuple[Location, str]
 MOST_PER_SECOND = 100_000
 """No gateway accepts more requests, and no console more outcomes, in a second."""
 MOST_TRIED = 1_000
-"""Numbers of probes for which shares are looked at: the largest of a long window."""
+"""Numbers of probes for which shares are tried: the largest of a long window."""
 SHORTEST = timedelta(seconds=1)
 
 
@@ -37,19 +37,19 @@ class _Values:
     has_least: bool = True
     single: tuple[float, ...] | None = None
 
-    def some(self, holds: Callable[[float], bool], bounds: tuple[float, ...]) -> bool:
-        """Whether `holds` of a value that can be measured; it turns only at `bounds`."""
+    def some(self, is_met: Callable[[float], bool], bounds: tuple[float, ...]) -> bool:
+        """Whether a value that can be measured meets a condition that turns only at `bounds`."""
         if self.single is not None:
-            return any(holds(value) for value in self.single)
+            return any(is_met(value) for value in self.single)
         tried = {self.least, self.most, *bounds, *(math.nextafter(bound, side)
                  for bound in (*bounds, self.least) for side in (-math.inf, math.inf))}
-        return any(holds(value) for value in tried if self._is_possible(value))
+        return any(is_met(value) for value in tried if self._is_possible(value))
 
     def _is_possible(self, value: float) -> bool:
         return self.least < value <= self.most or (self.has_least and value == self.least)
 
 
-_HOLDS: dict[str, Callable[[float, tuple[float, ...]], bool]] = {
+_IS_WITHIN: dict[str, Callable[[float, tuple[float, ...]], bool]] = {
     "below": lambda value, bound: value < bound[0],
     "above": lambda value, bound: value > bound[0],
     "at_least": lambda value, bound: value >= bound[0],
@@ -109,11 +109,11 @@ def _of(
             f"{condition.min_samples} samples can never arrive in {units.format_duration(window)}: "
             f"at {MOST_PER_SECOND} per second there are {most}; lower min_samples, or give a "
             "longer window")
-    keep = plan.retention.minutes
-    if window > keep:
+    saved_for = plan.retention.minutes
+    if window > saved_for:
         yield (*path, "over"), (
-            f"the window {units.format_duration(window)} is longer than measurements are kept "
-            f"({units.format_duration(keep)}); raise retention.minutes, or shorten the window")
+            f"the window {units.format_duration(window)} is longer than measurements are saved "
+            f"({units.format_duration(saved_for)}); raise retention.minutes, or shorten the window")
 
 
 def _of_comparisons(
@@ -174,9 +174,9 @@ def _can(condition: CheckSpec | TriggerSpec, window: timedelta, *, is_met: bool)
     metric, bounds = METRICS[condition.metric], condition.bound_values
     if condition.is_to_baseline:
         return is_met or _can_exceed_baseline(metric, condition)
-    holds = _HOLDS[condition.bound_name]
+    is_within = _IS_WITHIN[condition.bound_name]
     values = _values(metric, condition, window)
-    return values.some(lambda value: holds(value, bounds) is is_met, bounds)
+    return values.some(lambda value: is_within(value, bounds) is is_met, bounds)
 
 
 def _can_exceed_baseline(metric: Metric, condition: CheckSpec | TriggerSpec) -> bool:
@@ -213,7 +213,7 @@ def _rates_where_nobody_is(plan: Plan) -> Iterator[Found]:
             for index, check in enumerate(plan.gates.get(gate, [])):
                 if check.metric != "request_rate" or check.of != empty or check.is_to_baseline:
                     continue
-                if not _HOLDS[check.bound_name](0.0, check.bound_values):
+                if not _IS_WITHIN[check.bound_name](0.0, check.bound_values):
                     yield ("gates", gate, index), (
                         f"in stage {stage.title} nobody is on the {empty}, so its request_rate is "
                         f"0 and never {_said(check)}; use a gate without this check there")

@@ -1,4 +1,4 @@
-"""Where users come in, how they are told apart, and which pages may ask the console. Pure."""
+"""Where users come in, how they are distinguished, and which pages may ask the console. Pure."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from changeover.plan import units
 from changeover.plan.conditions import CheckSpec, TriggerSpec
+from changeover.plan.document import Location
 from changeover.plan.flags import plan_faults
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
@@ -27,7 +28,7 @@ _ORDER = list(PhaseKind)
 class Problem:
     """Where in the plan, and what is wrong, with what is allowed."""
 
-    path: tuple[str | int, ...]
+    path: Location
     text: str
 
 
@@ -88,22 +89,29 @@ def _unsaid_hops(plan: Plan) -> list[str]:
             "of balancers in front of the gateway, 0 for none"]
 
 
+def _checks_in(plan: Plan, kind: PhaseKind) -> Iterator[tuple[Stage, CheckSpec]]:
+    """Yield every check of every stage of a phase."""
+    for stage in plan.stages():
+        if stage.phase is kind:
+            for gate in stage.gates:
+                for check in plan.gates.get(gate, []):
+                    yield stage, check
+
+
 def _ratios_without_baseline(plan: Plan) -> list[str]:
-    """Find bounds relative to the baseline in the full phase, where it serves nobody."""
-    return [
-        f"stage {stage.title}: {check.metric} has no baseline to compare with, because nobody "
-        "is on the baseline there; people will be asked"
-        for stage in plan.stages() if stage.phase is PhaseKind.FULL
-        for gate in stage.gates for check in plan.gates.get(gate, [])
-        if check.is_to_baseline
-        and METRICS[check.metric].source in (Source.TRAFFIC, Source.OUTCOME)
-    ] + [
-        f"stage {stage.title}: {check.metric} has no new data, because nothing is copied while "
-        "all users are on the candidate; people will be asked"
-        for stage in plan.stages() if stage.phase is PhaseKind.FULL
-        for gate in stage.gates for check in plan.gates.get(gate, [])
-        if METRICS[check.metric].source is Source.COMPARISON
-    ]
+    """Find checks in the full phase that have no data, because nobody is on the baseline."""
+    bounds, comparisons = [], []
+    for stage, check in _checks_in(plan, PhaseKind.FULL):
+        source = METRICS[check.metric].source
+        if check.is_to_baseline and source in (Source.TRAFFIC, Source.OUTCOME):
+            bounds.append(
+                f"stage {stage.title}: {check.metric} has no baseline to compare with, because "
+                "nobody is on the baseline there; people will be asked")
+        if source is Source.COMPARISON:
+            comparisons.append(
+                f"stage {stage.title}: {check.metric} has no new data, because nothing is copied "
+                "while all users are on the candidate; people will be asked")
+    return bounds + comparisons
 
 
 def _long_triggers(plan: Plan) -> list[str]:
@@ -119,14 +127,15 @@ def _long_triggers(plan: Plan) -> list[str]:
 
 def _silent_checks(plan: Plan) -> list[str]:
     """Find checks of the candidate's traffic in a stage where it has none."""
-    return [
-        f"stage {stage.title}: {check.metric} of the candidate has no data, because no user is on "
-        "it; people will be asked"
-        for stage in plan.stages() if stage.phase is PhaseKind.SHADOW
-        for gate in stage.gates for check in plan.gates.get(gate, [])
-        if check.of == "candidate" and METRICS[check.metric].source is Source.TRAFFIC
-        and not METRICS[check.metric].is_rate
-    ]
+    found = []
+    for stage, check in _checks_in(plan, PhaseKind.SHADOW):
+        metric = METRICS[check.metric]
+        # a rate without traffic is 0, and that is a value
+        has_value = metric.source is not Source.TRAFFIC or metric.is_rate
+        if check.of == "candidate" and not has_value:
+            found.append(f"stage {stage.title}: {check.metric} of the candidate has no data, "
+                         "because no user is on it; people will be asked")
+    return found
 
 
 def _phases_in_order(plan: Plan) -> Iterator[Problem]:
@@ -134,7 +143,7 @@ def _phases_in_order(plan: Plan) -> Iterator[Problem]:
     for index, (before, after) in enumerate(pairwise(ranks), 1):
         kind = plan.phases[index].phase
         if after == before:
-            yield Problem(("phases", index), 
+            yield Problem(("phases", index),
                           f"phase {kind} is listed twice; each phase may appear once")
         elif after < before:
             yield Problem(
@@ -203,7 +212,7 @@ def _names_exist(plan: Plan) -> Iterator[Problem]:
         yield from _missing(path, "lever", levers, plan.levers)
 
 
-def _suites(plan: Plan) -> list[tuple[tuple[str | int, ...], str | None]]:
+def _suites(plan: Plan) -> list[tuple[Location, str | None]]:
     before = plan.cutover.preconditions
     return [
         (("rollback", "verify"), plan.rollback.verify),
@@ -212,7 +221,7 @@ def _suites(plan: Plan) -> list[tuple[tuple[str | int, ...], str | None]]:
     ]
 
 
-def _levers(plan: Plan) -> list[tuple[tuple[str | int, ...], list[str]]]:
+def _levers(plan: Plan) -> list[tuple[Location, list[str]]]:
     final, disable = plan.cutover.final, plan.cutover.disable_baseline
     pressure = plan.health.back_pressure
     return [
@@ -228,7 +237,7 @@ def _levers(plan: Plan) -> list[tuple[tuple[str | int, ...], list[str]]]:
 
 
 def _missing(
-    path: tuple[str | int, ...], kind: str, names: object, known: dict[str, object] | object
+    path: Location, kind: str, names: object, known: dict[str, object] | object
 ) -> Iterator[Problem]:
     defined = list(known) if isinstance(known, dict) else []
     for name in names if isinstance(names, list | tuple) else []:
@@ -258,7 +267,7 @@ def _conditions_have_data(plan: Plan) -> Iterator[Problem]:
 
 
 def _has_data(
-    plan: Plan, condition: CheckSpec | TriggerSpec, path: tuple[str | int, ...]
+    plan: Plan, condition: CheckSpec | TriggerSpec, path: Location
 ) -> Iterator[Problem]:
     source = METRICS[condition.metric].source
     if source is Source.PROCESS:
@@ -281,7 +290,7 @@ def _has_data(
 def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:
     seen: set[str] = set()
     for index, trigger in enumerate(plan.triggers):
-        path: tuple[str | int, ...] = ("triggers", index)
+        path: Location = ("triggers", index)
         if trigger.name in seen:
             yield Problem((*path, "name"),
                           f"another trigger is called {trigger.name!r}; rename one")
@@ -332,7 +341,7 @@ def _addresses_differ(plan: Plan) -> Iterator[Problem]:
                           "the gateway needs its own")
 
 
-def _stage_path(plan: Plan, stage: Stage) -> tuple[str | int, ...]:
+def _stage_path(plan: Plan, stage: Stage) -> Location:
     """Return where in the plan a stage stands."""
     for index, phase in enumerate(plan.phases):
         if phase.phase is not stage.phase:

@@ -182,10 +182,10 @@ class SecurityCheck(_Check):
 
 
 class DatabaseRef(Part):
-    """A database: its URL, or the variable that holds one with a password."""
+    """A database: its URL, or the variable with a URL that has a password."""
 
     url: str | None = Field(None, pattern=r"^(sqlite|postgresql(\+psycopg)?)://\S*$")
-    env: Variable | None = Field(None, description="Environment variable that holds the URL.")
+    env: Variable | None = Field(None, description="Environment variable with the URL.")
 
     @model_validator(mode="after")
     def _one_way(self) -> DatabaseRef:

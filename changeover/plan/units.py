@@ -127,9 +127,9 @@ def parse_percent(value: object) -> Decimal:
     return percent
 
 
-def format_percent(weight: int) -> str:
-    """Return a weight in buckets (0..10_000) as a percentage: `2500` is `25 %`."""
-    text = f"{Decimal(weight) / 100:f}"
+def format_percent(buckets: int) -> str:
+    """Return a number of buckets (0..10_000) as a percentage: `2500` is `25 %`."""
+    text = f"{Decimal(buckets) / 100:f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 

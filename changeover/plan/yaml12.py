@@ -131,13 +131,8 @@ def kind(text: str) -> str:
     return next((name for name, form in _CORE.items() if form.fullmatch(text)), "str")
 
 
-def _eachin_1_1(text: str) -> str:
-    tag: str = _OLD.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return tag.removeprefix(_PREFIX)
-
-
 def _shown(read: Callable[[str], Any], text: str, found: str) -> str:
-    """Return what a version takes a plain text for, so that both would read it back."""
+    """Return what a version reads a plain text as, so that both would read it back."""
     if found == "str":
         return "text"
     try:

@@ -26,9 +26,9 @@ SILENT = timedelta(seconds=20)
 PATIENCE = {"shadow": timedelta(seconds=90)}
 """The shadow leaves the processor to everyone else: on a busy machine it is silent for long."""
 WORKER_SILENT = timedelta(seconds=90)
-LOOKED_AFTER = ("cutover", "rollback", "validation", "report")
+WATCHED_FLOWS = ("cutover", "rollback", "validation", "report")
 PREFECT_SECONDS = LONGEST_SECONDS * 3 / 4
-"""Prefect's answers are waited for this long, so that a silent server is found in time."""
+"""The longest wait for Prefect, shorter than a check's, so that a silent server is reported."""
 Check = Callable[[], Health]
 
 
@@ -49,7 +49,7 @@ def checks_of(site: Site) -> dict[str, Check]:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
         found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, "shadow_gone")
-    target = _scene(site, found)
+    target = _target(site, found)
     if "settings" not in found and site.home.settings().get("console_url"):
         found["console"] = partial(_service, site, "console", Status.UNHEALTHY, "console_gone")
     found |= {f"folder {n}": partial(machine.folder, target.folder / path)
@@ -101,7 +101,7 @@ def safely(check: Check) -> Health:
         return Health(Status.ERROR, f"{type(error).__name__}: {str(error)[:300]}")
 
 
-def _scene(site: Site, found: dict[str, Check]) -> CheckTarget:
+def _target(site: Site, found: dict[str, Check]) -> CheckTarget:
     """Return the target of the checks; settings that cannot be read are a finding of their own."""
     try:
         return CheckTarget.of(site)
@@ -133,14 +133,17 @@ def _gateway(site: Site) -> Health:
 
 
 def _service(site: Site, name: str, status: Status, issue: str) -> Health:
-    """Look at a service's last sign of life; one that was just started gets its time."""
+    """Judge a service by its last heartbeat; one that was just started gets its time."""
     beat = {beat.service: beat for beat in heartbeats.every(site.store)}.get(name)
     now, patience = clock.now(), PATIENCE.get(name, SILENT)
     if beat is not None and now - beat.at <= SILENT:
         return Health(Status.HEALTHY, f"the {name} is alive")
-    since = f"is silent since {beat.at:%H:%M:%S} UTC" if beat else "never was there"
+    since = "never sent a heartbeat"
+    if beat is not None:
+        since = f"sent its last heartbeat at {beat.at:%H:%M:%S} UTC"
     if beat is not None and now - beat.at <= patience:
-        return Health(Status.WARNING, f"the {name} {since}: it goes last on a busy machine")
+        why = "it gets the processor last on a busy machine"
+        return Health(Status.WARNING, f"the {name} {since}: {why}")
     started = _started(site, name)
     if started is not None and now - started <= patience:
         return Health(status, f"the {name} {since}; it was started at {started:%H:%M:%S} UTC")
@@ -157,16 +160,17 @@ def _started(site: Site, name: str) -> datetime | None:
 
 
 def _prefect(site: Site) -> Health:
-    """Look at Prefect's server, its worker and runs that should have begun."""
+    """Check Prefect's server, its worker and runs that should have begun."""
     api, now = site.prefect_within(PREFECT_SECONDS), clock.now()
     if not api.is_alive():
         return Health(Status.CRITICAL, "Prefect's server does not answer")
     silent = api.worker_silence(now)
     if silent is None or silent > WORKER_SILENT:
-        told = "never was there" if silent is None else \
-            f"is silent for {silent.total_seconds():.0f} s"
-        return Health(Status.CRITICAL, f"the worker {told}", {}, "worker_gone", "worker")
-    late = api.late_runs(now, site.plan.health.late_runs, LOOKED_AFTER)
+        since = "never reported to Prefect"
+        if silent is not None:
+            since = f"has not reported to Prefect for {silent.total_seconds():.0f} s"
+        return Health(Status.CRITICAL, f"the worker {since}", {}, "worker_gone", "worker")
+    late = api.late_runs(now, site.plan.health.late_runs, WATCHED_FLOWS)
     if late:
         runs = "1 flow run is" if late == 1 else f"{late} flow runs are"
         return Health(Status.WARNING, f"{runs} late", {"late": late})
@@ -181,5 +185,5 @@ def _limits(site: Site) -> Health:
              for name, limit in wanted.items() if found[name] != limit]
     if wrong:
         return Health(Status.UNHEALTHY, "; ".join(wrong), {}, "limit_drift", "prefect")
-    told = ", ".join(f"{name} {limit}" for name, limit in wanted.items())
-    return Health(Status.HEALTHY, f"kept in Prefect: {told}")
+    listed = ", ".join(f"{name} {limit}" for name, limit in wanted.items())
+    return Health(Status.HEALTHY, f"set in Prefect as planned: {listed}")

@@ -24,12 +24,12 @@ from changeover.plan.units import format_duration, format_size, parse_address
 
 
 def memory(spec: LevelSpec) -> Health:
-    """Look at the share of memory in use."""
+    """Judge the share of memory in use."""
     return _level("memory", psutil.virtual_memory().percent, spec, "memory_pressure")
 
 
 def disk(spec: LevelSpec, place: Path) -> Health:
-    """Look at the share of a disk's space and inodes in use, whichever is more."""
+    """Judge the share of a disk's space and inodes in use, whichever is more."""
     used = psutil.disk_usage(str(place)).percent
     found = os.statvfs(place)
     inodes = 100.0 * (1 - found.f_favail / found.f_files) if found.f_files else 0.0
@@ -44,7 +44,7 @@ def _level(what: str, percent: float, spec: LevelSpec, issue: str) -> Health:
 
 
 def folder(path: Path) -> Health:
-    """Write a file into a folder and take it away again."""
+    """Check that a file can be written into a folder, and remove it."""
     try:
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
@@ -55,7 +55,7 @@ def folder(path: Path) -> Health:
 
 
 def certificate(spec: CertificateSpec) -> Health:
-    """Look at how long a certificate is still valid."""
+    """Judge how long a certificate is still valid."""
     host, port = parse_address(spec.address)
     try:
         left = certificate_left(host, port, spec.ca_file)
@@ -73,7 +73,7 @@ def certificate(spec: CertificateSpec) -> Health:
 
 
 def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
-    """Look at whether a database answers, takes a lock in time, its size and migration."""
+    """Check that a database answers and grants a lock in time; judge its size and migration."""
     url = database_url(spec.database, target)
     wait = spec.lock_wait.total_seconds()
     is_sqlite = url.get_backend_name() == "sqlite"
@@ -87,7 +87,7 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
     except SQLAlchemyError as error:
         # The driver's own words: ours name locks in a query that may fail for another reason.
         is_locked = "lock" in str(getattr(error, "orig", "")).lower()
-        detail = f"a lock was not had within {wait:g} s" if is_locked else \
+        detail = f"a lock was not granted within {wait:g} s" if is_locked else \
             f"cannot be used ({type(error).__name__})"
         return Health(Status.CRITICAL, detail, {}, "database_lock" if is_locked else
                       "service_down", "database")
@@ -98,7 +98,7 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
 def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> Health:
     with engine.connect() as connection:
         began = time.perf_counter()
-        if is_sqlite:  # takes the write lock, which is what others wait for
+        if is_sqlite:  # asks for the write lock, which is what others wait for
             connection.exec_driver_sql("begin immediate")
             size = int(connection.execute(text(
                 "select page_count * page_size from pragma_page_count, pragma_page_size"
@@ -120,8 +120,8 @@ def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> H
         problems.append((Status.UNHEALTHY, f"at migration {found or 'none'}, not {spec.revision}"))
     if spec.largest is not None and size > spec.largest:
         problems.append((Status.WARNING, f"larger than {format_size(spec.largest)}"))
-    told = "; ".join(what for _, what in problems) or "answers"
+    summary = "; ".join(what for _, what in problems) or "answers"
     return Health(
         worst([Status.HEALTHY, *(status for status, _ in problems)]),
-        f"{told} ({format_size(size)}, {seconds * 1000:.1f} ms)",
+        f"{summary} ({format_size(size)}, {seconds * 1000:.1f} ms)",
         {"bytes": size, "seconds": seconds}, "database_lock" if waiting else "", "database")

@@ -26,7 +26,7 @@ class Health:
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """Return the worst status; nothing looked at is an error."""
+    """Return the worst status; no status at all is an error."""
     return max(statuses, key=_ORDER.index, default=Status.ERROR)
 
 

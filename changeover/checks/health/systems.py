@@ -1,4 +1,4 @@
-"""Health of the systems: do they answer, how do their nodes work, what do they need."""
+"""Health of the systems: whether they answer, their nodes, services and memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
         answer = get(target.url(spec.of) + spec.path, timeout=NODE_SECONDS)
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
-        return Health(Status.CRITICAL, f"gives no figures ({type(error).__name__})", {},
+        return Health(Status.CRITICAL, f"returns no figures ({type(error).__name__})", {},
                       "node_failure", spec.of)
     slow = spec.slow.total_seconds() * 1000
     limits: list[tuple[str, str | None, Callable[[float], bool], str]] = [
@@ -62,9 +62,9 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
             problems.append(f"{name}: no number at {path}")
         elif is_bad(value):
             problems.append(f"{name} {value:g} is {limit}")
-    told = "; ".join(problems) or ", ".join(f"{k} {v:g}" for k, v in data.items()) or "answers"
+    summary = "; ".join(problems) or ", ".join(f"{k} {v:g}" for k, v in data.items()) or "answers"
     status = Status.UNHEALTHY if problems else Status.HEALTHY
-    return Health(status, told, data, "node_failure" if problems else "", spec.of)
+    return Health(status, summary, data, "node_failure" if problems else "", spec.of)
 
 
 def _number(value: Any) -> float | None:
@@ -104,7 +104,7 @@ def _service(name: str, spec: ServiceSpec) -> Health:
 
 
 def _pair(members: dict[str, ServiceSpec]) -> Health:
-    """Judge services that are of use together only."""
+    """Judge services that work only together."""
     with ThreadPoolExecutor(len(members)) as pool:
         found = dict(zip(members, pool.map(_service, members, members.values()), strict=True))
     status = worst(each.status for each in found.values())
@@ -115,7 +115,7 @@ def _pair(members: dict[str, ServiceSpec]) -> Health:
 
 
 def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
-    """Look at the memory of a system's processes against its red line."""
+    """Compare the memory of a system's processes with its limit."""
     system, whose = target.plan.system(spec.of), f"the {spec.of}"
     if spec.pid_file is not None:
         whose = spec.pid_file
@@ -125,8 +125,8 @@ def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
     if found is None:
         return Health(Status.ERROR, f"the process of {whose} is not known")
     used = found[0]
-    told = f"{format_size(used)} of at most {format_size(spec.limit)}"
+    summary = f"{format_size(used)} of at most {format_size(spec.limit)}"
     if used > spec.limit:
-        return Health(Status.CRITICAL, told, {"bytes": used}, "memory_pressure", spec.of)
+        return Health(Status.CRITICAL, summary, {"bytes": used}, "memory_pressure", spec.of)
     status = Status.WARNING if used > 0.9 * spec.limit else Status.HEALTHY
-    return Health(status, told, {"bytes": used})
+    return Health(status, summary, {"bytes": used})

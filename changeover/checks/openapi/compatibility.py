@@ -1,6 +1,6 @@
 """Does a new OpenAPI document accept every request that the old one accepted?
 
-Every operation of the baseline has to exist and to take the same parameters and bodies; answers are
+Every operation of the baseline has to exist and accept the same parameters and bodies; answers are
 not compared here (schemathesis holds the candidate's answers against its own document). Started as
 a program (`python -m`), so that a check can end it in time whatever the documents are.
 """
@@ -47,7 +47,7 @@ def compare(baseline: Json, candidate: Json) -> list[Finding]:
         try:
             narrowed = list(_narrowed(operation, theirs[key], comparison))
         except RecursionError:
-            narrowed = [Finding("cannot be decided here (too deep): look at it", False)]
+            narrowed = [Finding("cannot be decided here (too deep): check it by hand", False)]
         found += [replace(one, sentence=f"{key}: {one.sentence}") for one in narrowed]
     return list(dict.fromkeys(found))
 
@@ -55,7 +55,7 @@ def compare(baseline: Json, candidate: Json) -> list[Finding]:
 def prove(a: Schema, b: Schema) -> bool:
     """Whether jsonschema-rs proves that `b` accepts all that `a` accepts.
 
-    It takes no notice of formats, so a schema that has one is never proved to accept.
+    It ignores formats, so a schema that has one is never proved to accept.
     """
     if '"format"' in text(b) or any(f'"{word}"' in text([a, b]) for word in (NOWHERE, ENCODING)):
         return False
@@ -102,7 +102,7 @@ def _is_list(schema: Schema, document: Document) -> bool:
 
 
 def _loose(schema: Schema) -> Schema:
-    """Return a parameter's schema where text without conditions takes numbers too: all is text."""
+    """Return a parameter's schema where text without conditions accepts numbers, too."""
     if not isinstance(schema, dict) or set(schema) - _LOOSE:
         return schema
     types: Any = schema.get("type")
@@ -115,14 +115,14 @@ def _body(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Fi
     if new.needs_body and not old.needs_body:
         yield Finding("a body is required now")
     for kind, schema in old.bodies.items():
-        taken = _taken_as(kind, new.bodies)
-        if taken is None:
+        media_type = _type_for(kind, new.bodies)
+        if media_type is None:
             yield Finding(f"a body of {kind} is not accepted any more")
         else:
-            yield from comparison.compare(schema, new.bodies[taken], "body")
+            yield from comparison.compare(schema, new.bodies[media_type], "body")
 
 
-def _taken_as(kind: str, kinds: dict[str, Schema]) -> str | None:
+def _type_for(kind: str, kinds: dict[str, Schema]) -> str | None:
     """Return the entry that a media type falls under, the closest first."""
     plain = kind.partition(";")[0]
     for entry in (kind, plain, f"{plain.partition('/')[0]}/*", "*/*"):

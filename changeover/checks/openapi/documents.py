@@ -39,7 +39,7 @@ _Yaml12.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("^<<$"), ["<
 
 
 def parse(content: bytes, source: str) -> Json:
-    """Return a document; names are text whatever they looked like.
+    """Return a document; names become text.
 
     Raises:
         InvalidInput: It is neither JSON nor YAML, is no mapping, or is too large or too deep.

@@ -65,7 +65,7 @@ class Flat:
 
 
 def flat(schema: Schema, document: Document) -> Flat:
-    """Return a schema as one conjunction; unions are kept as they are."""
+    """Return a schema as one conjunction; unions stay as they are."""
     result = Flat()
     for part in _conjuncts(schema, document, set()):
         _add(result, part)
@@ -74,7 +74,7 @@ def flat(schema: Schema, document: Document) -> Flat:
            if name in result.required):
         result.types -= {"object"}  # a field is required and refused
     if result.values is not None:
-        result.values = [value for value in result.values if _types_of(value) & result.types]
+        result.values = [value for value in result.values if types_of(value) & result.types]
     return result
 
 
@@ -104,7 +104,7 @@ def _add(result: Flat, part: Schema) -> None:
     assert isinstance(part, dict)  # noqa: S101  for mypy: a schema is nothing else
     if "type" in part:
         listed = part["type"] if isinstance(part["type"], list) else [part["type"]]
-        result.types = _both(result.types, frozenset(map(str, listed)))
+        result.types = widened(result.types) & widened(frozenset(map(str, listed)))
     for values in [part[word] if word == "enum" else [part[word]]
                    for word in ("enum", "const") if word in part]:
         if isinstance(values, list):
@@ -131,14 +131,13 @@ def _add_parts(result: Flat, part: Json) -> None:
     result.other += [(word, value) for word, value in part.items() if word not in _PLAIN]
 
 
-def _both(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
-    """Return the types in both; whole numbers are numbers."""
-    wide_a = a | {"integer"} if "number" in a else a
-    wide_b = b | {"integer"} if "number" in b else b
-    return wide_a & wide_b
+def widened(types: frozenset[str]) -> frozenset[str]:
+    """Return types with `integer` where `number` is one: whole numbers are numbers."""
+    return types | {"integer"} if "number" in types else types
 
 
-def _types_of(value: Any) -> frozenset[str]:
+def types_of(value: Any) -> frozenset[str]:
+    """Return the types that a value has; a whole number has two."""
     if isinstance(value, bool):
         return frozenset({"boolean"})
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):

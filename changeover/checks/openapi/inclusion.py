@@ -1,10 +1,10 @@
 """Does one schema accept every value that another one accepts?
 
 Three answers: yes (no finding), no (a finding that is certain), and not decided here (a finding
-that is not). Two schemas that are being compared are taken for included while their parts are
-looked at, so recursion ends (coinduction), and each pair is looked at once, so the time is bounded
+that is not). Two schemas that are being compared count as included while their parts are
+compared, so recursion ends (coinduction), and each pair is compared once, so the time is bounded
 by the number of pairs. What the walk does not find included, jsonschema-rs may still prove.
-A field that the old schema neither names nor describes is not looked at: else every new optional
+A field that the old schema neither names nor describes is not compared: else every new optional
 field would be a narrowing.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from changeover.checks.openapi.flat import Flat, flat
+from changeover.checks.openapi.flat import Flat, flat, widened
 from changeover.checks.openapi.schemas import NOWHERE, Document, Schema, bundle, references, text
 from changeover.checks.openapi.words import (
     OTHERS,
@@ -92,7 +92,7 @@ class Comparison:
         return self._same[reference]
 
     def _flat(self, a: Flat, b: Flat, where: str, depth: int = 0) -> list[Finding]:
-        """Return what is narrowed between two conjunctions; unions of `a` are taken apart."""
+        """Return what is narrowed between two conjunctions; unions of `a` are split."""
         if a.is_empty:
             return []
         if depth > DEEPEST_UNIONS:
@@ -118,12 +118,12 @@ class Comparison:
             if self._only_more(a, word, branches):
                 continue
             theirs = [flat(branch, self.new) for branch in branches]
-            taken = Flat(frozenset[str]().union(*(side.types for side in theirs)))
-            lost = lost_types(a, taken)
+            accepted = Flat(frozenset[str]().union(*(side.types for side in theirs)))
+            lost = lost_types(a, accepted)
             if lost:
                 found.append(Finding(f"{where} may not be {', '.join(sorted(lost))} any more"))
             for part in _by_type(a):
-                if not lost or shared(part, taken):
+                if not lost or shared(part, accepted):
                     found += self._one_of(part, (word, theirs), where, depth)
         return found
 
@@ -143,7 +143,7 @@ class Comparison:
     def _one_of(
         self, a: Flat, union: tuple[str, list[Flat]], where: str, depth: int
     ) -> list[Finding]:
-        """Return why no branch takes `a`, as the branch says that comes nearest."""
+        """Return why no branch accepts `a`, as the branch says that comes nearest."""
         word, theirs = union
         if a.is_empty:
             return []
@@ -154,8 +154,8 @@ class Comparison:
                 self._are_apart(a, other) for j, other in enumerate(theirs) if j != i
             ) for i in fitting):
                 return []
-            return [undecided(where, "whether only one part of `oneOf` takes it")]
-        if a.unions:  # is taken apart by the caller
+            return [undecided(where, "whether only one part of `oneOf` accepts it")]
+        if a.unions:  # the caller splits it
             return [undecided(where, f"`{word}` differs")]
         near = [found for found, branch in zip(tries, theirs, strict=True)
                 if shared(a, branch)] or tries
@@ -164,16 +164,13 @@ class Comparison:
 
     def _are_apart(self, a: Flat, b: Flat) -> bool:
         """Whether no value is accepted by both, as far as types and constants tell."""
-        if not shared(a, b):
+        if _are_disjoint(a, b):
             return True
         if a.values is not None and b.values is not None:
-            return not {*map(text, a.values)} & {*map(text, b.values)}
+            return False
         for name in a.required & b.required:
-            x = flat({"allOf": [p for part in a.fields for p in part.of(name)]}, self.old)
-            y = flat({"allOf": [p for part in b.fields for p in part.of(name)]}, self.new)
-            if not shared(x, y) or (x.values is not None and y.values is not None and not (
-                {*map(text, x.values)} & {*map(text, y.values)}
-            )):
+            x, y = _field(a, name, self.old), _field(b, name, self.new)
+            if _are_disjoint(x, y):
                 return True
         return False
 
@@ -234,9 +231,9 @@ class Comparison:
     def _pattern(self, a: Flat, b: Flat, pattern: str, where: str) -> Iterator[Finding]:
         ours, theirs = ([part.patterns.get(pattern, part.rest)
                          for part in side.fields] for side in (a, b))
-        told = [one for one in ours if one is not None]
-        if told:
-            yield from self.compare(_all(told), _all([x for x in theirs if x is not None]),
+        known = [one for one in ours if one is not None]
+        if known:
+            yield from self.compare(_all(known), _all([x for x in theirs if x is not None]),
                                     f"{where}.{pattern}")
 
     def _items(self, a: Flat, b: Flat, where: str) -> Iterator[Finding]:
@@ -256,10 +253,24 @@ def _all(parts: list[Any]) -> Schema:
     return {"allOf": unique} if unique else {}
 
 
+def _field(side: Flat, name: str, document: Document) -> Flat:
+    """Return what an object's field has to be, as one conjunction."""
+    parts = [schema for part in side.fields for schema in part.of(name)]
+    return flat({"allOf": parts}, document)
+
+
+def _are_disjoint(a: Flat, b: Flat) -> bool:
+    """Whether types or constants leave no value that both accept."""
+    if not shared(a, b):
+        return True
+    if a.values is None or b.values is None:
+        return False
+    return not {*map(text, a.values)} & {*map(text, b.values)}
+
+
 def _joined(a: Flat, b: Flat) -> Flat:
     """Return the conjunction of two."""
-    wide_a, wide_b = (side.types | ({"integer"} if "number" in side.types else set())
-                      for side in (a, b))
+    types = widened(a.types) & widened(b.types)
     values = a.values if b.values is None else b.values if a.values is None else [
         value for value in a.values if text(value) in {*map(text, b.values)}]
     bounds = dict(a.bounds)
@@ -267,15 +278,16 @@ def _joined(a: Flat, b: Flat) -> Flat:
         pick = max if word.lower().startswith(("min", "exclusivemin")) else min
         bounds[word] = pick(bounds.get(word, value), value)
     never_sent = a.never_sent | b.never_sent
-    return Flat(frozenset(wide_a & wide_b), values, bounds,
+    return Flat(types, values, bounds,
                 (a.required | b.required) - never_sent, never_sent,
                 a.fields + b.fields, a.items + b.items, a.unions + b.unions, a.other + b.other)
 
 
 def _by_type(a: Flat) -> list[Flat]:
-    """Take a conjunction apart by value or by type, since a union may take each elsewhere."""
+    """Split a conjunction by value or by type, since a union may accept each elsewhere."""
     if a.values is not None:
-        return [replace(a, values=[value]) for value in a.values[:MOST_BRANCHES]] + (
-            [replace(a, values=a.values[MOST_BRANCHES:])] if len(a.values) > MOST_BRANCHES else [])
+        first, rest = a.values[:MOST_BRANCHES], a.values[MOST_BRANCHES:]
+        found = [replace(a, values=[value]) for value in first]
+        return [*found, replace(a, values=rest)] if rest else found
     types = a.types - ({"integer"} if "number" in a.types else set())
     return [replace(a, types=frozenset({name})) for name in sorted(types)]

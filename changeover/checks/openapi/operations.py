@@ -28,7 +28,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one method of one path takes. `bodies`: schemas by media type or range."""
+    """What one method of one path accepts. `bodies`: schemas by media type or range."""
 
     parameters: dict[tuple[str, str], Parameter] = field(default_factory=dict)
     bodies: dict[str, Schema] = field(default_factory=dict)
@@ -146,9 +146,9 @@ def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
 def media_type(kind: str) -> str:
     """Return a media type in one form: lower case, without its charset, parameters in order."""
     name, *rest = (part.strip() for part in kind.split(";"))
-    kept = sorted(part.lower().replace(" ", "") for part in rest
+    others = sorted(part.lower().replace(" ", "") for part in rest
                   if part and not part.lower().startswith("charset"))
-    return ";".join([name.lower(), *kept])
+    return ";".join([name.lower(), *others])
 
 
 def _old_bodies(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from changeover.checks.openapi.flat import Flat, flat
-from changeover.checks.openapi.schemas import Document, text
+from changeover.checks.openapi.flat import Flat, types_of, widened
+from changeover.checks.openapi.schemas import text
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,46 +20,34 @@ class Finding:
 
 
 def undecided(where: str, why: str) -> Finding:
-    """Return that something has to be looked at by a person."""
-    return Finding(f"{where} cannot be decided here ({why}): look at it", False)
+    """Return that a person has to decide."""
+    return Finding(f"{where} cannot be decided here ({why}): check it by hand", False)
 
 
 def shared(a: Flat, b: Flat) -> frozenset[str]:
     """Return the types that both accept."""
-    wide_a, wide_b = (side.types | ({"integer"} if "number" in side.types else set())
-                      for side in (a, b))
-    types = frozenset(wide_a & wide_b)
-    return types if a.values is None else types & _types_of_values(a.values)
+    types = widened(a.types) & widened(b.types)
+    return types if a.values is None else types & _types_of_all(a.values)
 
 
-def _types_of_values(values: list[Any]) -> frozenset[str]:
-    return frozenset(name for value in values
-                     for name in flat({"enum": [value]}, Document({})).types
-                     if _is(value, name))
-
-
-def _is(value: Any, name: str) -> bool:
-    if isinstance(value, bool) or value is None:
-        return name == ("null" if value is None else "boolean")
-    kinds: dict[str, Any] = {"string": str, "number": int | float, "array": list, "object": dict}
-    if name == "integer":
-        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return name in kinds and isinstance(value, kinds[name])
+def _types_of_all(values: list[Any]) -> frozenset[str]:
+    return frozenset[str]().union(*map(types_of, values))
 
 
 def lost_types(a: Flat, b: Flat) -> set[str]:
     """Return the types that are not accepted any more."""
-    ours = a.types if a.values is None else a.types & _types_of_values(a.values)
-    taken = b.types | ({"integer"} if "number" in b.types else set())
-    lost = set(ours - taken)
-    if a.values is not None:  # 1 is a whole number and a number: one of both will do
-        lost = set() if all(any(_is(v, name) for name in taken) for v in a.values) else lost
-    return lost
+    ours, accepted = a.types, widened(b.types)
+    if a.values is None:
+        return set(ours - accepted)
+    # 1 is a whole number and a number: it is accepted where one of both is
+    if all(types_of(value) & accepted for value in a.values):
+        return set()
+    return set(ours & _types_of_all(a.values) - accepted)
 
 
 def lost_values(a: Flat, b: Flat, where: str) -> Iterator[Finding]:
     """Yield which values are not accepted any more."""
-    taken = {_value(value) for value in b.values or []}
+    accepted = {_value(value) for value in b.values or []}
     ours = a.values
     if ours is None and a.types <= {"boolean", "null"}:
         ours = [v for v, name in ((True, "boolean"), (False, "boolean"), (None, "null"))
@@ -67,7 +55,7 @@ def lost_values(a: Flat, b: Flat, where: str) -> Iterator[Finding]:
     if ours is None:
         shown = ", ".join(map(str, (b.values or [])[:10]))
         yield Finding(f"{where} may only be {shown} now" if shown else f"{where} is refused now")
-    elif gone := [value for value in ours if _value(value) not in taken]:
+    elif gone := [value for value in ours if _value(value) not in accepted]:
         yield Finding(f"{where} may not be {', '.join(map(str, gone))} any more")
 
 
@@ -96,7 +84,7 @@ def limits(a: Flat, b: Flat, types: frozenset[str], where: str) -> Iterator[Find
                 ours = max(ours or 0, len(a.required))
             if a.values is not None and (bound := b.bounds[word]) is not None:
                 sizes = [len(v) for v in a.values if isinstance(v, str | list | dict)
-                         and _is(v, kind)]
+                         and kind in types_of(v)]
                 ours = (min(sizes) if is_lower else max(sizes)) if sizes else bound
             if ours is None or (ours < bound if is_lower else ours > bound):
                 yield Finding(f"{where} {said.format(bound)}")
@@ -112,7 +100,7 @@ def _numbers(a: Flat, b: Flat, where: str, *, is_whole: bool) -> Iterator[Findin
         theirs = _bound(b, sign, plain, exclusive, is_whole=is_whole)
         ours = _bound(a, sign, plain, exclusive, is_whole=is_whole)
         if a.values is not None:
-            numbers = [v for v in a.values if _is(v, "number")]
+            numbers = [v for v in a.values if "number" in types_of(v)]
             ours = min((sign * v, 0) for v in numbers) if numbers else theirs
         if theirs is not None and (ours is None or ours < theirs):
             word = said if not theirs[1] else {"at least": "above", "at most": "below"}[said]
@@ -144,7 +132,7 @@ def _multiple_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator
         step = Fraction(str(value))
         steps = [Fraction(str(one)) for one in said] + (
             [Fraction(1)] if "number" not in a.types else [])
-        numbers = [Fraction(str(v)) for v in a.values or [] if _is(v, "number")]
+        numbers = [Fraction(str(v)) for v in a.values or [] if "number" in types_of(v)]
     except ValueError:
         yield undecided(where, "`multipleOf` differs")
         return
@@ -156,7 +144,7 @@ def _multiple_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator
 
 def _unique_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
     if value is True and True not in said and a.bounds.get("maxItems", 2) > 1:
-        yield Finding(f"{where} may hold nothing twice now")
+        yield Finding(f"{where} may not have an item twice any more")
 
 
 OTHERS: dict[str, tuple[frozenset[str], Callable[..., Iterator[Finding]]]] = {

@@ -1,4 +1,4 @@
-"""The OpenAPI check: the documents compared, then schemathesis asks the candidate."""
+"""The OpenAPI check: compare the documents, then send requests to the candidate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INSTALL = "Install it: pip install 'changeover[openapi]'"
 
 
 def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> CheckResult:
-    """Compare both documents, then have schemathesis make up requests for the candidate.
+    """Compare both documents, then have schemathesis generate requests for the candidate.
 
     What cannot be decided and a run that calls nothing are inconclusive; `timeout` is for all.
     """
@@ -43,8 +43,8 @@ def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> CheckResult:
         undecided.append(
             f"no operation was called: the document has {', '.join(there) or 'no methods'}, and"
             f" `methods` of the check are {', '.join(spec.methods)}")
-    found = judged([*broken, *undecided], f"{operations} operations keep what their document"
-                   " promises", operations=operations, output=output)
+    found = judged([*broken, *undecided], f"{operations} operations do what their document says",
+                   operations=operations, output=output)
     if undecided and not broken:
         return unknown(found.reason, **found.evidence)
     return found
@@ -54,7 +54,7 @@ def _document(where: str, target: CheckTarget, side: str) -> Json:
     """Return an OpenAPI document from a path of the system or a file.
 
     Raises:
-        InvalidInput: It cannot be had, or is no OpenAPI document.
+        InvalidInput: It cannot be read, or is no OpenAPI document.
     """
     if where.startswith("/"):
         return documents.read(target.url(side) + where)

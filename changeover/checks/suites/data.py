@@ -1,4 +1,4 @@
-"""Checks of databases: one is fit for use, and two hold the same rows."""
+"""Checks of databases: one can be used, two have the same rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from changeover.plan.suites import DatabaseCheck, DataConsistencyCheck
 from changeover.tablediff.consistency import Columns, TableRef, compare_tables
 
 _SHOWN = 20
-_LOOKED_FOR = 1000
+_MOST_FOUND = 1000
 """Differences after which the search ends, unless the plan allows as many."""
 
 
@@ -27,13 +27,13 @@ def database_url(ref: suites.DatabaseRef, target: CheckTarget) -> URL:
     """Return a database's URL; a relative SQLite file lies beside the plan.
 
     Raises:
-        InvalidInput: The variable that holds it is not set, or it is no URL.
+        InvalidInput: Its variable is not set, or it is no URL.
     """
     return database_address(ref, target.folder)
 
 
 def check_database(spec: DatabaseCheck, target: CheckTarget) -> CheckResult:
-    """Connect, and look at tables, revision and whether a row can be written."""
+    """Connect; check tables, revision and whether a row can be written."""
     url = database_url(spec.database, target)
     name = url.render_as_string(hide_password=True)
     seconds = spec.within.total_seconds()
@@ -44,14 +44,14 @@ def check_database(spec: DatabaseCheck, target: CheckTarget) -> CheckResult:
     else:
         engine = create_engine(url, connect_args={"connect_timeout": max(2, int(seconds))})
     try:
-        return _looked(spec, engine, name)
+        return _examined(spec, engine, name)
     except SQLAlchemyError as error:
         return judged([f"{name} cannot be used ({type(error).__name__})"], "")
     finally:
         engine.dispose()
 
 
-def _looked(spec: DatabaseCheck, engine: Engine, name: str) -> CheckResult:
+def _examined(spec: DatabaseCheck, engine: Engine, name: str) -> CheckResult:
     began = time.perf_counter()
     with engine.connect() as connection:
         connection.execute(text("select 1"))
@@ -105,16 +105,18 @@ def check_data_consistency(
     ]
     columns = Columns(spec.key, spec.columns, spec.ignore, spec.mask)
     found = compare_tables(
-        sides[0], sides[1], columns, most=max(_LOOKED_FOR, spec.differences + 1),
+        sides[0], sides[1], columns, most=max(_MOST_FOUND, spec.differences + 1),
         progress=lambda done, total: report(done / max(1, total)),
     )
     number = len(found.only_baseline) + len(found.only_candidate) + len(found.differing)
     at_least = "" if found.is_complete else "at least "
-    told = (f"{at_least}{number} rows differ ({len(found.only_baseline)} only at the baseline, "
-            f"{len(found.only_candidate)} only at the candidate, {len(found.differing)} changed); "
-            f"{found.baseline_rows} and {found.candidate_rows} rows")
+    summary = (
+        f"{at_least}{number} rows differ ({len(found.only_baseline)} only at the baseline, "
+        f"{len(found.only_candidate)} only at the candidate, {len(found.differing)} changed); "
+        f"{found.baseline_rows} and {found.candidate_rows} rows")
+    is_fine = number <= spec.differences and found.is_complete
     return judged(
-        [] if number <= spec.differences and found.is_complete else [told], told,
+        [] if is_fine else [summary], summary,
         rows=[found.baseline_rows, found.candidate_rows],
         only_baseline=list(found.only_baseline[:_SHOWN]),
         only_candidate=list(found.only_candidate[:_SHOWN]),

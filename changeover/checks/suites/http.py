@@ -34,7 +34,7 @@ def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     except httpx.HTTPError as error:
         return judged([f"{spec.of} does not answer {spec.method} {spec.path} "
                        f"({type(error).__name__})"], "")
-    answer, seconds = tries[-1][0], min(taken for _, taken in tries)
+    answer, seconds = tries[-1][0], min(each for _, each in tries)
     problems = [*_status(spec, answer), *_headers(spec, answer), *_body(spec, answer)]
     if spec.within and seconds > spec.within.total_seconds():
         problems.append(f"answered after {seconds * 1000:.0f} ms, which is longer than "

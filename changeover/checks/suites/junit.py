@@ -7,58 +7,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
 from xml.etree import ElementTree as Xml
 
+from changeover.domain.suites import SuiteCheck
+from changeover.domain.verdict import Verdict
+
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TAGS = {Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error"}
 
 
-class Result(Protocol):
-    """What is known of one check."""
-
-    @property
-    def name(self) -> str:
-        """Name within its suite."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """Kind of check."""
-        ...
-
-    @property
-    def verdict(self) -> str:
-        """`pass`, `fail` or `inconclusive`."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """The sentence with the numbers."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        ...
-
-
-def junit_xml(suite: str, results: Sequence[Result]) -> str:
+def junit_xml(suite: str, results: Sequence[SuiteCheck]) -> str:
     """Return the document; an inconclusive check is an error, as it is no pass."""
-    verdicts = [str(result.verdict) for result in results]
+    verdicts = [result.verdict for result in results]
     root = Xml.Element("testsuites")
     top = Xml.SubElement(
         root, "testsuite", name=suite, tests=str(len(results)),
-        failures=str(verdicts.count("fail")), errors=str(verdicts.count("inconclusive")),
+        failures=str(verdicts.count(Verdict.FAIL)),
+        errors=str(verdicts.count(Verdict.INCONCLUSIVE)),
         time=f"{sum(result.seconds for result in results):.3f}",
     )
     for result in results:
         case = Xml.SubElement(top, "testcase", classname=f"{suite}.{result.kind}",
                               name=_clean(result.name), time=f"{result.seconds:.3f}")
-        tag = {"fail": "failure", "inconclusive": "error"}.get(str(result.verdict))
-        if tag:
-            Xml.SubElement(case, tag, message=_clean(result.reason)).text = _clean(result.reason)
+        reason = _clean(result.reason)
+        if result.verdict is Verdict.PASS:
+            Xml.SubElement(case, "system-out").text = reason
         else:
-            Xml.SubElement(case, "system-out").text = _clean(result.reason)
+            Xml.SubElement(case, _TAGS[result.verdict], message=reason).text = reason
     Xml.indent(root)
     return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -11,7 +11,6 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import aiohttp
 
@@ -27,7 +26,7 @@ MOST_UNDER_WAY = 2_000
 LONGEST_ANSWER = 15.0
 KEEPS_UP = 0.95
 TOO_MANY = 429
-"""A system that turns requests away does not carry the load."""
+"""A system that refuses requests does not sustain the load."""
 HOUR = 3600
 
 
@@ -93,8 +92,8 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
             task.add_done_callback(under_way.discard)
         if under_way:
             await asyncio.wait(under_way)
-        taken = max(time.perf_counter() - began, seconds)
-    return Served(rate, (count - failed) / taken, failed, count, Histogram.of(durations))
+        lasted = max(time.perf_counter() - began, seconds)
+    return Served(rate, (count - failed) / lasted, failed, count, Histogram.of(durations))
 
 
 def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckResult:
@@ -106,24 +105,24 @@ def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckRes
     knee: float | None = None
     for index, rate in enumerate(spec.rates):
         for place, side in enumerate(sides):
-            before = (index * len(sides) + place) / steps
+            before = index * len(sides) + place
+
+            def tick(done: float, before: int = before) -> None:
+                report((before + done) / steps)
+
             found[side].append(asyncio.run(offer(
                 target.url(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
-                tick=partial(_advance, report, before, 1 / steps))))
+                tick=tick)))
         own = found["candidate"][-1]
         problems += _beyond(spec, own, found["baseline"][-1] if spec.baseline else None)
         if own.answered < KEEPS_UP * rate:
             knee = rate
             break
     best = max(found["candidate"], key=lambda served: served.answered)
-    told = f"keeps up to {best.rate:g} requests a second" if knee is None else \
+    summary = f"keeps up to {best.rate:g} requests a second" if knee is None else \
         f"the knee lies before {knee:g}: {best.answered:.4g} a second are answered"
-    return judged(problems, f"candidate: {told}", knee=knee,
+    return judged(problems, f"candidate: {summary}", knee=knee,
                   **{side: [served.as_data() for served in rows] for side, rows in found.items()})
-
-
-def _advance(report: Report, before: float, part: float, done: float) -> None:
-    report(before + part * done)
 
 
 def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
@@ -144,7 +143,7 @@ def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
 
 
 def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> CheckResult:
-    """Keep a steady load up and judge the slope of the system's memory."""
+    """Send a steady load and judge the slope of the system's memory."""
     meter = ProcessMeter(target.plan.system(spec.of), lambda: target.pids.get(spec.of))
     if meter.read() is None:
         return unknown(f"systems.{spec.of} has no process to watch: start it with `changeover up` "
@@ -159,7 +158,7 @@ def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> CheckRes
                 "last_bytes": sizes[-1] if sizes else None,
                 "bytes_an_hour": None if found is None else
                 [found.low * HOUR, found.slope * HOUR, found.high * HOUR]}
-    return CheckResult(verdict, _told(spec, found), evidence)
+    return CheckResult(verdict, _describe_trend(spec, found), evidence)
 
 
 async def _soaked(
@@ -187,7 +186,7 @@ async def _soaked(
     return times, sizes, served
 
 
-def _told(spec: SoakCheck, found: Trend | None) -> str:
+def _describe_trend(spec: SoakCheck, found: Trend | None) -> str:
     if found is None:
         return "too few readings of the memory: let the soak last longer"
     low, middle, high = (_signed(part * HOUR) for part in (found.low, found.slope, found.high))

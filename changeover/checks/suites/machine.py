@@ -27,7 +27,7 @@ _SETTLES_SECONDS = 10.0
 
 
 def check_resource(spec: ResourceCheck, target: CheckTarget) -> CheckResult:
-    """Look at memory, disks, CPU and ports of this machine."""
+    """Compare memory, disks, CPU and ports of this machine with what is needed."""
     problems = []
     available = psutil.virtual_memory().available
     if spec.memory is not None and available < spec.memory:
@@ -45,7 +45,7 @@ def check_resource(spec: ResourceCheck, target: CheckTarget) -> CheckResult:
     problems += [f"nobody listens at {address}" for address in spec.listening
                  if not _answers(address)]
     problems += [f"{address} is in use" for address in spec.free_ports if _answers(address)]
-    return judged(problems, f"{format_size(available)} of memory available, everything is there",
+    return judged(problems, f"{format_size(available)} of memory available, the rest as needed",
                   memory_available=available, cpu=cpu)
 
 
@@ -58,20 +58,20 @@ def _answers(address: str) -> bool:
 
 
 def check_gateway(_spec: GatewayCheck, target: CheckTarget) -> CheckResult:
-    """See that Envoy serves the routing state and that a request of nobody comes through.
+    """Check that Envoy serves the routing state and that an anonymous request comes through.
 
-    What is wrong is looked at again for some seconds: a state may just be on its way to it.
+    What is wrong is checked again for some seconds: a state may just be on its way to Envoy.
     """
     site = target.site
     if site is None:
-        return unknown("nothing was started with `changeover up`: there is no gateway to look at")
+        return unknown("nothing was started with `changeover up`: there is no gateway to check")
 
-    def look() -> tuple[RoutingState, list[str]]:
+    def evaluate() -> tuple[RoutingState, list[str]]:
         state = routing.read(site.store, site.migration)
         return state, _wrong_at(target, site.gateway, state)
 
     state, problems = clock.poll_until(
-        look, lambda seen: not seen[1], seconds=_SETTLES_SECONDS, pause=0.2)
+        evaluate, lambda seen: not seen[1], seconds=_SETTLES_SECONDS, pause=0.2)
     return judged(problems, f"the gateway serves {state.describe()}", served=list(state.order))
 
 
@@ -80,7 +80,7 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
     seen = gateway.serving(state)
     if not seen.is_current:
         problems.append(f"gateway: {seen.text}")
-    with contextlib.suppress(Unreachable):  # that it is silent stands there already
+    with contextlib.suppress(Unreachable):  # its silence is among the problems already
         hosts = gateway.admin.healthy_hosts()
         problems += [f"{name} has no healthy host" for name, count in hosts.items() if not count]
     try:
@@ -89,7 +89,7 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
         if status >= 500 and not state.maintenance:
             problems.append(f"a request through the gateway is answered with {status}")
     except httpx.HTTPError as error:
-        problems.append(f"the gateway does not take requests ({type(error).__name__})")
+        problems.append(f"the gateway does not answer ({type(error).__name__})")
     return problems
 
 
@@ -97,7 +97,7 @@ def check_flags(spec: FlagsCheck, target: CheckTarget) -> CheckResult:
     """Compare the flags' values with those that are expected."""
     site = target.site
     if site is None:
-        return unknown("nothing was started with `changeover up`: there are no flags to look at")
+        return unknown("nothing was started with `changeover up`: there are no flags to check")
     values = flags.values(site.store, site.migration, site.environment)
     problems = list(_unlike(spec.expect, values, ""))
     evaluator = Evaluator(flags.snapshot(site.store, site.migration, site.environment))

@@ -1,4 +1,4 @@
-"""A check that another program carries out: any command. The one of OpenAPI is in `api`."""
+"""A check that runs another program: any command. The OpenAPI check is in `api`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_OUTPUT = 20_000
 
 
 def check_command(spec: CommandCheck, target: CheckTarget) -> CheckResult:
-    """Run a command and judge its exit code; its output is kept, cut in the middle."""
+    """Run a command and judge its exit code; its output is saved, cut in the middle."""
     program, *arguments = spec.command
     folder = target.folder / spec.directory if spec.directory else target.folder
     code, output = run_program(

@@ -1,4 +1,4 @@
-"""What a check of a validation suite says."""
+"""What a check of a validation suite found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from changeover.domain.suites import SuiteCheck
 from changeover.domain.verdict import Verdict
 
 Report = Callable[[float], None]
-"""Told how much of a check is done, 0..1."""
+"""Receives how much of a check is done, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """One check as it was carried out; `seconds` is how long it took."""
+    """One check that was run; `seconds` is its duration."""
 
     number: int
     name: str
@@ -43,12 +43,12 @@ def judged(problems: Sequence[str], fine: str, **evidence: Any) -> CheckResult:
 
 
 def unknown(reason: str, **evidence: Any) -> CheckResult:
-    """Return that a check could not be carried out: that is never a pass."""
+    """Return that a check could not be run to its end: that is never a pass."""
     return CheckResult(Verdict.INCONCLUSIVE, reason, evidence)
 
 
 def as_stored(run_id: int, run: CheckRun) -> SuiteCheck:
-    """Return what the store keeps of a check."""
+    """Return a check as the store saves it."""
     return SuiteCheck(
         run_id=run_id, number=run.number, name=run.name, kind=run.kind,
         verdict=run.result.verdict, reason=run.result.reason,

@@ -26,7 +26,7 @@ from changeover.plan.suites import AnyCheck
 
 AT_ONCE = 4
 Progress = Callable[[int, float], None]
-"""Told the number of a check and how much of it is done, 0..1."""
+"""Receives the number of a check and how much of it is done, 0..1."""
 
 
 def checks_of(plan: Plan, suite: str) -> list[tuple[str, AnyCheck]]:
@@ -54,14 +54,14 @@ def run_check(
     target: CheckTarget, number: int, name: str, check: AnyCheck, *,
     report: Report = lambda _: None,
 ) -> CheckRun:
-    """Carry out one check; what keeps it from being carried out makes it inconclusive."""
+    """Run one check; if it cannot be run, it is inconclusive."""
     began, at = time.perf_counter(), clock.now()
     try:
         result = _KINDS[type(check)](check, target, report)
     except ChangeoverError as error:
-        result = unknown(f"not carried out because {error}")
+        result = unknown(f"not run because {error}")
     except Exception as error:  # noqa: BLE001  one check's fault must not hide the others' results
-        result = unknown(f"not carried out because of {type(error).__name__}: {error}")
+        result = unknown(f"not run because of {type(error).__name__}: {error}")
     report(1.0)
     return CheckRun(number, name, check.kind, result, at, time.perf_counter() - began)
 

@@ -1,4 +1,4 @@
-"""What checks look at: two systems by their plan, and the running migration when there is one."""
+"""What checks examine: two systems by their plan, and the running migration when there is one."""
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> Chec
 
 
 def _verdict(spec: ReplayCheck, batch: list[Compared], evidence: dict[str, Any]) -> CheckResult:
-    """Judge the pairs whose baseline answered; without the others nobody can say that all is well.
+    """Judge the pairs whose baseline answered; if it left out any, the result is no pass.
 
-    A candidate that differs fails all the same.
+    A candidate that differs fails in any case.
     """
     compared = [one for one in batch if replay.has_baseline(one)]
     lost = len(batch) - len(compared)
@@ -54,14 +54,15 @@ def _verdict(spec: ReplayCheck, batch: list[Compared], evidence: dict[str, Any])
         return unknown(f"{silent}: there is nothing to compare with", **evidence)
     similarity = sum(one.similarity for one in compared) / len(compared)
     differing = sum(not one.is_match for one in compared)
-    told = (f"{len(compared)} requests: similarity {similarity:.3%}, {differing} answers differ, "
-            f"{sum(bool(one.error) for one in compared)} failed at the candidate")
+    summary = (
+        f"{len(compared)} requests: similarity {similarity:.3%}, {differing} answers differ, "
+        f"{sum(bool(one.error) for one in compared)} failed at the candidate")
     problems = []
     if similarity < spec.similarity:
-        problems.append(f"{told}; at least {spec.similarity:.3%} is wanted")
+        problems.append(f"{summary}; at least {spec.similarity:.3%} is wanted")
     if spec.divergence_rate is not None and differing / len(compared) > spec.divergence_rate:
-        problems.append(f"{told}; at most {spec.divergence_rate:.2%} may differ")
+        problems.append(f"{summary}; at most {spec.divergence_rate:.2%} may differ")
     evidence = {**evidence, "similarity": similarity, "differing": differing}
     if lost and not problems:
-        return unknown(f"{silent}; of the others, {told}", **evidence)
-    return judged(problems, told, **evidence)
+        return unknown(f"{silent}; of the others, {summary}", **evidence)
+    return judged(problems, summary, **evidence)

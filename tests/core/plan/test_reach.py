@@ -138,7 +138,7 @@ def test_share_of_probes_between_two_values_is_accepted_when_some_number_of_prob
     (trigger("similarity", ratio_to_baseline=1.1), "the baseline has no value of its own"),
     (trigger("error_rate", difference_to_baseline="100%"), "more than 100.000 % above"),
     (trigger("error_rate", above="1%") | {"over": "500ms"}, "the window must be at least 1s"),
-    (trigger("error_rate", above="1%") | {"over": "300d"}, "longer than measurements are kept"),
+    (trigger("error_rate", above="1%") | {"over": "300d"}, "longer than measurements are saved"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_refusal_says_the_numbers_and_what_would_work(spec: dict[str, Any], words: str) -> None:
     """A person mends the plan from the sentence alone."""

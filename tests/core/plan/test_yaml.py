@@ -141,7 +141,7 @@ def test_no_number_is_infinite_as_text_either(value: str) -> None:
     (f"a: {'9' * 5000}\n", "a number of 5000 digits is too long"),
     ("a: &x [*x]\n", "levels"),
     ("a: [1\n", "not readable as YAML"),
-    ("a: b\n---\nc: d\n", "holds 2 documents"),
+    ("a: b\n---\nc: d\n", "contains 2 documents"),
 ])
 def test_other_doubtful_documents_are_refused(text: str, expected: str) -> None:
     """One clear sentence each, and never another error."""

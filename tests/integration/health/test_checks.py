@@ -159,20 +159,20 @@ def test_gateway_must_serve_the_routing_state(place: Place) -> None:
 def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     """Older than 20 s, or never there."""
     site, _ = place(shadow={"sample": "10%"})
-    said(look(site, "shadow"), Status.UNHEALTHY, "never was there", "shadow_gone")
+    said(look(site, "shadow"), Status.UNHEALTHY, "never sent a heartbeat", "shadow_gone")
     heartbeats.beat(site.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
-    said(look(site, "observer"), Status.CRITICAL, "is silent since", "observer_gone")
+    said(look(site, "observer"), Status.CRITICAL, "sent its last heartbeat at", "observer_gone")
     site.home.save_settings({"console_url": "http://127.0.0.1:1"})
-    said(look(site, "console"), Status.UNHEALTHY, "never was there", "console_gone")
+    said(look(site, "console"), Status.UNHEALTHY, "never sent a heartbeat", "console_gone")
 
 
 def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
     """A process gets its time to begin; the shadow is silent for long on a busy machine."""
     site, _ = place(shadow={"sample": "10%"})
     heartbeats.beat(site.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
-    said(look(site, "shadow"), Status.WARNING, "goes last on a busy machine")
+    said(look(site, "shadow"), Status.WARNING, "gets the processor last on a busy machine")
     heartbeats.beat(site.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
-    said(look(site, "shadow"), Status.UNHEALTHY, "is silent since", "shadow_gone")
+    said(look(site, "shadow"), Status.UNHEALTHY, "sent its last heartbeat at", "shadow_gone")
     just = {"shadow": {"pid": 1, "created": clock.now().timestamp()}}
     site.home.save_settings({"processes": just})
     said(look(site, "shadow"), Status.UNHEALTHY, "it was started at")
@@ -213,7 +213,7 @@ def test_sqlite_database_is_looked_at(place: Place, tmp_path: Path) -> None:
     said(look(site, "database shop"), Status.HEALTHY, "answers")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("begin immediate")
-    said(look(site, "database shop"), Status.CRITICAL, "a lock was not had", "database_lock")
+    said(look(site, "database shop"), Status.CRITICAL, "a lock was not granted", "database_lock")
     holder.execute("rollback")
     holder.close()
 
