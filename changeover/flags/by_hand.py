@@ -22,7 +22,7 @@ from changeover.plan.units import parse_percent
 
 
 def with_value(name: str, present: Entry | None, value: Any) -> Entry:
-    """Return a flag that everyone gets `value` of; its rules end.
+    """Return a flag with `value` for everyone and without rules.
 
     Args:
         name: The flag, for messages.
@@ -30,7 +30,7 @@ def with_value(name: str, present: Entry | None, value: Any) -> Entry:
         value: The value.
 
     Raises:
-        InvalidInput: The value is not of the flag's kind, or of none.
+        InvalidInput: The value is of another kind than the flag, or of no known kind.
     """
     try:
         kind = kind_of(value)

@@ -1,6 +1,6 @@
 """Attributes of an application's context as conditions, compiled to plain functions. Pure.
 
-A wrong type never fits and never raises: the context comes from outside.
+A value of a wrong type never fits and never raises: the context comes from outside.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _ABSENT = object()
 def header_segment(spec: SegmentSpec) -> Predicate:
     """Return whether a context is in a gateway's segment: the attribute is named as the header.
 
-    As in the gateway the name may be written `X-Cohort`, and the value must be the whole text, with
-    the case as it is written. Of a list, a header that came more than once, one value is enough.
+    As in the gateway, the name may be written `X-Cohort`, and the value must be the whole text, in
+    the same case. One value of a list (a header that came more than once) is enough.
     """
     header, values = spec.header, frozenset(spec.any_of)
     size = len(header)
 
     def fits(context: Context) -> bool:
         value = context.get(header)
-        if value is None:  # perhaps with capitals; by their length most names are told apart
+        if value is None:  # perhaps with capitals; most names already differ in length
             for name in context:
                 if name.__class__ is str and len(name) == size and name.lower() == header:
                     value = context[name]
@@ -43,24 +43,24 @@ def header_segment(spec: SegmentSpec) -> Predicate:
 
 
 def _texts(value: Any) -> list[str]:
-    """Return a header's values as text; what is neither text nor bytes is none."""
+    """Return a header's values as text; anything but text and bytes is left out."""
     parts = value if isinstance(value, list | tuple) else [value]
     return [(part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part)
             .strip(BLANKS) for part in parts if isinstance(part, str | bytes)]
 
 
 def with_key(context: Context, key: Key | None, header: str) -> Context:
-    """Return a context in which the key is an attribute: of the gateway's header, and as OFREP's.
+    """Return a context with the key as an attribute, named as the gateway's header and as in OFREP.
 
-    Whatever the context itself says under these names does not count, as there is one key only.
+    Attributes of the context with these names do not count: there is only one key.
     """
     names = (header, TARGETING_KEY)
     lowered = {name.lower() for name in names}
     others = {name: value for name, value in context.items()
               if not (isinstance(name, str) and name.lower() in lowered)}
     values = _texts(key)
-    told = values if len(values) > 1 else "".join(values) or None
-    return {**others, **dict.fromkeys(names, told)}
+    value = values if len(values) > 1 else "".join(values) or None
+    return {**others, **dict.fromkeys(names, value)}
 
 
 def attributes(specs: Mapping[str, AttributeSpec]) -> Predicate:
@@ -113,7 +113,7 @@ def _carefully(name: str, spec: AttributeSpec) -> Predicate:
 
 
 def _tests(spec: AttributeSpec) -> list[Test]:
-    """Return what a value that is there must pass."""
+    """Return the tests that a value must pass when it is there."""
     tests = [] if spec.any_of is None else [_one_of(spec.any_of)]
     for prefix, test in ((spec.starts_with, str.startswith), (spec.ends_with, str.endswith)):
         if prefix is not None:

@@ -1,4 +1,4 @@
-"""A flag as it holds, and what the plan says of it. Pure."""
+"""A flag as it is now, and what the plan says of it. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FlagState:
     Args:
         name: The flag.
         environment: Whose row it is: the environment's own, or `BASE` when inherited.
-        document: What holds, in the plan's form.
+        document: Its present value, in the plan's form.
         plan_document: What the plan says; None when it knows no such flag.
         version: Grows by one with every change.
         changed_at: When it was changed last.
@@ -37,7 +37,7 @@ class FlagState:
 
     @property
     def entry(self) -> Entry:
-        """What holds, as a plan's part."""
+        """Its present value, as a part of a plan."""
         return from_document(self.document)
 
     @property

@@ -1,4 +1,4 @@
-"""The access log: parsing its lines, judging whose failure each request was, following the file."""
+"""The access log: parsing its lines, deciding whose failure a request was, following the file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""
 
 _NOT_HTTP = ("http1.", "http2.")
-"""What Envoy's words for bytes of a user begin with that are not HTTP, or beyond its limits."""
+"""How Envoy's details begin for bytes of a user that are not HTTP, or beyond its limits."""
 _CANCELLED = "http2.remote_"
-"""But for a user who no longer wants the answer."""
+"""Except when a user no longer wants the answer."""
 LONGEST_REASON = 60
-"""Characters of a refusal's reason that are kept."""
+"""Characters of a refusal's reason that are counted by."""
 SERVED_BY = {"baseline": System.BASELINE, "candidate": System.CANDIDATE}
 _BEGIN = re.compile(rb'(?=\{"[a-z]+":)')
 """Where a line of the log begins; within its texts every quotation mark is escaped."""
@@ -44,8 +44,8 @@ class Entry:
         flags: Envoy's response flags, as `UF,URX`.
         route: Name of the route: `target:weight:safe|unsafe`.
         key: The user's key as the log shows it, or None: the first value only when there are
-            several, and another text for bytes that are not UTF-8. It tells users apart, and says
-            nothing of their bucket.
+            several, and another text for bytes that are not UTF-8. It distinguishes users, and does
+            not give their bucket.
         served_by: The system that answered, or None.
         attempts: How many attempts were made.
         chosen: The system that Envoy chose by the key, or None where the line does not say so.
@@ -120,7 +120,7 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
 
 
 def whole_lines(text: bytes) -> Iterator[bytes]:
-    """Yield the lines of a log; one that another was cut off by, as at a crash, by itself."""
+    """Yield the lines of a log; one that begins within another (after a crash) is separate."""
     for line in text.splitlines():
         if line.rfind(b'{"') == 0:  # nearly all
             yield line
@@ -129,7 +129,7 @@ def whole_lines(text: bytes) -> Iterator[bytes]:
 
 
 def _loads(line: bytes) -> Any:
-    """Return a line's JSON; bytes that are not UTF-8 cost their text, not the request."""
+    """Return a line's JSON; bytes that are not UTF-8 are replaced, so that the request counts."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -139,9 +139,9 @@ def _loads(line: bytes) -> Any:
 def meant_for(entry: Entry) -> System | None:
     """Return the system that the routing meant the request for; None for maintenance answers.
 
-    Envoy says it, by the route and the cluster that it took: never the text of the key, which is
-    not what Envoy hashed when the header came twice or is not UTF-8. Lines of an Envoy that was
-    started before it said so count for whoever answered.
+    Envoy says so by the route and the cluster that it chose. The key's text in the log is not what
+    Envoy hashed when the header came twice or is not UTF-8. Lines of an Envoy that was started
+    before it logged this count for whoever answered.
     """
     target = entry.route.partition(":")[0]
     if target == "split":
@@ -152,9 +152,9 @@ def meant_for(entry: Entry) -> System | None:
 def refusal(entry: Entry) -> str | None:
     """Return why the gateway itself refused a request, in Envoy's word; None when it did not.
 
-    Either no route was chosen and no system asked: what came is what Envoy does not carry
-    (docs/gateway.md). Or what came was not HTTP, seen perhaps only in the middle of a body; HTTP/2
-    then has no status. 408 is a user who never sent the end of the request.
+    Either no route was chosen and no system asked: Envoy does not forward such a request
+    (docs/gateway.md). Or it was not HTTP, seen perhaps only in the middle of a body; HTTP/2 then
+    has no status. 408 means that the user never sent the end of the request.
     """
     is_of_no_system = not entry.route and entry.served_by is None
     is_answered = is_of_no_system and entry.status >= 400 and entry.status != 408
@@ -189,7 +189,7 @@ def classify(entry: Entry) -> Outcome | None:
 
 
 def _is_answer(entry: Entry) -> bool:
-    """Whether it is a 2xx to GET that the user waited for; of others nobody expects a body."""
+    """Whether it is a 2xx to GET that the user waited for; others need have no body."""
     is_success = entry.method == "GET" and 200 <= entry.status < 300
     return is_success and entry.body_bytes is not None and "DC" not in entry.flags
 
@@ -200,7 +200,7 @@ def _is_unfinished(entry: Entry) -> bool:
 
 
 def _is_cut_short(entry: Entry) -> bool:
-    """Whether the user got no answer, or one that broke off, and that was not their own doing."""
+    """Whether the user got no answer, or one that broke off, by no fault of their own."""
     if "DC" in entry.flags or _is_unfinished(entry):
         return False
     is_idle_tunnel = entry.status == 101 and "SI" in entry.flags
@@ -224,7 +224,7 @@ def _error_of(entry: Entry) -> ErrorClass:
 class Tailer:
     """Follows the access log over rotations; reads whole lines only.
 
-    `position` (inode, offset) can be kept and given back, so that a restart goes on there.
+    `position` (inode, offset) can be saved and passed in again, so that a restart goes on there.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class Tailer:
         self.path = path
         self._hosts = hosts
         self.unreadable = 0
-        """Lines so far that tell of no request that can be counted: cut, or written by others."""
+        """Lines so far that are no request that can be counted: cut, or written by others."""
         self._inode, self._offset = position or (0, 0)
 
     @property

@@ -62,7 +62,7 @@ class Admin:
         """Return the routes' version and refusals.
 
         The version is the statistics' text, not the configuration dump's: that one stays when a
-        new version holds the very same routes.
+        new version has the very same routes.
         """
         wanted = "(version_text|update_rejected|update_failure)"
         found = self._stats(f"^{_PREFIX.replace('.', '[.]')}{wanted}$")
@@ -127,5 +127,5 @@ class Admin:
     def _unreachable(self, why: str) -> Unreachable:
         return Unreachable(
             f"the gateway does not answer ({why})", where=str(self._socket),
-            next_step="Look whether envoy runs: `changeover status`, and logs/envoy.log",
+            next_step="Check whether envoy runs: `changeover status`, and logs/envoy.log",
         )

@@ -32,8 +32,8 @@ class BackPressure(RoutesOnDisk):
     ) -> bool:
         """Note the back-pressure, and have Envoy serve routes that fit `entry["withheld"]`.
 
-        The version that is served stays. Whoever publishes meanwhile or later, here or in another
-        process, withholds users too. A rollback never waits for this.
+        The served version stays. Whoever publishes from now on, here or in another process, leaves
+        the candidate out too. A rollback never waits for this.
 
         Args:
             plan: The migration's plan.
@@ -42,11 +42,11 @@ class BackPressure(RoutesOnDisk):
             timeout: Longest wait for Envoy, in seconds.
 
         Returns:
-            Whether Envoy serves them. False: call again, with the newest state; nothing is lost.
+            Whether Envoy serves them. If not, call again with the newest state; nothing is lost.
 
         Raises:
-            EnvironmentProblem: A file cannot be written; what was noted before stays.
-            PublishFailed: Another process holds the lock and does not go on; call again.
+            EnvironmentProblem: A file cannot be written; its old content stays.
+            PublishFailed: Another process keeps the lock and does not go on; call again.
         """
         wanted = bool(entry["withheld"])
         with self.locked():

@@ -25,13 +25,13 @@ class BreakGlass(RoutesOnDisk):
     ) -> dict[str, Any]:
         """Send everyone to the baseline with nothing but the files: no store, no Prefect.
 
-        The journal is written first; the observer carries it into the store when it can. Nobody is
-        waited for longer than an instant: whoever holds the lock longer stands still, and what it
-        writes when it wakes up the observer replaces.
+        The journal is written first; the observer records it in the store when it can. This waits
+        for the lock only an instant: a process that keeps it longer hangs, and the observer
+        replaces what that writes when it wakes up.
 
         Args:
             reason, actor, now: What happened, who moves users, the present moment.
-            busy: What keeps the store, when it is well and only busy; it follows.
+            busy: Why the store is busy, when it is well otherwise and follows.
 
         Returns the journal; one that is there already stays.
         """
@@ -48,7 +48,7 @@ class BreakGlass(RoutesOnDisk):
         return entry
 
     def reconcile(self, plan: Plan, state: RoutingState) -> None:
-        """Put the store's state in the place of what break glass wrote, and forget the journal.
+        """Replace what break glass wrote by the store's state, and delete the journal.
 
         Args:
             plan: The migration's plan.

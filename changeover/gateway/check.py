@@ -1,4 +1,4 @@
-"""Having Envoy judge a configuration without serving it, for its reason in words.
+"""Having Envoy check a configuration without serving it, for its reason in words.
 
 `envoy --mode validate` does not look into watched files, so routes and clusters are put inside the
 bootstrap here. Neighbour: `changeover.gateway.publish` writes what Envoy really serves.
@@ -21,7 +21,7 @@ _LONGEST = 700
 
 
 def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
-    """Return why Envoy refuses this configuration, empty when it takes it.
+    """Return why Envoy refuses this configuration; empty when it accepts it.
 
     Args:
         bootstrap: As `render_bootstrap` makes it.
@@ -30,7 +30,7 @@ def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
 
     Raises:
         EnvironmentProblem: Envoy is missing.
-        Unreachable: Envoy has not judged it within `LONGEST_SECONDS`.
+        Unreachable: Envoy has not checked it within `LONGEST_SECONDS`.
     """
     for response in routes:
         if reason := _refusal_of(static_bootstrap(bootstrap, clusters, response)):
@@ -39,7 +39,7 @@ def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
 
 
 def static_bootstrap(bootstrap: Json, clusters: Json, routes: Json) -> Json:
-    """Return one configuration that holds everything and watches no file."""
+    """Return one configuration that has everything in it and watches no file."""
     whole: Json = json.loads(json.dumps(bootstrap))  # a deep copy, to be changed
     del whole["dynamic_resources"]
     static = whole["static_resources"]
@@ -63,7 +63,7 @@ def _refusal_of(bootstrap: Json) -> str:
             )
         except subprocess.TimeoutExpired:
             raise Unreachable(
-                f"envoy did not judge the configuration within {LONGEST_SECONDS:g} s",
+                f"envoy did not check the configuration within {LONGEST_SECONDS:g} s",
                 next_step="Run the command again when the machine is less busy",
             ) from None
     if not checked.returncode:

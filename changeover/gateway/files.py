@@ -1,4 +1,4 @@
-"""Where Envoy's files lie. Creating the object touches nothing."""
+"""Where Envoy's files are. Creating the object touches nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class GatewayFiles:
 
     @property
     def journal(self) -> Path:
-        """What break glass did, until the store knows it."""
+        """What break glass did, until it is recorded in the store."""
         return self.root / "break-glass.json"
 
     @property
@@ -60,12 +60,12 @@ class GatewayFiles:
 
     @property
     def lock(self) -> Path:
-        """Held while routes are replaced."""
+        """Locked while routes are replaced."""
         return self.root / "publish.lock"
 
     @property
     def turn(self) -> Path:
-        """Held by the publisher whose turn it is, until Envoy confirms; not by a rollback."""
+        """Locked by the publisher whose turn it is, until Envoy confirms; not by a rollback."""
         return self.root / "turn.lock"
 
     @property
@@ -75,7 +75,7 @@ class GatewayFiles:
 
     @property
     def tap_socket(self) -> Path:
-        """Where the shadow service takes copies of requests and answers."""
+        """Where the shadow service receives copies of requests and answers."""
         return self._socket("tap")
 
     @property

@@ -1,6 +1,6 @@
-"""What the rest of Changeover needs of a gateway, whatever serves the users behind it. Pure.
+"""What the rest of Changeover needs from a gateway, whatever serves the users behind it. Pure.
 
-One gateway is used so far (`gateway.publish.Gateway`, an Envoy on this machine). Another kind, or
+One gateway exists so far (`gateway.publish.Gateway`, an Envoy on this machine). Another kind, or
 several of them as one, only has to offer this.
 """
 
@@ -45,7 +45,7 @@ class Serving:
 
 
 class TrafficGateway(Protocol):
-    """Sends users to the systems. `name` tells it from other gateways of the same migration."""
+    """Sends users to the systems. `name` distinguishes the gateways of one migration."""
 
     name: str
 

@@ -1,9 +1,9 @@
 """Bringing a routing state to Envoy: replace the file as a whole, and confirm what it serves.
 
 Publishers may race (a flow, the observer, a person). Under one file lock the later state by
-(epoch, version) always wins, so an old one can never come back; a refused configuration is taken
-back at once, so that a restart of Envoy finds a good one. The lock is held while files are written,
-never while Envoy is waited for.
+(epoch, version) always wins, so an old one can never come back. A configuration that Envoy refuses
+is reverted at once, so that a restart of Envoy finds a good one. The files are locked while they
+are written, never while a publisher waits for Envoy.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         files: Where its files are.
         patience: Longest wait for Envoy to confirm what is published, in seconds. The observer,
             which asks again, goes on after a moment; people and flows wait for a busy machine.
-        name: What tells it from other gateways of the same migration, in samples too.
+        name: Distinguishes it from other gateways of the same migration, in samples too.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         Raises:
             InvalidPlan: Envoy refuses the configuration; its reason is the problem.
             EnvironmentProblem: Envoy is missing, or the directory cannot be written.
-            Unreachable: Envoy does not judge it in time.
+            Unreachable: Envoy does not check it in time.
         """
         _make_directory(self.files.root)
         bootstrap = render_bootstrap(plan, self.files)
@@ -96,23 +96,22 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             plan: The migration's plan.
             state: The routing state to serve.
             timeout: Longest wait for the confirmation, in seconds; default: the gateway's
-                patience. A publisher before this one is waited for besides, unless this is a
-                rollback.
+                patience. Unless this is a rollback, it also waits for a publisher before it.
 
         Returns:
             What is served now, with the seconds it took.
 
         Raises:
-            PublishFailed: Envoy refused it (the old routes serve on), does not answer (the file is
+            PublishFailed: Envoy refused it (the old routes stay), does not answer (the new file is
                 in place and serves as soon as it does), break glass was used and is not
-                reconciled yet, or another process holds the lock and does not go on.
+                reconciled yet, or another process keeps the lock and does not go on.
         """
         began, at = time.monotonic(), clock.now()
         is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
         with contextlib.ExitStack() as turn:
-            if not is_rollback:  # which waits for nobody's confirmation
+            if not is_rollback:  # a rollback waits for no other publisher
                 longest = max(LOCK_SECONDS, 1.5 * self._patience)
-                turn.enter_context(self.held(self.files.turn, began + longest))
+                turn.enter_context(self.locking(self.files.turn, began + longest))
             wanted = self._publish(
                 plan, state, is_rollback, self._patience if timeout is None else timeout)
         return Publication(
@@ -125,15 +124,15 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
     ) -> tuple[int, int]:
         """Replace the routes and wait for Envoy; return what is served.
 
-        The lock on the routes is let go before Envoy is waited for, so that break glass and a
-        rollback never wait for it. Refusals are one number for all updates:
+        The routes are unlocked before this waits for Envoy, so that break glass and a rollback
+        never wait for Envoy. Refusals are one number for all updates:
 
         1. Publishers confirm one after the other, so that a refusal in that time is theirs.
-        2. A rollback comes in between at any time. Its routes are those that were checked at the
-           start, so a refusal is never its own: it is not taken back.
-        3. Whoever is refused takes back only routes that are still its own.
-        4. An Envoy that does not say its number beforehand may have refused others: routes count
-           as refused only when it had all the time there is to take them.
+        2. A rollback may come in between at any time. Its routes were checked at the start, so a
+           refusal is never its own, and it is not reverted.
+        3. Whoever is refused reverts only routes that are still its own.
+        4. When Envoy did not say its number beforehand, it may have refused other routes: ours
+           count as refused only after the whole timeout.
         """
         refusals = math.inf if is_rollback else self._refusals()
         deadline = time.monotonic() + timeout
@@ -150,16 +149,16 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         try:
             self._confirm(wanted, refusals, deadline)
         except _RefusedByEnvoy as refused:
-            self._take_back(state, previous)
+            self._revert(state, previous)
             reason = str(refused) or self._why_refused(plan, state)
             raise PublishFailed(
                 f"the gateway refused version {version_of(state)}: {reason}",
                 where=str(self.files.routes),
-                next_step="The routes before it serve on; mend the plan and publish again",
+                next_step="The routes before it stay; correct the plan and publish again",
             ) from None
         return wanted
 
-    def _take_back(self, state: RoutingState, previous: bytes) -> None:
+    def _revert(self, state: RoutingState, previous: bytes) -> None:
         """Put the routes from before a refused state in place, unless others came meanwhile."""
         with self.locked():
             if self.on_disk() == state.order:
@@ -194,7 +193,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         return self._as_to_back_pressure(state, is_withholding)
 
     def _as_to_back_pressure(self, state: RoutingState, is_withholding: bool) -> Serving:
-        """Return how a state that is served is served: as it is, or without the candidate."""
+        """Return how a state that Envoy has is served: as it is, or without the candidate."""
         if is_withholding != self.withholds():
             does = "withholds" if is_withholding else "does not withhold"
             text = f"{does} the candidate's users, unlike back-pressure wants"

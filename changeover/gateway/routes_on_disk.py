@@ -1,7 +1,7 @@
-"""What lies on disk beside Envoy: the routes it watches, and the locks under which they change.
+"""What is on disk beside Envoy: the routes it watches, and the locks under which they change.
 
 Publishing, break glass and back-pressure are three ways to replace the routes. What each of them
-must know of the others (a journal, users who are withheld) is a file here, because they run in
+must know about the others (a journal, users who are withheld) is a file here, because they run in
 different processes.
 """
 
@@ -57,7 +57,7 @@ class RoutesOnDisk:
         return any(is_withheld(resource) for resource in found.get("resources", []))
 
     def journal(self) -> dict[str, Any] | None:
-        """Return what was done without the store, which does not know it yet."""
+        """Return what was done without the store and is not recorded in it yet; None without."""
         try:
             found: dict[str, Any] = json.loads(self.files.journal.read_bytes())
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class RoutesOnDisk:
         return found if isinstance(found, dict) else {}
 
     def withholds(self) -> bool:
-        """Whether users of the candidate are given the baseline's answer for now."""
+        """Whether back-pressure gives the candidate's users the baseline's answer for now."""
         return bool(self.back_pressure().get("withheld", False))
 
     def routes_of(self, plan: Plan, state: RoutingState) -> Json:
@@ -82,32 +82,32 @@ class RoutesOnDisk:
         return withheld(routes, time_limits.beginning(plan)) if self.withholds() else routes
 
     def write_safe(self, plan: Plan, state: RoutingState) -> None:
-        """Keep routes to the baseline at hand, so that break glass needs nothing else."""
+        """Write routes to the baseline in advance, so that break glass needs nothing else."""
         safe = RoutingState(plan.migration, version=state.version, epoch=state.epoch)
         replace_json(self.files.safe_routes, render_routes(plan, safe))
 
     @contextlib.contextmanager
     def locked(self, *, insists: bool = False) -> Iterator[None]:
-        """Hold the lock on the routes; whoever `insists` goes on without it after an instant.
+        """Lock the routes; whoever `insists` goes on without the lock after an instant.
 
         Raises:
-            PublishFailed: Another process holds it and does not go on.
+            PublishFailed: Another process has locked it and does not go on.
         """
         patience = _INSISTING_SECONDS if insists else LOCK_SECONDS
-        with self.held(self.files.lock, time.monotonic() + patience, insists=insists):
+        with self.locking(self.files.lock, time.monotonic() + patience, insists=insists):
             yield
 
     @contextlib.contextmanager
-    def held(self, lock: Path, deadline: float, *, insists: bool = False) -> Iterator[None]:
-        """Hold a lock; whoever `insists` goes on without it after the deadline.
+    def locking(self, lock: Path, deadline: float, *, insists: bool = False) -> Iterator[None]:
+        """Lock a file; whoever `insists` goes on without the lock after the deadline.
 
         Args:
             lock: The lock's file.
-            deadline: Until when it is waited for, in `time.monotonic()` seconds.
-            insists: Do not give up then.
+            deadline: How long to wait for it, in `time.monotonic()` seconds.
+            insists: Go on without it then, instead of giving up.
 
         Raises:
-            PublishFailed: Another process holds it and does not go on.
+            PublishFailed: Another process has locked it and does not go on.
         """
         try:
             handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
@@ -124,9 +124,9 @@ class RoutesOnDisk:
                     break
                 else:
                     raise PublishFailed(
-                        "not published because another process holds the lock and does not go on",
+                        "not published because another process keeps the lock and does not go on",
                         where=str(lock), next_step=f"Find it with `fuser {lock}`, and end it if "
-                        "it stands still; a rollback does not wait for it")
+                        "it hangs; a rollback does not wait for it")
             yield
         finally:
             os.close(handle)

@@ -1,4 +1,4 @@
-"""Files that other processes read: replaced as a whole, so that nobody sees half of one."""
+"""Files that other processes read: replaced as a whole, so that nobody reads half of one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ READABLE_BY_ALL = 0o644
 def write_atomically(path: Path, content: bytes | str, *, mode: int = OWNER_ONLY) -> None:
     """Replace a file, or make it, as a whole.
 
-    - A reader, and whoever looks after a kill or a power cut, finds the old content or the new one.
+    - A reader finds the old content or the new one, also after a kill or a power cut.
     - An error leaves the old file and nothing else; a kill may leave a hidden file beside it.
     - The new file has `mode`, whatever the old one and the umask were.
-    - Of two writers at once the later rename wins; who must not overwrite takes a lock first.
+    - Of two writers at once the later rename wins; lock first where that must not happen.
 
     Args:
         path: The file; its folder exists.
@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int = OWNER_ONLY
         raise EnvironmentProblem(
             f"the file cannot be written: {error.strerror or error}",
             where=str(path),
-            next_step="Free some space or mend the permissions; the file before it stays",
+            next_step="Free some space or correct the permissions; the old file stays",
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""HTTP clients: verified by the system's authorities, past any proxy, never without a time limit.
+"""HTTP clients: verified by the system's authorities, without a proxy, always with a time limit.
 
-httpx is imported when a client is made: commands that ask nobody start without it.
+httpx is imported when a client is made: commands that need none start faster.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class HasHealth(Protocol):
-    """A system that says whether it is well."""
+    """A system with a health address."""
 
     @property
     def url(self) -> str:

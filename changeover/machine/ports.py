@@ -32,8 +32,8 @@ def require_free(host: str, port: int, *, what: str, remedy: str) -> None:
     Args:
         host: Address.
         port: Port.
-        what: Who wants it.
-        remedy: How to choose another.
+        what: What needs the port, for the message.
+        remedy: How to choose another port.
     """
     if not is_free(host, port):
         raise EnvironmentProblem(

@@ -1,1 +1,1 @@
-"""Telling people: the channels of a plan, and sending what waits in the store."""
+"""Notifying people: the channels of a plan, and sending the messages that wait in the store."""

@@ -33,10 +33,10 @@ class Channel:
 
     @property
     def id(self) -> str:
-        """Name of the channel that says nothing of its address."""
+        """Name of the channel that does not show its address."""
         return hashlib.sha256(self.address.encode()).hexdigest()[:16]
 
-    def takes(self, severity: Severity) -> bool:
+    def accepts(self, severity: Severity) -> bool:
         """Whether a message of this severity goes here."""
         return severity.reaches(self.severity)
 
@@ -77,7 +77,7 @@ def send(
     except httpx.HTTPStatusError as error:
         return f"a webhook answered {error.response.status_code}"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return f"a webhook was not told: {type(error).__name__}"
+        return f"a webhook was not reached: {type(error).__name__}"
     return ""
 
 
@@ -89,12 +89,12 @@ def _by_apprise(channel: Channel, title: str, body: str, severity: str) -> str:
     service: apprise.Apprise = apprise.Apprise()
     scheme = channel.address.partition("://")[0]
     if not service.add(channel.address):
-        return f"{scheme}:// is no address that Apprise understands"
+        return f"{scheme}:// is not an address that Apprise understands"
     try:
         was_sent = service.notify(body=body or title, title=title, notify_type=kind)
     except Exception as error:  # noqa: BLE001  its hundred services raise what they like
-        return f"{scheme}:// was not told: {type(error).__name__}"
-    return "" if was_sent else f"{scheme}:// was not told"
+        return f"{scheme}:// was not notified: {type(error).__name__}"
+    return "" if was_sent else f"{scheme}:// was not notified"
 
 
 def moment(at: datetime) -> str:

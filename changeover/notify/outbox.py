@@ -1,4 +1,4 @@
-"""Sending what waits in the store: by the observer, in a thread that nothing waits for."""
+"""Sending the messages that wait in the store: in a thread of the observer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from changeover.store.messages import MOST_ATTEMPTS
 def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:
     """Send every message that is due to the channels of its severity; return how many were sent.
 
-    1. A message is sent to each channel that takes its severity and does not have it yet. One
-       channel's failure keeps it for another attempt at that channel only.
+    1. A message is sent to each channel that accepts its severity and does not have it yet. When
+       one channel fails, only that channel gets another attempt.
     2. After the last attempt it is given up, and that is audited.
 
-    A kill between a channel's answer and its note has that channel told twice rather than never.
+    After a kill between a channel's answer and its record, that channel gets the message twice.
     """
     number = 0
     for message in messages.due(store, plan.migration, now=clock()):
@@ -36,12 +36,12 @@ def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:
 
 
 def _sent(plan: Plan, message: Message) -> tuple[list[str], str]:
-    """Send to whoever lacks it; return (channels that have it, why others have not)."""
+    """Send to the channels that lack it; return (channels that have it, why others do not)."""
     channels, problems = channels_of(plan.notify)
     facts = {"migration": plan.migration, "at": moment(message.at)}
     told = list(message.told)
     for channel in channels:
-        if channel.takes(message.severity) and channel.id not in told:
+        if channel.accepts(message.severity) and channel.id not in told:
             problem = send(channel, title=message.title, body=message.body,
                            severity=message.severity, facts=facts)
             if problem:

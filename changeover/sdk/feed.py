@@ -1,4 +1,4 @@
-"""A snapshot of flags and routing, kept fresh in the background: from the store or the console.
+"""A snapshot of flags and routing, refreshed in the background from the store or the console.
 
 Whoever asks gets the last snapshot at once, also while its source is down; `is_stale` says so.
 """
@@ -28,7 +28,7 @@ from changeover.store import flags
 from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.sdk.feed")
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 """How often the store is asked whether something changed."""
 WAIT_SECONDS = 10
 """How long the console may keep a request open while nothing changes."""
@@ -48,7 +48,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 class StoreSource:
@@ -60,7 +60,7 @@ class StoreSource:
     def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
         """Return a snapshot when something changed; else wait a moment and return None."""
         if etag and flags.marker(self._store, self._migration, self._environment) == etag:
-            stop.wait(LOOK_SECONDS)
+            stop.wait(POLL_SECONDS)
             return None
         return flags.snapshot(self._store, self._migration, self._environment)
 
@@ -102,7 +102,7 @@ class ConsoleSource:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What answers now, and why it may be old (empty when it is not)."""
+    """The snapshot that answers now, and why it may be old (empty when it is not)."""
 
     evaluator: Evaluator
     problem: str = ""
@@ -114,11 +114,11 @@ class Held:
 
 
 class Feed:
-    """Keeps a snapshot fresh in a thread. Use it as a context manager, or `start` and `stop`.
+    """Refreshes a snapshot in a thread. Use it as a context manager, or `start` and `stop`.
 
     Args:
         source: Where snapshots come from.
-        cache: File that keeps the last snapshot for a start while the source is down.
+        cache: File for the last snapshot, so that a start works while the source is down.
     """
 
     def __init__(self, source: Source, *, cache: Path | None = None) -> None:
@@ -186,7 +186,7 @@ class Feed:
         return unsubscribe
 
     def start(self, *, wait: float = 5.0) -> Feed:
-        """Begin; return once there is a snapshot, be it the cached one.
+        """Start; return once there is a snapshot, perhaps the cached one.
 
         Raises:
             Unreachable: There is none after `wait` seconds; the feed goes on trying.
@@ -194,16 +194,16 @@ class Feed:
         if self._thread is None:
             self._stop = threading.Event()
             self._thread = threading.Thread(
-                target=self._keep_fresh, args=(self._stop,), name="changeover-flags", daemon=True)
+                target=self._refresh, args=(self._stop,), name="changeover-flags", daemon=True)
             self._thread.start()
         if not self._first.wait(wait):
             raise Unreachable(f"there are no flags yet: {self._problem}")
         return self
 
     def stop(self) -> None:
-        """End the thread; the last snapshot goes on answering, and nobody is told anything more.
+        """End the thread; the last snapshot still answers, and listeners are no longer called.
 
-        A thread that waits for the console's answer is left to end by itself.
+        A thread that waits for the console's answer ends by itself later.
         """
         self._stop.set()
         thread, self._thread = self._thread, None
@@ -217,15 +217,15 @@ class Feed:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def _keep_fresh(self, stop: threading.Event) -> None:
-        pause = LOOK_SECONDS
+    def _refresh(self, stop: threading.Event) -> None:
+        pause = POLL_SECONDS
         while True:
             try:
                 found = self._source.next(self._etag(), stop)
                 if stop.is_set():
                     return
                 self._is_up(found)
-                pause = LOOK_SECONDS
+                pause = POLL_SECONDS
             except Exception as error:  # noqa: BLE001  old answers must never pass for fresh ones
                 if stop.is_set():  # closed by `stop`
                     return
@@ -241,10 +241,10 @@ class Feed:
         held = self._held
         if found is not None:
             self._problem = ""
-            self._hold(Held(Evaluator(found)))
+            self._serve(Held(Evaluator(found)))
             self._save(found)
         elif held is not None and held.is_stale:
-            self._hold(Held(held.evaluator))
+            self._serve(Held(held.evaluator))
 
     def _is_down(self, error: Exception) -> None:
         """Keep serving the last snapshot, marked stale; log unexpected errors."""
@@ -258,21 +258,21 @@ class Feed:
         if held is None:
             cached = self._cached()
             if cached is not None:
-                self._hold(Held(cached, problem))
+                self._serve(Held(cached, problem))
         else:
-            self._hold(held if held.is_stale else Held(held.evaluator, problem))
+            self._serve(held if held.is_stale else Held(held.evaluator, problem))
 
-    def _hold(self, held: Held) -> None:
+    def _serve(self, held: Held) -> None:
         self._held = held
         self._first.set()
         for listener in self._listeners:
             try:
                 listener(held)
-            except Exception:  # one listener's fault is neither the others' nor the source's
+            except Exception:  # one listener's fault must not stop the others
                 LOG.exception("a listener failed")
 
     def _cached(self) -> Evaluator | None:
-        """Return what the cache has; a file that cannot be read is as good as none."""
+        """Return the cached snapshot; None when the file cannot be read."""
         if self._cache is None:
             return None
         with contextlib.suppress(OSError, ValueError, LookupError):
@@ -280,7 +280,7 @@ class Feed:
         return None
 
     def _save(self, snapshot: Snapshot) -> None:
-        """Keep the snapshot; a disk that is full costs the cache, not the answers."""
+        """Save the snapshot; a full disk costs the cache, not the answers."""
         if self._cache is None:
             return
         with contextlib.suppress(EnvironmentProblem):

@@ -41,14 +41,14 @@ def main() -> int:
     home = Home(arguments.home)
     try:
         store = Store.open(home.store_url)
-        writer = WriterProcess(home)  # before this one gives way: see there
+        writer = WriterProcess(home)  # before the priority is lowered: see there
         plan = plans.load(store, arguments.migration)
         shadow = Shadow(Site(home, plan, store), writes=writer)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    _give_way()
-    gc.freeze()  # nothing that exists now ever goes away: it need not be looked at again
+    _lower_priority()
+    gc.freeze()  # nothing that exists now ever goes away: collections can skip it
     gc.set_threshold(20_000, 20, 50)
     try:
         return uvloop.run(_run(shadow, writer))
@@ -56,12 +56,12 @@ def main() -> int:
         writer.close()
 
 
-def _give_way() -> None:
-    """Take the processor only where it is left over: users' answers come before copies of them.
+def _lower_priority() -> None:
+    """Lower this process's priority: users' answers come before copies of them.
 
-    On Linux whoever wakes takes the processor from an idle-class process at once, where a nice one
-    may end its slice of some milliseconds first. Processes are grouped by session there
-    (sched_autogroup), where that says nothing to other sessions: the group is made nice as well.
+    On Linux any other process gets the processor from an idle-class process at once, while a nice
+    one may finish its slice of some milliseconds first. Linux groups processes by session
+    (sched_autogroup), and niceness counts only within a group: so the group is made nice as well.
     """
     os.nice(NICE - os.nice(0))
     with contextlib.suppress(OSError, AttributeError):  # not Linux, or without such groups
@@ -70,7 +70,7 @@ def _give_way() -> None:
 
 
 async def _run(shadow: Shadow, writer: WriterProcess) -> int:
-    """Shadow until told to end, or until nobody is there who writes; return the exit code."""
+    """Shadow until a signal, or until the writing process has ended; return the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -78,7 +78,7 @@ async def _run(shadow: Shadow, writer: WriterProcess) -> int:
     await shadow.run(stop)
     watch.cancel()
     if writer.has_ended:
-        LOG.error("%s: the service ends, too, and is started again", BROKEN)
+        LOG.error("%s, so the service ends and is started again", BROKEN)
     return int(writer.has_ended)
 
 

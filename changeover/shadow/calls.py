@@ -1,4 +1,4 @@
-"""Calling a system with a copy of a user's request. What goes wrong is an answer, too."""
+"""Calling a system with a copy of a user's request. A failure is an answer, too."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _NOT_FORWARDED = frozenset({
     "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
     "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count", *ENVOYS_OWN,
 })
-"""What stands in the gateway's copy of a request and not in the one that the baseline got, too."""
+"""Headers in the gateway's copy that were not in the request that the baseline got."""
 _CONDITIONS = frozenset({
     "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range",
 })
-"""What makes an answer depend on what the client has already (RFC 9110, sections 13 and 14)."""
+"""Headers that make an answer depend on what the client has (RFC 9110, sections 13 and 14)."""
 _PARTS = (206, 304, 412, 416)
-"""Statuses of answers that are not the whole: a part, or that nothing changed."""
+"""Statuses of answers that are not whole: only a part, or nothing changed."""
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 MOST_LATE = 0.5
-"""Of a call's time: when this process was late for more, the call tells nothing of the system."""
+"""Share of a call's time: when this process was late for more, the call does not count."""
 
 
 class OwnFault(Exception):
@@ -36,20 +36,20 @@ class OwnFault(Exception):
 
 
 def has_part_only(exchange: Exchange) -> bool:
-    """Whether the user got a part of the answer, since the request had a condition or a range."""
+    """Whether the user got only a part, because the request had a condition or a range."""
     return exchange.method in SAFE and exchange.status in _PARTS and any(
         name in _CONDITIONS for name, _ in exchange.request_headers)
 
 
 class Caller:
-    """Sends copies to one system over kept connections.
+    """Sends copies to one system, and reuses connections.
 
     Args:
         spec: The system.
         timeout: Longest wait for a whole answer, in seconds; waiting for a turn is not counted,
-            since that is not the system's fault.
-        concurrency: Most calls at once; fewer when the system says that it takes fewer.
-        pulse: Tells how late this process is, where it must give way to others.
+            because that is not the system's fault.
+        concurrency: Most calls at once; fewer when the plan allows the system fewer.
+        pulse: Measures how late this process is, where it must give way to others.
         most_body: Bytes of an answer's body that are read.
     """
 
@@ -64,10 +64,10 @@ class Caller:
         self._wire = Wire(spec.url, most_body=most_body + 1)
 
     async def call(self, exchange: Exchange) -> Answer:
-        """Return the system's answer to a copy; why there is none stands in `error`.
+        """Return the system's answer to a copy; `error` says why there is none.
 
-        A safe request goes out without its conditions: the answer is the whole one, whatever the
-        client had already. An unsafe one keeps them: they say when it may be done at all.
+        A safe request is sent without its conditions: the answer is whole, whatever the client had.
+        An unsafe one is sent with them: they say whether it may be done at all.
 
         Raises:
             OwnFault: There was no answer in time because this process was late itself.
@@ -91,7 +91,7 @@ class Caller:
         return self._answer(found, time.perf_counter() - began)
 
     def _head(self, exchange: Exchange) -> bytes:
-        """Return the head of a copy: the user's, but for what belongs to the connection."""
+        """Return the head of a copy: the user's, except for what belongs to the connection."""
         left_out = _NOT_FORWARDED | (_CONDITIONS if exchange.method in SAFE else frozenset())
         headers = [(k, v) for k, v in exchange.request_headers if k not in left_out]
         if not any(name == "host" for name, _ in headers):

@@ -1,4 +1,4 @@
-"""What differs between the two systems, judged and put in words. Pure."""
+"""What differs between the two systems, judged and described. Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from changeover.shadow.rules_in_words import RuleInWords, at_place
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
 NEARLY = 0.01
-"""Numbers that are this share apart at most are worth a tolerance."""
+"""For numbers that differ by this share at most, a tolerance is suggested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One place that differs: the counts, the judgement, examples, and what to do about it.
 
-    `rules` are those of the plan that hold there, in words, with their owner and reason.
+    `rules` are the plan's rules that apply there, in words, with their owner and reason.
     """
 
     place: Place
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything that is known of the differences, regressions first.
+    """Everything that is known about the differences, regressions first.
 
     `coverage` says how many requests were seen, compared, paired, and dropped for which reason.
     `latency` has the median seconds of (baseline, candidate) for the same requests.
@@ -71,7 +71,7 @@ def judged(
     known: Sequence[Place], coverage: dict[str, int], rules: Sequence[RuleInWords],
     latencies: Sequence[tuple[float, float]],
 ) -> Findings:
-    """Return what differs, judged and in words.
+    """Return what differs, judged and described.
 
     Args:
         known: Every place that differs.
@@ -104,9 +104,9 @@ def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None
 
 
 def suggest(place: Place, verdict: PlaceVerdict) -> str:
-    """Return one line of advice: a rule that would let it pass, or that it is a regression.
+    """Return one line of advice: a rule that would allow it, or that it is a regression.
 
-    A rule is written as it stands under `comparison` in a plan.
+    A rule is written as under `comparison` in a plan.
     """
     kinds = set(place.counts)
     is_noise = verdict.judgement is Judgement.NOISE
@@ -118,7 +118,7 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
         return _outside_bodies(place.field, is_noise=is_noise)
     path = _written(place.field)
     if path is None:
-        return "no rule can name a place with so long a path; one for a place above it can"
+        return "the path is too long for a rule; write one for a place above it"
     if is_noise:
         return f"noise: the baseline differs from itself too; ignore: [{path}]"
     if kinds == {"order"}:
@@ -131,20 +131,20 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
 
 
 def _outside_bodies(place: str, *, is_noise: bool) -> str:
-    """Advise on what no pattern can name: the status, a header, places that are not told apart."""
+    """Advise on what no pattern can name: the status, a header, places that are counted as one."""
     if place == FURTHER:
-        return "places that are not told apart; a rule for what stands above them makes them fewer"
+        return "further places, counted as one; a rule for a place above them makes them fewer"
     header = place.removeprefix("headers.")
     if is_noise:
-        told = "noise: the baseline differs from itself too"
-        return told if header == place else f"{told}; leave {header} out of comparison.headers"
+        noise = "noise: the baseline differs from itself too"
+        return noise if header == place else f"{noise}; leave {header} out of comparison.headers"
     if header == place:
         return "a regression"
     return f"a regression, unless it may differ: then leave {header} out of comparison.headers"
 
 
 def _written(place: str) -> str | None:
-    """Return a place as a plan's YAML takes it inside brackets; None when no pattern is so long."""
+    """Return a place as it is written in a plan's YAML; None when it is too long for a pattern."""
     if len(place) >= min(LONGEST_PATTERN, LONGEST_PLACE):
         return None
     return place if re.fullmatch(r"[\w$.-]+", place) else json.dumps(place, ensure_ascii=False)
@@ -156,7 +156,7 @@ def _who_fails(place: Place) -> str:
         return "both systems fail: there is nothing to compare"
     if sides == {(True, False)}:
         return "the baseline fails or answers something unreadable: nothing to compare with"
-    return "the candidate fails or answers something unreadable: mend it"
+    return "the candidate fails or answers something unreadable: fix it"
 
 
 def _example_values(place: Place) -> Iterator[tuple[Any, Any]]:

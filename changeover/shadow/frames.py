@@ -1,9 +1,9 @@
 """HTTP/2 and gRPC as Envoy speaks them to the tap: frames in, whole messages out. Pure.
 
-Every stream is one call of the only method there is, and every call is answered by the same few
-bytes once nothing more of it is wanted. So frames are all that is needed of HTTP/2. hyperframe
-reads and writes them, but for the three kinds of which each call has some; what they mean for a
-call stands here. A whole stack for servers of any kind costs more than the comparison itself
+Every stream is one call of the only method there is, and every call gets the same few bytes as its
+answer once nothing more of it is needed. So frames are all that is needed of HTTP/2. hyperframe
+reads and writes them, except for the three kinds that every call has; what they mean for a call is
+written here. A full HTTP/2 server costs more than the comparison itself
 (docs/decisions/0012-frames-for-the-tap.md).
 
 Source: RFC 9113 (HTTP/2); gRPC over HTTP2, as in grpc/doc/PROTOCOL-HTTP2.md.
@@ -47,13 +47,13 @@ class Broken(ValueError):
 
 
 class Call(Protocol):
-    """Takes the messages of one call."""
+    """Receives the messages of one call."""
 
-    def take(self, message: bytes) -> bool:
-        """Take a message; return whether nothing more is wanted."""
+    def receive(self, message: bytes) -> bool:
+        """Handle a message; return whether nothing more is needed."""
 
     def lose(self) -> None:
-        """The call is over, though more was wanted."""
+        """The call is over, although more was needed."""
 
 
 @dataclass(slots=True)
@@ -63,10 +63,10 @@ class _Stream:
     received: int = 0
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; return whether nothing more is wanted."""
+        """Handle bytes; return whether nothing more is needed."""
         if not self.rest and data[:1] == b"\0" and \
                 int.from_bytes(data[1:_MESSAGE_HEADER], "big") == len(data) - _MESSAGE_HEADER:
-            return self.call.take(data[_MESSAGE_HEADER:])  # one message in one frame: nearly all
+            return self.call.receive(data[_MESSAGE_HEADER:])  # one message in one frame: nearly all
         self.rest += data
         while len(self.rest) >= _MESSAGE_HEADER:
             length = int.from_bytes(self.rest[1:_MESSAGE_HEADER], "big")
@@ -78,7 +78,7 @@ class _Stream:
                 return False
             message = bytes(self.rest[_MESSAGE_HEADER:end])
             del self.rest[:end]
-            if self.call.take(message):
+            if self.call.receive(message):
                 return True
         return False
 
@@ -87,8 +87,8 @@ class Connection:
     """One connection of Envoy's, seen from the server.
 
     Args:
-        open_call: Returns who takes the messages of a new call; None refuses it: it is not read,
-            and answered with `refusals`.
+        open_call: Returns who receives the messages of a new call. None refuses the call: it is
+            not read, and answered with `refusals`.
     """
 
     def __init__(self, open_call: Callable[[], Call | None]) -> None:
@@ -108,8 +108,8 @@ class Connection:
     def refusals(self) -> bytes:
         """Return the answer to the calls that were refused.
 
-        Not given at once: each refused call that is still open is one that Envoy does not open
-        anew, so that a flood of them costs little.
+        It is not sent at once: while a refused call is open, Envoy opens no other in its place, so
+        that a flood of them costs little.
         """
         refused, self._refused = self._refused, []
         return b"".join(map(_done, refused))
@@ -129,10 +129,10 @@ class Connection:
         return GoAwayFrame(0, error_code=_PROTOCOL_ERROR).serialize()
 
     def receive(self, data: bytes) -> bytes:
-        """Take what arrived and return what is to be sent.
+        """Handle what arrived and return what is to be sent.
 
         Raises:
-            Broken: It is not HTTP/2, or more than was allowed.
+            Broken: It is not HTTP/2, or more than is allowed.
         """
         data = self._rest + data
         position = 0
@@ -157,7 +157,7 @@ class Connection:
             elif kind == RstStreamFrame.type:
                 self._gone(stream_id)
             else:
-                self._take(_parsed(data[position:end]))
+                self._handle(_parsed(data[position:end]))
             position = end
         self._rest = data[position:]
         answer, self._answer = b"".join(self._answer), []
@@ -169,8 +169,8 @@ class Connection:
         for stream in streams.values():
             stream.call.lose()
 
-    def _take(self, frame: Frame) -> None:
-        """Take one of the frames that are few."""
+    def _handle(self, frame: Frame) -> None:
+        """Handle one of the rare frames."""
         is_answer = "ACK" in frame.flags
         if isinstance(frame, DataFrame):
             flags = _END_STREAM if "END_STREAM" in frame.flags else 0
@@ -193,7 +193,7 @@ class Connection:
             self._gone(stream_id)
 
     def _data(self, stream_id: int, data: bytes, length: int, flags: int) -> None:
-        """Take bytes of a call; `length` counts what padded them, too, for flow control."""
+        """Handle bytes of a call; `length` includes their padding, for flow control."""
         self._received += length
         if self._received >= WINDOW // 2:
             self._grant(0, self._received)
@@ -213,7 +213,7 @@ class Connection:
                 stream.received = 0
 
     def _gone(self, stream_id: int) -> None:
-        """End a call that Envoy has ended; one that it closed properly is answered."""
+        """End a call that Envoy has ended, and answer it."""
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             stream.call.lose()
@@ -234,13 +234,13 @@ def _parsed(data: bytes) -> Frame:
 
 
 def _done(stream_id: int) -> bytes:
-    """Return the answer to a call: no message, and that the rest is not wanted (section 8.1)."""
+    """Return the answer to a call: no message, and the rest is not needed (section 8.1)."""
     number = stream_id.to_bytes(4, "big")
     return _DONE[0] + number + _DONE[1] + number + _DONE[2]
 
 
 def _done_parts() -> tuple[bytes, bytes, bytes]:
-    """Return what stands before, between and behind the stream's number in that answer."""
+    """Return what comes before, between and after the stream's number in that answer."""
     # `:status: 200` of the static table, two literals that enter no table (RFC 7541, section 6.2.2)
     block = b"\x88" + b"".join(
         b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value

@@ -1,4 +1,4 @@
-"""Pairs of answers as the store keeps them: packed, with what was counted of them. Pure."""
+"""Pairs of answers as the store saves them: packed, with what was counted of them. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from changeover.domain.comparisons import Compared, Example
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of a pair.
+    """What is saved of a pair.
 
     `answers` are the baseline's, the candidate's, and the baseline's second one if it was asked
-    twice. `is_scorable` says whether, masked as they are, they still say what they said whole.
+    twice. `is_scorable` says whether the masked answers still give the result of the whole ones.
     """
 
     answers: tuple[Answer, ...]
@@ -58,7 +58,7 @@ def opened(kept: bytes) -> Kept:
 
 
 def unpacked(kept: bytes) -> tuple[Answer, Answer]:
-    """Return the kept answers (baseline, candidate) of a comparison."""
+    """Return the saved answers (baseline, candidate) of a comparison."""
     baseline, candidate = opened(kept).answers[:2]
     return baseline, candidate
 

@@ -1,7 +1,7 @@
 """What is never stored: secret parameters, credentials in headers, places under `shadow.mask`.
 
-A masked value is stored as `***` and a digest whose key is made for one pair of answers and then
-forgotten: whether the two sides had the same value stays known, what it was does not.
+A masked value is stored as `***` and a digest. The digest's key is made for one pair of answers and
+then forgotten: it stays known whether both sides had the same value, but not which value.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class Masks:
         self._indexes = [-1, *(token for token in self._rules.named if type(token) is int)]
 
     def covers(self, place: str) -> bool:
-        """Whether a place is masked; one with `[*]` is when any of its items is."""
+        """Whether a place is masked; one with `[*]` is masked when any of its items is."""
         return self._steps_to_mask(place) is not None
 
     def shown(self, place: str) -> str:
         """Return a place as it may be stored.
 
-        What stands below a masked place is called by that place: keys can be secrets, too. So is
-        a key that only a wildcard masks: `$.by_card.*`.
+        Everything below a masked place is shown as that place, because keys can be secrets, too.
+        A key that only a wildcard masks is shown as the wildcard: `$.by_card.*`.
         """
         depth = self._steps_to_mask(place)
         if not depth:
@@ -109,14 +109,14 @@ class Masks:
             tokens = self._indexes if token is Wild.ANY else (token,)
             below = (node.child(each) for node in nodes for each in tokens)
             nodes = [*{id(node): node for node in below}.values()]
-        if steps[:1] == (ROOT,):  # the text of an element stands at the element
+        if steps[:1] == (ROOT,):  # the text of an element is at the element
             nodes += [node.child(TEXT) for node in nodes]
         return len(steps) if any(node.rule.ignore for node in nodes) else None
 
     def hide(self, answers: Sequence[Answer], headers: Sequence[str]) -> list[Answer]:
         """Return the answers to one request as they may be stored, each with these headers only.
 
-        A body in which the places cannot be found, since it is not JSON, is left out.
+        A body that is not JSON is left out, because the masked places cannot be found in it.
         """
         key = secrets.token_bytes(16)
         return [

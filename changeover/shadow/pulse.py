@@ -1,7 +1,7 @@
-"""How late the shadow itself was: a process without a processor must not blame the candidate.
+"""How late the shadow service itself was, so that it does not blame the candidate.
 
-The service leaves the processor to everyone else. On a busy machine it may not run for many
-seconds, and then every call looks as if its time had run out, though the answer came at once.
+The service runs only when no other process needs the processor. On a busy machine it may not run
+for many seconds, and then every call seems to have timed out, although the answer came at once.
 """
 
 from __future__ import annotations

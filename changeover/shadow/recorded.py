@@ -1,4 +1,4 @@
-"""Recorded requests: HAR and JSON lines in, exchanges out. What is odd is told with its entry."""
+"""Recorded requests: HAR and JSON lines in, exchanges out. Errors name the entry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WORD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
 """A method, or a header's name (RFC 9110, section 5.6.2)."""
 _USUAL_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 _NOT_IN_A_LINE = re.compile(r"[^\x21-\x7e]+")
-"""What a request line cannot hold: blanks, controls, and what is not ASCII (RFC 9112, 3.2)."""
+"""What a request line cannot contain: blanks, controls, non-ASCII characters (RFC 9112, 3.2)."""
 _LINE_ENDS = re.compile(r"[\r\n\0]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORM = "application/x-www-form-urlencoded"
@@ -47,9 +47,9 @@ def load(
 ) -> tuple[list[Exchange], Counter[str]]:
     """Return the recorded requests of a file that go to the systems, and how many do not, and why.
 
-    A browser's recording holds what it asked of every host, with that host's cookies. Only what
-    went to the recorded system is replayed: to `hosts`, or to the host of the first request that
-    was not sent on elsewhere.
+    A browser's recording has its requests to every host, with that host's cookies. Only requests to
+    the recorded system are replayed: to `hosts`, or else to the host of the first request that was
+    not redirected.
 
     Args:
         file: HAR 1.2 (a JSON document with `log.entries`), or one JSON object a line.
@@ -106,7 +106,7 @@ def _lines(
 def _of_har(
     entries: list[Any], name: str, with_unsafe: bool, hosts: Sequence[str]
 ) -> Iterator[_Line]:
-    """Yield the entries of a HAR as lines; what went elsewhere, or nowhere, with the reason."""
+    """Yield the entries of a HAR as lines; those to other hosts with the reason."""
     urls = [_url(entry, f"{name}: entry {number}") for number, entry in enumerate(entries)]
     named = {_host(urlsplit(f"http://{host}")) for host in hosts}
     recorded = named or {_recorded_host(entries, urls)}
@@ -126,7 +126,7 @@ def _url(entry: Any, where: str) -> SplitResult:
         found = urlsplit(request["url"])
         _ = found.port
     except ValueError as error:
-        raise InvalidInput(f"url {request['url']!r} is none: {error}", where=where) from error
+        raise InvalidInput(f"url {request['url']!r} is not a URL: {error}", where=where) from error
     return found
 
 
@@ -138,7 +138,7 @@ def _host(url: SplitResult) -> str:
 
 
 def _recorded_host(entries: list[Any], urls: list[SplitResult]) -> str:
-    """Return the host that was recorded: of the first request that was not sent on elsewhere."""
+    """Return the recorded host: that of the first request that was not redirected."""
     web = [(entry, url) for entry, url in zip(entries, urls, strict=True)
            if url.scheme in _DEFAULT_PORTS]
     answered = [url for entry, url in web if not 300 <= _status(entry) < 400]
@@ -167,7 +167,7 @@ def _elsewhere(request: dict[str, Any], url: SplitResult, recorded: set[str]) ->
 def _har_request(
     request: dict[str, Any], url: SplitResult, where: str, with_unsafe: bool
 ) -> dict[str, Any]:
-    """Return a HAR request as a line of JSON lines; bodies that nobody will send are left out."""
+    """Return a HAR request as a line of JSON lines, without a body that is not sent."""
     headers = request.get("headers") or []
     if not isinstance(headers, list) or not all(
             isinstance(one, dict) and isinstance(one.get("name"), str) and "value" in one
@@ -188,13 +188,13 @@ def _har_request(
 
 
 def _target(text: str, url: SplitResult) -> str:
-    """Return what a URL asks of its host: path and query, an empty query, too."""
+    """Return a URL's path and query; an empty query stays."""
     has_query = "?" in text.partition("#")[0]
     return (url.path or "/") + (f"?{url.query}" if has_query else "")
 
 
 def _har_body(post: dict[str, Any], headers: list[list[Any]], where: str) -> dict[str, Any]:
-    """Return the body's part of a line; a form that is there as parameters is written as one."""
+    """Return the body's part of a line; a form's parameters are encoded."""
     if post.get("encoding") == "base64":
         return {"base64": post.get("text")}
     params = post.get("params") or []
@@ -202,7 +202,7 @@ def _har_body(post: dict[str, Any], headers: list[list[Any]], where: str) -> dic
         return {"body": post.get("text") or ""}
     kind = str(post.get("mimeType") or _FORM)
     if not kind.startswith(_FORM):
-        raise InvalidInput(f"a body of {kind} is there as parameters only", where=where,
+        raise InvalidInput(f"a body of {kind} is recorded as parameters only", where=where,
                            allowed=f"postData.text, or parameters of {_FORM}")
     if not isinstance(params, list) or not all(
             isinstance(one, dict) and isinstance(one.get("name"), str) for one in params):
@@ -219,7 +219,8 @@ def _request(entry: Any, where: str) -> Exchange:
         raise InvalidInput("is not a request", where=where, allowed=_LINE)
     method = entry.get("method") or "GET"
     if not isinstance(method, str) or not _WORD.match(method):
-        raise InvalidInput(f"method {method!r} is none", where=where, allowed="GET, POST, …")
+        raise InvalidInput(f"method {method!r} is not a method", where=where,
+                           allowed="GET, POST, …")
     target = _NOT_IN_A_LINE.sub(lambda found: quote(found[0], safe=""), entry["path"])
     usual = method.upper() if method.upper() in _USUAL_METHODS else method
     return Exchange(
@@ -239,8 +240,8 @@ def _headers(given: Any, where: str) -> Headers:
         if not isinstance(name, str) or not isinstance(value, str | int | float):
             raise InvalidInput(f"header {name!r} must be text", where=where)
         if not _WORD.match(name) or _LINE_ENDS.search(str(value)):
-            raise InvalidInput(f"header {name[:60]!r} is none: a name is one word of ASCII, and "
-                               "no value has a line end", where=where)
+            raise InvalidInput(f"header {name[:60]!r} is not a header: a name is one ASCII word, "
+                               "and a value has no line end", where=where)
     found = [(name.lower(), str(value)) for name, value in pairs if name.lower() != "host"]
     cookies = [value for name, value in found if name == "cookie"]
     if len(cookies) > 1:  # HTTP/2 may send them one by one; HTTP/1.1 has one header for all
@@ -253,7 +254,7 @@ def _body(entry: dict[str, Any], where: str) -> bytes:
         try:
             return base64.b64decode(entry["base64"], validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
-            raise InvalidInput(f"base64 is none: {error}", where=where) from error
+            raise InvalidInput(f"base64 cannot be decoded: {error}", where=where) from error
     body = entry.get("body")
     if isinstance(body, str):
         return body.encode()

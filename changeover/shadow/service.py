@@ -39,7 +39,7 @@ FOLLOW_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
 STOP_SECONDS = 2.0
-"""How long copies under way may take when the service is told to end."""
+"""How long copies under way may take when the service must end."""
 MOST_UNSAVED = 20_000
 KEPT_A_SECOND = 20
 _UNTAPPED = {
@@ -48,7 +48,7 @@ _UNTAPPED = {
     "dropped: service did not answer": ("upstream_cx_none_healthy",
                                         "upstream_rq_pending_failure_eject"),
 }
-"""Why the gateway could not send an exchange here, and which of its counters tell."""
+"""Why the gateway could not send an exchange here, and which of its counters say so."""
 _COUNTERS = "|".join(name for names in _UNTAPPED.values() for name in names)
 
 
@@ -58,7 +58,7 @@ class Shadow:
     Args:
         site: The migration on this machine; its plan's `shadow` part must be there.
         chance: Source of randomness, for the order of calls and the choice of noise pairs.
-        now: Tells the time, for what is written and for rules that expire.
+        now: Returns the time, for what is saved and for rules that expire.
         writes: Who writes to the store; default: a thread of this process.
     """
 
@@ -99,7 +99,7 @@ class Shadow:
                 pulse=pulse)
         await self.tap.start()
         limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
-        workers = min(limit, self.spec.concurrency)  # none waits for another with a copy in hand
+        workers = min(limit, self.spec.concurrency)  # so that no worker waits with a copy
         tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
         tasks += [
             asyncio.create_task(self._every(seconds, action)) for seconds, action in (
@@ -124,7 +124,7 @@ class Shadow:
             self.counts["dropped: stopped"] += 1
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), STOP_SECONDS)
-        async with self._saving:  # a batch on its way into the store is not given up
+        async with self._saving:  # a batch that is being saved is not cancelled
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,7 +141,7 @@ class Shadow:
         return not why
 
     def offer(self, exchange: Exchange) -> None:
-        """Take an exchange, or count why not. Never waits."""
+        """Queue an exchange, or count why not. Never waits."""
         why = self._why_none() or self._why_not(exchange)
         if why:
             self.counts[why] += 1
@@ -285,11 +285,11 @@ class Shadow:
                 await action()
             except ChangeoverError as error:
                 LOG.error("%s", error)
-            except Exception:  # whatever it is, the next time may be better
-                LOG.exception("something failed, and is tried again")
+            except Exception:  # unforeseen: the next attempt may work
+                LOG.exception("a part of the shadow service failed and is retried")
 
     async def _save(self) -> None:
-        """Write what was compared; it stays in memory when the store does not take it."""
+        """Save what was compared; it stays in memory when the store cannot be written."""
         async with self._saving:
             batch, self._unsaved = self._unsaved, []
             counts, self.counts = self.counts, Counter()

@@ -1,4 +1,4 @@
-"""Taking tapped exchanges from Envoy: gRPC streams in, whole exchanges out.
+"""Receiving tapped exchanges from Envoy: gRPC streams in, whole exchanges out.
 
 Envoy never waits for this service: whatever happens here, the user has the answer already.
 """
@@ -28,7 +28,7 @@ LOG = logging.getLogger("changeover.shadow.tap")
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 MOST_BODY_BYTES = 1_048_576
 REFUSE_SECONDS = 0.01
-"""How long an exchange that is not wanted keeps its place among those that Envoy streams."""
+"""How long an exchange that is not needed keeps its place among those that Envoy streams."""
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -38,7 +38,7 @@ class Exchange:
 
     `path` has its query; `request_headers` have `host` instead of pseudo headers; `duration` is
     in seconds, as the gateway saw it. `is_cut` when a body was larger than the limit. Bytes that
-    are no UTF-8 stand in texts as halves of surrogate pairs (PEP 383), so that they can go on.
+    are not UTF-8 are halves of surrogate pairs in texts (PEP 383), so that they can be sent on.
     """
 
     method: str
@@ -88,16 +88,16 @@ class _Building:
     has_request: bool = False
     has_response: bool = False
 
-    def take(self, message: Any) -> bool:
-        """Take a part; return whether nothing more is wanted.
+    def receive(self, message: Any) -> bool:
+        """Add a part; return whether nothing more is needed.
 
-        An answer may be whole before its request is (413 while the body is still being sent):
-        half a request is nothing to compare, so both ends are waited for.
+        An answer may be whole before its request is (413 while the body is still being sent). Half
+        a request is nothing to compare, so this waits for both ends.
         """
         if message.HasField("response_body"):
             self._append(self.response_body, message.response_body.body)
             self.left -= len(message.response_body.body)
-            # the last part may be an empty one that only says so: not waited for
+            # the last part may be empty and only say so: not worth waiting for
             self.has_response = message.response_body.end_of_stream or self.left == 0
         elif message.HasField("request_body"):
             self._append(self.request_body, message.request_body.body)
@@ -157,9 +157,9 @@ class TapServer:
     Args:
         socket: Unix socket to listen on; a stale one is removed.
         on_exchange: Called with every whole exchange, in the event loop; must not wait.
-        most_body_bytes: Both bodies of one exchange are kept up to this size together.
+        most_body_bytes: Most bytes of both bodies of one exchange together.
         now: Tells the time at which an exchange began.
-        is_wanted: Asked before an exchange is read; one that is not wanted costs nearly nothing.
+        is_wanted: Asked before an exchange is read; one that is not needed costs nearly nothing.
 
     `seen` counts streams, `incomplete` those that ended before the exchange was whole, and
     `oversized` exchanges that were cut.
@@ -202,14 +202,14 @@ class TapServer:
         self.socket.unlink(missing_ok=True)
 
     def open_call(self) -> Call | None:
-        """Return who takes a new exchange; None when it is not wanted."""
+        """Return who receives a new exchange; None when it is not needed."""
         if not self._is_wanted():
             self.seen += 1
             return None
-        return _Taking(self, _Building(self._most, self._now()))
+        return _Receiving(self, _Building(self._most, self._now()))
 
     def finish(self, found: Exchange | None) -> None:
-        """Take an exchange that is over; None when it was not whole."""
+        """Pass on an exchange that is over; None when it was not whole."""
         self.seen += 1
         if found is None:
             self.incomplete += 1
@@ -219,16 +219,16 @@ class TapServer:
 
 
 @dataclass(slots=True)
-class _Taking:
+class _Receiving:
     """A call: the parts of one exchange."""
 
     server: TapServer
     building: _Building
 
-    def take(self, message: bytes) -> bool:
-        """Take a part; return whether nothing more is wanted."""
+    def receive(self, message: bytes) -> bool:
+        """Add a part; return whether nothing more is needed."""
         try:
-            is_whole = self.building.take(ProcessingRequest.FromString(message))
+            is_whole = self.building.receive(ProcessingRequest.FromString(message))
         except DecodeError as error:
             LOG.warning("a part of an exchange cannot be read: %s", error)
             self.lose()
@@ -252,13 +252,13 @@ class _Peer(asyncio.Protocol):
         self._refusing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
+        """Send the greeting."""
         self._peers.add(self)
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(Connection.greeting())
 
     def data_received(self, data: bytes) -> None:
-        """Take frames, and answer."""
+        """Handle frames, and answer."""
         if self._transport is None:
             return
         try:

@@ -1,8 +1,8 @@
-"""HTTP/1.1 towards one system, byte for byte: what is to be sent is what goes out.
+"""HTTP/1.1 towards one system, byte for byte: a copy is exactly the request that the user sent.
 
-Client libraries tidy up what they send: an empty query goes, blanks are encoded, header bytes that
-are not UTF-8 are refused. A copy must be the request that the user sent, so its bytes are written
-here; answers are parsed by llhttp. It does nothing else: no redirects, no cookies, no decoding.
+Client libraries tidy up what they send: they drop an empty query, encode blanks, and refuse header
+bytes that are not UTF-8. So the bytes are written here; answers are parsed by llhttp. It does
+nothing else: no redirects, no cookies, no decoding.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Refused(Exception):
 
 
 class Invalid(Exception):
-    """What came is no answer of HTTP/1."""
+    """What came is not an HTTP/1 answer."""
 
 
 @dataclass(slots=True)
 class Received:
-    """An answer as it came; of a body that is longer than was to be read, its beginning."""
+    """An answer as it came, with the beginning of a body that is longer than the limit."""
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Received:
 
 
 def as_bytes(text: str) -> bytes:
-    """Return the bytes that a text stands for, those that were no UTF-8, too (PEP 383)."""
+    """Return the bytes that a text stands for, also those that were not UTF-8 (PEP 383)."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def as_text(data: bytes) -> str:
-    """Return the text that `as_bytes` makes the same bytes of."""
+    """Return the text that `as_bytes` turns into the same bytes."""
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -58,7 +58,7 @@ def head_of(method: str, target: str, headers: Iterable[tuple[str, str]]) -> byt
     """Return a request's head.
 
     Raises:
-        ValueError: A part has a line end in it, which would make it two.
+        ValueError: A part has a line end in it, which would make it two lines.
     """
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     if any("\r" in line or "\n" in line or "\0" in line for line in lines):
@@ -67,11 +67,11 @@ def head_of(method: str, target: str, headers: Iterable[tuple[str, str]]) -> byt
 
 
 class Wire:
-    """Connections to one system, kept while they are used.
+    """Connections to one system, reused while they are good.
 
     Args:
         url: Scheme, host and port.
-        most_body: Bytes of a body that are read; of a longer one the rest is not even received.
+        most_body: Bytes of a body that are read; the rest of a longer one is not received.
     """
 
     def __init__(self, url: str, *, most_body: int) -> None:
@@ -86,25 +86,25 @@ class Wire:
     async def ask(self, head: bytes, body: bytes, *, is_safe: bool, is_head: bool) -> Received:
         """Send a request and return the answer.
 
-        A kept connection that ends before a byte of an answer came was closed by the system while
-        it waited: a safe request is sent once more, over a new one.
+        A reused connection that ends before the first byte of an answer was closed by the system
+        while it was idle: a safe request is sent once more, over a new connection.
 
         Raises:
             Refused: No connection.
             Broke: It ended within the answer.
-            Invalid: What came is no answer.
+            Invalid: What came is not an answer.
         """
-        kept = self._take()
-        if kept is not None:
+        idle = self._pop_idle()
+        if idle is not None:
             try:
-                return await self._over(kept, head + body, is_head=is_head)
+                return await self._over(idle, head + body, is_head=is_head)
             except Broke:
-                if not is_safe or kept.has_begun:
+                if not is_safe or idle.has_begun:
                     raise
         return await self._over(await self._connect(), head + body, is_head=is_head)
 
     async def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
@@ -115,14 +115,14 @@ class Wire:
         except BaseException:  # also when the caller's time is over: an answer may still come
             connection.close()
             raise
-        if connection.is_kept:
+        if connection.is_reusable:
             self._idle.append(connection)
         else:
             connection.close()
         return found
 
-    def _take(self) -> _Connection | None:
-        """Return a kept connection that is still good."""
+    def _pop_idle(self) -> _Connection | None:
+        """Return an idle connection that is still good."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open and time.monotonic() - connection.used < IDLE_SECONDS:
@@ -149,7 +149,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, most: int) -> None:
         self.used = time.monotonic()
-        self.is_kept = False
+        self.is_reusable = False
         self._most = most
         self._transport: asyncio.Transport | None = None
         self._reading: _Reading | None = None
@@ -167,7 +167,7 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, data: bytes, *, is_head: bool) -> Received:
         """Send a request and wait for its answer."""
-        self.is_kept, self._reading = False, None
+        self.is_reusable, self._reading = False, None
         if self._transport is None:
             raise Broke
         self._reading = _Reading(self._most, is_head=is_head)
@@ -181,13 +181,13 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Remember the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of an answer."""
+        """Handle a part of an answer."""
         if self._reading is None or self._waiter is None or self._waiter.done():
-            self.close()  # nobody asked for it: whatever is asked next would be answered by it
+            self.close()  # nobody asked for it: it would answer whatever is asked next
             return
         try:
             self._reading.feed(data)
@@ -195,26 +195,26 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_exception(error)
             return
         if self._reading.is_over:
-            self._finish(is_kept=self._reading.may_go_on)
+            self._finish(is_reusable=self._reading.may_go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the answer: as its length, when it has no other, or as broken."""
+        """End the answer: whole when it has no length of its own, else broken."""
         self._transport = None
         if self._reading is None or self._waiter is None or self._waiter.done():
             return
         if exc is None and self._reading.end_with_connection():
-            self._finish(is_kept=False)
+            self._finish(is_reusable=False)
         else:
             self._waiter.set_exception(Broke())
 
-    def _finish(self, *, is_kept: bool) -> None:
+    def _finish(self, *, is_reusable: bool) -> None:
         if self._waiter is not None and self._reading is not None:
-            self.is_kept, self.used = is_kept, time.monotonic()
+            self.is_reusable, self.used = is_reusable, time.monotonic()
             self._waiter.set_result(self._reading.found)
 
 
 class _Reading:
-    """An answer of which some parts have come; the parser calls the `on_` methods."""
+    """An answer of which some parts have arrived; the parser calls the `on_` methods."""
 
     def __init__(self, most: int, *, is_head: bool) -> None:
         self.found = Received()
@@ -229,17 +229,17 @@ class _Reading:
         self._parser = httptools.HttpResponseParser(self)
 
     def end_with_connection(self) -> bool:
-        """Close the body of an answer that ends as the connection does; False when it is broken."""
+        """End an answer that ends with its connection; return whether it is whole."""
         is_whole = self._has_head and not self._is_framed
         if is_whole:
             self._close_body()
         return is_whole
 
     def feed(self, data: bytes) -> None:
-        """Take a part.
+        """Parse a part.
 
         Raises:
-            Invalid: It is none.
+            Invalid: It is not part of an answer.
         """
         self.has_begun = True
         self._received += len(data)
@@ -252,10 +252,10 @@ class _Reading:
                 raise Invalid(str(error)) from error
             self.may_go_on = False
         if not self._has_head and self._received > MOST_HEADER_BYTES:
-            raise Invalid("the answer's head has no end")
+            raise Invalid("the head of the answer is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are none of the answer's headers."""
+        """Add a header; trailers do not count."""
         if not self._has_head:
             self.found.headers.append((name, value))
 
@@ -272,7 +272,7 @@ class _Reading:
             self._end(may_go_on=self._is_framed and self._parser.should_keep_alive())
 
     def on_body(self, part: bytes) -> None:
-        """Take a part of the body; when it is too long the answer is over."""
+        """Add a part of the body; when it is too long the answer is over."""
         if self.is_over:
             self.may_go_on = False
             return

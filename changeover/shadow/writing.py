@@ -1,10 +1,10 @@
-"""Who writes to the store for the shadow service: a process of its own that does not give way.
+"""The process that writes to the store for the shadow service, at normal priority.
 
-The service takes the processor only where it is left over. In the midst of a write transaction it
-would stand still for seconds on a busy machine, and with it everybody who waits for the store, an
-emergency's rollback first of all. So another process does nothing but that, with nobody before it.
-It reads pieces of work from its standard input and ends when that ends, as it does when the service
-is killed.
+The service runs only when no other process needs the processor. On a busy machine it could stop for
+seconds in the middle of a write transaction, and everybody who waits for the store would stop with
+it, even an emergency rollback. So another process does nothing but write, at normal priority. It
+reads pieces of work from its standard input, and ends when that ends, also when the service is
+killed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ BROKEN = "the process that writes for the shadow service has ended"
 
 
 class Writes(Protocol):
-    """Does something with the store: `function(store, *arguments, **named)`."""
+    """Calls a function with the store: `function(store, *arguments, **named)`."""
 
     def do(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Return what the function returned, raise what it raised."""
 
 
 class InThisProcess:
-    """Does it here and now."""
+    """Calls it in this process."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -47,9 +47,9 @@ class InThisProcess:
 
 
 class WriterProcess:
-    """Has it done by a process that has a session, and so a scheduling group, of its own.
+    """Calls it in a process that has its own session, and so its own scheduling group.
 
-    Make it before this process gives way: the child inherits that.
+    Create it before this process lowers its priority: a child inherits that.
     """
 
     def __init__(self, home: Home) -> None:
@@ -84,7 +84,7 @@ class WriterProcess:
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Let the process finish and end."""
+        """Wait until the process has finished, and end it."""
         with self._lock:
             _pipe(self._process.stdin).close()
             self._process.wait()
@@ -102,7 +102,7 @@ def _send(pipe: BinaryIO, message: bytes) -> None:
 
 
 def _receive(pipe: BinaryIO) -> bytes | None:
-    """Return a message; None at the end, also in the midst of one."""
+    """Return a message; None at the end, also in the middle of one."""
     head = pipe.read(LENGTH_BYTES)
     if len(head) < LENGTH_BYTES:
         return None
@@ -112,7 +112,7 @@ def _receive(pipe: BinaryIO) -> bytes | None:
 
 
 def main() -> int:
-    """Do what comes in, until nothing more can come."""
+    """Do the work that comes in, until nothing more can come."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the service ends it when all is written
     answers = os.fdopen(os.dup(1), "wb")
@@ -130,7 +130,7 @@ def main() -> int:
         except ChangeoverError as error:
             error.__cause__ = error.__context__ = None
             problem = error
-        except Exception as error:  # told in the log, and tried without it by the service
+        except Exception as error:  # logged here; the service retries without it
             logging.exception("something could not be written")
             problem = RuntimeError(f"{type(error).__name__}: {error}")
         _send(answers, pickle.dumps((result, problem)))

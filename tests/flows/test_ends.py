@@ -121,7 +121,7 @@ def test_person_is_told_and_continues_or_ends_what_was_cancelled_or_deleted(begi
         assert "waits for approval" not in text
         assert "continues cutover 1" in changeover(site, "continue")
         assert ended_runs(site) == []
-        assert "nothing stands still" in changeover(site, "continue", code=4)
+        assert "no run has ended before its work was done" in changeover(site, "continue", code=4)
         second = str(cutovers.get(site.store, 1).flow_run_id)
         while site.attempt("cutover", second).state_type != "PAUSED":
             continue

@@ -85,7 +85,7 @@ def test_cutover_that_may_not_begin_names_every_reason_and_moves_nobody(begin: B
     assert run.state_name == "NotBegun"
     outcome = cutovers.latest(site.store, "bench").outcome
     for reason in ("suite pre_cutover: 1 of 1 checks failed", "free, less than 900",
-                   "the rollback was never rehearsed", "a webhook was not told"):
+                   "the rollback was never rehearsed", "a webhook was not reached"):
         assert reason in outcome
     assert routing.read(site.store, "bench") == before
     assert "stage.entered" not in {event.kind for event in audit.events(site.store, "bench")}

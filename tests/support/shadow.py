@@ -7,5 +7,5 @@ import sys
 from changeover.shadow import __main__ as service
 
 if __name__ == "__main__":
-    service._give_way = lambda: None
+    service._lower_priority = lambda: None
     sys.exit(service.main())

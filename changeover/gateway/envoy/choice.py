@@ -1,10 +1,10 @@
-"""The choice between the systems, made by Envoy and told by it. Pure.
+"""The choice between the systems, made and logged by Envoy. Pure.
 
-Envoy hashes the key's header as it came, bytes and all, and takes one of two clusters by it. The
-name of the cluster that it took says which system the request was *meant* for, whoever answered in
-the end, so nobody computes the bucket again from what a log shows of the key. All names lead to the
-same two systems: what stands in for the candidate is an aggregate of the baseline's own cluster,
-with its connections, limits and statistics.
+Envoy hashes the key's header as it came, byte for byte, and chooses one of two clusters by it. The
+name of that cluster says which system the request was *meant* for, whoever answered in the end, so
+nobody computes the bucket again from what a log shows of the key. All names lead to the same two
+systems: the stand-in for the candidate is an aggregate of the baseline's own cluster, with its
+connections, limits and statistics.
 
     baseline                meant for the baseline
     candidate_or_baseline   meant for the candidate; the baseline while it is ejected
@@ -34,7 +34,7 @@ MEANT = {
     CANDIDATE_FIRST: System.CANDIDATE,
     BASELINE_INSTEAD: System.CANDIDATE,
 }
-"""The system that a request was meant for, by the cluster that Envoy took."""
+"""The system that a request was meant for, by the cluster that Envoy chose."""
 _PLUGIN = "priority_group.v3.PriorityGroupClusterSpecifier"
 
 

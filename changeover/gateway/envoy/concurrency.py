@@ -56,7 +56,7 @@ def listener(files: GatewayFiles) -> Json:
         # Long enough to read why a request was refused; a broken answer is not seen much later.
         "delayed_close_timeout": "0.1s",
         "common_http_protocol_options": protocol.common(spare=20),
-        **protocol.taken(),
+        **protocol.accepted(),
         "local_reply_config": {"mappers": [
             # A full candidate: nothing was sent.
             _mapper(["UO"], {"status_code": OVERFLOW_STATUS}),

@@ -2,8 +2,8 @@
 
 The failover is the priority-group cluster specifier over an aggregate cluster: the first attempt
 goes where the user's bucket says, the second one to the baseline. Every route's name says what was
-decided (`split:2500:safe`), and the cluster that Envoy took says how a split fell (`choice`), so
-that an access-log line alone tells which system was meant.
+decided (`split:2500:safe`), and the cluster that Envoy chose says how a split fell (`choice`), so
+that an access-log line alone shows which system was meant.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
 FLUSH_MILLISECONDS = 100
 LONGEST_REASON = 1_000
-"""Characters of a maintenance reason that users get to see."""
+"""Characters of a maintenance reason that users see."""
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -230,7 +230,7 @@ def _hashed_header(plan: Plan) -> str:
 
 
 def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
-    """Return when a request is tried again: never when it may have run already, unless safe."""
+    """Return when a request is retried: never when it may have run already, unless it is safe."""
     policy: Json = {
         "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
         "num_retries": 1,
@@ -289,7 +289,7 @@ def _cluster(name: str, system: SystemSpec) -> Json:
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        # What the baseline itself was too slow for is not asked of it twice by everyone.
+        # When the baseline itself is too slow, not everyone may ask it twice.
         "circuit_breakers": _circuit_breakers(
             system.concurrency, *((20, 10) if name == "baseline" else ())),
         "typed_extension_protocol_options": protocol.towards_system(
@@ -311,7 +311,7 @@ def _cluster(name: str, system: SystemSpec) -> Json:
 
 
 def _hop(files: GatewayFiles) -> Json:
-    """Return the candidate's cluster when its limit stands behind a second hop."""
+    """Return the candidate's cluster when its limit is behind a second hop."""
     return {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": "candidate",
@@ -334,7 +334,7 @@ def _hop(files: GatewayFiles) -> Json:
 
 
 def _outlier_detection() -> Json:
-    """Return when the candidate is left alone for a while: its share then goes to the baseline."""
+    """Return when the candidate is ejected for a while: its share then goes to the baseline."""
     return {
         "consecutive_5xx": 5,
         "consecutive_gateway_failure": 3,

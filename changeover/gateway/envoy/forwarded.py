@@ -1,4 +1,4 @@
-"""Whose word on the user's address, scheme and host is believed: the balancers' in front. Pure.
+"""Which proxies are believed about the user's address, scheme and host. Pure.
 
 Envoy overwrites `X-Forwarded-Proto` unless a trusted hop is in front. How many there are is the
 plan's `routing.trusted_hops`. Where it does not say, the peer's address decides: a stranger from
@@ -50,7 +50,7 @@ def settings(hops: int) -> Json:
 
 
 def disbelieved(hops: int) -> list[Json]:
-    """Return what is removed from requests at the edge: all that strangers say, without a hop."""
+    """Return what is removed from requests at the edge: everything, without a trusted hop."""
     if hops:
         return []
     return [{"remove_on_match": {"key_matcher": matcher}} for matcher in (

@@ -21,7 +21,7 @@ def watched(path: Any) -> Json:
 
 
 def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
-    """Return the filter that takes users' requests, which come over so many trusted hops."""
+    """Return the filter that receives users' requests over a number of trusted hops."""
     taps = [tap.http_filter()] if plan.shadow else []
     return {
         "name": "envoy.filters.network.http_connection_manager",
@@ -37,7 +37,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             "common_http_protocol_options": {
                 **protocol.common(), "idle_timeout": time_limits.LONG_LIVED},
             **time_limits.users(plan),
-            **protocol.taken(),
+            **protocol.accepted(),
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
             "http_filters": [*taps, {
@@ -53,7 +53,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
 
 
 def _edge_headers(plan: Plan, hops: int) -> Json:
-    """Return the mutation at the edge: what clients send in our name is removed, the salt added."""
+    """Return the mutation at the edge: removes headers that only we may set, adds the salt."""
     ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
     mutations: list[Json] = [
         *({"remove": name} for name in ours), *forwarded.disbelieved(hops)]

@@ -1,4 +1,4 @@
-"""Which HTTP the gateway takes and hands on: what the systems take, within limits. Pure.
+"""Which HTTP the gateway accepts and forwards: what the systems accept, within limits. Pure.
 
 The gateway refuses only what would let two readers of the same bytes see different requests
 (smuggling), and what Envoy cannot carry; docs/gateway.md lists both. Everything here is used three
@@ -14,13 +14,13 @@ Json = dict[str, Any]
 MOST_HEADERS = 1_000
 """Header lines of a request or an answer. Envoy's own limit is 100; shops set more cookies."""
 MOST_HEADER_KB = 1_024
-"""Kilobytes of them together, with the path. Envoy's own limit is 60; Go's servers take this."""
+"""Kilobytes of them together, with the path. Envoy's own limit is 60; Go's servers accept this."""
 NO_HOST = "localhost"
-"""What HTTP/1.0 requests without `Host` are for; HTTP/1.1 towards the systems needs one."""
+"""The host of HTTP/1.0 requests without `Host`; HTTP/1.1 towards the systems needs one."""
 UPGRADES = ["websocket"]
 """Protocols that users may switch to. Each is one word of lower-case letters."""
 ENVOYS_OWN = ("x-envoy-external-address", "x-envoy-internal")
-"""What Envoy tells of the user's address, beside `X-Forwarded-For`: no system asked for it."""
+"""Headers with the user's address besides `X-Forwarded-For`, which no system needs."""
 RUNTIME: Json = {
     # A fragment is no part of a request (RFC 9112, section 3.2): it is left out, not refused.
     "envoy.reloadable_features.http_reject_path_with_fragment": False,
@@ -29,7 +29,7 @@ _TYPE = "type.googleapis.com/envoy."
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def taken() -> Json:
+def accepted() -> Json:
     """Return the connection manager's settings for requests of any client."""
     return {
         "http_protocol_options": {
@@ -45,7 +45,7 @@ def taken() -> Json:
 
 
 def common(*, spare: int = 0) -> Json:
-    """Return the limits that hold for both directions, on both sides of the gateway.
+    """Return the limits that apply in both directions, on both sides of the gateway.
 
     Args:
         spare: Header lines more than users may send: the second hop gets what the gateway adds.
@@ -75,8 +75,8 @@ def towards_system(**also: Any) -> Json:
 def all_but(word: str) -> str:
     """Return a regular expression (RE2) for every text but `word`, in whatever case.
 
-    RE2 cannot say "not", so this lists how a text may differ: at which letter it ends or goes on
-    otherwise, or that it goes on after the last.
+    RE2 has no "not", so this lists how a text may differ: it ends or differs at one of the letters,
+    or it continues after the last one.
     """
     others = [
         f"{word[:place]}(?:[^{letter}].*)?" for place, letter in enumerate(word)

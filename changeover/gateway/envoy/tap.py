@@ -1,7 +1,7 @@
 """Envoy's tap: copies of a sample of requests and answers, streamed and never waited for. Pure.
 
 The `ext_proc` filter in observability mode sends both to the shadow service and goes on at once.
-It is off everywhere but on the twin routes of `config.py`, which a share of the requests takes; so
+It is off everywhere but on the extra routes of `config.py`, which a share of the requests takes; so
 the share changes with the routes, as everything else does.
 """
 
@@ -16,10 +16,10 @@ Json = dict[str, Any]
 
 CLUSTER = "shadow"
 MOST_STREAMS = 32
-"""Exchanges that are streamed at once; what is beyond is not tapped, and Envoy counts it."""
+"""Exchanges that are streamed at once; further ones are not tapped, and Envoy counts them."""
 FILTER = "envoy.filters.http.ext_proc"
 NOT_UPGRADED: Json = {"name": "upgrade", "present_match": True, "invert_match": True}
-"""A websocket never ends: tapped, it would keep one of the streams for as long as it lives."""
+"""A websocket never ends: tapped, it would occupy one of the streams as long as it lives."""
 _TYPE = "type.googleapis.com/envoy."
 
 

@@ -1,9 +1,9 @@
-"""Every limit of time that a user of the gateway can meet. Pure.
+"""Every time limit that a user of the gateway can meet. Pure.
 
-A system has a limit until its answer begins, and for silence within it; a user's own slowness
-counts against nobody. Envoy's `timeout` of a route runs until the last byte is sent, so that it
-would cut a user on a slow line; it is off. In its place stands the limit of one attempt, which
-Envoy forgets as soon as an answer has begun. docs/timeouts.md lists all of them.
+A system has a limit until its answer begins, and one for silence within it; a user's own slowness
+counts against nobody. Envoy's `timeout` of a route runs until the last byte is sent, so it would
+cut off a user on a slow line; it is off. Instead there is the limit of one attempt, which ends as
+soon as an answer has begun. docs/timeouts.md lists all of them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LONG_LIVED = "3600s"
 """Silence of an event stream or a websocket, and of a user's connection between two requests."""
 HEADERS = "60s"
 CLOSING = "10s"
-"""How long a connection that is closing waits for a user who takes nothing.
+"""How long a connection that is closing waits for a user who reads nothing.
 
-Envoy's own second cuts the end of answers with `Connection: close` to slow users; but whoever kept
-the connection sees only after this time that an answer broke off.
+Envoy's own second cuts the end of answers with `Connection: close` to slow users. But a user who
+keeps the connection sees only after this time that an answer broke off.
 """
 HOP_IDLE = "60s"
 _STALLED_SHARE = 0.8
-"""A user who takes nothing is given up before the silence could be laid at the system's door."""
+"""A user who reads nothing is given up before the silence would count against the system."""
 _UNSENT_BYTES = 65_536
 
 
@@ -68,10 +68,10 @@ def users(plan: Plan) -> Json:
 def sockets(plan: Plan, platform: str = sys.platform) -> list[Json]:
     """Return options of the users' sockets, which Linux alone has.
 
-    1. A user who takes nothing at all is ended by the kernel before `silence` is over: the access
-       log then says that the user went away. Silence that is left is the system's.
-    2. Little waits unsent in the kernel, so that whoever reads, however slowly, has the gateway
-       read from the system now and then.
+    1. The kernel ends a user who reads nothing at all before `silence` is over: the access log
+       then says that the user went away. All other silence is the system's.
+    2. Little waits unsent in the kernel, so that while a user reads, however slowly, the gateway
+       reads from the system now and then.
     """
     if not platform.startswith("linux"):
         return []
@@ -93,5 +93,5 @@ def _longest(plan: Plan) -> timedelta:
 
 
 def _longer(one: timedelta, other: timedelta) -> str:
-    """Return the longer limit; none at all is longer than any."""
+    """Return the longer limit; no limit is longer than any."""
     return seconds(max(one, other) if one and other else timedelta(0))

@@ -1,10 +1,9 @@
 """Routes under back-pressure: the candidate gets nothing, users get the baseline's answer. Pure.
 
-The routing state stays what was decided: the routes keep its version and their names, so that a
-request is still known to have been meant for the candidate and counts against it (`saved`): also
-of a split, which is drawn as before, with the baseline in the candidate's place. The tap is off:
-copies are the least urgent work of all. Which routes Envoy serves is told by a mark beside the
-version.
+The routing state stays what was decided. The routes keep its version and their names, so that a
+request is still known to be meant for the candidate and counts against it (`saved`). A split draws
+as before, with the baseline in the candidate's place. The tap is off, because copies are the least
+urgent work of all. A mark beside the version shows which routes Envoy serves.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def test_every_other_upgrade_is_ignored(upgrade: str) -> None:
 
 
 @pytest.mark.parametrize("options", [
-    protocol.taken()["http_protocol_options"],
+    protocol.accepted()["http_protocol_options"],
     next(iter(protocol.towards_system().values()))["explicit_http_config"]["http_protocol_options"],
 ])
 def test_both_sides_speak_the_same_http(options: dict[str, Any]) -> None:
@@ -42,5 +42,5 @@ def test_both_sides_speak_the_same_http(options: dict[str, Any]) -> None:
 def test_users_may_not_send_two_lengths() -> None:
     """A request with a length and chunks is refused; an answer with both is taken."""
     towards = next(iter(protocol.towards_system().values()))["explicit_http_config"]
-    assert "allow_chunked_length" not in protocol.taken()["http_protocol_options"]
+    assert "allow_chunked_length" not in protocol.accepted()["http_protocol_options"]
     assert towards["http_protocol_options"]["allow_chunked_length"]

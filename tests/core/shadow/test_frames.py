@@ -28,7 +28,7 @@ class Taken:
     messages: list[bytes] = field(default_factory=list)
     is_lost: bool = False
 
-    def take(self, message: bytes) -> bool:
+    def receive(self, message: bytes) -> bool:
         self.messages.append(message)
         return len(self.messages) >= self.most
 

@@ -367,7 +367,7 @@ def test_advised_rule_stands_in_a_plan_as_it_is_written(
     ("status", 0, "a regression"), ("status", 200, "noise: the baseline differs from itself too"),
     ("headers.date", 0, "leave date out of comparison.headers"),
     ("headers.date", 200, "noise: the baseline differs from itself too; leave date out of"),
-    ("(further places)", 0, "not told apart"), ("$." + "a" * 498, 0, "so long a path"),
+    ("(further places)", 0, "counted as one"), ("$." + "a" * 498, 0, "too long for a rule"),
 ])
 def test_advice_where_no_rule_can_help(field: str, only_baseline: int, words: str) -> None:
     """No pattern names a status or a header: nothing is advised that a plan would refuse."""

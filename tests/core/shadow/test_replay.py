@@ -45,9 +45,9 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
     ('{"path": "/a"}\n{"path": "a"}', "requests.jsonl:2"), ("[1]", "is not a request"),
     ('{"path": "/a", "headers": []}\n{"path": "/a", "headers": [1]}', "headers must be an object"),
     ('{"path": "/a", "headers": {"a": null}}', "header 'a' must be text"),
-    ('{"path": "/a", "base64": "a"}', "base64 is none"),
-    ('{"path": "/a", "base64": 5}', "base64 is none"),
-    ('{"path": "/a", "method": 5}', "method 5 is none"),
+    ('{"path": "/a", "base64": "a"}', "base64 cannot be decoded"),
+    ('{"path": "/a", "base64": 5}', "base64 cannot be decoded"),
+    ('{"path": "/a", "method": 5}', "method 5 is not a method"),
     ('{"log": {"entries": [{"request": {"url": "http://[x/"}}]}}', "entry 0: url 'http://[x/'"),
     ('{"log": {"entries": [{"request": {"url": "http://a/", "headers": 5}}]}}', "entry 0: headers"),
     ('{"log": {"entries": [{"request": {"url": "http://a/", "headers": [{"name": "a"}]}}]}}',
@@ -209,5 +209,5 @@ def test_a_header_that_would_be_two_is_refused(tmp_path: Path, header: list[str]
     """A recording must not smuggle a request into another."""
     file = tmp_path / "requests.jsonl"
     file.write_text(json.dumps({"path": "/", "headers": [header]}))
-    with pytest.raises(InvalidInput, match="is none"):
+    with pytest.raises(InvalidInput, match="is not a header"):
         load(file, with_unsafe=False)

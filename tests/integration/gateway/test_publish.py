@@ -315,7 +315,7 @@ def test_prepare_writes_nothing_that_envoy_has_not_judged(
     """An Envoy that takes too long is one clear message."""
     gateway = Gateway(GatewayFiles(tmp_path / "gateway"))
     _judged_for_ever(monkeypatch)
-    with pytest.raises(Unreachable, match=r"did not judge the configuration within 0\.2 s\. Run"):
+    with pytest.raises(Unreachable, match=r"did not check the configuration within 0\.2 s\. Run"):
         gateway.prepare(make_plan(), RoutingState("bench", version=1))
     assert not gateway.files.bootstrap.exists()
 

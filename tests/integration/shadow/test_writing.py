@@ -62,12 +62,12 @@ def test_what_the_store_says_is_raised_here(home: Home, writer: WriterProcess) -
         writer.do(heartbeats.beat, "shadow", pid=7, now=clock.now())
 
 
-def test_the_writer_does_not_give_way(home: Home) -> None:
+def test_the_writer_does_not_lower_priority(home: Home) -> None:
     """Whoever made it gives way afterwards; it goes on as any process."""
     script = ("import os, sys; from pathlib import Path; from changeover.site.home import Home; "
               "from changeover.shadow.writing import WriterProcess; "
-              "from changeover.shadow.__main__ import _give_way; "
-              "w = WriterProcess(Home(Path(sys.argv[1]))); _give_way(); "
+              "from changeover.shadow.__main__ import _lower_priority; "
+              "w = WriterProcess(Home(Path(sys.argv[1]))); _lower_priority(); "
               "p = w._process.pid; sys.stdout.write(f'{os.sched_getscheduler(0)} "
               "{os.sched_getscheduler(p)} {os.getpriority(os.PRIO_PROCESS, p)}'); w.close()")
     # its own session: giving way concerns the whole group of a session
