@@ -75,11 +75,11 @@ def with_percent(
     is_plain = not spec.variants and not spec.rules
     default = DISABLED if is_plain and chosen == ENABLED else spec.default
     rules = list(spec.rules)
-    drawn = [index for index, rule in enumerate(rules)
-             if rule.variant == chosen and rule.percent is not None
-             and not rule.segments and not rule.when]
-    if drawn:
-        rules[drawn[0]] = rules[drawn[0]].model_copy(update={"percent": share})
+    for index, rule in enumerate(rules):
+        is_of_all_users = rule.percent is not None and not rule.segments and not rule.when
+        if is_of_all_users and rule.variant == chosen:
+            rules[index] = rule.model_copy(update={"percent": share})
+            break
     else:
         rules.append(RuleSpec(variant=chosen, percent=share))
     return spec.model_copy(update={"rules": rules, "default": default})

@@ -44,9 +44,13 @@ def header_segment(spec: SegmentSpec) -> Predicate:
 
 def _texts(value: Any) -> list[str]:
     """Return a header's values as text; anything but text and bytes is left out."""
-    parts = value if isinstance(value, list | tuple) else [value]
-    return [(part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part)
-            .strip(BLANKS) for part in parts if isinstance(part, str | bytes)]
+    texts = []
+    for part in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(part, bytes):
+            part = part.decode("utf-8", "surrogateescape")
+        if isinstance(part, str):
+            texts.append(part.strip(BLANKS))
+    return texts
 
 
 def with_key(context: Context, key: Key | None, header: str) -> Context:

@@ -96,13 +96,11 @@ class Evaluator:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         builder = _Builder(snapshot)
-        self.resolvers: dict[str, Resolver] = {
-            SYSTEM_FLAG: builder.resolver(_Flag(SYSTEM_FLAG, FlagSpec(mirrors=Mirror.SYSTEM))),
-            **{key: builder.resolver(_Flag(key, as_spec(entry)))
-               for key, entry in snapshot.flags.items()},
-        }
-        for key, value in builder.undefined_safe_flags():
-            self.resolvers[key] = value
+        system = _Flag(SYSTEM_FLAG, FlagSpec(mirrors=Mirror.SYSTEM))
+        self.resolvers: dict[str, Resolver] = {SYSTEM_FLAG: builder.resolver(system)}
+        for key, entry in snapshot.flags.items():
+            self.resolvers[key] = builder.resolver(_Flag(key, as_spec(entry)))
+        self.resolvers |= builder.undefined_safe_flags()
 
     @property
     def keys(self) -> list[str]:
@@ -166,11 +164,14 @@ class _Builder:
         self._snapshot = snapshot
         self._state = snapshot.state
         self._draw = _drawing(snapshot.salt)
-        self._gateway = {name: conditions.header_segment(spec)
-                         for name, spec in snapshot.segments.items()}
-        self._segments: dict[str, Predicate] = {
-            **{name: conditions.attributes(specs)
-               for name, specs in snapshot.flag_segments.items()}, **self._gateway}
+        self._gateway: dict[str, Predicate] = {}
+        for name, spec in snapshot.segments.items():
+            self._gateway[name] = conditions.header_segment(spec)
+        self._segments: dict[str, Predicate] = {}
+        for name, specs in snapshot.flag_segments.items():
+            self._segments[name] = conditions.attributes(specs)
+        # After the flags' own: of the same name, the gateway's segment decides, as for routing.
+        self._segments |= self._gateway
 
     def resolver(self, flag: _Flag) -> Resolver:
         """Return the function that picks the flag's answer for a user."""
@@ -182,15 +183,17 @@ class _Builder:
 
     def _asks_for_key(self, spec: FlagSpec) -> bool:
         """Whether a flag depends on the key as an attribute, which a context then must have."""
-        names = {self._snapshot.key_header, conditions.TARGETING_KEY}
-        segments = [name for rule in spec.rules for name in rule.segments]
+        snapshot, asked, segments = self._snapshot, set[str](), list[str]()
+        for rule in spec.rules:
+            segments += rule.segments
+            asked.update(rule.when or ())
         if spec.mirrors is Mirror.SYSTEM:
             segments += self._state.segments
-        asked = {self._snapshot.segments[name].header for name in segments
-                 if name in self._snapshot.segments}
-        asked.update(*(self._snapshot.flag_segments.get(name, ()) for name in segments),
-                     *(rule.when or () for rule in spec.rules))
-        return not names.isdisjoint(asked)
+        for name in segments:
+            if name in snapshot.segments:
+                asked.add(snapshot.segments[name].header)
+            asked.update(snapshot.flag_segments.get(name, ()))
+        return not asked.isdisjoint({snapshot.key_header, conditions.TARGETING_KEY})
 
     def _resolver(self, flag: _Flag) -> Resolver:
         locked = self._locked(flag)
@@ -203,13 +206,14 @@ class _Builder:
             return _always(self._answer(flag, fallback, Reason.STATIC, "set for everyone"))
         return self._by_rules(flag)
 
-    def undefined_safe_flags(self) -> list[tuple[str, Resolver]]:
+    def undefined_safe_flags(self) -> dict[str, Resolver]:
         """Return the safe flags that the plan does not define; they apply in a rollback only."""
-        if self._state.mode is not Mode.EMERGENCY_ROLLBACK:
-            return []
-        return [(key, _always(self._safe(_Flag(key, as_spec(value)))))
-                for key, value in self._snapshot.safe_flags.items()
-                if key not in self._snapshot.flags]
+        found: dict[str, Resolver] = {}
+        if self._state.mode is Mode.EMERGENCY_ROLLBACK:
+            for key, value in self._snapshot.safe_flags.items():
+                if key not in self._snapshot.flags:
+                    found[key] = _always(self._safe(_Flag(key, as_spec(value))))
+        return found
 
     def _answer(
         self, flag: _Flag, variant: str, reason: Reason, why: str, **more: Scalar

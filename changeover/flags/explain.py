@@ -103,10 +103,11 @@ def _check(key: Key) -> None:
 
 def shown(key: Key) -> str:
     """Return a key as text that can be printed and sent: other bytes as `\\xe9`."""
-    values = (key,) if isinstance(key, str | bytes) else key
-    return ", ".join(
-        (one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
-        .decode("utf-8", "backslashreplace") for one in values)
+    texts = []
+    for one in (key,) if isinstance(key, str | bytes) else key:
+        data = one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape")
+        texts.append(data.decode("utf-8", "backslashreplace"))
+    return ", ".join(texts)
 
 
 def attributes(texts: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
@@ -115,8 +116,11 @@ def attributes(texts: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
     What is no JSON is text, and so is `"40"`; a header of the gateway is always text.
     """
     headers = {spec.header for spec in snapshot.segments.values()}
-    return {name: text if name.lower() in headers else _read(text)
-            for name, text in texts.items()}
+    found = {}
+    for name, text in texts.items():
+        # a header of the gateway is text, also when it looks like a number
+        found[name] = text if name.lower() in headers else _read(text)
+    return found
 
 
 def _read(text: str) -> Any:
@@ -143,8 +147,9 @@ def as_text(explained: dict[str, Any]) -> str:
              f"routing version {explained['version']}, epoch {explained['epoch']}"]
     if explained["maintenance"]:
         lines.append("maintenance: the gateway answers everyone with 503 now")
-    width = max((len(name) for name in explained["flags"]), default=0)
-    lines += [f"  {name:<{width}}  {found['value']!r} ({found['variant']}): {found['why']}"
-              for name, found in explained["flags"].items()]
-    lines += [f"note: {note}" for note in explained["notes"]]
+    width = max(map(len, explained["flags"]), default=0)
+    for name, found in explained["flags"].items():
+        lines.append(f"  {name:<{width}}  {found['value']!r} ({found['variant']}): {found['why']}")
+    for note in explained["notes"]:
+        lines.append(f"note: {note}")
     return "\n".join(lines)

@@ -53,17 +53,24 @@ class Findings:
 
     def as_data(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
+        places = []
+        for each in self.findings:
+            place = each.place
+            places.append({
+                **asdict(each.verdict),
+                "counts": place.counts,
+                "ignored": place.ignored,
+                "rules": each.rules,
+                "suggestion": each.suggestion,
+                "first_seen": place.first_seen.isoformat(),
+                "last_seen": place.last_seen.isoformat(),
+                "examples": place.examples,
+            })
         return {
-            "match_rate": self.match_rate, "coverage": self.coverage,
+            "match_rate": self.match_rate,
+            "coverage": self.coverage,
             "median_seconds": self.latency,
-            "places": [
-                {**asdict(each.verdict), "counts": each.place.counts,
-                 "ignored": each.place.ignored, "rules": each.rules,
-                 "suggestion": each.suggestion,
-                 "first_seen": each.place.first_seen.isoformat(),
-                 "last_seen": each.place.last_seen.isoformat(), "examples": each.place.examples}
-                for each in self.findings
-            ],
+            "places": places,
         }
 
 
@@ -80,10 +87,10 @@ def judged(
         latencies: Seconds of (baseline, candidate) for the same requests.
     """
     verdicts = judge_places([_counts(place, coverage) for place in known])
-    found = [
-        Finding(place, verdict, suggest(place, verdict), at_place(rules, place.field))
-        for place, verdict in zip(known, verdicts, strict=True)
-    ]
+    found = []
+    for place, verdict in zip(known, verdicts, strict=True):
+        advice, applied = suggest(place, verdict), at_place(rules, place.field)
+        found.append(Finding(place, verdict, advice, applied))
     found.sort(key=lambda each: (_RANK.index(each.verdict.judgement), -each.verdict.rate))
     return Findings(tuple(found), coverage, _medians(latencies))
 
@@ -98,9 +105,9 @@ def _counts(place: Place, coverage: dict[str, int]) -> PlaceCounts:
 def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     if not pairs:
         return None
-    sides = (sorted(pair[side] for pair in pairs) for side in (0, 1))
-    baseline, candidate = (side[len(side) // 2] for side in sides)
-    return baseline, candidate
+    middle = len(pairs) // 2
+    baseline, candidate = map(sorted, zip(*pairs, strict=True))
+    return baseline[middle], candidate[middle]
 
 
 def suggest(place: Place, verdict: PlaceVerdict) -> str:
@@ -162,9 +169,8 @@ def _who_fails(place: Place) -> str:
 def _example_values(place: Place) -> Iterator[tuple[Any, Any]]:
     for example in place.examples:
         try:
-            baseline, candidate = (
-                orjson.loads(example[side] or "null") for side in ("baseline", "candidate")
-            )
+            baseline = orjson.loads(example["baseline"] or "null")
+            candidate = orjson.loads(example["candidate"] or "null")
         except orjson.JSONDecodeError:
             return
         yield baseline, candidate

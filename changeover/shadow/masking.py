@@ -118,14 +118,17 @@ class Masks:
 
         A body that is not JSON is left out, because the masked places cannot be found in it.
         """
+        # One key for all answers of a pair: equal values stay equal, and no other pair has it.
         key = secrets.token_bytes(16)
-        return [
-            replace(
-                answer, body=self._body(answer.body, key),
-                headers={name: _header(name, answer.headers[name], key)
-                         for name in headers if name in answer.headers},
-            ) for answer in answers
-        ]
+        hidden = []
+        for answer in answers:
+            shown = {}
+            for name in headers:
+                if name in answer.headers:
+                    shown[name] = _header(name, answer.headers[name], key)
+            body = self._body(answer.body, key)
+            hidden.append(replace(answer, body=body, headers=shown))
+        return hidden
 
     def _body(self, body: bytes, key: bytes) -> bytes:
         if self._rules.root.is_inert or not body:

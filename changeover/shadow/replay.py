@@ -40,11 +40,11 @@ async def run(
         on_done: Called after each, for a progress bar.
     """
     judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
-    callers = {
-        system: Caller(plan.system(system), timeout=TIMEOUT_SECONDS, concurrency=concurrency,
-                       most_body=MOST_BODY_BYTES)
-        for system in System
-    }
+    callers = {}
+    for system in System:
+        callers[system] = Caller(
+            plan.system(system), timeout=TIMEOUT_SECONDS, concurrency=concurrency,
+            most_body=MOST_BODY_BYTES)
     gate = asyncio.Semaphore(concurrency)
 
     async def one(exchange: Exchange) -> Compared | None:

@@ -101,13 +101,15 @@ class Shadow:
         limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
         workers = min(limit, self.spec.concurrency)  # so that no worker waits with a copy
         tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
-        tasks += [
-            asyncio.create_task(self._every(seconds, action)) for seconds, action in (
-                (FLUSH_SECONDS, self._save), (FOLLOW_SECONDS, self._follow),
-                (FOLLOW_SECONDS, self._measure_load), (FOLLOW_SECONDS, self._count_untapped),
-                (BEAT_SECONDS, self._beat), (PRUNE_SECONDS, self._prune),
-            )
-        ]
+        for seconds, action in (
+            (FLUSH_SECONDS, self._save),
+            (FOLLOW_SECONDS, self._follow),
+            (FOLLOW_SECONDS, self._measure_load),
+            (FOLLOW_SECONDS, self._count_untapped),
+            (BEAT_SECONDS, self._beat),
+            (PRUNE_SECONDS, self._prune),
+        ):
+            tasks.append(asyncio.create_task(self._every(seconds, action)))
         tasks.append(asyncio.create_task(pulse.run()))
         LOG.info("shadowing %s", self.site.migration)
         await stop.wait()
