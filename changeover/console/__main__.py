@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import sys
-from pathlib import Path
 
 import uvicorn
 
@@ -15,6 +13,7 @@ from changeover.console.auth import is_loopback
 from changeover.console.context import Console
 from changeover.errors import ChangeoverError
 from changeover.site.home import Home
+from changeover.site.service_main import log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -25,18 +24,13 @@ MOST_CONNECTIONS = 2000
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m changeover.console", description=__doc__,
-        epilog="Started by `changeover up`. Make tokens with `changeover token create`.",
-    )
-    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
-    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    parser = service_parser(
+        "console", __doc__,
+        "Started by `changeover up`. Make tokens with `changeover token create`.")
     parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
     parser.add_argument("--port", type=int, required=True, help="Port to listen on.")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    log_to_stderr()
     home, is_local = Home(arguments.home), is_loopback(arguments.host)
     if not is_local:
         LOG.warning("listening on %s: every read needs a token, too; put TLS in front",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 import sys
 import time
-from pathlib import Path
 
 from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
 from changeover.observer.service import LOG, observe
 from changeover.site.home import Home
+from changeover.site.service_main import log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -22,17 +21,12 @@ STORE_TIMEOUT_SECONDS = 1.0
 
 def main() -> int:
     """Observe until SIGTERM or SIGINT; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m changeover.observer", description=__doc__,
-        epilog="Started by `changeover up`; traffic rolls back by itself only while it runs.",
-    )
-    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
-    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    parser = service_parser(
+        "observer", __doc__,
+        "Started by `changeover up`; traffic rolls back by itself only while it runs.")
     parser.add_argument("--api-url", default="", help="Prefect's API; empty: no recovery.")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    log_to_stderr()
     for chatty in ("httpx", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Home(arguments.home)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import signal
 import sys
@@ -18,6 +16,7 @@ from changeover.errors import ChangeoverError
 from changeover.shadow.service import LOG, Shadow
 from changeover.shadow.writing import BROKEN, WriterProcess
 from changeover.site.home import Home
+from changeover.site.service_main import log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -28,16 +27,11 @@ WATCH_SECONDS = 1.0
 
 def main() -> int:
     """Shadow until SIGTERM or SIGINT; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m changeover.shadow", description=__doc__,
-        epilog="Started by `changeover up` when the plan has a `shadow` part.",
-    )
-    parser.add_argument("--home", type=Path, required=True, help="Home directory.")
-    parser.add_argument("--migration", required=True, help="Name of the migration.")
+    parser = service_parser(
+        "shadow", __doc__,
+        "Started by `changeover up` when the plan has a `shadow` part.")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    log_to_stderr()
     home = Home(arguments.home)
     try:
         store = Store.open(home.store_url)

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Protocol
 
 from changeover.errors import ChangeoverError, StoreError
 from changeover.site.home import Home
+from changeover.site.service_main import log_to_stderr
 from changeover.store.engine import Store
 
 LENGTH_BYTES = 8
@@ -117,8 +118,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # the service ends it when all is written
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed by mistake goes to the log
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     store: Store | None = None
     while (work := _receive(sys.stdin.buffer)) is not None:
         function, arguments, named = pickle.loads(work)  # noqa: S301  from our own parent
