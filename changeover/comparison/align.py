@@ -47,6 +47,12 @@ class Alignment(NamedTuple):
         """Number of places of both lists together."""
         return len(self.pairs) + len(self.removed) + len(self.added) + self.equal
 
+    def of_selected(self, ours: Sequence[int], theirs: Sequence[int]) -> Alignment:
+        """Return this alignment of selected items with the indexes of the whole lists."""
+        return self._replace(
+            pairs=[(ours[i], theirs[j]) for i, j in self.pairs],
+            removed=[ours[i] for i in self.removed], added=[theirs[j] for j in self.added])
+
 
 def canonical(value: Any) -> bytes:
     """Return a value as something that is equal for equal values only, types included."""
@@ -93,11 +99,13 @@ def projected(value: Any, node: Node, levels: int = MOST_PROJECTED) -> Any:
     if node.is_inert or not levels:
         return value
     if type(value) is dict:
-        pairs = ((key, node.child(key)) for key in value)
-        return {
-            key: projected(value[key], below, levels - 1) for key, below in pairs
-            if not (below.rule.ignore or (value[key] is None and below.rule.null_equals_missing))
-        }
+        seen = {}
+        for key, part in value.items():
+            below = node.child(key)
+            is_missing = part is None and below.rule.null_equals_missing
+            if not (below.rule.ignore or is_missing):
+                seen[key] = projected(part, below, levels - 1)
+        return seen
     if type(value) is list:
         items = [projected(item, node.child(index), levels - 1)
                  for index, item in enumerate(value)]
@@ -170,12 +178,12 @@ def _pairs_between(
 ) -> list[tuple[int, int]]:
     """Pair unequal items between two matches: those of one kind, then, if they may, in order."""
     kinds = [left[i][:1] for i in rows], [right[j][:1] for j in columns]
-    return [
-        pair for is_equal, own, other in _blocks(*kinds) if is_equal or not by_kind
-        for pair in zip(
-            rows[own.start : own.stop], columns[other.start : other.stop], strict=False
-        )
-    ]
+    pairs: list[tuple[int, int]] = []
+    for is_equal, own, other in _blocks(*kinds):
+        if is_equal or not by_kind:
+            pairs += zip(rows[own.start : own.stop], columns[other.start : other.stop],
+                         strict=False)
+    return pairs
 
 
 def is_permutation(left: Hashes, right: Hashes) -> bool:
@@ -198,7 +206,9 @@ def _blocks(left: Hashes, right: Hashes) -> list[tuple[bool, range, range]]:
     return blocks
 
 
-def as_set(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], bool]) -> Alignment:
+def as_set(
+    left: Sequence[Any], right: Sequence[Any], *, may_pair: Callable[[int, int], bool]
+) -> Alignment:
     """Pair equal items, wherever they stand; then leftovers in order where `may_pair` says so."""
     places: dict[Any, list[int]] = defaultdict(list)
     for index in range(len(right) - 1, -1, -1):
@@ -216,13 +226,18 @@ def as_set(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], bool])
 
 def as_unique(left: Hashes, right: Hashes, *, may_pair: Callable[[int, int], bool]) -> Alignment:
     """Pair as a set after leaving out items that stand more than once on their side."""
-    first = [list({item: i for i, item in reversed(list(enumerate(side)))}.values())
-             for side in (left, right)]
-    ours, theirs = sorted(first[0]), sorted(first[1])
+    ours, theirs = _first_places(left), _first_places(right)
     found = as_set([left[i] for i in ours], [right[j] for j in theirs],
                    may_pair=lambda i, j: may_pair(ours[i], theirs[j]))
-    return Alignment([(ours[i], theirs[j]) for i, j in found.pairs],
-                     [ours[i] for i in found.removed], [theirs[j] for j in found.added])
+    return found.of_selected(ours, theirs)
+
+
+def _first_places(items: Hashes) -> list[int]:
+    """Return where each different item stands first."""
+    places: dict[bytes, int] = {}
+    for index, item in enumerate(items):
+        places.setdefault(item, index)
+    return [*places.values()]
 
 
 def partners_of(left: Items, right: Items, node: Node) -> list[Any] | None:
@@ -260,14 +275,16 @@ def by_key(left: Items, right: Items, key: str) -> Alignment | None:
     found = _leftovers(hashes(left, None), hashes(right, None))
     keys = [_key_of(left[i], key) for i in found.removed]
     others = [_key_of(right[j], key) for j in found.added]
-    forms = ([b"left %d" % i if k is None else k for i, k in enumerate(keys)],
-             [b"right %d" % j if k is None else k for j, k in enumerate(others)])
-    keyed = as_set(*forms, may_pair=lambda i, j: keys[i] is None or others[j] is None)
-    return Alignment(
-        [(found.removed[i], found.added[j]) for i, j in keyed.pairs],
-        [found.removed[i] for i in keyed.removed], [found.added[j] for j in keyed.added],
-        equal=found.equal, is_sifted=True,
-    )
+    return by_keys(keys, others).of_selected(found.removed, found.added)._replace(
+        equal=found.equal, is_sifted=True)
+
+
+def by_keys(keys: Sequence[Any], others: Sequence[Any]) -> Alignment:
+    """Pair items with the same key; those without one (None) in order, with what is left over."""
+    # an item without a key gets one that no other item has
+    left = [(0, i) if key is None else key for i, key in enumerate(keys)]
+    right = [(1, j) if key is None else key for j, key in enumerate(others)]
+    return as_set(left, right, may_pair=lambda i, j: keys[i] is None or others[j] is None)
 
 
 def _plain(items: Items) -> Hashes:
@@ -321,7 +338,7 @@ def _pair_leftovers(found: Alignment, may_pair: Callable[[int, int], bool]) -> A
         return found
     pairs, added, removed = list(found.pairs), list(found.added), []
     for i in found.removed:
-        j = next((j for j in added[:MOST_LOOKS] if may_pair(i, j)), None)
+        j = next((j for j in added[:MOST_TRIED] if may_pair(i, j)), None)
         if j is None:
             removed.append(i)
         else:
@@ -330,5 +347,5 @@ def _pair_leftovers(found: Alignment, may_pair: Callable[[int, int], bool]) -> A
     return Alignment(pairs, removed, added)
 
 
-MOST_LOOKS = 20
+MOST_TRIED = 20
 """Leftovers that are tried for one item: lists that share nothing stay cheap."""

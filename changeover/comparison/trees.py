@@ -277,12 +277,8 @@ def _by_key(left: list[_Item], right: list[_Item], forms: Any, key: str) -> Alig
     equal = align.as_set(*forms, may_pair=lambda _i, _j: False)
     ours = [_key_of(left[i].value, key) for i in equal.removed]
     theirs = [_key_of(right[j].value, key) for j in equal.added]
-    keys: Any = ([(0, n) if k is None else k for n, k in enumerate(ours)],
-                 [(1, n) if k is None else k for n, k in enumerate(theirs)])
-    found = align.as_set(*keys, may_pair=lambda i, j: ours[i] is None or theirs[j] is None)
-    return Alignment(
-        [*equal.pairs, *((equal.removed[i], equal.added[j]) for i, j in found.pairs)],
-        [equal.removed[i] for i in found.removed], [equal.added[j] for j in found.added])
+    found = align.by_keys(ours, theirs).of_selected(equal.removed, equal.added)
+    return found._replace(pairs=[*equal.pairs, *found.pairs])
 
 
 def _key_of(element: Element, key: str) -> str | None:
