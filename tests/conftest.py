@@ -23,7 +23,7 @@ __all__ = ["pytest_terminal_summary"]
 
 settings.register_profile("thorough", deadline=None, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", settings.get_profile("thorough"), max_examples=40)
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=25)
 settings.load_profile("quick")  # `.ci/run` asks for the thorough one
 
 
