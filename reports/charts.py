@@ -11,7 +11,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from reports.model import SYSTEMS, Mark, Point, ReportData
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pandas import DataFrame, Series
 
 WIDTH, PLOT_HEIGHT, MARK_ROW, TOP, BOTTOM = 660.0, 120.0, 11.0, 20.0, 24.0
 LEFT, RIGHT = 54.0, 20.0
@@ -65,27 +66,23 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """What one chart draws: a value of every point of both systems, in the axis' unit."""
+    """What one chart draws: a column of both systems' points, in the axis' unit."""
 
     name: str
     title: str
-    value: Callable[[Point], float | None]
+    column: str
+    scale: float
     show: Callable[[float], str]
     least_top: float
 
 
 _PANELS = (
-    _Panel("error-rate", "Error rate of both systems",
-           lambda p: None if p.error_rate is None else p.error_rate * 100,
+    _Panel("error-rate", "Error rate of both systems", "error_rate", 100,
            lambda v: f"{v:.3g} %", 1.0),
-    _Panel("latency-p95", "p95 latency of both systems",
-           lambda p: None if p.latency_p95_seconds is None else p.latency_p95_seconds * 1000,
+    _Panel("latency-p95", "p95 latency of both systems", "latency_p95_seconds", 1000,
            lambda v: f"{v:.4g} ms", 1.0),
-    _Panel("requests", "Requests per second", lambda p: p.request_rate,
-           lambda v: f"{v:.3g} /s", 1.0),
-    _Panel("memory", "Memory of both systems",
-           lambda p: None if p.memory_bytes is None else float(p.memory_bytes),
-           format_size, 1e6),
+    _Panel("requests", "Requests per second", "request_rate", 1, lambda v: f"{v:.3g} /s", 1.0),
+    _Panel("memory", "Memory of both systems", "memory_bytes", 1, format_size, 1e6),
 )
 
 
@@ -98,14 +95,25 @@ def draw(data: ReportData) -> list[Chart]:
         return []
     charts = [_share_chart(data)]
     for panel in _PANELS:
-        values = {s: _values(data.series.get(s, ()), panel) for s in SYSTEMS}
-        if any(not math.isnan(value) for line in values.values() for value in line):
-            charts.append(_panel_chart(data, panel, values))
+        lines = {system: _line_of(data, system, panel) for system in SYSTEMS}
+        if any(line.notna().any() for line in lines.values()):
+            charts.append(_panel_chart(data, panel, lines))
     return charts
 
 
-def _values(points: Sequence[Point], panel: _Panel) -> list[float]:
-    return [math.nan if (value := panel.value(p)) is None else value for p in points]
+def _frame(data: ReportData, system: str) -> DataFrame:
+    """Return a system's points as a table, by the middle of their time."""
+    # imported when a report is rendered: no flow or command pays for it at its start
+    import pandas as pd
+
+    columns = [each.name for each in fields(Point)]
+    frame = pd.DataFrame(list(data.series.get(system, ())), columns=columns)
+    middle = pd.to_datetime(frame["at"], utc=True) + pd.to_timedelta(frame["seconds"], unit="s") / 2
+    return frame.drop(columns=["at"]).set_index(middle).astype(float)
+
+
+def _line_of(data: ReportData, system: str, panel: _Panel) -> Series[float]:
+    return _frame(data, system)[panel.column] * panel.scale
 
 
 def _share_chart(data: ReportData) -> Chart:
@@ -117,9 +125,9 @@ def _share_chart(data: ReportData) -> Chart:
     axes.step(times, [*shares, shares[-1]], where="post", color=_CANDIDATE, linewidth=1.6,
               label=f"decided share of users on {_short(data.systems['candidate'])}")
     measured = _measured_share(data)
-    if measured:
-        axes.plot([_x(at) for at, _ in measured], [value for _, value in measured], color=_INK,
-                  linewidth=0.8, linestyle=(0, (2, 1.2)), label="measured share of requests")
+    if not measured.empty:
+        axes.plot(_days(measured), measured, color=_INK, linewidth=0.8,
+                  linestyle=(0, (2, 1.2)), label="measured share of requests")
     axes.set_ylim(-2, 104)
     axes.set_yticks([0, 25, 50, 75, 100], [f"{tick} %" for tick in (0, 25, 50, 75, 100)])
     highest = text.percent(max(step.weight for step in data.weights))
@@ -129,58 +137,47 @@ def _share_chart(data: ReportData) -> Chart:
                    summary=summary)
 
 
-def _measured_share(data: ReportData) -> list[tuple[datetime, float]]:
-    """Return the candidate's share of requests, in percent, where both systems were measured."""
-    import pandas as pd
-
-    columns = {}
-    for system in SYSTEMS:
-        points = data.series.get(system, ())
-        columns[system] = pd.Series({point.at: point.requests for point in points}, dtype="int64")
-    requests = pd.DataFrame(columns).fillna(0)
-    total = requests.sum(axis="columns")
-    shares = (100 * requests["candidate"] / total)[total > 0]
-    lengths = {point.at: point.seconds for line in data.series.values() for point in line}
-    middles = [at + timedelta(seconds=lengths[at] / 2) for at in shares.index]
-    return list(zip(middles, shares, strict=True))
+def _measured_share(data: ReportData) -> Series[float]:
+    """Return the candidate's share of requests in percent, where both systems were measured."""
+    candidate, baseline = (_frame(data, name)["requests"] for name in ("candidate", "baseline"))
+    total = candidate.add(baseline, fill_value=0)
+    share = 100 * candidate.reindex(total.index, fill_value=0) / total
+    return share[total > 0]
 
 
-def _panel_chart(data: ReportData, panel: _Panel, values: dict[str, list[float]]) -> Chart:
+def _panel_chart(data: ReportData, panel: _Panel, lines: dict[str, Series[float]]) -> Chart:
     from matplotlib.ticker import FuncFormatter
 
     figure, axes = _canvas(data)
     highest = panel.least_top
     said = []
-    for system in SYSTEMS:
-        known = [value for value in values[system] if not math.isnan(value)]
-        if not known:
+    for system, line in lines.items():
+        if line.isna().all():
             said.append(f"{data.systems[system]}: no data")
             continue
-        highest = max(highest, *known)
-        said.append(f"{data.systems[system]}: {panel.show(min(known))} to {panel.show(max(known))}")
-        _line(axes, data, system, values[system])
+        highest = max(highest, line.max())
+        said.append(f"{data.systems[system]}: {panel.show(line.min())} to "
+                    f"{panel.show(line.max())}")
+        _draw_line(axes, data, system, line)
     axes.set_ylim(-0.02 * highest, highest * 1.08)  # a line at zero stays visible
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: panel.show(value)))
     return _finish(figure, axes, name=panel.name, title=panel.title,
                    summary=f"{panel.title}. {'; '.join(said)}.")
 
 
-def _line(axes: Axes, data: ReportData, system: str, values: list[float]) -> None:
+def _draw_line(axes: Axes, data: ReportData, system: str, line: Series[float]) -> None:
     """Draw one system's line; a point without neighbours would be no line and gets a dot."""
-    times = [_x(p.at + timedelta(seconds=p.seconds / 2)) for p in data.series[system]]
     colour = _SYSTEM_COLOURS[system]
-    axes.plot(times, values, color=colour, linewidth=1.3, linestyle=_SYSTEM_DASHES[system],
+    axes.plot(_days(line), line, color=colour, linewidth=1.3, linestyle=_SYSTEM_DASHES[system],
               label=f"{system} ({_short(data.systems[system])})", solid_joinstyle="round")
-    alone = [
-        index for index, value in enumerate(values)
-        if not math.isnan(value) and all(
-            not 0 <= other < len(values) or math.isnan(values[other])
-            for other in (index - 1, index + 1)
-        )
-    ]
-    if alone:
-        axes.plot([times[i] for i in alone], [values[i] for i in alone], color=colour,
-                  linestyle="none", marker="o", markersize=2.5)
+    alone = line[line.notna() & line.shift().isna() & line.shift(-1).isna()]
+    if not alone.empty:
+        axes.plot(_days(alone), alone, color=colour, linestyle="none", marker="o", markersize=2.5)
+
+
+def _days(line: Series[float]) -> list[float]:
+    """Return the times of a line as matplotlib counts them."""
+    return [_x(at) for at in line.index]
 
 
 def _canvas(data: ReportData) -> tuple[Figure, Axes]:

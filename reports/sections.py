@@ -77,7 +77,9 @@ def figure_rows(figures: Sequence[Figures]) -> list[Row]:
                     (text.count(window.user_errors) for window in windows)))
     for metric in METRICS.values():
         if metric.source in OF_SYSTEMS and metric.name not in _COUNTED:
-            rows.append(row(metric.words, metric.description,
+            # some names say all that there is to say
+            meaning = "" if metric.description == metric.words else metric.description
+            rows.append(row(metric.words, meaning,
                             (_metric_text(each, metric) for each in figures)))
     return rows
 
