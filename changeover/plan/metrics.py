@@ -29,20 +29,18 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its name in plans, unit, source, quantile if it is one, and meaning."""
+    """One metric: its name in plans, unit, source, meaning, and quantile if it is one.
+
+    `words` is its name for people; it has the unit where the value does not show it. A plan's name
+    stands beside it where somebody may want to write it.
+    """
 
     name: str
     unit: Unit
     source: Source
+    words: str
     description: str
     quantile: float | None = None
-
-    @property
-    def words(self) -> str:
-        """The metric's name for people, with the unit where the value does not show it."""
-        if self.name.startswith(QUALITY):
-            return f"mean {self.name.removeprefix(QUALITY).replace('_', ' ')} of outcomes"
-        return _WORDS[self.name]
 
     @property
     def is_rate(self) -> bool:
@@ -55,32 +53,6 @@ class Metric:
         return self.is_rate or self.source in (Source.HEALTH, Source.PROCESS)
 
 
-_WORDS = {
-    "error_rate": "failed requests",
-    "server_error_rate": "answers 5xx",
-    "user_error_rate": "errors that users saw",
-    "client_error_rate": "answers 4xx",
-    "redirect_rate": "redirects",
-    "empty_rate": "answers without a body",
-    "response_bytes": "mean answer",
-    "latency_p50": "median latency",
-    "latency_p95": "latency of 95 %",
-    "latency_p99": "latency of 99 %",
-    "refused_rate": "refused by the gateway",
-    "request_rate": "requests per second",
-    "up": "health probes answered (0 to 1)",
-    "memory": "memory",
-    "cpu": "CPU cores used",
-    "similarity": "similarity of the answers",
-    "match_rate": "answers that match",
-    "divergence_rate": "answers that differ",
-    "outcome_error_rate": "outcomes without success",
-    "outcome_rate": "outcomes per second",
-    "outcome_duration_p50": "median duration of outcomes",
-    "outcome_duration_p95": "duration of 95 % of outcomes",
-    "outcome_duration_p99": "duration of 99 % of outcomes",
-}
-"""Names for people; a plan's name stands beside them where somebody may want to write it."""
 BY_BUCKET = frozenset({
     "error_rate", "server_error_rate", "user_error_rate", "client_error_rate", "redirect_rate",
     "empty_rate", "latency_p50", "latency_p95", "latency_p99",
@@ -102,56 +74,61 @@ class Catalogue(dict[str, Metric]):
     def __missing__(self, name: str) -> Metric:
         if name not in self:
             raise KeyError(name)
+        number = name.removeprefix(QUALITY)
         return Metric(name, "number", Source.OUTCOME,
-                      f"mean of the quality number {name.removeprefix(QUALITY)} of outcomes")
+                      f"mean {number.replace('_', ' ')} of outcomes",
+                      f"mean of the quality number {number} of outcomes")
 
 
 METRICS = Catalogue({
     metric.name: metric
     for metric in (
-        Metric("error_rate", "share", Source.TRAFFIC,
+        Metric("error_rate", "share", Source.TRAFFIC, "failed requests",
                "share of requests meant for the system that it failed: 5xx, timeouts, resets, "
                "refused connections, and requests that the baseline answered instead"),
-        Metric("server_error_rate", "share", Source.TRAFFIC,
+        Metric("server_error_rate", "share", Source.TRAFFIC, "answers 5xx",
                "share of requests that the system answered with a 5xx status"),
-        Metric("user_error_rate", "share", Source.TRAFFIC,
+        Metric("user_error_rate", "share", Source.TRAFFIC, "errors that users saw",
                "share of requests meant for the system whose user saw a 5xx or no answer"),
-        Metric("client_error_rate", "share", Source.TRAFFIC,
+        Metric("client_error_rate", "share", Source.TRAFFIC, "answers 4xx",
                "share of requests meant for the system that were answered 4xx"),
-        Metric("redirect_rate", "share", Source.TRAFFIC,
+        Metric("redirect_rate", "share", Source.TRAFFIC, "redirects",
                "share of requests meant for the system that were answered 3xx, without 304"),
-        Metric("empty_rate", "share", Source.TRAFFIC,
+        Metric("empty_rate", "share", Source.TRAFFIC, "answers without a body",
                "share of successful answers (2xx) to GET that had no body, including 204"),
-        Metric("response_bytes", "size", Source.TRAFFIC,
+        Metric("response_bytes", "size", Source.TRAFFIC, "mean answer",
                "mean size of the bodies of successful answers (2xx) to GET, as they are sent"),
-        Metric("latency_p50", "duration", Source.TRAFFIC, "median duration of requests", 0.50),
-        Metric("latency_p95", "duration", Source.TRAFFIC,
+        Metric("latency_p50", "duration", Source.TRAFFIC, "median latency",
+               "median duration of requests", 0.50),
+        Metric("latency_p95", "duration", Source.TRAFFIC, "latency of 95 %",
                "duration that 95 % of requests stay within", 0.95),
-        Metric("latency_p99", "duration", Source.TRAFFIC,
+        Metric("latency_p99", "duration", Source.TRAFFIC, "latency of 99 %",
                "duration that 99 % of requests stay within", 0.99),
-        Metric("request_rate", "number", Source.TRAFFIC, "requests per second"),
-        Metric("refused_rate", "share", Source.GATEWAY,
+        Metric("request_rate", "number", Source.TRAFFIC, "requests per second",
+               "requests per second"),
+        Metric("refused_rate", "share", Source.GATEWAY, "refused by the gateway",
                "share of all requests that the gateway refused itself, without asking a system"),
-        Metric("up", "number", Source.HEALTH,
+        Metric("up", "number", Source.HEALTH, "health probes answered (0 to 1)",
                "share of health probes answered (1 = up, 0 = down)"),
-        Metric("memory", "size", Source.PROCESS,
+        Metric("memory", "size", Source.PROCESS, "memory",
                "highest resident memory of the system's processes together"),
-        Metric("cpu", "number", Source.PROCESS,
+        Metric("cpu", "number", Source.PROCESS, "CPU cores used",
                "mean cores used by the system's processes together"),
-        Metric("similarity", "share", Source.COMPARISON,
+        Metric("similarity", "share", Source.COMPARISON, "similarity of the answers",
                "mean similarity of the two systems' answers"),
-        Metric("match_rate", "share", Source.COMPARISON,
+        Metric("match_rate", "share", Source.COMPARISON, "answers that match",
                "share of compared answers without divergence"),
-        Metric("divergence_rate", "share", Source.COMPARISON,
+        Metric("divergence_rate", "share", Source.COMPARISON, "answers that differ",
                "share of compared answers with a divergence"),
-        Metric("outcome_error_rate", "share", Source.OUTCOME,
+        Metric("outcome_error_rate", "share", Source.OUTCOME, "outcomes without success",
                "share of reported outcomes without success"),
-        Metric("outcome_rate", "number", Source.OUTCOME, "reported outcomes per second"),
-        Metric("outcome_duration_p50", "duration", Source.OUTCOME,
+        Metric("outcome_rate", "number", Source.OUTCOME, "outcomes per second",
+               "reported outcomes per second"),
+        Metric("outcome_duration_p50", "duration", Source.OUTCOME, "median duration of outcomes",
                "median duration of reported outcomes", 0.50),
-        Metric("outcome_duration_p95", "duration", Source.OUTCOME,
+        Metric("outcome_duration_p95", "duration", Source.OUTCOME, "duration of 95 % of outcomes",
                "duration that 95 % of reported outcomes stay within", 0.95),
-        Metric("outcome_duration_p99", "duration", Source.OUTCOME,
+        Metric("outcome_duration_p99", "duration", Source.OUTCOME, "duration of 99 % of outcomes",
                "duration that 99 % of reported outcomes stay within", 0.99),
     )
 })
