@@ -101,6 +101,22 @@ class GateVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a gate would say now, while its stage soaks; it decides nothing.
+
+    `evidence` holds one mapping per check, as in `GateVerdict`.
+    """
+
+    cutover_id: int
+    stage: str
+    gate: str
+    at: datetime
+    verdict: Verdict
+    reason: str
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Approval:
     """A question to people and, once given, the answer.
 

@@ -32,6 +32,7 @@ from changeover.observer.position import Position
 from changeover.observer.probes import ProcessMeter, probe_every_second
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.slicing import Place
+from changeover.observer.standings import Standings
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
 from changeover.observer.unsaved import Fired, Unsaved
@@ -80,6 +81,7 @@ class Observer:
         self.traffic = Traffic(site, self.log, self._watch_anew)
         self.back_pressure = BackPressure(site, self.traffic, self.log)
         self.chores = Chores(site, api, self.log)
+        self.standings = Standings(site)
         self.unsaved = Unsaved()
         self._lock = threading.Lock()
         self._position = Position(site.home.gateway_files.root / "observer.json")
@@ -107,6 +109,7 @@ class Observer:
             *((f"probe of {name}", partial(self._probe, str(name))) for name in System),
             ("store", self._follow_store),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
+            ("gates", self._watch_gates),
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
             ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),
@@ -132,7 +135,8 @@ class Observer:
             self._count(self._tailer.read_on(known))  # after a restart: samples only
         entries = self._tailer.read()
         self._count(entries)
-        self.slices.add(entries, self._tailer.position)
+        self.slices.add(entries, self._tailer.position,
+                        is_withholding=self.back_pressure.is_withholding)
         if lost := self._tailer.unreadable - unreadable:
             LOG.warning("lines of the access log that cannot be read: %d", lost)
             self.traffic.notices.put(
@@ -299,6 +303,12 @@ class Observer:
             until = int((console.at + CONSOLE_LISTENS).timestamp())
             with self._lock:
                 self._accumulator.listening_until = until
+
+    def _watch_gates(self) -> None:
+        """Say what the gates would say now; harm that is shown rolls back at once."""
+        while not self.stop.wait(self.standings.pause):
+            for firing in self.standings.evaluate():
+                self._act(TriggerAction.ROLLBACK, firing)
 
     def _watch_baseline(self) -> None:
         self.traffic.restorer.watch(self.stop, lambda: self.traffic.needs_the_baseline)

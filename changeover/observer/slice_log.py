@@ -59,15 +59,23 @@ class SliceLog:
         """Return how many bytes from a place in the log on are counted already."""
         return self._slicer.bytes_known(place) if self._slicer else 0
 
-    def add(self, entries: Iterable[Entry], reached: Place) -> None:
-        """Count requests that were read from the log, up to a place in it."""
+    def add(
+        self, entries: Iterable[Entry], reached: Place, *, is_withholding: bool = False
+    ) -> None:
+        """Count requests that were read from the log, up to a place in it.
+
+        Args:
+            entries: The requests.
+            reached: Up to where the log was read.
+            is_withholding: Whether back-pressure spares the candidate at present.
+        """
         if self._slicer is None:
             return
         with self._lock:
             for entry in entries:
                 outcome = classify(entry)
                 if outcome is not None:
-                    self._slicer.add(entry, outcome)
+                    self._slicer.add(entry, outcome, is_withholding=is_withholding)
             self._slicer.reach(reached)
 
     def save(self) -> None:

@@ -15,6 +15,7 @@ from itertools import chain
 import numpy as np
 
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
+from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System, bucket
 from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, Outcome
@@ -94,10 +95,19 @@ class Slicer:
             return 0
         return max(0, self.place[1] - place[1])
 
-    def add(self, entry: Entry, outcome: Outcome) -> None:
-        """Count a request that a system was asked for."""
+    def add(self, entry: Entry, outcome: Outcome, *, is_withholding: bool = False) -> None:
+        """Count a request that a system was asked for.
+
+        Args:
+            entry: The request.
+            outcome: How it went.
+            is_withholding: Whether back-pressure sends the candidate's requests to the baseline at
+                present: those say nothing of the candidate.
+        """
         target, _, rest = entry.route.partition(":")
         why_not = _why_excluded(entry, target)
+        if is_withholding and outcome.error is ErrorClass.SAVED and entry.attempts == 1:
+            why_not = Excluded.WITHHELD
         weight = int(rest.partition(":")[0] or 0) if target == "split" else 0
         number = -1
         if why_not is None:

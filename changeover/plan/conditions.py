@@ -109,6 +109,12 @@ class CheckSpec(_Condition):
         "`threshold`: by the two measured values alone."
     )
 
+    early_fail: bool = Field(
+        True,
+        description="For `test: sequential`: roll back as soon as harm is shown, without waiting "
+        "for the soak's end."
+    )
+
     @property
     def is_sequential(self) -> bool:
         """Whether evidence by users decides, not the two measured values."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from changeover.analysis.sequential.judging import StageSums
+from changeover.analysis.sequential.slices import Slice
 from changeover.domain.rollout import StageRecord
 from changeover.plan.model import Plan, Stage
-from changeover.procedures.steps import CutoverRun
-from changeover.store import slices
+from changeover.site.site import Site
+from changeover.store import routing, slices
 
 MOST_OF_THE_SOAK = 10
 """A stage settles for the soak divided by this at most."""
 
 
 def stage_sums(
-    run: CutoverRun, record: StageRecord, spec: Stage, *, end: datetime
+    site: Site, record: StageRecord, *, end: datetime, past: Slice | None = None
 ) -> StageSums:
     """Return the sums of a stage and of the time before it.
 
@@ -23,21 +24,21 @@ def stage_sums(
     what was counted under another is left out.
 
     Args:
-        run: The cutover.
+        site: The migration on this machine.
         record: The stage as it stands.
-        spec: The stage in the plan.
         end: Until when the stage is looked at.
+        past: The time before it, when it is known already; None reads it.
     """
-    plan, sums = run.site.plan, run.site.bucket_sums
-    weight = run.current_state().weight
+    plan, sums, spec = site.plan, site.bucket_sums, site.plan.stage(record.key)
+    weight = routing.read(site.store, site.migration).weight
     start = min(end, record.entered_at + settles_for(plan, spec))
     return StageSums(
         weight=weight,
         hours=sums.of_stage(weight, start=start, end=end),
-        past=sums.past(record.entered_at),
+        past=past or sums.past(record.entered_at),
         start=start, end=end,
         bounds={bound.condition: bound
-                for bound in slices.slow_bounds(run.site.store, run.migration)},
+                for bound in slices.slow_bounds(site.store, site.migration)},
         checks=sum(check.is_sequential for gate in spec.gates for check in plan.gates[gate]),
     )
 

@@ -9,9 +9,10 @@ from changeover.analysis.window import Window
 from changeover.domain import run_ends
 from changeover.domain.procedures import of_cutover
 from changeover.domain.rollbacks import Rollback
-from changeover.domain.rollout import Approval, Cutover
+from changeover.domain.rollout import Approval, Cutover, StageStatus
 from changeover.domain.routing import RoutingState, System
 from changeover.domain.run_ends import Carrier, Work
+from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
 from changeover.site.site import Site
@@ -24,6 +25,7 @@ from changeover.store import (
     rollbacks,
     routing,
     samples,
+    standings,
     steps,
     verdicts,
 )
@@ -38,7 +40,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
 
     Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
     around the stages, or null), `stages`, `waiting_for` (with what alarmed guardrails, or null),
-    `guardrails` (their newest verdict, or null),
+    `guardrails` (their newest verdict, or null), `gates` (what those of the present stage would
+    say now),
     `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
     reason), `services` (seconds since their last sign of life),
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
@@ -65,6 +68,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
         "guardrails": guardrails,
+        "gates": _gates(store, cutover) if cutover else [],
         **_measured(store, migration, now),
         "services": _services(store, now),
         "rollback": rollback and _rolled_back(rollback),
@@ -177,6 +181,9 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:
         lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
+    for gate in status["gates"]:
+        for check in gate["checks"]:
+            lines.append(f"  gate {gate['gate']}: {check['standing']}: {check['reason']}")
     if alarm := status["guardrails"]:
         lines.append(f"guardrails in {alarm['stage']}: {alarm['verdict']}, {alarm['reason']}")
     return lines
@@ -229,6 +236,24 @@ def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
         return None
     newest = found[-1]
     return {"stage": newest.stage, "verdict": newest.verdict, "reason": newest.reason}
+
+
+STANDS = {Verdict.PASS: "would pass", Verdict.FAIL: "would fail",
+          Verdict.INCONCLUSIVE: "undecided"}
+"""What is said of a check while its stage soaks."""
+
+
+def _gates(store: Store, cutover: Cutover) -> list[dict[str, Any]]:
+    """Return what the gates of the present stage would say now; nothing when none soaks."""
+    stages = cutovers.stages(store, cutover.id)
+    if not stages or stages[-1].status is not StageStatus.SOAKING:
+        return []
+    return [
+        {"stage": gate.stage, "gate": gate.gate, "at": gate.at.isoformat(),
+         "checks": [{**check, "standing": STANDS[Verdict(check["verdict"])]}
+                    for check in gate.evidence]}
+        for gate in standings.of_stage(store, cutover.id, stages[-1].key)
+    ]
 
 
 def _cutover(cutover: Cutover) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Excluded(StrEnum):
 
     NO_KEY = "no key"
     NOT_BY_SPLIT = "moved by a segment or by hand"
+    WITHHELD = "withheld from the candidate by back-pressure"
     UNCLEAR_KEY = "another bucket than its key says"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -66,6 +67,19 @@ def test_request_that_the_split_did_not_decide_is_left_out_and_told(
     (found,) = counted(Slicer(""), entry)
     assert not found.sums
     assert found.excluded == {reason: 1}
+
+
+@pytest.mark.parametrize("is_withholding", [True, False])
+def test_relief_by_back_pressure_is_no_error_of_the_candidate(is_withholding: bool) -> None:
+    """What was sent to the baseline to spare the candidate says nothing of it."""
+    spared = replace(request(weight=9_999), served_by=System.BASELINE)
+    outcome = classify(spared)
+    assert outcome is not None
+    slicer = Slicer("")
+    slicer.add(spared, outcome, is_withholding=is_withholding)
+    (found,) = slicer.pop_changed()
+    assert found.excluded == ({Excluded.WITHHELD: 1} if is_withholding else {})
+    assert number([found], Counter.ERRORS) == (not is_withholding)
 
 
 def test_requests_of_different_splits_are_never_in_one_sum() -> None:

@@ -14,6 +14,8 @@ down_revision = "r001"
 branch_labels = None
 depends_on = None
 
+_ID = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
+
 
 def upgrade() -> None:
     """Make the tables of bucket sums."""
@@ -43,8 +45,17 @@ def upgrade() -> None:
         sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(
+        "gate_standing",
+        sa.Column("cutover_id", _ID, sa.ForeignKey("cutover.id"), primary_key=True),
+        sa.Column("stage", sa.String(64), primary_key=True),
+        sa.Column("gate", sa.String(64), primary_key=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("verdict", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("evidence", sa.JSON, nullable=False),
+    )
+    op.create_table(
         "gate_verdict_sums",
-        sa.Column("verdict_id", sa.Integer().with_variant(sa.BigInteger(), "postgresql"),
-                  sa.ForeignKey("gate_verdict.id"), primary_key=True),
+        sa.Column("verdict_id", _ID, sa.ForeignKey("gate_verdict.id"), primary_key=True),
         sa.Column("sums", sa.LargeBinary, nullable=False),
     )

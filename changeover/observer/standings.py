@@ -1,0 +1,100 @@
+"""What the gates of the present stage would say now, and harm that needs no soak's end.
+
+Failing may come early, because evidence may be read at any time. Passing never does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from changeover import clock
+from changeover.analysis.gate import GateResult
+from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.trigger import Firing
+from changeover.domain.rollout import StageRecord, StageStatus, Standing
+from changeover.domain.routing import ON_USERS
+from changeover.domain.verdict import Verdict
+from changeover.procedures.bucket_evidence import stage_sums
+from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
+from changeover.site.site import Site
+from changeover.store import cutovers, routing, standings
+
+OFTEN_SECONDS, SELDOM_SECONDS = 5.0, 30.0
+OFTEN_FOR_SECONDS = 600
+"""A stage is looked at often for so long: harm that is there from the start shows soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What does not change while a stage soaks."""
+
+    stage: StageRecord
+    past: Slice
+
+
+class Standings:
+    """Judges the gates of the stage that soaks, again and again.
+
+    Args:
+        site: The migration on this machine.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._known: _Known | None = None
+        self._fired: set[tuple[int, str, int, str]] = set()
+        self.pause = OFTEN_SECONDS
+
+    def evaluate(self) -> list[Firing]:
+        """Save how the gates stand; return the early failures that were not there before.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        record = self._soaking()
+        if record is None:
+            return []
+        plan, end = self._site.plan, end_of_windows()
+        sums = stage_sums(self._site, record, end=end, past=self._past(record))
+        found = []
+        for gate in plan.stage(record.key).gates:
+            result = judge_now(self._site, record, gate, sums)
+            standings.save(self._site.store, Standing(
+                record.cutover_id, record.key, gate, clock.now(), result.verdict, result.reason,
+                evidence_of(plan, gate, result)))
+            firing = self._early_failure(record, result)
+            if firing is not None:
+                found.append(firing)
+        return found
+
+    def _soaking(self) -> StageRecord | None:
+        """Return the stage that soaks with users on the candidate."""
+        site = self._site
+        cutover = cutovers.active(site.store, site.migration)
+        stages = cutovers.stages(site.store, cutover.id) if cutover else []
+        is_soaking = bool(stages) and stages[-1].status is StageStatus.SOAKING
+        if not is_soaking or routing.read(site.store, site.migration).mode not in ON_USERS:
+            return None
+        age = (clock.now() - stages[-1].entered_at).total_seconds()
+        self.pause = OFTEN_SECONDS if age < OFTEN_FOR_SECONDS else SELDOM_SECONDS
+        return stages[-1]
+
+    def _past(self, record: StageRecord) -> Slice:
+        known = self._known
+        if known is None or known.stage.entered_at != record.entered_at:
+            past = self._site.bucket_sums.past(record.entered_at)
+            known = self._known = _Known(record, past)
+        return known.past
+
+    def _early_failure(self, record: StageRecord, result: GateResult) -> Firing | None:
+        """Return a gate that failed by complete evidence, once for each soak."""
+        key = record.cutover_id, record.key, record.round, result.gate
+        checks = self._site.plan.gates[result.gate]
+        shown = [each for each, check in zip(result.results, checks, strict=True)
+                 if check.is_sequential and check.early_fail and each.verdict is Verdict.FAIL]
+        if not shown or key in self._fired:
+            return None
+        self._fired.add(key)
+        return Firing(
+            trigger=f"gate {result.gate}", reason=shown[0].reason, at=int(clock.now().timestamp()),
+            evidence={**shown[0].as_evidence(), "stage": record.key})

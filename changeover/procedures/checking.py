@@ -1,0 +1,87 @@
+"""Judging the checks of a gate by what is measured now. Decides nothing and stores nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from changeover import clock
+from changeover.analysis.check import CheckResult, judge
+from changeover.analysis.gate import GateResult, judge_gate
+from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.keeping import pack_stage
+from changeover.domain.rollout import StageRecord
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.metrics import METRICS, Source
+from changeover.plan.model import Plan
+from changeover.procedures.bucket_evidence import stage_sums
+from changeover.site.site import Site
+
+SETTLE = timedelta(seconds=2)
+"""Samples of the last seconds are still being completed by the observer; windows end before."""
+
+
+def end_of_windows() -> datetime:
+    """Return the end of windows: a whole second, so that those of a second hold one."""
+    return (clock.now() - SETTLE).replace(microsecond=0)
+
+
+def judge_now(
+    site: Site, record: StageRecord, gate: str, sums: StageSums | None = None
+) -> GateResult:
+    """Return what a gate says of a stage now.
+
+    Args:
+        site: The migration on this machine.
+        record: The stage as it stands.
+        gate: Name of the gate.
+        sums: The stage's sums by bucket; None reads them when a check needs them.
+    """
+    end = end_of_windows()
+    checks = site.plan.gates[gate]
+    by_buckets = [check for check in checks if check.is_sequential]
+    if by_buckets and sums is None:
+        sums = stage_sums(site, record, end=end)
+    results = []
+    for check in checks:
+        result = _measured(site, record, check, end)
+        if sums is not None and check.is_sequential:
+            result = _with_shown(judge_by_buckets(check, sums), result)
+        results.append(result)
+    judged = judge_gate(gate, results)
+    if sums is None or not by_buckets:
+        return judged
+    return replace(judged, sums=pack_stage(sums, by_buckets))
+
+
+def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any]]:
+    """Return what is stored of a gate's checks: what was asked, and what was found."""
+    evidence = [each.as_evidence() for each in result.results]
+    for each, check in zip(evidence, plan.gates.get(gate, []), strict=False):
+        each["check"] = check.model_dump(mode="json", exclude_defaults=True)
+    return evidence
+
+
+def _measured(
+    site: Site, record: StageRecord, check: CheckSpec, end: datetime
+) -> CheckResult:
+    """Judge one check over its window, never reaching back before the stage began."""
+    metrics, soak = site.metrics, site.plan.stage(record.key).soak
+    start = min(end, max(end - (check.over or soak), record.entered_at))
+    own = metrics.window(
+        check.of, start=start, end=end, place=check.path, segment=check.segment)
+    baseline = None
+    if check.is_to_baseline:
+        baseline = metrics.window("baseline", start=start, end=end, segment=check.segment)
+    result = judge(check, own, baseline, start=start, end=end)
+    if METRICS[check.metric].source is Source.COMPARISON:
+        return result.with_coverage(metrics.coverage())
+    return result
+
+
+def _with_shown(judged: CheckResult, measured: CheckResult) -> CheckResult:
+    """Return a check's result; a quantile's value is that of the window, as everywhere else."""
+    if METRICS[judged.metric].quantile is None:
+        return judged
+    return replace(judged, value=measured.value, baseline_value=measured.baseline_value)

@@ -1,0 +1,81 @@
+"""While a stage soaks, the observer says what its gates would say, and harm that is shown acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from changeover import clock
+from changeover.domain.rollout import Standing
+from changeover.domain.routing import Mode
+from changeover.site import status
+from changeover.store import cutovers, firings, standings
+from tests.integration.observer.conftest import Start, Watched
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.integration
+
+PHASES = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "30s"}]}]
+Begun = Callable[..., tuple[Watched, int]]
+
+
+@pytest.fixture
+def begun(start: Start) -> Begun:
+    """Return a function that starts a stage of 50 % with one check on it."""
+    def begin(**check: object) -> tuple[Watched, int]:
+        # guardrails are off: what happens here is the gate's doing
+        off = {"errors": {"off": "this test is about the gate"}}
+        watched = start(gates={"slo": [check]}, phases=PHASES, guardrails=off)
+        cutover = cutovers.begin(watched.store, "bench", flow_run_id="a", now=clock.now())
+        watched.move(Mode.GRADUAL, 5000)
+        cutovers.enter_stage(watched.store, cutover.id, watched.plan.stages()[0], now=clock.now())
+        return watched, cutover.id
+
+    return begin
+
+
+def standing(watched: Watched, cutover: int) -> Standing | None:
+    """Return how the gate stands, once it was judged by some requests."""
+    found = standings.of_stage(watched.store, cutover, "gradual-50")
+    return found[0] if found and found[0].evidence[0]["samples"] > 20 else None
+
+
+def test_status_says_what_the_gate_would_say_now(begun: Begun) -> None:
+    """Before the soak ends, people see each check with its numbers."""
+    watched, cutover = begun(metric="error_rate", ratio_to_baseline=2)
+    with watched.load():
+        wait_for(lambda: standing(watched, cutover), what="the gate's standing")
+        found = status.collect(watched.site(), now=clock.now())
+    (gate,) = found["gates"]
+    (check,) = gate["checks"]
+    assert (gate["stage"], check["metric"], check["standing"]) == (
+        "gradual-50", "error_rate", "undecided")
+    assert "gate slo: undecided: error_rate of candidate" in status.as_text(found)
+
+
+def test_harm_that_is_shown_rolls_back_before_the_soak_ends(begun: Begun) -> None:
+    """A candidate that fails everybody needs no second half of its soak."""
+    watched, _ = begun(metric="error_rate", ratio_to_baseline=2)
+    watched.bench.fault("503")
+    with watched.load():
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="the rollback")
+    wait_for(watched.firings, what="the firing")
+    (firing,) = firings.all_of(watched.store, "bench")
+    assert (firing.trigger, str(firing.action)) == ("gate slo", "rollback")
+    assert firing.evidence["sequential"]["log_worse"] > firing.evidence["sequential"]["log_bar"]
+
+
+def test_early_fail_can_be_turned_off(begun: Begun) -> None:
+    """Then harm is shown, and the gate decides at the soak's end."""
+    watched, cutover = begun(metric="error_rate", ratio_to_baseline=2, early_fail=False)
+    watched.bench.fault("503")
+
+    def is_failing() -> bool:
+        found = standing(watched, cutover)
+        return found is not None and found.verdict == "fail"
+
+    with watched.load():
+        wait_for(is_failing, what="the harm")
+    assert watched.state().mode is Mode.GRADUAL
+    assert watched.firings() == []
