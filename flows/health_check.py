@@ -1,4 +1,4 @@
-"""Look at everything that a migration stands on, on a schedule."""
+"""Check everything that a migration depends on, on a schedule."""
 
 from __future__ import annotations
 

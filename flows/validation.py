@@ -12,9 +12,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from changeover.errors import ChangeoverError
 from tasks.flow_runs import open_site, root_run_id
 from tasks.validate import (
+    assign_suite,
     begin_suite,
     carry_out_checks,
-    carry_suite,
     close_suite,
     drop_suite,
 )
@@ -37,7 +37,7 @@ async def validation(suite: str = "staging", migration: str | None = None) -> St
     try:
         site = await open_site(migration)
         run_id = begin_suite(site, suite, f"{root_run_id()}-{suite}")
-        carry_suite(site, run_id)
+        assign_suite(site, run_id)
         carry_out_checks(site, suite, run_id)
         result = await close_suite(site, run_id, "validation/main")
         drop_suite(site, run_id)

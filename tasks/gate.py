@@ -74,7 +74,7 @@ def hold_stage(run: CutoverRun, stage: str, round_: int) -> None:
     stages.hold(run, stage, round_)
 
 
-@step(name="look again later", task_run_name="look again: {stage}")
+@step(name="evaluate again later", task_run_name="evaluate again: {stage}")
 def recheck_later(run: CutoverRun, stage: str) -> None:
     """Wait the plan's `patience.recheck` before the next evaluation."""
     stages.recheck_later(run, stage)

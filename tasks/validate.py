@@ -35,7 +35,7 @@ def begin_suite(site: Site, suite: str, key: str) -> int:
     return validations.begin(site.store, site.migration, suite, key=key, now=clock.now()).id
 
 
-def carry_suite(site: Site, run_id: int) -> None:
+def assign_suite(site: Site, run_id: int) -> None:
     """Note that this flow run carries a suite's run, unless that has ended."""
     carriers.assign(site.store, Carrier(
         site.migration, f"{Work.SUITE} {run_id}", "validation", root_run_id(),
@@ -113,7 +113,7 @@ async def run_verification(site: Site, rollback_id: int) -> SuiteResult | None:
         return await run_suite(site, suite, f"rollback {rollback_id}")
     except PASSING_TROUBLE:
         raise
-    except Exception as error:  # noqa: BLE001  people must be told in any case
+    except Exception as error:  # noqa: BLE001  people must be notified in any case
         return SuiteResult(str(suite), SuiteVerdict.FAIL, broke(error))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.backup import folders, manifest, postgres, sqlite
-from changeover.backup.items import Progress, Tell
+from changeover.backup.items import Progress, Report
 from changeover.backup.make import alone
 from changeover.backup.manifest import Backup, SavedItem, checksum
 from changeover.errors import ChangeoverError
@@ -42,7 +42,7 @@ class Checked:
 
 def verify(
     path: Path, *, servers: Mapping[str, str] | None = None, scratch: str | None = None,
-    tell: Tell = lambda progress: None,
+    report: Report = lambda progress: None,
 ) -> Checked:
     """Check a backup by restoring all of it into a scratch place that is removed afterwards.
 
@@ -51,7 +51,7 @@ def verify(
         servers: URLs of PostgreSQL items by name: beside each a scratch database is made. Of one
             without, the address is known from the backup, and its password from PGPASSWORD.
         scratch: URL of a PostgreSQL server for all scratch databases instead.
-        tell: Told when an item is done.
+        report: Called when an item is done.
 
     Raises:
         InvalidInput: There is no finished backup, or its manifest was changed.
@@ -63,7 +63,7 @@ def verify(
         for number, item in enumerate(backup.items, 1):
             url = scratch or (servers or {}).get(item.name)
             found.append(_check(backup, item, url))
-            tell(Progress(item.name, number, len(backup.items), "items"))
+            report(Progress(item.name, number, len(backup.items), "items"))
         return Checked(path, tuple(found))
 
 

@@ -103,7 +103,7 @@ def _add(archive: _Archive, path: Path) -> None:
 
 
 def _note_attributes(archive: _Archive, path: Path, name: str) -> None:
-    """Tell of what an archive does not hold: extended attributes, access lists, holes."""
+    """Note what an archive does not contain: extended attributes, access lists, holes."""
     try:
         found = os.listxattr(path, follow_symlinks=False)
     except OSError:  # a file system without them
@@ -243,7 +243,7 @@ def changed_rights(folder: Path, facts: dict[str, Any]) -> list[str]:
         try:
             found = (folder / name).lstat()
         except OSError:
-            continue  # that it is missing is told by its checksum
+            continue  # its checksum shows that it is missing
         has = found.st_mode & 0o7777
         if has != mode:
             wrong.append(f"{escaped(name)} has mode {has:o} instead of {mode:o}")

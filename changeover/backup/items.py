@@ -54,7 +54,7 @@ class Progress:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
 
-Tell = Callable[[Progress], None]
+Report = Callable[[Progress], None]
 
 
 def check_name(name: str) -> None:

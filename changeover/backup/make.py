@@ -26,7 +26,7 @@ from changeover.backup.items import (
     FolderItem,
     Item,
     Progress,
-    Tell,
+    Report,
     TextItem,
     check_items,
     check_name,
@@ -39,7 +39,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def make_backup(
     items: Sequence[Item], target: Path, *, name: str, now: datetime,
-    tell: Tell = lambda progress: None,
+    report: Report = lambda progress: None,
 ) -> Backup:
     """Make a backup, or return the finished one of the same name.
 
@@ -48,7 +48,7 @@ def make_backup(
         target: Folder of all backups.
         name: Of this one.
         now: The present moment, kept as when it was made.
-        tell: Told how far each item is.
+        report: Called with how far each item is.
 
     Raises:
         InvalidInput: A name cannot be used.
@@ -65,7 +65,7 @@ def make_backup(
         try:
             _clear(part)
             part.mkdir(mode=0o700)
-            saved = tuple(_save(item, part, tell) for item in items)
+            saved = tuple(_save(item, part, report) for item in items)
             manifest.write(Backup(part, name, now, saved))
             _settle(part)
             part.rename(target / name)
@@ -89,24 +89,24 @@ def backups(target: Path) -> list[Backup]:
     return sorted(found, key=lambda backup: backup.made_at)
 
 
-def _save(item: Item, part: Path, tell: Tell) -> SavedItem:
+def _save(item: Item, part: Path, report: Report) -> SavedItem:
     kind, unit = _kind_of(item)
     file = part / f"{item.name}.{_ENDINGS[kind]}"
 
-    def report(done: int, total: int) -> None:
-        tell(Progress(item.name, done, total, unit))
+    def report_done(done: int, total: int) -> None:
+        report(Progress(item.name, done, total, unit))
 
     facts: dict[str, object] = {}
     notes: list[str] = []
     if isinstance(item, TextItem):
         file.write_text(item.text, encoding="utf-8")
     elif isinstance(item, FolderItem):
-        facts, notes = folders.save(item.path, file, report)
+        facts, notes = folders.save(item.path, file, report_done)
     elif kind == "postgres":
-        facts, notes = postgres.save(item.url, file, report)
+        facts, notes = postgres.save(item.url, file, report_done)
     else:
-        facts, notes = sqlite.save(Path(make_url(item.url).database or ""), file, report)
-    report(1, 1)
+        facts, notes = sqlite.save(Path(make_url(item.url).database or ""), file, report_done)
+    report_done(1, 1)
     sha = facts.pop("sha256", None) or checksum(file)
     return SavedItem(item.name, kind, file.name, file.stat().st_size, str(sha), facts, notes)
 

@@ -1,6 +1,6 @@
 """PostgreSQL: `pg_dump` of one snapshot, and `pg_restore` into a database that is ours.
 
-Passwords reach the programs by their environment, never by a command line, and no message tells
+Passwords reach the programs by their environment, never by a command line, and no message contains
 one. The rows that a restored copy must have are counted in the snapshot that is dumped.
 """
 
@@ -61,7 +61,7 @@ def save(url: str, target: Path, report: _Report) -> tuple[dict[str, Any], list[
     Args:
         url: The database.
         target: The dump.
-        report: Told tables done and tables in total.
+        report: Called with tables done and tables in total.
 
     Raises:
         Unreachable: The server does not let us in.
@@ -93,13 +93,13 @@ def _without_limits(connection: psycopg.Connection[Any]) -> None:
                        [list(_LIMITS)])
 
 
-def _dump(command: list[str], url: str, target: Path, tell: Callable[[int], None]) -> str:
+def _dump(command: list[str], url: str, target: Path, report: Callable[[int], None]) -> str:
     """Run `pg_dump` and write what it says; it ends with us, because its pipe breaks."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=environment(url)) as process:
         assert process.stdout and process.stderr  # noqa: S101  both are pipes
-        told: list[str] = []
-        reader = threading.Thread(target=_listen, args=(process.stderr, told, tell))
+        output: list[str] = []
+        reader = threading.Thread(target=_listen, args=(process.stderr, output, report))
         reader.start()
         digest = hashlib.sha256()
         try:
@@ -113,20 +113,20 @@ def _dump(command: list[str], url: str, target: Path, tell: Callable[[int], None
         finally:
             reader.join()
     if process.returncode:
-        raise ChangeoverError(f"pg_dump failed: {without_secrets(_last(told), url)}",
+        raise ChangeoverError(f"pg_dump failed: {without_secrets(_last(output), url)}",
                               where=bare(url))
     return digest.hexdigest()
 
 
-def _listen(stream: IO[bytes], told: list[str], tell: Callable[[int], None]) -> None:
+def _listen(stream: IO[bytes], output: list[str], report: Callable[[int], None]) -> None:
     done = 0
     for raw in stream:
         line = raw.decode("utf-8", "replace").strip()
         if "dumping contents of table" in line:
             done += 1
-            tell(done)
+            report(done)
         else:
-            told[:] = [*told[-20:], line]
+            output[:] = [*output[-20:], line]
 
 
 def _last(lines: list[str]) -> str:

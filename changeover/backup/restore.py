@@ -72,7 +72,7 @@ def _into_place(file: Path, saved: SavedItem, target: Path) -> list[str]:
             if saved.kind == "sqlite" and not wrong:
                 sqlite.set_mode(part, saved.facts)
         part.rename(target)
-    return [f"look at it before you use it: {each}" for each in wrong] + _few(notes)
+    return [f"check it before you use it: {each}" for each in wrong] + _few(notes)
 
 
 def _few(notes: list[str]) -> list[str]:

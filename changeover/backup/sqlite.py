@@ -35,7 +35,7 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
     Args:
         source: The database; it is only read.
         target: The copy.
-        report: Told pages done and pages in total.
+        report: Called with pages done and pages in total.
 
     Raises:
         Unreachable: It is not there, is no database, or stayed locked.
@@ -45,7 +45,7 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
             closing(sqlite3.connect(target, isolation_level=None)) as copy:
         is_wal = _is_wal(source)
         if is_wal:
-            _hold(reading)
+            _pin(reading)
         _copy(reading, copy, report, is_patient=not is_wal)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the source was
         rows, uncounted = rows_of(copy)
@@ -68,11 +68,11 @@ def _copy(
         reading.backup(copy, pages=PAGES, sleep=0.01,
                        progress=_Watch(report, RESTARTS if is_patient else None))
     except _Restarted:
-        _hold(reading)
+        _pin(reading)
         reading.backup(copy, progress=_Watch(report, None))
 
 
-def _hold(reading: sqlite3.Connection) -> None:
+def _pin(reading: sqlite3.Connection) -> None:
     """Begin a read transaction: nobody else commits, or in WAL mode it sees nothing of it.
 
     SQLite has no queue for its lock: beside a writer that never rests it is free for moments
@@ -155,7 +155,7 @@ def problems(path: Path, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _integrity(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
-    """Return what SQLite finds, and what it could not look at."""
+    """Return what SQLite finds, and what it could not check."""
     unchecked: list[str] = []
     connection.execute("PRAGMA ignore_check_constraints=ON")  # they may call functions
     for check in ("integrity_check", "quick_check"):

@@ -51,7 +51,7 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
     with _bars() as advance:
         made = making.make_backup(
             items, folder or from_plan.target_of(site),
-            name=name or f"{site.migration}-{now:%Y%m%d-%H%M%S}", now=now, tell=advance)
+            name=name or f"{site.migration}-{now:%Y%m%d-%H%M%S}", now=now, report=advance)
         checked = check.verify(made.path, servers=from_plan.servers_of(items))
     if not checked.is_good:
         raise ChangeoverError(f"the backup is not good\n{as_text(checked)}",
@@ -75,7 +75,7 @@ def verify(session: Session, name: str, folder: Path | None, scratch: str | None
     path = _path(session, name, folder)
     with _bars() as advance:
         checked = check.verify(
-            path, servers=_servers(session), scratch=scratch, tell=advance)
+            path, servers=_servers(session), scratch=scratch, report=advance)
     session.show(as_text(checked), {
         "path": str(checked.path), "is_good": checked.is_good,
         "items": [asdict(item) for item in checked.items]})

@@ -108,7 +108,7 @@ class Console:
     def _save(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
         """Save the outcomes of several requests; return how many of each were new."""
         together = [one for batch in batches for one in batch]
-        new = set(outcomes.keep(self.site.store, self.site.migration, together, now=clock.now()))
+        new = set(outcomes.save(self.site.store, self.site.migration, together, now=clock.now()))
         found = []
         for batch in batches:
             own = {one.id for one in batch} & new

@@ -203,8 +203,8 @@ def fail(
 def trips_rollback(failed: Claim, state: RoutingState, *, is_wanted: bool) -> bool:
     """Whether a failed item calls for the emergency rollback, as the plan may say.
 
-    Only in `candidate_only`, and only for a failure of this epoch: one that is told again after a
-    rollback and a recovery is old news.
+    Only in `candidate_only`, and only for a failure of this epoch: one from before a rollback and
+    a recovery, reported again, is old news.
     """
     return (is_wanted and state.mode is Mode.CANDIDATE_ONLY and failed.epoch == state.epoch
             and failed.system == System.CANDIDATE)

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 FURTHER = "(further places)"
-"""Stands for all places beyond those that are told apart."""
+"""Stands for all places beyond those that are counted separately."""
 LONGEST_PLACE = 500
-"""Characters of a place that are shown; longer ones are told apart by their hash all the same."""
+"""Characters of a place that are shown; longer ones are still distinguished by their hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Compared:
     `found` maps each place that differs to an example; `ignored` are places that rules hide.
     `noisy` are the places at which the baseline's second answer differed; None when it was not
     asked twice. `answers` has both, masked, or None when they are not kept. `omitted` counts
-    divergences that were too many to be told: any place may be among them.
+    divergences that were too many to be listed: any place may be among them.
     """
 
     at: datetime

@@ -37,10 +37,10 @@ class Step:
 
 
 def of_cutover(cutover_id: int) -> str:
-    """Return the name under which a cutover's steps are kept."""
+    """Return the name under which a cutover's steps are saved."""
     return f"cutover-{cutover_id}"
 
 
 def of_rollback(rollback_id: int) -> str:
-    """Return the name under which a rollback's steps are kept."""
+    """Return the name under which a rollback's steps are saved."""
     return f"rollback-{rollback_id}"

@@ -1,6 +1,6 @@
 """What it means for a piece of work how the flow run that carries it stands in Prefect.
 
-Pure: from what Prefect says of a run to what people are told. A run that was lost (crashed, failed
+Pure: from what Prefect says of a run to what people read. A run that was lost (crashed, failed
 for the first times, its process gone) is brought back by the observer; that is no end. An end is
 what leaves nobody to carry the work on until a person decides:
 
@@ -186,7 +186,7 @@ def ways(subject: str) -> str:
 
 
 def sentence(subject: str, ended: Ended, where: str) -> str:
-    """Return what people are told of a run that ended: what, since when, where users stand, ways.
+    """Return what people read of a run that ended: what, since when, where users stand, ways.
 
     Args:
         subject: What is not carried on, as `cutover 7`.

@@ -60,7 +60,7 @@ class Retirement:
         return self.cutover.ended_at
 
     def refuse_other_run(self) -> None:
-        """See that this run carries the retirement still.
+        """Check that this run still carries the retirement.
 
         Raises:
             CarriedElsewhere: Another does, or this one was cancelled.
@@ -149,7 +149,7 @@ def refuse_while_called(retirement: Retirement) -> None:
     if not is_measured_until(site, now):
         raise Unreachable(
             f"nobody counted who called the baseline up to {now:%F %T} UTC",
-            next_step="Look whether the observer runs: `changeover status`")
+            next_step="Check with `changeover status` whether the observer runs")
     start = max(now - _period(retirement.phase), retirement.promoted_at)
     own = site.metrics.window("baseline", start=start, end=now).requests
     candidate = site.metrics.window("candidate", start=start, end=now)

@@ -50,7 +50,7 @@ def configure_finally(run: CutoverRun) -> str:
         return f"flags set: {', '.join(changed) or 'none'}; levers: " \
             f"{', '.join(spec.levers) or 'none'}", {}
 
-    return _told(run.once("final configuration", configure))
+    return _result(run.once("final configuration", configure))
 
 
 def disable(run: CutoverRun) -> str:
@@ -72,7 +72,7 @@ def disable(run: CutoverRun) -> str:
 
     def pull() -> Found:
         if run.known(baseline.DISABLED) is None:
-            run.keep(baseline.DISABLED, StepStatus.BEGUN, "the levers are being pulled")
+            run.save(baseline.DISABLED, StepStatus.BEGUN, "the levers are being pulled")
         try:
             _pull(run, baseline.DISABLED, spec.levers)
         except StaleEpoch:
@@ -80,15 +80,15 @@ def disable(run: CutoverRun) -> str:
             raise
         return f"levers: {', '.join(spec.levers)}", {}
 
-    return _told(run.once(baseline.DISABLED, pull))
+    return _result(run.once(baseline.DISABLED, pull))
 
 
 def _undo(run: CutoverRun, names: list[str]) -> None:
-    """Bring the baseline back, and keep that it is in use."""
+    """Bring the baseline back, and save that it is in use."""
     undone = baseline.pull_back(run.site.plan)
     baseline.save_return(run.site, undone, actor="cutover/main")
-    told = [f"undone because a rollback came: {', '.join(names)}", *undone.problems]
-    run.keep(baseline.DISABLED, StepStatus.FAILED, "; ".join(told))
+    problems = [f"undone because a rollback came: {', '.join(names)}", *undone.problems]
+    run.save(baseline.DISABLED, StepStatus.FAILED, "; ".join(problems))
 
 
 def _pull(run: CutoverRun, step_name: str, names: list[str]) -> None:
@@ -109,6 +109,6 @@ def _pull(run: CutoverRun, step_name: str, names: list[str]) -> None:
         raise ChangeoverError("; ".join(problems), next_step="A person must do it")
 
 
-def _told(found: Step) -> str:
-    """Return what a step did; one that failed is told in the criteria and stops nothing."""
+def _result(found: Step) -> str:
+    """Return what a step did; a failed one shows in the criteria and stops nothing."""
     return found.detail if found.status is StepStatus.DONE else f"failed: {found.detail}"

@@ -103,8 +103,8 @@ def _every_stage(run: CutoverRun) -> Criterion:
 
 def _no_trigger(run: CutoverRun, began: datetime) -> Criterion:
     fired = firings.all_of(run.site.store, run.migration, since=began)
-    told = ", ".join(f"{each.trigger}: {each.reason}" for each in fired)
-    return Criterion("no trigger fired during the observation", not fired, told or "none")
+    reasons = ", ".join(f"{each.trigger}: {each.reason}" for each in fired)
+    return Criterion("no trigger fired during the observation", not fired, reasons or "none")
 
 
 def _healthy(run: CutoverRun, began: datetime) -> list[Criterion]:

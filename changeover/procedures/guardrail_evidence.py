@@ -1,4 +1,4 @@
-"""Gathering what the guardrails look at when a stage's gates are judged."""
+"""What the guardrails need when a stage's gates are judged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _accepted(run: CutoverRun) -> frozenset[str]:
     """Return the places that people saw at an earlier gate of this cutover, and promoted."""
     promoted = {each.key for each in cutovers.stages(run.site.store, run.id)
                 if each.status is StageStatus.PROMOTED}
-    seen = [look for look in verdicts.all_of(run.site.store, run.id)
-            if look.gate == GATE and look.stage in promoted]
-    return frozenset(place for look in seen for check in look.evidence
+    seen = [known for known in verdicts.all_of(run.site.store, run.id)
+            if known.gate == GATE and known.stage in promoted]
+    return frozenset(place for known in seen for check in known.evidence
                      for place in check.get("places", ()))

@@ -2,7 +2,7 @@
 
 A lever that is pulled for an `occasion` (`cutover-7 final configuration`) is pulled once for it:
 what has worked is in the audit and is not done again. Between the action and its record a kill is
-possible, so the receiver is told the occasion, too, and can refuse to act twice: as the header
+possible, so the receiver gets the occasion, too, and can refuse to act twice: as the header
 `Idempotency-Key` of a POST, as the variable `CHANGEOVER_IDEMPOTENCY_KEY` of a command.
 """
 

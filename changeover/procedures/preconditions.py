@@ -39,7 +39,7 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
     """
     spec = run.site.plan.cutover.preconditions
 
-    def look() -> Found:
+    def check() -> Found:
         problems = problems_of(suite)
         if spec is not None:
             problems += _problems(run.site, spec)
@@ -47,7 +47,7 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
             raise ChangeoverError("; ".join(problems))
         return "everything holds that the plan wants", {}
 
-    found = run.once("preconditions", look)
+    found = run.once("preconditions", check)
     if found.status is not StepStatus.DONE:
         raise Refused(f"not begun because {found.detail}",
                       next_step="Mend it and run cutover/main again; nobody was moved")

@@ -21,7 +21,7 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
 
     Args:
         run: The cutover.
-        show: Given the number of items, returns what is told of the progress.
+        show: Given the number of items, returns what reports the progress.
 
     Returns:
         Where it is; empty when the plan wants none.
@@ -37,14 +37,14 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
         items = items_of(site)
         made = make_backup(
             items, target_of(site), name=f"{site.migration}-{run.subject}",
-            now=clock.now(), tell=show(len(items)))
+            now=clock.now(), report=show(len(items)))
         found = verify(made.path, servers=servers_of(items))
         bad = [f"{item.name}: {item.detail}" for item in found.items if not item.is_good]
         if bad:
             raise ChangeoverError(f"the backup {made.path} is not good: {'; '.join(bad)}")
         size = format_size(sum(item.size for item in made.items))
-        told = f"{len(made.items)} items, {size}, verified by restoring them"
-        return told, {"path": str(made.path)}
+        detail = f"{len(made.items)} items, {size}, verified by restoring them"
+        return detail, {"path": str(made.path)}
 
     found = run.once("backup", make)
     if found.status is not StepStatus.DONE:

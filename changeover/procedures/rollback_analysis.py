@@ -29,7 +29,7 @@ _ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORE
 def analyse(run: RollbackRun) -> dict[str, Any]:
     """Record what fired, the numbers before and after, and what users saw.
 
-    A part that breaks is missing, and told as the step's failure.
+    A part that breaks is missing, and the step fails with its error.
 
     Returns:
         The analysis, JSON-able.
@@ -39,9 +39,9 @@ def analyse(run: RollbackRun) -> dict[str, Any]:
     record = run.record
     found, problems = _collected(run.site, record)
     if problems:
-        run.keep("analysis", StepStatus.FAILED, "; ".join(problems), began=began)
+        run.save("analysis", StepStatus.FAILED, "; ".join(problems), began=began)
     else:
-        run.keep("analysis", StepStatus.DONE, record.reason, began=began)
+        run.save("analysis", StepStatus.DONE, record.reason, began=began)
     facts = {"reason": record.reason, "severity": record.severity, "decided_by": record.actor}
     return {**facts, **found}
 
@@ -63,7 +63,7 @@ def _collected(site: Site, record: Rollback) -> tuple[dict[str, Any], list[str]]
             found[name] = part()
         except StoreError:
             raise  # passing trouble: the task is tried again
-        except Exception as error:  # noqa: BLE001  what is known is told all the same
+        except Exception as error:  # noqa: BLE001  what is known is returned all the same
             problems.append(f"{name}: {broke(error)}")
     return found, problems
 
@@ -106,7 +106,7 @@ def _users_saw(site: Site, record: Rollback) -> dict[str, Any]:
 
 
 def error_lines(log: Path) -> list[str]:
-    """Return the newest lines of a log that tell of errors; none when there is no log."""
+    """Return the newest lines of a log that report errors; none when there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - LOG_BYTES))
@@ -119,7 +119,7 @@ def error_lines(log: Path) -> list[str]:
 def recommendation(metrics: list[str]) -> str:
     """Return what to do next, by the metrics of the triggers that fired."""
     causes = {
-        "error_rate": "look at the candidate's errors in the log below and replay the requests "
+        "error_rate": "check the candidate's errors in the log below and replay the requests "
         "that failed", "latency": "profile the candidate under the load of its last stage "
         "(`load` in a suite)", "memory": "run a `soak` check against the candidate: it may leak",
         "up": "find out why the candidate went away before it is started again",

@@ -47,7 +47,7 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
     state = routing.read(site.store, site.migration)
     if known is not None and (state.epoch, state.mode) != (known.epoch, Mode.EMERGENCY_ROLLBACK):
         run = RollbackRun(site, known.id, flow_run_id)
-        run.keep(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
+        run.save(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
                  began=began)
         return run
     cause = Cause("rollback/main", wanted.reason, wanted.severity)
@@ -55,7 +55,7 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
     run = RollbackRun(site, started.rollback.id, flow_run_id)
     status = StepStatus.FAILED if started.publication is None else StepStatus.DONE
     detail = started.problem or f"everyone is at the baseline: {started.state.describe()}"
-    run.keep(run.STEPS[0], status, detail, began=began)
+    run.save(run.STEPS[0], status, detail, began=began)
     return run
 
 
@@ -77,7 +77,7 @@ def quarantine_files(site: Site, name: str) -> str:
     """Quarantine what the plan names, delete quarantines whose time is over, and say what was done.
 
     Raises:
-        ChangeoverError: Something that matches was refused; a person must look at it.
+        ChangeoverError: Something that matches was refused; a person must check it.
     """
     spec = site.plan.rollback
     if not spec.cleanup:
@@ -87,13 +87,13 @@ def quarantine_files(site: Site, name: str) -> str:
     found, moved = cleanup.quarantine(task, name)
     purged = cleanup.purge(
         spec.roots, older_than=spec.quarantine, now=clock.now(), base=site.folder)
-    told = f"{len(moved)} files and folders are in quarantine for " \
+    done = f"{len(moved)} files and folders are in quarantine for " \
         f"{format_duration(spec.quarantine)}; {len(purged)} older quarantines were deleted"
     if found.refused:
         refused = "; ".join(f"{each.path}: {each.reason}" for each in found.refused[:MOST_TOLD])
-        raise ChangeoverError(f"{told}; {len(found.refused)} were left: {refused}",
-                              next_step="A person must look at them")
-    return told
+        raise ChangeoverError(f"{done}; {len(found.refused)} were left: {refused}",
+                              next_step="A person must check them")
+    return done
 
 
 def restore(run: RollbackRun) -> str:

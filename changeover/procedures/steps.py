@@ -35,7 +35,7 @@ class Procedure:
 
     Args:
         site: The migration.
-        subject: The name under which the steps are kept: `cutover-7`.
+        subject: The name under which the steps are saved: `cutover-7`.
         flow_run_id: The run that carries it out; None outside of Prefect.
     """
 
@@ -74,13 +74,13 @@ class Procedure:
             raise
         except ChangeoverError as error:
             detail, data, status = str(error), {}, StepStatus.FAILED
-        return self.keep(name, status, detail, data=data, began=began)
+        return self.save(name, status, detail, data=data, began=began)
 
-    def keep(
+    def save(
         self, name: str, status: StepStatus, detail: str, *, data: dict[str, Any] | None = None,
         began: datetime | None = None,
     ) -> Step:
-        """Keep what came of a step; one that is done stays done."""
+        """Save what came of a step; one that is done stays done."""
         now = clock.now()
         return steps.save(self.site.store, Step(
             self.migration, self.subject, name, status, detail, began or now, now, data or {},
@@ -111,7 +111,7 @@ class CutoverRun(Procedure):
         return cutovers.subject(self.id), self.flow_run_id
 
     def refuse_other_run(self) -> None:
-        """See that this run is the one that carries the cutover.
+        """Check that this run is the one that carries the cutover.
 
         Raises:
             CarriedElsewhere: Another does, or this one was cancelled and only its process lives.
@@ -140,7 +140,7 @@ class CutoverRun(Procedure):
 class RollbackRun(Procedure):
     """The steps of a rollback that follow the traffic, and the flow run that has their lease.
 
-    A step that breaks, whatever the fault, is kept as failed and the next one follows.
+    A step that breaks, whatever the fault, is saved as failed and the next one follows.
     """
 
     STEPS = ("safe flags and routes", "clean up", "restore", "analysis", "verify")

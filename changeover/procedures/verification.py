@@ -33,23 +33,23 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
         suite: What the plan's suite found, None when it names none.
 
     Returns:
-        What was seen; why it is not complete when a person must look.
+        What was seen; why it is not complete when a person must check it.
     """
     site, began = run.site, clock.now()
 
-    def look() -> Found:
+    def check() -> Found:
         problems = clock.poll_until(
             lambda: _problems(site, began), operator.not_, seconds=VERIFY_SECONDS, pause=0.5)
         problems += problems_of(suite)
         if problems:
-            raise ChangeoverError("; ".join(problems), next_step="A person must look")
+            raise ChangeoverError("; ".join(problems), next_step="A person must check it")
         start, end = _quiet(site)
         counted = site.metrics.window("baseline", start=start, end=end).requests
         return f"the gateway serves everyone from the baseline ({counted} requests counted there " \
             f"in the last {MEASURED.total_seconds():g} s, none at the candidate), and the " \
             "baseline is well", {}
 
-    return run.once("verify", look).detail
+    return run.once("verify", check).detail
 
 
 def is_measured_until(site: Site, until: datetime) -> bool:

@@ -39,7 +39,7 @@ def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
     """
     until = comparisons.newest(store, plan.migration)
     after = number = done = 0
-    while batch := comparisons.kept_answers(store, plan.migration, after=after, until=until):
+    while batch := comparisons.saved_answers(store, plan.migration, after=after, until=until):
         again = [judge.judge_again(key, one) for key, one in batch]
         done += comparisons.replace_scores(
             store, plan.migration, [each for each in again if each is not None])

@@ -87,7 +87,7 @@ def write(
         coverage: How many tapped requests had which outcome since the last call.
         now: The time for which gates and triggers count them: the one at which they are known. A
             candidate that hangs is known minutes after the requests came, when those minutes have
-            been summed up and looked at. None counts each for the time of its request.
+            been summed up and evaluated. None counts each for the time of its request.
     """
     with store.begin(is_durable=False) as session:
         if batch:
@@ -130,7 +130,7 @@ def newest(store: Store, migration: str) -> int:
         return session.scalar(query) or 0
 
 
-def kept_answers(
+def saved_answers(
     store: Store, migration: str, *, after: int = 0, until: int | None = None, most: int = 500
 ) -> list[tuple[int, Compared]]:
     """Return comparisons that still have their answers, oldest first, with their ids.

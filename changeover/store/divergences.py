@@ -41,7 +41,7 @@ class DivergenceRow(Base):
 
 MOST_EXAMPLES = 3
 MOST_FIELDS = 2_000
-"""Places that are told apart; what goes beyond is counted under `(further places)`."""
+"""Places that are counted separately; what goes beyond is counted under `(further places)`."""
 
 
 def places(store: Store, migration: str) -> list[Place]:

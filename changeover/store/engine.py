@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session, configure_mappers
 from changeover import clock
 from changeover.errors import ChangeoverError, StoreError, StoreLocked, WrongStoreVersion
 from changeover.store import turns
-from changeover.store.text import keeping_all
+from changeover.store.text import accept_all_text
 from changeover.store.write_queue import LineTimeout, WriteQueue
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -62,7 +62,7 @@ class Store:
             WrongStoreVersion: The schema is older or newer than this program's.
             StoreError: It cannot be opened at all.
         """
-        store = cls(keeping_all(_make_engine(url, timeout)), timeout=timeout)
+        store = cls(accept_all_text(_make_engine(url, timeout)), timeout=timeout)
         configure_mappers()  # now, and not in the first transaction, for which others wait
         try:
             with _clear_errors(store.engine.url):
@@ -318,16 +318,16 @@ def _clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
 
     Args:
         url: The database.
-        who: Tells who holds the lock; empty when nobody knows.
+        who: Returns who has the lock; empty when nobody knows.
     """
     try:
         yield
     except OperationalError as error:
-        told = str(error.orig)
-        if any(sign in told for sign in _LOCKED):
+        reason = str(error.orig)
+        if any(sign in reason for sign in _LOCKED):
             raise _stayed_locked(url, who()) from error
         raise StoreError(
-            f"the database cannot be used: {_one_line(told)}", where=_shown(url),
+            f"the database cannot be used: {_one_line(reason)}", where=_shown(url),
             next_step="Check that it is there, that the server runs and that it may be written",
         ) from error
     except DatabaseError as error:

@@ -87,7 +87,7 @@ def tried(
     Args:
         store: The store.
         message_id: Which message.
-        told: The channels that have it by now; they are not told again.
+        told: The channels that have it by now; they do not get it again.
         problem: Why others have not; empty when all have it.
         now: The present moment.
     """

@@ -1,4 +1,4 @@
-"""Outcomes that applications report: each counts once, and is summed when it is kept.
+"""Outcomes that applications report: each counts once, and is summed when it is saved.
 
 Sums of a second and of its minute are written in the outcome's own transaction, so that metrics
 never lag behind what was accepted and a gate over days reads thousands of rows, never millions.
@@ -116,10 +116,10 @@ class _Sum:
         row.quality = merged
 
 
-def keep(
+def save(
     store: Store, migration: str, batch: Sequence[Reported], *, now: datetime
 ) -> frozenset[str]:
-    """Keep outcomes with their sums in one transaction; return the ids that were not known yet.
+    """Save outcomes with their sums in one transaction; return the ids that were not known yet.
 
     When it returns they are stored; when it raises none of them is. One whose id is known changes
     nothing, whatever it says.

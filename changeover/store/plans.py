@@ -67,7 +67,7 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
 
 
 def digest_of(plan: Plan) -> str:
-    """Return what tells a plan from any other one."""
+    """Return a digest that differs from any other plan's."""
     return hashlib.sha256(audit.canonical(_content(plan)).encode()).hexdigest()
 
 

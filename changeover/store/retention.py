@@ -37,7 +37,7 @@ def prune(
         keep: Most comparisons with both bodies.
         keep_for: Longest age of a comparison.
         keep_bytes: Most bytes of comparisons, bodies included, within a batch.
-        now: Aware time of this look.
+        now: The present moment, aware.
 
     Returns:
         How many comparisons were deleted.

@@ -18,8 +18,8 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def keeping_all(engine: Engine) -> Engine:
-    """Return the engine; from now on its statements get no text that a database refuses."""
+def accept_all_text(engine: Engine) -> Engine:
+    """Return the engine; it accepts every text from now on, in a form that can be stored."""
 
     @event.listens_for(engine, "before_cursor_execute", retval=True, named=True)
     def _before(**given: Any) -> tuple[str, Any]:

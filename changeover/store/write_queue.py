@@ -1,4 +1,4 @@
-"""Writers of a SQLite file wait in line, and whoever waits too long is told who was at it.
+"""Writers of a SQLite file wait in line, and whoever waits too long learns who wrote.
 
 SQLite lets one process write at a time and has the others try again at random: some wait for
 seconds while others come twice. Here each takes a number first. A file beside the database has
@@ -117,7 +117,7 @@ class WriteQueue:
     def holder(self) -> str:
         """Return who writes to the database at this moment, for a person; empty when nobody does.
 
-        SQLite's own lock is looked up with the kernel: it may be a program that knows no line.
+        The kernel is asked who has SQLite's own lock: it may be a program that knows no line.
         """
         signed = self._signed()
         pid = _writer_of(Path(f"{self.database}-shm"))

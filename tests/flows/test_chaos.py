@@ -65,7 +65,7 @@ def kill_flow(found: Site, run: str) -> None:
 def let_go(found: Site, run: str, stage: str) -> None:
     """Report what the stage's gate waits for, until it is left."""
     def is_left() -> bool:
-        outcomes.keep(found.store, "site", [Outcome(
+        outcomes.save(found.store, "site", [Outcome(
             str(uuid4()), "candidate", is_success=True, quality={STAGES[stage]: 1})],
             now=clock.now())
         return found.stage(run) != (stage, "soaking")

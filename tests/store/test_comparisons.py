@@ -137,7 +137,7 @@ def test_old_rows_go_and_examples_stay(shop: Store) -> None:
     comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(10)], {})
     keep_for, keep_bytes = timedelta(days=1), 1_000_000
     retention.prune(shop, "shop", keep=3, keep_for=keep_for, keep_bytes=keep_bytes, now=NOW)
-    assert [one.request_id for _, one in comparisons.kept_answers(shop, "shop")] == ["7", "8", "9"]
+    assert [one.request_id for _, one in comparisons.saved_answers(shop, "shop")] == ["7", "8", "9"]
     gone = retention.prune(shop, "shop", keep=3, keep_for=keep_for, keep_bytes=keep_bytes,
                            now=NOW + 2 * keep_for)
     assert gone == 10
@@ -155,13 +155,13 @@ def test_store_of_comparisons_does_not_grow_beyond_its_size(shop: Store) -> None
     def prune(keep_bytes: int) -> tuple[int, list[str]]:
         gone = retention.prune(shop, "shop", keep=100, keep_for=timedelta(days=1),
                                keep_bytes=keep_bytes, now=NOW)
-        return gone, [one.request_id for _, one in comparisons.kept_answers(shop, "shop")]
+        return gone, [one.request_id for _, one in comparisons.saved_answers(shop, "shop")]
 
     assert prune(rows + 50_000) == (0, [str(n) for n in range(10)])
     assert prune(rows + 10_000) == (0, ["8", "9"])
     assert prune(4 * retention.ROW_BYTES) == (6, [])
     assert len(comparisons.latencies(shop, "shop")) == 4
-    assert len(comparisons.kept_answers(shop, "other")) == 2
+    assert len(comparisons.saved_answers(shop, "other")) == 2
     assert len(divergences.places(shop, "shop")[0].examples) == 3
 
 
@@ -173,7 +173,7 @@ def test_other_migrations_do_not_take_this_ones_place(shop: Store) -> None:
     comparisons.write(shop, "shop", [compared(11, "$.a")], {})
     gone = retention.prune(shop, "shop", keep=100, keep_for=timedelta(days=1),
                            keep_bytes=1_000_000, now=NOW)
-    assert (gone, len(comparisons.kept_answers(shop, "shop"))) == (0, 11)
+    assert (gone, len(comparisons.saved_answers(shop, "shop"))) == (0, 11)
 
 
 def test_many_old_rows_go_in_batches(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,16 +249,16 @@ def test_pair_that_matches_by_the_new_rules_is_a_match(shop: Store) -> None:
     assert (places["$.a"].diverged, places["$.a"].ignored, places["$.a"].examples) == (0, 5, [])
     assert (places["$.b"].diverged, len(places["$.b"].examples)) == (1, 1)
     assert comparisons.coverage(shop, "shop") == {"compared": 6, "matched": 5}
-    assert len(comparisons.kept_answers(shop, "shop")) == 5
+    assert len(comparisons.saved_answers(shop, "shop")) == 5
 
 
 def test_comparison_that_comes_while_others_are_scored_again_counts_once(shop: Store) -> None:
     """The service goes on writing; two people may score again at once."""
     comparisons.write(shop, "shop", [judged(0, '{"a":1}', '{"a":2}')], {})
-    (key, one), = comparisons.kept_answers(shop, "shop")
+    (key, one), = comparisons.saved_answers(shop, "shop")
     until = comparisons.newest(shop, "shop")
     comparisons.write(shop, "shop", [judged(1, '{"a":1}', '{"a":2}')], {})
-    assert [k for k, _ in comparisons.kept_answers(shop, "shop", until=until)] == [key]
+    assert [k for k, _ in comparisons.saved_answers(shop, "shop", until=until)] == [key]
     again = LENIENT.judge_again(key, one)
     assert again is not None
     assert comparisons.replace_scores(shop, "shop", [again]) == 1

@@ -29,7 +29,7 @@ def window(
 
 def test_outcomes_become_metrics_of_their_system(store: Store) -> None:
     """Error rate, durations and mean quality, over exactly what was reported."""
-    outcomes.keep(store, "shop", [
+    outcomes.save(store, "shop", [
         one("a", seconds=0.2, quality={"confidence": 0.9}),
         one("b", seconds=0.4, quality={"confidence": 0.7, "pages": 3}),
         one("c", ok=False), one("d", "baseline", ok=False),
@@ -46,15 +46,15 @@ def test_outcomes_become_metrics_of_their_system(store: Store) -> None:
 
 def test_an_outcome_counts_once_however_often_it_is_reported(store: Store) -> None:
     """Alone, within a batch, and again with something else in it."""
-    assert outcomes.keep(store, "shop", [one("a"), one("a", ok=False)], now=NOW) == {"a"}
-    assert outcomes.keep(store, "shop", [one("a", ok=False), one("b")], now=NOW) == {"b"}
+    assert outcomes.save(store, "shop", [one("a"), one("a", ok=False)], now=NOW) == {"a"}
+    assert outcomes.save(store, "shop", [one("a", ok=False), one("b")], now=NOW) == {"b"}
     found = window(store)
     assert (found.outcomes, found.failures) == (2, 0)
 
 
 def test_segments_have_sums_of_their_own(store: Store) -> None:
     """A gate may look at the beta users only; all users are counted once all the same."""
-    outcomes.keep(store, "shop", [one("a", ok=False, segments=("beta",)), one("b")], now=NOW)
+    outcomes.save(store, "shop", [one("a", ok=False, segments=("beta",)), one("b")], now=NOW)
     assert window(store).outcomes == 2
     assert window(store, segment="beta").measure("outcome_error_rate").value == 1
     assert set(outcomes.by_segment(store, "shop", start=NOW, end=NOW)) == {
@@ -64,7 +64,7 @@ def test_segments_have_sums_of_their_own(store: Store) -> None:
 def test_windows_count_minutes_and_seconds_once(store: Store) -> None:
     """Whole minutes come from their sums, the edges from seconds."""
     for second in range(200):
-        outcomes.keep(store, "shop", [one(f"o{second}")], now=NOW + timedelta(seconds=second))
+        outcomes.save(store, "shop", [one(f"o{second}")], now=NOW + timedelta(seconds=second))
     for begin, length in ((0, 200), (5, 7), (29, 62), (30, 120), (31, 150)):
         start = NOW + timedelta(seconds=begin)
         found = window(store, start=start, end=start + timedelta(seconds=length))
@@ -75,7 +75,7 @@ def test_concurrent_reporters_lose_nothing(store: Store) -> None:
     """Sums of the same second grow by all of them, and shared ids count once."""
     def report(number: int) -> int:
         own = [one(f"{number}-{each}", seconds=0.1, quality={"q": 1}) for each in range(50)]
-        return len(outcomes.keep(store, "shop", [*own, one("shared")], now=NOW))
+        return len(outcomes.save(store, "shop", [*own, one("shared")], now=NOW))
 
     with ThreadPoolExecutor(8) as pool:
         new = sum(pool.map(report, range(16)))
@@ -86,11 +86,11 @@ def test_concurrent_reporters_lose_nothing(store: Store) -> None:
 
 def test_prune_keeps_sums_longer_than_single_outcomes(store: Store) -> None:
     """A gate over months needs sums only."""
-    outcomes.keep(store, "shop", [one("a")], now=NOW)
+    outcomes.save(store, "shop", [one("a")], now=NOW)
     later = NOW + timedelta(days=8)
     retention = RetentionSpec(
         outcomes=timedelta(days=7), seconds=timedelta(hours=6), minutes=timedelta(days=180))
     assert outcomes.prune(store, "shop", retention, now=NOW) == 0
     assert outcomes.prune(store, "shop", retention, now=later) == 2
     assert window(store).outcomes == 1
-    assert outcomes.keep(store, "shop", [one("a")], now=later) == {"a"}
+    assert outcomes.save(store, "shop", [one("a")], now=later) == {"a"}

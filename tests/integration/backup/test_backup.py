@@ -190,7 +190,7 @@ def test_progress_of_a_database_is_told_in_pages(tmp_path: Path) -> None:
     """A person sees how far it is, from a first part to all of it."""
     url, told = fill(tmp_path / "big.db", 20_000), list[Progress]()
     make_backup([DatabaseItem("big", url)], tmp_path / "b", name="n", now=clock.now(),
-                tell=told.append)
+                report=told.append)
     shares = [each.share for each in told]
     assert told[0].unit == "pages" and len(shares) > 3
     assert shares == sorted(shares) and shares[0] < 0.9 and shares[-1] == 1
@@ -329,7 +329,7 @@ from changeover import clock
 from changeover.backup.items import DatabaseItem
 from changeover.backup.make import make_backup
 make_backup([DatabaseItem("big", sys.argv[1])], Path(sys.argv[2]), name="one", now=clock.now(),
-            tell=lambda told: told.done > 2500 and os.kill(os.getpid(), signal.SIGKILL))
+            report=lambda told: told.done > 2500 and os.kill(os.getpid(), signal.SIGKILL))
 """
 
 

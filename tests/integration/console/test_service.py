@@ -213,7 +213,7 @@ def test_nothing_that_was_answered_is_lost_when_the_console_is_killed(serve: Ser
         found = claims.one(console.store, "bench", key)
         assert found is not None and found.status is Status.HELD
     again = [Outcome(key, "candidate", True) for key in answered]
-    assert outcomes.keep(console.store, "bench", again, now=clock.now()) == frozenset()
+    assert outcomes.save(console.store, "bench", again, now=clock.now()) == frozenset()
     now = clock.now()
     window = samples.window(console.store, "bench", "candidate", start=now - timedelta(hours=1),
                             end=now + timedelta(minutes=1))

@@ -178,7 +178,7 @@ def test_reported_failures_roll_back_like_any_other_metric(start: Start) -> None
     def report(*, is_beta: bool) -> bool:
         number = next(numbers)
         segments = ("beta",) if is_beta else ()
-        outcomes.keep(watched.store, "bench", now=clock.now(), batch=[
+        outcomes.save(watched.store, "bench", now=clock.now(), batch=[
             Outcome(f"o{number}-{each}", "candidate", False, segments=segments)
             for each in range(10)])
         return watched.state().mode is Mode.EMERGENCY_ROLLBACK

@@ -24,7 +24,7 @@ def test_outcomes_stand_in_the_report(tmp_path: Path) -> None:
     plans.register(store, chosen, source="test", now=BEGIN)
     now = BEGIN + timedelta(minutes=2)
     assert "What applications reported" not in render_html(collect(store, chosen, None, now=now))
-    outcomes.keep(store, chosen.migration, [
+    outcomes.save(store, chosen.migration, [
         Outcome("a", "candidate", True, 0.5, {"confidence": 0.9}),
         Outcome("b", "candidate", False, 0.5, {"confidence": 0.7}, ("beta",))], now=BEGIN)
     data = collect(store, chosen, None, now=now)

@@ -130,7 +130,7 @@ def test_masked_places_and_secret_parameters_are_never_stored(shadowed: Shadowed
     """The systems here echo the cookie in their answers; the plan masks that place."""
 
     def kept() -> list[Compared]:
-        return [one for _, one in comparisons.kept_answers(shadowed.store, "bench")]
+        return [one for _, one in comparisons.saved_answers(shadowed.store, "bench")]
 
     def bodies() -> list[bytes]:
         return [answer.body for one in kept() for answer in unpacked(one.answers or b"")]
