@@ -51,7 +51,7 @@ class Family:
         self._before = self._cpu()
         self.cpu_seconds = 0.0
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Note the memory of now, and the CPU used since the beginning."""
         self.megabytes.append(sum(map(_pss, self._members())))
         self.cpu_seconds = self._cpu() - self._before
@@ -89,7 +89,7 @@ def measure(families: Mapping[str, Family], minutes: float) -> tuple[float, floa
     while time.monotonic() < end:
         time.sleep(EVERY_SECONDS)
         for family in families.values():
-            family.look()
+            family.sample()
     for name, family in families.items():
         share = family.cpu_seconds / seconds
         print(f"  {name:<16} {statistics.median(family.megabytes):6.0f} MB "

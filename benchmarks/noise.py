@@ -11,9 +11,9 @@ the product uses it: the baseline is asked twice for `--noise-share` of the requ
 a second answer for all of them.
 
 Then the same field is watched while it is compared: judged after every hundredth part of the
-requests. `ever` is the share of simulations in which a look said regression, `firm` that in which a
-look said so firmly (however often one looks); `at half` tells after which share of the requests
-half of the simulations are firm.
+requests. `ever` is the share of simulations in which an evaluation found a regression, `firm` that
+in which one was firm (it holds however often one looks); `at half` is the share of the requests
+after which half of the simulations are firm.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from changeover.comparison.noise import (
 )
 
 Generator = np.random.Generator
-LOOKS = 100
+EVALUATIONS = 100
 
 
 def is_shown_by_diffy(raw: int, noise: int, total: int) -> bool:
@@ -86,7 +86,7 @@ def alarms(
 def watched(
     chance: Generator, simulations: int, requests: int, noise: float, regression: float,
 ) -> tuple[float, float, float]:
-    """Return the shares of simulations with a look that says regression, and firmly; and when.
+    """Return the shares of simulations in which a regression was found, and firmly; and when.
 
     Only the pairs in which one differs are drawn: nothing else enters the judgement.
     """
@@ -96,10 +96,10 @@ def watched(
         candidate = (chance.random(requests) < noise) | (chance.random(requests) < regression)
         again = chance.random(requests) < noise
         ups, downs = np.cumsum(candidate & ~again), np.cumsum(again & ~candidate)
-        at = np.linspace(requests / LOOKS, requests, LOOKS).astype(int) - 1
+        at = np.linspace(requests / EVALUATIONS, requests, EVALUATIONS).astype(int) - 1
         pairs = [(int(ups[n]), int(downs[n])) for n in at]
         ever += any(mcnemar(*pair) <= FALSE_DISCOVERIES for pair in pairs)
-        first.append(next(((n + 1) / LOOKS for n, pair in enumerate(pairs)
+        first.append(next(((n + 1) / EVALUATIONS for n, pair in enumerate(pairs)
                            if anytime(*pair) <= FALSE_DISCOVERIES), math.inf))
     return ever / simulations, float(np.isfinite(first).mean()), statistics.median(first)
 
@@ -128,7 +128,8 @@ def main() -> None:
         what = "missed" if regression else "false alarms"
         print(f"{requests:8} {noise:6.1%} {regression:8.1%}      {what} {ours:6.1%}   "
               f"{what} {peers:6.1%}")
-    print(f"\nwatched, {LOOKS} looks\nrequests  noise  regression     ever    firm   at half")
+    print(f"\nwatched, {EVALUATIONS} evaluations")
+    print("requests  noise  regression     ever    firm   at half")
     for requests, noise, regression in scenarios:
         ever, firm, half = watched(chance, given.simulations, requests, noise, regression)
         print(f"{requests:8} {noise:6.1%} {regression:8.1%}      {ever:6.1%}  {firm:6.1%}   "

@@ -54,7 +54,7 @@ class _Load:
         self.asked[connection], self.parts[connection] = due, b""
         connection.send(request)
 
-    def take(self, connection: socket.socket) -> None:
+    def receive(self, connection: socket.socket) -> None:
         """Read what came; an answer is whole when its body is as long as it says."""
         data = connection.recv(65_536)
         found = self.parts[connection] = self.parts[connection] + data
@@ -103,7 +103,7 @@ def offer(
             number += 1
         wait = began + number / rate - now if number < total and load.free else 0.05
         for connection in select.select(list(load.asked), [], [], max(0.0, wait))[0]:
-            load.take(connection)
+            load.receive(connection)
         if now > began + seconds + LONGEST_WAIT:
             load.failed += total - len(load.latencies)
             break

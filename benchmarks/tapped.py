@@ -9,10 +9,10 @@ core 0, as on machines of their own. Users ask at a steady rate of half of the g
 (benchmarks/steady.py: a request's latency counts from when it was due). While they ask, the tap is
 switched on (10 % of the requests) and off every half second, in random order within each pair of
 slices, so that a machine that is slow for a minute is slow for both; the first fifth of a slice
-belongs to neither. The quantiles of all requests with the tap on are told as ratio to those with it
-off, with the 90 % interval of a bootstrap over the pairs, for a running service, one that is frozen
-(SIGSTOP) and one that is killed. `nothing` switches nothing on: its interval is what the machine
-lets anyone see. Needs wrk.
+belongs to neither. The quantiles of all requests with the tap on are printed as ratio to those
+with it off, with the 90 % interval of a bootstrap over the pairs, for a running service, one that
+is frozen (SIGSTOP) and one that is killed. `nothing` switches nothing on: its interval is what the
+machine lets anyone see. Needs wrk.
 """
 
 from __future__ import annotations
@@ -119,19 +119,19 @@ def ratio(pairs: list[Pair], share: float) -> float:
     return quantile(on, share) / quantile(off, share)
 
 
-def tell(what: str, pairs: list[Pair], failed: int) -> None:
+def report(what: str, pairs: list[Pair], failed: int) -> None:
     """Print p50, p90 and p99 of a state with their ratios and intervals."""
     chance = random.Random(9)
-    told = []
+    lines = []
     for share in (0.5, 0.9, 0.99):
         resampled = sorted(
             ratio(chance.choices(pairs, k=len(pairs)), share) for _ in range(ROUNDS))
         low, high = (resampled[int(edge * (len(resampled) - 1))] for edge in (0.05, 0.95))
         off = quantile([value for pair in pairs for value in pair.off], share)
-        told.append(f"p{share * 100:g} {off:.2f} ms, {ratio(pairs, share):.2f} times "
-                    f"({low:.2f} to {high:.2f})")
+        lines.append(f"p{share * 100:g} {off:.2f} ms, {ratio(pairs, share):.2f} times "
+                     f"({low:.2f} to {high:.2f})")
     number = sum(len(pair.on) for pair in pairs)
-    print(f"{what:8} {'   '.join(told)}   {number} requests with the tap, failed {failed}")
+    print(f"{what:8} {'   '.join(lines)}   {number} requests with the tap, failed {failed}")
 
 
 def main() -> None:
@@ -159,7 +159,7 @@ def main() -> None:
                                      0 if what == "nothing" else SAMPLE, progress, what)
             if what == "frozen":
                 os.kill(found.service.pid, signal.SIGCONT)
-            tell(what, pairs, failed)
+            report(what, pairs, failed)
         counts = comparisons.coverage(found.store, "benchmark")
     print("outcomes:", json.dumps(counts))
 

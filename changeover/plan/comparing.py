@@ -7,9 +7,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from changeover.plan.fields import Duration, HeaderName, Part, Pattern, Percent, Share, Size
+from changeover.plan.fields import Duration, HeaderName, Part, Pattern, Percent, Regex, Share, Size
 
 
 class ShadowSpec(Part):
@@ -60,17 +60,8 @@ class NumericTolerance(Part):
 class Replacement(Part):
     """A regular expression and what stands for it before texts are compared."""
 
-    pattern: str = Field(min_length=1, max_length=500)
+    pattern: Regex = Field(min_length=1, max_length=500)
     by: str = ""
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, text: str) -> str:
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise ValueError(f"{text!r} is not a regular expression: {error}") from error
-        return text
 
     @model_validator(mode="after")
     def _fits(self) -> Replacement:

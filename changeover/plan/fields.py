@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -56,6 +57,17 @@ class Part(BaseModel):
         extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False,
         defer_build=True,  # a validator is made at its first use: a plan's parts need none each
     )
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+    return text
+
+
+Regex = Annotated[str, AfterValidator(_regular_expression)]
 
 
 def _pattern(text: str) -> str:

@@ -123,6 +123,18 @@ def test_a_wrong_plan_is_refused_with_place_and_remedy(
     assert any(expected in problem for problem in found), found
 
 
+@pytest.mark.parametrize(("part", "place"), [
+    ("suites: {s: [{kind: http, has_headers: {etag: '('}}]}", "suites.s[0].has_headers.etag"),
+    ("suites: {s: [{kind: security, headers: {etag: '('}}]}", "suites.s[0].headers.etag"),
+    ("comparison: {text: {$.a: {replace: [{pattern: '('}]}}}", "comparison.text.$.a.replace[0]"),
+], ids=["http", "security", "comparison"])
+def test_a_broken_regular_expression_is_refused_at_its_place(part: str, place: str) -> None:
+    """Wherever a plan takes one; the plan is refused, not the check that would use it."""
+    (found,) = problems(f"{GOOD}{part}\n")
+    assert f"line 17, {place}" in found
+    assert "'(' is not a regular expression" in found
+
+
 def test_all_problems_are_named_at_once_in_order_of_their_lines() -> None:
     """Nobody mends a plan one message at a time."""
     text = GOOD.replace("migration: shop", "migration: 9").replace("below: 1%", "below: x")
