@@ -88,7 +88,7 @@ class Evaluator:
     """A compiled snapshot. Safe to use from several threads; it never changes.
 
     Args:
-        snapshot: What is compiled; `resolvers` then holds a function for each flag.
+        snapshot: What is compiled; `resolvers` then has a function for each flag.
     """
 
     __slots__ = ("resolvers", "snapshot")

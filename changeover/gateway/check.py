@@ -1,6 +1,6 @@
 """Having Envoy check a configuration without serving it, for its reason in words.
 
-`envoy --mode validate` does not look into watched files, so routes and clusters are put inside the
+`envoy --mode validate` does not read watched files, so routes and clusters are put inside the
 bootstrap here. Neighbour: `changeover.gateway.publish` writes what Envoy really serves.
 """
 

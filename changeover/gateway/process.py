@@ -41,7 +41,7 @@ def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
         "--use-dynamic-base-id",
         "--file-flush-interval-msec", str(FLUSH_MILLISECONDS),
         "--log-level", "warning",
-        # a shadow service that is gone would be told once for each request that is tapped
+        # without a shadow service, Envoy would log a line for each tapped request
         "--component-log-level", "ext_proc:critical",
         "--drain-time-s", "5",
     ]

@@ -227,7 +227,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         raise PublishFailed(
             f"version {wanted[0]}.{wanted[1]} is in place but not confirmed: {why}",
             where=str(self.files.routes),
-            next_step="It serves as soon as the gateway runs; look at logs/envoy.log",
+            next_step="It serves as soon as the gateway runs; see logs/envoy.log",
         )
 
     def _why_refused(self, plan: Plan, state: RoutingState) -> str:
@@ -238,7 +238,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
                 render_bootstrap(plan, self.files), render_clusters(plan, self.files),
                 [render_routes(plan, state)],
             )
-        return reason or "no reason given; look at logs/envoy.log"
+        return reason or "no reason given; see logs/envoy.log"
 
     def _refusals(self) -> int | None:
         """Return how many updates Envoy refused so far; None when it does not say."""

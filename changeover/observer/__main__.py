@@ -48,7 +48,7 @@ def _open(home: Home) -> Store:
     for _ in range(20):
         try:
             return Store.open(home.store_url, timeout=STORE_TIMEOUT_SECONDS)
-        except WrongStoreVersion:  # waiting does not mend it
+        except WrongStoreVersion:  # waiting does not help
             raise
         except StoreError as error:
             LOG.error("%s", error)

@@ -67,6 +67,7 @@ class Probe:
 
     def ask(self) -> tuple[float | None, bool]:
         """Return (seconds until the answer, whether it was 2xx); None when none came in time."""
+        # Every thread still waits for an answer: the system does not answer in time.
         if not self._free.acquire(blocking=False):
             return None, False
         found: list[tuple[float, bool]] = []
@@ -256,6 +257,7 @@ class BackPressure:
         name = str(self._entry[where][0])
         problem = levers.pull(self.site.plan, name) if name in self.site.plan.levers else ""
         event = {"lever": name, "problem": problem, "at": clock.now().isoformat()}
+        # Removed only after it was pulled: a kill in between pulls it twice, never not at all.
         with self._lock:
             self._entry[where] = self._entry[where][1:]
             self._entry["unrecorded"] = self._with(event)

@@ -1,4 +1,4 @@
-"""Whether flow runs still carry what is not done: Prefect is asked, the store saves the answer.
+"""Whether flow runs still carry unfinished work: asks Prefect, and saves the answer.
 
 Used by the observer on every sweep, and by commands and flows that must know at this moment.
 """
@@ -130,7 +130,8 @@ class CarrierWatch:
 def ended_now(site: Site, api: PrefectApi, carrier: Carrier, *, now: datetime) -> Ended | None:
     """Return how a run ended, by what Prefect says at this moment; None while it goes on.
 
-    An end that the observer noted stands while Prefect says nothing better: it watched for longer.
+    Where Prefect does not know the run, the end that the observer recorded counts: it has watched
+    for longer.
 
     Raises:
         Unreachable: Prefect did not answer.

@@ -30,6 +30,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
     """
     timeout = spec.health_timeout.total_seconds()
     address = health_address(spec)
+    # One probe a second times out before these are used up, unless answers trickle.
     most = 2 * int(timeout) + 3
     asking = threading.Semaphore(most)
 

@@ -116,6 +116,7 @@ class Recovery:
         return self.carrier_watch.poll(now, self.given_up)
 
     def _hand_over(self, rollback: Rollback, now: datetime) -> str:
+        # The key makes this one run for an epoch, however often the observer is killed here.
         run_id = self.api.start(
             "rollback/main",
             parameters=rollback_parameters(rollback),
@@ -214,6 +215,7 @@ class Recovery:
 
     def _recover(self, run: FlowRun, why: str, now: datetime) -> list[str]:
         """Schedule a lost run again, unless it went on or was suspended in the meantime."""
+        # A person may have cancelled or suspended it since the list was read.
         known = self.api.run(run.id)
         if known is None or (known.state_type, known.state_at) != (run.state_type, run.state_at):
             return []

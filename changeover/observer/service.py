@@ -159,6 +159,7 @@ class Observer:
 
     def _judge(self) -> None:
         """Finish the seconds that are complete and step the triggers through them."""
+        # Guardrails must not fire for requests that back-pressure sends to the baseline.
         if self.back_pressure.is_withholding:
             self.watch.withhold(int(time.time()))
         before = int(time.time() - SECOND_SETTLES)
@@ -174,6 +175,7 @@ class Observer:
         since, self._restart_since = self._restart_since, None
         if since is not None:
             self.watch.restart(since=since)
+        # After a long pause only so many seconds as a restart evaluates: rollbacks must not wait.
         first = max(self._judged or before - 1, before - self.watch.replay_seconds)
         self._judged = before
         for second in range(first, before):
@@ -243,6 +245,7 @@ class Observer:
     def _rotate(self) -> None:
         if self.throttle.is_due("rotation", 60) and self._tailer.rotate(LOG_LIMIT_BYTES):
             self._must_reopen = True
+        # Retried at every tick: until Envoy has opened a new log it writes to the moved one.
         if self._must_reopen:
             self.site.gateway.admin.reopen_logs()
             self._must_reopen = False

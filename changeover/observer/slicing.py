@@ -137,7 +137,7 @@ class Slicer:
         return [each.slice() for each in changed]
 
     def _latest_weight(self) -> int:
-        """Return the split that was in force last: what is excluded is told of with it."""
+        """Return the split that was in force last: excluded requests are counted with it."""
         return max(self._open, key=lambda weight: self._open[weight].end, default=0)
 
     def _slice(self, weight: int, second: int) -> _Open:

@@ -184,6 +184,7 @@ class Traffic:
         is_disabled = self._is_baseline_disabled
         if is_disabled and not self.restorer.is_back():
             return None
+        # In a thread: a store that hangs cannot be interrupted, and users must not wait for it.
         found: queue.Queue[rollback.RollbackStart | Exception] = queue.Queue()
         arguments = (reason, is_disabled, found)
         threading.Thread(target=self._start, args=arguments, daemon=True).start()
@@ -270,6 +271,7 @@ class Traffic:
 
         May be killed at any line and done again.
         """
+        # A rollback waits for no other writer, not even when it is only recorded.
         with first_in_line():
             self._record_journal()
 
@@ -297,6 +299,7 @@ class Traffic:
         is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
         if is_rollback and state.epoch != self._rollback_known and age > ROW_GRACE_SECONDS:
             self._find_row(state)
+        # Whoever changed the state publishes it; this helps only when that process was killed.
         grace = 0.2 if is_rollback else DRIFT_GRACE_SECONDS
         is_older = (self.gateway.on_disk() or (-1, -1)) < state.order
         if is_older and age > grace and self._throttle.is_due("publish", RETRY_SECONDS):

@@ -72,6 +72,7 @@ class Unsaved:
         Raises:
             StoreError: The store cannot be written.
         """
+        # First what decisions were made; samples may be many after the store was away.
         self._save_firings(store, migration)
         while self._save_samples(store, migration):
             pass

@@ -27,7 +27,7 @@ from changeover.store.place_counts import step_of
 MOST_REPLAYED = 300_000
 """Samples that are evaluated again after a restart, at most: about two seconds of work."""
 GUARDRAIL_WINDOWS = (5, 10, 30, 60)
-"""Seconds that a guardrail looks back: the shortest in which there are enough requests."""
+"""Windows of a guardrail in seconds: the shortest with enough requests is used."""
 GUARDRAIL_SECONDS = 3
 """Seconds for which all requests must end badly before a guardrail rolls back."""
 

@@ -46,7 +46,7 @@ def is_credential(header: str) -> bool:
 
 
 def masked_line(text: str) -> str:
-    """Return a request's line, or a header that may hold an address, without secret parameters."""
+    """Return a request's line, or a header with an address in it, without secret parameters."""
     return _PARAMETER.sub(_masked_parameter, text)
 
 
@@ -65,7 +65,7 @@ class Masks:
     """The places of a plan's `shadow.mask`.
 
     Args:
-        patterns: Patterns of places; what stands below them is masked, too.
+        patterns: Patterns of places; everything below them is masked, too.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:

@@ -1,1 +1,1 @@
-"""What Envoy is told, as pure JSON."""
+"""Envoy's configuration, as pure JSON."""

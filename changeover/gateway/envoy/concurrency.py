@@ -2,9 +2,9 @@
 
 Envoy never retries a request that its circuit breaker refused, so a limit on the cluster that
 users are sent to would answer them 503. With a limit the candidate is therefore reached through a
-second hop inside the same Envoy, over a Unix socket that only the owner may use: the breaker
-stands behind it, and what it refuses comes back to the users' route as an answer with a header
-that says that nothing was sent. That is tried again at the baseline, whatever its method.
+second hop inside the same Envoy, over a Unix socket that only the owner may use. The breaker is
+behind it. What it refuses comes back to the users' route as an answer with a header that says that
+nothing was sent; such a request is retried at the baseline, whatever its method.
 Decision 0008 has the figures.
 """
 

@@ -119,8 +119,8 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
 def with_version(routes: Json, version: str) -> Json:
     """Return rendered routes as another version.
 
-    The version stands in the routes themselves too: Envoy leaves out an update whose routes are
-    those it has (shadow after baseline_only), and would go on reporting the old version.
+    The version is in the routes themselves too: Envoy skips an update whose routes are those it
+    has (shadow after baseline_only), and would go on reporting the old version.
     """
     stamp = {"filter_metadata": {"changeover": {"version": version}}}
     resources = [{**resource, "metadata": stamp} for resource in routes["resources"]]
