@@ -232,12 +232,12 @@ def _noticed(figures: Sequence[Figures]) -> list[str]:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {
-            name: _MASK
-            if _SECRET.search(str(name)) and isinstance(inner, str | int | float)
-            else _masked(inner)
-            for name, inner in value.items()
-        }
+        shown = {}
+        for name, inner in value.items():
+            # values below a mapping of such a name are masked by their own names
+            is_secret = _SECRET.search(str(name)) and isinstance(inner, str | int | float)
+            shown[name] = _MASK if is_secret else _masked(inner)
+        return shown
     return [_masked(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -89,12 +89,11 @@ def finest_samples(store: Store, plan: Plan, span: Span) -> dict[str, list[Sampl
     minutes = _minutes(store, plan, span)
     if last - first > plan.retention.seconds.total_seconds():
         return minutes
-    recent = [
-        sample
-        for sample in samples.recent(store, plan.migration, since=span.start)
-        if sample.at < last
-    ]
-    seconds = {s: [sample for sample in recent if sample.system == s] for s in SYSTEMS}
+    seconds: dict[str, list[Sample]] = {system: [] for system in SYSTEMS}
+    for sample in samples.recent(store, plan.migration, since=span.start):
+        # samples of comparisons, outcomes and the gateway lie beside the systems' own
+        if sample.system in seconds and sample.at < last:
+            seconds[sample.system].append(sample)
     is_complete = all(_reaches_back(seconds[s], minutes[s]) for s in SYSTEMS)
     return seconds if is_complete else minutes
 
@@ -201,16 +200,15 @@ def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Roll
     later = [other.started_at for other in cutovers.all_of(store, plan.migration)
              if other.id > cutover.id]
     next_start = min(later, default=None)
-    return [
-        rollback
-        for rollback in every
-        if rollback.cutover_id == cutover.id
-        or (
-            rollback.cutover_id is None
-            and rollback.started_at >= cutover.started_at
-            and (next_start is None or rollback.started_at < next_start)
-        )
-    ]
+    found = []
+    for rollback in every:
+        began = rollback.started_at
+        is_before_next = next_start is None or began < next_start
+        # one without a cutover undid this one when it fell between its start and the next one's
+        is_between = began >= cutover.started_at and is_before_next
+        if rollback.cutover_id == cutover.id or (rollback.cutover_id is None and is_between):
+            found.append(rollback)
+    return found
 
 
 def rollback_view(store: Store, record: Rollback, *, is_newest: bool) -> RollbackView:
