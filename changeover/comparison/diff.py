@@ -276,12 +276,14 @@ class _Walk:
             partners = align.partners_of(a, b, node) if self.is_trusting else None
             if partners is None:
                 return False
+            # each stands beside its partner from here on
             b = partners
         rows = self.differing(a, b)
         ours, theirs = [a[i] for i in rows], [b[i] for i in rows]
         below = place.shared(len(a))
         if len(rows) >= MANY_ROWS and self.is_trusting:
             grid = grid_of(ours, theirs)
+            # rows without a name of their own may have moved: they have to be aligned
             if grid and not (node.is_keyed_only or grid.has_identity()):
                 return False
             if grid:

@@ -208,6 +208,7 @@ def _judge(
     false_discoveries, min_samples = limits.false_discoveries, limits.min_samples
     if q <= false_discoveries:
         return Judgement.REGRESSION, f"{pairs} are no chance (q {q:.2g} ≤ {false_discoveries:g})"
+    # without pairs the noise is not known, but noise agrees now and then
     is_constant = each.diverged == each.compared >= SURE_WITHOUT_PAIRS
     if is_constant and not each.paired:
         return Judgement.REGRESSION, "it always differs"

@@ -264,6 +264,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
     return {
         "phase": phase.phase,
         "percent": percent,
+        # None: as the phase says; an empty list: none
         "segments": tuple(phase.segments if own.segments is None else own.segments),
         "soak": own.soak or timedelta(0),
         "gates": tuple(phase.gates if own.gates is None else own.gates),

@@ -178,6 +178,7 @@ def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
         PhaseKind.DEPRECATION: ("after",),
     }.get(phase.phase, ("soak",))
     for name in needed:
+        # a duration of 0 is given, although it counts as false
         if not getattr(phase, name) and getattr(phase, name) != timedelta(0):
             yield Problem(("phases", index), f"phase {phase.phase} needs {name}")
     if phase.phase is PhaseKind.BETA and not (phase.percent or phase.segments):

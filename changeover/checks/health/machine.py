@@ -32,6 +32,7 @@ def disk(spec: LevelSpec, place: Path) -> Health:
     """Judge the share of a disk's space and inodes in use, whichever is more."""
     used = psutil.disk_usage(str(place)).percent
     found = os.statvfs(place)
+    # without a free inode no file can be made, however much space there is
     inodes = 100.0 * (1 - found.f_favail / found.f_files) if found.f_files else 0.0
     what = "inodes of the disk" if inodes > used else "disk"
     return _level(what, max(used, inodes), spec, "disk_full")

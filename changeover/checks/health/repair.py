@@ -176,6 +176,7 @@ def _start_again(site: Site, process: str) -> None:
     """
     entry = site.home.settings().get("supervisor") or {}
     try:
+        # the pid alone may be another program's by now
         is_there = abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 0.02
     except (psutil.Error, KeyError):
         is_there = False

@@ -109,6 +109,7 @@ def _pair(members: dict[str, ServiceSpec]) -> Health:
         found = dict(zip(members, pool.map(_service, members, members.values()), strict=True))
     status = worst(each.status for each in found.values())
     data: dict[str, Any] = {name: str(each.status) for name, each in found.items()}
+    # one repair at a time: what is wrong after it is found by the next run
     first = next((each for each in found.values() if each.issue), None)
     return Health(status, "; ".join(each.detail for each in found.values()), data,
                   first.issue if first else "", first.system if first else "machine")

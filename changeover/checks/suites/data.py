@@ -42,6 +42,7 @@ def check_database(spec: DatabaseCheck, target: CheckTarget) -> CheckResult:
             return judged([f"{name} is not there"], "")
         engine = create_engine(url, connect_args={"timeout": seconds})
     else:
+        # libpq waits for whole seconds, and not for fewer than 2
         engine = create_engine(url, connect_args={"connect_timeout": max(2, int(seconds))})
     try:
         return _examined(spec, engine, name)

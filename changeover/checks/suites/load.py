@@ -54,6 +54,13 @@ class Served:
                 **{k: None if v is None else round(v * 1000, 2) for k, v in quantiles.items()}}
 
 
+def _new_session() -> aiohttp.ClientSession:
+    # a limit of connections would make requests wait for earlier ones
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=LONGEST_ANSWER)
+    return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+
+
 async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
                 tick: Callable[[float], None] | None = None) -> Served:
     """Offer `rate` requests a second for `seconds` and return what came of them."""
@@ -61,10 +68,7 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
     failed = 0
     under_way: set[asyncio.Task[None]] = set()
     count = max(1, round(rate * seconds))
-    timeout = aiohttp.ClientTimeout(total=LONGEST_ANSWER)
-    async with aiohttp.ClientSession(
-        timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=False
-    ) as session:
+    async with _new_session() as session:
         began = time.perf_counter()
 
         async def one(path: str, due: float) -> None:

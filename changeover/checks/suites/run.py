@@ -84,6 +84,7 @@ def run_suite(
         together = [pool.submit(one, number, name, check) for number, (name, check) in checks
                     if not runs_alone(check)]
         done = [future.result() for future in together]
+    # these measure, and nothing may disturb what they measure
     done += [one(number, name, check) for number, (name, check) in checks if runs_alone(check)]
     return sorted(done, key=lambda run: run.number)
 
