@@ -17,6 +17,7 @@ from changeover.cli.common import (
     output_option,
     pass_session,
 )
+from changeover.cli.estimate import estimate
 from changeover.errors import InvalidPlan
 from changeover.flags.snapshot import expired
 from changeover.gateway import probe
@@ -105,3 +106,6 @@ def _hidden(value: Any) -> Any:
 def schema() -> None:
     """Print the JSON schema of plans."""
     click.echo(json.dumps(plan_schema(), indent=1))
+
+
+plan.add_command(estimate)

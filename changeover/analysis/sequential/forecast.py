@@ -1,0 +1,190 @@
+"""How soon a stage's checks would tell harm, and how often they would pass health. Pure.
+
+Futures are drawn with a fixed seed: each bucket goes on asking, and failing, as it did in the past,
+and the split is drawn anew each time. Then the checks are judged as they would be in the stage.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from changeover.analysis.sequential.buckets import Counts, Reals, Split
+from changeover.analysis.sequential.evidence import Question, weigh
+from changeover.analysis.sequential.expected import expect
+from changeover.analysis.sequential.starts import log_bar
+from changeover.domain.routing import BUCKETS
+
+FUTURES = 60
+POINTS = 12
+"""Times at which each future is looked at, closer together at its start."""
+SEED = 1
+LOG_PASS = math.log(20)
+DURATION_SPREAD = 0.65
+"""Standard deviation of the logarithm of durations."""
+USER_SPREAD = 1.5
+"""Standard deviation of the logarithm of users' request rates, where nothing was measured."""
+USER_HABIT = 0.1
+"""First parameter of the Beta law of users' shares of bad requests, where nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What each bucket is expected to do.
+
+    Args:
+        per_second: Requests a second of each bucket, shape (10_000,).
+        bad: Share of them that is bad, shape (10_000,).
+        past: Sums of the time that this was learned from.
+    """
+
+    per_second: Reals
+    bad: Reals
+    past: Counts
+
+
+def measured(past: Counts, seconds: float) -> Habits:
+    """Return the habits that the past shows.
+
+    Args:
+        past: What buckets did while everyone was on the baseline.
+        seconds: How long that was.
+    """
+    rates: Reals = past.requests.astype(np.float64) / max(1.0, seconds)
+    return Habits(rates, expect(past, past).shares, past)
+
+
+def stated(per_second: float, users: int, share: float, *, seconds: float = 3600) -> Habits:
+    """Return the habits of users of whom only the sums are known.
+
+    Args:
+        per_second: Requests a second, of all users.
+        users: How many there are.
+        share: Usual share of bad requests, above 0.
+        seconds: How long everyone will have been watched before the first stage.
+    """
+    random = np.random.default_rng(SEED)
+    rates = np.exp(random.normal(0, USER_SPREAD, users))
+    rates *= per_second / rates.sum()
+    habits = random.beta(USER_HABIT, USER_HABIT * (1 - share) / share, users)
+    habits *= share * per_second / max(1e-12, float((habits * rates).sum()))
+    buckets = random.integers(0, BUCKETS, users)
+    total = np.bincount(buckets, rates, BUCKETS).astype(np.float64)
+    bad = np.bincount(buckets, rates * np.minimum(habits, 1.0), BUCKETS)
+    shares = np.divide(bad, total, out=np.zeros(BUCKETS), where=total > 0)
+    requests = random.poisson(total * seconds)
+    past = Counts(requests.astype(np.int64), random.binomial(requests, np.minimum(shares, 1.0)))
+    return Habits(total, shares, past)
+
+
+def slow_times(quantile: float, margin: float, slower: float) -> float:
+    """Return how many times as frequent requests beyond the bound are, margin on top.
+
+    Durations are taken as log-normal with a sigma of 0.65.
+
+    Args:
+        quantile: The quantile that is compared, 0..1.
+        margin: How many times the baseline's quantile the candidate's may be.
+        slower: How many times as long the candidate's durations are.
+    """
+    law = NormalDist()
+    beyond = law.inv_cdf(quantile) + math.log(margin / slower) / DURATION_SPREAD
+    return (1 - law.cdf(beyond)) / (1 - quantile)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the future.
+
+    Args:
+        weight: Buckets of the candidate, 1..9_999.
+        seconds: Length of the stage that is judged.
+        margin: The check's margin; 1 for slow requests, whose bounds have it.
+        is_slow: Whether the bad requests are slow ones.
+        alpha: The check's share of the allowed false alarms.
+        times: The harm: bad requests are so many times as frequent on the candidate.
+        at_margin: How many times as frequent slow requests of a healthy candidate are, by the
+            bound with the margin on top: below 1. Exactly 1 for errors.
+    """
+
+    weight: int
+    seconds: float
+    margin: float
+    is_slow: bool
+    alpha: float
+    times: float
+    at_margin: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What would be seen.
+
+    Args:
+        half, most: Seconds after which the harm is shown in 50 % and 80 % of futures; None where
+            that is later than the stage's end.
+        found: Share of futures in which the harm is shown by the end, 0..1.
+        passed: Share of futures of a healthy candidate that pass by the end, 0..1.
+    """
+
+    half: float | None
+    most: float | None
+    found: float
+    passed: float
+
+
+def forecast(habits: Habits, asked: Asked) -> Forecast:
+    """Return how soon a check would tell harm, and how often it would pass health."""
+    times = [_shown_after(habits, asked, number) for number in range(FUTURES)]
+    passes = [_is_passed(habits, asked, number) for number in range(FUTURES)]
+    return Forecast(
+        _quantile(times, 0.5), _quantile(times, 0.8),
+        sum(math.isfinite(each) for each in times) / FUTURES, sum(passes) / FUTURES)
+
+
+def _quantile(times: Sequence[float], share: float) -> float | None:
+    found = sorted(times)[max(0, math.ceil(share * len(times)) - 1)]
+    return found if math.isfinite(found) else None
+
+
+def _shown_after(habits: Habits, asked: Asked, number: int) -> float:
+    """Return the seconds after which harm is shown in one future; infinite when it is not."""
+    random = np.random.default_rng((SEED, number))
+    order = random.permutation(BUCKETS)
+    total, past = Counts.none(), _moved(habits.past, order)
+    before = 0.0
+    for at in np.geomspace(max(1.0, asked.seconds / 500), max(2.0, asked.seconds), POINTS):
+        total = total + _span(habits, order, asked, at - before, random, asked.times)
+        before = float(at)
+        found = weigh(Question(total, past, Split(asked.weight), asked.margin, asked.is_slow))
+        if found.log_worse >= log_bar(0, asked.alpha):
+            return before
+    return math.inf
+
+
+def _is_passed(habits: Habits, asked: Asked, number: int) -> bool:
+    random = np.random.default_rng((SEED, 1, number))
+    order = random.permutation(BUCKETS)
+    counts = _span(habits, order, asked, asked.seconds, random, asked.at_margin)
+    question = Question(counts, _moved(habits.past, order), Split(asked.weight), asked.margin,
+                        asked.is_slow)
+    better = weigh(question).log_better
+    return better is not None and better >= LOG_PASS
+
+
+def _span(
+    habits: Habits, order: np.ndarray, asked: Asked, seconds: float,
+    random: np.random.Generator, times: float,
+) -> Counts:
+    requests = random.poisson(habits.per_second[order] * seconds)
+    factor = np.where(np.arange(BUCKETS) < asked.weight, times, 1.0)
+    bad = random.binomial(requests, np.minimum(habits.bad[order] * factor, 1.0))
+    return Counts(requests.astype(np.int64), bad.astype(np.int64))
+
+
+def _moved(counts: Counts, order: np.ndarray) -> Counts:
+    return Counts(counts.requests[order], counts.events[order])

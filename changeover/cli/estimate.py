@@ -1,0 +1,141 @@
+"""`changeover plan estimate`: how soon a plan's gates would tell, before the night."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from changeover import clock
+from changeover.cli.common import (
+    FILE,
+    Session,
+    environment_option,
+    home_option,
+    migration_option,
+    output_option,
+    pass_session,
+)
+from changeover.errors import InvalidInput
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.load import load_plan
+from changeover.plan.metrics import METRICS
+from changeover.plan.units import format_duration, parse_share
+
+if TYPE_CHECKING:
+    from changeover.analysis.sequential.forecast import Habits
+    from changeover.procedures.estimate import Estimate
+
+
+def _share(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    try:
+        found = parse_share(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if not 0 < found < 1:
+        raise click.BadParameter(f"{value} is outside 0% to 100%")
+    return found
+
+
+@click.command(epilog="\b\nExamples:\n"
+                      "  changeover plan estimate plans/invoices.yaml --rate 200 --users 2000\n"
+                      "  changeover plan estimate plans/invoices.yaml   # as it was measured")
+@click.argument("file", type=FILE)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True),
+              help="Requests a second of all users; default: as they were measured.")
+@click.option("--users", type=click.IntRange(1, 10_000_000), default=2000, show_default=True,
+              help="How many users there are, with --rate.")
+@click.option("--usual", default="0.1%", show_default=True, callback=_share,
+              help="Usual share of bad requests, with --rate.")
+@click.option("--times", type=click.FloatRange(min=1, min_open=True), default=5,
+              show_default=True, help="Harm to look for: so many times as many bad requests.")
+@click.option("--slower", type=click.FloatRange(min=1, min_open=True), default=1.5,
+              show_default=True, help="Harm to look for: answers take so many times as long.")
+@environment_option
+@home_option
+@migration_option
+@output_option
+@pass_session
+def estimate(session: Session, /, file: Path, **said: Any) -> None:
+    """Say for each stage how soon its gates would show harm, and whether health would pass."""
+    from changeover.procedures.estimate import Harm, cases, estimates
+
+    plan = load_plan(file, session.environment)
+    wanted = cases(plan)
+    if not wanted:
+        session.show("no check of this plan compares users with the baseline in a stage that has "
+                     "some on each side; absolute bounds need their min_samples only", [])
+        return
+    habits_of = _stated(said) if said["rate"] else _measured(session)
+    harm, found = Harm(said["times"], said["slower"]), []
+    with click.progressbar(
+        length=len(wanted), label="drawing futures", file=sys.stderr,
+        hidden=session.output == "json",
+    ) as bar:
+        for each in estimates(plan, habits_of, harm):
+            found.append(each)
+            bar.update(1)
+    session.show("\n".join(_lines(found)), [_data(each) for each in found])
+
+
+def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
+    from changeover.analysis.sequential.forecast import stated
+
+    def habits(check: CheckSpec) -> Habits:
+        quantile = METRICS[check.metric].quantile
+        share = said["usual"] if quantile is None else 1 - quantile
+        return stated(said["rate"], said["users"], share)
+
+    return habits
+
+
+def _measured(session: Session) -> Callable[[CheckSpec], Habits]:
+    """Return what the buckets did in the last days, while everyone was on the baseline."""
+    from changeover.analysis.sequential.forecast import measured
+    from changeover.analysis.sequential.judging import counters_of
+    from changeover.analysis.sequential.slow import condition_of, is_timed
+    from changeover.store import slices
+
+    site = session.site
+    past = site.bucket_sums.past(clock.now())
+    bounds = {each.condition: each for each in slices.slow_bounds(site.store, site.migration)}
+
+    def habits(check: CheckSpec) -> Habits:
+        is_known = not is_timed(check) or condition_of(check) in bounds
+        counts = past.counts(*counters_of(check, bounds)) if is_known else None
+        if counts is None or not counts.requests.any():
+            raise InvalidInput(
+                f"nothing was measured yet for {check.metric}",
+                next_step="Say what to expect: --rate REQUESTS_A_SECOND --users NUMBER")
+        return measured(counts, past.end - past.start)
+
+    return habits
+
+
+def _lines(found: list[Estimate]) -> list[str]:
+    lines = []
+    for each in found:
+        seen = each.forecast
+        shown = f"harm is shown after {_time(seen.half)} in half, {_time(seen.most)} in 80 %"
+        lines.append(f"{each.stage.title}, gate {each.gate}: {each.bound}")
+        lines.append(f"  {shown}; health passes by the soak's end in {seen.passed:.0%}")
+        if each.warning:
+            lines.append(f"  WARNING: {each.warning}")
+    return lines
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "more than the soak"
+    return format_duration(timedelta(seconds=round(seconds)))
+
+
+def _data(each: Estimate) -> dict[str, Any]:
+    seen = each.forecast
+    return {"stage": each.stage.key, "gate": each.gate, "check": each.bound,
+            "half_seconds": seen.half, "most_seconds": seen.most, "found": seen.found,
+            "passed": seen.passed, "warning": each.warning}

@@ -1,0 +1,101 @@
+"""What a plan's checks against the baseline would see in each of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from changeover.analysis.check import describe_bound
+from changeover.analysis.sequential.forecast import Asked, Forecast, Habits, forecast, slow_times
+from changeover.analysis.sequential.judging import ALPHA, LEAST_SHARE
+from changeover.domain.routing import BUCKETS
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.metrics import METRICS
+from changeover.plan.model import Plan, Stage
+from changeover.procedures.bucket_evidence import settles_for
+
+FEW_FOUND, FEW_PASSED = 0.8, 0.8
+"""Below these shares a stage is too short for its own check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What a candidate may do wrong.
+
+    Args:
+        times: It fails so many times as many requests.
+        slower: Its answers take so many times as long.
+    """
+
+    times: float
+    slower: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one check would see in one stage."""
+
+    stage: Stage
+    gate: str
+    check: CheckSpec
+    forecast: Forecast
+
+    @property
+    def bound(self) -> str:
+        """The check for people."""
+        return f"{self.check.metric} {describe_bound(self.check)}"
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with the stage for this check; empty when nothing is."""
+        seen = self.forecast
+        if seen.found < FEW_FOUND:
+            return (f"the soak is too short to show this harm: in {1 - seen.found:.0%} of futures "
+                    "it stays hidden")
+        if seen.passed < FEW_PASSED:
+            return (f"the soak is too short to pass: a healthy candidate stays undecided in "
+                    f"{1 - seen.passed:.0%} of futures; allow more time, a larger share or a "
+                    "larger margin")
+        return ""
+
+
+def cases(plan: Plan) -> list[tuple[Stage, str, CheckSpec]]:
+    """Return each check that compares users, in each stage in which there are users to compare."""
+    return [
+        (stage, gate, check)
+        for stage in plan.stages() if 0 < stage.weight < BUCKETS
+        for gate in stage.gates for check in plan.gates[gate] if check.is_sequential
+    ]
+
+
+def estimates(
+    plan: Plan, habits_of: Callable[[CheckSpec], Habits], harm: Harm
+) -> Iterator[Estimate]:
+    """Yield what each case of a plan would see; some seconds of work for each.
+
+    Args:
+        plan: The plan.
+        habits_of: What is expected of the buckets, for a check's bad requests.
+        harm: The harm that is looked for.
+    """
+    for stage, gate, check in cases(plan):
+        habits = habits_of(check)
+        seen = forecast(habits, _asked(plan, stage, check, habits, harm))
+        yield Estimate(stage, gate, check, seen)
+
+
+def _asked(plan: Plan, stage: Stage, check: CheckSpec, habits: Habits, harm: Harm) -> Asked:
+    seconds = (stage.soak - settles_for(plan, stage)).total_seconds()
+    number = sum(each.is_sequential for gate in stage.gates for each in plan.gates[gate])
+    bound, quantile = check.bound_values[0], METRICS[check.metric].quantile
+    is_ratio = check.bound_name == "ratio_to_baseline"
+    if quantile is not None:
+        # what a difference in seconds is as a ratio depends on the durations; half more is usual
+        margin = bound if is_ratio else 1.5
+        return Asked(
+            stage.weight, seconds, 1.0, True, ALPHA / number,
+            times=slow_times(quantile, margin, harm.slower),
+            at_margin=slow_times(quantile, margin, 1.0))
+    usual = float((habits.bad * habits.per_second).sum() / max(1e-12, habits.per_second.sum()))
+    margin = bound if is_ratio else 1 + bound / max(usual, LEAST_SHARE)
+    return Asked(stage.weight, seconds, margin, False, ALPHA / number, times=harm.times)
