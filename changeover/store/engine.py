@@ -104,7 +104,7 @@ class Store:
             changeover_write=True, changeover_durable=is_durable)
         with (
             self._turn(operation) as turn,
-            _clear_errors(self.engine.url, self._holder),
+            _clear_errors(self.engine.url, self._writer),
             Session(writing, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -122,7 +122,7 @@ class Store:
                 try:
                     stack.enter_context(self._queue.turn(operation, self.timeout))
                 except LineTimeout as error:
-                    raise _stayed_locked(self.engine.url, self._holder()) from error
+                    raise _stayed_locked(self.engine.url, self._writer()) from error
             yield turn
 
     def _require_file(self, database: Path) -> None:
@@ -132,9 +132,9 @@ class Store:
                 "the database's file is not there", where=self.url,
                 next_step="Restore it from a backup, or give another one with --store URL")
 
-    def _holder(self) -> str:
-        """Return who keeps others from writing, empty when nobody knows."""
-        return self._queue.holder() if self._queue else _blocker_of(self.engine)
+    def _writer(self) -> str:
+        """Return who writes while others wait; empty when nobody knows."""
+        return self._queue.writer() if self._queue else _blocker_of(self.engine)
 
     def upgrade(self) -> None:
         """Bring the tables to this program's version; does nothing when they are."""
@@ -160,7 +160,7 @@ class Store:
         """
         if self._queue is None:
             return 0
-        with _clear_errors(self.engine.url, self._holder):
+        with _clear_errors(self.engine.url, self._writer):
             connection = self.engine.raw_connection()
             try:
                 cursor = connection.cursor()
@@ -339,8 +339,8 @@ def _clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
         ) from error
 
 
-def _stayed_locked(url: URL, holder: str) -> StoreLocked:
-    by = f"by {holder}" if holder else "by a transaction that has ended just now"
+def _stayed_locked(url: URL, writer: str) -> StoreLocked:
+    by = f"by {writer}" if writer else "by a transaction that has ended just now"
     return StoreLocked(
         f"the database stayed locked {by}", where=_shown(url),
         next_step="Nothing was changed here and traffic stays as it is: do it again, and end that "

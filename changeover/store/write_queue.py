@@ -8,10 +8,10 @@ locks on single bytes (of its open description, so threads wait for each other, 
    in which they came.
 2. While an earlier number is locked it waits. Those in a hurry (a rollback) have numbers of their
    own, for which all others wait.
-3. The first in line locks the byte `_HOLD`, writes into the file who it is, and begins SQLite's
-   transaction. At its end it lets both go.
+3. The first in line locks the byte `_WRITES`, writes into the file who it is, and begins SQLite's
+   transaction. At its end it releases both.
 
-A process that is killed lets go of its bytes by that. One that stands still while it waits holds up
+A process that is killed releases its bytes by that. One that stands still while it waits delays
 nobody: when the lock has been free for an instant, the next in line goes past it. Whoever knows
 nothing of the line (another program) is kept out by SQLite's own lock, as ever.
 """
@@ -32,7 +32,7 @@ from pathlib import Path
 
 from changeover import clock
 
-_HOLD, _NUMBERS, _URGENT = 1 << 60, 1 << 61, 1 << 62
+_WRITES, _NUMBERS, _URGENT = 1 << 60, 1 << 61, 1 << 62
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.005
 _STANDS_STILL_SECONDS = 0.05
 """The lock is free for so long: whoever is first in line does not run at present."""
@@ -56,7 +56,7 @@ def first_in_line() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class Writer:
     """Who writes: a process by its role and number, what it does, and since when (Unix time)."""
 
     role: str
@@ -87,7 +87,7 @@ class WriteQueue:
 
     @contextlib.contextmanager
     def turn(self, operation: str, seconds: float) -> Iterator[None]:
-        """Hold the turn to write during the block.
+        """Have the turn to write during the block.
 
         Where the file cannot be opened (a folder that is read-only) nobody waits in line: the
         database itself then says what is wrong.
@@ -114,7 +114,7 @@ class WriteQueue:
                 _lock(handle, fcntl.F_UNLCK, 0, 0)
             os.close(handle)
 
-    def holder(self) -> str:
+    def writer(self) -> str:
         """Return who writes to the database at this moment, for a person; empty when nobody does.
 
         The kernel is asked who has SQLite's own lock: it may be a program that knows no line.
@@ -128,21 +128,21 @@ class WriteQueue:
         return f"{_name_of(pid)} (process {pid}), which is no part of Changeover's services"
 
     def _sign(self, handle: int, operation: str) -> None:
-        entry = Holder(self._role, os.getpid(), operation, clock.now().timestamp())
+        entry = Writer(self._role, os.getpid(), operation, clock.now().timestamp())
         with contextlib.suppress(OSError):  # a full disk: the database says so itself
             os.pwrite(handle, json.dumps(asdict(entry)).encode()[:_ENTRY_BYTES]
                       .ljust(_ENTRY_BYTES), 0)
 
-    def _signed(self) -> Holder | None:
+    def _signed(self) -> Writer | None:
         """Return who has the turn."""
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            if not (_IS_SUPPORTED and _is_locked(handle, _HOLD, 1)):
+            if not (_IS_SUPPORTED and _is_locked(handle, _WRITES, 1)):
                 return None
-            return Holder(**json.loads(os.pread(handle, _ENTRY_BYTES, 0)))
+            return Writer(**json.loads(os.pread(handle, _ENTRY_BYTES, 0)))
         except (OSError, ValueError, TypeError):  # it is just being written
             return None
         finally:
@@ -158,13 +158,13 @@ def _wait(handle: int, deadline: float) -> None:
     pause, free_since = _FIRST_PAUSE, float("inf")
     while True:
         now = time.monotonic()
-        if _is_locked(handle, _HOLD, 1):
+        if _is_locked(handle, _WRITES, 1):
             free_since = float("inf")
         else:
             free_since = min(free_since, now)
             is_passed = now - free_since > _STANDS_STILL_SECONDS
             if (is_passed or not _has_earlier(handle, region, number)) and _lock(
-                    handle, fcntl.F_WRLCK, _HOLD, 1):
+                    handle, fcntl.F_WRLCK, _WRITES, 1):
                 _lock(handle, fcntl.F_UNLCK, number, 1)
                 return
         if now >= deadline:
@@ -197,7 +197,7 @@ def _is_locked(handle: int, start: int, length: int) -> bool:
 
 
 def _writer_of(shm: Path) -> int | None:
-    """Return the process that holds SQLite's write lock, as the kernel lists it."""
+    """Return the process that has SQLite's write lock, as the kernel lists it."""
     try:
         inode, lines = shm.stat().st_ino, Path("/proc/locks").read_text().splitlines()
     except OSError:
