@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -21,12 +22,24 @@ from changeover.plan.fields import (
 )
 from changeover.plan.suites import DatabaseRef, Host, Side
 
-Issue = Literal[
-    "memory_pressure", "disk_full", "node_failure", "database_lock", "service_down", "worker_gone",
-    "gateway_drift", "observer_gone", "shadow_gone", "console_gone", "certificate_expiry",
-    "limit_drift",
-]
 Limit = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Issue(StrEnum):
+    """What a health check can find that may be repaired."""
+
+    MEMORY_PRESSURE = "memory_pressure"
+    DISK_FULL = "disk_full"
+    NODE_FAILURE = "node_failure"
+    DATABASE_LOCK = "database_lock"
+    SERVICE_DOWN = "service_down"
+    WORKER_GONE = "worker_gone"
+    GATEWAY_DRIFT = "gateway_drift"
+    OBSERVER_GONE = "observer_gone"
+    SHADOW_GONE = "shadow_gone"
+    CONSOLE_GONE = "console_gone"
+    CERTIFICATE_EXPIRY = "certificate_expiry"
+    LIMIT_DRIFT = "limit_drift"
 
 
 class LevelSpec(Part):

@@ -17,6 +17,7 @@ from changeover.domain.health import Status
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
 from changeover.gateway.protocol import Answer
+from changeover.plan.health import Issue
 from changeover.site.site import Site
 from changeover.store import heartbeats, routing
 
@@ -40,7 +41,7 @@ def checks_of(site: Site) -> dict[str, Check]:
         "disk": partial(machine.disk, spec.disk, site.home.root),
         "home": partial(machine.folder, site.home.root),
         "gateway": partial(_gateway, site),
-        "observer": partial(_service, site, "observer", Status.CRITICAL, "observer_gone"),
+        "observer": partial(_service, site, "observer", Status.CRITICAL, Issue.OBSERVER_GONE),
         "prefect": partial(_prefect, site),
     }
     if spec.limits:
@@ -48,10 +49,10 @@ def checks_of(site: Site) -> dict[str, Check]:
     for name in System:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
-        found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, "shadow_gone")
+        found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, Issue.SHADOW_GONE)
     target = _target(site, found)
     if "settings" not in found and site.home.settings().get("console_url"):
-        found["console"] = partial(_service, site, "console", Status.UNHEALTHY, "console_gone")
+        found["console"] = partial(_service, site, "console", Status.UNHEALTHY, Issue.CONSOLE_GONE)
     found |= {f"folder {n}": partial(machine.folder, target.folder / path)
               for n, path in spec.folders.items()}
     found |= {f"node {n}": partial(systems.node, node, target) for n, node in spec.nodes.items()}
@@ -128,11 +129,11 @@ def _gateway(site: Site) -> Health:
     # what publishing once more may mend
     is_drift = seen.answer in (Answer.SILENT, Answer.DRIFTED, Answer.UNLIKE_BACK_PRESSURE)
     if is_drift:
-        return Health(_OF_GATEWAY[seen.answer], seen.text, {}, "gateway_drift", "gateway")
+        return Health(_OF_GATEWAY[seen.answer], seen.text, {}, Issue.GATEWAY_DRIFT, "gateway")
     return Health(_OF_GATEWAY[seen.answer], seen.text)
 
 
-def _service(site: Site, name: str, status: Status, issue: str) -> Health:
+def _service(site: Site, name: str, status: Status, issue: Issue) -> Health:
     """Judge a service by its last heartbeat; one that was just started gets its time."""
     beat = {beat.service: beat for beat in heartbeats.every(site.store)}.get(name)
     now, patience = clock.now(), PATIENCE.get(name, SILENT)
@@ -169,7 +170,7 @@ def _prefect(site: Site) -> Health:
         since = "never reported to Prefect"
         if silent is not None:
             since = f"has not reported to Prefect for {silent.total_seconds():.0f} s"
-        return Health(Status.CRITICAL, f"the worker {since}", {}, "worker_gone", "worker")
+        return Health(Status.CRITICAL, f"the worker {since}", {}, Issue.WORKER_GONE, "worker")
     late = api.late_runs(now, site.plan.health.late_runs, WATCHED_FLOWS)
     if late:
         runs = "1 flow run is" if late == 1 else f"{late} flow runs are"
@@ -184,6 +185,6 @@ def _limits(site: Site) -> Health:
     wrong = [f"{name} is {'missing' if found[name] is None else found[name]}, not {limit}"
              for name, limit in wanted.items() if found[name] != limit]
     if wrong:
-        return Health(Status.UNHEALTHY, "; ".join(wrong), {}, "limit_drift", "prefect")
+        return Health(Status.UNHEALTHY, "; ".join(wrong), {}, Issue.LIMIT_DRIFT, "prefect")
     listed = ", ".join(f"{name} {limit}" for name, limit in wanted.items())
     return Health(Status.HEALTHY, f"set in Prefect as planned: {listed}")

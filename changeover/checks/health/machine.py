@@ -19,13 +19,13 @@ from changeover.checks.suites.data import database_url, revision_of
 from changeover.checks.suites.security import certificate_left
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
-from changeover.plan.health import CertificateSpec, DatabaseHealthSpec, LevelSpec
+from changeover.plan.health import CertificateSpec, DatabaseHealthSpec, Issue, LevelSpec
 from changeover.plan.units import format_duration, format_size, parse_address
 
 
 def memory(spec: LevelSpec) -> Health:
     """Judge the share of memory in use."""
-    return _level("memory", psutil.virtual_memory().percent, spec, "memory_pressure")
+    return _level("memory", psutil.virtual_memory().percent, spec, Issue.MEMORY_PRESSURE)
 
 
 def disk(spec: LevelSpec, place: Path) -> Health:
@@ -35,13 +35,13 @@ def disk(spec: LevelSpec, place: Path) -> Health:
     # without a free inode no file can be made, however much space there is
     inodes = 100.0 * (1 - found.f_favail / found.f_files) if found.f_files else 0.0
     what = "inodes of the disk" if inodes > used else "disk"
-    return _level(what, max(used, inodes), spec, "disk_full")
+    return _level(what, max(used, inodes), spec, Issue.DISK_FULL)
 
 
-def _level(what: str, percent: float, spec: LevelSpec, issue: str) -> Health:
+def _level(what: str, percent: float, spec: LevelSpec, issue: Issue) -> Health:
     status = by_level(percent, float(spec.warning), float(spec.critical))
     return Health(status, f"{what} {percent:.0f} % used", {"percent": percent},
-                  issue if status is not Status.HEALTHY else "")
+                  issue if status is not Status.HEALTHY else None)
 
 
 def folder(path: Path) -> Health:
@@ -50,7 +50,7 @@ def folder(path: Path) -> Health:
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
     except OSError as error:
-        issue = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        issue = Issue.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
         return Health(Status.CRITICAL, f"{path} cannot be written: {error.strerror}", {}, issue)
     return Health(Status.HEALTHY, f"{path} is writable")
 
@@ -62,15 +62,15 @@ def certificate(spec: CertificateSpec) -> Health:
         left = certificate_left(host, port, spec.ca_file)
     except ssl.SSLCertVerificationError as error:
         return Health(Status.CRITICAL, f"{spec.address} is not trusted: {error.verify_message}",
-                      {}, "certificate_expiry")
+                      {}, Issue.CERTIFICATE_EXPIRY)
     except OSError as error:
         return Health(Status.CRITICAL, f"no TLS with {spec.address}: {error}", {},
-                      "service_down")
+                      Issue.SERVICE_DOWN)
     status = Status.CRITICAL if left < spec.critical else (
         Status.WARNING if left < spec.warning else Status.HEALTHY)
     return Health(status, f"valid for {format_duration(left)}",
                   {"seconds": left.total_seconds()},
-                  "" if status is Status.HEALTHY else "certificate_expiry")
+                  None if status is Status.HEALTHY else Issue.CERTIFICATE_EXPIRY)
 
 
 def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
@@ -79,7 +79,7 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
     wait = spec.lock_wait.total_seconds()
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and not os.path.exists(url.database or ""):  # noqa: PTH110  a URL's text
-        return Health(Status.CRITICAL, "is not there", {}, "service_down", "database")
+        return Health(Status.CRITICAL, "is not there", {}, Issue.SERVICE_DOWN, "database")
     options = {"timeout": wait} if is_sqlite else {
         "connect_timeout": 3, "options": f"-c lock_timeout={int(wait * 1000)}"}
     engine = create_engine(url, connect_args=options)
@@ -90,8 +90,8 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
         is_locked = "lock" in str(getattr(error, "orig", "")).lower()
         detail = f"a lock was not granted within {wait:g} s" if is_locked else \
             f"cannot be used ({type(error).__name__})"
-        return Health(Status.CRITICAL, detail, {}, "database_lock" if is_locked else
-                      "service_down", "database")
+        return Health(Status.CRITICAL, detail, {}, Issue.DATABASE_LOCK if is_locked else
+                      Issue.SERVICE_DOWN, "database")
     finally:
         engine.dispose()
 
@@ -125,4 +125,4 @@ def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> H
     return Health(
         worst([Status.HEALTHY, *(status for status, _ in problems)]),
         f"{summary} ({format_size(size)}, {seconds * 1000:.1f} ms)",
-        {"bytes": size, "seconds": seconds}, "database_lock" if waiting else "", "database")
+        {"bytes": size, "seconds": seconds}, Issue.DATABASE_LOCK if waiting else None, "database")

@@ -23,7 +23,7 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.health import Declined, Repair, RepairRequest, RepairStatus, Status, Why
 from changeover.domain.messages import Message, Severity
 from changeover.errors import ChangeoverError, InvalidInput, Unreachable
-from changeover.plan.health import RepairSpec
+from changeover.plan.health import Issue, RepairSpec
 from changeover.procedures import levers, traffic
 from changeover.site.site import Site
 from changeover.store import audit, messages, repairs, routing
@@ -37,9 +37,11 @@ MARGIN = timedelta(seconds=90)
 RESTART_SECONDS = 60.0
 """The supervisor polls a few times a second; what it ends may have ten seconds for that."""
 GOOD = (Status.HEALTHY, Status.WARNING)
-OURS = ("gateway_drift", "limit_drift")
-RESTARTED = {"worker_gone": "worker", "observer_gone": "observer", "shadow_gone": "shadow",
-             "console_gone": "console"}
+OURS = (Issue.GATEWAY_DRIFT, Issue.LIMIT_DRIFT)
+RESTARTED = {
+    Issue.WORKER_GONE: "worker", Issue.OBSERVER_GONE: "observer",
+    Issue.SHADOW_GONE: "shadow", Issue.CONSOLE_GONE: "console",
+}
 
 
 def repair_all(
@@ -97,7 +99,7 @@ def attempt_repair(site: Site, name: str, found: Health, check: Check) -> str:
             return f"not repaired because it is good again: {again.detail}"
     case = _Case(site, name, found, check, spec)
     claimed = repairs.claim(site.store, site.migration, RepairRequest(
-        issue=found.issue, system=found.system, attempts=spec.attempts, backoff=spec.backoff,
+        issue=str(found.issue), system=found.system, attempts=spec.attempts, backoff=spec.backoff,
         lease=_lease(site, spec)), now=clock.now())
     if isinstance(claimed, Declined):
         if claimed.why is Why.BUDGET:
@@ -112,9 +114,8 @@ def attempt_repair(site: Site, name: str, found: Health, check: Check) -> str:
 
 def strategy_of(site: Site, found: Health) -> RepairSpec | None:
     """Return how an issue is repaired; None when nobody said how."""
-    known = {str(issue): spec for issue, spec in site.plan.health.repairs.items()}
-    if found.issue in known:
-        return known[found.issue]
+    if found.issue in site.plan.health.repairs:
+        return site.plan.health.repairs[found.issue]
     is_ours = found.issue in OURS or _process_of(site, found) is not None
     return RepairSpec() if is_ours else None
 
@@ -123,7 +124,7 @@ def _process_of(site: Site, found: Health) -> str | None:
     """Return the process of ours to start again: a service, or a system that may be restarted."""
     if found.issue in RESTARTED:
         return RESTARTED[found.issue]
-    if found.issue == "service_down" and found.system in ("baseline", "candidate"):
+    if found.issue is Issue.SERVICE_DOWN and found.system in ("baseline", "candidate"):
         process = site.plan.system(found.system).process
         if process is not None and process.command is not None and process.restart:
             return found.system
@@ -153,9 +154,9 @@ def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
     problems = []
     process = _process_of(site, found)
     try:
-        if found.issue == "gateway_drift":
+        if found.issue is Issue.GATEWAY_DRIFT:
             _publish_again(site)
-        elif found.issue == "limit_drift":
+        elif found.issue is Issue.LIMIT_DRIFT:
             site.prefect_within(PREFECT_SECONDS).set_limits(site.plan.health.limits)
         elif process is not None and not spec.levers:
             _start_again(site, process)

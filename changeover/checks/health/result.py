@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from changeover.domain.health import Status
+from changeover.plan.health import Issue
 
 _ORDER = list(Status)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One check's finding. `issue` names what a repair could be about; empty when it is well.
+    """One check's finding. `issue` is what a repair could be about; None when it is well.
 
     `system` is whose repair it would be: no two repairs run on one system at once.
     """
@@ -21,7 +22,7 @@ class Health:
     status: Status
     detail: str
     data: dict[str, Any] = field(default_factory=dict)
-    issue: str = ""
+    issue: Issue | None = None
     system: str = "machine"
 
 

@@ -16,7 +16,7 @@ from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
 from changeover.machine.http import get, health_address
 from changeover.observer.probes import ProcessMeter
-from changeover.plan.health import MemoryLimitSpec, NodeSpec, ServiceSpec
+from changeover.plan.health import Issue, MemoryLimitSpec, NodeSpec, ServiceSpec
 from changeover.plan.model import ProcessSpec, SystemSpec
 from changeover.plan.paths import value_at
 from changeover.plan.units import format_size
@@ -30,11 +30,11 @@ def answers(spec: SystemSpec, role: str) -> Health:
         answer = get(health_address(spec), timeout=spec.health_timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{spec.name} does not answer ({type(error).__name__})",
-                      {}, "service_down", role)
+                      {}, Issue.SERVICE_DOWN, role)
     if answer.is_success:
         return Health(Status.HEALTHY, f"{spec.name} answers {answer.status_code}")
     return Health(Status.UNHEALTHY, f"{spec.name} answers {answer.status_code}",
-                  {"status": answer.status_code}, "service_down", role)
+                  {"status": answer.status_code}, Issue.SERVICE_DOWN, role)
 
 
 def node(spec: NodeSpec, target: CheckTarget) -> Health:
@@ -44,7 +44,7 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         return Health(Status.CRITICAL, f"returns no figures ({type(error).__name__})", {},
-                      "node_failure", spec.of)
+                      Issue.NODE_FAILURE, spec.of)
     slow = spec.slow.total_seconds() * 1000
     limits: list[tuple[str, str | None, Callable[[float], bool], str]] = [
         ("latency", spec.latency, lambda v: v > slow, f"above {slow:g} ms"),
@@ -64,7 +64,7 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
             problems.append(f"{name} {value:g} is {limit}")
     summary = "; ".join(problems) or ", ".join(f"{k} {v:g}" for k, v in data.items()) or "answers"
     status = Status.UNHEALTHY if problems else Status.HEALTHY
-    return Health(status, summary, data, "node_failure" if problems else "", spec.of)
+    return Health(status, summary, data, Issue.NODE_FAILURE if problems else None, spec.of)
 
 
 def _number(value: Any) -> float | None:
@@ -93,11 +93,11 @@ def _service(name: str, spec: ServiceSpec) -> Health:
         answer = get(address, timeout=spec.timeout.total_seconds())
     except httpx.HTTPError as error:
         return Health(Status.CRITICAL, f"{name} does not answer ({type(error).__name__})", {},
-                      "service_down", name)
+                      Issue.SERVICE_DOWN, name)
     seconds = time.perf_counter() - began
     if not answer.is_success:
         return Health(Status.UNHEALTHY, f"{name} answers {answer.status_code}", {},
-                      "service_down", name)
+                      Issue.SERVICE_DOWN, name)
     is_slow = seconds > spec.slow.total_seconds()
     return Health(Status.WARNING if is_slow else Status.HEALTHY,
                   f"{name} answers after {seconds * 1000:.0f} ms", {"seconds": seconds})
@@ -112,7 +112,7 @@ def _pair(members: dict[str, ServiceSpec]) -> Health:
     # one repair at a time: what is wrong after it is found by the next run
     first = next((each for each in found.values() if each.issue), None)
     return Health(status, "; ".join(each.detail for each in found.values()), data,
-                  first.issue if first else "", first.system if first else "machine")
+                  first.issue if first else None, first.system if first else "machine")
 
 
 def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
@@ -128,6 +128,6 @@ def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
     used = found[0]
     summary = f"{format_size(used)} of at most {format_size(spec.limit)}"
     if used > spec.limit:
-        return Health(Status.CRITICAL, summary, {"bytes": used}, "memory_pressure", spec.of)
+        return Health(Status.CRITICAL, summary, {"bytes": used}, Issue.MEMORY_PRESSURE, spec.of)
     status = Status.WARNING if used > 0.9 * spec.limit else Status.HEALTHY
     return Health(status, summary, {"bytes": used})

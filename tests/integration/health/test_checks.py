@@ -26,13 +26,13 @@ from tests.support.processes import LONGEST_PAUSE, free_port, kill, wait_for
 pytestmark = [pytest.mark.integration]
 
 
-def said(found: Health, status: Status, part: str, issue: str = "") -> None:
+def said(found: Health, status: Status, part: str, issue: str | None = None) -> None:
     """A finding has a status, says a part of a sentence, and names its issue."""
     assert (found.status, found.issue) == (status, issue), found
     assert part in found.detail, found
 
 
-def becomes(site: Site, name: str, status: Status, part: str, issue: str = "") -> None:
+def becomes(site: Site, name: str, status: Status, part: str, issue: str | None = None) -> None:
     """A check says this once nobody whom it asks is paused."""
     def found() -> Health | None:
         health = look(site, name)
@@ -119,7 +119,7 @@ def test_nodes_are_judged_by_their_figures(
         "systems": site.plan.systems.model_copy(update={"candidate": system})})
     figures.answers["/nodes/ocr"] = (200, figures_)
     becomes(Site(site.home, plan, site.store), "node ocr", status, part,
-            "" if status is Status.HEALTHY else "node_failure")
+            None if status is Status.HEALTHY else "node_failure")
 
 
 def test_services_of_a_pair_are_well_together(place: Place, figures: Figures) -> None:
@@ -255,7 +255,7 @@ def test_certificates_are_told_of_before_they_end(
         site, _ = place(health={"certificates": {
             "api": {"address": address, "ca_file": str(authority)},
             "stranger": {"address": address}}})
-        issue = "" if status is Status.HEALTHY else "certificate_expiry"
+        issue = None if status is Status.HEALTHY else "certificate_expiry"
         becomes(site, "certificate api", status, "valid for", issue)
         becomes(site, "certificate stranger", Status.CRITICAL, "is not trusted",
                 "certificate_expiry")

@@ -19,6 +19,7 @@ from changeover.checks.health.result import Health
 from changeover.domain.audit import Author
 from changeover.domain.health import Repair, RepairRequest, RepairStatus, Status
 from changeover.domain.routing import Change, Mode
+from changeover.plan.health import Issue
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, messages, repairs, routing
@@ -28,7 +29,7 @@ from tests.integration.health.conftest import Place, look
 from tests.support.processes import free_port, meanwhile, wait_for
 
 pytestmark = [pytest.mark.integration]
-BAD = Health(Status.CRITICAL, "it is full", {}, "disk_full", "machine")
+BAD = Health(Status.CRITICAL, "it is full", {}, Issue.DISK_FULL, "machine")
 GOOD = Health(Status.HEALTHY, "it has room")
 
 
@@ -185,8 +186,9 @@ def test_the_supervisor_restarts_what_it_was_asked_for(stack: Stack) -> None:
     assert stack.home.settings()["processes"]["reports"]["pid"] == after.pid
 
 
-@pytest.mark.parametrize("issue", ["shadow_gone", "observer_gone", "worker_gone", "console_gone"])
-def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: str) -> None:
+@pytest.mark.parametrize("issue", [
+    Issue.SHADOW_GONE, Issue.OBSERVER_GONE, Issue.WORKER_GONE, Issue.CONSOLE_GONE])
+def test_a_silent_process_of_ours_is_asked_to_be_restarted(place: Place, issue: Issue) -> None:
     """By the supervisor that runs; without one the repair fails and says why."""
     site, _ = place()
     found = Health(Status.CRITICAL, "silent", {}, issue, issue.removesuffix("_gone"))
@@ -219,7 +221,7 @@ def test_the_last_sign_of_life_of_what_is_ended_is_no_repair(place: Place) -> No
         told.append("started")
         site.home.save_settings({**settings, "processes": {"console": {"pid": 2}}})
 
-    silent = Health(Status.UNHEALTHY, "silent", {}, "console_gone", "console")
+    silent = Health(Status.UNHEALTHY, "silent", {}, Issue.CONSOLE_GONE, "console")
     with meanwhile(supervise):
         answer = attempt_repair(
             site, "console", silent, lambda: GOOD if asked.is_set() else silent)
@@ -239,7 +241,7 @@ def test_a_system_is_restarted_only_when_the_plan_restarts_it(
         "process": {"command": ["true"], "restart": restart}})
     site = Site(site.home, site.plan.model_copy(
         update={"systems": systems.model_copy(update={"candidate": candidate})}), site.store)
-    found = Health(Status.CRITICAL, "down", {}, "service_down", "candidate")
+    found = Health(Status.CRITICAL, "down", {}, Issue.SERVICE_DOWN, "candidate")
     assert (strategy_of(site, found) is not None) is is_ours
 
 
