@@ -98,11 +98,16 @@ def _users_saw(site: Site, record: Rollback) -> dict[str, Any]:
     began = record.started_at - timedelta(minutes=5)
     if record.cutover_id is not None:
         began = cutovers.get(site.store, record.cutover_id).started_at
-    windows = [site.metrics.window(system, start=began, end=clock.now())
-               for system in ("baseline", "candidate")]
-    return {"since": began.isoformat(), "requests": sum(w.requests for w in windows),
-            "errors": sum(w.user_errors for w in windows),
-            "saved_by_the_baseline": windows[1].errors.get("saved", 0)}
+    now = clock.now()
+    own = site.metrics.window("baseline", start=began, end=now)
+    candidate = site.metrics.window("candidate", start=began, end=now)
+    return {
+        "since": began.isoformat(),
+        "requests": own.requests + candidate.requests,
+        "errors": own.user_errors + candidate.user_errors,
+        # requests of the candidate that the baseline answered in the end: users saw no error
+        "saved_by_the_baseline": candidate.errors.get("saved", 0),
+    }
 
 
 def error_lines(log: Path) -> list[str]:
