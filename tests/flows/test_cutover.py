@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from changeover import clock
 from changeover.domain.procedures import of_rollback
 from changeover.domain.report_files import Report
 from changeover.domain.rollout import Cutover, CutoverStatus
@@ -166,19 +168,29 @@ def test_status_and_history_tell_people_and_programs(at_baseline: Site) -> None:
     assert "intact" in at_baseline.changeover("history", "--verify")
 
 
+def _left_running(found: Site) -> str:
+    """Return a health check that is running and that no process carries out."""
+    url = found.api.url
+    deployment = httpx.get(f"{url}/deployments/name/health-check/main", timeout=60).json()
+    far = {"scheduled_time": (clock.now() + timedelta(days=1)).isoformat()}  # the worker leaves it
+    made = httpx.post(f"{url}/deployments/{deployment['id']}/create_flow_run", timeout=60, json={
+        "state": {"type": "SCHEDULED", "state_details": far}}).raise_for_status().json()
+    httpx.post(f"{url}/flow_runs/{made['id']}/set_state", timeout=60, json={
+        "state": {"type": "RUNNING"}, "force": True}).raise_for_status()
+    return str(made["id"])
+
+
 def test_health_checks_go_on_after_the_worker_that_makes_them_was_killed(at_baseline: Site) -> None:
     """A check that it left running has crashed, and keeps no later one from being made."""
     found = at_baseline
-    flow = httpx.get(f"{found.api.url}/flows/name/health-check", timeout=60).json()
     worker = found.pid("worker")
     wait_for(lambda: found.examine()["infrastructure_pid"] == str(worker), seconds=60,
              what="a health check in the worker itself")
-    lost = httpx.post(f"{found.api.url}/flow_runs/", timeout=60, json={
-        "flow_id": flow["id"], "state": {"type": "RUNNING", "name": "Running"}}).json()
+    lost = _left_running(found)
     os.kill(worker, signal.SIGKILL)
 
     def state() -> str:
-        run = httpx.get(f"{found.api.url}/flow_runs/{lost['id']}", timeout=60).json()
+        run = httpx.get(f"{found.api.url}/flow_runs/{lost}", timeout=60).json()
         return str(run["state_type"])
 
     wait_for(lambda: state() == "CRASHED", seconds=60, what="the end of the lost check")
