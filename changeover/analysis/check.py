@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from changeover.analysis.window import Measured, Window
 from changeover.domain.verdict import Verdict
-from changeover.plan.conditions import CheckSpec, TriggerSpec
+from changeover.plan.conditions import CheckSpec, OnFail, TriggerSpec
 from changeover.plan.metrics import METRICS, Metric, Source, format_value
 
 _HOLDS = {
@@ -38,7 +38,8 @@ class CheckResult:
 
     `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
-    that the result is about. `sequential` is what a comparison by buckets was reached by.
+    that the result is about. `sequential` is what a comparison by buckets was reached by. `on_fail`
+    says what follows when it failed.
     """
 
     metric: str
@@ -56,6 +57,7 @@ class CheckResult:
     coverage: Mapping[str, int] | None = None
     places: tuple[str, ...] = ()
     sequential: Mapping[str, Any] | None = None
+    on_fail: OnFail = OnFail.ROLLBACK
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
@@ -68,6 +70,7 @@ class CheckResult:
             **({} if self.coverage is None else {"coverage": dict(self.coverage)}),
             **({"places": list(self.places)} if self.places else {}),
             **({} if self.sequential is None else {"sequential": dict(self.sequential)}),
+            **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
 
     def with_coverage(self, coverage: Mapping[str, int]) -> CheckResult:
@@ -153,6 +156,16 @@ def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
         return f"at most {format_value(metric, condition.bound_values[0])} above the baseline"
     values = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
     return f"{condition.bound_name.replace('_', ' ')} {values}"
+
+
+def as_asked(check: CheckSpec, result: CheckResult) -> CheckResult:
+    """Return a check's result with what the plan says of failures and of missing data."""
+    is_missing = (result.verdict is Verdict.INCONCLUSIVE
+                  and result.samples < result.min_samples)
+    if is_missing and check.on_no_data == "fail":
+        result = replace(result, verdict=Verdict.FAIL,
+                         reason=f"{result.reason}, and the plan calls that a failure")
+    return replace(result, on_fail=check.on_fail)
 
 
 SHORT_WINDOW = 10.0

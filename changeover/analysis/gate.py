@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from changeover.analysis.check import CheckResult
 from changeover.domain.rollout import StageAction
 from changeover.domain.verdict import Verdict, worst
+from changeover.plan.conditions import OnFail
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,24 @@ class GateResult:
 
 
 def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
-    """Return the gate's verdict with the reasons of the checks that decided it."""
-    verdict = worst(result.verdict for result in results)
-    reasons = [result.reason for result in results if result.verdict is verdict]
+    """Return the gate's verdict with the reasons of the checks that decided it.
+
+    A check that is only shown decides nothing. One whose failure people are asked about keeps the
+    gate from passing, and fails it not.
+    """
+    deciding = [result for result in results if result.on_fail is not OnFail.SHOW]
+    verdict = worst(map(_counts_as, deciding))
+    reasons = [result.reason for result in deciding if _counts_as(result) is verdict]
     if verdict is Verdict.PASS:
-        reasons = ["its one check passed" if len(results) == 1
-                   else f"all {len(results)} checks passed"]
-    return GateResult(gate, verdict, "; ".join(reasons) or "the gate has no check", tuple(results))
+        reasons = ["its one check passed" if len(deciding) == 1
+                   else f"all {len(deciding)} checks passed"]
+    none = "every check of the gate is only shown" if results else "the gate has no check"
+    return GateResult(gate, verdict, "; ".join(reasons) or none, tuple(results))
+
+
+def _counts_as(result: CheckResult) -> Verdict:
+    is_asked = result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
+    return Verdict.INCONCLUSIVE if is_asked else result.verdict
 
 
 def decide_stage(

@@ -14,6 +14,7 @@ from changeover.analysis.trigger import Firing
 from changeover.domain.rollout import StageRecord, StageStatus, Standing
 from changeover.domain.routing import ON_USERS
 from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.site.site import Site
@@ -91,10 +92,17 @@ class Standings:
         key = record.cutover_id, record.key, record.round, result.gate
         checks = self._site.plan.gates[result.gate]
         shown = [each for each, check in zip(result.results, checks, strict=True)
-                 if check.is_sequential and check.early_fail and each.verdict is Verdict.FAIL]
+                 if _may_be_early(check) and each.verdict is Verdict.FAIL
+                 and each.samples >= each.min_samples]
         if not shown or key in self._fired:
             return None
         self._fired.add(key)
         return Firing(
             trigger=f"gate {result.gate}", reason=shown[0].reason, at=int(clock.now().timestamp()),
             evidence={**shown[0].as_evidence(), "stage": record.key})
+
+
+def _may_be_early(check: CheckSpec) -> bool:
+    """Whether a check's failure needs no soak's end: it is shown by evidence, and rolls back."""
+    is_rollback = check.on_fail is OnFail.ROLLBACK
+    return is_rollback and check.is_sequential and check.early_fail

@@ -95,6 +95,14 @@ class _Condition(Part):
         return self
 
 
+class OnFail(StrEnum):
+    """What follows when a check fails."""
+
+    ROLLBACK = "rollback"  # the gate fails, and everyone goes back
+    ASK = "ask"  # people decide, at once
+    SHOW = "show"  # nothing: it stands beside the others and decides nothing
+
+
 class CheckSpec(_Condition):
     """One condition of a gate over a window of time."""
 
@@ -108,7 +116,14 @@ class CheckSpec(_Condition):
         "default where requests are counted by user: by evidence that may be read at any time. "
         "`threshold`: by the two measured values alone."
     )
-
+    on_fail: OnFail = Field(
+        OnFail.ROLLBACK,
+        description="What follows when it fails: `rollback`; `ask` people at once; `show` it only: "
+        "such a check never decides."
+    )
+    on_no_data: Literal["inconclusive", "fail"] = Field(
+        "inconclusive", description="What too few samples mean. `fail`: who must see traffic."
+    )
     early_fail: bool = Field(
         True,
         description="For `test: sequential`: roll back as soon as harm is shown, without waiting "

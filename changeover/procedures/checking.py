@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover import clock
-from changeover.analysis.check import CheckResult, judge
+from changeover.analysis.check import CheckResult, as_asked, judge
 from changeover.analysis.gate import GateResult, judge_gate
 from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
 from changeover.analysis.sequential.keeping import pack_stage
@@ -48,7 +48,7 @@ def judge_now(
         result = _measured(site, record, check, end)
         if sums is not None and check.is_sequential:
             result = _with_shown(judge_by_buckets(check, sums), result)
-        results.append(result)
+        results.append(as_asked(check, result))
     judged = judge_gate(gate, results)
     if sums is None or not by_buckets:
         return judged

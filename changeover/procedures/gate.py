@@ -10,7 +10,7 @@ from changeover.analysis.gate import GateResult, StageDecision, decide_stage
 from changeover.domain.rollout import GateVerdict, StageRecord
 from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.conditions import OnFail, TriggerAction
 from changeover.plan.guardrails import GATE
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
@@ -70,18 +70,29 @@ def _decide(
     verdict = worst(known.verdict for known in judged) if judged else Verdict.PASS
     fired = firings.all_of(run.site.store, run.migration, since=record.entered_at)
     holds = [firing for firing in fired if firing.action is TriggerAction.HOLD]
+    asked_about = _asked_about(judged)
     is_alarmed = alarm.verdict is Verdict.FAIL
     is_asked = plan.stage(record.key).approvers > 0
     decision = decide_stage(
         verdict=verdict,
         rechecks_left=plan.patience.rechecks - record.rechecks,
         needs_approval=is_asked or bool(holds) or is_reduced,
-        is_alarmed=is_alarmed,
+        is_alarmed=is_alarmed or bool(asked_about),
     )
     reasons = [f"guardrail {alarm.reason}"] if is_alarmed else []
-    reasons += [known.reason for known in judged if known.verdict is verdict]
+    reasons += asked_about
+    reasons += [known.reason for known in judged
+                if known.verdict is verdict and known.reason not in reasons]
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
     return StageDecision(
         record.key, decision.action, "; ".join(reasons) or "the stage has no gate")
+
+
+def _asked_about(judged: list[GateVerdict]) -> list[str]:
+    """Return why checks failed whose failures people decide about."""
+    return [
+        str(check["reason"]) for known in judged for check in known.evidence
+        if check["verdict"] == Verdict.FAIL and check.get("on_fail") == OnFail.ASK
+    ]

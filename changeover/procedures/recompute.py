@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.analysis.check import evaluate
+from changeover.analysis.check import as_asked, evaluate
 from changeover.analysis.sequential.judging import METHOD, judge_by_buckets
 from changeover.analysis.sequential.keeping import unpack_stage
 from changeover.analysis.sequential.slow import is_timed
 from changeover.analysis.window import Measured
 from changeover.domain.rollout import GateVerdict
+from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 
 COMPARED = ("verdict", "reason", "value", "samples", "baseline_value", "baseline_samples",
@@ -60,7 +61,8 @@ def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
                               f"this version of changeover has {METHOD!r}")
         if sums is None:
             return Recomputed(metric, stored, None, "its sums are not in the store")
-        again |= judge_by_buckets(check, unpack_stage(sums, stored)).as_evidence()
+        judged = judge_by_buckets(check, unpack_stage(sums, stored))
+        again |= as_asked(check, judged).as_evidence()
         if is_timed(check):  # the quantiles are shown beside it, and decide nothing
             again |= {name: stored[name] for name in ("value", "baseline_value")}
     else:
@@ -76,6 +78,9 @@ def _by_threshold(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]
     if stored.get("baseline_samples") is not None:
         other = Measured(stored["baseline_value"], stored["baseline_samples"])
     verdict, reason = evaluate(check, own, other, needed=stored["min_samples"])
+    is_missing = verdict is Verdict.INCONCLUSIVE and own.samples < stored["min_samples"]
+    if is_missing and check.on_no_data == "fail":
+        verdict, reason = Verdict.FAIL, str(stored["reason"])
     if stored.get("coverage") is not None:  # told beside the reason, decides nothing
         reason = str(stored["reason"])
     return {"verdict": str(verdict), "reason": reason}

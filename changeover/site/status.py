@@ -13,6 +13,7 @@ from changeover.domain.rollout import Approval, Cutover, StageStatus
 from changeover.domain.routing import RoutingState, System
 from changeover.domain.run_ends import Carrier, Work
 from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
 from changeover.site.site import Site
@@ -183,7 +184,8 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
     for gate in status["gates"]:
         for check in gate["checks"]:
-            lines.append(f"  gate {gate['gate']}: {check['standing']}: {check['reason']}")
+            shown = " (shown only)" if check.get("on_fail") == OnFail.SHOW else ""
+            lines.append(f"  gate {gate['gate']}: {check['standing']}{shown}: {check['reason']}")
     if alarm := status["guardrails"]:
         lines.append(f"guardrails in {alarm['stage']}: {alarm['verdict']}, {alarm['reason']}")
     return lines

@@ -101,6 +101,27 @@ def test_gate_is_judged_by_the_sums_of_the_stage(
         "fail" if said is Verdict.FAIL else "pass", "pass", "inconclusive"]
 
 
+@pytest.mark.parametrize(("on_fail", "action"), [
+    ("ask", StageAction.ASK), ("show", StageAction.PROMOTE)])
+def test_failure_that_asks_or_is_shown_rolls_nobody_back(
+    run: CutoverRun, on_fail: str, action: StageAction
+) -> None:
+    """People are asked at once, with the reason; what is only shown decides nothing."""
+    plan = make_plan(gates={"slo": [
+        {"metric": "error_rate", "ratio_to_baseline": 2, "on_fail": on_fail},
+        {"metric": "client_error_rate", "ratio_to_baseline": 3}]}, phases=PHASES)
+    site = Site(run.site.home, plan, run.site.store)
+    told = CutoverRun(site, cutovers.get(site.store, run.id), "one")
+    measure(told, (0.05, 0.01))
+    decision = judge_stage(told, "gradual-50", SEEN)
+    assert decision.action is action
+    assert ("times the baseline's is shown" in decision.reason) == (on_fail == "ask")
+    (known,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
+    found = verdicts.get(run.site.store, known.id)
+    assert found is not None
+    assert [each.problem for each in recompute(*found)] == ["", ""]
+
+
 def test_time_in_which_the_stage_settles_is_not_judged(run: CutoverRun) -> None:
     """Cold caches of the first minutes are in no gate."""
     cold = replace(traffic(5000, ENTERED.timestamp() + 30, (0.5, 0.01), 5))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.analysis.check import CheckResult
+from changeover.analysis.check import CheckResult, as_asked
 from changeover.analysis.gate import decide_stage, judge_gate
 from changeover.domain.rollout import StageAction
 from changeover.domain.verdict import Verdict, worst
+from changeover.plan.conditions import CheckSpec, OnFail
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -44,6 +46,37 @@ def test_gate_without_checks_is_inconclusive_and_says_so() -> None:
     """An empty gate never lets traffic through."""
     gate = judge_gate("slo", [])
     assert (gate.verdict, gate.reason) == (UNKNOWN, "the gate has no check")
+
+
+@pytest.mark.parametrize(("on_fail", "verdict", "reason"), [
+    (OnFail.ROLLBACK, FAIL, "slow"),
+    (OnFail.ASK, UNKNOWN, "slow"),
+    (OnFail.SHOW, PASS, "its one check passed"),
+])
+def test_failed_check_does_what_the_plan_says(
+    on_fail: OnFail, verdict: Verdict, reason: str
+) -> None:
+    """A check that is only shown never decides; one that asks neither fails the gate nor passes."""
+    gate = judge_gate("slo", [replace(result(FAIL, "slow"), on_fail=on_fail), result(PASS)])
+    assert (gate.verdict, gate.reason) == (verdict, reason)
+
+
+def test_gate_of_which_everything_is_only_shown_passes_nobody() -> None:
+    """What decides nothing lets nothing through."""
+    gate = judge_gate("slo", [replace(result(PASS), on_fail=OnFail.SHOW)])
+    assert (gate.verdict, gate.reason) == (UNKNOWN, "every check of the gate is only shown")
+
+
+@pytest.mark.parametrize(("samples", "on_no_data", "verdict"), [
+    (3, "fail", FAIL), (3, "inconclusive", UNKNOWN), (10, "fail", UNKNOWN),
+])
+def test_too_few_samples_fail_where_the_plan_wants_data(
+    samples: int, on_no_data: str, verdict: Verdict
+) -> None:
+    """Undecided with enough samples is no missing data."""
+    check = CheckSpec.model_validate({"metric": "up", "at_least": 1, "on_no_data": on_no_data})
+    found = as_asked(check, replace(result(UNKNOWN), samples=samples))
+    assert found.verdict is verdict
 
 
 @pytest.mark.parametrize("needs_approval", [False, True])
