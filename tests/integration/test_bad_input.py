@@ -137,7 +137,8 @@ def test_rollback_with_a_locked_store_moves_everyone_all_the_same(home: Home) ->
     holder = Store.open(home.store_url)
     with holder.begin():
         text = changeover("rollback", "--reason", "x", "--home", str(home.root), code=0)
-    assert "everyone is at the baseline; the store is busy" in text
+    assert ("everyone is at the baseline; the store is busy, the observer records it there later"
+            in text)
     assert f"(process {os.getpid()}): " in text
     journal = Gateway(home.gateway_files).journal()
     assert journal is not None
