@@ -14,9 +14,7 @@ MOST_MODULE_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 400, 40, 6
 # What is beyond a limit today. These lists only get shorter: an entry that is no longer needed
 # fails its test, as a function or module that is not listed does.
 LONG_MODULES: set[str] = set()
-LONG_FUNCTIONS = {
-    "changeover/analysis/trigger.py::step",
-}
+LONG_FUNCTIONS: set[str] = set()
 MANY_PARAMETERS: set[str] = set()
 
 

@@ -68,15 +68,10 @@ def step(
     state = replace(state, held_since=held_since, held_seconds=held, true_at=at)
     if state.has_fired or held < spec.for_.total_seconds():
         return state, None
-    firing = Firing(
-        trigger=spec.name,
-        reason=f"{reason}, for {held} s",
-        at=at,
-        evidence={
-            "metric": spec.metric, "of": spec.of, "value": measured.value,
-            "samples": measured.samples, "held_since": held_since, "second": at,
-            "window_seconds": own.seconds,
-            "baseline_value": other.value if other else None,
-        },
-    )
+    evidence = {
+        "metric": spec.metric, "of": spec.of, "value": measured.value,
+        "samples": measured.samples, "held_since": held_since, "second": at,
+        "window_seconds": own.seconds, "baseline_value": other.value if other else None,
+    }
+    firing = Firing(spec.name, f"{reason}, for {held} s", at, evidence)
     return replace(state, has_fired=True), firing
