@@ -115,7 +115,7 @@ def _evaluation(evaluation: GateVerdict) -> str:
     rows = [tables.check_row(check) for check in evaluation.evidence]
     table = text.markdown_table(
         ("verdict", "check", "bound", "value", "baseline", "samples", "window", "reason"),
-        ((text.status(row.verdict), row.check, row.bound, row.value, row.baseline, row.samples,
+        ((tables.verdict_text(row), row.check, row.bound, row.value, row.baseline, row.samples,
           row.window, row.reason) for row in rows),
     )
     return f"{line}\n\n{table}"

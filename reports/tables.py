@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from changeover.domain.rollout import CutoverStatus, GateVerdict
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import OnFail
 from reports import text
 from reports.model import Figures, Progress, Question, StageStanding, StageView
 from reports.sections import failed_text
@@ -22,9 +24,13 @@ LATENCIES = ("latency_p50", "latency_p95", "latency_p99")
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """One check's evidence, as texts with units."""
+    """One check's evidence, as texts with units.
+
+    `remark` says how sure a verdict by evidence is, and that a check is only shown; or nothing.
+    """
 
     verdict: str
+    remark: str
     check: str
     bound: str
     value: str
@@ -39,16 +45,24 @@ def check_row(check: Mapping[str, Any]) -> CheckRow:
     metric = check.get("metric", "?")
     own = f"{_count(check.get('samples'))} (at least {_count(check.get('min_samples'))})"
     other = check.get("baseline_samples")
+    samples = own if other is None else f"{own}; baseline {_count(other)}"
     return CheckRow(
         verdict=str(check.get("verdict", "?")),
+        remark=_remark(check),
         check=f"{text.metric_words(metric)} of {check.get('of', '?')}",
         bound=str(check.get("bound", "?")),
         value=text.metric(metric, check.get("value")),
         baseline="–" if other is None else text.metric(metric, check.get("baseline_value")),
-        samples=own if other is None else f"{own}; baseline {_count(other)}",
+        samples=samples + _left_out(check),
         window=text.window(check.get("window_start"), check.get("window_end")),
         reason=text.one_line(check.get("reason", "")),
     )
+
+
+def verdict_text(row: CheckRow) -> str:
+    """Return a check's verdict with its remark: `✗ fail: harm is shown`."""
+    shown = text.status(row.verdict)
+    return f"{shown}: {row.remark}" if row.remark else shown
 
 
 def gate_table_markdown(verdicts: Sequence[GateVerdict]) -> str:
@@ -149,9 +163,37 @@ def _checks_table(evaluation: GateVerdict) -> str:
     rows = [check_row(check) for check in evaluation.evidence]
     return text.markdown_table(
         ("verdict", "check", "value", "bound", "baseline", "samples", "window"),
-        ((text.status(row.verdict), row.check, row.value, row.bound, row.baseline, row.samples,
+        ((verdict_text(row), row.check, row.value, row.bound, row.baseline, row.samples,
           row.window) for row in rows),
     )
+
+
+def _remark(check: Mapping[str, Any]) -> str:
+    remarks = ["shown only"] if check.get("on_fail") == OnFail.SHOW else []
+    if "sequential" in check:
+        remarks.append(_certainty(check.get("verdict"), check["sequential"]))
+    return ", ".join(remarks)
+
+
+def _certainty(verdict: object, found: Mapping[str, Any]) -> str:
+    """Return how sure a verdict is that was reached by evidence."""
+    if verdict == Verdict.PASS:
+        return "harm beyond the margin is excluded (95 %)"
+    if verdict == Verdict.INCONCLUSIVE:
+        return "undecided"
+    # the plan may call missing data a failure: then there is no harm to speak of
+    is_shown = "log_worse" in found and found["log_worse"] >= found["log_bar"]
+    return "harm is shown" if is_shown else "too little data"
+
+
+def _left_out(check: Mapping[str, Any]) -> str:
+    """Return which requests no comparison counts and why, most frequent first; or nothing."""
+    excluded = check.get("sequential", {}).get("excluded", {})
+    if not excluded:
+        return ""
+    reasons = sorted(excluded.items(), key=lambda each: (-each[1], each[0]))
+    listed = ", ".join(f"{text.count(number)} {why}" for why, number in reasons)
+    return f"; left out {text.counted(sum(excluded.values()), 'request')}: {listed}"
 
 
 def _to_where(question: Question) -> str:

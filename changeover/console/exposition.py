@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -25,9 +25,13 @@ from changeover.analysis.histogram import Histogram, bounds_of, merge
 from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
 from changeover.domain.routing import Mode, RoutingState, System
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import OnFail
+from changeover.site import status
 from changeover.store import (
     claims,
     comparisons,
+    cutovers,
     divergences,
     firings,
     heartbeats,
@@ -50,6 +54,15 @@ _UNUSUAL = {
     "answers": ("answers", "Successful answers to GET."),
     "empty_answers": ("empty_answers", "Successful answers to GET without a body."),
     "answer_bytes": ("answer_bytes", "Bytes of the bodies of successful answers to GET."),
+}
+
+_STANDS = {Verdict.PASS: 1.0, Verdict.INCONCLUSIVE: 0.0, Verdict.FAIL: -1.0}
+_LABELS = ("stage", "gate", "check", "metric", "on_fail")
+_OF_CHECKS = {
+    "value": "What a check of the present stage measures, in base units.",
+    "standing": "What it would say now: 1 would pass, 0 undecided, -1 would fail.",
+    "log_worse": "Logarithm of the evidence that harm is beyond the margin.",
+    "log_better": "Logarithm of the evidence that harm beyond the margin is excluded.",
 }
 
 
@@ -87,6 +100,7 @@ class Meter(Collector):
         yield from self._routing()
         yield from self._traffic()
         yield from self._comparing()
+        yield from self._checks()
         yield from self._applications()
         yield from self._events()
 
@@ -184,6 +198,27 @@ class Meter(Collector):
         yield GaugeMetricFamily("changeover_divergent_places", "Places of the answers that differ.",
                                 value=sum(number > 0 for number in places))
 
+    def _checks(self) -> Iterator[Metric]:
+        """Yield how the checks of the present stage stand; what is old says nothing of now."""
+        families = {
+            name: GaugeMetricFamily(
+                f"changeover_check_{name}", text, labels=_LABELS)
+            for name, text in _OF_CHECKS.items()
+        }
+        site = self._console.site
+        cutover = cutovers.latest(site.store, site.migration)
+        judged = status.gates(site.store, cutover, now=clock.now()) if cutover else []
+        for gate in judged:
+            if gate["is_old"]:
+                continue
+            # one metric may be checked twice, by a bound and against the baseline: so the number
+            for number, check in enumerate(gate["checks"], start=1):
+                labels = [gate["stage"], gate["gate"], str(number), check["metric"],
+                          check.get("on_fail", OnFail.ROLLBACK)]
+                for name, value in _numbers_of(check).items():
+                    families[name].add_metric(labels, value)
+        yield from families.values()
+
     def _applications(self) -> Iterator[Metric]:
         console, counts, now = self._console, self._console.counts, clock.now()
         claimed = CounterMetricFamily(
@@ -224,6 +259,17 @@ class Meter(Collector):
             if not beat.service.startswith("flow:"):
                 age.add_metric([beat.service], (now - beat.at).total_seconds())
         yield age
+
+
+def _numbers_of(check: dict[str, Any]) -> dict[str, float]:
+    """Return what is known of a check, by the names of `_OF_CHECKS`."""
+    evidence = check.get("sequential") or {}
+    found = {
+        "value": check["value"], "standing": _STANDS[Verdict(check["verdict"])],
+        "log_worse": evidence.get("log_worse"),
+        "log_better": evidence.get("stage", {}).get("log_better"),
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

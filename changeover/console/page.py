@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
-from changeover.plan.conditions import TriggerSpec
+from changeover.plan.conditions import OnFail, TriggerSpec
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, Source, format_value
 from changeover.plan.units import format_duration
@@ -75,11 +75,12 @@ def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
     store, plan, now = console.site.store, console.site.plan, clock.now()
     state = routing.read(store, plan.migration)
     cutover = cutovers.latest(store, plan.migration)
+    status = status_of.collect(console.site, now=now)
     return {
         "plan": plan, "now": now, "state": state,
         "copied": state.copied if plan.shadow is not None else 0, "cutover": cutover,
         "is_rolled_back": state.mode is Mode.EMERGENCY_ROLLBACK,
-        "status": status_of.collect(console.site, now=now),
+        "status": status, "standings": [_standing(gate) for gate in status["gates"]],
         "stages": _stages(console, cutover.id if cutover else None),
         "triggers": _triggers(console),
         "figures": _figures(console),
@@ -106,6 +107,29 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
          "gates": [(gate, evaluations.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
         for stage in console.site.plan.stages()
     ]
+
+
+def _standing(gate: dict[str, Any]) -> dict[str, Any]:
+    """Return what a gate of the present stage would say now, its checks' numbers as texts."""
+    return {
+        "stage": gate["stage"], "gate": gate["gate"], "is_old": gate["is_old"],
+        "at": datetime.fromisoformat(gate["at"]), "checks": [_check(e) for e in gate["checks"]],
+    }
+
+
+def _check(check: dict[str, Any]) -> dict[str, Any]:
+    metric, asked = METRICS[check["metric"]], check.get("check", {})
+    place = f" at {asked['path']}" if asked.get("path") else ""
+    segment = f" in {asked['segment']}" if asked.get("segment") else ""
+    baseline = "–"
+    if check["baseline_samples"] is not None:
+        baseline = format_value(metric, check["baseline_value"])
+    return {
+        "verdict": check["verdict"], "standing": check["standing"], "bound": check["bound"],
+        "is_shown_only": check.get("on_fail") == OnFail.SHOW,
+        "what": f"{metric.words} of {check['of']}{place}{segment}", "reason": check["reason"],
+        "value": format_value(metric, check["value"]), "baseline": baseline,
+    }
 
 
 def _triggers(console: Console) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from changeover.analysis.window import Window
 from changeover.domain import run_ends
 from changeover.domain.procedures import of_cutover
 from changeover.domain.rollbacks import Rollback
-from changeover.domain.rollout import Approval, Cutover, StageStatus
+from changeover.domain.rollout import Approval, Cutover, CutoverStatus, StageStatus
 from changeover.domain.routing import RoutingState, System
 from changeover.domain.run_ends import Carrier, Work
 from changeover.domain.verdict import Verdict
@@ -33,6 +33,8 @@ from changeover.store import (
 from changeover.store.engine import Store
 
 WINDOW = timedelta(seconds=10)
+OLD_AFTER = timedelta(minutes=2)
+"""The observer judges the gates of a stage every 5 to 30 s: what is older says little of now."""
 _URLS = ("ui_url", "gateway", "reports_url", "console_url")
 
 
@@ -42,7 +44,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
     around the stages, or null), `stages`, `waiting_for` (with what alarmed guardrails, or null),
     `guardrails` (their newest verdict, or null), `gates` (what those of the present stage would
-    say now),
+    say now, and `is_old` when nobody judged them of late),
     `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
     reason), `services` (seconds since their last sign of life),
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
@@ -69,7 +71,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
         "guardrails": guardrails,
-        "gates": _gates(store, cutover) if cutover else [],
+        "gates": gates(store, cutover, now=now) if cutover else [],
         **_measured(store, migration, now),
         "services": _services(store, now),
         "rollback": rollback and _rolled_back(rollback),
@@ -182,12 +184,20 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:
         lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
-    for gate in status["gates"]:
-        for check in gate["checks"]:
-            shown = " (shown only)" if check.get("on_fail") == OnFail.SHOW else ""
-            lines.append(f"  gate {gate['gate']}: {check['standing']}{shown}: {check['reason']}")
+    lines += _gate_lines(status["gates"])
     if alarm := status["guardrails"]:
         lines.append(f"guardrails in {alarm['stage']}: {alarm['verdict']}, {alarm['reason']}")
+    return lines
+
+
+def _gate_lines(judged: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for gate in judged:
+        old = f" (judged at {gate['at'][:19]} and not since)" if gate["is_old"] else ""
+        for check in gate["checks"]:
+            shown = " (shown only)" if check.get("on_fail") == OnFail.SHOW else ""
+            lines.append(
+                f"  gate {gate['gate']}{old}: {check['standing']}{shown}: {check['reason']}")
     return lines
 
 
@@ -245,17 +255,24 @@ STANDS = {Verdict.PASS: "would pass", Verdict.FAIL: "would fail",
 """What is said of a check while its stage soaks."""
 
 
-def _gates(store: Store, cutover: Cutover) -> list[dict[str, Any]]:
-    """Return what the gates of the present stage would say now; nothing when none soaks."""
-    stages = cutovers.stages(store, cutover.id)
+def gates(store: Store, cutover: Cutover, *, now: datetime) -> list[dict[str, Any]]:
+    """Return what the gates of the present stage would say now; nothing when none soaks.
+
+    Keys: `stage`, `gate`, `at`, `is_old` (no observer judged it for two minutes), `checks`: their
+    evidence, each with `standing` in words.
+    """
+    is_running = cutover.status is CutoverStatus.RUNNING
+    stages = cutovers.stages(store, cutover.id) if is_running else []
     if not stages or stages[-1].status is not StageStatus.SOAKING:
         return []
-    return [
-        {"stage": gate.stage, "gate": gate.gate, "at": gate.at.isoformat(),
-         "checks": [{**check, "standing": STANDS[Verdict(check["verdict"])]}
-                    for check in gate.evidence]}
-        for gate in standings.of_stage(store, cutover.id, stages[-1].key)
-    ]
+    found = []
+    for gate in standings.of_stage(store, cutover.id, stages[-1].key):
+        checks = [{**check, "standing": STANDS[Verdict(check["verdict"])]}
+                  for check in gate.evidence]
+        found.append({
+            "stage": gate.stage, "gate": gate.gate, "at": gate.at.isoformat(),
+            "is_old": now - gate.at > OLD_AFTER, "checks": checks})
+    return found
 
 
 def _cutover(cutover: Cutover) -> dict[str, Any]:

@@ -102,6 +102,19 @@ def test_page_is_whole_and_needs_nothing_else() -> None:
     assert len(html) < 1_000_000
 
 
+def test_page_and_markdown_say_how_sure_a_verdict_by_evidence_is() -> None:
+    """Beneath the verdict stands how sure it is, beside the samples what they leave out."""
+    by_evidence = check(sequential={"excluded": {"no key": 1}})
+    data = short(stages=(stage(evaluations=(evaluation(evidence=[by_evidence]),)),))
+    left_out = "1\u202f000 (at least 100); left out 1 request: 1 no key"
+    shown = Page(render.render_html(data)).text
+    assert "✓ pass harm beyond the margin is excluded (95 %)" in shown
+    assert " ".join(left_out.split()) in shown
+    written = render.render_markdown(data)
+    assert "| ✓ pass: harm beyond the margin is excluded (95 %) |" in written
+    assert left_out in written
+
+
 def test_page_says_what_happened_why_and_who() -> None:
     """The verdict, its reason, who decided, numbers with units and what to do stand in it."""
     shown = Page(full_page()).text

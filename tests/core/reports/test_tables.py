@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.verdict import Verdict
 from changeover.plan.metrics import METRICS
@@ -71,6 +73,43 @@ def test_gate_table_before_any_look_says_so() -> None:
 def test_gate_table_survives_evidence_of_another_version() -> None:
     """Missing keys are shown as unknown."""
     assert "? of ?" in tables.gate_table_markdown([evaluation(evidence=[{"verdict": "pass"}])])
+
+
+@pytest.mark.parametrize(("verdict", "log_worse", "words"), [
+    (Verdict.FAIL, 7.5, "✗ fail: harm is shown"),
+    (Verdict.FAIL, 0.5, "✗ fail: too little data"),
+    (Verdict.PASS, -2.5, "✓ pass: harm beyond the margin is excluded (95 %)"),
+    (Verdict.INCONCLUSIVE, 2.5, "? inconclusive: undecided"),
+])
+def test_gate_table_says_how_sure_a_verdict_by_evidence_is(
+    verdict: Verdict, log_worse: float, words: str
+) -> None:
+    """Two values that were compared say nothing of the kind, evidence does."""
+    evidence = {"log_worse": log_worse, "log_bar": 5.0}
+    by_evidence = evaluation(verdict, evidence=[check(verdict=verdict, sequential=evidence)])
+    assert f"| {words} |" in tables.gate_table_markdown([by_evidence])
+    assert words not in tables.gate_table_markdown([evaluation(verdict)])
+
+
+def test_gate_table_marks_a_check_that_is_only_shown() -> None:
+    """It fails beside a gate that passes: nobody should look for the reason."""
+    shown = check(verdict=Verdict.FAIL, on_fail="show")
+    assert "| ✗ fail: shown only |" in tables.gate_table_markdown([evaluation(evidence=[shown])])
+
+
+def test_gate_table_counts_the_requests_that_were_left_out() -> None:
+    """Who judges a verdict sees what it does not cover, the most frequent reason first."""
+    left_out = {"no key": 12, "moved by a segment or by hand": 1200}
+    table = tables.gate_table_markdown([evaluation(evidence=[check(
+        baseline_samples=900, sequential={"excluded": left_out})])])
+    assert ("baseline 900; left out 1\u202f212 requests: 1\u202f200 moved by a segment or by hand, "
+            "12 no key |") in table
+
+
+def test_gate_table_is_silent_where_nothing_was_left_out() -> None:
+    """Nought for every reason is no news."""
+    table = tables.gate_table_markdown([evaluation(evidence=[check(sequential={"excluded": {}})])])
+    assert "left out" not in table
 
 
 def test_question_says_what_each_answer_does() -> None:

@@ -1,0 +1,150 @@
+"""What the gates of the present stage would say now: on the page, in `/metrics`, in the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from changeover import clock
+from changeover.domain.rollout import CutoverStatus, StageStatus, Standing
+from changeover.domain.verdict import Verdict
+from changeover.site import status
+from changeover.store import cutovers, standings
+from tests.integration.console.conftest import Served
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.integration
+
+STAGE = "gradual-50"
+HARM = "latency_p95: 9.10% of 4000 requests of the candidate took longer: <b>harm</b> is shown"
+
+
+@pytest.fixture
+def soaking(console: Served) -> Iterator[Served]:
+    """The console of a migration whose stage of 50 % soaks."""
+    cutover = cutovers.begin(console.store, "bench", flow_run_id=str(uuid4()), now=clock.now())
+    cutovers.enter_stage(console.store, cutover.id, console.plan.stages()[0], now=clock.now())
+    yield console
+    cutovers.finish(console.store, cutover.id, status=CutoverStatus.STOPPED,
+                    outcome="the test is over", now=clock.now())
+
+
+def check(verdict: Verdict, reason: str, **changes: Any) -> dict[str, Any]:
+    """Return the evidence of a check on errors that compares two values."""
+    return {
+        "metric": "error_rate", "of": "candidate", "bound": "below 0.500 %", "reason": reason,
+        "verdict": str(verdict), "value": 0.001, "samples": 4000, "min_samples": 100,
+        "baseline_value": None, "baseline_samples": None, **changes,
+    }
+
+
+def checks() -> list[dict[str, Any]]:
+    """Return a check by a bound, and two by evidence: one undecided and only shown, one harm."""
+    return [
+        check(Verdict.PASS, "error_rate of candidate 0.100 % is below 0.500 % in 4000 samples"),
+        check(Verdict.INCONCLUSIVE, "error_rate: no harm is shown, but it is not excluded yet",
+              bound="at most 1.1 × baseline", baseline_value=0.002, baseline_samples=3900,
+              check={"metric": "error_rate", "segment": "beta"}, on_fail="show",
+              sequential={"log_worse": -1.5, "stage": {"log_better": 0.75}}),
+        check(Verdict.FAIL, HARM, metric="latency_p95", value=0.25,
+              bound="at most 1.1 × baseline", baseline_value=0.125, baseline_samples=3900,
+              sequential={"log_worse": 9.25, "stage": {"log_better": None}}),
+    ]
+
+
+def judged(console: Served, *evidence: dict[str, Any], ago: timedelta = timedelta()) -> int:
+    """Save how the gate stands, as the observer does; return the cutover's id."""
+    cutover = cutovers.latest(console.store, "bench")
+    assert cutover is not None
+    standings.save(console.store, Standing(
+        cutover.id, STAGE, "slo", clock.now() - ago, Verdict.FAIL, "it is judged",
+        list(evidence)))
+    return cutover.id
+
+
+def page_with(console: Served, part: str) -> str:
+    """Return the page once it shows a text: it is made anew every second."""
+    client = console.client()
+    wait_for(lambda: part in client.get("/").text, seconds=30, what=part)
+    return client.get("/").text
+
+
+def scraped(console: Served) -> dict[tuple[str, ...], float]:
+    """Return the gauges of checks by name, number of the check, metric and what follows."""
+    found = {}
+    for family in text_string_to_metric_families(console.client().get("/metrics").text):
+        if family.name.startswith("changeover_check_"):
+            for sample in family.samples:
+                labels = sample.labels
+                assert (labels["stage"], labels["gate"]) == (STAGE, "slo")
+                name = sample.name.removeprefix("changeover_check_")
+                found[name, labels["check"], labels["metric"], labels["on_fail"]] = sample.value
+    return found
+
+
+def test_the_page_shows_each_check_with_its_numbers(soaking: Served) -> None:
+    """Value, the baseline's, the bound, what it would say, and why; others' words are text."""
+    judged(soaking, *checks())
+    page = page_with(soaking, "would fail")
+    for part in (
+        "What gate slo would say of gradual-50 now", "would pass", "undecided", "shown only",
+        "failed requests of candidate in beta", "0.100 %", "0.200 %", "250 ms", "125 ms",
+        "at most 1.1 × baseline", "is below 0.500 % in 4000 samples",
+        "&lt;b&gt;harm&lt;/b&gt; is shown", "Passing waits for the soak's end",
+    ):
+        assert part in page
+
+
+def test_the_page_says_nothing_of_a_stage_that_is_decided(soaking: Served) -> None:
+    """What a gate would say is of no interest once it has been said."""
+    cutover = judged(soaking, *checks())
+    page_with(soaking, "What gate slo")
+    cutovers.decide(soaking.store, cutover, STAGE, status=StageStatus.PROMOTED, reason="done",
+                    now=clock.now())
+    client = soaking.client()
+    wait_for(lambda: "What gate slo" not in client.get("/").text, seconds=30, what="the page")
+    assert scraped(soaking) == {}
+
+
+def test_a_cutover_that_ended_in_its_stage_has_no_standing(soaking: Served) -> None:
+    """Somebody stopped it where it was: nothing is judged any more."""
+    cutover = judged(soaking, *checks())
+    assert len(scraped(soaking)) > 1
+    cutovers.finish(soaking.store, cutover, status=CutoverStatus.STOPPED, outcome="stopped",
+                    now=clock.now())
+    assert scraped(soaking) == {}
+    assert soaking.client().get("/v1/status").json()["gates"] == []
+
+
+def test_metrics_say_how_each_check_stands(soaking: Served) -> None:
+    """Evidence only where there is some; two checks of one metric are two series."""
+    judged(soaking, *checks())
+    first, second = ("1", "error_rate", "rollback"), ("2", "error_rate", "show")
+    third = "3", "latency_p95", "rollback"
+    assert scraped(soaking) == {
+        ("value", *first): 0.001, ("standing", *first): 1,
+        ("value", *second): 0.001, ("standing", *second): 0,
+        ("log_worse", *second): -1.5, ("log_better", *second): 0.75,
+        ("value", *third): 0.25, ("standing", *third): -1, ("log_worse", *third): 9.25,
+    }
+
+
+def test_a_check_without_data_has_a_standing_and_no_value(soaking: Served) -> None:
+    """A value of 0 would look like a good one."""
+    judged(soaking, check(Verdict.INCONCLUSIVE, "0 of at least 100 samples", value=None))
+    assert scraped(soaking) == {("standing", "1", "error_rate", "rollback"): 0}
+
+
+def test_what_nobody_judged_of_late_is_said_to_be_old(soaking: Served) -> None:
+    """An observer that died leaves no "would pass" for hours: programs see nothing at all."""
+    judged(soaking, *checks(), ago=timedelta(minutes=3))
+    page_with(soaking, "Nobody has judged it since")
+    assert scraped(soaking) == {}
+    found = soaking.client().get("/v1/status").json()
+    assert found["gates"][0]["is_old"]
+    assert "and not since): would pass: error_rate" in status.as_text(found)
