@@ -29,6 +29,7 @@ from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import cutovers, plans, routing, slices, verdicts
 from changeover.store.engine import Store
+from reports.tables import check_row
 from tests.integration.conftest import make_plan
 from tests.support.processes import LONGEST_PAUSE
 
@@ -83,6 +84,18 @@ def looked_at(run: CutoverRun) -> GateVerdict:
     judge_stage(run, "gradual-50", SEEN)
     (found,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
     return found
+
+
+@pytest.mark.parametrize(("shares", "remark"), [
+    ((0.05, 0.01), "harm is shown"), ((0.01, 0.01), "harm beyond the margin is excluded (95 %)")])
+def test_a_report_says_how_sure_the_stored_verdict_is(
+    run: CutoverRun, shares: tuple[float, float], remark: str
+) -> None:
+    """The words come from what the verdict was stored with."""
+    measure(run, shares)
+    first, *_, threshold = looked_at(run).evidence
+    assert check_row(first).remark == remark
+    assert check_row(threshold).remark == ""
 
 
 @pytest.mark.parametrize(("shares", "said", "action"), [

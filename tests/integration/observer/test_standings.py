@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from changeover import clock
+from changeover.console import page
+from changeover.console.context import Console, Fresh
+from changeover.console.exposition import Meter
 from changeover.domain.rollout import Standing
 from changeover.domain.routing import Mode
 from changeover.site import status
@@ -41,17 +44,25 @@ def standing(watched: Watched, cutover: int) -> Standing | None:
     return found[0] if found and found[0].evidence[0]["samples"] > 20 else None
 
 
-def test_status_says_what_the_gate_would_say_now(begun: Begun) -> None:
-    """Before the soak ends, people see each check with its numbers."""
+def test_status_page_and_metrics_say_what_the_gate_would_say_now(begun: Begun) -> None:
+    """Before the soak ends, people and programs see each check with its numbers."""
     watched, cutover = begun(metric="error_rate", ratio_to_baseline=2)
     with watched.load():
         wait_for(lambda: standing(watched, cutover), what="the gate's standing")
-        found = status.collect(watched.site(), now=clock.now())
+        site = watched.site()
+        found = status.collect(site, now=clock.now())
+        console = Console(site, is_local=True)
+        shown, exposed = page.render(console, Fresh()), Meter(console).text().decode()
     (gate,) = found["gates"]
     (check,) = gate["checks"]
     assert (gate["stage"], check["metric"], check["standing"]) == (
         "gradual-50", "error_rate", "undecided")
     assert "gate slo: undecided: error_rate of candidate" in status.as_text(found)
+    assert '<span class="chip inconclusive">undecided</span>' in shown
+    labels = '{check="1",gate="slo",metric="error_rate",on_fail="rollback",stage="gradual-50"}'
+    assert f"changeover_check_standing{labels} 0.0" in exposed
+    for name in ("value", "log_worse", "log_better"):
+        assert f"changeover_check_{name}{labels} " in exposed
 
 
 def test_harm_that_is_shown_rolls_back_before_the_soak_ends(begun: Begun) -> None:
