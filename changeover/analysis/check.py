@@ -38,8 +38,8 @@ class CheckResult:
 
     `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
-    that the result is about. `sequential` is what a comparison by buckets was reached by. `on_fail`
-    says what follows when it failed.
+    that the result is about. `sequential` is what a comparison by buckets was reached by,
+    `by_minutes` one of single minutes. `on_fail` says what follows when it failed.
     """
 
     metric: str
@@ -57,6 +57,7 @@ class CheckResult:
     coverage: Mapping[str, int] | None = None
     places: tuple[str, ...] = ()
     sequential: Mapping[str, Any] | None = None
+    by_minutes: Mapping[str, Any] | None = None
     on_fail: OnFail = OnFail.ROLLBACK
 
     def as_evidence(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class CheckResult:
             **({} if self.coverage is None else {"coverage": dict(self.coverage)}),
             **({"places": list(self.places)} if self.places else {}),
             **({} if self.sequential is None else {"sequential": dict(self.sequential)}),
+            **({} if self.by_minutes is None else {"by_minutes": dict(self.by_minutes)}),
             **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
 

@@ -78,6 +78,8 @@ def _text(known: GateVerdict) -> str:
 def _row(check: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     found = check.get("sequential") or {}
     evidence = "by the two values"
+    if "by_minutes" in check:
+        evidence = f"by single minutes: {check['by_minutes']['classification']}"
     if "log_worse" in found:
         evidence = f"worse {found['log_worse']:+.2f} of {found['log_bar']:.2f}"
         better = found["stage"]["log_better"]

@@ -60,9 +60,13 @@ class Standings:
         found = []
         for gate in plan.stage(record.key).gates:
             result = judge_now(self._site, record, gate, sums)
+            evidence = evidence_of(plan, gate, result)
+            for each in evidence:
+                # the minutes recompute a verdict; a standing is replaced within seconds
+                each.pop("by_minutes", None)
             standings.save(self._site.store, Standing(
                 record.cutover_id, record.key, gate, clock.now(), result.verdict, result.reason,
-                evidence_of(plan, gate, result)))
+                evidence))
             firing = self._early_failure(record, result)
             if firing is not None:
                 found.append(firing)

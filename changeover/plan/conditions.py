@@ -12,6 +12,10 @@ from changeover.plan.fields import Duration, Name, Part, Pattern
 from changeover.plan.metrics import BY_BUCKET, METRICS, QUALITY_NAME, Source, parse_value
 from changeover.plan.paths import one_place
 
+BY_MINUTES = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
+"""Sources whose metrics are known of each minute and system."""
+FEWEST_MINUTES = 5
+"""Minutes of each system below which ranks cannot show any difference at 98 %."""
 _TO_BASELINE = ("ratio_to_baseline", "difference_to_baseline")
 
 
@@ -110,11 +114,17 @@ class CheckSpec(_Condition):
     min_samples: int = Field(
         100, ge=1, description="With fewer requests (or probes) the check is inconclusive."
     )
-    test: Literal["sequential", "threshold"] | None = Field(
+    test: Literal["sequential", "threshold", "mann_whitney"] | None = Field(
         None,
         description="How a bound that is relative to the baseline is judged. `sequential`, the "
         "default where requests are counted by user: by evidence that may be read at any time. "
-        "`threshold`: by the two measured values alone."
+        "`threshold`: by the two measured values alone. `mann_whitney`: by the ranks of single "
+        "minutes, as Kayenta does."
+    )
+    direction: Literal["increase", "decrease", "either"] | None = Field(
+        None,
+        description="For `test: mann_whitney`: which difference fails the check; `increase` is the "
+        "default. `decrease` fails at most 1 / ratio_to_baseline times the baseline's mean."
     )
     on_fail: OnFail = Field(
         OnFail.ROLLBACK,
@@ -135,6 +145,25 @@ class CheckSpec(_Condition):
         """Whether evidence by users decides, not the two measured values."""
         is_default = self.is_to_baseline and self.metric in BY_BUCKET
         return self.test == "sequential" or (self.test is None and is_default)
+
+    @property
+    def is_by_minutes(self) -> bool:
+        """Whether the ranks of single minutes decide."""
+        return self.test == "mann_whitney"
+
+    @model_validator(mode="after")
+    def _minutes_fit(self) -> CheckSpec:
+        if self.direction is not None and not self.is_by_minutes:
+            raise ValueError("`direction` works with `test: mann_whitney` only")
+        if not self.is_by_minutes:
+            return self
+        if METRICS[self.metric].source not in BY_MINUTES:
+            raise ValueError(f"`test: mann_whitney` does not work with {self.metric}, only with "
+                             "metrics of traffic, health and processes")
+        if (self.ratio_to_baseline or 0) < 1:
+            raise ValueError("`test: mann_whitney` needs ratio_to_baseline of 1 or more: the ratio "
+                             "of means from which on a difference counts")
+        return self
 
     @model_validator(mode="after")
     def _test_fits(self) -> CheckSpec:

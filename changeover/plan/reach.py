@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from changeover.plan import units
-from changeover.plan.conditions import CheckSpec, TriggerSpec
+from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec, TriggerSpec
 from changeover.plan.document import Location
 from changeover.plan.metrics import METRICS, QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
@@ -103,6 +103,13 @@ def _of(
             "the window must be at least 1s, because values are measured once per second")
         return
     yield from _of_comparisons(plan, condition, path, metric)
+    # a window begins and ends within a minute: one more than it needs
+    shortest = timedelta(minutes=FEWEST_MINUTES + 1)
+    if isinstance(condition, CheckSpec) and condition.is_by_minutes and window < shortest:
+        yield (*path, "test"), (
+            f"`test: mann_whitney` needs {FEWEST_MINUTES} whole minutes of each system, so that it "
+            f"could never pass within {units.format_duration(window)}; give the check or the soak "
+            f"at least {units.format_duration(shortest)}")
     most = _most_samples(plan, metric, window)
     if most is not None and condition.min_samples > most:
         yield (*path, "min_samples"), (

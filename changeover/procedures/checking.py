@@ -9,6 +9,7 @@ from typing import Any
 from changeover import clock
 from changeover.analysis.check import CheckResult, as_asked, judge
 from changeover.analysis.gate import GateResult, judge_gate
+from changeover.analysis.mann_whitney.minutes import Minutes, judge_by_minutes
 from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
 from changeover.analysis.sequential.keeping import pack_stage
 from changeover.domain.rollout import StageRecord
@@ -48,6 +49,8 @@ def judge_now(
         result = _measured(site, record, check, end)
         if sums is not None and check.is_sequential:
             result = _with_shown(judge_by_buckets(check, sums), result)
+        elif check.is_by_minutes:
+            result = _by_minutes(site, check, result)
         results.append(as_asked(check, result))
     judged = judge_gate(gate, results)
     if sums is None or not by_buckets:
@@ -78,6 +81,17 @@ def _measured(
     if METRICS[check.metric].source is Source.COMPARISON:
         return result.with_coverage(metrics.coverage())
     return result
+
+
+def _by_minutes(site: Site, check: CheckSpec, measured: CheckResult) -> CheckResult:
+    """Judge the single minutes of the window that a check was measured over."""
+    baseline, candidate = (
+        site.metrics.minutes(system, check.metric, start=measured.start, end=measured.end)
+        for system in ("baseline", "candidate"))
+    samples = min(measured.samples, measured.baseline_samples or 0)
+    found = judge_by_minutes(check, Minutes(baseline, candidate), samples, measured.min_samples)
+    return replace(
+        measured, verdict=found.verdict, reason=found.reason, by_minutes=found.document)
 
 
 def _with_shown(judged: CheckResult, measured: CheckResult) -> CheckResult:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from changeover.analysis.check import as_asked, evaluate
+from changeover.analysis.mann_whitney import minutes as mann_whitney
 from changeover.analysis.sequential.judging import METHOD, judge_by_buckets
 from changeover.analysis.sequential.keeping import unpack_stage
 from changeover.analysis.sequential.slow import is_timed
@@ -17,7 +18,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 
 COMPARED = ("verdict", "reason", "value", "samples", "baseline_value", "baseline_samples",
-            "sequential")
+            "sequential", "by_minutes")
 """What must come out the same."""
 
 
@@ -57,19 +58,44 @@ def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
     if check.is_sequential:
         method = stored.get("sequential", {}).get("method")
         if method != METHOD:
-            return Recomputed(metric, stored, None, f"it was reached by method {method!r}, and "
-                              f"this version of changeover has {METHOD!r}")
+            return Recomputed(metric, stored, None, _other_method(method, METHOD))
         if sums is None:
             return Recomputed(metric, stored, None, "its sums are not in the store")
         judged = judge_by_buckets(check, unpack_stage(sums, stored))
         again |= as_asked(check, judged).as_evidence()
         if is_timed(check):  # the quantiles are shown beside it, and decide nothing
             again |= {name: stored[name] for name in ("value", "baseline_value")}
+    elif check.is_by_minutes:
+        method = stored.get("by_minutes", {}).get("method")
+        if method != mann_whitney.METHOD:
+            return Recomputed(metric, stored, None, _other_method(method, mann_whitney.METHOD))
+        again |= _by_minutes(check, stored)
     else:
         again |= _by_threshold(check, stored)
     differing = [name for name in COMPARED if not _is_same(stored.get(name), again.get(name))]
     problem = f"other than stored: {', '.join(differing)}" if differing else ""
     return Recomputed(metric, stored, again, problem)
+
+
+def _other_method(stored: object, ours: str) -> str:
+    return f"it was reached by method {stored!r}, and this version of changeover has {ours!r}"
+
+
+def _by_minutes(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
+    document = stored["by_minutes"]
+    minutes = mann_whitney.Minutes(document["baseline"], document["candidate"])
+    samples = min(stored["samples"], stored["baseline_samples"] or 0)
+    found = mann_whitney.judge_by_minutes(check, minutes, samples, stored["min_samples"])
+    verdict, reason = found.verdict, found.reason
+    if _is_failed_by_missing(check, verdict, stored):
+        verdict, reason = Verdict.FAIL, str(stored["reason"])
+    return {"verdict": str(verdict), "reason": reason, "by_minutes": found.document}
+
+
+def _is_failed_by_missing(check: CheckSpec, verdict: Verdict, stored: Mapping[str, Any]) -> bool:
+    """Whether the plan calls it a failure that the system had too few samples."""
+    is_missing = verdict is Verdict.INCONCLUSIVE and stored["samples"] < stored["min_samples"]
+    return is_missing and check.on_no_data == "fail"
 
 
 def _by_threshold(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +104,7 @@ def _by_threshold(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]
     if stored.get("baseline_samples") is not None:
         other = Measured(stored["baseline_value"], stored["baseline_samples"])
     verdict, reason = evaluate(check, own, other, needed=stored["min_samples"])
-    is_missing = verdict is Verdict.INCONCLUSIVE and own.samples < stored["min_samples"]
-    if is_missing and check.on_no_data == "fail":
+    if _is_failed_by_missing(check, verdict, stored):
         verdict, reason = Verdict.FAIL, str(stored["reason"])
     if stored.get("coverage") is not None:  # told beside the reason, decides nothing
         reason = str(stored["reason"])

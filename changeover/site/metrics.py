@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
-from changeover.analysis.window import Window
+from changeover.analysis.window import Window, combine
 from changeover.store import comparisons, place_counts, samples
 from changeover.store.engine import Store
+from changeover.store.samples import MINUTE
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,30 @@ class MetricsReader:
         counts = place_counts.count(self.store, self.migration, place, start=start, end=end)
         return replace(
             found, compared=counts.compared, matched=counts.compared - counts.diverged)
+
+    def minutes(
+        self, system: str, metric: str, *, start: datetime, end: datetime
+    ) -> list[float | None]:
+        """Return a metric's value in each whole minute of [start, end) that was measured.
+
+        Args:
+            system: `baseline` or `candidate`.
+            metric: A metric of traffic, health or processes.
+            start: Aware UTC start; a minute that began before it is left out.
+            end: Aware UTC end; a minute that ends after it is left out.
+        """
+        first = math.ceil(start.timestamp() / MINUTE) * MINUTE
+        last = int(end.timestamp()) // MINUTE * MINUTE
+        if first >= last:
+            return []
+        found = samples.series(
+            self.store, self.migration, system,
+            start=datetime.fromtimestamp(first, UTC),
+            # the end of a series is one of its seconds
+            end=datetime.fromtimestamp(last - 1, UTC),
+            points=(last - first) // MINUTE,
+        )
+        return [combine([each], seconds=MINUTE).measure(metric).value for each in found]
 
     def coverage(self) -> dict[str, int]:
         """Return how many copied requests had which outcome: compared, dropped and why."""

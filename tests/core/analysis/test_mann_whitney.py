@@ -25,6 +25,7 @@ from changeover.analysis.mann_whitney.classify import (
     classify_by_mean,
 )
 from changeover.analysis.mann_whitney.effect import Effect, effect_size
+from changeover.analysis.mann_whitney.minutes import Minutes, judge_by_minutes
 from changeover.analysis.mann_whitney.score import JudgedMetric, judge_scores, score
 from changeover.analysis.mann_whitney.shift import normal_quantile, shift_of, z_score
 from changeover.analysis.mann_whitney.values import (
@@ -38,6 +39,7 @@ from changeover.analysis.mann_whitney.values import (
     summary,
 )
 from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "cases" / "kayenta.json").read_text())
 EFFECTS = {"meanRatio": Effect.MEAN_RATIO, "cles": Effect.CLES, "cohenD": Effect.COHEN_D}
@@ -385,3 +387,55 @@ def test_an_interval_below_marginal_fails_whatever_comes_after() -> None:
 def test_no_interval_is_never_a_pass() -> None:
     """Nothing was judged."""
     assert judge_scores([], None, None)[0] is Verdict.INCONCLUSIVE
+
+
+def check(**more: Any) -> CheckSpec:
+    """Return a check of latencies over single minutes."""
+    return CheckSpec.model_validate({
+        "metric": "latency_p95", "ratio_to_baseline": 1.1, "test": "mann_whitney", **more})
+
+
+@pytest.mark.parametrize(("times", "direction", "said"), [
+    (1.3, None, Verdict.FAIL),
+    (1.3, "decrease", Verdict.PASS),
+    (0.7, None, Verdict.PASS),
+    (0.7, "decrease", Verdict.FAIL),
+    (0.7, "either", Verdict.FAIL),
+    (1.3, "either", Verdict.FAIL),
+    (1.05, None, Verdict.PASS),  # shown, but allowed by the ratio
+])
+def test_a_check_fails_in_its_direction(
+    times: float, direction: str | None, said: Verdict
+) -> None:
+    """An increase, unless the plan says otherwise, by at least the ratio."""
+    baseline = [0.1 + n % 5 / 1000 for n in range(30)]
+    minutes = Minutes(baseline, [times * each for each in baseline])
+    found = judge_by_minutes(check(direction=direction), minutes, 3000, 100)
+    assert found.verdict is said, found.reason
+
+
+@pytest.mark.parametrize(("count", "samples", "missing"), [
+    (4, 3000, "4 minutes of the candidate and 6 of the baseline: each needs at least 5"),
+    (0, 3000, "0 minutes of the candidate"),
+    (6, 99, "99 of at least 100 samples"),
+])
+def test_too_little_is_neither_a_pass_nor_a_failure(
+    count: int, samples: int, missing: str
+) -> None:
+    """A rank test that could not show anything would pass whatever happens."""
+    series: list[float | None] = [*HIGH_LEVEL[:count], *[None] * (6 - count)]
+    found = judge_by_minutes(check(), Minutes(LOW_LEVEL, series), samples, 100)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert missing in found.reason
+
+
+def test_the_document_of_a_check_reaches_it_again() -> None:
+    """Also after it was stored as JSON, with minutes in which nothing was measured."""
+    minutes = Minutes([0.0, None, *NOTHING], [None, *HIGH_LEVEL])
+    found = judge_by_minutes(check(), minutes, 500, 100)
+    stored = json.loads(json.dumps(found.document))
+    again = judge_by_minutes(
+        check(), Minutes(stored["baseline"], stored["candidate"]), 500, 100)
+    assert again == found
+    assert again.document == stored
+    assert found.verdict is Verdict.FAIL
