@@ -283,5 +283,5 @@ def test_damaged_database_is_still_damaged(tmp_path: Path) -> None:
     source.write_bytes(data)
     made_backup = backed_up(DatabaseItem("bad", f"sqlite:///{source}"), tmp_path)
     assert not verify(made_backup.path).is_good
-    assert "look at it before you use it: integrity check" in restore(
+    assert "check it before you use it: integrity check" in restore(
         made_backup.path, "bad", str(tmp_path / "out.db"))
