@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from changeover.analysis.check import CheckResult
+from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
 from changeover.analysis.window import MOST_USERS, SPLIT, Met, Window, fewest
 from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import MEANINGS, Guardrail
@@ -75,6 +76,8 @@ class Evidence:
         share: The candidate's share of the users whom the split decides, 0..1; None when it was
             not the same for the whole window.
         regressions: Firm regressions; None when nothing is compared.
+        groups: Groups of users (buckets) that came to the candidate, and to both systems, each
+            counted once; None where nothing is split or nobody counted.
         accepted: Places that people promoted with their eyes open at an earlier gate.
         start: Start of the window.
         end: End of the window.
@@ -85,6 +88,7 @@ class Evidence:
     before: Window
     share: float | None
     regressions: Sequence[Regression] | None
+    groups: tuple[int, int] | None
     accepted: frozenset[str]
     start: datetime
     end: datetime
@@ -283,6 +287,21 @@ def _judge_regressions(name: Guardrail, evidence: Evidence) -> CheckResult:
         value=worst.rate, samples=worst.compared, places=places)
 
 
+def _judge_split(name: Guardrail, evidence: Evidence) -> CheckResult:
+    if evidence.groups is None or evidence.share is None or not evidence.groups[1]:
+        return _result(name, evidence, Verdict.INCONCLUSIVE, "no users were counted")
+    mine, everyone = evidence.groups
+    share = evidence.share
+    numbers = (f"{mine} of {everyone} groups of users came to the candidate, where the split lets "
+               f"expect {share:.1%}")
+    is_mismatch = log_mismatch(mine, everyone - mine, share) >= LOG_ALARM
+    if is_mismatch:
+        numbers += ": something loses users of one system (sample-ratio mismatch)"
+    return replace(
+        _result(name, evidence, Verdict.FAIL if is_mismatch else Verdict.PASS, numbers),
+        value=None, samples=everyone)
+
+
 def _special() -> Any:
     from scipy import special
 
@@ -293,4 +312,5 @@ _JUDGES: dict[Guardrail, Callable[[Guardrail, Evidence], CheckResult]] = {
     Guardrail.SHORT_ANSWERS: _judge_short,
     Guardrail.DOWN: _judge_down,
     Guardrail.REGRESSIONS: _judge_regressions,
+    Guardrail.SPLIT: _judge_split,
 }

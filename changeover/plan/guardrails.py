@@ -27,6 +27,7 @@ class Guardrail(StrEnum):
     SHORT_ANSWERS = "short_answers"
     DOWN = "down"
     REGRESSIONS = "regressions"
+    SPLIT = "split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ MEANINGS = {
         "the candidate's health probe gets no answer while the baseline's does", "up"),
     Guardrail.REGRESSIONS: Meaning(
         "shadow comparison calls a regression firm", "divergence_rate"),
+    Guardrail.SPLIT: Meaning(
+        "the candidate gets another share of the users than the split says", "request_rate"),
 }
 
 
@@ -77,6 +80,7 @@ class GuardrailsSpec(Part):
     down: OffSpec | None = Field(None, description=MEANINGS[Guardrail.DOWN].notices)
     regressions: OffSpec | None = Field(
         None, description=MEANINGS[Guardrail.REGRESSIONS].notices)
+    split: OffSpec | None = Field(None, description=MEANINGS[Guardrail.SPLIT].notices)
 
     @property
     def turned_off(self) -> dict[Guardrail, str]:

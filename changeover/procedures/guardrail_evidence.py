@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from changeover.analysis import guardrails
 from changeover.analysis.gate import GateResult
 from changeover.analysis.guardrails import Evidence, Regression
+from changeover.analysis.sequential.buckets import Counts
+from changeover.analysis.sequential.slices import Counter
 from changeover.analysis.window import Window
 from changeover.domain.rollout import StageRecord, StageStatus
+from changeover.domain.routing import BUCKETS
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
 from changeover.procedures.steps import CutoverRun
-from changeover.store import cutovers, verdicts
+from changeover.store import cutovers, routing, verdicts
 
 BEFORE = timedelta(hours=24)
 """The baseline is known from so long before the stage, where it serves nobody beside it."""
@@ -56,6 +59,7 @@ def judge_guardrails(
         before=window("baseline", start - BEFORE, start),
         share=_share(spec) if seen.has_share else None,
         regressions=seen.regressions,
+        groups=_groups(run, record, end) if seen.has_share else None,
         accepted=_accepted(run),
         start=start, end=end,
     )
@@ -69,6 +73,17 @@ def judge_guardrails(
 def _share(spec: Stage) -> float | None:
     is_split = spec.phase in (PhaseKind.BETA, PhaseKind.GRADUAL) and spec.percent > 0
     return float(spec.percent) / 100 if is_split else None
+
+
+def _groups(run: CutoverRun, record: StageRecord, end: datetime) -> tuple[int, int] | None:
+    """Return how many groups of users came to the candidate, and to both systems."""
+    weight = routing.read(run.site.store, run.migration).weight
+    if not 0 < weight < BUCKETS:
+        return None
+    requests = sum(
+        (each.counts(Counter.ERRORS).requests for each in run.site.bucket_sums.of_stage(
+            weight, start=min(record.entered_at, end), end=end)), start=Counts.none().requests)
+    return int((requests[:weight] > 0).sum()), int((requests > 0).sum())
 
 
 def _accepted(run: CutoverRun) -> frozenset[str]:

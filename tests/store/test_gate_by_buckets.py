@@ -143,6 +143,19 @@ def test_time_in_which_the_stage_settles_is_not_judged(run: CutoverRun) -> None:
     assert looked_at(run).evidence[0]["verdict"] == "pass"
 
 
+def test_users_who_do_not_arrive_have_people_asked(run: CutoverRun) -> None:
+    """A fifth of the candidate's users missing: whoever is left is no fair sample."""
+    since = (ENTERED + timedelta(minutes=10)).timestamp()
+    whole = traffic(5000, since, (0.01, 0.01), 2)
+    is_here = (np.arange(10_000) >= 5000) | (np.arange(10_000) % 5 > 0)
+    partial = replace(whole, sums={
+        name: np.where(is_here, numbers, 0) for name, numbers in whole.sums.items()})
+    slices.save(run.site.store, run.migration, [packed(partial)], LogPlace(1, 1), gateway="main")
+    decision = judge_stage(run, "gradual-50", SEEN)
+    assert decision.action is StageAction.ASK
+    assert "sample-ratio mismatch" in decision.reason
+
+
 def test_without_any_slice_the_gate_is_inconclusive(run: CutoverRun) -> None:
     """A dead observer lets nothing pass."""
     assert looked_at(run).verdict is Verdict.INCONCLUSIVE

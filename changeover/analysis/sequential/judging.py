@@ -135,7 +135,7 @@ def _mismatch(sums: StageSums, split: Split) -> str | None:
     """Return why the two systems' users cannot be compared; None when they can."""
     requests = sums.total.counts(Counter.ERRORS).requests > 0
     mine, everyone = int(requests[: split.weight].sum()), int(requests.sum())
-    if log_mismatch(mine, everyone - mine, split) < LOG_ALARM:
+    if log_mismatch(mine, everyone - mine, split.share) < LOG_ALARM:
         return None
     return (f"{mine} of {everyone} buckets of users came to the candidate, where the split lets "
             f"expect {split.share:.1%}: something loses users or requests of one system "

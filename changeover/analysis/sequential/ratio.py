@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 
-from changeover.analysis.sequential.buckets import Split
-
 PRIOR = 1000.0
 """How sharply the prior stands around the split: the larger, the smaller the mismatch it seeks."""
 LOG_ALARM = math.log(1000)
 
 
-def log_mismatch(mine: int, theirs: int, split: Split) -> float:
+def log_mismatch(mine: int, theirs: int, share: float) -> float:
     """Return the logarithm of the e-value against "the split is as planned".
 
     Source: Beta-binomial mixture of Lindon, Malek 2022 (arXiv 2011.03567) for two arms.
@@ -23,12 +21,12 @@ def log_mismatch(mine: int, theirs: int, split: Split) -> float:
     Args:
         mine: Users seen with the candidate in this stage, each counted once.
         theirs: Users seen with the baseline.
-        split: The stage's split.
+        share: The candidate's share of the users by the split, above 0 and below 1.
     """
-    q = split.share
-    mixture = _log_beta(PRIOR * q + mine, PRIOR * (1 - q) + theirs)
-    prior = _log_beta(PRIOR * q, PRIOR * (1 - q))
-    return mixture - prior - mine * math.log(q) - theirs * math.log1p(-q)
+    rest = 1 - share
+    mixture = _log_beta(PRIOR * share + mine, PRIOR * rest + theirs)
+    prior = _log_beta(PRIOR * share, PRIOR * rest)
+    return mixture - prior - mine * math.log(share) - theirs * math.log(rest)
 
 
 def _log_beta(a: float, b: float) -> float:

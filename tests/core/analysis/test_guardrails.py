@@ -50,7 +50,7 @@ def window(
 def judged(name: Guardrail, own: Window, baseline: Window, **changes: object) -> CheckResult:
     """Return a guardrail's verdict at a stage where a tenth of the users is split off."""
     evidence = Evidence(own=own, baseline=baseline, before=NOBODY, share=0.1, regressions=None,
-                        accepted=frozenset(), start=MOMENT, end=MOMENT)
+                        groups=None, accepted=frozenset(), start=MOMENT, end=MOMENT)
     (found,) = guardrails.judge_guardrails([name], replace(evidence, **changes))  # type: ignore[arg-type]
     return found
 
@@ -216,3 +216,17 @@ def test_two_healthy_systems_alarm_nobody(number: int, share: float) -> None:
         for name in (Guardrail.CLIENT_ERRORS, Guardrail.SHORT_ANSWERS):
             found = judged(name, own, other, share=share)
             assert found.verdict is not FAIL, found.reason
+
+
+@pytest.mark.parametrize(("groups", "verdict"), [
+    ((960, 11_760), FAIL),
+    ((1_000, 10_000), PASS),
+    ((1, 1), PASS),
+    ((0, 0), UNKNOWN),
+    (None, UNKNOWN),
+])
+def test_users_who_do_not_arrive_as_planned_are_seen(
+    groups: tuple[int, int] | None, verdict: Verdict
+) -> None:
+    """A fifth of the candidate's users missing is an alarm; a few users are none."""
+    assert judged(Guardrail.SPLIT, NOBODY, NOBODY, groups=groups).verdict is verdict

@@ -188,7 +188,7 @@ def test_a_split_that_leaves_nothing_to_compare_is_refused(weight: int) -> None:
 
 def test_a_fifth_of_the_candidates_users_missing_is_a_mismatch() -> None:
     """At 10 % and some ten thousand users; a fair split is none, however many users there are."""
-    assert log_mismatch(960, 10_800, TENTH) > LOG_ALARM
-    assert log_mismatch(1_000, 9_000, TENTH) < 0
-    assert log_mismatch(10_050, 90_000, TENTH) < 0
-    assert log_mismatch(0, 0, TENTH) == 0
+    assert log_mismatch(960, 10_800, 0.1) > LOG_ALARM
+    assert log_mismatch(1_000, 9_000, 0.1) < 0
+    assert log_mismatch(10_050, 90_000, 0.1) < 0
+    assert log_mismatch(0, 0, 0.1) == 0
