@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from changeover.analysis.check import CheckResult
-from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
+from changeover.analysis.sequential.ratio import mismatch
 from changeover.analysis.window import MOST_USERS, SPLIT, Met, Window, fewest
 from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import MEANINGS, Guardrail
@@ -291,15 +291,11 @@ def _judge_split(name: Guardrail, evidence: Evidence) -> CheckResult:
     if evidence.groups is None or evidence.share is None or not evidence.groups[1]:
         return _result(name, evidence, Verdict.INCONCLUSIVE, "no users were counted")
     mine, everyone = evidence.groups
-    share = evidence.share
-    numbers = (f"{mine} of {everyone} groups of users came to the candidate, where the split lets "
-               f"expect {share:.1%}")
-    is_mismatch = log_mismatch(mine, everyone - mine, share) >= LOG_ALARM
-    if is_mismatch:
-        numbers += ": something loses users of one system (sample-ratio mismatch)"
+    why = mismatch(mine, everyone, evidence.share)
+    quiet = f"{mine} of {everyone} groups of users came to the candidate, as the split says"
     return replace(
-        _result(name, evidence, Verdict.FAIL if is_mismatch else Verdict.PASS, numbers),
-        value=None, samples=everyone)
+        _result(name, evidence, Verdict.FAIL if why else Verdict.PASS, why or quiet),
+        samples=everyone)
 
 
 def _special() -> Any:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from changeover.analysis import guardrails
 from changeover.analysis.gate import GateResult
 from changeover.analysis.guardrails import Evidence, Regression
-from changeover.analysis.sequential.buckets import Counts
+from changeover.analysis.sequential.buckets import Split, add, arms
 from changeover.analysis.sequential.slices import Counter
 from changeover.analysis.window import Window
 from changeover.domain.rollout import StageRecord, StageStatus
@@ -80,10 +80,10 @@ def _groups(run: CutoverRun, record: StageRecord, end: datetime) -> tuple[int, i
     weight = routing.read(run.site.store, run.migration).weight
     if not 0 < weight < BUCKETS:
         return None
-    requests = sum(
-        (each.counts(Counter.ERRORS).requests for each in run.site.bucket_sums.of_stage(
-            weight, start=min(record.entered_at, end), end=end)), start=Counts.none().requests)
-    return int((requests[:weight] > 0).sum()), int((requests > 0).sum())
+    hours = run.site.bucket_sums.of_stage(weight, start=min(record.entered_at, end), end=end)
+    total = add(each.counts(Counter.ERRORS) for each in hours)
+    mine, theirs = arms(total, Split(weight).is_candidate)
+    return mine.buckets, mine.buckets + theirs.buckets
 
 
 def _accepted(run: CutoverRun) -> frozenset[str]:

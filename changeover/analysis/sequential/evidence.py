@@ -7,6 +7,7 @@ never a pass. The weights of the parts are those that were measured (docs/decisi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,51 +87,48 @@ def weigh(question: Question) -> Evidence:
     Source: the method is that of first errors (Ville 1939, Lindon, Malek 2022) and of a
     negative-binomial tilt with each bucket's own past; see `e_values`.
     """
-    split, counts = question.split, question.counts
+    counts, chosen = question.counts, question.split.is_candidate
     expected = expect(counts, question.past)
-    of_kind = _parts_of_slow if question.is_slow else _parts_of_errors
-    parts = of_kind(question, expected)
+    thinned, foreseen = counts, expected
+    if question.margin != 1 and not question.is_slow:
+        # At the margin, both systems' events have the same law after this.
+        thinned = thin(counts, question.split, question.margin)
+        foreseen = expect(thinned, question.past)
+
+    def tilt(ratios: Sequence[float]) -> float:
+        return log_mean(tilted(thinned, foreseen, chosen, question.split.share, ratios))
+
+    parts = {"tilt": tilt(SLOW_RATIOS if question.is_slow else ERROR_RATIOS)}
     if question.is_slow:
         log_worse = parts["tilt"] + math.log(SLOW_WEIGHT)
     else:
+        parts["first"] = _first(question, expected)
         log_worse = log_weighted(
             [(FIRST_WEIGHT, parts["first"]), (TILT_WEIGHT, parts["tilt"])])
-    candidate, baseline = arms(counts, split.is_candidate)
+    better = _better_ratios(question)
+    candidate, baseline = arms(counts, chosen)
     return Evidence(
-        log_worse, _log_better(question), candidate, baseline, parts, expected.share,
+        log_worse, tilt(better) if better else None, candidate, baseline, parts, expected.share,
         expected.strength)
 
 
-def _parts_of_errors(question: Question, expected: Expected) -> dict[str, float]:
-    split, margin = question.split, question.margin
+def _first(question: Question, expected: Expected) -> float:
+    share, margin = question.split.share, question.margin
     # With harm up to the margin, the candidate's share of first errors is at most this.
-    allowed = split.share * margin / (split.share * margin + 1 - split.share)
-    first = first_errors(question.counts, expected, split.is_candidate, allowed)
-    thinned = question.counts if margin == 1 else thin(question.counts, split, margin)
-    tilt = tilted(thinned, expect(thinned, question.past), split.is_candidate, split.share,
-                  ERROR_RATIOS)
-    return {"first": log_mean(first), "tilt": log_mean(tilt)}
+    allowed = share * margin / (share * margin + 1 - share)
+    return log_mean(first_errors(
+        question.counts, expected, question.split.is_candidate, allowed))
 
 
-def _parts_of_slow(question: Question, expected: Expected) -> dict[str, float]:
-    tilt = tilted(question.counts, expected, question.split.is_candidate, question.split.share,
-                  SLOW_RATIOS)
-    return {"tilt": log_mean(tilt)}
+def _better_ratios(question: Question) -> Sequence[float]:
+    """Return the ratios below the margin that are looked for; none at a margin of 1.
 
-
-def _log_better(question: Question) -> float | None:
-    """Return the evidence that the candidate's rate is below the margin.
-
-    Its events are thinned to what they would be at the baseline's rate if it were at the margin;
-    fewer than the baseline's are then evidence.
+    The candidate's events are thinned to what they would be at the baseline's rate if it were at
+    the margin; fewer than the baseline's are then evidence that it is below.
     """
     margin = question.margin
-    if margin == 1 and not question.is_slow:
-        return None
-    counts, ratios = question.counts, SLOW_BETTER_RATIOS
-    if not question.is_slow:
-        counts = thin(question.counts, question.split, margin)
-        ratios = (0.7 / margin, 1 / margin, (1 + 1 / margin) / 2)
-    logs = tilted(counts, expect(counts, question.past), question.split.is_candidate,
-                  question.split.share, ratios)
-    return log_mean(logs)
+    if question.is_slow:
+        return SLOW_BETTER_RATIOS
+    if margin == 1:
+        return ()
+    return 0.7 / margin, 1 / margin, (1 + 1 / margin) / 2

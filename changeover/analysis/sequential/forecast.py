@@ -16,6 +16,7 @@ import numpy as np
 from changeover.analysis.sequential.buckets import Counts, Reals, Split
 from changeover.analysis.sequential.evidence import Question, weigh
 from changeover.analysis.sequential.expected import expect
+from changeover.analysis.sequential.judging import LOG_PASS
 from changeover.analysis.sequential.starts import log_bar
 from changeover.domain.routing import BUCKETS
 
@@ -23,7 +24,6 @@ FUTURES = 60
 POINTS = 12
 """Times at which each future is looked at, closer together at its start."""
 SEED = 1
-LOG_PASS = math.log(20)
 DURATION_SPREAD = 0.65
 """Standard deviation of the logarithm of durations."""
 USER_SPREAD = 1.5

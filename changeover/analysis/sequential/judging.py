@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
-from changeover.analysis.sequential.buckets import Counts, Split, add
+from changeover.analysis.sequential.buckets import Counts, Split, add, arms
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh
 from changeover.analysis.sequential.expected import expect
-from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
+from changeover.analysis.sequential.ratio import mismatch
 from changeover.analysis.sequential.slices import Counter, Slice, merged
 from changeover.analysis.sequential.slow import condition_of, is_timed, needed_requests
 from changeover.analysis.sequential.starts import log_bar, newest_starts
@@ -116,9 +116,9 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
             check, sums, f"fewer than {needed_requests(check)} requests of the baseline were known "
             "before users were moved, so that nobody can say what is slow")
     split = Split(sums.weight)
-    mismatch = _mismatch(sums, split)
-    if mismatch is not None:
-        return _unknown(check, sums, mismatch)
+    why_not = _mismatch(sums, split)
+    if why_not is not None:
+        return _unknown(check, sums, why_not)
     found = _weigh(check, sums, split)
     verdict, reason = _say(check, found, bound)
     evidence = found.evidence
@@ -133,13 +133,8 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
 
 def _mismatch(sums: StageSums, split: Split) -> str | None:
     """Return why the two systems' users cannot be compared; None when they can."""
-    requests = sums.total.counts(Counter.ERRORS).requests > 0
-    mine, everyone = int(requests[: split.weight].sum()), int(requests.sum())
-    if log_mismatch(mine, everyone - mine, split.share) < LOG_ALARM:
-        return None
-    return (f"{mine} of {everyone} buckets of users came to the candidate, where the split lets "
-            f"expect {split.share:.1%}: something loses users or requests of one system "
-            "(sample-ratio mismatch)")
+    mine, theirs = arms(sums.total.counts(Counter.ERRORS), split.is_candidate)
+    return mismatch(mine.buckets, mine.buckets + theirs.buckets, split.share)
 
 
 def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:

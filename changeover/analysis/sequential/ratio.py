@@ -29,6 +29,20 @@ def log_mismatch(mine: int, theirs: int, share: float) -> float:
     return mixture - prior - mine * math.log(share) - theirs * math.log(rest)
 
 
+def mismatch(mine: int, everyone: int, share: float) -> str | None:
+    """Return why the two systems' users are no fair sample; None when they may be.
+
+    Args:
+        mine: Groups of users (buckets) seen with the candidate, each counted once.
+        everyone: Those seen with either system.
+        share: The candidate's share by the split, above 0 and below 1.
+    """
+    if log_mismatch(mine, everyone - mine, share) < LOG_ALARM:
+        return None
+    return (f"{mine} of {everyone} groups of users came to the candidate, where the split lets "
+            f"expect {share:.1%}: something loses users of one system (sample-ratio mismatch)")
+
+
 def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
