@@ -8,7 +8,7 @@ from datetime import datetime
 
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Cutover, CutoverStatus, StageAction
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.triggers import TriggerAction
 from reports import text
 from reports.model import Headline, StageStanding, StageView
 

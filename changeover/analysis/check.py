@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from changeover.analysis.window import Measured, Window
 from changeover.domain.verdict import Verdict
-from changeover.plan.conditions import CheckSpec, OnFail, TriggerSpec
+from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.plan.metrics import METRICS, Metric, Source, format_value
+from changeover.plan.triggers import TriggerSpec
 
 _HOLDS = {
     "below": lambda value, bound: value < bound[0],

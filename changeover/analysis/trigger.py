@@ -8,7 +8,7 @@ from typing import Any
 from changeover.analysis.check import evaluate, needed_samples
 from changeover.analysis.window import Window
 from changeover.domain.verdict import Verdict
-from changeover.plan.conditions import TriggerSpec
+from changeover.plan.triggers import TriggerSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
-from changeover.plan.conditions import OnFail, TriggerSpec
+from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, Source, format_value
+from changeover.plan.triggers import TriggerSpec
 from changeover.plan.units import format_duration
 from changeover.shadow import scores
 from changeover.site import status as status_of

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from changeover.domain.audit import Author
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.triggers import TriggerAction
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
 from changeover.observer.unsaved import Fired, Unsaved
 from changeover.observer.watch import Watch
-from changeover.plan.conditions import TriggerAction
 from changeover.plan.model import Plan
+from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
 from changeover.store import (

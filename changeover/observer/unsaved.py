@@ -12,7 +12,7 @@ from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import Sample
 from changeover.domain.rollbacks import TriggerFiring
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.triggers import TriggerAction
 from changeover.store import firings, samples, user_errors
 from changeover.store.engine import Store
 

@@ -18,10 +18,10 @@ from changeover.analysis.window import (
     outcomes_of,
 )
 from changeover.domain.comparisons import PlaceCount
-from changeover.plan.conditions import TriggerAction, TriggerSpec
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan
+from changeover.plan.triggers import TriggerAction, TriggerSpec
 from changeover.store.place_counts import step_of
 
 MOST_REPLAYED = 300_000

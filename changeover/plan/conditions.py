@@ -1,8 +1,10 @@
-"""Conditions on a metric, as a plan says them: the checks of gates, and triggers. Pure."""
+"""Conditions on a metric, as a plan says them, and the checks of gates. Pure.
+
+Triggers are in `changeover.plan.triggers`.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ FEWEST_MINUTES = 5
 _TO_BASELINE = ("ratio_to_baseline", "difference_to_baseline")
 
 
-class _Condition(Part):
+class Condition(Part):
     """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
 
     metric: str = Field(json_schema_extra={"anyOf": [
@@ -72,7 +74,7 @@ class _Condition(Part):
         return None if path is None else one_place(path)
 
     @model_validator(mode="after")
-    def _is_meaningful(self) -> _Condition:
+    def _is_meaningful(self) -> Condition:
         if self.metric not in METRICS:
             raise ValueError(f"unknown metric {self.metric!r}; allowed are "
                              f"{', '.join(METRICS)}, outcome.NAME")
@@ -91,7 +93,7 @@ class _Condition(Part):
         return self
 
     @model_validator(mode="after")
-    def _path_has_metric(self) -> _Condition:
+    def _path_has_metric(self) -> Condition:
         if self.path is not None and self.metric != "divergence_rate":
             raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
         if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
@@ -107,7 +109,7 @@ class OnFail(StrEnum):
     SHOW = "show"  # nothing: it stands beside the others and decides nothing
 
 
-class CheckSpec(_Condition):
+class CheckSpec(Condition):
     """One condition of a gate over a window of time."""
 
     over: Duration | None = Field(None, description="Window; default: the stage's soak.")
@@ -180,23 +182,3 @@ class CheckSpec(_Condition):
                 f"no worse at all cannot be shown; allow some margin, above {least}, or set "
                 "`test: threshold`")
         return self
-
-
-class TriggerAction(StrEnum):
-    """What a trigger does when it fires."""
-
-    ROLLBACK = "rollback"
-    HOLD = "hold"
-    ALERT = "alert"
-
-
-class TriggerSpec(_Condition):
-    """A condition that is always watched; it fires when it held for the whole of `for`."""
-
-    name: Name
-    for_: Duration = Field(alias="for", description="How long it must be true without a break.")
-    over: Duration = Field(
-        timedelta(seconds=10), description="Window of each evaluation."
-    )
-    min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
-    action: TriggerAction

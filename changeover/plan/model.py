@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from changeover.plan import units
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
-from changeover.plan.conditions import CheckSpec, TriggerSpec
+from changeover.plan.conditions import CheckSpec
 from changeover.plan.fields import (
     Duration,
     HttpUrl,
@@ -40,6 +40,7 @@ from changeover.plan.procedures import (
 )
 from changeover.plan.routing import ConsoleSpec, RoutingSpec
 from changeover.plan.suites import AnyCheck
+from changeover.plan.triggers import TriggerSpec
 
 
 class ProcessSpec(Part):

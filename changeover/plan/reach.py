@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from changeover.plan import units
-from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec, TriggerSpec
+from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
 from changeover.plan.document import Location
 from changeover.plan.metrics import METRICS, QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
+from changeover.plan.triggers import TriggerSpec
 
 Found = tuple[Location, str]
 MOST_PER_SECOND = 100_000

@@ -12,13 +12,14 @@ from datetime import timedelta
 from itertools import pairwise
 
 from changeover.plan import units
-from changeover.plan.conditions import CheckSpec, TriggerSpec
+from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
 from changeover.plan.flags import plan_faults
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import PhaseKind, PhaseSpec, Plan, Stage
 from changeover.plan.reach import never_failing, unreachable
+from changeover.plan.triggers import TriggerSpec
 from changeover.plan.watching import unwatched
 
 _ORDER = list(PhaseKind)

@@ -10,8 +10,9 @@ from changeover.analysis.gate import GateResult, StageDecision, decide_stage
 from changeover.domain.rollout import GateVerdict, StageRecord
 from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
-from changeover.plan.conditions import OnFail, TriggerAction
+from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
+from changeover.plan.triggers import TriggerAction
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
 from changeover.procedures.steps import CutoverRun

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollbacks import TriggerFiring
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.triggers import TriggerAction
 from changeover.store import audit
 from changeover.store.base import Base, Id, all_records, to_record, to_row
 from changeover.store.engine import Store

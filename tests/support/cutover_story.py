@@ -28,8 +28,8 @@ from changeover.domain.rollout import (
     StageStatus,
 )
 from changeover.domain.routing import Change, Mode
-from changeover.plan.conditions import TriggerAction
 from changeover.plan.model import PhaseKind, Plan, Stage
+from changeover.plan.triggers import TriggerAction
 from changeover.store import (
     approvals,
     audit,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from changeover.analysis.trigger import Firing, TriggerState, step
 from changeover.analysis.window import Window
-from changeover.plan.conditions import TriggerSpec
+from changeover.plan.triggers import TriggerSpec
 
 BAD, GOOD, UNKNOWN = "bad", "good", "unknown"
 WINDOWS = {

@@ -7,9 +7,9 @@ import pytest
 from changeover.analysis.guardrails import COUNTED
 from changeover.analysis.window import Sample, Window
 from changeover.observer.watch import GUARDRAIL_SECONDS, Watch
-from changeover.plan.conditions import TriggerAction
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.model import Plan
+from changeover.plan.triggers import TriggerAction
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1"}
 BAD = {

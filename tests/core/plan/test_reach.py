@@ -20,11 +20,11 @@ from changeover.analysis.window import (
     of_gateway,
     outcomes_of,
 )
-from changeover.plan.conditions import TriggerSpec
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.reach import unreachable
 from changeover.plan.rules import check_plan, warnings
+from changeover.plan.triggers import TriggerSpec
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1", "process": {"command": ["x"]}}
 OTHER = {**SYSTEM, "url": "http://127.0.0.1:2"}

@@ -16,8 +16,8 @@ from changeover.domain.rollout import StageStatus
 from changeover.domain.routing import Change, Mode
 from changeover.domain.suites import SuiteVerdict
 from changeover.errors import StaleEpoch
-from changeover.plan.conditions import TriggerAction
 from changeover.plan.procedures import ObserveSpec
+from changeover.plan.triggers import TriggerAction
 from changeover.procedures import baseline
 from changeover.procedures.finishing import HEALTH_DUE, judge_success, observed_until, question
 from changeover.procedures.steps import CutoverRun

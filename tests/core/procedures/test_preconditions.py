@@ -13,8 +13,8 @@ from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.suites import SuiteVerdict
 from changeover.errors import Refused
-from changeover.plan.conditions import TriggerAction
 from changeover.plan.procedures import PreconditionsSpec
+from changeover.plan.triggers import TriggerAction
 from changeover.procedures.preconditions import check
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.suites import SuiteResult

@@ -16,7 +16,7 @@ from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.rollout import StageAction, StageRecord, StageStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import StaleEpoch
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.triggers import TriggerAction
 from changeover.procedures import stages
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen

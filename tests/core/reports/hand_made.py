@@ -14,7 +14,7 @@ from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, RollbackStatus, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus, GateVerdict
 from changeover.domain.verdict import Verdict
-from changeover.plan.conditions import TriggerAction
+from changeover.plan.triggers import TriggerAction
 from reports import measures, timeline
 from reports.headline import Story, headline
 from reports.model import AuditView, Figures, ReportData, RollbackView, StageStanding, StageView

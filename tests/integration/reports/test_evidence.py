@@ -16,8 +16,8 @@ from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Rollback, RollbackSeverity, TriggerFiring
 from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
-from changeover.plan.conditions import TriggerAction
 from changeover.plan.procedures import RetentionSpec
+from changeover.plan.triggers import TriggerAction
 from changeover.store import cutovers, firings, plans, rollbacks, routing, samples
 from changeover.store.engine import Store
 from reports import as_json, evidence, render, tables
