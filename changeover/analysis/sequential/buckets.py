@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,14 @@ class Split:
     @property
     def is_candidate(self) -> NDArray[np.bool_]:
         """Whether each bucket is the candidate's, shape (10_000,)."""
-        return np.arange(BUCKETS) < self.weight
+        return _below(self.weight)
+
+
+@lru_cache(maxsize=16)
+def _below(weight: int) -> NDArray[np.bool_]:
+    chosen = np.arange(BUCKETS) < weight
+    chosen.flags.writeable = False  # everyone gets the same one
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

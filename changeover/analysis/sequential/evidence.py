@@ -7,8 +7,8 @@ never a pass. The weights of the parts are those that were measured (docs/decisi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.analysis.sequential.buckets import Arm, Counts, Split, arms
@@ -18,7 +18,7 @@ from changeover.analysis.sequential.e_values import (
     log_weighted,
     tilted,
 )
-from changeover.analysis.sequential.expected import Expected, expect
+from changeover.analysis.sequential.expected import Expected, expect, is_enough
 from changeover.analysis.sequential.thinning import thin
 
 ERROR_RATIOS = (2.0, 3.0, 5.0, 10.0)
@@ -81,43 +81,88 @@ class Evidence:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A question with what all its parts need.
+
+    Args:
+        expected: What is expected of each bucket, of all events.
+        thinned: The counts, with the candidate's events as they would be without the margin.
+        foreseen: What is expected of each bucket, of those.
+    """
+
+    question: Question
+    expected: Expected
+    thinned: Counts
+    foreseen: Expected
+
+    @classmethod
+    def of(cls, question: Question, usual: Expected | None = None) -> _Prepared:
+        """Return it; `usual` is what the past alone lets expect, where that is known already."""
+        counts = question.counts
+        expected = usual or expect(counts, question.past)
+        if question.margin == 1 or question.is_slow:
+            return cls(question, expected, counts, expected)
+        # At the margin, both systems' events have the same law after this.
+        thinned = thin(counts, question.split, question.margin)
+        foreseen = expected
+        if not is_enough(question.past):  # the usual share is that of the stage then
+            foreseen = expect(thinned, question.past)
+        return cls(question, expected, thinned, foreseen)
+
+    def tilt(self, ratios: Sequence[float]) -> float:
+        """Return the logarithm of the mean e-value of all events."""
+        split = self.question.split
+        return log_mean(tilted(
+            self.thinned, self.foreseen, split.is_candidate, split.share, ratios))
+
+    def first(self) -> float:
+        """Return the logarithm of the mean e-value of first errors."""
+        split, margin = self.question.split, self.question.margin
+        # With harm up to the margin, the candidate's share of first errors is at most this.
+        allowed = split.share * margin / (split.share * margin + 1 - split.share)
+        return log_mean(first_errors(
+            self.question.counts, self.expected, split.is_candidate, allowed))
+
+    def worse(self) -> tuple[float, dict[str, float]]:
+        """Return the logarithm of the e-value of harm, and its parts."""
+        if self.question.is_slow:
+            tilt = self.tilt(SLOW_RATIOS)
+            return tilt + math.log(SLOW_WEIGHT), {"tilt": tilt}
+        parts = {"tilt": self.tilt(ERROR_RATIOS), "first": self.first()}
+        weighted = [(FIRST_WEIGHT, parts["first"]), (TILT_WEIGHT, parts["tilt"])]
+        return log_weighted(weighted), parts
+
+    def better(self) -> float | None:
+        """Return the logarithm of the e-value of being below the margin."""
+        ratios = _better_ratios(self.question)
+        return self.tilt(ratios) if ratios else None
+
+
 def weigh(question: Question) -> Evidence:
     """Return what the sums of a stage say.
 
     Source: the method is that of first errors (Ville 1939, Lindon, Malek 2022) and of a
     negative-binomial tilt with each bucket's own past; see `e_values`.
     """
-    counts, chosen = question.counts, question.split.is_candidate
-    expected = expect(counts, question.past)
-    thinned, foreseen = counts, expected
-    if question.margin != 1 and not question.is_slow:
-        # At the margin, both systems' events have the same law after this.
-        thinned = thin(counts, question.split, question.margin)
-        foreseen = expect(thinned, question.past)
-
-    def tilt(ratios: Sequence[float]) -> float:
-        return log_mean(tilted(thinned, foreseen, chosen, question.split.share, ratios))
-
-    parts = {"tilt": tilt(SLOW_RATIOS if question.is_slow else ERROR_RATIOS)}
-    if question.is_slow:
-        log_worse = parts["tilt"] + math.log(SLOW_WEIGHT)
-    else:
-        parts["first"] = _first(question, expected)
-        log_worse = log_weighted(
-            [(FIRST_WEIGHT, parts["first"]), (TILT_WEIGHT, parts["tilt"])])
-    better = _better_ratios(question)
-    candidate, baseline = arms(counts, chosen)
+    prepared = _Prepared.of(question)
+    log_worse, parts = prepared.worse()
+    candidate, baseline = arms(question.counts, question.split.is_candidate)
     return Evidence(
-        log_worse, tilt(better) if better else None, candidate, baseline, parts, expected.share,
-        expected.strength)
+        log_worse, prepared.better(), candidate, baseline, parts, prepared.expected.share,
+        prepared.expected.strength)
 
 
-def _first(question: Question, expected: Expected) -> float:
-    share, margin = question.split.share, question.margin
-    # With harm up to the margin, the candidate's share of first errors is at most this.
-    allowed = share * margin / (share * margin + 1 - share)
-    return log_mean(first_errors(
-        question.counts, expected, question.split.is_candidate, allowed))
+def weigh_later(question: Question, later: Iterable[Counts]) -> list[float]:
+    """Return the logarithms of the e-values of harm since each of some later starts.
+
+    Args:
+        question: The stage's.
+        later: Sums since each start.
+    """
+    past = question.past
+    usual = expect(past, past) if is_enough(past) else None
+    return [_Prepared.of(replace(question, counts=counts), usual).worse()[0] for counts in later]
 
 
 def _better_ratios(question: Question) -> Sequence[float]:

@@ -53,7 +53,7 @@ def expect(counts: Counts, past: Counts) -> Expected:
         past: What happened before it, while everyone was on the baseline.
     """
     known = past
-    if past.events.sum() < FEWEST_PAST_EVENTS:
+    if not is_enough(past):
         known = past + counts
     # Half an event more than there was: a share of 0 could not be divided by.
     share = float((known.events.sum() + 0.5) / (known.requests.sum() + 1.0))
@@ -61,6 +61,11 @@ def expect(counts: Counts, past: Counts) -> Expected:
     events: Reals = past.events.astype(np.float64) + strength
     requests: Reals = past.requests.astype(np.float64) + strength / share
     return Expected(events, requests, share, strength)
+
+
+def is_enough(past: Counts) -> bool:
+    """Whether the past has enough events to tell the usual share without the stage."""
+    return bool(past.events.sum() >= FEWEST_PAST_EVENTS)
 
 
 def _strength(known: Counts, share: float) -> float:

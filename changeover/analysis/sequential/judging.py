@@ -15,10 +15,10 @@ from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
 from changeover.analysis.sequential.buckets import Counts, Split, add, arms
-from changeover.analysis.sequential.evidence import Evidence, Question, weigh
+from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
 from changeover.analysis.sequential.expected import expect
 from changeover.analysis.sequential.ratio import mismatch
-from changeover.analysis.sequential.slices import Counter, Slice, merged
+from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.analysis.sequential.slow import condition_of, is_timed, needed_requests
 from changeover.analysis.sequential.starts import log_bar, newest_starts
 from changeover.domain.routing import BUCKETS
@@ -68,6 +68,8 @@ class StageSums:
     end: datetime
     checks: int
     bounds: Mapping[str, SlowBound] = field(default_factory=dict)
+    _totals: dict[tuple[str, str], Counts] = field(
+        default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def alpha(self) -> float:
@@ -75,9 +77,25 @@ class StageSums:
         return ALPHA / max(1, self.checks)
 
     @property
-    def total(self) -> Slice:
-        """All hours together."""
-        return merged([*self.hours, Slice(self.weight, *_seconds(self), {})])
+    def excluded(self) -> dict[str, int]:
+        """Requests of the stage that are in no sum, by reason."""
+        found: dict[str, int] = {}
+        for each in self.hours:
+            for reason, number in each.excluded.items():
+                found[reason] = found.get(reason, 0) + number
+        return found
+
+    def total(self, events: str, of: str) -> Counts:
+        """Return the counts of the whole stage; added up once, since many checks ask for them.
+
+        Args:
+            events: Name of the counter of bad requests.
+            of: Name of the counter of all.
+        """
+        key = (events, of)
+        if key not in self._totals:
+            self._totals[key] = add(each.counts(events, of) for each in self.hours)
+        return self._totals[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +151,7 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
 
 def _mismatch(sums: StageSums, split: Split) -> str | None:
     """Return why the two systems' users cannot be compared; None when they can."""
-    mine, theirs = arms(sums.total.counts(Counter.ERRORS), split.is_candidate)
+    mine, theirs = arms(sums.total(Counter.ERRORS, Counter.REQUESTS), split.is_candidate)
     return mismatch(mine.buckets, mine.buckets + theirs.buckets, split.share)
 
 
@@ -141,16 +159,17 @@ def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
     events, of = counters_of(check, sums.bounds)
     is_slow = is_timed(check)
     past = sums.past.counts(events, of)
-    parts = [each.counts(events, of) for each in sums.hours]
-    total = add(parts)
+    total = sums.total(events, of)
     margin = 1.0 if is_slow else _margin(check, total, past)
-    whole = weigh(Question(total, past, split, margin, is_slow))
+    question = Question(total, past, split, margin, is_slow)
+    whole = weigh(question)
     found = _Found(whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha))
-    for number, counts in newest_starts(parts):
-        later = weigh(Question(counts, past, split, margin, is_slow)).log_worse
+    later = newest_starts(sums.hours, events, of)
+    for (number, _), log_worse in zip(
+            later, weigh_later(question, [counts for _, counts in later]), strict=True):
         bar = log_bar(number, sums.alpha)
-        if later - bar > found.log_worse - found.log_bar:
-            found = _Found(whole, margin, number, later, bar)
+        if log_worse - bar > found.log_worse - found.log_bar:
+            found = _Found(whole, margin, number, log_worse, bar)
     return found
 
 
@@ -243,9 +262,6 @@ def _circumstances(sums: StageSums) -> dict[str, Any]:
     return {
         "method": METHOD, "weight": sums.weight, "checks": sums.checks, "alpha": sums.alpha,
         "hours": len(sums.hours), "past_start": sums.past.start, "past_end": sums.past.end,
-        "excluded": dict(sums.total.excluded),
+        "excluded": sums.excluded,
     }
 
-
-def _seconds(sums: StageSums) -> tuple[int, int]:
-    return int(sums.start.timestamp()), int(sums.end.timestamp())

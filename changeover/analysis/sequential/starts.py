@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from changeover.analysis.sequential.buckets import Counts
+from changeover.analysis.sequential.slices import Slice
 
 MOST_STARTS = 8
 """Late starts that are asked about: the newest ones."""
@@ -27,18 +28,20 @@ def log_bar(number: int, alpha: float) -> float:
     return -math.log(alpha * weight)
 
 
-def newest_starts(hours: Sequence[Counts]) -> list[tuple[int, Counts]]:
+def newest_starts(hours: Sequence[Slice], events: str, of: str) -> list[tuple[int, Counts]]:
     """Return (number, counts since then) of the newest later starts, oldest first.
 
     Args:
         hours: What was counted in each hour of the stage, oldest first. The first one begins with
             the stage, which is start 0 and not in the answer.
+        events: Name of the counter of bad requests.
+        of: Name of the counter of all.
     """
     found: list[tuple[int, Counts]] = []
     since = Counts.none()
     for number in range(len(hours) - 1, 0, -1):
         if len(found) == MOST_STARTS:
             break
-        since = since + hours[number]
+        since = since + hours[number].counts(events, of)
         found.append((number, since))
     return found[::-1]

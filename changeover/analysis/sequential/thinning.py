@@ -8,9 +8,13 @@ events never take back one that was kept.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from changeover.analysis.sequential.buckets import Counts, Numbers, Reals, Split
+from changeover.domain.routing import BUCKETS
 
 ONE_BY_ONE = 64
 """Events of a bucket that are drawn one by one; the rest is drawn as a whole."""
@@ -25,20 +29,29 @@ def thin(counts: Counts, split: Split, margin: float) -> Counts:
         margin: At least 1.
     """
     events = counts.events.copy()
-    mine = np.flatnonzero(split.is_candidate & (events > 0))
-    events[mine] = _kept(mine, events[mine], 1 / margin)
+    mine = np.flatnonzero(events[: split.weight])
+    events[mine] = _kept(mine, events[mine], split.weight, 1 / margin)
     return Counts(counts.requests, events)
 
 
-def _kept(buckets: Numbers, events: Numbers, probability: float) -> Numbers:
+def _kept(buckets: Numbers, events: Numbers, weight: int, probability: float) -> Numbers:
     """Return how many of each bucket's events are kept."""
     single = np.minimum(events, ONE_BY_ONE)
-    owner = np.repeat(np.arange(len(buckets)), single)
-    number = np.arange(len(owner)) - np.repeat(np.cumsum(single) - single, single)
-    is_kept = _uniform(buckets[owner], number) < probability
-    kept = np.bincount(owner[is_kept], minlength=len(buckets))
-    many: Numbers = _kept_of_many(buckets, events - single, probability)
-    return many + kept
+    kept = _kept_of_first(weight, probability)[buckets, single].astype(np.int64)
+    rest = events - single
+    if rest.any():
+        kept += _kept_of_many(buckets, rest, probability)
+    return kept
+
+
+@lru_cache(maxsize=16)
+def _kept_of_first(weight: int, probability: float) -> NDArray[np.uint8]:
+    """Return how many of each candidate bucket's first n events are kept, shape (weight, 65)."""
+    numbers = np.arange(weight * ONE_BY_ONE)
+    is_kept = _uniform(numbers // ONE_BY_ONE, numbers % ONE_BY_ONE) < probability
+    kept = np.zeros((weight, ONE_BY_ONE + 1), np.uint8)
+    np.cumsum(is_kept.reshape(weight, ONE_BY_ONE), axis=1, out=kept[:, 1:])
+    return kept
 
 
 def _kept_of_many(buckets: Numbers, events: Numbers, probability: float) -> Numbers:
@@ -46,11 +59,16 @@ def _kept_of_many(buckets: Numbers, events: Numbers, probability: float) -> Numb
 
     A bucket has one quantile for ever, so the number only grows with its events.
     """
-    quantile = _normal(_uniform(buckets, np.full(len(buckets), ONE_BY_ONE)))
-    spread = np.sqrt(events * probability * (1 - probability))
-    kept = np.rint(events * probability + quantile * spread).astype(np.int64)
+    spread = np.sqrt(events * (probability * (1 - probability)))
+    kept = np.rint(events * probability + _quantiles()[buckets] * spread).astype(np.int64)
     found: Numbers = np.clip(kept, 0, events)
     return found
+
+
+@lru_cache(maxsize=1)
+def _quantiles() -> Reals:
+    """Return each bucket's normal quantile, shape (10_000,)."""
+    return _normal(_uniform(np.arange(BUCKETS), np.full(BUCKETS, ONE_BY_ONE)))
 
 
 def _uniform(buckets: Numbers, number: Numbers) -> Reals:

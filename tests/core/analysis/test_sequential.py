@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.analysis.sequential.buckets import Counts, Split, add
-from changeover.analysis.sequential.evidence import Question, weigh
+from changeover.analysis.sequential.e_values import log_product
+from changeover.analysis.sequential.evidence import Question, weigh, weigh_later
 from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
+from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.starts import MOST_STARTS, log_bar, newest_starts
 from changeover.analysis.sequential.thinning import thin
 from changeover.domain.routing import BUCKETS
@@ -172,11 +175,30 @@ def test_all_starts_together_keep_to_the_allowed_false_alarms() -> None:
 
 def test_later_starts_see_only_what_came_after_them() -> None:
     """Each whole hour begins a question of its own; the newest ones are asked."""
-    hour = Counts(np.ones(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64))
-    found = newest_starts([hour] * 12)
+    hour = Slice(1000, 0, 3600, {"requests": np.ones(BUCKETS, np.int64)})
+    found = newest_starts([hour] * 12, "errors", "requests")
     assert [number for number, _ in found] == [*range(12 - MOST_STARTS, 12)]
     assert [int(counts.requests[0]) for _, counts in found] == [*range(MOST_STARTS, 0, -1)]
-    assert newest_starts([hour]) == newest_starts([]) == []
+    assert newest_starts([hour], "errors", "requests") == []
+    assert newest_starts([], "errors", "requests") == []
+
+
+@given(factors=st.lists(st.floats(1e-5, 1e15), max_size=100))
+def test_logarithm_of_a_product_is_the_sum_of_logarithms(factors: list[float]) -> None:
+    """Sixteen numbers at once are multiplied before the logarithm."""
+    expected = sum(math.log(each) for each in factors)
+    assert log_product(np.array(factors)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("past_events", [0, 4_000])
+def test_harm_since_a_later_start_is_that_of_a_stage_that_begins_then(past_events: int) -> None:
+    """With a past that tells the usual share, and without."""
+    people = users(1)
+    past = traffic(people, 400_000, 3) if past_events else Counts.none()
+    question = Question(traffic(people, 50_000, 4), past, TENTH, margin=1.2)
+    later = [traffic(people, 9_000, 5), traffic(people, 3_000, 6, times=4.0)]
+    found = weigh_later(question, later)
+    assert found == [weigh(replace(question, counts=each)).log_worse for each in later]
 
 
 @pytest.mark.parametrize("weight", [0, 10_000])
