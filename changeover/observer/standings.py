@@ -59,7 +59,7 @@ class Standings:
         sums = stage_sums(self._site, record, end=end, past=self._past(record))
         found = []
         for gate in plan.stage(record.key).gates:
-            result = judge_now(self._site, record, gate, sums)
+            result = judge_now(self._site, record, gate, lambda: sums)
             evidence = evidence_of(plan, gate, result)
             for each in evidence:
                 # the minutes recompute a verdict; a standing is replaced within seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,7 +30,7 @@ def end_of_windows() -> datetime:
 
 
 def judge_now(
-    site: Site, record: StageRecord, gate: str, sums: StageSums | None = None
+    site: Site, record: StageRecord, gate: str, read_sums: Callable[[], StageSums] | None = None
 ) -> GateResult:
     """Return what a gate says of a stage now.
 
@@ -37,13 +38,15 @@ def judge_now(
         site: The migration on this machine.
         record: The stage as it stands.
         gate: Name of the gate.
-        sums: The stage's sums by bucket; None reads them when a check needs them.
+        read_sums: Returns the stage's sums by bucket, for all of its gates; called when a check
+            needs them. None reads them for this gate.
     """
     end = end_of_windows()
     checks = site.plan.gates[gate]
     by_buckets = [check for check in checks if check.is_sequential]
-    if by_buckets and sums is None:
-        sums = stage_sums(site, record, end=end)
+    sums = None
+    if by_buckets:
+        sums = read_sums() if read_sums else stage_sums(site, record, end=end)
     results = []
     for check in checks:
         result = _measured(site, record, check, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from changeover import clock
 from changeover.analysis.gate import GateResult, StageDecision, decide_stage
@@ -13,6 +13,7 @@ from changeover.errors import InvalidInput
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.triggers import TriggerAction
+from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
 from changeover.procedures.steps import CutoverRun
@@ -38,8 +39,10 @@ def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
     if record is None:
         raise InvalidInput(f"stage {stage} of cutover {run.id} was never entered")
     spec, end = run.site.plan.stage(stage), end_of_windows()
+    # hours of sums are read once, for whichever gates need them
+    read_sums = cache(partial(stage_sums, run.site, record, end=end))
     judged = [
-        _judge_once(run, record, gate, partial(judge_now, run.site, record, gate))
+        _judge_once(run, record, gate, partial(judge_now, run.site, record, gate, read_sums))
         for gate in spec.gates
     ]
     alarm = _judge_once(

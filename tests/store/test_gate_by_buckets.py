@@ -10,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from sqlalchemy import event
 
 from changeover import clock
 from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.cli.verdict import verdict as verdict_command
-from changeover.domain.audit import Author
-from changeover.domain.rollout import GateVerdict, StageAction
-from changeover.domain.routing import Change, Mode
+from changeover.domain.rollout import StageAction
 from changeover.domain.slices import LogPlace
 from changeover.domain.verdict import Verdict
 from changeover.procedures.gate import judge_stage
@@ -25,21 +23,25 @@ from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.recompute import recompute
 from changeover.procedures.steps import CutoverRun
 from changeover.site.bucket_sums import packed
-from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import cutovers, plans, routing, slices, verdicts
-from changeover.store.engine import Store
+from changeover.store import cutovers, slices, verdicts
 from reports.tables import check_row
 from tests.integration.conftest import make_plan
-from tests.support.processes import LONGEST_PAUSE
+from tests.support.soaking_stage import (
+    SEEN,
+    STAGE,
+    phases,
+    printed,
+    soaking,
+    stored,
+    verdict_of,
+)
 
 GATES = {"slo": [
     {"metric": "error_rate", "ratio_to_baseline": 2, "min_samples": 100},
     {"metric": "client_error_rate", "ratio_to_baseline": 3},
     {"metric": "error_rate", "ratio_to_baseline": 2, "test": "threshold"},
 ]}
-PHASES = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "1h"}]}]
-SEEN = Seen(has_share=True, regressions=None)
 NOW = clock.now().replace(microsecond=0)
 ENTERED = NOW - timedelta(hours=1)
 
@@ -57,16 +59,8 @@ def traffic(weight: int, start: float, shares: tuple[float, float], seed: int) -
 @pytest.fixture
 def run(store_url: str, tmp_path: Path) -> Iterator[CutoverRun]:
     """A cutover whose stage of 50 % began an hour ago."""
-    store = Store.open(store_url, timeout=LONGEST_PAUSE)
-    plan = make_plan(gates=GATES, phases=PHASES)
-    plans.register(store, plan, source="test", now=ENTERED)
-    site = Site(Home(tmp_path), plan, store)
-    cutover = cutovers.begin(store, plan.migration, flow_run_id="one", now=ENTERED)
-    routing.change(store, plan.migration, Change(mode=Mode.GRADUAL, weight=5000),
-                   Author("test", "test"), now=ENTERED)
-    cutovers.enter_stage(store, cutover.id, plan.stages()[0], now=ENTERED)
-    yield CutoverRun(site, cutover, "one")
-    store.close()
+    with soaking(store_url, tmp_path, GATES, entered=ENTERED) as found:
+        yield found
 
 
 def measure(run: CutoverRun, *shares: tuple[float, float]) -> None:
@@ -79,13 +73,6 @@ def measure(run: CutoverRun, *shares: tuple[float, float]) -> None:
                 LogPlace(1, 1), gateway="main")
 
 
-def looked_at(run: CutoverRun) -> GateVerdict:
-    """Return the verdict of the gate after judging the stage."""
-    judge_stage(run, "gradual-50", SEEN)
-    (found,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
-    return found
-
-
 @pytest.mark.parametrize(("shares", "remark"), [
     ((0.05, 0.01), "harm is shown"), ((0.01, 0.01), "harm beyond the margin is excluded (95 %)")])
 def test_a_report_says_how_sure_the_stored_verdict_is(
@@ -93,7 +80,7 @@ def test_a_report_says_how_sure_the_stored_verdict_is(
 ) -> None:
     """The words come from what the verdict was stored with."""
     measure(run, shares)
-    first, *_, threshold = looked_at(run).evidence
+    first, *_, threshold = verdict_of(run).evidence
     assert check_row(first).remark == remark
     assert check_row(threshold).remark == ""
 
@@ -107,8 +94,8 @@ def test_gate_is_judged_by_the_sums_of_the_stage(
 ) -> None:
     """Harm that the buckets show rolls the stage back; health is told by each check."""
     measure(run, shares)
-    decision = judge_stage(run, "gradual-50", SEEN)
-    found = looked_at(run)
+    decision = judge_stage(run, STAGE, SEEN)
+    found = verdict_of(run)
     assert (found.verdict, decision.action) == (said, action)
     assert [check["verdict"] for check in found.evidence] == [
         "fail" if said is Verdict.FAIL else "pass", "pass", "inconclusive"]
@@ -120,17 +107,17 @@ def test_failure_that_asks_or_is_shown_rolls_nobody_back(
     run: CutoverRun, on_fail: str, action: StageAction
 ) -> None:
     """People are asked at once, with the reason; what is only shown decides nothing."""
-    plan = make_plan(gates={"slo": [
+    gates = {"slo": [
         {"metric": "error_rate", "ratio_to_baseline": 2, "on_fail": on_fail},
-        {"metric": "client_error_rate", "ratio_to_baseline": 3}]}, phases=PHASES)
+        {"metric": "client_error_rate", "ratio_to_baseline": 3}]}
+    plan = make_plan(gates=gates, phases=phases(gates))
     site = Site(run.site.home, plan, run.site.store)
     told = CutoverRun(site, cutovers.get(site.store, run.id), "one")
     measure(told, (0.05, 0.01))
-    decision = judge_stage(told, "gradual-50", SEEN)
+    decision = judge_stage(told, STAGE, SEEN)
     assert decision.action is action
     assert ("times the baseline's is shown" in decision.reason) == (on_fail == "ask")
-    (known,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
-    found = verdicts.get(run.site.store, known.id)
+    found = verdicts.get(run.site.store, stored(run).id)
     assert found is not None
     assert [each.problem for each in recompute(*found)] == ["", ""]
 
@@ -140,7 +127,7 @@ def test_time_in_which_the_stage_settles_is_not_judged(run: CutoverRun) -> None:
     cold = replace(traffic(5000, ENTERED.timestamp() + 30, (0.5, 0.01), 5))
     measure(run, (0.01, 0.01))
     slices.save(run.site.store, run.migration, [packed(cold)], LogPlace(1, 2), gateway="main")
-    assert looked_at(run).evidence[0]["verdict"] == "pass"
+    assert verdict_of(run).evidence[0]["verdict"] == "pass"
 
 
 def test_users_who_do_not_arrive_have_people_asked(run: CutoverRun) -> None:
@@ -151,20 +138,20 @@ def test_users_who_do_not_arrive_have_people_asked(run: CutoverRun) -> None:
     partial = replace(whole, sums={
         name: np.where(is_here, numbers, 0) for name, numbers in whole.sums.items()})
     slices.save(run.site.store, run.migration, [packed(partial)], LogPlace(1, 1), gateway="main")
-    decision = judge_stage(run, "gradual-50", SEEN)
+    decision = judge_stage(run, STAGE, SEEN)
     assert decision.action is StageAction.ASK
     assert "sample-ratio mismatch" in decision.reason
 
 
 def test_without_any_slice_the_gate_is_inconclusive(run: CutoverRun) -> None:
     """A dead observer lets nothing pass."""
-    assert looked_at(run).verdict is Verdict.INCONCLUSIVE
+    assert verdict_of(run).verdict is Verdict.INCONCLUSIVE
 
 
 def test_verdict_is_reached_again_after_its_slices_are_gone(run: CutoverRun) -> None:
     """What recomputes a verdict is stored with it, whatever becomes of the slices."""
     measure(run, (0.05, 0.01), (0.03, 0.01))
-    known = looked_at(run)
+    known = verdict_of(run)
     slices.prune(run.site.store, run.migration, before=2**40)
     found = verdicts.get(run.site.store, known.id)
     assert found is not None
@@ -176,7 +163,7 @@ def test_verdict_is_reached_again_after_its_slices_are_gone(run: CutoverRun) -> 
 def test_verdict_that_was_changed_afterwards_is_found_out(run: CutoverRun) -> None:
     """Numbers that do not follow from the sums are named."""
     measure(run, (0.05, 0.01))
-    known = looked_at(run)
+    known = verdict_of(run)
     known.evidence[0]["verdict"] = "pass"
     _, sums = verdicts.get(run.site.store, known.id) or (None, None)
     assert recompute(known, sums)[0].problem == "other than stored: verdict"
@@ -185,29 +172,33 @@ def test_verdict_that_was_changed_afterwards_is_found_out(run: CutoverRun) -> No
 def test_verdict_without_its_sums_says_so(run: CutoverRun) -> None:
     """A verdict that cannot be recomputed is none that comes out the same."""
     measure(run, (0.05, 0.01))
-    assert recompute(looked_at(run), None)[0].problem == "its sums are not in the store"
+    assert recompute(verdict_of(run), None)[0].problem == "its sums are not in the store"
 
 
-def test_commands_show_a_verdict_and_reach_it_again(
-    run: CutoverRun, store_url: str, tmp_path: Path
-) -> None:
+def test_commands_show_a_verdict_and_reach_it_again(run: CutoverRun) -> None:
     """Two sentences, one table, and the same numbers once more."""
     measure(run, (0.05, 0.01))
-    known = looked_at(run)
-    run.site.home.create()
-    run.site.home.save_secrets({"store_url": str(store_url)})
-    run.site.home.save_settings({"api_url": "", "migration": run.migration})
-
-    def printed(*arguments: str, code: int = 0) -> str:
-        done = CliRunner().invoke(
-            verdict_command, [*arguments, "--home", str(tmp_path)], standalone_mode=False)
-        assert (done.return_value, done.exception) == (code, None)
-        return done.output
-
-    assert "slo" in printed()
-    shown = printed(str(known.id))
+    number = str(verdict_of(run).id)
+    assert "slo" in printed(run, verdict_command)
+    shown = printed(run, verdict_command, number)
     assert "more than 2 times the baseline's is shown" in shown
     assert "worse +" in shown
-    assert "the same, to the last bit" in printed(str(known.id), "--recompute")
-    document = json.loads(printed(str(known.id), "--recompute", "--output", "json"))
+    assert "the same, to the last bit" in printed(run, verdict_command, number, "--recompute")
+    document = json.loads(
+        printed(run, verdict_command, number, "--recompute", "--output", "json"))
     assert document["is_same"] is True
+
+
+def test_gates_of_a_stage_read_its_sums_once(store_url: str, tmp_path: Path) -> None:
+    """Days of hours are a second's work: three gates cost no more than one."""
+    gates = {name: [{"metric": "error_rate", "ratio_to_baseline": 2}] for name in "abc"}
+    with soaking(store_url, tmp_path, gates, entered=ENTERED) as run:
+        measure(run, (0.01, 0.01))
+        statements: list[str] = []
+        event.listen(run.site.store.engine, "before_cursor_execute",
+                     lambda *context: statements.append(str(context[2])))
+        # the guardrail of the split reads the stage's own beginning, too
+        judge_stage(run, STAGE, Seen(has_share=False, regressions=None))
+        read = [each for each in statements if "FROM bucket_slice" in each]
+    assert len(read) == 2, "the stage, and the time before it"
+    assert {stored(run, gate).verdict for gate in gates} == {Verdict.PASS}

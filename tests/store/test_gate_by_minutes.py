@@ -9,31 +9,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.cli.verdict import verdict as verdict_command
-from changeover.domain.audit import Author
-from changeover.domain.rollout import GateVerdict, StageAction
-from changeover.domain.routing import Change, Mode
+from changeover.domain.rollout import StageAction
 from changeover.domain.verdict import Verdict
 from changeover.observer.standings import Standings
 from changeover.procedures.gate import judge_stage
-from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.recompute import recompute
 from changeover.procedures.steps import CutoverRun
-from changeover.site.home import Home
-from changeover.site.site import Site
-from changeover.store import cutovers, plans, routing, samples, standings, verdicts
-from changeover.store.engine import Store
-from tests.integration.conftest import make_plan
-from tests.support.processes import LONGEST_PAUSE
+from changeover.store import samples, standings, verdicts
+from tests.support.soaking_stage import SEEN, STAGE, printed, soaking, stored, verdict_of
 
 GATES = {"slo": [
     {"metric": "error_rate", "ratio_to_baseline": 1.5, "test": "mann_whitney"}]}
-PHASES = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "1h"}]}]
-SEEN = Seen(has_share=True, regressions=None)
 MINUTE = 60
 NOW = clock.now().replace(second=0, microsecond=0)
 ENTERED = NOW - timedelta(minutes=20, seconds=30)
@@ -44,16 +34,8 @@ FIRST = int(ENTERED.timestamp()) + 30
 @pytest.fixture
 def run(store_url: str, tmp_path: Path) -> Iterator[CutoverRun]:
     """A cutover whose stage of 50 % began twenty minutes and a half ago."""
-    store = Store.open(store_url, timeout=LONGEST_PAUSE)
-    plan = make_plan(gates=GATES, phases=PHASES)
-    plans.register(store, plan, source="test", now=ENTERED)
-    site = Site(Home(tmp_path), plan, store)
-    cutover = cutovers.begin(store, plan.migration, flow_run_id="one", now=ENTERED)
-    routing.change(store, plan.migration, Change(mode=Mode.GRADUAL, weight=5000),
-                   Author("test", "test"), now=ENTERED)
-    cutovers.enter_stage(store, cutover.id, plan.stages()[0], now=ENTERED)
-    yield CutoverRun(site, cutover, "one")
-    store.close()
+    with soaking(store_url, tmp_path, GATES, entered=ENTERED) as found:
+        yield found
 
 
 def measure(run: CutoverRun, candidate_errors: int, minutes: int = 12) -> None:
@@ -67,13 +49,6 @@ def measure(run: CutoverRun, candidate_errors: int, minutes: int = 12) -> None:
     samples.write(run.site.store, run.migration, found)
 
 
-def judged(run: CutoverRun) -> GateVerdict:
-    """Return the verdict of the gate after judging the stage."""
-    judge_stage(run, "gradual-50", SEEN)
-    (found,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
-    return found
-
-
 @pytest.mark.parametrize(("errors", "said", "action"), [
     (30, Verdict.FAIL, StageAction.ROLLBACK), (10, Verdict.PASS, StageAction.PROMOTE)])
 def test_gate_is_judged_by_single_minutes(
@@ -81,8 +56,8 @@ def test_gate_is_judged_by_single_minutes(
 ) -> None:
     """High rolls the stage back; identical minutes pass."""
     measure(run, errors)
-    decision = judge_stage(run, "gradual-50", SEEN)
-    (found,) = [each for each in verdicts.all_of(run.site.store, run.id) if each.gate == "slo"]
+    decision = judge_stage(run, STAGE, SEEN)
+    found = stored(run)
     assert (found.verdict, decision.action) == (said, action), decision.reason
     assert "12 minutes of the candidate and 12 of the baseline" in found.evidence[0]["reason"]
 
@@ -90,19 +65,19 @@ def test_gate_is_judged_by_single_minutes(
 def test_few_minutes_decide_nothing(run: CutoverRun) -> None:
     """Four bad minutes of thousands of requests are inconclusive."""
     measure(run, 500, minutes=4)
-    assert judged(run).verdict is Verdict.INCONCLUSIVE
+    assert verdict_of(run).verdict is Verdict.INCONCLUSIVE
 
 
 def test_no_minute_decides_nothing(run: CutoverRun) -> None:
     """A dead observer lets nothing pass."""
-    assert judged(run).verdict is Verdict.INCONCLUSIVE
+    assert verdict_of(run).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("errors", [10, 30])
 def test_verdict_is_reached_again_from_what_is_stored(run: CutoverRun, errors: int) -> None:
     """Its minutes are stored with it, in their order."""
     measure(run, errors)
-    known = verdicts.get(run.site.store, judged(run).id)
+    known = verdicts.get(run.site.store, verdict_of(run).id)
     assert known is not None
     assert [each.problem for each in recompute(*known)] == [""]
     minutes = known[0].evidence[0]["by_minutes"]["candidate"]
@@ -112,7 +87,7 @@ def test_verdict_is_reached_again_from_what_is_stored(run: CutoverRun, errors: i
 def test_verdict_whose_minutes_were_changed_is_found_out(run: CutoverRun) -> None:
     """What comes out now is said to be another than what was stored."""
     measure(run, 30)
-    known = judged(run)
+    known = verdict_of(run)
     (evidence,) = json.loads(json.dumps(known.evidence))
     evidence["by_minutes"]["candidate"] = evidence["by_minutes"]["baseline"]
     (found,) = recompute(replace(known, evidence=[evidence]), None)
@@ -122,7 +97,7 @@ def test_verdict_whose_minutes_were_changed_is_found_out(run: CutoverRun) -> Non
 def test_verdict_of_another_method_is_not_recomputed(run: CutoverRun) -> None:
     """A later version may judge otherwise, and says so instead of calling it wrong."""
     measure(run, 30)
-    known = judged(run)
+    known = verdict_of(run)
     (evidence,) = json.loads(json.dumps(known.evidence))
     evidence["by_minutes"]["method"] = "mann_whitney 0"
     (found,) = recompute(replace(known, evidence=[evidence]), None)
@@ -146,26 +121,14 @@ def test_standing_of_a_soaking_stage_has_no_series(run: CutoverRun) -> None:
     """It is written every few seconds; and high minutes never fail before the soak's end."""
     measure(run, 30)
     assert Standings(run.site).evaluate() == []
-    (standing,) = standings.of_stage(run.site.store, run.id, "gradual-50")
+    (standing,) = standings.of_stage(run.site.store, run.id, STAGE)
     assert standing.verdict is Verdict.FAIL
     assert "by_minutes" not in standing.evidence[0]
 
 
-def test_command_shows_the_classification_and_reaches_it_again(
-    run: CutoverRun, store_url: str, tmp_path: Path
-) -> None:
+def test_command_shows_the_classification_and_reaches_it_again(run: CutoverRun) -> None:
     """Whoever knows Kayenta reads High; the numbers are in the reason."""
     measure(run, 30)
-    number = str(judged(run).id)
-    run.site.home.create()
-    run.site.home.save_secrets({"store_url": str(store_url)})
-    run.site.home.save_settings({"api_url": "", "migration": run.migration})
-
-    def printed(*arguments: str) -> str:
-        done = CliRunner().invoke(
-            verdict_command, [number, *arguments, "--home", str(tmp_path)], standalone_mode=False)
-        assert (done.return_value, done.exception) == (0, None)
-        return done.output
-
-    assert "by single minutes: High" in printed()
-    assert "the same, to the last bit" in printed("--recompute")
+    number = str(verdict_of(run).id)
+    assert "by single minutes: High" in printed(run, verdict_command, number)
+    assert "the same, to the last bit" in printed(run, verdict_command, number, "--recompute")
