@@ -20,6 +20,8 @@ from changeover.analysis.sequential.buckets import Counts
 BUCKETS = 10_000
 Reals = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+INCIDENT = 1200.0, 1500.0
+INCIDENT_TIMES = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,28 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class Harm:
+    """What the candidate does to its users: bad requests `times` as often, and `added` more."""
+
+    times: float = 1.0
+    added: float = 0.0
+
+
+HEALTHY = Harm()
+
+
+@dataclass(frozen=True, slots=True)
 class Users:
     """Users' shares of the traffic (sum 1), of bad requests, and their buckets."""
 
     rates: Reals
     bad: Reals
     buckets: Numbers
+
+    def harmed(self, kind: Kind, harm: Harm) -> Reals:
+        """Return each user's share of bad requests in the stage."""
+        is_mine = self.buckets < kind.weight
+        return np.minimum(np.where(is_mine, self.bad * harm.times + harm.added, self.bad), 1.0)
 
 
 def users_of(kind: Kind, random: np.random.Generator) -> Users:
@@ -76,37 +94,63 @@ def users_of(kind: Kind, random: np.random.Generator) -> Users:
 
 
 def span(
-    kind: Kind, people: Users, seconds: float, random: np.random.Generator, *,
-    times: float = 1.0, added: float = 0.0,
+    kind: Kind, people: Users, seconds: float, random: np.random.Generator, harm: Harm = HEALTHY,
 ) -> Counts:
-    """Return what the users do in a span of time.
-
-    Args:
-        kind: What is simulated.
-        people: The users.
-        seconds: Length of the span.
-        random: Where chance comes from.
-        times: The candidate's bad requests are so many times as frequent.
-        added: The candidate fails this share of requests in addition.
-    """
+    """Return the sums of what the users do in so many seconds."""
     number = random.poisson(people.rates * kind.per_second * seconds)
-    is_mine = people.buckets < kind.weight
-    share = np.where(is_mine, people.bad * times + added, people.bad)
-    bad = random.binomial(number, np.minimum(share, 1.0))
+    bad = random.binomial(number, people.harmed(kind, harm))
     return Counts(
         np.bincount(people.buckets, number, BUCKETS).astype(np.int64),
         np.bincount(people.buckets, bad, BUCKETS).astype(np.int64))
 
 
-def hour(
-    kind: Kind, people: Users, step: int, random: np.random.Generator, *,
-    times: float = 1.0, added: float = 0.0, seconds: int = 3600,
-) -> Iterator[tuple[int, Counts]]:
-    """Yield (seconds, sums since the start) after each step of a stage."""
-    total = Counts.none()
-    for end in range(step, seconds + 1, step):
-        now = people
-        if kind.incident and 1200 < end <= 1500:
-            now = Users(people.rates, np.minimum(people.bad * 20, 1.0), people.buckets)
-        total = total + span(kind, now, step, random, times=times, added=added)
-        yield end, total
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Single requests in the order of time.
+
+    Args:
+        at: Seconds since the start, shape (n,).
+        buckets: Of whom they are, shape (n,).
+        is_bad: Whether each was bad, shape (n,).
+    """
+
+    at: Reals
+    buckets: Numbers
+    is_bad: NDArray[np.bool_]
+
+    def moments(self, kind: Kind, step: float, seconds: float) -> Reals:
+        """Return when to look: at each multiple of `step`, and the second after any harm.
+
+        Evidence against the candidate rises when one of its requests is bad; between them it
+        moves little. So this is as good as each second (`tests` of the benchmark compare both).
+        """
+        harmed = np.ceil(self.at[self.is_bad & (self.buckets < kind.weight)])
+        regular = np.arange(step, seconds + step / 2, step)
+        return np.unique(np.concatenate([harmed, regular]))
+
+    def sums(self, moments: Reals) -> Iterator[tuple[float, Counts]]:
+        """Yield (moment, sums since the start) of each moment."""
+        total = Counts.none()
+        first = 0
+        for moment, last in zip(moments, np.searchsorted(self.at, moments), strict=True):
+            buckets = self.buckets[first:last]
+            bad = buckets[self.is_bad[first:last]]
+            total = total + Counts(np.bincount(buckets, minlength=BUCKETS),
+                                   np.bincount(bad, minlength=BUCKETS))
+            first = last
+            yield float(moment), total
+
+
+def requests_of(
+    kind: Kind, people: Users, seconds: float, random: np.random.Generator, harm: Harm = HEALTHY,
+) -> Requests:
+    """Return the single requests of so many seconds of a stage."""
+    number = int(random.poisson(kind.per_second * seconds))
+    at = np.sort(random.uniform(0, seconds, number))
+    ends = np.cumsum(people.rates)
+    user = np.searchsorted(ends, random.uniform(0, ends[-1], number))
+    share = people.harmed(kind, harm)[user]
+    if kind.incident:
+        during = (at >= INCIDENT[0]) & (at < INCIDENT[1])
+        share = np.where(during, np.minimum(share * INCIDENT_TIMES, 1.0), share)
+    return Requests(at, people.buckets[user], random.uniform(size=number) < share)

@@ -1,0 +1,192 @@
+"""How soon harm is shown, against the best test that knew when to look and what to look for.
+
+Such a test cannot be made in a migration: it looks once, at the right time, for the harm that
+there is. It has the same past of each bucket. Three statistics stand for it, each with the bar that
+healthy stages of the same kind exceed once in a hundred at that time; the strongest of them counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.stages import HEALTHY, Harm, Kind, Reals, requests_of, span, users_of
+from benchmarks.workers import many, random_of
+from changeover.analysis.sequential.buckets import Counts, Split
+from changeover.analysis.sequential.e_values import tilted
+from changeover.analysis.sequential.evidence import Question, weigh_later
+from changeover.analysis.sequential.expected import Expected, expect
+from changeover.analysis.sequential.judging import ALPHA
+from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.sequential.starts import log_bar, newest_starts
+
+FAILED = -math.log(ALPHA)
+PAST_SECONDS = 3600
+WATCHED = 900
+STEP = 5
+POWERS = (0.5, 0.8, 0.95)
+LATE = Kind(2_000, 0.001, per_second=200)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A harm, and the ratio that it makes of a typical bucket's rate."""
+
+    name: str
+    share: float
+    is_slow: bool
+    harm: Harm
+    ratio: float
+
+
+CASES = (
+    Case("errors x 5", 0.001, False, Harm(times=5.0), 5.0),
+    Case("errors + 0.4 points", 0.001, False, Harm(added=0.004), 5.0),
+    Case("slow x 1.35 (p95 + 20 % at 1.10)", 0.05, True, Harm(times=1.35), 1.35),
+)
+
+
+def looks(kind: Kind, case: Case, harm: Harm, run: int) -> dict[str, Reals]:
+    """Return what each method has at each look of a stage, shape (looks,)."""
+    random = random_of(kind, run, "harmed" if harm != HEALTHY else "healthy")
+    people = users_of(kind, random)
+    past = span(kind, people, PAST_SECONDS, random)
+    expected = expect(past, past)
+    split = Split(kind.weight)
+    question = Question(Counts.none(), past, split, is_slow=kind.is_slow)
+    found: dict[str, list[float]] = {name: [] for name in METHODS}
+    requests = requests_of(kind, people, WATCHED, random, harm)
+    for _, counts in requests.sums(np.arange(STEP, WATCHED + 1, STEP, dtype=np.float64)):
+        found["evidence"] += weigh_later(question, [counts])
+        found["likelihood"].append(float(tilted(
+            counts, expected, split.is_candidate, split.share, (case.ratio,))[0]))
+        found["score"].append(score(counts, expected, split))
+        found["first"].append(first_score(counts, split))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def score(counts: Counts, expected: Expected, split: Split) -> float:
+    """Return how many standard deviations more bad requests the candidate's buckets have."""
+    foreseen = expected.shares * counts.requests
+    excess = counts.events - foreseen * (counts.events.sum() / max(1e-9, foreseen.sum()))
+    spread = math.sqrt(split.share * (1 - split.share) * float((excess**2).sum()))
+    mine = np.where(split.is_candidate, 1 - split.share, -split.share)
+    return float((mine * excess).sum()) / spread if spread else 0.0
+
+
+def first_score(counts: Counts, split: Split) -> float:
+    """Return the same of buckets with any bad request."""
+    hit = counts.events > 0
+    expected = split.share * hit.sum()
+    spread = math.sqrt(expected * (1 - split.share))
+    return (float(hit[:split.weight].sum()) - expected) / spread if spread else 0.0
+
+
+FIXED = ("likelihood", "score", "first")
+METHODS = ("evidence", *FIXED)
+
+
+def shown_after(stages: Sequence[Mapping[str, Reals]], power: float) -> float:
+    """Return the seconds after which the evidence shows harm in such a share of stages."""
+    firsts = []
+    for stage in stages:
+        reached = np.flatnonzero(stage["evidence"] >= FAILED)
+        firsts.append((reached[0] + 1) * STEP if len(reached) else math.inf)
+    return float(np.quantile(firsts, power, method="inverted_cdf"))
+
+
+def fixed_horizon(
+    harmed: Sequence[Mapping[str, Reals]], healthy: Sequence[Mapping[str, Reals]], power: float,
+) -> float:
+    """Return the first time at which the strongest fixed test has such a power at 1 %."""
+    found = math.inf
+    for name in FIXED:
+        bars = np.quantile([stage[name] for stage in healthy], 1 - ALPHA, axis=0,
+                           method="inverted_cdf")
+        shares = np.mean(np.array([stage[name] for stage in harmed]) > bars, axis=0)
+        enough = np.flatnonzero(shares >= power)
+        if len(enough):
+            found = min(found, float(enough[0] + 1) * STEP)
+    return found
+
+
+def show_detection(stages: int) -> None:
+    """Print after how long harm is shown in 50, 80 and 95 % of stages, beside the fixed test.
+
+    Args:
+        stages: Harmed stages of each kind; as many healthy ones, at least 300, set the bars.
+    """
+    print(f"\nharm shown after seconds, 10 % of 200/s, {stages} stages of each kind; in brackets "
+          "a test\nthat knew the harm and when to look, and at 80 and 95 % how many times as long")
+    print(f"{'':48}{'50 %':>14}{'80 %':>21}{'95 %':>21}")
+    for users in (0, 2_000, 20_000):
+        for case in CASES:
+            kind = Kind(users, case.share, per_second=200, is_slow=case.is_slow)
+            harmed = many(partial(looks, kind, case, case.harm), stages)
+            healthy = many(partial(looks, kind, case, HEALTHY), max(300, stages))
+            row = "".join(cell(harmed, healthy, power) for power in POWERS)
+            label = f"{case.name}, {f'{users:,} users' if users else 'independent'}"
+            print(f"{label:48}{row}", flush=True)
+
+
+def cell(
+    harmed: Sequence[Mapping[str, Reals]], healthy: Sequence[Mapping[str, Reals]], power: float,
+) -> str:
+    """Return one cell of the table."""
+    ours, fixed = shown_after(harmed, power), fixed_horizon(harmed, healthy, power)
+    if math.isinf(ours):
+        return f"{'never':>8}{f'({fixed:.0f})':>7}" + " " * 6
+    ratio = "" if power == POWERS[0] else f"{ours / fixed:5.2f}x"
+    return f"{ours:8.0f}{f'({fixed:.0f})':>7}{ratio}"
+
+
+def late(hours: float, run: int) -> float:
+    """Return the seconds from the beginning of harm to its being shown; infinite after an hour.
+
+    Args:
+        hours: Healthy hours before it. The clock's next hour begins in between.
+        run: Number of the stage.
+    """
+    random = random_of(LATE, run, "late")
+    people = users_of(LATE, random)
+    past = span(LATE, people, PAST_SECONDS, random)
+    whole, rest = int(hours), hours - int(hours)
+    done = [_hour(span(LATE, people, 3600, random)) for _ in range(whole)]
+    started = span(LATE, people, rest * 3600, random)
+    question = Question(Counts.none(), past, Split(LATE.weight))
+    requests = requests_of(LATE, people, 3600, random, CASES[0].harm)
+    for at, counts in requests.sums(np.arange(STEP, 3601, STEP, dtype=np.float64)):
+        slices = [*done, _hour(started + counts)]
+        if is_shown(question, slices):
+            return at
+    return math.inf
+
+
+def _hour(counts: Counts) -> Slice:
+    return Slice(LATE.weight, 0, 3600, {"requests": counts.requests, "errors": counts.events})
+
+
+def is_shown(question: Question, hours: Sequence[Slice]) -> bool:
+    """Return whether the stage's evidence, or that of a later start, reaches its bar."""
+    total = Counts.none()
+    for each in hours:
+        total = total + each.counts("errors")
+    starts = [(0, total), *newest_starts(hours, "errors", "requests")]
+    found = weigh_later(question, [counts for _, counts in starts])
+    bars = [log_bar(number, ALPHA) for number, _ in starts]
+    return any(log >= bar for log, bar in zip(found, bars, strict=True))
+
+
+def show_late_harm(stages: int) -> None:
+    """Print the median time until harm is shown that begins at once, or after healthy hours."""
+    print(f"\nerrors x 5 that begin later, 2,000 users, 10 % of 200/s, {stages} stages each")
+    first = math.nan
+    for hours in (0.0, 6.5, 24.5):
+        median = float(np.median(many(partial(late, hours), stages)))
+        first = first if hours else median
+        print(f"after {hours:4.1f} healthy hours: shown after {median:5.0f} s "
+              f"({median / first:.2f} of that at once)", flush=True)
