@@ -33,7 +33,8 @@ from changeover.site.site import Site
 from changeover.supervisor.child import Child
 from changeover.supervisor.stack import PROJECT
 
-FAULTS = ("errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty")
+FAULTS = ("errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty",
+          "wrong")
 FAULT_VARIABLE = "CHANGEOVER_FAULT_TOKEN"
 EXIT_CODES = {"promoted": EXIT_OK, "rolled_back": EXIT_ROLLED_BACK, "failed": EXIT_FAILED}
 REPORT_WAIT_SECONDS = 60.0

@@ -21,8 +21,11 @@ from examples.documents import corpus
 Parser = Callable[[str], dict[str, Any]]
 
 TOKEN_VARIABLE = "CHANGEOVER_FAULT_TOKEN"  # noqa: S105  the variable's name, not a token
-FAULTS = ("none", "errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty")
-WRONG = {"notfound": 404, "redirects": 302, "empty": 200}
+FAULTS = ("none", "errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty",
+          "wrong")
+WRONG_EVERY = 33
+"""With `wrong`, one of so many answers is another document's: 3 %."""
+AT_ONCE = {"notfound": 404, "redirects": 302, "empty": 200}
 """Faults that answer at once, and everybody alike, with this status."""
 LATENCY_SECONDS = 0.4
 MEMORY_STEP_BYTES = 10 << 20
@@ -42,14 +45,18 @@ class Faults:
         self._count += 1
         if self.kind == "errors" and self._count % 3 == 0:
             return JSONResponse({"error": "the parser failed"}, status_code=500)
-        if self.kind in WRONG:
-            return Response(status_code=WRONG[self.kind], headers={"location": "/elsewhere"}
+        if self.kind in AT_ONCE:
+            return Response(status_code=AT_ONCE[self.kind], headers={"location": "/elsewhere"}
                             if self.kind == "redirects" else None)
         if self.kind == "latency":
             await asyncio.sleep(LATENCY_SECONDS)
         if self.kind == "hang":
             await asyncio.Event().wait()
         return None
+
+    def is_mistaken(self) -> bool:
+        """Whether this answer is to be another document's."""
+        return self.kind == "wrong" and self._count % WRONG_EVERY == 0
 
     def begin(self, kind: str) -> None:
         """Start one kind of fault, or end them all with `none`."""
@@ -107,7 +114,13 @@ class Service:
         key = request.path_params["key"]
         if key not in self.documents:
             return self._answer({"error": f"no document {key}"}, 404)
+        if self.faults.is_mistaken():
+            key = self._another(key)
         return self._answer({"id": key, **self.parse(self.documents[key])})
+
+    def _another(self, key: str) -> str:
+        keys = list(self.documents)
+        return keys[keys.index(key) - 1]
 
     async def parse_posted(self, request: Request) -> Response:
         """Return the posted document as a record."""
