@@ -30,6 +30,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "rollback.completed": ("rollback completed", "good"),
     "rollback.needs_person": ("rollback needs a person", "bad"),
     "trigger.fired": ("trigger {trigger} fired: {action}", "bad"),
+    "trigger.cleared": ("trigger {trigger} is over", "good"),
     "lever.pulled": ("lever {lever} pulled", "plain"),
     "step.done": ("step {step} done", "plain"),
     "step.failed": ("step {step} failed", "bad"),

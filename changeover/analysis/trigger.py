@@ -1,31 +1,84 @@
-"""Triggers: conditions that must hold for the whole of `for`, second by second. Pure."""
+"""Triggers: when they fire, and when they are over. Second by second. Pure.
+
+What a second says of a condition is a `Judged`; where it comes from (a window here, an error budget
+or the evidence of buckets elsewhere) does not matter to the state machine:
+
+1. Seconds in which the condition is known to be true add up until it is known to be false.
+2. A second counts only when the one before it was true as well. So a gap in the data, and a step of
+   the clock in either direction, neither starts, extends, completes nor ends anything.
+3. When they make up the whole of `for`, the trigger fires, once.
+4. It is over when the value was back, beyond a bound of its own, for the whole of `clear_for`.
+   Until then it does not fire again.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from changeover.analysis.check import evaluate, needed_samples
-from changeover.analysis.window import Window
+from changeover.analysis.window import Measured, Window
+from changeover.domain.rollbacks import Stands
 from changeover.domain.verdict import Verdict
 from changeover.plan.triggers import TriggerSpec
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerState:
-    """What a trigger remembers.
+class Judged:
+    """What a second says of a trigger's condition.
 
     Args:
-        held_since: Unix second in which the condition was first true and never false since.
+        is_true: Whether the condition is true; None while nobody knows.
+        is_back: Whether the value is where a trigger that fired is over; None while nobody knows.
+        reason: One sentence with the numbers.
+        value: The value in base units, if there is one.
+        numbers: What stands behind it, for people and programs.
+    """
+
+    is_true: bool | None
+    is_back: bool | None
+    reason: str
+    value: float | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerState:
+    """What a trigger remembers; all of it survives a restart. Times are Unix seconds.
+
+    Args:
+        held_since: When the condition was first true and never false since.
         held_seconds: For how long of that time it was known to be true.
         true_at: The last second looked at when the condition was true in it; else None.
-        has_fired: Whether it fired and the condition has not been false since.
+        fired_at: When it fired, while it is not over.
+        back_seconds: For how long the value has been known to be back.
+        back_at: The last second looked at when the value was back in it; else None.
+        cleared_at: When it was over the last time.
     """
 
     held_since: int | None = None
     held_seconds: int = 0
     true_at: int | None = None
-    has_fired: bool = False
+    fired_at: int | None = None
+    back_seconds: int = 0
+    back_at: int | None = None
+    cleared_at: int | None = None
+
+    @property
+    def stands(self) -> tuple[Stands, int | None]:
+        """How it stands, and since when; None when it never did otherwise."""
+        if self.fired_at is not None:
+            return Stands.FIRING, self.fired_at
+        if self.held_since is not None:
+            return Stands.HOLDING, self.held_since
+        if self.cleared_at is not None:
+            return Stands.CLEARED, self.cleared_at
+        return Stands.ARMED, None
+
+    def document(self) -> dict[str, int | None]:
+        """Return it for the store."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +91,92 @@ class Firing:
     evidence: dict[str, Any]
 
 
-def step(
-    spec: TriggerSpec, state: TriggerState, own: Window, baseline: Window | None, *, at: int
-) -> tuple[TriggerState, Firing | None]:
-    """Return the trigger's next state and its firing, if the second `at` completes one.
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A trigger that fired is over; `at` is the second that completed it."""
 
-    Without enough data nothing is known: that neither starts, extends, completes nor ends a hold.
-    After firing it stays quiet until the condition was false once.
+    trigger: str
+    reason: str
+    at: int
+    fired_at: int
+
+
+def judge_windows(spec: TriggerSpec, own: Window, baseline: Window | None) -> Judged:
+    """Return what two windows of measurements say of a trigger's condition.
 
     Args:
         spec: The trigger.
-        state: What it remembers.
-        own: The window of its system that ends with second `at`.
-        baseline: The baseline's window, for ratios.
-        at: Unix time of the second that was just completed.
+        own: The window of its system that ends with the second.
+        baseline: The baseline's window, for bounds that are relative to it.
     """
     needed = needed_samples(spec, own.seconds)
     measured = own.measure(spec.metric)
     other = baseline.measure(spec.metric) if baseline else None
     verdict, reason = evaluate(spec, measured, other, needed=needed)
+    numbers = {
+        "value": measured.value, "samples": measured.samples, "window_seconds": own.seconds,
+        "baseline_value": other.value if other else None,
+    }
     if verdict is Verdict.INCONCLUSIVE:
-        return replace(state, true_at=None), None
+        return Judged(None, None, reason, measured.value, numbers)
     is_true = (verdict is Verdict.PASS) != spec.is_to_baseline
-    if not is_true:
-        return TriggerState(), None
+    compared = _compared(spec, measured, other)
+    is_back = not is_true and (compared is None or spec.is_back(compared))
+    return Judged(is_true, is_back, reason, measured.value, numbers)
+
+
+def _compared(spec: TriggerSpec, measured: Measured, other: Measured | None) -> float | None:
+    """Return what a bound is compared with; None for a ratio of nothing to nothing."""
+    value = measured.value or 0.0
+    if not spec.is_to_baseline:
+        return value
+    baseline = (other.value if other else None) or 0.0
+    if spec.bound_name == "difference_to_baseline":
+        return value - baseline
+    return value / baseline if baseline else None
+
+
+def step(
+    spec: TriggerSpec, state: TriggerState, judged: Judged, *, at: int
+) -> tuple[TriggerState, Firing | Cleared | None]:
+    """Return the trigger's next state, and what it tells of the second `at`, if anything.
+
+    Args:
+        spec: The trigger.
+        state: What it remembers.
+        judged: What the second says.
+        at: Unix time of the second that was just completed.
+    """
+    if state.fired_at is not None:
+        return _step_firing(spec, state, judged, at)
+    if judged.is_true is None:
+        return replace(state, true_at=None), None
+    if not judged.is_true:
+        return TriggerState(cleared_at=state.cleared_at), None
     # A second counts only when the one before it was true as well: unknown ones do not.
     held = state.held_seconds + (state.true_at == at - 1)
-    held_since = at if state.held_since is None else state.held_since
-    state = replace(state, held_since=held_since, held_seconds=held, true_at=at)
-    if state.has_fired or held < spec.for_.total_seconds():
+    # after a step of the clock backwards the start may lie ahead
+    since = at if state.held_since is None else min(state.held_since, at)
+    state = replace(state, held_since=since, held_seconds=held, true_at=at)
+    if held < spec.for_.total_seconds():
         return state, None
-    evidence = {
-        "metric": spec.metric, "of": spec.of, "value": measured.value,
-        "samples": measured.samples, "held_since": held_since, "second": at,
-        "window_seconds": own.seconds, "baseline_value": other.value if other else None,
-    }
-    firing = Firing(spec.name, f"{reason}, for {held} s", at, evidence)
-    return replace(state, has_fired=True), firing
+    evidence = {"metric": spec.metric, "of": spec.of, "held_since": since, "second": at,
+                **judged.numbers}
+    firing = Firing(spec.name, f"{judged.reason}, for {held} s", at, evidence)
+    return TriggerState(held_since=since, fired_at=at, cleared_at=state.cleared_at), firing
+
+
+def _step_firing(
+    spec: TriggerSpec, state: TriggerState, judged: Judged, at: int
+) -> tuple[TriggerState, Cleared | None]:
+    """Return the next state of a trigger that fired, and that it is over, if it is."""
+    if judged.is_back is None:
+        return replace(state, back_at=None), None
+    if not judged.is_back:
+        return replace(state, back_seconds=0, back_at=None), None
+    back = state.back_seconds + (state.back_at == at - 1)
+    state = replace(state, back_seconds=back, back_at=at)
+    if back < spec.quiet_for.total_seconds():
+        return state, None
+    cleared = Cleared(spec.name, judged.reason, at, state.fired_at or at)
+    return TriggerState(cleared_at=at), cleared

@@ -1,4 +1,4 @@
-"""Triggers that fired, and rollbacks."""
+"""Triggers: how they stand, and which fired; and rollbacks."""
 
 from __future__ import annotations
 
@@ -28,6 +28,42 @@ class TriggerFiring:
     epoch: int
     published_at: datetime | None = None
     id: int = 0
+
+
+class Stands(StrEnum):
+    """How a trigger stands."""
+
+    ARMED = "armed"  # nothing is wrong, or nothing is known
+    HOLDING = "holding"  # its condition is true, but not for the whole of `for` yet
+    FIRING = "firing"  # it fired, and is not over
+    CLEARED = "cleared"  # it fired and was over; it may fire again
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerStanding:
+    """How a trigger stands.
+
+    Args:
+        migration: Name of the migration.
+        trigger: Name of the trigger.
+        at: The end of the newest second that was judged.
+        stands: How it stands.
+        since: Since when; None when it never stood otherwise.
+        value: The newest value in base units, if there is one.
+        reason: One sentence with the numbers.
+        evidence: What stands behind it.
+        state: What the observer goes on from after a restart.
+    """
+
+    migration: str
+    trigger: str
+    at: datetime
+    stands: Stands
+    since: datetime | None
+    value: float | None
+    reason: str
+    evidence: dict[str, Any]
+    state: dict[str, Any]
 
 
 class RollbackStatus(StrEnum):

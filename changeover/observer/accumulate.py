@@ -116,6 +116,16 @@ class Accumulator:
         second.memory_bytes = max(memory_bytes, second.memory_bytes or 0)
         second.cpu_cores = cpu_cores
 
+    def set_back(self, to: int) -> None:
+        """Go on at an earlier second: the clock was set back.
+
+        Seconds that come for a second time are counted anew, and stored in the place of the old.
+        """
+        self._seconds = {key: each for key, each in self._seconds.items() if key[1] < to}
+        self._first = min(self._first, to)
+        self._kept_from = min(self._kept_from, to)
+        self.newest = min(self.newest, to)
+
     def pop_user_errors(self) -> dict[tuple[str, str], datetime]:
         """Return (hash of the user's key, system) with the first error since the last call."""
         found, self._user_errors = self._user_errors, {}

@@ -59,6 +59,10 @@ class Position:
         if passed is not None:
             self._write(*passed)
 
+    def set_back(self) -> None:
+        """Forget what was reached: the clock was set back, and its seconds come again."""
+        self._reached.clear()
+
     def _write(self, second: int, place: tuple[int, int]) -> None:
         content = {"first": second + 1, "inode": place[0], "offset": place[1]}
         # an older position only means that more is read again

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
@@ -18,24 +17,26 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from changeover import clock
-from changeover.analysis.trigger import Firing
 from changeover.analysis.window import SHADOW, Sample
 from changeover.domain.messages import Severity
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
-from changeover.errors import ChangeoverError, Refused, StoreError
+from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
 from changeover.observer.accumulate import Accumulator
+from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
 from changeover.observer.chores import Chores
 from changeover.observer.position import Position
 from changeover.observer.probes import ProcessMeter, probe_every_second
+from changeover.observer.seconds import Seconds
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.slicing import Place
 from changeover.observer.standings import Standings
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
-from changeover.observer.unsaved import Fired, Unsaved
+from changeover.observer.trigger_memory import TriggerMemory
+from changeover.observer.unsaved import Unsaved
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
 from changeover.plan.triggers import TriggerAction
@@ -59,6 +60,8 @@ SECOND_SETTLES = 0.35
 FOLLOW_SECONDS = 0.2
 COMPARISONS_ARRIVE = 15
 """Seconds in which comparisons and outcomes of a request are stored; only gates see later ones."""
+NOTED_WITHIN = 5
+"""Seconds before a note of what triggers remember in which a firing may not be in it yet."""
 CONSOLE_LISTENS = timedelta(seconds=20)
 """How long after the console's last sign of life (every 5 s) outcomes are expected."""
 LOG_LIMIT_BYTES = 64 << 20
@@ -83,6 +86,8 @@ class Observer:
         self.chores = Chores(site, api, self.log)
         self.standings = Standings(site)
         self.unsaved = Unsaved()
+        self.acting = Acting(self.traffic, self.unsaved, self.log)
+        self.memory = TriggerMemory(site)
         self._lock = threading.Lock()
         self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
@@ -95,11 +100,9 @@ class Observer:
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
             for name in System
         }
-        self._judged = self._metered = 0
+        self._seconds = Seconds()
+        self._metered = 0
         self._began = int(time.time())
-        self._recorded_before: set[str] = set()
-        self._restart_since: int | None = None
-        self._pending: deque[Firing] = deque()
         self._must_reopen = False
 
     def run(self) -> None:
@@ -152,82 +155,56 @@ class Observer:
                 self._accumulator.add(entry)
 
     def _is_stored(self, second: int) -> bool:
-        return second < self._judged and not self.unsaved.has_until(second)
+        return second < self._seconds.judged and not self.unsaved.has_until(second)
 
     def _watch_anew(self) -> None:
-        self._restart_since = int(time.time())
+        self.acting.users_since = int(time.time())
 
     def _judge(self) -> None:
         """Finish the seconds that are complete and step the triggers through them."""
         # Guardrails must not fire for requests that back-pressure sends to the baseline.
         if self.back_pressure.is_withholding:
             self.watch.withhold(int(time.time()))
-        before = int(time.time() - SECOND_SETTLES)
-        if self._tailer.is_behind():  # after a pause: no further than the log was read
-            before = min(before, self._accumulator.newest - 1)
-        if before <= self._judged:
+        complete = int(time.time() - SECOND_SETTLES)
+        # after a pause: no further than the log was read
+        read_to = self._accumulator.newest - 1 if self._tailer.is_behind() else complete
+        due = self._seconds.due(complete, read_to=read_to, most=self.watch.replay_seconds)
+        if due.set_back_to is not None:
+            self._set_back(due.set_back_to)
+        if not due.seconds:
             return
         with self._lock:
-            changed = self._accumulator.pop_changed(before)
+            changed = self._accumulator.pop_changed(due.seconds.stop)
             users = self._accumulator.pop_user_errors()
         self.unsaved.add(changed, users)
         self.watch.feed([*changed, *self._later])
-        since, self._restart_since = self._restart_since, None
+        since, self.acting.users_since = self.acting.users_since, None
         if since is not None:
             self.watch.restart(since=since)
-        # After a long pause only so many seconds as a restart evaluates: rollbacks must not wait.
-        first = max(self._judged or before - 1, before - self.watch.replay_seconds)
-        self._judged = before
-        for second in range(first, before):
+        for second in due.seconds:
             for action, firing in self.watch.step(second):
-                self._act(action, firing)
+                self.acting.act(action, firing)
+            for cleared in self.watch.pop_cleared():
+                self.acting.end(cleared)
 
-    def _act(self, action: TriggerAction, firing: Firing) -> None:
-        """Do what a trigger asks for; a rollback without users on the candidate is an alert."""
-        is_rollback = action is TriggerAction.ROLLBACK
-        # Users came to the candidate during the evaluation: the firing is about the time before.
-        is_before_start = firing.at < (self._restart_since or 0)
-        if is_rollback and self.traffic.is_on_users and not is_before_start:
-            LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
-            self._pending.append(firing)
-        elif firing.at >= self._began or firing.trigger not in self._recorded_before:
-            LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
-            self._announce(firing, TriggerAction.ALERT if is_rollback else action)
-
-    def _announce(self, firing: Firing, action: TriggerAction) -> None:
-        """Record and announce a trigger that shifts no traffic."""
-        epoch = self.traffic.state.epoch
-        self.traffic.notices.put(
-            Severity.WARNING, f"trigger {firing.trigger} of {self.site.migration} fired ({action})",
-            firing.reason)
-        self.unsaved.add_firing(Fired(firing, action, epoch, clock.now()))
+    def _set_back(self, to: int) -> None:
+        """Go on at an earlier second, which the clock shows for a second time."""
+        LOG.warning("the clock was set back to %d; its seconds are measured anew", to)
+        with self._lock:
+            self.unsaved.add(self._accumulator.pop_changed(self._accumulator.newest + 1), {})
+            self._accumulator.set_back(to)
+        self._position.set_back()
+        self.watch.set_back(to)
 
     def _roll_back(self) -> None:
-        """Do the rollback that a trigger or a failed item calls for; a failure is retried."""
-        overdue = self.traffic.overdue
-        if overdue is not None:
-            try:
-                self.traffic.roll_back(overdue)
-            except Refused as refusal:  # people are notified; triggers must not wait for it
-                self.log.problem("failed item", str(refusal))
-        while self._pending:
-            firing, at = self._pending[0], clock.now()
-            if self.traffic.is_on_users:
-                try:
-                    done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
-                except Refused as refusal:
-                    LOG.error("trigger %s: %s", firing.trigger, refusal)
-                    self._announce(firing, TriggerAction.ALERT)
-                    self._pending.popleft()
-                    continue
-                if done is None:  # the baseline is being brought back
-                    return
-                self.unsaved.add_firing(
-                    Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at)
-                )
-            else:  # another trigger or a person was faster
-                self._announce(firing, TriggerAction.ALERT)
-            self._pending.popleft()
+        self.acting.roll_back()
+        if self.acting.is_done and self._seconds.judged:
+            self.memory.note(self.watch, self._seconds.judged - 1, self._users_epoch)
+
+    @property
+    def _users_epoch(self) -> int | None:
+        """The routing's epoch while users are on the candidate; None when none are."""
+        return self.traffic.state.epoch if self.traffic.is_on_users else None
 
     def _meter(self) -> None:
         second = int(time.time())
@@ -264,6 +241,8 @@ class Observer:
             self.log.fine("store", "the store is back")
             if self.throttle.is_due("save", 0.45):
                 self._with_store("measurements stay in memory", self._save)
+            if self.throttle.is_due("triggers", 1.9):
+                self._with_store("what triggers remember is not saved", self._save_triggers)
             if self.throttle.is_due("slices", 1.9):
                 self._with_store("sums by bucket are kept in memory", self.slices.save)
             has_later = self.plan.shadow or self.watch.has_outcomes
@@ -285,6 +264,9 @@ class Observer:
     def _save(self) -> None:
         self.unsaved.save(self.store, self.site.migration)
         self.traffic.save()
+
+    def _save_triggers(self) -> None:
+        self.memory.save(self._save)
 
     def _read_later(self) -> None:
         """Read what the shadow service and applications reported lately; replaced as a whole."""
@@ -311,7 +293,7 @@ class Observer:
         """Say what the gates would say now; harm that is shown rolls back at once."""
         while not self.stop.wait(self.standings.pause):
             for firing in self.standings.evaluate():
-                self._act(TriggerAction.ROLLBACK, firing)
+                self.acting.act(TriggerAction.ROLLBACK, firing)
 
     def _watch_baseline(self) -> None:
         self.traffic.restorer.watch(self.stop, lambda: self.traffic.needs_the_baseline)
@@ -321,7 +303,8 @@ class Observer:
 
         1. The samples of the time that triggers remember come from the store. The seconds since
            come from the access log, which is read from the saved place on.
-        2. Triggers are stepped through that time again, from the start of the cutover at most.
+        2. Triggers go on with what they remembered, and are stepped through the time since then;
+           without that, or when a cutover began since, from the start of the cutover at most.
         3. A rollback that is due then is done. Other firings are recorded only if they were not.
         """
         migration = self.site.migration
@@ -332,7 +315,7 @@ class Observer:
             self.watch.feed(outcomes.recent(self.store, migration, since=since))
         self._accumulator.restore(known)
         self.traffic.update(routing.read(self.store, migration))
-        self._restart_since = None
+        self.acting.users_since = None
         cutover = cutovers.latest(self.store, migration)
         begin = 0
         if cutover is not None:
@@ -342,9 +325,17 @@ class Observer:
         self._know_baseline(cutover)
         self.watch.restart(since=begin)
         first = min((sample.at for sample in known), default=self._began - 1)
-        self._judged = max(begin, first, self._began - self.watch.replay_seconds)
+        note = self.memory.load()
+        # users who came since begin anew: what fired before was about others
+        may_resume = note is not None and self._users_epoch in (None, note.users_epoch)
+        if note is not None and may_resume and begin <= note.second < self._began:
+            self.watch.resume(note.states, since=max(begin, note.since))
+            first = note.second + 1
+            # what was recorded just before the note is in what triggers remember
+            since = clock.from_timestamp(note.second - NOTED_WITHIN)
+        self._seconds.judged = max(begin, first, self._began - self.watch.replay_seconds)
         recorded = firings.all_of(self.store, migration, since=since)
-        self._recorded_before = {firing.trigger for firing in recorded}
+        self.acting.recorded_before = {firing.trigger for firing in recorded}
 
     def _know_baseline(self, cutover: Cutover | None) -> None:
         """Read how the baseline answered before the newest stage, in which it may serve nobody."""

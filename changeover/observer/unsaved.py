@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from changeover import clock
-from changeover.analysis.trigger import Firing
+from changeover.analysis.trigger import Cleared, Firing
 from changeover.analysis.window import Sample
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.triggers import TriggerAction
@@ -34,6 +34,14 @@ class Fired:
     confirmed_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trigger that fired and is over, and when that was seen."""
+
+    cleared: Cleared
+    at: datetime
+
+
 class Unsaved:
     """Filled by the observer's loop, emptied by the thread that writes to the store."""
 
@@ -42,6 +50,7 @@ class Unsaved:
         self._samples: dict[tuple[str, int], Sample] = {}
         self._user_errors: dict[tuple[str, str], datetime] = {}
         self._firings: deque[Fired] = deque()
+        self._ended: deque[Ended] = deque()
 
     def add(
         self, changed: Iterable[Sample], user_errors: Mapping[tuple[str, str], datetime]
@@ -60,6 +69,11 @@ class Unsaved:
         """Add a firing."""
         with self._lock:
             self._firings.append(fired)
+
+    def add_ended(self, ended: Ended) -> None:
+        """Add a trigger that is over."""
+        with self._lock:
+            self._ended.append(ended)
 
     def has_until(self, second: int) -> bool:
         """Whether samples of `second` or before are not in the store yet."""
@@ -105,3 +119,8 @@ class Unsaved:
             if fired.confirmed_at is not None:
                 firings.note_published(store, saved.id, at=fired.confirmed_at)
             self._firings.popleft()
+        while self._ended:  # after the firings, so that the audit is in order
+            ended = self._ended[0]
+            firings.end(store, migration, ended.cleared.trigger, reason=ended.cleared.reason,
+                        second=ended.cleared.at, at=ended.at)
+            self._ended.popleft()

@@ -9,9 +9,10 @@ from sqlalchemy import ForeignKey, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
+from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.triggers import TriggerAction
-from changeover.store import audit
+from changeover.store import audit, messages
 from changeover.store.base import Base, Id, all_records, to_record, to_row
 from changeover.store.engine import Store
 
@@ -45,7 +46,7 @@ def record(store: Store, firing: TriggerFiring) -> TriggerFiring:
             audit.append(session, firing.migration, NewEvent(
                 actor="observer", kind="trigger.fired", at=firing.fired_at,
                 data={"trigger": firing.trigger, "action": firing.action,
-                      "reason": firing.reason}))
+                      "reason": firing.reason, "evidence": firing.evidence}))
         return to_record(TriggerFiring, row)
 
 
@@ -56,6 +57,30 @@ def _known(session: Session, firing: TriggerFiring) -> FiringRow | None:
     return session.scalar(select(FiringRow).filter_by(
         migration=firing.migration, trigger=firing.trigger, epoch=firing.epoch,
         action=TriggerAction.ROLLBACK))
+
+
+def end(
+    store: Store, migration: str, trigger: str, *, reason: str, second: int, at: datetime
+) -> None:
+    """Record that a trigger which fired is over, and notify people of it; once.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        trigger: Name of the trigger.
+        reason: One sentence with the numbers.
+        second: Unix second that completed it.
+        at: When that was seen.
+    """
+    with store.begin() as session:
+        is_new = audit.append(session, migration, NewEvent(
+            actor="observer", kind="trigger.cleared", at=at,
+            data={"trigger": trigger, "reason": reason},
+            once_key=f"trigger-cleared-{trigger}-{second}"))
+        if is_new:
+            title = f"trigger {trigger} of {migration} is over"
+            messages.put_in(session, Message(
+                migration, key=title, severity=Severity.INFO, title=title, body=reason, at=at))
 
 
 def note_published(store: Store, firing_id: int, *, at: datetime) -> None:

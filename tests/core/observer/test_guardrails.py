@@ -6,7 +6,8 @@ import pytest
 
 from changeover.analysis.guardrails import COUNTED
 from changeover.analysis.window import Sample, Window
-from changeover.observer.watch import GUARDRAIL_SECONDS, Watch
+from changeover.observer.guardrail_watch import GUARDRAIL_SECONDS
+from changeover.observer.watch import Watch
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.model import Plan
 from changeover.plan.triggers import TriggerAction

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.trigger import TriggerState, step
+from changeover.analysis.trigger import TriggerState, judge_windows, step
 from changeover.analysis.window import (
     Measurements,
     Sample,
@@ -81,7 +81,7 @@ def fires(spec: dict[str, Any]) -> tuple[bool, bool]:
     for window in windows(100):
         state, firing = TriggerState(), None
         for at in range(100, 110):
-            state, now = step(parsed, state, window, None, at=at)
+            state, now = step(parsed, state, judge_windows(parsed, window, None), at=at)
             firing = firing or now
         has_data = window.measure(parsed.metric).value is not None
         found |= {firing is not None} if has_data else set()
@@ -169,7 +169,8 @@ def silent(metric: str, watched: int, of: int = 10) -> bool:
     row = Sample("candidate", 100, of, watched=watched, listened=watched)
     state, fired = TriggerState(), None
     for at in range(100, 110):
-        state, now = step(spec, state, combine([row], seconds=of), None, at=at)
+        judged = judge_windows(spec, combine([row], seconds=of), None)
+        state, now = step(spec, state, judged, at=at)
         fired = fired or now
     return fired is not None
 

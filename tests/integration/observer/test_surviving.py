@@ -14,11 +14,21 @@ from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.gateway.accesslog import classify
 from changeover.site.home import Home
-from changeover.store import firings, rollbacks, routing, samples
+from changeover.store import (
+    audit,
+    firings,
+    messages,
+    rollbacks,
+    routing,
+    samples,
+    trigger_standings,
+)
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
 pytestmark = pytest.mark.integration
+
+NO_GUARDRAIL = {"errors": {"off": "this test is about the trigger"}}
 
 
 def failing(watched: Watched, seconds: int) -> range:
@@ -108,6 +118,43 @@ def test_hold_that_completed_while_nobody_watched_rolls_back_at_the_start(start:
         wait_for(lambda: watched.firings() == [("errors", "rollback")], what="firing")
     (firing,) = firings.all_of(watched.store, "bench")
     assert firing.evidence["second"] < absence[-1]
+
+
+def test_killed_observer_announces_nothing_again(start: Start) -> None:
+    """A trigger that fires still does after the kill: it is not told twice, and ends once."""
+    watched = start({**ERRORS, "action": "alert", "clear_for": "2s"}, guardrails=NO_GUARDRAIL)
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        watched.bench.fault("503")
+        wait_for(lambda: stands(watched) == "firing", what="the trigger's standing")
+        watched.kill_observer()
+        watched.start_observer()
+        known = noted(watched)
+        wait_for(lambda: noted(watched) > known, what="the new observer's notes")
+        assert stands(watched) == "firing"
+        watched.bench.fault("none")
+        wait_for(lambda: stands(watched) == "cleared", what="the end")
+    wait_for(lambda: "trigger.cleared" in kinds(watched), what="the audit")
+    assert watched.firings() == [("errors", "alert")]
+    assert kinds(watched).count("trigger.cleared") == 1
+    titles = [each.title for each in messages.newest(watched.store, "bench")]
+    assert titles == ["trigger errors of bench fired (alert)", "trigger errors of bench is over"]
+
+
+def stands(watched: Watched) -> str:
+    """Return how the one trigger stands in the store."""
+    return next((str(each.stands) for each in trigger_standings.all_of(watched.store, "bench")), "")
+
+
+def noted(watched: Watched) -> float:
+    """Return up to when the one trigger was judged."""
+    (found,) = trigger_standings.all_of(watched.store, "bench")
+    return found.at.timestamp()
+
+
+def kinds(watched: Watched) -> list[str]:
+    """Return the kinds of all events of the audit."""
+    return [event.kind for event in audit.events(watched.store, "bench")]
 
 
 def test_killed_publisher_is_finished_by_the_observer(start: Start) -> None:

@@ -1,0 +1,96 @@
+"""What follows when triggers fire and when they are over: a rollback, a record, a message."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+
+from changeover import clock
+from changeover.analysis.trigger import Cleared, Firing
+from changeover.domain.messages import Severity
+from changeover.errors import Refused
+from changeover.observer.throttle import LogOnce
+from changeover.observer.traffic import Traffic
+from changeover.observer.unsaved import Ended, Fired, Unsaved
+from changeover.plan.triggers import TriggerAction
+
+LOG = logging.getLogger("changeover.observer")
+
+
+class Acting:
+    """Does what triggers ask for. Rollbacks that cannot be done yet wait, and are retried.
+
+    Args:
+        traffic: Where users are, and how they are moved back.
+        unsaved: Takes the records of what was done.
+        log: Where problems are logged.
+    """
+
+    def __init__(self, traffic: Traffic, unsaved: Unsaved, log: LogOnce) -> None:
+        self.traffic, self._unsaved, self._log = traffic, unsaved, log
+        self._pending: deque[Firing] = deque()
+        self._began = int(time.time())
+        self.recorded_before: set[str] = set()
+        self.users_since: int | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every rollback that was asked for was carried out, or given up."""
+        return not self._pending
+
+    def act(self, action: TriggerAction, firing: Firing) -> None:
+        """Do what a trigger asks for; a rollback without users on the candidate is an alert."""
+        is_rollback = action is TriggerAction.ROLLBACK
+        # Users came to the candidate during the evaluation: the firing is about the time before.
+        is_before_start = firing.at < (self.users_since or 0)
+        if is_rollback and self.traffic.is_on_users and not is_before_start:
+            LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
+            self._pending.append(firing)
+        elif firing.at >= self._began or firing.trigger not in self.recorded_before:
+            LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
+            self._announce(firing, TriggerAction.ALERT if is_rollback else action)
+
+    def end(self, cleared: Cleared) -> None:
+        """Record that a trigger is over; people are notified when that is news."""
+        LOG.info("trigger %s is over because %s", cleared.trigger, cleared.reason)
+        self._unsaved.add_ended(Ended(cleared, clock.now()))
+
+    def roll_back(self) -> None:
+        """Do the rollback that a trigger or a failed item calls for; a failure is retried."""
+        overdue = self.traffic.overdue
+        if overdue is not None:
+            try:
+                self.traffic.roll_back(overdue)
+            except Refused as refusal:  # people are notified; triggers must not wait for it
+                self._log.problem("failed item", str(refusal))
+        while self._pending:
+            if not self._carry_out(self._pending[0]):
+                return
+            self._pending.popleft()
+
+    def _carry_out(self, firing: Firing) -> bool:
+        """Roll back because of a firing; return False while the baseline is being brought back."""
+        at = clock.now()
+        if not self.traffic.is_on_users:  # another trigger or a person was faster
+            self._announce(firing, TriggerAction.ALERT)
+            return True
+        try:
+            done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+        except Refused as refusal:
+            LOG.error("trigger %s: %s", firing.trigger, refusal)
+            self._announce(firing, TriggerAction.ALERT)
+            return True
+        if done is None:
+            return False
+        self._unsaved.add_firing(
+            Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at))
+        return True
+
+    def _announce(self, firing: Firing, action: TriggerAction) -> None:
+        """Record and announce a trigger that shifts no traffic."""
+        epoch, migration = self.traffic.state.epoch, self.traffic.plan.migration
+        self.traffic.notices.put(
+            Severity.WARNING, f"trigger {firing.trigger} of {migration} fired ({action})",
+            firing.reason)
+        self._unsaved.add_firing(Fired(firing, action, epoch, clock.now()))

@@ -1,0 +1,99 @@
+"""The recent samples of a migration, in memory: triggers work while the store is away."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from changeover.analysis.window import (
+    GATEWAY,
+    SHADOW,
+    Sample,
+    Window,
+    combine,
+    of_gateway,
+    outcomes_of,
+)
+from changeover.domain.comparisons import PlaceCount
+from changeover.store.place_counts import step_of
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which samples a window is made of.
+
+    Args:
+        system: `baseline` or `candidate`.
+        seconds: Its length.
+        segment: Outcomes of this segment only.
+        path: Comparisons of this place only.
+    """
+
+    system: str
+    seconds: int
+    segment: str | None = None
+    path: str | None = None
+
+
+class Recent:
+    """Samples of single seconds. `since` is the second at which windows begin at the earliest."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[int, Sample]] = defaultdict(dict)
+        self._places: Mapping[str, Mapping[int, PlaceCount]] = {}
+        self._windows: dict[tuple[Span, int], Window] = {}
+        self.since = 0
+
+    def feed(self, samples: Iterable[Sample]) -> None:
+        """Add samples, replacing those of the same second."""
+        for sample in samples:
+            is_gateways = sample.system == GATEWAY
+            self._rows[sample.system][sample.at] = of_gateway(sample) if is_gateways else sample
+        self._windows.clear()
+
+    def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
+        """Set how often single places differ: {place: {start of ten seconds: its counts}}."""
+        self._places = counts
+        self._windows.clear()
+
+    def seconds(self, system: str, start: int, end: int) -> list[Sample]:
+        """Return a system's samples of [start, end)."""
+        rows = self._rows[system]
+        return [rows[second] for second in range(start, end) if second in rows]
+
+    def window(self, span: Span, at: int) -> Window:
+        """Return the window that ends with second `at`; triggers alike share one."""
+        found = self._windows.get((span, at))
+        if found is None:
+            found = self._windows[span, at] = self._combined(span, at)
+        return found
+
+    def _combined(self, span: Span, at: int) -> Window:
+        start = max(at - span.seconds + 1, self.since)
+        names = (span.system, GATEWAY, outcomes_of(span.system, span.segment),
+                 *((SHADOW,) if span.system == "candidate" else ()))
+        rows = [row for name in names for row in self.seconds(name, start, at + 1)]
+        found = combine(rows, seconds=span.seconds)
+        if not span.path:
+            return found
+        counts = [each for step_at, each in self._places.get(span.path, {}).items()
+                  if step_of(start) <= step_at <= at]
+        compared = sum(each.compared for each in counts)
+        return replace(
+            found, compared=compared, matched=compared - sum(each.diverged for each in counts))
+
+    def forget(self, before: int) -> None:
+        """Forget samples before a second."""
+        for rows in self._rows.values():
+            for at in [at for at in rows if at < before]:
+                del rows[at]
+        self._windows.clear()
+
+    def set_back(self, to: int) -> None:
+        """Forget samples of `to` and later, and begin no later: the clock was set back."""
+        for rows in self._rows.values():
+            for at in [at for at in rows if at >= to]:
+                del rows[at]
+        self.since = min(self.since, to)
+        self._windows.clear()
