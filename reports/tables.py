@@ -42,7 +42,7 @@ class CheckRow:
 
 def check_row(check: Mapping[str, Any]) -> CheckRow:
     """Return the texts of one check's evidence, as `CheckResult.as_evidence` stored it."""
-    metric = check.get("metric", "?")
+    metric, unit = check.get("metric", "?"), (check.get("check") or {}).get("unit")
     own = f"{_count(check.get('samples'))} (at least {_count(check.get('min_samples'))})"
     other = check.get("baseline_samples")
     samples = own if other is None else f"{own}; baseline {_count(other)}"
@@ -51,8 +51,9 @@ def check_row(check: Mapping[str, Any]) -> CheckRow:
         remark=_remark(check),
         check=f"{text.metric_words(metric)} of {check.get('of', '?')}",
         bound=str(check.get("bound", "?")),
-        value=text.metric(metric, check.get("value")),
-        baseline="–" if other is None else text.metric(metric, check.get("baseline_value")),
+        value=text.metric(metric, check.get("value"), unit),
+        baseline="–" if other is None else text.metric(
+            metric, check.get("baseline_value"), unit),
         samples=samples + _left_out(check),
         window=text.window(check.get("window_start"), check.get("window_end")),
         reason=text.one_line(check.get("reason", "")),

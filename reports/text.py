@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from changeover.plan.metrics import METRICS, format_value
+from changeover.plan.metrics import METRICS, Unit, format_value, metric_of
 from changeover.plan.units import format_percent, format_size
 
 SIGNS = {
@@ -91,10 +91,16 @@ def number(value: float | None) -> str:
     return "no data" if value is None else f"{value:.4g}"
 
 
-def metric(name: object, value: float | None) -> str:
-    """Return the value of a metric of the catalogue; an unknown metric's as a plain number."""
+def metric(name: object, value: float | None, unit: Unit | None = None) -> str:
+    """Return the value of a metric of the catalogue; an unknown metric's as a plain number.
+
+    Args:
+        name: The metric's name.
+        value: Its value in base units.
+        unit: An external metric's unit, which the catalogue does not know.
+    """
     known = str(name) in METRICS
-    return format_value(METRICS[str(name)], value) if known else number(value)
+    return format_value(metric_of(str(name), unit), value) if known else number(value)
 
 
 def metric_words(name: object) -> str:

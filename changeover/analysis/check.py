@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from changeover.analysis.window import Measured, Window
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec, OnFail
-from changeover.plan.metrics import METRICS, Metric, Source, format_value
+from changeover.plan.metrics import Metric, Source, format_value
 from changeover.plan.triggers import TriggerSpec
 
 _HOLDS = {
@@ -40,7 +40,8 @@ class CheckResult:
     `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
     that the result is about. `sequential` is what a comparison by buckets was reached by,
-    `by_minutes` one of single minutes. `on_fail` says what follows when it failed.
+    `by_minutes` one of single minutes, `external` what sources said. `on_fail` says what follows
+    when it failed.
     """
 
     metric: str
@@ -59,6 +60,7 @@ class CheckResult:
     places: tuple[str, ...] = ()
     sequential: Mapping[str, Any] | None = None
     by_minutes: Mapping[str, Any] | None = None
+    external: Mapping[str, Any] | None = None
     on_fail: OnFail = OnFail.ROLLBACK
 
     def as_evidence(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class CheckResult:
             **({"places": list(self.places)} if self.places else {}),
             **({} if self.sequential is None else {"sequential": dict(self.sequential)}),
             **({} if self.by_minutes is None else {"by_minutes": dict(self.by_minutes)}),
+            **({} if self.external is None else {"external": dict(self.external)}),
             **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
 
@@ -113,7 +116,7 @@ def judge(
     """
     measured = own.measure(check.metric)
     other = baseline.measure(check.metric) if baseline else None
-    needed = _needed(METRICS[check.metric], check.min_samples, own.seconds)
+    needed = _needed(check.measured, check.min_samples, own.seconds)
     verdict, reason = evaluate(check, measured, other, needed=needed)
     return CheckResult(
         metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
@@ -132,7 +135,7 @@ def evaluate(
 
     Too few samples, on either side of a ratio, are inconclusive: no data is never a pass.
     """
-    metric = METRICS[condition.metric]
+    metric = condition.measured
     of = "the gateway" if metric.source is Source.GATEWAY else condition.of
     what = (f"{metric.name} of {of}" + (f" at {condition.path}" if condition.path else "")
             + (f" in {condition.segment}" if condition.segment else ""))
@@ -154,7 +157,7 @@ def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
     """Return a condition's bound for people: `below 0.100 %`, `at most 1.1 × baseline`."""
     if condition.bound_name == "ratio_to_baseline":
         return f"at most {condition.bound_values[0]:g} × baseline"
-    metric = METRICS[condition.metric]
+    metric = condition.measured
     if condition.bound_name == "difference_to_baseline":
         return f"at most {format_value(metric, condition.bound_values[0])} above the baseline"
     values = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
@@ -177,7 +180,7 @@ SHORT_WINDOW = 10.0
 
 def needed_samples(condition: CheckSpec | TriggerSpec, seconds: float) -> int:
     """Return how many samples a condition needs in a window of `seconds`."""
-    return _needed(METRICS[condition.metric], condition.min_samples, seconds)
+    return _needed(condition.measured, condition.min_samples, seconds)
 
 
 def _needed(metric: Metric, min_samples: int, seconds: float) -> int:

@@ -10,6 +10,7 @@ import click
 
 from changeover import clock
 from changeover.cleanup import check_patterns
+from changeover.cli import asking
 from changeover.cli.common import (
     FILE,
     Session,
@@ -18,7 +19,7 @@ from changeover.cli.common import (
     pass_session,
 )
 from changeover.cli.estimate import estimate
-from changeover.errors import InvalidPlan
+from changeover.errors import EXIT_FAILED, InvalidPlan
 from changeover.flags.snapshot import expired
 from changeover.gateway import probe
 from changeover.plan import rules
@@ -33,11 +34,15 @@ def plan() -> None:
     """Check plans, and teach editors to complete them."""
 
 
-@plan.command(epilog="\b\nExample:\n  changeover plan check plans/documents.yaml")
+@plan.command(epilog="\b\nExamples:\n  changeover plan check plans/documents.yaml\n"
+              "  changeover plan check plans/documents.yaml --sources")
 @click.argument("file", type=FILE)
+@click.option("--sources", "is_asking", is_flag=True,
+              help="Ask every external source once now, and show what it says; exit code 1 when "
+              "one has no value.")
 @output_option
 @pass_session
-def check(session: Session, file: Path) -> None:
+def check(session: Session, file: Path, is_asking: bool) -> int:
     """Say whether a plan can work, in all its environments; every problem with its line.
 
     The systems are asked for their health page, to see whether they speak HTTP/1.1; they may be
@@ -58,8 +63,14 @@ def check(session: Session, file: Path) -> None:
                      f"{stage.approvers} approvals")
     lines += [f"  environment {name}: fine" for name in found.environments]
     lines += [f"  note: {note}" for note in notes]
-    session.show("\n".join(lines), {
-        "migration": found.migration, "stages": [stage.key for stage in stages], "notes": notes})
+    data: dict[str, Any] = {"migration": found.migration, "stages": [stage.key for stage in stages],
+            "notes": notes}
+    readings = asking.ask_every(plans, file.absolute().parent) if is_asking else []
+    lines += [f"  {line}" for line in asking.lines(readings)]
+    if is_asking:
+        data["sources"] = asking.as_data(readings)
+    session.show("\n".join(lines), data)
+    return EXIT_FAILED if any(each.reading.problem for each in readings) else 0
 
 
 @plan.command("show", epilog="\b\nExamples:\n  changeover plan show plans/invoices.yaml\n"

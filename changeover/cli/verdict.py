@@ -56,11 +56,21 @@ def _show_recomputed(
 ) -> int:
     """Print what came out again; the exit code says whether it is the same."""
     is_other = any(each.problem and each.again is not None for each in found)
-    lines = [f"  {each.metric}: {each.problem or 'the same, to the last bit'}" for each in found]
+    lines = [f"  {each.metric}: {each.problem or _same(each)}" for each in found]
     head = "comes out differently" if is_other else "comes out the same"
     session.show("\n".join([f"verdict {known.id} ({known.gate} of {known.stage}) {head}", *lines]),
                  {"id": known.id, "is_same": not is_other, "checks": [asdict(e) for e in found]})
     return EXIT_FAILED if is_other else 0
+
+
+def _same(found: Recomputed) -> str:
+    """Say that a check came out the same, and from what."""
+    external = found.stored.get("external")
+    if not external:
+        return "the same, to the last bit"
+    own = external["own"]
+    return (f"the same, to the last bit, by what source {own['source']} said at "
+            f"{own['asked_at'][:19]} UTC; it is not asked again")
 
 
 def _text(known: GateVerdict) -> str:
@@ -72,12 +82,28 @@ def _text(known: GateVerdict) -> str:
     when = f"{known.at:%Y-%m-%d %H:%M:%S} UTC"
     return "\n".join([
         f"gate {known.gate} of {known.stage}: {known.verdict}, {when}", f"{known.reason}.", "",
-        *table])
+        *table, *_said(known)])
+
+
+def _said(known: GateVerdict) -> list[str]:
+    """Return what external sources said, when, and what they were asked."""
+    lines = []
+    for check in known.evidence:
+        for said in (check.get("external") or {}).values():
+            if said is None:
+                continue
+            found = said["problem"] or _value(said["value"], said["samples"])
+            of = f", measured at {said['measured_at'][:19]}" if said["measured_at"] else ""
+            lines += ["", f"{check['metric']} of {said['system']}: source {said['source']}, asked "
+                      f"at {said['asked_at'][:19]} UTC{of}: {found}", f"  {said['query']}"]
+    return lines
 
 
 def _row(check: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     found = check.get("sequential") or {}
     evidence = "by the two values"
+    if "external" in check:
+        evidence = f"by source {check['external']['own']['source']}"
     if "by_minutes" in check:
         evidence = f"by single minutes: {check['by_minutes']['classification']}"
     if "log_worse" in found:

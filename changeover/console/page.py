@@ -23,7 +23,7 @@ from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
-from changeover.plan.metrics import METRICS, QUALITY, Source, format_value
+from changeover.plan.metrics import METRICS, QUALITY, Source, format_value, metric_of
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.units import format_duration
 from changeover.shadow import scores
@@ -119,7 +119,8 @@ def _standing(gate: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(check: dict[str, Any]) -> dict[str, Any]:
-    metric, asked = METRICS[check["metric"]], check.get("check", {})
+    asked = check.get("check", {})
+    metric = metric_of(check["metric"], asked.get("unit"))
     place = f" at {asked['path']}" if asked.get("path") else ""
     segment = f" in {asked['segment']}" if asked.get("segment") else ""
     baseline = "–"

@@ -27,6 +27,7 @@ from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
 from changeover.observer.chores import Chores
+from changeover.observer.polling import SourcePolls
 from changeover.observer.position import Position
 from changeover.observer.probes import ProcessMeter, probe_every_second
 from changeover.observer.seconds import Seconds
@@ -77,14 +78,15 @@ class Observer:
 
     def __init__(self, site: Site, api: PrefectApi | None) -> None:
         self.site, self.plan, self.store = site, site.plan, site.store
-        self.watch = Watch(self.plan)
+        self.sources = SourcePolls(site)
+        self.watch = Watch(self.plan, self.sources)
         self._later: list[Sample] = []
         self.stop = threading.Event()
         self.log, self.throttle = LogOnce(), Throttle()
         self.traffic = Traffic(site, self.log, self._watch_anew)
         self.back_pressure = BackPressure(site, self.traffic, self.log)
         self.chores = Chores(site, api, self.log)
-        self.standings = Standings(site)
+        self.standings = Standings(site, self.sources)
         self.unsaved = Unsaved()
         self.acting = Acting(self.traffic, self.unsaved, self.log)
         self.memory = TriggerMemory(site)
@@ -110,6 +112,8 @@ class Observer:
         self.log.run("start", self._restore)
         parts: list[tuple[str, Callable[[], None]]] = [
             *((f"probe of {name}", partial(self._probe, str(name))) for name in System),
+            *((f"source {name}", partial(self.sources.watch, name, self.stop))
+              for name in self.plan.sources),
             ("store", self._follow_store),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
             ("gates", self._watch_gates),

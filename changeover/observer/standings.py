@@ -14,6 +14,7 @@ from changeover.analysis.trigger import Firing
 from changeover.domain.rollout import StageRecord, StageStatus, Standing
 from changeover.domain.routing import ON_USERS
 from changeover.domain.verdict import Verdict
+from changeover.observer.polling import SourcePolls
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
@@ -38,10 +39,11 @@ class Standings:
 
     Args:
         site: The migration on this machine.
+        sources: What its external sources say.
     """
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, sources: SourcePolls | None = None) -> None:
+        self._site, self._sources = site, sources or SourcePolls(site)
         self._known: _Known | None = None
         self._fired: set[tuple[int, str, int, str]] = set()
         self.pause = OFTEN_SECONDS
@@ -59,7 +61,8 @@ class Standings:
         sums = stage_sums(self._site, record, end=end, past=self._past(record))
         found = []
         for gate in plan.stage(record.key).gates:
-            result = judge_now(self._site, record, gate, lambda: sums)
+            result = judge_now(
+                self._site, record, gate, lambda: sums, self._sources.of_gate(gate))
             evidence = evidence_of(plan, gate, result)
             for each in evidence:
                 # the minutes recompute a verdict; a standing is replaced within seconds

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
+from changeover.analysis.external import judge_readings
 from changeover.analysis.trigger import (
     Cleared,
     Firing,
@@ -14,6 +16,7 @@ from changeover.analysis.trigger import (
 )
 from changeover.analysis.window import Sample, Window
 from changeover.domain.comparisons import PlaceCount
+from changeover.domain.readings import Reading
 from changeover.observer.guardrail_watch import GUARDRAIL_WINDOWS, GuardrailWatch
 from changeover.observer.recent import Recent, Span
 from changeover.plan.metrics import METRICS, Source
@@ -24,6 +27,14 @@ MOST_REPLAYED = 300_000
 """Samples that are evaluated again after a restart, at most: about two seconds of work."""
 
 
+class ExternalReadings(Protocol):
+    """Knows what sources said."""
+
+    def reading(self, spec: TriggerSpec, system: str, *, at: int, since: int) -> Reading | None:
+        """Return what was known of a trigger's metric at the end of a second."""
+        ...
+
+
 class Watch:
     """Steps every trigger, and the guardrails that roll back, once for each completed second.
 
@@ -32,9 +43,11 @@ class Watch:
 
     Args:
         plan: The plan with its triggers.
+        external: What sources say of external metrics; None: nothing is known of them.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, external: ExternalReadings | None = None) -> None:
+        self._external = external
         self._triggers = plan.triggers
         self._states = {spec.name: TriggerState() for spec in plan.triggers}
         self._judged: dict[str, Judged] = {}
@@ -126,12 +139,26 @@ class Watch:
         return found
 
     def _judge(self, spec: TriggerSpec, at: int) -> Judged:
+        if spec.is_external:
+            return self._judge_external(spec, at)
         seconds = max(1, int(spec.over.total_seconds()))
         own = self._recent.window(Span(spec.of, seconds, spec.segment, spec.path), at)
         baseline = None
         if spec.is_to_baseline:
             baseline = self._recent.window(Span("baseline", seconds, spec.segment, spec.path), at)
         return judge_windows(spec, own, baseline)
+
+    def _judge_external(self, spec: TriggerSpec, at: int) -> Judged:
+        """Judge what sources had said by the end of a second; nobody is asked here."""
+        known = self._external
+        if known is None:
+            return judge_readings(spec, None, None)
+        since = self._recent.since
+        own = known.reading(spec, spec.of, at=at, since=since)
+        baseline = None
+        if spec.is_to_baseline:
+            baseline = known.reading(spec, "baseline", at=at, since=since)
+        return judge_readings(spec, own, baseline)
 
 
 def _seconds(spec: TriggerSpec) -> float:

@@ -11,7 +11,16 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from changeover.plan.fields import Duration, Name, Part, Pattern
-from changeover.plan.metrics import BY_BUCKET, METRICS, QUALITY_NAME, Source, parse_value
+from changeover.plan.metrics import (
+    BY_BUCKET,
+    METRICS,
+    QUALITY_NAME,
+    Metric,
+    Source,
+    Unit,
+    metric_of,
+    parse_value,
+)
 from changeover.plan.paths import one_place
 
 BY_MINUTES = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
@@ -25,7 +34,7 @@ class Condition(Part):
     """A metric of a system with exactly one bound. Bounds are in the metric's own unit."""
 
     metric: str = Field(json_schema_extra={"anyOf": [
-        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^outcome\.{QUALITY_NAME}$"}]})
+        {"enum": [*sorted(METRICS)]}, {"pattern": rf"^(outcome|external)\.{QUALITY_NAME}$"}]})
     of: Literal["baseline", "candidate"] = "candidate"
     below: str | int | float | None = Field(None, description="Must be < this.")
     above: str | int | float | None = Field(None, description="Must be > this.")
@@ -42,7 +51,20 @@ class Condition(Part):
         None,
         description="For divergence_rate: one place only, such as `$.total`."
     )
-    segment: Name | None = Field(None, description="For outcomes: one segment of users only.")
+    segment: Name | None = Field(
+        None, description="For outcomes and external metrics: one segment of users only.")
+    unit: Unit | None = Field(
+        None, description="Taken from the external metric in `sources`; never written by hand.")
+
+    @property
+    def measured(self) -> Metric:
+        """What is measured, in the unit that bounds and values have."""
+        return metric_of(self.metric, self.unit)
+
+    @property
+    def is_external(self) -> bool:
+        """Whether a source of the plan is asked for the value."""
+        return self.measured.source is Source.EXTERNAL
 
     @property
     def bound_name(self) -> str:
@@ -57,7 +79,7 @@ class Condition(Part):
             return (float(self.ratio_to_baseline or 0),)
         raw: Any = getattr(self, name)
         parts = raw if isinstance(raw, list) else [raw]
-        return tuple(parse_value(METRICS[self.metric], part) for part in parts)
+        return tuple(parse_value(self.measured, part) for part in parts)
 
     @property
     def is_to_baseline(self) -> bool:
@@ -77,7 +99,9 @@ class Condition(Part):
     def _is_meaningful(self) -> Condition:
         if self.metric not in METRICS:
             raise ValueError(f"unknown metric {self.metric!r}; allowed are "
-                             f"{', '.join(METRICS)}, outcome.NAME")
+                             f"{', '.join(METRICS)}, outcome.NAME, external.NAME")
+        if self.is_external and self.unit is None:  # the plan sets it where a source has it
+            raise ValueError(f"no source has the metric {self.metric!r}")
         if len(self._bounds()) != 1:
             found = ", ".join(self._bounds()) or "none"
             raise ValueError(
@@ -96,8 +120,10 @@ class Condition(Part):
     def _path_has_metric(self) -> Condition:
         if self.path is not None and self.metric != "divergence_rate":
             raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
-        if self.segment is not None and METRICS[self.metric].source is not Source.OUTCOME:
-            raise ValueError(f"`segment` works with outcome metrics only, not with {self.metric}")
+        by_segment = (Source.OUTCOME, Source.EXTERNAL)
+        if self.segment is not None and self.measured.source not in by_segment:
+            raise ValueError("`segment` works with outcome and external metrics only, not with "
+                             f"{self.metric}")
         return self
 
 

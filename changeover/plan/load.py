@@ -17,8 +17,10 @@ from pydantic_core import ErrorDetails
 from changeover.errors import InvalidPlan
 from changeover.plan import environments, rules
 from changeover.plan.document import Lines, Location, read
+from changeover.plan.external import declared, undefined
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
+from changeover.plan.sources import SOURCE_KINDS
 from changeover.plan.suites import AnyCheck
 
 _KINDS = ", ".join(get_args(kind.model_fields["kind"].annotation)[0]
@@ -138,11 +140,12 @@ def _explain(detail: ErrorDetails, document: Any) -> tuple[Location, str]:
     if kind == "extra_forbidden":
         return path, _unknown_key(str(path[-1]) if path else "", detail["loc"])
     if kind == "value_error":
-        return path, _with_nearest_metric(str(context.get("error", detail["msg"])))
+        return path, _with_nearest_metric(str(context.get("error", detail["msg"])), document)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         found, path = context.get("tag", "nothing"), (*path, "kind")
-        near = _nearest(found, _KINDS)
-        return path, f"kind {_shown(found)} is unknown{near}; allowed are {_KINDS}"
+        kinds = ", ".join(SOURCE_KINDS) if path[:1] == ("sources",) else _KINDS
+        near = _nearest(found, kinds)
+        return path, f"kind {_shown(found)} is unknown{near}; allowed are {kinds}"
     if kind in ("literal_error", "enum"):
         allowed = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
         return path, f"{_shown(found)} is unknown{_nearest(found, allowed)}; allowed are {allowed}"
@@ -201,6 +204,8 @@ def _allowed_keys(location: Location) -> list[str]:
 def _resolve(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """Follow references; of several alternatives use the one that is a mapping or a list."""
     while True:
+        if "discriminator" in node:  # the kind, which comes next, says which alternative
+            return dict(node)
         if "$ref" in node:
             node = definitions[node["$ref"].rsplit("/", 1)[1]]
         elif "allOf" in node:
@@ -211,7 +216,9 @@ def _resolve(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             return dict(node)
 
 
-def _with_nearest_metric(text: str) -> str:
+def _with_nearest_metric(text: str, document: Any) -> str:
+    if external := re.match(r"no source has the metric '([^']*)'", text):
+        return undefined(external[1], declared(document))
     match = re.match(r"unknown metric '([^']*)'", text)
     if match is None:
         return text

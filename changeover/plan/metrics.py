@@ -7,7 +7,7 @@ with it, analysis computes it, reports format it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -25,6 +25,7 @@ class Source(StrEnum):
     PROCESS = "process"  # memory and CPU of the system's processes
     COMPARISON = "comparison"  # shadow comparison of both systems' answers
     OUTCOME = "outcome"  # what applications reported to the console
+    EXTERNAL = "external"  # what the plan's `sources` are asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,28 @@ BY_BUCKET = frozenset({
 QUALITY = "outcome."
 """What names of quality metrics begin with: `outcome.confidence`."""
 QUALITY_NAME = r"[a-z][a-z0-9_]{0,62}"
+EXTERNAL = "external."
+"""What names of metrics of the plan's `sources` begin with: `external.failed_payments`."""
+_NAMED_ELSEWHERE = re.compile(rf"(?:{re.escape(QUALITY)}|{re.escape(EXTERNAL)}){QUALITY_NAME}")
 
 
 class Catalogue(dict[str, Metric]):
-    """The metrics by name. Applications name quality numbers: every `outcome.NAME` is a metric."""
+    """The metrics by name.
+
+    Applications name quality numbers, and plans what they ask sources: every `outcome.NAME` and
+    every `external.NAME` is a metric.
+    """
 
     def __contains__(self, name: object) -> bool:
-        is_quality = isinstance(name, str) and re.fullmatch(
-            re.escape(QUALITY) + QUALITY_NAME, name)
-        return bool(is_quality) or super().__contains__(name)
+        is_named = isinstance(name, str) and _NAMED_ELSEWHERE.fullmatch(name)
+        return bool(is_named) or super().__contains__(name)
 
     def __missing__(self, name: str) -> Metric:
         if name not in self:
             raise KeyError(name)
+        if name.startswith(EXTERNAL):
+            words = name.removeprefix(EXTERNAL).replace("_", " ")
+            return Metric(name, "number", Source.EXTERNAL, words, f"{words}, from a source")
         number = name.removeprefix(QUALITY)
         return Metric(name, "number", Source.OUTCOME,
                       f"mean {number.replace('_', ' ')} of outcomes",
@@ -132,6 +142,16 @@ METRICS = Catalogue({
                "duration that 99 % of reported outcomes stay within", 0.99),
     )
 })
+
+
+def metric_of(name: str, unit: Unit | None = None) -> Metric:
+    """Return a metric; the unit of an external one stands in the plan, beside its query.
+
+    Raises:
+        KeyError: No such metric.
+    """
+    found = METRICS[name]
+    return replace(found, unit=unit) if unit and found.source is Source.EXTERNAL else found
 
 
 def parse_value(metric: Metric, value: object) -> float:

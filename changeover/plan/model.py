@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from changeover.plan import units
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.conditions import CheckSpec
+from changeover.plan.external import with_units
 from changeover.plan.fields import (
     Duration,
     HttpUrl,
@@ -39,6 +40,7 @@ from changeover.plan.procedures import (
     RollbackSpec,
 )
 from changeover.plan.routing import ConsoleSpec, RoutingSpec
+from changeover.plan.sources import AnySource
 from changeover.plan.suites import AnyCheck
 from changeover.plan.triggers import TriggerSpec
 
@@ -196,6 +198,9 @@ class Plan(Part):
         default={}, description="Values that each environment overrides, part by part."
     )
     environment: Name | None = Field(None, description="Set by --env; never written by hand.")
+    sources: dict[Name, AnySource] = Field(
+        default={}, description="Whom to ask for `external.NAME` metrics, and what."
+    )
     gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1)]] = {}
     phases: list[PhaseSpec] = Field(min_length=1)
     triggers: list[TriggerSpec] = []
@@ -208,6 +213,11 @@ class Plan(Part):
     health: HealthSpec = Field(default_factory=HealthSpec)
     patience: PatienceSpec = Field(default_factory=PatienceSpec)
     retention: RetentionSpec = Field(default_factory=RetentionSpec)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _units_are_known(cls, document: Any) -> Any:
+        return with_units(document)
 
     def stages(self) -> list[Stage]:
         """Return every traffic step of the cutover in order; deprecation is not one of them.

@@ -14,7 +14,7 @@ from datetime import timedelta
 from changeover.plan import units
 from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
 from changeover.plan.document import Location
-from changeover.plan.metrics import METRICS, QUALITY, Metric, Source, format_value
+from changeover.plan.metrics import QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
 from changeover.plan.triggers import TriggerSpec
 
@@ -98,7 +98,7 @@ def _checks(plan: Plan) -> Iterator[tuple[Location, CheckSpec, timedelta]]:
 def _of(
     plan: Plan, condition: CheckSpec | TriggerSpec, path: Location, window: timedelta
 ) -> Iterator[Found]:
-    metric = METRICS[condition.metric]
+    metric = condition.measured
     if window < SHORTEST and condition.over is not None:
         yield (*path, "over"), (
             "the window must be at least 1s, because values are measured once per second")
@@ -118,7 +118,8 @@ def _of(
             f"at {MOST_PER_SECOND} per second there are {most}; lower min_samples, or give a "
             "longer window")
     saved_for = plan.retention.minutes
-    if window > saved_for:
+    # a source keeps its own past
+    if window > saved_for and metric.source is not Source.EXTERNAL:
         yield (*path, "over"), (
             f"the window {units.format_duration(window)} is longer than measurements are saved "
             f"({units.format_duration(saved_for)}); raise retention.minutes, or shorten the window")
@@ -143,7 +144,7 @@ def _of_comparisons(
 
 def _most_samples(plan: Plan, metric: Metric, window: timedelta) -> int | None:
     """Return the most samples of a window; None when never more are asked for than it has."""
-    if metric.is_of_seconds or window < SHORTEST:
+    if metric.is_of_seconds or metric.source is Source.EXTERNAL or window < SHORTEST:
         return None
     share = 1.0
     if metric.source is Source.COMPARISON and plan.shadow is not None:
@@ -154,11 +155,13 @@ def _most_samples(plan: Plan, metric: Metric, window: timedelta) -> int | None:
 def _values(metric: Metric, condition: CheckSpec | TriggerSpec, window: timedelta) -> _Values:
     if metric.name == "up":
         return _Values(0, 1, single=_shares_of_probes(condition, window))
-    if metric.name.startswith(QUALITY):
+    if metric.name.startswith(QUALITY) or (
+            metric.source is Source.EXTERNAL and metric.unit == "number"):
         return _Values(-math.inf, math.inf)
     if metric.unit == "share":
         return _Values(0, 1)
-    is_zero_possible = metric.unit != "duration" and metric.name != "memory"
+    is_zero_possible = metric.source is Source.EXTERNAL or (
+        metric.unit != "duration" and metric.name != "memory")
     return _Values(0, math.inf, has_least=is_zero_possible)
 
 
@@ -179,7 +182,7 @@ def _shares_of_probes(
 
 def _can(condition: CheckSpec | TriggerSpec, window: timedelta, *, is_met: bool) -> bool:
     """Whether some measurement meets a bound, or some does not."""
-    metric, bounds = METRICS[condition.metric], condition.bound_values
+    metric, bounds = condition.measured, condition.bound_values
     if condition.is_to_baseline:
         return is_met or _can_exceed_baseline(metric, condition)
     is_within = _IS_WITHIN[condition.bound_name]
@@ -195,7 +198,7 @@ def _can_exceed_baseline(metric: Metric, condition: CheckSpec | TriggerSpec) -> 
 
 
 def _said(condition: CheckSpec | TriggerSpec) -> str:
-    metric, name = METRICS[condition.metric], condition.bound_name
+    metric, name = condition.measured, condition.bound_name
     values = " to ".join(format_value(metric, value) for value in condition.bound_values)
     if condition.is_to_baseline:
         return f"more than {values} above the baseline's"
@@ -203,7 +206,7 @@ def _said(condition: CheckSpec | TriggerSpec) -> str:
 
 
 def _possible(condition: CheckSpec | TriggerSpec, window: timedelta) -> str:
-    metric = METRICS[condition.metric]
+    metric = condition.measured
     if metric.name == "up":
         return (f"one probe a second gives {max(1, int(window.total_seconds()))} in a window of "
                 f"{units.format_duration(window)}, and it is the share of those answered: 0 to 1")

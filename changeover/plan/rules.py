@@ -14,6 +14,7 @@ from itertools import pairwise
 from changeover.plan import units
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
+from changeover.plan.external import problems as external_problems
 from changeover.plan.flags import plan_faults
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, Source
@@ -42,6 +43,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_names_exist(plan),
         *_windows_fit(plan),
         *_conditions_have_data(plan),
+        *(Problem(path, text) for path, text in external_problems(plan)),
         *_triggers_make_sense(plan),
         *_conditions_can_be_met(plan),
         *_gate_is_free(plan),

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from changeover.plan.conditions import Condition
 from changeover.plan.fields import Duration, Name
-from changeover.plan.metrics import METRICS, parse_value
+from changeover.plan.metrics import parse_value
 
 LEAST_QUIET = timedelta(minutes=1)
 """Shortest default of `clear_for`."""
@@ -75,7 +75,7 @@ class TriggerSpec(Condition):
             return 1 + (1 - CLEARANCE) * (bound - 1)
         if name in _TOO_HIGH:
             return bound - CLEARANCE * abs(bound)
-        metric = METRICS[self.metric]
+        metric = self.measured
         # a share cannot rise above 1: back by a tenth of what is missing
         is_share = metric.unit == "share" or metric.name == "up"
         return bound + CLEARANCE * (max(0.0, 1 - bound) if is_share else abs(bound))
@@ -86,7 +86,7 @@ class TriggerSpec(Condition):
                 return float(self.clear_at or 0)
             except ValueError as error:
                 raise ValueError(f"{self.clear_at!r} is not a number") from error
-        return parse_value(METRICS[self.metric], self.clear_at)
+        return parse_value(self.measured, self.clear_at)
 
     @model_validator(mode="after")
     def _clears_inside(self) -> TriggerSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from changeover import clock
@@ -18,6 +19,7 @@ from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan
 from changeover.procedures.bucket_evidence import stage_sums
+from changeover.procedures.external import ReadSources, Window, ask_now, judge_externals
 from changeover.site.site import Site
 
 SETTLE = timedelta(seconds=2)
@@ -30,7 +32,8 @@ def end_of_windows() -> datetime:
 
 
 def judge_now(
-    site: Site, record: StageRecord, gate: str, read_sums: Callable[[], StageSums] | None = None
+    site: Site, record: StageRecord, gate: str, read_sums: Callable[[], StageSums] | None = None,
+    read_sources: ReadSources | None = None,
 ) -> GateResult:
     """Return what a gate says of a stage now.
 
@@ -40,6 +43,7 @@ def judge_now(
         gate: Name of the gate.
         read_sums: Returns the stage's sums by bucket, for all of its gates; called when a check
             needs them. None reads them for this gate.
+        read_sources: Returns what external sources say. None asks them now.
     """
     end = end_of_windows()
     checks = site.plan.gates[gate]
@@ -47,9 +51,11 @@ def judge_now(
     sums = None
     if by_buckets:
         sums = read_sums() if read_sums else stage_sums(site, record, end=end)
+    windows = [_window(site, record, check, end) for check in checks]
+    external = judge_externals(checks, windows, read_sources or partial(ask_now, site))
     results = []
-    for check in checks:
-        result = _measured(site, record, check, end)
+    for index, check in enumerate(checks):
+        result = external.get(index) or _measured(site, check, windows[index])
         if sums is not None and check.is_sequential:
             result = _with_shown(judge_by_buckets(check, sums), result)
         elif check.is_by_minutes:
@@ -69,12 +75,15 @@ def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any
     return evidence
 
 
-def _measured(
-    site: Site, record: StageRecord, check: CheckSpec, end: datetime
-) -> CheckResult:
-    """Judge one check over its window, never reaching back before the stage began."""
-    metrics, soak = site.metrics, site.plan.stage(record.key).soak
-    start = min(end, max(end - (check.over or soak), record.entered_at))
+def _window(site: Site, record: StageRecord, check: CheckSpec, end: datetime) -> Window:
+    """Return start and end of a check's window, never reaching back before the stage began."""
+    soak = site.plan.stage(record.key).soak
+    return min(end, max(end - (check.over or soak), record.entered_at)), end
+
+
+def _measured(site: Site, check: CheckSpec, window: Window) -> CheckResult:
+    """Judge one check over its window."""
+    metrics, (start, end) = site.metrics, window
     own = metrics.window(
         check.of, start=start, end=end, place=check.path, segment=check.segment)
     baseline = None

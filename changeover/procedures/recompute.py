@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from changeover.analysis.check import as_asked, evaluate
+from changeover.analysis.external import judge_again
 from changeover.analysis.mann_whitney import minutes as mann_whitney
 from changeover.analysis.sequential.judging import METHOD, judge_by_buckets
 from changeover.analysis.sequential.keeping import unpack_stage
@@ -18,7 +19,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 
 COMPARED = ("verdict", "reason", "value", "samples", "baseline_value", "baseline_samples",
-            "sequential", "by_minutes")
+            "sequential", "by_minutes", "external")
 """What must come out the same."""
 
 
@@ -70,6 +71,8 @@ def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
         if method != mann_whitney.METHOD:
             return Recomputed(metric, stored, None, _other_method(method, mann_whitney.METHOD))
         again |= _by_minutes(check, stored)
+    elif check.is_external:
+        again |= as_asked(check, judge_again(check, stored)).as_evidence()
     else:
         again |= _by_threshold(check, stored)
     differing = [name for name in COMPARED if not _is_same(stored.get(name), again.get(name))]

@@ -1,0 +1,1 @@
+"""External sources: Prometheus, databases, HTTP services and programs, behind one interface."""
