@@ -2,7 +2,7 @@
 
     python -m benchmarks.verdicts               # about ten minutes on two cores
     python -m benchmarks.verdicts --long        # as many stages as the claims need; hours
-    python -m benchmarks.verdicts --false-alarms 1500    # only these, with so many stages
+    python -m benchmarks.verdicts --false-alarms 1000    # only these, with so many stages
 
 Each stage is looked at again and again, as gates, triggers and pages do. Beside the evidence by
 buckets stand, on the same stages: a plain threshold (the ratio of the two rates above 1.1 in at
@@ -41,8 +41,6 @@ from changeover.plan.conditions import CheckSpec
 
 FAILED = -math.log(ALPHA)
 PAST_SECONDS = 3600
-LOOK_SECONDS = 30
-"""Between two looks while no request of the candidate is bad; else the next second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def false_alarms(kind: Kind, run: int) -> dict[str, bool]:
     split, found, rates = Split(kind.weight), Counter[str](), []
     before = Counts.none()
     requests = requests_of(kind, people, 3600, random)
-    for at, counts in requests.sums(requests.moments(kind, LOOK_SECONDS, 3600)):
+    for at, counts in requests.sums(requests.moments(kind, 3600)):
         evidence = weigh(Question(counts, past, split, is_slow=kind.is_slow))
         found["evidence"] += evidence.log_worse >= FAILED
         found["first errors"] += evidence.parts.get("first", 0.0) >= FAILED
@@ -207,11 +205,11 @@ def _slice(
 
 def main(arguments: Sequence[str]) -> None:
     """Print the tables that are asked for."""
+    size = LONG if "--long" in arguments else SHORT
     if "--false-alarms" in arguments:
         stages = int(arguments[arguments.index("--false-alarms") + 1])
-        show_false_alarms(ALL_HEALTHY, stages)
+        show_false_alarms(size.healthy, stages)
         return
-    size = LONG if "--long" in arguments else SHORT
     show_costs()
     show_false_alarms(size.healthy, size.stages)
     show_passes(size.stages)
