@@ -25,6 +25,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.detection import show_detection, show_late_harm
+from benchmarks.forecasts import show_forecasts
 from benchmarks.stages import Harm, Kind, Users, requests_of, span, users_of
 from benchmarks.workers import many, random_of
 from changeover.analysis.sequential.buckets import Counts, Split, arms
@@ -215,6 +216,7 @@ def main(arguments: Sequence[str]) -> None:
     show_passes(size.stages)
     show_detection(size.harmed)
     show_late_harm(size.harmed)
+    show_forecasts(20 if size is SHORT else 400)
 
 
 if __name__ == "__main__":

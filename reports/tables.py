@@ -173,6 +173,8 @@ def _remark(check: Mapping[str, Any]) -> str:
     remarks = ["shown only"] if check.get("on_fail") == OnFail.SHOW else []
     if "sequential" in check:
         remarks.append(_certainty(check.get("verdict"), check["sequential"]))
+    if outlook := check.get("outlook"):
+        remarks.append(str(outlook["text"]))
     return ", ".join(remarks)
 
 

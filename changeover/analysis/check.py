@@ -41,7 +41,8 @@ class CheckResult:
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
     that the result is about. `sequential` is what a comparison by buckets was reached by,
     `by_minutes` one of single minutes, `external` what sources said. `on_fail` says what follows
-    when it failed.
+    when it failed. `interval` is where the true value lies (95 %), `outlook` how much longer an
+    undecided check needs; neither decides anything.
     """
 
     metric: str
@@ -62,6 +63,13 @@ class CheckResult:
     by_minutes: Mapping[str, Any] | None = None
     external: Mapping[str, Any] | None = None
     on_fail: OnFail = OnFail.ROLLBACK
+    interval: Mapping[str, Any] | None = None
+    outlook: Mapping[str, Any] | None = None
+
+    @property
+    def told(self) -> str:
+        """The reason, with how much longer it takes where that is known."""
+        return f"{self.reason}; {self.outlook['text']}" if self.outlook else self.reason
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
@@ -76,6 +84,8 @@ class CheckResult:
             **({} if self.sequential is None else {"sequential": dict(self.sequential)}),
             **({} if self.by_minutes is None else {"by_minutes": dict(self.by_minutes)}),
             **({} if self.external is None else {"external": dict(self.external)}),
+            **({} if self.interval is None else {"interval": dict(self.interval)}),
+            **({} if self.outlook is None else {"outlook": dict(self.outlook)}),
             **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
 

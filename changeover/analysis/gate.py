@@ -50,7 +50,7 @@ def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
     """
     deciding = [result for result in results if result.on_fail is not OnFail.SHOW]
     verdict = worst(map(_counts_as, deciding))
-    reasons = [result.reason for result in deciding if _counts_as(result) is verdict]
+    reasons = [result.told for result in deciding if _counts_as(result) is verdict]
     if verdict is Verdict.PASS:
         reasons = ["its one check passed" if len(deciding) == 1
                    else f"all {len(deciding)} checks passed"]

@@ -63,6 +63,7 @@ _OF_CHECKS = {
     "standing": "What it would say now: 1 would pass, 0 undecided, -1 would fail.",
     "log_worse": "Logarithm of the evidence that harm is beyond the margin.",
     "log_better": "Logarithm of the evidence that harm beyond the margin is excluded.",
+    "seconds_left": "Seconds within which it is decided, 80 % of the time, at this traffic.",
 }
 
 
@@ -268,6 +269,7 @@ def _numbers_of(check: dict[str, Any]) -> dict[str, float]:
         "value": check["value"], "standing": _STANDS[Verdict(check["verdict"])],
         "log_worse": evidence.get("log_worse"),
         "log_better": evidence.get("stage", {}).get("log_better"),
+        "seconds_left": (check.get("outlook") or {}).get("seconds"),
     }
     return {name: float(value) for name, value in found.items() if value is not None}
 

@@ -130,6 +130,7 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
         "verdict": check["verdict"], "standing": check["standing"], "bound": check["bound"],
         "is_shown_only": check.get("on_fail") == OnFail.SHOW,
         "what": f"{metric.words} of {check['of']}{place}{segment}", "reason": check["reason"],
+        "outlook": (check.get("outlook") or {}).get("text", ""),
         "value": format_value(metric, check["value"]), "baseline": baseline,
     }
 

@@ -18,6 +18,7 @@ from changeover.observer.polling import SourcePolls
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
+from changeover.procedures.outlooks import Remembered
 from changeover.site.site import Site
 from changeover.store import cutovers, routing, standings
 
@@ -46,6 +47,7 @@ class Standings:
         self._site, self._sources = site, sources or SourcePolls(site)
         self._known: _Known | None = None
         self._fired: set[tuple[int, str, int, str]] = set()
+        self._outlook_of = Remembered(site.plan)
         self.pause = OFTEN_SECONDS
 
     def evaluate(self) -> list[Firing]:
@@ -62,7 +64,8 @@ class Standings:
         found = []
         for gate in plan.stage(record.key).gates:
             result = judge_now(
-                self._site, record, gate, lambda: sums, self._sources.of_gate(gate))
+                self._site, record, gate, lambda: sums, self._sources.of_gate(gate),
+                outlook_of=self._outlook_of)
             evidence = evidence_of(plan, gate, result)
             for each in evidence:
                 # the minutes recompute a verdict; a standing is replaced within seconds

@@ -20,6 +20,7 @@ from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.external import ReadSources, Window, ask_now, judge_externals
+from changeover.procedures.outlooks import OutlookOf, Thorough
 from changeover.site.site import Site
 
 SETTLE = timedelta(seconds=2)
@@ -34,6 +35,7 @@ def end_of_windows() -> datetime:
 def judge_now(
     site: Site, record: StageRecord, gate: str, read_sums: Callable[[], StageSums] | None = None,
     read_sources: ReadSources | None = None,
+    *, outlook_of: OutlookOf | None = None,
 ) -> GateResult:
     """Return what a gate says of a stage now.
 
@@ -44,6 +46,7 @@ def judge_now(
         read_sums: Returns the stage's sums by bucket, for all of its gates; called when a check
             needs them. None reads them for this gate.
         read_sources: Returns what external sources say. None asks them now.
+        outlook_of: How much longer undecided checks need; None: as `Thorough` says.
     """
     end = end_of_windows()
     checks = site.plan.gates[gate]
@@ -58,6 +61,7 @@ def judge_now(
         result = external.get(index) or _measured(site, check, windows[index])
         if sums is not None and check.is_sequential:
             result = _with_shown(judge_by_buckets(check, sums), result)
+            result = (outlook_of or Thorough(site.plan))(check, result, sums)
         elif check.is_by_minutes:
             result = _by_minutes(site, check, result)
         results.append(as_asked(check, result))

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from changeover.analysis.check import describe_bound
-from changeover.analysis.sequential.forecast import Asked, Forecast, Habits, forecast, slow_times
+from changeover.analysis.sequential.forecast import Asked, Forecast, Habits, forecast
 from changeover.analysis.sequential.judging import ALPHA, LEAST_SHARE
+from changeover.analysis.sequential.slow import slow_times
 from changeover.domain.routing import BUCKETS
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS

@@ -198,6 +198,8 @@ def _gate_lines(judged: list[dict[str, Any]]) -> list[str]:
             shown = " (shown only)" if check.get("on_fail") == OnFail.SHOW else ""
             lines.append(
                 f"  gate {gate['gate']}{old}: {check['standing']}{shown}: {check['reason']}")
+            if outlook := check.get("outlook"):
+                lines.append(f"    {outlook['text']}")
     return lines
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -24,8 +23,6 @@ FUTURES = 60
 POINTS = 12
 """Times at which each future is looked at, closer together at its start."""
 SEED = 1
-DURATION_SPREAD = 0.65
-"""Standard deviation of the logarithm of durations."""
 USER_SPREAD = 1.5
 """Standard deviation of the logarithm of users' request rates, where nothing was measured."""
 USER_HABIT = 0.1
@@ -79,21 +76,6 @@ def stated(per_second: float, users: int, share: float, *, seconds: float = 3600
     requests = random.poisson(total * seconds)
     past = Counts(requests.astype(np.int64), random.binomial(requests, np.minimum(shares, 1.0)))
     return Habits(total, shares, past)
-
-
-def slow_times(quantile: float, margin: float, slower: float) -> float:
-    """Return how many times as frequent requests beyond the bound are, margin on top.
-
-    Durations are taken as log-normal with a sigma of 0.65.
-
-    Args:
-        quantile: The quantile that is compared, 0..1.
-        margin: How many times the baseline's quantile the candidate's may be.
-        slower: How many times as long the candidate's durations are.
-    """
-    law = NormalDist()
-    beyond = law.inv_cdf(quantile) + math.log(margin / slower) / DURATION_SPREAD
-    return (1 - law.cdf(beyond)) / (1 - quantile)
 
 
 @dataclass(frozen=True, slots=True)

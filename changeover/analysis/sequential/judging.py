@@ -17,9 +17,15 @@ from changeover.analysis.check import CheckResult, describe_bound
 from changeover.analysis.sequential.buckets import Counts, Split, add, arms
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
 from changeover.analysis.sequential.expected import expect
+from changeover.analysis.sequential.outlook import View
 from changeover.analysis.sequential.ratio import mismatch
 from changeover.analysis.sequential.slices import Counter, Slice
-from changeover.analysis.sequential.slow import condition_of, is_timed, needed_requests
+from changeover.analysis.sequential.slow import (
+    condition_of,
+    is_timed,
+    needed_requests,
+    slow_times,
+)
 from changeover.analysis.sequential.starts import log_bar, newest_starts
 from changeover.domain.routing import BUCKETS
 from changeover.domain.slices import SlowBound
@@ -149,6 +155,29 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
     )
 
 
+def view_of(check: CheckSpec, sums: StageSums) -> View | None:
+    """Return an undecided check as the outlook needs it; None where it cannot be judged at all.
+
+    Args:
+        check: A check with a bound that is relative to the baseline.
+        sums: What was counted.
+    """
+    bound = sums.bounds.get(condition_of(check))
+    is_slow = is_timed(check)
+    if not 0 < sums.weight < BUCKETS or (is_slow and bound is None):
+        return None
+    events, of = counters_of(check, sums.bounds)
+    past, total = sums.past.counts(events, of), sums.total(events, of)
+    margin = 1.0 if is_slow else _margin(check, total, past)
+    question = Question(total, past, Split(sums.weight), margin, is_slow)
+    seconds = (sums.end - sums.start).total_seconds()
+    alike = 1.0
+    if bound is not None:
+        times = bound.candidate_us / bound.baseline_us
+        alike = slow_times(METRICS[check.metric].quantile or 0.0, times, 1.0)
+    return View(question, seconds, log_bar(0, sums.alpha), LOG_PASS, check.min_samples, alike)
+
+
 def _mismatch(sums: StageSums, split: Split) -> str | None:
     """Return why the two systems' users cannot be compared; None when they can."""
     mine, theirs = arms(sums.total(Counter.ERRORS, Counter.REQUESTS), split.is_candidate)
@@ -198,8 +227,7 @@ def _say(check: CheckSpec, found: _Found, bound: SlowBound | None) -> tuple[Verd
     if found.is_better:
         return Verdict.PASS, f"{numbers}: {more} is excluded (95 %)"
     return Verdict.INCONCLUSIVE, (
-        f"{numbers}: no harm is shown, but {more} is not excluded yet; more time, or a larger "
-        "share of users, tells")
+        f"{numbers}: no harm is shown, but {more} is not excluded yet")
 
 
 def counters_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ that the stage shows.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from changeover.analysis.histogram import Histogram, bin_of, bounds_of
 from changeover.domain.slices import SlowBound
@@ -18,6 +19,8 @@ from changeover.plan.metrics import METRICS
 MOST_BEYOND = 10
 """Requests beyond the quantile that must be known before a bound is taken from them."""
 FEWEST_REQUESTS = 200
+DURATION_SPREAD = 0.65
+"""Standard deviation of the logarithm of durations, where it is guessed."""
 
 
 def condition_of(check: CheckSpec) -> str:
@@ -51,3 +54,18 @@ def bound_of(check: CheckSpec, baseline: Histogram) -> SlowBound | None:
     margin = check.bound_values[0]
     with_margin = edge * margin if check.bound_name == "ratio_to_baseline" else edge + margin * 1e6
     return SlowBound(condition_of(check), edge, round(with_margin))
+
+
+def slow_times(quantile: float, margin: float, slower: float) -> float:
+    """Return how many times as frequent requests beyond the bound are, margin on top.
+
+    Durations are taken as log-normal with a sigma of 0.65.
+
+    Args:
+        quantile: The quantile that is compared, 0..1.
+        margin: How many times the baseline's quantile the candidate's may be.
+        slower: How many times as long the candidate's durations are.
+    """
+    law = NormalDist()
+    beyond = law.inv_cdf(quantile) + math.log(margin / slower) / DURATION_SPREAD
+    return (1 - law.cdf(beyond)) / (1 - quantile)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from changeover.analysis.sequential.forecast import Asked, forecast, slow_times, stated
+from changeover.analysis.sequential.forecast import Asked, forecast, stated
+from changeover.analysis.sequential.slow import slow_times
 from changeover.cli.estimate import estimate
 from changeover.errors import ChangeoverError
 
