@@ -27,6 +27,7 @@ from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
 from changeover.observer.chores import Chores
+from changeover.observer.evidence import TriggerEvidence
 from changeover.observer.polling import SourcePolls
 from changeover.observer.position import Position
 from changeover.observer.probes import ProcessMeter, probe_every_second
@@ -94,6 +95,7 @@ class Observer:
         self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
         self.slices = SliceLog(site)
+        self.evidence = TriggerEvidence(site, self.traffic, self.slices)
         self._tailer = Tailer(
             site.home.gateway_files.access_log, _hosts(self.plan),
             position=_earlier(place, self.slices.place))
@@ -117,6 +119,7 @@ class Observer:
             ("store", self._follow_store),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
             ("gates", self._watch_gates),
+            *([("evidence", self._weigh_evidence)] if self.evidence.is_needed else []),
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
             ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),
@@ -298,6 +301,11 @@ class Observer:
         while not self.stop.wait(self.standings.pause):
             for firing in self.standings.evaluate():
                 self.acting.act(TriggerAction.ROLLBACK, firing)
+
+    def _weigh_evidence(self) -> None:
+        """Weigh what the stage shows, for the triggers that are judged by it."""
+        while not self.stop.wait(self.evidence.pause):
+            self.watch.feed_evidence(self.evidence.weigh())
 
     def _watch_baseline(self) -> None:
         self.traffic.restorer.watch(self.stop, lambda: self.traffic.needs_the_baseline)

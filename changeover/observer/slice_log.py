@@ -16,6 +16,7 @@ from changeover.domain.slices import LogPlace, SlowBound
 from changeover.errors import StoreError
 from changeover.gateway.accesslog import Entry, classify
 from changeover.observer.slicing import Place, Slicer
+from changeover.observer.tally import Tally
 from changeover.observer.throttle import Throttle
 from changeover.plan.conditions import CheckSpec
 from changeover.site.bucket_sums import opened, packed
@@ -47,6 +48,7 @@ class SliceLog:
         self._unsaved: dict[tuple[int, int], Slice] = {}
         self._slicer: Slicer | None = None
         self._bounds: list[SlowBound] = []
+        self.tally = Tally()
         self._throttle = Throttle()
         self._restore()
 
@@ -54,6 +56,11 @@ class SliceLog:
     def place(self) -> Place | None:
         """Up to where the log is counted; None before the first request."""
         return self._slicer.place if self._slicer else None
+
+    @property
+    def bounds(self) -> dict[str, SlowBound]:
+        """From which duration on requests are slow, by what is asked."""
+        return {bound.condition: bound for bound in self._bounds}
 
     def bytes_known(self, place: Place) -> int:
         """Return how many bytes from a place in the log on are counted already."""
@@ -84,21 +91,30 @@ class SliceLog:
         Raises:
             StoreError: The store cannot be written; nothing is lost.
         """
+        self.collect()
         if self._slicer is None:
             self._restore()
             return
         self._freeze()
         with self._lock:
-            for each in self._slicer.pop_changed():
-                self._unsaved[each.weight, each.start] = each
             place, changed = self._slicer.place, dict(self._unsaved)
         if not changed or place is None:
             return
         content = [packed(each) for each in changed.values()]
         slices.save(self._site.store, self._site.migration, content, LogPlace(*place),
                     gateway=MAIN_GATEWAY)
+        with self._lock:  # what changed meanwhile is saved the next time
+            self._unsaved = {key: each for key, each in self._unsaved.items()
+                             if each is not changed.get(key)}
+
+    def collect(self) -> None:
+        """Take what changed from the slicer: to be saved, and into the sums of the stage."""
+        if self._slicer is None:
+            return
         with self._lock:
-            self._unsaved.clear()  # filled by this thread only
+            changed = self._slicer.pop_changed()
+            self._unsaved |= {(each.weight, each.start): each for each in changed}
+            self.tally.put(changed)
 
     def _freeze(self) -> None:
         """Freeze from which duration on requests are slow, while everyone is on the baseline."""
@@ -114,7 +130,10 @@ class SliceLog:
 
     def _unfrozen(self) -> list[CheckSpec]:
         known = {bound.condition for bound in self._bounds}
-        return [check for checks in self._site.plan.gates.values() for check in checks
+        plan = self._site.plan
+        asked = [check for checks in plan.gates.values() for check in checks]
+        asked += [spec.as_check for spec in plan.triggers if spec.is_sequential]
+        return [check for check in asked
                 if is_timed(check) and condition_of(check) not in known]
 
     def _read_bounds(self) -> None:
@@ -129,12 +148,14 @@ class SliceLog:
             place = slices.place_of(store, migration, gateway=MAIN_GATEWAY)
             self._read_bounds()
             since = int(now().timestamp()) - OPEN_FOR
-            known = slices.newest(store, migration, gateway=MAIN_GATEWAY, since=since)
+            known = [opened(each) for each in slices.newest(
+                store, migration, gateway=MAIN_GATEWAY, since=since)]
         except StoreError as error:
             LOG.warning("requests are in no comparison with the baseline until the store can be "
                         "read: %s", error)
             return
         self._slicer = Slicer(
             self._site.plan.routing.salt or "", None if place is None else
-            (place.inode, place.offset), map(opened, known))
+            (place.inode, place.offset), known)
         self._slicer.time_by(self._bounds)
+        self.tally.put(sorted(known, key=lambda each: each.start))

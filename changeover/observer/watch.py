@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from changeover.analysis.external import judge_readings
+from changeover.analysis.sequential.watching import Weighed, judge_evidence
 from changeover.analysis.trigger import (
     Cleared,
     Firing,
@@ -54,11 +55,12 @@ class Watch:
         self._recent = Recent()
         self._guardrails = GuardrailWatch(plan, self._recent)
         self._cleared: list[Cleared] = []
+        self._weighed: Mapping[str, Weighed] = {}
         self.places = frozenset(spec.path for spec in plan.triggers if spec.path)
         self.has_outcomes = any(
             METRICS[spec.metric].source is Source.OUTCOME for spec in plan.triggers)
         longest = max((_seconds(spec) for spec in plan.triggers), default=10)
-        of_triggers = sum(int(spec.over.total_seconds()) for spec in plan.triggers)
+        of_triggers = sum(int(spec.window.total_seconds()) for spec in plan.triggers)
         cost = of_triggers + sum(GUARDRAIL_WINDOWS)
         self.memory_seconds = int(longest) + 60
         self.replay_seconds = min(self.memory_seconds, MOST_REPLAYED // max(1, cost))
@@ -82,6 +84,7 @@ class Watch:
         """Forget what was true; windows begin at second `since` at the earliest."""
         self._states = {name: TriggerState() for name in self._states}
         self._judged.clear()
+        self._weighed = {}
         self._guardrails.restart()
         self._recent.since = since
 
@@ -119,6 +122,10 @@ class Watch:
         """Set how often single places differ: {place: {start of ten seconds: its counts}}."""
         self._recent.feed_places(counts)
 
+    def feed_evidence(self, weighed: Mapping[str, Weighed]) -> None:
+        """Set what the evidence of the present stage says of the triggers that need it."""
+        self._weighed = weighed
+
     def step(self, at: int) -> list[tuple[TriggerAction, Firing]]:
         """Return the triggers and guardrails that fire with second `at`, with what they do."""
         fired = [(TriggerAction.ROLLBACK, firing) for firing in self._guardrails.step(at)]
@@ -141,12 +148,15 @@ class Watch:
     def _judge(self, spec: TriggerSpec, at: int) -> Judged:
         if spec.is_external:
             return self._judge_external(spec, at)
-        seconds = max(1, int(spec.over.total_seconds()))
+        seconds = max(1, int(spec.window.total_seconds()))
         own = self._recent.window(Span(spec.of, seconds, spec.segment, spec.path), at)
         baseline = None
         if spec.is_to_baseline:
             baseline = self._recent.window(Span("baseline", seconds, spec.segment, spec.path), at)
-        return judge_windows(spec, own, baseline)
+        measured = judge_windows(spec, own, baseline)
+        if not spec.is_sequential:
+            return measured
+        return judge_evidence(self._weighed.get(spec.name), measured, at=at)
 
     def _judge_external(self, spec: TriggerSpec, at: int) -> Judged:
         """Judge what sources had said by the end of a second; nobody is asked here."""
@@ -162,4 +172,4 @@ class Watch:
 
 
 def _seconds(spec: TriggerSpec) -> float:
-    return spec.over.total_seconds() + min(spec.for_.total_seconds(), 3600)
+    return spec.window.total_seconds() + min(spec.for_.total_seconds(), 3600)

@@ -68,13 +68,13 @@ def unreachable(plan: Plan) -> Iterator[Found]:
                          f"pass; {_possible(check, window)}")
     for index, trigger in enumerate(plan.triggers):
         path = ("triggers", index)
-        yield from _of(plan, trigger, path, trigger.over)
-        if not _can(trigger, trigger.over, is_met=not trigger.is_to_baseline):
+        yield from _of(plan, trigger, path, trigger.window)
+        if not _can(trigger, trigger.window, is_met=not trigger.is_to_baseline):
             yield path, (f"{trigger.metric} can never be {_said(trigger)}, so it would never fire; "
-                         f"{_possible(trigger, trigger.over)}")
-        elif not _can(trigger, trigger.over, is_met=trigger.is_to_baseline):
+                         f"{_possible(trigger, trigger.window)}")
+        elif not _can(trigger, trigger.window, is_met=trigger.is_to_baseline):
             yield path, (f"{trigger.metric} is always {_said(trigger)}, so it would fire at once; "
-                         f"{_possible(trigger, trigger.over)}")
+                         f"{_possible(trigger, trigger.window)}")
     yield from _rates_where_nobody_is(plan)
 
 

@@ -66,8 +66,8 @@ def warnings(plan: Plan) -> list[str]:
         "raises an alarm"
         for stage in plan.stages() if not stage.gates
     ]
-    return (found + _silent_checks(plan) + _ratios_without_baseline(plan) + _long_triggers(plan)
-            + never_failing(plan))
+    return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
+            + _triggers_without_baseline(plan) + _long_triggers(plan) + never_failing(plan))
 
 
 def listens_on_loopback(plan: Plan) -> bool:
@@ -115,6 +115,24 @@ def _ratios_without_baseline(plan: Plan) -> list[str]:
                 f"stage {stage.title}: {check.metric} has no new data, because nothing is copied "
                 "while all users are on the candidate; people will be asked")
     return bounds + comparisons
+
+
+def _triggers_without_baseline(plan: Plan) -> list[str]:
+    """Find triggers that cannot fire in a stage, because there is nobody to compare with."""
+    found = []
+    for trigger in plan.triggers:
+        source = METRICS[trigger.metric].source
+        if not trigger.is_to_baseline or source not in (Source.TRAFFIC, Source.OUTCOME):
+            continue
+        for stage in plan.stages():
+            if stage.phase is PhaseKind.FULL:
+                found.append(f"trigger {trigger.name} cannot fire in stage {stage.title}: nobody "
+                             "is on the baseline there; add a trigger with a fixed bound")
+            elif trigger.is_sequential and stage.phase is not PhaseKind.SHADOW and not stage.weight:
+                found.append(f"trigger {trigger.name} cannot fire in stage {stage.title}: its "
+                             "users are moved by segments, not by the split, and are not "
+                             "compared; set `test: threshold`")
+    return found
 
 
 def _long_triggers(plan: Plan) -> list[str]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from changeover.plan.conditions import Condition
+from changeover.plan.conditions import CheckSpec, Condition
 from changeover.plan.fields import Duration, Name
-from changeover.plan.metrics import parse_value
+from changeover.plan.metrics import BY_BUCKET, parse_value
 
 LEAST_QUIET = timedelta(minutes=1)
 """Shortest default of `clear_for`."""
 CLEARANCE = 0.1
 """By default a value must be back by this part of its bound before the trigger clears."""
+EVIDENCE_WINDOW = timedelta(minutes=5)
+"""Default of `over` where evidence decides: the values are for people, and for the end."""
 _TOO_HIGH = ("above", "at_least", "ratio_to_baseline", "difference_to_baseline")
 _TOO_LOW = ("below", "at_most")
 
@@ -31,12 +34,23 @@ class TriggerSpec(Condition):
     """A condition that is always watched; it fires when it held for the whole of `for`."""
 
     name: Name
-    for_: Duration = Field(alias="for", description="How long it must be true without a break.")
+    for_: Duration = Field(
+        timedelta(0), alias="for",
+        description="How long it must be true without a break; required unless `test: sequential`."
+    )
     over: Duration = Field(
-        timedelta(seconds=10), description="Window of each evaluation."
+        timedelta(seconds=10),
+        description="Window of each evaluation; with `test: sequential` of the value that is shown "
+        "and of the end, there 5 minutes by default."
     )
     min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
     action: TriggerAction
+    test: Literal["sequential", "threshold"] | None = Field(
+        None,
+        description="How a bound that is relative to the baseline is judged. `sequential`, the "
+        "default where requests are counted by user: by the evidence of the stage, as gates are. "
+        "`threshold`: by the two values of the window."
+    )
     clear_at: str | int | float | None = Field(
         None,
         description="A trigger that fired is over when the value is back here; default: a tenth "
@@ -47,6 +61,25 @@ class TriggerSpec(Condition):
         description="How long it must be back without a break; default: as long as `for`, at "
         "least a minute."
     )
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether evidence by users decides, not the two values of the window."""
+        is_default = self.is_to_baseline and self.metric in BY_BUCKET
+        return self.test == "sequential" or (self.test is None and is_default)
+
+    @property
+    def as_check(self) -> CheckSpec:
+        """The check that asks the same of a stage."""
+        return CheckSpec(
+            metric=self.metric, of=self.of, ratio_to_baseline=self.ratio_to_baseline,
+            difference_to_baseline=self.difference_to_baseline, min_samples=self.min_samples)
+
+    @property
+    def window(self) -> timedelta:
+        """The window of a second's value."""
+        is_default = "over" not in self.model_fields_set
+        return EVIDENCE_WINDOW if self.is_sequential and is_default else self.over
 
     @property
     def quiet_for(self) -> timedelta:
@@ -87,6 +120,26 @@ class TriggerSpec(Condition):
             except ValueError as error:
                 raise ValueError(f"{self.clear_at!r} is not a number") from error
         return parse_value(self.measured, self.clear_at)
+
+    @model_validator(mode="after")
+    def _test_fits(self) -> TriggerSpec:
+        if not self.is_sequential:
+            if "for_" not in self.model_fields_set:
+                raise ValueError("`for` is required: how long it must be true; 0s means at once")
+            return self
+        if not self.is_to_baseline:
+            raise ValueError("`test: sequential` needs ratio_to_baseline or "
+                             "difference_to_baseline: it compares the two systems")
+        if self.metric not in BY_BUCKET:
+            raise ValueError(f"`test: sequential` does not work with {self.metric}, only with "
+                             f"{', '.join(sorted(BY_BUCKET))}")
+        least = 1 if self.bound_name == "ratio_to_baseline" else 0
+        if self.bound_values[0] <= least:
+            raise ValueError(
+                f"{self.bound_name} {self.bound_values[0]:g}: with enough requests any difference "
+                f"is shown, however small; allow some margin, above {least}, or set "
+                "`test: threshold`")
+        return self
 
     @model_validator(mode="after")
     def _clears_inside(self) -> TriggerSpec:

@@ -39,8 +39,16 @@ def stage_sums(
         start=start, end=end,
         bounds={bound.condition: bound
                 for bound in slices.slow_bounds(site.store, site.migration)},
-        checks=sum(check.is_sequential for gate in spec.gates for check in plan.gates[gate]),
+        checks=questions(plan, spec),
     )
+
+
+def questions(plan: Plan, spec: Stage) -> int:
+    """Return how many share a stage's allowed false alarms: its checks and all triggers by
+    evidence, each the same part."""
+    checks = [check for gate in spec.gates for check in plan.gates[gate]]
+    asked = [each.is_sequential for each in checks]
+    return sum(asked) + sum(each.is_sequential for each in plan.triggers)
 
 
 def settles_for(plan: Plan, spec: Stage) -> timedelta:

@@ -13,7 +13,7 @@ from changeover.domain.routing import BUCKETS
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan, Stage
-from changeover.procedures.bucket_evidence import settles_for
+from changeover.procedures.bucket_evidence import questions, settles_for
 
 FEW_FOUND, FEW_PASSED = 0.8, 0.8
 """Below these shares a stage is too short for its own check."""
@@ -87,7 +87,7 @@ def estimates(
 
 def _asked(plan: Plan, stage: Stage, check: CheckSpec, habits: Habits, harm: Harm) -> Asked:
     seconds = (stage.soak - settles_for(plan, stage)).total_seconds()
-    number = sum(each.is_sequential for gate in stage.gates for each in plan.gates[gate])
+    number = questions(plan, stage)
     bound, quantile = check.bound_values[0], METRICS[check.metric].quantile
     is_ratio = check.bound_name == "ratio_to_baseline"
     if quantile is not None:

@@ -36,9 +36,13 @@ class BucketSums:
             end: Slices that began later are left out.
         """
         hours: dict[int, list[Slice]] = defaultdict(list)
-        for each in self._between(weight, start, end):
+        for each in self.of_split(weight, start=start, end=end):
             hours[each.start // HOUR].append(each)
         return [merged(hours[hour]) for hour in sorted(hours)]
+
+    def of_split(self, weight: int, *, start: datetime, end: datetime) -> Iterable[Slice]:
+        """Return the slices of a split that began in [start, end), oldest first."""
+        return self._between(weight, start, end)
 
     def past(self, before: datetime) -> Slice:
         """Return what buckets did while everyone was on the baseline, up to a time."""

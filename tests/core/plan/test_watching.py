@@ -63,3 +63,23 @@ def test_name_of_the_guardrails_is_not_a_gates() -> None:
     """Their verdicts stand beside those of gates under that name."""
     gates = {"guardrails": [{"metric": "up", "at_least": 1}]}
     assert any("give the gate another" in each.text for each in check_plan(plan(gates=gates)))
+
+
+def test_trigger_against_the_baseline_warns_of_stages_where_it_cannot_fire() -> None:
+    """In the full phase, and where only segments are moved, nobody can be compared."""
+    parts = {
+        "routing": {"segments": {"staff": {"header": "x-cohort", "any_of": ["staff"]}},
+                    "key": {"header": "x-user"}},
+        "phases": [{"phase": "beta", "segments": ["staff"], "soak": "1h"},
+                   {"phase": "gradual", "stages": [{"percent": 10, "soak": "1h"}]},
+                   {"phase": "full", "soak": "1h"}],
+        "triggers": [{"name": "worse", "metric": "error_rate", "ratio_to_baseline": 2,
+                      "action": "rollback"}],
+    }
+    found = [each for each in warnings(plan(**parts)) if "cannot fire" in each]
+    assert found == [
+        "trigger worse cannot fire in stage beta 0 %: its users are moved by segments, not by the "
+        "split, and are not compared; set `test: threshold`",
+        "trigger worse cannot fire in stage full 100 %: nobody is on the baseline there; add a "
+        "trigger with a fixed bound",
+    ]

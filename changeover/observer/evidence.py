@@ -1,0 +1,119 @@
+"""Evidence for triggers that compare with the baseline: of the stage so far, every few seconds.
+
+It is the evidence of gates, with the same sums. Differences: nothing is left out while a stage
+settles, and it works while the store is away, from sums in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from changeover import clock
+from changeover.analysis.sequential.judging import StageSums
+from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.sequential.watching import Weighed, weigh_trigger
+from changeover.domain.rollout import StageRecord, StageStatus
+from changeover.domain.routing import BUCKETS, ON_USERS
+from changeover.errors import StoreError
+from changeover.observer.slice_log import SliceLog
+from changeover.observer.traffic import Traffic
+from changeover.procedures.bucket_evidence import questions
+from changeover.site.site import Site
+from changeover.store import cutovers
+
+PAUSE_SECONDS = 5.0
+MOST_OF_A_SECOND = 0.02
+"""Weighing takes at most this part of the time: the more it costs, the longer the pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What does not change while a stage lasts."""
+
+    record: StageRecord
+    weight: int
+    past: Slice
+
+
+class TriggerEvidence:
+    """Weighs the evidence of all triggers that need it.
+
+    Args:
+        site: The migration on this machine.
+        traffic: Where users are.
+        slice_log: Has the sums of the stage in memory.
+    """
+
+    def __init__(self, site: Site, traffic: Traffic, slice_log: SliceLog) -> None:
+        self._site, self._traffic, self._slice_log = site, traffic, slice_log
+        self._specs = [spec for spec in site.plan.triggers if spec.is_sequential]
+        self._stage: _Stage | None = None
+        self.pause = PAUSE_SECONDS
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the plan has such a trigger."""
+        return bool(self._specs)
+
+    def weigh(self) -> dict[str, Weighed]:
+        """Return what the evidence says of each trigger now; nothing while users were moved.
+
+        Raises:
+            StoreError: The store cannot be read, and nothing is known of the present stage.
+        """
+        before = self._traffic.state
+        stage = self._present()
+        if stage is None:
+            return {}
+        start = time.monotonic()
+        self._slice_log.collect()
+        sums = self._sums(stage)
+        found = {spec.name: weigh_trigger(spec, sums) for spec in self._specs}
+        spent = time.monotonic() - start
+        self.pause = max(PAUSE_SECONDS, spent / MOST_OF_A_SECOND)
+        after = self._traffic.state
+        is_same = (before.epoch, before.weight) == (after.epoch, after.weight)
+        return found if is_same else {}
+
+    def _present(self) -> _Stage | None:
+        """Return the stage whose users are compared; None when there is none."""
+        state = self._traffic.state
+        if state.mode not in ON_USERS or not 0 < state.weight < BUCKETS:
+            return None
+        try:
+            record = self._record()
+        except StoreError:
+            known = self._stage
+            if known is None or known.weight != state.weight:
+                raise
+            return known  # the store is away: the stage is the one that it was
+        if record is None:
+            return None
+        known = self._stage
+        if known and (known.record.entered_at, known.weight) == (record.entered_at, state.weight):
+            return known
+        return self._begin(record, state.weight)
+
+    def _record(self) -> StageRecord | None:
+        site = self._site
+        cutover = cutovers.active(site.store, site.migration)
+        stages = cutovers.stages(site.store, cutover.id) if cutover else []
+        is_open = bool(stages) and stages[-1].status is not StageStatus.ROLLED_BACK
+        return stages[-1] if is_open else None
+
+    def _begin(self, record: StageRecord, weight: int) -> _Stage:
+        site, end = self._site, clock.now()
+        known = site.bucket_sums.of_split(weight, start=record.entered_at, end=end)
+        past = site.bucket_sums.past(record.entered_at)
+        self._slice_log.tally.begin(weight, -int(-record.entered_at.timestamp() // 1), known)
+        self._stage = _Stage(record, weight, past)
+        return self._stage
+
+    def _sums(self, stage: _Stage) -> StageSums:
+        site = self._site
+        spec = site.plan.stage(stage.record.key)
+        return StageSums(
+            weight=stage.weight, hours=self._slice_log.tally.hours(), past=stage.past,
+            start=stage.record.entered_at, end=clock.now(), checks=questions(site.plan, spec),
+            bounds=self._slice_log.bounds)
