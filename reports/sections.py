@@ -11,10 +11,11 @@ from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.rollout import Approval, GateVerdict
 from changeover.plan.metrics import METRICS, Metric
+from changeover.plan.statuses import STATUS_RATE
 from reports import text
 from reports.model import OF_SYSTEMS, Figures, Moment, ReportData
 
-_COUNTED = ("error_rate", "server_error_rate", "user_error_rate")
+_NO_ROW = ("error_rate", "server_error_rate", "user_error_rate", STATUS_RATE)
 """Metrics whose counts stand in the table of figures, so that they need no row of their own."""
 _TILES = {"error_rate": "failed by the candidate", "latency_p95": "p95 of the candidate",
           "latency_p99": "p99 of the candidate"}
@@ -76,7 +77,7 @@ def figure_rows(figures: Sequence[Figures]) -> list[Row]:
     rows.append(row("seen by users", "5xx or no answer",
                     (text.count(window.user_errors) for window in windows)))
     for metric in METRICS.values():
-        if metric.source in OF_SYSTEMS and metric.name not in _COUNTED:
+        if metric.source in OF_SYSTEMS and metric.name not in _NO_ROW:
             # some names say all that there is to say
             meaning = "" if metric.description == metric.words else metric.description
             rows.append(row(metric.words, meaning,

@@ -12,6 +12,7 @@ from typing import Any
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
+from changeover.plan.subsets import in_words
 from reports import text
 from reports.model import Figures, Progress, Question, StageStanding, StageView
 from reports.sections import failed_text
@@ -49,7 +50,8 @@ def check_row(check: Mapping[str, Any]) -> CheckRow:
     return CheckRow(
         verdict=str(check.get("verdict", "?")),
         remark=_remark(check),
-        check=f"{text.metric_words(metric)} of {check.get('of', '?')}",
+        check=f"{text.metric_words(metric)} of {check.get('of', '?')}"
+              f"{in_words(check.get('subset'))}",
         bound=str(check.get("bound", "?")),
         value=text.metric(metric, check.get("value"), unit),
         baseline="–" if other is None else text.metric(

@@ -15,6 +15,7 @@ from changeover.analysis.window import Measured, Window
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.plan.metrics import Metric, Source, format_value
+from changeover.plan.subsets import in_words
 from changeover.plan.triggers import TriggerSpec
 
 _HOLDS = {
@@ -41,8 +42,9 @@ class CheckResult:
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
     that the result is about. `sequential` is what a comparison by buckets was reached by,
     `by_minutes` one of single minutes, `external` what sources said. `on_fail` says what follows
-    when it failed. `interval` is where the true value lies (95 %), `outlook` how much longer an
-    undecided check needs; neither decides anything.
+    when it failed, `subset` which requests are meant if not all (`segment:beta`). `interval` is
+    where the true value lies (95 %), `outlook` how much longer an undecided check needs; neither
+    decides anything.
     """
 
     metric: str
@@ -63,6 +65,7 @@ class CheckResult:
     by_minutes: Mapping[str, Any] | None = None
     external: Mapping[str, Any] | None = None
     on_fail: OnFail = OnFail.ROLLBACK
+    subset: str | None = None
     interval: Mapping[str, Any] | None = None
     outlook: Mapping[str, Any] | None = None
 
@@ -86,6 +89,7 @@ class CheckResult:
             **({} if self.external is None else {"external": dict(self.external)}),
             **({} if self.interval is None else {"interval": dict(self.interval)}),
             **({} if self.outlook is None else {"outlook": dict(self.outlook)}),
+            **({} if self.subset is None else {"subset": self.subset}),
             **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
 
@@ -124,12 +128,12 @@ def judge(
         start: Start of the window.
         end: End of the window.
     """
-    measured = own.measure(check.metric)
-    other = baseline.measure(check.metric) if baseline else None
+    measured = own.measure(check.measured.name)
+    other = baseline.measure(check.measured.name) if baseline else None
     needed = _needed(check.measured, check.min_samples, own.seconds)
     verdict, reason = evaluate(check, measured, other, needed=needed)
     return CheckResult(
-        metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
+        metric=check.measured.name, of=check.of, bound=describe_bound(check), verdict=verdict,
         reason=reason, value=measured.value, samples=measured.samples, min_samples=needed,
         start=start, end=end,
         baseline_value=other.value if other else None,
@@ -148,7 +152,7 @@ def evaluate(
     metric = condition.measured
     of = "the gateway" if metric.source is Source.GATEWAY else condition.of
     what = (f"{metric.name} of {of}" + (f" at {condition.path}" if condition.path else "")
-            + (f" in {condition.segment}" if condition.segment else ""))
+            + in_words(condition.subset))
     if measured.value is None or measured.samples < needed:
         return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
     if condition.is_to_baseline:
@@ -181,7 +185,7 @@ def as_asked(check: CheckSpec, result: CheckResult) -> CheckResult:
     if is_missing and check.on_no_data == "fail":
         result = replace(result, verdict=Verdict.FAIL,
                          reason=f"{result.reason}, and the plan calls that a failure")
-    return replace(result, on_fail=check.on_fail)
+    return replace(result, on_fail=check.on_fail, subset=check.subset)
 
 
 SHORT_WINDOW = 10.0
@@ -205,6 +209,15 @@ def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
     return max(1, half, min(min_samples, int(seconds * 0.8)))
 
 
+def _where(condition: CheckSpec | TriggerSpec, measured: Measured, of_baseline: int) -> str:
+    """Return whose requests the baseline's are, and why it has none."""
+    if condition.subset is None:
+        return ""
+    told = in_words(condition.subset)
+    is_moved = measured.samples > 0 and of_baseline == 0
+    return f"{told}, of whose users all are on the candidate" if is_moved else told
+
+
 def _evaluate_to_baseline(
     condition: CheckSpec | TriggerSpec, metric: Metric, measured: Measured,
     baseline: Measured | None, needed: int,
@@ -214,10 +227,12 @@ def _evaluate_to_baseline(
         found = baseline.samples if baseline else 0
         return (
             Verdict.INCONCLUSIVE,
-            f"{metric.name} of the baseline: {found} of at least {needed} samples",
+            f"{metric.name} of the baseline{_where(condition, measured, found)}: {found} of at "
+            f"least {needed} samples",
         )
     numbers = (
-        f"{metric.name} of {condition.of} {format_value(metric, value)} against the baseline's "
+        f"{metric.name} of {condition.of}{in_words(condition.subset)} "
+        f"{format_value(metric, value)} against the baseline's "
         f"{format_value(metric, baseline.value)}"
     )
     of_samples = f"in {measured.samples} and {baseline.samples} samples"

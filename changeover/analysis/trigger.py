@@ -110,8 +110,8 @@ def judge_windows(spec: TriggerSpec, own: Window, baseline: Window | None) -> Ju
         baseline: The baseline's window, for bounds that are relative to it.
     """
     needed = needed_samples(spec, own.seconds)
-    measured = own.measure(spec.metric)
-    other = baseline.measure(spec.metric) if baseline else None
+    measured = own.measure(spec.measured.name)
+    other = baseline.measure(spec.measured.name) if baseline else None
     verdict, reason = evaluate(spec, measured, other, needed=needed)
     numbers = {
         "value": measured.value, "samples": measured.samples, "window_seconds": own.seconds,
@@ -160,7 +160,7 @@ def step(
     state = replace(state, held_since=since, held_seconds=held, true_at=at)
     if held < spec.for_.total_seconds():
         return state, None
-    evidence = {"metric": spec.metric, "of": spec.of, "held_since": since, "second": at,
+    evidence = {"metric": spec.measured.name, "of": spec.of, "held_since": since, "second": at,
                 **judged.numbers}
     firing = Firing(spec.name, f"{judged.reason}, for {held} s", at, evidence)
     return TriggerState(held_since=since, fired_at=at, cleared_at=state.cleared_at), firing

@@ -7,12 +7,14 @@ baseline instead: retries hide a sick candidate from users and must not hide it 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 from changeover.analysis.histogram import Histogram, merge
 from changeover.plan.metrics import METRICS, QUALITY, Source
+from changeover.plan.statuses import STATUS_RATE, has_status, statuses_of
 
 GATEWAY = "gateway"
 """Name under which all requests at the gateway are sampled, and as `errors` those that it refused
@@ -97,6 +99,22 @@ def _add_quality(
     return found
 
 
+def _add_subsets(
+    samples: Iterable[Mapping[str, Measurements]]
+) -> dict[str, Measurements]:
+    """Return what was measured of each subset that any sample knows."""
+    found: dict[str, list[Measurements]] = {}
+    for subsets in samples:
+        for name, measured in subsets.items():
+            found.setdefault(name, []).append(measured)
+    return {name: Measurements(**_sums(parts)) for name, parts in sorted(found.items())}
+
+
+def _sums(rows: Sequence[Measurements]) -> dict[str, Any]:
+    """Return the sum of every field that can be added."""
+    return {name: add([getattr(row, name) for row in rows]) for name, add in _ADD.items()}
+
+
 def _highest(values: Iterable[int | None]) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
@@ -117,6 +135,8 @@ class Measurements:
         answer_bytes: Bytes of the answers' bodies together, as they were sent.
         answer_logs: Sum of ln(1 + bytes) of the answers' bodies: tells of the usual size, which
             one large download does not move.
+        statuses: Of the requests, how many were answered with each status, by its code; none for
+            those without an answer.
         users: Numbers of up to `MOST_USERS` users by what they met (`Met`).
         errors: Failures by class.
         latency: Durations as users felt them.
@@ -132,6 +152,8 @@ class Measurements:
         quality: By name of a quality number, how many outcomes had it and their sum.
         arrived: Requests at the gateway, for whichever system (of `of_gateway` only).
         refused: Of those, refused by the gateway itself, by reason.
+        subsets: What was measured of some of the requests only, by the subset's name
+            (`changeover.plan.subsets`); what is in no plan is not counted.
     """
 
     requests: int = 0
@@ -142,6 +164,7 @@ class Measurements:
     empty_answers: int = 0
     answer_bytes: int = 0
     answer_logs: float = field(default=0.0, metadata={ADD: math.fsum})
+    statuses: Mapping[str, int] = field(default_factory=dict, metadata={ADD: _add_counts})
     users: Mapping[str, tuple[int, ...]] = field(default_factory=dict, metadata={ADD: _add_users})
     errors: Mapping[str, int] = field(default_factory=dict, metadata={ADD: _add_counts})
     latency: Histogram = field(default_factory=Histogram, metadata={ADD: merge})
@@ -159,6 +182,8 @@ class Measurements:
         default_factory=dict, metadata={ADD: _add_quality})
     arrived: int = 0
     refused: Mapping[str, int] = field(default_factory=dict, metadata={ADD: _add_counts})
+    subsets: Mapping[str, Measurements] = field(
+        default_factory=dict, metadata={ADD: _add_subsets})
 
 
 _ADD = {
@@ -227,6 +252,12 @@ class Window(Measurements):
         if metric.startswith(QUALITY):
             number, total = self.quality.get(metric.removeprefix(QUALITY), (0, 0.0))
             return Measured(total / number if number else None, number)
+        if metric.startswith(STATUS_RATE):
+            named = statuses_of(metric)
+            if not named:
+                return Measured(None, 0)
+            answered = [n for code, n in self.statuses.items() if has_status(code, named)]
+            return _rate(sum(answered), self.requests)
         return _MEASURES[metric](self)
 
 
@@ -273,7 +304,6 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         seconds: Length of the window in seconds, for rates.
     """
     rows = list(samples)
-    sums = {name: add([getattr(row, name) for row in rows]) for name, add in _ADD.items()}
     return Window(
         seconds=seconds,
         watched=_once_each((row, _watched(row)) for row in rows),
@@ -281,7 +311,7 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         cpu_cores=_mean_cores(rows),
         process_samples=_once_each(
             (row, row.resolution) for row in rows if row.memory_bytes is not None),
-        **sums,
+        **_sums(rows),
     )
 
 
@@ -289,6 +319,22 @@ def of_gateway(sample: Sample) -> Sample:
     """Return a sample of the gateway as it stands in a system's window, beside the system's own."""
     return Sample(GATEWAY, sample.at, sample.resolution, sample.gateway,
                   arrived=sample.requests, refused=sample.errors)
+
+
+def of_subset(sample: Sample, subset: str | None) -> Sample:
+    """Return a system's sample with one subset of its requests only; None: with all of them.
+
+    This is the one place where a sample becomes that of a subset. Where the subset was not counted
+    nothing is known, which is not the same as no request: nobody watched.
+    """
+    if subset is None:
+        return sample
+    found = sample.subsets.get(subset)
+    own = Measurements() if found is None else found
+    measured = {each.name: getattr(own, each.name) for each in fields(Measurements)}
+    return Sample(
+        sample.system, sample.at, sample.resolution, sample.gateway,
+        watched=0 if found is None else sample.watched, listened=sample.listened, **measured)
 
 
 def _mean_cores(rows: Iterable[Sample]) -> float | None:

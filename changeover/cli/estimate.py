@@ -95,8 +95,8 @@ def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
 
 def _measured(session: Session) -> Callable[[CheckSpec], Habits]:
     """Return what the buckets did in the last days, while everyone was on the baseline."""
+    from changeover.analysis.sequential.counters import counters_of
     from changeover.analysis.sequential.forecast import measured
-    from changeover.analysis.sequential.judging import counters_of
     from changeover.analysis.sequential.slow import condition_of, is_timed
     from changeover.store import slices
 

@@ -11,6 +11,7 @@ import click
 from changeover.cli.common import Session, site_command
 from changeover.domain.rollout import GateVerdict
 from changeover.errors import EXIT_FAILED, InvalidInput
+from changeover.plan.subsets import in_words
 from changeover.store import cutovers, verdicts
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def _row(check: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
         better = found["stage"]["log_better"]
         if better is not None:
             evidence += f", within the margin {better:+.2f} of {found['log_pass']:.2f}"
-    return (str(check["verdict"]), str(check["metric"]), str(check["bound"]),
+    metric = f"{check['metric']}{in_words(check.get('subset'))}"
+    return (str(check["verdict"]), metric, str(check["bound"]),
             _value(check.get("value"), check.get("samples")),
             _value(check.get("baseline_value"), check.get("baseline_samples")), evidence)
 

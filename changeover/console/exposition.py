@@ -57,7 +57,7 @@ _UNUSUAL = {
 }
 
 _STANDS = {Verdict.PASS: 1.0, Verdict.INCONCLUSIVE: 0.0, Verdict.FAIL: -1.0}
-_LABELS = ("stage", "gate", "check", "metric", "on_fail")
+_LABELS = ("stage", "gate", "check", "metric", "subset", "on_fail")
 _OF_CHECKS = {
     "value": "What a check of the present stage measures, in base units.",
     "standing": "What it would say now: 1 would pass, 0 undecided, -1 would fail.",
@@ -215,7 +215,7 @@ class Meter(Collector):
             # one metric may be checked twice, by a bound and against the baseline: so the number
             for number, check in enumerate(gate["checks"], start=1):
                 labels = [gate["stage"], gate["gate"], str(number), check["metric"],
-                          check.get("on_fail", OnFail.ROLLBACK)]
+                          check.get("subset", ""), check.get("on_fail", OnFail.ROLLBACK)]
                 for name, value in _numbers_of(check).items():
                     families[name].add_metric(labels, value)
         yield from families.values()

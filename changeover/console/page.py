@@ -24,6 +24,7 @@ from changeover.domain.tokens import Scope
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, Source, format_value, metric_of
+from changeover.plan.subsets import in_words
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.units import format_duration
 from changeover.shadow import scores
@@ -122,7 +123,7 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
     asked = check.get("check", {})
     metric = metric_of(check["metric"], asked.get("unit"))
     place = f" at {asked['path']}" if asked.get("path") else ""
-    segment = f" in {asked['segment']}" if asked.get("segment") else ""
+    segment = in_words(check.get("subset"))
     baseline = "–"
     if check["baseline_samples"] is not None:
         baseline = format_value(metric, check["baseline_value"])
@@ -149,9 +150,9 @@ def _triggers(console: Console) -> list[dict[str, Any]]:
 
 def _condition(spec: TriggerSpec) -> str:
     """Return when a trigger fires, as `failed requests of candidate above 10 %, for 1s`."""
-    segment = f" in {spec.segment}" if spec.segment else ""
     lasting = f", for {format_duration(spec.for_)}" if spec.for_ else ""
-    return f"{METRICS[spec.metric].words} of {spec.of}{segment} {describe_bound(spec)}{lasting}"
+    whose = f"{spec.of}{in_words(spec.subset)}"
+    return f"{spec.measured.words} of {whose} {describe_bound(spec)}{lasting}"
 
 
 def _figures(console: Console) -> list[tuple[str, str, str]]:

@@ -27,6 +27,10 @@ class PackedSlice:
     excluded: Mapping[str, int]
 
 
+OF_SUBSET = " of "
+"""What stands before the subset of requests in the condition of a bound."""
+
+
 @dataclass(frozen=True, slots=True)
 class SlowBound:
     """From which duration on a request is slow, frozen before the stages that are judged by it.
@@ -35,7 +39,8 @@ class SlowBound:
     of slow requests. So any bound is fair; the baseline's own quantile is the one that tells most.
 
     Args:
-        condition: What the check asks, as `latency_p95 ratio_to_baseline 1.1`.
+        condition: What the check asks, as `latency_p95 ratio_to_baseline 1.1`; of a
+            subset of requests `latency_p95 ratio_to_baseline 1.1 of segment:beta`.
         baseline_us: Microseconds above which a request of the baseline is slow.
         candidate_us: Microseconds above which a request of the candidate is slow: with the margin.
     """
@@ -45,14 +50,23 @@ class SlowBound:
     candidate_us: int
 
     @property
+    def subset(self) -> str | None:
+        """The subset of requests that it is about; None: all of them."""
+        return self.condition.partition(OF_SUBSET)[2] or None
+
+    @property
     def events(self) -> str:
         """Name of the counter of slow requests."""
-        return f"slow {self.baseline_us}/{self.candidate_us}"
+        return f"{self._prefix}slow {self.baseline_us}/{self.candidate_us}"
 
     @property
     def of(self) -> str:
         """Name of the counter of requests while the bound was known."""
-        return f"timed {self.baseline_us}/{self.candidate_us}"
+        return f"{self._prefix}timed {self.baseline_us}/{self.candidate_us}"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.subset} " if self.subset else ""
 
 
 @dataclass(frozen=True, slots=True)

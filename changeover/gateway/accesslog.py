@@ -15,6 +15,7 @@ import orjson
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import System
+from changeover.gateway.envoy import subsets
 from changeover.gateway.envoy.choice import MEANT
 
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
@@ -52,6 +53,7 @@ class Entry:
         method: The request's method.
         body_bytes: Bytes of the answer's body, as they were sent; None when the line does not say.
         details: Envoy's word for how the answer came to be, as `via_upstream`.
+        subsets: Names of the subsets of requests that it is in; None when the line says nothing.
     """
 
     end: float
@@ -66,6 +68,7 @@ class Entry:
     method: str = "GET"
     body_bytes: int | None = None
     details: str = ""
+    subsets: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             method=raw.get("m") or "",
             body_bytes=int(raw["b"]) if raw.get("b") is not None else None,
             details=raw.get("d") or "",
+            subsets=subsets.in_log(raw),
         )
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
@@ -186,6 +190,11 @@ def classify(entry: Entry) -> Outcome | None:
         is_redirect=300 <= entry.status < 400 and entry.status != 304,
         is_answer=_is_answer(entry) and not is_user_error,
     )
+
+
+def status_of(entry: Entry) -> str | None:
+    """Return the code that a user got, as `404`; None without an answer, or for half a request."""
+    return str(entry.status) if entry.status and not _is_unfinished(entry) else None
 
 
 def _is_answer(entry: Entry) -> bool:

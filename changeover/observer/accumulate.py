@@ -16,23 +16,65 @@ from typing import Any
 import xxhash
 
 from changeover.analysis.histogram import Histogram, bin_of
-from changeover.analysis.window import GATEWAY, SPLIT, Met, Sample, fewest
+from changeover.analysis.window import GATEWAY, SPLIT, Measurements, Met, Sample, fewest
 from changeover.clock import from_timestamp
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Entry, Outcome, classify, refusal
+from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, status_of
 
+_SYSTEMS = frozenset(map(str, System))
 KEEP_SECONDS = 120
 """Late log lines are added to seconds this old at most."""
 
 
 @dataclass
-class _Second:
-    """A second that is being filled. `numbers` are a sample's, by their names."""
+class _Tally:
+    """How some requests went. `numbers` are a sample's, by their names."""
 
     numbers: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
-    users: dict[str, set[int]] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
     bins: dict[int, int] = field(default_factory=dict)
+
+    def add(self, entry: Entry, outcome: Outcome) -> None:
+        """Count a request."""
+        self.numbers["requests"] += 1
+        self.numbers["client_errors"] += outcome.is_client_error
+        self.numbers["user_errors"] += outcome.is_user_error
+        self.numbers["redirects"] += outcome.is_redirect
+        if outcome.is_answer:
+            self._add_answer(entry.body_bytes or 0)
+        if (status := status_of(entry)) is not None:
+            _count(self.statuses, status)
+        if outcome.error is not None:
+            _count(self.errors, outcome.error)
+        _count(self.bins, bin_of(entry.duration_us))
+
+    def _add_answer(self, body_bytes: int) -> None:
+        self.numbers["answers"] += 1
+        self.numbers["empty_answers"] += not body_bytes
+        self.numbers["answer_bytes"] += body_bytes
+        self.numbers["answer_logs"] += math.log1p(body_bytes)
+
+    def measured(self) -> dict[str, Any]:
+        """Return it as fields of `Measurements`."""
+        return {
+            "errors": dict(self.errors), "statuses": dict(self.statuses),
+            "latency": Histogram(dict(self.bins)), **self.numbers}
+
+
+def _count(counts: dict[Any, int], name: Any) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+@dataclass
+class _Second(_Tally):
+    """A second that is being filled, with the subsets of its requests.
+
+    `subsets` is None when a line did not say which ones its request is in: nothing is known then.
+    """
+
+    users: dict[str, set[int]] = field(default_factory=dict)
+    subsets: dict[str, _Tally] | None = field(default_factory=dict)
     listened: int = 0
     memory_bytes: int | None = None
     cpu_cores: float | None = None
@@ -44,13 +86,15 @@ class Accumulator:
 
     Args:
         first: Unix second; requests that ended before it were counted before a restart.
+        subsets: Names of the subsets of requests that are counted of their own.
 
     `listening_until` is the Unix second until which applications could report outcomes, as far as
     is known.
     """
 
-    def __init__(self, *, first: int) -> None:
+    def __init__(self, *, first: int, subsets: Iterable[str] = ()) -> None:
         self._first = first
+        self._subsets = sorted(subsets)
         self._seconds: dict[tuple[str, int], _Second] = {}
         self._user_errors: dict[tuple[str, str], datetime] = {}
         self._kept_from = first
@@ -86,23 +130,23 @@ class Accumulator:
 
     def _add_to_system(self, entry: Entry, outcome: Outcome, at: int) -> None:
         second = self._second(outcome.system, at)
-        second.numbers["requests"] += 1
-        second.numbers["client_errors"] += outcome.is_client_error
-        second.numbers["user_errors"] += outcome.is_user_error
-        second.numbers["redirects"] += outcome.is_redirect
-        if outcome.is_answer:
-            _add_answer(second, entry.body_bytes or 0)
+        second.add(entry, outcome)
+        self._add_to_subsets(second, entry, outcome)
         if entry.key:
             _add_user(second, entry, outcome)
-        index = bin_of(entry.duration_us)
-        second.bins[index] = second.bins.get(index, 0) + 1
-        if outcome.error is not None:
-            second.errors[outcome.error] = second.errors.get(outcome.error, 0) + 1
-            if entry.key:
-                user = hashlib.sha256(
-                    entry.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-                when = from_timestamp(entry.end)
-                self._user_errors.setdefault((user, str(outcome.system)), when)
+        if entry.key and outcome.error is not None:
+            user = hashlib.sha256(entry.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            when = from_timestamp(entry.end)
+            self._user_errors.setdefault((user, str(outcome.system)), when)
+
+    def _add_to_subsets(self, second: _Second, entry: Entry, outcome: Outcome) -> None:
+        if entry.subsets is None:
+            second.subsets = None
+        if second.subsets is None or entry.subsets is None:
+            return
+        for name in self._subsets:
+            if name in entry.subsets:
+                second.subsets.setdefault(name, _Tally()).add(entry, outcome)
 
     def add_probe(self, system: str, at: int, *, is_up: bool) -> None:
         """Count one health probe that ended in second `at`."""
@@ -144,9 +188,24 @@ class Accumulator:
         for at, system in changed:
             self._seconds[system, at].is_changed = False
             self._seconds[system, at].listened = int(at < self.listening_until)
-        samples = [_sample(system, at, self._seconds[system, at]) for at, system in changed]
+        samples = [self._sample(system, at, self._seconds[system, at]) for at, system in changed]
         self._forget(before - KEEP_SECONDS)
         return samples
+
+    def _sample(self, system: str, at: int, second: _Second) -> Sample:
+        return Sample(
+            system, at, watched=1, listened=second.listened,
+            users={kind: fewest(users) for kind, users in sorted(second.users.items())},
+            subsets=self._of_subsets(system, second),
+            memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores, **second.measured(),
+        )
+
+    def _of_subsets(self, system: str, second: _Second) -> dict[str, Measurements]:
+        """Return what was measured of each subset: also of one that had no request."""
+        if second.subsets is None or system not in _SYSTEMS:
+            return {}
+        return {name: Measurements(**second.subsets.get(name, _Tally()).measured())
+                for name in self._subsets}
 
     def _oldest_gap(self, before: int) -> int:
         """Return the first second to fill with zeros: after the newest one returned."""
@@ -164,13 +223,6 @@ class Accumulator:
             del self._seconds[key]
 
 
-def _add_answer(second: _Second, body_bytes: int) -> None:
-    second.numbers["answers"] += 1
-    second.numbers["empty_answers"] += not body_bytes
-    second.numbers["answer_bytes"] += body_bytes
-    second.numbers["answer_logs"] += math.log1p(body_bytes)
-
-
 def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
     """Note what happened to the user of a request."""
     is_empty = outcome.is_answer and not entry.body_bytes
@@ -186,12 +238,3 @@ def user_number(key: str, *, is_split: bool) -> int:
     """Return the number under which a user is remembered: independent of the user's bucket."""
     number = xxhash.xxh32_intdigest(key.encode("utf-8", "surrogatepass"), seed=1)
     return number & ~SPLIT | (SPLIT if is_split else 0)
-
-
-def _sample(system: str, at: int, second: _Second) -> Sample:
-    return Sample(
-        system, at, watched=1, listened=second.listened,
-        users={kind: fewest(users) for kind, users in sorted(second.users.items())},
-        errors=dict(second.errors), latency=Histogram(dict(second.bins)),
-        memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores, **second.numbers,
-    )

@@ -13,9 +13,11 @@ from changeover.analysis.window import (
     Window,
     combine,
     of_gateway,
+    of_subset,
     outcomes_of,
 )
 from changeover.domain.comparisons import PlaceCount
+from changeover.plan.subsets import subset_of_segment
 from changeover.store.place_counts import step_of
 
 
@@ -26,7 +28,7 @@ class Span:
     Args:
         system: `baseline` or `candidate`.
         seconds: Its length.
-        segment: Outcomes of this segment only.
+        segment: Requests and outcomes of this segment only.
         path: Comparisons of this place only.
     """
 
@@ -71,9 +73,11 @@ class Recent:
 
     def _combined(self, span: Span, at: int) -> Window:
         start = max(at - span.seconds + 1, self.since)
-        names = (span.system, GATEWAY, outcomes_of(span.system, span.segment),
+        names = (GATEWAY, outcomes_of(span.system, span.segment),
                  *((SHADOW,) if span.system == "candidate" else ()))
-        rows = [row for name in names for row in self.seconds(name, start, at + 1)]
+        subset = subset_of_segment(span.segment) if span.segment else None
+        rows = [of_subset(row, subset) for row in self.seconds(span.system, start, at + 1)]
+        rows += [row for name in names for row in self.seconds(name, start, at + 1)]
         found = combine(rows, seconds=span.seconds)
         if not span.path:
             return found

@@ -41,6 +41,7 @@ from changeover.observer.trigger_memory import TriggerMemory
 from changeover.observer.unsaved import Unsaved
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
+from changeover.plan.subsets import subsets_read
 from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
@@ -99,7 +100,7 @@ class Observer:
         self._tailer = Tailer(
             site.home.gateway_files.access_log, _hosts(self.plan),
             position=_earlier(place, self.slices.place))
-        self._accumulator = Accumulator(first=first)
+        self._accumulator = Accumulator(first=first, subsets=subsets_read(self.plan))
         self._meters = {
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
             for name in System

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 from datetime import timedelta
 
+from changeover.analysis.sequential.counters import wanted
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.slow import bound_of, condition_of, is_timed
 from changeover.analysis.window import MAIN_GATEWAY
@@ -123,8 +124,14 @@ class SliceLog:
             return
         if routing.read(site.store, site.migration).mode in ON_USERS:
             return
-        usual = site.metrics.window("baseline", start=now() - KNOWN_FROM, end=now()).latency
-        found = [bound for check in unknown if (bound := bound_of(check, usual)) is not None]
+        found, windows = [], {}
+        for check in unknown:
+            if check.segment not in windows:
+                windows[check.segment] = site.metrics.window(
+                    "baseline", start=now() - KNOWN_FROM, end=now(), segment=check.segment)
+            bound = bound_of(check, windows[check.segment].latency)
+            if bound is not None:
+                found.append(bound)
         slices.freeze(site.store, site.migration, found, now=now())
         self._read_bounds()
 
@@ -156,6 +163,6 @@ class SliceLog:
             return
         self._slicer = Slicer(
             self._site.plan.routing.salt or "", None if place is None else
-            (place.inode, place.offset), known)
+            (place.inode, place.offset), known, wanted(self._site.plan))
         self._slicer.time_by(self._bounds)
         self.tally.put(sorted(known, key=lambda each: each.start))

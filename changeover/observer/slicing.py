@@ -14,11 +14,13 @@ from itertools import chain
 
 import numpy as np
 
+from changeover.analysis.sequential.counters import Wanted
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System, bucket
 from changeover.domain.slices import SlowBound
-from changeover.gateway.accesslog import Entry, Outcome
+from changeover.gateway.accesslog import Entry, Outcome, status_of
+from changeover.plan.subsets import counted_in
 
 Place = tuple[int, int]
 """(inode, offset) in the access log."""
@@ -46,6 +48,10 @@ class _Open:
             counter = self.sums.setdefault(name, {})
             counter[number] = counter.get(number, 0) + 1
 
+    def exclude(self, reasons: Iterable[str]) -> None:
+        for reason in reasons:
+            self.excluded[reason] = self.excluded.get(reason, 0) + 1
+
     def slice(self) -> Slice:
         sums = {}
         for name, counter in self.sums.items():
@@ -71,10 +77,15 @@ class Slicer:
         salt: The plan's `routing.salt`.
         place: Up to where the log was counted before a restart; None at the first start.
         known: Slices that may still have been open then.
+        wanted: Counters of statuses and of subsets of requests that the plan needs.
     """
 
-    def __init__(self, salt: str, place: Place | None = None, known: Iterable[Slice] = ()) -> None:
+    def __init__(
+        self, salt: str, place: Place | None = None, known: Iterable[Slice] = (),
+        wanted: Sequence[Wanted] = (),
+    ) -> None:
         self._salt, self.place = salt, place
+        self._wanted = wanted
         self._bounds: tuple[SlowBound, ...] = ()
         self._open: dict[int, _Open] = {}
         self._closed: list[_Open] = []
@@ -119,10 +130,25 @@ class Slicer:
         place = self._slice(weight, int(entry.end))
         place.is_changed = True
         if why_not is not None:
-            place.excluded[why_not] = place.excluded.get(why_not, 0) + 1
+            place.exclude([counted_in(subset, why_not) for subset in self._subsets_of(entry)])
         else:
-            place.add(number, _counted(entry, outcome))
-            place.add(number, _timed(entry, outcome, self._bounds))
+            place.add(number, self._names(entry, outcome))
+
+    def _subsets_of(self, entry: Entry) -> list[str | None]:
+        """Return the subsets of requests that a request counts in; None stands for all of them."""
+        named = [each.subset for each in self._wanted if each.subset is not None]
+        mine = entry.subsets or ()
+        return [None, *(name for name in named if name in mine)]
+
+    def _names(self, entry: Entry, outcome: Outcome) -> list[str]:
+        """Return the counters that a request is in."""
+        kinds, subsets = _counted(entry, outcome), self._subsets_of(entry)
+        found: list[str] = list(kinds)
+        for each in self._wanted:
+            if each.subset in subsets:
+                found += each.names(kinds, status_of(entry))
+        bounds = [bound for bound in self._bounds if bound.subset in subsets]
+        return found + _timed(entry, outcome, bounds)
 
     def reach(self, place: Place) -> None:
         """Note that the log was counted up to a place."""
@@ -181,7 +207,7 @@ def _timed(entry: Entry, outcome: Outcome, bounds: Sequence[SlowBound]) -> list[
 
 
 def _counted(entry: Entry, outcome: Outcome) -> list[str]:
-    """Return the counters that a request is in."""
+    """Return the counters of all requests that a request is in."""
     named = (
         (Counter.REQUESTS, True),
         (Counter.ERRORS, outcome.error is not None),

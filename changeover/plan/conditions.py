@@ -22,6 +22,8 @@ from changeover.plan.metrics import (
     parse_value,
 )
 from changeover.plan.paths import one_place
+from changeover.plan.statuses import STATUS_RATE, Statuses, reading
+from changeover.plan.subsets import subset_of_segment
 
 BY_MINUTES = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
 """Sources whose metrics are known of each minute and system."""
@@ -51,20 +53,35 @@ class Condition(Part):
         None,
         description="For divergence_rate: one place only, such as `$.total`."
     )
+    status: Statuses | None = Field(
+        None, description="For status_rate: a code (404), a class (4xx), or a list of them."
+    )
     segment: Name | None = Field(
-        None, description="For outcomes and external metrics: one segment of users only.")
+        None,
+        description="For traffic, outcomes and external metrics: the users of one segment only."
+    )
     unit: Unit | None = Field(
         None, description="Taken from the external metric in `sources`; never written by hand.")
 
     @property
     def measured(self) -> Metric:
-        """What is measured, in the unit that bounds and values have."""
-        return metric_of(self.metric, self.unit)
+        """What is measured, in the unit that bounds and values have, with the statuses counted."""
+        return metric_of(reading(self.metric, self.status), self.unit)
 
     @property
     def is_external(self) -> bool:
         """Whether a source of the plan is asked for the value."""
         return self.measured.source is Source.EXTERNAL
+
+    @property
+    def is_of_requests(self) -> bool:
+        """Whether the gateway's log tells its metric, so that subsets of it can be counted."""
+        return self.measured.source is Source.TRAFFIC
+
+    @property
+    def subset(self) -> str | None:
+        """The subset of requests that is read, as `segment:beta`; None: all of them."""
+        return None if self.segment is None else subset_of_segment(self.segment)
 
     @property
     def bound_name(self) -> str:
@@ -97,7 +114,7 @@ class Condition(Part):
 
     @model_validator(mode="after")
     def _is_meaningful(self) -> Condition:
-        if self.metric not in METRICS:
+        if self.metric not in METRICS or " " in self.metric:
             raise ValueError(f"unknown metric {self.metric!r}; allowed are "
                              f"{', '.join(METRICS)}, outcome.NAME, external.NAME")
         if self.is_external and self.unit is None:  # the plan sets it where a source has it
@@ -120,10 +137,15 @@ class Condition(Part):
     def _path_has_metric(self) -> Condition:
         if self.path is not None and self.metric != "divergence_rate":
             raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
-        by_segment = (Source.OUTCOME, Source.EXTERNAL)
+        by_segment = (Source.TRAFFIC, Source.OUTCOME, Source.EXTERNAL)
         if self.segment is not None and self.measured.source not in by_segment:
-            raise ValueError("`segment` works with outcome and external metrics only, not with "
-                             f"{self.metric}")
+            raise ValueError("`segment` works with metrics of traffic, outcomes and sources only, "
+                             f"not with {self.metric}")
+        if (self.metric == STATUS_RATE) is (self.status is None):
+            raise ValueError(
+                f"{STATUS_RATE} needs `status`: a code such as 404, a class such as 4xx, or a list"
+                if self.status is None else
+                f"`status` works with {STATUS_RATE} only, not with {self.metric}")
         return self
 
 

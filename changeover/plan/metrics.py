@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from changeover.plan import units
+from changeover.plan.statuses import STATUS_RATE, is_reading, statuses_of
 
 Unit = Literal["share", "duration", "size", "number"]
 
@@ -56,7 +57,7 @@ class Metric:
 
 BY_BUCKET = frozenset({
     "error_rate", "server_error_rate", "user_error_rate", "client_error_rate", "redirect_rate",
-    "empty_rate", "latency_p50", "latency_p95", "latency_p99",
+    "empty_rate", STATUS_RATE, "latency_p50", "latency_p95", "latency_p99",
 })
 """Metrics that are counted by bucket, so that a check against the baseline can be sequential."""
 QUALITY = "outcome."
@@ -71,12 +72,13 @@ class Catalogue(dict[str, Metric]):
     """The metrics by name.
 
     Applications name quality numbers, and plans what they ask sources: every `outcome.NAME` and
-    every `external.NAME` is a metric.
+    every `external.NAME` is a metric. So is `status_rate` with the statuses that it counts:
+    `status_rate 404`.
     """
 
     def __contains__(self, name: object) -> bool:
         is_named = isinstance(name, str) and _NAMED_ELSEWHERE.fullmatch(name)
-        return bool(is_named) or super().__contains__(name)
+        return bool(is_named) or is_reading(name) or super().__contains__(name)
 
     def __missing__(self, name: str) -> Metric:
         if name not in self:
@@ -84,6 +86,10 @@ class Catalogue(dict[str, Metric]):
         if name.startswith(EXTERNAL):
             words = name.removeprefix(EXTERNAL).replace("_", " ")
             return Metric(name, "number", Source.EXTERNAL, words, f"{words}, from a source")
+        if statuses := statuses_of(name):
+            told = " or ".join(statuses)
+            return Metric(name, "share", Source.TRAFFIC, f"answers {told}",
+                          f"share of requests meant for the system that were answered {told}")
         number = name.removeprefix(QUALITY)
         return Metric(name, "number", Source.OUTCOME,
                       f"mean {number.replace('_', ' ')} of outcomes",
@@ -102,6 +108,9 @@ METRICS = Catalogue({
                "share of requests meant for the system whose user saw a 5xx or no answer"),
         Metric("client_error_rate", "share", Source.TRAFFIC, "answers 4xx",
                "share of requests meant for the system that were answered 4xx"),
+        Metric(STATUS_RATE, "share", Source.TRAFFIC, "answers with a status",
+               "share of requests meant for the system that were answered with the check's "
+               "`status`: a code, a class, or a list of them"),
         Metric("redirect_rate", "share", Source.TRAFFIC, "redirects",
                "share of requests meant for the system that were answered 3xx, without 304"),
         Metric("empty_rate", "share", Source.TRAFFIC, "answers without a body",

@@ -72,7 +72,8 @@ class TriggerSpec(Condition):
     def as_check(self) -> CheckSpec:
         """The check that asks the same of a stage."""
         return CheckSpec(
-            metric=self.metric, of=self.of, ratio_to_baseline=self.ratio_to_baseline,
+            metric=self.metric, of=self.of, status=self.status, segment=self.segment,
+            ratio_to_baseline=self.ratio_to_baseline,
             difference_to_baseline=self.difference_to_baseline, min_samples=self.min_samples)
 
     @property

@@ -94,7 +94,7 @@ def _measured(site: Site, check: CheckSpec, window: Window) -> CheckResult:
     if check.is_to_baseline:
         baseline = metrics.window("baseline", start=start, end=end, segment=check.segment)
     result = judge(check, own, baseline, start=start, end=end)
-    if METRICS[check.metric].source is Source.COMPARISON:
+    if check.measured.source is Source.COMPARISON:
         return result.with_coverage(metrics.coverage())
     return result
 
@@ -102,7 +102,7 @@ def _measured(site: Site, check: CheckSpec, window: Window) -> CheckResult:
 def _by_minutes(site: Site, check: CheckSpec, measured: CheckResult) -> CheckResult:
     """Judge the single minutes of the window that a check was measured over."""
     baseline, candidate = (
-        site.metrics.minutes(system, check.metric, start=measured.start, end=measured.end)
+        site.metrics.minutes(system, check, start=measured.start, end=measured.end)
         for system in ("baseline", "candidate"))
     samples = min(measured.samples, measured.baseline_samples or 0)
     found = judge_by_minutes(check, Minutes(baseline, candidate), samples, measured.min_samples)

@@ -44,7 +44,7 @@ class Estimate:
     @property
     def bound(self) -> str:
         """The check for people."""
-        return f"{self.check.metric} {describe_bound(self.check)}"
+        return f"{self.check.measured.name} {describe_bound(self.check)}"
 
     @property
     def warning(self) -> str:

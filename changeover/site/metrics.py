@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from changeover.analysis.window import Window, combine
+from changeover.analysis.window import Window, combine, of_subset
+from changeover.plan.conditions import CheckSpec
 from changeover.store import comparisons, place_counts, samples
 from changeover.store.engine import Store
 from changeover.store.samples import MINUTE
@@ -30,7 +31,7 @@ class MetricsReader:
             start: Aware UTC start, included.
             end: Aware UTC end, excluded.
             place: Count only divergences at this place (`$.total`), above and below it.
-            segment: Outcomes of this segment of users only.
+            segment: Requests and outcomes of this segment's users only.
         """
         if place is None:
             return samples.window(
@@ -42,13 +43,13 @@ class MetricsReader:
             found, compared=counts.compared, matched=counts.compared - counts.diverged)
 
     def minutes(
-        self, system: str, metric: str, *, start: datetime, end: datetime
+        self, system: str, check: CheckSpec, *, start: datetime, end: datetime
     ) -> list[float | None]:
-        """Return a metric's value in each whole minute of [start, end) that was measured.
+        """Return a check's metric in each whole minute of [start, end) that was measured.
 
         Args:
             system: `baseline` or `candidate`.
-            metric: A metric of traffic, health or processes.
+            check: A check of a metric of traffic, health or processes.
             start: Aware UTC start; a minute that began before it is left out.
             end: Aware UTC end; a minute that ends after it is left out.
         """
@@ -63,7 +64,11 @@ class MetricsReader:
             end=datetime.fromtimestamp(last - 1, UTC),
             points=(last - first) // MINUTE,
         )
-        return [combine([each], seconds=MINUTE).measure(metric).value for each in found]
+        values = []
+        for each in found:
+            own = of_subset(each, check.subset)
+            values.append(combine([own], seconds=MINUTE).measure(check.measured.name).value)
+        return values
 
     def coverage(self) -> dict[str, int]:
         """Return how many copied requests had which outcome: compared, dropped and why."""

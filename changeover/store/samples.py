@@ -21,7 +21,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover import clock
-from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import (
     GATEWAY,
     SHADOW,
@@ -30,13 +29,16 @@ from changeover.analysis.window import (
     Window,
     combine,
     of_gateway,
+    of_subset,
 )
 from changeover.domain.routing import System
 from changeover.plan.procedures import RetentionSpec
+from changeover.plan.subsets import subset_of_segment
 from changeover.store import outcomes
 from changeover.store.base import Base
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.measured import COMPARED, document, opened
 
 
 class SampleRow(Base):
@@ -69,19 +71,6 @@ MINUTES_AT_ONCE = 5
 """Minutes that one transaction sums."""
 PRUNED_AT_ONCE = 2_000
 """Rows that one transaction deletes: nobody else waits for long."""
-_COMPARED = ("compared", "matched", "similarity")
-_EMPTY = {each.name: getattr(Measurements(), each.name) for each in fields(Measurements)
-          if each.name not in _COMPARED}
-_TO_JSON: dict[str, Callable[[Any], Any]] = {
-    "latency": Histogram.document, "durations": Histogram.document}
-_FROM_JSON: dict[str, Callable[[Any], Any]] = {
-    "latency": Histogram.of_document, "durations": Histogram.of_document,
-    **dict.fromkeys(("users", "quality"), lambda lists: {
-        name: tuple(values) for name, values in lists.items()}),
-}
-"""Fields that JSON has in another form than a sample."""
-
-
 def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
     """Keep samples; one that was written before is replaced, so writing again adds nothing."""
     if not samples:
@@ -148,12 +137,13 @@ def window(
         system: `baseline` or `candidate`.
         start: Aware time, included, rounded up to a whole second.
         end: Aware time, excluded, rounded down to a whole second.
-        segment: Outcomes of this segment of users only; the gateway's figures know no segments.
+        segment: Requests and outcomes of this segment's users only.
     """
     span = range(-int(-start.timestamp() // 1), int(end.timestamp()))
     seconds = max(0.0, (end - start).total_seconds())
+    subset = subset_of_segment(segment) if segment else None
     with store.read() as session:
-        rows = _covering(session, migration, system, span)
+        rows = [of_subset(row, subset) for row in _covering(session, migration, system, span)]
         if system == "candidate":  # comparisons count for the candidate
             rows += _covering(session, migration, SHADOW, span, read=_compared_rows)
         rows += _covering(session, migration, GATEWAY, span, read=_arrived_rows)
@@ -226,11 +216,6 @@ def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None
 
 
 def _values(migration: str, sample: Sample) -> dict[str, Any]:
-    measured = {
-        name: _TO_JSON.get(name, _as_it_is)(value)
-        for name, empty in _EMPTY.items()
-        if (value := getattr(sample, name)) != empty
-    }
     return {
         "migration": migration,
         "system": sample.system,
@@ -239,13 +224,9 @@ def _values(migration: str, sample: Sample) -> dict[str, Any]:
         "gateway": sample.gateway,
         "watched": sample.resolution if sample.watched is None else sample.watched,
         "listened": sample.listened or 0,
-        "measured": measured,
-        **{name: getattr(sample, name) for name in _COMPARED},
+        "measured": document(sample),
+        **{name: getattr(sample, name) for name in COMPARED},
     }
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,11 +304,10 @@ _COLUMNS = tuple(
 
 
 def _sample(row: Row[Any]) -> Sample:
-    measured = {name: _FROM_JSON.get(name, _as_it_is)(value)
-                for name, value in row.measured.items()}
     return Sample(
         row.system, row.at, row.resolution, row.gateway, row.watched, row.listened,
-        compared=row.compared, matched=row.matched, similarity=row.similarity, **measured,
+        compared=row.compared, matched=row.matched, similarity=row.similarity,
+        **opened(row.measured),
     )
 
 
@@ -366,7 +346,7 @@ def add_compared_in(
         session.execute(statement.on_conflict_do_update(
             index_elements=KEY,
             set_={name: getattr(SampleRow, name) + statement.excluded[name]
-                  for name in _COMPARED},
+                  for name in COMPARED},
         ))
 
 

@@ -16,6 +16,7 @@ from changeover.cli.verdict import verdict as verdict_command
 from changeover.domain.rollout import StageAction
 from changeover.domain.verdict import Verdict
 from changeover.observer.standings import Standings
+from changeover.plan.conditions import CheckSpec
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.recompute import recompute
 from changeover.procedures.steps import CutoverRun
@@ -111,10 +112,11 @@ def test_only_whole_minutes_of_the_stage_count(run: CutoverRun) -> None:
                for second in range(240)]
     samples.write(run.site.store, run.migration, seconds)
     end = ENTERED + timedelta(seconds=239)
-    found = run.site.metrics.minutes("candidate", "request_rate", start=ENTERED, end=end)
+    rate = CheckSpec(metric="request_rate", below=1)
+    found = run.site.metrics.minutes("candidate", rate, start=ENTERED, end=end)
     assert found == [1.0, 1.0, 1.0]
     early = ENTERED + timedelta(seconds=20)
-    assert run.site.metrics.minutes("candidate", "request_rate", start=ENTERED, end=early) == []
+    assert run.site.metrics.minutes("candidate", rate, start=ENTERED, end=early) == []
 
 
 def test_standing_of_a_soaking_stage_has_no_series(run: CutoverRun) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Sample, combine
+from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Measurements, Sample, combine
 from changeover.plan.procedures import RetentionSpec
 from changeover.store import samples
 from changeover.store.engine import Store
@@ -20,6 +20,8 @@ SAMPLE = Sample(
     empty_answers=1, answer_bytes=7_000_000_000, answer_logs=12.5, watched=1, listened=1,
     users={"client_error": (4, 9), "answer": (4, 8, 9)}, errors={"reset": 1},
     latency=Histogram.of([1500]), probes=1, probes_up=1, memory_bytes=1 << 33, cpu_cores=0.5,
+    statuses={"200": 4, "404": 2}, subsets={"segment:beta": Measurements(
+        requests=3, statuses={"404": 2}, errors={"reset": 1}, latency=Histogram.of([1500]))},
 )
 KEPT = [each.name for each in fields(Sample)
         if each.name not in ("outcomes", "failures", "durations", "quality")]

@@ -16,7 +16,6 @@ from changeover.analysis.mann_whitney.classify import (
 )
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
-from changeover.plan.metrics import METRICS
 
 METHOD = "mann_whitney 1"
 """Name and version of the method, for whoever recomputes a verdict."""
@@ -65,7 +64,7 @@ def judge_by_minutes(check: CheckSpec, minutes: Minutes, samples: int, needed: i
         "effect": None if math.isnan(found.effect) else found.effect,
         "shift": None if found.shift is None else asdict(found.shift),
     }
-    metric = METRICS[check.metric]
+    metric = check.measured
     counts = f"{len(candidate)} minutes of the candidate and {len(baseline)} of the baseline"
     about = f"{metric.name} in {counts}"
     if samples < needed:

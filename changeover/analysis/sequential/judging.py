@@ -15,11 +15,12 @@ from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
 from changeover.analysis.sequential.buckets import Counts, Split, add, arms
+from changeover.analysis.sequential.counters import counters_of
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
 from changeover.analysis.sequential.expected import expect
 from changeover.analysis.sequential.outlook import View
 from changeover.analysis.sequential.ratio import mismatch
-from changeover.analysis.sequential.slices import Counter, Slice
+from changeover.analysis.sequential.slices import Counter, Excluded, Slice
 from changeover.analysis.sequential.slow import (
     condition_of,
     is_timed,
@@ -31,7 +32,8 @@ from changeover.domain.routing import BUCKETS
 from changeover.domain.slices import SlowBound
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
-from changeover.plan.metrics import METRICS, Metric, format_value
+from changeover.plan.metrics import Metric, format_value
+from changeover.plan.subsets import counted_in, in_words, subset_in_words
 
 METHOD = "sequential 1"
 """Name and version of the method, for whoever recomputes a verdict."""
@@ -41,16 +43,6 @@ LOG_PASS = math.log(20)
 """Evidence that lets pass: a candidate at the margin gets so far once in 20."""
 LEAST_SHARE = 1e-5
 """A usual share below it is not known well enough to divide by."""
-
-COUNTED: Mapping[str, tuple[Counter, Counter]] = {
-    "error_rate": (Counter.ERRORS, Counter.REQUESTS),
-    "server_error_rate": (Counter.SERVER_ERRORS, Counter.REQUESTS),
-    "user_error_rate": (Counter.USER_ERRORS, Counter.REQUESTS),
-    "client_error_rate": (Counter.CLIENT_ERRORS, Counter.REQUESTS),
-    "redirect_rate": (Counter.REDIRECTS, Counter.REQUESTS),
-    "empty_rate": (Counter.EMPTY_ANSWERS, Counter.ANSWERS),
-}
-"""The counters of each metric that is counted by bucket: bad ones, and of which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +74,14 @@ class StageSums:
         """The allowed chance of a false alarm of one check."""
         return ALPHA / max(1, self.checks)
 
-    @property
-    def excluded(self) -> dict[str, int]:
-        """Requests of the stage that are in no sum, by reason."""
+    def excluded(self, subset: str | None = None) -> dict[str, int]:
+        """Return the stage's requests, or those of a subset, that are in no sum, by reason."""
+        reasons = {counted_in(subset, each): str(each) for each in Excluded}
         found: dict[str, int] = {}
         for each in self.hours:
-            for reason, number in each.excluded.items():
-                found[reason] = found.get(reason, 0) + number
+            for name, number in each.excluded.items():
+                if (reason := reasons.get(name)) is not None:
+                    found[reason] = found.get(reason, 0) + number
         return found
 
     def total(self, events: str, of: str) -> Counts:
@@ -125,7 +118,7 @@ class _Found:
 
 
 def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
-    """Return the verdict of a check whose metric is one of `COUNTED`.
+    """Return the verdict of a check whose metric is counted by bucket.
 
     Args:
         check: A check with a bound that is relative to the baseline.
@@ -143,15 +136,17 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
     why_not = _mismatch(sums, split)
     if why_not is not None:
         return _unknown(check, sums, why_not)
+    if check.subset is not None and not _is_compared(check, sums):
+        return _unknown(check, sums, _nobody(check.subset, sums))
     found = _weigh(check, sums, split)
     verdict, reason = _say(check, found, bound)
     evidence = found.evidence
     return CheckResult(
-        metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
+        metric=check.measured.name, of=check.of, bound=describe_bound(check), verdict=verdict,
         reason=reason, value=evidence.candidate.share, samples=evidence.candidate.requests,
         min_samples=check.min_samples, start=sums.start, end=sums.end,
         baseline_value=evidence.baseline.share, baseline_samples=evidence.baseline.requests,
-        sequential=_document(sums, found, bound),
+        sequential=_document(sums, found, bound, check.subset),
     )
 
 
@@ -174,7 +169,7 @@ def view_of(check: CheckSpec, sums: StageSums) -> View | None:
     alike = 1.0
     if bound is not None:
         times = bound.candidate_us / bound.baseline_us
-        alike = slow_times(METRICS[check.metric].quantile or 0.0, times, 1.0)
+        alike = slow_times(check.measured.quantile or 0.0, times, 1.0)
     return View(question, seconds, log_bar(0, sums.alpha), LOG_PASS, check.min_samples, alike)
 
 
@@ -182,6 +177,21 @@ def _mismatch(sums: StageSums, split: Split) -> str | None:
     """Return why the two systems' users cannot be compared; None when they can."""
     mine, theirs = arms(sums.total(Counter.ERRORS, Counter.REQUESTS), split.is_candidate)
     return mismatch(mine.buckets, mine.buckets + theirs.buckets, split.share)
+
+
+def _is_compared(check: CheckSpec, sums: StageSums) -> bool:
+    """Whether the split decided about any request that a check is about."""
+    _, of = counters_of(check, sums.bounds)
+    return bool(sums.total(of, of).requests.any())
+
+
+def _nobody(subset: str, sums: StageSums) -> str:
+    """Return why nobody of a subset can be compared."""
+    moved = sums.excluded(subset).get(Excluded.NOT_BY_SPLIT, 0)
+    if moved:
+        return (f"all of {subset_in_words(subset)} is on one system, moved by a segment or by hand "
+                f"({moved} requests), so that there is nobody to compare them with")
+    return f"no request of {subset_in_words(subset)} was counted"
 
 
 def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
@@ -213,8 +223,8 @@ def _margin(check: CheckSpec, total: Counts, past: Counts) -> float:
 
 def _say(check: CheckSpec, found: _Found, bound: SlowBound | None) -> tuple[Verdict, str]:
     """Return the verdict with two sentences for a person."""
-    metric, evidence = METRICS[check.metric], found.evidence
-    numbers = _numbers(metric, evidence, bound)
+    metric, evidence = check.measured, found.evidence
+    numbers = _numbers(metric, evidence, bound, in_words(check.subset))
     more = _excess(check, metric)
     if found.is_worse:
         once = math.exp(min(found.log_worse, 700.0))
@@ -230,24 +240,16 @@ def _say(check: CheckSpec, found: _Found, bound: SlowBound | None) -> tuple[Verd
         f"{numbers}: no harm is shown, but {more} is not excluded yet")
 
 
-def counters_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> tuple[str, str]:
-    """Return the names of the counters that a check is judged by: of bad requests, and of all."""
-    if is_timed(check):
-        bound = bounds[condition_of(check)]
-        return bound.events, bound.of
-    return COUNTED[check.metric]
-
-
-def _numbers(metric: Metric, evidence: Evidence, bound: SlowBound | None) -> str:
+def _numbers(metric: Metric, evidence: Evidence, bound: SlowBound | None, of: str) -> str:
     mine, theirs = evidence.candidate, evidence.baseline
     if bound is not None:
         limits = [format_value(metric, us / 1e6) for us in (bound.candidate_us, bound.baseline_us)]
         return (
-            f"{metric.name}: {mine.share or 0:.2%} of {mine.requests} requests of the candidate "
-            f"took longer than {limits[0]}, {theirs.share or 0:.2%} of {theirs.requests} of the "
-            f"baseline longer than {limits[1]} at the same time")
+            f"{metric.name}{of}: {mine.share or 0:.2%} of {mine.requests} requests of the "
+            f"candidate took longer than {limits[0]}, {theirs.share or 0:.2%} of "
+            f"{theirs.requests} of the baseline longer than {limits[1]} at the same time")
     return (
-        f"{metric.name} of candidate {format_value(metric, mine.share)} in {mine.requests} "
+        f"{metric.name} of candidate{of} {format_value(metric, mine.share)} in {mine.requests} "
         f"requests against the baseline's {format_value(metric, theirs.share)} in "
         f"{theirs.requests} at the same time ({mine.bad_buckets} and {theirs.bad_buckets} groups "
         "of users hit)")
@@ -269,27 +271,30 @@ def _rounded(number: float) -> str:
 
 
 def _unknown(check: CheckSpec, sums: StageSums, why: str) -> CheckResult:
+    reason = f"{check.measured.name}{in_words(check.subset)}: {why}"
     return CheckResult(
-        metric=check.metric, of=check.of, bound=describe_bound(check),
-        verdict=Verdict.INCONCLUSIVE, reason=f"{check.metric}: {why}", value=None, samples=0,
+        metric=check.measured.name, of=check.of, bound=describe_bound(check),
+        verdict=Verdict.INCONCLUSIVE, reason=reason, value=None, samples=0,
         min_samples=check.min_samples, start=sums.start, end=sums.end,
-        sequential=_circumstances(sums),
+        sequential=_circumstances(sums, check.subset),
     )
 
 
-def _document(sums: StageSums, found: _Found, bound: SlowBound | None) -> dict[str, Any]:
+def _document(
+    sums: StageSums, found: _Found, bound: SlowBound | None, subset: str | None
+) -> dict[str, Any]:
     return {
         **({} if bound is None else {"slow": asdict(bound)}),
-        **_circumstances(sums), "margin": found.margin, "start": found.start,
+        **_circumstances(sums, subset), "margin": found.margin, "start": found.start,
         "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": LOG_PASS,
         "stage": found.evidence.document(),
     }
 
 
-def _circumstances(sums: StageSums) -> dict[str, Any]:
+def _circumstances(sums: StageSums, subset: str | None) -> dict[str, Any]:
     return {
         "method": METHOD, "weight": sums.weight, "checks": sums.checks, "alpha": sums.alpha,
         "hours": len(sums.hours), "past_start": sums.past.start, "past_end": sums.past.end,
-        "excluded": sums.excluded,
+        "excluded": sums.excluded(subset),
     }
 

@@ -12,7 +12,7 @@ import math
 from statistics import NormalDist
 
 from changeover.analysis.histogram import Histogram, bin_of, bounds_of
-from changeover.domain.slices import SlowBound
+from changeover.domain.slices import OF_SUBSET, SlowBound
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS
 
@@ -25,7 +25,8 @@ DURATION_SPREAD = 0.65
 
 def condition_of(check: CheckSpec) -> str:
     """Return what a check asks, as the name of its bound: `latency_p95 ratio_to_baseline 1.1`."""
-    return f"{check.metric} {check.bound_name} {check.bound_values[0]:g}"
+    asked = f"{check.measured.name} {check.bound_name} {check.bound_values[0]:g}"
+    return asked + (f"{OF_SUBSET}{check.subset}" if check.subset else "")
 
 
 def is_timed(check: CheckSpec) -> bool:

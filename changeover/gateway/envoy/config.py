@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.gateway.envoy import choice, concurrency, forwarded, protocol, tap, time_limits
 from changeover.gateway.envoy.listener import KEY_HEADER, ROUTES, connection_manager, watched
+from changeover.gateway.envoy.matching import of_segment, string
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan, SystemSpec
 from changeover.plan.units import parse_address
@@ -138,10 +139,11 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
         return _pair(plan, baseline, [])
     routes: list[Json] = []
     for name in state.segments:
-        routes += _pair(plan, _Target("candidate", BUCKETS), [_segment(plan, name)])
+        users = of_segment(plan.routing.segments[name])
+        routes += _pair(plan, _Target("candidate", BUCKETS), [users])
     if state.weight:
         present = {"name": plan.routing.key.header, "present_match": True}
-        nonempty = {**_string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
+        nonempty = {**string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
         split = _Target("split", state.weight, sample)
         routes += _pair(plan, split, [present, nonempty])
     return routes + _pair(plan, baseline, [])
@@ -174,7 +176,7 @@ def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
         listed.append((method, path))
     tapped = []
     for method, path in listed:
-        of_method = [_string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
+        of_method = [string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
         # A listed GET stays safe: a tapped user must not lose the second attempt for it.
         found = _route(plan, target, of_method, is_safe=method in _SAFE_METHODS)
         tapped.append(tap.sampled(tap.on_path(found, path), target.sample))
@@ -183,10 +185,10 @@ def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
 
 def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     """Return the routes of one target for safe and for all other methods, endless ones first."""
-    get, method = (_string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
+    get, method = (string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
     endless = (
-        _string("accept", {"contains": "text/event-stream"}),
-        _string("upgrade", {"exact": "websocket", "ignore_case": True}),
+        string("accept", {"contains": "text/event-stream"}),
+        string("upgrade", {"exact": "websocket", "ignore_case": True}),
     )
     routes = []
     for kind in endless:
@@ -261,21 +263,6 @@ def _maintenance(state: RoutingState) -> Json:
              "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
         ],
     }
-
-
-def _segment(plan: Plan, name: str) -> Json:
-    segment = plan.routing.segments[name]
-    alternatives = "|".join(_literal(value) for value in segment.any_of)
-    return _string(segment.header, {"safe_regex": {"regex": alternatives}})
-
-
-def _literal(value: str) -> str:
-    """Return `value` as a regular expression (RE2) that matches nothing else."""
-    return "".join(c if c.isalnum() or ord(c) > 127 else "\\" + c for c in value)
-
-
-def _string(header: str, matcher: Json) -> Json:
-    return {"name": header, "string_match": matcher}
 
 
 def _cluster(name: str, system: SystemSpec) -> Json:

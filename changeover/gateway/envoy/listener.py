@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway.envoy import forwarded, protocol, tap, time_limits
+from changeover.gateway.envoy import forwarded, protocol, subsets, tap, time_limits
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
@@ -40,7 +40,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             **protocol.accepted(),
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
-            "http_filters": [*taps, {
+            "http_filters": [*subsets.filters(plan), *taps, {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": _TYPE + "extensions.filters.http.router.v3.Router",
@@ -100,6 +100,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "m": "%REQ(:METHOD)%",
                     "b": "%BYTES_SENT%",
                     "i": "%REQ(X-REQUEST-ID)%",
+                    **subsets.log_field(plan),
                 }
             },
         },

@@ -15,6 +15,7 @@ from changeover.analysis.window import Window
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS
+from changeover.plan.statuses import STATUS_RATE
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -78,7 +79,9 @@ def test_check_reason_says_how_much_data_is_missing() -> None:
 def test_check_without_any_data_is_inconclusive(metric: str, bound: str) -> None:
     """No metric passes, or fails, on an empty window."""
     value = {"share": "1%", "duration": "1s", "size": "1MB", "number": 1}[METRICS[metric].unit]
-    assert judged(Window(seconds=100), metric=metric, **{bound: value}).verdict is UNKNOWN
+    status = {"status": 404} if metric == STATUS_RATE else {}
+    empty = Window(seconds=100)
+    assert judged(empty, metric=metric, **status, **{bound: value}).verdict is UNKNOWN
 
 
 @given(st.integers(0, 99), st.data())

@@ -10,13 +10,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from changeover.analysis.sequential.judging import COUNTED, StageSums, judge_by_buckets
+from changeover.analysis.sequential.counters import COUNTED
+from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
 from changeover.analysis.sequential.keeping import pack_stage, unpack_stage
 from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import BY_BUCKET, METRICS
+from changeover.plan.statuses import STATUS_RATE
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HALF = 5000
@@ -55,7 +57,7 @@ def verdict(stage: StageSums, **bound: object) -> Verdict:
 def test_metrics_that_a_plan_may_compare_by_users_are_those_that_are_counted() -> None:
     """The plan's list and the counters name the same metrics."""
     timed = {name for name in BY_BUCKET if METRICS[name].quantile is not None}
-    assert frozenset(COUNTED) == BY_BUCKET - timed
+    assert frozenset(COUNTED) == BY_BUCKET - timed - {STATUS_RATE}
 
 
 @pytest.mark.parametrize(("shares", "said"), [

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.analysis.sequential.buckets import Counts, Split
+from changeover.analysis.sequential.counters import COUNTED
 from changeover.analysis.sequential.evidence import Question, weigh
-from changeover.analysis.sequential.judging import COUNTED, StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
 from changeover.analysis.sequential.slices import Counter, Slice, merged
 from changeover.analysis.sequential.slow import bound_of, condition_of
 from changeover.domain.routing import BUCKETS

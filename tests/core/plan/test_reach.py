@@ -24,6 +24,7 @@ from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.reach import unreachable
 from changeover.plan.rules import check_plan, warnings
+from changeover.plan.statuses import STATUS_RATE
 from changeover.plan.triggers import TriggerSpec
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1", "process": {"command": ["x"]}}
@@ -48,7 +49,12 @@ def plan(**parts: Any) -> Plan:
 def trigger(metric: str, **bound: Any) -> dict[str, Any]:
     """Return a trigger over ten seconds."""
     return {"name": "t", "metric": metric, "for": "2s", "over": "10s", "action": "rollback",
-            "min_samples": 5, **bound}
+            "min_samples": 5, **status_of(metric), **bound}
+
+
+def status_of(metric: str) -> dict[str, str]:
+    """Return the status that a condition needs beside this metric."""
+    return {"status": "4xx"} if metric == STATUS_RATE else {}
 
 
 def windows(second: int) -> list[Window]:
@@ -61,7 +67,7 @@ def windows(second: int) -> list[Window]:
         others = dict.fromkeys(("outcomes", "failures", "arrived"), 0)
         row = Sample("candidate", second, 10, watched=10, listened=10, **{
             **counts, **totals, **others, "answer_bytes": count * 10_000_000,
-            "errors": {"status_5xx": count}, "latency": latency,
+            "errors": {"status_5xx": count}, "statuses": {"404": count}, "latency": latency,
             "memory_bytes": 1 + count * (1 << 30), "cpu_cores": float(count)})
         reported = Sample(outcomes_of("candidate"), second, 10, outcomes=10, failures=count,
                           durations=latency)
@@ -83,7 +89,7 @@ def fires(spec: dict[str, Any]) -> tuple[bool, bool]:
         for at in range(100, 110):
             state, now = step(parsed, state, judge_windows(parsed, window, None), at=at)
             firing = firing or now
-        has_data = window.measure(parsed.metric).value is not None
+        has_data = window.measure(parsed.measured.name).value is not None
         found |= {firing is not None} if has_data else set()
     return True in found, False in found
 
@@ -103,7 +109,8 @@ def test_trigger_is_accepted_exactly_when_some_measurement_fires_it(
 def test_check_that_can_never_pass_is_refused(metric: str, bound: str) -> None:
     """One that always passes is told as well, but may stay."""
     for value in EXTREMES[METRICS[metric].unit]:
-        condition = {"metric": metric, bound: value, "over": "10s", "min_samples": 5}
+        condition = {"metric": metric, bound: value, "over": "10s", "min_samples": 5,
+                     **status_of(metric)}
         built = plan(gates={"g": [condition]})
         can_pass, can_fail = fires(trigger(metric, **{bound: value}))
         assert (not list(unreachable(built))) == can_pass

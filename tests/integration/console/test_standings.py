@@ -93,7 +93,7 @@ def test_the_page_shows_each_check_with_its_numbers(soaking: Served) -> None:
     page = page_with(soaking, "would fail")
     for part in (
         "What gate slo would say of gradual-50 now", "would pass", "undecided", "shown only",
-        "failed requests of candidate in beta", "0.100 %", "0.200 %", "250 ms", "125 ms",
+        "failed requests of candidate in segment beta", "0.100 %", "0.200 %", "250 ms", "125 ms",
         "at most 1.1 × baseline", "is below 0.500 % in 4000 samples",
         "&lt;b&gt;harm&lt;/b&gt; is shown", "Passing waits for the soak's end",
     ):

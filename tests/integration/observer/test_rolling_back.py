@@ -189,7 +189,7 @@ def test_reported_failures_roll_back_like_any_other_metric(start: Start) -> None
     wait_for(lambda: watched.firings() == [("failing", "rollback")], what="firing")
     wait_for(lambda: rollbacks.all_of(watched.store, "bench"), what="row")
     (rollback,) = rollbacks.all_of(watched.store, "bench")
-    assert "outcome_error_rate of candidate in beta 100.000 %" in rollback.reason
+    assert "outcome_error_rate of candidate in segment beta 100.000 %" in rollback.reason
 
 
 def test_a_failed_items_rollback_is_done_when_its_console_died(start: Start) -> None:

@@ -1,0 +1,89 @@
+"""Which counters of buckets each check is judged by, and which of them a plan needs. Pure.
+
+Of all requests the few kinds of `Counter` are always counted. Statuses and subsets of requests are
+counted only where a check of the plan compares by them, so that what is stored stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from changeover.analysis.sequential.slices import Counter
+from changeover.analysis.sequential.slow import condition_of, is_timed
+from changeover.domain.slices import SlowBound
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.model import Plan
+from changeover.plan.statuses import STATUS_RATE, has_status, statuses_of
+from changeover.plan.subsets import counted_in
+
+COUNTED: Mapping[str, tuple[Counter, Counter]] = {
+    "error_rate": (Counter.ERRORS, Counter.REQUESTS),
+    "server_error_rate": (Counter.SERVER_ERRORS, Counter.REQUESTS),
+    "user_error_rate": (Counter.USER_ERRORS, Counter.REQUESTS),
+    "client_error_rate": (Counter.CLIENT_ERRORS, Counter.REQUESTS),
+    "redirect_rate": (Counter.REDIRECTS, Counter.REQUESTS),
+    "empty_rate": (Counter.EMPTY_ANSWERS, Counter.ANSWERS),
+}
+"""The counters of each metric that is counted by bucket: bad ones, and of which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Counters that a plan needs of a subset of requests.
+
+    Args:
+        subset: Its name; None for all requests, of which every `Counter` is counted anyway.
+        kinds: The counters that are needed of it.
+        readings: Metrics with their statuses (`status_rate 404`), which count as well.
+    """
+
+    subset: str | None
+    kinds: frozenset[str]
+    readings: tuple[str, ...]
+
+    def names(self, kinds: Iterable[str], status: str | None) -> list[str]:
+        """Return the names of the counters that a request of the subset is in.
+
+        Args:
+            kinds: The counters of all requests that it is in.
+            status: The code that it was answered with; None without an answer.
+        """
+        found = [kind for kind in kinds if kind in self.kinds]
+        if status is not None:
+            found += [each for each in self.readings if has_status(status, statuses_of(each))]
+        return [counted_in(self.subset, name) for name in found]
+
+
+def counters_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> tuple[str, str]:
+    """Return the names of the counters that a check is judged by: of bad requests, and of all."""
+    if is_timed(check):
+        bound = bounds[condition_of(check)]
+        return bound.events, bound.of
+    events, of = _kinds_of(check)
+    return counted_in(check.subset, events), counted_in(check.subset, of)
+
+
+def wanted(plan: Plan) -> list[Wanted]:
+    """Return the counters that a plan needs beyond those of all requests."""
+    asked = [check for checks in plan.gates.values() for check in checks if check.is_sequential]
+    asked += [spec.as_check for spec in plan.triggers if spec.is_sequential]
+    found: dict[str | None, set[str]] = {}
+    for check in asked:
+        names = found.setdefault(check.subset, set())
+        if not is_timed(check):
+            names.update(_kinds_of(check))
+    return [_of_subset(subset, names) for subset, names in found.items()]
+
+
+def _of_subset(subset: str | None, names: set[str]) -> Wanted:
+    readings = {name for name in names if statuses_of(name)}
+    kinds = frozenset() if subset is None else frozenset(names - readings)
+    return Wanted(subset, kinds, tuple(sorted(readings)))
+
+
+def _kinds_of(check: CheckSpec) -> tuple[str, str]:
+    if check.metric == STATUS_RATE:
+        return check.measured.name, Counter.REQUESTS
+    events, of = COUNTED[check.metric]
+    return events, of

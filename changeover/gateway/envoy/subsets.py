@@ -1,0 +1,64 @@
+"""Which subsets of requests a request is in, as Envoy itself says in its log. Pure.
+
+For each subset that the plan reads there is a filter (RBAC, in shadow: it refuses nobody) that
+notes whether the request is in it, by the matcher that routes have too. So log and routing agree to
+the byte, and no header's value is written. A further kind of subset, such as those of one route,
+needs its matcher here and nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from changeover.gateway.envoy.matching import of_segment
+from changeover.plan.model import Plan
+from changeover.plan.subsets import segment_of, subsets_read
+
+Json = dict[str, Any]
+
+_FIELD = "g"
+_NAME = "envoy.filters.http.rbac"
+_TYPE = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+
+
+def filters(plan: Plan) -> list[Json]:
+    """Return the filters that note a request's subsets; none for a plan that reads none."""
+    return [_filter(plan, number, name) for number, name in enumerate(subsets_read(plan))]
+
+
+def log_field(plan: Plan) -> Json:
+    """Return the log's field with what each filter noted; nothing without subsets."""
+    found = {
+        name: f"%DYNAMIC_METADATA({_NAME}:{_prefix(number)}shadow_effective_policy_id)%"
+        for number, name in enumerate(subsets_read(plan))}
+    return {_FIELD: found} if found else {}
+
+
+def in_log(line: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the subsets that a line says its request is in; None when it says nothing."""
+    found = line.get(_FIELD)
+    if not isinstance(found, dict):
+        return None
+    return frozenset(name for name, policy in found.items() if policy == name)
+
+
+def _filter(plan: Plan, number: int, subset: str) -> Json:
+    is_inside = {"header": _matcher(plan, subset)}
+    policy = {"permissions": [is_inside], "principals": [{"any": True}]}
+    return {"name": _NAME, "typed_config": {
+        "@type": _TYPE,
+        "shadow_rules": {"action": "ALLOW", "policies": {subset: policy}},
+        "shadow_rules_stat_prefix": _prefix(number),
+    }}
+
+
+def _prefix(number: int) -> str:
+    return f"subset{number}_"
+
+
+def _matcher(plan: Plan, subset: str) -> Json:
+    segment = segment_of(subset)
+    if segment is None:
+        raise ValueError(f"subset {subset!r} cannot be told from a request")
+    return of_segment(plan.routing.segments[segment])

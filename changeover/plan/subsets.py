@@ -1,0 +1,49 @@
+"""Subsets of requests that a plan's checks and triggers read. Pure.
+
+A subset has a name: `segment:beta` are the requests of one segment's users. The name is the same
+in the gateway's log, in samples, in sums by bucket and in evidence, and only those that a plan
+reads are counted. Another kind of subset, such as the requests of one route, is one more name
+here and one more field of the gateway's log (`changeover.gateway.envoy.subsets`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from changeover.plan.model import Plan
+
+_SEGMENT = "segment:"
+
+
+def subset_of_segment(segment: str) -> str:
+    """Return the name of the requests of a segment's users: `segment:beta`."""
+    return _SEGMENT + segment
+
+
+def segment_of(subset: str) -> str | None:
+    """Return the segment that a subset is; None when it is another kind."""
+    name = subset.removeprefix(_SEGMENT)
+    return name if name != subset else None
+
+
+def subset_in_words(subset: str) -> str:
+    """Return a subset for people: `segment beta`."""
+    return subset.replace(":", " ", 1)
+
+
+def in_words(subset: str | None) -> str:
+    """Return what stands behind a metric or system: ` in segment beta`; nothing for all."""
+    return f" in {subset_in_words(subset)}" if subset else ""
+
+
+def counted_in(subset: str | None, name: str) -> str:
+    """Return the name of a counter of a subset: `segment:beta errors`; its own for all requests."""
+    return name if subset is None else f"{subset} {name}"
+
+
+def subsets_read(plan: Plan) -> list[str]:
+    """Return the subsets of requests that some check or trigger reads, sorted."""
+    checks = [check for gate in plan.gates.values() for check in gate]
+    found = {each.subset for each in (*checks, *plan.triggers) if each.is_of_requests}
+    return sorted(name for name in found if name is not None)
