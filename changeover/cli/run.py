@@ -28,8 +28,10 @@ from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS, Demo, Fault, load_child
-from changeover.supervisor.stack import PROJECT, Settings, Stack
-from changeover.supervisor.up import running
+from changeover.supervisor.handing_over import hand_over
+from changeover.supervisor.keeper import PROJECT
+from changeover.supervisor.stack import Settings, Stack
+from changeover.supervisor.up import kept, running
 
 DEMO_PLAN = PROJECT / "plans" / "documents.yaml"
 DEMO_PORTS = (8100, 8101, 8102)
@@ -64,7 +66,7 @@ def demo(*, approve: bool, fault: str | None, rate: float, users: int, home: Pat
     stack = Stack(place, plan, settings, _show)
     load = load_child(place, plan, rate, users)
     began = time.monotonic()
-    with running(stack) as store:
+    with running(stack) as store, kept(stack.keeper):
         try:
             load.start()
             _show(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
@@ -114,12 +116,15 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     stack.refuse_second()
     if store_url:
         home.save_secrets({**home.secrets(), "store_url": store_url})
-    with running(stack):
+    with running(stack) as store:
         _show(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
               f"Console: {stack.console_url}")
         _show('run: eval "$(changeover env)"; prefect deployment run cutover/main')
-        while True:
-            time.sleep(1)
+        store.close()
+        hand_over(stack.keeper)
+        with kept(stack.keeper):  # where that cannot be done
+            while True:
+                time.sleep(1)
 
 
 def _show(text: str) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -30,6 +31,9 @@ class Child:
         env: Variables beside the supervisor's own.
         directory: Working directory; None for the supervisor's.
         restart: Start it again when it ends.
+        process: The process, when it was started or taken over.
+        is_adopted: Whether an earlier supervisor started it.
+        is_wanted: Whether it was started or taken over, and so is to run.
     """
 
     name: str
@@ -40,7 +44,7 @@ class Child:
     restart: bool = True
     process: psutil.Process | None = None
     is_adopted: bool = False
-    restarts: int = 0
+    is_wanted: bool = False
     _began: float = 0.0
     _backoff: float = 0.1
     _not_before: float = 0.0
@@ -64,7 +68,7 @@ class Child:
                 next_step="Install it, or mend the command in the plan",
             ) from error
         self.process = psutil.Process(started.pid)
-        self.is_adopted = False
+        self.is_adopted, self.is_wanted = False, True
         self._began = time.monotonic()
 
     def adopt(self, pid: int, created: float) -> bool:
@@ -73,10 +77,32 @@ class Child:
             found = psutil.Process(pid)
             if abs(found.create_time() - created) < 0.02 and found.is_running():
                 self.process = found
-                self.is_adopted = True
+                self.is_adopted = self.is_wanted = True
                 self._began = time.monotonic()
                 return True
         return False
+
+    def description(self) -> dict[str, Any]:
+        """Return what `described` makes the same child of; it holds secrets."""
+        found = None
+        if self.process is not None:
+            with contextlib.suppress(psutil.Error):
+                found = self.process.pid, self.process.create_time()
+        return {
+            "name": self.name, "command": self.command, "log": str(self.log),
+            "env": {**self.env}, "directory": str(self.directory or Path.cwd()),
+            "restart": self.restart, "is_wanted": self.is_wanted, "process": found,
+        }
+
+    @classmethod
+    def described(cls, found: dict[str, Any]) -> Child:
+        """Return the child of a description, with its process if that is still there."""
+        log, directory = Path(found["log"]), Path(found["directory"])
+        child = cls(found["name"], found["command"], log, found["env"], directory,
+                    found["restart"], is_wanted=found["is_wanted"])
+        if found["process"] is not None:
+            child.adopt(*found["process"])
+        return child
 
     @property
     def is_alive(self) -> bool:
@@ -90,7 +116,7 @@ class Child:
 
     def revive(self) -> bool:
         """Start the process again if it ended and should run; return whether it was."""
-        if self.is_alive or not self.restart or self.process is None:
+        if self.is_alive or not (self.restart and self.is_wanted):
             return False
         now = time.monotonic()
         if now < self._not_before:
@@ -100,7 +126,6 @@ class Child:
         self._not_before = now + self._backoff
         self._reap()
         self.start()
-        self.restarts += 1
         return True
 
     def restart_now(self) -> None:
@@ -111,7 +136,6 @@ class Child:
         """
         self.end()
         self.start()
-        self.restarts += 1
 
     def end(self, seconds: float = 6.0) -> None:
         """End the process and everything it started: first asked, then killed."""

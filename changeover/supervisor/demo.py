@@ -31,7 +31,7 @@ from changeover.site import status
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.supervisor.child import Child
-from changeover.supervisor.stack import PROJECT
+from changeover.supervisor.keeper import PROJECT
 
 FAULTS = ("errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty",
           "wrong")

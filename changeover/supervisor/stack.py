@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-import changeover
 from changeover import clock
 from changeover.domain.routing import System
-from changeover.errors import EnvironmentProblem, Refused, Unreachable
+from changeover.errors import Refused, Unreachable
 from changeover.gateway import probe
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
@@ -30,14 +30,13 @@ from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
-from changeover.supervisor.child import Child, end_flow_runs
+from changeover.supervisor.child import Child
+from changeover.supervisor.keeper import PROJECT, Keeper, Show
 
-PROJECT = Path(changeover.__file__).resolve().parents[1]
 POOL = "changeover"
 PREPARATION_SECONDS = 300.0
 UP_SECONDS = 240.0
 """A child that ends is noticed at once; one that lives may be slow on a busy machine."""
-Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,7 @@ class Stack:
         self.console_url = f"http://{settings.console}"
         self.gateway = Gateway(home.gateway_files)
         self.children = self._describe()
+        self.keeper = Keeper(home, self.children, show, self._addresses())
 
     @property
     def is_own_server(self) -> bool:
@@ -105,7 +105,7 @@ class Stack:
         self.home.create()
         self.home.pop_restarts()  # asked of an earlier supervisor
         store = self._open_store()
-        self._save()
+        self.keeper.save()
         self._launch("prefect-server")
         self._start_systems()
         self._launch("shadow")  # before Envoy, which tries its address again only after a while
@@ -115,7 +115,7 @@ class Stack:
             self._launch(service)
         self._prepare_prefect()
         self._launch("worker")
-        self._save()
+        self.keeper.save()
         return store
 
     def _open_store(self) -> Store:
@@ -133,51 +133,6 @@ class Stack:
             # a system that others run is either there or not
             seconds = UP_SECONDS if str(name) in self.children else 30
             self._await(str(name), partial(self._answers_well, name), seconds)
-
-    def revive(self) -> None:
-        """Start again what ended and should run, or was asked for; call it a few times a second."""
-        for name in self.home.pop_restarts():
-            if name in self.children:
-                self._restart(name)
-        for child in self.children.values():
-            try:
-                was_revived = child.revive()
-            except EnvironmentProblem as problem:
-                self.show(str(problem))
-                continue
-            if was_revived:
-                self.show(f"{child.name} was started again because it had ended")
-                self._save()
-
-    def _restart(self, name: str) -> None:
-        try:
-            self.children[name].restart_now()
-        except EnvironmentProblem as problem:
-            self.show(str(problem))
-            return
-        self.show(f"{name} was started again because a repair asked for it")
-        self._save()
-
-    def stop(self, *, spares_adopted: bool = False) -> None:
-        """End everything, users' gateway last.
-
-        Args:
-            spares_adopted: What an earlier supervisor had left running goes on: users may depend
-                on it, and nobody asked for its end.
-        """
-        order = ["worker", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
-                 "candidate", "baseline"]
-        spared = {name for name, child in self.children.items()
-                  if spares_adopted and child.is_adopted}
-        for name in order:
-            if name in self.children and name not in spared:
-                self.children[name].end()
-            if name == "worker" and name not in spared:
-                end_flow_runs(self.home.root)
-        settings = self.home.settings()
-        left = {name: entry for name, entry in (settings.get("processes") or {}).items()
-                if name in spared}
-        self.home.save_settings({**settings, "supervisor": None, "processes": left})
 
     def prefect_env(self) -> dict[str, str]:
         """Return the variables that Prefect's server, worker, flows and command line need."""
@@ -300,7 +255,7 @@ class Stack:
             self.show(f"{name} runs still and is taken over")
             return
         child.start()
-        self._save()
+        self.keeper.save()
 
     def _await(
         self, name: str, is_up: Callable[[], bool], seconds: float = UP_SECONDS
@@ -369,17 +324,11 @@ class Stack:
                 next_step="Read logs/preparation.log and run the command again",
             )
 
-    def _save(self) -> None:
-        processes = {
-            name: {"pid": child.process.pid, "created": child.process.create_time()}
-            for name, child in self.children.items() if child.process and child.is_alive
-        }
-        me = psutil.Process()
-        self.home.save_settings({
+    def _addresses(self) -> dict[str, Any]:
+        """Return what `run.json` says beside the processes."""
+        return {
             "migration": self.plan.migration, "plan": str(self.settings.plan_path),
             "api_url": self.api_url, "ui_url": self.ui_url, "reports_url": self.reports_url,
             "gateway": f"http://{self.plan.routing.listen}", "console_url": self.console_url,
             "prefect_port": self.settings.prefect_port, "reports_port": self.settings.reports_port,
-            "supervisor": {"pid": me.pid, "created": me.create_time()},
-            "processes": processes,
-        })
+        }

@@ -6,17 +6,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from changeover.errors import ChangeoverError
 from changeover.store.engine import Store
+from changeover.supervisor.keeper import ASKED_TO_END, CHECK_SECONDS, Keeper
 from changeover.supervisor.stack import Stack
-
-CHECK_SECONDS = 0.2
 
 
 @contextmanager
 def running(stack: Stack) -> Iterator[Store]:
-    """Run the stack, with a thread that restarts what ends; stop everything at the end.
+    """Run the stack; stop everything at the end. Nothing is restarted outside of `kept`.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt in the block; a second one while it stops is
     ignored, so that nothing is left running. A script's `changeover up &` starts with SIGINT
@@ -27,10 +27,8 @@ def running(stack: Stack) -> Iterator[Store]:
         Refused: Another supervisor runs with this home; nothing of it is touched.
     """
     stack.refuse_second()
-    done = threading.Event()
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=_supervise, args=(stack, done), daemon=True)
     store: Store | None = None
     is_started = True
     try:
@@ -39,21 +37,36 @@ def running(stack: Stack) -> Iterator[Store]:
         except ChangeoverError:
             is_started = False
             raise
-        thread.start()
         yield store
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        done.set()
-        if thread.is_alive():
-            thread.join(10)
-        stack.stop(spares_adopted=not is_started)
-        if store is not None:
-            store.close()
+        with _ignoring_signals():
+            stack.keeper.stop(spares_adopted=not is_started)
+            if store is not None:
+                store.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, previous)
 
 
-def _supervise(stack: Stack, done: threading.Event) -> None:
-    while not done.wait(CHECK_SECONDS):
-        stack.revive()
+@contextmanager
+def kept(keeper: Keeper) -> Iterator[None]:
+    """Have a thread restart what ends while the block runs."""
+    done = threading.Event()
+    wait = partial(done.wait, CHECK_SECONDS)
+    thread = threading.Thread(target=keeper.keep, args=(wait,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with _ignoring_signals():
+            done.set()
+            thread.join(10)
+
+
+@contextmanager
+def _ignoring_signals() -> Iterator[None]:
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in ASKED_TO_END}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -38,7 +38,7 @@ def earlier(tmp_path: Path) -> Iterator[Stack]:
     home.create()
     found = stack_of(home, free_port(), free_port())
     found.children["reports"].start()
-    found._save()
+    found.keeper.save()
     yield found
     found.children["reports"].end()
 

@@ -165,7 +165,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         tmp_path / "plan.yaml", free_port(), free_port(), f"127.0.0.1:{free_port()}")
     found = Stack(home, plan, settings, lambda _: None)
     found.children["reports"].start()
-    found._save()
+    found.keeper.save()
     yield found
     found.children["reports"].end()
 
@@ -177,11 +177,11 @@ def test_the_supervisor_restarts_what_it_was_asked_for(stack: Stack) -> None:
     before.suspend()
     stack.home.ask_restart("reports")
     stack.home.ask_restart("nobody")
-    stack.revive()
+    stack.keeper.revive()
     after = stack.children["reports"].process
     assert after is not None and after.pid != before.pid
     assert not before.is_running()
-    stack.revive()
+    stack.keeper.revive()
     assert stack.children["reports"].process == after
     assert stack.home.settings()["processes"]["reports"]["pid"] == after.pid
 

@@ -1,0 +1,112 @@
+"""Keeps a migration's processes running. It needs neither plan, store nor gateway for that."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import changeover
+from changeover.errors import ChangeoverError, EnvironmentProblem
+from changeover.site.home import Home
+from changeover.supervisor.child import Child, end_flow_runs
+
+PROJECT = Path(changeover.__file__).resolve().parents[1]
+CHECK_SECONDS = 0.2
+ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
+ENDING = ("worker", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
+          "candidate", "baseline")
+"""The order in which processes are ended: users' gateway and systems last."""
+Show = Callable[[str], None]
+
+
+@dataclass
+class Keeper:
+    """Starts again what ends or was asked for, and ends everything when it is time.
+
+    Args:
+        home: The home directory.
+        children: Every process by its name, started or not.
+        show: Shows one line to the person who started it.
+        addresses: What `run.json` says beside the processes.
+    """
+
+    home: Home
+    children: dict[str, Child]
+    show: Show
+    addresses: dict[str, Any]
+
+    def keep(self, is_over: Callable[[], bool]) -> None:
+        """Revive until `is_over`, which waits for `CHECK_SECONDS` before it answers.
+
+        A failure, as of a full disk, is shown once and does not end the keeping.
+        """
+        told = ""
+        while not is_over():
+            try:
+                self.revive()
+                told = ""
+            except (ChangeoverError, OSError, psutil.Error) as error:
+                if str(error) != told:
+                    told = str(error)
+                    self.show(told)
+
+    def revive(self) -> None:
+        """Start again what ended and should run, or was asked for; call it a few times a second."""
+        for name in self.home.pop_restarts():
+            if name in self.children:
+                self._restart(name)
+        for child in self.children.values():
+            try:
+                was_revived = child.revive()
+            except EnvironmentProblem as problem:
+                self.show(str(problem))
+                continue
+            if was_revived:
+                self.show(f"{child.name} was started again because it had ended")
+                self.save()
+
+    def _restart(self, name: str) -> None:
+        try:
+            self.children[name].restart_now()
+        except EnvironmentProblem as problem:
+            self.show(str(problem))
+            return
+        self.show(f"{name} was started again because a repair asked for it")
+        self.save()
+
+    def stop(self, *, spares_adopted: bool = False) -> None:
+        """End everything, users' gateway last.
+
+        Args:
+            spares_adopted: What an earlier supervisor had left running goes on: users may depend
+                on it, and nobody asked for its end.
+        """
+        spared = {name for name, child in self.children.items()
+                  if spares_adopted and child.is_adopted}
+        for name in ENDING:
+            if name in self.children and name not in spared:
+                self.children[name].end()
+            if name == "worker" and name not in spared:
+                end_flow_runs(self.home.root)
+        settings = self.home.settings()
+        left = {name: entry for name, entry in (settings.get("processes") or {}).items()
+                if name in spared}
+        self.home.save_settings({**settings, "supervisor": None, "processes": left})
+
+    def save(self) -> None:
+        """Write addresses and process ids for everybody who works with this home."""
+        processes = {
+            name: {"pid": child.process.pid, "created": child.process.create_time()}
+            for name, child in self.children.items() if child.process and child.is_alive
+        }
+        me = psutil.Process()
+        self.home.save_settings({
+            **self.addresses,
+            "supervisor": {"pid": me.pid, "created": me.create_time()},
+            "processes": processes,
+        })
