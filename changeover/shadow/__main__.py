@@ -33,21 +33,25 @@ def main() -> int:
     arguments = parser.parse_args()
     log_to_stderr()
     home = Home(arguments.home)
+    gc.freeze()  # a collection writes to every object, after which the fork no longer shares it
+    writer = WriterProcess(home)  # first of all: see there
     try:
-        store = Store.open(home.store_url)
-        writer = WriterProcess(home)  # before the priority is lowered: see there
-        plan = plans.load(store, arguments.migration)
-        shadow = Shadow(Site(home, plan, store), writes=writer)
+        return _shadow(home, arguments.migration, writer)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    finally:
+        writer.close()
+
+
+def _shadow(home: Home, migration: str, writer: WriterProcess) -> int:
+    store = Store.open(home.store_url)
+    site = Site(home, plans.load(store, migration), store)
+    shadow = Shadow(site, writes=writer)
     _lower_priority()
     gc.freeze()  # nothing that exists now ever goes away: collections can skip it
     gc.set_threshold(20_000, 20, 50)
-    try:
-        return uvloop.run(_run(shadow, writer))
-    finally:
-        writer.close()
+    return uvloop.run(_run(shadow, writer))
 
 
 def _lower_priority() -> None:

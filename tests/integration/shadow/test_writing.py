@@ -40,13 +40,6 @@ def writer(home: Home) -> Iterator[WriterProcess]:
         found.close()
 
 
-def child() -> psutil.Process:
-    """Return this process's writer."""
-    (found,) = [each for each in psutil.Process().children()
-                if "changeover.shadow.writing" in each.cmdline()]
-    return found
-
-
 def test_what_is_handed_over_is_in_the_store(home: Home, writer: WriterProcess) -> None:
     """The call returns when it is written."""
     writer.do(heartbeats.beat, "shadow", pid=7, now=clock.now())
@@ -80,7 +73,7 @@ def test_the_writer_does_not_lower_priority(home: Home) -> None:
 
 def test_a_killed_writer_is_noticed(writer: WriterProcess) -> None:
     """What was to be written is refused, and the service can end and be started again."""
-    child().kill()
+    psutil.Process(writer._process.pid).kill()
     wait_for(lambda: writer.has_ended, what="the writer's end")
     with pytest.raises(StoreError, match="has ended"):
         writer.do(heartbeats.beat, "shadow", pid=7, now=clock.now())
