@@ -220,7 +220,7 @@ class _Source(Part):
         timedelta(seconds=15), description="How often it is asked while a stage soaks and for "
         "triggers.")
     max_age: Duration = Field(
-        timedelta(minutes=1), description="A value that was measured longer ago is stale.")
+        timedelta(minutes=3), description="A value that was measured longer ago is stale.")
 
     @model_validator(mode="after")
     def _limits_fit(self) -> _Source:

@@ -37,7 +37,7 @@ class Answer:
     Args:
         value: The value.
         samples: How many samples stand behind it; None: the plan does not ask.
-        at: When it was measured; None: the plan does not ask.
+        at: When it was measured; None: nobody knows.
     """
 
     value: object
@@ -80,7 +80,8 @@ def read(answer: Answer, metric: AnyMetric, *, now: datetime, max_age: timedelta
         samples = int(number(answer.samples, "the number of samples"))
         if samples < 0:
             raise NoAnswer(f"the number of samples is negative: {samples}")
-    at = moment(answer.at) if getattr(metric, "at", None) is not None else None
+    is_asked = getattr(metric, "at", None) is not None
+    at = moment(answer.at) if is_asked or answer.at is not None else None
     if at is not None and now - at > max_age:
         raise NoAnswer(stale(at, now - at, max_age))
     if at is not None and at - now > CLOCKS_DIFFER:

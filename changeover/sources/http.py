@@ -70,7 +70,7 @@ def _received(client: httpx.Client, request: httpx.Request, seconds: float) -> R
         answer = client.send(request, stream=True)
         return Received(answer.status_code, _body(answer))
     except httpx.TimeoutException:
-        raise _too_slow(seconds) from None
+        raise too_slow(seconds) from None
     except httpx.ConnectError as error:
         # OpenSSL's words, or the system's: neither repeats what was sent
         reason = str(error).strip() or type(error).__name__
@@ -93,7 +93,8 @@ def _body(answer: httpx.Response) -> bytes:
     return b"".join(parts)
 
 
-def _too_slow(seconds: float) -> NoAnswer:
+def too_slow(seconds: float) -> NoAnswer:
+    """Return what no answer in time means."""
     return NoAnswer(f"no answer within {seconds:g} s", is_passing=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +15,8 @@ from changeover.plan.sources import PrometheusMetric, PrometheusSource
 from changeover.sources import filling
 from changeover.sources.answer import Answer, NoAnswer, shown
 from changeover.sources.filling import Values
-from changeover.sources.http import fetch
+from changeover.sources.http import fetch, too_slow
+from changeover.sources.selectors import selectors
 
 _TAKE: dict[str, Callable[[Sequence[float]], float]] = {
     "last": lambda values: values[-1], "max": max, "min": min, "mean": fmean, "sum": math.fsum,
@@ -31,6 +33,7 @@ class Prometheus:
 
     def __init__(self, source: PrometheusSource, folder: Path) -> None:
         self._source, self._folder = source, folder
+        self._deadline = math.inf
 
     def query(self, metric: PrometheusMetric, values: Values) -> str:
         """Return what is asked."""
@@ -38,15 +41,37 @@ class Prometheus:
 
     def ask(self, metric: PrometheusMetric, values: Values) -> Answer:
         """Ask for a metric's value, and for what stands behind it."""
+        self._deadline = time.monotonic() + self._source.timeout.total_seconds()
         query = self.query(metric, values)
         if metric.range_ is None:
             value = self._instant(query)
         else:
             value = self._of_range(query, metric, int(values["window"]))
-        samples, at = (
-            self._instant(filling.promql(each, values)) if each else None
-            for each in (metric.samples, metric.at))
-        return Answer(value, samples, at)
+        samples = None
+        if metric.samples:
+            samples = self._instant(filling.promql(metric.samples, values))
+        if metric.at:
+            return Answer(value, samples, self._instant(filling.promql(metric.at, values)))
+        return Answer(value, samples, self._oldest(query))
+
+    def _oldest(self, query: str) -> float | None:
+        """Return when the newest sample was taken, of those series that have none for longest."""
+        found = []
+        for selector in selectors(query):
+            at = self._moment(selector.newest)
+            if at is None and selector.newest_in_range:
+                at = self._moment(selector.newest_in_range)
+            if at is not None:
+                found.append(at)
+        return min(found, default=None)
+
+    def _moment(self, query: str) -> float | None:
+        try:
+            result = self._asked("/api/v1/query", {"query": query})["result"]
+        except NoAnswer as error:
+            raise NoAnswer(f"how old it is cannot be asked, so give the metric `at`: "
+                           f"{error.problem}", is_passing=error.is_passing) from None
+        return float(result[0]["value"][1]) if result else None
 
     def _instant(self, query: str) -> object:
         found = self._asked("/api/v1/query", {"query": query})
@@ -67,16 +92,11 @@ class Prometheus:
         values = [float(value) for _, value in points]
         if wrong := sum(not math.isfinite(value) for value in values):
             raise NoAnswer(f"{wrong} of {len(values)} points of the range are NaN or infinite")
-        age = end - float(points[-1][0])
-        if age > self._source.max_age.total_seconds():
-            raise NoAnswer(f"its newest point is {age:.0f} s old, and max_age is "
-                           f"{self._source.max_age.total_seconds():.0f} s")
         return _TAKE[metric.range_.take](values)
 
     def _asked(self, path: str, form: dict[str, str]) -> dict[str, Any]:
-        max_age = self._source.max_age.total_seconds()
-        # a series that nobody writes any more would be shown for five minutes
-        form |= {"lookback_delta": f"{max_age:.0f}s"}
+        if time.monotonic() > self._deadline:  # each question has the time, all together as well
+            raise too_slow(self._source.timeout.total_seconds())
         received = fetch(self._source, path, self._folder, form)
         try:
             document = json.loads(received.body)
@@ -99,9 +119,7 @@ class Prometheus:
             raise NoAnswer(f"the query's result is a {found.get('resultType')}, not one number")
         series = found["result"]
         if not series:
-            max_age = self._source.max_age.total_seconds()
-            raise NoAnswer(f"the query finds nothing: no series has a sample of the last "
-                           f"{max_age:.0f} s (max_age)")
+            raise NoAnswer("the query finds nothing: no series fits, or none has a sample of late")
         if len(series) > 1:
             labels = " and ".join(shown(each.get("metric", {})) for each in series[:2])
             raise NoAnswer(f"the query finds {len(series)} series, such as {labels}; make it one, "

@@ -14,7 +14,9 @@ import yaml
 from blocks import ALL_BLOCKS
 from changeover import errors
 from changeover.cli.main import COMMANDS, cli
+from changeover.plan.load import parse_plan
 from changeover.plan.metrics import METRICS
+from changeover.plan.sources import SOURCE_KINDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -82,3 +84,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_example_of_a_source_is_a_plan_that_loads() -> None:
+    """What is copied from the page works, for each kind of source."""
+    page = (ROOT / "docs" / "sources.md").read_text()
+    examples = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", page, re.S)]
+    for example in examples:
+        systems = {name: {"name": name, "url": f"http://127.0.0.1:{port}"}
+                   for name, port in (("baseline", 1), ("candidate", 2))}
+        phases = [{"phase": "gradual", "gates": list(example.get("gates", {})),
+                   "stages": [{"percent": 50, "soak": "1h"}]}]
+        whole = {"migration": "shop", "systems": systems, "phases": phases, **example}
+        assert parse_plan(yaml.safe_dump(whole), "docs/sources.md").sources
+    kinds = {next(iter(example["sources"].values()))["kind"] for example in examples}
+    assert kinds == set(SOURCE_KINDS)

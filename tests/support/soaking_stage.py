@@ -37,7 +37,7 @@ def phases(gates: Gates) -> list[dict[str, Any]]:
 
 @contextmanager
 def soaking(
-    store_url: str, folder: Path, gates: Gates, *, entered: datetime
+    store_url: str, folder: Path, gates: Gates, *, entered: datetime, **parts: Any
 ) -> Iterator[CutoverRun]:
     """Begin a cutover whose stage of 50 % was entered at a time.
 
@@ -46,9 +46,10 @@ def soaking(
         folder: The home.
         gates: The plan's gates; the stage has all of them.
         entered: When users were moved.
+        parts: Further parts of the plan.
     """
     store = Store.open(store_url, timeout=LONGEST_PAUSE)
-    plan = make_plan(gates=gates, phases=phases(gates))
+    plan = make_plan(gates=gates, phases=phases(gates), **parts)
     plans.register(store, plan, source="test", now=entered)
     site = Site(Home(folder), plan, store)
     cutover = cutovers.begin(store, plan.migration, flow_run_id="one", now=entered)

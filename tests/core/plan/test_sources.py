@@ -118,7 +118,7 @@ def test_counted_metrics_need_as_many_samples_as_others() -> None:
     (source(metric={"range": {"step": "0s", "take": "max"}}), "allowed are 1s and more"),
     (source(metric={"range": {"step": "1s", "take": "best"}}), "allowed are last, max, min"),
     (source(metric={"unit": "shares"}), "allowed are share, duration, size, number"),
-    (source(every="2m"), "max_age 1m is shorter than every 2m"),
+    (source(every="5m"), "max_age 3m is shorter than every 5m"),
     (source(timeout="2m"), "timeout 2m is not allowed; allowed are 0.1 to 30 seconds"),
     (source(kind="graphite"), "allowed are prometheus, sql, json, command"),
     (source(ulr="http://x"), "'ulr' is unknown, did you mean 'url'?"),
