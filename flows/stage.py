@@ -12,11 +12,19 @@ from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, StaleEpoch
 from changeover.plan.model import PhaseKind
 from changeover.procedures.stages import has_begun, promoted, settled
+from changeover.procedures.steering import skipped
 from changeover.procedures.steps import CutoverRun
 from tasks.approve import ask_people
 from tasks.cutover import begin_cutover, end_again, end_promoted, end_rolled_back
 from tasks.flow_runs import open_run, open_site
-from tasks.gate import hold_stage, judge_stage, promote_stage, recheck_later, soak
+from tasks.gate import (
+    hold_stage,
+    judge_stage,
+    promote_stage,
+    recheck_later,
+    soak,
+    while_paused,
+)
 from tasks.prepare import write_way_back
 from tasks.report import publish_gate_table, update_progress
 from tasks.steps import PASSING_TROUBLE, try_again_later
@@ -30,12 +38,15 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
     """Move traffic, soak, judge the gate; evaluate again while there is too little data."""
     try:
         run = await open_run(migration, cutover_id)
-        if known := promoted(run, stage):
+        await while_paused(run)
+        if known := promoted(run, stage) or skipped(run, stage):
             return known
         move_traffic(run, stage)
         await update_progress(run)
         while True:
             await soak(run, stage)
+            if known := skipped(run, stage):
+                return known
             decision = judge_stage(run, stage)
             await publish_gate_table(run, stage)
             if decision.action is not StageAction.WAIT:
@@ -89,10 +100,12 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
                 raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
             if decision.action is StageAction.ASK:
                 decision = await ask_people(run, stage, decision.reason, round_)
+            if decision.action is not StageAction.ROLLBACK:
+                await while_paused(run)
             is_promoted = decision.action is StageAction.PROMOTE
             is_reduced = is_promoted and soaks_again(run, stage, round_)
             if is_promoted and not is_reduced:
-                promote_stage(run, stage, decision.reason)
+                await _promote(run, stage, decision.reason)
             if decision.action is not StageAction.HOLD and not is_reduced:
                 return decision
             hold_stage(run, stage, round_)
@@ -101,3 +114,9 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
             round_ += 1
     except StaleEpoch as stale:
         return StageDecision(stage, StageAction.SUPERSEDED, str(stale))
+
+
+async def _promote(run: CutoverRun, stage: str, reason: str) -> None:
+    """Close the stage as promoted as soon as the cutover is not paused."""
+    while not promote_stage(run, stage, reason):
+        await while_paused(run)

@@ -177,6 +177,7 @@ class StageStanding(StrEnum):
     SOAKING = "soaking"
     WAITING = "waiting"
     PROMOTED = "promoted"
+    SKIPPED = "skipped"
     ROLLED_BACK = "rolled_back"
     UNFINISHED = "unfinished"  # the cutover ended without deciding it
 

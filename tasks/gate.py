@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.analysis.guardrails import Regression
 from changeover.plan.units import format_duration
-from changeover.procedures import gate, stages
+from changeover.procedures import gate, stages, steering
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
 from changeover.shadow import scores
 from changeover.store import cutovers
 from tasks.steps import come_back, step
 from tasks.traffic import has_share
+
+PAUSE_CHECK = timedelta(minutes=10)
+"""A paused run looks again whether it may go on, should nobody have woken it."""
 
 
 async def soak(run: CutoverRun, stage: str) -> None:
@@ -26,6 +31,7 @@ async def soak(run: CutoverRun, stage: str) -> None:
     """
     while True:
         run.current_state()
+        await while_paused(run)
         record = cutovers.stage(run.site.store, run.id, stage)
         if record is None or clock.now() >= record.soak_until:
             return
@@ -33,6 +39,19 @@ async def soak(run: CutoverRun, stage: str) -> None:
         message = f"{spec.title} soaks for {format_duration(spec.soak)}, " \
             f"until {record.soak_until:%Y-%m-%d %H:%M:%S} UTC"
         await come_back(record.soak_until, name="Soaking", message=message)
+
+
+async def while_paused(run: CutoverRun) -> None:
+    """Return when the cutover is not paused; until then the run sleeps as `Paused`.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        Pause: It is paused; `changeover resume` wakes the run.
+    """
+    while pause := steering.paused(run):
+        run.current_state()
+        message = f"paused by {pause.actor}: {pause.reason}; `changeover resume` goes on"
+        await come_back(clock.now() + PAUSE_CHECK, name=steering.PAUSED, message=message)
 
 
 @step(name="judge gate", task_run_name="judge gate: {stage}")
@@ -59,13 +78,13 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
 
 
 @step(name="promote stage", task_run_name="promote: {stage}")
-def promote_stage(run: CutoverRun, stage: str, reason: str) -> None:
-    """Close the stage as promoted.
+def promote_stage(run: CutoverRun, stage: str, reason: str) -> bool:
+    """Close the stage as promoted, unless the cutover is paused; return whether it is closed.
 
     Raises:
         StaleEpoch: A rollback came first; the stage is not promoted.
     """
-    stages.promote(run, stage, reason)
+    return stages.promote(run, stage, reason)
 
 
 @step(name="hold stage", task_run_name="hold: {stage}")

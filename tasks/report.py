@@ -22,7 +22,7 @@ from changeover.backup.items import Progress
 from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.report_files import Report
-from changeover.domain.rollout import Approval, StageStatus
+from changeover.domain.rollout import PASSED, Approval
 from changeover.procedures.notices import notify
 from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
@@ -40,7 +40,7 @@ async def update_progress(run: CutoverRun) -> None:
 
     site = run.site
     progress = collect_progress(site.store, site.plan, run.id, now=clock.now())
-    done = sum(stage.status is StageStatus.PROMOTED
+    done = sum(stage.status in PASSED
                for stage in cutovers.stages(site.store, run.id))
     share = 100.0 * done / max(1, len(site.plan.stages()))
     key = _key(site)

@@ -26,6 +26,19 @@ COMMANDS = {
     "approve": (
         "approve.approve",
         "Approve, hold or roll back what awaits a decision, as in Prefect's page."),
+    "pause": (
+        "steer.pause",
+        "Keep a running cutover where it is: nothing is promoted, and no soak counts."),
+    "resume": (
+        "steer.resume", "Let a paused cutover go on; what was left of the soak is still left."),
+    "extend": (
+        "steer.extend", "Let the stage that soaks now soak longer by DURATION, as 4h or 2d."),
+    "promote-now": (
+        "steer.promote_now",
+        "End the present soak now; needs as many people as the stage's approval."),
+    "skip-stage": (
+        "steer.skip_stage",
+        "Leave out a stage that was not entered yet; needs as many people as its approval."),
     "enable": (
         "decide.enable",
         "Go to a mode by hand, without gates; refused while a cutover runs."),

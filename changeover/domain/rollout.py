@@ -44,7 +44,12 @@ class StageStatus(StrEnum):
     SOAKING = "soaking"  # traffic is there, the soak has not ended or the gate is not judged
     WAITING = "waiting"  # the gate is judged, people are asked
     PROMOTED = "promoted"
+    SKIPPED = "skipped"  # people left it out
     ROLLED_BACK = "rolled_back"
+
+
+PASSED = (StageStatus.PROMOTED, StageStatus.SKIPPED)
+"""The next stage follows."""
 
 
 @dataclass(frozen=True, slots=True)

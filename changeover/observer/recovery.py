@@ -29,6 +29,7 @@ from changeover.domain.run_ends import End, PrefectState, Work
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
+from changeover.procedures import steering
 from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.site.site import Site
 from changeover.store import carriers, cutovers, heartbeats, messages, rollbacks, routing
@@ -85,7 +86,9 @@ class Recovery:
         """
         done: list[str] = []
         failed: Unreachable | None = None
-        for part in (self._hand_over_all, self._wake_stale, self._recover_all, self._note_ends):
+        parts = (self._hand_over_all, self._wake_stale, self._wake_instructed, self._recover_all,
+                 self._note_ends)
+        for part in parts:
             try:
                 done += part(now)
             except Unreachable as error:
@@ -104,6 +107,14 @@ class Recovery:
 
     def _wake_stale(self, now: datetime) -> list[str]:
         return [self._wake(run, now) for run in self._stale_sleepers(now)]
+
+    def _wake_instructed(self, now: datetime) -> list[str]:
+        """Wake the run if people ended its soak or pause since it fell asleep."""
+        run = steering.oversleeping(self.site, now)
+        if run is None:
+            return []
+        self.api.schedule(run.id, at=now, name="Continuing", message="by what people decided")
+        return [f"{run.name} was woken because people decided that it need not wait"]
 
     def _recover_all(self, now: datetime) -> list[str]:
         lost = self._crashed(now) + self._vanished(now)

@@ -13,6 +13,7 @@ from changeover.errors import InvalidInput
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.triggers import TriggerAction
+from changeover.procedures import steering
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
@@ -77,16 +78,20 @@ def _decide(
     asked_about = _asked_about(judged)
     is_alarmed = alarm.verdict is Verdict.FAIL
     is_asked = plan.stage(record.key).approvers > 0
+    early = steering.promoted_early(run, record)
+    if early and verdict is Verdict.INCONCLUSIVE:
+        verdict = Verdict.PASS  # people do not want to wait for what is missing
     decision = decide_stage(
         verdict=verdict,
         rechecks_left=plan.patience.rechecks - record.rechecks,
-        needs_approval=is_asked or bool(holds) or is_reduced,
+        needs_approval=not early and (is_asked or bool(holds) or is_reduced),
         is_alarmed=is_alarmed or bool(asked_about),
     )
-    reasons = [f"guardrail {alarm.reason}"] if is_alarmed else []
+    reasons = [f"promoted now by {early}"] if early else []
+    reasons += [f"guardrail {alarm.reason}"] if is_alarmed else []
     reasons += asked_about
     reasons += [known.reason for known in judged
-                if known.verdict is verdict and known.reason not in reasons]
+                if (early or known.verdict is verdict) and known.reason not in reasons]
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
-from changeover.domain.rollout import StageAction, StageStatus
+from changeover.domain.rollout import PASSED, StageAction, StageStatus
 from changeover.errors import StaleEpoch
 from changeover.procedures.steps import CutoverRun
-from changeover.store import cutovers
+from changeover.store import cutovers, instructions
 
 
-def promote(run: CutoverRun, stage: str, reason: str) -> None:
-    """Close the stage as promoted.
+def promote(run: CutoverRun, stage: str, reason: str) -> bool:
+    """Close the stage as promoted, unless the cutover is paused; return whether it is closed.
 
     Raises:
         StaleEpoch: A rollback came first; the stage is not promoted.
     """
     run.current_state()
-    cutovers.decide(run.site.store, run.id, stage, status=StageStatus.PROMOTED, reason=reason,
-                    now=clock.now())
+    return instructions.promote(run.site.store, run.id, stage, reason=reason, now=clock.now())
 
 
 def hold(run: CutoverRun, stage: str, round_: int) -> None:
@@ -53,9 +52,9 @@ def has_begun(run: CutoverRun) -> bool:
 
 
 def promoted(run: CutoverRun, stage: str) -> StageDecision | None:
-    """Return the decision about a stage that was promoted before; None when it was not."""
+    """Return the decision about a stage that was promoted or skipped before; else None."""
     record = cutovers.stage(run.site.store, run.id, stage)
-    if record is None or record.status is not StageStatus.PROMOTED:
+    if record is None or record.status not in PASSED:
         return None
     return StageDecision(stage, StageAction.PROMOTE, record.reason)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
+from changeover.domain.instructions import open_pause
 from changeover.domain.procedures import of_cutover
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus, StageStatus
@@ -22,6 +23,7 @@ from changeover.store import (
     carriers,
     cutovers,
     heartbeats,
+    instructions,
     report_files,
     rollbacks,
     routing,
@@ -41,10 +43,10 @@ _URLS = ("ui_url", "gateway", "reports_url", "console_url")
 def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
-    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `procedure` (the newest step
-    around the stages, or null), `stages`, `waiting_for` (with what alarmed guardrails, or null),
-    `guardrails` (their newest verdict, or null), `gates` (what those of the present stage would
-    say now, and `is_old` when nobody judged them of late),
+    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `pause` (who paused it, or null),
+    `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
+    alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
+    of the present stage would say now, `is_old` when nobody judged them of late),
     `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
     reason), `services` (seconds since their last sign of life),
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
@@ -65,13 +67,10 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "migration": migration,
         "routing": _routing(state),
         "gateway": site.gateway.serving(state).text,
-        "cutover": cutover and _cutover(cutover),
-        "procedure": _newest_step(store, cutover) if cutover else None,
-        "stages": _stages(store, cutover) if cutover else [],
+        **_of_cutover(store, cutover, now),
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
         "guardrails": guardrails,
-        "gates": gates(store, cutover, now=now) if cutover else [],
         **_measured(store, migration, now),
         "services": _services(store, now),
         "rollback": rollback and _rolled_back(rollback),
@@ -86,6 +85,28 @@ def _routing(state: RoutingState) -> dict[str, Any]:
         "segments": list(state.segments), "maintenance": state.maintenance,
         "version": state.version, "epoch": state.epoch,
     }
+
+
+def _of_cutover(store: Store, cutover: Cutover | None, now: datetime) -> dict[str, Any]:
+    if cutover is None:
+        return {"cutover": None, "pause": None, "procedure": None, "stages": [], "gates": []}
+    return {
+        "cutover": _cutover(cutover),
+        "pause": _pause(store, cutover),
+        "procedure": _newest_step(store, cutover),
+        "stages": _stages(store, cutover),
+        "gates": gates(store, cutover, now=now),
+    }
+
+
+def _pause(store: Store, cutover: Cutover) -> dict[str, str] | None:
+    """Return who paused the cutover, since when and why; None while it goes on."""
+    if cutover.status is not CutoverStatus.RUNNING:
+        return None
+    pause = open_pause(instructions.all_of(store, cutover.id))
+    if pause is None:
+        return None
+    return {"actor": pause.actor, "reason": pause.reason, "at": pause.at.isoformat()}
 
 
 def _stages(store: Store, cutover: Cutover) -> list[dict[str, Any]]:
@@ -176,6 +197,9 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
     if cutover := status["cutover"]:
         outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
         lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")
+    if pause := status["pause"]:
+        lines.append(f"PAUSED by {pause['actor']} since {pause['at'][:19]}: {pause['reason']}; "
+                     "`changeover resume --reason TEXT` goes on")
     if step := status["procedure"]:
         lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
     for stage in status["stages"]:

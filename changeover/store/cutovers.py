@@ -251,11 +251,20 @@ def decide(
     """Close a stage as promoted or rolled back; the first decision stands."""
     with store.begin() as session:
         cutover = lock_in(session, cutover_id)
-        row = _stage_row(session, cutover_id, key)
-        if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
-            row.status, row.reason, row.decided_at = status, reason, now
-            note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now=now)
+        row = decide_in(session, cutover, key, (status, reason), now=now)
         return to_record(StageRecord, row)
+
+
+def decide_in(
+    session: Session, cutover: CutoverRow, key: str, decision: tuple[StageStatus, str], *,
+    now: datetime,
+) -> StageRow:
+    """Close a stage with (status, reason) within the caller's transaction, as `decide` does."""
+    row, (status, reason) = _stage_row(session, cutover.id, key), decision
+    if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
+        row.status, row.reason, row.decided_at = status, reason, now
+        note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now=now)
+    return row
 
 
 def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:
@@ -302,11 +311,13 @@ def _carried(session: Session, row: CutoverRow, flow: str, now: datetime) -> Non
 
 
 def note_in(
-    session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], *, now: datetime
+    session: Session, cutover: CutoverRow, kind: str, data: dict[str, Any], *, now: datetime,
+    actor: str | None = None,
 ) -> None:
-    """Add an audit event of a cutover within the caller's transaction."""
+    """Add an audit event of a cutover, by itself or by a person, in the caller's transaction."""
     audit.append(session, cutover.migration, NewEvent(
-        actor=f"cutover {cutover.id}", kind=kind, at=now, data={"cutover": cutover.id, **data}))
+        actor=actor or f"cutover {cutover.id}", kind=kind, at=now,
+        data={"cutover": cutover.id, **data}))
 
 
 def _row(session: Session, cutover_id: int) -> CutoverRow:

@@ -1,0 +1,135 @@
+"""Commands that steer a running cutover: pause, resume, extend, promote-now, skip-stage."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from changeover import clock
+from changeover.cli.common import Session, site_command
+from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.rollout import Cutover
+from changeover.errors import InvalidInput
+from changeover.plan.units import format_duration, parse_duration
+from changeover.procedures import steering
+from changeover.store import cutovers, instructions
+
+_reason = click.option("--reason", required=True, help="Why, for the audit.")
+_approver = click.option("--approver", required=True, help="Your name, for the audit.")
+
+
+@click.command(epilog="\b\nExample:\n  changeover pause --reason 'the provider has trouble'")
+@_reason
+@site_command
+def pause(session: Session, reason: str) -> None:
+    """Keep a running cutover where it is: nothing is promoted, and no soak counts.
+
+    Triggers go on watching, and a rollback is possible at any time.
+    """
+    cutover = steering.running(session.site)
+    given = instructions.pause(session.site.store, Instruction(
+        cutover.id, InstructionKind.PAUSE, session.actor, reason, clock.now()))
+    _show(session, cutover, f"cutover {cutover.id} is paused since {given.at:%F %T} UTC by "
+                            f"{given.actor}: {given.reason}")
+
+
+@click.command(epilog="\b\nExample:\n  changeover resume --reason 'the provider is well again'")
+@_reason
+@site_command
+def resume(session: Session, reason: str) -> None:
+    """Let a paused cutover go on; what was left of the soak is still left."""
+    site = session.site
+    cutover = steering.running(site)
+    instructions.resume(site.store, Instruction(
+        cutover.id, InstructionKind.RESUME, session.actor, reason, clock.now()))
+    soak = ""
+    for record in cutovers.stages(site.store, cutover.id):
+        if record.decided_at is None:
+            soak = f"; {record.key} soaks until {record.soak_until:%F %T} UTC"
+    _show(session, cutover, f"cutover {cutover.id} goes on{soak}")
+
+
+@click.command(epilog="\b\nExamples:\n  changeover extend 2d --reason 'over the weekend'\n"
+               "  changeover extend 4h --reason 'until the batch run is through'")
+@click.argument("duration")
+@_reason
+@site_command
+def extend(session: Session, duration: str, reason: str) -> None:
+    """Let the stage that soaks now soak longer by DURATION, as 4h or 2d.
+
+    The same duration for the same reason counts once; give another reason to extend once more.
+    """
+    by, site = _duration(duration), session.site
+    cutover = steering.running(site)
+    stage = steering.soaking(site, cutover)
+    instructions.extend(site.store, Instruction(
+        cutover.id, InstructionKind.EXTEND, session.actor, reason, clock.now(), stage.key,
+        stage.round, round(by.total_seconds())))
+    now = cutovers.stage(site.store, cutover.id, stage.key) or stage
+    _show(session, cutover, f"{stage.key} soaks longer by {format_duration(by)}, until "
+                            f"{now.soak_until:%F %T} UTC")
+
+
+@click.command("promote-now", epilog="\b\nExample:\n  changeover promote-now --approver alice "
+               "--reason 'the fix must be out before noon'")
+@_approver
+@_reason
+@site_command
+def promote_now(session: Session, approver: str, reason: str) -> None:
+    """End the present soak now; needs as many people as the stage's approval.
+
+    The gate is judged at once: a failed check rolls back, and an alarm of a guardrail asks people,
+    as ever. Too little data no longer keeps the stage from being promoted.
+    """
+    site = session.site
+    cutover = steering.running(site)
+    record = steering.soaking(site, cutover)
+    stage = site.plan.stage(record.key)
+    agreed = instructions.promote_now(site.store, Instruction(
+        cutover.id, InstructionKind.PROMOTE_NOW, approver, reason, clock.now(), record.key,
+        record.round), stage)
+    needed = instructions.needed(stage)
+    text = f"the soak of {record.key} is over, its gate is judged" if len(agreed) >= needed \
+        else f"{record.key} soaks on: {len(agreed)} of {needed} people agreed"
+    _show(session, cutover, f"{text} ({', '.join(agreed)})")
+
+
+@click.command("skip-stage", epilog="\b\nExample:\n  changeover skip-stage gradual-25 "
+               "--approver alice --reason 'proved in the pilot'")
+@click.argument("stage")
+@_approver
+@_reason
+@site_command
+def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None:
+    """Leave out a stage that was not entered yet; needs as many people as its approval."""
+    site = session.site
+    cutover = steering.running(site)
+    spec = steering.later_stage(site, cutover, stage)
+    agreed = instructions.skip(site.store, Instruction(
+        cutover.id, InstructionKind.SKIP, approver, reason, clock.now(), spec.key))
+    needed = instructions.needed(spec)
+    text = f"{stage} will be skipped" if len(agreed) >= needed \
+        else f"{stage} will not be skipped yet: {len(agreed)} of {needed} people agreed"
+    _show(session, cutover, f"{text} ({', '.join(agreed)})")
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        by = parse_duration(text)
+    except ValueError as error:
+        raise InvalidInput(str(error), where="DURATION", allowed="as 90s, 4h, 2d") from error
+    if by <= timedelta(0):
+        raise InvalidInput(f"a soak cannot be extended by {text}", where="DURATION",
+                           allowed="more than 0")
+    return by
+
+
+def _show(session: Session, cutover: Cutover, text: str) -> None:
+    """Wake the cutover's run and say what was done."""
+    is_woken = steering.wake(session.site, cutover)
+    note = "" if is_woken else \
+        "\nnote: Prefect does not answer; the observer wakes the run as soon as it does"
+    data: dict[str, Any] = {"cutover": cutover.id, "text": text, "is_woken": is_woken}
+    session.show(text + note, data)

@@ -1,0 +1,94 @@
+"""What people tell a running cutover to do: pause, go on, soak longer, promote now, skip. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class InstructionKind(StrEnum):
+    """What a person can tell a running cutover to do."""
+
+    PAUSE = "pause"  # nothing is promoted and no soak counts until `resume`
+    RESUME = "resume"
+    EXTEND = "extend"  # the present stage soaks longer
+    PROMOTE_NOW = "promote-now"  # the present stage's soak is over
+    SKIP = "skip-stage"  # a later stage is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction of one person. `id` is 0 until it is stored.
+
+    Args:
+        cutover_id: The cutover.
+        kind: What is to be done.
+        actor: Who says so.
+        reason: Why.
+        at: When.
+        stage: Key of the stage; empty for `pause` and `resume`.
+        round: Which soak of the stage, from 1; 0 where that does not matter.
+        seconds: For `extend`: by how much, in seconds.
+    """
+
+    cutover_id: int
+    kind: InstructionKind
+    actor: str
+    reason: str
+    at: datetime
+    stage: str = ""
+    round: int = 0
+    seconds: int = 0
+    id: int = 0
+
+    @property
+    def by(self) -> timedelta:
+        """For `extend`: by how much."""
+        return timedelta(seconds=self.seconds)
+
+
+def person(name: str) -> str:
+    """Return a name as it is compared: blanks and capitals make no other person."""
+    return " ".join(name.split()).casefold()
+
+
+def open_pause(given: Iterable[Instruction]) -> Instruction | None:
+    """Return the pause that nobody has ended; None while the cutover goes on.
+
+    Args:
+        given: Every instruction of a cutover, oldest first.
+    """
+    pause = None
+    for each in given:
+        if each.kind is InstructionKind.PAUSE:
+            pause = pause or each
+        elif each.kind is InstructionKind.RESUME:
+            pause = None
+    return pause
+
+
+def people(given: Iterable[Instruction], kind: InstructionKind, stage: str, round_: int = 0) \
+        -> list[str]:
+    """Return who gave an instruction about a stage, each person once, in order.
+
+    Args:
+        given: Every instruction of a cutover, oldest first.
+        kind: `promote-now` or `skip-stage`.
+        stage: Key of the stage.
+        round_: Which soak of it; 0 where that does not matter.
+    """
+    found: dict[str, str] = {}
+    for each in given:
+        if (each.kind, each.stage, each.round) == (kind, stage, round_):
+            found.setdefault(person(each.actor), each.actor)
+    return list(found.values())
+
+
+def described(given: Iterable[Instruction], kind: InstructionKind, stage: str, round_: int = 0) \
+        -> str:
+    """Return who gave an instruction about a stage and why, in one phrase."""
+    return "; ".join(
+        f"{each.actor}: {each.reason}" for each in given
+        if (each.kind, each.stage, each.round) == (kind, stage, round_))

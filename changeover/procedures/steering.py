@@ -1,0 +1,155 @@
+"""What people tell a running cutover to do: stored first, then its sleeping run is woken."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from changeover import clock
+from changeover.analysis.gate import StageDecision
+from changeover.domain import instructions
+from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.rollout import Cutover, StageAction, StageRecord, StageStatus
+from changeover.domain.run_ends import PrefectState
+from changeover.errors import InvalidInput, Refused, Unreachable
+from changeover.plan.model import Stage
+from changeover.procedures.steps import CutoverRun
+from changeover.site.prefect_api import FlowRun
+from changeover.site.site import Site
+from changeover.store import cutovers
+from changeover.store import instructions as stored
+
+PAUSED = "Paused"
+SLEEPS = ("Soaking", PAUSED)
+"""States of a run that sleeps until the store's time has come."""
+SOON = timedelta(seconds=5)
+
+
+def running(site: Site) -> Cutover:
+    """Return the cutover that runs.
+
+    Raises:
+        Refused: None does.
+    """
+    found = cutovers.active(site.store, site.migration)
+    if found is None:
+        raise Refused(f"nothing was changed because no cutover of {site.migration} runs",
+                      next_step="See `changeover status`")
+    return found
+
+
+def soaking(site: Site, cutover: Cutover) -> StageRecord:
+    """Return the stage that soaks now.
+
+    Raises:
+        Refused: None does: people are asked, or the cutover is before or behind its stages.
+    """
+    for record in reversed(cutovers.stages(site.store, cutover.id)):
+        if record.status is StageStatus.SOAKING:
+            return record
+    raise Refused(
+        "nothing was changed because no stage soaks now",
+        next_step="See `changeover status`; what waits for approval is answered with "
+        "`changeover approve`")
+
+
+def later_stage(site: Site, cutover: Cutover, key: str) -> Stage:
+    """Return a stage of the plan that can be left out.
+
+    Raises:
+        InvalidInput: The plan has no such stage.
+        Refused: It is the last one, after which nothing would follow.
+    """
+    stages = site.plan.stages()
+    entered = {each.key for each in cutovers.stages(site.store, cutover.id)}
+    ahead = [each.key for each in stages[:-1] if each.key not in entered]
+    if key not in [each.key for each in stages]:
+        raise InvalidInput(f"the plan has no stage {key}", where="STAGE",
+                           allowed=", ".join(ahead) or "none, every stage was entered")
+    if key == stages[-1].key:
+        raise Refused(f"stage {key} was not skipped because it is the last one",
+                      next_step="To leave users where they are, pause the cutover")
+    return site.plan.stage(key)
+
+
+def wake(site: Site, cutover: Cutover) -> bool:
+    """Have the cutover's sleeping run look at the store again, now.
+
+    Returns:
+        Whether Prefect was reached; if not, the observer wakes the run within seconds.
+    """
+    if cutover.flow_run_id is None:
+        return True
+    now = clock.now()
+    try:
+        run = site.prefect.run(cutover.flow_run_id)
+        if run is not None and is_asleep(run, now):
+            site.prefect.schedule(run.id, at=now, name="Continuing",
+                                  message="a person gave the cutover an instruction")
+    except Unreachable:
+        return False
+    return True
+
+
+def is_asleep(run: FlowRun, now: datetime) -> bool:
+    """Whether a run sleeps until the store's time has come."""
+    is_later = run.scheduled_for is not None and run.scheduled_for > now + SOON
+    return run.state_type == PrefectState.SCHEDULED and run.state_name in SLEEPS and is_later
+
+
+def oversleeping(site: Site, now: datetime) -> FlowRun | None:
+    """Return the cutover's run if it sleeps although by people's instructions it need not.
+
+    So an instruction takes effect whose command was killed before it woke the run.
+
+    Raises:
+        Unreachable: Prefect did not answer.
+    """
+    cutover = cutovers.active(site.store, site.migration)
+    if cutover is None or cutover.flow_run_id is None:
+        return None
+    given = stored.all_of(site.store, cutover.id)
+    if not given or instructions.open_pause(given) is not None:
+        return None
+    run = site.prefect.run(cutover.flow_run_id)
+    if run is None or not is_asleep(run, now):
+        return None
+    is_over = any(each.status is StageStatus.SOAKING and each.soak_until + SOON < now
+                  for each in cutovers.stages(site.store, cutover.id))
+    return run if is_over or run.state_name == PAUSED else None
+
+
+def paused(run: CutoverRun) -> Instruction | None:
+    """Return the pause that the cutover stands in; None while it goes on."""
+    return instructions.open_pause(stored.all_of(run.site.store, run.id))
+
+
+def skipped(run: CutoverRun, stage: str) -> StageDecision | None:
+    """Return the decision about a stage that people left out; None when they did not.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
+    spec = run.site.plan.stage(stage)
+    if not _said(run, InstructionKind.SKIP, stage):
+        return None
+    run.current_state()
+    if not stored.leave_out(run.site.store, run.id, spec, now=clock.now()):
+        return None
+    record = cutovers.stage(run.site.store, run.id, stage)
+    return StageDecision(stage, StageAction.PROMOTE, record.reason if record else "skipped")
+
+
+def promoted_early(run: CutoverRun, record: StageRecord) -> str:
+    """Return who ended the stage's present soak, and why; empty when too few people did."""
+    given = stored.all_of(run.site.store, run.id)
+    asked = (InstructionKind.PROMOTE_NOW, record.key, record.round)
+    if len(instructions.people(given, *asked)) < stored.needed(run.site.plan.stage(record.key)):
+        return ""
+    return instructions.described(given, *asked)
+
+
+def _said(run: CutoverRun, kind: InstructionKind, stage: str) -> bool:
+    return any((each.kind, each.stage) == (kind, stage)
+               for each in stored.all_of(run.site.store, run.id))
+
+

@@ -1,0 +1,246 @@
+"""Instructions of people to a running cutover, and what each does to its stages.
+
+Each takes effect in the one transaction that stores and audits it: killed at any line, it was given
+or it was not. Given again by the same person for the same reason, it stays one instruction.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from changeover.domain import instructions
+from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.rollout import CutoverStatus, StageStatus
+from changeover.errors import Refused, StaleEpoch
+from changeover.plan.model import Stage
+from changeover.store import cutovers
+from changeover.store.base import Base, Id, all_records, to_record, to_row
+from changeover.store.cutovers import CutoverRow, StageRow
+from changeover.store.engine import Store
+from changeover.store.routing import RoutingRow
+
+
+class InstructionRow(Base):
+    """One instruction."""
+
+    __tablename__ = "instruction"
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    stage: Mapped[str] = mapped_column(String(64))
+    round: Mapped[int] = mapped_column(Integer)
+    seconds: Mapped[int] = mapped_column(Integer)
+
+
+def all_of(store: Store, cutover_id: int) -> list[Instruction]:
+    """Return every instruction of a cutover, oldest first."""
+    return all_records(store, Instruction, _query(cutover_id))
+
+
+def pause(store: Store, given: Instruction) -> Instruction:
+    """Pause a cutover; while it is paused, the first pause stands.
+
+    Raises:
+        Refused: It does not run, or a rollback came first.
+    """
+    with store.begin() as session:
+        cutover = _running(session, given.cutover_id)
+        known = instructions.open_pause(_all_in(session, cutover.id))
+        return known or _save(session, cutover, given)
+
+
+def resume(store: Store, given: Instruction) -> Instruction:
+    """End a pause; what was left of a soak when it began is still left.
+
+    Raises:
+        Refused: The cutover is not paused, or does not run, or a rollback came first.
+    """
+    with store.begin() as session:
+        cutover = _running(session, given.cutover_id)
+        paused = instructions.open_pause(_all_in(session, cutover.id))
+        if paused is None:
+            raise Refused(f"nothing was changed because cutover {cutover.id} is not paused")
+        for row in _open_stages(session, cutover.id):
+            since = max(paused.at, row.entered_at)
+            if row.soak_until > since:
+                row.soak_until += given.at - since
+        return _save(session, cutover, given)
+
+
+def extend(store: Store, given: Instruction) -> Instruction:
+    """Let the stage that soaks now soak longer.
+
+    The same person's same reason and duration for the same soak count once.
+
+    Raises:
+        Refused: The stage does not soak now, or a rollback came first.
+    """
+    with store.begin() as session:
+        cutover = _running(session, given.cutover_id)
+        row = _soaking(session, given)
+        for known in _all_in(session, cutover.id):
+            if _is_same(known, given):
+                return known
+        row.soak_until = max(row.soak_until, given.at) + timedelta(seconds=given.seconds)
+        return _save(session, cutover, given, soak_until=row.soak_until.isoformat())
+
+
+def promote_now(store: Store, given: Instruction, stage: Stage) -> list[str]:
+    """Agree that a stage's soak is over; it is once enough people have, and return who has.
+
+    The gate is judged then as at any soak's end: a failed check still rolls back.
+
+    Raises:
+        Refused: The stage does not soak now, or a rollback came first.
+    """
+    with store.begin() as session:
+        cutover = _running(session, given.cutover_id)
+        row = _soaking(session, given)
+        agreed = _agree(session, cutover, given)
+        if len(agreed) >= needed(stage):
+            row.soak_until = min(row.soak_until, given.at)
+        return agreed
+
+
+def skip(store: Store, given: Instruction) -> list[str]:
+    """Agree that a later stage is left out; return who has.
+
+    Raises:
+        Refused: The stage was entered already, or a rollback came first.
+    """
+    with store.begin() as session:
+        cutover = _running(session, given.cutover_id)
+        row = session.get(StageRow, (cutover.id, given.stage))
+        if row is not None and row.status != StageStatus.SKIPPED:
+            raise Refused(
+                f"stage {given.stage} was not skipped because it was entered already",
+                next_step="`changeover promote-now` ends the soak of the present stage")
+        return _agree(session, cutover, given)
+
+
+def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: datetime) -> bool:
+    """Close a stage as promoted, unless the cutover is paused; return whether it is closed."""
+    with store.begin() as session:
+        cutover = cutovers.lock_in(session, cutover_id)
+        if instructions.open_pause(_all_in(session, cutover_id)) is not None:
+            return False
+        decision = StageStatus.PROMOTED, reason
+        cutovers.decide_in(session, cutover, key, decision, now=now)
+        return True
+
+
+def needed(stage: Stage) -> int:
+    """Return how many people must agree to end a stage's soak early, or to leave it out."""
+    return max(1, stage.approvers)
+
+
+def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> bool:
+    """Close a stage as skipped when enough people said so; return whether it is.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
+    with store.begin() as session:
+        cutover = cutovers.lock_in(session, cutover_id)
+        row = session.get(StageRow, (cutover_id, stage.key))
+        if row is not None and row.decided_at is not None:
+            return row.status == StageStatus.SKIPPED
+        given = _all_in(session, cutover_id)
+        agreed = instructions.people(given, InstructionKind.SKIP, stage.key)
+        if len(agreed) < needed(stage):
+            return False
+        if row is None:
+            row = StageRow(
+                cutover_id=cutover_id, key=stage.key, index=stage.index, entered_at=now,
+                soak_until=now, round=1, rechecks=0, reason="", status=StageStatus.SKIPPED)
+            session.add(row)
+        why = instructions.described(given, InstructionKind.SKIP, stage.key)
+        row.status, row.decided_at, row.reason = StageStatus.SKIPPED, now, f"skipped by {why}"
+        data = {"stage": stage.key, "reason": row.reason}
+        cutovers.note_in(session, cutover, "stage.skipped", data, now=now)
+        return True
+
+
+def _query(cutover_id: int):  # type: ignore[no-untyped-def]
+    return select(InstructionRow).filter_by(cutover_id=cutover_id).order_by(InstructionRow.id)
+
+
+def _all_in(session: Session, cutover_id: int) -> list[Instruction]:
+    return [to_record(Instruction, row) for row in session.scalars(_query(cutover_id))]
+
+
+def _running(session: Session, cutover_id: int) -> CutoverRow:
+    """Return the cutover's row, locked.
+
+    Raises:
+        Refused: It has ended.
+        StaleEpoch: A rollback came first.
+    """
+    row = cutovers.lock_in(session, cutover_id)
+    if row.status != CutoverStatus.RUNNING:
+        raise Refused(f"nothing was changed because cutover {row.id} is {row.status}")
+    state = session.get(RoutingRow, row.migration)
+    if state is None or state.epoch != row.epoch:
+        raise StaleEpoch("nothing was changed because a rollback came first",
+                         next_step="See `changeover status`")
+    return row
+
+
+def _open_stages(session: Session, cutover_id: int) -> list[StageRow]:
+    query = select(StageRow).where(
+        StageRow.cutover_id == cutover_id, StageRow.decided_at.is_(None))
+    return list(session.scalars(query))
+
+
+def _soaking(session: Session, given: Instruction) -> StageRow:
+    """Return the row of the stage that is meant.
+
+    Raises:
+        Refused: It does not soak (any more), or another round of it does.
+    """
+    row = session.get(StageRow, (given.cutover_id, given.stage))
+    if row is None or row.status != StageStatus.SOAKING or row.round != given.round:
+        stands = "is over" if row is None else f"is {row.status}"
+        raise Refused(
+            f"nothing was changed because the soak of stage {given.stage} {stands}",
+            next_step="See `changeover status`; what waits for approval is answered with "
+            "`changeover approve`")
+    return row
+
+
+def _agree(session: Session, cutover: CutoverRow, given: Instruction) -> list[str]:
+    """Store a person's agreement, each person's once; return who has agreed."""
+    def agreed() -> list[str]:
+        return instructions.people(
+            _all_in(session, cutover.id), given.kind, given.stage, given.round)
+
+    known = {instructions.person(name) for name in agreed()}
+    if instructions.person(given.actor) not in known:
+        _save(session, cutover, given)
+    return agreed()
+
+
+def _is_same(known: Instruction, given: Instruction) -> bool:
+    return (known.kind, known.stage, known.round, known.seconds, known.reason) == (
+        given.kind, given.stage, given.round, given.seconds, given.reason) \
+        and instructions.person(known.actor) == instructions.person(given.actor)
+
+
+def _save(
+    session: Session, cutover: CutoverRow, given: Instruction, **data: str
+) -> Instruction:
+    row = to_row(InstructionRow, given)
+    session.add(row)
+    session.flush()
+    about = {"stage": given.stage} if given.stage else {}
+    by = {"seconds": given.seconds} if given.seconds else {}
+    cutovers.note_in(
+        session, cutover, f"cutover.{given.kind}", {**about, **by, "reason": given.reason, **data},
+        now=given.at, actor=given.actor)
+    return to_record(Instruction, row)

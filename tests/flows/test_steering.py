@@ -1,0 +1,122 @@
+"""People steer a running cutover: pause, go on, promote now, soak longer, leave a stage out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from changeover import clock
+from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.rollout import StageStatus
+from changeover.store import audit, cutovers, instructions
+from tests.integration.conftest import make_plan
+from tests.support import commands
+from tests.support.processes import running, wait_for
+from tests.support.sop_site import PrefectServer, SopSite, sop_site
+
+pytestmark = [pytest.mark.integration]
+
+STAGES = [
+    {"phase": "gradual", "stages": [
+        {"percent": 10, "soak": "1h"}, {"percent": 25, "soak": "1h"},
+        {"percent": 50, "soak": "1h", "approval": {"approvers": 2}}]},
+    {"phase": "full", "soak": "0s"},
+]
+
+
+@pytest.fixture
+def site(server: PrefectServer, tmp_path: Path) -> Iterator[SopSite]:
+    """A site whose stages soak for hours."""
+    plan = make_plan(health_timeout="60s", phases=STAGES)
+    with sop_site(server, plan, tmp_path, is_measured=False) as found:
+        found.home.save_settings({"migration": "bench", "api_url": server.url})
+        yield found
+
+
+def changeover(site: SopSite, *arguments: str, code: int = 0) -> str:
+    return commands.changeover(site.home.root, *arguments, code=code)
+
+
+def status(site: SopSite) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(changeover(site, "status", "--output", "json"))
+    return found
+
+
+def statuses(site: SopSite) -> dict[str, StageStatus]:
+    return {each.key: each.status for each in cutovers.stages(site.store, 1)}
+
+
+def test_a_cutover_is_paused_goes_on_and_is_promoted_as_people_say(site: SopSite) -> None:
+    """Each command wakes the sleeping run, which does what the store says and no more."""
+    run = site.start("cutover")
+    assert site.attempt("cutover", run).state_name == "Soaking"
+    changeover(site, "pause", "--reason", "the provider has trouble")
+    changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved")
+    paused = site.attempt("cutover", run)
+    assert paused.state_name == "Paused"
+    assert "the provider has trouble" in paused.said
+    assert status(site)["pause"]["reason"] == "the provider has trouble"
+    assert "PAUSED by" in changeover(site, "status")
+    assert statuses(site) == {"gradual-10": StageStatus.SOAKING}
+    assert "gradual-25 will be skipped" in changeover(
+        site, "skip-stage", "gradual-25", "--approver", "ann", "--reason", "proved in the pilot")
+    changeover(site, "resume", "--reason", "it is well again")
+    assert site.attempt("cutover", run).state_name == "Soaking"
+    assert statuses(site) == {
+        "gradual-10": StageStatus.PROMOTED, "gradual-25": StageStatus.SKIPPED,
+        "gradual-50": StageStatus.SOAKING}
+    before = cutovers.stage(site.store, 1, "gradual-50")
+    changeover(site, "extend", "2d", "--reason", "over the weekend")
+    after = cutovers.stage(site.store, 1, "gradual-50")
+    assert before and after
+    assert after.soak_until - before.soak_until == timedelta(days=2)
+    assert "1 of 2 people agreed" in changeover(
+        site, "promote-now", "--approver", "ann", "--reason", "it is time")
+    assert site.attempt("cutover", run).state_name == "Soaking"
+    changeover(site, "promote-now", "--approver", "bob", "--reason", "it is time")
+    assert site.carry_on("cutover", run).state_name == "Promoted"
+    assert audit.verify(site.store, "bench") == []
+    moved = [event.data["to"] for event in audit.events(site.store, "bench")
+             if event.kind == "routing.changed"]
+    assert not any("25 %" in to for to in moved)
+
+
+def test_what_cannot_be_done_now_is_refused_with_what_can(site: SopSite) -> None:
+    """Without a cutover, for a stage that is over, for the last stage, for no stage at all."""
+    assert "no cutover of bench runs" in changeover(
+        site, "pause", "--reason", "trouble", code=4)
+    run = site.start("cutover")
+    site.attempt("cutover", run)
+    skip = ("--approver", "ann", "--reason", "proved")
+    assert "was entered already" in changeover(site, "skip-stage", "gradual-10", *skip, code=4)
+    assert "is the last one" in changeover(site, "skip-stage", "full", *skip, code=4)
+    assert "Allowed: gradual-25, gradual-50" in changeover(site, "skip-stage", "x", *skip, code=2)
+    assert "is not paused" in changeover(site, "resume", "--reason", "well", code=4)
+    assert "Allowed: as 90s, 4h, 2d" in changeover(site, "extend", "long", "--reason", "x", code=2)
+    changeover(site, "pause", "--reason", "trouble")
+    changeover(site, "rollback", "--reason", "wrong totals")
+    assert "a rollback came first" in changeover(site, "resume", "--reason", "well", code=4)
+    assert site.carry_on("cutover", run).state_name == "RolledBack"
+
+
+def test_an_instruction_whose_command_was_killed_before_it_woke_the_run_takes_effect(
+    site: SopSite
+) -> None:
+    """The observer wakes the run: the store has the instruction, Prefect knows nothing of it."""
+    run = site.start("cutover")
+    site.attempt("cutover", run)
+    stage = site.plan.stage("gradual-10")
+    instructions.promote_now(site.store, Instruction(
+        1, InstructionKind.PROMOTE_NOW, "ann", "it is time", clock.now(), stage.key, 1), stage)
+    command = [sys.executable, "-m", "changeover.observer", "--home", str(site.home.root),
+               "--migration", "bench", "--api-url", site.server.url]
+    with running(command, site.home.logs / "observer.log"):
+        wait_for(lambda: site._run(run).state_name == "Continuing", what="the run is woken")
+    assert site.attempt("cutover", run).state_name == "Soaking"
+    assert statuses(site)["gradual-10"] is StageStatus.PROMOTED

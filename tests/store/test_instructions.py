@@ -1,0 +1,188 @@
+"""What people tell a running cutover, on real databases: once each, whoever is killed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from changeover.domain.audit import Author
+from changeover.domain.instructions import Instruction, InstructionKind, open_pause
+from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
+from changeover.domain.routing import Change, Mode
+from changeover.errors import Refused, StaleEpoch
+from changeover.plan.model import Stage
+from changeover.store import audit, cutovers, instructions, routing
+from changeover.store.engine import Store
+from tests.store.conftest import shop
+from tests.support.killing import each_kill
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+STAGES = shop().stages()
+LATER = STAGES[-2].model_copy(update={"approvers": 2})
+
+
+def first_stage() -> Stage:
+    return STAGES[0].model_copy(update={"soak": 2 * HOUR, "approvers": 2})
+
+
+@pytest.fixture
+def cutover(store: Store) -> Cutover:
+    """A cutover whose first stage soaks for two hours from nine o'clock on."""
+    begun = cutovers.begin(store, "shop", flow_run_id="run-1", now=NOW)
+    cutovers.enter_stage(store, begun.id, first_stage(), now=NOW)
+    return begun
+
+
+def given(
+    kind: InstructionKind, after: timedelta, *, actor: str = "ann", reason: str = "trouble",
+    stage: str = "", seconds: int = 0,
+) -> Instruction:
+    round_ = 1 if stage == STAGES[0].key else 0
+    return Instruction(1, kind, actor, reason, NOW + after, stage, round_, seconds)
+
+
+def soaking(store: Store) -> StageRecord:
+    found = cutovers.stage(store, 1, STAGES[0].key)
+    assert found is not None
+    return found
+
+
+def kinds(store: Store) -> list[str]:
+    assert audit.verify(store, "shop") == []
+    return [event.kind for event in audit.events(store, "shop")
+            if event.kind.startswith("cutover.")]
+
+
+def test_a_pause_stands_until_it_is_ended_and_no_soak_counts_in_it(
+    store: Store, cutover: Cutover
+) -> None:
+    """Half an hour of the soak had passed; an hour and a half is still left."""
+    first = instructions.pause(store, given(InstructionKind.PAUSE, HOUR / 2))
+    again = instructions.pause(store, given(InstructionKind.PAUSE, HOUR, actor="bob"))
+    assert again == first == open_pause(instructions.all_of(store, cutover.id))
+    assert not instructions.promote(store, cutover.id, STAGES[0].key, reason="", now=NOW)
+    instructions.resume(store, given(InstructionKind.RESUME, 10 * HOUR))
+    assert soaking(store).soak_until == NOW + 10 * HOUR + HOUR * 1.5
+    assert open_pause(instructions.all_of(store, cutover.id)) is None
+    with pytest.raises(Refused, match="is not paused"):
+        instructions.resume(store, given(InstructionKind.RESUME, 10 * HOUR))
+    assert instructions.promote(store, cutover.id, STAGES[0].key, reason="", now=NOW)
+    assert kinds(store) == ["cutover.started", "cutover.pause", "cutover.resume"]
+
+
+def test_a_soak_that_was_over_before_the_pause_stays_over(store: Store, cutover: Cutover) -> None:
+    """Only what was left of it is given back."""
+    instructions.pause(store, given(InstructionKind.PAUSE, 3 * HOUR))
+    instructions.resume(store, given(InstructionKind.RESUME, 9 * HOUR))
+    assert soaking(store).soak_until == NOW + 2 * HOUR
+
+
+def test_a_soak_is_extended_once_for_each_reason(store: Store, cutover: Cutover) -> None:
+    """The same words again are the same instruction; another reason is another one."""
+    longer = given(InstructionKind.EXTEND, HOUR, stage=STAGES[0].key, seconds=3600)
+    first = instructions.extend(store, longer)
+    assert instructions.extend(store, longer) == first
+    assert soaking(store).soak_until == NOW + 3 * HOUR
+    instructions.extend(store, given(
+        InstructionKind.EXTEND, HOUR, stage=STAGES[0].key, seconds=3600, reason="the weekend"))
+    assert soaking(store).soak_until == NOW + 4 * HOUR
+    assert kinds(store).count("cutover.extend") == 2
+
+
+def test_a_soak_ends_now_when_as_many_people_agree_as_must_approve(
+    store: Store, cutover: Cutover
+) -> None:
+    """One person twice, in other letters, is one person."""
+    for name, agreed in (("ann", ["ann"]), (" ANN ", ["ann"]), ("bob", ["ann", "bob"])):
+        now = given(InstructionKind.PROMOTE_NOW, HOUR, actor=name, stage=STAGES[0].key)
+        until = soaking(store).soak_until
+        assert instructions.promote_now(store, now, first_stage()) == agreed
+        assert (soaking(store).soak_until == until) is (len(agreed) < 2)
+    assert soaking(store).soak_until == NOW + HOUR
+    cutovers.wait_for_approval(store, cutover.id, STAGES[0].key)
+    with pytest.raises(Refused, match="waiting"):
+        instructions.promote_now(store, now, first_stage())
+
+
+def test_a_later_stage_is_left_out_when_enough_people_say_so(
+    store: Store, cutover: Cutover
+) -> None:
+    """One that was entered is not."""
+    skip = [given(InstructionKind.SKIP, HOUR, actor=name, stage=LATER.key) for name in "ab"]
+    assert instructions.skip(store, skip[0]) == ["a"]
+    assert not instructions.leave_out(store, cutover.id, LATER, now=NOW)
+    assert instructions.skip(store, skip[1]) == ["a", "b"]
+    for _ in range(2):
+        assert instructions.leave_out(store, cutover.id, LATER, now=NOW)
+    record = cutovers.stage(store, cutover.id, LATER.key)
+    assert record is not None
+    assert (record.status, record.reason) == (
+        StageStatus.SKIPPED, "skipped by a: trouble; b: trouble")
+    assert [event.kind for event in audit.events(store, "shop")].count("stage.skipped") == 1
+    with pytest.raises(Refused, match="was entered already"):
+        instructions.skip(store, given(InstructionKind.SKIP, HOUR, stage=STAGES[0].key))
+
+
+def test_a_stage_that_was_entered_just_before_is_left_all_the_same(
+    store: Store, cutover: Cutover
+) -> None:
+    """The instruction came between the run's look and its step."""
+    for name in "ab":
+        instructions.skip(store, given(
+            InstructionKind.SKIP, HOUR, actor=name, stage=LATER.key))
+    cutovers.enter_stage(store, cutover.id, LATER, now=NOW)
+    assert instructions.leave_out(store, cutover.id, LATER, now=NOW)
+
+
+def test_nothing_can_be_said_to_a_cutover_that_was_rolled_back_or_ended(
+    store: Store, cutover: Cutover
+) -> None:
+    """A rollback always comes first."""
+    back = Change(mode=Mode.EMERGENCY_ROLLBACK)
+    for change in (Change(mode=Mode.GRADUAL, weight=100), back):
+        routing.change(store, "shop", change, Author("test", "test"), now=NOW)
+    with pytest.raises(StaleEpoch, match="a rollback came first"):
+        instructions.pause(store, given(InstructionKind.PAUSE, HOUR))
+    cutovers.finish(store, cutover.id, CutoverStatus.STOPPED, outcome="", now=NOW)
+    with pytest.raises(Refused, match="is stopped"):
+        instructions.pause(store, given(InstructionKind.PAUSE, HOUR))
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_killed_at_any_line_and_given_again_it_counts_once(
+    store_url: str, store: Store, cutover: Cutover, tmp_path: Path
+) -> None:
+    """An extension, which would add up, and a pause that is ended."""
+    path = Path(store_url.removeprefix("sqlite:///"))
+    store.close()
+    content = path.read_bytes()
+
+    def act() -> None:
+        opened = Store.open(store_url)
+        instructions.extend(opened, given(
+            InstructionKind.EXTEND, HOUR, stage=STAGES[0].key, seconds=3600))
+        instructions.pause(opened, given(InstructionKind.PAUSE, HOUR * 2))
+        if open_pause(instructions.all_of(opened, 1)) is not None:
+            instructions.resume(opened, given(InstructionKind.RESUME, HOUR * 3))
+        opened.close()
+
+    def prepare() -> None:
+        for part in tmp_path.glob(f"{path.name}-*"):
+            part.unlink()
+        path.write_bytes(content)
+
+    for _ in each_kill(("store/instructions.py",), prepare, act):
+        act()
+        opened = Store.open(store_url)
+        given_ = [each.kind for each in instructions.all_of(opened, 1)]
+        # a pause that was ended before the kill is a new one when it is given again
+        assert given_.count(InstructionKind.EXTEND) == 1
+        assert given_.count(InstructionKind.PAUSE) == given_.count(InstructionKind.RESUME)
+        pauses = given_.count(InstructionKind.PAUSE)
+        assert soaking(opened).soak_until == NOW + 3 * HOUR + HOUR * pauses
+        assert len(kinds(opened)) == 1 + len(given_)
+        opened.close()
