@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from changeover.analysis.check_words import interval_text, outlook_text
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
@@ -53,7 +54,7 @@ def check_row(check: Mapping[str, Any]) -> CheckRow:
         check=f"{text.metric_words(metric)} of {check.get('of', '?')}"
               f"{in_words(check.get('subset'))}",
         bound=str(check.get("bound", "?")),
-        value=text.metric(metric, check.get("value"), unit),
+        value=_value(check, text.metric(metric, check.get("value"), unit)),
         baseline="–" if other is None else text.metric(
             metric, check.get("baseline_value"), unit),
         samples=samples + _left_out(check),
@@ -171,12 +172,18 @@ def _checks_table(evaluation: GateVerdict) -> str:
     )
 
 
+def _value(check: Mapping[str, Any], value: str) -> str:
+    """Return a check's value with its interval, where one is known."""
+    interval = interval_text(check)
+    return f"{value} ({interval})" if interval else value
+
+
 def _remark(check: Mapping[str, Any]) -> str:
     remarks = ["shown only"] if check.get("on_fail") == OnFail.SHOW else []
     if "sequential" in check:
         remarks.append(_certainty(check.get("verdict"), check["sequential"]))
-    if outlook := check.get("outlook"):
-        remarks.append(str(outlook["text"]))
+    if outlook := outlook_text(check):
+        remarks.append(outlook)
     return ", ".join(remarks)
 
 

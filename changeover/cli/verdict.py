@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from changeover.analysis.check_words import evidence_text, interval_text, outlook_text
 from changeover.cli.common import Session, site_command
 from changeover.domain.rollout import GateVerdict
 from changeover.errors import EXIT_FAILED, InvalidInput
@@ -75,7 +76,8 @@ def _same(found: Recomputed) -> str:
 
 
 def _text(known: GateVerdict) -> str:
-    rows = [("verdict", "metric", "bound", "candidate", "baseline", "evidence")]
+    rows: list[tuple[str, ...]] = [
+        ("verdict", "metric", "bound", "candidate", "baseline", "95 %", "evidence")]
     rows += [_row(each) for each in known.evidence]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -100,22 +102,20 @@ def _said(known: GateVerdict) -> list[str]:
     return lines
 
 
-def _row(check: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
-    found = check.get("sequential") or {}
+def _row(check: dict[str, Any]) -> tuple[str, ...]:
     evidence = "by the two values"
     if "external" in check:
         evidence = f"by source {check['external']['own']['source']}"
     if "by_minutes" in check:
         evidence = f"by single minutes: {check['by_minutes']['classification']}"
-    if "log_worse" in found:
-        evidence = f"worse {found['log_worse']:+.2f} of {found['log_bar']:.2f}"
-        better = found["stage"]["log_better"]
-        if better is not None:
-            evidence += f", within the margin {better:+.2f} of {found['log_pass']:.2f}"
+    evidence = evidence_text(check) or evidence
+    if outlook := outlook_text(check):
+        evidence += f"; {outlook}"
     metric = f"{check['metric']}{in_words(check.get('subset'))}"
     return (str(check["verdict"]), metric, str(check["bound"]),
             _value(check.get("value"), check.get("samples")),
-            _value(check.get("baseline_value"), check.get("baseline_samples")), evidence)
+            _value(check.get("baseline_value"), check.get("baseline_samples")),
+            interval_text(check) or "–", evidence)
 
 
 def _value(value: float | None, samples: int | None) -> str:

@@ -63,6 +63,8 @@ _OF_CHECKS = {
     "standing": "What it would say now: 1 would pass, 0 undecided, -1 would fail.",
     "log_worse": "Logarithm of the evidence that harm is beyond the margin.",
     "log_better": "Logarithm of the evidence that harm beyond the margin is excluded.",
+    "low": "Lower end of the interval (95 %) of the value, or of the ratio to the baseline.",
+    "high": "Upper end of that interval.",
     "seconds_left": "Seconds within which it is decided, 80 % of the time, at this traffic.",
 }
 
@@ -269,6 +271,8 @@ def _numbers_of(check: dict[str, Any]) -> dict[str, float]:
         "value": check["value"], "standing": _STANDS[Verdict(check["verdict"])],
         "log_worse": evidence.get("log_worse"),
         "log_better": evidence.get("stage", {}).get("log_better"),
+        "low": (check.get("interval") or {}).get("low"),
+        "high": (check.get("interval") or {}).get("high"),
         "seconds_left": (check.get("outlook") or {}).get("seconds"),
     }
     return {name: float(value) for name, value in found.items() if value is not None}

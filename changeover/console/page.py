@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 
 from changeover import clock
 from changeover.analysis.check import describe_bound
+from changeover.analysis.check_words import interval_text, outlook_text
 from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
 from changeover.domain.routing import Mode
@@ -131,7 +132,7 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
         "verdict": check["verdict"], "standing": check["standing"], "bound": check["bound"],
         "is_shown_only": check.get("on_fail") == OnFail.SHOW,
         "what": f"{metric.words} of {check['of']}{place}{segment}", "reason": check["reason"],
-        "outlook": (check.get("outlook") or {}).get("text", ""),
+        "interval": interval_text(check), "outlook": outlook_text(check),
         "value": format_value(metric, check["value"]), "baseline": baseline,
     }
 

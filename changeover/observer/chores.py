@@ -12,6 +12,7 @@ from changeover import clock
 from changeover.errors import StoreError, Unreachable
 from changeover.notify import outbox
 from changeover.observer.recovery import Recovery
+from changeover.observer.standing_table import StandingTable
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.workers import WorkerWatch
 from changeover.site.bucket_sums import BucketSums
@@ -62,6 +63,13 @@ class Chores:
                 self._log.fine("runs", "runs are watched again")
             except (Unreachable, StoreError) as error:
                 self._log.problem("runs", f"runs were not watched because {error}")
+
+    def show_gates(self, stop: threading.Event) -> None:
+        """Show in Prefect's page how the gates stand, until `stop`."""
+        if self._api is None:
+            stop.wait()
+            return
+        StandingTable(self._site, self._api, self._log).watch(stop)
 
     def _sweep(self, recovery: Recovery, workers: WorkerWatch) -> None:
         recovery.sweep(clock.now())

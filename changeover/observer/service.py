@@ -121,6 +121,7 @@ class Observer:
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
             ("gates", self._watch_gates),
             *([("evidence", self._weigh_evidence)] if self.evidence.is_needed else []),
+            ("table of the gates", lambda: self.chores.show_gates(self.stop)),
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
             ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),

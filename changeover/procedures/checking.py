@@ -11,8 +11,9 @@ from typing import Any
 from changeover import clock
 from changeover.analysis.check import CheckResult, as_asked, judge
 from changeover.analysis.gate import GateResult, judge_gate
+from changeover.analysis.intervals import with_interval
 from changeover.analysis.mann_whitney.minutes import Minutes, judge_by_minutes
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import StageSums, judge_by_buckets, spread_in
 from changeover.analysis.sequential.keeping import pack_stage
 from changeover.domain.rollout import StageRecord
 from changeover.plan.conditions import CheckSpec
@@ -58,7 +59,7 @@ def judge_now(
     external = judge_externals(checks, windows, read_sources or partial(ask_now, site))
     results = []
     for index, check in enumerate(checks):
-        result = external.get(index) or _measured(site, check, windows[index])
+        result = external.get(index) or _measured(site, check, windows[index], sums)
         if sums is not None and check.is_sequential:
             result = _with_shown(judge_by_buckets(check, sums), result)
             result = (outlook_of or Thorough(site.plan))(check, result, sums)
@@ -85,8 +86,10 @@ def _window(site: Site, record: StageRecord, check: CheckSpec, end: datetime) ->
     return min(end, max(end - (check.over or soak), record.entered_at)), end
 
 
-def _measured(site: Site, check: CheckSpec, window: Window) -> CheckResult:
-    """Judge one check over its window."""
+def _measured(
+    site: Site, check: CheckSpec, window: Window, sums: StageSums | None
+) -> CheckResult:
+    """Judge one check over its window; the stage's sums say how exact a share is."""
     metrics, (start, end) = site.metrics, window
     own = metrics.window(
         check.of, start=start, end=end, place=check.path, segment=check.segment)
@@ -94,6 +97,8 @@ def _measured(site: Site, check: CheckSpec, window: Window) -> CheckResult:
     if check.is_to_baseline:
         baseline = metrics.window("baseline", start=start, end=end, segment=check.segment)
     result = judge(check, own, baseline, start=start, end=end)
+    spread = None if sums is None else spread_in(check, sums)
+    result = with_interval(check, result, own, spread)
     if check.measured.source is Source.COMPARISON:
         return result.with_coverage(metrics.coverage())
     return result

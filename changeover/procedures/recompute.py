@@ -19,7 +19,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 
 COMPARED = ("verdict", "reason", "value", "samples", "baseline_value", "baseline_samples",
-            "sequential", "by_minutes", "external")
+            "sequential", "by_minutes", "interval", "external")
 """What must come out the same."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -207,6 +208,28 @@ class PrefectApi:
             self.forget_deployments()
             return None
         return str(created["id"])
+
+    def show_table(
+        self, key: str, rows: Sequence[Mapping[str, str]], *, description: str,
+        flow_run_id: str | None = None,
+    ) -> None:
+        """Show a table in Prefect's page under a key; the next one of the key takes its place.
+
+        Args:
+            key: Small letters, digits and hyphens.
+            rows: One mapping of column to text for each row.
+            description: What it is.
+            flow_run_id: The flow run that it is shown with.
+        """
+        content = {"data": json.dumps(list(rows)), "description": description}
+        # `/artifacts/KEY/latest` answers with the key's id, not with that of its artifact
+        found = self._call("POST", "/artifacts/filter", {
+            "artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1})
+        if found and found[0].get("flow_run_id") == flow_run_id:
+            self._call("PATCH", f"/artifacts/{found[0]['id']}", content, missing={})
+            return
+        self._call("POST", "/artifacts/", {
+            **content, "type": "table", "key": key, "flow_run_id": flow_run_id})
 
     def resume(self, run_id: str, answers: dict[str, Any]) -> None:
         """Answer a suspended run's form.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from changeover.analysis.check_words import interval_text, outlook_text
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
 from changeover.domain.instructions import open_pause
@@ -222,8 +223,9 @@ def _gate_lines(judged: list[dict[str, Any]]) -> list[str]:
             shown = " (shown only)" if check.get("on_fail") == OnFail.SHOW else ""
             lines.append(
                 f"  gate {gate['gate']}{old}: {check['standing']}{shown}: {check['reason']}")
-            if outlook := check.get("outlook"):
-                lines.append(f"    {outlook['text']}")
+            beside = [interval_text(check), outlook_text(check)]
+            if told := "; ".join(filter(None, beside)):
+                lines.append(f"    {told}")
     return lines
 
 

@@ -182,7 +182,8 @@ def test_commands_show_a_verdict_and_reach_it_again(run: CutoverRun) -> None:
     assert "slo" in printed(run, verdict_command)
     shown = printed(run, verdict_command, number)
     assert "more than 2 times the baseline's is shown" in shown
-    assert "worse +" in shown
+    assert "harm " in shown and "health " in shown
+    assert "× baseline" in shown
     assert "the same, to the last bit" in printed(run, verdict_command, number, "--recompute")
     document = json.loads(
         printed(run, verdict_command, number, "--recompute", "--output", "json"))

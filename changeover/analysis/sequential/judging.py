@@ -15,9 +15,10 @@ from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
 from changeover.analysis.sequential.buckets import Counts, Split, add, arms
-from changeover.analysis.sequential.counters import counters_of
+from changeover.analysis.sequential.counters import COUNTED, counters_of
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
 from changeover.analysis.sequential.expected import expect
+from changeover.analysis.sequential.interval import ratio_of, spread_of
 from changeover.analysis.sequential.outlook import View
 from changeover.analysis.sequential.ratio import mismatch
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
@@ -147,7 +148,41 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
         min_samples=check.min_samples, start=sums.start, end=sums.end,
         baseline_value=evidence.baseline.share, baseline_samples=evidence.baseline.requests,
         sequential=_document(sums, found, bound, check.subset),
+        interval=_interval(check, sums, split),
     )
+
+
+def _interval(check: CheckSpec, sums: StageSums, split: Split) -> dict[str, Any] | None:
+    """Return how many times the baseline's rate the candidate's is, or how much above it."""
+    events, of = counters_of(check, sums.bounds)
+    total = sums.total(events, of)
+    ratio = ratio_of(total, sums.past.counts(events, of), split.is_candidate)
+    is_difference = check.bound_name == "difference_to_baseline"
+    if ratio is None:
+        return None
+    if not is_difference or is_timed(check):
+        return ratio.document()
+    usual = arms(total, split.is_candidate)[1].share or 0.0
+    numbers = {name: (number - 1) * usual for name, number in asdict(ratio).items()}
+    return {"of": "difference", **numbers}
+
+
+def spread_in(check: CheckSpec, sums: StageSums) -> float | None:
+    """Return how many times the variance of users' groups is that of independent requests.
+
+    Args:
+        check: A check with an absolute bound.
+        sums: What was counted.
+
+    Returns:
+        At least 1; None where its metric is not counted by group.
+    """
+    is_counted = check.metric in COUNTED and check.subset is None
+    if not is_counted or not 0 < sums.weight < BUCKETS:
+        return None
+    is_mine = Split(sums.weight).is_candidate
+    chosen = is_mine if check.of == "candidate" else ~is_mine
+    return spread_of(sums.total(*COUNTED[check.metric]), chosen)
 
 
 def view_of(check: CheckSpec, sums: StageSums) -> View | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,15 +13,30 @@ from changeover.console.context import Console, Fresh
 from changeover.console.exposition import Meter
 from changeover.domain.rollout import Standing
 from changeover.domain.routing import Mode
+from changeover.domain.verdict import Verdict
+from changeover.observer.standing_table import StandingTable
+from changeover.observer.throttle import LogOnce
 from changeover.site import status
+from changeover.site.site import Site
 from changeover.store import cutovers, firings, standings
+from tests.integration.conftest import make_plan
 from tests.integration.observer.conftest import Start, Watched
+from tests.support.prefect_runs import Prefect
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
 PHASES = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "30s"}]}]
 Begun = Callable[..., tuple[Watched, int]]
+UNDECIDED = {
+    "metric": "error_rate", "of": "candidate", "bound": "at most 2 × baseline",
+    "verdict": "inconclusive", "value": 0.011, "samples": 900, "min_samples": 100,
+    "baseline_value": 0.01, "baseline_samples": 1000,
+    "interval": {"of": "ratio", "value": 1.1, "low": 0.5, "high": 2.2},
+    "outlook": {"text": "about 40 minutes more", "seconds": 2400.0},
+    "sequential": {"log_worse": -1.5, "log_bar": 4.605, "log_pass": 2.996,
+                   "stage": {"log_better": 0.75}},
+}
 
 
 @pytest.fixture
@@ -90,3 +106,31 @@ def test_early_fail_can_be_turned_off(begun: Begun) -> None:
         wait_for(is_failing, what="the harm")
     assert watched.state().mode is Mode.GRADUAL
     assert watched.firings() == []
+
+
+def test_prefect_shows_a_table_of_the_gates_while_the_stage_soaks(
+    site: Site, prefect: Prefect
+) -> None:
+    """A soaking run holds no process; its page has the numbers all the same, one table a stage."""
+    run = prefect.start()
+    plan = make_plan(gates={"slo": [{"metric": "error_rate", "ratio_to_baseline": 2}]},
+                     phases=PHASES)
+    site = Site(site.home, plan, site.store)
+    cutover = cutovers.begin(site.store, "bench", flow_run_id=run, now=clock.now())
+    cutovers.enter_stage(site.store, cutover.id, plan.stages()[0], now=clock.now())
+    table = StandingTable(site, prefect.api, LogOnce())
+    table.show()  # nothing was judged yet: there is nothing to show
+    for reason in ("few requests", "still few"):
+        standings.save(site.store, Standing(
+            cutover.id, "gradual-50", "slo", clock.now(), Verdict.INCONCLUSIVE, reason,
+            [UNDECIDED | {"reason": reason}]))
+        table.show()
+    found = prefect.post("/artifacts/filter", {"artifacts": {
+        "key": {"any_": ["bench-now-gradual-50"]}}})
+    (artifact,) = found
+    assert (artifact["type"], artifact["flow_run_id"]) == ("table", run)
+    (row,) = json.loads(artifact["data"])
+    assert (row["now"], row["why"]) == ("undecided", "still few")
+    assert row["95 %"] == "1.1 × baseline, 0.5 to 2.2"
+    assert row["evidence"] == "harm -1.50 of 4.61, health 0.75 of 3.00"
+    assert row["how much longer"] == "about 40 minutes more"

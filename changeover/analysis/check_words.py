@@ -1,0 +1,50 @@
+"""What is shown of a check's evidence beside its verdict and reason, in words. Pure.
+
+The evidence is the mapping that `CheckResult.as_evidence` gave and the store keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from changeover.plan.metrics import format_value, metric_of
+
+
+def interval_text(check: Mapping[str, Any]) -> str:
+    """Return where the true value lies: `0.080 % to 0.180 %`, `0.9 × baseline, 0.7 to 1.2`.
+
+    Empty where no interval is known.
+    """
+    found = check.get("interval")
+    if not found:
+        return ""
+    if found["of"] == "ratio":
+        value, low, high = (f"{found[name]:.2g}" for name in ("value", "low", "high"))
+        return f"{value} × baseline, {low} to {high}"
+    metric = metric_of(str(check["metric"]))
+    low, high = (format_value(metric, found[name]) for name in ("low", "high"))
+    if found["of"] == "difference":
+        value = format_value(metric, found["value"])
+        return f"{value} above baseline, {low} to {high}"
+    return f"{low} to {high}"
+
+
+def evidence_text(check: Mapping[str, Any]) -> str:
+    """Return how far the evidence is: `harm -0.52 of 4.61, health 1.90 of 3.00`.
+
+    Logarithms of e-values, each beside what it needs. Empty where a check is judged otherwise.
+    """
+    found = check.get("sequential") or {}
+    if "log_worse" not in found:
+        return ""
+    text = f"harm {found['log_worse']:.2f} of {found['log_bar']:.2f}"
+    better = found["stage"]["log_better"]
+    if better is None:
+        return text
+    return f"{text}, health {better:.2f} of {found['log_pass']:.2f}"
+
+
+def outlook_text(check: Mapping[str, Any]) -> str:
+    """Return how much longer an undecided check needs; empty where nobody knows."""
+    return str((check.get("outlook") or {}).get("text", ""))
