@@ -50,6 +50,8 @@ def checks() -> list[dict[str, Any]]:
         check(Verdict.INCONCLUSIVE, "error_rate: no harm is shown, but it is not excluded yet",
               bound="at most 1.1 × baseline", baseline_value=0.002, baseline_samples=3900,
               check={"metric": "error_rate", "segment": "beta"}, on_fail="show",
+              subset="segment:beta", interval={"of": "ratio", "value": 0.5, "low": 0.25, "high": 1},
+              outlook={"text": "about 40 minutes more", "seconds": 2400.0},
               sequential={"log_worse": -1.5, "stage": {"log_better": 0.75}}),
         check(Verdict.FAIL, HARM, metric="latency_p95", value=0.25,
               bound="at most 1.1 × baseline", baseline_value=0.125, baseline_samples=3900,
@@ -93,6 +95,7 @@ def test_the_page_shows_each_check_with_its_numbers(soaking: Served) -> None:
     page = page_with(soaking, "would fail")
     for part in (
         "What gate slo would say of gradual-50 now", "would pass", "undecided", "shown only",
+        "0.5 × baseline, 0.25 to 1", "about 40 minutes more",
         "failed requests of candidate in segment beta", "0.100 %", "0.200 %", "250 ms", "125 ms",
         "at most 1.1 × baseline", "is below 0.500 % in 4000 samples",
         "&lt;b&gt;harm&lt;/b&gt; is shown", "Passing waits for the soak's end",
@@ -129,6 +132,7 @@ def test_metrics_say_how_each_check_stands(soaking: Served) -> None:
     assert scraped(soaking) == {
         ("value", *first): 0.001, ("standing", *first): 1,
         ("value", *second): 0.001, ("standing", *second): 0,
+        ("low", *second): 0.25, ("high", *second): 1, ("seconds_left", *second): 2400,
         ("log_worse", *second): -1.5, ("log_better", *second): 0.75,
         ("value", *third): 0.25, ("standing", *third): -1, ("log_worse", *third): 9.25,
     }
