@@ -177,7 +177,7 @@ def collect_question(store: Store, plan: Plan, asked: Asked, *, now: datetime) -
 def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str, ...]:
     """Return what else a person should know before answering, one sentence each."""
     warnings = [
-        f"trigger {firing.trigger} fired ({firing.action}): {firing.reason}" for firing in firings
+        f"trigger {firing.trigger} fired ({firing.did}): {firing.reason}" for firing in firings
     ]
     newest = {each.gate: each for each in stage.evaluations}
     warnings += [

@@ -139,7 +139,7 @@ def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:
     triggers = [
         f"trigger {firing.trigger}"
         for firing in story.firings
-        if firing.action is TriggerAction.ROLLBACK and firing.epoch == rollback.epoch - 1
+        if firing.did == TriggerAction.ROLLBACK and firing.epoch == rollback.epoch - 1
     ]
     people = approvers(story.stages, StageAction.ROLLBACK)
     return tuple(dict.fromkeys([*triggers, *people, rollback.actor]))

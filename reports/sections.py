@@ -118,7 +118,7 @@ def firing_cells(firing: TriggerFiring) -> tuple[str, ...]:
     """Return trigger, action, reason, evidence complete, time to the gateway's confirmation."""
     return (
         firing.trigger,
-        firing.action,
+        firing.did,
         text.one_line(firing.reason),
         text.moment(firing.evidence_complete_at),
         "–" if firing.published_at is None else text.duration(

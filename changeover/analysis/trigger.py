@@ -89,6 +89,8 @@ class Firing:
     reason: str
     at: int
     evidence: dict[str, Any]
+    segment: str | None = None
+    """The segment that the trigger watches; None: all users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,8 @@ def step(
         return state, None
     evidence = {"metric": spec.measured.name, "of": spec.of, "held_since": since, "second": at,
                 **judged.numbers}
-    firing = Firing(spec.name, f"{judged.reason}, for {held} s", at, evidence)
+    reason = f"{judged.reason}, for {held} s"
+    firing = Firing(spec.name, reason, at, evidence, segment=spec.segment)
     return TriggerState(held_since=since, fired_at=at, cleared_at=state.cleared_at), firing
 
 

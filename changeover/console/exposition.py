@@ -251,7 +251,7 @@ class Meter(Collector):
         console, now = self._console, clock.now()
         counted = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
                                     labels=["trigger", "action"])
-        found = Counter((each.trigger, each.action) for each in firings.all_of(
+        found = Counter((each.trigger, each.did) for each in firings.all_of(
             console.site.store, console.site.migration, since=now - timedelta(hours=24)))
         for (trigger, action), number in sorted(found.items()):
             counted.add_metric([trigger, action], number)

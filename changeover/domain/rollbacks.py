@@ -30,6 +30,18 @@ class TriggerFiring:
     id: int = 0
 
 
+    @property
+    def did(self) -> str:
+        """What was done, in words: `rollback`, or `rollback of segment:beta`."""
+        scope = self.evidence.get("scope")
+        return f"{self.action} of {scope}" if scope else str(self.action)
+
+
+def scope_of(segment: str) -> str:
+    """Return the scope of a rollback of one segment's users: `segment:beta`."""
+    return f"segment:{segment}"
+
+
 class Stands(StrEnum):
     """How a trigger stands."""
 

@@ -84,6 +84,8 @@ class RoutingState:
         shadow_sample: Buckets (0..10_000) of requests that are copied to the candidate.
         version: Grows by one with every change.
         epoch: Grows by one with every rollback; a decision from an older epoch is void.
+        kept: Names of the segments that stay at the baseline in `gradual`, whatever their bucket:
+            they were rolled back alone.
     """
 
     migration: str
@@ -95,12 +97,14 @@ class RoutingState:
     shadow_sample: int = 0
     version: int = 0
     epoch: int = 0
+    kept: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return the state in one phrase: `gradual 25 % + beta (version 7, epoch 0)`."""
         share = ""
         if self.mode is Mode.GRADUAL:
-            share = " ".join(["", format_percent(self.weight), *(f"+ {s}" for s in self.segments)])
+            share = " ".join(["", format_percent(self.weight), *(f"+ {s}" for s in self.segments),
+                              *(f"without {s}" for s in self.kept)])
         closed = ", maintenance" if self.maintenance else ""
         return f"{self.mode}{share}{closed} (version {self.version}, epoch {self.epoch})"
 
@@ -123,6 +127,7 @@ class Change:
         mode: The mode to go to.
         weight: Buckets for the candidate, 0..10_000.
         segments: Segments for the candidate.
+        kept: Segments that stay at the baseline.
         maintenance: Switch the maintenance answer on or off.
         maintenance_reason: Why.
         shadow_sample: Buckets of requests to copy.
@@ -135,6 +140,7 @@ class Change:
     mode: Mode | None = None
     weight: int | None = None
     segments: tuple[str, ...] | None = None
+    kept: tuple[str, ...] | None = None
     maintenance: bool | None = None
     maintenance_reason: str = ""
     shadow_sample: int | None = None
@@ -222,10 +228,13 @@ def explain(
     """
     number, why_none = _number(key, salt)
     moved = [name for name in state.segments if name in segments]
+    kept = [name for name in state.kept if name in segments]
     share = f"gradual {format_percent(state.weight)}"
     if state.mode is not Mode.GRADUAL:
         system = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
         return Explanation(system, f"the mode is {state.mode}", number)
+    if kept:
+        return Explanation(System.BASELINE, f"segment {kept[0]} was rolled back ({share})", number)
     if moved:
         return Explanation(System.CANDIDATE, f"segment {moved[0]} has moved ({share})", number)
     if number is None:
@@ -275,6 +284,7 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         mode=mode,
         weight=weight,
         segments=segments,
+        kept=_kept(state, change, mode),
         maintenance=maintenance,
         maintenance_reason=_reason(state, change, maintenance),
         shadow_sample=_in_buckets("shadow_sample", change.shadow_sample, state.shadow_sample)
@@ -298,6 +308,13 @@ def _shares(state: RoutingState, change: Change, mode: Mode) -> tuple[int, tuple
         return 0, ()
     weight = _in_buckets("weight", change.weight, state.weight)
     return weight, state.segments if change.segments is None else change.segments
+
+
+def _kept(state: RoutingState, change: Change, mode: Mode) -> tuple[str, ...]:
+    """Return the segments that stay at the baseline in `mode`."""
+    if mode is not Mode.GRADUAL:
+        return ()
+    return state.kept if change.kept is None else change.kept
 
 
 def _in_buckets(name: str, wished: int | None, present: int) -> int:

@@ -33,9 +33,14 @@ def change_for(stage: Stage, plan: Plan, epoch: int) -> Change:
         mode=_MODES[stage.phase],
         weight=stage.weight,
         segments=stage.segments,
+        kept=(),  # people decide that a segment that was rolled back comes again
         shadow_sample=shadow_buckets(plan),
         expected_epoch=epoch,
     )
+
+
+def _share(one: RoutingState | Change) -> tuple[object, ...]:
+    return one.weight, one.segments, one.kept
 
 
 def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
@@ -45,4 +50,4 @@ def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
         return False
     # every other mode has one share only
     is_split = state.mode is Mode.GRADUAL
-    return not is_split or (state.weight, state.segments) == (wanted.weight, wanted.segments)
+    return not is_split or _share(state) == _share(wanted)

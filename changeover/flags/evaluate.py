@@ -188,7 +188,7 @@ class _Builder:
             segments += rule.segments
             asked.update(rule.when or ())
         if spec.mirrors is Mirror.SYSTEM:
-            segments += self._state.segments
+            segments += [*self._state.segments, *self._state.kept]
         for name in segments:
             if name in snapshot.segments:
                 asked.add(snapshot.segments[name].header)
@@ -277,6 +277,10 @@ class _Builder:
                                            f"mode {state.mode}"))
         moved = [self._gateway[name] for name in state.segments if name in self._gateway]
         in_segment = conditions.any_of(moved) if moved else None
+        kept = [self._gateway[name] for name in state.kept if name in self._gateway]
+        is_kept = conditions.any_of(kept) if kept else None
+        back = self._of_system(flag, System.BASELINE, Reason.TARGETING_MATCH,
+                               "in a segment that was rolled back")
         first = self._of_system(flag, System.CANDIDATE, Reason.TARGETING_MATCH,
                                 "in a segment that has moved")
         share = format_percent(state.weight)
@@ -287,6 +291,8 @@ class _Builder:
         keyless = self._of_system(flag, System.BASELINE, Reason.DEFAULT, "no key")
 
         def resolve(user: Key | None, context: Context) -> Evaluation:
+            if is_kept is not None and is_kept(context):
+                return back
             if in_segment is not None and in_segment(context):
                 return first
             number = draw(user)

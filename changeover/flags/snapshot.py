@@ -100,7 +100,7 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
         "format": FORMAT,
         "migration": snapshot.state.migration,
         "environment": snapshot.environment,
-        "state": asdict(snapshot.state),
+        "state": _state(snapshot.state),
         "flags": {key: as_document(entry) for key, entry in snapshot.flags.items()},
         "segments": {name: spec.model_dump(mode="json")
                      for name, spec in snapshot.segments.items()},
@@ -113,6 +113,13 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
         "etag": snapshot.etag,
         "changed_at": snapshot.changed_at and snapshot.changed_at.isoformat(),
     }
+
+
+def _state(state: RoutingState) -> dict[str, Any]:
+    found = asdict(state)
+    if not found["kept"]:  # programs before it do not know it, and must not decide without it
+        del found["kept"]
+    return found
 
 
 def from_snapshot_document(document: Any) -> Snapshot:
@@ -129,7 +136,8 @@ def from_snapshot_document(document: Any) -> Snapshot:
         changed_at = document["changed_at"]
         return Snapshot(
             state=RoutingState(**{**state, "mode": Mode(state["mode"]),
-                                  "segments": tuple(state["segments"])}),
+                                  "segments": tuple(state["segments"]),
+                                  "kept": tuple(state.get("kept", ()))}),
             environment=document["environment"],
             flags={key: from_document(entry) for key, entry in document["flags"].items()},
             segments={name: SegmentSpec.model_validate(spec)

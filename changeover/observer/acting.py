@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from dataclasses import replace
+from datetime import datetime
 
 from changeover import clock
 from changeover.analysis.trigger import Cleared, Firing
 from changeover.domain.messages import Severity
+from changeover.domain.rollbacks import scope_of
 from changeover.errors import Refused
+from changeover.observer.segment_return import SegmentReturn
 from changeover.observer.throttle import LogOnce
-from changeover.observer.traffic import Traffic
+from changeover.observer.traffic import RolledBack, Traffic
 from changeover.observer.unsaved import Ended, Fired, Unsaved
 from changeover.plan.triggers import TriggerAction
 
@@ -29,6 +33,7 @@ class Acting:
 
     def __init__(self, traffic: Traffic, unsaved: Unsaved, log: LogOnce) -> None:
         self.traffic, self._unsaved, self._log = traffic, unsaved, log
+        self._segments = SegmentReturn(traffic)
         self._pending: deque[Firing] = deque()
         self._began = int(time.time())
         self.recorded_before: set[str] = set()
@@ -76,6 +81,9 @@ class Acting:
             self._announce(firing, TriggerAction.ALERT)
             return True
         try:
+            done = self._take_back_segment(firing, at) if self._segments.is_for(firing) else None
+            if done is not None:
+                return True
             done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
         except Refused as refusal:
             LOG.error("trigger %s: %s", firing.trigger, refusal)
@@ -86,6 +94,16 @@ class Acting:
         self._unsaved.add_firing(
             Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at))
         return True
+
+    def _take_back_segment(self, firing: Firing, at: datetime) -> RolledBack | None:
+        """Take back the firing's segment alone; None when everyone must go back instead."""
+        done = self._segments.take_back(firing)
+        if done is not None:
+            evidence = {**firing.evidence, "scope": scope_of(str(firing.segment))}
+            self._unsaved.add_firing(Fired(
+                replace(firing, evidence=evidence), TriggerAction.ROLLBACK, done.epoch, at,
+                done.confirmed_at))
+        return done
 
     def _announce(self, firing: Firing, action: TriggerAction) -> None:
         """Record and announce a trigger that shifts no traffic."""

@@ -30,12 +30,14 @@ class Span:
         seconds: Its length.
         segment: Requests and outcomes of this segment only.
         path: Comparisons of this place only.
+        since: The second at which it begins at the earliest; None: that of all windows.
     """
 
     system: str
     seconds: int
     segment: str | None = None
     path: str | None = None
+    since: int | None = None
 
 
 class Recent:
@@ -73,6 +75,8 @@ class Recent:
 
     def _combined(self, span: Span, at: int) -> Window:
         start = max(at - span.seconds + 1, self.since)
+        if span.since is not None:
+            start = max(start, span.since)
         names = (GATEWAY, outcomes_of(span.system, span.segment),
                  *((SHADOW,) if span.system == "candidate" else ()))
         subset = subset_of_segment(span.segment) if span.segment else None

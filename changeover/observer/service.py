@@ -190,6 +190,7 @@ class Observer:
         since, self.acting.users_since = self.acting.users_since, None
         if since is not None:
             self.watch.restart(since=since)
+        self.watch.follow_segments(self.traffic.state, at=int(time.time()) + 1)
         for second in due.seconds:
             for action, firing in self.watch.step(second):
                 self.acting.act(action, firing)
@@ -343,7 +344,8 @@ class Observer:
         # users who came since begin anew: what fired before was about others
         may_resume = note is not None and self._users_epoch in (None, note.users_epoch)
         if note is not None and may_resume and begin <= note.second < self._began:
-            self.watch.resume(note.states, since=max(begin, note.since))
+            self.watch.resume(note.states, since=max(begin, note.since), begun=note.begun,
+                              moved=note.moved)
             first = note.second + 1
             # what was recorded just before the note is in what triggers remember
             since = clock.from_timestamp(note.second - NOTED_WITHIN)

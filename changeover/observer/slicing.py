@@ -20,6 +20,7 @@ from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System, bucket
 from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, Outcome, status_of
+from changeover.gateway.envoy.choice import KEPT
 from changeover.plan.subsets import counted_in
 
 Place = tuple[int, int]
@@ -190,7 +191,7 @@ class Slicer:
 
 
 def _why_excluded(entry: Entry, target: str) -> Excluded | None:
-    if target not in ("split", "baseline"):
+    if target not in ("split", "baseline") or entry.route.endswith(KEPT):
         return Excluded.NOT_BY_SPLIT
     return None if entry.key else Excluded.NO_KEY
 

@@ -32,6 +32,8 @@ class Note:
         users_epoch: The routing's epoch while users were on the candidate; None when none were.
         states: What each trigger remembers.
         judged: What the second said of each trigger's condition.
+        begun: The second at which windows of some triggers begin, since their segment moved.
+        moved: The segments that had a place of their own (`Watch.moved`).
     """
 
     second: int
@@ -39,6 +41,8 @@ class Note:
     users_epoch: int | None
     states: Mapping[str, TriggerState]
     judged: Mapping[str, Judged]
+    begun: Mapping[str, int]
+    moved: frozenset[str]
 
 
 class TriggerMemory:
@@ -55,7 +59,8 @@ class TriggerMemory:
 
     def note(self, watch: Watch, second: int, users_epoch: int | None) -> None:
         """Remember how the triggers stand after a second was judged."""
-        note = Note(second, watch.since, users_epoch, watch.states, watch.judged)
+        note = Note(second, watch.since, users_epoch, watch.states, watch.judged,
+                    watch.begun, watch.moved)
         with self._lock:
             self._note = note
 
@@ -89,7 +94,9 @@ class TriggerMemory:
             return None
         states = {each.trigger: TriggerState(**each.state["state"]) for each in found}
         known = found[0].state  # the same of all
-        return Note(known["second"], known["since"], known["users_epoch"], states, {})
+        begun = {each.trigger: each.state["begun"] for each in found if each.state.get("begun")}
+        return Note(known["second"], known["since"], known["users_epoch"], states, {}, begun,
+                    frozenset(known.get("moved", ())))
 
 
 def _standing(migration: str, name: str, state: TriggerState, note: Note) -> TriggerStanding:
@@ -100,4 +107,5 @@ def _standing(migration: str, name: str, state: TriggerState, note: Note) -> Tri
         since=None if since is None else clock.from_timestamp(since), value=judged.value,
         reason=judged.reason, evidence=dict(judged.numbers),
         state={"state": state.document(), "second": note.second, "since": note.since,
-               "users_epoch": note.users_epoch})
+               "users_epoch": note.users_epoch, "begun": note.begun.get(name, 0),
+               "moved": sorted(note.moved)})

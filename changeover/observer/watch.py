@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from changeover.analysis.external import judge_readings
@@ -18,6 +19,7 @@ from changeover.analysis.trigger import (
 from changeover.analysis.window import Sample, Window
 from changeover.domain.comparisons import PlaceCount
 from changeover.domain.readings import Reading
+from changeover.domain.routing import RoutingState
 from changeover.observer.guardrail_watch import GUARDRAIL_WINDOWS, GuardrailWatch
 from changeover.observer.recent import Recent, Span
 from changeover.plan.metrics import METRICS, Source
@@ -55,6 +57,8 @@ class Watch:
         self._recent = Recent()
         self._guardrails = GuardrailWatch(plan, self._recent)
         self._cleared: list[Cleared] = []
+        self._moved: frozenset[str] | None = None  # not known yet
+        self._begun: dict[str, int] = {}
         self._weighed: Mapping[str, Weighed] = {}
         self.places = frozenset(spec.path for spec in plan.triggers if spec.path)
         self.has_outcomes = any(
@@ -88,10 +92,48 @@ class Watch:
         self._guardrails.restart()
         self._recent.since = since
 
-    def resume(self, states: Mapping[str, TriggerState], *, since: int) -> None:
-        """Go on where an observer before stopped; triggers that it did not know begin anew."""
+    def resume(
+        self, states: Mapping[str, TriggerState], *, since: int,
+        begun: Mapping[str, int] | None = None, moved: Iterable[str] = (),
+    ) -> None:
+        """Go on where an observer before stopped; triggers that it did not know begin anew.
+
+        Args:
+            states: What each trigger remembered.
+            since: The second at which windows begin at the earliest.
+            begun: What `begun` was.
+            moved: What `moved` was.
+        """
         self._states |= {name: state for name, state in states.items() if name in self._states}
         self._recent.since = since
+        self._begun, self._moved = dict(begun or {}), frozenset(moved)
+
+    @property
+    def begun(self) -> dict[str, int]:
+        """The second at which windows of some triggers begin: their segment was moved then."""
+        return dict(self._begun)
+
+    @property
+    def moved(self) -> frozenset[str]:
+        """The segments that are moved, and with a `-` those kept at the baseline."""
+        return self._moved or frozenset()
+
+    def follow_segments(self, state: RoutingState, *, at: int) -> None:
+        """Note which segments have a place of their own; triggers of one that moved begin anew.
+
+        Args:
+            state: The routing state.
+            at: The first second of which everything was measured after the move.
+        """
+        before = self._moved
+        self._moved = frozenset([*state.segments, *(f"-{name}" for name in state.kept)])
+        if before is None:
+            return
+        changed = {name.removeprefix("-") for name in before ^ self._moved}
+        for spec in self._triggers:
+            if spec.segment in changed:
+                self._states[spec.name] = TriggerState()
+                self._begun[spec.name] = at
 
     def set_back(self, to: int) -> None:
         """Note that the clock was set back to a second: nothing ends, and nothing fires by it.
@@ -149,10 +191,10 @@ class Watch:
         if spec.is_external:
             return self._judge_external(spec, at)
         seconds = max(1, int(spec.window.total_seconds()))
-        own = self._recent.window(Span(spec.of, seconds, spec.segment, spec.path), at)
-        baseline = None
+        span = Span(spec.of, seconds, spec.segment, spec.path, self._begun.get(spec.name))
+        own, baseline = self._recent.window(span, at), None
         if spec.is_to_baseline:
-            baseline = self._recent.window(Span("baseline", seconds, spec.segment, spec.path), at)
+            baseline = self._recent.window(replace(span, system="baseline"), at)
         measured = judge_windows(spec, own, baseline)
         if not spec.is_sequential:
             return measured
@@ -163,7 +205,7 @@ class Watch:
         known = self._external
         if known is None:
             return judge_readings(spec, None, None)
-        since = self._recent.since
+        since = max(self._recent.since, self._begun.get(spec.name, self._recent.since))
         own = known.reading(spec, spec.of, at=at, since=since)
         baseline = None
         if spec.is_to_baseline:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from changeover.domain.messages import Severity
 from changeover.domain.procedures import StepStatus
-from changeover.domain.rollbacks import Cause
-from changeover.errors import Refused
+from changeover.domain.rollbacks import Cause, scope_of
+from changeover.domain.routing import RoutingState
+from changeover.errors import PublishFailed, Refused
 from changeover.procedures import rollback
 from changeover.procedures.notices import notify
 from changeover.procedures.steps import Found, Procedure
@@ -36,7 +37,8 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
     aimed = run.once("what is left", lambda: _aim(site, scope))
     if aimed.status is not StepStatus.DONE:
         raise Refused(aimed.detail)
-    target = rollback.Reduced(**{**aimed.data, "segments": tuple(aimed.data["segments"])})
+    lists = {name: tuple(aimed.data.get(name, ())) for name in ("segments", "kept")}
+    target = rollback.Reduced(**{**aimed.data, **lists})
 
     def move() -> Found:
         state = rollback.reduce(
@@ -49,6 +51,38 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
     title = f"rollback of {scope} of {site.migration}"
     notify(site, title, reason, Severity.CRITICAL, key=run.subject)
     return found.detail
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentBack:
+    """One segment's users went back; `is_confirmed` says whether the gateway serves it."""
+
+    state: RoutingState
+    is_confirmed: bool
+
+
+def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> SegmentBack:
+    """Move a segment's users back at once, without a flow; repeating it changes nothing more.
+
+    Args:
+        site: The migration.
+        segment: Name of the segment.
+        cause: Who decided, and what happened.
+        occasion: Names this rollback; it is audited once.
+
+    Raises:
+        Refused: The segment is back already, or a rollback came first.
+        StoreError: The store cannot be used.
+    """
+    state, scope = routing.read(site.store, site.migration), scope_of(segment)
+    if segment in state.kept:
+        raise Refused(f"segment {segment} is at the baseline: {state.describe()}")
+    target = rollback.smaller(site.plan, state, scope)
+    try:
+        state = rollback.reduce(site, target, scope=scope, cause=cause, occasion=occasion)
+    except PublishFailed:  # the state stands, and the observer publishes it again
+        return SegmentBack(routing.read(site.store, site.migration), is_confirmed=False)
+    return SegmentBack(state, is_confirmed=True)
 
 
 def _aim(site: Site, scope: str) -> Found:

@@ -115,6 +115,12 @@ class Reduced:
     weight: int
     segments: tuple[str, ...]
     epoch: int
+    kept: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, state: RoutingState) -> Reduced:
+        """Return what a state leaves to the candidate."""
+        return cls(state.weight, state.segments, state.epoch, state.kept)
 
 
 def reduce(
@@ -138,9 +144,9 @@ def reduce(
     """
     store, now = site.store, clock.now()
     state = routing.read(store, site.migration)
-    if Reduced(state.weight, state.segments, state.epoch) != target:
+    if Reduced.of(state) != target:
         change = Change(mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
-                        expected_epoch=target.epoch)
+                        kept=target.kept, expected_epoch=target.epoch)
         state = routing.change(
             store, site.migration, change,
             Author(cause.actor, f"rollback of {scope}: {cause.reason}"), now=now)
@@ -175,7 +181,8 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
             raise Refused(f"not done because the routing state is {state.describe()}, which knows "
                           "no segments", next_step="Use scope `stage` or `all`")
         left = tuple(segment for segment in state.segments if segment != name)
-        return Reduced(state.weight, left, state.epoch)
+        kept = tuple(sorted({*state.kept, name}))
+        return Reduced(state.weight, left, state.epoch, kept)
     if scope != "stage":
         known = ", ".join(f"segment:{segment}" for segment in plan.routing.segments)
         raise InvalidInput(f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
@@ -183,4 +190,4 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
              and stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)]
     if not lower:
         raise Refused("not done because no stage has fewer users", next_step="Use scope `all`")
-    return Reduced(lower[-1].weight, lower[-1].segments, state.epoch)
+    return Reduced(lower[-1].weight, lower[-1].segments, state.epoch, state.kept)

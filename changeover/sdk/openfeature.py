@@ -231,7 +231,7 @@ def changed(before: Evaluator, after: Evaluator) -> list[str]:
 
 def _around(snapshot: Snapshot) -> tuple[Any, ...]:
     state = snapshot.state
-    return (state.mode, state.weight, state.segments, state.maintenance, snapshot.salt,
+    return (state.mode, state.weight, state.segments, state.kept, state.maintenance, snapshot.salt,
             snapshot.key_header, snapshot.segments, snapshot.flag_segments, snapshot.safe_flags)
 
 

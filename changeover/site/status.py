@@ -83,7 +83,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
 def _routing(state: RoutingState) -> dict[str, Any]:
     return {
         "mode": str(state.mode), "percent": state.weight / 100, "text": state.describe(),
-        "segments": list(state.segments), "maintenance": state.maintenance,
+        "segments": list(state.segments), "kept_at_baseline": list(state.kept),
+        "maintenance": state.maintenance,
         "version": state.version, "epoch": state.epoch,
     }
 

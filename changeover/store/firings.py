@@ -45,18 +45,24 @@ def record(store: Store, firing: TriggerFiring) -> TriggerFiring:
             session.flush()
             audit.append(session, firing.migration, NewEvent(
                 actor="observer", kind="trigger.fired", at=firing.fired_at,
-                data={"trigger": firing.trigger, "action": firing.action,
+                data={"trigger": firing.trigger, "action": firing.did,
                       "reason": firing.reason, "evidence": firing.evidence}))
         return to_record(TriggerFiring, row)
 
 
 def _known(session: Session, firing: TriggerFiring) -> FiringRow | None:
-    """Return the firing of the same rollback trigger in the same epoch."""
+    """Return the firing of the same rollback trigger in the same epoch.
+
+    The rollback of one segment leaves the epoch as it is: there the same firing is of one second.
+    """
     if firing.action is not TriggerAction.ROLLBACK:
         return None
-    return session.scalar(select(FiringRow).filter_by(
+    known = select(FiringRow).filter_by(
         migration=firing.migration, trigger=firing.trigger, epoch=firing.epoch,
-        action=TriggerAction.ROLLBACK))
+        action=TriggerAction.ROLLBACK)
+    if "scope" in firing.evidence:
+        known = known.filter_by(evidence_complete_at=firing.evidence_complete_at)
+    return session.scalar(known)
 
 
 def end(

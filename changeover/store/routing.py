@@ -23,7 +23,7 @@ class RoutingRow(Base):
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"), primary_key=True)
     mode: Mapped[str] = mapped_column(String(32))
     weight: Mapped[int] = mapped_column(Integer)
-    segments: Mapped[list[str]]
+    segments: Mapped[list[str]]  # those that stay at the baseline have a `-` before their name
     maintenance: Mapped[bool] = mapped_column(Boolean)
     maintenance_reason: Mapped[str] = mapped_column(Text)
     shadow_sample: Mapped[int] = mapped_column(Integer)
@@ -33,6 +33,8 @@ class RoutingRow(Base):
 
 
 _ATTEMPTS = 20
+_KEPT = "-"
+"""No name of a segment begins with it."""
 
 
 def read(store: Store, migration: str) -> RoutingState:
@@ -61,7 +63,8 @@ def read_in(session: Session, migration: str, *, locks: bool = False) -> Routing
         migration=row.migration,
         mode=Mode(row.mode),
         weight=row.weight,
-        segments=tuple(row.segments),
+        segments=tuple(name for name in row.segments if not name.startswith(_KEPT)),
+        kept=tuple(name.removeprefix(_KEPT) for name in row.segments if name.startswith(_KEPT)),
         maintenance=row.maintenance,
         maintenance_reason=row.maintenance_reason,
         shadow_sample=row.shadow_sample,
@@ -137,13 +140,17 @@ def _event(
               "weight": wished.weight, "mode": str(wished.mode)})
 
 
+def _segments(state: RoutingState) -> list[str]:
+    return [*state.segments, *(f"{_KEPT}{name}" for name in state.kept)]
+
+
 def _swap(session: Session, present: RoutingState, wished: RoutingState, now: datetime) -> bool:
     """Write `wished` if the row still has `present`'s version; return whether it had."""
     result = session.execute(
         update(RoutingRow)
         .where(RoutingRow.migration == present.migration, RoutingRow.version == present.version)
         .values(
-            mode=str(wished.mode), weight=wished.weight, segments=list(wished.segments),
+            mode=str(wished.mode), weight=wished.weight, segments=_segments(wished),
             maintenance=wished.maintenance, maintenance_reason=wished.maintenance_reason,
             shadow_sample=wished.shadow_sample, version=wished.version, epoch=wished.epoch,
             changed_at=now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import xxhash
@@ -112,6 +113,27 @@ def test_decide_sends_segments_to_the_candidate() -> None:
     assert decide(state, "anyone", frozenset({"beta"})) is System.CANDIDATE
 
 
+@given(weight=st.integers(0, BUCKETS), key=st.text(max_size=5), is_moved=st.booleans())
+def test_segment_that_was_rolled_back_stays_at_the_baseline(
+    weight: int, key: str, is_moved: bool
+) -> None:
+    """Whatever the user's bucket is, and also when a stage moves the segment."""
+    state = RoutingState(
+        "m", Mode.GRADUAL, weight, ("beta",) if is_moved else (), kept=("beta",))
+    assert decide(state, key, frozenset({"beta"})) is System.BASELINE
+    others = replace(state, kept=())
+    assert decide(state, key) is decide(others, key)
+
+
+def test_segment_is_kept_until_a_stage_gives_it_its_share_again() -> None:
+    """A percentage set by hand leaves it where it is; every other mode forgets it."""
+    state = RoutingState("m", Mode.GRADUAL, 100, kept=("beta",))
+    assert apply(state, Change(weight=200)).kept == ("beta",)
+    assert apply(state, Change(mode=Mode.GRADUAL, kept=())).kept == ()
+    assert apply(state, Change(mode=Mode.EMERGENCY_ROLLBACK)).kept == ()
+    assert state.describe() == "gradual 1 % without beta (version 0, epoch 0)"
+
+
 def test_bucket_is_the_documented_hash() -> None:
     """Other languages can compute the bucket: xxh64, seed 0, modulo 10,000."""
     assert bucket("a") == 0xD24EC4F1A98C6E5B % 10_000
@@ -188,9 +210,11 @@ def test_explain_says_what_decide_does(
     (RoutingState("m", Mode.PARALLEL), "a", (), "the mode is parallel"),
     (RoutingState("m", Mode.GRADUAL, 2500, ("beta",)), "a", ("beta",),
      "segment beta has moved (gradual 25 %)"),
+    (RoutingState("m", Mode.GRADUAL, 2500, kept=("beta",)), "a", ("beta",),
+     "segment beta was rolled back (gradual 25 %)"),
     (RoutingState("m", Mode.GRADUAL, 2500), None, (),
      "a request without a key stays at the baseline (gradual 25 %)"),
-], ids=["mode", "segment", "no key"])
+], ids=["mode", "segment", "rolled back", "no key"])
 def test_explain_names_the_reason(
     state: RoutingState, key: str | None, segments: tuple[str, ...], because: str
 ) -> None:

@@ -42,11 +42,13 @@ def the_plan(**changes: object) -> Plan:
 def test_stage_says_mode_users_and_copies(
     number: int, mode: Mode, buckets: int, segments: tuple[str, ...]
 ) -> None:
-    """Every stage copies the plan's sample, keeps segments moved before, and names its epoch."""
+    """Every stage copies the plan's sample, keeps segments moved before, takes those again that
+    were rolled back, and names its epoch."""
     plan = the_plan()
     change = change_for(plan.stages()[number], plan, 3)
     assert change == Change(
-        mode=mode, weight=buckets, segments=segments, shadow_sample=1_000, expected_epoch=3)
+        mode=mode, weight=buckets, segments=segments, kept=(), shadow_sample=1_000,
+        expected_epoch=3)
 
 
 def test_plan_without_shadow_copies_nothing() -> None:

@@ -1,8 +1,8 @@
 """A small real HTTP system for tests: `python -m tests.support.upstream NAME PORT`.
 
 Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|liar|none`
-makes it misbehave; `most` of `/ran` is how many requests ran at once; `POST /lever/NAME` notes the
-name, once for each `Idempotency-Key`.
+makes it misbehave, and `kind=cohort` for requests with `x-cohort` only; `most` of `/ran` is how
+many requests ran at once; `POST /lever/NAME` notes the name, once for each `Idempotency-Key`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def _answer(name: str, method: str, path: str, headers: dict[str, str]) -> tuple
             STATE["levers"].append(path.rpartition("/")[2])
         KEYS.add(key)
         return 200, STATE
+    if STATE["fault"] == "cohort" and headers.get("x-cohort"):
+        return 500, {"served_by": name}
     if STATE["fault"] == "503":
         return 503, {"served_by": name}
     if path == "/health":

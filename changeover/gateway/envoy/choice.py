@@ -21,6 +21,8 @@ from changeover.domain.routing import BUCKETS, System
 
 Json = dict[str, Any]
 
+KEPT = ":kept"
+"""How routes' names end for users whose segment was rolled back: the split does not decide."""
 BASELINE = "baseline"
 CANDIDATE_FIRST = "candidate_or_baseline"
 BASELINE_INSTEAD = "baseline_instead"

@@ -138,6 +138,9 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
     if state.mode is not Mode.GRADUAL:
         return _pair(plan, baseline, [])
     routes: list[Json] = []
+    for name in state.kept:
+        users = of_segment(plan.routing.segments[name])
+        routes += _pair(plan, _Target("baseline", 0, sample, choice.KEPT), [users])
     for name in state.segments:
         users = of_segment(plan.routing.segments[name])
         routes += _pair(plan, _Target("candidate", BUCKETS), [users])
@@ -157,11 +160,13 @@ class _Target:
         name: `baseline`, `candidate` or `split`.
         buckets: How many of the 10,000 buckets go to the candidate.
         sample: How many buckets of requests have their answers tapped for comparison.
+        why: What stands behind the route's name, for those who read the log.
     """
 
     name: str
     buckets: int
     sample: int = 0
+    why: str = ""
 
 
 def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
@@ -214,7 +219,7 @@ def _without_limit(plan: Plan, route: Json) -> Json:
 
 def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -> Json:
     return {
-        "name": f"{target.name}:{target.buckets}:{'safe' if is_safe else 'unsafe'}",
+        "name": f"{target.name}:{target.buckets}:{'safe' if is_safe else 'unsafe'}{target.why}",
         "match": {"prefix": "/", "headers": headers},
         "route": {
             "inline_cluster_specifier_plugin": choice.specifier(target.name, target.buckets),

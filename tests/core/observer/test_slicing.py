@@ -58,8 +58,9 @@ def test_request_is_counted_in_the_bucket_of_its_key() -> None:
     (request(key=None), Excluded.NO_KEY),
     (request(key=None, route="baseline:0:safe"), Excluded.NO_KEY),
     (request(route="candidate:10000:safe", meant=System.CANDIDATE), Excluded.NOT_BY_SPLIT),
+    (request(route="baseline:0:safe:kept", meant=System.BASELINE), Excluded.NOT_BY_SPLIT),
     (request(key="ann", weight=bucket("ann"), meant=System.CANDIDATE), Excluded.UNCLEAR_KEY),
-], ids=["no key", "no key at the baseline", "segment", "other bucket"])
+], ids=["no key", "no key at the baseline", "segment", "rolled back", "other bucket"])
 def test_request_that_the_split_did_not_decide_is_left_out_and_told(
     entry: Entry, reason: Excluded
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from changeover.analysis.window import GATEWAY, SHADOW, Sample
+from dataclasses import replace
+
+from changeover.analysis.window import GATEWAY, SHADOW, Measurements, Sample
 from changeover.domain.comparisons import PlaceCount
+from changeover.domain.routing import Mode, RoutingState
 from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
 
@@ -14,6 +17,7 @@ def plan(**trigger: object) -> Plan:
     return Plan.model_validate({
         "migration": "watched",
         "systems": {"baseline": system, "candidate": system},
+        "routing": {"segments": {"beta": {"header": "x-cohort", "any_of": ["beta"]}}},
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
         "triggers": [{
             "name": "errors", "metric": "error_rate", "above": "5%", "for": "3s", "over": "2s",
@@ -116,3 +120,54 @@ def test_watch_fires_on_what_the_gateway_refused_itself() -> None:
         reasons += [firing.reason for _, firing in watch.step(at)]
     assert reasons == [
         "refused_rate of the gateway 10.000 % is above 5.000 % in 40 samples, for 3 s"]
+
+
+def test_trigger_of_a_segment_begins_anew_when_its_users_move() -> None:
+    """What they met before, on another system, is no evidence; triggers of others go on."""
+    watch = Watch(plan(segment="beta"))
+    moved = RoutingState("watched", Mode.GRADUAL, segments=("beta",))
+    watch.follow_segments(moved, at=100)
+    beta_steps(watch, range(100, 103))
+    watch.follow_segments(replace(moved, segments=(), kept=("beta",)), at=103)
+    assert beta_steps(watch, range(103, 106)) == []
+    assert beta_steps(watch, range(106, 108)) == [106]
+
+
+def test_trigger_of_a_segment_goes_on_when_nothing_moved() -> None:
+    """Neither another percentage nor another segment is a new beginning."""
+    watch = Watch(plan(segment="beta"))
+    moved = RoutingState("watched", Mode.GRADUAL, 100, segments=("beta",))
+    watch.follow_segments(moved, at=100)
+    beta_steps(watch, range(100, 103))
+    watch.follow_segments(replace(moved, weight=500, segments=("beta", "gold")), at=103)
+    assert beta_steps(watch, range(103, 105)) == [103]
+
+
+def test_restart_of_the_observer_knows_where_segments_were() -> None:
+    """A move while nobody watched begins anew; none does not."""
+    before = Watch(plan(segment="beta"))
+    moved = RoutingState("watched", Mode.GRADUAL, segments=("beta",))
+    before.follow_segments(moved, at=100)
+    beta_steps(before, range(100, 103))
+    for state, fired in ((moved, [103]), (replace(moved, segments=()), [])):
+        after = Watch(plan(segment="beta"))
+        after.feed([beta_failing(at) for at in range(100, 103)])
+        after.resume(before.states, since=0, begun=before.begun, moved=before.moved)
+        after.follow_segments(state, at=103)
+        assert beta_steps(after, range(103, 104)) == fired
+
+
+def beta_failing(at: int) -> Sample:
+    """Return a second in which all requests of the segment failed, and of others none."""
+    beta = Measurements(requests=20, errors={"timeout": 20})
+    return Sample("candidate", at, requests=2_000, errors={"timeout": 20},
+                  subsets={"segment:beta": beta})
+
+
+def beta_steps(watch: Watch, seconds: range) -> list[int]:
+    """Feed such seconds and return those in which a trigger of the segment fired."""
+    fired = []
+    for at in seconds:
+        watch.feed([beta_failing(at)])
+        fired += [firing.at for _, firing in watch.step(at) if firing.segment == "beta"]
+    return fired

@@ -196,6 +196,23 @@ def test_a_segment_is_told_by_any_value_of_its_header(
     assert evaluator.value("changeover.system", "", "u1", context) == system
 
 
+def test_users_of_a_segment_that_was_rolled_back_are_meant_for_the_baseline(
+    gateway: Bench
+) -> None:
+    """Whatever their bucket says; everyone else stays, and flags say the same."""
+    version = gateway.state.version + 1
+    state = replace(gateway.state, weight=9_999, kept=("beta",), version=version)
+    gateway.gateway.publish(gateway.plan, state)
+    found = [send(gateway, [b"u1"], also=also + b"connection: close\r\n")
+             for also in (b"x-cohort: beta\r\n", b"")]
+    gateway.move(Mode.GRADUAL, 5_000)
+    gateway.move(Mode.GRADUAL, 5_000)
+    assert [meant_for(entry) for entry in found] == [BASELINE, CANDIDATE]
+    evaluator = Evaluator(of_plan(gateway.plan, state))
+    for context, system in (({"x-cohort": "beta"}, BASELINE), ({}, CANDIDATE)):
+        assert evaluator.value("changeover.system", "", "u1", context) == system
+
+
 SITUATIONS = {
     "candidate answers 503": lambda bench: fault(bench, "503", "candidate"),
     "baseline answers 503": lambda bench: fault(bench, "503", "baseline"),

@@ -186,13 +186,21 @@ def test_restore_starts_a_baseline_that_went_away_after_step_1(scene: Open) -> N
 def test_rollback_of_one_segment_leaves_the_others_where_they_are(scene: Open) -> None:
     """Only the segment's users go back; no epoch is raised, no emergency declared."""
     site = scene()
-    site.move(Mode.GRADUAL, 5_000, ("beta",))
+    site.move(Mode.GRADUAL, 9_999, ("beta",))
     told = move_back(site.place, "segment:beta", "beta users complain", "run-1")
     assert told.startswith("segment:beta is back at the baseline: ")
     state = routing.read(site.place.store, "bench")
-    assert (state.mode, state.weight, state.segments, state.epoch) == (Mode.GRADUAL, 5_000, (), 0)
-    answer = httpx.get(site.bench.url, headers={"x-cohort": "beta"}, timeout=LONGEST_PAUSE)
-    assert answer.json()["served_by"] == "baseline"
+    assert (state.mode, state.weight, state.segments, state.epoch) == (Mode.GRADUAL, 9_999, (), 0)
+    assert state.kept == ("beta",)
+    assert served(site, "ann", "beta") == "baseline"
+    assert served(site, "ann", "") == "candidate"
+
+
+def served(scene: Scene, key: str, cohort: str) -> str:
+    """Return who answers a user."""
+    headers = {"x-user-id": key, "x-cohort": cohort}
+    answer = httpx.get(scene.bench.url, headers=headers, timeout=LONGEST_PAUSE)
+    return str(answer.json()["served_by"])
 
 
 def test_part_that_the_gateway_did_not_confirm_is_moved_back_again(
