@@ -63,6 +63,14 @@ class Reading:
             return self
         return replace(self, value=None, samples=0, problem=stale(self.of, age, max_age))
 
+    def after(self, began: datetime) -> Reading:
+        """Return the reading as it is worth for what began at a moment."""
+        if self.problem or self.of >= began:
+            return self
+        problem = (f"its value is of {self.of:%H:%M:%S} UTC, before users were moved at "
+                   f"{began:%H:%M:%S} UTC")
+        return replace(self, value=None, samples=0, problem=problem)
+
     def as_evidence(self) -> dict[str, Any]:
         """Return what is stored of it; times in ISO form."""
         return {

@@ -80,14 +80,16 @@ class SourcePolls:
             spec: The trigger.
             system: Whose value.
             at: Unix second.
-            since: What was asked before this second does not count.
+            since: What is of a time before this second does not count.
         """
         external = self._known[spec.metric]
         wanted = self._wanted[self._key(spec, system)]
         end = clock.from_timestamp(at + 1)
-        known = [each for each in list(wanted.readings)
-                 if each.answered_at <= end and each.asked_at.timestamp() >= since]
-        return known[-1].at(end, external.source.max_age) if known else None
+        for reading in reversed(list(wanted.readings)):
+            if reading.answered_at <= end:
+                began = clock.from_timestamp(since)
+                return reading.at(end, external.source.max_age) if reading.of >= began else None
+        return None
 
     def _newest(self, gate: str, index: int, question: Question) -> Reading:
         external = self._known[question.metric]

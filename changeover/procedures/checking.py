@@ -56,7 +56,8 @@ def judge_now(
     if by_buckets:
         sums = read_sums() if read_sums else stage_sums(site, record, end=end)
     windows = [_window(site, record, check, end) for check in checks]
-    external = judge_externals(checks, windows, read_sources or partial(ask_now, site))
+    external = judge_externals(
+        checks, windows, read_sources or partial(ask_now, site), since=record.entered_at)
     results = []
     for index, check in enumerate(checks):
         result = external.get(index) or _measured(site, check, windows[index], sums)

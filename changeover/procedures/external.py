@@ -30,7 +30,7 @@ def ask_now(site: Site, questions: Sequence[Question]) -> dict[Question, Reading
 
 
 def judge_externals(
-    checks: Sequence[CheckSpec], windows: Sequence[Window], read: ReadSources
+    checks: Sequence[CheckSpec], windows: Sequence[Window], read: ReadSources, *, since: datetime
 ) -> dict[int, CheckResult]:
     """Return the results of the checks on external metrics, by their place in the gate.
 
@@ -38,6 +38,7 @@ def judge_externals(
         checks: All checks of a gate.
         windows: Start and end of each check's window.
         read: Asks the sources; every question of the gate at once.
+        since: When the stage began; a value of before says nothing about it.
     """
     asked: dict[int, list[Question]] = {}
     for index, check in enumerate(checks):
@@ -46,7 +47,7 @@ def judge_externals(
     found = read([question for each in asked.values() for question in each])
     results = {}
     for index, questions in asked.items():
-        own, *other = [found[question] for question in questions]
+        own, *other = [found[question].after(since) for question in questions]
         start, end = windows[index]
         results[index] = judge_external(
             checks[index], Readings(own, other[0] if other else None, start, end))

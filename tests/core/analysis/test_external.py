@@ -114,3 +114,12 @@ def test_a_reading_grows_stale() -> None:
     old = kept.at(NOW + timedelta(seconds=1), timedelta(minutes=10))
     assert (old.value, old.samples) == (None, 0)
     assert "stale" in old.problem
+
+
+def test_a_value_of_before_the_stage_is_none() -> None:
+    """It says nothing about users who were moved since."""
+    kept = reading(0.25, measured_at=START)
+    assert kept.after(START) is kept
+    early = kept.after(START + timedelta(seconds=1))
+    assert early.value is None
+    assert "before users were moved" in early.problem
