@@ -89,17 +89,20 @@ def _text(known: GateVerdict) -> str:
 
 
 def _said(known: GateVerdict) -> list[str]:
-    """Return what external sources said, when, and what they were asked."""
-    lines = []
+    """Return what external sources said, when, and what they were asked; the same only once."""
+    found = []
     for check in known.evidence:
         for said in (check.get("external") or {}).values():
-            if said is None:
-                continue
-            found = said["problem"] or _value(said["value"], said["samples"])
-            of = f", measured at {said['measured_at'][:19]}" if said["measured_at"] else ""
-            lines += ["", f"{check['metric']} of {said['system']}: source {said['source']}, asked "
-                      f"at {said['asked_at'][:19]} UTC{of}: {found}", f"  {said['query']}"]
-    return lines
+            if said is not None:
+                found.append(_reading(str(check["metric"]), said))
+    return list(dict.fromkeys(found))
+
+
+def _reading(metric: str, said: dict[str, Any]) -> str:
+    found = said["problem"] or _value(said["value"], said["samples"])
+    of = f", measured at {said['measured_at'][:19]}" if said["measured_at"] else ""
+    return (f"\n{metric} of {said['system']}: source {said['source']}, asked at "
+            f"{said['asked_at'][:19]} UTC{of}: {found}\n  {said['query']}")
 
 
 def _row(check: dict[str, Any]) -> tuple[str, ...]:
