@@ -180,3 +180,14 @@ def test_every_metric_of_the_catalogue_stands_in_the_table_of_figures() -> None:
     for metric in METRICS.values():
         if metric.source in OF_SYSTEMS and metric.name not in counted:
             assert metric.words in labels
+
+
+def test_a_value_of_a_source_is_shown_in_its_unit() -> None:
+    """The catalogue does not know it; the check that was stored does."""
+    found = check(metric="external.failed_payments", value=0.02, baseline_value=0.01,
+                  baseline_samples=300)
+    row = tables.check_row({**found, "check": {"unit": "share"}})
+    assert (row.check, row.value) == ("failed payments of candidate", "2.000 %")
+    assert row.baseline == "1.000 %"
+    assert tables.check_row({**found, "check": {"unit": "duration"}}).value == "20 ms"
+    assert tables.check_row(found).value == "0.02"

@@ -56,6 +56,9 @@ def checks() -> list[dict[str, Any]]:
         check(Verdict.FAIL, HARM, metric="latency_p95", value=0.25,
               bound="at most 1.1 × baseline", baseline_value=0.125, baseline_samples=3900,
               sequential={"log_worse": 9.25, "stage": {"log_better": None}}),
+        check(Verdict.PASS, "external.failed_payments of candidate 1.500 % is below 5.000 %, by "
+              "source prom at 12:00:05 UTC", metric="external.failed_payments", value=0.015,
+              check={"metric": "external.failed_payments", "unit": "share"}),
     ]
 
 
@@ -98,6 +101,7 @@ def test_the_page_shows_each_check_with_its_numbers(soaking: Served) -> None:
         "0.5 × baseline, 0.25 to 1", "about 40 minutes more",
         "failed requests of candidate in segment beta", "0.100 %", "0.200 %", "250 ms", "125 ms",
         "at most 1.1 × baseline", "is below 0.500 % in 4000 samples",
+        "failed payments of candidate", "1.500 %", "by source prom at 12:00:05 UTC",
         "&lt;b&gt;harm&lt;/b&gt; is shown", "Passing waits for the soak's end",
     ):
         assert part in page
@@ -129,12 +133,14 @@ def test_metrics_say_how_each_check_stands(soaking: Served) -> None:
     judged(soaking, *checks())
     first, second = ("1", "error_rate", "rollback"), ("2", "error_rate", "show")
     third = "3", "latency_p95", "rollback"
+    fourth = "4", "external.failed_payments", "rollback"
     assert scraped(soaking) == {
         ("value", *first): 0.001, ("standing", *first): 1,
         ("value", *second): 0.001, ("standing", *second): 0,
         ("low", *second): 0.25, ("high", *second): 1, ("seconds_left", *second): 2400,
         ("log_worse", *second): -1.5, ("log_better", *second): 0.75,
         ("value", *third): 0.25, ("standing", *third): -1, ("log_worse", *third): 9.25,
+        ("value", *fourth): 0.015, ("standing", *fourth): 1,
     }
 
 
