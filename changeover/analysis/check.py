@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from changeover.analysis.window import Measured, Window
 from changeover.domain.verdict import Verdict
+from changeover.plan.budgets import describe
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.plan.metrics import Metric, Source, format_value
 from changeover.plan.subsets import in_words
@@ -169,6 +170,8 @@ def evaluate(
 
 def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
     """Return a condition's bound for people: `below 0.100 %`, `at most 1.1 × baseline`."""
+    if isinstance(condition, TriggerSpec) and condition.budget is not None:
+        return describe(condition.burning, condition.budget)
     if condition.bound_name == "ratio_to_baseline":
         return f"at most {condition.bound_values[0]:g} × baseline"
     metric = condition.measured

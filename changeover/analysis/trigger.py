@@ -164,7 +164,9 @@ def step(
         return state, None
     evidence = {"metric": spec.measured.name, "of": spec.of, "held_since": since, "second": at,
                 **judged.numbers}
-    reason = f"{judged.reason}, for {held} s"
+    # evidence and budgets look back by themselves
+    lasting = "" if spec.is_by_itself and not spec.for_ else f", for {held} s"
+    reason = judged.reason + lasting
     firing = Firing(spec.name, reason, at, evidence, segment=spec.segment)
     return TriggerState(held_since=since, fired_at=at, cleared_at=state.cleared_at), firing
 

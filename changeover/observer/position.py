@@ -10,6 +10,7 @@ from pathlib import Path
 
 from changeover.errors import EnvironmentProblem
 from changeover.machine.files import write_atomically
+from changeover.observer.slicing import Place
 
 LAG_SECONDS = 5
 """A position is saved this long after it was reached, when late lines are stored as well."""
@@ -68,3 +69,13 @@ class Position:
         # an older position only means that more is read again
         with contextlib.suppress(EnvironmentProblem):
             write_atomically(self._path, json.dumps(content))
+
+
+def earlier(samples: Place | None, sums: Place | None) -> Place | None:
+    """Return where to read the log from, so that samples and sums by bucket miss nothing.
+
+    What is read again is counted once only, in both.
+    """
+    if sums is None or samples is None:
+        return samples or (sums and (sums[0], 0))
+    return min(samples, sums) if samples[0] == sums[0] else samples

@@ -61,6 +61,10 @@ class Recent:
         self._places = counts
         self._windows.clear()
 
+    def sample(self, system: str, at: int) -> Sample | None:
+        """Return a system's sample of a second, if there is one."""
+        return self._rows[system].get(at)
+
     def seconds(self, system: str, start: int, end: int) -> list[Sample]:
         """Return a system's samples of [start, end)."""
         rows = self._rows[system]

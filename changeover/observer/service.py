@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,17 +23,18 @@ from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
+from changeover.observer import budget_store
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
 from changeover.observer.chores import Chores
 from changeover.observer.evidence import TriggerEvidence
+from changeover.observer.fast_watch import FastWatch
 from changeover.observer.polling import SourcePolls
-from changeover.observer.position import Position
+from changeover.observer.position import Position, earlier
 from changeover.observer.probes import ProcessMeter, probe_every_second
 from changeover.observer.seconds import Seconds
 from changeover.observer.slice_log import SliceLog
-from changeover.observer.slicing import Place
 from changeover.observer.standings import Standings
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
@@ -82,6 +83,7 @@ class Observer:
         self.site, self.plan, self.store = site, site.plan, site.store
         self.sources = SourcePolls(site)
         self.watch = Watch(self.plan, self.sources)
+        self.fast = FastWatch(self.plan)
         self._later: list[Sample] = []
         self.stop = threading.Event()
         self.log, self.throttle = LogOnce(), Throttle()
@@ -99,7 +101,7 @@ class Observer:
         self.evidence = TriggerEvidence(site, self.traffic, self.slices)
         self._tailer = Tailer(
             site.home.gateway_files.access_log, _hosts(self.plan),
-            position=_earlier(place, self.slices.place))
+            position=earlier(place, self.slices.place))
         self._accumulator = Accumulator(first=first, subsets=subsets_read(self.plan))
         self._meters = {
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
@@ -158,22 +160,27 @@ class Observer:
         if not self._tailer.is_behind():
             self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
 
-    def _count(self, entries: Iterable[Entry]) -> None:
+    def _count(self, entries: Sequence[Entry]) -> None:
         with self._lock:
             for entry in entries:
                 self._accumulator.add(entry)
+        self.fast.read(entries)
 
     def _is_stored(self, second: int) -> bool:
         return second < self._seconds.judged and not self.unsaved.has_until(second)
 
     def _watch_anew(self) -> None:
         self.acting.users_since = int(time.time())
+        self.fast.restart()
 
     def _judge(self) -> None:
         """Finish the seconds that are complete and step the triggers through them."""
         # Guardrails must not fire for requests that back-pressure sends to the baseline.
         if self.back_pressure.is_withholding:
             self.watch.withhold(int(time.time()))
+            self.fast.restart()
+        if self.traffic.is_on_users and (fast := self.fast.firing(time.time())) is not None:
+            self.acting.act(TriggerAction.ROLLBACK, fast)
         complete = int(time.time() - SECOND_SETTLES)
         # after a pause: no further than the log was read
         read_to = self._accumulator.newest - 1 if self._tailer.is_behind() else complete
@@ -241,6 +248,7 @@ class Observer:
         def report(second: int, is_up: bool) -> None:
             with self._lock:
                 self._accumulator.add_probe(system, second, is_up=is_up)
+            self.fast.probed(system, time.time(), is_up=is_up)
 
         probe_every_second(self.plan.system(system), report, self.stop)
 
@@ -324,6 +332,8 @@ class Observer:
         """
         migration = self.site.migration
         since = clock.now() - timedelta(seconds=self.watch.memory_seconds)
+        budgets = list(self.watch.budgets.values())
+        budget_store.restore(self.site, budgets, since=int(since.timestamp()))
         known = samples.recent(self.store, migration, since=since)
         self.watch.feed(known)
         if self.watch.has_outcomes:
@@ -372,16 +382,6 @@ class Observer:
         while not self.stop.is_set():
             self.log.run(name, part)
             self.stop.wait(TICK_SECONDS)
-
-
-def _earlier(samples: Place | None, sums: Place | None) -> Place | None:
-    """Return where to read the log from, so that samples and sums by bucket miss nothing.
-
-    What is read again is counted once only, in both.
-    """
-    if sums is None or samples is None:
-        return samples or (sums and (sums[0], 0))
-    return min(samples, sums) if samples[0] == sums[0] else samples
 
 
 def _hosts(plan: Plan) -> dict[str, System]:

@@ -20,6 +20,7 @@ from changeover.analysis.window import Sample, Window
 from changeover.domain.comparisons import PlaceCount
 from changeover.domain.readings import Reading
 from changeover.domain.routing import RoutingState
+from changeover.observer.budget_watch import BudgetWatch
 from changeover.observer.guardrail_watch import GUARDRAIL_WINDOWS, GuardrailWatch
 from changeover.observer.recent import Recent, Span
 from changeover.plan.metrics import METRICS, Source
@@ -59,6 +60,7 @@ class Watch:
         self._cleared: list[Cleared] = []
         self._moved: frozenset[str] | None = None  # not known yet
         self._begun: dict[str, int] = {}
+        self.budgets = {spec.name: BudgetWatch(spec) for spec in plan.triggers if spec.budget}
         self._weighed: Mapping[str, Weighed] = {}
         self.places = frozenset(spec.path for spec in plan.triggers if spec.path)
         self.has_outcomes = any(
@@ -143,6 +145,8 @@ class Watch:
         """
         self._recent.set_back(to)
         self._guardrails.set_back(to)
+        for budget in self.budgets.values():
+            budget.set_back(to)
 
     def know_baseline(self, window: Window) -> None:
         """Remember how the baseline answered while it served users, for when it serves none."""
@@ -158,7 +162,10 @@ class Watch:
 
     def feed(self, samples: Iterable[Sample]) -> None:
         """Add samples, replacing those of the same second."""
-        self._recent.feed(samples)
+        for sample in samples:
+            for budget in self.budgets.values():
+                budget.feed(sample, self._recent.sample(sample.system, sample.at))
+            self._recent.feed([sample])
 
     def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
         """Set how often single places differ: {place: {start of ten seconds: its counts}}."""
@@ -190,6 +197,9 @@ class Watch:
     def _judge(self, spec: TriggerSpec, at: int) -> Judged:
         if spec.is_external:
             return self._judge_external(spec, at)
+        if spec.name in self.budgets:
+            since = max(self._recent.since, self._begun.get(spec.name, 0))
+            return self.budgets[spec.name].judge(at, since)
         seconds = max(1, int(spec.window.total_seconds()))
         span = Span(spec.of, seconds, spec.segment, spec.path, self._begun.get(spec.name))
         own, baseline = self._recent.window(span, at), None

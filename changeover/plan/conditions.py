@@ -104,8 +104,10 @@ class Condition(Part):
         return self.bound_name in _TO_BASELINE
 
     def _bounds(self) -> list[str]:
-        names = ("below", "above", "at_least", "at_most", "between", *_TO_BASELINE)
-        return [name for name in names if getattr(self, name) is not None]
+        return [name for name in self._bound_names() if getattr(self, name) is not None]
+
+    def _bound_names(self) -> tuple[str, ...]:
+        return ("below", "above", "at_least", "at_most", "between", *_TO_BASELINE)
 
     @field_validator("path")
     @classmethod
@@ -121,10 +123,8 @@ class Condition(Part):
             raise ValueError(f"no source has the metric {self.metric!r}")
         if len(self._bounds()) != 1:
             found = ", ".join(self._bounds()) or "none"
-            raise ValueError(
-                "exactly one bound is required of below, above, at_least, at_most, between, "
-                f"ratio_to_baseline, difference_to_baseline; found {found}"
-            )
+            raise ValueError(f"exactly one bound is required of {', '.join(self._bound_names())}; "
+                             f"found {found}")
         values = self.bound_values
         if self.between is not None and values[0] >= values[1]:
             raise ValueError(f"between {self.between}: the first value must be the lower one")

@@ -51,7 +51,7 @@ MEANINGS = {
     Guardrail.SHORT_ANSWERS: Meaning(
         "the candidate's usual answer is less than a tenth of the baseline's", "response_bytes"),
     Guardrail.DOWN: Meaning(
-        "the candidate's health probe gets no answer while the baseline's does", "up"),
+        "the candidate's health probe gets no answer while the baseline's does", "up", True),
     Guardrail.REGRESSIONS: Meaning(
         "shadow comparison calls a regression firm", "divergence_rate"),
     Guardrail.SPLIT: Meaning(

@@ -56,6 +56,7 @@ _IS_WITHIN: dict[str, Callable[[float, tuple[float, ...]], bool]] = {
     "at_least": lambda value, bound: value >= bound[0],
     "at_most": lambda value, bound: value <= bound[0],
     "between": lambda value, bound: bound[0] <= value <= bound[1],
+    "budget": lambda value, bound: value >= bound[0],
 }
 
 
@@ -68,7 +69,7 @@ def unreachable(plan: Plan) -> Iterator[Found]:
                          f"pass; {_possible(check, window)}")
     for index, trigger in enumerate(plan.triggers):
         path = ("triggers", index)
-        yield from _of(plan, trigger, path, trigger.window)
+        yield from _of(plan, trigger, path, trigger.longest_window)
         if not _can(trigger, trigger.window, is_met=not trigger.is_to_baseline):
             yield path, (f"{trigger.metric} can never be {_said(trigger)}, so it would never fire; "
                          f"{_possible(trigger, trigger.window)}")

@@ -8,9 +8,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from changeover.plan.budgets import BudgetSpec, BurnWindow, can_burn
 from changeover.plan.conditions import CheckSpec, Condition
 from changeover.plan.fields import Duration, Name
-from changeover.plan.metrics import BY_BUCKET, parse_value
+from changeover.plan.metrics import BY_BUCKET, METRICS, parse_value
 
 LEAST_QUIET = timedelta(minutes=1)
 """Shortest default of `clear_for`."""
@@ -36,7 +37,8 @@ class TriggerSpec(Condition):
     name: Name
     for_: Duration = Field(
         timedelta(0), alias="for",
-        description="How long it must be true without a break; required unless `test: sequential`."
+        description="How long it must be true without a break; not needed with `test: sequential` "
+        "and `budget`."
     )
     over: Duration = Field(
         timedelta(seconds=10),
@@ -45,6 +47,8 @@ class TriggerSpec(Condition):
     )
     min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
     action: TriggerAction
+    budget: BudgetSpec | None = Field(
+        None, description="Instead of a bound: fires when failures burn the error budget too fast.")
     test: Literal["sequential", "threshold"] | None = Field(
         None,
         description="How a bound that is relative to the baseline is judged. `sequential`, the "
@@ -67,6 +71,32 @@ class TriggerSpec(Condition):
         """Whether evidence by users decides, not the two values of the window."""
         is_default = self.is_to_baseline and self.metric in BY_BUCKET
         return self.test == "sequential" or (self.test is None and is_default)
+
+    @property
+    def is_by_itself(self) -> bool:
+        """Whether it looks back by itself, so that its condition need not last."""
+        return self.is_sequential or self.budget is not None
+
+    @property
+    def bound_values(self) -> tuple[float, ...]:
+        """The bound's values in base units; of a budget the smallest share that fires."""
+        if self.budget is None:
+            return super().bound_values
+        return (min(each.burn for each in self.burning) * self.budget.allowed,)
+
+    @property
+    def burning(self) -> list[BurnWindow]:
+        """The windows of its budget."""
+        is_urgent = self.action is not TriggerAction.ALERT
+        return self.budget.burning(is_urgent=is_urgent) if self.budget else []
+
+    @property
+    def longest_window(self) -> timedelta:
+        """The longest window that it is judged by."""
+        return max((each.long for each in self.burning), default=self.window)
+
+    def _bound_names(self) -> tuple[str, ...]:
+        return (*super()._bound_names(), "budget")
 
     @property
     def as_check(self) -> CheckSpec:
@@ -123,7 +153,30 @@ class TriggerSpec(Condition):
         return parse_value(self.measured, self.clear_at)
 
     @model_validator(mode="after")
+    def _budget_fits(self) -> TriggerSpec:
+        if self.budget is None:
+            return self
+        for name in ("over", "test", "clear_at", "path"):
+            if getattr(self, name) is not None and name in self.model_fields_set:
+                raise ValueError(f"`{name}` does not work with `budget`, which has windows and "
+                                 "burn rates of its own; remove it")
+        if not can_burn(self.metric):
+            known = ", ".join(sorted(filter(can_burn, METRICS)))
+            raise ValueError(f"`budget` does not work with {self.metric}, only with shares of bad "
+                             f"requests: {known}")
+        for each in self.burning:
+            share = each.burn * self.budget.allowed
+            if share > 1:
+                raise ValueError(
+                    f"burn {each.burn:g} of objective {self.budget.objective * 100:g}% would need "
+                    f"{share:.0%} of the requests to be bad, so that it could never fire; give "
+                    f"`windows` with a burn of at most {1 / self.budget.allowed:.4g}")
+        return self
+
+    @model_validator(mode="after")
     def _test_fits(self) -> TriggerSpec:
+        if self.budget is not None:
+            return self
         if not self.is_sequential:
             if "for_" not in self.model_fields_set:
                 raise ValueError("`for` is required: how long it must be true; 0s means at once")

@@ -171,3 +171,44 @@ def beta_steps(watch: Watch, seconds: range) -> list[int]:
         watch.feed([beta_failing(at)])
         fired += [firing.at for _, firing in watch.step(at) if firing.segment == "beta"]
     return fired
+
+
+def budget_plan() -> Plan:
+    """Return a plan whose trigger allows one failure in a thousand, watched over a minute."""
+    known = plan().model_dump(exclude_unset=True)
+    known["triggers"] = [{"name": "errors", "metric": "error_rate", "action": "alert", "budget": {
+        "objective": "99.9%", "windows": [{"long": "1m", "short": "5s", "burn": 14.4}]}}]
+    return Plan.model_validate(known)
+
+
+def test_watch_fires_on_an_error_budget_that_burns_too_fast() -> None:
+    """Once enough was burnt, and while it goes on."""
+    watch, fired = Watch(budget_plan()), []
+    for at in range(100, 160):
+        watch.feed([Sample("candidate", at, requests=20, errors={"timeout": at >= 120})])
+        fired += [firing.reason for _, firing in watch.step(at)]
+    (reason,) = fired
+    assert "burns the budget of 99.9 %" in reason
+
+
+def test_budget_counts_a_second_once_however_often_it_comes() -> None:
+    """A late line makes a second come again with one request more."""
+    watch = Watch(budget_plan())
+    for requests in (5, 6, 20):
+        watch.feed([Sample("candidate", 100, requests=requests, errors={"timeout": requests})])
+    watch.step(100)
+    assert watch.judged["errors"].numbers["samples"] == 20
+
+
+def test_budget_takes_stored_minutes_and_counts_none_of_them_again() -> None:
+    """After a restart: minutes from the store, and the seconds since from memory."""
+    watch = Watch(budget_plan())
+    stored = [Sample("candidate", 60, 60, requests=900, errors={"timeout": 100})]
+    watch.budgets["errors"].restore(stored, 120)
+    watch.feed(Sample("candidate", at, requests=15) for at in range(110, 119))
+    watch.feed([Sample("candidate", 119, requests=15), Sample("candidate", 120, requests=10)])
+    counted = []
+    for at in (119, 120):
+        watch.step(at)
+        counted.append(watch.judged["errors"].numbers["samples"])
+    assert counted == [900, 10]

@@ -16,7 +16,7 @@ from changeover.domain.routing import Mode, System
 from changeover.gateway.files import describe_journal
 from changeover.store import audit, claims, firings, outcomes, rollbacks
 from tests.integration.observer.conftest import ERRORS, Start
-from tests.support.processes import wait_for
+from tests.support.processes import kill, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +47,29 @@ def test_failing_candidate_is_rolled_back_at_once(start: Start) -> None:
     (rollback,) = rollbacks.all_of(watched.store, "bench")
     assert (rollback.epoch, rollback.actor, rollback.is_handed_over) == (1, "observer", False)
     assert audit.verify(watched.store, "bench") == []
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "errors"])
+def test_candidate_that_answers_nobody_needs_no_trigger(start: Start, is_killed: bool) -> None:
+    """A second of nothing but failures is enough; no plan has to say so.
+
+    How long that takes is measured by `benchmarks/rollback.py`.
+    """
+    watched = start()
+    watched.move(Mode.GRADUAL, 5000)
+    with watched.load():
+        wait_for(lambda: watched.measured() > 50, what="samples")
+        if is_killed:
+            kill(watched.bench.processes["candidate"])
+        else:
+            watched.bench.fault("503")
+        wait_for(lambda: watched.state().mode is Mode.EMERGENCY_ROLLBACK, what="rollback")
+        wait_for(watched.firings, what="firing")
+    firing = firings.all_of(watched.store, "bench")[0]
+    assert (firing.trigger, str(firing.action)) == ("guardrail errors", "rollback")
+    assert firing.evidence["seconds"] >= 1
+    assert firing.evidence["users"] >= 3
+    assert watched.failed == 0
 
 
 def test_rollback_that_the_gateway_takes_late_is_noted_then(start: Start) -> None:

@@ -18,7 +18,7 @@ PHASES = [{"phase": "gradual", "stages": [{"percent": 50, "soak": "1h"}]}]
 
 def test_harm_that_the_evidence_shows_rolls_back_also_over_a_kill(start: Start) -> None:
     """The sums of before the kill are taken up again, and the audit has the numbers."""
-    watched = start(WORSE, phases=PHASES, guardrails={"errors": {"off": "this is the trigger's"}})
+    watched = start(WORSE, phases=PHASES)
     cutover = cutovers.begin(watched.store, "bench", flow_run_id="a", now=clock.now())
     watched.move(Mode.GRADUAL, 5000)
     cutovers.enter_stage(watched.store, cutover.id, watched.plan.stages()[0], now=clock.now())

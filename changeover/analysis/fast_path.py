@@ -1,0 +1,142 @@
+"""The plainest of all alarms: the candidate answers nobody, or is down. No statistics. Pure.
+
+Two rules, each over the requests that ended since the candidate's last success:
+
+- **errors**: for at least a second every request failed: at least five, of three users or more.
+- **down**: the last two health probes failed, and so did every request since the first of them
+  did: at least two, none of which the candidate answered.
+
+Both need a baseline that answers. Time is that of the requests themselves, so a gap, a late line or
+a step of the clock can only make it quiet: what is not within three seconds does not count.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+FEWEST_REQUESTS, FEWEST_USERS = 5, 3
+LASTING_SECONDS = 1.0
+RECENT_SECONDS = 3.0
+FEWEST_UNANSWERED, FEWEST_PROBES = 2, 2
+BASELINE_REQUESTS, BASELINE_ENOUGH, BASELINE_BAD = 50, 5, 0.5
+BASELINE_SECONDS = 10.0
+STEP_SECONDS = 2.0
+"""Lines of the log are in order but for less; beyond it, the clock was set back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A request that ended.
+
+    Args:
+        at: Unix time in seconds.
+        is_failed: Whether its system failed it.
+        is_unanswered: Whether the system gave no answer at all.
+        user: Who sent it; empty where users have no keys.
+    """
+
+    at: float
+    is_failed: bool
+    is_unanswered: bool = False
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Everything fails. `at` is the Unix time of the request that completed it."""
+
+    guardrail: str
+    reason: str
+    at: float
+    requests: int
+    users: int
+    seconds: float
+
+
+@dataclass
+class FastPath:
+    """What is known of the last seconds.
+
+    Args:
+        guardrails: Which of `errors` and `down` are on.
+    """
+
+    guardrails: frozenset[str] = frozenset(("errors", "down"))
+    _failed: deque[Ended] = field(default_factory=deque)
+    _baseline: deque[Ended] = field(
+        default_factory=lambda: deque(maxlen=BASELINE_REQUESTS))
+    _probes: dict[str, deque[tuple[float, bool]]] = field(default_factory=lambda: {
+        name: deque(maxlen=FEWEST_PROBES) for name in ("baseline", "candidate")})
+    _is_told: bool = False
+
+    def restart(self) -> None:
+        """Forget what failed: other users came, or nobody asked the candidate."""
+        self._failed.clear()
+        self._is_told = False
+
+    def add(self, system: str, request: Ended) -> None:
+        """Add a request that ended, in the order of the log."""
+        if system == "baseline":
+            self._baseline.append(request)
+            return
+        if not request.is_failed:
+            self.restart()
+            return
+        if self._failed and request.at < self._failed[-1].at - STEP_SECONDS:
+            self.restart()
+        self._failed.append(request)
+        while self._failed[0].at < request.at - RECENT_SECONDS:
+            self._failed.popleft()
+
+    def add_probe(self, system: str, at: float, *, is_up: bool) -> None:
+        """Add a health probe's result."""
+        self._probes[system].append((at, is_up))
+
+    def alarm(self, now: float) -> Alarm | None:
+        """Return the alarm that is due; once, until a request succeeds."""
+        is_now = bool(self._failed) and abs(now - self._failed[-1].at) <= RECENT_SECONDS
+        if self._is_told or not is_now or not self._is_baseline_well(now):
+            return None
+        found = self._errors() if "errors" in self.guardrails else None
+        if found is None and "down" in self.guardrails:
+            found = self._down(now)
+        self._is_told = found is not None
+        return found
+
+    def _errors(self) -> Alarm | None:
+        failed = list(self._failed)
+        users = {each.user for each in failed if each.user}
+        seconds = failed[-1].at - failed[0].at
+        is_few = len(failed) < FEWEST_REQUESTS or (bool(users) and len(users) < FEWEST_USERS)
+        if is_few or seconds < LASTING_SECONDS:
+            return None
+        return self._alarm("errors", failed, "all failed")
+
+    def _down(self, now: float) -> Alarm | None:
+        probes = self._probes["candidate"]
+        is_down = len(probes) == FEWEST_PROBES and not any(is_up for _, is_up in probes)
+        # since its oldest failed probe: what failed before may have another cause
+        if not is_down or not 0 <= now - probes[0][0] <= RECENT_SECONDS + 1:
+            return None
+        failed = [each for each in self._failed if each.at >= probes[0][0] - LASTING_SECONDS]
+        if len(failed) < FEWEST_UNANSWERED or not all(each.is_unanswered for each in failed):
+            return None
+        what = f"got no answer, and its last {len(probes)} health probes failed"
+        return self._alarm("down", failed, what)
+
+    def _alarm(self, guardrail: str, failed: list[Ended], what: str) -> Alarm:
+        users = {each.user for each in failed if each.user}
+        seconds = failed[-1].at - failed[0].at
+        told = (f"the last {len(failed)} requests of candidate, of {len(users) or 'unknown'} "
+                f"users in {seconds:.1f} s, {what}")
+        return Alarm(guardrail, told, failed[-1].at, len(failed), len(users), seconds)
+
+    def _is_baseline_well(self, now: float) -> bool:
+        """Whether the baseline answers, by its requests or, without enough, by its probes."""
+        recent = [each for each in self._baseline if 0 <= now - each.at <= BASELINE_SECONDS]
+        if len(recent) >= BASELINE_ENOUGH:
+            return sum(each.is_failed for each in recent) <= BASELINE_BAD * len(recent)
+        probes = self._probes["baseline"]
+        return bool(probes) and probes[-1][1] and 0 <= now - probes[-1][0] <= BASELINE_SECONDS
+
