@@ -22,6 +22,8 @@ same within one `format`:
     timeline[]         {seq, at, kind, title, detail, actor, tone, stage, count}
     marks[], weights[] decisions, and the decided share of users over time
     series             {baseline[], candidate[]}: points of the charts
+    triggers[]         how they stand: {trigger, action, condition, stands, since, at, is_old,
+                       value, burn, log_worse, log_bar, reason, evidence{}}
     firings[], rollbacks[{record, steps[], must_do[]}], publications[]
     audit              {events, head_hash, problems[]}: intact when `problems` is empty
     differences        what differs between the answers: {findings[{place, verdict,

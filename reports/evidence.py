@@ -18,6 +18,7 @@ from changeover.domain.rollout import Cutover
 from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan
 from changeover.shadow import scores
+from changeover.site import trigger_status
 from changeover.store import audit, firings, publications, routing
 from changeover.store.engine import Store
 from reports import measures, reading, timeline
@@ -107,6 +108,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         differences=scores.collect(store, plan.migration) if plan.shadow else None,
         procedure=reading.procedure_of(store, cutover) if cutover else None,
         outcomes=reading.outcome_figures(store, plan, start=span.start, end=span.end),
+        triggers=tuple(trigger_status.triggers(store, plan, now=facts.now)),
     )
 
 

@@ -11,6 +11,7 @@ from changeover.plan import yaml12
 from reports import differences, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (
+    TRIGGER_HEAD,
     approval_cells,
     figure_rows,
     firing_cells,
@@ -19,6 +20,7 @@ from reports.sections import (
     step_cells,
     summary_rows,
     timeline_cells,
+    trigger_cells,
 )
 
 
@@ -35,6 +37,8 @@ def render(data: ReportData) -> str:
           if data.differences else []),
         *([_section("What applications reported", outcomes.as_markdown(data.outcomes))]
           if data.outcomes else []),
+        *([_section("Triggers", text.markdown_table(
+            TRIGGER_HEAD, map(trigger_cells, data.triggers)))] if data.triggers else []),
         _section("Trigger firings", _firings(data)),
         *(_rollback(view) for view in data.rollbacks),
         _section("Timeline", _timeline(data)),

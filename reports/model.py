@@ -272,6 +272,7 @@ class ReportData:
     differences: Findings | None = None
     procedure: Procedure | None = None
     outcomes: tuple[OutcomeFigures, ...] = ()
+    triggers: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,11 +128,12 @@ def environment() -> Environment:
     environment.globals.update(
         text=text, sections=sections, check_row=tables.check_row, differences=differences,
         procedure=procedure,
-        outcome_head=outcomes.HEAD,
+        outcome_head=outcomes.HEAD, trigger_head=sections.TRIGGER_HEAD,
     )
     environment.filters.update(
         approval_cells=sections.approval_cells,
         firing_cells=sections.firing_cells,
+        trigger_cells=sections.trigger_cells,
         step_cells=sections.step_cells,
         publication_cells=sections.publication_cells,
         place_cells=differences.place_cells,

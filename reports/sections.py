@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
+from typing import Any
 
 from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
@@ -112,6 +114,17 @@ def approval_cells(approval: Approval) -> tuple[str, ...]:
         text.one_line(approval.comment) or "–",
         approval.source or "–",
     )
+
+
+TRIGGER_HEAD = ("Trigger", "Action", "Stands", "Since", "Value", "Reason")
+
+
+def trigger_cells(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return how a trigger stands, under `TRIGGER_HEAD`."""
+    since = datetime.fromisoformat(found["since"]) if found["since"] else None
+    stands = f"{found['stands']} (old)" if found["is_old"] else found["stands"]
+    return (found["trigger"], found["action"], stands, text.moment(since), found["shown"],
+            text.one_line(found["reason"]))
 
 
 def firing_cells(firing: TriggerFiring) -> tuple[str, ...]:

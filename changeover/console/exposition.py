@@ -24,10 +24,11 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram, bounds_of, merge
 from changeover.analysis.window import GATEWAY
 from changeover.console.context import Fresh
+from changeover.domain.rollbacks import Stands
 from changeover.domain.routing import Mode, RoutingState, System
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
-from changeover.site import status
+from changeover.site import status, trigger_status
 from changeover.store import (
     claims,
     comparisons,
@@ -56,6 +57,14 @@ _UNUSUAL = {
     "answer_bytes": ("answer_bytes", "Bytes of the bodies of successful answers to GET."),
 }
 
+_TRIGGER_STANDS = {Stands.ARMED: 0, Stands.CLEARED: 0, Stands.HOLDING: 1, Stands.FIRING: 2}
+_OF_TRIGGERS = {
+    "standing": "How it stands: 0 armed, 1 its condition is true but not long enough, 2 firing.",
+    "value": "What a trigger measures, in base units.",
+    "burn": "How many times as fast as allowed an error budget burns, in the worst long window.",
+    "log_worse": "Logarithm of the evidence that harm is beyond the margin.",
+    "log_bar": "What that must reach to fire.",
+}
 _STANDS = {Verdict.PASS: 1.0, Verdict.INCONCLUSIVE: 0.0, Verdict.FAIL: -1.0}
 _LABELS = ("stage", "gate", "check", "metric", "subset", "on_fail")
 _OF_CHECKS = {
@@ -256,12 +265,25 @@ class Meter(Collector):
         for (trigger, action), number in sorted(found.items()):
             counted.add_metric([trigger, action], number)
         yield counted
+        yield from _of_triggers(trigger_status.triggers(
+            console.site.store, console.site.plan, now=now))
         age = GaugeMetricFamily("changeover_service_age_seconds",
                                 "Since a service's last sign of life.", labels=["service"])
         for beat in heartbeats.every(console.site.store):
             if not beat.service.startswith("flow:"):
                 age.add_metric([beat.service], (now - beat.at).total_seconds())
         yield age
+
+
+def _of_triggers(found: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Return how triggers stand now; what nobody judged of late is left out."""
+    for name, what in _OF_TRIGGERS.items():
+        gauge = GaugeMetricFamily(f"changeover_trigger_{name}", what, labels=["trigger", "action"])
+        for each in found:
+            value = _TRIGGER_STANDS[each["stands"]] if name == "standing" else each[name]
+            if value is not None and not each["is_old"]:
+                gauge.add_metric([each["trigger"], each["action"]], float(value))
+        yield gauge
 
 
 def _numbers_of(check: dict[str, Any]) -> dict[str, float]:

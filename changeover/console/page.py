@@ -16,7 +16,6 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from changeover import clock
-from changeover.analysis.check import describe_bound
 from changeover.analysis.check_words import interval_text, outlook_text
 from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
@@ -26,7 +25,6 @@ from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, Source, format_value, metric_of
 from changeover.plan.subsets import in_words
-from changeover.plan.triggers import TriggerSpec
 from changeover.plan.units import format_duration
 from changeover.shadow import scores
 from changeover.site import status as status_of
@@ -85,7 +83,7 @@ def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
         "is_rolled_back": state.mode is Mode.EMERGENCY_ROLLBACK,
         "status": status, "standings": [_standing(gate) for gate in status["gates"]],
         "stages": _stages(console, cutover.id if cutover else None),
-        "triggers": _triggers(console),
+        "triggers": _triggers(console, status["triggers"]),
         "figures": _figures(console),
         "differences": fresh.get("differences", 15, lambda: _differences(console)),
         "claims": claims.open_claims(store, plan.migration, now=now),
@@ -137,23 +135,17 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _triggers(console: Console) -> list[dict[str, Any]]:
+def _triggers(console: Console, standings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return how the triggers stand, each with its last firing of the day."""
     since = clock.now() - timedelta(days=1)
     fired = {}
     for each in firings.all_of(console.site.store, console.site.migration, since=since):
         fired[each.trigger] = each
     return [
-        {"name": spec.name, "action": str(spec.action), "condition": _condition(spec),
-         "fired": fired.get(spec.name)}
-        for spec in console.site.plan.triggers
+        {**each, "since": each["since"] and datetime.fromisoformat(each["since"]),
+         "fired": fired.get(each["trigger"])}
+        for each in standings
     ]
-
-
-def _condition(spec: TriggerSpec) -> str:
-    """Return when a trigger fires, as `failed requests of candidate above 10 %, for 1s`."""
-    lasting = f", for {format_duration(spec.for_)}" if spec.for_ else ""
-    whose = f"{spec.of}{in_words(spec.subset)}"
-    return f"{spec.measured.words} of {whose} {describe_bound(spec)}{lasting}"
 
 
 def _figures(console: Console) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from changeover.analysis.window import (
     Sample,
     combine,
     of_gateway,
+    of_subset,
     outcomes_of,
 )
 from changeover.plan.budgets import BurnWindow
@@ -73,7 +74,10 @@ class BudgetWatch:
     def _counted(self, sample: Sample) -> tuple[int, int]:
         if sample.system == GATEWAY and not sample.arrived:
             sample = of_gateway(sample)
-        found = combine([sample], seconds=sample.resolution).measure(self._spec.metric)
+        spec = self._spec
+        if spec.is_of_requests:
+            sample = of_subset(sample, spec.subset)
+        found = combine([sample], seconds=sample.resolution).measure(spec.measured.name)
         return round((found.value or 0.0) * found.samples), found.samples
 
 

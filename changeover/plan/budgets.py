@@ -100,5 +100,5 @@ def describe(windows: list[BurnWindow], budget: BudgetSpec) -> str:
     said = " or ".join(
         f"{each.burn:g} × in {format_duration(each.long)} and {format_duration(each.lasting)}"
         for each in windows)
-    return (f"burns the budget of {budget.objective * 100:g} % over "
+    return (f"burn the budget of {budget.objective * 100:g} % over "
             f"{format_duration(budget.over)} {said}")

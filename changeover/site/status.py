@@ -18,6 +18,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
+from changeover.site import trigger_status
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -49,7 +50,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
     of the present stage would say now, `is_old` when nobody judged them of late),
     `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
-    reason), `services` (seconds since their last sign of life),
+    reason), `triggers` (how each stands: `trigger_status`), `services` (seconds since their last
+    sign of life),
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
@@ -75,6 +77,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         **_measured(store, migration, now),
         "services": _services(store, now),
         "rollback": rollback and _rolled_back(rollback),
+        "triggers": trigger_status.triggers(store, site.plan, now=now),
         **_report(store, migration, cutover),
         "urls": {key: settings.get(key) for key in _URLS},
     }
@@ -183,6 +186,7 @@ def as_text(status: dict[str, Any]) -> str:
         lines.append(f"{name}: {numbers_text(numbers)}")
     if status["refused"]["reasons"]:
         lines.append(f"gateway: {refused_text(status['refused'])}")
+    lines += map(trigger_status.as_text, status["triggers"])
     for name, age in status["services"].items():
         lines.append(f"{name}: last sign of life {age} s ago")
     if status["rollback"]:

@@ -183,6 +183,16 @@ def test_markdown_has_the_same_facts_as_the_page() -> None:
         assert part in shown
 
 
+def test_page_and_markdown_say_how_triggers_stand() -> None:
+    """Since when, with the value and the reason; what is old is said to be."""
+    found = {"trigger": "slow", "action": "hold", "stands": "firing", "is_old": True,
+             "since": "2026-03-02T09:00:00+00:00", "shown": "250 ms", "reason": "it is <slow>"}
+    data = replace(report(), triggers=(found,))
+    for shown in (Page(render.render_html(data)).text, render.render_markdown(data)):
+        for part in ("slow", "hold", "firing (old)", "250 ms", "2026-03-02"):
+            assert part in shown
+
+
 def test_markdown_escapes_everything_that_people_wrote() -> None:
     """Outside of the plan's fence nothing of it is markup, and the fence cannot be closed."""
     shown = render.render_markdown(nasty())

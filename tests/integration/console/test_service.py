@@ -22,11 +22,20 @@ from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
 from changeover.domain.claims import Status
 from changeover.domain.outcomes import Outcome
+from changeover.domain.rollbacks import Stands, TriggerStanding
 from changeover.domain.routing import Mode, explain
 from changeover.domain.run_ends import End, Ended
 from changeover.domain.tokens import Scope
 from changeover.site.home import Home
-from changeover.store import carriers, claims, cutovers, outcomes, samples, tokens
+from changeover.store import (
+    carriers,
+    claims,
+    cutovers,
+    outcomes,
+    samples,
+    tokens,
+    trigger_standings,
+)
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, started
@@ -329,3 +338,24 @@ def test_old_outcomes_go_faster_than_new_ones_can_come(tmp_path: Path) -> None:
 
         wait_for(lambda: left() == 0, seconds=50, what="pruning")
     store.close()
+
+
+def test_page_and_metrics_say_how_triggers_stand(serve: Serve) -> None:
+    """Armed, holding, firing or over, since when, with value and what others wrote as text."""
+    console = serve(make_plan(triggers=[
+        {"name": "bad", "metric": "error_rate", "above": "10%", "for": "1s", "action": "alert"},
+        {"name": "unseen", "metric": "error_rate", "above": "20%", "for": "1s",
+         "action": "alert"}]))
+    now = clock.now()
+    trigger_standings.save(console.store, "bench", [TriggerStanding(
+        "bench", "bad", now, Stands.FIRING, now, 0.25, "<b>many</b> failed", {}, {})])
+    client = console.client()
+    page, scraped = client.get("/").text, client.get("/metrics").text
+    for part in ('<span class="chip fail">firing</span>', "25.000 %", "&lt;b&gt;many&lt;/b&gt;",
+                 "nobody has judged it yet"):
+        assert part in page
+    assert 'changeover_trigger_standing{action="alert",trigger="bad"} 2.0' in scraped
+    assert 'changeover_trigger_value{action="alert",trigger="bad"} 0.25' in scraped
+    assert 'trigger="unseen"' not in scraped
+    found = client.get("/v1/status").json()["triggers"]
+    assert [each["stands"] for each in found] == ["firing", "armed"]
