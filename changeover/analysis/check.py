@@ -129,9 +129,27 @@ def judge(
         start: Start of the window.
         end: End of the window.
     """
-    measured = own.measure(check.measured.name)
-    other = baseline.measure(check.measured.name) if baseline else None
-    needed = _needed(check.measured, check.min_samples, own.seconds)
+    name = check.measured.name
+    other = baseline.measure(name) if baseline else None
+    return judge_measured(
+        check, own.measure(name), other, start=start, end=end, seconds=own.seconds)
+
+
+def judge_measured(
+    check: CheckSpec, measured: Measured, other: Measured | None, *, start: datetime,
+    end: datetime, seconds: float,
+) -> CheckResult:
+    """Judge a check by the values that were measured in a window of `seconds`.
+
+    Args:
+        check: The check.
+        measured: The value of the check's system.
+        other: The baseline's, needed for ratios.
+        start: Start of the window.
+        end: End of the window.
+        seconds: Its length.
+    """
+    needed = _needed(check.measured, check.min_samples, seconds)
     verdict, reason = evaluate(check, measured, other, needed=needed)
     return CheckResult(
         metric=check.measured.name, of=check.of, bound=describe_bound(check), verdict=verdict,

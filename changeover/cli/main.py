@@ -22,6 +22,9 @@ COMMANDS = {
     "verdict": (
         "verdict.verdict",
         "Show a gate's verdict with its numbers; without ID, all verdicts of the newest cutover."),
+    "backtest": (
+        "backtest.backtest",
+        "Say what another plan's gates and triggers would have decided, by what is kept."),
     "env": ("status.env", "Print the variables that `prefect` and `changeover` need in a shell."),
     "approve": (
         "approve.approve",

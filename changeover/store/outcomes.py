@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     CursorResult,
     Float,
     Index,
@@ -159,6 +160,27 @@ def sums(
         OutcomeSumRow.migration == migration, OutcomeSumRow.system == system,
         OutcomeSumRow.segment == (segment or ALL), inside,
     )
+    return [_sample(row) for row in session.scalars(query)]
+
+
+def one_resolution(
+    migration: str, system: str, segment: str | None, resolution: int
+) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for a system's sums of one length, of all users or a segment."""
+    return (
+        OutcomeSumRow.migration == migration, OutcomeSumRow.system == system,
+        OutcomeSumRow.segment == (segment or ALL), OutcomeSumRow.resolution == resolution)
+
+
+def read_rows(
+    session: Session, migration: str, system: str, segment: str | None, *, resolution: int,
+    span: range,
+) -> list[Sample]:
+    """Return sums of one length that began in a span of seconds, oldest first."""
+    query = select(OutcomeSumRow).where(
+        *one_resolution(migration, system, segment, resolution),
+        OutcomeSumRow.at >= span.start, OutcomeSumRow.at < span.stop,
+    ).order_by(OutcomeSumRow.at)
     return [_sample(row) for row in session.scalars(query)]
 
 

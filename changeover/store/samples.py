@@ -248,6 +248,13 @@ def _rows(session: Session, part: _Part) -> list[Sample]:
     return [_sample(row) for row in session.execute(_select(_COLUMNS, part))]
 
 
+def read_rows(
+    session: Session, migration: str, system: str, resolution: int, *, span: range
+) -> list[Sample]:
+    """Return a system's rows of one resolution that began in a span, oldest first."""
+    return _rows(session, _Part(migration, system, resolution, span.start, span.stop))
+
+
 def _compared_rows(session: Session, part: _Part) -> list[Sample]:
     """Return rows of comparisons with nothing but their sums: days of them in milliseconds."""
     columns = (SampleRow.at, SampleRow.compared, SampleRow.matched, SampleRow.similarity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -88,6 +89,24 @@ def test_cutover_is_approved_in_the_page_and_promoted(at_baseline: Site, tmp_pat
     assert alike.evidence[0]["samples"] >= 5
     assert alike.evidence[0]["coverage"]["compared"] >= 5
     _report_tells(found, ended.id, ["alice", "bob", "looks &lt;b&gt;fine"])
+    _same_plan_gives_the_stored_verdicts(found, ended.id)
+
+
+def _same_plan_gives_the_stored_verdicts(found: Site, cutover_id: int) -> None:
+    """A backtest with the plan that ran finds every verdict again, to the last bit."""
+    text = found.changeover(
+        "backtest", "--plan", str(found.plan_path), "--since", "1d", "--output", "json")
+    document = json.loads(text)
+    again = {gate["verdict_id"]: gate for each in document["evaluations"]
+             if each["cutover_id"] == cutover_id for gate in each["gates"]}
+    known = {each.id: each for each in verdicts.all_of(found.store, cutover_id)}
+    assert again.keys() == known.keys()
+    for number, gate in again.items():
+        assert gate["now"] == gate["then"] == known[number].verdict
+        for check, evidence in zip(gate["checks"], known[number].evidence, strict=False):
+            assert check["change"] == "same"
+            told = check["evidence"]
+            assert {name: evidence[name] for name in told} == told
 
 
 def _agreed_by_two(found: Site, run: str) -> Cutover:

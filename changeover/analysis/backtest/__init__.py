@@ -1,0 +1,1 @@
+"""Another plan's questions to what was measured. Pure."""

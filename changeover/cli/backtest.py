@@ -1,0 +1,218 @@
+"""`changeover backtest`: what another plan would have decided, by what is kept."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import click
+
+from changeover import clock
+from changeover.cli.common import FILE, Session, environment_option, shared_option, site_command
+from changeover.errors import EXIT_FAILED, EXIT_OK
+from changeover.plan.units import parse_duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from changeover.analysis.backtest.found import Backtest, Evaluation, Fired, TriggerAgain
+
+MOST_SHOWN = 5
+"""Firings of a trigger that are shown with their time; JSON has all."""
+Progress = Callable[[str, int, int], None]
+
+
+def _since(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    try:
+        found = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if found <= timedelta(0):
+        raise click.BadParameter(f"{value} is no time; give how far to look back, as 14d")
+    return found
+
+
+@click.command(epilog="\b\nExamples:\n"
+                      "  changeover backtest --plan plans/stricter.yaml\n"
+                      "  changeover backtest --plan plans/stricter.yaml --since 180d\n"
+                      "  changeover backtest --plan plans/stricter.yaml --json > found.json\n"
+                      "\b\nExit codes: 0 nothing would have been decided otherwise, 1 something "
+                      "would, 2 wrong input\n(another migration's plan, nothing measured since "
+                      "then), 5 the store cannot be used.")
+@shared_option("--plan", "plan_file", type=FILE, required=True,
+               help="The plan that is asked: a changed copy of the one that runs.")
+@click.option("--since", default="14d", show_default=True, callback=_since,
+              help="How far to look back.")
+@click.option("--json", "is_json", is_flag=True, help="The same as --output json.")
+@environment_option
+@site_command
+def backtest(session: Session, since: timedelta, is_json: bool) -> int:
+    """Say what another plan's gates and triggers would have decided, by what is kept.
+
+    Each stored verdict, what fired while users were on the candidate, and false alarms while
+    everyone was on the baseline. What cannot be evaluated is listed with the reason.
+    """
+    # numpy takes long to import, and no other command needs it
+    from changeover.procedures.backtest.run import Asked
+    from changeover.procedures.backtest.run import backtest as run
+
+    if is_json:
+        session.output = "json"
+    plan = session.load_plan()
+    now = clock.now().replace(microsecond=0)
+    with _bar(is_hidden=session.output == "json") as progress:
+        found = run(session.site, Asked(plan, now - since, now), progress)
+    session.show(_text(found), found.document())
+    return EXIT_FAILED if found.is_other else EXIT_OK
+
+
+@contextmanager
+def _bar(*, is_hidden: bool) -> Iterator[Progress]:
+    """Show how far the work is, on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as bars:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield progress
+
+
+def _text(found: Backtest) -> str:
+    """Return what was found for people."""
+    parts = [_head(found)]
+    if found.evaluations:
+        parts.append(_drawn(_verdicts(found.evaluations)))
+    if found.triggers:
+        parts.append(_drawn(_triggers(found.triggers)))
+    if found.healthy:
+        parts.append(_drawn(_healthy(found)))
+    if found.unknown:
+        lines = [f"  {each.what}: {each.why}" for each in found.unknown]
+        parts.append("\n".join(["Cannot be evaluated:", *lines]))
+    parts.append(_summary(found))
+    return "\n\n".join(parts)
+
+
+def _head(found: Backtest) -> str:
+    return (f"{found.migration} from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} "
+            f"UTC: {found.on_users_days:.1f} days with users on the candidate, "
+            f"{found.healthy_days:.1f} days with everyone on the baseline")
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for each in columns:
+        table.add_column(each, overflow="fold")
+    return table
+
+
+def _drawn(table: Table) -> str:
+    from rich.console import Console
+
+    file = StringIO()
+    width = shutil.get_terminal_size((140, 40)).columns
+    is_terminal = sys.stdout.isatty()
+    Console(file=file, width=max(80, width), force_terminal=is_terminal).print(table)
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    return "\n".join(lines).strip("\n")
+
+
+def _verdicts(evaluations: Iterable[Evaluation]) -> Table:
+    table = _table("Gates: what was judged, and what this plan would have said",
+                   "stage", "gate and check", "then", "this plan", "why")
+    for each in evaluations:
+        now = str(each.now) if each.now else "unknown"
+        table.add_row(
+            f"{each.stage} of cutover {each.cutover_id}", f"[b]{each.at:%Y-%m-%d %H:%M:%S}[/b]",
+            str(each.then), _marked(now, str(each.then)), "what follows", end_section=False)
+        for gate in each.gates:
+            why = gate.reason if gate.now != gate.then or not gate.checks else ""
+            table.add_row("", gate.gate, gate.then or "–",
+                          _marked(gate.now or "–", gate.then), _plain(why))
+            for check in gate.checks:
+                reason = f"{check.change}: {check.reason} ({check.basis})"
+                table.add_row("", f"  {check.check}", check.then or "–",
+                              _marked(check.now or "–", check.then), _plain(reason))
+    return table
+
+
+def _marked(now: str, then: str | None) -> str:
+    return now if now == then else f"[b]{now}[/b]"
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _triggers(triggers: Iterable[TriggerAgain]) -> Table:
+    table = _table("Triggers", "trigger", "with users on the candidate: then", "this plan",
+                   "false alarms at the baseline")
+    for each in triggers:
+        alarms = (each.how or "–") if each.false_alarms is None else _alarms(each)
+        head = f"[b]{each.trigger}[/b] ({each.change}, {each.action})"
+        condition = f"\n{_plain(each.condition)}" if each.condition else ""
+        now = "unknown" if each.now is None else _fired(each.now)
+        table.add_row(head + condition, _fired(each.then), now, alarms)
+    return table
+
+
+def _alarms(each: TriggerAgain) -> str:
+    rate = each.false_alarms_per_day
+    if rate is None:
+        return "no such time"
+    shown = f"{len(each.false_alarms or ())} in {each.healthy_days:.1f} days, {rate:.2g} a day"
+    if each.fired_at_baseline:
+        shown += f" (fired {each.fired_at_baseline} times then)"
+    return "\n".join([shown, *_lines(each.false_alarms or ()), *([each.how] if each.how else [])])
+
+
+def _fired(found: Sequence[Fired]) -> str:
+    return "\n".join(_lines(found)) or "never"
+
+
+def _lines(found: Sequence[Fired]) -> list[str]:
+    lines = [f"{each.at:%m-%d %H:%M:%S} {_plain(each.reason)}" for each in found[:MOST_SHOWN]]
+    left = len(found) - MOST_SHOWN
+    return [*lines, f"and {left} more"] if left > 0 else lines
+
+
+def _healthy(found: Backtest) -> Table:
+    table = _table("Asked about times at the baseline, as long as each stage's soak",
+                   "stage", "of", "check", "soaks looked at", "failed: false alarms",
+                   "passed", "inconclusive", "how")
+    for each in found.healthy:
+        rest = each.soaks - each.failed - each.passed
+        table.add_row(each.stage, each.gate, each.check, str(each.soaks), str(each.failed),
+                      str(each.passed), str(rest), each.how)
+    return table
+
+
+def _summary(found: Backtest) -> str:
+    others = sum(each.is_other for each in found.evaluations)
+    triggers = sum(each.is_other for each in found.triggers)
+    alarms = sum(len(each.false_alarms or ()) for each in found.triggers)
+    rate = f", {alarms / found.healthy_days:.2g} a day" if found.healthy_days else ""
+    what = "Nothing would have been decided otherwise" if not found.is_other else (
+        f"{others} of {len(found.evaluations)} evaluations of stages and {triggers} of "
+        f"{len(found.triggers)} triggers would have come out otherwise")
+    lines = [f"{each}." for each in found.cutovers]
+    return "\n".join([*lines, f"{what}; its triggers would have raised {alarms} false alarms in "
+                              f"{found.healthy_days:.1f} days at the baseline{rate}."])

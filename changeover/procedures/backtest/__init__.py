@@ -1,0 +1,1 @@
+"""What another plan would have decided, by what is kept in the store."""

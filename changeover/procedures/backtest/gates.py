@@ -1,0 +1,156 @@
+"""The stored verdicts of gates, and what another plan's gates would have said at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from changeover.analysis.backtest.found import (
+    UNKNOWN,
+    Change,
+    CheckAgain,
+    Evaluation,
+    GateAgain,
+)
+from changeover.analysis.backtest.pairs import Stored, is_same, pairs
+from changeover.analysis.check import CheckResult
+from changeover.analysis.gate import decide_stage, judge_gate
+from changeover.domain.rollout import GateVerdict, StageAction
+from changeover.domain.verdict import Verdict, worst
+from changeover.plan.conditions import CheckSpec, OnFail
+from changeover.plan.guardrails import GATE
+from changeover.plan.model import Plan
+from changeover.procedures.backtest.moment import Moment
+from changeover.procedures.backtest.rejudging import condition, judge_again
+
+
+def evaluate_again(moment: Moment, running: Plan) -> Evaluation:
+    """Return an evaluation of a stage as it was, and as another plan would have it.
+
+    Args:
+        moment: The evaluation.
+        running: The plan that runs: what followed from a verdict is told by it.
+    """
+    asked = list(moment.spec.gates) if moment.spec else []
+    gates = [_gate_again(moment, name) for name in asked]
+    gates += [_dropped(known, moment) for known in moment.gates if known.gate not in asked]
+    alarm = _guardrails(moment)
+    if alarm is not None:
+        gates.append(alarm)
+    then = _action(
+        moment, running, {each.gate: each.then for each in gates},
+        is_asked_about=_is_asked_about(each for known in moment.gates for each in known.evidence))
+    now = None
+    if moment.spec is not None:
+        now = _action(
+            moment, moment.plan, {each.gate: each.now for each in gates},
+            is_asked_about=_is_asked_about(
+                check.evidence for each in gates for check in each.checks))
+    return Evaluation(
+        moment.cutover.id, moment.record.key, moment.attempt, moment.at,
+        then or StageAction.ASK, now, gates)
+
+
+def _gate_again(moment: Moment, gate: str) -> GateAgain:
+    known = moment.gate(gate)
+    stored = [each for each in (known.evidence if known else []) if "check" in each]
+    # a check may have come from another gate of the stage: its numbers are as good
+    elsewhere = [each for other in moment.gates if other is not known
+                 for each in other.evidence if "check" in each]
+    checks, results = [], []
+    for old, check in pairs(stored, moment.plan.gates[gate]):
+        if check is None:
+            checks.append(_left_out(old or {}))
+            continue
+        near = old if old is not None else _elsewhere(elsewhere, check)
+        again, result = _check_again(moment, gate, check, (old, near))
+        checks.append(again)
+        results.append(result)
+    judged = judge_gate(gate, results)
+    is_unknown = judged.verdict is Verdict.INCONCLUSIVE and any(
+        each.now == UNKNOWN for each in checks)
+    return GateAgain(
+        gate, str(known.verdict) if known else None,
+        UNKNOWN if is_unknown else str(judged.verdict), judged.reason, checks,
+        known.id if known else None)
+
+
+def _elsewhere(stored: Sequence[Stored], check: CheckSpec) -> Stored | None:
+    return next((old for old, new in pairs(stored, [check]) if new is not None), None)
+
+
+def _check_again(
+    moment: Moment, gate: str, check: CheckSpec, stored: tuple[Stored | None, Stored | None]
+) -> tuple[CheckAgain, CheckResult]:
+    """Return a check, and its result for the gate's verdict."""
+    old, near = stored
+    change = Change.NEW
+    if old is not None:
+        change = Change.SAME if is_same(old, check) else Change.CHANGED
+    again = judge_again(moment, gate, check, near)
+    then = str(old["verdict"]) if old is not None else None
+    if again.result is None:
+        unknown = _unknown(check, moment, again.basis)
+        return CheckAgain(check.measured.name, condition(check), change, then, UNKNOWN, again.basis,
+                          "nothing"), unknown
+    result = again.result
+    return CheckAgain(
+        check.measured.name, condition(check), change, then, str(result.verdict), result.reason,
+        again.basis, result.as_evidence()), result
+
+
+def _unknown(check: CheckSpec, moment: Moment, why: str) -> CheckResult:
+    """Return what stands for a result that nobody can give: it lets nothing pass."""
+    return CheckResult(
+        metric=check.measured.name, of=check.of, bound=condition(check),
+        verdict=Verdict.INCONCLUSIVE, reason=f"{check.measured.name} cannot be evaluated: {why}",
+        value=None, samples=0, min_samples=check.min_samples, start=moment.end, end=moment.end,
+        on_fail=check.on_fail)
+
+
+def _left_out(old: Stored) -> CheckAgain:
+    return CheckAgain(
+        str(old["metric"]), f"{old['metric']} {old['bound']}", Change.DROPPED,
+        str(old["verdict"]), None, "the plan does not ask this any more", "nothing")
+
+
+def _dropped(known: GateVerdict, moment: Moment) -> GateAgain:
+    why = "the plan's stage does not have this gate" if moment.spec else "the plan has no stage "\
+        f"{moment.record.key}"
+    checks = [_left_out(each) for each in known.evidence if "check" in each]
+    return GateAgain(known.gate, str(known.verdict), None, why, checks, known.id)
+
+
+def _guardrails(moment: Moment) -> GateAgain | None:
+    """Return the guardrails' verdict: what the plan leaves on stands as it was."""
+    known = moment.gate(GATE)
+    if known is None:
+        return None
+    off = moment.plan.guardrails.turned_off
+    left = [each for each in known.evidence
+            if not any(str(each.get("bound")) == f"guardrail {name}" for name in off)]
+    verdicts = [Verdict(each["verdict"]) for each in left]
+    now = worst(verdicts) if len(left) < len(known.evidence) else known.verdict
+    return GateAgain(GATE, str(known.verdict), str(now), known.reason, (), known.id)
+
+
+def _action(
+    moment: Moment, plan: Plan, verdicts: Mapping[str, str | None], *, is_asked_about: bool
+) -> StageAction | None:
+    """Return what follows from the verdicts of a stage's gates; None where one is unknown."""
+    asked = [verdict for gate, verdict in verdicts.items() if gate != GATE and verdict is not None]
+    if UNKNOWN in asked and Verdict.FAIL not in asked:
+        return None
+    known = [Verdict(each) for each in asked if each != UNKNOWN]
+    stage = next((each for each in plan.stages() if each.key == moment.record.key), None)
+    return decide_stage(
+        verdict=worst(known) if known else Verdict.PASS,
+        rechecks_left=plan.patience.rechecks - moment.attempt,
+        needs_approval=stage is not None and stage.approvers > 0,
+        is_alarmed=verdicts.get(GATE) == Verdict.FAIL or is_asked_about,
+    ).action
+
+
+def _is_asked_about(evidence: Iterable[Stored | None]) -> bool:
+    """Whether a check failed whose failures people decide about."""
+    return any(each is not None and each.get("verdict") == Verdict.FAIL
+               and each.get("on_fail") == OnFail.ASK for each in evidence)
