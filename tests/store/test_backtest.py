@@ -241,7 +241,7 @@ def test_command_shows_tables_and_its_code_says_whether_anything_differs(
     other.write_text(strict.model_dump_json(by_alias=True, exclude_unset=True))
     text = printed(run, command, "--plan", str(same))
     assert "Nothing would have been decided otherwise" in text
-    assert text.count("same: ") == 2, "one of each check"
+    assert text.count("same:") == 2, f"one of each check: {text}"
     shown = printed(run, command, "--plan", str(other), "--since", "1d", code=1)
     assert "1 of 1 evaluations of stages" in shown
     document = json.loads(printed(run, command, "--plan", str(other), "--json", code=1))
