@@ -24,6 +24,7 @@ from changeover.errors import InvalidInput
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.load import load_plan
 from changeover.plan.metrics import METRICS
+from changeover.plan.subsets import in_words
 from changeover.plan.units import format_duration, parse_share
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _measured(session: Session) -> Callable[[CheckSpec], Habits]:
         counts = past.counts(*counters_of(check, bounds)) if is_known else None
         if counts is None or not counts.requests.any():
             raise InvalidInput(
-                f"nothing was measured yet for {check.metric}",
+                f"nothing was measured yet for {check.measured.name}{in_words(check.subset)}",
                 next_step="Say what to expect: --rate REQUESTS_A_SECOND --users NUMBER")
         return measured(counts, past.end - past.start)
 

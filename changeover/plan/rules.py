@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from changeover.plan import units
+from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
 from changeover.plan.external import problems as external_problems
@@ -67,7 +68,8 @@ def warnings(plan: Plan) -> list[str]:
         for stage in plan.stages() if not stage.gates
     ]
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
-            + _triggers_without_baseline(plan) + _long_triggers(plan) + never_failing(plan))
+            + without_anybody(plan) + _triggers_without_baseline(plan) + _long_triggers(plan)
+            + never_failing(plan))
 
 
 def listens_on_loopback(plan: Plan) -> bool:
@@ -128,6 +130,8 @@ def _triggers_without_baseline(plan: Plan) -> list[str]:
             if stage.phase is PhaseKind.FULL:
                 found.append(f"trigger {trigger.name} cannot fire in stage {stage.title}: nobody "
                              "is on the baseline there; add a trigger with a fixed bound")
+            elif trigger.segment is not None:
+                continue  # `without_anybody` says where
             elif trigger.is_sequential and stage.phase is not PhaseKind.SHADOW and not stage.weight:
                 found.append(f"trigger {trigger.name} cannot fire in stage {stage.title}: its "
                              "users are moved by segments, not by the split, and are not "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from changeover.plan.conditions import Condition
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan
+from changeover.plan.statuses import has_status
 
 _COMPARED = frozenset({"similarity", "match_rate", "divergence_rate"})
 
@@ -86,5 +88,21 @@ def _read(plan: Plan) -> frozenset[str]:
     """Return the metrics of the candidate that gates of stages, or triggers, read."""
     used = {gate for stage in plan.stages() for gate in stage.gates}
     conditions = [*plan.triggers, *(check for gate in used for check in plan.gates.get(gate, ()))]
-    return frozenset(each.metric for each in conditions if each.of == "candidate"
-                     and (METRICS[each.metric].source is not Source.COMPARISON or plan.shadow))
+    # a check of one segment says nothing of the others
+    of_all = [each for each in conditions if each.of == "candidate" and each.segment is None]
+    found = {each.metric for each in of_all
+             if METRICS[each.metric].source is not Source.COMPARISON or plan.shadow}
+    return frozenset(found.union(*(_seen_by_status(each) for each in of_all)))
+
+
+def _seen_by_status(condition: Condition) -> set[str]:
+    """Return the metrics that would show nothing which a rate by status does not show."""
+    named = condition.status or []
+    found = set()
+    if has_status("404", named):
+        found.add("client_error_rate")
+    if any(has_status(code, named) for code in ("301", "302", "307", "308")):
+        found.add("redirect_rate")
+    if "2xx" in named or "200" in named:  # a bound that answers must reach shows both
+        found |= {"client_error_rate", "redirect_rate"}
+    return found

@@ -10,9 +10,11 @@ from changeover.analysis.sequential.forecast import Asked, Forecast, Habits, for
 from changeover.analysis.sequential.judging import ALPHA, LEAST_SHARE
 from changeover.analysis.sequential.slow import slow_times
 from changeover.domain.routing import BUCKETS
+from changeover.plan.by_segment import is_moved
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan, Stage
+from changeover.plan.subsets import in_words
 from changeover.procedures.bucket_evidence import questions, settles_for
 
 FEW_FOUND, FEW_PASSED = 0.8, 0.8
@@ -44,7 +46,8 @@ class Estimate:
     @property
     def bound(self) -> str:
         """The check for people."""
-        return f"{self.check.measured.name} {describe_bound(self.check)}"
+        check = self.check
+        return f"{check.measured.name}{in_words(check.subset)} {describe_bound(check)}"
 
     @property
     def warning(self) -> str:
@@ -65,7 +68,8 @@ def cases(plan: Plan) -> list[tuple[Stage, str, CheckSpec]]:
     return [
         (stage, gate, check)
         for stage in plan.stages() if 0 < stage.weight < BUCKETS
-        for gate in stage.gates for check in plan.gates[gate] if check.is_sequential
+        for gate in stage.gates for check in plan.gates[gate]
+        if check.is_sequential and not is_moved(check, stage)
     ]
 
 

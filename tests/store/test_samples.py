@@ -112,3 +112,19 @@ def test_samples_of_two_gateways_are_one_point_of_a_trend(store: Store) -> None:
     for found in (seconds, points):
         assert [(each.at, each.requests, each.memory_bytes) for each in found] == [
             (FIRST + number, 18, 1000 * number) for number in range(120)]
+
+
+@pytest.mark.parametrize("is_summed_up", [False, True], ids=["seconds", "minutes"])
+def test_window_of_a_segment_has_its_requests_only(store: Store, is_summed_up: bool) -> None:
+    """In seconds and in minutes; of a segment that was not counted nothing is known."""
+    samples.write(store, "invoices", [replace(SAMPLE, at=FIRST + n) for n in range(60)])
+    start = clock.from_timestamp(FIRST)
+    end = start + timedelta(seconds=60)
+    if is_summed_up:
+        assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
+    found = samples.window(store, "invoices", "candidate", start=start, end=end, segment="beta")
+    assert (found.requests, found.errors, found.statuses) == (180, {"reset": 60}, {"404": 120})
+    assert found.measure("request_rate").value == 3
+    assert found.probes == 0
+    other = samples.window(store, "invoices", "candidate", start=start, end=end, segment="gold")
+    assert (other.requests, other.measure("request_rate").value) == (0, None)

@@ -77,6 +77,14 @@ def test_change_writes_state_and_audit_together(store: Store) -> None:
     assert audit.verify(store, "shop") == []
 
 
+def test_segments_that_are_moved_and_kept_come_back_as_they_were(store: Store) -> None:
+    """Both stand in one column, and are not mixed up."""
+    change = Change(mode=Mode.GRADUAL, segments=("beta", "gold"), kept=("vip",))
+    moved = routing.change(store, "invoices", change, Author("t", "t"), now=now())
+    assert (moved.segments, moved.kept) == (("beta", "gold"), ("vip",))
+    assert routing.read(store, "invoices") == moved
+
+
 def test_refused_change_changes_nothing(store: Store) -> None:
     """A stale decision leaves state and audit as they were."""
     before = (routing.read(store, "shop"), len(audit.events(store, "shop")))

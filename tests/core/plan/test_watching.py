@@ -42,6 +42,23 @@ def test_guardrail_that_is_off_is_named_unless_something_else_looks(name: Guardr
     assert what not in notes([WATCHED["slow"]])
 
 
+@pytest.mark.parametrize(("status", "name"), [
+    (404, Guardrail.CLIENT_ERRORS), ("4xx", Guardrail.CLIENT_ERRORS),
+    ([301, 302], Guardrail.REDIRECTS), ("2xx", Guardrail.CLIENT_ERRORS),
+    ("2xx", Guardrail.REDIRECTS),
+])
+def test_rate_by_status_notices_what_its_status_shows(status: object, name: Guardrail) -> None:
+    """And nothing else; a check of one segment notices nothing for all."""
+    off = {str(name): {"off": "we know better"}}
+    watching = trigger("status_rate", status=status, above="9%")
+    assert BLIND[name][0] not in notes([watching], guardrails=off)
+    other = watching | {"status": 418}
+    assert BLIND[name][0] in notes([other], guardrails=off)
+    segments = {"beta": {"header": "x-cohort", "any_of": ["beta"]}}
+    one = watching | {"segment": "beta"}
+    assert BLIND[name][0] in notes([one], guardrails=off, routing={"segments": segments})
+
+
 @pytest.mark.parametrize(("triggers", "parts", "words"), [
     ([], {}, "the plan has no trigger"),
     ([WATCHED["errors"] | {"action": "alert"}], {}, "no trigger rolls back"),
