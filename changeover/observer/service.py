@@ -19,11 +19,9 @@ from urllib.parse import urlsplit
 from changeover import clock
 from changeover.analysis.window import SHADOW, Sample
 from changeover.domain.messages import Severity
-from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
-from changeover.observer import budget_store
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
@@ -33,6 +31,7 @@ from changeover.observer.fast_watch import FastWatch
 from changeover.observer.polling import SourcePolls
 from changeover.observer.position import Position, earlier
 from changeover.observer.probes import ProcessMeter, probe_every_second
+from changeover.observer.restarting import Restart
 from changeover.observer.seconds import Seconds
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.standings import Standings
@@ -47,8 +46,6 @@ from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
 from changeover.store import (
-    cutovers,
-    firings,
     heartbeats,
     outcomes,
     place_counts,
@@ -64,8 +61,6 @@ SECOND_SETTLES = 0.35
 FOLLOW_SECONDS = 0.2
 COMPARISONS_ARRIVE = 15
 """Seconds in which comparisons and outcomes of a request are stored; only gates see later ones."""
-NOTED_WITHIN = 5
-"""Seconds before a note of what triggers remember in which a firing may not be in it yet."""
 CONSOLE_LISTENS = timedelta(seconds=20)
 """How long after the console's last sign of life (every 5 s) outcomes are expected."""
 LOG_LIMIT_BYTES = 64 << 20
@@ -324,52 +319,15 @@ class Observer:
     def _restore(self) -> None:
         """After a restart, continue where the observer before stopped.
 
-        1. The samples of the time that triggers remember come from the store. The seconds since
-           come from the access log, which is read from the saved place on.
-        2. Triggers go on with what they remembered, and are stepped through the time since then;
-           without that, or when a cutover began since, from the start of the cutover at most.
-        3. A rollback that is due then is done. Other firings are recorded only if they were not.
+        What was measured comes from the store, the seconds since from the access log, which is
+        read from the saved place on.
         """
-        migration = self.site.migration
-        since = clock.now() - timedelta(seconds=self.watch.memory_seconds)
-        budgets = list(self.watch.budgets.values())
-        budget_store.restore(self.site, budgets, since=int(since.timestamp()))
-        known = samples.recent(self.store, migration, since=since)
-        self.watch.feed(known)
-        if self.watch.has_outcomes:
-            self.watch.feed(outcomes.recent(self.store, migration, since=since))
+        restart = Restart(self.site, self.watch, self.memory, self.acting, self._began)
+        known = restart.feed()
         self._accumulator.restore(known)
-        self.traffic.update(routing.read(self.store, migration))
+        self.traffic.update(routing.read(self.store, self.site.migration))
         self.acting.users_since = None
-        cutover = cutovers.latest(self.store, migration)
-        begin = 0
-        if cutover is not None:
-            is_over = cutover.status in (CutoverStatus.ROLLED_BACK, CutoverStatus.FAILED)
-            start = (cutover.ended_at if is_over else None) or cutover.started_at
-            begin = int(start.timestamp()) + 1
-        self._know_baseline(cutover)
-        self.watch.restart(since=begin)
-        first = min((sample.at for sample in known), default=self._began - 1)
-        note = self.memory.load()
-        # users who came since begin anew: what fired before was about others
-        may_resume = note is not None and self._users_epoch in (None, note.users_epoch)
-        if note is not None and may_resume and begin <= note.second < self._began:
-            self.watch.resume(note.states, since=max(begin, note.since), begun=note.begun,
-                              moved=note.moved)
-            first = note.second + 1
-            # what was recorded just before the note is in what triggers remember
-            since = clock.from_timestamp(note.second - NOTED_WITHIN)
-        self._seconds.judged = max(begin, first, self._began - self.watch.replay_seconds)
-        recorded = firings.all_of(self.store, migration, since=since)
-        self.acting.recorded_before = {firing.trigger for firing in recorded}
-
-    def _know_baseline(self, cutover: Cutover | None) -> None:
-        """Read how the baseline answered before the newest stage, in which it may serve nobody."""
-        stages = cutovers.stages(self.store, cutover.id) if cutover else []
-        end = stages[-1].entered_at if stages else clock.now()
-        self.watch.know_baseline(samples.window(
-            self.store, self.site.migration, str(System.BASELINE),
-            start=end - timedelta(hours=24), end=end))
+        self._seconds.judged = restart.resume(known, self._users_epoch)
 
     def _pid_of(self, system: str) -> int | None:
         try:
