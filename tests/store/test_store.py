@@ -80,9 +80,9 @@ def test_change_writes_state_and_audit_together(store: Store) -> None:
 def test_segments_that_are_moved_and_kept_come_back_as_they_were(store: Store) -> None:
     """Both stand in one column, and are not mixed up."""
     change = Change(mode=Mode.GRADUAL, segments=("beta", "gold"), kept=("vip",))
-    moved = routing.change(store, "invoices", change, Author("t", "t"), now=now())
+    moved = routing.change(store, "shop", change, Author("t", "t"), now=now())
     assert (moved.segments, moved.kept) == (("beta", "gold"), ("vip",))
-    assert routing.read(store, "invoices") == moved
+    assert routing.read(store, "shop") == moved
 
 
 def test_refused_change_changes_nothing(store: Store) -> None:
