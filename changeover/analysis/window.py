@@ -245,6 +245,8 @@ class Window(Measurements):
             KeyError: No such metric.
         """
         spec = METRICS[metric]
+        if spec.source is Source.EXTERNAL:  # only its source knows
+            return Measured(None, 0)
         if spec.quantile is not None:
             is_outcome = spec.source is Source.OUTCOME
             histogram = self.durations if is_outcome else self.latency

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from changeover import clock
 from changeover.domain.readings import Question, Reading
@@ -36,7 +36,13 @@ class _Wanted:
     question: Question
     until: float
     asked: float = float("-inf")
+    since: int = 0
     readings: deque[Reading] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+
+    def asked_now(self) -> Question:
+        """Return the question; its window does not reach back before `since`, as no window does."""
+        known = int(clock.now().timestamp()) - self.since
+        return replace(self.question, window=max(1, min(self.question.window, known)))
 
 
 class SourcePolls:
@@ -61,7 +67,7 @@ class SourcePolls:
         every = self._site.plan.sources[source].every.total_seconds()
         while not stop.wait(PAUSE_SECONDS):
             for wanted in self._due(source, every):
-                reading = ask(self._site.plan, self._site.folder, wanted.question)
+                reading = ask(self._site.plan, self._site.folder, wanted.asked_now())
                 wanted.readings.append(reading)
 
     def of_gate(self, gate: str) -> ReadSources:
@@ -84,6 +90,7 @@ class SourcePolls:
         """
         external = self._known[spec.metric]
         wanted = self._wanted[self._key(spec, system)]
+        wanted.since = since
         end = clock.from_timestamp(at + 1)
         for reading in reversed(list(wanted.readings)):
             if reading.answered_at <= end:

@@ -238,13 +238,18 @@ class _Source(Part):
         return self
 
 
-class PrometheusSource(_Source):
-    """A Prometheus server, or what speaks its HTTP API."""
+class HttpSource(_Source):
+    """What is asked over HTTP."""
 
-    kind: Literal["prometheus"]
     url: Annotated[str, BeforeValidator(_base_address)]
     auth: AuthSpec = Field(default_factory=AuthSpec)
     ca_file: str | None = Field(None, description="Authorities to trust instead of the system's.")
+
+
+class PrometheusSource(HttpSource):
+    """A Prometheus server, or what speaks its HTTP API."""
+
+    kind: Literal["prometheus"]
     metrics: dict[MetricName, PrometheusMetric] = Field(min_length=1)
 
 
@@ -264,13 +269,10 @@ class SqlSource(_Source):
         return self
 
 
-class JsonSource(_Source):
+class JsonSource(HttpSource):
     """An HTTP service that answers with JSON."""
 
     kind: Literal["json"]
-    url: Annotated[str, BeforeValidator(_base_address)]
-    auth: AuthSpec = Field(default_factory=AuthSpec)
-    ca_file: str | None = Field(None, description="Authorities to trust instead of the system's.")
     metrics: dict[MetricName, JsonMetric] = Field(min_length=1)
 
 

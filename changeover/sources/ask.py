@@ -15,6 +15,7 @@ from changeover.plan.model import Plan
 from changeover.plan.sources import (
     AnySource,
     CommandSource,
+    HttpSource,
     JsonSource,
     PrometheusSource,
     SqlSource,
@@ -61,7 +62,7 @@ def opened(source: AnySource, folder: Path) -> Asked:
 
 def variables_of(source: AnySource) -> frozenset[str]:
     """Return the names of the variables with a source's credentials."""
-    if isinstance(source, PrometheusSource | JsonSource):
+    if isinstance(source, HttpSource):
         return source.auth.variables
     if isinstance(source, CommandSource):
         return frozenset(source.env)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from changeover.machine.http import new_client, tls
-from changeover.plan.sources import AuthSpec, JsonSource, PrometheusSource
+from changeover.plan.sources import AuthSpec, HttpSource
 from changeover.sources.answer import NoAnswer
 from changeover.sources.limits import within
 from changeover.sources.secrets import read_variable
@@ -40,7 +40,7 @@ class Received:
 
 
 def fetch(
-    source: PrometheusSource | JsonSource, path: str, folder: Path,
+    source: HttpSource, path: str, folder: Path,
     form: Mapping[str, str] | None = None,
 ) -> Received:
     """Ask an HTTP source once; it is never followed elsewhere, so credentials stay there.
@@ -113,7 +113,7 @@ def _headers(auth: AuthSpec) -> dict[str, str]:
     return found
 
 
-def _verify(source: PrometheusSource | JsonSource, folder: Path) -> Any:
+def _verify(source: HttpSource, folder: Path) -> Any:
     if source.ca_file is None:
         return tls()
     try:

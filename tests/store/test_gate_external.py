@@ -187,6 +187,11 @@ def test_triggers_know_what_the_source_had_said_by_a_second(shop: Shop) -> None:
     assert (newest().value, newest().samples) == (0.5, 400)
     assert polls.reading(spec, "candidate", at=before, since=0) is None
     assert newest(since=int(clock.now().timestamp()) + 60) is None
+    assert newest().question.window == 10
+    moved = int(clock.now().timestamp()) - 4
+    assert polls.reading(spec, "candidate", at=moved + 5, since=moved) is not None
+    with watching(shop, polls):  # users were moved seconds ago: a window of before says nothing
+        wait_for(lambda: newest(moved).question.window < 10, seconds=3)
     later = int((clock.now() + timedelta(minutes=11)).timestamp())
     stale = polls.reading(spec, "candidate", at=later, since=0)
     assert stale is not None

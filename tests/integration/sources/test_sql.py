@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 from sqlalchemy import make_url
 
 from changeover.domain.readings import Reading
 from tests.store.conftest import new_database, postgres_url
 from tests.support.external import asked
+from tests.support.processes import ROOT
 
 __all__ = ["postgres_url"]  # the fixture: one server for the tests that want one
 pytestmark = pytest.mark.integration
@@ -158,6 +161,31 @@ def test_a_refused_password_is_shown_nowhere(
     found = Shop("", tmp_path).ask("SELECT 1")
     assert "the database says" in found.problem
     assert "s3cret" not in repr(found)
+
+
+@pytest.mark.postgres
+def test_the_example_of_the_page_is_answered(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows are bound as numbers, and shares come as decimals."""
+    page = (ROOT / "docs" / "sources.md").read_text()
+    found = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    (source,) = [each["sources"]["shop"] for each in map(yaml.safe_load, found)
+                 if each["sources"].keys() == {"shop"}]
+    url = new_database(postgres_url)
+    engine = sa.create_engine(make_url(url))
+    with engine.begin() as connection:
+        connection.execute(sa.text(
+            "CREATE TABLE orders (system TEXT, state TEXT, created_at TIMESTAMPTZ)"))
+        connection.execute(sa.text(
+            "INSERT INTO orders VALUES ('candidate', 'failed', now()), ('candidate', 'paid', "
+            "now()), ('candidate', 'failed', now() - interval '1 day'), "
+            "('baseline', 'failed', now())"))
+    engine.dispose()
+    monkeypatch.setenv("SHOP_DATABASE", url)
+    metric = source["metrics"]["failed_orders"]
+    answer = asked({**source, "timeout": "30s"}, metric, ROOT)
+    assert (answer.value, answer.samples, answer.problem) == (0.5, 2, "")
 
 
 def test_a_sqlite_file_lies_beside_the_plan(tmp_path: Path) -> None:
