@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.analysis.check_words import interval_text, outlook_text
+from changeover.analysis.check_words import group_text, interval_text, outlook_text
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
@@ -182,6 +182,8 @@ def _remark(check: Mapping[str, Any]) -> str:
     remarks = ["shown only"] if check.get("on_fail") == OnFail.SHOW else []
     if "sequential" in check:
         remarks.append(_certainty(check.get("verdict"), check["sequential"]))
+    if group := group_text(check):
+        remarks.append(group)
     if outlook := outlook_text(check):
         remarks.append(outlook)
     return ", ".join(remarks)

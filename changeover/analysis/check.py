@@ -45,7 +45,7 @@ class CheckResult:
     `by_minutes` one of single minutes, `external` what sources said. `on_fail` says what follows
     when it failed, `subset` which requests are meant if not all (`segment:beta`). `interval` is
     where the true value lies (95 %), `outlook` how much longer an undecided check needs; neither
-    decides anything.
+    decides anything. `group` is the one of the plan that it belongs to, with the group's verdict.
     """
 
     metric: str
@@ -69,6 +69,7 @@ class CheckResult:
     subset: str | None = None
     interval: Mapping[str, Any] | None = None
     outlook: Mapping[str, Any] | None = None
+    group: Mapping[str, Any] | None = None
 
     @property
     def told(self) -> str:
@@ -90,6 +91,7 @@ class CheckResult:
             **({} if self.external is None else {"external": dict(self.external)}),
             **({} if self.interval is None else {"interval": dict(self.interval)}),
             **({} if self.outlook is None else {"outlook": dict(self.outlook)}),
+            **({} if self.group is None else {"group": dict(self.group)}),
             **({} if self.subset is None else {"subset": self.subset}),
             **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
@@ -206,7 +208,14 @@ def as_asked(check: CheckSpec, result: CheckResult) -> CheckResult:
     if is_missing and check.on_no_data == "fail":
         result = replace(result, verdict=Verdict.FAIL,
                          reason=f"{result.reason}, and the plan calls that a failure")
-    return replace(result, on_fail=check.on_fail, subset=check.subset)
+    return with_group(check, replace(result, on_fail=check.on_fail, subset=check.subset))
+
+
+def with_group(check: CheckSpec, result: CheckResult) -> CheckResult:
+    """Return a check's result with the group of the plan that it belongs to, if any."""
+    if check.group is None:
+        return result
+    return replace(result, group={**check.group.model_dump(), "words": check.group.words})
 
 
 SHORT_WINDOW = 10.0

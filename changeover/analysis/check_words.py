@@ -48,3 +48,9 @@ def evidence_text(check: Mapping[str, Any]) -> str:
 def outlook_text(check: Mapping[str, Any]) -> str:
     """Return how much longer an undecided check needs; empty where nobody knows."""
     return str((check.get("outlook") or {}).get("text", ""))
+
+
+def group_text(check: Mapping[str, Any]) -> str:
+    """Return the group that a check belongs to, and what it says: `one of 2 must pass: pass`."""
+    group = check.get("group")
+    return f"{group['words']}: {group['verdict']}" if group and "verdict" in group else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from changeover.analysis.check import CheckResult
 from changeover.domain.rollout import StageAction
@@ -46,21 +47,92 @@ def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
     """Return the gate's verdict with the reasons of the checks that decided it.
 
     A check that is only shown decides nothing. One whose failure people are asked about keeps the
-    gate from passing, and fails it not.
+    gate from passing, and fails it not. The checks of a group decide together.
     """
     deciding = [result for result in results if result.on_fail is not OnFail.SHOW]
-    verdict = worst(map(_counts_as, deciding))
-    reasons = [result.told for result in deciding if _counts_as(result) is verdict]
+    parts = _parts(deciding)
+    verdict = worst(part.verdict for part in parts)
+    reasons = [part.reason for part in parts if part.verdict is verdict]
     if verdict is Verdict.PASS:
+        what = "parts" if any(len(part.checks) > 1 for part in parts) else "checks"
         reasons = ["its one check passed" if len(deciding) == 1
-                   else f"all {len(deciding)} checks passed"]
+                   else f"all {len(parts)} {what} passed"]
     none = "every check of the gate is only shown" if results else "the gate has no check"
-    return GateResult(gate, verdict, "; ".join(reasons) or none, tuple(results))
+    return GateResult(
+        gate, verdict, "; ".join(reasons) or none, tuple(_with_group(results, parts)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A check of a gate, or a group of them, that decides."""
+
+    verdict: Verdict
+    reason: str
+    checks: tuple[CheckResult, ...]
+
+
+def _parts(results: Sequence[CheckResult]) -> list[_Part]:
+    """Return what decides of a gate, in the plan's order."""
+    parts: list[_Part] = []
+    groups: dict[int, list[CheckResult]] = {}
+    for result in results:
+        if result.group is not None:
+            groups.setdefault(result.group["number"], []).append(result)
+    for result in results:
+        if result.group is None:
+            parts.append(_Part(_counts_as(result), result.told, (result,)))
+        elif (members := groups.pop(result.group["number"], None)) is not None:
+            parts.append(_group(result.group, members))
+    return parts
+
+
+def _group(group: Mapping[str, Any], members: Sequence[CheckResult]) -> _Part:
+    """Return what a group says: three answers, and no more passes turn one into a failure."""
+    verdicts = [_counts_as(each) for each in members]
+    passed, failed = (verdicts.count(each) for each in (Verdict.PASS, Verdict.FAIL))
+    verdict = Verdict.INCONCLUSIVE
+    if passed >= group["needed"]:
+        verdict = Verdict.PASS
+    elif failed > group["of"] - group["needed"]:
+        verdict = Verdict.FAIL
+    against = [each for each, said in zip(members, verdicts, strict=True) if said is verdict]
+    reasons = ", and ".join(each.told for each in against)
+    return _Part(verdict, f"{group['words']}, {passed} did and {failed} failed: {reasons}",
+                 tuple(members))
+
+
+def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[CheckResult]:
+    """Return the results with the verdict of the group that each belongs to."""
+    said = {part.checks[0].group["number"]: part.verdict
+            for part in parts if part.checks[0].group is not None}
+    found = []
+    for result in results:
+        if result.group is not None:
+            verdict = str(said[result.group["number"]])
+            result = replace(result, group={**result.group, "verdict": verdict})
+        found.append(result)
+    return found
 
 
 def _counts_as(result: CheckResult) -> Verdict:
     is_asked = result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
     return Verdict.INCONCLUSIVE if is_asked else result.verdict
+
+
+def fails_its_gate(result: CheckResult, shown: Sequence[CheckResult]) -> bool:
+    """Whether a failed check fails its gate: of a group so many must have failed.
+
+    Args:
+        result: A check that failed.
+        shown: All checks of the gate that failed.
+    """
+    if result.group is None:
+        return True
+    number, together = result.group["number"], 0
+    for each in shown:
+        together += each.group is not None and each.group["number"] == number
+    left_out: int = result.group["of"] - result.group["needed"]
+    return together > left_out
 
 
 def decide_stage(

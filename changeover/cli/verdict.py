@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from changeover.analysis.check_words import evidence_text, interval_text, outlook_text
+from changeover.analysis.check_words import evidence_text, group_text, interval_text, outlook_text
 from changeover.cli.common import Session, site_command
 from changeover.domain.rollout import GateVerdict
 from changeover.errors import EXIT_FAILED, InvalidInput
@@ -111,9 +111,8 @@ def _row(check: dict[str, Any]) -> tuple[str, ...]:
         evidence = f"by source {check['external']['own']['source']}"
     if "by_minutes" in check:
         evidence = f"by single minutes: {check['by_minutes']['classification']}"
-    evidence = evidence_text(check) or evidence
-    if outlook := outlook_text(check):
-        evidence += f"; {outlook}"
+    beside = [evidence_text(check) or evidence, outlook_text(check), group_text(check)]
+    evidence = "; ".join(filter(None, beside))
     metric = f"{check['metric']}{in_words(check.get('subset'))}"
     return (str(check["verdict"]), metric, str(check["bound"]),
             _value(check.get("value"), check.get("samples")),

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from changeover import clock
-from changeover.analysis.check_words import interval_text, outlook_text
+from changeover.analysis.check_words import group_text, interval_text, outlook_text
 from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
 from changeover.domain.routing import Mode
@@ -130,7 +130,8 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
         "verdict": check["verdict"], "standing": check["standing"], "bound": check["bound"],
         "is_shown_only": check.get("on_fail") == OnFail.SHOW,
         "what": f"{metric.words} of {check['of']}{place}{segment}", "reason": check["reason"],
-        "interval": interval_text(check), "outlook": outlook_text(check),
+        "group": group_text(check), "interval": interval_text(check),
+        "outlook": outlook_text(check),
         "value": format_value(metric, check["value"]), "baseline": baseline,
     }
 

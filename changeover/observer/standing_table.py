@@ -9,7 +9,12 @@ import threading
 from typing import Any
 
 from changeover import clock
-from changeover.analysis.check_words import evidence_text, interval_text, outlook_text
+from changeover.analysis.check_words import (
+    evidence_text,
+    group_text,
+    interval_text,
+    outlook_text,
+)
 from changeover.errors import StoreError, Unreachable
 from changeover.observer.throttle import LogOnce
 from changeover.plan.conditions import OnFail
@@ -79,6 +84,7 @@ def row_of(gate: dict[str, Any], check: dict[str, Any]) -> dict[str, str]:
     if check["baseline_samples"] is not None:
         baseline = format_value(metric, check["baseline_value"])
     notes = ["shown only"] if check.get("on_fail") == OnFail.SHOW else []
+    notes += [group_text(check)] if "group" in check else []
     notes += ["old"] if gate["is_old"] else []
     standing = f"{check['standing']} ({', '.join(notes)})" if notes else check["standing"]
     return {

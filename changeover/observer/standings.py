@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from changeover import clock
-from changeover.analysis.gate import GateResult
+from changeover.analysis.gate import GateResult, fails_its_gate
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.trigger import Firing
 from changeover.domain.rollout import StageRecord, StageStatus, Standing
@@ -104,6 +104,7 @@ class Standings:
         shown = [each for each, check in zip(result.results, checks, strict=True)
                  if _may_be_early(check) and each.verdict is Verdict.FAIL
                  and each.samples >= each.min_samples]
+        shown = [each for each in shown if fails_its_gate(each, shown)]
         if not shown or key in self._fired:
             return None
         self._fired.add(key)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from changeover.plan.fields import Duration, Name, Part, Pattern
+from changeover.plan.membership import MemberOf
 from changeover.plan.metrics import (
     BY_BUCKET,
     METRICS,
@@ -189,6 +190,8 @@ class CheckSpec(Condition):
         description="For `test: sequential`: roll back as soon as harm is shown, without waiting "
         "for the soak's end."
     )
+    group: MemberOf | None = Field(
+        None, description="Set for the checks of `any`, `all` and `some`; never written by hand.")
 
     @property
     def is_sequential(self) -> bool:

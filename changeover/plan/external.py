@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
+from changeover.plan.groups import with_members
 from changeover.plan.metrics import EXTERNAL
 from changeover.plan.sources import (
     MOST_POINTS,
@@ -76,7 +78,8 @@ def declared(document: Any) -> dict[str, Mapping[str, Any]]:
 def _each_with_unit(conditions: Any, known: Mapping[str, Mapping[str, Any]]) -> Any:
     if not isinstance(conditions, list):
         return conditions
-    return [_with_unit(condition, known) for condition in conditions]
+    change = partial(_with_unit, known=known)
+    return [with_members(condition, change) for condition in conditions]
 
 
 def _with_unit(condition: Any, known: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -18,6 +18,7 @@ from changeover.errors import InvalidPlan
 from changeover.plan import environments, rules
 from changeover.plan.document import Lines, Location, read
 from changeover.plan.external import declared, undefined
+from changeover.plan.groups import PLAIN, place_in_document
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.sources import SOURCE_KINDS
@@ -126,7 +127,8 @@ def _validated(
     except ValidationError as error:
         found = [_explain(detail, document) for detail in error.errors()]
         raise InvalidPlan(source, lines.sorted(found, overlay)) from None
-    impossible = [(tuple(problem.path), problem.text) for problem in rules.check_plan(plan)]
+    impossible = [(place_in_document(plan, tuple(problem.path)), problem.text)
+                  for problem in rules.check_plan(plan)]
     if impossible:
         raise InvalidPlan(source, lines.sorted(impossible, overlay))
     return plan
@@ -161,7 +163,8 @@ def _path_in(location: Location, document: Any) -> Location:
     """Drop parts of a path that only the library has, such as names of alternatives."""
     path: list[str | int] = []
     for part in location:
-        if isinstance(document, dict) and (part in document or part == location[-1]):
+        if isinstance(document, dict) and (
+                part in document or part == location[-1] != PLAIN):
             path.append(part)
             document = document.get(part)
         elif isinstance(document, list) and isinstance(part, int) and part < len(document):
@@ -171,7 +174,9 @@ def _path_in(location: Location, document: Any) -> Location:
 
 
 def _unknown_key(name: str, location: Location) -> str:
-    allowed = _allowed_keys(location[:-1])
+    is_member = location[0] == "gates" and {"any", "all", "of"} & {*location[3:-1]}
+    # the checks of a group have the same keys as others
+    allowed = _allowed_keys(("gates", "", 0) if is_member else location[:-1])
     listed = ", ".join(allowed)
     return f"{name!r} is unknown{_nearest(name, listed)}; allowed are {listed}"
 

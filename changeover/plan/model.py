@@ -27,6 +27,7 @@ from changeover.plan.fields import (
     Percent,
 )
 from changeover.plan.flags import Attributes, FlagEntry, FlagKey
+from changeover.plan.groups import Flat
 from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
 from changeover.plan.procedures import (
@@ -201,7 +202,7 @@ class Plan(Part):
     sources: dict[Name, AnySource] = Field(
         default={}, description="Whom to ask for `external.NAME` metrics, and what."
     )
-    gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1)]] = {}
+    gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1), Flat]] = {}
     phases: list[PhaseSpec] = Field(min_length=1)
     triggers: list[TriggerSpec] = []
     guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.slices import Slice
 from changeover.domain.rollout import StageRecord
+from changeover.plan.groups import shares
 from changeover.plan.model import Plan, Stage
 from changeover.site.site import Site
 from changeover.store import routing, slices
@@ -43,12 +44,11 @@ def stage_sums(
     )
 
 
-def questions(plan: Plan, spec: Stage) -> int:
+def questions(plan: Plan, spec: Stage) -> float:
     """Return how many share a stage's allowed false alarms: its checks and all triggers by
-    evidence, each the same part."""
-    checks = [check for gate in spec.gates for check in plan.gates[gate]]
-    asked = [each.is_sequential for each in checks]
-    return sum(asked) + sum(each.is_sequential for each in plan.triggers)
+    evidence, each the same part. Checks of a group that fails by several count as fewer."""
+    asked = sum(shares(plan.gates[gate]) for gate in spec.gates)
+    return asked + sum(each.is_sequential for each in plan.triggers)
 
 
 def settles_for(plan: Plan, spec: Stage) -> timedelta:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from changeover.analysis.check import describe_bound
 from changeover.analysis.sequential.forecast import Asked, Forecast, Habits, forecast
-from changeover.analysis.sequential.judging import ALPHA, LEAST_SHARE
+from changeover.analysis.sequential.judging import ALPHA, LEAST_SHARE, log_pass
 from changeover.analysis.sequential.slow import slow_times
 from changeover.domain.routing import BUCKETS
 from changeover.plan.by_segment import is_moved
@@ -100,7 +100,8 @@ def _asked(plan: Plan, stage: Stage, check: CheckSpec, habits: Habits, harm: Har
         return Asked(
             stage.weight, seconds, 1.0, True, ALPHA / number,
             times=slow_times(quantile, margin, harm.slower),
-            at_margin=slow_times(quantile, margin, 1.0))
+            at_margin=slow_times(quantile, margin, 1.0), log_pass=log_pass(check))
     usual = float((habits.bad * habits.per_second).sum() / max(1e-12, habits.per_second.sum()))
     margin = bound if is_ratio else 1 + bound / max(usual, LEAST_SHARE)
-    return Asked(stage.weight, seconds, margin, False, ALPHA / number, times=harm.times)
+    return Asked(stage.weight, seconds, margin, False, ALPHA / number, times=harm.times,
+                 log_pass=log_pass(check))

@@ -104,4 +104,5 @@ def _asked_about(judged: list[GateVerdict]) -> list[str]:
     return [
         str(check["reason"]) for known in judged for check in known.evidence
         if check["verdict"] == Verdict.FAIL and check.get("on_fail") == OnFail.ASK
+        and (check.get("group") or {}).get("verdict") != Verdict.PASS
     ]

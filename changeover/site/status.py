@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover.analysis.check_words import interval_text, outlook_text
+from changeover.analysis.check_words import group_text, interval_text, outlook_text
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
 from changeover.domain.instructions import open_pause
@@ -228,7 +228,7 @@ def _gate_lines(judged: list[dict[str, Any]]) -> list[str]:
             shown = " (shown only)" if check.get("on_fail") == OnFail.SHOW else ""
             lines.append(
                 f"  gate {gate['gate']}{old}: {check['standing']}{shown}: {check['reason']}")
-            beside = [interval_text(check), outlook_text(check)]
+            beside = [group_text(check), interval_text(check), outlook_text(check)]
             if told := "; ".join(filter(None, beside)):
                 lines.append(f"    {told}")
     return lines

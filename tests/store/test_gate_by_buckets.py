@@ -122,6 +122,25 @@ def test_failure_that_asks_or_is_shown_rolls_nobody_back(
     assert [each.problem for each in recompute(*found)] == ["", ""]
 
 
+def test_failed_check_rolls_nobody_back_while_another_of_its_group_passes(
+    run: CutoverRun
+) -> None:
+    """Errors went up, and either of two was to stay; the verdict comes out again."""
+    gates = {"slo": [{"any": [
+        {"metric": "error_rate", "ratio_to_baseline": 2},
+        {"metric": "client_error_rate", "ratio_to_baseline": 3}]}]}
+    site = Site(run.site.home, make_plan(gates=gates, phases=phases(gates)), run.site.store)
+    grouped = CutoverRun(site, cutovers.get(site.store, run.id), "one")
+    measure(grouped, (0.05, 0.01))
+    assert judge_stage(grouped, STAGE, SEEN).action is StageAction.PROMOTE
+    known = verdict_of(grouped)
+    assert [each["verdict"] for each in known.evidence] == ["fail", "pass"]
+    assert check_row(known.evidence[0]).remark == "harm is shown, one of 2 must pass: pass"
+    found = verdicts.get(site.store, known.id)
+    assert found is not None
+    assert [each.problem for each in recompute(*found)] == ["", ""]
+
+
 def test_time_in_which_the_stage_settles_is_not_judged(run: CutoverRun) -> None:
     """Cold caches of the first minutes are in no gate."""
     cold = replace(traffic(5000, ENTERED.timestamp() + 30, (0.5, 0.01), 5))

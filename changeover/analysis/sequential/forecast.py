@@ -91,6 +91,7 @@ class Asked:
         times: The harm: bad requests are so many times as frequent on the candidate.
         at_margin: How many times as frequent slow requests of a healthy candidate are, by the
             bound with the margin on top: below 1. Exactly 1 for errors.
+        log_pass: Logarithm of the evidence that lets it pass.
     """
 
     weight: int
@@ -100,6 +101,7 @@ class Asked:
     alpha: float
     times: float
     at_margin: float = 1.0
+    log_pass: float = LOG_PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _is_passed(habits: Habits, asked: Asked, number: int) -> bool:
     question = Question(counts, _moved(habits.past, order), Split(asked.weight), asked.margin,
                         asked.is_slow)
     better = weigh(question).log_better
-    return better is not None and better >= LOG_PASS
+    return better is not None and better >= asked.log_pass
 
 
 def _span(

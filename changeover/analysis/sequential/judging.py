@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +65,7 @@ class StageSums:
     past: Slice
     start: datetime
     end: datetime
-    checks: int
+    checks: float
     bounds: Mapping[str, SlowBound] = field(default_factory=dict)
     _totals: dict[tuple[str, str], Counts] = field(
         default_factory=dict, init=False, repr=False, compare=False)
@@ -107,6 +107,7 @@ class _Found:
     start: int
     log_worse: float
     log_bar: float
+    log_pass: float
 
     @property
     def is_worse(self) -> bool:
@@ -115,7 +116,7 @@ class _Found:
     @property
     def is_better(self) -> bool:
         better = self.evidence.log_better
-        return better is not None and better >= LOG_PASS
+        return better is not None and better >= self.log_pass
 
 
 def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
@@ -167,6 +168,15 @@ def _interval(check: CheckSpec, sums: StageSums, split: Split) -> dict[str, Any]
     return {"of": "difference", **numbers}
 
 
+def log_pass(check: CheckSpec) -> float:
+    """Return the logarithm of the evidence that lets a check pass.
+
+    Where not all checks of a group must pass, each of those that should not could let it through:
+    the chance of it is shared by as many of them as may be left out, and one more.
+    """
+    return LOG_PASS + (math.log(check.group.fails_with) if check.group else 0.0)
+
+
 def spread_in(check: CheckSpec, sums: StageSums) -> float | None:
     """Return how many times the variance of users' groups is that of independent requests.
 
@@ -205,7 +215,8 @@ def view_of(check: CheckSpec, sums: StageSums) -> View | None:
     if bound is not None:
         times = bound.candidate_us / bound.baseline_us
         alike = slow_times(check.measured.quantile or 0.0, times, 1.0)
-    return View(question, seconds, log_bar(0, sums.alpha), LOG_PASS, check.min_samples, alike)
+    bars = log_bar(0, sums.alpha), log_pass(check)
+    return View(question, seconds, *bars, check.min_samples, alike)
 
 
 def _mismatch(sums: StageSums, split: Split) -> str | None:
@@ -237,13 +248,14 @@ def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
     margin = 1.0 if is_slow else _margin(check, total, past)
     question = Question(total, past, split, margin, is_slow)
     whole = weigh(question)
-    found = _Found(whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha))
+    found = _Found(
+        whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha), log_pass(check))
     later = newest_starts(sums.hours, events, of)
     for (number, _), log_worse in zip(
             later, weigh_later(question, [counts for _, counts in later]), strict=True):
         bar = log_bar(number, sums.alpha)
         if log_worse - bar > found.log_worse - found.log_bar:
-            found = _Found(whole, margin, number, log_worse, bar)
+            found = replace(found, start=number, log_worse=log_worse, log_bar=bar)
     return found
 
 
@@ -321,7 +333,7 @@ def _document(
     return {
         **({} if bound is None else {"slow": asdict(bound)}),
         **_circumstances(sums, subset), "margin": found.margin, "start": found.start,
-        "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": LOG_PASS,
+        "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": found.log_pass,
         "stage": found.evidence.document(),
     }
 

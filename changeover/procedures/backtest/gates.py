@@ -12,7 +12,7 @@ from changeover.analysis.backtest.found import (
     GateAgain,
 )
 from changeover.analysis.backtest.pairs import Stored, is_same, pairs
-from changeover.analysis.check import CheckResult
+from changeover.analysis.check import CheckResult, with_group
 from changeover.analysis.gate import decide_stage, judge_gate
 from changeover.domain.rollout import GateVerdict, StageAction
 from changeover.domain.verdict import Verdict, worst
@@ -100,11 +100,11 @@ def _check_again(
 
 def _unknown(check: CheckSpec, moment: Moment, why: str) -> CheckResult:
     """Return what stands for a result that nobody can give: it lets nothing pass."""
-    return CheckResult(
+    return with_group(check, CheckResult(
         metric=check.measured.name, of=check.of, bound=condition(check),
         verdict=Verdict.INCONCLUSIVE, reason=f"{check.measured.name} cannot be evaluated: {why}",
         value=None, samples=0, min_samples=check.min_samples, start=moment.end, end=moment.end,
-        on_fail=check.on_fail)
+        on_fail=check.on_fail))
 
 
 def _left_out(old: Stored) -> CheckAgain:
@@ -153,4 +153,5 @@ def _action(
 def _is_asked_about(evidence: Iterable[Stored | None]) -> bool:
     """Whether a check failed whose failures people decide about."""
     return any(each is not None and each.get("verdict") == Verdict.FAIL
-               and each.get("on_fail") == OnFail.ASK for each in evidence)
+               and each.get("on_fail") == OnFail.ASK
+               and (each.get("group") or {}).get("verdict") != Verdict.PASS for each in evidence)

@@ -13,6 +13,8 @@ from datetime import datetime
 
 from changeover.analysis.backtest.found import Change, Fired, TriggerAgain
 from changeover.analysis.backtest.pairs import as_stored
+from changeover.analysis.check import with_group
+from changeover.analysis.gate import fails_its_gate
 from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
 from changeover.analysis.sequential.slices import Slice, merged
 from changeover.analysis.sequential.slow import is_timed
@@ -136,9 +138,11 @@ def _first_failure(
     """Return the first early failure of a stage; a rollback ends it."""
     asked = [each for each in checks if not _why_not(running, each, stage.sums)]
     for sums in stage.sums:
-        for check in asked:
-            result = judge_by_buckets(check, sums)
-            if result.verdict is Verdict.FAIL and result.samples >= result.min_samples:
+        judged = [with_group(check, judge_by_buckets(check, sums)) for check in asked]
+        shown = [each for each in judged
+                 if each.verdict is Verdict.FAIL and each.samples >= each.min_samples]
+        for result in shown:
+            if fails_its_gate(result, shown):
                 return [Fired(sums.end, result.reason, result.value, BY)]
     return []
 

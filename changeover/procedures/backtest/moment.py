@@ -78,7 +78,7 @@ class Moment:
         return min(end, max(end - (check.over or soak), self.record.entered_at))
 
     @cached_property
-    def checks(self) -> int:
+    def checks(self) -> float:
         """How many checks and triggers of the stage share the allowed false alarms."""
         return questions(self.plan, self.spec) if self.spec else 0
 
