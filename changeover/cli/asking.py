@@ -96,5 +96,5 @@ def _conditions(plan: Plan) -> list[tuple[Any, timedelta]]:
     for stage in plan.stages():
         for gate in stage.gates:
             found += [(check, check.over or stage.soak) for check in plan.gates[gate]]
-    found += [(trigger, trigger.over) for trigger in plan.triggers]
+    found += [(trigger, trigger.window) for trigger in plan.triggers]
     return [(condition, window) for condition, window in found if condition.is_external]

@@ -136,7 +136,7 @@ class SourcePolls:
 
 def _question(spec: TriggerSpec, system: str) -> Question:
     return Question(
-        spec.metric, system, spec.segment, max(1, int(spec.over.total_seconds())))
+        spec.metric, system, spec.segment, max(1, int(spec.window.total_seconds())))
 
 
 def _is_alike(one: Question, other: Question) -> bool:

@@ -117,7 +117,7 @@ def problems(plan: Plan) -> Iterator[tuple[Location, str]]:
             found = known[trigger.metric]
             yield from _of_condition(trigger, found, path)
             yield from _of_trigger(trigger, found, path)
-            yield from _of_points(found, [trigger.over], path)
+            yield from _of_points(found, [trigger.window], path)
 
 
 def _named_twice(plan: Plan) -> Iterator[tuple[Location, str]]:

@@ -17,6 +17,8 @@ LEAST_QUIET = timedelta(minutes=1)
 """Shortest default of `clear_for`."""
 CLEARANCE = 0.1
 """By default a value must be back by this part of its bound before the trigger clears."""
+USUAL_WINDOW = timedelta(seconds=10)
+"""Default of `over`."""
 EVIDENCE_WINDOW = timedelta(minutes=5)
 """Default of `over` where evidence decides: the values are for people, and for the end."""
 _TOO_HIGH = ("above", "at_least", "ratio_to_baseline", "difference_to_baseline")
@@ -40,10 +42,10 @@ class TriggerSpec(Condition):
         description="How long it must be true without a break; not needed with `test: sequential` "
         "and `budget`."
     )
-    over: Duration = Field(
-        timedelta(seconds=10),
-        description="Window of each evaluation; with `test: sequential` of the value that is shown "
-        "and of the end, there 5 minutes by default."
+    over: Duration | None = Field(
+        None,
+        description="Window of each evaluation, by default 10 seconds; with `test: sequential` of "
+        "the value that is shown and of the end, there 5 minutes by default."
     )
     min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
     action: TriggerAction
@@ -109,8 +111,9 @@ class TriggerSpec(Condition):
     @property
     def window(self) -> timedelta:
         """The window of a second's value."""
-        is_default = "over" not in self.model_fields_set
-        return EVIDENCE_WINDOW if self.is_sequential and is_default else self.over
+        if self.over is not None:
+            return self.over
+        return EVIDENCE_WINDOW if self.is_sequential else USUAL_WINDOW
 
     @property
     def quiet_for(self) -> timedelta:
@@ -157,7 +160,7 @@ class TriggerSpec(Condition):
         if self.budget is None:
             return self
         for name in ("over", "test", "clear_at", "path"):
-            if getattr(self, name) is not None and name in self.model_fields_set:
+            if getattr(self, name) is not None:
                 raise ValueError(f"`{name}` does not work with `budget`, which has windows and "
                                  "burn rates of its own; remove it")
         if not can_burn(self.metric):

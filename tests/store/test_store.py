@@ -29,6 +29,7 @@ from changeover.errors import (
     StoreLocked,
     WrongStoreVersion,
 )
+from changeover.plan.model import Plan
 from changeover.store import approvals, audit, cutovers, heartbeats, plans, rollbacks, routing
 from changeover.store.engine import Store
 from changeover.store.schema import METADATA
@@ -55,6 +56,21 @@ def test_plan_comes_back_as_it_was_registered(store: Store) -> None:
     """What a flow loads is what `up` checked."""
     assert plans.load(store) == shop()
     assert plans.load(store, "shop") == shop()
+
+
+def test_triggers_come_back_with_the_windows_that_they_have_by_default(store: Store) -> None:
+    """What a plan leaves out is left out in the store, too: a budget has no window of its own."""
+    triggers = [
+        {"name": "budget", "metric": "error_rate", "budget": {"objective": "99.9%"}},
+        {"name": "evidence", "metric": "error_rate", "ratio_to_baseline": 2},
+        {"name": "bound", "metric": "error_rate", "above": "1%", "for": "5s"}]
+    document = shop().model_dump(mode="json", by_alias=True, exclude_unset=True)
+    plan = Plan.model_validate({**document, "migration": "watched", "triggers": [
+        {**each, "action": "alert"} for each in triggers]})
+    plans.register(store, plan, source="test", now=now())
+    again = plans.load(store, "watched")
+    assert [each.window for each in again.triggers] == [each.window for each in plan.triggers]
+    assert [each.burning for each in again.triggers] == [each.burning for each in plan.triggers]
 
 
 def test_another_plan_is_refused_while_a_cutover_runs(store: Store) -> None:
