@@ -23,7 +23,7 @@ from tasks.finish import (
     observed_until,
 )
 from tasks.flow_runs import open_site
-from tasks.gate import while_paused
+from tasks.gate import until_allowed
 from tasks.prepare import back_up, check_preconditions, write_way_back
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 from tasks.validate import run_suite
@@ -88,13 +88,13 @@ async def _pass_stages(run: CutoverRun) -> StageDecision | None:
 async def _finish(run: CutoverRun) -> StageDecision:
     """Do what remains when everyone is on the candidate, and see whether it was a success."""
     try:
-        await while_paused(run)
+        await until_allowed(run, None)
         configure_finally(run)
         decision = await ask_to_disable(run)
         if decision.action is StageAction.ROLLBACK:
             return decision
         if decision.action is StageAction.PROMOTE:
-            await while_paused(run)
+            await until_allowed(run, None)
             disable_baseline(run)
         return await _observe(run)
     except StaleEpoch as stale:
@@ -105,7 +105,7 @@ async def _observe(run: CutoverRun) -> StageDecision:
     """Validate and observe until everything that makes a success is met, or people accept it."""
     spec, round_ = run.site.plan.cutover, 1
     while True:
-        await while_paused(run)
+        await until_allowed(run, None)
         suite = await run_suite(run.site, spec.validate_, f"cutover {run.id}", round_)
         if suite is None or suite.is_passed:
             until = observed_until(run, round_)

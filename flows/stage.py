@@ -11,9 +11,10 @@ from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, StaleEpoch
 from changeover.plan.model import PhaseKind
-from changeover.procedures.stages import has_begun, promoted, settled
+from changeover.procedures.stages import has_begun, promoted, settled, was_entered
 from changeover.procedures.steering import skipped
 from changeover.procedures.steps import CutoverRun
+from changeover.procedures.waiting import following
 from tasks.approve import ask_people
 from tasks.cutover import begin_cutover, end_again, end_promoted, end_rolled_back
 from tasks.flow_runs import open_run, open_site
@@ -23,7 +24,7 @@ from tasks.gate import (
     promote_stage,
     recheck_later,
     soak,
-    while_paused,
+    until_allowed,
 )
 from tasks.prepare import write_way_back
 from tasks.report import publish_gate_table, update_progress
@@ -38,9 +39,10 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
     """Move traffic, soak, judge the gate; evaluate again while there is too little data."""
     try:
         run = await open_run(migration, cutover_id)
-        await while_paused(run)
         if known := promoted(run, stage) or skipped(run, stage):
             return known
+        if not was_entered(run, stage):
+            await until_allowed(run, run.site.plan.stage(stage))
         move_traffic(run, stage)
         await update_progress(run)
         while True:
@@ -100,9 +102,9 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
                 raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
             if decision.action is StageAction.ASK:
                 decision = await ask_people(run, stage, decision.reason, round_)
-            if decision.action is not StageAction.ROLLBACK:
-                await while_paused(run)
             is_promoted = decision.action is StageAction.PROMOTE
+            if is_promoted:
+                await until_allowed(run, following(run.site.plan, stage))
             is_reduced = is_promoted and soaks_again(run, stage, round_)
             if is_promoted and not is_reduced:
                 await _promote(run, stage, decision.reason)
@@ -117,6 +119,6 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
 
 
 async def _promote(run: CutoverRun, stage: str, reason: str) -> None:
-    """Close the stage as promoted as soon as the cutover is not paused."""
+    """Close the stage as promoted as soon as the cutover is neither paused nor frozen."""
     while not promote_stage(run, stage, reason):
-        await while_paused(run)
+        await until_allowed(run, following(run.site.plan, stage))

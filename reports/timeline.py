@@ -21,6 +21,8 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "stage.promoted": ("{stage} promoted", "good"),
     "stage.rolled_back": ("{stage} rolled back", "bad"),
     "stage.held": ("{stage} held", "warn"),
+    "freeze.on": ("frozen: nobody is moved", "warn"),
+    "freeze.off": ("no longer frozen", "good"),
     "stage.skipped": ("{stage} skipped", "warn"),
     "cutover.pause": ("cutover paused", "warn"),
     "cutover.resume": ("cutover goes on", "good"),

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.analysis.guardrails import Regression
+from changeover.plan.model import Stage
 from changeover.plan.units import format_duration
-from changeover.procedures import gate, stages, steering
+from changeover.procedures import gate, stages, waiting
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
 from changeover.shadow import scores
 from changeover.store import cutovers
 from tasks.steps import come_back, step
 from tasks.traffic import has_share
-
-PAUSE_CHECK = timedelta(minutes=10)
-"""A paused run looks again whether it may go on, should nobody have woken it."""
 
 
 async def soak(run: CutoverRun, stage: str) -> None:
@@ -29,29 +25,38 @@ async def soak(run: CutoverRun, stage: str) -> None:
         StaleEpoch: A rollback came first.
         Pause: The soak is not over; the worker starts the run again when it is.
     """
+    following = waiting.following(run.site.plan, stage)
     while True:
         run.current_state()
-        await while_paused(run)
-        record = cutovers.stage(run.site.store, run.id, stage)
-        if record is None or clock.now() >= record.soak_until:
+        record, now = cutovers.stage(run.site.store, run.id, stage), clock.now()
+        is_over = record is None or now >= record.soak_until
+        # gates are judged when users may be moved, so that the verdict is fresh
+        wait = waiting.why_wait(run, following, now) if is_over else waiting.why_paused(run, now)
+        if wait is not None:
+            await come_back(wait.until, name=wait.name, message=wait.text)
+        elif record is None or is_over:
             return
-        spec = run.site.plan.stage(stage)
-        message = f"{spec.title} soaks for {format_duration(spec.soak)}, " \
-            f"until {record.soak_until:%Y-%m-%d %H:%M:%S} UTC"
-        await come_back(record.soak_until, name="Soaking", message=message)
+        else:
+            spec = run.site.plan.stage(stage)
+            message = f"{spec.title} soaks for {format_duration(spec.soak)}, " \
+                f"until {record.soak_until:%Y-%m-%d %H:%M:%S} UTC"
+            await come_back(record.soak_until, name="Soaking", message=message)
 
 
-async def while_paused(run: CutoverRun) -> None:
-    """Return when the cutover is not paused; until then the run sleeps as `Paused`.
+async def until_allowed(run: CutoverRun, stage: Stage | None) -> None:
+    """Return when users may be moved; until then the run sleeps, for the reason in its state.
+
+    Args:
+        run: The cutover.
+        stage: The stage that would begin; None for what follows the last one.
 
     Raises:
         StaleEpoch: A rollback came first.
-        Pause: It is paused; `changeover resume` wakes the run.
+        Pause: People paused or froze it, or it is outside the plan's hours.
     """
-    while pause := steering.paused(run):
+    while wait := waiting.why_wait(run, stage, clock.now()):
         run.current_state()
-        message = f"paused by {pause.actor}: {pause.reason}; `changeover resume` goes on"
-        await come_back(clock.now() + PAUSE_CHECK, name=steering.PAUSED, message=message)
+        await come_back(wait.until, name=wait.name, message=wait.text)
 
 
 @step(name="judge gate", task_run_name="judge gate: {stage}")
@@ -79,7 +84,7 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
 
 @step(name="promote stage", task_run_name="promote: {stage}")
 def promote_stage(run: CutoverRun, stage: str, reason: str) -> bool:
-    """Close the stage as promoted, unless the cutover is paused; return whether it is closed.
+    """Close the stage as promoted, unless the cutover is paused or frozen; return whether it is.
 
     Raises:
         StaleEpoch: A rollback came first; the stage is not promoted.

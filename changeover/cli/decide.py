@@ -18,7 +18,7 @@ from changeover.errors import InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
-from changeover.procedures import baseline, retirement_note, rollback, traffic
+from changeover.procedures import baseline, retirement_note, rollback, traffic, waiting
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import carriers, cutovers, flags, routing
@@ -34,6 +34,7 @@ EVERYONE = 10_000
 def advance(session: Session, percent: str | None, reason: str) -> None:
     """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
     _refuse_in_cutover(session.site, "not advanced")
+    waiting.refuse_now(session.site, "not advanced", clock.now())
     state = routing.read(session.site.store, session.site.migration)
     may_shadow = state.mode is Mode.BASELINE_ONLY
     _apply(session, _advance_to(session.site, state, percent, may_shadow=may_shadow), reason)
@@ -50,6 +51,7 @@ def enable(session: Session, mode: str, percent: str | None, reason: str) -> Non
     """Go to a mode by hand, without gates; refused while a cutover runs."""
     site, wanted = session.site, Mode(mode)
     _refuse_in_cutover(site, f"{mode} was not enabled")
+    waiting.refuse_now(site, f"{mode} was not enabled", clock.now())
     if percent is not None and wanted is not Mode.GRADUAL:
         raise InvalidInput(f"mode {mode} has no percentage", where="--percent", allowed="gradual")
     change = Change(mode=wanted)

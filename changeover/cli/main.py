@@ -42,6 +42,9 @@ COMMANDS = {
     "skip-stage": (
         "steer.skip_stage",
         "Leave out a stage that was not entered yet; needs as many people as its approval."),
+    "freeze": (
+        "freeze.freeze",
+        "Keep everybody where they are for a time: no promotion, rollback always."),
     "enable": (
         "decide.enable",
         "Go to a mode by hand, without gates; refused while a cutover runs."),

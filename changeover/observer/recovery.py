@@ -109,7 +109,7 @@ class Recovery:
         return [self._wake(run, now) for run in self._stale_sleepers(now)]
 
     def _wake_instructed(self, now: datetime) -> list[str]:
-        """Wake the run if people ended its soak or pause since it fell asleep."""
+        """Wake the run if people ended its soak, pause or freeze since it fell asleep."""
         run = steering.oversleeping(self.site, now)
         if run is None:
             return []

@@ -44,6 +44,7 @@ from changeover.plan.routing import ConsoleSpec, RoutingSpec
 from changeover.plan.sources import AnySource
 from changeover.plan.suites import AnyCheck
 from changeover.plan.triggers import TriggerSpec
+from changeover.plan.windows import WindowSpec
 
 
 class ProcessSpec(Part):
@@ -120,6 +121,8 @@ class StageSpec(Part):
     )
     gates: list[Name] | None = Field(None, description="Default: the phase's.")
     approval: ApprovalSpec | None = None
+    allowed: list[WindowSpec] = Field(
+        default=[], description="When users may be moved into it; default: the phase's.")
 
 
 class PhaseKind(StrEnum):
@@ -143,6 +146,8 @@ class PhaseSpec(Part):
     approval: ApprovalSpec | None = None
     stages: list[StageSpec] = Field(default=[], description="gradual only.")
     after: Duration | None = Field(None, description="deprecation only: time since promotion.")
+    allowed: list[WindowSpec] = Field(
+        default=[], description="When users may be moved into it; default: the plan's.")
     levers: list[Name] = Field(
         default=[],
         description="deprecation only: levers that remove the baseline."
@@ -165,6 +170,7 @@ class Stage(BaseModel):
     soak: timedelta
     gates: tuple[str, ...]
     approvers: int
+    allowed: tuple[WindowSpec, ...] = ()
 
     @property
     def weight(self) -> int:
@@ -204,6 +210,8 @@ class Plan(Part):
     )
     gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1), Flat]] = {}
     phases: list[PhaseSpec] = Field(min_length=1)
+    allowed: list[WindowSpec] = Field(
+        default=[], description="When users may be moved; default: always. Rollback always may.")
     triggers: list[TriggerSpec] = []
     guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)
     cutover: CutoverSpec = Field(default_factory=CutoverSpec)
@@ -281,6 +289,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
         "soak": own.soak or timedelta(0),
         "gates": tuple(phase.gates if own.gates is None else own.gates),
         "approvers": approval.approvers if approval else 0,
+        "allowed": tuple(own.allowed or phase.allowed),
     }
 
 

@@ -188,10 +188,10 @@ def _phase_fields(plan: Plan) -> Iterator[Problem]:
 
 def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
     allowed = {
-        PhaseKind.SHADOW: {"soak", "gates", "approval"},
-        PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval"},
-        PhaseKind.GRADUAL: {"segments", "gates", "stages"},
-        PhaseKind.FULL: {"soak", "gates", "approval"},
+        PhaseKind.SHADOW: {"soak", "gates", "approval", "allowed"},
+        PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval", "allowed"},
+        PhaseKind.GRADUAL: {"segments", "gates", "stages", "allowed"},
+        PhaseKind.FULL: {"soak", "gates", "approval", "allowed"},
         PhaseKind.DEPRECATION: {"after", "approval", "levers"},
     }[phase.phase]
     for name in sorted(phase.model_fields_set - allowed - {"phase"}):

@@ -11,7 +11,7 @@ from changeover.store import cutovers, instructions
 
 
 def promote(run: CutoverRun, stage: str, reason: str) -> bool:
-    """Close the stage as promoted, unless the cutover is paused; return whether it is closed.
+    """Close the stage as promoted, unless the cutover is paused or frozen; return whether it is.
 
     Raises:
         StaleEpoch: A rollback came first; the stage is not promoted.
@@ -49,6 +49,11 @@ def close_open(run: CutoverRun, reason: str) -> None:
 def has_begun(run: CutoverRun) -> bool:
     """Whether a stage was entered: then everything before the stages was done."""
     return bool(cutovers.stages(run.site.store, run.id))
+
+
+def was_entered(run: CutoverRun, stage: str) -> bool:
+    """Whether the stage's users were moved."""
+    return cutovers.stage(run.site.store, run.id, stage) is not None
 
 
 def promoted(run: CutoverRun, stage: str) -> StageDecision | None:

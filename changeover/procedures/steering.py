@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain import instructions
-from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.instructions import InstructionKind
 from changeover.domain.rollout import Cutover, StageAction, StageRecord, StageStatus
-from changeover.domain.run_ends import PrefectState
 from changeover.errors import InvalidInput, Refused, Unreachable
 from changeover.plan.model import Stage
+from changeover.procedures import waiting
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import FlowRun
 from changeover.site.site import Site
-from changeover.store import cutovers
+from changeover.store import cutovers, freezes
 from changeover.store import instructions as stored
-
-PAUSED = "Paused"
-SLEEPS = ("Soaking", PAUSED)
-"""States of a run that sleeps until the store's time has come."""
-SOON = timedelta(seconds=5)
 
 
 def running(site: Site) -> Cutover:
@@ -82,18 +77,12 @@ def wake(site: Site, cutover: Cutover) -> bool:
     now = clock.now()
     try:
         run = site.prefect.run(cutover.flow_run_id)
-        if run is not None and is_asleep(run, now):
+        if run is not None and waiting.is_asleep(run, now):
             site.prefect.schedule(run.id, at=now, name="Continuing",
                                   message="a person gave the cutover an instruction")
     except Unreachable:
         return False
     return True
-
-
-def is_asleep(run: FlowRun, now: datetime) -> bool:
-    """Whether a run sleeps until the store's time has come."""
-    is_later = run.scheduled_for is not None and run.scheduled_for > now + SOON
-    return run.state_type == PrefectState.SCHEDULED and run.state_name in SLEEPS and is_later
 
 
 def oversleeping(site: Site, now: datetime) -> FlowRun | None:
@@ -108,19 +97,17 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     if cutover is None or cutover.flow_run_id is None:
         return None
     given = stored.all_of(site.store, cutover.id)
-    if not given or instructions.open_pause(given) is not None:
+    if not given and not freezes.was_any(site.store, site.migration):
+        return None
+    if waiting.why_wait(CutoverRun(site, cutover), None, now) is not None:
         return None
     run = site.prefect.run(cutover.flow_run_id)
-    if run is None or not is_asleep(run, now):
+    if run is None or not waiting.is_asleep(run, now):
         return None
-    is_over = any(each.status is StageStatus.SOAKING and each.soak_until + SOON < now
+    is_over = any(each.status is StageStatus.SOAKING and each.soak_until + waiting.SOON < now
                   for each in cutovers.stages(site.store, cutover.id))
-    return run if is_over or run.state_name == PAUSED else None
-
-
-def paused(run: CutoverRun) -> Instruction | None:
-    """Return the pause that the cutover stands in; None while it goes on."""
-    return instructions.open_pause(stored.all_of(run.site.store, run.id))
+    is_free = run.state_name in (waiting.PAUSED, waiting.FROZEN)
+    return run if is_free or (is_over and run.state_name != waiting.OUTSIDE) else None
 
 
 def skipped(run: CutoverRun, stage: str) -> StageDecision | None:

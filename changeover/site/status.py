@@ -10,7 +10,6 @@ from changeover.analysis.window import Window
 from changeover.domain import run_ends
 from changeover.domain.instructions import open_pause
 from changeover.domain.procedures import of_cutover
-from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus, StageStatus
 from changeover.domain.routing import RoutingState, System
 from changeover.domain.run_ends import Carrier, Work
@@ -24,6 +23,7 @@ from changeover.store import (
     approvals,
     carriers,
     cutovers,
+    freezes,
     heartbeats,
     instructions,
     report_files,
@@ -45,7 +45,8 @@ _URLS = ("ui_url", "gateway", "reports_url", "console_url")
 def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
-    Keys: `migration`, `routing`, `gateway`, `cutover` (or null), `pause` (who paused it, or null),
+    Keys: `migration`, `routing`, `gateway`, `freeze` (who, why, until when, or null),
+    `cutover` (or null), `pause` (who paused it, or null),
     `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
     of the present stage would say now, `is_old` when nobody judged them of late),
@@ -63,20 +64,20 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     guardrails = _guardrails(store, cutover) if cutover else None
     waiting = _waiting(_asked(store, migration, ended), guardrails)
     if waiting is not None:
-        run = waiting.pop("flow_run_id") or (cutover and cutover.flow_run_id)
-        waiting["url"] = f"{settings.get('ui_url', '')}/runs/flow-run/{run}"
-    rollback = rollbacks.latest(store, migration)
+        asking = waiting.pop("flow_run_id") or (cutover and cutover.flow_run_id)
+        waiting["url"] = f"{settings.get('ui_url', '')}/runs/flow-run/{asking}"
     return {
         "migration": migration,
         "routing": _routing(state),
         "gateway": site.gateway.serving(state).text,
+        "freeze": _freeze(store, migration, now),
         **_of_cutover(store, cutover, now),
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
         "guardrails": guardrails,
         **_measured(store, migration, now),
         "services": _services(store, now),
-        "rollback": rollback and _rolled_back(rollback),
+        "rollback": _rollback(store, migration),
         "triggers": trigger_status.triggers(store, site.plan, now=now),
         **_report(store, migration, cutover),
         "urls": {key: settings.get(key) for key in _URLS},
@@ -90,6 +91,11 @@ def _routing(state: RoutingState) -> dict[str, Any]:
         "maintenance": state.maintenance,
         "version": state.version, "epoch": state.epoch,
     }
+
+
+def _freeze(store: Store, migration: str, now: datetime) -> str | None:
+    found = freezes.active(store, migration, now=now)
+    return found.text if found else None
 
 
 def _of_cutover(store: Store, cutover: Cutover | None, now: datetime) -> dict[str, Any]:
@@ -170,7 +176,10 @@ def _ended_runs(ended: list[Carrier], where: str) -> list[dict[str, Any]]:
     ]
 
 
-def _rolled_back(rollback: Rollback) -> dict[str, Any]:
+def _rollback(store: Store, migration: str) -> dict[str, Any] | None:
+    rollback = rollbacks.latest(store, migration)
+    if rollback is None:
+        return None
     return {
         "epoch": rollback.epoch, "reason": rollback.reason, "status": rollback.status,
         "actor": rollback.actor,
@@ -200,6 +209,8 @@ def as_text(status: dict[str, Any]) -> str:
 def _cutover_lines(status: dict[str, Any]) -> list[str]:
     """Return how the cutover and its stages stand, and what nobody carries on."""
     lines = []
+    if status["freeze"]:
+        lines.append(f"NOBODY IS MOVED: {status['freeze']}; `changeover freeze off` ends it")
     if cutover := status["cutover"]:
         outcome = f": {cutover['outcome']}" if cutover["outcome"] else ""
         lines.append(f"cutover {cutover['id']}: {cutover['status']}{outcome}")

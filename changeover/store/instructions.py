@@ -16,7 +16,7 @@ from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import CutoverStatus, StageStatus
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.model import Stage
-from changeover.store import cutovers
+from changeover.store import cutovers, freezes
 from changeover.store.base import Base, Id, all_records, to_record, to_row
 from changeover.store.cutovers import CutoverRow, StageRow
 from changeover.store.engine import Store
@@ -125,10 +125,11 @@ def skip(store: Store, given: Instruction) -> list[str]:
 
 
 def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: datetime) -> bool:
-    """Close a stage as promoted, unless the cutover is paused; return whether it is closed."""
+    """Close a stage as promoted, unless the cutover is paused or frozen; return whether it is."""
     with store.begin() as session:
         cutover = cutovers.lock_in(session, cutover_id)
-        if instructions.open_pause(_all_in(session, cutover_id)) is not None:
+        is_frozen = freezes.active_in(session, cutover.migration, now) is not None
+        if is_frozen or instructions.open_pause(_all_in(session, cutover_id)) is not None:
             return False
         decision = StageStatus.PROMOTED, reason
         cutovers.decide_in(session, cutover, key, decision, now=now)

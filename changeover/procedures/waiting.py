@@ -1,0 +1,111 @@
+"""Why a cutover that could go on waits: people paused it, froze it, or it is outside hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from changeover.domain import instructions
+from changeover.domain.run_ends import PrefectState
+from changeover.errors import Refused
+from changeover.plan.model import Plan, Stage
+from changeover.plan.windows import WindowSpec, next_open
+from changeover.procedures.steps import CutoverRun
+from changeover.site.prefect_api import FlowRun
+from changeover.site.site import Site
+from changeover.store import freezes
+from changeover.store import instructions as stored
+
+PAUSED, FROZEN, OUTSIDE = "Paused", "Frozen", "OutsideHours"
+SLEEPS = ("Soaking", PAUSED, FROZEN, OUTSIDE)
+"""Names of the states in which a run sleeps until the store's time has come."""
+LOOK_AGAIN = timedelta(hours=1)
+"""A run that people stopped looks again by itself, should nobody have woken it."""
+SOON = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why the cutover waits.
+
+    Args:
+        name: Name of the run's state in Prefect.
+        text: One sentence for people.
+        until: When to look again.
+    """
+
+    name: str
+    text: str
+    until: datetime
+
+
+def why_wait(run: CutoverRun, stage: Stage | None, now: datetime) -> Wait | None:
+    """Return why users may not be moved now, for whatever comes; None when they may.
+
+    Args:
+        run: The cutover.
+        stage: The stage that would begin; None for what follows the last one.
+        now: The present moment.
+    """
+    pause = why_paused(run, now)
+    if pause is not None:
+        return pause
+    freeze = freezes.active(run.site.store, run.migration, now=now)
+    if freeze is not None:
+        until = min(freeze.until or now + LOOK_AGAIN, now + LOOK_AGAIN)
+        return Wait(FROZEN, f"{freeze.text}; `changeover freeze off` ends it", until)
+    return _outside(windows_of(run.site.plan, stage), now)
+
+
+def why_paused(run: CutoverRun, now: datetime) -> Wait | None:
+    """Return why not even a soak counts now; None while the cutover is not paused."""
+    pause = instructions.open_pause(stored.all_of(run.site.store, run.id))
+    if pause is None:
+        return None
+    text = f"paused by {pause.actor}: {pause.reason}; `changeover resume` goes on"
+    return Wait(PAUSED, text, now + LOOK_AGAIN)
+
+
+def windows_of(plan: Plan, stage: Stage | None) -> tuple[WindowSpec, ...]:
+    """Return when a stage may begin: its own windows, its phase's, or the plan's."""
+    return (stage.allowed if stage is not None else ()) or tuple(plan.allowed)
+
+
+def following(plan: Plan, key: str) -> Stage | None:
+    """Return the stage after the one called `key`; None after the last."""
+    stages = plan.stages()
+    index = plan.stage(key).index + 1
+    return stages[index] if index < len(stages) else None
+
+
+def _outside(windows: tuple[WindowSpec, ...], now: datetime) -> Wait | None:
+    opens = next_open(windows, now)
+    if opens == now:
+        return None
+    listed = "; ".join(window.text for window in windows)
+    text = f"users are moved only in {listed}"
+    if opens is None:
+        return Wait(OUTSIDE, text, now + LOOK_AGAIN)
+    return Wait(OUTSIDE, f"{text}; that is from {opens:%F %T} UTC on", opens)
+
+
+def refuse_now(site: Site, what: str, now: datetime) -> None:
+    """Refuse to move users by hand while the migration is frozen, or outside the plan's hours.
+
+    Raises:
+        Refused: Not now.
+    """
+    freeze = freezes.active(site.store, site.migration, now=now)
+    if freeze is not None:
+        raise Refused(f"{what} because the migration is {freeze.text}",
+                      next_step="`changeover freeze off --reason TEXT` ends it")
+    outside = _outside(tuple(site.plan.allowed), now)
+    if outside is not None:
+        raise Refused(f"{what} because {outside.text}", next_step="Change `allowed` in the plan, "
+                      "or wait; a rollback is possible at any time")
+
+
+def is_asleep(run: FlowRun, now: datetime) -> bool:
+    """Whether a run sleeps until the store's time has come."""
+    is_later = run.scheduled_for is not None and run.scheduled_for > now + SOON
+    return run.state_type == PrefectState.SCHEDULED and run.state_name in SLEEPS and is_later
