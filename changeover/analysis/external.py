@@ -40,6 +40,7 @@ def judge_external(check: CheckSpec, readings: Readings) -> CheckResult:
     verdict, reason = Verdict.INCONCLUSIVE, _problem(check, own, baseline)
     if not reason:
         verdict, reason = evaluate(check, _measured(own), other, needed=check.min_samples)
+        # who reads it at night must know whom to ask
         reason = _with_source(reason, own)
     return CheckResult(
         metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
@@ -74,8 +75,10 @@ def judge_readings(spec: TriggerSpec, own: Reading | None, baseline: Reading | N
     """
     if own is None or (baseline is None and spec.is_to_baseline):
         return Judged(None, None, f"{spec.metric}: its source has not said anything yet")
-    numbers = {"external": {"own": own.as_evidence(), "baseline": baseline and
-                            baseline.as_evidence()}}
+    numbers = {"external": {
+        "own": own.as_evidence(),
+        "baseline": baseline and baseline.as_evidence(),
+    }}
     if problem := _problem(spec, own, baseline):
         return Judged(None, None, problem, None, numbers)
     seconds = float(own.question.window)
@@ -96,6 +99,7 @@ class _Said(Window):
 
 
 def _with_source(reason: str, reading: Reading) -> str:
+    # "in 1 samples" would say more than is known
     if reading.samples == 1:  # the source does not say how many
         for uncounted in (" in 1 samples", " in 1 and 1 samples"):
             reason = reason.replace(uncounted, "")

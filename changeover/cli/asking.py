@@ -78,11 +78,16 @@ def _questions(plan: Plan) -> list[Question]:
         add(condition.metric, condition.of, condition.segment, window)
         if condition.is_to_baseline:
             add(condition.metric, "baseline", condition.segment, window)
+    # what nobody reads yet is asked as well: somebody is about to write the check
     read = {metric for metric, _, _ in longest}
     for name, external in externals(plan).items():
         named = external.metric.placeholders
-        segments = list(plan.routing.segments) if "segment" in named else [None]
-        systems = ["baseline", "candidate"] if "system" in named else ["candidate"]
+        segments: list[str | None] = [None]
+        if "segment" in named:
+            segments = list(plan.routing.segments)
+        systems = ["candidate"]
+        if "system" in named:
+            systems = ["baseline", "candidate"]
         for system in systems if name not in read else ():
             for segment in segments:
                 add(name, system, segment, WINDOW)

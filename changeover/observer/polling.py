@@ -56,6 +56,7 @@ class SourcePolls:
         self._site = site
         self._known = externals(site.plan)
         self._lock = threading.Lock()
+        # triggers always want theirs; gates ask for theirs while a stage soaks
         self._wanted: dict[Key, _Wanted] = {}
         for spec in site.plan.triggers:
             if spec.is_external:
@@ -67,6 +68,7 @@ class SourcePolls:
         every = self._site.plan.sources[source].every.total_seconds()
         while not stop.wait(PAUSE_SECONDS):
             for wanted in self._due(source, every):
+                # outside of the lock: a slow source must not keep others waiting
                 reading = ask(self._site.plan, self._site.folder, wanted.asked_now())
                 wanted.readings.append(reading)
 
@@ -92,7 +94,9 @@ class SourcePolls:
         wanted = self._wanted[self._key(spec, system)]
         wanted.since = since
         end = clock.from_timestamp(at + 1)
+        # a copy: the source's thread adds to it meanwhile
         for reading in reversed(list(wanted.readings)):
+            # after a pause, seconds of the past know nothing of later answers
             if reading.answered_at <= end:
                 began = clock.from_timestamp(since)
                 return reading.at(end, external.source.max_age) if reading.of >= began else None
@@ -111,6 +115,7 @@ class SourcePolls:
     def _want(self, key: Key, question: Question, until: float) -> _Wanted:
         with self._lock:
             wanted = self._wanted.get(key)
+            # a plan that was edited may ask something else at the same place
             if wanted is None or not _is_alike(wanted.question, question):
                 wanted = self._wanted[key] = _Wanted(question, until)
             # only the window differs: it grows while the stage is young

@@ -22,9 +22,14 @@ from changeover.plan.units import format_duration
 LONGEST_QUERY = 10_000
 MOST_POINTS = 11_000
 """Points of one series that Prometheus answers at most."""
+# the forms are narrow on purpose: a secret that slips in must not look right
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
-_BASE = re.compile(r"https?://(?:[^/\s:@?#\[\]]+|\[[0-9a-f:]+\])(?::\d{1,5})?(?:/[^\s?#@]*)?")
-_DATABASE = re.compile(r"[a-z][a-z0-9_]*(?:\+[a-z0-9_]+)?://[^\s:@?]*(?:@[^\s:@?]*)?(?::\d+)?[^\s@?]*")
+_BASE = re.compile(
+    r"https?://(?:[^/\s:@?#\[\]]+|\[[0-9a-f:]+\])"  # a host, or an IPv6 address
+    r"(?::\d{1,5})?(?:/[^\s?#@]*)?")
+_DATABASE = re.compile(
+    r"[a-z][a-z0-9_]*(?:\+[a-z0-9_]+)?://"  # its kind, perhaps with a driver
+    r"[^\s:@?]*(?:@[^\s:@?]*)?(?::\d+)?[^\s@?]*")  # a user, but no password
 
 
 def _variable(found: object) -> str:
@@ -59,7 +64,9 @@ def _query(language: Language) -> BeforeValidator:
 
 def _one_value(text: str) -> str:
     for step in parse_pattern(text):
-        if step.is_deep or step.token is Wild.ANY or text.startswith("/"):
+        # several values are no number, and XML is not read here
+        is_many = step.is_deep or step.token is Wild.ANY
+        if is_many or text.startswith("/"):
             raise ValueError(f"{text!r} must lead to one value in JSON, such as $.data.rate or "
                              "$.items[0].count; `..` and `*` are not allowed")
     return text
@@ -93,6 +100,7 @@ class AuthSpec(Part):
     @property
     def variables(self) -> frozenset[str]:
         """Names of the variables with secrets."""
+        # what must be cut out of every text that a source makes
         given = {self.basic, self.bearer, *self.headers.values()}
         return frozenset(name for name in given if name)
 
@@ -224,8 +232,13 @@ class _Source(Part):
 
     @model_validator(mode="after")
     def _limits_fit(self) -> _Source:
-        for name, least, most in (("timeout", 0.1, 30), ("every", 1, 3600),
-                                  ("max_age", 1, 7 * 86_400)):
+        # longer than the most, a gate or the standings would wait for one source
+        limits = (
+            ("timeout", 0.1, 30),
+            ("every", 1, 3600),
+            ("max_age", 1, 7 * 86_400),
+        )
+        for name, least, most in limits:
             if not least <= getattr(self, name).total_seconds() <= most:
                 shown = format_duration(getattr(self, name))
                 raise ValueError(f"{name} {shown} is not allowed; allowed are {least:g} to {most} "

@@ -44,6 +44,7 @@ def judge_externals(
     for index, check in enumerate(checks):
         if check.is_external:
             asked[index] = _questions(check, windows[index])
+    # at once, so that a source that is down costs its time once for the whole gate
     found = read([question for each in asked.values() for question in each])
     results = {}
     for index, questions in asked.items():

@@ -122,6 +122,7 @@ def _with_retries(asked: Asked, external: External, values: Values) -> Usable:
             answer = asked.ask(metric, values)
             return read(answer, metric, now=clock.now(), max_age=source.max_age)
         except NoAnswer as error:
+            # a value that is NaN or stale is so in a moment as well
             if not error.is_passing or not left:
                 raise
             left -= 1

@@ -66,6 +66,7 @@ class Commands:
         return Answer(ended.output.decode("utf-8", "replace").strip())
 
     def _variables(self) -> dict[str, str]:
+        # not ours as a whole: it has the credentials of all other sources
         given = {name: os.environ[name] for name in GIVEN if name in os.environ}
         return given | {name: read_variable(name) for name in self._source.env}
 

@@ -56,6 +56,7 @@ def fetch(
     """
     seconds = source.timeout.total_seconds()
     method = "GET" if form is None else "POST"
+    # uncompressed: a small answer must not become a huge one here
     headers = {**_headers(source.auth), "accept-encoding": "identity"}
     with new_client(timeout=seconds, verify=_verify(source, folder)) as client:
         def ask() -> Received:

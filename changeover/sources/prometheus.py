@@ -43,6 +43,7 @@ class Prometheus:
         """Ask for a metric's value, and for what stands behind it."""
         self._deadline = time.monotonic() + self._source.timeout.total_seconds()
         query = self.query(metric, values)
+        # the value first: without one, nothing else matters
         if metric.range_ is None:
             value = self._instant(query)
         else:
@@ -58,6 +59,7 @@ class Prometheus:
         """Return when the newest sample was taken, of those series that have none for longest."""
         found = []
         for selector in selectors(query):
+            # a series without any sample has no age: `x or vector(0)` is meant so
             at = self._moment(selector.newest)
             if at is None and selector.newest_in_range:
                 at = self._moment(selector.newest_in_range)
@@ -83,11 +85,15 @@ class Prometheus:
     def _of_range(self, query: str, metric: PrometheusMetric, window: int) -> float:
         if metric.range_ is None:
             raise ValueError("the metric asks for no range")
+        # our clock: one that differs from the server's makes the value stale, not wrong
         end = clock.now().timestamp()
         step = metric.range_.step.total_seconds()
         found = self._asked("/api/v1/query_range", {
-            "query": query, "start": f"{end - window:.3f}", "end": f"{end:.3f}",
-            "step": f"{step:.3f}"})
+            "query": query,
+            "start": f"{end - window:.3f}",
+            "end": f"{end:.3f}",
+            "step": f"{step:.3f}",
+        })
         points = self._one_series(found, ("matrix",))["values"]
         values = [float(value) for _, value in points]
         if wrong := sum(not math.isfinite(value) for value in values):
@@ -97,6 +103,7 @@ class Prometheus:
     def _asked(self, path: str, form: dict[str, str]) -> dict[str, Any]:
         if time.monotonic() > self._deadline:  # each question has the time, all together as well
             raise too_slow(self._source.timeout.total_seconds())
+        # by POST: a query may be longer than an address may be
         received = fetch(self._source, path, self._folder, form)
         try:
             document = json.loads(received.body)

@@ -29,6 +29,7 @@ def read_variable(name: str) -> str:
 
 def hide(text: str, variables: Iterable[str]) -> str:
     """Return a text without the values of variables, however they are written there."""
+    # an error may repeat a secret as it was sent: encoded for a URL or a header
     values: set[str] = set()
     for name in variables:
         found = os.environ.get(name, "").strip()

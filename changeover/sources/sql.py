@@ -89,6 +89,7 @@ class Database:
 
     def _sqlite(self, url: URL) -> sqlite3.Connection:
         """Open a SQLite file that is there, for reading, with an end to every query."""
+        # SQLite would make a missing file, and call the new one empty
         path = self._folder / (url.database or "")
         deadline = time.monotonic() + self._seconds + LONGER_SECONDS
         found = sqlite3.connect(
@@ -102,6 +103,7 @@ def _read_row(
     connection: Connection, statement: Bound
 ) -> tuple[Sequence[str], Sequence[Any]]:
     """Return the names and values of the only row."""
+    # a cursor at the server: the rest of a large table is never sent
     connection = connection.execution_options(stream_results=True)
     if connection.dialect.name == "postgresql":
         connection = connection.execution_options(postgresql_readonly=True)
@@ -130,5 +132,6 @@ def _failed(error: SQLAlchemyError) -> NoAnswer:
     """Return what a database said of a query; the statement and its values are left out."""
     said = getattr(error, "orig", None) or error
     text = " ".join(str(said).split())[:200]
+    # a statement that is wrong is wrong again
     is_passing = not isinstance(error, sa.exc.ProgrammingError)
     return NoAnswer(f"the database says: {text}", is_passing=is_passing)
