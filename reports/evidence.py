@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import changeover
+from changeover.analysis.check_words import gate_word
 from changeover.analysis.window import Sample
 from changeover.domain.audit import AuditEvent
 from changeover.domain.publications import Publication
@@ -182,10 +183,11 @@ def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str
         f"trigger {firing.trigger} fired ({firing.did}): {firing.reason}" for firing in firings
     ]
     newest = {each.gate: each for each in stage.evaluations}
-    warnings += [
-        f"gate {gate} is {each.verdict}: {each.reason}"
-        for gate, each in newest.items() if each.verdict is not Verdict.PASS
-    ]
+    for gate, each in newest.items():
+        if each.verdict is not Verdict.PASS:
+            word = gate_word(each.verdict, each.evidence)
+            is_what = "asks you" if word != each.verdict else f"is {word}"
+            warnings.append(f"gate {gate} {is_what}: {each.reason}")
     if not stage.gates:
         warnings.append("no gate was judged: the plan names none for this stage")
     return tuple(warnings + _noticed(stage.figures))

@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.analysis.check_words import group_text, interval_text, outlook_text
+from changeover.analysis.check_words import (
+    asks_people,
+    gate_word,
+    group_text,
+    interval_text,
+    outlook_text,
+)
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
@@ -159,7 +165,8 @@ def _stage_cells(stage: StageView) -> tuple[str, ...]:
 
 def _gate_line(evaluation: GateVerdict, times: int) -> str:
     seen = f" (evaluation {times})" if times > 1 else ""
-    return (f"**{text.status(evaluation.verdict)}**: gate {text.markdown(evaluation.gate)}{seen}, "
+    word = gate_word(evaluation.verdict, evaluation.evidence)
+    return (f"**{text.status(word)}**: gate {text.markdown(evaluation.gate)}{seen}, "
             f"{text.clock_time(evaluation.at)} UTC: {text.markdown(evaluation.reason)}")
 
 
@@ -182,6 +189,8 @@ def _remark(check: Mapping[str, Any]) -> str:
     remarks = ["shown only"] if check.get("on_fail") == OnFail.SHOW else []
     if "sequential" in check:
         remarks.append(_certainty(check.get("verdict"), check["sequential"]))
+    if asks_people(check):
+        remarks.append("people decide")
     if group := group_text(check):
         remarks.append(group)
     if outlook := outlook_text(check):

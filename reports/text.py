@@ -13,7 +13,7 @@ SIGNS = {
     "pass": "✓", "fail": "✗", "inconclusive": "?", "promoted": "✓", "rolled_back": "↩",
     "soaking": "●", "waiting": "?", "to_come": "○", "unfinished": "–", "running": "●",
     "begun": "●", "failed": "✗", "none": "○", "done": "✓", "completed": "✓", "needs_person": "!",
-    "plain": "·", "good": "✓", "warn": "!", "bad": "✗",
+    "plain": "·", "good": "✓", "warn": "!", "bad": "✗", "asks people": "?",
 }
 """The sign before each status, so that nothing is shown by colour alone."""
 

@@ -5,9 +5,11 @@ The evidence is the mapping that `CheckResult.as_evidence` gave and the store ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import OnFail
 from changeover.plan.metrics import format_value, metric_of
 
 
@@ -54,3 +56,16 @@ def group_text(check: Mapping[str, Any]) -> str:
     """Return the group that a check belongs to, and what it says: `one of 2 must pass: pass`."""
     group = check.get("group")
     return f"{group['words']}: {group['verdict']}" if group and "verdict" in group else ""
+
+
+def asks_people(check: Mapping[str, Any]) -> bool:
+    """Whether a check failed whose failure people decide about, and its group needs it."""
+    is_asked = check.get("on_fail") == OnFail.ASK and check.get("verdict") == Verdict.FAIL
+    group = check.get("group") or {}
+    return is_asked and group.get("verdict") != Verdict.PASS
+
+
+def gate_word(verdict: str, evidence: Iterable[Mapping[str, Any]]) -> str:
+    """Return a gate's verdict for people; one that hangs on an answer of theirs says so."""
+    is_open = verdict == Verdict.INCONCLUSIVE
+    return "asks people" if is_open and any(map(asks_people, evidence)) else str(verdict)

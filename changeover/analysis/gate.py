@@ -80,7 +80,7 @@ def _parts(results: Sequence[CheckResult]) -> list[_Part]:
             groups.setdefault(result.group["number"], []).append(result)
     for result in results:
         if result.group is None:
-            parts.append(_Part(_counts_as(result), result.told, (result,)))
+            parts.append(_Part(_counts_as(result), _reason(result), (result,)))
         elif (members := groups.pop(result.group["number"], None)) is not None:
             parts.append(_group(result.group, members))
     return parts
@@ -96,7 +96,7 @@ def _group(group: Mapping[str, Any], members: Sequence[CheckResult]) -> _Part:
     elif failed > group["of"] - group["needed"]:
         verdict = Verdict.FAIL
     against = [each for each, said in zip(members, verdicts, strict=True) if said is verdict]
-    reasons = ", and ".join(each.told for each in against)
+    reasons = ", and ".join(map(_reason, against))
     return _Part(verdict, f"{group['words']}, {passed} did and {failed} failed: {reasons}",
                  tuple(members))
 
@@ -112,6 +112,12 @@ def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[
             result = replace(result, group={**result.group, "verdict": verdict})
         found.append(result)
     return found
+
+
+def _reason(result: CheckResult) -> str:
+    """Return a check's reason; a failure that people decide about says so."""
+    is_asked = result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
+    return f"people are asked, because {result.told}" if is_asked else result.told
 
 
 def _counts_as(result: CheckResult) -> Verdict:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from changeover.analysis.check_words import evidence_text, group_text, interval_text, outlook_text
+from changeover.analysis.check_words import (
+    evidence_text,
+    gate_word,
+    group_text,
+    interval_text,
+    outlook_text,
+)
 from changeover.cli.common import Session, site_command
 from changeover.domain.rollout import GateVerdict
 from changeover.errors import EXIT_FAILED, InvalidInput
@@ -82,9 +88,10 @@ def _text(known: GateVerdict) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
              for row in rows]
+    word = gate_word(known.verdict, known.evidence)
     when = f"{known.at:%Y-%m-%d %H:%M:%S} UTC"
     return "\n".join([
-        f"gate {known.gate} of {known.stage}: {known.verdict}, {when}", f"{known.reason}.", "",
+        f"gate {known.gate} of {known.stage}: {word}, {when}", f"{known.reason}.", "",
         *table, *_said(known)])
 
 

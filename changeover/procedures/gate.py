@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from changeover import clock
+from changeover.analysis.check_words import asks_people
 from changeover.analysis.gate import GateResult, StageDecision, decide_stage
 from changeover.domain.rollout import GateVerdict, StageRecord
 from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
-from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.triggers import TriggerAction
 from changeover.procedures import steering
@@ -89,9 +89,11 @@ def _decide(
     )
     reasons = [f"promoted now by {early}"] if early else []
     reasons += [f"guardrail {alarm.reason}"] if is_alarmed else []
-    reasons += asked_about
-    reasons += [known.reason for known in judged
-                if (early or known.verdict is verdict) and known.reason not in reasons]
+    told = [known.reason for known in judged if early or known.verdict is verdict]
+    # a gate that is told of has its checks' reasons in its own
+    reasons += [f"people are asked, because {each}" for each in asked_about
+                if not any(each in reason for reason in told)]
+    reasons += [each for each in dict.fromkeys(told) if each not in reasons]
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
@@ -101,8 +103,5 @@ def _decide(
 
 def _asked_about(judged: list[GateVerdict]) -> list[str]:
     """Return why checks failed whose failures people decide about."""
-    return [
-        str(check["reason"]) for known in judged for check in known.evidence
-        if check["verdict"] == Verdict.FAIL and check.get("on_fail") == OnFail.ASK
-        and (check.get("group") or {}).get("verdict") != Verdict.PASS
-    ]
+    return [str(check["reason"]) for known in judged for check in known.evidence
+            if asks_people(check)]

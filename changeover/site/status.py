@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover.analysis.check_words import group_text, interval_text, outlook_text
+from changeover.analysis.check_words import (
+    asks_people,
+    group_text,
+    interval_text,
+    outlook_text,
+)
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
 from changeover.domain.instructions import open_pause
@@ -299,6 +304,10 @@ STANDS = {Verdict.PASS: "would pass", Verdict.FAIL: "would fail",
 """What is said of a check while its stage soaks."""
 
 
+def _stands(check: dict[str, Any]) -> str:
+    return "would ask people" if asks_people(check) else STANDS[Verdict(check["verdict"])]
+
+
 def gates(store: Store, cutover: Cutover, *, now: datetime) -> list[dict[str, Any]]:
     """Return what the gates of the present stage would say now; nothing when none soaks.
 
@@ -311,8 +320,7 @@ def gates(store: Store, cutover: Cutover, *, now: datetime) -> list[dict[str, An
         return []
     found = []
     for gate in standings.of_stage(store, cutover.id, stages[-1].key):
-        checks = [{**check, "standing": STANDS[Verdict(check["verdict"])]}
-                  for check in gate.evidence]
+        checks = [{**check, "standing": _stands(check)} for check in gate.evidence]
         found.append({
             "stage": gate.stage, "gate": gate.gate, "at": gate.at.isoformat(),
             "is_old": now - gate.at > OLD_AFTER, "checks": checks})

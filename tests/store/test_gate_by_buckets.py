@@ -25,7 +25,7 @@ from changeover.procedures.steps import CutoverRun
 from changeover.site.bucket_sums import packed
 from changeover.site.site import Site
 from changeover.store import cutovers, slices, verdicts
-from reports.tables import check_row
+from reports.tables import check_row, verdict_text
 from tests.integration.conftest import make_plan
 from tests.support.soaking_stage import (
     SEEN,
@@ -117,6 +117,10 @@ def test_failure_that_asks_or_is_shown_rolls_nobody_back(
     decision = judge_stage(told, STAGE, SEEN)
     assert decision.action is action
     assert ("times the baseline's is shown" in decision.reason) == (on_fail == "ask")
+    assert decision.reason.count("people are asked, because") == (on_fail == "ask")
+    shown = verdict_text(check_row(stored(run).evidence[0]))
+    assert shown == ("✗ fail: harm is shown, people decide" if on_fail == "ask"
+                     else "✗ fail: shown only, harm is shown")
     found = verdicts.get(run.site.store, stored(run).id)
     assert found is not None
     assert [each.problem for each in recompute(*found)] == ["", ""]

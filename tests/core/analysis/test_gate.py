@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.analysis.check import CheckResult, as_asked
+from changeover.analysis.check_words import asks_people, gate_word
 from changeover.analysis.gate import decide_stage, judge_gate
 from changeover.domain.rollout import StageAction
 from changeover.domain.verdict import Verdict, worst
@@ -50,7 +51,7 @@ def test_gate_without_checks_is_inconclusive_and_says_so() -> None:
 
 @pytest.mark.parametrize(("on_fail", "verdict", "reason"), [
     (OnFail.ROLLBACK, FAIL, "slow"),
-    (OnFail.ASK, UNKNOWN, "slow"),
+    (OnFail.ASK, UNKNOWN, "people are asked, because slow"),
     (OnFail.SHOW, PASS, "its one check passed"),
 ])
 def test_failed_check_does_what_the_plan_says(
@@ -59,6 +60,16 @@ def test_failed_check_does_what_the_plan_says(
     """A check that is only shown never decides; one that asks neither fails the gate nor passes."""
     gate = judge_gate("slo", [replace(result(FAIL, "slow"), on_fail=on_fail), result(PASS)])
     assert (gate.verdict, gate.reason) == (verdict, reason)
+
+
+def test_failure_that_asks_has_words_of_its_own() -> None:
+    """It is neither a failure nor too little data: somebody's answer is missing."""
+    asking, unknown = replace(result(FAIL, "slow"), on_fail=OnFail.ASK), result(UNKNOWN)
+    evidence = [each.as_evidence() for each in (asking, unknown)]
+    assert [asks_people(each) for each in evidence] == [True, False]
+    assert gate_word(UNKNOWN, evidence) == "asks people"
+    assert gate_word(UNKNOWN, evidence[1:]) == "inconclusive"
+    assert gate_word(FAIL, evidence) == "fail"
 
 
 def test_gate_of_which_everything_is_only_shown_passes_nobody() -> None:
