@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, Integer, String, Text, func, select
+from sqlalchemy import JSON, Index, Integer, String, Text, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import Author, NewEvent
@@ -359,14 +359,22 @@ def _state(row: FlagRow) -> FlagState:
                      row.changed_at, row.changed_by)
 
 
+_CHANGES = select(FlagChangeRow).where(FlagChangeRow.migration == MigrationRow.name)
+# built once: it is asked several times a second for as long as the migration lasts
+_MARKER = (
+    select(
+        MigrationRow.digest, RoutingRow.version, RoutingRow.changed_at,
+        _CHANGES.with_only_columns(func.max(FlagChangeRow.id)).scalar_subquery(),
+        _CHANGES.with_only_columns(func.max(FlagChangeRow.at)).scalar_subquery(),
+    )
+    .outerjoin(RoutingRow, RoutingRow.migration == MigrationRow.name)
+    .where(MigrationRow.name == bindparam("migration"))
+)
+
+
 def _marker(session: Session, migration: str, environment: str) -> tuple[str, datetime | None]:
-    last, at = session.execute(
-        select(func.max(FlagChangeRow.id), func.max(FlagChangeRow.at))
-        .where(FlagChangeRow.migration == migration)).one()
-    version, moved = session.execute(
-        select(RoutingRow.version, RoutingRow.changed_at)
-        .where(RoutingRow.migration == migration)).one_or_none() or (0, None)
-    digest = session.scalar(select(MigrationRow.digest).where(MigrationRow.name == migration))
+    row = session.execute(_MARKER, {"migration": migration}).one_or_none()
+    digest, version, moved, last, at = row or ("", None, None, None, None)
     times = [time for time in (at, moved) if time is not None]
-    return (etag_of(digest or "", environment, version, last or 0),
+    return (etag_of(digest, environment, version or 0, last or 0),
             max(times) if times else None)

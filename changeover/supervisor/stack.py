@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -106,10 +107,11 @@ class Stack:
         self.home.pop_restarts()  # asked of an earlier supervisor
         store = self._open_store()
         self.keeper.save()
-        self._launch("prefect-server")
-        self._start_systems()
-        self._launch("shadow")  # before Envoy, which tries its address again only after a while
-        self._launch("envoy")
+        with self._starting_prefect():
+            self._start_systems()
+            # before Envoy, which tries its address again only after a while
+            self._launch("shadow")
+            self._launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive)
         for service in ("observer", "console", "reports"):
             self._launch(service)
@@ -298,6 +300,27 @@ class Stack:
         other = {"prefect-server": self.api_url, "console": self.console_url}
         return other.get(name, self.plan.routing.listen)
 
+    @contextmanager
+    def _starting_prefect(self) -> Iterator[None]:
+        """Start Prefect's server; for the first time after the block, when its database is made.
+
+        The server would make it, too, but would keep the 50 MB which that takes for good.
+        """
+        if not self.is_own_server or (self.home.prefect_home / "prefect.db").exists():
+            self._launch("prefect-server")
+            yield
+            return
+        database = self._child("prefect-database", [
+            sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes",
+        ], self.prefect_env())
+        database.start()
+        try:
+            yield
+            self._await_end(database, "the making of Prefect's database")
+        finally:
+            database.end()
+        self._launch("prefect-server")
+
     def _prepare_prefect(self) -> None:
         """Have the work pool, the blocks and every deployment made; safe to do again."""
         preparation = self._preparation()
@@ -305,24 +328,25 @@ class Stack:
         try:
             self._await("console", partial(baseline.answers, f"{self.console_url}/health", 2))
             self._await("prefect-server", PrefectApi(self.api_url).is_alive)
-            self._await_preparation(preparation)
+            self._await_end(preparation, "the preparation of Prefect")
         finally:
             preparation.end()
         PrefectApi(self.api_url, timeout=PREFECT_SECONDS).set_limits(self.plan.health.limits)
         self.show("every flow is deployed")
 
-    def _await_preparation(self, preparation: Child) -> None:
+    def _await_end(self, child: Child, what: str) -> None:
+        """Wait until a process has done its work; say why not, with the end of its log."""
         try:
-            code = preparation.process.wait(PREPARATION_SECONDS) if preparation.process else None
+            code = child.process.wait(PREPARATION_SECONDS) if child.process else None
         except psutil.TimeoutExpired:
             code = None
-        if code != 0:
-            did = f"did not end within {PREPARATION_SECONDS:.0f} s" if code is None else "failed"
-            raise Unreachable(
-                f"the preparation of Prefect {did}; its log ends:\n{preparation.tail(6)}",
-                where=self.api_url,
-                next_step="Read logs/preparation.log and run the command again",
-            )
+        if code == 0:
+            return
+        did = f"did not end within {PREPARATION_SECONDS:.0f} s" if code is None else "failed"
+        raise Unreachable(
+            f"{what} {did}; its log ends:\n{child.tail(6)}", where=self.api_url,
+            next_step=f"Read logs/{child.log.name} and run the command again",
+        )
 
     def _addresses(self) -> dict[str, Any]:
         """Return what `run.json` says beside the processes."""
