@@ -239,7 +239,7 @@ class Tailer:
     def __init__(
         self, path: Path, hosts: dict[str, System], *, position: tuple[int, int] | None = None
     ) -> None:
-        self.path = path
+        self.path, self._aside = path, path.with_suffix(".log.1")
         self._hosts = hosts
         self.unreadable = 0
         """Lines so far that are no request that can be counted: cut, or written by others."""
@@ -284,10 +284,6 @@ class Tailer:
             return False
         self.path.replace(self._aside)
         return True
-
-    @property
-    def _aside(self) -> Path:
-        return self.path.with_suffix(".log.1")
 
     def _files(self) -> list[Path]:
         """Return the file being read when it was moved aside, then the present one."""

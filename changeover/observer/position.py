@@ -14,6 +14,8 @@ from changeover.observer.slicing import Place
 
 LAG_SECONDS = 5
 """A position is saved this long after it was reached, when late lines are stored as well."""
+SAME_PLACE_SECONDS = 30
+"""While nothing is written to the log, so often: every saving waits for the disk."""
 
 
 class Position:
@@ -30,6 +32,7 @@ class Position:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reached: deque[tuple[int, tuple[int, int]]] = deque()
+        self._saved: tuple[int, tuple[int, int]] = (0, (-1, -1))
 
     def read(self) -> tuple[tuple[int, int] | None, int]:
         """Return ((inode, offset), first second to count), or (None, 0) at the first start."""
@@ -57,8 +60,13 @@ class Position:
             if not is_stored(self._reached[0][0]):
                 break
             passed = self._reached.popleft()
-        if passed is not None:
+        if passed is not None and self._is_news(*passed):
             self._write(*passed)
+
+    def _is_news(self, second: int, place: tuple[int, int]) -> bool:
+        # what the file says of an earlier second at the same place stays true
+        saved_second, saved_place = self._saved
+        return place != saved_place or not 0 <= second - saved_second < SAME_PLACE_SECONDS
 
     def set_back(self) -> None:
         """Forget what was reached: the clock was set back, and its seconds come again."""
@@ -69,6 +77,7 @@ class Position:
         # an older position only means that more is read again
         with contextlib.suppress(EnvironmentProblem):
             write_atomically(self._path, json.dumps(content))
+            self._saved = second, place
 
 
 def earlier(samples: Place | None, sums: Place | None) -> Place | None:
