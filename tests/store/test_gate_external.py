@@ -25,7 +25,7 @@ from changeover.procedures.gate import judge_stage
 from changeover.procedures.recompute import recompute
 from changeover.procedures.steps import CutoverRun
 from changeover.site import status
-from changeover.store import standings, verdicts
+from changeover.store import audit, standings, verdicts
 from tests.support.processes import meanwhile, wait_for
 from tests.support.soaking_stage import SEEN, STAGE, printed, soaking, stored, verdict_of
 
@@ -35,7 +35,7 @@ GATES = {
     "slo": [{"metric": "external.failed", "ratio_to_baseline": 1.5, "on_fail": "rollback"},
             {"metric": "external.failed", "below": "5%"}]}
 TRIGGER = {"name": "failing", "metric": "external.failed", "above": "5%", "for": "1s",
-           "action": "rollback"}
+           "over": "10m", "action": "rollback"}
 
 
 @dataclass
@@ -100,6 +100,22 @@ def test_a_source_without_a_value_decides_nothing(
     assert stored(shop.run).verdict is Verdict.INCONCLUSIVE
     assert decision.action in (StageAction.WAIT, StageAction.ASK)
     assert said in decision.reason
+
+
+def test_no_credential_reaches_the_store_or_a_page(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the database's driver says of an address with a password."""
+    monkeypatch.setenv("SHOP_DATABASE", "postgresql://reader:s3cret@127.0.0.1:1/shop?s3cret=1")
+    sources = {"shop": {"kind": "sql", "env": "SHOP_DATABASE", "retries": 0, "timeout": "30s",
+                        "metrics": {"failed": {"query": QUERY, "unit": "share"}}}}
+    with soaking(store_url, tmp_path, GATES, entered=ENTERED, sources=sources) as run:
+        known = verdict_of(run)
+        assert known.verdict is Verdict.INCONCLUSIVE
+        shown = printed(run, verdict_command, str(known.id))
+        assert "source shop" in shown
+        events = audit.events(run.site.store, run.migration)
+        assert "s3cret" not in f"{known} {shown} {events} {status.collect(run.site, now=ENTERED)}"
 
 
 def test_a_source_that_is_away_decides_nothing(shop: Shop) -> None:
@@ -187,11 +203,11 @@ def test_triggers_know_what_the_source_had_said_by_a_second(shop: Shop) -> None:
     assert (newest().value, newest().samples) == (0.5, 400)
     assert polls.reading(spec, "candidate", at=before, since=0) is None
     assert newest(since=int(clock.now().timestamp()) + 60) is None
-    assert newest().question.window == 10
+    assert newest().question.window == 600
     moved = int(clock.now().timestamp()) - 4
     assert polls.reading(spec, "candidate", at=moved + 5, since=moved) is not None
     with watching(shop, polls):  # users were moved seconds ago: a window of before says nothing
-        wait_for(lambda: newest(moved).question.window < 10, seconds=3)
+        wait_for(lambda: newest(moved).question.window < 600, seconds=3)
     later = int((clock.now() + timedelta(minutes=11)).timestamp())
     stale = polls.reading(spec, "candidate", at=later, since=0)
     assert stale is not None

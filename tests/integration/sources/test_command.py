@@ -76,7 +76,7 @@ def test_a_program_that_cannot_start_is_no_value(tmp_path: Path, command: list[s
     "trap \"\" TERM HUP; while true; do sleep 1; done'"])
 def test_nothing_that_it_started_stays(tmp_path: Path, script: str) -> None:
     """Neither after its time is over nor after it ended well."""
-    shell(script, tmp_path, timeout="2s")
+    shell(script, tmp_path, timeout="3s")
     child = int((tmp_path / "child").read_text())
     wait_for(lambda: not psutil.pid_exists(child)
              or psutil.Process(child).status() == psutil.STATUS_ZOMBIE, seconds=5)
