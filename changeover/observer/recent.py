@@ -17,8 +17,13 @@ from changeover.analysis.window import (
     outcomes_of,
 )
 from changeover.domain.comparisons import PlaceCount
+from changeover.observer.blocks import Blocks, Kind
+from changeover.plan.metrics import Source
 from changeover.plan.subsets import subset_of_segment
 from changeover.store.place_counts import step_of
+
+_ADDED_UP = (Source.TRAFFIC, Source.GATEWAY, Source.HEALTH)
+"""Sources whose seconds may be added up: the figures of others depend on which seconds had any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Span:
         segment: Requests and outcomes of this segment only.
         path: Comparisons of this place only.
         since: The second at which it begins at the earliest; None: that of all windows.
+        source: Where the one metric comes from that is read; None: anything may be read.
+        is_timed: Whether the metric is a duration of requests.
     """
 
     system: str
@@ -38,6 +45,8 @@ class Span:
     segment: str | None = None
     path: str | None = None
     since: int | None = None
+    source: Source | None = None
+    is_timed: bool = False
 
 
 class Recent:
@@ -47,6 +56,7 @@ class Recent:
         self._rows: dict[str, dict[int, Sample]] = defaultdict(dict)
         self._places: Mapping[str, Mapping[int, PlaceCount]] = {}
         self._windows: dict[tuple[Span, int], Window] = {}
+        self._blocks = Blocks(self.seconds)
         self.since = 0
 
     def feed(self, samples: Iterable[Sample]) -> None:
@@ -54,6 +64,7 @@ class Recent:
         for sample in samples:
             is_gateways = sample.system == GATEWAY
             self._rows[sample.system][sample.at] = of_gateway(sample) if is_gateways else sample
+            self._blocks.changed(sample.system, sample.at)
         self._windows.clear()
 
     def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
@@ -81,6 +92,9 @@ class Recent:
         start = max(at - span.seconds + 1, self.since)
         if span.since is not None:
             start = max(start, span.since)
+        if span.source in _ADDED_UP and not span.path:
+            rows = self._blocks.covering(_kind(span), start, at + 1)
+            return combine(rows, seconds=span.seconds)
         names = (GATEWAY, outcomes_of(span.system, span.segment),
                  *((SHADOW,) if span.system == "candidate" else ()))
         subset = subset_of_segment(span.segment) if span.segment else None
@@ -100,6 +114,7 @@ class Recent:
         for rows in self._rows.values():
             for at in [at for at in rows if at < before]:
                 del rows[at]
+        self._blocks.forget(lambda start, end: start >= before)
         self._windows.clear()
 
     def set_back(self, to: int) -> None:
@@ -107,5 +122,14 @@ class Recent:
         for rows in self._rows.values():
             for at in [at for at in rows if at >= to]:
                 del rows[at]
+        self._blocks.forget(lambda start, end: end <= to)
         self.since = min(self.since, to)
         self._windows.clear()
+
+
+def _kind(span: Span) -> Kind:
+    """Return what is read of samples for a span of one source."""
+    if span.source is Source.GATEWAY:
+        return Kind(GATEWAY)
+    subset = subset_of_segment(span.segment) if span.segment else None
+    return Kind(span.system, subset, span.is_timed)

@@ -201,7 +201,9 @@ class Watch:
             since = max(self._recent.since, self._begun.get(spec.name, 0))
             return self.budgets[spec.name].judge(at, since)
         seconds = max(1, int(spec.window.total_seconds()))
-        span = Span(spec.of, seconds, spec.segment, spec.path, self._begun.get(spec.name))
+        metric = spec.measured
+        span = Span(spec.of, seconds, spec.segment, spec.path, self._begun.get(spec.name),
+                    metric.source, metric.quantile is not None)
         own, baseline = self._recent.window(span, at), None
         if spec.is_to_baseline:
             baseline = self._recent.window(replace(span, system="baseline"), at)
