@@ -35,6 +35,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "approval.void": ("answer without effect on {stage}: {decision}", "warn"),
     "routing.changed": ("traffic: {to}", "plain"),
     "rollback.started": ("rollback: everyone to the baseline", "bad"),
+    "rollback.partial": ("rollback of {scope}: everyone else stays", "bad"),
     "rollback.completed": ("rollback completed", "good"),
     "rollback.needs_person": ("rollback needs a person", "bad"),
     "trigger.fired": ("trigger {trigger} fired: {action}", "bad"),

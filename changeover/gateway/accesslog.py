@@ -43,7 +43,8 @@ class Entry:
         duration_us: Microseconds from its first byte in to its last byte out.
         status: HTTP status that the user got; 0 when none.
         flags: Envoy's response flags, as `UF,URX`.
-        route: Name of the route: `target:weight:safe|unsafe`.
+        route: Name of the route: `target:weight:safe|unsafe`, with `:kept` behind it for users of a
+            segment that was rolled back.
         key: The user's key as the log shows it, or None: the first value only when there are
             several, and another text for bytes that are not UTF-8. It distinguishes users, and does
             not give their bucket.
