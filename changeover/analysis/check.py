@@ -215,7 +215,8 @@ def with_group(check: CheckSpec, result: CheckResult) -> CheckResult:
     """Return a check's result with the group of the plan that it belongs to, if any."""
     if check.group is None:
         return result
-    return replace(result, group={**check.group.model_dump(), "words": check.group.words})
+    group = check.group.model_dump(exclude_none=True)
+    return replace(result, group={**group, "words": check.group.words})
 
 
 SHORT_WINDOW = 10.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.analysis.check import CheckResult
+from changeover.analysis.scored import judge_score
 from changeover.domain.rollout import StageAction
 from changeover.domain.verdict import Verdict, worst
 from changeover.plan.conditions import OnFail
@@ -88,6 +89,8 @@ def _parts(results: Sequence[CheckResult]) -> list[_Part]:
 
 def _group(group: Mapping[str, Any], members: Sequence[CheckResult]) -> _Part:
     """Return what a group says: three answers, and no more passes turn one into a failure."""
+    if group.get("score"):
+        return _Part(*judge_score(group, members), tuple(members))
     verdicts = [_counts_as(each) for each in members]
     passed, failed = (verdicts.count(each) for each in (Verdict.PASS, Verdict.FAIL))
     verdict = Verdict.INCONCLUSIVE
@@ -107,7 +110,8 @@ def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[
             for part in parts if part.checks[0].group is not None}
     found = []
     for result in results:
-        if result.group is not None:
+        # all of a score may be muted; then it says nothing
+        if result.group is not None and result.group["number"] in said:
             verdict = str(said[result.group["number"]])
             result = replace(result, group={**result.group, "verdict": verdict})
         found.append(result)

@@ -23,6 +23,7 @@ from changeover.plan.metrics import (
     parse_value,
 )
 from changeover.plan.paths import one_place
+from changeover.plan.ranks import RanksSpec
 from changeover.plan.statuses import STATUS_RATE, Statuses, reading
 from changeover.plan.subsets import subset_of_segment
 
@@ -177,6 +178,8 @@ class CheckSpec(Condition):
         description="For `test: mann_whitney`: which difference fails the check; `increase` is the "
         "default. `decrease` fails at most 1 / ratio_to_baseline times the baseline's mean."
     )
+    ranks: RanksSpec | None = Field(
+        None, description="For `test: mann_whitney`: what Kayenta asks of a metric beyond a ratio.")
     on_fail: OnFail = Field(
         OnFail.ROLLBACK,
         description="What follows when it fails: `rollback`; `ask` people at once; `show` it only: "
@@ -208,6 +211,8 @@ class CheckSpec(Condition):
     def _minutes_fit(self) -> CheckSpec:
         if self.direction is not None and not self.is_by_minutes:
             raise ValueError("`direction` works with `test: mann_whitney` only")
+        if self.ranks is not None and not self.is_by_minutes:
+            raise ValueError("`ranks` works with `test: mann_whitney` only")
         if not self.is_by_minutes:
             return self
         if METRICS[self.metric].source not in BY_MINUTES:
@@ -216,6 +221,10 @@ class CheckSpec(Condition):
         if (self.ratio_to_baseline or 0) < 1:
             raise ValueError("`test: mann_whitney` needs ratio_to_baseline of 1 or more: the ratio "
                              "of means from which on a difference counts")
+        is_other = self.ranks is not None and self.ranks.effect != "mean_ratio"
+        if is_other and self.ratio_to_baseline != 1:
+            raise ValueError("with another effect than mean_ratio, ratio_to_baseline must be 1: "
+                             "the bound is ranks.allowed_increase")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.plan.fields import Part
 from changeover.plan.membership import MemberOf
+from changeover.plan.ranks import ScoreSpec
 
 if TYPE_CHECKING:
     from changeover.plan.model import Plan
@@ -60,10 +61,30 @@ class SomeOf(Part):
     some: Some
 
 
+class Scored(ScoreSpec):
+    """Checks of which a score is made."""
+
+    of: Annotated[list[CheckSpec], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _are_by_ranks(self) -> Scored:
+        wrong = [check.metric for check in self.of if not check.is_by_minutes]
+        if wrong:
+            raise ValueError(f"a score is made of checks with `test: mann_whitney`; {wrong[0]} "
+                             "has another")
+        return self
+
+
+class ScoreOf(Part):
+    """A group of which the weighted share that passes must reach a number, as in Kayenta."""
+
+    score: Scored
+
+
 def _kind(entry: Any) -> str:
     """Return what an entry of a gate is: a check, or a group by its one key."""
     is_plain = not isinstance(entry, Mapping) or "metric" in entry
-    for kind in ("any", "all", "some"):
+    for kind in ("any", "all", "some", "score"):
         if isinstance(entry, Part) and hasattr(entry, kind):
             return kind
         if not is_plain and kind in entry:
@@ -73,7 +94,8 @@ def _kind(entry: Any) -> str:
 
 Entry = Annotated[
     Annotated[CheckSpec, Tag(PLAIN)] | Annotated[AnyOf, Tag("any")]
-    | Annotated[AllOf, Tag("all")] | Annotated[SomeOf, Tag("some")],
+    | Annotated[AllOf, Tag("all")] | Annotated[SomeOf, Tag("some")]
+    | Annotated[ScoreOf, Tag("score")],
     Discriminator(_kind),
 ]
 
@@ -98,21 +120,29 @@ def _flat(entries: Sequence[Any]) -> list[CheckSpec]:
             continue
         kind = _kind(entry)
         members, needed = _members(entry)
-        group = MemberOf(kind=kind, number=number, needed=needed, of=len(members))
+        score = _score_of(entry.score) if isinstance(entry, ScoreOf) else None
+        group = MemberOf(
+            kind=kind, number=number, needed=needed, of=len(members), score=score)
         for check in members:
-            if check.on_fail is OnFail.SHOW:
+            if check.on_fail is OnFail.SHOW and score is None:
                 raise ValueError(f"a check of `{kind}` cannot have on_fail: show, which decides "
                                  "nothing; put it beside the group")
             found.append(check.model_copy(update={"group": group}))
     return found
 
 
-def _members(entry: AnyOf | AllOf | SomeOf) -> tuple[list[CheckSpec], int]:
+def _score_of(scored: Scored) -> ScoreSpec:
+    return ScoreSpec.model_validate(scored.model_dump(by_alias=True, exclude={"of"}))
+
+
+def _members(entry: AnyOf | AllOf | SomeOf | ScoreOf) -> tuple[list[CheckSpec], int]:
     """Return a group's checks and how many must pass."""
     if isinstance(entry, AnyOf):
         return entry.any, 1
     if isinstance(entry, AllOf):
         return entry.all, len(entry.all)
+    if isinstance(entry, ScoreOf):
+        return entry.score.of, len(entry.score.of)
     return entry.some.of, entry.some.at_least
 
 
@@ -129,9 +159,10 @@ def with_members(entry: Any, change: Callable[[Any], Any]) -> Any:
     for kind in ("any", "all"):
         if isinstance(entry.get(kind), list):
             found[kind] = [change(each) for each in entry[kind]]
-    some = entry.get("some")
-    if isinstance(some, Mapping) and isinstance(some.get("of"), list):
-        found["some"] = {**some, "of": [change(each) for each in some["of"]]}
+    for kind in ("some", "score"):
+        inner = entry.get(kind)
+        if isinstance(inner, Mapping) and isinstance(inner.get("of"), list):
+            found[kind] = {**inner, "of": [change(each) for each in inner["of"]]}
     return found
 
 
@@ -152,7 +183,8 @@ def place_in_document(plan: Plan, path: Location) -> Location:
         previous = check.group
     inner: Location = ()
     if previous is not None:
-        between = ("some", "of") if previous.kind == "some" else (previous.kind,)
+        is_deep = previous.kind in ("some", "score")
+        between = (previous.kind, "of") if is_deep else (previous.kind,)
         inner = (*between, member)
     return (*path[:2], number, *inner, *path[3:])
 

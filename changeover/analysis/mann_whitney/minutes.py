@@ -14,10 +14,13 @@ from changeover.analysis.mann_whitney.classify import (
     MetricRule,
     classify,
 )
+from changeover.analysis.mann_whitney.effect import Effect
+from changeover.analysis.mann_whitney.values import NanStrategy, Outliers, Preparation
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
+from changeover.plan.ranks import RanksSpec
 
-METHOD = "mann_whitney 1"
+METHOD = "mann_whitney 2"
 """Name and version of the method, for whoever recomputes a verdict."""
 
 _VERDICTS = {
@@ -55,12 +58,15 @@ def judge_by_minutes(check: CheckSpec, minutes: Minutes, samples: int, needed: i
         needed: How many it must have.
     """
     baseline, candidate = _known(minutes.baseline), _known(minutes.candidate)
-    found = classify(baseline, candidate, rule_of(check))
+    # the rule says what becomes of minutes without a value
+    found = classify(_all(minutes.baseline), _all(minutes.candidate), rule_of(check))
     document = {
         "method": METHOD,
         "baseline": list(minutes.baseline),
         "candidate": list(minutes.candidate),
         "classification": str(found.classification),
+        "is_critical": found.is_critical,
+        "groups": list(check.ranks.groups) if check.ranks else [],
         "effect": None if math.isnan(found.effect) else found.effect,
         "shift": None if found.shift is None else asdict(found.shift),
     }
@@ -79,11 +85,29 @@ def judge_by_minutes(check: CheckSpec, minutes: Minutes, samples: int, needed: i
 
 def rule_of(check: CheckSpec) -> MetricRule:
     """Return how Kayenta would be asked: the ratio is the effect size that is allowed."""
-    ratio = check.bound_values[0]
+    ratio, asked = check.bound_values[0], check.ranks or RanksSpec()
+    increase, decrease = asked.allowed_increase, asked.allowed_decrease
+    if asked.effect == "mean_ratio":
+        increase = ratio if increase is None else increase
+        decrease = 1 / ratio if decrease is None else decrease
     return MetricRule(
         direction=Direction(check.direction or "increase"),
-        allowed=Limits(decrease=1 / ratio, increase=ratio),
+        tolerance=asked.tolerance,
+        confidence=asked.confidence,
+        preparation=Preparation(
+            nan=NanStrategy.REPLACE if asked.missing == "zero" else NanStrategy.REMOVE,
+            outliers=Outliers(asked.outliers), factor=asked.outlier_factor,
+            is_lenient=asked.outlier_lenient),
+        effect=Effect(asked.effect),
+        allowed=Limits(decrease=decrease, increase=increase),
+        critical=Limits(decrease=asked.critical_decrease, increase=asked.critical_increase),
+        is_critical=asked.critical,
     )
+
+
+def _all(values: Sequence[float | None]) -> list[float]:
+    """Return the minutes' values; one in which nothing was measured is no number."""
+    return [math.nan if each is None else each for each in values]
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
