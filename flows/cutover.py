@@ -8,7 +8,8 @@ from prefect.states import Cancelled, Failed
 
 from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import StageAction
-from changeover.errors import CarriedElsewhere, ChangeoverError, Refused, StaleEpoch
+from changeover.errors import CarriedElsewhere, ChangeoverError, InvalidInput, Refused, StaleEpoch
+from changeover.procedures.returning import passed_over
 from changeover.procedures.stages import has_begun, is_superseded
 from changeover.procedures.steps import CutoverRun
 from flows.phases import STAGE_FLOWS
@@ -25,12 +26,13 @@ from tasks.finish import (
 from tasks.flow_runs import open_site
 from tasks.gate import until_allowed
 from tasks.prepare import back_up, check_preconditions, write_way_back
+from tasks.returning import begin_with
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 from tasks.validate import run_suite
 
 
 @flow(name="cutover", flow_run_name="cutover", persist_result=True)
-async def cutover(migration: str | None = None) -> State:
+async def cutover(migration: str | None = None, from_stage: str | None = None) -> State:
     """Move all users from the baseline to the candidate, stage by stage.
 
     Before the first user moves: preconditions, a verified backup, `rollback.sh`. For each stage of
@@ -43,6 +45,8 @@ async def cutover(migration: str | None = None) -> State:
 
     Args:
         migration: Name of the migration; empty takes the one that was started last.
+        from_stage: Key of the stage to begin with, as `gradual-50`: one that an earlier cutover
+            had reached. The approvers of the stages before it are asked; its gate is judged anew.
     """
     try:
         run = begin_cutover(await open_site(migration))
@@ -50,8 +54,12 @@ async def cutover(migration: str | None = None) -> State:
             return ended
         try:
             if not has_begun(run):
+                if from_stage:
+                    passed_over(run, from_stage)  # refused before anything is done
                 await _prepare(run)
-        except Refused as refusal:
+                if from_stage:
+                    await begin_with(run, from_stage)
+        except (Refused, InvalidInput) as refusal:
             return await end_not_begun(run, str(refusal))
         decision = await _pass_stages(run) or await _finish(run)
         if decision.action is not StageAction.PROMOTE:

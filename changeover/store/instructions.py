@@ -6,6 +6,7 @@ or it was not. Given again by the same person for the same reason, it stays one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, Integer, String, Text, select
@@ -124,6 +125,17 @@ def skip(store: Store, given: Instruction) -> list[str]:
         return _agree(session, cutover, given)
 
 
+def pass_over(
+    store: Store, cutover_id: int, stages: Sequence[Stage], *, reason: str, now: datetime
+) -> None:
+    """Close stages as skipped that were never entered, all of them or none."""
+    with store.begin() as session:
+        cutover = cutovers.lock_in(session, cutover_id)
+        for stage in stages:
+            if session.get(StageRow, (cutover_id, stage.key)) is None:
+                _skipped(session, cutover, stage, reason, now=now)
+
+
 def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: datetime) -> bool:
     """Close a stage as promoted, unless the cutover is paused or frozen; return whether it is."""
     with store.begin() as session:
@@ -156,16 +168,24 @@ def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> 
         agreed = instructions.people(given, InstructionKind.SKIP, stage.key)
         if len(agreed) < needed(stage):
             return False
-        if row is None:
-            row = StageRow(
-                cutover_id=cutover_id, key=stage.key, index=stage.index, entered_at=now,
-                soak_until=now, round=1, rechecks=0, reason="", status=StageStatus.SKIPPED)
-            session.add(row)
         why = instructions.described(given, InstructionKind.SKIP, stage.key)
-        row.status, row.decided_at, row.reason = StageStatus.SKIPPED, now, f"skipped by {why}"
-        data = {"stage": stage.key, "reason": row.reason}
-        cutovers.note_in(session, cutover, "stage.skipped", data, now=now)
+        _skipped(session, cutover, stage, f"skipped by {why}", now=now)
         return True
+
+
+def _skipped(
+    session: Session, cutover: CutoverRow, stage: Stage, reason: str, *, now: datetime
+) -> None:
+    """Close a stage as skipped, entered or not."""
+    row = session.get(StageRow, (cutover.id, stage.key))
+    if row is None:
+        row = StageRow(
+            cutover_id=cutover.id, key=stage.key, index=stage.index, entered_at=now,
+            soak_until=now, round=1, rechecks=0, reason="", status=StageStatus.SKIPPED)
+        session.add(row)
+    row.status, row.decided_at, row.reason = StageStatus.SKIPPED, now, reason
+    cutovers.note_in(
+        session, cutover, "stage.skipped", {"stage": stage.key, "reason": reason}, now=now)
 
 
 def _query(cutover_id: int):  # type: ignore[no-untyped-def]

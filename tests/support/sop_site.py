@@ -137,8 +137,7 @@ class SopSite:
         if run.state_type == "PAUSED":
             decision = next(answers)
             decision = decision if isinstance(decision, str) else decision()
-            answer = {"decision": decision, "approver": "alice", "comment": ""}
-            wait_for(lambda: self._answered(run_id, answer), what="the answer is taken")
+            self.answer(run_id, decision)
             return self._run(run_id)
         if run.state_type in ("RUNNING", "PENDING", "CRASHED"):  # as the observer does after a kill
             self.api.schedule(run_id, at=clock.now(), name="Recovering", message="after a kill")
@@ -146,6 +145,11 @@ class SopSite:
         if run.scheduled_for is not None:
             time.sleep(max(0.0, (run.scheduled_for - clock.now()).total_seconds()))
         return run
+
+    def answer(self, run_id: str, decision: str, approver: str = "alice") -> None:
+        """Answer a waiting run's form, which is stored a moment after the run waits."""
+        given = {"decision": decision, "approver": approver, "comment": ""}
+        wait_for(lambda: self._answered(run_id, given), what="the answer is taken")
 
     def _answered(self, run_id: str, answer: dict[str, str]) -> bool:
         self.api.resume(run_id, answer)

@@ -1,0 +1,80 @@
+"""A cutover that begins where an earlier one had come to, before it was rolled back."""
+
+from __future__ import annotations
+
+from changeover import clock
+from changeover.domain.rollout import StageRecord, StageStatus
+from changeover.errors import InvalidInput, Refused
+from changeover.plan.model import Stage
+from changeover.procedures.approvals import Question
+from changeover.procedures.steps import CutoverRun
+from changeover.store import cutovers, instructions
+
+
+def passed_over(run: CutoverRun, key: str) -> list[Stage]:
+    """Return the stages before the one that a cutover is to begin with.
+
+    Args:
+        run: The cutover.
+        key: Key of the stage to begin with.
+
+    Raises:
+        InvalidInput: The plan has no such stage.
+        Refused: No earlier cutover of the migration has reached it.
+    """
+    plan = run.site.plan
+    reached = _reached(run)
+    allowed = [each.key for each in plan.stages() if each.key in reached]
+    try:
+        wanted = plan.stage(key)
+    except KeyError:
+        raise InvalidInput(f"the plan has no stage {key}", where="from_stage",
+                           allowed=", ".join(allowed) or "none: no stage was reached yet",
+                           ) from None
+    if key not in reached:
+        raise Refused(
+            f"not begun at stage {key} because no earlier cutover has reached it",
+            where="from_stage", allowed=", ".join(allowed) or "none: begin with the first stage")
+    return plan.stages()[:wanted.index]
+
+
+def _reached(run: CutoverRun) -> dict[str, StageRecord]:
+    """Return the newest record of each stage whose users an earlier cutover had moved."""
+    found = {}
+    for cutover in cutovers.all_of(run.site.store, run.migration):
+        if cutover.id == run.id:
+            continue
+        for record in cutovers.stages(run.site.store, cutover.id):
+            if record.status is not StageStatus.SKIPPED:
+                found[record.key] = record
+    return found
+
+
+def question(run: CutoverRun, key: str) -> Question:
+    """Return the question to the approvers of every stage that is passed over."""
+    stage, over = run.site.plan.stage(key), passed_over(run, key)
+    record = _reached(run)[key]
+    needed = max([1, *(each.approvers for each in over)])
+    listed = ", ".join(each.title for each in over)
+    text = (
+        f"**Begin cutover {run.id} of migration {run.migration} with {stage.title}, at once?** "
+        f"Cutover {record.cutover_id} had reached it on {record.entered_at:%F %T} UTC. These "
+        f"stages are passed over: {listed}. The users who had moved then move again, and nobody "
+        "else; the gates are judged anew from there.\n\n"
+        "*promote* begins there; *hold* and *rollback* begin nothing, everybody stays at the "
+        "baseline.")
+    return Question(
+        f"from-{key}", lambda ordinal: f"{text}\n\nApprover {ordinal} of {needed}.", needed)
+
+
+def pass_over(run: CutoverRun, key: str, reason: str) -> None:
+    """Close the stages before one as skipped, all of them or none.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
+    run.current_state()
+    instructions.pass_over(
+        run.site.store, run.id, passed_over(run, key),
+        reason=f"passed over, begun with {key}: {reason}", now=clock.now())
+
