@@ -79,16 +79,21 @@ class Outlook:
         farthest: Seconds that were looked ahead.
         larger: (buckets of the candidate, seconds) of a larger share, begun anew; None where none
             was asked about or it would not tell in that time either.
+        has_events: Whether there was any bad request yet, before the stage or in it.
     """
 
     seconds: float | None
     farthest: float
     larger: tuple[int, float] | None = None
+    has_events: bool = True
 
     @property
     def text(self) -> str:
         """The outlook for people."""
         at_most = about(self.farthest)
+        if not self.has_events:
+            return ("nobody had a bad request yet, so no time tells; an absolute bound beside it, "
+                    "in an `any`, would")
         if self.larger is None and self.seconds is None:
             return (f"more than {at_most} at this traffic, and no larger share helps: the "
                     "candidate may be close to the margin")
@@ -137,7 +142,10 @@ def look_ahead(view: View, larger: Sequence[int] = ()) -> Outlook | None:
     mine = question.counts.requests[question.split.is_candidate]
     if view.seconds <= 0 or not mine.any():
         return None
-    futures, farthest = _Futures(view), FARTHEST * view.seconds
+    farthest = FARTHEST * view.seconds
+    if not (question.counts + question.past).events.any():
+        return Outlook(None, farthest, has_events=False)
+    futures = _Futures(view)
     seconds = futures.most_decided_after()
     for weight in larger:
         other = futures.most_decided_after(weight)

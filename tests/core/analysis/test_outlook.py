@@ -85,6 +85,16 @@ def test_without_requests_nothing_is_foretold() -> None:
     assert look_ahead(replace(view, seconds=0)) is None
 
 
+def test_without_any_bad_request_no_time_is_told() -> None:
+    """Zero errors never pass, however long one waits: people are told what would help."""
+    view = undecided()
+    none = Counts(view.question.counts.requests, np.zeros(BUCKETS, np.int64))
+    found = look_ahead(replace(view, question=replace(view.question, counts=none, past=none)))
+    assert found is not None
+    assert (found.seconds, found.larger) == (None, None)
+    assert "an absolute bound" in found.text
+
+
 @pytest.mark.parametrize("times", [0.5, 1.0, 3.0])
 def test_possible_ratios_follow_what_was_counted(times: float) -> None:
     """With enough requests the true ratio is the most probable one."""
