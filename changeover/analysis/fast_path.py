@@ -3,8 +3,8 @@
 Two rules, each over the requests that ended since the candidate's last success:
 
 - **errors**: for at least a second every request failed: at least five, of three users or more.
-- **down**: the last two health probes failed, and so did every request since the first of them
-  did: at least two, none of which the candidate answered.
+- **down**: the last two health probes failed, and so did every request since then: at least
+  three. Two witnesses need fewer requests and no second.
 
 Both need a baseline that answers. Time is that of the requests themselves, so a gap, a late line or
 a step of the clock can only make it quiet: what is not within three seconds does not count.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 FEWEST_REQUESTS, FEWEST_USERS = 5, 3
 LASTING_SECONDS = 1.0
 RECENT_SECONDS = 3.0
-FEWEST_UNANSWERED, FEWEST_PROBES = 2, 2
+FEWEST_BESIDE_PROBES, FEWEST_PROBES = 3, 2
 BASELINE_REQUESTS, BASELINE_ENOUGH, BASELINE_BAD = 50, 5, 0.5
 BASELINE_SECONDS = 10.0
 STEP_SECONDS = 2.0
@@ -32,13 +32,11 @@ class Ended:
     Args:
         at: Unix time in seconds.
         is_failed: Whether its system failed it.
-        is_unanswered: Whether the system gave no answer at all.
         user: Who sent it; empty where users have no keys.
     """
 
     at: float
     is_failed: bool
-    is_unanswered: bool = False
     user: str = ""
 
 
@@ -120,9 +118,9 @@ class FastPath:
         if not is_down or not 0 <= now - probes[0][0] <= RECENT_SECONDS + 1:
             return None
         failed = [each for each in self._failed if each.at >= probes[0][0] - LASTING_SECONDS]
-        if len(failed) < FEWEST_UNANSWERED or not all(each.is_unanswered for each in failed):
+        if len(failed) < FEWEST_BESIDE_PROBES:
             return None
-        what = f"got no answer, and its last {len(probes)} health probes failed"
+        what = f"all failed, as did its last {len(probes)} health probes"
         return self._alarm("down", failed, what)
 
     def _alarm(self, guardrail: str, failed: list[Ended], what: str) -> Alarm:

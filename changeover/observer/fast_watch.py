@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from changeover.analysis.fast_path import Alarm, Ended, FastPath
 from changeover.analysis.trigger import Firing
-from changeover.analysis.window import ErrorClass
 from changeover.gateway.accesslog import Entry, Outcome, classify
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.model import Plan
@@ -52,8 +51,7 @@ class FastWatch:
 
 
 def _ended(entry: Entry, outcome: Outcome) -> Ended:
-    has_answered = outcome.error in (None, ErrorClass.STATUS_5XX)
-    return Ended(entry.end, outcome.error is not None, not has_answered, entry.key or "")
+    return Ended(entry.end, outcome.error is not None, entry.key or "")
 
 
 def _firing(alarm: Alarm) -> Firing:

@@ -100,8 +100,10 @@ def _of(
     plan: Plan, condition: CheckSpec | TriggerSpec, path: Location, window: timedelta
 ) -> Iterator[Found]:
     metric = condition.measured
+    has_budget = isinstance(condition, TriggerSpec) and condition.budget is not None
+    key = "budget" if has_budget else "over"
     if window < SHORTEST and condition.over is not None:
-        yield (*path, "over"), (
+        yield (*path, key), (
             "the window must be at least 1s, because values are measured once per second")
         return
     yield from _of_comparisons(plan, condition, path, metric)
@@ -121,7 +123,7 @@ def _of(
     saved_for = plan.retention.minutes
     # a source keeps its own past
     if window > saved_for and metric.source is not Source.EXTERNAL:
-        yield (*path, "over"), (
+        yield (*path, key), (
             f"the window {units.format_duration(window)} is longer than measurements are saved "
             f"({units.format_duration(saved_for)}); raise retention.minutes, or shorten the window")
 
