@@ -20,13 +20,12 @@ from prefect.logging import get_run_logger
 from changeover import clock
 from changeover.backup.items import Progress
 from changeover.domain.audit import NewEvent
-from changeover.domain.messages import Severity
 from changeover.domain.report_files import Report
 from changeover.domain.rollout import PASSED, Approval
-from changeover.procedures.notices import notify
+from changeover.procedures.announcing import announcement
 from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
-from changeover.store import audit, cutovers, report_files, verdicts
+from changeover.store import audit, cutovers, messages, report_files, verdicts
 from tasks.steps import step
 
 _BAR_SECONDS = 2.0
@@ -149,8 +148,8 @@ def approval_question(run: CutoverRun, stage: str, reason: str, ordinal: int) ->
 async def announce_once(run: CutoverRun, asked: Approval) -> None:
     """Notify people once that an approval is waited for, and show it in the progress."""
     site = run.site
-    notify(site, f"{site.migration} waits for approval of {asked.stage}",
-           "answer in the Prefect UI", Severity.WARNING, key=f"approval-{asked.id}")
+    if site.plan.notify:
+        messages.put(site.store, announcement(site, asked), is_once=True)
     is_new = audit.record(site.store, site.migration, NewEvent(
         actor="flow", kind="people.told", at=clock.now(),
         data={"approval": asked.id, "stage": asked.stage}, once_key=f"told-{asked.id}"))

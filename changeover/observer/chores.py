@@ -15,6 +15,7 @@ from changeover.observer.recovery import Recovery
 from changeover.observer.standing_table import StandingTable
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.workers import WorkerWatch
+from changeover.procedures.announcing import put_reminders
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
@@ -28,6 +29,7 @@ IDLE_SWEEP_SECONDS = 6.0
 WORKER_SECONDS = 10.0
 SCHEDULES_SECONDS = 60.0
 MESSAGES_SECONDS = 1.0
+REMINDERS_SECONDS = 10.0
 CHECKPOINT_SECONDS = 2.0
 """How often the store's write-ahead log is copied: some hundred pages each time."""
 LONG_LOG_PAGES = 64_000
@@ -85,9 +87,14 @@ class Chores:
         while not stop.wait(MESSAGES_SECONDS):
             if self._site.plan.notify:
                 self._log.run("messages", self._deliver)
+                if self._throttle.is_due("reminders", REMINDERS_SECONDS):
+                    self._log.run("reminders", self._remind)
 
     def _deliver(self) -> None:
         outbox.deliver(self._site.store, self._site.plan, clock.now)
+
+    def _remind(self) -> None:
+        put_reminders(self._site, now=clock.now())
 
     def copy_store_log(self, stop: threading.Event) -> None:
         """Copy the store's write-ahead log at its own pace, so that no writer has to."""

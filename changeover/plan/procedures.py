@@ -145,12 +145,19 @@ class NotifySpec(Part):
 
 
 class PatienceSpec(Part):
-    """How often an inconclusive gate is evaluated again before people are asked."""
+    """How long is waited: for data before people are asked, and for people who were asked."""
 
     recheck: Duration = Field(
         timedelta(minutes=5), description="Wait between evaluations of an inconclusive gate."
     )
     rechecks: int = Field(12, ge=0, le=10_000, description="Evaluations before people are asked.")
+    remind: Duration = Field(
+        timedelta(hours=4), description="People who do not answer are reminded as often; 0: never."
+    )
+    escalate: Duration = Field(
+        timedelta(days=1),
+        description="After so long without an answer a critical message is sent, once; 0: never."
+    )
     settle: Duration = Field(
         timedelta(minutes=5),
         description="Time after a change of the percentage that no comparison with the baseline "
