@@ -114,6 +114,8 @@ def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[
         if result.group is not None and result.group["number"] in said:
             verdict = str(said[result.group["number"]])
             result = replace(result, group={**result.group, "verdict": verdict})
+            if verdict == Verdict.PASS:  # nobody waits for the rest of a group that passed
+                result = replace(result, outlook=None)
         found.append(result)
     return found
 

@@ -92,8 +92,8 @@ class Outlook:
         """The outlook for people."""
         at_most = about(self.farthest)
         if not self.has_events:
-            return ("nobody had a bad request yet, so no time tells; an absolute bound beside it, "
-                    "in an `any`, would")
+            return ("nobody had a bad request yet, so no time tells; an absolute bound in a group "
+                    "with it would")
         if self.larger is None and self.seconds is None:
             return (f"more than {at_most} at this traffic, and no larger share helps: the "
                     "candidate may be close to the margin")

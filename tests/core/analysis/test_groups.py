@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from changeover.analysis.check import CheckResult, as_asked
 from changeover.analysis.check_words import group_text
-from changeover.analysis.gate import GateResult, judge_gate
+from changeover.analysis.gate import GateResult, fails_its_gate, judge_gate
 from changeover.analysis.sequential.judging import LOG_PASS, judge_by_buckets
 from changeover.domain.verdict import Verdict
 from changeover.errors import InvalidPlan
@@ -117,6 +117,25 @@ def test_reason_says_what_was_needed_and_what_came() -> None:
     assert judged((PASS, FAIL), {"any": [UP, UP]}, result(PASS)).reason == "all 2 parts passed"
     assert group_text(found.results[1].as_evidence()) == "at least 2 of 3 must pass: fail"
     assert group_text(found.results[0].as_evidence()) == ""
+
+
+def test_early_failure_waits_for_as_many_as_fail_the_group() -> None:
+    """One of three failed checks leaves two that may still pass."""
+    of_three = judged((FAIL, FAIL, PASS), some(2, 3)).results
+    alone = replace(of_three[0], group=None)
+    assert fails_its_gate(alone, [alone])
+    assert not fails_its_gate(of_three[0], of_three[:1])
+    assert fails_its_gate(of_three[0], of_three[:2])
+
+
+def test_nobody_waits_for_the_rest_of_a_group_that_passed() -> None:
+    """How much longer its other check needs is of no interest."""
+    checks = plan_of({"any": [UP, UP]}).gates["slo"]
+    waiting = replace(result(UNKNOWN), outlook={"text": "about 40 minutes more"})
+    for other, text in ((PASS, None), (FAIL, {"text": "about 40 minutes more"})):
+        both = [as_asked(checks[0], waiting), as_asked(checks[1], result(other))]
+        found = judge_gate("slo", both)
+        assert found.results[0].outlook == text
 
 
 def test_failure_that_asks_keeps_its_group_from_passing_only() -> None:
