@@ -64,7 +64,7 @@ def backtest(session: Session, since: timedelta, is_json: bool) -> int:
     if is_json:
         session.output = "json"
     plan = session.load_plan()
-    now = clock.now().replace(microsecond=0)
+    now = clock.now()
     with _bar(is_hidden=session.output == "json") as progress:
         found = run(session.site, Asked(plan, now - since, now), progress)
     session.show(_text(found), found.document())
@@ -108,8 +108,13 @@ def _text(found: Backtest) -> str:
 
 def _head(found: Backtest) -> str:
     return (f"{found.migration} from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} "
-            f"UTC: {found.on_users_days:.1f} days with users on the candidate, "
-            f"{found.healthy_days:.1f} days with everyone on the baseline")
+            f"UTC: {_time(found.on_users_days)} with users on the candidate, "
+            f"{_time(found.healthy_days)} with everyone on the baseline")
+
+
+def _time(days: float) -> str:
+    """Return measured time for people."""
+    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -178,7 +183,7 @@ def _alarms(each: TriggerAgain) -> str:
     rate = each.false_alarms_per_day
     if rate is None:
         return "no such time"
-    shown = f"{len(each.false_alarms or ())} in {each.healthy_days:.1f} days, {rate:.2g} a day"
+    shown = f"{len(each.false_alarms or ())} in {_time(each.healthy_days)}, {rate:.2g} a day"
     if each.fired_at_baseline:
         shown += f" (fired {each.fired_at_baseline} times then)"
     return "\n".join([shown, *_lines(each.false_alarms or ()), *([each.how] if each.how else [])])
@@ -215,4 +220,4 @@ def _summary(found: Backtest) -> str:
         f"{len(found.triggers)} triggers would have come out otherwise")
     lines = [f"{each}." for each in found.cutovers]
     return "\n".join([*lines, f"{what}; its triggers would have raised {alarms} false alarms in "
-                              f"{found.healthy_days:.1f} days at the baseline{rate}."])
+                              f"{_time(found.healthy_days)} at the baseline{rate}."])

@@ -17,6 +17,7 @@ from changeover.analysis.backtest.found import Backtest, Change, TriggerAgain
 from changeover.analysis.backtest.may_hold import rolled
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.sequential.slices import Counter, Slice
+from changeover.analysis.trigger import Firing
 from changeover.analysis.window import Sample, outcomes_of
 from changeover.domain.audit import Author
 from changeover.domain.outcomes import Outcome
@@ -60,6 +61,8 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "different": {"metric": "match_rate", "below": "90%", "for": "2s"},
     "alike": {"metric": "similarity", "below": "97%", "for": "2s"},
     "missing": {"metric": "status_rate", "status": "404", "above": "5%", "for": "2s"},
+    "burning": {"metric": "error_rate", "budget": {"objective": "99%", "windows": [
+        {"long": "2m", "short": "10s", "burn": 2}]}},
     "group": {"metric": "error_rate", "segment": "beta", "above": "8%", "for": "2s",
               "min_samples": 3, "over": "20s"},
 }
@@ -135,6 +138,17 @@ def seconds_of(chance: np.random.Generator) -> list[Sample]:
     return rows
 
 
+def watched(plan: Plan, rows: list[Sample]) -> list[Firing]:
+    """Return what the observer's watch fires when it gets the seconds as they come."""
+    watch = Watch(plan)
+    watch.restart(since=FIRST)
+    fired = []
+    for at in range(FIRST, FIRST + 60 * MINUTES):
+        watch.feed(row for row in rows if row.at == at)
+        fired += [firing for _, firing in watch.step(at)]
+    return fired
+
+
 @pytest.mark.parametrize("name", sorted(TRIGGERS))
 def test_kept_seconds_fire_what_the_observer_fired(site: Site, name: str) -> None:
     """The same seconds, with the same gaps, through both: the same firings in the same words."""
@@ -142,11 +156,7 @@ def test_kept_seconds_fire_what_the_observer_fired(site: Site, name: str) -> Non
     samples.write(site.store, site.migration, rows)
     move(site, BEGAN, 5000)
     plan = asked(TRIGGERS[name], name=name)
-    watch = Watch(plan)
-    watch.restart(since=FIRST)
-    watch.feed(rows)
-    expected = [firing for at in range(FIRST, FIRST + 60 * MINUTES)
-                for _, firing in watch.step(at)]
+    expected = watched(plan, rows)
     (again,) = found(site, plan, BEGAN).triggers
     assert expected, "the trigger fires at least once"
     assert [(int(each.at.timestamp()), each.reason) for each in again.now or ()] == [
@@ -168,10 +178,7 @@ def test_reported_outcomes_fire_what_the_observer_fired(site: Site) -> None:
         Sample("candidate", FIRST + number, listened=1) for number in range(60)])
     move(site, BEGAN, 5000)
     plan = asked({"metric": "outcome_error_rate", "above": "50%", "for": "2s"})
-    watch = Watch(plan)
-    watch.restart(since=FIRST)
-    watch.feed(rows)
-    expected = [firing.at for at in range(FIRST, FIRST + 60) for _, firing in watch.step(at)]
+    expected = [firing.at for firing in watched(plan, rows)]
     (again,) = found(site, plan, BEGAN).triggers
     assert [int(each.at.timestamp()) for each in again.now or ()] == expected != []
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from changeover.analysis.check import needed_samples
-from changeover.analysis.histogram import bin_of
+from changeover.analysis.histogram import BINS_PER_DECADE, bin_of
 from changeover.analysis.window import GATEWAY, SHADOW, ErrorClass
 from changeover.plan.conditions import Condition
 from changeover.plan.metrics import Source
@@ -27,6 +28,8 @@ Reals = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Row = Mapping[str, Any]
 Column = Callable[[Row], float]
+MOST_BINS = 20 * BINS_PER_DECADE
+"""Bins that a histogram can have: no request takes 10**20 microseconds."""
 SLACK = 1e-6
 """Share by which a rounded sum may be off; what is that near is left to the trigger's function."""
 
@@ -82,7 +85,7 @@ def _inside(subset: str, read: Column) -> Column:
 
 
 def _all_timed(row: Row) -> float:
-    return float(sum(row.get("latency", {}).values()))
+    return float(sum(row["latency"].values())) if "latency" in row else 0.0
 
 
 def _answered(named: list[str]) -> Reading:
@@ -177,18 +180,15 @@ def _edge(spec: Condition) -> int:
     return max(0, bin_of(math.floor(spec.bound_values[0] * 1e6)) - 1)
 
 
+@cache
 def _beyond(edge: int) -> Column:
-    known: dict[str, bool] = {}
+    long = frozenset(str(each) for each in range(edge, MOST_BINS))
 
     def count(row: Row) -> float:
-        total = 0
-        for name, number in row.get("latency", {}).items():
-            is_long = known.get(name)
-            if is_long is None:
-                is_long = known[name] = int(name) >= edge
-            if is_long:
-                total += number
-        return float(total)
+        if "latency" not in row:
+            return 0.0
+        latency = row["latency"]
+        return float(sum([latency[name] for name in long.intersection(latency)]))
 
     return count
 
@@ -206,6 +206,7 @@ def _extreme(spec: Condition, name: str) -> Column:
     return count
 
 
+@cache
 def _field(name: str) -> Column:
     def read(row: Row) -> float:
         return float(row.get(name, 0))

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from changeover.analysis.backtest.may_hold import Flags
-from changeover.analysis.trigger import Firing, TriggerState, judge_windows, step
-from changeover.analysis.window import Window
+from changeover.analysis.trigger import Firing, Judged, TriggerState, step
 from changeover.plan.triggers import TriggerSpec
 
-Windows = Callable[[int], tuple[Window, Window | None]]
-"""Returns the window that ends with a step of the grid, and the baseline's where one is needed."""
+Judge = Callable[[int], Judged]
+"""Returns what a step of the grid says of a trigger's condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +55,16 @@ class Grid:
 
 
 def replay(
-    spec: TriggerSpec, grid: Grid, may_be_true: Flags, windows: Windows
+    spec: TriggerSpec, grid: Grid, may_be_true: Flags, judge: Judge
 ) -> Iterator[Firing]:
     """Yield the firings of a trigger over a time, in order.
 
     Args:
         spec: The trigger.
         grid: The steps of the time, one for each that is known.
-        may_be_true: For each step whether its condition may be true. Where it is not, the window
-            is read only when the trigger remembers something.
-        windows: Returns the windows of a step.
+        may_be_true: For each step whether its condition may be true. Where it is not, the step
+            is judged only when the trigger remembers something.
+        judge: Says what a step says of the condition.
     """
     state, index, places = TriggerState(), 0, np.flatnonzero(may_be_true)
     while True:
@@ -76,7 +75,7 @@ def replay(
             index = int(places[later])
         if index >= grid.steps:
             return
-        judged = judge_windows(spec, *windows(index))
+        judged = judge(index)
         for at in _seconds(grid, index, state):
             state, told = step(spec, state, judged, at=at)
             if isinstance(told, Firing):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from changeover.analysis.backtest.budgets import budget_judge
 from changeover.analysis.backtest.may_hold import (
     Flags,
     Reading,
@@ -20,8 +21,9 @@ from changeover.analysis.backtest.may_hold import (
     reading_of,
     rolled,
 )
-from changeover.analysis.backtest.replay import Grid, Windows
+from changeover.analysis.backtest.replay import Grid, Judge
 from changeover.analysis.histogram import Histogram
+from changeover.analysis.trigger import Judged, judge_windows
 from changeover.analysis.window import (
     GATEWAY,
     SHADOW,
@@ -93,25 +95,30 @@ class KeptRows:
             found = self._watched["baseline"]
         return int(np.count_nonzero(found[:steps])) * self.grid.resolution
 
-    def may_hold(self, spec: TriggerSpec, system: str) -> Flags:
-        """Return in which steps a trigger's condition may be true."""
-        grid, width = self.grid, self.grid.width(spec)
-        seconds = float(width * grid.resolution)
-        own = self._sums(spec, system)
-        other = self._sums(spec, "baseline") if spec.is_to_baseline else None
-        rolls = [None if each is None else (rolled(each[0], width), rolled(each[1], width))
-                 for each in (own, other)]
-        if reading_of(spec) is None:  # outcomes: whether there were enough of them
-            found: Flags = own[1] > 0 if width == 1 else rolled(own[1], width) > 0
-            return found
-        return may_hold(spec, rolls[0] or own, rolls[1], seconds=seconds)
+    def judge(self, spec: TriggerSpec, system: str) -> tuple[Judge, Flags]:
+        """Return what each step says of a trigger, and in which its condition may be true."""
+        grid, own = self.grid, self._sums(spec, system)
+        if spec.budget is not None:
+            return budget_judge(spec, own, resolution=grid.resolution)
+        width = grid.width(spec)
+        mine = self.windows_of(spec, system, width)
+        theirs = self.windows_of(spec, "baseline", width) if spec.is_to_baseline else None
 
-    def windows(self, spec: TriggerSpec, system: str) -> Windows:
-        """Return the windows of a trigger by the step that they end with."""
-        width = self.grid.width(spec)
-        own = self.windows_of(spec, system, width)
-        other = self.windows_of(spec, "baseline", width) if spec.is_to_baseline else None
-        return lambda index: (own(index), other(index) if other else None)
+        def judge(index: int) -> Judged:
+            return judge_windows(spec, mine(index), theirs(index) if theirs else None)
+
+        return judge, self._may_hold(spec, own, width)
+
+    def _may_hold(self, spec: TriggerSpec, own: Sums, width: int) -> Flags:
+        sums = rolled(own[0], width), rolled(own[1], width)
+        if reading_of(spec) is None:  # outcomes: whether there were any
+            found: Flags = sums[1] > 0
+            return found
+        other = None
+        if spec.is_to_baseline:
+            number, of = self._sums(spec, "baseline")
+            other = rolled(number, width), rolled(of, width)
+        return may_hold(spec, sums, other, seconds=float(width * self.grid.resolution))
 
     def windows_of(
         self, spec: Condition, system: str, width: int
@@ -188,9 +195,8 @@ class KeptRows:
     def _read(self, rows: str, readings: dict[str, Reading], turn: tuple[int, int]) -> None:
         """Read the columns of one kind of row, part by part."""
         grid = self.grid
-        wanted: list[Column] = [lambda _row: 1.0]
-        for reading in readings.values():
-            wanted += [reading.number, reading.of]
+        asked = [each for reading in readings.values() for each in (reading.number, reading.of)]
+        wanted: list[Column] = [_is_there, *dict.fromkeys(asked)]  # what many ask is read once
         step = AT_ONCE * grid.resolution
         parts = []
         for start in range(grid.span.start, grid.span.stop, step):
@@ -202,10 +208,9 @@ class KeptRows:
         values = np.concatenate(
             [each for _, each in parts] or [np.zeros((len(wanted), 0))], axis=1)
         self._watched[rows] = self._on_grid(times, values[0])
-        for number, name in enumerate(readings):
-            first = 1 + 2 * number
-            self._columns[rows, name] = (
-                self._on_grid(times, values[first]), self._on_grid(times, values[first + 1]))
+        found = {read: self._on_grid(times, values[number]) for number, read in enumerate(wanted)}
+        for name, reading in readings.items():
+            self._columns[rows, name] = found[reading.number], found[reading.of]
 
     def _on_grid(self, times: series.Numbers, values: Reals) -> Reals:
         """Return the sum of a column in each step; several gateways add up."""
@@ -261,6 +266,10 @@ def _as_watched(spec: Condition, system: str, name: str, row: Sample) -> Sample:
     if name == GATEWAY:
         return of_gateway(row)
     return of_subset(row, spec.subset) if name == system else row
+
+
+def _is_there(_row: object) -> float:
+    return 1.0
 
 
 def _key(spec: Condition) -> str:

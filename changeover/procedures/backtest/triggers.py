@@ -133,11 +133,10 @@ class Triggers:
             return
         for seen, system in asked:
             spec = seen.spec
-            is_coarse = spec.window.total_seconds() % grid.resolution != 0
-            seen.by_minutes |= is_coarse and measured > 0
-            may_hold = rows.may_hold(spec, system)[:grid.steps]
-            fired = [_as_fired(each, grid) for each in replay(
-                spec, grid, may_hold, rows.windows(spec, system))]
+            seen.by_minutes |= _is_coarse(spec, grid) and measured > 0
+            judge, may_hold = rows.judge(spec, system)
+            fired = [_as_fired(each, grid)
+                     for each in replay(spec, grid, may_hold[:grid.steps], judge)]
             if span.is_on_users:
                 seen.on_users += fired
             else:
@@ -169,6 +168,8 @@ def condition(spec: TriggerSpec) -> str:
     about = "" if spec.measured.source is Source.GATEWAY else f" of {spec.of}"
     segment = f" in {spec.segment}" if spec.segment else ""
     bound = describe_bound(spec)
+    if spec.budget is not None:
+        return f"{spec.measured.name}{about}{segment}: {bound}"
     if spec.is_to_baseline:
         bound = f"not {bound}"
     return (f"{spec.measured.name}{about}{segment} {bound}, over {format_duration(spec.window)}, "
@@ -181,6 +182,16 @@ def _change(known: TriggerSpec | None, spec: TriggerSpec) -> Change:
     # what a plan says by default, a stored one says in words
     is_same = known.model_dump() == spec.model_dump()
     return Change.SAME if is_same else Change.CHANGED
+
+
+def _is_coarse(spec: TriggerSpec, grid: Grid) -> bool:
+    """Whether a trigger's windows are no whole steps of what is kept."""
+    windows = [each for pair in spec.burning for each in (pair.long, pair.lasting)]
+    return any(each.total_seconds() % grid.resolution for each in windows or [spec.window])
+
+
+def _shortest(spec: TriggerSpec) -> timedelta:
+    return min((each.lasting for each in spec.burning), default=spec.window)
 
 
 def _stands_for(seen: _Seen, span: Span) -> str | None:
@@ -236,7 +247,7 @@ def _how(seen: _Seen) -> str:
         said.append("the baseline's own samples stand for the candidate's")
     if seen.by_minutes:
         said.append(f"older than the kept seconds by whole minutes instead of windows of "
-                    f"{format_duration(spec.window)}, so shorter peaks are not seen")
+                    f"{format_duration(_shortest(spec))}, so shorter peaks are not seen")
     return "; ".join(said)
 
 
