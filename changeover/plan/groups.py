@@ -109,7 +109,7 @@ class Flat:
     ) -> CoreSchema:
         """Return the schema of entries, made flat afterwards."""
         return core_schema.no_info_after_validator_function(
-            _flat, handler.generate_schema(list[Entry]))
+            _flat, handler.generate_schema(Annotated[list[Entry], Field(min_length=1)]))
 
 
 def _flat(entries: Sequence[Any]) -> list[CheckSpec]:

@@ -208,7 +208,7 @@ class Plan(Part):
     sources: dict[Name, AnySource] = Field(
         default={}, description="Whom to ask for `external.NAME` metrics, and what."
     )
-    gates: dict[Name, Annotated[list[CheckSpec], Field(min_length=1), Flat]] = {}
+    gates: dict[Name, Annotated[list[CheckSpec], Flat]] = {}
     phases: list[PhaseSpec] = Field(min_length=1)
     allowed: list[WindowSpec] = Field(
         default=[], description="When users may be moved; default: always. Rollback always may.")

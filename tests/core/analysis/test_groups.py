@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from changeover.analysis.check import CheckResult, as_asked
 from changeover.analysis.check_words import group_text
@@ -201,6 +202,12 @@ def test_mistakes_in_a_group_are_shown_where_they_are(
     with pytest.raises(InvalidPlan) as found:
         load_plan(written(tmp_path, gate))
     assert message in str(found.value)
+
+
+def test_gate_without_any_check_is_refused() -> None:
+    """It would never pass."""
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        plan_of()
 
 
 def test_plan_with_groups_is_read_from_the_store_as_it_was() -> None:
