@@ -42,6 +42,14 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "minutes": [{"metric": "error_rate", "ratio_to_baseline": 1.5, "test": "mann_whitney"}],
     "asks": [{"metric": "error_rate", "below": "1%", "on_fail": "ask"},
              {"metric": "error_rate", "ratio_to_baseline": 3, "on_fail": "show"}],
+    "groups": [{"any": [{"metric": "error_rate", "below": "1%"},
+                        {"metric": "error_rate", "ratio_to_baseline": 5}]},
+               {"some": {"at_least": 2, "of": [{"metric": "up", "at_least": 1},
+                                               {"metric": "error_rate", "below": "2%"},
+                                               {"metric": "error_rate", "below": "50%"}]}}],
+    "score": [{"score": {"pass": 75, "of": [
+        {"metric": "error_rate", "ratio_to_baseline": 1.5, "test": "mann_whitney"},
+        {"metric": "client_error_rate", "ratio_to_baseline": 1.5, "test": "mann_whitney"}]}}],
     "slow": [{"metric": "latency_p95", "ratio_to_baseline": 1.2},
              {"metric": "latency_p99", "below": "1s"}],
 }

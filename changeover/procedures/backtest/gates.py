@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from changeover.analysis.backtest.found import (
     UNKNOWN,
@@ -56,21 +57,26 @@ def _gate_again(moment: Moment, gate: str) -> GateAgain:
     # a check may have come from another gate of the stage: its numbers are as good
     elsewhere = [each for other in moment.gates if other is not known
                  for each in other.evidence if "check" in each]
-    checks, results = [], []
+    checks: list[CheckAgain] = []
+    dropped: list[CheckAgain] = []
+    results: list[CheckResult] = []
     for old, check in pairs(stored, moment.plan.gates[gate]):
         if check is None:
-            checks.append(_left_out(old or {}))
+            dropped.append(_left_out(old or {}))
             continue
         near = old if old is not None else _elsewhere(elsewhere, check)
         again, result = _check_again(moment, gate, check, (old, near))
         checks.append(again)
         results.append(result)
     judged = judge_gate(gate, results)
+    # the gate's judgement tells each check what its group says
+    checks = [each if each.evidence is None else replace(each, evidence=result.as_evidence())
+              for each, result in zip(checks, judged.results, strict=True)]
     is_unknown = judged.verdict is Verdict.INCONCLUSIVE and any(
         each.now == UNKNOWN for each in checks)
     return GateAgain(
         gate, str(known.verdict) if known else None,
-        UNKNOWN if is_unknown else str(judged.verdict), judged.reason, checks,
+        UNKNOWN if is_unknown else str(judged.verdict), judged.reason, [*checks, *dropped],
         known.id if known else None)
 
 

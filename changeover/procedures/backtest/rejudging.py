@@ -7,7 +7,7 @@ it, they are taken; else the samples and sums that are kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,20 +92,15 @@ def _unchanged(moment: Moment, gate: str, stored: Stored) -> Again | None:
 
 def result_of(evidence: Stored) -> CheckResult:
     """Return the result whose evidence this is."""
-    return CheckResult(
-        metric=evidence["metric"], of=evidence["of"], bound=evidence["bound"],
-        verdict=Verdict(evidence["verdict"]), reason=evidence["reason"],
-        value=evidence["value"], samples=evidence["samples"],
-        min_samples=evidence["min_samples"],
-        start=datetime.fromisoformat(evidence["window_start"]),
-        end=datetime.fromisoformat(evidence["window_end"]),
-        baseline_value=evidence.get("baseline_value"),
-        baseline_samples=evidence.get("baseline_samples"),
-        external=evidence.get("external"), coverage=evidence.get("coverage"),
-        places=tuple(evidence.get("places", ())),
-        sequential=evidence.get("sequential"), by_minutes=evidence.get("by_minutes"),
-        on_fail=OnFail(evidence.get("on_fail", OnFail.ROLLBACK)),
-    )
+    names = [each.name for each in fields(CheckResult) if each.name in evidence]
+    known: dict[str, Any] = {name: evidence[name] for name in names}
+    return CheckResult(**known | {
+        "verdict": Verdict(evidence["verdict"]),
+        "start": datetime.fromisoformat(evidence["window_start"]),
+        "end": datetime.fromisoformat(evidence["window_end"]),
+        "places": tuple(evidence.get("places", ())),
+        "on_fail": OnFail(evidence.get("on_fail", OnFail.ROLLBACK)),
+    })
 
 
 def _by_buckets(moment: Moment, gate: str, check: CheckSpec) -> Again:
