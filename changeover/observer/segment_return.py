@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from changeover import clock
 from changeover.analysis.trigger import Firing
-from changeover.domain.messages import Severity
-from changeover.domain.rollbacks import Cause, scope_of
+from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError, Refused, StoreBusy
 from changeover.observer.traffic import RolledBack, Traffic
@@ -57,7 +56,7 @@ class SegmentReturn:
         if isinstance(result, Exception):
             LOG.error("segment %s does not go back alone because %s", firing.segment, result)
             return None
-        return self._tell(firing, result)
+        return self._done(firing, result)
 
     def _start(self, firing: Firing, found: queue.Queue[SegmentBack | Exception]) -> None:
         segment = str(firing.segment)
@@ -71,13 +70,8 @@ class SegmentReturn:
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             found.put(error)
 
-    def _tell(self, firing: Firing, done: SegmentBack) -> RolledBack:
+    def _done(self, firing: Firing, done: SegmentBack) -> RolledBack:
         self.traffic.update(done.state)
-        scope = scope_of(str(firing.segment))
-        LOG.warning("rolled back %s because %s", scope, firing.reason)
-        self.traffic.notices.put(
-            Severity.CRITICAL, f"rollback of {scope} of {self.traffic.plan.migration}",
-            f"trigger {firing.trigger}: {firing.reason}; everyone else stays: "
-            f"{done.state.describe()}")
+        LOG.warning("rolled back segment %s because %s", firing.segment, firing.reason)
         confirmed_at = clock.now() if done.is_confirmed else None
         return RolledBack(done.state.epoch, confirmed_at)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from changeover.domain.messages import Severity
+from changeover import clock
+from changeover.domain.messages import Message, Severity
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Cause, scope_of
 from changeover.domain.routing import RoutingState
@@ -13,7 +14,7 @@ from changeover.procedures import rollback
 from changeover.procedures.notices import notify
 from changeover.procedures.steps import Found, Procedure
 from changeover.site.site import Site
-from changeover.store import routing
+from changeover.store import messages, routing
 
 
 def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
@@ -62,7 +63,9 @@ class SegmentBack:
 
 
 def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> SegmentBack:
-    """Move a segment's users back at once, without a flow; repeating it changes nothing more.
+    """Move a segment's users back at once, without a flow, and notify people.
+
+    Repeating it changes nothing more.
 
     Args:
         site: The migration.
@@ -78,11 +81,18 @@ def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> 
     if segment in state.kept:
         raise Refused(f"segment {segment} is at the baseline: {state.describe()}")
     target = rollback.smaller(site.plan, state, scope)
+    is_confirmed = True
     try:
         state = rollback.reduce(site, target, scope=scope, cause=cause, occasion=occasion)
     except PublishFailed:  # the state stands, and the observer publishes it again
-        return SegmentBack(routing.read(site.store, site.migration), is_confirmed=False)
-    return SegmentBack(state, is_confirmed=True)
+        state, is_confirmed = routing.read(site.store, site.migration), False
+    # in the store at once, as all that the observer notifies people of: a kill must not lose it
+    messages.put(site.store, Message(
+        site.migration, key=occasion, severity=Severity.CRITICAL,
+        title=f"rollback of {scope} of {site.migration}",
+        body=f"{cause.reason}; everyone else stays: {state.describe()}", at=clock.now()),
+        is_once=True)
+    return SegmentBack(state, is_confirmed)
 
 
 def _aim(site: Site, scope: str) -> Found:

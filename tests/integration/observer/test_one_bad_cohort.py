@@ -38,7 +38,8 @@ def move(watched: Watched, weight: int, *segments: str) -> None:
 
 @pytest.mark.parametrize("segments", [("beta",), ()], ids=["moved", "split"])
 def test_bad_cohort_is_rolled_back_alone(start: Start, segments: tuple[str, ...]) -> None:
-    """Whether a stage moved it or the split decides; audit, message and firing name it."""
+    """Whether a stage moved it or the split decides; audit, message and firing name it, once: also
+    when the observer is killed and reads again what the cohort met before."""
     watched = start(COHORT, ANYBODY)
     move(watched, 9_000, *segments)
     watched.bench.fault("cohort")
@@ -53,6 +54,8 @@ def test_bad_cohort_is_rolled_back_alone(start: Start, segments: tuple[str, ...]
     with meanwhile(send):
         wait_for(lambda: watched.state().kept == ("beta",), what="rollback of the cohort")
         wait_for(lambda: firings.all_of(watched.store, "bench"), what="firing")
+        watched.kill_observer()
+        watched.start_observer()
         goal = next(keys) + 300
         wait_for(lambda: next(keys) > goal, what="traffic after it")
     state = watched.state()
