@@ -22,7 +22,7 @@ from changeover.procedures.bucket_evidence import questions
 from changeover.site.site import Site
 from changeover.store import cutovers
 
-PAUSE_SECONDS = 5.0
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 1.0, 5.0
 MOST_OF_A_SECOND = 0.012
 """Weighing takes at most this part of a core: the more it costs, the longer the pause."""
 
@@ -49,7 +49,7 @@ class TriggerEvidence:
         self._site, self._traffic, self._slice_log = site, traffic, slice_log
         self._specs = [spec for spec in site.plan.triggers if spec.is_sequential]
         self._stage: _Stage | None = None
-        self.pause = PAUSE_SECONDS
+        self.pause = FIRST_PAUSE_SECONDS
 
     @property
     def is_needed(self) -> bool:

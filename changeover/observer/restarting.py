@@ -48,7 +48,9 @@ class Restart:
         store, migration, since = self.site.store, self.site.migration, self._since
         budgets = list(self.watch.budgets.values())
         budget_store.restore(self.site, budgets, since=int(since.timestamp()))
-        known = samples.recent(store, migration, since=since)
+        # seconds to come were measured before the clock was set back
+        known = [each for each in samples.recent(store, migration, since=since)
+                 if each.at <= self.began]
         self.watch.feed(known)
         if self.watch.has_outcomes:
             self.watch.feed(outcomes.recent(store, migration, since=since))

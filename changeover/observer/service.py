@@ -97,6 +97,8 @@ class Observer:
         self._tailer = Tailer(
             site.home.gateway_files.access_log, _hosts(self.plan),
             position=earlier(place, self.slices.place))
+        # a clock that was set back since must not leave out what comes now
+        first = min(first, int(time.time()))
         self._accumulator = Accumulator(first=first, subsets=subsets_read(self.plan))
         self._meters = {
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))

@@ -77,7 +77,8 @@ def judge_evidence(weighed: Weighed | None, measured: Judged, *, at: int) -> Jud
     if weighed is None or abs(at - weighed.at) > VALID_SECONDS:
         # nothing is known; a trigger that fired is not over by that
         return replace(measured, is_true=None, is_back=None,
-                       reason="no users of both systems are compared at present")
+                       reason="the evidence is not weighed yet, or no users of both systems are "
+                       "compared at present")
     is_back = None if measured.is_back is None else measured.is_back and weighed.is_fallen
     return Judged(weighed.is_shown, is_back, weighed.reason, measured.value,
                   {**measured.numbers, "evidence": dict(weighed.numbers)})
