@@ -187,8 +187,12 @@ def _beyond(edge: int) -> Column:
     def count(row: Row) -> float:
         if "latency" not in row:
             return 0.0
-        latency = row["latency"]
-        return float(sum([latency[name] for name in long.intersection(latency)]))
+        latency, total = row["latency"], 0
+        for name in reversed(latency):  # histograms are stored sorted by bin
+            if name not in long:
+                break
+            total += latency[name]
+        return float(total)
 
     return count
 
