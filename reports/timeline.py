@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from changeover.domain.audit import AuditEvent
+from changeover.plan.amending import DIGEST_SHOWN
 from reports import text
 from reports.model import Mark, Moment, Tone, WeightStep
 
 _TITLES: dict[str, tuple[str, Tone]] = {
     "plan.registered": ("plan registered", "plain"),
+    "plan.amended": ("plan amended: {changes}", "warn"),
     "cutover.started": ("cutover started", "plain"),
     "cutover.promoted": ("cutover promoted", "good"),
     "cutover.rolled_back": ("cutover rolled back", "bad"),
@@ -21,6 +23,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "stage.promoted": ("{stage} promoted", "good"),
     "stage.rolled_back": ("{stage} rolled back", "bad"),
     "stage.held": ("{stage} held", "warn"),
+    "cutover.amend": ("agreed to another plan", "warn"),
     "freeze.on": ("frozen: nobody is moved", "warn"),
     "freeze.off": ("no longer frozen", "good"),
     "stage.skipped": ("{stage} skipped", "warn"),
@@ -179,6 +182,8 @@ def _detail(kind: str, data: Mapping[str, Any]) -> str:
         data.get("detail"), data.get("said"),
     )
     sentences = [text.one_line(part) for part in parts if part]
+    if kind in ("plan.registered", "plan.amended"):
+        sentences.append(f"plan {str(data.get('digest', '?'))[:DIGEST_SHOWN]}")
     if kind == "stage.held":
         sentences.append(f"round {data.get('round', '?')} begins")
     if kind == "approval.asked" and data.get("ordinal", 1) != 1:

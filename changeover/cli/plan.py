@@ -11,6 +11,7 @@ import click
 from changeover import clock
 from changeover.cleanup import check_patterns
 from changeover.cli import asking
+from changeover.cli.amend import amend
 from changeover.cli.common import (
     FILE,
     Session,
@@ -120,3 +121,4 @@ def schema() -> None:
 
 
 plan.add_command(estimate)
+plan.add_command(amend)

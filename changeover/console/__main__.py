@@ -13,7 +13,7 @@ from changeover.console.auth import is_loopback
 from changeover.console.context import Console
 from changeover.errors import ChangeoverError
 from changeover.site.home import Home
-from changeover.site.service_main import log_to_stderr, service_parser
+from changeover.site.service_main import end_when_amended, log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -43,6 +43,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     app = application(console)
+    end_when_amended(console.site)
     gc.freeze()  # nothing that exists now ever goes away: the collector need not visit it again
     uvicorn.run(
         app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False,

@@ -16,6 +16,7 @@ class InstructionKind(StrEnum):
     EXTEND = "extend"  # the present stage soaks longer
     PROMOTE_NOW = "promote-now"  # the present stage's soak is over
     SKIP = "skip-stage"  # a later stage is left out
+    AMEND = "amend"  # the cutover goes on with another plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Instruction:
         actor: Who says so.
         reason: Why.
         at: When.
-        stage: Key of the stage; empty for `pause` and `resume`.
+        stage: Key of the stage; empty for `pause` and `resume`; for `amend` the plan's digest.
         round: Which soak of the stage, from 1; 0 where that does not matter.
         seconds: For `extend`: by how much, in seconds.
     """

@@ -10,7 +10,7 @@ import time
 from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
 from changeover.observer.service import LOG, observe
 from changeover.site.home import Home
-from changeover.site.service_main import log_to_stderr, service_parser
+from changeover.site.service_main import end_when_amended, log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -36,9 +36,11 @@ def main() -> int:
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    observer = observe(Site(home, plan, store), arguments.api_url or None)
+    site = Site(home, plan, store)
+    observer = observe(site, arguments.api_url or None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: observer.stop.set())
+    end_when_amended(site)
     observer.run()
     return 0
 

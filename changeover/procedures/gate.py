@@ -11,6 +11,7 @@ from changeover.analysis.gate import GateResult, StageDecision, decide_stage
 from changeover.domain.rollout import GateVerdict, StageRecord
 from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
+from changeover.plan.amending import DIGEST_SHOWN
 from changeover.plan.guardrails import GATE
 from changeover.plan.triggers import TriggerAction
 from changeover.procedures import steering
@@ -18,7 +19,7 @@ from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
 from changeover.procedures.steps import CutoverRun
-from changeover.store import cutovers, firings, verdicts
+from changeover.store import cutovers, firings, plans, verdicts
 
 
 def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
@@ -60,6 +61,9 @@ def _judge_once(
             return known
     result = evaluate()
     evidence = evidence_of(run.site.plan, gate, result)
+    plan = plans.digest_of(run.site.plan)[:DIGEST_SHOWN]
+    for each in evidence:
+        each["plan"] = plan  # a running cutover's plan can be amended
     return verdicts.save(run.site.store, GateVerdict(
         cutover_id=run.id, stage=record.key, gate=gate, round=record.round,
         attempt=record.rechecks, verdict=result.verdict, reason=result.reason, at=clock.now(),

@@ -16,7 +16,7 @@ from changeover.errors import ChangeoverError
 from changeover.shadow.service import LOG, Shadow
 from changeover.shadow.writing import BROKEN, WriterProcess
 from changeover.site.home import Home
-from changeover.site.service_main import log_to_stderr, service_parser
+from changeover.site.service_main import end_when_amended, log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -49,6 +49,7 @@ def _shadow(home: Home, migration: str, writer: WriterProcess) -> int:
     site = Site(home, plans.load(store, migration), store)
     shadow = Shadow(site, writes=writer)
     _lower_priority()
+    end_when_amended(site)
     gc.freeze()  # nothing that exists now ever goes away: collections can skip it
     gc.set_threshold(20_000, 20, 50)
     return uvloop.run(_run(shadow, writer))

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
+
+from changeover.errors import StoreError
+from changeover.site.site import Site
+from changeover.store import plans
+
+LOG = logging.getLogger("changeover.service")
+PLAN_SECONDS = 5.0
+"""How often a service looks whether its plan is still in force."""
 
 
 def service_parser(name: str, description: str | None, epilog: str) -> argparse.ArgumentParser:
@@ -21,6 +34,25 @@ def service_parser(name: str, description: str | None, epilog: str) -> argparse.
     parser.add_argument("--home", type=Path, required=True, help="Home directory.")
     parser.add_argument("--migration", required=True, help="Name of the migration.")
     return parser
+
+
+def end_when_amended(site: Site) -> None:
+    """End this process, as SIGTERM does, once its migration's plan is another one.
+
+    The supervisor starts it again at once, with the plan that is in force then.
+    """
+    own = plans.digest_of(site.plan)
+
+    def watch() -> None:
+        while True:
+            time.sleep(PLAN_SECONDS)
+            with contextlib.suppress(StoreError):
+                if plans.digest(site.store, site.migration) not in ("", own):
+                    LOG.info("the plan was amended: this process ends and is started again")
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+
+    threading.Thread(target=watch, name="plan", daemon=True).start()
 
 
 def log_to_stderr() -> None:

@@ -17,7 +17,7 @@ from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import CutoverStatus, StageStatus
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.model import Stage
-from changeover.store import cutovers, freezes
+from changeover.store import cutovers, freezes, plans
 from changeover.store.base import Base, Id, all_records, to_record, to_row
 from changeover.store.cutovers import CutoverRow, StageRow
 from changeover.store.engine import Store
@@ -146,6 +146,26 @@ def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: dateti
         decision = StageStatus.PROMOTED, reason
         cutovers.decide_in(session, cutover, key, decision, now=now)
         return True
+
+
+def amend(
+    store: Store, given: Instruction, new: plans.NewPlan, *, needed: int
+) -> list[str]:
+    """Agree to another plan for a running cutover; it counts once enough people have.
+
+    Returns:
+        Who has agreed.
+
+    Raises:
+        Refused: The cutover has ended, or another plan is in force than this one replaces.
+        StaleEpoch: A rollback came first.
+    """
+    with store.begin() as session:
+        cutover = _running(session, given.cutover_id)
+        agreed = _agree(session, cutover, given)
+        if len(agreed) >= needed:
+            plans.replace_in(session, new, agreed, now=given.at)
+        return agreed
 
 
 def needed(stage: Stage) -> int:

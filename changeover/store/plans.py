@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -46,24 +48,70 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
     Raises:
         Refused: The plan changed while a cutover of it runs.
     """
-    content, digest = _content(plan), digest_of(plan)
+    content, own = _content(plan), digest_of(plan)
     with store.begin() as session:
         row = session.get(MigrationRow, plan.migration)
-        if row is not None and row.digest == digest:
+        if row is not None and row.digest == own:
             row.registered_at, row.source = now, source
             return
         if row is not None:
             _refuse_while_running(session, plan.migration, source)
         session.merge(
             MigrationRow(
-                name=plan.migration, plan=content, digest=digest, source=source, registered_at=now
+                name=plan.migration, plan=content, digest=own, source=source, registered_at=now
             )
         )
         if row is None:
             session.flush()
             session.add(_first_state(plan.migration, now))
         audit.append(session, plan.migration, NewEvent(
-            actor="up", kind="plan.registered", at=now, data={"digest": digest, "source": source}))
+            actor="up", kind="plan.registered", at=now, data={"digest": own, "source": source}))
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlan:
+    """The plan that a running cutover goes on with.
+
+    Args:
+        plan: The plan.
+        source: Where it came from, for people.
+        before: Digest of the plan that it replaces.
+        changes: What differs, one line each.
+    """
+
+    plan: Plan
+    source: str
+    before: str
+    changes: Sequence[str]
+
+
+def replace_in(
+    session: Session, new: NewPlan, people: Sequence[str], *, now: datetime
+) -> None:
+    """Replace the plan of a running cutover within the caller's transaction; once.
+
+    Raises:
+        Refused: It is not the plan any more that this one was compared with.
+    """
+    row = session.get_one(MigrationRow, new.plan.migration)
+    own = digest_of(new.plan)
+    if row.digest == own:
+        return
+    if row.digest != new.before:
+        raise Refused("the plan was not amended because somebody amended it meanwhile",
+                      next_step="Look at the changes again")
+    row.plan, row.digest, row.source = _content(new.plan), own, new.source
+    audit.append(session, new.plan.migration, NewEvent(
+        actor=", ".join(people), kind="plan.amended", at=now,
+        data={"digest": own, "before": new.before, "source": new.source,
+              "changes": list(new.changes)}))
+
+
+def digest(store: Store, migration: str) -> str:
+    """Return the digest of a migration's plan; empty when there is no such migration."""
+    with store.read() as session:
+        query = select(MigrationRow.digest).where(MigrationRow.name == migration)
+        return session.scalar(query) or ""
 
 
 def digest_of(plan: Plan) -> str:

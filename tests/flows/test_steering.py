@@ -14,7 +14,7 @@ import pytest
 from changeover import clock
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import StageStatus
-from changeover.store import audit, cutovers, instructions
+from changeover.store import audit, cutovers, heartbeats, instructions, plans, verdicts
 from tests.integration.conftest import make_plan
 from tests.support import commands
 from tests.support.processes import running, wait_for
@@ -120,3 +120,54 @@ def test_an_instruction_whose_command_was_killed_before_it_woke_the_run_takes_ef
         wait_for(lambda: site._run(run).state_name == "Continuing", what="the run is woken")
     assert site.attempt("cutover", run).state_name == "Soaking"
     assert statuses(site)["gradual-10"] is StageStatus.PROMOTED
+
+
+def test_a_cutover_goes_on_with_an_amended_plan_that_its_approvers_confirm(
+    site: SopSite, tmp_path: Path
+) -> None:
+    """A bound, a later stage's soak and a comparison rule; the verdicts name their plans."""
+    file = tmp_path / "plan.yaml"
+    site.home.save_settings({**site.home.settings(), "plan": str(file)})
+    document = site.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    run = site.start("cutover")
+    site.attempt("cutover", run)
+    changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved")
+    assert site.attempt("cutover", run).state_name == "Soaking"
+    changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved")
+    assert site.attempt("cutover", run).state_name == "Soaking"
+    stages = document["phases"][0]["stages"]
+    stages.insert(3, {"percent": "75%", "soak": "0s", "gates": ["slo"]})
+    document["gates"] = {"slo": [{"metric": "error_rate", "below": "5%", "on_fail": "show"}]}
+    document["patience"] = {"rechecks": 0}  # nobody measures here: people are asked
+    document["comparison"] = {"ignore": ["$.took_ms"]}
+    file.write_text(json.dumps(document))
+    amend = ("plan", "amend", str(file), "--reason", "as agreed", "--yes")
+    assert "1 of 2 people agreed" in changeover(site, *amend, "--approver", "ann")
+    before = plans.digest(site.store, "bench")
+    service = [sys.executable, "-m", "changeover.observer", "--home", str(site.home.root),
+               "--migration", "bench"]
+    with running(service, site.home.logs / "observer.log") as observer:
+        beat = heartbeats.every
+        wait_for(lambda: any(each.service == "observer" for each in beat(site.store)),
+                 what="the observer works")
+        said = changeover(site, *amend, "--approver", "bob")
+        # in the supervisor's hands it is started again
+        wait_for(lambda: observer.poll() == 0, what="the observer ends by itself")
+    assert "phases[gradual].stages[75%]: new" in said
+    assert "goes on with the amended plan (ann, bob)" in said
+    assert "the plan is the one that runs" in changeover(
+        site, *amend, "--approver", "bob", code=4)
+    assert plans.digest(site.store, "bench") != before
+    for who in ("ann", "bob"):
+        changeover(site, "promote-now", "--approver", who, "--reason", "it is time")
+    assert site.carry_on("cutover", run).state_name == "Promoted"
+    assert statuses(site)["gradual-75"] is StageStatus.PROMOTED
+    told = {each.stage: check["plan"] for each in verdicts.all_of(site.store, 1)
+            for check in each.evidence}
+    assert told["gradual-75"] == plans.digest(site.store, "bench")[:12]
+    kinds = [event.kind for event in audit.events(site.store, "bench")]
+    assert (kinds.count("plan.amended"), kinds.count("cutover.amend")) == (1, 2)
+    assert audit.verify(site.store, "bench") == []
+    document["systems"]["candidate"]["url"] = "http://127.0.0.1:9"
+    file.write_text(json.dumps(document))
+    assert "no cutover of bench runs" in changeover(site, *amend, "--approver", "ann", code=4)

@@ -1,0 +1,49 @@
+"""The command that changes the plan of a running cutover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from changeover.cli.common import FILE, Session, site_command
+from changeover.errors import InvalidInput, Refused
+from changeover.plan.load import load_plan
+from changeover.procedures import amending
+
+
+@click.command(epilog="""
+\b
+Examples:
+  changeover plan amend plans/own.yaml --approver alice --reason 'the bound was too tight'
+  changeover plan amend plans/own.yaml --approver bob --reason 'as Alice says' --yes
+""")
+@click.argument("file", type=FILE)
+@click.option("--approver", required=True, help="Your name, for the audit.")
+@click.option("--reason", required=True, help="Why, for the audit.")
+@click.option("--yes", is_flag=True, help="Do not ask whether the changes are wanted.")
+@site_command
+def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -> None:
+    """Let a running cutover go on with a changed plan, once its stage's approvers agree.
+
+    Later stages, gates and bounds, comparison rules, triggers, messages and approvals can be
+    changed. Systems, keys, and what users who were moved would notice cannot. Users who were moved
+    stay moved. Each approver runs the command; verdicts say which plan they were made with.
+    """
+    site = session.site
+    if file.absolute().parent != site.folder:
+        raise InvalidInput(
+            f"{file} lies in another folder than the plan that runs", where="FILE",
+            allowed=f"a file in {site.folder}, since the plan's paths are relative to it")
+    proposed = amending.propose(site, load_plan(file, site.plan.environment))
+    for line in proposed.changes:
+        click.echo(f"  {line}", err=session.output == "json")
+    if not yes and not click.confirm(f"Let cutover {proposed.cutover.id} go on with this?"):
+        raise Refused("nothing was changed because you did not want it")
+    found = amending.agree(site, proposed, approver, reason, source=str(file.absolute()))
+    people = ", ".join(found.agreed)
+    text = f"cutover {found.cutover.id} goes on with the amended plan ({people}); services are " \
+        "started again within seconds" if found.is_in_force else \
+        f"not amended yet: {len(found.agreed)} of {found.needed} people agreed ({people})"
+    session.show(text, {"is_in_force": found.is_in_force, "agreed": found.agreed,
+                        "needed": found.needed, "changes": found.changes})

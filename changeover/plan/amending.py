@@ -1,0 +1,117 @@
+"""What may be changed in the plan of a running cutover, and what differs, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from changeover.plan.model import Plan
+from changeover.plan.units import without_secrets
+
+AMENDABLE = frozenset({
+    "gates", "phases", "triggers", "guardrails", "comparison", "shadow", "notify", "patience",
+    "allowed", "sources", "suites", "health", "retention",
+})
+"""Parts that no user who was moved notices."""
+DIGEST_SHOWN = 12
+"""Characters of a plan's digest that tell it from the others of its migration."""
+_FIXED = ("percent", "segments", "soak")
+_NOTHING = object()
+
+
+def refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
+    """Return why a running cutover cannot go on with another plan; empty when it can.
+
+    Args:
+        old: The plan that it runs on.
+        new: The plan that it is to go on with.
+        entered: Keys of the stages that were entered, in order; the last one is the present one.
+    """
+    before, after = _content(old), _content(new)
+    found = []
+    for name in sorted({*before, *after} - AMENDABLE):
+        if before.get(name) != after.get(name):
+            found.append(f"{name} cannot be changed while a cutover runs: users who were moved "
+                         "would notice, or what was prepared would no longer fit")
+    if (before.get("shadow") is None) != (after.get("shadow") is None):
+        found.append("shadow cannot be added or removed while a cutover runs: its service is "
+                     "started by `changeover up`")
+    return found + _stage_refusals(old, new, entered)
+
+
+def _stage_refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
+    """Return what differs about stages whose users were moved, or in their order."""
+    known = {stage.key: stage for stage in old.stages()}
+    stages = {stage.key: stage for stage in new.stages()}
+    found = []
+    for key in entered:
+        if key not in stages:
+            found.append(f"stage {key} cannot be removed: it was entered")
+            continue
+        for name in _FIXED:
+            if getattr(known[key], name) != getattr(stages[key], name):
+                hint = "; `changeover extend` lets it soak longer" if name == "soak" else ""
+                found.append(f"{name} of stage {key} cannot be changed: it was entered{hint}")
+    last = max((stages[key].index for key in entered if key in stages), default=-1)
+    found += [f"stage {each.key} cannot be added before stage {entered[-1]}: nobody would enter it"
+              for each in new.stages() if each.index < last and each.key not in known]
+    # Prefect counts the calls of a phase's flow: those that were made must be made again
+    found += [f"stage {key} cannot be removed: it stands before stage {entered[-1]}"
+              for key in known
+              if key not in stages and key not in entered and known[key].index < last]
+    return found
+
+
+def changes(old: Plan, new: Plan) -> list[str]:
+    """Return what differs, one line each: `gates.slo[0].below: 1% → 2%`."""
+    return list(_differences("", _content(old), _content(new)))
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    content: dict[str, Any] = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return content
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(each for each in new if each not in old)]:
+            inner = f"{path}.{name}" if path else name
+            yield from _differences(inner, old.get(name, _NOTHING), new.get(name, _NOTHING))
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _list_differences(path, old, new)
+    elif old is _NOTHING:
+        yield f"{path}: new, {_shown(new)}"
+    elif new is _NOTHING:
+        yield f"{path}: removed, it was {_shown(old)}"
+    else:
+        yield f"{path}: {_shown(old)} → {_shown(new)}"
+
+
+def _list_differences(path: str, old: list[Any], new: list[Any]) -> Iterator[str]:
+    """Compare lists of named parts by their names, others place by place."""
+    mine, theirs = _by_name(old), _by_name(new)
+    for name in [*mine, *(each for each in theirs if each not in mine)]:
+        yield from _differences(
+            f"{path}[{name}]", mine.get(name, _NOTHING), theirs.get(name, _NOTHING))
+
+
+def _by_name(parts: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for number, part in enumerate(parts):
+        name = str(number)
+        if isinstance(part, dict):
+            names = [part[key] for key in ("name", "phase", "percent", "metric") if key in part]
+            name = str(names[0]) if names else name
+        found[name if name not in found else f"{name} {number}"] = part
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        said = {name: inner for name, inner in value.items() if inner not in ([], {}, None)}
+        return ", ".join(f"{name} {_shown(inner)}" for name, inner in said.items())
+    if isinstance(value, list):
+        return ", ".join(_shown(each) for each in value) or "none"
+    return without_secrets(str(value))

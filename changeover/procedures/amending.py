@@ -1,0 +1,82 @@
+"""Changing the plan of a running cutover: what may change, who must agree, what follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from changeover import clock
+from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.rollout import Cutover
+from changeover.errors import Refused
+from changeover.plan.amending import changes, refusals
+from changeover.plan.model import Plan
+from changeover.procedures import steering
+from changeover.site.site import Site
+from changeover.store import cutovers, instructions, plans
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """Another plan for a running cutover.
+
+    Args:
+        cutover: The cutover.
+        plan: The plan that it is to go on with.
+        changes: What differs, one line each.
+        needed: How many people must agree: as many as approve the present stage.
+        agreed: Who has.
+    """
+
+    cutover: Cutover
+    plan: Plan
+    changes: tuple[str, ...]
+    needed: int
+    agreed: tuple[str, ...] = ()
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether enough people have agreed."""
+        return len(self.agreed) >= self.needed
+
+
+def propose(site: Site, plan: Plan) -> Amendment:
+    """Return what a plan would change.
+
+    Raises:
+        Refused: No cutover runs, the plan is the same, or changes what may not be changed.
+    """
+    cutover = steering.running(site)
+    if plan.migration != site.migration:
+        raise Refused(f"the plan is of migration {plan.migration}, not of {site.migration}")
+    entered = [each.key for each in cutovers.stages(site.store, cutover.id)]
+    problems = refusals(site.plan, plan, entered)
+    if problems:
+        raise Refused(
+            "the plan was not amended:\n  " + "\n  ".join(problems),
+            next_step="Leave these as they are, or end the cutover first (`changeover rollback`)")
+    found = tuple(changes(site.plan, plan))
+    if not found:
+        raise Refused("nothing was changed because the plan is the one that runs")
+    present = site.plan.stage(entered[-1]) if entered else None
+    return Amendment(cutover, plan, found, instructions.needed(present) if present else 1)
+
+
+def agree(site: Site, proposed: Amendment, person: str, reason: str, *, source: str) -> Amendment:
+    """Agree to another plan as one person; it is in force once enough people have.
+
+    Services that run on the earlier plan end by themselves within seconds, and are started again;
+    the cutover's run reads the plan whenever it wakes.
+
+    Raises:
+        Refused: The cutover has ended, or the plan is another one by now.
+        StaleEpoch: A rollback came first.
+    """
+    digest = plans.digest_of(proposed.plan)
+    agreed = instructions.amend(
+        site.store,
+        Instruction(proposed.cutover.id, InstructionKind.AMEND, person, reason, clock.now(),
+                    digest),
+        plans.NewPlan(proposed.plan, source, plans.digest_of(site.plan), proposed.changes),
+        needed=proposed.needed)
+    return Amendment(proposed.cutover, proposed.plan, proposed.changes, proposed.needed,
+                     tuple(agreed))
