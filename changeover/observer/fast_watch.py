@@ -61,4 +61,4 @@ def _firing(alarm: Alarm) -> Firing:
         f"guardrail {alarm.guardrail}", alarm.reason, second,
         {"metric": MEANINGS[Guardrail(alarm.guardrail)].metric, "of": "candidate",
          "second": second, "requests": alarm.requests, "users": alarm.users,
-         "seconds": alarm.seconds})
+         "seconds": alarm.seconds, "complete_at": alarm.at})

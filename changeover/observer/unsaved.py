@@ -112,9 +112,11 @@ class Unsaved:
         while self._firings:
             fired = self._firings[0]
             firing = fired.firing
+            # the fast path knows the moment, all others the second
+            complete_at = float(firing.evidence.get("complete_at", firing.at + 1))
             saved = firings.record(store, TriggerFiring(
                 migration, firing.trigger, fired.action, firing.reason, firing.evidence,
-                evidence_complete_at=clock.from_timestamp(firing.at + 1), fired_at=fired.at,
+                evidence_complete_at=clock.from_timestamp(complete_at), fired_at=fired.at,
                 epoch=fired.epoch))
             if fired.confirmed_at is not None:
                 firings.note_published(store, saved.id, at=fired.confirmed_at)
