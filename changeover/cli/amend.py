@@ -9,7 +9,6 @@ import click
 from changeover.cli.common import FILE, Session, site_command
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.load import load_plan
-from changeover.procedures import amending
 
 
 @click.command(epilog="""
@@ -30,6 +29,8 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     changed. Systems, keys, and what users who were moved would notice cannot. Users who were moved
     stay moved. Each approver runs the command; verdicts say which plan they were made with.
     """
+    from changeover.procedures import amending  # `plan check` needs no store
+
     site = session.site
     if file.absolute().parent != site.folder:
         raise InvalidInput(

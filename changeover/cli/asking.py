@@ -12,7 +12,6 @@ from changeover.domain.readings import Question, Reading
 from changeover.plan.external import externals
 from changeover.plan.metrics import Metric, format_value, metric_of
 from changeover.plan.model import Plan
-from changeover.sources.ask import ask_all
 
 WINDOW = timedelta(minutes=5)
 """The window of what no check and no trigger reads."""
@@ -34,6 +33,9 @@ def ask_every(plans: Sequence[Plan], folder: Path) -> list[Asked]:
         plans: The plan as it is without and in each of its environments.
         folder: The plan's folder.
     """
+    # HTTP clients and databases take long to import; a mere check asks nobody
+    from changeover.sources.ask import ask_all
+
     found = []
     for plan in plans:
         known = externals(plan)
