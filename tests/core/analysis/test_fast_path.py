@@ -119,15 +119,15 @@ def test_failed_probes_alone_or_beside_successes_are_no_alarm() -> None:
     assert fail(path, [2.3, 2.4]) is None
 
 
-@given(st.floats(2.1, 10_000), st.booleans())
+@given(st.floats(RECENT_SECONDS + 0.1, 10_000), st.booleans())
 def test_a_step_of_the_clock_or_a_gap_is_no_second_of_failures(by: float, is_back: bool) -> None:
-    """Four failures before it and four after it, all within a moment."""
+    """Some failures before it and some after it, each within a moment."""
     path, step = FastPath(), -by if is_back else by
     path.add_probe("baseline", START, is_up=True)
     assert fail(path, every(0.05, 0.2)) is None
     path.add_probe("baseline", START + step, is_up=True)
     later = [step + each for each in every(0.05, 0.15)]
-    assert fail(path, later) is None or abs(by) < RECENT_SECONDS
+    assert fail(path, later) is None
 
 
 def test_old_failures_are_no_alarm() -> None:
