@@ -160,9 +160,9 @@ def test_second_cutover_and_late_approval_change_nothing(at_baseline: Site) -> N
 
 
 def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
-    """A candidate that fails is left behind by the gate; users see none of it."""
+    """A candidate that fails every second request is left behind by the gate; users see none."""
     found, failed = at_baseline, at_baseline.failed()
-    _fault(found, "503")
+    _fault(found, "half")
     ended = found.wait_ended(found.start("gradual"))
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert "error_rate of candidate" in ended.outcome

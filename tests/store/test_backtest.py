@@ -28,6 +28,7 @@ from changeover.procedures.steps import CutoverRun
 from changeover.site.bucket_sums import packed
 from changeover.store import cutovers, samples, slices
 from tests.integration.conftest import make_plan
+from tests.support.clocks import live_at
 from tests.support.soaking_stage import SEEN, STAGE, Gates, phases, printed, soaking, stored
 
 NOW = clock.now().replace(second=0, microsecond=0)
@@ -53,6 +54,12 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "slow": [{"metric": "latency_p95", "ratio_to_baseline": 1.2},
              {"metric": "latency_p99", "below": "1s"}],
 }
+
+
+@pytest.fixture(autouse=True)
+def lives_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moments above stay the present, however long the other tests take."""
+    live_at(monkeypatch, NOW + timedelta(seconds=30))
 
 
 def sums(weight: int, start: float, shares: tuple[float, float], seed: int) -> Slice:

@@ -56,7 +56,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "down": {"metric": "up", "below": 1, "for": "1s", "over": "5s"},
     "memory": {"metric": "memory", "above": "1GB", "for": "2s", "clear_for": "5s"},
     "cpu": {"metric": "cpu", "above": 1.6, "for": "2s", "over": "20s"},
-    "quiet": {"metric": "request_rate", "below": 6, "for": "3s"},
+    "quiet": {"metric": "request_rate", "below": 7, "for": "3s"},
     "refused": {"metric": "refused_rate", "above": "3%", "for": "2s", "of": "baseline"},
     "different": {"metric": "match_rate", "below": "90%", "for": "2s"},
     "alike": {"metric": "similarity", "below": "97%", "for": "2s"},

@@ -27,6 +27,7 @@ from changeover.site.site import Site
 from changeover.store import cutovers, slices, verdicts
 from reports.tables import check_row, verdict_text
 from tests.integration.conftest import make_plan
+from tests.support.clocks import live_at
 from tests.support.soaking_stage import (
     SEEN,
     STAGE,
@@ -44,6 +45,12 @@ GATES = {"slo": [
 ]}
 NOW = clock.now().replace(microsecond=0)
 ENTERED = NOW - timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def lives_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moments above stay the present, however long the other tests take."""
+    live_at(monkeypatch, NOW + timedelta(seconds=1))
 
 
 def traffic(weight: int, start: float, shares: tuple[float, float], seed: int) -> Slice:

@@ -21,6 +21,7 @@ from changeover.procedures.gate import judge_stage
 from changeover.procedures.recompute import recompute
 from changeover.procedures.steps import CutoverRun
 from changeover.store import samples, standings, verdicts
+from tests.support.clocks import live_at
 from tests.support.soaking_stage import SEEN, STAGE, printed, soaking, stored, verdict_of
 
 GATES = {"slo": [
@@ -30,6 +31,12 @@ NOW = clock.now().replace(second=0, microsecond=0)
 ENTERED = NOW - timedelta(minutes=20, seconds=30)
 FIRST = int(ENTERED.timestamp()) + 30
 """Start of the first whole minute of the stage, which begins in the middle of one."""
+
+
+@pytest.fixture(autouse=True)
+def lives_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moments above stay the present, however long the other tests take."""
+    live_at(monkeypatch, NOW + timedelta(seconds=30))
 
 
 @pytest.fixture

@@ -1,18 +1,21 @@
 """A small real HTTP system for tests: `python -m tests.support.upstream NAME PORT`.
 
 Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|liar|none`
-makes it misbehave, and `kind=cohort` for requests with `x-cohort` only; `most` of `/ran` is how
-many requests ran at once; `POST /lever/NAME` notes the name, once for each `Idempotency-Key`.
+makes it misbehave, `kind=half` every second request, and `kind=cohort` those with `x-cohort` only;
+`most` of `/ran` is how many requests ran at once; `POST /lever/NAME` notes the name, once for each
+`Idempotency-Key`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 
 STATE = {"fault": "none", "gets": 0, "posts": [], "levers": [], "active": 0, "most": 0}
 KEYS = set()
+TURNS = itertools.count()
 
 
 def _answer(name: str, method: str, path: str, headers: dict[str, str]) -> tuple[int, object]:
@@ -33,6 +36,8 @@ def _answer(name: str, method: str, path: str, headers: dict[str, str]) -> tuple
         return 503, {"served_by": name}
     if path == "/health":
         return 200, {"ok": True}
+    if STATE["fault"] == "half" and next(TURNS) % 2:
+        return 503, {"served_by": name}
     if method == "POST":
         STATE["posts"].append(headers.get("x-item", ""))
     else:
