@@ -19,6 +19,7 @@ from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, GateVerdict
 from changeover.plan.metrics import METRICS, Source
+from changeover.plan.statuses import STATUS_RATE
 from changeover.shadow.findings import Findings
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
@@ -86,7 +87,8 @@ class Figures:
         """Return the system, its counts by their names in `Measurements`, and all metrics."""
         metrics = {}
         for name, metric in METRICS.items():
-            if metric.source in OF_SYSTEMS:
+            # without the statuses that a check names it has no value
+            if metric.source in OF_SYSTEMS and name != STATUS_RATE:
                 metrics[name] = self.value(name)
         return {"system": self.system, "name": self.name, "start": self.start, "end": self.end,
                 **_counts(self.window), "metrics": metrics}

@@ -24,6 +24,7 @@ from changeover.domain.tokens import Scope
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.metrics import METRICS, QUALITY, Source, format_value, metric_of
+from changeover.plan.statuses import STATUS_RATE
 from changeover.plan.subsets import in_words
 from changeover.plan.units import format_duration
 from changeover.shadow import scores
@@ -171,7 +172,9 @@ def _figures(console: Console) -> list[tuple[str, str, str]]:
 
 
 def _metrics(sources: tuple[Source, ...]) -> list[str]:
-    return [name for name, metric in METRICS.items() if metric.source in sources]
+    # a rate of statuses says nothing without the statuses that a check names
+    return [name for name, metric in METRICS.items()
+            if metric.source in sources and name != STATUS_RATE]
 
 
 def _row(what: str, values: list[str]) -> tuple[str, str, str]:

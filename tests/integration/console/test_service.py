@@ -285,6 +285,13 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_everything(serve: Ser
         assert part in answer.text
 
 
+def test_page_shows_no_rate_of_statuses_that_nobody_named(console: Served) -> None:
+    """It would never have a value; the other rates are there."""
+    page = console.client().get("/").text
+    assert "answers 4xx" in page
+    assert "answers with a status" not in page
+
+
 def test_page_and_status_say_what_nobody_carries_on(console: Served) -> None:
     """What happened to the run, where users stand, and what can be done."""
     cutover = cutovers.begin(
