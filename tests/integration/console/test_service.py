@@ -150,9 +150,12 @@ def test_decision_is_the_gateways_in_every_mode(console: Served) -> None:
 
 def test_of_200_claimers_over_http_one_wins(console: Served) -> None:
     """Requests that share a transaction do not share an item."""
-    client, together = console.client(console.token()), threading.Barrier(50, timeout=60)
+    token, together = console.token(), threading.Barrier(50, timeout=60)
+    # one each: a shared pool closes idle connections while other threads take them
+    clients = [console.client(token) for _ in range(50)]
 
     def ask(number: int) -> list[httpx.Response]:
+        client = clients[number]
         together.wait()
         return [client.post(f"/v1/claims/item-{item}",
                             json={"system": "baseline", "holder": f"w{number}-{again}"})
