@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
+from changeover.domain.instructions import person
 from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
 from changeover.store import audit
@@ -213,9 +214,4 @@ def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:
             ApprovalRow.decision == StageAction.PROMOTE,
         )
     )
-    return _name(approver) in {_name(other or "") for other in others}
-
-
-def _name(approver: str) -> str:
-    """Return a name as it is compared: blanks and capitals make no other person."""
-    return " ".join(approver.split()).casefold()
+    return person(approver) in {person(other or "") for other in others}

@@ -9,12 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from changeover import clock
 from changeover.analysis.backtest.found import UNKNOWN, Backtest, Change
-from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.analysis.window import Sample
 from changeover.cli.backtest import backtest as command
 from changeover.domain.rollout import StageAction
@@ -29,7 +27,16 @@ from changeover.site.bucket_sums import packed
 from changeover.store import cutovers, samples, slices
 from tests.integration.conftest import make_plan
 from tests.support.clocks import live_at
-from tests.support.soaking_stage import SEEN, STAGE, Gates, phases, printed, soaking, stored
+from tests.support.soaking_stage import (
+    SEEN,
+    STAGE,
+    Gates,
+    phases,
+    printed,
+    soaking,
+    stored,
+    traffic,
+)
 
 NOW = clock.now().replace(second=0, microsecond=0)
 ENTERED = NOW - timedelta(minutes=20, seconds=30)
@@ -62,16 +69,6 @@ def lives_now(monkeypatch: pytest.MonkeyPatch) -> None:
     live_at(monkeypatch, NOW + timedelta(seconds=30))
 
 
-def sums(weight: int, start: float, shares: tuple[float, float], seed: int) -> Slice:
-    """Return traffic with these shares of errors in the candidate's and the baseline's buckets."""
-    chance = np.random.default_rng(seed)
-    number = chance.poisson(20, 10_000)
-    share = np.where(np.arange(10_000) < 5000, *shares)
-    bad = {name: chance.binomial(number, each).astype(np.int64) for name, each in (
-        (Counter.ERRORS, share), (Counter.CLIENT_ERRORS, 0.05))}
-    return Slice(weight, int(start), int(start) + 60, {Counter.REQUESTS: number, **bad})
-
-
 def measure(run: CutoverRun, errors: int) -> None:
     """Store an hour at the baseline and the stage; of 1000 requests so many fail."""
     first = int(ENTERED.timestamp()) + 30
@@ -83,8 +80,8 @@ def measure(run: CutoverRun, errors: int) -> None:
     samples.write(run.site.store, run.migration, rows)
     share = errors / 1000
     before = (ENTERED - timedelta(hours=1)).timestamp()
-    found = [sums(0, before, (0.01, 0.01), 1)]
-    found += [sums(5000, ENTERED.timestamp() + 400 + MINUTE * index, (share, 0.01), 2 + index)
+    found = [traffic(0, before, (0.01, 0.01), 1)]
+    found += [traffic(5000, ENTERED.timestamp() + 400 + MINUTE * index, (share, 0.01), 2 + index)
               for index in range(3)]
     slices.save(run.site.store, run.migration, [packed(each) for each in found],
                 LogPlace(1, 1), gateway="main")

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import event
 
 from changeover import clock
-from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.cli.verdict import verdict as verdict_command
 from changeover.domain.rollout import StageAction
 from changeover.domain.slices import LogPlace
@@ -35,6 +34,7 @@ from tests.support.soaking_stage import (
     printed,
     soaking,
     stored,
+    traffic,
     verdict_of,
 )
 
@@ -51,16 +51,6 @@ ENTERED = NOW - timedelta(hours=1)
 def lives_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The moments above stay the present, however long the other tests take."""
     live_at(monkeypatch, NOW + timedelta(seconds=1))
-
-
-def traffic(weight: int, start: float, shares: tuple[float, float], seed: int) -> Slice:
-    """Return an hour of traffic with these shares of errors on the candidate and the baseline."""
-    chance = np.random.default_rng(seed)
-    number = chance.poisson(20, 10_000)
-    share = np.where(np.arange(10_000) < 5000, *shares)
-    sums = {name: chance.binomial(number, each).astype(np.int64) for name, each in (
-        (Counter.ERRORS, share), (Counter.CLIENT_ERRORS, 0.05))}
-    return Slice(weight, int(start), int(start) + 60, {Counter.REQUESTS: number, **sums})
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from click.testing import CliRunner
 
+from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.domain.audit import Author
 from changeover.domain.rollout import GateVerdict
 from changeover.domain.routing import Change, Mode
@@ -58,6 +60,16 @@ def soaking(
     cutovers.enter_stage(store, cutover.id, plan.stages()[0], now=entered)
     yield CutoverRun(site, cutover, "one")
     store.close()
+
+
+def traffic(weight: int, start: float, shares: tuple[float, float], seed: int) -> Slice:
+    """Return traffic with these shares of errors in the candidate's and the baseline's buckets."""
+    chance = np.random.default_rng(seed)
+    number = chance.poisson(20, 10_000)
+    share = np.where(np.arange(10_000) < 5000, *shares)
+    bad = {name: chance.binomial(number, each).astype(np.int64) for name, each in (
+        (Counter.ERRORS, share), (Counter.CLIENT_ERRORS, 0.05))}
+    return Slice(weight, int(start), int(start) + 60, {Counter.REQUESTS: number, **bad})
 
 
 def verdict_of(run: CutoverRun, gate: str = "slo") -> GateVerdict:
