@@ -15,6 +15,7 @@ from changeover.domain.routing import Mode
 from changeover.store import audit, freezes, routing
 from tests.integration.conftest import make_plan
 from tests.support import commands
+from tests.support.clocks import live_at
 from tests.support.kill_engine import MOVED_CLOCK
 from tests.support.sop_site import ENDED, PrefectServer, SopSite, sop_site
 
@@ -28,20 +29,16 @@ class MovedClock:
 
     Args:
         home: Where the flows' processes find it.
+        patched: What takes it back after the test.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._file = home / MOVED_CLOCK
-        self.ahead = timedelta(0)
-
-    def now(self) -> datetime:
-        """Return the moved moment."""
-        return REAL() + self.ahead
+    def __init__(self, home: Path, patched: pytest.MonkeyPatch) -> None:
+        self._file, self._patched = home / MOVED_CLOCK, patched
 
     def set(self, moment: datetime) -> None:
         """Move it to a moment; it goes on from there."""
-        self.ahead = moment - REAL()
-        self._file.write_text(str(self.ahead.total_seconds()))
+        live_at(self._patched, moment)
+        self._file.write_text(str((clock.now() - REAL()).total_seconds()))
 
 
 @contextmanager
@@ -59,9 +56,7 @@ def moved_site(
         ])
     with sop_site(server, plan, directory, is_measured=False) as site:
         site.home.save_settings({"migration": "bench", "api_url": server.url})
-        moved = MovedClock(site.home.root)
-        patched.setattr(clock, "now", moved.now)
-        yield site, moved
+        yield site, MovedClock(site.home.root, patched)
 
 
 @pytest.mark.parametrize(("zone", "sunday"), [
@@ -79,21 +74,21 @@ def test_two_weeks_around_a_change_of_the_clock(
         run_id = site.start("cutover")
         freeze_ends = (changes + 3 * DAY).replace(hour=12)
         is_frozen = False
-        while moved.now() < (changes + 8 * DAY):
+        while clock.now() < (changes + 8 * DAY):
             # Prefect's server lives today
             site.api.schedule(run_id, at=REAL(), name="Due", message="by the moved clock")
             run = site.attempt("cutover", run_id)
             assert run.state_type not in ENDED
             assert run.scheduled_for is not None
             moved.set(run.scheduled_for)
-            if not is_frozen and moved.now() > (changes + DAY).replace(hour=20):
+            if not is_frozen and clock.now() > (changes + DAY).replace(hour=20):
                 is_frozen = True
                 commands.changeover(
                     site.home.root, "freeze", "on", "--reason", "closing the books", "--until",
                     f"{freeze_ends:%Y-%m-%d %H:%M} {zone}")
         assert is_frozen
         commands.changeover(site.home.root, "freeze", "on", "--reason", "nothing more")
-        assert freezes.active(site.store, "bench", now=moved.now()) is not None
+        assert freezes.active(site.store, "bench", now=clock.now()) is not None
         moved.set((changes + 8 * DAY).replace(hour=3).astimezone(UTC))
         commands.changeover(site.home.root, "rollback", "--reason", "wrong totals")
         assert routing.read(site.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
