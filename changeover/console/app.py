@@ -59,9 +59,10 @@ def application(console: Console) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifetime(console: Console) -> AsyncIterator[None]:
+    own = heartbeats.service_of(console.site.migration, "console")
     tasks = [
         asyncio.create_task(_every(BEAT_SECONDS, lambda: heartbeats.beat(
-            console.site.store, "console", pid=os.getpid(), now=clock.now()))),
+            console.site.store, own, pid=os.getpid(), now=clock.now()))),
         asyncio.create_task(_every(PRUNE_SECONDS, lambda: _prune(console))),
     ]
     evaluating.begin(console)

@@ -269,9 +269,8 @@ class Meter(Collector):
             console.site.store, console.site.plan, now=now))
         age = GaugeMetricFamily("changeover_service_age_seconds",
                                 "Since a service's last sign of life.", labels=["service"])
-        for beat in heartbeats.every(console.site.store):
-            if not beat.service.startswith("flow:"):
-                age.add_metric([beat.service], (now - beat.at).total_seconds())
+        for beat in heartbeats.of(console.site.store, console.site.migration):
+            age.add_metric([beat.service], (now - beat.at).total_seconds())
         yield age
 
 

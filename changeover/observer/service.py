@@ -296,8 +296,9 @@ class Observer:
                 self.store, self.site.migration, self.watch.places, start=memory))
 
     def _beat(self) -> None:
-        heartbeats.beat(self.store, "observer", pid=os.getpid(), now=clock.now())
-        console = next((beat for beat in heartbeats.every(self.store)
+        own = heartbeats.service_of(self.site.migration, "observer")
+        heartbeats.beat(self.store, own, pid=os.getpid(), now=clock.now())
+        console = next((beat for beat in heartbeats.of(self.store, self.site.migration)
                         if beat.service == "console"), None)
         if console is not None:
             until = int((console.at + CONSOLE_LISTENS).timestamp())

@@ -50,8 +50,10 @@ def start(
         StoreBusy: It takes too long; move users at the gateway first then.
         StoreError: The store cannot be used; use the gateway's break-glass then.
         Unreachable: The baseline was out of use and does not come back.
-        Refused: The baseline was retired: no system is left that could answer users.
+        Refused: The baseline was retired: no system is left that could answer users. Or the home's
+            gateway is another migration's.
     """
+    site.refuse_elsewhere("not rolled back")
     baseline.refuse_when_retired(site)
     if not is_baseline_back:
         baseline.bring_back(site, actor=cause.actor)
@@ -142,6 +144,7 @@ def reduce(
         StaleEpoch: Everyone was rolled back in between.
         PublishFailed: The gateway did not confirm.
     """
+    site.refuse_elsewhere("not rolled back")
     store, now = site.store, clock.now()
     state = routing.read(store, site.migration)
     if Reduced.of(state) != target:

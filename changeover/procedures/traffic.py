@@ -23,11 +23,13 @@ def move(site: Site, change: Change, author: Author) -> RoutingState:
     """Change the routing state, bring it to the gateway, and record whether it was confirmed.
 
     Raises:
+        Refused: The home's gateway is another migration's.
         StaleEpoch: A rollback came first.
         TransitionRefused: The mode may not be left or entered this way.
         CarriedElsewhere: Another flow run carries the work by now.
         PublishFailed: The state is changed, but the gateway did not confirm it.
     """
+    site.refuse_elsewhere("not moved")
     state = routing.change(site.store, site.migration, change, author, now=clock.now())
     publish(site, state)
     return state

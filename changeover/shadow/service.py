@@ -353,8 +353,9 @@ class Shadow:
                 self.counts["seen"] += missed
 
     async def _beat(self) -> None:
+        own = heartbeats.service_of(self.site.migration, "shadow")
         await asyncio.to_thread(
-            self._writes.do, heartbeats.beat, "shadow", pid=os.getpid(), now=clock.now()
+            self._writes.do, heartbeats.beat, own, pid=os.getpid(), now=clock.now()
         )
 
     async def _prune(self) -> None:

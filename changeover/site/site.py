@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from changeover.errors import Refused
 from changeover.flags.state import BASE
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
@@ -70,6 +71,24 @@ class Site:
     def migration(self) -> str:
         """Name of the migration."""
         return self.plan.migration
+
+    def refuse_elsewhere(self, what: str) -> None:
+        """Refuse to move a migration's users whose gateway is that of another home.
+
+        Several migrations may share a store; each has a home and a gateway of its own.
+
+        Args:
+            what: What is not done, as `not moved`.
+
+        Raises:
+            Refused: `changeover up` serves another migration with this home.
+        """
+        served = self.home.settings().get("migration")
+        if served and served != self.migration:
+            raise Refused(
+                f"{what} because this home serves {served}, not {self.migration}",
+                where=str(self.home.root),
+                next_step=f"Name the home of {self.migration} with --home DIR")
 
     @cached_property
     def prefect(self) -> PrefectApi:

@@ -81,7 +81,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "waiting_for": waiting,
         "guardrails": guardrails,
         **_measured(store, migration, now),
-        "services": _services(store, now),
+        "services": _services(store, migration, now),
         "rollback": _rollback(store, migration),
         "triggers": trigger_status.triggers(store, site.plan, now=now),
         **_report(store, migration, cutover),
@@ -146,12 +146,11 @@ def _measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def _services(store: Store, now: datetime) -> dict[str, float]:
+def _services(store: Store, migration: str, now: datetime) -> dict[str, float]:
     """Return the seconds since each service's last sign of life."""
     ages = {}
-    for beat in heartbeats.every(store):
-        if not beat.service.startswith("flow:"):
-            ages[beat.service] = round(max(0.0, (now - beat.at).total_seconds()), 1)
+    for beat in heartbeats.of(store, migration):
+        ages[beat.service] = round(max(0.0, (now - beat.at).total_seconds()), 1)
     return ages
 
 

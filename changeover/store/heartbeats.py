@@ -1,7 +1,8 @@
-"""The last sign of life of each service."""
+"""The last sign of life of each service and flow run; several migrations may share a store."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Integer, String, Text, select
@@ -30,7 +31,19 @@ def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetim
                         .on_conflict_do_update(index_elements=("service",), set_=sign))
 
 
+def service_of(migration: str, name: str) -> str:
+    """Return the name under which a migration's service gives its sign of life."""
+    return f"{migration}/{name}"
+
+
+def of(store: Store, migration: str) -> list[Heartbeat]:
+    """Return the last sign of life of each service of a migration, by plain names as `observer`."""
+    start = service_of(migration, "")
+    return [replace(beat, service=beat.service.removeprefix(start))
+            for beat in every(store) if beat.service.startswith(start)]
+
+
 def every(store: Store) -> list[Heartbeat]:
-    """Return the last sign of life of every service."""
+    """Return the last sign of life of every service and flow run of all migrations."""
     return all_records(store, Heartbeat, select(HeartbeatRow))
 

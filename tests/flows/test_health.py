@@ -78,7 +78,7 @@ def test_a_site_is_looked_at_and_repaired(tmp_path: Path) -> None:
 
 
 def _is_silent(found: Site) -> bool:
-    beats = {beat.service: beat.at for beat in heartbeats.every(found.store)}
+    beats = {beat.service: beat.at for beat in heartbeats.of(found.store, "site")}
     return (clock.now() - beats["console"]).total_seconds() > 21
 
 

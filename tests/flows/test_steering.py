@@ -147,8 +147,8 @@ def test_a_cutover_goes_on_with_an_amended_plan_that_its_approvers_confirm(
     service = [sys.executable, "-m", "changeover.observer", "--home", str(site.home.root),
                "--migration", "bench"]
     with running(service, site.home.logs / "observer.log") as observer:
-        beat = heartbeats.every
-        wait_for(lambda: any(each.service == "observer" for each in beat(site.store)),
+        beats = heartbeats.of
+        wait_for(lambda: any(each.service == "observer" for each in beats(site.store, "bench")),
                  what="the observer works")
         said = changeover(site, *amend, "--approver", "bob")
         # in the supervisor's hands it is started again

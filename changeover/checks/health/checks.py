@@ -135,7 +135,8 @@ def _gateway(site: Site) -> Health:
 
 def _service(site: Site, name: str, status: Status, issue: Issue) -> Health:
     """Judge a service by its last heartbeat; one that was just started gets its time."""
-    beat = {beat.service: beat for beat in heartbeats.every(site.store)}.get(name)
+    beats = {beat.service: beat for beat in heartbeats.of(site.store, site.migration)}
+    beat = beats.get(name)
     now, patience = clock.now(), PATIENCE.get(name, SILENT)
     if beat is not None and now - beat.at <= SILENT:
         return Health(Status.HEALTHY, f"the {name} is alive")

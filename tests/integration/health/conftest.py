@@ -82,7 +82,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
                 "plan": str(tmp_path / "plan.yaml"), "migration": "bench",
                 "processes": {name: {"pid": process.pid, "created": 0.0}
                               for name, process in bench.processes.items()}})
-            heartbeats.beat(store, "observer", pid=1, now=clock.now())
+            heartbeats.beat(store, "bench/observer", pid=1, now=clock.now())
             return Site(home, plan, store), bench
 
         yield begin

@@ -25,6 +25,8 @@ from tests.support.processes import LONGEST_PAUSE, free_port, kill, wait_for
 
 pytestmark = [pytest.mark.integration]
 
+OBSERVER, SHADOW = (heartbeats.service_of("bench", name) for name in ("observer", "shadow"))
+
 
 def said(found: Health, status: Status, part: str, issue: str | None = None) -> None:
     """A finding has a status, says a part of a sentence, and names its issue."""
@@ -46,7 +48,7 @@ def test_every_migration_has_the_checks_it_stands_on(place: Place, tmp_path: Pat
     site, _ = place()
 
     def examined() -> dict[str, Health] | None:
-        heartbeats.beat(site.store, "observer", pid=1, now=clock.now())
+        heartbeats.beat(site.store, OBSERVER, pid=1, now=clock.now())
         found = examine(checks_of(site), within=LONGEST_PAUSE)
         return found if found["gateway"].status is Status.HEALTHY else None
 
@@ -160,7 +162,7 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     """Older than 20 s, or never there."""
     site, _ = place(shadow={"sample": "10%"})
     said(look(site, "shadow"), Status.UNHEALTHY, "never sent a heartbeat", "shadow_gone")
-    heartbeats.beat(site.store, "observer", pid=1, now=clock.now() - 2 * SILENT)
+    heartbeats.beat(site.store, OBSERVER, pid=1, now=clock.now() - 2 * SILENT)
     said(look(site, "observer"), Status.CRITICAL, "sent its last heartbeat at", "observer_gone")
     site.home.save_settings({"console_url": "http://127.0.0.1:1"})
     said(look(site, "console"), Status.UNHEALTHY, "never sent a heartbeat", "console_gone")
@@ -169,9 +171,9 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
 def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
     """A process gets its time to begin; the shadow is silent for long on a busy machine."""
     site, _ = place(shadow={"sample": "10%"})
-    heartbeats.beat(site.store, "shadow", pid=1, now=clock.now() - 2 * SILENT)
+    heartbeats.beat(site.store, SHADOW, pid=1, now=clock.now() - 2 * SILENT)
     said(look(site, "shadow"), Status.WARNING, "gets the processor last on a busy machine")
-    heartbeats.beat(site.store, "shadow", pid=1, now=clock.now() - 5 * SILENT)
+    heartbeats.beat(site.store, SHADOW, pid=1, now=clock.now() - 5 * SILENT)
     said(look(site, "shadow"), Status.UNHEALTHY, "sent its last heartbeat at", "shadow_gone")
     just = {"shadow": {"pid": 1, "created": clock.now().timestamp()}}
     site.home.save_settings({"processes": just})

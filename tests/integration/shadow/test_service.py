@@ -211,7 +211,7 @@ def _flood(bench: Bench) -> None:
 
 def _has_beaten(store: Store, since: datetime) -> bool:
     return any(beat.service == "shadow" and beat.at > since
-               for beat in heartbeats.every(store))
+               for beat in heartbeats.of(store, "bench"))
 
 
 async def _ask_at_once(url: str, count: int) -> None:
@@ -244,7 +244,7 @@ def test_service_gives_signs_of_life_and_ends_when_told(shadowed: Shadowed) -> N
     """SIGTERM ends it with exit code 0, and what was compared is saved."""
     shadowed.ask(5)
     wait_for(lambda: any(beat.service == "shadow" for beat in
-                         heartbeats.every(shadowed.store)), what="a sign of life")
+                         heartbeats.of(shadowed.store, "bench")), what="a sign of life")
     shadowed.service.terminate()
     assert shadowed.service.wait(LONGEST_PAUSE) == 0
 
