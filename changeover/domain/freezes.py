@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+SOON = timedelta(minutes=10)
+"""Within it, `--until 2d` said again is the same two days: perhaps the command was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +37,14 @@ class Freeze:
         """The freeze for people: who, why, until when."""
         until = f"until {self.until:%F %T} UTC" if self.until else "until somebody ends it"
         return f"frozen by {self.actor} {until}: {self.reason}"
+
+
+def is_same(known: Freeze, wanted: Freeze) -> bool:
+    """Whether a freeze that is wanted is the one that is in force, said once more."""
+    if known.reason != wanted.reason:
+        return False
+    if known.until is None or wanted.until is None:
+        return known.until == wanted.until
+    is_as_long = known.until - known.at == wanted.until - wanted.at
+    is_again = known.actor == wanted.actor and wanted.at - known.at <= SOON
+    return known.until == wanted.until or (is_as_long and is_again)

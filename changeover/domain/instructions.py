@@ -30,7 +30,8 @@ class Instruction:
         reason: Why.
         at: When.
         stage: Key of the stage; empty for `pause` and `resume`; for `amend` the plan's digest.
-        round: Which soak of the stage, from 1; 0 where that does not matter.
+        round: Which soak of the stage, from 1; 0 where that does not matter; for `amend` how often
+            the plan had been amended before.
         seconds: For `extend`: by how much, in seconds.
     """
 
@@ -53,6 +54,27 @@ class Instruction:
 def person(name: str) -> str:
     """Return a name as it is compared: blanks and capitals make no other person."""
     return " ".join(name.split()).casefold()
+
+
+def is_same(known: Instruction, given: Instruction) -> bool:
+    """Whether one person says the same again, about the same soak or another one."""
+    words = known.kind, known.seconds, known.reason
+    is_one = person(known.actor) == person(given.actor)
+    return is_one and words == (given.kind, given.seconds, given.reason)
+
+
+def said_before(given: Instruction, all_given: Iterable[Instruction]) -> Instruction | None:
+    """Return the same words of the same person from before, whichever soak they were about."""
+    same = [each for each in all_given if is_same(each, given)]
+    here = [each for each in same if (each.stage, each.round) == (given.stage, given.round)]
+    return next(iter(here or same), None)
+
+
+def last_resume(given: Iterable[Instruction]) -> Instruction | None:
+    """Return what ended the newest pause; None while it stands, or when there was none."""
+    kinds = InstructionKind.PAUSE, InstructionKind.RESUME
+    newest = [each for each in given if each.kind in kinds][-1:]
+    return next((each for each in newest if each.kind is InstructionKind.RESUME), None)
 
 
 def open_pause(given: Iterable[Instruction]) -> Instruction | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from changeover import clock
 from changeover.domain.instructions import Instruction, InstructionKind
@@ -23,6 +23,7 @@ class Amendment:
         cutover: The cutover.
         plan: The plan that it is to go on with.
         changes: What differs, one line each.
+        entered: Keys of the stages that had been entered when the plans were compared.
         needed: How many people must agree: as many as approve the present stage.
         agreed: Who has.
     """
@@ -30,6 +31,7 @@ class Amendment:
     cutover: Cutover
     plan: Plan
     changes: tuple[str, ...]
+    entered: tuple[str, ...]
     needed: int
     agreed: tuple[str, ...] = ()
 
@@ -58,7 +60,8 @@ def propose(site: Site, plan: Plan) -> Amendment:
     if not found:
         raise Refused("nothing was changed because the plan is the one that runs")
     present = site.plan.stage(entered[-1]) if entered else None
-    return Amendment(cutover, plan, found, instructions.needed(present) if present else 1)
+    needed = instructions.needed(present) if present else 1
+    return Amendment(cutover, plan, found, tuple(entered), needed)
 
 
 def agree(site: Site, proposed: Amendment, person: str, reason: str, *, source: str) -> Amendment:
@@ -68,7 +71,8 @@ def agree(site: Site, proposed: Amendment, person: str, reason: str, *, source: 
     the cutover's run reads the plan whenever it wakes.
 
     Raises:
-        Refused: The cutover has ended, or the plan is another one by now.
+        Refused: The cutover has ended, the plan is another one by now, or a stage was entered
+            since the plans were compared.
         StaleEpoch: A rollback came first.
     """
     digest = plans.digest_of(proposed.plan)
@@ -76,7 +80,7 @@ def agree(site: Site, proposed: Amendment, person: str, reason: str, *, source: 
         site.store,
         Instruction(proposed.cutover.id, InstructionKind.AMEND, person, reason, clock.now(),
                     digest),
-        plans.NewPlan(proposed.plan, source, plans.digest_of(site.plan), proposed.changes),
+        plans.NewPlan(proposed.plan, source, plans.digest_of(site.plan), proposed.changes,
+                      proposed.entered),
         needed=proposed.needed)
-    return Amendment(proposed.cutover, proposed.plan, proposed.changes, proposed.needed,
-                     tuple(agreed))
+    return replace(proposed, agreed=tuple(agreed))

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, String, Text, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import Author, NewEvent
-from changeover.domain.freezes import Freeze
+from changeover.domain.freezes import Freeze, is_same
 from changeover.errors import Refused
 from changeover.store import audit
 from changeover.store.base import Base, Id, to_record, to_row
@@ -32,12 +32,12 @@ class FreezeRow(Base):
 def begin(store: Store, wanted: Freeze) -> Freeze:
     """Freeze a migration, or give the freeze that is in force another end and reason.
 
-    The same again changes nothing.
+    The same again changes nothing; a duration that is said again soon counts from the first time.
     """
     with store.begin() as session:
         audit.lock(session, wanted.migration)
         row = _active(session, wanted.migration, wanted.at)
-        if row is not None and (row.until, row.reason) == (wanted.until, wanted.reason):
+        if row is not None and is_same(to_record(Freeze, row), wanted):
             return to_record(Freeze, row)
         if row is not None:  # the later words count; the earlier ones stay in the table
             row.ended_at, row.ended_by = wanted.at, wanted.actor
@@ -52,7 +52,7 @@ def begin(store: Store, wanted: Freeze) -> Freeze:
 
 
 def end(store: Store, migration: str, author: Author, *, now: datetime) -> Freeze:
-    """End the freeze that is in force.
+    """End the freeze that is in force; said again by who ended the newest one, it is the same.
 
     Raises:
         Refused: None is.
@@ -61,6 +61,9 @@ def end(store: Store, migration: str, author: Author, *, now: datetime) -> Freez
         audit.lock(session, migration)
         row = _active(session, migration, now)
         if row is None:
+            newest = _newest(session, migration)
+            if newest is not None and newest.ended_by == author.actor:
+                return to_record(Freeze, newest)
             raise Refused(f"nothing was changed because {migration} is not frozen")
         row.ended_at, row.ended_by = now, author.actor
         audit.append(session, migration, NewEvent(
@@ -86,6 +89,11 @@ def was_any(store: Store, migration: str) -> bool:
     with store.read() as session:
         return session.scalar(
             select(FreezeRow.id).where(FreezeRow.migration == migration).limit(1)) is not None
+
+
+def _newest(session: Session, migration: str) -> FreezeRow | None:
+    query = select(FreezeRow).where(FreezeRow.migration == migration)
+    return session.scalar(query.order_by(FreezeRow.id.desc()).limit(1))
 
 
 def _active(session: Session, migration: str, now: datetime) -> FreezeRow | None:

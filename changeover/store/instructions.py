@@ -7,6 +7,7 @@ or it was not. Given again by the same person for the same reason, it stays one 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, Integer, String, Text, select
@@ -59,13 +60,19 @@ def pause(store: Store, given: Instruction) -> Instruction:
 def resume(store: Store, given: Instruction) -> Instruction:
     """End a pause; what was left of a soak when it began is still left.
 
+    Said again by the person who ended it, for the same reason, it is the same instruction.
+
     Raises:
         Refused: The cutover is not paused, or does not run, or a rollback came first.
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
-        paused = instructions.open_pause(_all_in(session, cutover.id))
+        all_given = _all_in(session, cutover.id)
+        paused = instructions.open_pause(all_given)
         if paused is None:
+            known = instructions.last_resume(all_given)
+            if known is not None and instructions.is_same(known, given):
+                return known
             raise Refused(f"nothing was changed because cutover {cutover.id} is not paused")
         for row in _open_stages(session, cutover.id):
             since = max(paused.at, row.entered_at)
@@ -80,14 +87,15 @@ def extend(store: Store, given: Instruction) -> Instruction:
     The same person's same reason and duration for the same soak count once.
 
     Raises:
-        Refused: The stage does not soak now, or a rollback came first.
+        Refused: The stage does not soak now, the same words were about another soak, or a rollback
+            came first.
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
         row = _soaking(session, given)
-        for known in _all_in(session, cutover.id):
-            if _is_same(known, given):
-                return known
+        known = _said_before(session, given)
+        if known is not None:
+            return known
         row.soak_until = max(row.soak_until, given.at) + timedelta(seconds=given.seconds)
         return _save(session, cutover, given, soak_until=row.soak_until.isoformat())
 
@@ -98,11 +106,13 @@ def promote_now(store: Store, given: Instruction, stage: Stage) -> list[str]:
     The gate is judged then as at any soak's end: a failed check still rolls back.
 
     Raises:
-        Refused: The stage does not soak now, or a rollback came first.
+        Refused: The stage does not soak now, the same words were about another soak, or a rollback
+            came first.
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
         row = _soaking(session, given)
+        _said_before(session, given)
         agreed = _agree(session, cutover, given)
         if len(agreed) >= needed(stage):
             row.soak_until = min(row.soak_until, given.at)
@@ -153,19 +163,33 @@ def amend(
 ) -> list[str]:
     """Agree to another plan for a running cutover; it counts once enough people have.
 
+    An agreement is to the change from the plan in force: after any amendment all are asked anew.
+
     Returns:
         Who has agreed.
 
     Raises:
-        Refused: The cutover has ended, or another plan is in force than this one replaces.
+        Refused: The cutover has ended, another plan is in force than this one replaces, or a stage
+            was entered since they were compared.
         StaleEpoch: A rollback came first.
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
-        agreed = _agree(session, cutover, given)
+        _refuse_entered_since(session, cutover.id, new)
+        times = plans.times_amended_in(session, cutover.migration)
+        agreed = _agree(session, cutover, replace(given, round=times))
         if len(agreed) >= needed:
             plans.replace_in(session, new, agreed, now=given.at)
         return agreed
+
+
+def _refuse_entered_since(session: Session, cutover_id: int, new: plans.NewPlan) -> None:
+    query = select(StageRow.key).where(StageRow.cutover_id == cutover_id)
+    for key in session.scalars(query.order_by(StageRow.index)):
+        if key not in new.entered:
+            raise Refused(
+                f"the plan was not amended because stage {key} was entered meanwhile",
+                next_step="Look at the changes again")
 
 
 def needed(stage: Stage) -> int:
@@ -267,10 +291,20 @@ def _agree(session: Session, cutover: CutoverRow, given: Instruction) -> list[st
     return agreed()
 
 
-def _is_same(known: Instruction, given: Instruction) -> bool:
-    return (known.kind, known.stage, known.round, known.seconds, known.reason) == (
-        given.kind, given.stage, given.round, given.seconds, given.reason) \
-        and instructions.person(known.actor) == instructions.person(given.actor)
+def _said_before(session: Session, given: Instruction) -> Instruction | None:
+    """Return the same words of the same person about the same soak; None when they are new.
+
+    Raises:
+        Refused: They were about an earlier soak. Perhaps a command that was killed is given again,
+            and the soak that it meant is over by now.
+    """
+    known = instructions.said_before(given, _all_in(session, given.cutover_id))
+    if known is not None and (known.stage, known.round) != (given.stage, given.round):
+        raise Refused(
+            f"nothing was changed because {known.actor} gave this instruction for the same reason "
+            f"at {known.at:%F %T} UTC, when {known.stage} soaked",
+            next_step=f"If you mean {given.stage}, too, give another reason")
+    return known
 
 
 def _save(

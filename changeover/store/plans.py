@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
@@ -21,6 +21,8 @@ from changeover.store.base import Base
 from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
+
+AMENDED = "plan.amended"
 
 
 class MigrationRow(Base):
@@ -77,12 +79,14 @@ class NewPlan:
         source: Where it came from, for people.
         before: Digest of the plan that it replaces.
         changes: What differs, one line each.
+        entered: Keys of the stages that had been entered when they were compared.
     """
 
     plan: Plan
     source: str
     before: str
     changes: Sequence[str]
+    entered: Sequence[str] = ()
 
 
 def replace_in(
@@ -102,9 +106,16 @@ def replace_in(
                       next_step="Look at the changes again")
     row.plan, row.digest, row.source = _content(new.plan), own, new.source
     audit.append(session, new.plan.migration, NewEvent(
-        actor=", ".join(people), kind="plan.amended", at=now,
+        actor=", ".join(people), kind=AMENDED, at=now,
         data={"digest": own, "before": new.before, "source": new.source,
               "changes": list(new.changes)}))
+
+
+def times_amended_in(session: Session, migration: str) -> int:
+    """Return how often a migration's plan was amended."""
+    query = select(func.count()).select_from(audit.AuditRow).where(
+        audit.AuditRow.migration == migration, audit.AuditRow.kind == AMENDED)
+    return session.scalar(query) or 0
 
 
 def digest(store: Store, migration: str) -> str:

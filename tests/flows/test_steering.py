@@ -133,7 +133,7 @@ def test_a_cutover_goes_on_with_an_amended_plan_that_its_approvers_confirm(
     site.attempt("cutover", run)
     changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved")
     assert site.attempt("cutover", run).state_name == "Soaking"
-    changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved")
+    changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved, too")
     assert site.attempt("cutover", run).state_name == "Soaking"
     stages = document["phases"][0]["stages"]
     stages.insert(3, {"percent": "75%", "soak": "0s", "gates": ["slo"]})

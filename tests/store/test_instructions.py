@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +12,12 @@ from changeover.domain.instructions import Instruction, InstructionKind, open_pa
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import Refused, StaleEpoch
-from changeover.plan.model import Stage
-from changeover.store import audit, cutovers, instructions, routing
+from changeover.plan.load import parse_plan
+from changeover.plan.model import Plan, Stage
+from changeover.store import audit, cutovers, instructions, plans, routing
 from changeover.store.engine import Store
+from tests.core.plan.test_load import GOOD
 from tests.store.conftest import shop
-from tests.support.killing import each_kill
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -67,8 +68,9 @@ def test_a_pause_stands_until_it_is_ended_and_no_soak_counts_in_it(
     instructions.resume(store, given(InstructionKind.RESUME, 10 * HOUR))
     assert soaking(store).soak_until == NOW + 10 * HOUR + HOUR * 1.5
     assert open_pause(instructions.all_of(store, cutover.id)) is None
+    instructions.resume(store, given(InstructionKind.RESUME, 11 * HOUR))  # the same words again
     with pytest.raises(Refused, match="is not paused"):
-        instructions.resume(store, given(InstructionKind.RESUME, 10 * HOUR))
+        instructions.resume(store, given(InstructionKind.RESUME, 11 * HOUR, actor="bob"))
     assert instructions.promote(store, cutover.id, STAGES[0].key, reason="", now=NOW)
     assert kinds(store) == ["cutover.started", "cutover.pause", "cutover.resume"]
 
@@ -105,6 +107,24 @@ def test_a_soak_ends_now_when_as_many_people_agree_as_must_approve(
     cutovers.wait_for_approval(store, cutover.id, STAGES[0].key)
     with pytest.raises(Refused, match="waiting"):
         instructions.promote_now(store, now, first_stage())
+
+
+@pytest.mark.parametrize("kind", [InstructionKind.PROMOTE_NOW, InstructionKind.EXTEND])
+def test_the_same_words_do_not_count_for_the_next_stage(
+    store: Store, cutover: Cutover, kind: InstructionKind
+) -> None:
+    """A killed command that is given again meant the soak that is over by now."""
+    act = {InstructionKind.PROMOTE_NOW: lambda it: instructions.promote_now(store, it, STAGES[1]),
+           InstructionKind.EXTEND: lambda it: instructions.extend(store, it)}[kind]
+    act(given(kind, HOUR, stage=STAGES[0].key, seconds=60))
+    cutovers.decide(store, cutover.id, STAGES[0].key, status=StageStatus.PROMOTED, reason="",
+                    now=NOW)
+    cutovers.enter_stage(store, cutover.id, STAGES[1], now=NOW)
+    again = replace(given(kind, HOUR, stage=STAGES[1].key, seconds=60), round=1)
+    with pytest.raises(Refused, match=f"when {STAGES[0].key} soaked"):
+        act(again)
+    act(replace(again, reason="the next one, too"))
+    assert kinds(store).count(f"cutover.{kind}") == 2
 
 
 def test_a_later_stage_is_left_out_when_enough_people_say_so(
@@ -151,38 +171,48 @@ def test_nothing_can_be_said_to_a_cutover_that_was_rolled_back_or_ended(
         instructions.pause(store, given(InstructionKind.PAUSE, HOUR))
 
 
-@pytest.mark.chaos
-@pytest.mark.parametrize("database", ["sqlite"])
-def test_killed_at_any_line_and_given_again_it_counts_once(
-    store_url: str, store: Store, cutover: Cutover, tmp_path: Path
+def amended(bound: str) -> Plan:
+    return parse_plan(GOOD.replace("below: 1%", f"below: {bound}"), "test")
+
+
+def agree(store: Store, old: str, new: str, who: str, *, entered: str = STAGES[0].key) -> list[str]:
+    """Agree to another bound than the one in force."""
+    before, plan = plans.digest_of(amended(old)), amended(new)
+    wanted = plans.NewPlan(plan, "test", before, ["the bound"], [entered])
+    words = given(InstructionKind.AMEND, HOUR, actor=who, stage=plans.digest_of(plan))
+    return instructions.amend(store, words, wanted, needed=2)
+
+
+def test_an_agreement_is_to_the_change_from_the_plan_in_force(
+    store: Store, cutover: Cutover
 ) -> None:
-    """An extension, which would add up, and a pause that is ended."""
-    path = Path(store_url.removeprefix("sqlite:///"))
-    store.close()
-    content = path.read_bytes()
+    """Amended, amended back: to amend it again, both agree again."""
+    for old, new in (("1%", "2%"), ("2%", "1%"), ("1%", "2%")):
+        assert agree(store, old, new, "ann") == ["ann"]
+        assert agree(store, old, new, "ann") == ["ann"]
+        assert plans.digest(store, "shop") == plans.digest_of(amended(old))
+        assert agree(store, old, new, "bob") == ["ann", "bob"]
+        assert plans.digest(store, "shop") == plans.digest_of(amended(new))
+    assert kinds(store).count("cutover.amend") == 6
 
-    def act() -> None:
-        opened = Store.open(store_url)
-        instructions.extend(opened, given(
-            InstructionKind.EXTEND, HOUR, stage=STAGES[0].key, seconds=3600))
-        instructions.pause(opened, given(InstructionKind.PAUSE, HOUR * 2))
-        if open_pause(instructions.all_of(opened, 1)) is not None:
-            instructions.resume(opened, given(InstructionKind.RESUME, HOUR * 3))
-        opened.close()
 
-    def prepare() -> None:
-        for part in tmp_path.glob(f"{path.name}-*"):
-            part.unlink()
-        path.write_bytes(content)
+def test_an_agreement_to_another_plan_ends_with_an_amendment(
+    store: Store, cutover: Cutover
+) -> None:
+    """Who agreed to a change of a plan that is not in force any more has seen other changes."""
+    agree(store, "1%", "3%", "ann")
+    for who in ("bob", "eve"):
+        agree(store, "1%", "2%", who)
+    assert agree(store, "2%", "3%", "bob") == ["bob"]
 
-    for _ in each_kill(("store/instructions.py",), prepare, act):
-        act()
-        opened = Store.open(store_url)
-        given_ = [each.kind for each in instructions.all_of(opened, 1)]
-        # a pause that was ended before the kill is a new one when it is given again
-        assert given_.count(InstructionKind.EXTEND) == 1
-        assert given_.count(InstructionKind.PAUSE) == given_.count(InstructionKind.RESUME)
-        pauses = given_.count(InstructionKind.PAUSE)
-        assert soaking(opened).soak_until == NOW + 3 * HOUR + HOUR * pauses
-        assert len(kinds(opened)) == 1 + len(given_)
-        opened.close()
+
+def test_a_plan_is_not_amended_when_a_stage_was_entered_since_it_was_compared(
+    store: Store, cutover: Cutover
+) -> None:
+    """Somebody looked at the changes for long; what they remove may be where users are by now."""
+    cutovers.decide(store, cutover.id, STAGES[0].key, status=StageStatus.PROMOTED, reason="",
+                    now=NOW)
+    cutovers.enter_stage(store, cutover.id, STAGES[1], now=NOW)
+    with pytest.raises(Refused, match=f"stage {STAGES[1].key} was entered meanwhile"):
+        agree(store, "1%", "2%", "ann")
+    assert "cutover.amend" not in kinds(store)

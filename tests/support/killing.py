@@ -13,13 +13,17 @@ from typing import Any
 Action = Callable[[], object]
 
 
-def each_kill(files: tuple[str, ...], prepare: Action, action: Action) -> Iterator[int]:
+def each_kill(
+    files: tuple[str, ...], prepare: Action, action: Action, *, since: str = ""
+) -> Iterator[int]:
     """Kill an action before every line that it runs, at the line's first and at its last time.
 
     Args:
         files: Ends of the paths of the files whose lines count, as `cleanup/move.py`.
         prepare: Makes the same state before each kill.
         action: What is killed, in a child process.
+        since: The file before whose first line nothing is done that a kill could leave half done:
+            of the lines before it, only the very first one is taken.
 
     Yields:
         The number of the line that it was killed at, counted over all lines that it runs.
@@ -29,29 +33,46 @@ def each_kill(files: tuple[str, ...], prepare: Action, action: Action) -> Iterat
     assert lines, f"nothing of {files} runs"
     first = {line: number for number, line in reversed(list(enumerate(lines, 1)))}
     last = {line: number for number, line in enumerate(lines, 1)}
+    begun = next(number for number, (name, _) in enumerate(lines, 1) if name.endswith(since))
     for number in sorted({*first.values(), *last.values()}):
+        if 1 < number < begun:
+            continue
         prepare()
         _killed_at(number, files, action)
         yield number
 
 
-def _lines_of(files: tuple[str, ...], action: Action) -> list[tuple[str, int]]:
-    """Return the lines that an action runs, found out in a child."""
+def in_child(action: Callable[[], str]) -> str:
+    """Do something in a child process, which takes all that it opened with it; return its text."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        seen: list[tuple[str, int]] = []
-        _traced(files, lambda frame: seen.append((frame.f_code.co_filename, frame.f_lineno)),
-                action)
+        try:
+            text = action()
+        except BaseException as error:  # noqa: BLE001  a child of pytest must not go on as pytest
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(1)
         with os.fdopen(writing, "w") as file:
-            json.dump(seen, file)
+            file.write(text)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as file:
-        found = [(name, number) for name, number in json.load(file)]
-    os.waitpid(child, 0)
-    return found
+        said = file.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, "it failed; its error stands above"
+    return said
+
+
+def _lines_of(files: tuple[str, ...], action: Action) -> list[tuple[str, int]]:
+    """Return the lines that an action runs, found out in a child."""
+    def noted() -> str:
+        seen: list[tuple[str, int]] = []
+        _traced(files, lambda frame: seen.append((frame.f_code.co_filename, frame.f_lineno)),
+                action)
+        return json.dumps(seen)
+
+    return [(name, number) for name, number in json.loads(in_child(noted))]
 
 
 def _killed_at(number: int, files: tuple[str, ...], action: Action) -> None:
