@@ -98,13 +98,16 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
     try:
         raw = _loads(line)
         started = float(raw["t"])
+        # Python's JSON reads `NaN` and `Infinity`; neither belongs to a second.
         if not math.isfinite(started):
             return None
         duration = raw.get("us")
+        # Without an answer no byte went out, and Envoy knows whole milliseconds only.
         microseconds = int(raw["ms"]) * 1000 if duration is None else int(duration)
-        served = SERVED_BY.get(raw.get("c") or "") or hosts.get(
-            raw.get("h") or "", System.CANDIDATE
-        )
+        host, body = raw.get("h"), raw.get("b")
+        served = SERVED_BY.get(raw.get("c") or "")
+        if served is None:
+            served = hosts.get(host or "", System.CANDIDATE)
         return Entry(
             end=started + microseconds / 1e6,
             duration_us=microseconds,
@@ -112,14 +115,15 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             flags=frozenset((raw.get("f") or "-").split(",")) - {"-"},
             route=raw.get("r") or "",
             key=raw.get("k"),
-            served_by=served if raw.get("h") else None,
+            served_by=served if host else None,
             attempts=int(raw.get("n") or 0),
             chosen=MEANT.get(raw.get("u") or ""),
             method=raw.get("m") or "",
-            body_bytes=int(raw["b"]) if raw.get("b") is not None else None,
+            body_bytes=None if body is None else int(body),
             details=raw.get("d") or "",
             subsets=subsets.in_log(raw),
         )
+    # Other programs' lines and halves of lines after a crash end up here.
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
 
@@ -130,7 +134,9 @@ def whole_lines(text: bytes) -> Iterator[bytes]:
         if line.rfind(b'{"') == 0:  # nearly all
             yield line
         else:
-            yield from [part for part in _BEGIN.split(line) if part.strip()]
+            for part in _BEGIN.split(line):
+                if part.strip():
+                    yield part
 
 
 def _loads(line: bytes) -> Any:
@@ -161,12 +167,14 @@ def refusal(entry: Entry) -> str | None:
     (docs/gateway.md). Or it was not HTTP, seen perhaps only in the middle of a body; HTTP/2 then
     has no status. 408 means that the user never sent the end of the request.
     """
+    details = entry.details
     is_of_no_system = not entry.route and entry.served_by is None
     is_answered = is_of_no_system and entry.status >= 400 and entry.status != 408
-    is_broken = entry.details.startswith(_NOT_HTTP) and not entry.details.startswith(_CANCELLED)
+    is_broken = details.startswith(_NOT_HTTP) and not details.startswith(_CANCELLED)
     if not is_answered and not is_broken:
         return None
-    return entry.details.partition("{")[0][:LONGEST_REASON] or "unknown"
+    # In braces Envoy adds particulars of the one request; reasons are counted without them.
+    return details.partition("{")[0][:LONGEST_REASON] or "unknown"
 
 
 def classify(entry: Entry) -> Outcome | None:
@@ -186,9 +194,13 @@ def classify(entry: Entry) -> Outcome | None:
         error = _error_of(entry)
     elif is_saved or (meant is System.CANDIDATE and entry.attempts > 1):
         error = ErrorClass.SAVED
+    is_4xx = 400 <= entry.status < 500
+    is_3xx = 300 <= entry.status < 400
     return Outcome(
-        meant, error, is_user_error, 400 <= entry.status < 500 and not _is_unfinished(entry),
-        is_redirect=300 <= entry.status < 400 and entry.status != 304,
+        meant, error, is_user_error,
+        is_client_error=is_4xx and not _is_unfinished(entry),
+        # 304 leads nowhere else: the user's own copy is still good.
+        is_redirect=is_3xx and entry.status != 304,
         is_answer=_is_answer(entry) and not is_user_error,
     )
 
@@ -213,8 +225,10 @@ def _is_cut_short(entry: Entry) -> bool:
     """Whether the user got no answer, or one that broke off, by no fault of their own."""
     if "DC" in entry.flags or _is_unfinished(entry):
         return False
+    # A websocket on which nobody spoke for an hour is ended by the gateway, and missed by nobody.
     is_idle_tunnel = entry.status == 101 and "SI" in entry.flags
-    return entry.status == 0 or (bool(entry.flags & _CUT_SHORT) and not is_idle_tunnel)
+    is_cut = bool(entry.flags & _CUT_SHORT)
+    return entry.status == 0 or (is_cut and not is_idle_tunnel)
 
 
 def _error_of(entry: Entry) -> ErrorClass:
@@ -289,9 +303,13 @@ class Tailer:
     def _files(self) -> list[Path]:
         """Return the file being read when it was moved aside, then the present one."""
         aside, present = _inode(self._aside), _inode(self.path)
-        files = [self._aside] if aside is not None and aside == self._inode != present else []
+        files = []
+        if aside is not None and aside == self._inode != present:
+            files.append(self._aside)
         # Between the rotation and Envoy's reopening there is no file of the first name yet.
-        return [*files, self.path] if present is not None else files
+        if present is not None:
+            files.append(self.path)
+        return files
 
     def _is_unread(self, path: Path) -> bool:
         """Whether whole lines of the file being read are left; a last half line does not count."""
@@ -302,15 +320,21 @@ class Tailer:
     def _read_file(self, path: Path, limit: int) -> list[Entry]:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
+            # Another file, or the same one emptied by somebody: it is read from its beginning.
             if status.st_ino != self._inode or status.st_size < self._offset:
                 self._inode, self._offset = status.st_ino, 0
             file.seek(self._offset)
             chunk = file.read(limit)
+        # Envoy may be in the middle of the last line; the next read gets it as a whole.
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
-        parsed = [parse_line(line, self._hosts) for line in whole_lines(whole)]
-        entries = [entry for entry in parsed if entry is not None]
-        self.unreadable += len(parsed) - len(entries)
+        entries = []
+        for line in whole_lines(whole):
+            entry = parse_line(line, self._hosts)
+            if entry is None:
+                self.unreadable += 1
+            else:
+                entries.append(entry)
         return entries
 
 

@@ -65,6 +65,7 @@ class Admin:
         new version has the very same routes.
         """
         wanted = "(version_text|update_rejected|update_failure)"
+        # Envoy takes a regular expression: a bare dot would match more statistics.
         found = self._stats(f"^{_PREFIX.replace('.', '[.]')}{wanted}$")
         text = str(found.get(f"{_PREFIX}version_text", ""))
         refusals = sum(value for value in found.values() if isinstance(value, int))
@@ -72,8 +73,8 @@ class Admin:
 
     def is_withheld(self) -> bool:
         """Whether Envoy serves routes that leave the candidate out."""
-        found = [config.get("route_config", {}) for config in self._route_configs()]
-        return bool(found) and is_withheld(found[0])
+        configs = self._route_configs()
+        return bool(configs) and is_withheld(configs[0].get("route_config", {}))
 
     def refusal(self) -> str:
         """Return why Envoy refused the newest routes; empty when it did not."""
@@ -84,7 +85,8 @@ class Admin:
 
     def counters(self, pattern: str) -> dict[str, int]:
         """Return counters and gauges whose name matches a regular expression."""
-        return {k: v for k, v in self._stats(pattern).items() if isinstance(v, int)}
+        found = self._stats(pattern)
+        return {name: value for name, value in found.items() if isinstance(value, int)}
 
     def healthy_hosts(self) -> dict[str, int]:
         """Return how many hosts of each system Envoy sends requests to."""
@@ -102,10 +104,13 @@ class Admin:
 
     def _stats(self, pattern: str) -> dict[str, int | str]:
         answer = json.loads(self._get("/stats", filter=pattern, format="json"))
-        return {
-            entry["name"]: entry["value"] for entry in answer["stats"]
-            if isinstance(entry.get("value"), int | str)
-        }
+        found: dict[str, int | str] = {}
+        for entry in answer["stats"]:
+            # Histograms come in the same list, without a value.
+            value = entry.get("value")
+            if isinstance(value, int | str):
+                found[entry["name"]] = value
+        return found
 
     def _get(self, path: str, **query: str) -> bytes:
         return self._request("GET", f"{path}?{urlencode(query)}" if query else path)

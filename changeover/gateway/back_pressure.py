@@ -51,14 +51,19 @@ class BackPressure(RoutesOnDisk):
         wanted = bool(entry["withheld"])
         with self.locked():
             if self.back_pressure() != entry:
+                # The note comes before the routes: whoever publishes in between already follows it.
                 replace_json(self.files.back_pressure, entry)
             if self.journal() is not None:
                 return True  # everyone is at the baseline anyway
             if self.is_withheld_on_disk() != wanted:
+                # Routes of another state are there: ours, older ones, must not replace them.
                 if self.on_disk() != state.order:
                     return False
                 replace_json(self.files.routes, self.routes_of(plan, state))
-        deadline = time.monotonic() + timeout
+        return self._serves(wanted, time.monotonic() + timeout)
+
+    def _serves(self, wanted: bool, deadline: float) -> bool:
+        """Poll until Envoy serves routes with or without the candidate, as wanted."""
         while time.monotonic() < deadline:
             try:
                 if self.admin.is_withheld() == wanted:

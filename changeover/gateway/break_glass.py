@@ -38,11 +38,18 @@ class BreakGlass(RoutesOnDisk):
         with self.locked(insists=True):
             epoch, version = self.on_disk() or (0, 0)
             safe = self._safe_routes()
-            entry = self.journal() or {
-                "epoch": epoch + 1, "version": version + 1, "reason": reason, "actor": actor,
-                "at": now.isoformat(), **({"busy": busy} if busy else {}),
-            }
+            # The first journal stays: the store is to learn what moved users, not what came after.
+            entry = self.journal()
+            if entry is None:
+                entry = {
+                    "epoch": epoch + 1, "version": version + 1, "reason": reason,
+                    "actor": actor, "at": now.isoformat(),
+                }
+                if busy:
+                    entry["busy"] = busy
             safe = with_version(safe, f"{entry['epoch']}.{entry['version']}")
+            # The journal first: killed in between, users have not moved, but nobody publishes
+            # over it. The other way round users would have moved and no record would say so.
             replace_json(self.files.journal, entry)
             replace_json(self.files.routes, safe)
         return entry
@@ -56,6 +63,7 @@ class BreakGlass(RoutesOnDisk):
         """
         with self.locked():
             replace_json(self.files.routes, self.routes_of(plan, state))
+            # Last: while the journal is there, no other publisher writes routes.
             self.files.journal.unlink(missing_ok=True)
 
     def _safe_routes(self) -> Json:

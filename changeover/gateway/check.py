@@ -44,11 +44,12 @@ def static_bootstrap(bootstrap: Json, clusters: Json, routes: Json) -> Json:
     del whole["dynamic_resources"]
     static = whole["static_resources"]
     static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]
-    chains = [chain for listener in static["listeners"] for chain in listener["filter_chains"]]
-    for chain in chains:
-        manager = chain["filters"][0]["typed_config"]
-        if manager.pop("rds", None):
-            manager["route_config"] = _untyped(routes["resources"][0])
+    # Routes from a watched file are put inside; the second hop has its own and keeps them.
+    for listener in static["listeners"]:
+        for chain in listener["filter_chains"]:
+            manager = chain["filters"][0]["typed_config"]
+            if manager.pop("rds", None):
+                manager["route_config"] = _untyped(routes["resources"][0])
     return whole
 
 
@@ -68,6 +69,7 @@ def _refusal_of(bootstrap: Json) -> str:
             ) from None
     if not checked.returncode:
         return ""
+    # Envoy logs what it does first; why it gives up is its last line.
     lines = (checked.stderr or checked.stdout).strip().splitlines()
     return _shortened(lines[-1]) if lines else "no reason given"
 
@@ -78,4 +80,5 @@ def _shortened(reason: str) -> str:
 
 
 def _untyped(resource: Json) -> Json:
+    """Return a resource as it stands inside a bootstrap, where its place says its type."""
     return {key: value for key, value in resource.items() if key != "@type"}

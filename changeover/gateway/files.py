@@ -87,6 +87,7 @@ class GatewayFiles:
         path = self.root / f"{name}.sock"
         if len(str(path)) <= _LONGEST_SOCKET:
             return path
+        # By a hash of the directory: every process of this migration finds the same short path.
         short = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
         suffix = "" if name == "admin" else f"-{name}"
         return Path(tempfile.gettempdir()) / f"changeover-{short}{suffix}.sock"

@@ -19,6 +19,7 @@ from changeover.domain.routing import System
 from changeover.plan.model import Plan, SystemSpec
 
 LONGEST_SECONDS = 2.0
+# What a client of HTTP/2 says first (RFC 9113, section 3.4), and how a frame looks.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _FRAME_HEADER = 9
@@ -73,11 +74,17 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
 
 def probe_all(plans: Iterable[Plan], *, longest: float = LONGEST_SECONDS) -> list[Found]:
     """Return what the systems of some plans speak; each address is asked once, all in parallel."""
-    asked = {(name, plan.system(name).url): plan.system(name) for plan in plans for name in System}
+    asked: dict[tuple[System, str], SystemSpec] = {}
+    for plan in plans:
+        for name in System:
+            spec = plan.system(name)
+            asked[name, spec.url] = spec
+    found = []
     with ThreadPoolExecutor(2 * len(System)) as pool:
-        found = pool.map(lambda spec: speaks(spec, longest=longest), asked.values())
-        return [Found(name, url, answer)
-                for (name, url), answer in zip(asked, found, strict=True)]
+        answers = pool.map(lambda spec: speaks(spec, longest=longest), asked.values())
+        for (name, url), answer in zip(asked, answers, strict=True):
+            found.append(Found(name, url, answer))
+    return found
 
 
 def note(found: Found) -> str | None:
@@ -118,8 +125,10 @@ def _exchange(
                     break
                 got += part
     except (ConnectionResetError, BrokenPipeError, TimeoutError):
+        # Somebody listens: a system that speaks another protocol may well hang up.
         return got
     except (OSError, UnicodeError):
+        # No connection, or a host's name that cannot be one.
         return got or None
     return got
 
@@ -135,6 +144,7 @@ def _connection(
             yield connection
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Only the language is asked for here; the gateway checks the certificate for users.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         if protocol:

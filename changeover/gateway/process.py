@@ -38,6 +38,7 @@ def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
         envoy_program(),
         "--config-path", str(files.bootstrap),
         "--concurrency", str(concurrency),
+        # Several Envoys on one machine would share memory under the same id.
         "--use-dynamic-base-id",
         "--file-flush-interval-msec", str(FLUSH_MILLISECONDS),
         "--log-level", "warning",

@@ -37,6 +37,7 @@ from changeover.gateway.routes_on_disk import (
 from changeover.machine.files import write_atomically
 from changeover.plan.model import Plan
 
+# The observer asks again every second; commands and flows ask once (decision 0014).
 PATIENCE_SECONDS = 2.0
 PATIENT_SECONDS = 10.0
 
@@ -73,6 +74,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         bootstrap = render_bootstrap(plan, self.files)
         clusters = render_clusters(plan, self.files)
         routes = render_routes(plan, state)
+        # Envoy sees the later stages' routes now: a segment it refuses is found before users move.
         widest = RoutingState(
             plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
             segments=tuple(plan.routing.segments),
@@ -110,6 +112,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
         with contextlib.ExitStack() as turn:
             if not is_rollback:  # a rollback waits for no other publisher
+                # The one before may use up its whole patience; then it is our turn.
                 longest = max(LOCK_SECONDS, 1.5 * self._patience)
                 turn.enter_context(self.locking(self.files.turn, began + longest))
             wanted = self._publish(
@@ -140,9 +143,10 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             self._refuse_while_glass_is_broken()
             previous = self.files.routes.read_bytes() if self.files.routes.exists() else b""
             present = self.on_disk() or (-1, -1)
-            if present < state.order or (
-                present == state.order and self.is_withheld_on_disk() != self.withholds()
-            ):
+            # The same version is written again only where back-pressure began or ended since.
+            is_mark_wrong = self.is_withheld_on_disk() != self.withholds()
+            is_same = present == state.order
+            if present < state.order or (is_same and is_mark_wrong):
                 self.write_safe(plan, state)
                 replace_json(self.files.routes, self.routes_of(plan, state))
             wanted = max(present, state.order)
@@ -182,14 +186,18 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         try:
             served, is_withholding = self.served(), self.admin.is_withheld()
         except Unreachable as error:
-            silence = error.what.removeprefix("the gateway ")
-            return Serving(Answer.SILENT, "; ".join(filter(None, (silence, glass))))
+            text = error.what.removeprefix("the gateway ")
+            if glass:
+                text = f"{text}; {glass}"
+            return Serving(Answer.SILENT, text)
+        # Before the version: break glass changed it, and "drifted" would hide why.
         if glass:
             return Serving(Answer.GLASS_IS_BROKEN, glass)
         if served != state.order:
             present = "no routes" if served is None else "version {}.{}".format(*served)
-            return Serving(Answer.DRIFTED, f"serves {present}, the routing state is version "
-                           f"{version_of(state)}")
+            wanted = version_of(state)
+            text = f"serves {present}, the routing state is version {wanted}"
+            return Serving(Answer.DRIFTED, text)
         return self._as_to_back_pressure(state, is_withholding)
 
     def _as_to_back_pressure(self, state: RoutingState, is_withholding: bool) -> Serving:
@@ -208,6 +216,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         """Wait until Envoy serves `wanted` or later, or refuses more than `refusals` updates."""
         last: Exception | None = None
         while True:
+            # Asked once more after the deadline: the last answer may be older than the change.
             is_over = time.monotonic() > deadline
             if is_over and refusals is None:
                 refusals = 0

@@ -25,6 +25,7 @@ from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import write_atomically
 from changeover.plan.model import Plan
 
+# Envoy has new routes within 2 ms; a rollback is not to wait longer than that for us.
 POLL_SECONDS = 0.003
 LOCK_SECONDS = 5.0
 _INSISTING_SECONDS = 0.3
@@ -46,6 +47,7 @@ class RoutesOnDisk:
         try:
             return parse_version(json.loads(self.files.routes.read_bytes())["version_info"])
         except (FileNotFoundError, ValueError, KeyError):
+            # A person broke the file: whatever is published next replaces it.
             return None
 
     def is_withheld_on_disk(self) -> bool:
@@ -60,6 +62,7 @@ class RoutesOnDisk:
         """Return what was done without the store and is not recorded in it yet; None without."""
         try:
             found: dict[str, Any] = json.loads(self.files.journal.read_bytes())
+        # A broken journal is an error, not "none": users were moved, and nobody may publish.
         except FileNotFoundError:
             return None
         return found
@@ -83,6 +86,7 @@ class RoutesOnDisk:
 
     def write_safe(self, plan: Plan, state: RoutingState) -> None:
         """Write routes to the baseline in advance, so that break glass needs nothing else."""
+        # Without a mode of its own a state is `baseline_only`.
         safe = RoutingState(plan.migration, version=state.version, epoch=state.epoch)
         replace_json(self.files.safe_routes, render_routes(plan, safe))
 
@@ -117,6 +121,7 @@ class RoutesOnDisk:
                 where=str(self.files.root),
             ) from error
         try:
+            # Asked for again and again: `flock` itself waits without a time limit.
             while not _flock(handle):
                 if time.monotonic() < deadline:
                     time.sleep(POLL_SECONDS)

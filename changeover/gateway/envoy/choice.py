@@ -52,6 +52,7 @@ def specifier(target: str, weight: int) -> Json:
     shares = {
         "baseline": {BASELINE: 1},
         "candidate": {CANDIDATE_FIRST: 1},
+        # Envoy fills the buckets in this order: the lowest ones are the candidate's everywhere.
         "split": {CANDIDATE_FIRST: weight, BASELINE: BUCKETS - weight},
     }[target]
     # Envoy refuses a weight of 0.
@@ -75,22 +76,32 @@ def specifier(target: str, weight: int) -> Json:
 def without_candidate(plugin: Json) -> Json:
     """Return a specifier by which the baseline answers all, and still says who was meant."""
     extension = plugin["extension"]
-    groups = [{**group, "clusters": _without_candidate(group["clusters"])}
-              for group in extension["typed_config"]["priority_groups"]]
-    return {"extension": {
-        **extension, "typed_config": {**extension["typed_config"], "priority_groups": groups}}}
+    config = extension["typed_config"]
+    groups = []
+    for group in config["priority_groups"]:
+        clusters = _without_candidate(group["clusters"])
+        groups.append({**group, "clusters": clusters})
+    changed = {**config, "priority_groups": groups}
+    return {"extension": {**extension, "typed_config": changed}}
 
 
 def names_candidate(plugin: Json) -> bool:
     """Whether a specifier may send a request to the candidate."""
-    groups = plugin["extension"]["typed_config"]["priority_groups"]
-    return any(choice["cluster_name"] == CANDIDATE_FIRST
-               for group in groups for choice in group["clusters"])
+    for group in plugin["extension"]["typed_config"]["priority_groups"]:
+        for choice in group["clusters"]:
+            if choice["cluster_name"] == CANDIDATE_FIRST:
+                return True
+    return False
 
 
 def _without_candidate(choices: Iterable[Json]) -> list[Json]:
-    return [{**choice, "cluster_name": BASELINE_INSTEAD}
-            if choice["cluster_name"] == CANDIDATE_FIRST else choice for choice in choices]
+    changed = []
+    for choice in choices:
+        if choice["cluster_name"] == CANDIDATE_FIRST:
+            # Its weight stays, so that the hash falls as before and says who was meant.
+            choice = {**choice, "cluster_name": BASELINE_INSTEAD}
+        changed.append(choice)
+    return changed
 
 
 def _weighted(cluster: str, weight: int) -> Json:

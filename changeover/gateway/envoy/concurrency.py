@@ -47,22 +47,20 @@ def listener(files: GatewayFiles) -> Json:
         "@type": _TYPE + _HCM,
         "stat_prefix": "limited",
         "codec_type": "AUTO",
+        # The users' listener has already set these headers; here they go through unchanged.
         "use_remote_address": False,
         "skip_xff_append": True,
         "generate_request_id": False,
         "preserve_external_request_id": True,
         "server_header_transformation": "PASS_THROUGH",
+        # The users' route limits silence, by the plan.
         "stream_idle_timeout": "0s",
         # Long enough to read why a request was refused; a broken answer is not seen much later.
         "delayed_close_timeout": "0.1s",
+        # A request at the user's limit arrives with the gateway's headers on top.
         "common_http_protocol_options": protocol.common(spare=20),
         **protocol.accepted(),
-        "local_reply_config": {"mappers": [
-            # A full candidate: nothing was sent.
-            _mapper(["UO"], {"status_code": OVERFLOW_STATUS}),
-            # A dead one: nothing was sent either, and it counts as its failure.
-            _mapper(["UF", "UH"], {}),
-        ]},
+        "local_reply_config": {"mappers": _not_sent()},
         # The candidate's cluster comes from a watched file, which Envoy reads later.
         "route_config": {"name": "limited", "validate_clusters": False, "virtual_hosts": [{
             "name": "candidate", "domains": ["*"], "routes": [_route()]}]},
@@ -83,6 +81,16 @@ def listener(files: GatewayFiles) -> Json:
     }
 
 
+def _not_sent() -> list[Json]:
+    """Return how the hop marks its own answers: the users' route may try these again."""
+    return [
+        # A full candidate: nothing was sent.
+        _mapper(["UO"], {"status_code": OVERFLOW_STATUS}),
+        # A dead one: nothing was sent either, and it counts as its failure.
+        _mapper(["UF", "UH"], {}),
+    ]
+
+
 def _route() -> Json:
     return {
         "name": "limited",
@@ -92,6 +100,7 @@ def _route() -> Json:
         "route": {
             "cluster": LIMITED,
             "timeout": "0s",  # the users' route has the limits
+            # An idle connection may close at the very moment it is used: nothing was sent then.
             "retry_policy": {"retry_on": "reset-before-request", "num_retries": 1},
             "upgrade_configs": [{"upgrade_type": "websocket"}],
         },

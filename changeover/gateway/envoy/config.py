@@ -25,8 +25,10 @@ Json = dict[str, Any]
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _SAFE = {"safe_regex": {"regex": "|".join(_SAFE_METHODS)}}
+# A POST that may have run is never sent again; a frozen system made 140 run twice.
 FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
 FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
+# Envoy writes its log every 10 s by itself: the observer would learn of errors too late.
 FLUSH_MILLISECONDS = 100
 LONGEST_REASON = 1_000
 """Characters of a maintenance reason that users see."""
@@ -75,12 +77,14 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
 def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
     """Return the clusters: both systems, and those whose names say who was meant."""
     candidate = plan.systems.candidate
+    behind = [_cluster("candidate", candidate)]
+    if concurrency.is_limited(plan):
+        behind = [_hop(files), _cluster(concurrency.LIMITED, candidate)]
     return {
         "version_info": "1",
         "resources": [
             _cluster("baseline", plan.systems.baseline),
-            *([_hop(files), _cluster(concurrency.LIMITED, candidate)]
-              if concurrency.is_limited(plan) else [_cluster("candidate", candidate)]),
+            *behind,
             *(_aggregate(name, clusters) for name, clusters in choice.BEHIND.items()),
         ],
     }
@@ -109,7 +113,9 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
     routes = {
         "@type": _TYPE + "config.route.v3.RouteConfiguration",
         "name": ROUTES,
+        # Without it Envoy accepts a route to an unknown cluster and answers its users 503.
         "validate_clusters": True,
+        # Envoy's own limit is 4 kB; as JSON one character may take twelve bytes.
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
         "request_headers_to_remove": list(protocol.ENVOYS_OWN),
         "virtual_hosts": [{"name": "users", "domains": ["*"], "routes": _routes(plan, state)}],
@@ -138,6 +144,7 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
     if state.mode is not Mode.GRADUAL:
         return _pair(plan, baseline, [])
     routes: list[Json] = []
+    # Envoy takes the first route that matches: who was rolled back comes before everyone else.
     for name in state.kept:
         users = of_segment(plan.routing.segments[name])
         routes += _pair(plan, _Target("baseline", 0, sample, choice.KEPT), [users])
@@ -145,8 +152,10 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
         users = of_segment(plan.routing.segments[name])
         routes += _pair(plan, _Target("candidate", BUCKETS), [users])
     if state.weight:
-        present = {"name": plan.routing.key.header, "present_match": True}
-        nonempty = {**string(plan.routing.key.header, {"exact": ""}), "invert_match": True}
+        # Without a key Envoy would draw at random, anew for each request: the baseline serves.
+        header = plan.routing.key.header
+        present = {"name": header, "present_match": True}
+        nonempty = {**string(header, {"exact": ""}), "invert_match": True}
         split = _Target("split", state.weight, sample)
         routes += _pair(plan, split, [present, nonempty])
     return routes + _pair(plan, baseline, [])
@@ -190,7 +199,9 @@ def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
 
 def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     """Return the routes of one target for safe and for all other methods, endless ones first."""
-    get, method = (string(":method", m) for m in ({"exact": "GET"}, _SAFE))  # GET: no regex
+    # Most requests are GETs: comparing a word is cheaper than a regular expression.
+    get = string(":method", {"exact": "GET"})
+    method = string(":method", _SAFE)
     endless = (
         string("accept", {"contains": "text/event-stream"}),
         string("upgrade", {"exact": "websocket", "ignore_case": True}),
@@ -218,13 +229,14 @@ def _without_limit(plan: Plan, route: Json) -> Json:
 
 
 def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -> Json:
+    kind = "safe" if is_safe else "unsafe"
     return {
-        "name": f"{target.name}:{target.buckets}:{'safe' if is_safe else 'unsafe'}{target.why}",
+        "name": f"{target.name}:{target.buckets}:{kind}{target.why}",
         "match": {"prefix": "/", "headers": headers},
         "route": {
             "inline_cluster_specifier_plugin": choice.specifier(target.name, target.buckets),
             "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
-            "timeout": "0s",  # it would count the user's reading: see `limits`
+            "timeout": "0s",  # it would count the user's reading: see `time_limits`
             "idle_timeout": time_limits.silence(plan),
             "retry_policy": _retry(plan, target.name, is_safe=is_safe),
             "upgrade_configs": [{"upgrade_type": "websocket"}],
@@ -241,10 +253,13 @@ def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
     policy: Json = {
         "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
         "num_retries": 1,
+        # Otherwise the second attempt goes to the cluster that just failed.
         "refresh_cluster_on_retry": True,
+        # A user waits for this; the other system needs no time to recover.
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
         "per_try_timeout": time_limits.beginning(plan),
     }
+    # A request that is not safe gets no second attempt after this: nothing is won by giving up.
     if is_safe and target != "baseline":
         policy["per_try_timeout"] = time_limits.attempt(plan)
     if concurrency.is_limited(plan) and target != "baseline":
@@ -265,6 +280,7 @@ def _maintenance(state: RoutingState) -> Json:
         "response_headers_to_add": [
             {"header": {"key": "retry-after", "value": "60"}},
             {"header": {"key": "content-type", "value": "application/json"},
+             # Envoy sets text/plain on its own answers.
              "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
         ],
     }
@@ -280,6 +296,7 @@ def _cluster(name: str, system: SystemSpec) -> Json:
         "connect_timeout": time_limits.CONNECT,
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
+        # By default Envoy sends users to ejected hosts as well when more than half are ejected.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         # When the baseline itself is too slow, not everyone may ask it twice.
         "circuit_breakers": _circuit_breakers(
@@ -327,6 +344,8 @@ def _hop(files: GatewayFiles) -> Json:
 
 def _outlier_detection() -> Json:
     """Return when the candidate is ejected for a while: its share then goes to the baseline."""
+    # Envoy's defaults are too slow to hide a dead candidate: it looks every 10 s, ejects at most
+    # 10 % of the hosts, and none for gateway failures.
     return {
         "consecutive_5xx": 5,
         "consecutive_gateway_failure": 3,
@@ -348,6 +367,7 @@ def _circuit_breakers(
         retries_percent: Most second attempts at once, in percent of the requests at once.
         least_retries: Second attempts at once that are always allowed.
     """
+    # Envoy's own limits are 1024 at once and 3 retries: users would get 503 in any peak.
     most = 100_000
     threshold: Json = {
         "max_connections": most,
@@ -365,6 +385,7 @@ def _tls(hostname: str) -> Json:
         "typed_config": {
             "@type": _TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             "sni": hostname,
+            # Without it Envoy accepts any certificate.
             "common_tls_context": {
                 "validation_context": {
                     "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},

@@ -29,14 +29,15 @@ def filter_chains(plan: Plan, manager: Callable[[int], Json]) -> list[Json]:
         manager: Makes the connection manager for a number of trusted hops.
     """
     hops = plan.routing.trusted_hops
+    # Only processes of this machine reach a gateway on loopback: a balancer, not users.
     if hops is None and listens_on_loopback(plan):
         hops = 1
     if hops is not None:
         return [{"filters": [manager(hops)]}]
-    ranges = [
-        {"address_prefix": address, "prefix_len": int(length)}
-        for address, length in (entry.split("/") for entry in PRIVATE)
-    ]
+    ranges = []
+    for entry in PRIVATE:
+        address, length = entry.split("/")
+        ranges.append({"address_prefix": address, "prefix_len": int(length)})
     return [
         {"name": "private", "filter_chain_match": {"direct_source_prefix_ranges": ranges},
          "filters": [manager(1)]},
@@ -53,8 +54,9 @@ def disbelieved(hops: int) -> list[Json]:
     """Return what is removed from requests at the edge: everything, without a trusted hop."""
     if hops:
         return []
-    return [{"remove_on_match": {"key_matcher": matcher}} for matcher in (
+    names: list[Json] = [
         {"prefix": "x-forwarded-", "ignore_case": True},
         {"exact": "forwarded", "ignore_case": True},
         {"exact": "x-real-ip", "ignore_case": True},
-    )]
+    ]
+    return [{"remove_on_match": {"key_matcher": name}} for name in names]

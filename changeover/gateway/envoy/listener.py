@@ -31,6 +31,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             "stat_prefix": "users",
             "codec_type": "AUTO",
             **forwarded.settings(hops),
+            # Clients see the system's own `server` header, and the client's own id if it sent one.
             "server_header_transformation": "PASS_THROUGH",
             "generate_request_id": True,
             "preserve_external_request_id": True,
@@ -38,6 +39,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
                 **protocol.common(), "idle_timeout": time_limits.LONG_LIVED},
             **time_limits.users(plan),
             **protocol.accepted(),
+            # Early: before routes are chosen, so that clients cannot choose one by our headers.
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
             "http_filters": [*subsets.filters(plan), *taps, {
@@ -55,8 +57,9 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
 def _edge_headers(plan: Plan, hops: int) -> Json:
     """Return the mutation at the edge: removes headers that only we may set, adds the salt."""
     ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
-    mutations: list[Json] = [
-        *({"remove": name} for name in ours), *forwarded.disbelieved(hops)]
+    mutations: list[Json] = [{"remove": name} for name in ours]
+    mutations += forwarded.disbelieved(hops)
+    # Envoy hashes one header as it is: salt and key are put together in one of ours.
     if plan.routing.salt:
         key = plan.routing.key.header.upper()
         mutations.append({
@@ -85,6 +88,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
             "log_format": {
                 "json_format": {
                     "t": "%START_TIME(%s.%6f)%",
+                    # To the last byte, in microseconds: `%DURATION%` has whole milliseconds.
                     "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
                     "ms": "%DURATION%",
                     "s": "%RESPONSE_CODE%",
@@ -92,6 +96,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "r": "%ROUTE_NAME%",
                     # The cluster that was chosen, not the one of the host that answered.
                     "u": "%UPSTREAM_CLUSTER%",
+                    # Who answered: named by its host, as two systems may share an address.
                     "c": "%METADATA(UPSTREAM_HOST:changeover:system)%",
                     "h": "%UPSTREAM_HOST%",
                     "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",

@@ -22,4 +22,5 @@ def of_segment(segment: SegmentSpec) -> Json:
 
 def _literal(value: str) -> str:
     """Return `value` as a regular expression (RE2) that matches nothing else."""
+    # RE2 takes a backslash before ASCII signs only; before a letter it means something else.
     return "".join(c if c.isalnum() or ord(c) > 127 else "\\" + c for c in value)

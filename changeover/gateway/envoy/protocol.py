@@ -36,6 +36,7 @@ def accepted() -> Json:
             **_http1(),
             "accept_http_10": True,
             "default_host_for_http_10": NO_HOST,
+            # Java's client offers h2c with every request; the request is answered without it.
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": all_but(UPGRADES[0])}}],
         },
         "max_request_headers_kb": MOST_HEADER_KB,
@@ -78,15 +79,17 @@ def all_but(word: str) -> str:
     RE2 has no "not", so this lists how a text may differ: it ends or differs at one of the letters,
     or it continues after the last one.
     """
-    others = [
-        f"{word[:place]}(?:[^{letter}].*)?" for place, letter in enumerate(word)
-    ]
-    return f"(?is)(?:{'|'.join([*others, word + '.+'])})"
+    others = []
+    for place, letter in enumerate(word):
+        others.append(f"{word[:place]}(?:[^{letter}].*)?")
+    others.append(word + ".+")
+    return f"(?is)(?:{'|'.join(others)})"
 
 
 def _http1() -> Json:
     """Return what both sides of HTTP/1 do: names as they were written, any method, trailers."""
     return {
+        # HTTP does not tell cases apart, but some systems and clients do (docs/gateway.md).
         "header_key_format": {"stateful_formatter": {
             "name": "envoy.http.stateful_header_formatters.preserve_case",
             "typed_config": {

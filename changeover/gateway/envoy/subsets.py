@@ -29,15 +29,17 @@ def filters(plan: Plan) -> list[Json]:
 
 def log_field(plan: Plan) -> Json:
     """Return the log's field with what each filter noted; nothing without subsets."""
-    found = {
-        name: f"%DYNAMIC_METADATA({_NAME}:{_prefix(number)}shadow_effective_policy_id)%"
-        for number, name in enumerate(subsets_read(plan))}
+    found = {}
+    for number, name in enumerate(subsets_read(plan)):
+        noted = f"{_prefix(number)}shadow_effective_policy_id"
+        found[name] = f"%DYNAMIC_METADATA({_NAME}:{noted})%"
     return {_FIELD: found} if found else {}
 
 
 def in_log(line: Mapping[str, Any]) -> frozenset[str] | None:
     """Return the subsets that a line says its request is in; None when it says nothing."""
     found = line.get(_FIELD)
+    # A line from before Envoy had the filters: "in none" would be a guess.
     if not isinstance(found, dict):
         return None
     return frozenset(name for name, policy in found.items() if policy == name)
@@ -49,6 +51,7 @@ def _filter(plan: Plan, number: int, subset: str) -> Json:
     return {"name": _NAME, "typed_config": {
         "@type": _TYPE,
         "shadow_rules": {"action": "ALLOW", "policies": {subset: policy}},
+        # Filters of one name share their notes: the prefix keeps them apart.
         "shadow_rules_stat_prefix": _prefix(number),
     }}
 

@@ -27,12 +27,15 @@ def http_filter() -> Json:
     """Return the filter: it sends headers and bodies of both directions, and fails open."""
     return {
         "name": FILTER,
+        # On only in the twin routes that a sample of requests takes.
         "disabled": True,
         "typed_config": {
             "@type": _TYPE + "extensions.filters.http.ext_proc.v3.ExternalProcessor",
             "grpc_service": {"envoy_grpc": {"cluster_name": CLUSTER}, "timeout": "30s"},
+            # Users wait for nothing here: Envoy sends copies and goes on.
             "observability_mode": True,
             "failure_mode_allow": True,
+            # Without it Envoy keeps the stream for five seconds after the user has the answer.
             "deferred_close_timeout": "0.05s",
             "processing_mode": {
                 "request_header_mode": "SEND", "response_header_mode": "SEND",
@@ -59,6 +62,7 @@ def cluster(files: GatewayFiles) -> Json:
         # A stream that is not answered is closed after 50 ms; a service with more streams than it
         # can read in that time would spend all its time on streams that are gone.
         "circuit_breakers": {"thresholds": [{
+            # HTTP/2 carries all streams over one connection.
             "max_connections": 1, "max_pending_requests": MOST_STREAMS,
             "max_requests": MOST_STREAMS}]},
         # A service that is gone or hangs is not called for each request that is tapped, which would
@@ -79,6 +83,7 @@ def cluster(files: GatewayFiles) -> Json:
 def sampled(route: Json, sample: int) -> Json:
     """Return a route that `sample` of 10 000 requests take, tapped."""
     fraction = {"default_value": {"numerator": sample, "denominator": "TEN_THOUSAND"}}
+    # All of them: then there is no number to draw for each request.
     if sample < BUCKETS:
         route = {**route, "match": {**route["match"], "runtime_fraction": fraction}}
     enabled = {"@type": _TYPE + "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",

@@ -30,6 +30,7 @@ keeps the connection sees only after this time that an answer broke off.
 HOP_IDLE = "60s"
 _STALLED_SHARE = 0.8
 """A user who reads nothing is given up before the silence would count against the system."""
+# The kernel would take megabytes: the gateway then reads nothing from the system for long.
 _UNSENT_BYTES = 65_536
 
 
@@ -46,6 +47,7 @@ def beginning(plan: Plan) -> str:
 def attempt(plan: Plan) -> str:
     """Return how long the candidate may take before the baseline is asked instead."""
     spec = plan.systems.candidate
+    # Zero means no limit, so it must not win as the shortest.
     limits = [limit for limit in (spec.attempt_timeout, _longest(plan)) if limit]
     return seconds(min(limits, default=timedelta(0)))
 
@@ -76,15 +78,24 @@ def sockets(plan: Plan, platform: str = sys.platform) -> list[Json]:
     if not platform.startswith("linux"):
         return []
     limit = max(plan.systems.baseline.silence, plan.systems.candidate.silence)
-    options = [("unsent bytes", 25, _UNSENT_BYTES)]
+    # TCP_NOTSENT_LOWAT and TCP_USER_TIMEOUT by Linux's numbers: Python elsewhere lacks the names.
+    options = [_option("unsent bytes", 25, _UNSENT_BYTES)]
     if silence(plan) != "0s":
         stalled = int(limit.total_seconds() * 1000 * _STALLED_SHARE)
-        options.append(("stalled users", 18, max(1, stalled)))
-    return [
-        {"description": text, "level": socket.IPPROTO_TCP, "name": name, "int_value": value,
-         "state": "STATE_LISTENING"}
-        for text, name, value in options
-    ]
+        # Zero would mean the kernel's own limit, which is longer than any silence.
+        options.append(_option("stalled users", 18, max(1, stalled)))
+    return options
+
+
+def _option(text: str, name: int, value: int) -> Json:
+    return {
+        "description": text,
+        "level": socket.IPPROTO_TCP,
+        "name": name,
+        "int_value": value,
+        # Set on the listening socket: the kernel copies it to each connection.
+        "state": "STATE_LISTENING",
+    }
 
 
 def _longest(plan: Plan) -> timedelta:

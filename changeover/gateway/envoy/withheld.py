@@ -15,6 +15,7 @@ from changeover.gateway.envoy import choice, tap, time_limits
 Json = dict[str, Any]
 
 MARK = "withheld"
+_SPECIFIER = "inline_cluster_specifier_plugin"
 
 
 def withheld(response: Json, beginning: str) -> Json:
@@ -37,14 +38,19 @@ def is_withheld(resource: Json) -> bool:
 
 def _resource(resource: Json, beginning: str) -> Json:
     metadata = resource.get("metadata", {}).get("filter_metadata", {})
+    # The version stays, so this mark alone shows whether Envoy serves these routes.
     stamp = {**metadata.get("changeover", {}), MARK: True}
-    hosts = [
-        {**host, "routes": [
-            _route(route, beginning) for route in host["routes"] if not _is_tapped(route)]}
-        for host in resource["virtual_hosts"]
-    ]
-    return {**resource, "virtual_hosts": hosts,
-            "metadata": {"filter_metadata": {**metadata, "changeover": stamp}}}
+    metadata = {**metadata, "changeover": stamp}
+    hosts = []
+    for host in resource["virtual_hosts"]:
+        kept = [route for route in host["routes"] if not _is_tapped(route)]
+        routes = [_route(route, beginning) for route in kept]
+        hosts.append({**host, "routes": routes})
+    return {
+        **resource,
+        "virtual_hosts": hosts,
+        "metadata": {"filter_metadata": metadata},
+    }
 
 
 def _is_tapped(route: Json) -> bool:
@@ -53,10 +59,18 @@ def _is_tapped(route: Json) -> bool:
 
 def _route(route: Json, beginning: str) -> Json:
     action = route.get("route")
-    if action is None or not choice.names_candidate(action["inline_cluster_specifier_plugin"]):
+    # A maintenance answer leads to no system.
+    if action is None:
         return route
-    specifier = choice.without_candidate(action["inline_cluster_specifier_plugin"])
+    specifier = action[_SPECIFIER]
+    if not choice.names_candidate(specifier):
+        return route
+    # The limit of one attempt was the candidate's; an event stream has none.
     is_long_lived = action["idle_timeout"] == time_limits.LONG_LIVED
-    retry = {**action["retry_policy"], "per_try_timeout": "0s" if is_long_lived else beginning}
-    return {**route, "route": {
-        **action, "inline_cluster_specifier_plugin": specifier, "retry_policy": retry}}
+    limit = "0s" if is_long_lived else beginning
+    changed = {
+        **action,
+        _SPECIFIER: choice.without_candidate(specifier),
+        "retry_policy": {**action["retry_policy"], "per_try_timeout": limit},
+    }
+    return {**route, "route": changed}
