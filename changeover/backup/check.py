@@ -58,7 +58,9 @@ def verify(
         Refused: Another process checks the same backup.
     """
     backup = manifest.read(path)
-    with alone(path.absolute().parent, path.absolute().name):
+    place = path.absolute()
+    # Two checks at once would make scratch databases of the same name.
+    with alone(place.parent, place.name):
         found = []
         for number, item in enumerate(backup.items, 1):
             url = scratch or (servers or {}).get(item.name)
@@ -71,17 +73,24 @@ def _check(backup: Backup, item: SavedItem, url: str | None) -> CheckedItem:
     unchecked: list[str] = []
     try:
         wrong = _damaged(backup.path / item.file, item)
+        # What is damaged is not restored: programs do strange things with broken archives.
         if not wrong:
             wrong, unchecked = _TRIES[item.kind](backup, item, url)
     except (ChangeoverError, OSError) as error:
+        # One bad item does not end the check: people must know of the others, too.
         wrong = [f"could not be restored: {error}"]
-    notes = [*item.notes, *(note for note in unchecked if note not in item.notes)]
-    return CheckedItem(item.name, not wrong, "; ".join(wrong or [_seen(item), *notes]))
+    notes = list(item.notes)
+    for note in unchecked:
+        if note not in notes:
+            notes.append(note)
+    seen = wrong or [_seen(item), *notes]
+    return CheckedItem(item.name, not wrong, "; ".join(seen))
 
 
 def _damaged(file: Path, item: SavedItem) -> list[str]:
     if not file.is_file():
         return [f"its file {item.file} is missing"]
+    # The size first: it shows a file that was cut off without reading gigabytes.
     if file.stat().st_size != item.size or checksum(file) != item.sha256:
         return [f"its file {item.file} is not what was written: the checksum differs"]
     return []
@@ -92,19 +101,22 @@ _Tried = tuple[list[str], list[str]]
 
 
 def _try_folder(backup: Backup, item: SavedItem, _url: str | None) -> _Tried:
+    # Beside the backup: there is room for its content, which /tmp may not have.
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=backup.path.parent) as scratch:
         place = Path(scratch) / "unpacked"
         place.mkdir()
         folders.extract(backup.path / item.file, place)
-        return (folders.problems(place, item.facts),
-                folders.changed_rights(place, item.facts)[:_MOST_NOTES])
+        wrong = folders.problems(place, item.facts)
+        notes = folders.changed_rights(place, item.facts)
+        return wrong, notes[:_MOST_NOTES]
 
 
 def _try_postgres(backup: Backup, item: SavedItem, url: str | None) -> _Tried:
+    # The same name each time: what a killed check left behind is found and dropped.
     key = f"{backup.path.absolute()} {item.name} {item.sha256}"
-    name = f"changeover_verify_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    with postgres.scratch(url or str(item.facts["address"]), name,
-                          str(item.facts["encoding"])) as place:
+    short = hashlib.sha256(key.encode()).hexdigest()[:16]
+    server, encoding = url or str(item.facts["address"]), str(item.facts["encoding"])
+    with postgres.scratch(server, f"changeover_verify_{short}", encoding) as place:
         postgres.restore(backup.path / item.file, place, item.facts)
         return postgres.problems(place, item.facts), []
 

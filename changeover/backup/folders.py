@@ -60,20 +60,26 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
         archive = _Archive(tar, source, target.parent)
         _add(archive, source)
         for number, path in enumerate(entries, 1):
-            if (owner := live.owner_of(path)) is None or owner in archive.one_by_one:
+            # A database's log is in its copy already, unless no such copy could be had.
+            owner = live.owner_of(path)
+            if owner is None or owner in archive.one_by_one:
                 _add(archive, path)
             report(number, len(entries))
     return {"files": archive.members, "rights": archive.rights}, archive.notes
 
 
 def _entries(source: Path, leave: Path | None = None) -> Iterator[Path]:
+    # `os.walk` passes over what it may not read, in silence: the backup would lack it.
     def failed(error: OSError) -> None:
-        raise ChangeoverError(f"a folder cannot be read: {error.strerror}",
-                              where=escaped(error.filename))
+        what = f"a folder cannot be read: {error.strerror}"
+        raise ChangeoverError(what, where=escaped(error.filename))
 
     for folder, names, files in os.walk(source, onerror=failed):
-        names[:] = [name for name in names if leave is None or Path(folder) / name != leave]
-        yield from (Path(folder) / name for name in [*names, *files])
+        place = Path(folder)
+        # In place: `os.walk` goes into the names that are left in this very list.
+        names[:] = [name for name in names if place / name != leave]
+        for name in [*names, *files]:
+            yield place / name
 
 
 def _add(archive: _Archive, path: Path) -> None:
@@ -86,8 +92,9 @@ def _add(archive: _Archive, path: Path) -> None:
     if info is None:
         archive.notes.append(f"{escaped(name)} is a socket and not in it")
     elif info.issym() and not _stays_inside(name, info.linkname):
-        archive.notes.append(f"{escaped(name)} is a link that leads out, to "
-                             f"{escaped(info.linkname)}, and not in it")
+        target = escaped(info.linkname)
+        archive.notes.append(f"{escaped(name)} is a link that leads out, to {target}, "
+                             "and not in it")
     elif info.isdir() or info.issym():
         archive.tar.addfile(info)
         if info.isdir():
@@ -109,15 +116,18 @@ def _note_attributes(archive: _Archive, path: Path, name: str) -> None:
     except OSError:  # a file system without them
         found = []
     if found:
-        archive.notes.append(f"{escaped(name)} has attributes that are not in it: "
-                             + ", ".join(sorted(escaped(each) for each in found)))
+        names = ", ".join(sorted(map(escaped, found)))
+        archive.notes.append(f"{escaped(name)} has attributes that are not in it: {names}")
     facts = path.lstat()
-    if stat.S_ISREG(facts.st_mode) and facts.st_blocks * 512 < facts.st_size - _BLOCK:
-        archive.notes.append(f"{escaped(name)} has holes, and is restored without them: "
-                             f"{facts.st_size} bytes")
+    # `st_blocks` counts 512 bytes each, whatever the file system's blocks are.
+    on_disk = facts.st_blocks * 512
+    if stat.S_ISREG(facts.st_mode) and on_disk < facts.st_size - _BLOCK:
+        text = f"has holes, and is restored without them: {facts.st_size} bytes"
+        archive.notes.append(f"{escaped(name)} {text}")
 
 
 def _stays_inside(name: str, target: str) -> bool:
+    # By the texts alone: following the link would tell of this machine, not of the restored copy.
     path = os.path.normpath(os.path.join(os.path.dirname(name), target))  # noqa: PTH118, PTH120
     return not target.startswith("/") and path != ".." and not path.startswith("../")
 
@@ -126,14 +136,15 @@ def _add_file(archive: _Archive, path: Path, name: str) -> None:
     if live.is_in_use(path) and _add_database(archive, path, name):
         return
     for _ in range(ATTEMPTS):
+        # A copy first: an archive cannot take back the half of a file that changed.
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(archive.scratch)) as copy:
             try:
                 found = _read(path, copy)
             except FileNotFoundError:
                 return  # removed since the folder was listed
             except PermissionError as error:
-                raise ChangeoverError(f"a file cannot be read: {error.strerror}",
-                                      where=escaped(path)) from error
+                what = f"a file cannot be read: {error.strerror}"
+                raise ChangeoverError(what, where=escaped(path)) from error
             if found is None:
                 continue
             size, sha, facts, has_grown = found
@@ -171,6 +182,7 @@ def _add_database(archive: _Archive, path: Path, name: str) -> bool:
             archive.notes.append(
                 f"{escaped(name)} is a SQLite database in use and could not be copied as of one "
                 f"moment ({error}): its files are kept as they were read, one after another")
+            # Then its log belongs in the archive as well: without it the newest rows are lost.
             archive.one_by_one.add(path)
             return False
         with copy.open("rb") as file:
@@ -184,17 +196,21 @@ def _read(
     path: Path, copy: IO[bytes]
 ) -> tuple[int, str, os.stat_result, bool] | None:
     """Copy a file; return size, checksum, facts and whether it grew; None when it changed."""
+    # A file may have become a link or a pipe since it was listed: follow none, wait for none.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         before = os.fstat(handle)
         sha = _copied(file, copy, before.st_size)
         after = os.fstat(handle)
-        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
-            return (before.st_size, sha, before, False) if copy.tell() == before.st_size else None
+        size = before.st_size
+        is_whole = copy.tell() == size
+        if (before.st_mtime_ns, size) == (after.st_mtime_ns, after.st_size):
+            return (size, sha, before, False) if is_whole else None
+        # It changed. If its beginning reads the same again, something was only added behind.
         file.seek(0)
-        has_grown = after.st_size > before.st_size and copy.tell() == before.st_size
-        if has_grown and _copied(file, io.BytesIO(), before.st_size, is_kept=False) == sha:
-            return before.st_size, sha, before, True
+        has_grown = after.st_size > size and is_whole
+        if has_grown and _copied(file, io.BytesIO(), size, is_kept=False) == sha:
+            return size, sha, before, True
     return None
 
 
@@ -219,11 +235,11 @@ def extract(archive: Path, to: Path) -> None:
         with tarfile.open(archive) as tar:
             tar.extractall(to, filter=_as_it_was, numeric_owner=True)  # noqa: S202  it refuses
     except (tarfile.TarError, EOFError) as error:
-        raise ChangeoverError(f"the archive cannot be unpacked: {error}",
-                              where=str(archive)) from error
+        what = f"the archive cannot be unpacked: {error}"
+        raise ChangeoverError(what, where=str(archive)) from error
     except OSError as error:
-        raise EnvironmentProblem(f"the archive cannot be unpacked: {error.strerror}",
-                                 where=str(to)) from error
+        what = f"the archive cannot be unpacked: {error.strerror}"
+        raise EnvironmentProblem(what, where=str(to)) from error
 
 
 def _as_it_was(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
@@ -248,18 +264,24 @@ def changed_rights(folder: Path, facts: dict[str, Any]) -> list[str]:
         if has != mode:
             wrong.append(f"{escaped(name)} has mode {has:o} instead of {mode:o}")
         elif (found.st_uid, found.st_gid) != (uid, gid):
-            wrong.append(f"{escaped(name)} belongs to {found.st_uid}:{found.st_gid} instead of "
-                         f"{uid}:{gid}")
+            owner = f"{found.st_uid}:{found.st_gid}"
+            wrong.append(f"{escaped(name)} belongs to {owner} instead of {uid}:{gid}")
     return wrong
 
 
 def problems(folder: Path, facts: dict[str, Any]) -> list[str]:
     """Return which files of an unpacked archive are missing, changed or too many."""
     wanted: dict[str, str] = facts["files"]
-    found = {str(path.relative_to(folder)): path for path in _entries(folder)
-             if path.is_file() and not path.is_symlink()}
+    found = {}
+    for path in _entries(folder):
+        # Links have no content of their own, and no checksum.
+        if path.is_file() and not path.is_symlink():
+            found[str(path.relative_to(folder))] = path
     wrong = [f"{escaped(name)} is missing" for name in wanted if name not in found]
-    wrong += [f"{escaped(name)} was not backed up" for name in found if name not in wanted]
-    wrong += [f"{escaped(name)} has another checksum" for name, path in found.items()
-              if name in wanted and checksum(path) != wanted[name]]
+    for name in found:
+        if name not in wanted:
+            wrong.append(f"{escaped(name)} was not backed up")
+    for name, path in found.items():
+        if name in wanted and checksum(path) != wanted[name]:
+            wrong.append(f"{escaped(name)} has another checksum")
     return wrong

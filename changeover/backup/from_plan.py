@@ -26,18 +26,24 @@ def items_of(site: Site) -> list[Item]:
     """
     plan, home, folder = site.plan, site.home, site.folder
     spec = plan.cutover.backup or BackupSpec()
-    items: list[Item] = [
-        DatabaseItem(name, database_address(ref, folder).render_as_string(hide_password=False))
-        for name, ref in spec.databases.items()
-    ]
-    items += [FolderItem(name, folder / path) for name, path in spec.folders.items()]
+    items: list[Item] = []
+    for name, ref in spec.databases.items():
+        address = database_address(ref, folder)
+        # With its password: `pg_dump` needs it; the backup itself keeps only the bare address.
+        url = address.render_as_string(hide_password=False)
+        items.append(DatabaseItem(name, url))
+    for name, path in spec.folders.items():
+        items.append(FolderItem(name, folder / path))
     if spec.store:
         items.append(DatabaseItem(STORE, home.store_url))
     values = flags.values(site.store, site.migration, site.environment)
+    lines = [f"{key}: {value!r}\n" for key, value in values.items()]
     return [
-        *items, FolderItem("changeover-gateway", home.gateway_files.root),
+        *items,
+        FolderItem("changeover-gateway", home.gateway_files.root),
+        # As it is now, with every default: the file may be amended, and defaults may change.
         TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),
-        TextItem("changeover-flags", "".join(f"{k}: {v!r}\n" for k, v in values.items())),
+        TextItem("changeover-flags", "".join(lines)),
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from changeover.errors import InvalidInput
 
+# Names become names of files: no slash, and no dot in front, which marks what is half done.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 

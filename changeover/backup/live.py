@@ -26,8 +26,8 @@ def is_in_use(path: Path) -> bool:
     """
     if not _is_database(path):
         return False
-    return any(_beside(path, end).exists() for end in _COMPANIONS) \
-        or time.time() - path.stat().st_mtime < _MOMENT_SECONDS
+    has_log = any(_beside(path, end).exists() for end in _COMPANIONS)
+    return has_log or time.time() - path.stat().st_mtime < _MOMENT_SECONDS
 
 
 def owner_of(path: Path) -> Path | None:
@@ -46,6 +46,7 @@ def copy(source: Path, target: Path) -> None:
         ChangeoverError: It is damaged, stays locked, or the copy cannot be written.
     """
     facts, _ = sqlite.save(source, target, lambda done, total: None)
+    # The copy is one file without a log; an application that expects WAL gets it back.
     with closing(sqlite3.connect(target)) as connection:
         connection.execute(f"PRAGMA journal_mode={facts['journal_mode']}")
 
@@ -56,6 +57,7 @@ def _beside(path: Path, end: str) -> Path:
 
 def _is_database(path: Path) -> bool:
     try:
+        # By content: applications call their databases what they like.
         with path.open("rb") as file:
             return path.is_file() and file.read(len(_MAGIC)) == _MAGIC
     except OSError:

@@ -60,13 +60,15 @@ def make_backup(
     check_name(name)
     check_items(items)
     with alone(target, name) as part:
+        # A procedure that was killed runs this step again: the finished backup is the answer.
         if (target / name).exists():
             return manifest.read(target / name)
         try:
-            _clear(part)
+            _clear(part)  # what a killed one left
             part.mkdir(mode=0o700)
             saved = tuple(_save(item, part, report) for item in items)
             manifest.write(Backup(part, name, now, saved))
+            # Only what is on the disk gets the final name. The name is on the disk with `target`.
             _settle(part)
             part.rename(target / name)
             _sync(target)
@@ -80,12 +82,15 @@ def make_backup(
 def backups(target: Path) -> list[Backup]:
     """Return the finished backups in a folder, oldest first; damaged ones are left out."""
     found = []
-    for path in sorted(target.iterdir()) if target.is_dir() else []:
-        if path.is_dir() and not path.name.startswith("."):
-            try:
-                found.append(manifest.read(path))
-            except InvalidInput:
-                continue
+    paths = sorted(target.iterdir()) if target.is_dir() else []
+    for path in paths:
+        # Names with a dot are locks, and backups that are being made.
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        try:
+            found.append(manifest.read(path))
+        except InvalidInput:
+            continue
     return sorted(found, key=lambda backup: backup.made_at)
 
 
@@ -105,8 +110,10 @@ def _save(item: Item, part: Path, report: Report) -> SavedItem:
     elif kind == "postgres":
         facts, notes = postgres.save(item.url, file, report_done)
     else:
-        facts, notes = sqlite.save(Path(make_url(item.url).database or ""), file, report_done)
+        database = make_url(item.url).database or ""
+        facts, notes = sqlite.save(Path(database), file, report_done)
     report_done(1, 1)
+    # A dump's checksum was made while it was written: it may be too large to read twice.
     sha = facts.pop("sha256", None) or checksum(file)
     return SavedItem(item.name, kind, file.name, file.stat().st_size, str(sha), facts, notes)
 
@@ -119,9 +126,10 @@ def _kind_of(item: Item) -> tuple[str, str]:
     if isinstance(item, DatabaseItem):
         try:
             backend = make_url(item.url).get_backend_name()
+        # Without the URL and its error: both may show the password.
         except SQLAlchemyError:
-            raise InvalidInput(
-                "this is not a database URL", where=f"the address of {item.name}") from None
+            where = f"the address of {item.name}"
+            raise InvalidInput("this is not a database URL", where=where) from None
         if backend not in ("sqlite", "postgresql"):
             raise InvalidInput(f"{backend} cannot be backed up", where=f"item {item.name}",
                                allowed="sqlite, postgresql")
@@ -169,10 +177,11 @@ def _clear(part: Path) -> None:
 
 
 def _unwritable(target: Path, error: OSError) -> EnvironmentProblem:
-    is_full = error.errno in _FULL
+    advice = "Name a folder that may be written"
+    if error.errno in _FULL:
+        advice = "Free some space there, or name another target"
     return EnvironmentProblem(
         f"the backup cannot be written: {error.strerror or error}", where=str(target),
-        next_step="Free some space there, or name another target; nothing half-done was left"
-        if is_full else "Name a folder that may be written; nothing half-done was left")
+        next_step=f"{advice}; nothing half-done was left")
 
 

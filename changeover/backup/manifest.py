@@ -62,8 +62,9 @@ class Backup:
         for item in self.items:
             if item.name == name:
                 return item
-        raise InvalidInput(f"the backup has no item {name!r}", where=str(self.path),
-                           allowed=", ".join(item.name for item in self.items))
+        names = ", ".join(item.name for item in self.items)
+        raise InvalidInput(
+            f"the backup has no item {name!r}", where=str(self.path), allowed=names)
 
 
 def checksum(path: Path) -> str:
@@ -74,12 +75,16 @@ def checksum(path: Path) -> str:
 
 def write(backup: Backup) -> None:
     """Write manifest and checksums into the backup's folder."""
-    document = {"format": FORMAT, "name": backup.name, "made_at": backup.made_at.isoformat(),
-                "items": [asdict(item) for item in backup.items]}
+    document = {
+        "format": FORMAT, "name": backup.name, "made_at": backup.made_at.isoformat(),
+        "items": [asdict(item) for item in backup.items],
+    }
     (backup.path / MANIFEST).write_text(json.dumps(document, indent=1))
     sums = {item.file: item.sha256 for item in backup.items}
     sums[MANIFEST] = checksum(backup.path / MANIFEST)
-    (backup.path / SUMS).write_text("".join(f"{sha}  {name}\n" for name, sha in sums.items()))
+    # Two spaces between them, as `sha256sum -c` reads it.
+    lines = [f"{sha}  {name}\n" for name, sha in sums.items()]
+    (backup.path / SUMS).write_text("".join(lines))
 
 
 def read(path: Path) -> Backup:
@@ -96,7 +101,9 @@ def read(path: Path) -> Backup:
                            next_step="See `changeover backup list`") from error
     except UnicodeDecodeError:
         raise _damaged(path, SUMS) from None
-    if f"{hashlib.sha256(raw).hexdigest()}  {MANIFEST}" not in sums.splitlines():
+    # Before it is read as JSON: a manifest that was changed says nothing that can be trusted.
+    line = f"{hashlib.sha256(raw).hexdigest()}  {MANIFEST}"
+    if line not in sums.splitlines():
         raise _damaged(path, MANIFEST)
     document = json.loads(raw)
     if document["format"] != FORMAT:
@@ -107,6 +114,7 @@ def read(path: Path) -> Backup:
 
 
 def _damaged(path: Path, name: str) -> InvalidInput:
-    return InvalidInput(f"the backup is damaged: {name} does not have its checksum",
-                        where=str(path), next_step="Use another backup; the items may be good: "
-                        "`sha256sum -c SHA256SUMS` there tells")
+    return InvalidInput(
+        f"the backup is damaged: {name} does not have its checksum", where=str(path),
+        next_step="Use another backup; the items may be good: `sha256sum -c SHA256SUMS` "
+        "there tells")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 18
 _CONNECT_SECONDS = 10
+# Ordinary tables with rows of their own; those of extensions are made again by the extension.
 _TABLES = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'r' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
@@ -73,14 +74,28 @@ def save(url: str, target: Path, report: _Report) -> tuple[dict[str, Any], list[
         program = programs.find("pg_dump", version)
         connection.execute("begin isolation level repeatable read read only")
         snapshot = _one(connection, "select pg_export_snapshot()")
-        tables = [(str(schema), str(name)) for schema, name in connection.execute(_TABLES)]
-        command = [str(program), "--format=custom", "--no-password", "--verbose",
-                   f"--snapshot={snapshot}", f"--dbname={bare(url)}"]
+        tables = _tables(connection)
+        command = [
+            str(program), "--format=custom",
+            "--no-password",  # it would wait for somebody to type one
+            "--verbose",  # it names each table: that is the progress
+            f"--snapshot={snapshot}", f"--dbname={bare(url)}",
+        ]
         sha = _dump(command, url, target, lambda done: report(done, len(tables)))
-        notes = [f"{number} {what}" for what, query in _NOT_RESTORED.items()
-                 if (number := _one(connection, query))]
-        return {"rows": _counted(connection, tables), "server": version, "sha256": sha,
-                "encoding": _one(connection, "show server_encoding"), "address": bare(url)}, notes
+        notes = []
+        for what, query in _NOT_RESTORED.items():
+            if number := _one(connection, query):
+                notes.append(f"{number} {what}")
+        facts = {
+            "rows": _counted(connection, tables), "server": version, "sha256": sha,
+            "encoding": _one(connection, "show server_encoding"), "address": bare(url),
+        }
+        return facts, notes
+
+
+def _tables(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """Return schema and name of each table whose rows are in a dump."""
+    return [(str(schema), str(name)) for schema, name in connection.execute(_TABLES)]
 
 
 def _without_limits(connection: psycopg.Connection[Any]) -> None:
@@ -89,8 +104,8 @@ def _without_limits(connection: psycopg.Connection[Any]) -> None:
     One of them would end the transaction that holds the snapshot, and the dump with it. Servers
     know different ones, so those that there are are asked for.
     """
-    connection.execute("select set_config(name, '0', false) from pg_settings where name = any(%s)",
-                       [list(_LIMITS)])
+    query = "select set_config(name, '0', false) from pg_settings where name = any(%s)"
+    connection.execute(query, [list(_LIMITS)])
 
 
 def _dump(command: list[str], url: str, target: Path, report: Callable[[int], None]) -> str:
@@ -99,6 +114,7 @@ def _dump(command: list[str], url: str, target: Path, report: Callable[[int], No
                           stderr=subprocess.PIPE, env=environment(url)) as process:
         assert process.stdout and process.stderr  # noqa: S101  both are pipes
         output: list[str] = []
+        # Beside it: a program whose messages nobody reads stops when the pipe is full.
         reader = threading.Thread(target=_listen, args=(process.stderr, output, report))
         reader.start()
         digest = hashlib.sha256()
@@ -108,13 +124,14 @@ def _dump(command: list[str], url: str, target: Path, report: Callable[[int], No
                     digest.update(block)
                     file.write(block)
         except OSError:
+            # The disk is full. Without this we would wait for a program that waits for us.
             process.kill()
             raise
         finally:
             reader.join()
     if process.returncode:
-        raise ChangeoverError(f"pg_dump failed: {without_secrets(_last(output), url)}",
-                              where=bare(url))
+        why = without_secrets(_last(output), url)
+        raise ChangeoverError(f"pg_dump failed: {why}", where=bare(url))
     return digest.hexdigest()
 
 
@@ -126,19 +143,25 @@ def _listen(stream: IO[bytes], output: list[str], report: Callable[[int], None])
             done += 1
             report(done)
         else:
+            # The last lines say why it failed; `--verbose` writes thousands before them.
             output[:] = [*output[-20:], line]
 
 
 def _last(lines: list[str]) -> str:
     errors = [line for line in lines if "error" in line or "fatal" in line.lower()]
-    return " ".join((errors or lines or ["it said nothing"])[-1].split())[:400]
+    found = errors or lines or ["it said nothing"]
+    return " ".join(found[-1].split())[:400]
 
 
 def _counted(connection: psycopg.Connection[Any], tables: list[tuple[str, str]]) -> dict[str, int]:
     from psycopg import sql
 
-    return {f"{schema}.{name}": int(_one(connection, sql.SQL("select count(*) from {}").format(
-        sql.Identifier(schema, name)))) for schema, name in tables}
+    counts = {}
+    for schema, name in tables:
+        table = sql.Identifier(schema, name)
+        query = sql.SQL("select count(*) from {}").format(table)
+        counts[f"{schema}.{name}"] = int(_one(connection, query))
+    return counts
 
 
 def _one(connection: psycopg.Connection[Any], query: Any) -> Any:
@@ -156,27 +179,32 @@ def restore(dump: Path, url: str, facts: dict[str, Any]) -> None:
         ChangeoverError: `pg_restore` failed; the database is as empty as it was.
     """
     with connected(url) as connection:
-        if tables := list(connection.execute(_TABLES)):
+        if tables := _tables(connection):
             raise InvalidInput(f"the database has {len(tables)} tables already", where=bare(url),
                                next_step="Give an empty one: nothing is overwritten")
         version = connection.info.server_version // 10_000
+    # It must know both: the server it writes to, and the version that made the dump.
     program = programs.find("pg_restore", max(version, int(facts["server"])))
-    command = [str(program), "--no-owner", "--no-privileges", "--exit-on-error", "--no-password",
-               "--single-transaction", "--no-publications", "--no-subscriptions",
-               f"--dbname={bare(url)}", str(dump)]
+    command = [
+        str(program), "--no-password",
+        # The users of the old server need not exist on this one.
+        "--no-owner", "--no-privileges",
+        # A restored copy must not begin to replicate with the systems of the original.
+        "--no-publications", "--no-subscriptions",
+        "--exit-on-error", "--single-transaction", f"--dbname={bare(url)}", str(dump),
+    ]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
                           env=environment(url), check=False)
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").splitlines()
-        raise ChangeoverError(f"pg_restore failed: {without_secrets(_last(lines), url)}",
-                              where=bare(url))
+        why = without_secrets(_last(lines), url)
+        raise ChangeoverError(f"pg_restore failed: {why}", where=bare(url))
 
 
 def problems(url: str, facts: dict[str, Any]) -> list[str]:
     """Return in which tables of a restored database the rows are not those of the backup."""
     with connected(url) as connection:
-        tables = [(str(schema), str(name)) for schema, name in connection.execute(_TABLES)]
-        return compared(_counted(connection, tables), facts["rows"])
+        return compared(_counted(connection, _tables(connection)), facts["rows"])
 
 
 @contextmanager
@@ -201,10 +229,11 @@ def scratch(url: str, name: str, encoding: str) -> Iterator[str]:
 
     drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
     with connected(url) as server:
-        provider = "locale_provider libc" if server.info.server_version >= 150_000 else ""
-        make = sql.SQL("create database {} template template0 encoding {} lc_collate 'C' "
-                       "lc_ctype 'C' " + provider).format(sql.Identifier(name),
-                                                          sql.Literal(encoding))
+        # Locale C goes with every encoding; a server's own need not go with the original's.
+        text = "create database {} template template0 encoding {} lc_collate 'C' lc_ctype 'C' "
+        if server.info.server_version >= 150_000:
+            text += "locale_provider libc"  # C is no locale of ICU, which may be the default
+        make = sql.SQL(text).format(sql.Identifier(name), sql.Literal(encoding))
         try:
             server.execute(drop)
             server.execute(make)
@@ -231,21 +260,23 @@ def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         import psycopg
     except ImportError:
-        raise EnvironmentProblem("PostgreSQL's driver is not installed", next_step="Run "
-                                 "`pip install 'changeover[postgres]'`") from None
+        raise EnvironmentProblem(
+            "PostgreSQL's driver is not installed",
+            next_step="Run `pip install 'changeover[postgres]'`") from None
     address, password = _parted(url)
     try:
         with psycopg.connect(address, password=password, autocommit=True,
                              connect_timeout=_CONNECT_SECONDS) as connection:
             _without_limits(connection)
             yield connection
+    # `from None`: the driver's own error may show the password, and a traceback would show it.
     except psycopg.OperationalError as error:
-        raise Unreachable(f"the database cannot be used: {_first_line(error, url)}",
-                          where=bare(url), next_step="Check that the server runs, its address, "
-                          "user and password") from None
+        raise Unreachable(
+            f"the database cannot be used: {_first_line(error, url)}", where=bare(url),
+            next_step="Check that the server runs, its address, user and password") from None
     except psycopg.Error as error:
-        raise ChangeoverError(f"the database refused: {_first_line(error, url)}",
-                              where=bare(url)) from None
+        what = f"the database refused: {_first_line(error, url)}"
+        raise ChangeoverError(what, where=bare(url)) from None
 
 
 def bare(url: str) -> str:
@@ -256,8 +287,11 @@ def bare(url: str) -> str:
 def environment(url: str) -> dict[str, str]:
     """Return the environment for PostgreSQL's programs: the password is there and nowhere else."""
     password = _parted(url)[1]
-    return {**os.environ, "LC_ALL": "C", "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS),
-            **({"PGPASSWORD": password} if password else {})}
+    # LC_ALL: messages are read here, and must be in English.
+    own = {"LC_ALL": "C", "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS)}
+    if password:
+        own["PGPASSWORD"] = password
+    return {**os.environ, **own}
 
 
 def _parted(url: str) -> tuple[str, str | None]:
@@ -265,6 +299,7 @@ def _parted(url: str) -> tuple[str, str | None]:
         found = make_url(url)
     except SQLAlchemyError:
         raise InvalidInput("this is not a database URL", where="the database's address") from None
+    # `?password=` is a form that PostgreSQL knows as well, and `sslpassword` is one, too.
     query = {key: value for key, value in found.query.items() if "password" not in key}
     password = found.password or found.query.get("password")
     address = URL.create("postgresql", found.username, None, found.host, found.port,

@@ -44,10 +44,13 @@ def find(program: str, version: int) -> Path:
 
 def _candidates(program: str) -> Iterator[Path]:
     seen: set[Path] = set()
-    folders = [os.environ.get(VARIABLE, ""), *os.environ.get("PATH", "").split(os.pathsep)]
+    named = os.environ.get(VARIABLE, "")
+    folders = [named, *os.environ.get("PATH", "").split(os.pathsep)]
+    # The newest first: any program that is new enough knows older servers, too.
     installed = sorted(Path(_INSTALLED).glob("*/bin"), reverse=True)
-    for folder in [*(each for each in folders if each), *map(str, installed)]:
+    for folder in [*filter(None, folders), *map(str, installed)]:
         path = shutil.which(program, path=folder)
+        # /bin is a link to /usr/bin on many machines: the same program only once.
         if path and (real := Path(path).resolve()) not in seen:
             seen.add(real)
             yield Path(path)

@@ -35,8 +35,9 @@ def restore(path: Path, item: str, to: str) -> str:
     saved = backup.item(item)
     file = backup.path / saved.file
     if not file.is_file() or checksum(file) != saved.sha256:
-        raise ChangeoverError(f"item {item} is damaged: {saved.file} does not have its checksum",
-                              where=str(path), next_step="Use another backup")
+        raise ChangeoverError(
+            f"item {item} is damaged: {saved.file} does not have its checksum",
+            where=str(path), next_step="Use another backup")
     if saved.kind == "postgres":
         return _into_server(file, saved, to)
     target = Path(to)
@@ -46,8 +47,8 @@ def restore(path: Path, item: str, to: str) -> str:
     try:
         notes = _into_place(file, saved, target)
     except OSError as error:
-        raise EnvironmentProblem(f"it cannot be written: {error.strerror or error}",
-                                 where=to) from error
+        what = f"it cannot be written: {error.strerror or error}"
+        raise EnvironmentProblem(what, where=to) from error
     return "\n  ".join([f"{item} is restored to {target}", *notes])
 
 
@@ -67,17 +68,21 @@ def _into_place(file: Path, saved: SavedItem, target: Path) -> list[str]:
         else:
             shutil.copyfile(file, part)
             part.chmod(0o600)
-            wrong, notes = sqlite.problems(part, saved.facts) if saved.kind == "sqlite" \
-                else ([], [])
-            if saved.kind == "sqlite" and not wrong:
-                sqlite.set_mode(part, saved.facts)
+            wrong, notes = [], []
+            if saved.kind == "sqlite":
+                wrong, notes = sqlite.problems(part, saved.facts)
+                # A database that is not sound is left as it is: opening it to write may lose more.
+                if not wrong:
+                    sqlite.set_mode(part, saved.facts)
         part.rename(target)
     return [f"check it before you use it: {each}" for each in wrong] + _few(notes)
 
 
 def _few(notes: list[str]) -> list[str]:
     left = len(notes) - _MOST_NOTES
-    return [*notes[:_MOST_NOTES], *([f"and {left} more of the kind"] if left > 0 else [])]
+    if left <= 0:
+        return notes
+    return [*notes[:_MOST_NOTES], f"and {left} more of the kind"]
 
 
 def _into_server(file: Path, saved: SavedItem, to: str) -> str:

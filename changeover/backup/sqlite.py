@@ -41,8 +41,11 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
         Unreachable: It is not there, is no database, or stayed locked.
         EnvironmentProblem: The copy cannot be written.
     """
-    with _clear_errors(source), closing(_connect(source)) as reading, \
-            closing(sqlite3.connect(target, isolation_level=None)) as copy:
+    with (
+        _clear_errors(source),
+        closing(_connect(source)) as reading,
+        closing(sqlite3.connect(target, isolation_level=None)) as copy,
+    ):
         is_wal = _is_wal(source)
         if is_wal:
             _pin(reading)
@@ -64,9 +67,10 @@ def _is_wal(source: Path) -> bool:
 def _copy(
     reading: sqlite3.Connection, copy: sqlite3.Connection, report: _Report, *, is_patient: bool
 ) -> None:
+    watch = _Watch(report, RESTARTS if is_patient else None)
     try:
-        reading.backup(copy, pages=PAGES, sleep=0.01,
-                       progress=_Watch(report, RESTARTS if is_patient else None))
+        # In parts, with a pause after each: writers get their turn.
+        reading.backup(copy, pages=PAGES, sleep=0.01, progress=watch)
     except _Restarted:
         _pin(reading)
         reading.backup(copy, progress=_Watch(report, None))
@@ -83,6 +87,7 @@ def _pin(reading: sqlite3.Connection) -> None:
     while True:
         try:
             reading.execute("BEGIN")
+            # BEGIN alone locks nothing: the transaction's moment is that of its first read.
             reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
             break
         except sqlite3.OperationalError as error:
@@ -104,6 +109,7 @@ class _Watch:
     def __call__(self, _status: int, remaining: int, total: int) -> None:
         """Take what SQLite says after each part, or after it could not begin one."""
         done = total - remaining
+        # Less done than before means that somebody wrote, and SQLite began again.
         if done > self._done:
             self._since = time.monotonic()
         elif self._left is not None:
@@ -123,11 +129,13 @@ def rows_of(connection: sqlite3.Connection) -> tuple[dict[str, int], list[str]]:
     that application only; its pages are copied like all others.
     """
     rows, uncounted = {}, []
-    for (name,) in connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+    for (name,) in connection.execute(tables).fetchall():
+        # A table's name cannot be a parameter; a quotation mark within is written twice.
+        quoted = name.replace('"', '""')
+        query = f'SELECT count(*) FROM "{quoted}"'  # noqa: S608
         try:
-            rows[name] = int(connection.execute(
-                f'SELECT count(*) FROM "{name.replace(chr(34), chr(34) * 2)}"').fetchone()[0])  # noqa: S608
+            rows[name] = int(connection.execute(query).fetchone()[0])
         except sqlite3.Error as error:
             if _is_damage(error):
                 raise
@@ -149,8 +157,11 @@ def problems(path: Path, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
             rows, uncounted = rows_of(connection)
     except sqlite3.Error as error:
         return [f"cannot be opened: {error}"], []
-    wanted = {name: number for name, number in facts["rows"].items()
-              if name in rows or not uncounted}
+    # What could not be counted here is unknown, not missing.
+    wanted = {}
+    for name, number in facts["rows"].items():
+        if name in rows or not uncounted:
+            wanted[name] = number
     return compared(rows, wanted), [*unchecked, *uncounted]
 
 
@@ -158,6 +169,7 @@ def _integrity(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
     """Return what SQLite finds, and what it could not check."""
     unchecked: list[str] = []
     connection.execute("PRAGMA ignore_check_constraints=ON")  # they may call functions
+    # The quick one leaves indexes out, which may need a collation that Python does not have.
     for check in ("integrity_check", "quick_check"):
         try:
             found = [text for (text,) in connection.execute(f"PRAGMA {check}(5)")]
@@ -183,15 +195,19 @@ def set_mode(path: Path, facts: dict[str, Any]) -> None:
 
 def compared(rows: dict[str, int], wanted: dict[str, int]) -> list[str]:
     """Return in which tables the rows are not those of the moment of the backup."""
-    return [
-        f"table {table} has {rows.get(table, 'no')} rows instead of {wanted.get(table, 'none')}"
-        for table in sorted({*rows, *wanted}) if rows.get(table) != wanted.get(table)
-    ]
+    wrong = []
+    for table in sorted({*rows, *wanted}):
+        has, needed = rows.get(table), wanted.get(table)
+        if has != needed:
+            wrong.append(f"table {table} has {'no' if has is None else has} rows instead of "
+                         f"{'none' if needed is None else needed}")
+    return wrong
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True,
-                           isolation_level=None, timeout=_TIMEOUT_SECONDS)
+    # Only a URL can say "read only"; and a `?` in a folder's name must not begin its options.
+    url = f"file:{quote(str(path.absolute()))}?mode=ro"
+    return sqlite3.connect(url, uri=True, isolation_level=None, timeout=_TIMEOUT_SECONDS)
 
 
 @contextmanager
