@@ -91,14 +91,18 @@ def decide(
         now: When the probe ended, in seconds.
     """
     found = judge(spec, seconds)
+    # A clock that was set back is a gap as well: the time between is unknown.
     has_gap = state.last is None or not 0 <= now - state.last <= LONGEST_GAP_SECONDS
+    slow, frozen = (0, 0) if has_gap else (state.slow, state.frozen)
     is_good = found is Level.NORMAL
-    vouched = 0.0 if state.good is None or state.last is None else state.good + (
-        PROBE_SECONDS if has_gap else now - state.last)
+    vouched = 0.0
+    if state.good is not None and state.last is not None:
+        vouched = state.good + (PROBE_SECONDS if has_gap else now - state.last)
     state = replace(
         state, last=now,
-        slow=0 if is_good else (0 if has_gap else state.slow) + 1,
-        frozen=((0 if has_gap else state.frozen) + 1) if found is Level.FROZEN else 0,
+        slow=0 if is_good else slow + 1,
+        # A slow answer is an answer: only none at all keeps the frozen row going.
+        frozen=frozen + 1 if found is Level.FROZEN else 0,
         good=vouched if is_good else None,
     )
     return _relieve(spec, state, now) or _release(spec, state, now) or (state, None)
@@ -113,11 +117,13 @@ def _relieve(spec: BackPressureSpec, state: BackPressureState, now: float) -> _S
     elif state.slow >= spec.bad_probes:
         wanted, row = Level.SLOW, state.slow
         what = f"slower than {_milliseconds(spec.slow.total_seconds())}"
+    # Only good probes make it better: a frozen system that answers slowly stays relieved.
     if _ORDER.index(wanted) <= _ORDER.index(state.level):
         return None
     relapses = state.relapses
     if state.level is Level.NORMAL:
-        is_relapse = state.released is not None and 0 <= now - state.released <= RELAPSE_SECONDS
+        released = state.released
+        is_relapse = released is not None and 0 <= now - released <= RELAPSE_SECONDS
         relapses = min(relapses + 1, MOST_DOUBLINGS) if is_relapse else 0
     reason = f"{what} in {row} probes in a row"
     return replace(state, level=wanted, relapses=relapses), Action(wanted, reason)
@@ -131,8 +137,9 @@ def _release(spec: BackPressureSpec, state: BackPressureState, now: float) -> _S
     if state.good < needed:
         return None
     again = f", longer after {state.relapses} relapses" if state.relapses else ""
-    return (replace(state, level=Level.NORMAL, released=now),
-            Action(Level.NORMAL, f"good probes for {needed:g} s{again}"))
+    reason = f"good probes for {needed:g} s{again}"
+    state = replace(state, level=Level.NORMAL, released=now)
+    return state, Action(Level.NORMAL, reason)
 
 
 def _milliseconds(seconds: float) -> str:

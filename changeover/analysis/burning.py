@@ -37,7 +37,7 @@ class BurnCounts:
 
     def __init__(self, *, shortest: int, longest: int) -> None:
         self.step = max(1, shortest // PARTS_OF_SHORT)
-        size = longest // self.step + 2
+        size = longest // self.step + 2  # windows begin and end within a slot
         self._slots = np.full(size, -1, np.int64)
         self._sums = np.zeros((2, size), np.int64)
 
@@ -54,7 +54,9 @@ class BurnCounts:
 
     def within(self, seconds: int, *, at: int, since: int) -> tuple[int, int]:
         """Return (bad, all) of the window that ends with second `at`, none of it before `since`."""
-        first = max((at + 1 - seconds) // self.step, -(-since // self.step))
+        # Rounded up: a slot in which `since` lies has requests from before, too.
+        after = -(-since // self.step)
+        first = max((at + 1 - seconds) // self.step, after)
         chosen = (self._slots >= first) & (self._slots <= at // self.step)
         bad, total = self._sums[:, chosen].sum(axis=1)
         return int(bad), int(total)
@@ -84,17 +86,20 @@ def judge_budget(spec: TriggerSpec, burnt: Sequence[Burnt]) -> Judged:
     """
     found = [_Pair.of(spec, each) for each in burnt]
     known = [each for each in found if each.is_true is not None]
-    worst = max(known or found, key=lambda each: (each.is_true is True, each.rates[0] or 0.0))
+    worst = max(known or found, key=_badness)
+    # One pair that knows is enough to fire; to be over, none may be unknown.
     is_true = any(each.is_true for each in known) if known else None
     backs = [each.is_back for each in found]
     is_back = None if None in backs else all(backs)
+    bad, total = worst.burnt.long
     numbers = {
         "objective": spec.budget.objective if spec.budget else None,
-        "burn": worst.rates[0], "windows": [each.document() for each in found],
-        "samples": worst.burnt.long[1]}
-    bad, total = worst.burnt.long
-    return Judged(is_true, False if is_true else is_back, worst.say(spec),
-                  bad / total if total else None, numbers)
+        "burn": worst.rates[0],
+        "windows": [each.document() for each in found],
+        "samples": total,
+    }
+    value = bad / total if total else None
+    return Judged(is_true, False if is_true else is_back, worst.say(spec), value, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,34 +113,37 @@ class _Pair:
 
     @classmethod
     def of(cls, spec: TriggerSpec, burnt: Burnt) -> _Pair:
-        allowed, fewest = (spec.budget.allowed, spec.budget.min_events) if spec.budget else (1.0, 1)
-        long, short = (bad / total / allowed if total else None
-                       for bad, total in (burnt.long, burnt.short))
+        allowed, fewest = 1.0, 1
+        if spec.budget:
+            allowed, fewest = spec.budget.allowed, spec.budget.min_events
+        long, short = _rate(burnt.long, allowed), _rate(burnt.short, allowed)
         bad, total = burnt.long
         is_known = long is not None and total >= spec.min_samples
         is_much = is_known and bad >= fewest and (long or 0) >= burnt.burn
         is_true: bool | None = is_much and (short or 0) >= burnt.burn
+        # Much was burnt, but nobody asked lately: whether it goes on is unknown.
         if not is_known or (is_much and short is None):
             is_true = None
         calm = CALM * burnt.burn
-        is_back = None
-        if long is not None or short is not None:
-            is_back = any(rate is not None and rate < calm for rate in (long, short))
+        rates = [rate for rate in (long, short) if rate is not None]
+        # One calm window is enough: the long one remembers an outage for days.
+        is_back = min(rates) < calm if rates else None
         return cls(burnt, (long, short), is_true, is_back)
 
     def say(self, spec: TriggerSpec) -> str:
         """Return one sentence with the numbers."""
         budget, metric = spec.budget, spec.measured
         bad, total = self.burnt.long
-        names = [_named(each) for each in (self.burnt.long_seconds, self.burnt.short_seconds)]
+        in_long, in_short = _named(self.burnt.long_seconds), _named(self.burnt.short_seconds)
+        what = f"{metric.name} of {spec.of}"
         if self.is_true is None:
-            return (f"{metric.name} of {spec.of}: {total} of at least {spec.min_samples} requests "
-                    f"in {names[0]}, {self.burnt.short[1]} in {names[1]}")
-        long, short = (rate or 0.0 for rate in self.rates)
+            return (f"{what}: {total} of at least {spec.min_samples} requests in {in_long}, "
+                    f"{self.burnt.short[1]} in {in_short}")
+        long, short = self.rates[0] or 0.0, self.rates[1] or 0.0
         goal = f"{budget.objective * 100:g} %" if budget else ""
-        return (f"{metric.name} of {spec.of} {_shown(metric, bad, total)} in {total} requests "
-                f"burns the budget of {goal} {long:.1f} times as fast as allowed in {names[0]} and "
-                f"{short:.1f} times in {names[1]} (bound {self.burnt.burn:g})")
+        return (f"{what} {_shown(metric, bad, total)} in {total} requests "
+                f"burns the budget of {goal} {long:.1f} times as fast as allowed in {in_long} and "
+                f"{short:.1f} times in {in_short} (bound {self.burnt.burn:g})")
 
     def document(self) -> dict[str, float | int | None]:
         """Return it for the evidence of a firing."""
@@ -144,6 +152,17 @@ class _Pair:
             "burn": self.burnt.burn, "long_burn": self.rates[0], "short_burn": self.rates[1],
             "bad": self.burnt.long[0], "requests": self.burnt.long[1],
             "short_bad": self.burnt.short[0], "short_requests": self.burnt.short[1]}
+
+
+def _badness(pair: _Pair) -> tuple[bool, float]:
+    """Return by what the worst pair is found: one that is true, then the faster one."""
+    return pair.is_true is True, pair.rates[0] or 0.0
+
+
+def _rate(counts: tuple[int, int], allowed: float) -> float | None:
+    """Return how fast (bad, all) burn a budget; None without requests."""
+    bad, total = counts
+    return bad / total / allowed if total else None
 
 
 def _named(seconds: int) -> str:

@@ -35,6 +35,10 @@ _RELATION = {
 }
 
 
+_MAPPINGS = ("coverage", "sequential", "by_minutes", "external", "interval", "outlook", "group")
+"""Fields of a result that are mappings, or None."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """A check's verdict with the numbers that a person needs to recompute it.
@@ -72,29 +76,31 @@ class CheckResult:
     group: Mapping[str, Any] | None = None
 
     @property
-    def told(self) -> str:
+    def full_reason(self) -> str:
         """The reason, with how much longer it takes where that is known."""
         return f"{self.reason}; {self.outlook['text']}" if self.outlook else self.reason
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
-        return {
+        document: dict[str, Any] = {
             "metric": self.metric, "of": self.of, "bound": self.bound,
             "verdict": str(self.verdict), "reason": self.reason, "value": self.value,
             "samples": self.samples, "min_samples": self.min_samples,
             "baseline_value": self.baseline_value, "baseline_samples": self.baseline_samples,
             "window_start": self.start.isoformat(), "window_end": self.end.isoformat(),
-            **({} if self.coverage is None else {"coverage": dict(self.coverage)}),
-            **({"places": list(self.places)} if self.places else {}),
-            **({} if self.sequential is None else {"sequential": dict(self.sequential)}),
-            **({} if self.by_minutes is None else {"by_minutes": dict(self.by_minutes)}),
-            **({} if self.external is None else {"external": dict(self.external)}),
-            **({} if self.interval is None else {"interval": dict(self.interval)}),
-            **({} if self.outlook is None else {"outlook": dict(self.outlook)}),
-            **({} if self.group is None else {"group": dict(self.group)}),
-            **({} if self.subset is None else {"subset": self.subset}),
-            **({} if self.on_fail is OnFail.ROLLBACK else {"on_fail": str(self.on_fail)}),
         }
+        # What does not apply is left out: most checks have none of these.
+        for name in _MAPPINGS:
+            mapping = getattr(self, name)
+            if mapping is not None:
+                document[name] = dict(mapping)
+        if self.places:
+            document["places"] = list(self.places)
+        if self.subset is not None:
+            document["subset"] = self.subset
+        if self.on_fail is not OnFail.ROLLBACK:
+            document["on_fail"] = str(self.on_fail)
+        return document
 
     def with_coverage(self, coverage: Mapping[str, int]) -> CheckResult:
         """Return the result of a check on comparisons with how much stands behind it.
@@ -103,9 +109,9 @@ class CheckResult:
             coverage: How many copied requests had which outcome since the migration began:
                 `seen`, `compared`, `dropped: …`.
         """
-        seen, compared = (coverage.get(name, 0) for name in ("seen", "compared"))
-        told = f"{self.reason}; so far {compared} of {seen} copied requests were compared"
-        return replace(self, reason=told, coverage=dict(coverage))
+        seen, compared = coverage.get("seen", 0), coverage.get("compared", 0)
+        reason = f"{self.reason}; so far {compared} of {seen} copied requests were compared"
+        return replace(self, reason=reason, coverage=dict(coverage))
 
 
 class Judge(Protocol):
@@ -172,20 +178,18 @@ def evaluate(
     """
     metric = condition.measured
     of = "the gateway" if metric.source is Source.GATEWAY else condition.of
-    what = (f"{metric.name} of {of}" + (f" at {condition.path}" if condition.path else "")
-            + in_words(condition.subset))
+    place = f" at {condition.path}" if condition.path else ""
+    what = f"{metric.name} of {of}{place}{in_words(condition.subset)}"
     if measured.value is None or measured.samples < needed:
         return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
     if condition.is_to_baseline:
         return _evaluate_to_baseline(condition, metric, measured, baseline, needed)
     holds = _HOLDS[condition.bound_name](measured.value, condition.bound_values)
     relation = _RELATION[condition.bound_name][0 if holds else 1]
-    bounds = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
-    return (
-        Verdict.PASS if holds else Verdict.FAIL,
-        f"{what} {format_value(metric, measured.value)} {relation} "
-        f"{bounds} in {measured.samples} samples",
-    )
+    value = format_value(metric, measured.value)
+    bounds = _bounds(condition)
+    reason = f"{what} {value} {relation} {bounds} in {measured.samples} samples"
+    return _verdict(holds), reason
 
 
 def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
@@ -197,17 +201,25 @@ def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
     metric = condition.measured
     if condition.bound_name == "difference_to_baseline":
         return f"at most {format_value(metric, condition.bound_values[0])} above the baseline"
-    values = " to ".join(format_value(metric, bound) for bound in condition.bound_values)
-    return f"{condition.bound_name.replace('_', ' ')} {values}"
+    return f"{condition.bound_name.replace('_', ' ')} {_bounds(condition)}"
+
+
+def _bounds(condition: CheckSpec | TriggerSpec) -> str:
+    metric = condition.measured
+    return " to ".join(format_value(metric, bound) for bound in condition.bound_values)
+
+
+def _verdict(holds: bool) -> Verdict:
+    return Verdict.PASS if holds else Verdict.FAIL
 
 
 def as_asked(check: CheckSpec, result: CheckResult) -> CheckResult:
     """Return a check's result with what the plan says of failures and of missing data."""
-    is_missing = (result.verdict is Verdict.INCONCLUSIVE
-                  and result.samples < result.min_samples)
+    is_open = result.verdict is Verdict.INCONCLUSIVE
+    is_missing = is_open and result.samples < result.min_samples
     if is_missing and check.on_no_data == "fail":
-        result = replace(result, verdict=Verdict.FAIL,
-                         reason=f"{result.reason}, and the plan calls that a failure")
+        reason = f"{result.reason}, and the plan calls that a failure"
+        result = replace(result, verdict=Verdict.FAIL, reason=reason)
     return with_group(check, replace(result, on_fail=check.on_fail, subset=check.subset))
 
 
@@ -215,6 +227,7 @@ def with_group(check: CheckSpec, result: CheckResult) -> CheckResult:
     """Return a check's result with the group of the plan that it belongs to, if any."""
     if check.group is None:
         return result
+    # Stored with the result: the plan may have other groups when somebody reads it.
     group = check.group.model_dump(exclude_none=True)
     return replace(result, group={**group, "words": check.group.words})
 
@@ -236,6 +249,7 @@ def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
     """
     if not metric.is_of_seconds:
         return min_samples
+    # 80 %: a busy machine misses some seconds, and the check must not wait for ever for them.
     half = int(seconds / 2) if metric.is_rate and seconds >= SHORT_WINDOW else 1
     return max(1, half, min(min_samples, int(seconds * 0.8)))
 
@@ -244,9 +258,9 @@ def _where(condition: CheckSpec | TriggerSpec, measured: Measured, of_baseline: 
     """Return whose requests the baseline's are, and why it has none."""
     if condition.subset is None:
         return ""
-    told = in_words(condition.subset)
+    words = in_words(condition.subset)
     is_moved = measured.samples > 0 and of_baseline == 0
-    return f"{told}, of whose users all are on the candidate" if is_moved else told
+    return f"{words}, of whose users all are on the candidate" if is_moved else words
 
 
 def _evaluate_to_baseline(
@@ -256,26 +270,21 @@ def _evaluate_to_baseline(
     value = measured.value or 0.0
     if baseline is None or baseline.value is None or baseline.samples < needed:
         found = baseline.samples if baseline else 0
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{metric.name} of the baseline{_where(condition, measured, found)}: {found} of at "
-            f"least {needed} samples",
-        )
-    numbers = (
-        f"{metric.name} of {condition.of}{in_words(condition.subset)} "
-        f"{format_value(metric, value)} against the baseline's "
-        f"{format_value(metric, baseline.value)}"
-    )
+        where = _where(condition, measured, found)
+        what = f"{metric.name} of the baseline{where}"
+        return Verdict.INCONCLUSIVE, f"{what}: {found} of at least {needed} samples"
+    own, other = format_value(metric, value), format_value(metric, baseline.value)
+    what = f"{metric.name} of {condition.of}{in_words(condition.subset)}"
+    numbers = f"{what} {own} against the baseline's {other}"
     of_samples = f"in {measured.samples} and {baseline.samples} samples"
     if condition.bound_name == "ratio_to_baseline":
         return _evaluate_ratio(condition, value, baseline.value, numbers, of_samples)
     bound, difference = condition.bound_values[0], value - baseline.value
     holds = difference <= bound
-    return (
-        Verdict.PASS if holds else Verdict.FAIL,
-        f"{numbers}: the difference {format_value(metric, difference)} is "
-        f"{'at most' if holds else 'above'} {format_value(metric, bound)} {of_samples}",
-    )
+    relation = "is at most" if holds else "is above"
+    found_difference, limit = format_value(metric, difference), format_value(metric, bound)
+    reason = f"{numbers}: the difference {found_difference} {relation} {limit} {of_samples}"
+    return _verdict(holds), reason
 
 
 def _evaluate_ratio(
@@ -283,13 +292,11 @@ def _evaluate_ratio(
 ) -> tuple[Verdict, str]:
     bound = condition.bound_values[0]
     if other == 0:
+        # No multiple of nothing is right or wrong, except nothing itself.
         if value == 0:
             return Verdict.PASS, f"{numbers}: both are zero"
         return Verdict.INCONCLUSIVE, f"{numbers}: there is no ratio to zero"
     ratio = value / other
     holds = ratio <= bound
     relation = "is at most" if holds else "is above"
-    return (
-        Verdict.PASS if holds else Verdict.FAIL,
-        f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} {of_samples}",
-    )
+    return _verdict(holds), f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} {of_samples}"

@@ -22,10 +22,10 @@ def interval_text(check: Mapping[str, Any]) -> str:
     if not found:
         return ""
     if found["of"] == "ratio":
-        value, low, high = (f"{found[name]:.2g}" for name in ("value", "low", "high"))
-        return f"{value} × baseline, {low} to {high}"
+        low, high = f"{found['low']:.2g}", f"{found['high']:.2g}"
+        return f"{found['value']:.2g} × baseline, {low} to {high}"
     metric = metric_of(str(check["metric"]))
-    low, high = (format_value(metric, found[name]) for name in ("low", "high"))
+    low, high = format_value(metric, found["low"]), format_value(metric, found["high"])
     if found["of"] == "difference":
         value = format_value(metric, found["value"])
         return f"{value} above baseline, {low} to {high}"

@@ -40,7 +40,7 @@ def judge_external(check: CheckSpec, readings: Readings) -> CheckResult:
     verdict, reason = Verdict.INCONCLUSIVE, _problem(check, own, baseline)
     if not reason:
         verdict, reason = evaluate(check, _measured(own), other, needed=check.min_samples)
-        # who reads it at night must know whom to ask
+        # Who reads it at night must know whom to ask.
         reason = _with_source(reason, own)
     return CheckResult(
         metric=check.metric, of=check.of, bound=describe_bound(check), verdict=verdict,
@@ -58,11 +58,11 @@ def judge_again(check: CheckSpec, stored: Mapping[str, Any]) -> CheckResult:
     """Judge a check by the readings that were stored with its result; no source is asked."""
     kept = stored["external"]
     other = kept["baseline"]
-    return judge_external(check, Readings(
-        reading_of(check.metric, kept["own"]),
-        None if other is None else reading_of(check.metric, other),
-        datetime.fromisoformat(stored["window_start"]),
-        datetime.fromisoformat(stored["window_end"])))
+    baseline = None if other is None else reading_of(check.metric, other)
+    start = datetime.fromisoformat(stored["window_start"])
+    end = datetime.fromisoformat(stored["window_end"])
+    own = reading_of(check.metric, kept["own"])
+    return judge_external(check, Readings(own, baseline, start, end))
 
 
 def judge_readings(spec: TriggerSpec, own: Reading | None, baseline: Reading | None) -> Judged:
@@ -83,9 +83,10 @@ def judge_readings(spec: TriggerSpec, own: Reading | None, baseline: Reading | N
         return Judged(None, None, problem, None, numbers)
     seconds = float(own.question.window)
     other = None if baseline is None else _Said(seconds=seconds, said=_measured(baseline))
-    judged = judge_windows(spec, _Said(seconds=seconds, said=_measured(own)), other)
-    return replace(judged, reason=_with_source(judged.reason, own),
-                   numbers={**judged.numbers, **numbers})
+    said = _Said(seconds=seconds, said=_measured(own))
+    judged = judge_windows(spec, said, other)
+    reason = _with_source(judged.reason, own)
+    return replace(judged, reason=reason, numbers={**judged.numbers, **numbers})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +100,8 @@ class _Said(Window):
 
 
 def _with_source(reason: str, reading: Reading) -> str:
-    # "in 1 samples" would say more than is known
-    if reading.samples == 1:  # the source does not say how many
+    # A source that does not say how many counts as one: "in 1 samples" would say more than we know.
+    if reading.samples == 1:
         for uncounted in (" in 1 samples", " in 1 and 1 samples"):
             reason = reason.replace(uncounted, "")
     return f"{reason}, by source {reading.source} at {reading.of:%H:%M:%S} UTC"
@@ -114,6 +115,6 @@ def _problem(condition: Condition, own: Reading, baseline: Reading | None) -> st
     """Return why a reading cannot be used; empty when each can."""
     for reading in (own, baseline):
         if reading is not None and reading.problem:
-            return (f"{condition.metric} of {reading.question.system}: source {reading.source}: "
-                    f"{reading.problem}")
+            what = f"{condition.metric} of {reading.question.system}"
+            return f"{what}: source {reading.source}: {reading.problem}"
     return ""

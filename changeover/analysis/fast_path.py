@@ -62,22 +62,21 @@ class FastPath:
 
     guardrails: frozenset[str] = frozenset(("errors", "down"))
     _failed: deque[Ended] = field(default_factory=deque)
-    _baseline: deque[Ended] = field(
-        default_factory=lambda: deque(maxlen=BASELINE_REQUESTS))
-    _probes: dict[str, deque[tuple[float, bool]]] = field(default_factory=lambda: {
-        name: deque(maxlen=FEWEST_PROBES) for name in ("baseline", "candidate")})
-    _is_told: bool = False
+    _baseline: deque[Ended] = field(default_factory=lambda: deque(maxlen=BASELINE_REQUESTS))
+    _probes: dict[str, deque[tuple[float, bool]]] = field(default_factory=lambda: _no_probes())
+    _is_raised: bool = False
 
     def restart(self) -> None:
         """Forget what failed: other users came, or nobody asked the candidate."""
         self._failed.clear()
-        self._is_told = False
+        self._is_raised = False
 
     def add(self, system: str, request: Ended) -> None:
         """Add a request that ended, in the order of the log."""
         if system == "baseline":
             self._baseline.append(request)
             return
+        # One success and it is not true that everything fails.
         if not request.is_failed:
             self.restart()
             return
@@ -94,19 +93,21 @@ class FastPath:
     def alarm(self, now: float) -> Alarm | None:
         """Return the alarm that is due; once, until a request succeeds."""
         is_now = bool(self._failed) and abs(now - self._failed[-1].at) <= RECENT_SECONDS
-        if self._is_told or not is_now or not self._is_baseline_well(now):
+        if self._is_raised or not is_now or not self._is_baseline_well(now):
             return None
         found = self._errors() if "errors" in self.guardrails else None
         if found is None and "down" in self.guardrails:
             found = self._down(now)
-        self._is_told = found is not None
+        self._is_raised = found is not None
         return found
 
     def _errors(self) -> Alarm | None:
         failed = list(self._failed)
-        users = {each.user for each in failed if each.user}
+        users = _users_of(failed)
         seconds = failed[-1].at - failed[0].at
-        is_few = len(failed) < FEWEST_REQUESTS or (bool(users) and len(users) < FEWEST_USERS)
+        # A single user's requests may all fail for a reason of that user's own.
+        is_few_users = 0 < users < FEWEST_USERS
+        is_few = len(failed) < FEWEST_REQUESTS or is_few_users
         if is_few or seconds < LASTING_SECONDS:
             return None
         return self._alarm("errors", failed, "all failed")
@@ -114,27 +115,42 @@ class FastPath:
     def _down(self, now: float) -> Alarm | None:
         probes = self._probes["candidate"]
         is_down = len(probes) == FEWEST_PROBES and not any(is_up for _, is_up in probes)
-        # since its oldest failed probe: what failed before may have another cause
+        # Since its oldest failed probe: what failed before may have another cause. Probes come
+        # once a second, so two of them are up to a second older than the newest request.
         if not is_down or not 0 <= now - probes[0][0] <= RECENT_SECONDS + 1:
             return None
-        failed = [each for each in self._failed if each.at >= probes[0][0] - LASTING_SECONDS]
+        since = probes[0][0] - LASTING_SECONDS
+        failed = [each for each in self._failed if each.at >= since]
         if len(failed) < FEWEST_BESIDE_PROBES:
             return None
         what = f"all failed, as did its last {len(probes)} health probes"
         return self._alarm("down", failed, what)
 
     def _alarm(self, guardrail: str, failed: list[Ended], what: str) -> Alarm:
-        users = {each.user for each in failed if each.user}
+        users = _users_of(failed)
         seconds = failed[-1].at - failed[0].at
-        told = (f"the last {len(failed)} requests of candidate, of {len(users) or 'unknown'} "
-                f"users in {seconds:.1f} s, {what}")
-        return Alarm(guardrail, told, failed[-1].at, len(failed), len(users), seconds)
+        reason = (f"the last {len(failed)} requests of candidate, of {users or 'unknown'} "
+                  f"users in {seconds:.1f} s, {what}")
+        return Alarm(guardrail, reason, failed[-1].at, len(failed), users, seconds)
 
     def _is_baseline_well(self, now: float) -> bool:
         """Whether the baseline answers, by its requests or, without enough, by its probes."""
         recent = [each for each in self._baseline if 0 <= now - each.at <= BASELINE_SECONDS]
         if len(recent) >= BASELINE_ENOUGH:
-            return sum(each.is_failed for each in recent) <= BASELINE_BAD * len(recent)
+            bad = sum(each.is_failed for each in recent)
+            return bad <= BASELINE_BAD * len(recent)
         probes = self._probes["baseline"]
-        return bool(probes) and probes[-1][1] and 0 <= now - probes[-1][0] <= BASELINE_SECONDS
+        if not probes:
+            return False
+        at, is_up = probes[-1]
+        return is_up and 0 <= now - at <= BASELINE_SECONDS
+
+
+def _no_probes() -> dict[str, deque[tuple[float, bool]]]:
+    return {name: deque(maxlen=FEWEST_PROBES) for name in ("baseline", "candidate")}
+
+
+def _users_of(requests: list[Ended]) -> int:
+    """Return how many users sent some requests; 0 where users have no keys."""
+    return len({each.user for each in requests if each.user})
 

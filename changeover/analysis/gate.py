@@ -55,12 +55,14 @@ def judge_gate(gate: str, results: Sequence[CheckResult]) -> GateResult:
     verdict = worst(part.verdict for part in parts)
     reasons = [part.reason for part in parts if part.verdict is verdict]
     if verdict is Verdict.PASS:
-        what = "parts" if any(len(part.checks) > 1 for part in parts) else "checks"
-        reasons = ["its one check passed" if len(deciding) == 1
-                   else f"all {len(parts)} {what} passed"]
+        has_groups = any(len(part.checks) > 1 for part in parts)
+        what = "parts" if has_groups else "checks"
+        reasons = [f"all {len(parts)} {what} passed"]
+        if len(deciding) == 1:
+            reasons = ["its one check passed"]
     none = "every check of the gate is only shown" if results else "the gate has no check"
-    return GateResult(
-        gate, verdict, "; ".join(reasons) or none, tuple(_with_group(results, parts)))
+    reason = "; ".join(reasons) or none
+    return GateResult(gate, verdict, reason, tuple(_with_group(results, parts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def _parts(results: Sequence[CheckResult]) -> list[_Part]:
     for result in results:
         if result.group is None:
             parts.append(_Part(_counts_as(result), _reason(result), (result,)))
+        # A group stands where its first check does; popped, it is not counted again.
         elif (members := groups.pop(result.group["number"], None)) is not None:
             parts.append(_group(result.group, members))
     return parts
@@ -92,29 +95,36 @@ def _group(group: Mapping[str, Any], members: Sequence[CheckResult]) -> _Part:
     if group.get("score"):
         return _Part(*judge_score(group, members), tuple(members))
     verdicts = [_counts_as(each) for each in members]
-    passed, failed = (verdicts.count(each) for each in (Verdict.PASS, Verdict.FAIL))
+    passed, failed = verdicts.count(Verdict.PASS), verdicts.count(Verdict.FAIL)
     verdict = Verdict.INCONCLUSIVE
     if passed >= group["needed"]:
         verdict = Verdict.PASS
+    # So many failed that even if all others passed it would not be enough.
     elif failed > group["of"] - group["needed"]:
         verdict = Verdict.FAIL
-    against = [each for each, said in zip(members, verdicts, strict=True) if said is verdict]
-    reasons = ", and ".join(map(_reason, against))
-    return _Part(verdict, f"{group['words']}, {passed} did and {failed} failed: {reasons}",
-                 tuple(members))
+    reasons = []
+    for member, said in zip(members, verdicts, strict=True):
+        if said is verdict:
+            reasons.append(_reason(member))
+    counts = f"{group['words']}, {passed} did and {failed} failed"
+    return _Part(verdict, f"{counts}: {', and '.join(reasons)}", tuple(members))
 
 
 def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[CheckResult]:
     """Return the results with the verdict of the group that each belongs to."""
-    said = {part.checks[0].group["number"]: part.verdict
-            for part in parts if part.checks[0].group is not None}
+    said = {}
+    for part in parts:
+        group = part.checks[0].group
+        if group is not None:
+            said[group["number"]] = part.verdict
     found = []
     for result in results:
-        # all of a score may be muted; then it says nothing
+        # All of a score may be muted; then it says nothing.
         if result.group is not None and result.group["number"] in said:
             verdict = str(said[result.group["number"]])
             result = replace(result, group={**result.group, "verdict": verdict})
-            if verdict == Verdict.PASS:  # nobody waits for the rest of a group that passed
+            # Nobody waits for the rest of a group that passed.
+            if verdict == Verdict.PASS:
                 result = replace(result, outlook=None)
         found.append(result)
     return found
@@ -123,7 +133,7 @@ def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[
 def _reason(result: CheckResult) -> str:
     """Return a check's reason; a failure that people decide about says so."""
     is_asked = result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
-    return f"people are asked, because {result.told}" if is_asked else result.told
+    return f"people are asked, because {result.full_reason}" if is_asked else result.full_reason
 
 
 def _counts_as(result: CheckResult) -> Verdict:

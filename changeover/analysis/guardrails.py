@@ -110,11 +110,15 @@ def overall(
     quiet = [each for each in results if each.verdict is Verdict.PASS]
     verdict = Verdict.FAIL if alarms else Verdict.PASS if quiet else Verdict.INCONCLUSIVE
     unknown = len(results) - len(alarms) - len(quiet)
-    reason = "; ".join(each.reason for each in alarms) or (
-        f"{len(quiet)} of {len(results)} see nothing"
-        + (f", {unknown} have too little data" if unknown else ""))
-    off = "".join(f"; {name} is off: {why}" for name, why in turned_off.items())
-    return verdict, reason + off
+    reason = f"{len(quiet)} of {len(results)} see nothing"
+    if unknown:
+        reason += f", {unknown} have too little data"
+    if alarms:
+        reason = "; ".join(each.reason for each in alarms)
+    # Said each time: somebody who reads "nothing seen" must know who did not look.
+    for name, why in turned_off.items():
+        reason += f"; {name} is off: {why}"
+    return verdict, reason
 
 
 def takes_all(name: Guardrail, own: Window, baseline: Window | None) -> str | None:
@@ -131,15 +135,18 @@ def takes_all(name: Guardrail, own: Window, baseline: Window | None) -> str | No
     users = own.users.get(kind, ())
     if total < ENOUGH or bad < NEARLY_ALL * total or baseline is None:
         return None
+    # One broken client may send nearly all requests of a quiet time.
     if own.users.get(Met.ANSWER) and len(users) < FEWEST_USERS:
         return None
     other_bad, other_total = count(baseline)
     if other_total < ENOUGH or bad / total - other_bad / other_total <= FAR_MORE:
         return None
     metric = METRICS[MEANINGS[name].metric]
-    return (f"{metric.name} of candidate {format_value(metric, bad / total)} in {total} requests "
+    value = format_value(metric, bad / total)
+    other = format_value(metric, other_bad / other_total)
+    return (f"{metric.name} of candidate {value} in {total} requests "
             f"of {len(users) or 'unknown'} or more users, of the baseline "
-            f"{format_value(metric, other_bad / other_total)} in {other_total}")
+            f"{other} in {other_total}")
 
 
 def _result(name: Guardrail, evidence: Evidence, verdict: Verdict, reason: str) -> CheckResult:
@@ -152,6 +159,7 @@ def _result(name: Guardrail, evidence: Evidence, verdict: Verdict, reason: str) 
 
 def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
     kind, count = COUNTED[name]
+    # Where the candidate serves everybody the baseline has no requests now, but had some before.
     is_beside = count(evidence.baseline)[1] >= ENOUGH
     other = evidence.baseline if is_beside else evidence.before
     (bad, total), (other_bad, other_total) = count(evidence.own), count(other)
@@ -160,14 +168,17 @@ def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
         whose = "of the baseline to compare with" if total else "of the candidate"
         return _result(name, evidence, Verdict.INCONCLUSIVE, f"no requests {whose}")
     value, known = bad / total, other_bad / other_total
-    numbers = (f"{metric.name} of candidate {format_value(metric, value)} in {total}, of the "
-               f"baseline {format_value(metric, known)} in {other_total}"
-               + ("" if is_beside else " before the stage"))
+    shown, shown_known = format_value(metric, value), format_value(metric, known)
+    numbers = (f"{metric.name} of candidate {shown} in {total}, of the "
+               f"baseline {shown_known} in {other_total}")
+    if not is_beside:
+        numbers += " before the stage"
     found = replace(
         _result(name, evidence, Verdict.PASS, numbers),
         bound=f"guardrail {name}: at most {format_value(metric, MORE)} above the baseline",
         value=value, samples=total, min_samples=ENOUGH, baseline_value=known,
         baseline_samples=other_total)
+    # Users of another time were not drawn against those of now.
     share = evidence.share if is_beside else None
     alarm = bad >= FEWEST_BAD and _is_more(kind, evidence.own, other, value - known, share)
     if alarm:
@@ -201,10 +212,13 @@ def binomial(kind: Met, own: Window, other: Window, share: float) -> float:
 
     Exact for a fixed number of users, of which each is the candidate's with probability `share`.
     """
-    met = [window.users.get(kind, ()) for window in (own, other)]
-    # beyond the last user of a full list nobody knows who else there was
-    last = min((users[-1] for users in met if len(users) >= MOST_USERS), default=1 << 32)
-    mine, theirs = ([user for user in users if user <= last and user & SPLIT] for users in met)
+    # Beyond the last user of a full list nobody knows who else there was.
+    last = 1 << 32
+    for window in (own, other):
+        users = window.users.get(kind, ())
+        if len(users) >= MOST_USERS:
+            last = min(last, users[-1])
+    mine, theirs = _drawn(kind, own, last), _drawn(kind, other, last)
     chosen = fewest((*mine, *theirs))
     number = len(set(chosen) & set(mine))
     if not number:
@@ -212,25 +226,34 @@ def binomial(kind: Met, own: Window, other: Window, share: float) -> float:
     return float(_special().bdtrc(number - 1, len(chosen), share))
 
 
+def _drawn(kind: Met, window: Window, last: int) -> list[int]:
+    """Return the users up to a number who met something and whom the split decided about."""
+    met = window.users.get(kind, ())
+    return [user for user in met if user <= last and user & SPLIT]
+
+
 def fisher(kind: Met, own: Window, other: Window, *, is_split: bool) -> float:
     """Return Fisher's exact p-value, one-sided: do more of the candidate's users meet something?
 
     Source: Fisher 1934; as a permutation test it needs no assumption but the random assignment.
     """
-    (bad, total), (other_bad, other_total) = (
-        _users_who_met(kind, window, is_split=is_split) for window in (own, other))
+    bad, total = _users_who_met(kind, own, is_split=is_split)
+    other_bad, other_total = _users_who_met(kind, other, is_split=is_split)
     everyone, met = total + other_total, bad + other_bad
-    chances = [
-        math.comb(met, k) * math.comb(everyone - met, total - k)
-        for k in range(bad, min(met, total) + 1) if total - k <= everyone - met
-    ]
-    return sum(chances) / math.comb(everyone, total)
+    # Whole numbers up to the division: floats would lose chances this small.
+    ways = 0
+    for number in range(bad, min(met, total) + 1):
+        if total - number <= everyone - met:
+            ways += math.comb(met, number) * math.comb(everyone - met, total - number)
+    return ways / math.comb(everyone, total)
 
 
 def _users_who_met(kind: Met, window: Window, *, is_split: bool) -> tuple[int, int]:
     """Return (how many of the remembered users met it, how many are remembered)."""
-    everyone = [user for user in window.users.get(Met.ANSWER, ()) if not is_split or user & SPLIT]
-    return len(set(everyone) & set(window.users.get(kind, ()))), len(everyone)
+    everyone = set(window.users.get(Met.ANSWER, ()))
+    if is_split:
+        everyone = {user for user in everyone if user & SPLIT}
+    return len(everyone.intersection(window.users.get(kind, ()))), len(everyone)
 
 
 def _judge_short(name: Guardrail, evidence: Evidence) -> CheckResult:
@@ -238,33 +261,45 @@ def _judge_short(name: Guardrail, evidence: Evidence) -> CheckResult:
     is_beside = evidence.baseline.answers >= ENOUGH_ANSWERS
     other = evidence.baseline if is_beside else evidence.before
     users = min(len(each.users.get(Met.ANSWER, ())) for each in (own, other))
-    if min(own.answers, other.answers) < ENOUGH_ANSWERS or 0 < users < FEWEST_SHORT_USERS:
+    is_few = min(own.answers, other.answers) < ENOUGH_ANSWERS
+    if is_few or 0 < users < FEWEST_SHORT_USERS:
+        reason = (f"{own.answers} and {other.answers} answers of {users} users: needed are "
+                  f"{ENOUGH_ANSWERS}, of {FEWEST_SHORT_USERS} users")
         return replace(
-            _result(name, evidence, Verdict.INCONCLUSIVE,
-                    f"{own.answers} and {other.answers} answers of {users} users: needed are "
-                    f"{ENOUGH_ANSWERS}, of {FEWEST_SHORT_USERS} users"),
+            _result(name, evidence, Verdict.INCONCLUSIVE, reason),
             samples=own.answers, min_samples=ENOUGH_ANSWERS, baseline_samples=other.answers)
-    usual, known = (math.expm1(each.answer_logs / each.answers) for each in (own, other))
-    metric = METRICS["response_bytes"]
+    usual, known = _usual(own), _usual(other)
+    # One more on both sides: an answer without a body has no logarithm.
     is_short = (1 + usual) * SHORTER < 1 + known
+    metric = METRICS["response_bytes"]
+    reason = (f"the candidate's usual answer has {format_value(metric, usual)}, the baseline's "
+              f"{format_value(metric, known)}")
     return replace(
-        _result(name, evidence, Verdict.FAIL if is_short else Verdict.PASS,
-                f"the candidate's usual answer has {format_value(metric, usual)}, the baseline's "
-                f"{format_value(metric, known)}"),
+        _result(name, evidence, _fails(is_short), reason),
         bound=f"guardrail {name}: at least a tenth of the baseline", value=usual,
         samples=own.answers, min_samples=ENOUGH_ANSWERS, baseline_value=known,
         baseline_samples=other.answers)
 
 
+def _usual(window: Window) -> float:
+    """Return the geometric mean of the answers' bytes: one large download does not move it."""
+    return math.expm1(window.answer_logs / window.answers)
+
+
+def _fails(is_bad: object) -> Verdict:
+    return Verdict.FAIL if is_bad else Verdict.PASS
+
+
 def _judge_down(name: Guardrail, evidence: Evidence) -> CheckResult:
-    own, other = (window.measure("up") for window in (evidence.own, evidence.baseline))
+    own, other = evidence.own.measure("up"), evidence.baseline.measure("up")
     if own.value is None or other.value is None or own.samples < FEWEST_PROBES:
         return _result(name, evidence, Verdict.INCONCLUSIVE, f"{own.samples} probes")
+    # Both down is a fault of the machine or the network, and no reason to move users.
     is_down = own.value < 0.5 <= other.value
+    reason = (f"{own.value:.0%} of {own.samples} health probes of the candidate were answered, "
+              f"{other.value:.0%} of the baseline's")
     return replace(
-        _result(name, evidence, Verdict.FAIL if is_down else Verdict.PASS,
-                f"{own.value:.0%} of {own.samples} health probes of the candidate were answered, "
-                f"{other.value:.0%} of the baseline's"),
+        _result(name, evidence, _fails(is_down), reason),
         value=own.value, samples=own.samples, min_samples=FEWEST_PROBES,
         baseline_value=other.value, baseline_samples=other.samples)
 
@@ -274,16 +309,17 @@ def _judge_regressions(name: Guardrail, evidence: Evidence) -> CheckResult:
         return _result(name, evidence, Verdict.INCONCLUSIVE, "nothing is compared")
     new = [each for each in evidence.regressions if each.place not in evidence.accepted]
     known = len(evidence.regressions) - len(new)
-    told = f"; {known} more were promoted at an earlier gate" if known else ""
+    more = f"; {known} more were promoted at an earlier gate" if known else ""
+    # All of them: who promotes now accepts these, and the next gate asks about others only.
     places = tuple(each.place for each in evidence.regressions)
     if not new:
-        return replace(_result(name, evidence, Verdict.PASS, f"no new firm regression{told}"),
-                       places=places)
+        quiet = _result(name, evidence, Verdict.PASS, f"no new firm regression{more}")
+        return replace(quiet, places=places)
     worst = max(new, key=lambda each: each.rate)
+    what = "firm regression" if len(new) == 1 else "firm regressions"
+    reason = f"{len(new)} {what}{more}; the most frequent at {worst.place}: {worst.reason}"
     return replace(
-        _result(name, evidence, Verdict.FAIL,
-                f"{len(new)} firm regression{'s' if len(new) > 1 else ''}{told}; the most frequent "
-                f"at {worst.place}: {worst.reason}"),
+        _result(name, evidence, Verdict.FAIL, reason),
         value=worst.rate, samples=worst.compared, places=places)
 
 
@@ -293,12 +329,11 @@ def _judge_split(name: Guardrail, evidence: Evidence) -> CheckResult:
     mine, everyone = evidence.groups
     why = mismatch(mine, everyone, evidence.share)
     quiet = f"{mine} of {everyone} groups of users came to the candidate, as the split says"
-    return replace(
-        _result(name, evidence, Verdict.FAIL if why else Verdict.PASS, why or quiet),
-        samples=everyone)
+    return replace(_result(name, evidence, _fails(why), why or quiet), samples=everyone)
 
 
 def _special() -> Any:
+    # Imported where it is needed: commands that judge nothing start half a second earlier.
     from scipy import special
 
     return special

@@ -17,6 +17,7 @@ BINS_PER_DECADE = 90
 def bin_of(microseconds: int) -> int:
     """Return the bin of a duration in whole microseconds (values below 1 count as 1)."""
     value = max(1, microseconds)
+    # Digits are counted, as a logarithm may round 999,999,999,999,999 up to the next decade.
     exponent = len(str(value)) - 1
     mantissa = value * 10 // 10**exponent
     return int(BINS_PER_DECADE * exponent + mantissa - 10)

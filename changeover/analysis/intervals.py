@@ -34,6 +34,7 @@ def of_share(value: float, samples: int, bound: float, spread: float = 1.0) -> t
         bound: The share that it is compared with, 0..1.
         spread: How many times the variance is that of independent requests, at least 1.
     """
+    # Rare are failures of a share near 1 (up), events of one near 0 (errors).
     rare, allowed = min(value, 1 - value), min(bound, 1 - bound)
     variance = max(rare * spread, max(allowed, 0.0)) / samples
     reach = NORMAL * math.sqrt(variance)
@@ -89,6 +90,7 @@ def _interval(
         durations = own.durations if metric.source is Source.OUTCOME else own.latency
         return of_quantile(durations, metric.quantile)
     is_share = metric.unit == "share" and metric.source in UNITS
+    # A similarity is a mean of numbers, not a share of events.
     if not is_share or check.metric == "similarity" or result.value is None:
         return None
     return of_share(result.value, result.samples, max(check.bound_values), max(1.0, spread))

@@ -28,12 +28,14 @@ def judge_score(group: Mapping[str, Any], members: Sequence[CheckResult]) -> tup
         group: The group of the checks, with `score`.
         members: Their results.
     """
-    asked, metrics = group["score"], [_metric(each) for each in members]
+    asked = group["score"]
+    metrics = [_metric(each) for each in members]
     found = score(metrics, asked["weights"])
     needed = asked["pass_"]
     marginal = asked.get("marginal", needed)
     about = f"score {found.total:g} of {needed:g} ({found.reason})"
     missing = sum(each.classification is Classification.NODATA for each in metrics)
+    # A critical failure is known, however much of the rest is missing.
     is_critical = found.reason.startswith("critical")
     if not is_critical and (2 * missing >= len(metrics) or found.unmeasured):
         return Verdict.INCONCLUSIVE, f"{about}: too little was measured"

@@ -43,7 +43,8 @@ def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend | None:
         return None
     if len(y) > MOST_POINTS:
         spans = np.array_split(np.arange(len(y)), MOST_POINTS)
-        x, y = (np.array([np.median(side[span]) for span in spans]) for side in (x, y))
+        x = np.array([np.median(x[span]) for span in spans])
+        y = np.array([np.median(y[span]) for span in spans])
     from scipy import stats  # a second to import, for soak checks only
 
     found = stats.theilslopes(y, x, 0.95)

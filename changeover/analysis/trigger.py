@@ -121,6 +121,7 @@ def judge_windows(spec: TriggerSpec, own: Window, baseline: Window | None) -> Ju
     }
     if verdict is Verdict.INCONCLUSIVE:
         return Judged(None, None, reason, measured.value, numbers)
+    # A trigger's own bound describes what is bad; one relative to the baseline what is allowed.
     is_true = (verdict is Verdict.PASS) != spec.is_to_baseline
     compared = _compared(spec, measured, other)
     is_back = not is_true and (compared is None or spec.is_back(compared))
@@ -157,14 +158,16 @@ def step(
         return TriggerState(cleared_at=state.cleared_at), None
     # A second counts only when the one before it was true as well: unknown ones do not.
     held = state.held_seconds + (state.true_at == at - 1)
-    # after a step of the clock backwards the start may lie ahead
+    # After a step of the clock backwards the start may lie ahead.
     since = at if state.held_since is None else min(state.held_since, at)
     state = replace(state, held_since=since, held_seconds=held, true_at=at)
     if held < spec.for_.total_seconds():
         return state, None
-    evidence = {"metric": spec.measured.name, "of": spec.of, "held_since": since, "second": at,
-                **judged.numbers}
-    # evidence and budgets look back by themselves
+    evidence = {
+        "metric": spec.measured.name, "of": spec.of, "held_since": since, "second": at,
+        **judged.numbers,
+    }
+    # Evidence and budgets look back by themselves.
     lasting = "" if spec.is_by_itself and not spec.for_ else f", for {held} s"
     reason = judged.reason + lasting
     firing = Firing(spec.name, reason, at, evidence, segment=spec.segment)
@@ -175,6 +178,7 @@ def _step_firing(
     spec: TriggerSpec, state: TriggerState, judged: Judged, at: int
 ) -> tuple[TriggerState, Cleared | None]:
     """Return the next state of a trigger that fired, and that it is over, if it is."""
+    # Unknown seconds neither count as quiet nor undo those that were.
     if judged.is_back is None:
         return replace(state, back_at=None), None
     if not judged.is_back:

@@ -171,7 +171,7 @@ class Measurements:
     probes: int = 0
     probes_up: int = 0
     memory_bytes: int | None = field(default=None, metadata={ADD: _highest})
-    cpu_cores: float | None = field(default=None, metadata={ADD: None})  # a mean: see `combine`
+    cpu_cores: float | None = None
     compared: int = 0
     matched: int = 0
     similarity: float = field(default=0.0, metadata={ADD: math.fsum})
@@ -186,10 +186,8 @@ class Measurements:
         default_factory=dict, metadata={ADD: _add_subsets})
 
 
-_ADD = {
-    each.name: each.metadata.get(ADD, sum) for each in fields(Measurements)
-    if each.metadata.get(ADD, sum) is not None
-}
+_ADD = {each.name: each.metadata.get(ADD, sum) for each in fields(Measurements)}
+del _ADD["cpu_cores"]  # a mean cannot be added: see `combine`
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +253,19 @@ class Window(Measurements):
             number, total = self.quality.get(metric.removeprefix(QUALITY), (0, 0.0))
             return Measured(total / number if number else None, number)
         if metric.startswith(STATUS_RATE):
-            named = statuses_of(metric)
-            if not named:
-                return Measured(None, 0)
-            answered = [n for code, n in self.statuses.items() if has_status(code, named)]
-            return _rate(sum(answered), self.requests)
+            return self._status_rate(statuses_of(metric))
         return _MEASURES[metric](self)
+
+    def _status_rate(self, named: list[str]) -> Measured:
+        """Return the share of requests that got one of these statuses."""
+        # The bare metric without codes asks nothing.
+        if not named:
+            return Measured(None, 0)
+        answered = 0
+        for code, number in self.statuses.items():
+            if has_status(code, named):
+                answered += number
+        return _rate(answered, self.requests)
 
 
 def _rate(count: int, total: int) -> Measured:
@@ -306,13 +311,13 @@ def combine(samples: Iterable[Sample], *, seconds: float) -> Window:
         seconds: Length of the window in seconds, for rates.
     """
     rows = list(samples)
+    of_processes = [(row, row.resolution) for row in rows if row.memory_bytes is not None]
     return Window(
         seconds=seconds,
         watched=_once_each((row, _watched(row)) for row in rows),
         listened=_listened(rows),
         cpu_cores=_mean_cores(rows),
-        process_samples=_once_each(
-            (row, row.resolution) for row in rows if row.memory_bytes is not None),
+        process_samples=_once_each(of_processes),
         **_sums(rows),
     )
 
@@ -340,9 +345,13 @@ def of_subset(sample: Sample, subset: str | None) -> Sample:
 
 
 def _mean_cores(rows: Iterable[Sample]) -> float | None:
-    used = [(row.cpu_cores, row.resolution) for row in rows if row.cpu_cores is not None]
-    seconds = sum(length for _, length in used)
-    return sum(cores * length for cores, length in used) / seconds if seconds else None
+    used, seconds = 0.0, 0
+    for row in rows:
+        if row.cpu_cores is not None:
+            # A row of a minute says more than one of a second.
+            used += row.cpu_cores * row.resolution
+            seconds += row.resolution
+    return used / seconds if seconds else None
 
 
 def _once_each(seconds: Iterable[tuple[Sample, int]]) -> int:
@@ -355,6 +364,7 @@ def _once_each(seconds: Iterable[tuple[Sample, int]]) -> int:
 
 
 def _watched(row: Sample) -> int:
+    # These rows stand beside a system's own, which says already who watched.
     if row.system in (SHADOW, GATEWAY) or _is_of_outcomes(row):
         return 0
     return row.resolution if row.watched is None else row.watched
@@ -364,8 +374,10 @@ def _listened(rows: Iterable[Sample]) -> int:
     """Return the seconds in which outcomes could be reported: where nobody says so, the seconds
     that have some."""
     rows = list(rows)
-    told = [(row, row.listened) for row in rows if row.listened is not None]
-    return _once_each(told or [(row, row.resolution) for row in rows if _is_of_outcomes(row)])
+    known = [(row, row.listened) for row in rows if row.listened is not None]
+    if known:
+        return _once_each(known)
+    return _once_each((row, row.resolution) for row in rows if _is_of_outcomes(row))
 
 
 def _is_of_outcomes(row: Sample) -> bool:

@@ -26,23 +26,30 @@ def budget_judge(
         counted: Bad requests and all of each step.
         resolution: Seconds of a step; windows are whole steps.
     """
-    pairs = [(_steps(each.long, resolution), _steps(each.lasting, resolution), each.burn)
-             for each in spec.burning]
-    sums = {width: (rolled(counted[0], width), rolled(counted[1], width))
-            for pair in pairs for width in pair[:2]}
+    pairs = []
+    sums: dict[int, Sums] = {}
+    for each in spec.burning:
+        long, short = _steps(each.long, resolution), _steps(each.lasting, resolution)
+        pairs.append((long, short, each.burn))
+        for width in (long, short):
+            sums[width] = rolled(counted[0], width), rolled(counted[1], width)
 
     def within(width: int, index: int) -> tuple[int, int]:
         bad, total = sums[width]
         return int(bad[index]), int(total[index])
 
     def judge(index: int) -> Judged:
-        return judge_budget(spec, [
-            Burnt(long * resolution, short * resolution, burn,
-                  within(long, index), within(short, index)) for long, short, burn in pairs])
+        burnt = []
+        for long, short, burn in pairs:
+            lengths = long * resolution, short * resolution
+            counts = within(long, index), within(short, index)
+            burnt.append(Burnt(*lengths, burn, *counts))
+        return judge_budget(spec, burnt)
 
     may_burn: Flags = np.zeros(len(counted[0]), np.bool_)
     allowed = spec.budget.allowed if spec.budget else 1.0
     for long, short, burn in pairs:
+        # Multiplied instead of divided: a window without requests needs no case of its own.
         limit = burn * allowed * (1 - SLACK)
         bad, total = sums[long]
         lately, of_those = sums[short]

@@ -86,10 +86,12 @@ class Evaluation:
     @property
     def is_other(self) -> bool:
         """Whether a verdict or what follows would have been another."""
-        is_other_gate = any(
-            each.now is not None and each.then is not None
-            and each.now not in (each.then, UNKNOWN) for each in self.gates)
-        return is_other_gate or (self.now is not None and self.now is not self.then)
+        for each in self.gates:
+            # A gate that only one of the two plans asks cannot be compared.
+            is_in_both = each.now is not None and each.then is not None
+            if is_in_both and each.now not in (each.then, UNKNOWN):
+                return True
+        return self.now is not None and self.now is not self.then
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ class Backtest:
 
 def _plain(values: dict[str, Any], found: Backtest) -> dict[str, Any]:
     """Return the values with what is computed beside them."""
+    # `asdict` knows fields only, no properties.
     for shown, each in zip(values["triggers"], found.triggers, strict=True):
         shown["is_other"] = each.is_other
         shown["false_alarms_per_day"] = each.false_alarms_per_day

@@ -57,9 +57,9 @@ def reading_of(spec: Condition) -> Reading | None:
     found = _whole(spec)
     if found is None or spec.subset is None or not spec.is_of_requests:
         return found
-    # a subset's numbers stand in the row of all requests; where it was not counted, nothing does
-    return replace(found, number=_inside(spec.subset, found.number),
-                   of=_inside(spec.subset, found.of))
+    # A subset's numbers stand in the row of all requests; where it was not counted, nothing does.
+    number = _inside(spec.subset, found.number)
+    return replace(found, number=number, of=_inside(spec.subset, found.of))
 
 
 def _whole(spec: Condition) -> Reading | None:
@@ -79,7 +79,10 @@ def _whole(spec: Condition) -> Reading | None:
 def _inside(subset: str, read: Column) -> Column:
     def found(row: Row) -> float:
         own = row.get("subsets", {}).get(subset)
-        return 0.0 if own is None else read(own | {"watched": row.get("watched", 0)})
+        if own is None:
+            return 0.0
+        # Whoever watched all requests watched these, too.
+        return read(own | {"watched": row.get("watched", 0)})
 
     return found
 
@@ -91,12 +94,19 @@ def _all_timed(row: Row) -> float:
 def _answered(named: list[str]) -> Reading:
     """Return the reading of the share of some statuses."""
     def count(row: Row) -> float:
-        return float(sum(number for code, number in row.get("statuses", {}).items()
-                         if has_status(code, named)))
+        answered = 0
+        for code, number in row.get("statuses", {}).items():
+            if has_status(code, named):
+                answered += number
+        return float(answered)
 
+    # One code stands for all that are named: `5xx` is asked about again as `500`.
     code = named[0].replace("x", "0")
-    return Reading(None, count, _field("requests"), lambda number, total: {
-        "statuses": {code: number}, "requests": total})
+
+    def fields(number: int, total: int) -> dict[str, Any]:
+        return {"statuses": {code: number}, "requests": total}
+
+    return Reading(None, count, _field("requests"), fields)
 
 
 def may_hold(
@@ -118,7 +128,9 @@ def may_hold(
     if metric.quantile is not None:
         return is_known & _may_quantile(spec, number, of, metric.quantile)
     if spec.metric in ("memory", "cpu"):
+        # Of readings on both sides of a range the mean may lie within it.
         return is_known if spec.bound_name == "between" else is_known & (number > 0)
+    # Windows without requests divide by zero: what comes out is not known, and left out below.
     with np.errstate(divide="ignore", invalid="ignore"):
         value = number / of
         if not spec.is_to_baseline:
@@ -131,6 +143,7 @@ def may_hold(
 
 def rolled(values: Reals, width: int) -> Reals:
     """Return at each step the sum of it and of the `width - 1` steps before it."""
+    # Differences of running sums: each window costs the same, however long it is.
     total = np.concatenate([[0.0], np.cumsum(values)])
     steps = np.arange(1, len(total))
     found: Reals = total[steps] - total[np.maximum(0, steps - width)]
@@ -139,9 +152,11 @@ def rolled(values: Reals, width: int) -> Reals:
 
 def _may_be(spec: Condition, value: Reals) -> Flags:
     low, *rest = spec.bound_values
-    # counts and their quotients are exact; what is no count is added up in another order here
+    # Counts and their quotients are exact; what is no count is added up in another order here.
     is_exact = spec.measured.source is not Source.PROCESS and spec.metric != "similarity"
-    slack = 0.0 if is_exact else SLACK * max(abs(each) for each in spec.bound_values) + 1e-12
+    slack = 0.0
+    if not is_exact:
+        slack = SLACK * max(map(abs, spec.bound_values)) + 1e-12
     found: Flags
     if spec.bound_name == "between":
         found = (value >= low - slack) & (value <= rest[0] + slack)
@@ -166,6 +181,7 @@ def _may_exceed(spec: TriggerSpec, value: Reals, other: Reals) -> Flags:
 
 def _may_quantile(spec: TriggerSpec, beyond: Reals, of: Reals, quantile: float) -> Flags:
     """Where the quantile may lie at or beyond the edge that requests were counted from."""
+    # Long requests were counted; of a bound from above they tell nothing.
     if spec.bound_name not in ("above", "at_least", "between"):
         return np.ones(len(of), np.bool_)
     rank = np.maximum(1.0, np.ceil(quantile * of))
@@ -182,13 +198,15 @@ def _edge(spec: Condition) -> int:
 
 @cache
 def _beyond(edge: int) -> Column:
+    # As texts, like a row's keys: no number is made of them a million times.
     long = frozenset(str(each) for each in range(edge, MOST_BINS))
 
     def count(row: Row) -> float:
         if "latency" not in row:
             return 0.0
         latency, total = row["latency"], 0
-        for name in reversed(latency):  # histograms are stored sorted by bin
+        # Histograms are stored sorted by bin: the first short one ends it.
+        for name in reversed(latency):
             if name not in long:
                 break
             total += latency[name]
@@ -210,6 +228,7 @@ def _extreme(spec: Condition, name: str) -> Column:
     return count
 
 
+# One function for each name, so that columns that are the same are read only once.
 @cache
 def _field(name: str) -> Column:
     def read(row: Row) -> float:

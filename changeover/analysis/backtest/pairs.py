@@ -30,19 +30,27 @@ def pairs(
     the same number. The order is the plan's; what the plan dropped comes last.
     """
     left, found = list(stored), dict[int, Stored]()
+    # The whole plan by the strictest rule first: an equal check must not be taken by another.
     for is_pair in (is_same, _is_same_kind, _is_same_number):
         for number, check in enumerate(checks):
             if number not in found and (match := _first(left, check, is_pair)) is not None:
                 found[number] = match
                 left.remove(match)
-    asked = [(found.get(number), check) for number, check in enumerate(checks)]
-    return [*asked, *((each, None) for each in left)]
+    asked: list[tuple[Stored | None, CheckSpec | None]] = []
+    for number, check in enumerate(checks):
+        asked.append((found.get(number), check))
+    for each in left:
+        asked.append((each, None))
+    return asked
 
 
 def _first(
     stored: Sequence[Stored], check: CheckSpec, is_pair: Callable[[Stored, CheckSpec], bool]
 ) -> Stored | None:
-    return next((each for each in stored if is_pair(each, check)), None)
+    for each in stored:
+        if is_pair(each, check):
+            return each
+    return None
 
 
 def _number(check: CheckSpec) -> tuple[str, str, str | None, str | None]:
@@ -50,6 +58,7 @@ def _number(check: CheckSpec) -> tuple[str, str, str | None, str | None]:
 
 
 def _is_same_number(stored: Stored, check: CheckSpec) -> bool:
+    # Evidence from before a check was stored with it.
     if "check" not in stored:
         return False
     return _number(CheckSpec.model_validate(stored["check"])) == _number(check)
@@ -59,5 +68,8 @@ def _is_same_kind(stored: Stored, check: CheckSpec) -> bool:
     if not _is_same_number(stored, check):
         return False
     known = CheckSpec.model_validate(stored["check"])
-    kinds = [(each.is_sequential, each.is_by_minutes, each.bound_name) for each in (known, check)]
-    return kinds[0] == kinds[1]
+    return _kind(known) == _kind(check)
+
+
+def _kind(check: CheckSpec) -> tuple[bool, bool, str]:
+    return check.is_sequential, check.is_by_minutes, check.bound_name

@@ -37,7 +37,7 @@ class Grid:
     @classmethod
     def over(cls, span: range, resolution: int) -> Grid:
         """Return the whole steps inside a span of seconds."""
-        first = -(-span.start // resolution) * resolution
+        first = -(-span.start // resolution) * resolution  # rounded up
         return cls(first, resolution, max(0, (span.stop - first) // resolution))
 
     @property
@@ -68,7 +68,8 @@ def replay(
     """
     state, index, places = TriggerState(), 0, np.flatnonzero(may_be_true)
     while True:
-        if _is_idle(state):  # what is not true changes nothing of it
+        # What is not true changes nothing of an idle trigger: go on where it may be true.
+        if _is_idle(state):
             later = int(np.searchsorted(places, index))
             if later == len(places):
                 return
@@ -77,9 +78,9 @@ def replay(
             return
         judged = judge(index)
         for at in _seconds(grid, index, state):
-            state, told = step(spec, state, judged, at=at)
-            if isinstance(told, Firing):
-                yield told
+            state, found = step(spec, state, judged, at=at)
+            if isinstance(found, Firing):
+                yield found
         index += 1
 
 
@@ -91,4 +92,6 @@ def _is_idle(state: TriggerState) -> bool:
 def _seconds(grid: Grid, index: int, state: TriggerState) -> range:
     """Return the seconds of a step that are stepped through."""
     last = grid.last_second(index)
-    return range(last if _is_idle(state) else last - grid.resolution + 1, last + 1)
+    # True at the end of a minute says nothing of its other seconds, unless it was true before.
+    first = last if _is_idle(state) else last - grid.resolution + 1
+    return range(first, last + 1)

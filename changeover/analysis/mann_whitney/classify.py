@@ -131,6 +131,7 @@ def classify(
     if not before or not after:
         whose = "candidate" if before else "baseline"
         return _without_data(whose, rule)
+    # Kayenta passes these without a test; all equal, there is no shift to search for.
     if before == after:
         effect = NO_EFFECT[rule.effect]
         return Classified(Classification.PASS, "the values of both are identical", effect)
@@ -162,8 +163,8 @@ def _tested(before: list[float], after: list[float], rule: MetricRule) -> Classi
     shift = shift_of(before, after, rule.confidence)
     effect = effect_size(rule.effect, before, after)
     found = _direction_of(before, after, rule, shift)
-    numbers = (f"shift {shift.estimate:.6g}, between {shift.low:.6g} and {shift.high:.6g}; "
-               f"{rule.effect} {effect:.6g}")
+    interval = f"between {shift.low:.6g} and {shift.high:.6g}"
+    numbers = f"shift {shift.estimate:.6g}, {interval}; {rule.effect} {effect:.6g}"
     if found is None:
         reason = f"no difference is shown: {numbers}"
     elif not rule.allowed.is_reached(found, rule.effect, effect):

@@ -44,14 +44,14 @@ def wins(baseline: Sequence[float], candidate: Sequence[float], shift: float = 0
     total = 0
     for value in candidate:
         moved = value - shift
-        # values below count twice, equal ones once: half a win each, in whole numbers
+        # Values below count twice, equal ones once: half a win each, in whole numbers.
         total += bisect_left(baseline, moved) + bisect_right(baseline, moved)
     return total / 2
 
 
 def _mean_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> float:
     before, after = fmean(baseline), fmean(candidate)
-    # from nothing to something is no multiple, and the way back is none either
+    # From nothing to something is no multiple, and the way back is none either.
     return after / before if before and after else math.nan
 
 
@@ -65,7 +65,9 @@ def _cohen_d(baseline: Sequence[float], candidate: Sequence[float]) -> float:
     """Source: Cohen 1988, with the pooled deviation of both samples."""
     before, after = summary(baseline), summary(candidate)
     freedom = before.count + after.count - 2
-    squares = (before.count - 1) * before.deviation**2 + (after.count - 1) * after.deviation**2
+    squares = (before.count - 1) * before.deviation**2
+    squares += (after.count - 1) * after.deviation**2
+    # Without any spread a difference has no size in deviations.
     if freedom < 1 or not squares:
         return math.nan
     return (after.mean - before.mean) / math.sqrt(squares / freedom)

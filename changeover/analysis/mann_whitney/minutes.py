@@ -58,8 +58,9 @@ def judge_by_minutes(check: CheckSpec, minutes: Minutes, samples: int, needed: i
         needed: How many it must have.
     """
     baseline, candidate = _known(minutes.baseline), _known(minutes.candidate)
-    # the rule says what becomes of minutes without a value
+    # The rule says what becomes of minutes without a value.
     found = classify(_all(minutes.baseline), _all(minutes.candidate), rule_of(check))
+    # With every value: whoever doubts the verdict can compute it again from this alone.
     document = {
         "method": METHOD,
         "baseline": list(minutes.baseline),
@@ -87,6 +88,7 @@ def rule_of(check: CheckSpec) -> MetricRule:
     """Return how Kayenta would be asked: the ratio is the effect size that is allowed."""
     ratio, asked = check.bound_values[0], check.ranks or RanksSpec()
     increase, decrease = asked.allowed_increase, asked.allowed_decrease
+    # Only of a ratio of means does the plan's ratio say which effect is allowed.
     if asked.effect == "mean_ratio":
         increase = ratio if increase is None else increase
         decrease = 1 / ratio if decrease is None else decrease

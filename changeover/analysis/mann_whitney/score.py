@@ -78,11 +78,14 @@ def score(metrics: Sequence[JudgedMetric], weights: Mapping[str, float]) -> Scor
         raise ValueError(f"weights {dict(weights)} must be 0 or more, and at most 100 together")
     counted = [each for each in metrics if not each.is_muted]
     groups = _groups(counted)
-    failed = [each.name for each in counted
-              if each.is_critical and each.classification is not Classification.PASS]
+    failed = []
+    for each in counted:
+        if each.is_critical and each.classification is not Classification.PASS:
+            failed.append(each.name)
     if failed:
         return Score(0.0, groups, f"critical: {', '.join(failed)}")
     missing = [each for each in counted if each.classification in _WITHOUT_DATA]
+    # Kayenta's rule: half of the metrics say nothing of the whole.
     if 2 * len(missing) >= len(counted):
         reason = f"{len(missing)} of {len(counted)} metrics have no data"
         return Score(0.0, groups, reason)
@@ -144,7 +147,7 @@ def _weighted(groups: Sequence[GroupScore], weights: Mapping[str, float]) -> flo
         weight = weights.get(group.name)
         if weight is None:
             weight = rest / len(unweighted)
-        # Kayenta counts what was not measured as passed; `Score.unmeasured` names it
+        # Kayenta counts what was not measured as passed; `Score.unmeasured` names it.
         points = FULL if group.passed is None else group.passed
         total += points * weight / FULL
     return total

@@ -55,9 +55,10 @@ def z_score(baseline: Sequence[float], candidate: Sequence[float], shift: float)
     both = n + m
     variance = n * m / 12 * (both + 1 - ties / (both * (both - 1)))
     difference = wins(baseline, candidate, shift) - n * m / 2
-    # equal ranks throughout: nothing to tell the two apart by
+    # Equal ranks throughout: nothing to tell the two apart by.
     if variance <= 0 or not difference:
         return 0.0
+    # U moves in steps, the normal law does not: half a step towards the middle.
     corrected = difference - math.copysign(0.5, difference)
     return corrected / math.sqrt(variance)
 
@@ -89,13 +90,13 @@ def shift_of(
         def above(shift: float) -> float:
             return z_score(ordered, candidate, shift) - level
 
-        # with few values no shift is excluded: the interval is all that was seen
+        # With few values no shift is excluded: the interval is all that was seen.
         if above(least) <= 0:
             return least
         if above(most) >= 0:
             return most
         found = root(above, least, most, fine)
-        # a shift that cannot be told from 0 is 0: its sign would be an accident of the search
+        # A shift that cannot be told from 0 is 0: its sign would be an accident of the search.
         return 0.0 if within is None and abs(found) <= fine else found
 
     return Shift(crossing(quantile), crossing(0), crossing(-quantile))
@@ -126,6 +127,7 @@ class _Bracket:
             return None
         width = self.other - self.best
         s = self.value / self.before_value
+        # Two places give a line, three a parabola through them (read the other way round).
         if self.before == self.other:
             p, q = width * s, 1 - s
         else:
@@ -133,8 +135,9 @@ class _Bracket:
             t = self.before_value / self.other_value
             p = s * (width * t * (t - r) - last * (r - 1))
             q = (t - 1) * (r - 1) * (s - 1)
-        # p is the step's size, q has its sign
+        # p is the step's size, q has its sign.
         p, q = (p, -q) if p > 0 else (-p, q)
+        # Brent's limits: well inside the bracket, and half as far as the step before the last.
         is_inside = p < 0.75 * width * q - abs(smallest * q) / 2
         return p / q if is_inside and p < abs(last * q / 2) else None
 
@@ -162,6 +165,7 @@ def root(function: Callable[[float], float], low: float, high: float, within: fl
     bracket = _Bracket(high, function(high), low, start, low, start)
     for _ in range(MOST_STEPS):
         bracket.order()
+        # No finer than numbers of this size can be told apart.
         smallest = 2 * sys.float_info.epsilon * abs(bracket.best) + within / 2
         half = (bracket.other - bracket.best) / 2
         if abs(half) <= smallest or not bracket.value:

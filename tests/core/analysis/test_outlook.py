@@ -158,7 +158,7 @@ def test_undecided_check_says_how_much_longer() -> None:
     found = Thorough(PLAN)(check(), judged(), little())
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.outlook is not None
-    assert found.told.endswith(found.outlook["text"])
+    assert found.full_reason.endswith(found.outlook["text"])
     assert found.as_evidence()["outlook"] == found.outlook
 
 
