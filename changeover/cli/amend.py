@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from changeover.cli.common import FILE, Session, site_command
+from changeover.cli.saying import approver_option, why_option
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.load import load_plan
 
@@ -18,8 +19,8 @@ Examples:
   changeover plan amend plans/own.yaml --approver bob --reason 'as Alice says' --yes
 """)
 @click.argument("file", type=FILE)
-@click.option("--approver", required=True, help="Your name, for the audit.")
-@click.option("--reason", required=True, help="Why, for the audit.")
+@approver_option
+@why_option
 @click.option("--yes", is_flag=True, help="Do not ask whether the changes are wanted.")
 @site_command
 def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -> None:

@@ -9,6 +9,7 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, site_command
+from changeover.cli.saying import why_option
 from changeover.domain.audit import Author
 from changeover.domain.freezes import Freeze
 from changeover.errors import InvalidInput
@@ -26,20 +27,20 @@ def freeze() -> None:
 
 @freeze.command("on", epilog="\b\nExamples:\n  changeover freeze on --reason 'year-end closing'\n"
                 "  changeover freeze on --reason holidays --until '2026-12-27 08:00 Europe/Warsaw'")
-@click.option("--reason", required=True, help="Why, for the audit.")
+@why_option
 @click.option("--until", help=f"When it ends by itself: {FORMS}. Default: with `freeze off`.")
 @site_command
 def freeze_on(session: Session, reason: str, until: str | None) -> None:
     """Promote nothing until further notice; given again, the new end and reason count."""
     now = clock.now()
-    ends = parse_until(until, now) if until else None
+    ends = parse_until(until, now) if until is not None else None
     made = freezes.begin(session.site.store, Freeze(
         session.site.migration, session.actor, reason, now, ends))
     session.show(f"{session.site.migration} is {made.text}", made.text)
 
 
 @freeze.command("off", epilog="\b\nExample:\n  changeover freeze off --reason 'the year is closed'")
-@click.option("--reason", required=True, help="Why, for the audit.")
+@why_option
 @site_command
 def freeze_off(session: Session, reason: str) -> None:
     """End the freeze; a cutover that waited for it goes on."""
@@ -73,8 +74,11 @@ def _moment(text: str, now: datetime) -> datetime | None:
     when, _, zone = text.rpartition(" ")
     try:
         if "/" in zone or zone == "UTC":
-            return datetime.fromisoformat(when).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-        found = datetime.fromisoformat(text)
-    except (ValueError, KeyError, OSError):
+            there = datetime.fromisoformat(when)
+            # a time that says its zone twice says perhaps two different ones
+            found = there.replace(tzinfo=ZoneInfo(zone)) if there.tzinfo is None else None
+        else:
+            found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found and found.tzinfo else None
+    except (ValueError, KeyError, OSError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo else None

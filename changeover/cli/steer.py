@@ -9,6 +9,7 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, site_command
+from changeover.cli.saying import approver_option, why_option
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover
 from changeover.errors import InvalidInput
@@ -16,12 +17,9 @@ from changeover.plan.units import format_duration, parse_duration
 from changeover.procedures import steering
 from changeover.store import cutovers, instructions
 
-_reason = click.option("--reason", required=True, help="Why, for the audit.")
-_approver = click.option("--approver", required=True, help="Your name, for the audit.")
-
 
 @click.command(epilog="\b\nExample:\n  changeover pause --reason 'the provider has trouble'")
-@_reason
+@why_option
 @site_command
 def pause(session: Session, reason: str) -> None:
     """Keep a running cutover where it is: nothing is promoted, and no soak counts.
@@ -36,7 +34,7 @@ def pause(session: Session, reason: str) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  changeover resume --reason 'the provider is well again'")
-@_reason
+@why_option
 @site_command
 def resume(session: Session, reason: str) -> None:
     """Let a paused cutover go on; what was left of the soak is still left."""
@@ -54,7 +52,7 @@ def resume(session: Session, reason: str) -> None:
 @click.command(epilog="\b\nExamples:\n  changeover extend 2d --reason 'over the weekend'\n"
                "  changeover extend 4h --reason 'until the batch run is through'")
 @click.argument("duration")
-@_reason
+@why_option
 @site_command
 def extend(session: Session, duration: str, reason: str) -> None:
     """Let the stage that soaks now soak longer by DURATION, as 4h or 2d.
@@ -74,8 +72,8 @@ def extend(session: Session, duration: str, reason: str) -> None:
 
 @click.command("promote-now", epilog="\b\nExample:\n  changeover promote-now --approver alice "
                "--reason 'the fix must be out before noon'")
-@_approver
-@_reason
+@approver_option
+@why_option
 @site_command
 def promote_now(session: Session, approver: str, reason: str) -> None:
     """End the present soak now; needs as many people as the stage's approval.
@@ -99,8 +97,8 @@ def promote_now(session: Session, approver: str, reason: str) -> None:
 @click.command("skip-stage", epilog="\b\nExample:\n  changeover skip-stage gradual-25 "
                "--approver alice --reason 'proved in the pilot'")
 @click.argument("stage")
-@_approver
-@_reason
+@approver_option
+@why_option
 @site_command
 def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None:
     """Leave out a stage that was not entered yet; needs as many people as its approval."""
@@ -119,7 +117,7 @@ def _duration(text: str) -> timedelta:
     try:
         by = parse_duration(text)
     except ValueError as error:
-        raise InvalidInput(str(error), where="DURATION", allowed="as 90s, 4h, 2d") from error
+        raise InvalidInput(str(error), where="DURATION") from error
     if by <= timedelta(0):
         raise InvalidInput(f"a soak cannot be extended by {text}", where="DURATION",
                            allowed="more than 0")

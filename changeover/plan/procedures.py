@@ -18,7 +18,7 @@ Severity = Literal["info", "warning", "critical"]
 class ApprovalSpec(Part):
     """Who must agree before the next stage."""
 
-    approvers: int = Field(1, ge=1, le=10, description="Number of different people.")
+    approvers: int = Field(1, ge=1, le=10, strict=True, description="Number of different people.")
 
 
 class PreconditionsSpec(Part):

@@ -36,6 +36,8 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION_PART = re.compile(rf"({_NUMBER})\s*(us|ms|s|m|h|d|w)")
 _SIZE = re.compile(rf"({_NUMBER})\s*([kKMGT]?i?B)")
 
+LONGEST = timedelta(days=36_500)
+"""Whatever is added to the present moment stays a date."""
 DURATION_FORMS = "durations such as 500ms, 30s, 5m, 48h, 7d or 1h30m"
 SIZE_FORMS = "sizes such as 512MB, 6.5GB or 2GiB"
 PERCENT_FORMS = "percentages such as 5, 0.1% or 12.5"
@@ -61,7 +63,7 @@ def parse_duration(value: object) -> timedelta:
         value: Text with units, or 0. Bare numbers other than 0 have no unit and are refused.
 
     Raises:
-        ValueError: The text has no unit, an unknown unit, or is negative.
+        ValueError: The text has no unit, an unknown unit, is negative, or longer than 100 years.
     """
     if isinstance(value, timedelta):
         return value
@@ -72,10 +74,9 @@ def parse_duration(value: object) -> timedelta:
     if not parts or _DURATION_PART.sub("", text).strip():
         raise ValueError(f"{value!r} is not a duration; allowed are {DURATION_FORMS}")
     seconds = sum((Decimal(number) * _DURATION_SECONDS[unit] for number, unit in parts), Decimal(0))
-    try:
-        return timedelta(microseconds=int(seconds * 1_000_000))
-    except OverflowError:
-        raise ValueError(f"{value!r} is too long; the limit is 999999999d") from None
+    if seconds > LONGEST.days * _DURATION_SECONDS["d"]:
+        raise ValueError(f"{value!r} is too long; the limit is {LONGEST.days}d")
+    return timedelta(microseconds=int(seconds * 1_000_000))
 
 
 def format_duration(duration: timedelta) -> str:

@@ -17,12 +17,14 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from changeover.plan.fields import Part
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY_FORMS = f"{', '.join(DAYS)}, ranges as mon-thu, and several as mon,wed-fri"
 MINUTES_OF_DAY = 24 * 60
 STEP_MINUTES = 5
 """Windows begin and end at multiples of it; clocks are set at multiples of it everywhere."""
 AHEAD = timedelta(days=15)
 """A weekly window opens within it, even when the clock leaves one of them out."""
-_HOURS = re.compile(r"(\d{1,2})(?::(\d{2}))?-(\d{1,2})(?::(\d{2}))?")
+_TIME = "([0-9]{1,2})(?::([0-5][0-9]))?"
+_HOURS = re.compile(f"{_TIME}-{_TIME}")
 
 
 def parse_days(value: object) -> tuple[int, ...]:
@@ -34,12 +36,13 @@ def parse_days(value: object) -> tuple[int, ...]:
     if isinstance(value, tuple) and all(isinstance(each, int) for each in value):
         return value  # parsed before
     parts = value if isinstance(value, list) else str(value).split(",")
+    if not parts:
+        raise ValueError(f"no day is named; allowed are {_DAY_FORMS}")
     found: set[int] = set()
     for part in parts:
         first, _, last = str(part).strip().lower().partition("-")
         if first not in DAYS or (last or first) not in DAYS:
-            raise ValueError(f"{part!r} is no day; allowed are {', '.join(DAYS)}, ranges as "
-                             "mon-thu, and several as mon,wed-fri")
+            raise ValueError(f"{part!r} is no day; allowed are {_DAY_FORMS}")
         start, end = DAYS.index(first), DAYS.index(last or first)
         found |= {(start + number) % 7 for number in range((end - start) % 7 + 1)}
     return tuple(sorted(found))
