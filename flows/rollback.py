@@ -15,7 +15,16 @@ from changeover.procedures.steps import RollbackRun
 from tasks.flow_runs import open_site
 from tasks.rehearse import rehearsed
 from tasks.report import publish_report
-from tasks.rollback import analyse, clean_up, close, move_to_baseline, restore, take_over, verify
+from tasks.rollback import (
+    analyse,
+    clean_up,
+    close,
+    move_to_baseline,
+    restore,
+    take_over,
+    undo_hooks,
+    verify,
+)
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import move_part_back
 from tasks.validate import run_verification
@@ -65,6 +74,7 @@ async def _carry_out(run: RollbackRun) -> State:
     site = run.site
     take_over(run)
     clean_up(run)
+    undo_hooks(run)
     restore(run)
     analysis = analyse(run)
     suite = await run_verification(site, run.id)

@@ -26,6 +26,7 @@ from tasks.gate import (
     soak,
     until_allowed,
 )
+from tasks.hooks import after_stage, before_stage
 from tasks.prepare import write_way_back
 from tasks.report import publish_gate_table, update_progress
 from tasks.steps import PASSING_TROUBLE, try_again_later
@@ -96,18 +97,16 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
         return known
     round_ = 1
     try:
+        if refused := await before_stage(run, stage):
+            return refused
         while True:
-            decision = await phase(run.migration, run.id, stage)
-            if decision.stage != stage:
-                raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
-            if decision.action is StageAction.ASK:
-                decision = await ask_people(run, stage, decision.reason, round_)
+            decision = await _decide(run, stage, phase, round_)
             is_promoted = decision.action is StageAction.PROMOTE
             if is_promoted:
                 await until_allowed(run, following(run.site.plan, stage))
             is_reduced = is_promoted and soaks_again(run, stage, round_)
             if is_promoted and not is_reduced:
-                await _promote(run, stage, decision.reason)
+                decision = await _promote(run, stage, decision)
             if decision.action is not StageAction.HOLD and not is_reduced:
                 return decision
             hold_stage(run, stage, round_)
@@ -118,7 +117,24 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
         return StageDecision(stage, StageAction.SUPERSEDED, str(stale))
 
 
-async def _promote(run: CutoverRun, stage: str, reason: str) -> None:
-    """Close the stage as promoted as soon as the cutover is neither paused nor frozen."""
-    while not promote_stage(run, stage, reason):
+async def _decide(run: CutoverRun, stage: str, phase: Phase, round_: int) -> StageDecision:
+    """Pass the stage and return what is to be done, by its gate or by people."""
+    decision = await phase(run.migration, run.id, stage)
+    if decision.stage != stage:
+        raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
+    if decision.action is not StageAction.ASK:
+        return decision
+    return await ask_people(run, stage, decision.reason, round_)
+
+
+async def _promote(run: CutoverRun, stage: str, decision: StageDecision) -> StageDecision:
+    """Close the stage as promoted as soon as the cutover is neither paused nor frozen.
+
+    Returns:
+        The decision; people's to roll back when a hook after the stage failed.
+    """
+    if refused := await after_stage(run, stage):
+        return refused
+    while not promote_stage(run, stage, decision.reason):
         await until_allowed(run, following(run.site.plan, stage))
+    return decision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from changeover.domain.rollbacks import RollbackStatus
-from changeover.procedures import rollback_analysis, rollback_steps, verification
+from changeover.procedures import rollback_analysis, rollback_steps, undoing, verification
 from changeover.procedures.rollback_steps import Wanted
 from changeover.procedures.steps import RollbackRun
 from changeover.procedures.suites import SuiteResult
@@ -34,6 +34,12 @@ def take_over(run: RollbackRun) -> None:
 def clean_up(run: RollbackRun) -> str:
     """Move the candidate's temporary files into quarantine; nothing else is ever touched."""
     return rollback_steps.clean_up(run)
+
+
+@step(name="3 undo hooks")
+def undo_hooks(run: RollbackRun) -> str:
+    """Undo what hooks of stages did, newest first, each once."""
+    return undoing.undo_hooks(run)
 
 
 @step(name="3 restore")

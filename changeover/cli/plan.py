@@ -62,6 +62,8 @@ def check(session: Session, file: Path, is_asking: bool) -> int:
         gates = ", ".join(stage.gates) or "none"
         lines.append(f"  {stage.title}: soak {format_duration(stage.soak)}, gates {gates}, "
                      f"{stage.approvers} approvals")
+        if stage.hooks.text:
+            lines.append(f"    hooks: {stage.hooks.text}")
     lines += [f"  environment {name}: fine" for name in found.environments]
     lines += [f"  note: {note}" for note in notes]
     data: dict[str, Any] = {"migration": found.migration, "stages": [stage.key for stage in stages],

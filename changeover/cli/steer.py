@@ -110,7 +110,8 @@ def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None
     needed = instructions.needed(spec)
     text = f"{stage} will be skipped" if len(agreed) >= needed \
         else f"{stage} will not be skipped yet: {len(agreed)} of {needed} people agreed"
-    _show(session, cutover, f"{text} ({', '.join(agreed)})")
+    hooks = f"; its hooks do not run: {spec.hooks.text}" if spec.hooks.text else ""
+    _show(session, cutover, f"{text} ({', '.join(agreed)}){hooks}")
 
 
 def _duration(text: str) -> timedelta:

@@ -17,6 +17,7 @@ from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import System
 from changeover.gateway.envoy import subsets
 from changeover.gateway.envoy.choice import MEANT
+from changeover.gateway.envoy.synthetic import SYNTHETIC
 
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""
@@ -333,7 +334,8 @@ class Tailer:
             entry = parse_line(line, self._hosts)
             if entry is None:
                 self.unreadable += 1
-            else:
+            # everything that is measured begins here: what is left out here is in no metric
+            elif not entry.route.endswith(SYNTHETIC):
                 entries.append(entry)
         return entries
 

@@ -59,6 +59,11 @@ class GatewayFiles:
         return self.root / "back_pressure.json"
 
     @property
+    def mark(self) -> Path:
+        """The text by which the gateway knows synthetic load; only the owner may read it."""
+        return self.root / "load.mark"
+
+    @property
     def lock(self) -> Path:
         """Locked while routes are replaced."""
         return self.root / "publish.lock"

@@ -73,13 +73,13 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         _make_directory(self.files.root)
         bootstrap = render_bootstrap(plan, self.files)
         clusters = render_clusters(plan, self.files)
-        routes = render_routes(plan, state)
+        routes = self.rendered(plan, state)
         # Envoy sees the later stages' routes now: a segment it refuses is found before users move.
         widest = RoutingState(
             plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
             segments=tuple(plan.routing.segments),
         )
-        reason = refusal(bootstrap, clusters, [routes, render_routes(plan, widest)])
+        reason = refusal(bootstrap, clusters, [routes, self.rendered(plan, widest)])
         if reason:
             raise InvalidPlan(f"plan of {plan.migration}", [f"the gateway refuses it: {reason}"])
         with self.locked():

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,11 @@ from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem, PublishFailed
 from changeover.gateway.envoy import time_limits
 from changeover.gateway.envoy.config import Json, parse_version, render_routes
+from changeover.gateway.envoy.synthetic import marked
 from changeover.gateway.envoy.withheld import is_withheld, withheld
 from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import write_atomically
+from changeover.plan.hook_rules import has_marked_load
 from changeover.plan.model import Plan
 
 # Envoy has new routes within 2 ms; a rollback is not to wait longer than that for us.
@@ -81,14 +84,19 @@ class RoutesOnDisk:
 
     def routes_of(self, plan: Plan, state: RoutingState) -> Json:
         """Return the routes of a state; under back-pressure they leave the candidate out."""
-        routes = render_routes(plan, state)
+        routes = self.rendered(plan, state)
         return withheld(routes, time_limits.beginning(plan)) if self.withholds() else routes
+
+    def rendered(self, plan: Plan, state: RoutingState) -> Json:
+        """Return the routes of a state; with those of synthetic load where the plan has any."""
+        routes = render_routes(plan, state)
+        return marked(routes, load_mark(self.files)) if has_marked_load(plan) else routes
 
     def write_safe(self, plan: Plan, state: RoutingState) -> None:
         """Write routes to the baseline in advance, so that break glass needs nothing else."""
         # Without a mode of its own a state is `baseline_only`.
         safe = RoutingState(plan.migration, version=state.version, epoch=state.epoch)
-        replace_json(self.files.safe_routes, render_routes(plan, safe))
+        replace_json(self.files.safe_routes, self.rendered(plan, safe))
 
     @contextlib.contextmanager
     def locked(self, *, insists: bool = False) -> Iterator[None]:
@@ -143,6 +151,30 @@ def _flock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def load_mark(files: GatewayFiles) -> str:
+    """Return the mark of synthetic load; whoever asks first makes it.
+
+    Raises:
+        EnvironmentProblem: The directory cannot be written.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if known := files.mark.read_text("ascii"):
+            return known
+    made = files.mark.with_name(f"{files.mark.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        files.root.mkdir(parents=True, exist_ok=True)
+        write_atomically(made, secrets.token_hex(16))
+        # two may make it at once: a link never replaces the one that is there
+        with contextlib.suppress(FileExistsError):
+            files.mark.hardlink_to(made)
+        made.unlink()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the mark of synthetic load cannot be made: {error.strerror}",
+            where=str(files.mark)) from error
+    return files.mark.read_text("ascii")
 
 
 def replace_json(path: Path, content: Json) -> None:

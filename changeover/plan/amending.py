@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
 from changeover.plan.units import without_secrets
 
@@ -15,7 +16,8 @@ AMENDABLE = frozenset({
 """Parts that no user who was moved notices."""
 DIGEST_SHOWN = 12
 """Characters of a plan's digest that tell it from the others of its migration."""
-_FIXED = ("percent", "segments", "soak")
+_FIXED = ("percent", "segments", "soak", "hooks")
+_NAMES = ("name", "phase", "percent", "metric", "lever", "suite", "load")
 _NOTHING = object()
 
 
@@ -62,6 +64,26 @@ def _stage_refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
     return found
 
 
+def hook_refusals(old: Plan, new: Plan, begun: Sequence[str]) -> list[str]:
+    """Return which hooks of another plan a running cutover cannot go on with.
+
+    Args:
+        old: The plan that it runs on.
+        new: The plan that it is to go on with.
+        begun: Keys of the stages that were not entered, but whose hooks have begun.
+    """
+    stages = {stage.key: stage for stage in new.stages()}
+    found = []
+    for key in begun:
+        if key not in stages or old.stage(key).hooks != stages[key].hooks:
+            found.append(f"hooks of stage {key} cannot be changed: they have begun; mend the suite "
+                         "or the system, or go on without them when you are asked")
+    if has_load(new) and not has_load(old):
+        found.append("the first synthetic load (`during`) cannot be added while a cutover runs: "
+                     "its service is started by `changeover up`")
+    return found
+
+
 def changes(old: Plan, new: Plan) -> list[str]:
     """Return what differs, one line each: `gates.slo[0].below: 1% → 2%`."""
     return list(_differences("", _content(old), _content(new)))
@@ -102,7 +124,7 @@ def _by_name(parts: list[Any]) -> dict[str, Any]:
     for number, part in enumerate(parts):
         name = str(number)
         if isinstance(part, dict):
-            names = [part[key] for key in ("name", "phase", "percent", "metric") if key in part]
+            names = [part[key] for key in _NAMES if key in part]
             name = str(names[0]) if names else name
         found[name if name not in found else f"{name} {number}"] = part
     return found
@@ -110,8 +132,9 @@ def _by_name(parts: list[Any]) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        said = {name: inner for name, inner in value.items() if inner not in ([], {}, None)}
-        return ", ".join(f"{name} {_shown(inner)}" for name, inner in said.items())
+        told = {name: _shown(inner) for name, inner in value.items()
+                if inner not in ([], {}, None)}
+        return ", ".join(f"{name} {text}" for name, text in told.items() if text)
     if isinstance(value, list):
         return ", ".join(_shown(each) for each in value) or "none"
     return without_secrets(str(value))

@@ -30,6 +30,7 @@ from changeover.plan.flags import Attributes, FlagEntry, FlagKey
 from changeover.plan.groups import Flat
 from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
+from changeover.plan.hooks import HooksSpec
 from changeover.plan.procedures import (
     ApprovalSpec,
     ClaimSpec,
@@ -123,6 +124,7 @@ class StageSpec(Part):
     approval: ApprovalSpec | None = None
     allowed: list[WindowSpec] = Field(
         default=[], description="When users may be moved into it; default: the phase's.")
+    hooks: HooksSpec = Field(default_factory=HooksSpec)
 
 
 class PhaseKind(StrEnum):
@@ -152,6 +154,7 @@ class PhaseSpec(Part):
         default=[],
         description="deprecation only: levers that remove the baseline."
     )
+    hooks: HooksSpec = Field(default_factory=HooksSpec)
 
 
 class Stage(BaseModel):
@@ -171,6 +174,7 @@ class Stage(BaseModel):
     gates: tuple[str, ...]
     approvers: int
     allowed: tuple[WindowSpec, ...] = ()
+    hooks: HooksSpec = Field(default_factory=HooksSpec)
 
     @property
     def weight(self) -> int:
@@ -290,6 +294,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
         "gates": tuple(phase.gates if own.gates is None else own.gates),
         "approvers": approval.approvers if approval else 0,
         "allowed": tuple(own.allowed or phase.allowed),
+        "hooks": own.hooks,
     }
 
 

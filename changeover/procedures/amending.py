@@ -8,9 +8,9 @@ from changeover import clock
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover
 from changeover.errors import Refused
-from changeover.plan.amending import changes, refusals
+from changeover.plan.amending import changes, hook_refusals, refusals
 from changeover.plan.model import Plan
-from changeover.procedures import steering
+from changeover.procedures import hook_log, steering
 from changeover.site.site import Site
 from changeover.store import cutovers, instructions, plans
 
@@ -51,7 +51,8 @@ def propose(site: Site, plan: Plan) -> Amendment:
     if plan.migration != site.migration:
         raise Refused(f"the plan is of migration {plan.migration}, not of {site.migration}")
     entered = [each.key for each in cutovers.stages(site.store, cutover.id)]
-    problems = refusals(site.plan, plan, entered)
+    begun = [key for key in hook_log.begun(site, cutover.id) if key not in entered]
+    problems = refusals(site.plan, plan, entered) + hook_refusals(site.plan, plan, begun)
     if problems:
         raise Refused(
             "the plan was not amended:\n  " + "\n  ".join(problems),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from changeover import clock
 from changeover.backup.check import verify
@@ -53,6 +54,21 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
     return str(found.data["path"])
 
 
+def renew_way_back(run: CutoverRun, undo: Sequence[str]) -> None:
+    """Write `rollback.sh` anew, with the levers that undo what hooks did, newest first.
+
+    Raises:
+        EnvironmentProblem: It cannot be written; the former one stays.
+    """
+    site = run.site
+    rollback_script.write_rollback_script(
+        site.plan, site.home.gateway_files, _folder(run), undo=undo)
+
+
+def _folder(run: CutoverRun) -> Path:
+    return run.site.home.root / "rollback" / run.subject
+
+
 def write_way_back(run: CutoverRun) -> str:
     """Write `rollback.sh`, which needs nothing of us to run, and say where it is.
 
@@ -60,7 +76,7 @@ def write_way_back(run: CutoverRun) -> str:
         EnvironmentProblem: It cannot be written.
     """
     site = run.site
-    folder = site.home.root / "rollback" / run.subject
+    folder = _folder(run)
 
     def write() -> Found:
         retirement_note.forget(site.home.gateway_files)  # of an earlier migration's baseline

@@ -160,7 +160,9 @@ def _by_script(copy: Site, log: Callable[[str], None]) -> list[str]:
 def _levers(plan: Plan) -> list[str]:
     """Return which levers could not be pulled: a program is missing, a system does not answer."""
     disable = plan.cutover.disable_baseline
-    names = dict.fromkeys([*plan.rollback.restore, *(disable.undo if disable else [])])
+    hooks = [hook.undone_by for stage in plan.stages()
+             for hook in (*stage.hooks.before, *stage.hooks.after) if hook.undone_by]
+    names = dict.fromkeys([*hooks, *plan.rollback.restore, *(disable.undo if disable else [])])
     problems = []
     for name in names:
         lever = plan.levers[name]

@@ -11,6 +11,7 @@ import json
 import math
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -166,8 +167,16 @@ fi
 """
 
 
-def write_rollback_script(plan: Plan, files: GatewayFiles, folder: Path) -> Path:
+def write_rollback_script(
+    plan: Plan, files: GatewayFiles, folder: Path, *, undo: Sequence[str] = ()
+) -> Path:
     """Write `rollback.sh` and its routes into a folder and return the script's path.
+
+    Args:
+        plan: The migration's plan.
+        files: Where its gateway's files are.
+        folder: Where the script is written.
+        undo: Levers that undo what hooks of stages did, newest first; before those that restore.
 
     Raises:
         EnvironmentProblem: The folder cannot be written.
@@ -176,7 +185,7 @@ def write_rollback_script(plan: Plan, files: GatewayFiles, folder: Path) -> Path
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomically(folder / ROUTES, json.dumps(with_version(safe, _MARK)))
-        write_atomically(folder / SCRIPT, script(plan, files), mode=0o700)
+        write_atomically(folder / SCRIPT, script(plan, files, undo), mode=0o700)
     except OSError as error:
         raise EnvironmentProblem(
             f"{SCRIPT} cannot be written: {error.strerror}", where=str(folder),
@@ -185,7 +194,7 @@ def write_rollback_script(plan: Plan, files: GatewayFiles, folder: Path) -> Path
     return folder / SCRIPT
 
 
-def script(plan: Plan, files: GatewayFiles) -> str:
+def script(plan: Plan, files: GatewayFiles, undo: Sequence[str] = ()) -> str:
     """Return the text of the script for a plan whose gateway has these files."""
     head = _HEAD.format(
         migration=plan.migration, gateway=shlex.quote(str(files.root)), routes=ROUTES,
@@ -193,7 +202,8 @@ def script(plan: Plan, files: GatewayFiles) -> str:
         python=shlex.quote(sys.executable),
     )
     body = _well(plan, files) + _bring_back(plan) + _BODY.replace("ROUTES", ROUTES)
-    return head + body + _TAIL.replace("LEVERS", _pulls(plan, plan.rollback.restore))
+    return head + body + _TAIL.replace(
+        "LEVERS", _pulls(plan, [*undo, *plan.rollback.restore]))
 
 
 def _well(plan: Plan, files: GatewayFiles) -> str:

@@ -144,6 +144,8 @@ class RollbackRun(Procedure):
     """
 
     STEPS = ("safe flags and routes", "clean up", "restore", "analysis", "verify")
+    UNDO = "undo hooks"
+    """A part of step 3, where hooks of stages have something to undo."""
 
     def __init__(self, site: Site, rollback_id: int, flow_run_id: str | None = None) -> None:
         super().__init__(site, of_rollback(rollback_id), flow_run_id)
@@ -185,7 +187,7 @@ class RollbackRun(Procedure):
         return super().once(name, locked)
 
     def _number(self, name: str) -> int:
-        return self.STEPS.index(name) + 1
+        return self.STEPS.index("restore" if name == self.UNDO else name) + 1
 
 
 def broke(error: Exception) -> str:

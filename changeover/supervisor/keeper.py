@@ -18,7 +18,7 @@ from changeover.supervisor.child import Child, end_flow_runs
 PROJECT = Path(changeover.__file__).resolve().parents[1]
 CHECK_SECONDS = 0.2
 ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
-ENDING = ("worker", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
+ENDING = ("worker", "load", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
           "candidate", "baseline")
 """The order in which processes are ended: users' gateway and systems last."""
 Show = Callable[[str], None]

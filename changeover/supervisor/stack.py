@@ -24,6 +24,7 @@ from changeover.machine.environment import FRUGAL
 from changeover.machine.http import health_address
 from changeover.machine.ports import require_free
 from changeover.plan import units
+from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
 from changeover.procedures import baseline
 from changeover.site.home import HOME_VARIABLE, Home
@@ -113,7 +114,7 @@ class Stack:
             self._launch("shadow")
             self._launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive)
-        for service in ("observer", "console", "reports"):
+        for service in ("observer", "console", "load", "reports"):
             self._launch(service)
         self._prepare_prefect()
         self._launch("worker")
@@ -175,6 +176,9 @@ class Stack:
             self._child("console", [
                 python, "-m", "changeover.console", "--home", home, "--migration", migration,
                 "--host", self._console[0], "--port", str(self._console[1])], env),
+            self._child("load", [
+                python, "-m", "changeover.load", "--home", home, "--migration", migration], env)
+            if has_load(self.plan) else None,
             self._child("reports", [
                 python, "-m", "http.server", str(self.settings.reports_port), "--bind", "127.0.0.1",
                 "--directory", str(self.home.reports)], FRUGAL),

@@ -42,8 +42,10 @@ MOVED_CLOCK = "moved-clock"
 
 
 def kill_at(point: str) -> None:
-    """End this process here, once."""
-    if _fired is None or point in _fired.read_text().splitlines():
+    """End this process here, once; where FIRED begins with `only TEXT`, at such points alone."""
+    known = [] if _fired is None else _fired.read_text().splitlines()
+    wanted = known[0].removeprefix("only ") if known and known[0].startswith("only ") else ""
+    if _fired is None or point in known or wanted not in point:
         return
     with _fired.open("a") as file:
         file.write(f"{point}\n")
@@ -60,6 +62,7 @@ def _around(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         given = signature.bind(*args, **kwargs).arguments
         about = [str(given[key]) for key in ("stage", "round_", "number", "suite") if key in given
                  and isinstance(given[key], str | int)]
+        about += [given["hook"].step] if "hook" in given else []
         return " ".join([name, *about])
 
     if inspect.iscoroutinefunction(function):

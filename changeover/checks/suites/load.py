@@ -54,11 +54,17 @@ class Served:
                 **{k: None if v is None else round(v * 1000, 2) for k, v in quantiles.items()}}
 
 
-def _new_session() -> aiohttp.ClientSession:
+def new_session() -> aiohttp.ClientSession:
+    """Return a client for load: without a limit of connections, and without a proxy."""
     # a limit of connections would make requests wait for earlier ones
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=LONGEST_ANSWER)
     return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+
+
+def is_failure(status: int) -> bool:
+    """Whether an answer says that a system does not sustain the load."""
+    return status >= 500 or status == TOO_MANY
 
 
 async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
@@ -68,7 +74,7 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
     failed = 0
     under_way: set[asyncio.Task[None]] = set()
     count = max(1, round(rate * seconds))
-    async with _new_session() as session:
+    async with new_session() as session:
         began = time.perf_counter()
 
         async def one(path: str, due: float) -> None:
@@ -76,7 +82,7 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
             try:
                 async with session.get(url + path) as answer:
                     await answer.read()
-                    failed += answer.status >= 500 or answer.status == TOO_MANY
+                    failed += is_failure(answer.status)
             except (aiohttp.ClientError, TimeoutError):
                 failed += 1
             durations.append(int((time.perf_counter() - due) * 1e6))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from changeover.gateway.envoy import forwarded, protocol, subsets, tap, time_limits
+from changeover.gateway.envoy.synthetic import TOLD_HEADER
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
@@ -56,7 +57,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
 
 def _edge_headers(plan: Plan, hops: int) -> Json:
     """Return the mutation at the edge: removes headers that only we may set, adds the salt."""
-    ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system")
+    ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system", TOLD_HEADER)
     mutations: list[Json] = [{"remove": name} for name in ours]
     mutations += forwarded.disbelieved(hops)
     # Envoy hashes one header as it is: salt and key are put together in one of ours.

@@ -1,0 +1,93 @@
+"""A steady load: requests leave at their time, and none is sent to a system that is stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from changeover.checks.suites.load import is_failure, new_session
+from changeover.load.wanted import Load
+
+MOST_UNDER_WAY = 100
+"""Requests without an answer; while there are so many, no further one is sent."""
+LATE_SECONDS = 1.0
+"""What should have left before is left out: after a pause there is no burst."""
+USERS = 100
+"""Keys that the requests have, so that the gateway splits them as it splits users."""
+
+
+@dataclass
+class Counts:
+    """What came of a load: requests sent, of them failed, and left out."""
+
+    sent: int = 0
+    failed: int = 0
+    left_out: int = 0
+
+    @property
+    def text(self) -> str:
+        """The same in one phrase."""
+        return f"{self.sent} sent, {self.failed} failed, {self.left_out} left out"
+
+
+@dataclass
+class Steady:
+    """Sends one load until it is cancelled.
+
+    Args:
+        load: What is wanted.
+        url: Address of the host that is asked.
+        headers: Sent with each request.
+        key_header: The header with the user's key.
+    """
+
+    load: Load
+    url: str
+    headers: Mapping[str, str]
+    key_header: str
+    counts: Counts = field(default_factory=Counts)
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Send requests at the load's rate; cancelled, it leaves none under way."""
+        pause = 1 / self.load.spec.rate
+        paths = itertools.cycle(self.load.paths)
+        users = itertools.cycle(range(USERS))
+        due = time.monotonic()
+        async with new_session() as session:
+            try:
+                for path, user in zip(paths, users, strict=False):
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    self._send(session, path, f"synthetic-{user}")
+                    due = max(due + pause, time.monotonic() - LATE_SECONDS)
+            finally:
+                await self._end()
+
+    def _send(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
+        if len(self._under_way) >= MOST_UNDER_WAY:
+            self.counts.left_out += 1
+            return
+        self.counts.sent += 1
+        task = asyncio.create_task(self._ask(session, path, key))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _ask(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
+        try:
+            headers = {**self.headers, self.key_header: key}
+            async with session.get(self.url + path, headers=headers) as answer:
+                await answer.read()
+                self.counts.failed += is_failure(answer.status)
+        except (aiohttp.ClientError, TimeoutError):
+            self.counts.failed += 1
+
+    async def _end(self) -> None:
+        left = list(self._under_way)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,23 @@
+"""What the step log says of hooks: which have begun, and which nobody has undone."""
+
+from __future__ import annotations
+
+from changeover.domain.hooks import ToUndo, to_undo
+from changeover.domain.procedures import of_cutover
+from changeover.site.site import Site
+from changeover.store import cutovers, steps
+
+
+def begun(site: Site, cutover_id: int) -> list[str]:
+    """Return the keys of the stages of which a hook has begun in a cutover."""
+    known = steps.all_of(site.store, site.migration, of_cutover(cutover_id))
+    return list(dict.fromkeys(str(each.data["stage"]) for each in known if "hook" in each.data))
+
+
+def left(site: Site) -> list[ToUndo]:
+    """Return what hooks of any cutover did and nobody has undone, newest first."""
+    found = []
+    for cutover in cutovers.all_of(site.store, site.migration):
+        known = steps.all_of(site.store, site.migration, of_cutover(cutover.id))
+        found += to_undo(site.plan, known)
+    return sorted(found, key=lambda each: each.began_at, reverse=True)

@@ -1,0 +1,143 @@
+"""Carrying out hooks of stages: each once, whoever is killed, and its lever undone if need be.
+
+1. A lever's step is noted as begun before it is pulled: a rollback from then on undoes it.
+2. Then it is seen that no rollback has come: one that comes later finds the note.
+3. `rollback.sh` is written anew, with the lever that undoes this one.
+4. The lever is pulled, with a key by which its receiver can refuse to act twice.
+5. What came of it is noted. A kill before that repeats 2 to 5 with the same key.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from changeover.domain.hooks import Hook, Progress, When, due_before, facts_of, of_stage, to_undo
+from changeover.domain.procedures import StepStatus
+from changeover.domain.rollout import PASSED
+from changeover.errors import EnvironmentProblem, StaleEpoch
+from changeover.procedures import preparation
+from changeover.procedures.approvals import Question
+from changeover.procedures.levers import pull_lever
+from changeover.procedures.steps import CutoverRun
+from changeover.procedures.suites import SuiteResult
+from changeover.store import cutovers, instructions, steps
+
+
+def due(run: CutoverRun, stage: str, when: When) -> list[Hook]:
+    """Return the hooks of a stage that did not pass yet, in order.
+
+    None before a stage that was entered or skipped, none after one that was promoted or skipped.
+    """
+    site = run.site
+    record = cutovers.stage(site.store, run.id, stage)
+    if when is When.AFTER:
+        is_over = record is not None and record.status in PASSED
+        found = [] if is_over else of_stage(site.plan.stage(stage), when)
+    elif record is not None:
+        return []
+    else:
+        found = due_before(
+            site.plan, stage, cutovers.stages(site.store, run.id),
+            instructions.all_of(site.store, run.id))
+    return [hook for hook in found if not progress(run, hook).is_passed]
+
+
+def progress(run: CutoverRun, hook: Hook) -> Progress:
+    """Return how far a hook came."""
+    return Progress.of(run.known(hook.step))
+
+
+def retry_at(run: CutoverRun, hook: Hook) -> datetime | None:
+    """Return when a hook that failed is tried again; None for at once."""
+    known = run.known(hook.step)
+    if known is None or known.status is not StepStatus.FAILED:
+        return None
+    return known.ended_at + hook.spec.retry_after
+
+
+def begin(run: CutoverRun, hook: Hook) -> int:
+    """Note that a hook begins, and return which attempt it is.
+
+    Raises:
+        StaleEpoch: A rollback came first; nothing was done.
+    """
+    run.current_state()
+    known = run.known(hook.step)
+    was_pulled = known is not None and bool(known.data.get("is_pulled"))
+    attempt = Progress.of(known).next_attempt
+    run.save(hook.step, StepStatus.BEGUN, f"{hook.title} has begun, attempt {attempt}",
+             data=facts_of(hook, attempt, is_pulled=True))
+    try:
+        run.current_state()
+    except StaleEpoch as stale:
+        run.save(hook.step, StepStatus.FAILED, f"{hook.title} was not done because {stale.what}",
+                 data=facts_of(hook, attempt, is_pulled=was_pulled))
+        raise
+    return attempt
+
+
+def pull(run: CutoverRun, hook: Hook) -> str:
+    """Pull a hook's lever once, and return what came of it.
+
+    Raises:
+        StaleEpoch: A rollback came first; the lever was not pulled.
+    """
+    attempt = begin(run, hook)
+    try:
+        preparation.renew_way_back(run, undo_levers(run))
+        problem = pull_lever(run.site, str(hook.spec.lever), actor=run.subject,
+                             occasion=f"{run.subject} {hook.step}")
+    except EnvironmentProblem as error:  # without a way back nothing is done
+        problem = str(error)
+    return end(run, hook, attempt, problem)
+
+
+def end(run: CutoverRun, hook: Hook, attempt: int, problem: str) -> str:
+    """Note what came of a hook, and return it for people."""
+    status = StepStatus.FAILED if problem else StepStatus.DONE
+    detail = f"{hook.title} failed: {problem}" if problem else f"{hook.title} passed"
+    known = run.known(hook.step)
+    run.save(hook.step, status, detail, data=facts_of(hook, attempt, is_pulled=True),
+             began=known.started_at if known else None)
+    return detail
+
+
+def end_suite(run: CutoverRun, hook: Hook, attempt: int, found: SuiteResult) -> str:
+    """Note what a hook's suite found: only one that passed lets the stage go on."""
+    return end(run, hook, attempt, "" if found.is_passed else found.reason)
+
+
+def accept(run: CutoverRun, hook: Hook, reason: str) -> None:
+    """Note that people go on although a hook failed."""
+    known = run.known(hook.step)
+    if known is not None:
+        run.save(hook.step, StepStatus.DONE, f"{known.detail}; gone on all the same: {reason}",
+                 data=known.data, began=known.started_at)
+
+
+def question(run: CutoverRun, hook: Hook, times: int) -> Question:
+    """Return what people are asked about a hook that failed.
+
+    Args:
+        run: The cutover.
+        hook: The hook.
+        times: For which time they are asked, from 1.
+    """
+    stage, found = run.site.plan.stage(hook.stage), progress(run, hook)
+    needed = max(1, stage.approvers)
+    where = f"Nobody was moved into {stage.title}." if hook.when is When.BEFORE else \
+        f"The users of {stage.title} stay where they are; the next stage has not begun."
+    text = (
+        f"## {hook.title} of migration {run.migration} failed\n\n{found.detail} (attempt "
+        f"{found.attempt}). {where}\n\n"
+        "- **promote**: go on all the same.\n"
+        "- **hold**: try it again; everybody stays where they are meanwhile.\n"
+        "- **rollback**: everyone back to the baseline now; the hooks that ran are undone.\n")
+    return Question(
+        hook.subject, lambda ordinal: f"{text}\nApprover {ordinal} of {needed}.", needed, times)
+
+
+def undo_levers(run: CutoverRun) -> list[str]:
+    """Return the levers that undo what the cutover's hooks did, newest first."""
+    known = steps.all_of(run.site.store, run.migration, run.subject)
+    return [each.lever for each in to_undo(run.site.plan, known)]

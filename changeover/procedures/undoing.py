@@ -1,0 +1,74 @@
+"""Undoing what hooks of stages did, after a rollback has moved the traffic: each once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from changeover import clock
+from changeover.domain.hooks import ToUndo
+from changeover.domain.procedures import StepStatus
+from changeover.errors import ChangeoverError
+from changeover.procedures.hook_log import left
+from changeover.procedures.levers import pull_lever
+from changeover.procedures.steps import Found, Procedure, RollbackRun
+from changeover.store import steps
+
+LOOK_SECONDS = 0.2
+
+
+def undo_hooks(run: RollbackRun) -> str:
+    """Undo all hooks, newest first; one that cannot be undone does not stop the others.
+
+    Returns:
+        What was done, for people; empty when there was nothing to undo.
+    """
+    if run.known(run.UNDO) is None and not left(run.site):
+        return ""
+    return run.once(run.UNDO, lambda: _undo_all(run)).detail
+
+
+def _undo_all(run: RollbackRun) -> Found:
+    done, problems = [], []
+    for each in left(run.site):
+        _until_settled(run, each)
+        problem = _undo(run, each)
+        if problem:
+            problems.append(f"{each.step}: {problem}")
+        else:
+            done.append(f"{each.lever} ({each.step})")
+    told = f"undone, newest first: {', '.join(done)}" if done else "nothing is left to undo"
+    if problems:
+        raise ChangeoverError(f"{told}; not undone: {'; '.join(problems)}",
+                              next_step="A person must do it")
+    return told, {}
+
+
+def _until_settled(run: RollbackRun, each: ToUndo) -> None:
+    """Wait until a lever that may be acting has ended: else its effect would come after.
+
+    The process that pulled it says so, or was killed; then its own time limit is waited for.
+    """
+    site = run.site
+
+    def is_settled() -> bool:
+        known = steps.one(site.store, site.migration, each.subject, each.step)
+        is_begun = known is not None and known.status is StepStatus.BEGUN
+        return not is_begun or clock.now() >= each.settled_at
+
+    longest = max(timedelta(0), each.settled_at - clock.now())
+    run.renew_lease(busy_for=longest + site.plan.levers[each.lever].timeout)
+    clock.poll_until(is_settled, bool, seconds=longest.total_seconds(), pause=LOOK_SECONDS)
+
+
+def _undo(run: RollbackRun, each: ToUndo) -> str:
+    """Undo one hook and note it; return why that failed, or an empty text."""
+    site, began = run.site, clock.now()
+    if each.lever not in site.plan.levers:
+        problem = f"the plan has no lever {each.lever} any more"
+    else:
+        problem = pull_lever(site, each.lever, actor="rollback/main",
+                             occasion=f"{each.subject} {each.undo_step}")
+    status = StepStatus.FAILED if problem else StepStatus.DONE
+    detail = problem or f"lever {each.lever} was pulled"
+    Procedure(site, each.subject).save(each.undo_step, status, detail, began=began)
+    return problem
