@@ -18,7 +18,7 @@ from changeover.errors import InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
-from changeover.procedures import baseline, retirement_note, rollback, traffic, waiting
+from changeover.procedures import baseline, hook_log, retirement_note, rollback, traffic, waiting
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import carriers, cutovers, flags, routing
@@ -37,7 +37,9 @@ def advance(session: Session, percent: str | None, reason: str) -> None:
     waiting.refuse_now(session.site, "not advanced", clock.now())
     state = routing.read(session.site.store, session.site.migration)
     may_shadow = state.mode is Mode.BASELINE_ONLY
-    _apply(session, _advance_to(session.site, state, percent, may_shadow=may_shadow), reason)
+    change = _advance_to(session.site, state, percent, may_shadow=may_shadow)
+    notes = hook_log.not_run_by_hand(session.site.plan, state, change)
+    _apply(session, change, reason, notes=notes)
 
 
 @click.command(epilog="\b\nExamples:\n  changeover enable shadow\n  changeover enable parallel\n"
@@ -60,7 +62,8 @@ def enable(session: Session, mode: str, percent: str | None, reason: str) -> Non
         change = _advance_to(site, state, percent, may_shadow=False)
     elif site.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
         change = Change(mode=wanted, shadow_sample=shadow_buckets(site.plan))
-    _apply(session, change, reason)
+    state = routing.read(site.store, site.migration)
+    _apply(session, change, reason, notes=hook_log.not_run_by_hand(site.plan, state, change))
 
 
 @click.command(epilog="\b\nExample:\n  changeover disable --reason 'the pilot is over'")
@@ -71,7 +74,9 @@ def disable(session: Session, reason: str) -> None:
     site = session.site
     _refuse_in_cutover(site, "the candidate was not disabled")
     baseline.bring_back(site, actor=session.actor)
-    _apply(session, Change(mode=Mode.BASELINE_ONLY), reason)
+    left = [f"{each.step} is not undone; lever {each.lever} would undo it, and a rollback does"
+            for each in hook_log.left(site)]
+    _apply(session, Change(mode=Mode.BASELINE_ONLY), reason, notes=left)
 
 
 @click.command("rollback", epilog="""

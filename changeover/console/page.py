@@ -104,7 +104,8 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
         for each in verdicts.all_of(store, cutover_id):
             evaluations[each.stage, each.gate] = each
     return [
-        {"title": stage.title, "record": known.get(stage.key),
+        {"key": stage.key, "hooks": stage.hooks.text,
+         "title": stage.title, "record": known.get(stage.key),
          "soak": format_duration(stage.soak), "approvers": stage.approvers,
          "gates": [(gate, evaluations.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
         for stage in console.site.plan.stages()

@@ -113,7 +113,8 @@ class LoadService:
         told = [f"{load.title}: {steady.counts.text}"
                 for load, (steady, _) in self._running.items()]
         with contextlib.suppress(StoreError):
-            heartbeats.beat(self._site.store, ACTOR, pid=os.getpid(), detail="; ".join(told),
+            own = heartbeats.service_of(self._site.migration, ACTOR)
+            heartbeats.beat(self._site.store, own, pid=os.getpid(), detail="; ".join(told),
                             now=clock.now())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from changeover.domain.hooks import ToUndo, to_undo
 from changeover.domain.procedures import of_cutover
+from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.plan.model import PhaseKind, Plan
 from changeover.site.site import Site
 from changeover.store import cutovers, steps
 
@@ -21,3 +23,23 @@ def left(site: Site) -> list[ToUndo]:
         known = steps.all_of(site.store, site.migration, of_cutover(cutover.id))
         found += to_undo(site.plan, known)
     return sorted(found, key=lambda each: each.began_at, reverse=True)
+
+
+def not_run_by_hand(plan: Plan, state: RoutingState, change: Change) -> list[str]:
+    """Return a sentence for each stage whose users a person moves without its hooks.
+
+    Args:
+        plan: The migration's plan.
+        state: The routing state before.
+        change: What the person does.
+    """
+    most = 10_000 if change.mode is Mode.CANDIDATE_ONLY else change.weight or 0
+    found = []
+    for stage in plan.stages():
+        if stage.phase is PhaseKind.SHADOW:
+            is_moved = change.mode is Mode.SHADOW
+        else:
+            is_moved = state.weight < stage.weight <= most
+        if is_moved and stage.hooks.text:
+            found.append(f"the hooks of {stage.title} were not run: {stage.hooks.text}")
+    return found

@@ -22,7 +22,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
-from changeover.site import trigger_status
+from changeover.site import hook_status, trigger_status
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -55,15 +55,14 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
     of the present stage would say now, `is_old` when nobody judged them of late),
-    `systems` (numbers of the last 10 s), `refused` (by the gateway itself, in the same time, by
-    reason), `triggers` (how each stands: `trigger_status`), `services` (seconds since their last
-    sign of life),
+    `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by the gateway
+    itself, in the same time, by reason), `triggers` (how each stands: `trigger_status`), `services`
+    (seconds since their last sign of life),
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
-    state = routing.read(store, migration)
-    cutover = cutovers.latest(store, migration)
+    state, cutover = routing.read(store, migration), cutovers.latest(store, migration)
     ended = carriers.ended(store, migration)
     settings = site.home.settings()
     guardrails = _guardrails(store, cutover) if cutover else None
@@ -80,6 +79,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
         "guardrails": guardrails,
+        **hook_status.collect(store, migration, cutover, now=now),
         **_measured(store, migration, now),
         "services": _services(store, migration, now),
         "rollback": _rollback(store, migration),
@@ -225,6 +225,7 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"  newest step: {step['step']} {step['status']}, {step['detail']}")
     for stage in status["stages"]:
         lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
+    lines += hook_status.lines(status)
     for each in status["ended_runs"]:
         lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:

@@ -21,7 +21,9 @@ from changeover.domain.hooks import (
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.procedures import Step, StepStatus
 from changeover.domain.rollout import StageRecord, StageStatus
+from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.plan.hooks import HookSpec
+from changeover.procedures.hook_log import not_run_by_hand
 from tests.core.plan.test_hooks import FITTING, plan_with
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -121,3 +123,20 @@ def test_the_newest_is_undone_first(seconds: list[int]) -> None:
     found = [each.began_at for each in to_undo(PLAN, steps)]
     assert found == sorted(found, reverse=True)
     assert len(found) == len(seconds)
+
+
+@pytest.mark.parametrize(("weight", "change", "is_told"), [
+    (1_000, Change(mode=Mode.GRADUAL, weight=5_000), True),
+    (1_000, Change(mode=Mode.CANDIDATE_ONLY), True),
+    (0, Change(mode=Mode.GRADUAL, weight=1_000), False),
+    (5_000, Change(mode=Mode.CANDIDATE_ONLY), False),
+    (5_000, Change(mode=Mode.BASELINE_ONLY), False),
+])
+def test_who_moves_users_by_hand_is_told_which_hooks_were_not_run(
+    weight: int, change: Change, is_told: bool
+) -> None:
+    """Every stage that is passed by hand."""
+    state = RoutingState("shop", mode=Mode.GRADUAL, weight=weight)
+    found = not_run_by_hand(PLAN, state, change)
+    assert [each.startswith("the hooks of gradual 50 % were not run: before lever up")
+            for each in found] == [True] * is_told

@@ -99,9 +99,12 @@ def through(site: SopSite, *, kills: bool) -> tuple[Any, ...]:
         found = site.attempt("cutover", run, fired if kills else None)
     assert routing.read(site.store, "bench").weight == 5_000
     forth = levers(site)
+    told = commands.changeover(site.home.root, "status")
+    assert "hook before gradual-10 hook 1: lever up done" in told
     script = (site.home.root / "rollback" / "cutover-1" / "rollback.sh").read_text()
     rolled_back(site, run, kills=kills)
     site.killed += fired.read_text().splitlines()
+    assert "lever up undone" in commands.changeover(site.home.root, "status")
     assert audit.verify(site.store, "bench") == []
     pulled = [event.data["lever"] for event in audit.events(site.store, "bench")
               if event.kind == "lever.pulled"]

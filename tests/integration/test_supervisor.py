@@ -90,3 +90,15 @@ def test_only_our_own_processes_are_told_to_save_memory(
     assert levers.pull(make_plan(levers={"show": lever}), "show") == ""
     assert "PATH" in written.read_text().split()
     assert "MALLOC_ARENA_MAX" not in written.read_text().split()
+
+
+def test_the_load_service_is_started_only_for_a_plan_with_load(tmp_path: Path) -> None:
+    """Everybody else pays for no process."""
+    hooks = {"during": [{"load": "steady"}]}
+    loaded = make_plan(
+        suites={"steady": [{"kind": "load", "rates": [1]}]},
+        phases=[{"phase": "gradual", "stages": [{"percent": 50, "soak": 0, "hooks": hooks}]}])
+    settings = Settings(tmp_path / "plan.yaml", free_port(), free_port(), "127.0.0.1:1")
+    has_load = ["load" in Stack(Home(tmp_path), plan, settings, lambda _: None).children
+                for plan in (loaded, make_plan())]
+    assert has_load == [True, False]

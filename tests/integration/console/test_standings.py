@@ -11,10 +11,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from changeover import clock
+from changeover.domain.hooks import Hook, When, facts_of
+from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import CutoverStatus, StageStatus, Standing
 from changeover.domain.verdict import Verdict
+from changeover.plan.hooks import HookSpec
 from changeover.site import status
-from changeover.store import cutovers, standings
+from changeover.store import cutovers, heartbeats, standings, steps
 from tests.integration.console.conftest import Served
 from tests.support.processes import wait_for
 
@@ -158,3 +161,30 @@ def test_what_nobody_judged_of_late_is_said_to_be_old(soaking: Served) -> None:
     found = soaking.client().get("/v1/status").json()
     assert found["gates"][0]["is_old"]
     assert "and not since): would pass: error_rate" in status.as_text(found)
+
+
+def test_hooks_of_stages_and_synthetic_load_are_shown(soaking: Served) -> None:
+    """On the page and in the status: done, or failed with the reason."""
+    cutover = cutovers.latest(soaking.store, "bench")
+    assert cutover is not None
+    for number, state in enumerate((StepStatus.DONE, StepStatus.FAILED), 1):
+        hook = Hook(STAGE, When.BEFORE, number, HookSpec(lever="up", undo="down"))
+        steps.save(soaking.store, Step(
+            "bench", of_cutover(cutover.id), hook.step, state, "no <b>room</b>", clock.now(),
+            clock.now(), facts_of(hook, 1, is_pulled=True)))
+    own = heartbeats.service_of("bench", "load")
+    heartbeats.beat(soaking.store, own, pid=1, detail="steady: 7 sent", now=clock.now())
+
+    def collected() -> dict[str, Any] | None:
+        seen: dict[str, Any] = soaking.client().get("/v1/status").json()
+        return seen if len(seen["hooks"]) == 2 and seen["load"] else None  # kept for a moment
+
+    found: Any = wait_for(collected, what="the status is new")
+    assert [each["status"] for each in found["hooks"]] == ["done", "failed"]
+    told = status.as_text(found)
+    assert "hook before gradual-50 hook 1: lever up done" in told
+    assert "lever up failed, no <b>room</b>" in told
+    assert "synthetic load: steady: 7 sent" in told
+    page = page_with(soaking, "lever up: failed")
+    for part in ("lever up: done", "no &lt;b&gt;room&lt;/b&gt;", "synthetic load: steady: 7 sent"):
+        assert part in page

@@ -17,6 +17,7 @@ from changeover.domain.rollout import Cutover, StageStatus
 from changeover.domain.stages import change_for
 from changeover.gateway.envoy.synthetic import MARK_HEADER, TOLD_HEADER
 from changeover.gateway.routes_on_disk import load_mark
+from changeover.site import hook_status
 from changeover.store import audit, cutovers, heartbeats, instructions, routing
 from tests.integration.observer.conftest import Start, Watched
 from tests.support.processes import LONGEST_PAUSE, kill, running, wait_for
@@ -77,7 +78,7 @@ def ended(watched: Watched, times: int, why: str) -> None:
     before = asked(watched)
 
     def has_looked() -> bool:
-        beats = [beat for beat in heartbeats.every(watched.store) if beat.service == "load"]
+        beats = [beat for beat in heartbeats.of(watched.store, "bench") if beat.service == "load"]
         return any(beat.at > newest.at and not beat.detail for beat in beats)
 
     wait_for(has_looked, what="the service looks again, and runs nothing")
@@ -105,6 +106,8 @@ def test_synthetic_load_is_in_no_metric_unless_the_plan_says_so(start: Start) ->
         comes(watched, 60)
         watched.requests(10)
         wait_for(lambda: watched.measured() == watched.sent, what="the users are measured")
+        wait_for(lambda: "to the gateway in gradual-50: " in hook_status.load(
+            watched.store, "bench", now=clock.now()), what="`status` shows it")
         comes(watched, 60)
         watched.requests(10)
         wait_for(lambda: watched.measured() == watched.sent, what="the users are measured again")
