@@ -9,6 +9,7 @@
     │   ├── StaleEpoch
     │   ├── CarriedElsewhere
     │   ├── ApprovalRefused
+    │   ├── AheadOfLeader
     │   └── FlagChanged
     ├── StoreError             5  the database cannot be used
     │   ├── StoreBusy             the database works, but did not answer in time
@@ -101,6 +102,10 @@ class CarriedElsewhere(Refused):
 
 class ApprovalRefused(Refused):
     """The approval changed nothing: somebody answered before, or a rollback came first."""
+
+
+class AheadOfLeader(Refused):
+    """A member of a group would go further than one that goes first."""
 
 
 class FlagChanged(Refused):

@@ -15,6 +15,7 @@ from tasks.deprecate import (
     check_unused,
     end_retirement,
     pull_levers,
+    until_all_finished,
 )
 from tasks.flow_runs import open_site, root_run_id
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
@@ -24,6 +25,8 @@ from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 async def deprecation(migration: str | None = None) -> State:
     """Wait for the plan's time since promotion, see that nobody calls it, ask, and remove it.
 
+    A member of a group waits until each of the others has finished, too.
+
     Args:
         migration: Name of the migration; empty takes the one that was started last.
     """
@@ -32,6 +35,7 @@ async def deprecation(migration: str | None = None) -> State:
         due = begin_retirement(retirement)
         message = f"the baseline stands by until {due:%F %T} UTC"
         await come_back(due, name="Waiting", message=message)
+        await until_all_finished(retirement)
         check_unused(retirement)
         decision = await ask_to_retire(retirement)
         is_agreed = decision.action is StageAction.PROMOTE

@@ -20,6 +20,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "cutover.rolled_back": ("cutover rolled back", "bad"),
     "cutover.failed": ("cutover failed", "bad"),
     "stage.entered": ("{stage} entered", "plain"),
+    "stage.waits": ("{stage} waits for its group", "warn"),
     "stage.promoted": ("{stage} promoted", "good"),
     "stage.rolled_back": ("{stage} rolled back", "bad"),
     "stage.held": ("{stage} held", "warn"),

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from changeover import clock
 from changeover.analysis.gate import StageDecision
-from changeover.procedures import deprecation
+from changeover.procedures import deprecation, members
 from changeover.procedures.deprecation import Retirement
+from changeover.procedures.waiting import BEHIND, LOOK_AGAIN
 from tasks.approve import ask_about
-from tasks.steps import step
+from tasks.steps import come_back, step
 
 
 @step(name="begin retirement")
 def begin_retirement(retirement: Retirement) -> datetime:
     """Note that this run carries the retirement, and return when the baseline may be retired."""
     return deprecation.begin(retirement)
+
+
+async def until_all_finished(retirement: Retirement) -> None:
+    """Return when every member of the migration's group has finished its cutover.
+
+    Until then a member may have to go back, and the others' baselines may have to answer it.
+
+    Raises:
+        Pause: Not every one has; the worker starts the run again later.
+    """
+    while why := members.unfinished(retirement.site):
+        await come_back(clock.now() + LOOK_AGAIN, name=BEHIND,
+                        message=f"the baseline stays because {why}")
 
 
 @step(name="see that nobody calls it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from prefect.logging import get_run_logger
+
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.analysis.guardrails import Regression
@@ -10,6 +12,7 @@ from changeover.plan.units import format_duration
 from changeover.procedures import gate, stages, waiting
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
+from changeover.procedures.waiting import Wait
 from changeover.shadow import scores
 from changeover.store import cutovers
 from tasks.steps import come_back, step
@@ -33,7 +36,7 @@ async def soak(run: CutoverRun, stage: str) -> None:
         # gates are judged when users may be moved, so that the verdict is fresh
         wait = waiting.why_wait(run, following, now) if is_over else waiting.why_paused(run, now)
         if wait is not None:
-            await come_back(wait.until, name=wait.name, message=wait.text)
+            await _sleep(run, wait)
         elif record is None or is_over:
             return
         else:
@@ -52,11 +55,19 @@ async def until_allowed(run: CutoverRun, stage: Stage | None) -> None:
 
     Raises:
         StaleEpoch: A rollback came first.
-        Pause: People paused or froze it, or it is outside the plan's hours.
+        Pause: People paused or froze it, it is outside the plan's hours, or another member of the
+            group is not so far.
     """
     while wait := waiting.why_wait(run, stage, clock.now()):
         run.current_state()
-        await come_back(wait.until, name=wait.name, message=wait.text)
+        await _sleep(run, wait)
+
+
+async def _sleep(run: CutoverRun, wait: Wait) -> None:
+    """Say why the cutover waits, and let the run sleep until it is to look again."""
+    waiting.note(run, wait, now=clock.now())
+    get_run_logger().info(wait.text)
+    await come_back(wait.until, name=wait.name, message=wait.text)
 
 
 @step(name="judge gate", task_run_name="judge gate: {stage}")

@@ -16,12 +16,13 @@ from prefect.exceptions import Pause
 from prefect.states import Scheduled
 
 from changeover import clock
-from changeover.errors import StoreError, Unreachable
+from changeover.errors import AheadOfLeader, StoreError, Unreachable
 from tasks.flow_runs import root_run_id
 
 RETRY_AFTER = timedelta(seconds=5)
 STAY_AWAKE = timedelta(seconds=5)
-PASSING_TROUBLE = (StoreError, Unreachable)
+PASSING_TROUBLE = (StoreError, Unreachable, AheadOfLeader)
+"""What passes by itself: something is away, or a leader was rolled back since it was asked for."""
 
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")

@@ -30,14 +30,16 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     changed. Systems, keys, and what users who were moved would notice cannot. Users who were moved
     stay moved. Each approver runs the command; verdicts say which plan they were made with.
     """
-    from changeover.procedures import amending  # `plan check` needs no store
+    from changeover.procedures import amending, members  # `plan check` needs no store
 
     site = session.site
     if file.absolute().parent != site.folder:
         raise InvalidInput(
             f"{file} lies in another folder than the plan that runs", where="FILE",
             allowed=f"a file in {site.folder}, since the plan's paths are relative to it")
-    proposed = amending.propose(site, load_plan(file, site.plan.environment))
+    environment = site.plan.environment
+    proposed = amending.propose(site, load_plan(file, environment))
+    members.refuse_beside_registered(site.store, proposed.plan, file, environment)
     for line in proposed.changes:
         click.echo(f"  {line}", err=session.output == "json")
     if not yes and not click.confirm(f"Let cutover {proposed.cutover.id} go on with this?"):

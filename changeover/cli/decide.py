@@ -18,7 +18,15 @@ from changeover.errors import InvalidInput, PublishFailed, Refused, StoreBusy
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
-from changeover.procedures import baseline, hook_log, retirement_note, rollback, traffic, waiting
+from changeover.procedures import (
+    baseline,
+    hook_log,
+    members,
+    retirement_note,
+    rollback,
+    traffic,
+    waiting,
+)
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import carriers, cutovers, flags, routing
@@ -38,6 +46,7 @@ def advance(session: Session, percent: str | None, reason: str) -> None:
     state = routing.read(session.site.store, session.site.migration)
     may_shadow = state.mode is Mode.BASELINE_ONLY
     change = _advance_to(session.site, state, percent, may_shadow=may_shadow)
+    members.refuse_leaving(session.site, state, change, "not advanced")
     notes = hook_log.not_run_by_hand(session.site.plan, state, change)
     _apply(session, change, reason, notes=notes)
 
@@ -63,6 +72,7 @@ def enable(session: Session, mode: str, percent: str | None, reason: str) -> Non
     elif site.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
         change = Change(mode=wanted, shadow_sample=shadow_buckets(site.plan))
     state = routing.read(site.store, site.migration)
+    members.refuse_leaving(site, state, change, f"{mode} was not enabled")
     _apply(session, change, reason, notes=hook_log.not_run_by_hand(site.plan, state, change))
 
 
@@ -73,10 +83,13 @@ def disable(session: Session, reason: str) -> None:
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
     site = session.site
     _refuse_in_cutover(site, "the candidate was not disabled")
+    change = Change(mode=Mode.BASELINE_ONLY)
+    members.refuse_leaving(site, routing.read(site.store, site.migration), change,
+                           "the candidate was not disabled")
     baseline.bring_back(site, actor=session.actor)
     left = [f"{each.step} is not undone; lever {each.lever} would undo it, and a rollback does"
             for each in hook_log.left(site)]
-    _apply(session, Change(mode=Mode.BASELINE_ONLY), reason, notes=left)
+    _apply(session, change, reason, notes=left)
 
 
 @click.command("rollback", epilog="""

@@ -23,9 +23,9 @@ from changeover.cli.estimate import estimate
 from changeover.errors import EXIT_FAILED, InvalidPlan
 from changeover.flags.snapshot import expired
 from changeover.gateway import probe
-from changeover.plan import rules
+from changeover.plan import rules, together
 from changeover.plan.environments import Setting
-from changeover.plan.load import load_plan, settings_of
+from changeover.plan.load import load_plan, refuse_beside, settings_of
 from changeover.plan.schema import plan_schema
 from changeover.plan.units import format_duration, without_secrets
 
@@ -36,20 +36,26 @@ def plan() -> None:
 
 
 @plan.command(epilog="\b\nExamples:\n  changeover plan check plans/documents.yaml\n"
-              "  changeover plan check plans/documents.yaml --sources")
+              "  changeover plan check plans/documents.yaml --sources\n"
+              "  changeover plan check invoices.yaml --with orders.yaml   two plans of one group")
 @click.argument("file", type=FILE)
 @click.option("--sources", "is_asking", is_flag=True,
               help="Ask every external source once now, and show what it says; exit code 1 when "
               "one has no value.")
+@click.option("--with", "beside", type=FILE, multiple=True, metavar="FILE",
+              help="Another plan of the same group; all of them together are checked for circles.")
 @output_option
 @pass_session
-def check(session: Session, file: Path, is_asking: bool) -> int:
+def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...]) -> int:
     """Say whether a plan can work, in all its environments; every problem with its line.
 
     The systems are asked for their health page, to see whether they speak HTTP/1.1; they may be
-    down.
+    down. `changeover up` checks a plan of a group against those that its store knows.
     """
     found = load_plan(file)
+    if beside:
+        others = [load_plan(each) for each in beside]
+        refuse_beside(file, found, together.problems(found, others, are_all=True))
     plans = [found, *(load_plan(file, name) for name in found.environments)]
     spec = found.rollback
     if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):

@@ -15,7 +15,7 @@ from changeover.domain.rollout import Cutover
 from changeover.errors import InvalidInput
 from changeover.plan.units import format_duration, parse_duration
 from changeover.procedures import steering
-from changeover.store import cutovers, instructions
+from changeover.store import cutovers, instructions, members
 
 
 @click.command(epilog="\b\nExample:\n  changeover pause --reason 'the provider has trouble'")
@@ -126,9 +126,14 @@ def _duration(text: str) -> timedelta:
 
 
 def _show(session: Session, cutover: Cutover, text: str) -> None:
-    """Wake the cutover's run and say what was done."""
-    is_woken = steering.wake(session.site, cutover)
+    """Wake the cutover's run and say what was done, and for whom the next stage waits all the same.
+    """
+    site = session.site
+    is_woken = steering.wake(site, cutover)
     note = "" if is_woken else \
         "\nnote: Prefect does not answer; the observer wakes the run as soon as it does"
+    stage = cutovers.next_stage(site.store, cutover.id, site.plan)
+    if stage is not None and (why := members.why_wait(site.store, site.plan, stage)):
+        note += f"\nnote: {stage.title} waits: {why}"
     data: dict[str, Any] = {"cutover": cutover.id, "text": text, "is_woken": is_woken}
     session.show(text + note, data)

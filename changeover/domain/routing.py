@@ -13,6 +13,7 @@ from enum import StrEnum
 import xxhash
 
 from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
+from changeover.plan.members import ALL, COPIED, NONE, SHARE, Reach
 from changeover.plan.units import format_percent
 
 BUCKETS = 10_000
@@ -54,9 +55,10 @@ TRANSITIONS: dict[Mode, frozenset[Mode]] = {
 }
 """Allowed ways from each mode. Staying put with other values is allowed in `gradual` only."""
 ON_USERS = frozenset({M.GRADUAL, M.CANDIDATE_ONLY})
-COPIED = frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL})
-"""Modes in which the baseline answers users, whose requests may be copied to the candidate."""
 """Modes in which users may get answers of the candidate."""
+MODES_COPIED = frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL})
+"""Modes in which the baseline answers users, whose requests may be copied to the candidate."""
+_LEVELS = {M.SHADOW: COPIED, M.PARALLEL: COPIED, M.GRADUAL: SHARE, M.CANDIDATE_ONLY: ALL}
 
 _WHY_NOT: dict[tuple[Mode, Mode], str] = {
     (M.BASELINE_ONLY, M.CANDIDATE_ONLY): "no traffic has been measured; go through gradual",
@@ -111,12 +113,27 @@ class RoutingState:
     @property
     def copied(self) -> int:
         """Buckets of requests that are really copied now: the sample, where there is anything."""
-        return self.shadow_sample if self.mode in COPIED and not self.maintenance else 0
+        return self.shadow_sample if self.mode in MODES_COPIED and not self.maintenance else 0
+
+    @property
+    def reach(self) -> Reach:
+        """How far the migration is, as it is compared with that of others."""
+        return Reach(_LEVELS.get(self.mode, NONE), self.weight)
 
     @property
     def order(self) -> tuple[int, int]:
         """The total order of states: a later one is never replaced by an earlier one."""
         return self.epoch, self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What must be true of another migration that goes first: in this epoch, and at least so far.
+    """
+
+    migration: str
+    epoch: int
+    reach: Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,8 @@ class Change:
         is_by_person: Whether a person asked; only then does `emergency_rollback` end.
         carried_by: The work (`cutover 7`) and the flow run that must still carry it when this is
             written; checked by the store.
+        leads: What must be true of the migrations that go first when this is written; checked by
+            the store.
     """
 
     mode: Mode | None = None
@@ -147,6 +166,7 @@ class Change:
     expected_epoch: int | None = None
     is_by_person: bool = False
     carried_by: tuple[str, str] | None = None
+    leads: tuple[Lead, ...] = ()
 
 
 def values_of(key: Key | None) -> tuple[bytes, ...]:

@@ -62,13 +62,14 @@ class Acting:
         self._unsaved.add_ended(Ended(cleared, clock.now()))
 
     def roll_back(self) -> None:
-        """Do the rollback that a trigger or a failed item calls for; a failure is retried."""
+        """Do the rollback that a trigger, a failed item or a leader calls for; retry what fails."""
         overdue = self.traffic.overdue
         if overdue is not None:
             try:
                 self.traffic.roll_back(overdue)
             except Refused as refusal:  # people are notified; triggers must not wait for it
                 self._log.problem("failed item", str(refusal))
+                self.traffic.following.put_off()
         while self._pending:
             if not self._carry_out(self._pending[0]):
                 return

@@ -28,6 +28,7 @@ from changeover.observer.back_pressure import BackPressure
 from changeover.observer.chores import Chores
 from changeover.observer.evidence import TriggerEvidence
 from changeover.observer.fast_watch import FastWatch
+from changeover.observer.following import announce_left_behind
 from changeover.observer.polling import SourcePolls
 from changeover.observer.position import Position, earlier
 from changeover.observer.probes import ProcessMeter, probe_every_second
@@ -265,6 +266,7 @@ class Observer:
                 self._with_store("comparisons and outcomes are not read", self._read_later)
             if self.throttle.is_due("beat", 5):
                 self._with_store("the observer looks silent to others", self._beat)
+                self._with_store("nobody is told who has not followed", self._name_left_behind)
             if self.throttle.is_due("housekeeping", 60):
                 self._with_store("old measurements are not removed", self.chores.remove_old_rows)
 
@@ -304,6 +306,9 @@ class Observer:
             until = int((console.at + CONSOLE_LISTENS).timestamp())
             with self._lock:
                 self._accumulator.listening_until = until
+
+    def _name_left_behind(self) -> None:
+        announce_left_behind(self.site, clock.now())
 
     def _watch_gates(self) -> None:
         """Say what the gates would say now; harm that is shown rolls back at once."""

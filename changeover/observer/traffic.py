@@ -17,6 +17,7 @@ from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
 from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
+from changeover.observer.following import Following
 from changeover.observer.notices import Notices
 from changeover.observer.restorer import BaselineRestorer
 from changeover.observer.throttle import LogOnce, Throttle
@@ -67,7 +68,7 @@ class Traffic:
         self._on_start = on_start
         self._log, self._throttle, self._lock = log, Throttle(), threading.Lock()
         self._rollback_known = -1
-        self.notices = Notices()
+        self.notices, self.following = Notices(), Following(site)
         self.restorer = BaselineRestorer(self.plan, self.notices)
         self._is_baseline_disabled = self._is_baseline_retired = False
         self._was_baseline_disabled: bool | None = None  # not known yet
@@ -88,9 +89,12 @@ class Traffic:
     @property
     def overdue(self) -> str | None:
         """Why a rollback is needed that nobody did in time; None when none is."""
+        if not self.is_on_users:
+            return None
         overdue = self._overdue
-        is_due = overdue is not None and overdue[0] == self.state.order and self.is_on_users
-        return overdue[1] if overdue is not None and is_due else None
+        is_due = overdue is not None and overdue[0] == self.state.order
+        own = overdue[1] if overdue is not None and is_due else None
+        return own or self.following.due(self.state)
 
     @property
     def needs_the_baseline(self) -> bool:
@@ -118,6 +122,7 @@ class Traffic:
         state = routing.read(self.store, self.plan.migration)
         self.update(state)
         self._check_wanted(state)
+        self.following.look(state)
         try:
             if self.gateway.journal() is not None:
                 if self._throttle.is_due("reconcile", RETRY_SECONDS):

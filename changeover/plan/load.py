@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -109,6 +110,28 @@ def settings_of(path: Path, environment: str | None = None) -> list[environments
     )
     document, _ = _read(_text(path), str(path))
     return environments.settings(document, environment, effective, base)
+
+
+def refuse_beside(
+    path: Path, plan: Plan, found: Sequence[tuple[Location, str]], environment: str | None = None
+) -> None:
+    """Refuse a plan that was read from a file for what is wrong with it beside other plans.
+
+    Args:
+        path: The file.
+        plan: The plan that was read from it.
+        found: Where in the plan, and what is wrong.
+        environment: Which of its environments.
+
+    Raises:
+        InvalidPlan: Something was found; the error names the lines.
+    """
+    if not found:
+        return
+    _, lines = _read(_text(path), str(path))
+    placed = [(place_in_document(plan, tuple(where)), text) for where, text in found]
+    overlay = ("environments", environment) if environment else ()
+    raise InvalidPlan(str(path), lines.sorted(placed, overlay))
 
 
 def _read(text: str, source: str) -> tuple[dict[str, Any], Lines]:

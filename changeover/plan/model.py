@@ -31,6 +31,7 @@ from changeover.plan.groups import Flat
 from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
 from changeover.plan.hooks import HooksSpec
+from changeover.plan.members import GroupSpec, WaitSpec
 from changeover.plan.procedures import (
     ApprovalSpec,
     ClaimSpec,
@@ -125,6 +126,9 @@ class StageSpec(Part):
     allowed: list[WindowSpec] = Field(
         default=[], description="When users may be moved into it; default: the phase's.")
     hooks: HooksSpec = Field(default_factory=HooksSpec)
+    waits_for: list[WaitSpec] | None = Field(
+        None, description="Stages of other members of the group that must be reached before; "
+        "default: the phase's.")
 
 
 class PhaseKind(StrEnum):
@@ -150,6 +154,8 @@ class PhaseSpec(Part):
     after: Duration | None = Field(None, description="deprecation only: time since promotion.")
     allowed: list[WindowSpec] = Field(
         default=[], description="When users may be moved into it; default: the plan's.")
+    waits_for: list[WaitSpec] | None = Field(
+        None, description="Stages of other members of the group that must be reached before.")
     levers: list[Name] = Field(
         default=[],
         description="deprecation only: levers that remove the baseline."
@@ -175,6 +181,7 @@ class Stage(BaseModel):
     approvers: int
     allowed: tuple[WindowSpec, ...] = ()
     hooks: HooksSpec = Field(default_factory=HooksSpec)
+    waits_for: tuple[WaitSpec, ...] = ()
 
     @property
     def weight(self) -> int:
@@ -195,6 +202,8 @@ class Plan(Part):
     migration: Name = Field(
         description="Name of the migration; only one of its cutovers runs at a time."
     )
+    group: GroupSpec | None = Field(
+        None, description="The group of migrations that it belongs to, and its order there.")
     systems: Systems
     routing: RoutingSpec = Field(default_factory=RoutingSpec)
     shadow: ShadowSpec | None = None
@@ -295,6 +304,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
         "approvers": approval.approvers if approval else 0,
         "allowed": tuple(own.allowed or phase.allowed),
         "hooks": own.hooks,
+        "waits_for": tuple(own.waits_for or phase.waits_for or ()),
     }
 
 

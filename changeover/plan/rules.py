@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from changeover.plan import hook_rules, units
+from changeover.plan import hook_rules, together, units
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
@@ -52,6 +52,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_health_is_possible(plan),
         *_flags_fit(plan),
         *(Problem(path, text) for path, text in hook_rules.problems(plan)),
+        *(Problem(path, text) for path, text in together.alone(plan)),
     ]
 
 
@@ -70,7 +71,7 @@ def warnings(plan: Plan) -> list[str]:
     ]
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
             + without_anybody(plan) + _triggers_without_baseline(plan) + _long_triggers(plan)
-            + never_failing(plan) + hook_rules.warnings(plan))
+            + never_failing(plan) + hook_rules.warnings(plan) + together.notes(plan))
 
 
 def listens_on_loopback(plan: Plan) -> bool:
@@ -188,11 +189,12 @@ def _phase_fields(plan: Plan) -> Iterator[Problem]:
 
 
 def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
+    when = {"allowed", "waits_for"}
     allowed = {
-        PhaseKind.SHADOW: {"soak", "gates", "approval", "allowed", "hooks"},
-        PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval", "allowed", "hooks"},
-        PhaseKind.GRADUAL: {"segments", "gates", "stages", "allowed"},
-        PhaseKind.FULL: {"soak", "gates", "approval", "allowed", "hooks"},
+        PhaseKind.SHADOW: {"soak", "gates", "approval", "hooks"} | when,
+        PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval", "hooks"} | when,
+        PhaseKind.GRADUAL: {"segments", "gates", "stages"} | when,
+        PhaseKind.FULL: {"soak", "gates", "approval", "hooks"} | when,
         PhaseKind.DEPRECATION: {"after", "approval", "levers"},
     }[phase.phase]
     for name in sorted(phase.model_fields_set - allowed - {"phase"}):

@@ -13,7 +13,7 @@ from changeover.domain.run_ends import Carrier, Work
 from changeover.errors import ChangeoverError, Refused, Unreachable
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
-from changeover.procedures import baseline, retirement_note
+from changeover.procedures import baseline, members, retirement_note
 from changeover.procedures.approvals import Question
 from changeover.procedures.levers import pull_lever
 from changeover.procedures.steps import CutoverRun, Found, Procedure
@@ -119,10 +119,17 @@ def question(retirement: Retirement) -> Question:
     levers = ", ".join(phase.levers) or "none"
     text = (
         f"## Retire the baseline of {retirement.site.migration}?\n\nThe candidate has served "
-        f"everyone for {period}. After this a rollback is no longer possible. Levers: {levers}."
+        f"everyone for {period}. After this a rollback is no longer possible{_alone(retirement)}. "
+        f"Levers: {levers}."
         "\n\n- **promote**: pull them.\n- **hold** or **rollback**: leave the baseline as it is.\n")
     needed = phase.approval.approvers if phase.approval else 1
     return Question(SUBJECT, lambda _ordinal: text, needed, _round(retirement))
+
+
+def _alone(retirement: Retirement) -> str:
+    group = retirement.site.plan.group
+    return f", not even when one that goes first in group {group.name} is rolled back" \
+        if group is not None and group.order > 1 else ""
 
 
 def _round(retirement: Retirement) -> int:
@@ -165,11 +172,13 @@ def pull_levers(retirement: Retirement) -> str:
     """Pull the phase's levers in order, stopping at the first that fails.
 
     Raises:
-        Refused: Somebody still calls the baseline, or a rollback sent users there meanwhile.
+        Refused: Somebody still calls the baseline, a rollback sent users there meanwhile, or a
+            member of the group has not finished.
         ChangeoverError: A lever failed; the ones after it were not pulled.
     """
     site, levers = retirement.site, retirement.phase.levers
     refuse_while_called(retirement)
+    members.refuse_unfinished(site)
     _refuse_unless_full(retirement)
     # noted first: a rollback from now on does not trust the baseline unless it is well
     _record(retirement, baseline.begun(retirement.occasion), "baseline.retiring")

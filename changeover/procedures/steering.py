@@ -15,7 +15,7 @@ from changeover.procedures import waiting
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import FlowRun
 from changeover.site.site import Site
-from changeover.store import cutovers, freezes
+from changeover.store import cutovers, freezes, members
 from changeover.store import instructions as stored
 
 
@@ -86,9 +86,10 @@ def wake(site: Site, cutover: Cutover) -> bool:
 
 
 def oversleeping(site: Site, now: datetime) -> FlowRun | None:
-    """Return the cutover's run if it sleeps although by people's instructions it need not.
+    """Return the cutover's run if it sleeps although it need not any more.
 
-    So an instruction takes effect whose command was killed before it woke the run.
+    So an instruction takes effect whose command was killed before it woke the run, and a member
+    of a group goes on when another one has come far enough.
 
     Raises:
         Unreachable: Prefect did not answer.
@@ -97,7 +98,8 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     if cutover is None or cutover.flow_run_id is None:
         return None
     given = stored.all_of(site.store, cutover.id)
-    if not given and not freezes.was_any(site.store, site.migration):
+    is_steered = bool(given) or freezes.was_any(site.store, site.migration)
+    if not is_steered and site.plan.group is None:
         return None
     if waiting.why_wait(CutoverRun(site, cutover), None, now) is not None:
         return None
@@ -106,6 +108,9 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
         return None
     is_over = any(each.status is StageStatus.SOAKING and each.soak_until + waiting.SOON < now
                   for each in cutovers.stages(site.store, cutover.id))
+    if run.state_name == waiting.BEHIND:
+        stage = cutovers.next_stage(site.store, cutover.id, site.plan)
+        return None if members.why_wait(site.store, site.plan, stage) else run
     is_free = run.state_name in (waiting.PAUSED, waiting.FROZEN)
     return run if is_free or (is_over and run.state_name != waiting.OUTSIDE) else None
 

@@ -15,6 +15,7 @@ from changeover.domain.routing import Change, RoutingState
 from changeover.domain.stages import has_share
 from changeover.errors import PublishFailed, StoreError
 from changeover.plan.model import Stage
+from changeover.procedures import members
 from changeover.site.site import Site
 from changeover.store import publications, routing
 
@@ -27,9 +28,13 @@ def move(site: Site, change: Change, author: Author) -> RoutingState:
         StaleEpoch: A rollback came first.
         TransitionRefused: The mode may not be left or entered this way.
         CarriedElsewhere: Another flow run carries the work by now.
+        AheadOfLeader: A member of the group that goes first is not so far.
         PublishFailed: The state is changed, but the gateway did not confirm it.
     """
     site.refuse_elsewhere("not moved")
+    if site.plan.group is not None:
+        present = routing.read(site.store, site.migration)
+        change = members.behind_leaders(site, present, change)
     state = routing.change(site.store, site.migration, change, author, now=clock.now())
     publish(site, state)
     return state

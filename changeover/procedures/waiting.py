@@ -1,4 +1,5 @@
-"""Why a cutover that could go on waits: people paused it, froze it, or it is outside hours."""
+"""Why a cutover that could go on waits: people, the plan's hours, or another member of its group.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.domain import instructions
+from changeover.domain.audit import NewEvent
 from changeover.domain.run_ends import PrefectState
 from changeover.errors import Refused
 from changeover.plan.model import Plan, Stage
@@ -13,11 +15,11 @@ from changeover.plan.windows import WindowSpec, next_open
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import FlowRun
 from changeover.site.site import Site
-from changeover.store import freezes
+from changeover.store import audit, freezes, members
 from changeover.store import instructions as stored
 
-PAUSED, FROZEN, OUTSIDE = "Paused", "Frozen", "OutsideHours"
-SLEEPS = ("Soaking", PAUSED, FROZEN, OUTSIDE)
+PAUSED, FROZEN, OUTSIDE, BEHIND = "Paused", "Frozen", "OutsideHours", "WaitingForGroup"
+SLEEPS = ("Soaking", PAUSED, FROZEN, OUTSIDE, BEHIND)
 """Names of the states in which a run sleeps until the store's time has come."""
 LOOK_AGAIN = timedelta(hours=1)
 """A run that people stopped looks again by itself, should nobody have woken it."""
@@ -32,11 +34,13 @@ class Wait:
         name: Name of the run's state in Prefect.
         text: One sentence for people.
         until: When to look again.
+        stage: Key of the stage that waits for others of its group; else empty.
     """
 
     name: str
     text: str
     until: datetime
+    stage: str = ""
 
 
 def why_wait(run: CutoverRun, stage: Stage | None, now: datetime) -> Wait | None:
@@ -54,7 +58,25 @@ def why_wait(run: CutoverRun, stage: Stage | None, now: datetime) -> Wait | None
     if freeze is not None:
         until = min(freeze.until or now + LOOK_AGAIN, now + LOOK_AGAIN)
         return Wait(FROZEN, f"{freeze.text}; `changeover freeze off` ends it", until)
-    return _outside(windows_of(run.site.plan, stage), now)
+    return _outside(windows_of(run.site.plan, stage), now) or _behind(run.site, stage, now)
+
+
+def _behind(site: Site, stage: Stage | None, now: datetime) -> Wait | None:
+    """Return which members of the group must come further first; the observer wakes the run."""
+    text = members.why_wait(site.store, site.plan, stage)
+    if not text or stage is None:
+        return None
+    return Wait(BEHIND, f"{stage.title} waits: {text}", now + LOOK_AGAIN, stage.key)
+
+
+def note(run: CutoverRun, wait: Wait, *, now: datetime) -> None:
+    """Record in the audit that a stage waits for others of its group, once for each stage."""
+    if not wait.stage:
+        return
+    audit.record(run.site.store, run.migration, NewEvent(
+        actor=f"cutover {run.id}", kind="stage.waits", at=now,
+        data={"cutover": run.id, "stage": wait.stage, "reason": wait.text},
+        once_key=f"waits-{run.id}-{wait.stage}"))
 
 
 def why_paused(run: CutoverRun, now: datetime) -> Wait | None:

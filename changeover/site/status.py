@@ -22,7 +22,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
-from changeover.site import hook_status, trigger_status
+from changeover.site import group_status, hook_status, trigger_status
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -51,7 +51,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
     Keys: `migration`, `routing`, `gateway`, `freeze` (who, why, until when, or null),
-    `cutover` (or null), `pause` (who paused it, or null),
+    `cutover` (or null), `pause` (who paused it, or null), `group` (`group_status`, or null),
     `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
     of the present stage would say now, `is_old` when nobody judged them of late),
@@ -75,7 +75,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "routing": _routing(state),
         "gateway": site.gateway.serving(state).text,
         "freeze": _freeze(store, migration, now),
-        **_of_cutover(store, cutover, now),
+        **_of_cutover(store, cutover, now), **_group(site, cutover, now),
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
         "guardrails": guardrails,
@@ -113,6 +113,10 @@ def _of_cutover(store: Store, cutover: Cutover | None, now: datetime) -> dict[st
         "stages": _stages(store, cutover),
         "gates": gates(store, cutover, now=now),
     }
+
+
+def _group(site: Site, cutover: Cutover | None, now: datetime) -> dict[str, Any]:
+    return {"group": group_status.collect(site, cutover, now=now)}
 
 
 def _pause(store: Store, cutover: Cutover) -> dict[str, str] | None:
@@ -226,6 +230,7 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
     for stage in status["stages"]:
         lines.append(f"  {stage['key']}: {stage['status']} {stage['reason']}".rstrip())
     lines += hook_status.lines(status)
+    lines += group_status.lines(status["group"])
     for each in status["ended_runs"]:
         lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:

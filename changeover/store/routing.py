@@ -17,11 +17,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain import routing
+from changeover.domain import members, routing
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
-from changeover.store import audit, carriers
+from changeover.store import audit, carriers, followed
 from changeover.store.base import Base
 from changeover.store.engine import Store
 
@@ -63,13 +63,21 @@ def read(store: Store, migration: str) -> RoutingState:
         return read_in(session, migration)
 
 
-def read_in(session: Session, migration: str, *, locks: bool = False) -> RoutingState:
-    """Return the routing state within the caller's transaction, `locks` until its end.
+def read_in(
+    session: Session, migration: str, *, locks: bool = False, shares: bool = False
+) -> RoutingState:
+    """Return the routing state within the caller's transaction.
+
+    Args:
+        session: The transaction.
+        migration: Name of the migration.
+        locks: Nobody else may change or lock it until the transaction's end.
+        shares: Nobody may change it until then; many may have this lock at once.
 
     Raises:
         InvalidInput: No such migration.
     """
-    query = _STATE.with_for_update() if locks else _STATE
+    query = _STATE.with_for_update(read=shares) if locks or shares else _STATE
     row = session.execute(query, {"name": migration}).one_or_none()
     if row is None:
         raise InvalidInput(
@@ -124,6 +132,7 @@ def change(
     Raises:
         StaleEpoch, TransitionRefused, InvalidInput: As `apply` says; nothing was changed.
         CarriedElsewhere: Another flow run carries the work by now; nothing was changed.
+        AheadOfLeader: A migration that goes first is not so far, or was rolled back.
         StoreLocked: The row changed under every attempt.
     """
     for _ in range(_ATTEMPTS):
@@ -136,6 +145,7 @@ def change(
             wished = routing.apply(present, change)
             if wished is present:
                 return present
+            _keep_behind(session, present, wished, change)
             if _swap(session, present, wished, now):
                 audit.append(session, migration, _event(present, wished, author, now))
                 return wished
@@ -143,6 +153,22 @@ def change(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
         next_step="See who else changes it with `changeover history`",
     )
+
+
+def _keep_behind(
+    session: Session, present: RoutingState, wished: RoutingState, change: Change
+) -> None:
+    """Check that nobody gets ahead of the migrations that go first, until the transaction ends.
+
+    Each migration locks those of lower order after itself, so no two wait for each other.
+
+    Raises:
+        AheadOfLeader: Somebody would.
+    """
+    if change.leads:
+        states = [read_in(session, lead.migration, shares=True) for lead in change.leads]
+        members.refuse_ahead(change.leads, states)
+        followed.note_in(session, present, wished, change.leads)
 
 
 def _event(

@@ -26,7 +26,7 @@ from changeover.machine.ports import require_free
 from changeover.plan import units
 from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
-from changeover.procedures import baseline
+from changeover.procedures import baseline, members
 from changeover.site.home import HOME_VARIABLE, Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS
@@ -97,6 +97,7 @@ class Stack:
 
         Raises:
             Refused: Another plan is under way.
+            InvalidPlan: It cannot work beside those of its group.
             EnvironmentProblem: A port is taken, a program or directory is missing.
             Unreachable: A process does not come up; the end of its log is shown.
         """
@@ -125,6 +126,9 @@ class Stack:
         """Open the store, save the plan in it, and write the gateway's first configuration."""
         store = Store.open(self.home.store_url, create=True)
         source = str(self.settings.plan_path)
+        for note in members.refuse_beside_registered(
+                store, self.plan, self.settings.plan_path, self.plan.environment):
+            self.show(f"note: {note}")
         plans.register(store, self.plan, source=source, now=clock.now())
         flags.follow_plan(store, self.plan, now=clock.now())
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))

@@ -1,0 +1,83 @@
+"""How the members of a migration's group stand, and what the migration waits for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from changeover.domain.members import Member
+from changeover.domain.rollout import Cutover, CutoverStatus
+from changeover.plan.model import Plan
+from changeover.site.site import Site
+from changeover.store import cutovers, members
+from changeover.store.engine import Store
+
+
+def collect(site: Site, cutover: Cutover | None, *, now: datetime) -> dict[str, Any] | None:
+    """Return the group of a migration; None when it belongs to none.
+
+    Keys: `name`, `order`, `members` (in their order; each with `migration`, `order`, `where`,
+    `percent`, `stage`, `stands`, `is_finished`, and `must_follow`: the member whose rollback it
+    has still to follow, or null), `waits` (what the migration waits for now, or null), `will_wait`
+    (what it would wait for if its soak were over, or null).
+    """
+    group = site.plan.group
+    if group is None:
+        return None
+    found = members.of_group(site.store, group.name)
+    waits = _waits(site.store, site.plan, cutover)
+    is_now = _is_due(site.store, cutover, now)
+    return {
+        "name": group.name, "order": group.order,
+        "members": [_member(site.store, each) for each in found],
+        "waits": waits if is_now else None,
+        "will_wait": None if is_now else waits,
+    }
+
+
+def _member(store: Store, member: Member) -> dict[str, Any]:
+    overtaken = members.overtaken(store, member.migration)
+    return {
+        "migration": member.migration, "order": member.order, "where": member.where,
+        "percent": member.state.weight / 100, "stage": member.stage, "stands": member.stands,
+        "is_finished": member.is_finished,
+        "must_follow": overtaken[0].leader if overtaken else None,
+    }
+
+
+def _waits(store: Store, plan: Plan, cutover: Cutover | None) -> str | None:
+    """Return what the next stage of a running cutover waits for; None when for nobody."""
+    if cutover is None or cutover.status is not CutoverStatus.RUNNING:
+        return None
+    stage = cutovers.next_stage(store, cutover.id, plan)
+    text = members.why_wait(store, plan, stage)
+    return f"{stage.title} waits: {text}" if stage is not None and text else None
+
+
+def _is_due(store: Store, cutover: Cutover | None, now: datetime) -> bool:
+    """Whether the next stage would begin now if it need not wait for others."""
+    known = cutovers.stages(store, cutover.id) if cutover else []
+    return not known or known[-1].decided_at is not None or known[-1].soak_until <= now
+
+
+def lines(group: dict[str, Any] | None) -> list[str]:
+    """Return the group for people."""
+    if group is None:
+        return []
+    found = [f"group {group['name']}:"]
+    for each in group["members"]:
+        found.append(f"  {each['order']} {each['migration']}: {standing_text(each)}")
+    if group["waits"]:
+        found.append(f"WAITS FOR ITS GROUP: {group['waits']}")
+    if group["will_wait"]:
+        found.append(f"  after this soak {group['will_wait']}")
+    return found
+
+
+def standing_text(member: dict[str, Any]) -> str:
+    """Return how a member stands in one phrase."""
+    stage = " ".join(filter(None, (member["stage"], member["stands"])))
+    parts = [member["where"], stage, "finished" if member["is_finished"] else ""]
+    if member["must_follow"]:
+        parts.append(f"HAS NOT FOLLOWED THE ROLLBACK OF {member['must_follow']}")
+    return ", ".join(filter(None, parts))
