@@ -113,9 +113,11 @@ def _stage(stage: StageView) -> str:
 
 
 def _evaluation(evaluation: GateVerdict) -> str:
+    plans = [check["plan"] for check in evaluation.evidence if check.get("plan")]
+    by_plan = f", plan `{plans[0]}`" if plans else ""
     line = (f"**{text.status(evaluation.verdict)}**: gate {text.markdown(evaluation.gate)}, round "
             f"{evaluation.round}, evaluation {evaluation.attempt + 1}, "
-            f"{text.moment(evaluation.at)}: {text.markdown(evaluation.reason)}")
+            f"{text.moment(evaluation.at)}{by_plan}: {text.markdown(evaluation.reason)}")
     rows = [tables.check_row(check) for check in evaluation.evidence]
     table = text.markdown_table(
         ("verdict", "check", "bound", "value", "baseline", "samples", "window", "reason"),

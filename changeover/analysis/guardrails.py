@@ -108,7 +108,7 @@ def overall(
     """
     alarms = [each for each in results if each.verdict is Verdict.FAIL]
     quiet = [each for each in results if each.verdict is Verdict.PASS]
-    verdict = Verdict.FAIL if alarms else Verdict.PASS if quiet else Verdict.INCONCLUSIVE
+    verdict = together([each.verdict for each in results])
     unknown = len(results) - len(alarms) - len(quiet)
     reason = f"{len(quiet)} of {len(results)} see nothing"
     if unknown:
@@ -117,8 +117,24 @@ def overall(
         reason = "; ".join(each.reason for each in alarms)
     # Said each time: somebody who reads "nothing seen" must know who did not look.
     for name, why in turned_off.items():
-        reason += f"; {name} is off: {why}"
+        reason += _off(name) + why
     return verdict, reason
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return what guardrails say together: what one has too little data for decides nothing."""
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL
+    return Verdict.PASS if Verdict.PASS in verdicts else Verdict.INCONCLUSIVE
+
+
+def was_off(name: Guardrail, reason: str) -> bool:
+    """Whether a guardrail was off when a verdict was given, by the verdict's reason."""
+    return _off(name) in reason
+
+
+def _off(name: Guardrail) -> str:
+    return f"; {name} is off: "
 
 
 def takes_all(name: Guardrail, own: Window, baseline: Window | None) -> str | None:

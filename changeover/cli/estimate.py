@@ -42,8 +42,21 @@ def _share(context: click.Context, parameter: click.Parameter, value: str) -> fl
     return found
 
 
+def _segments(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, float]:
+    found = {}
+    for value in values:
+        name, is_said, share = value.partition("=")
+        if not is_said:
+            raise click.BadParameter(f"{value} is no NAME=SHARE, as beta=5%")
+        found[name] = _share(context, parameter, share)
+    return found
+
+
 @click.command(epilog="\b\nExamples:\n"
                       "  changeover plan estimate plans/invoices.yaml --rate 200 --users 2000\n"
+                      "  changeover plan estimate plans/own.yaml --rate 200 --segment beta=5%\n"
                       "  changeover plan estimate plans/invoices.yaml   # as it was measured")
 @click.argument("file", type=FILE)
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True),
@@ -52,6 +65,8 @@ def _share(context: click.Context, parameter: click.Parameter, value: str) -> fl
               help="How many users there are, with --rate.")
 @click.option("--usual", default="0.1%", show_default=True, callback=_share,
               help="Usual share of bad requests, with --rate.")
+@click.option("--segment", "segments", multiple=True, callback=_segments, metavar="NAME=SHARE",
+              help="Share of the users in a segment that a check is about, with --rate.")
 @click.option("--times", type=click.FloatRange(min=1, min_open=True), default=5,
               show_default=True, help="Harm to look for: so many times as many bad requests.")
 @click.option("--slower", type=click.FloatRange(min=1, min_open=True), default=1.5,
@@ -89,9 +104,26 @@ def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
     def habits(check: CheckSpec) -> Habits:
         quantile = METRICS[check.metric].quantile
         share = said["usual"] if quantile is None else 1 - quantile
-        return stated(said["rate"], said["users"], share)
+        part = _part(check, said["segments"])
+        return stated(said["rate"] * part, max(1, round(said["users"] * part)), share)
 
     return habits
+
+
+def _part(check: CheckSpec, segments: dict[str, float]) -> float:
+    """Return the share of all users that a check is about.
+
+    Raises:
+        InvalidInput: It is about a segment of which nothing was said.
+    """
+    if check.subset is None:
+        return 1.0
+    if check.segment is None or check.segment not in segments:
+        raise InvalidInput(
+            f"a check is about {check.measured.name}{in_words(check.subset)}, and nobody said how "
+            "many users that are", where="--segment",
+            allowed=f"{check.segment}=SHARE, as {check.segment}=5%")
+    return segments[check.segment]
 
 
 def _measured(session: Session) -> Callable[[CheckSpec], Habits]:

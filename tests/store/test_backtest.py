@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.analysis.backtest.found import UNKNOWN, Backtest, Change
+from changeover.analysis.backtest.found import UNKNOWN, Backtest, Change, NotKnown
 from changeover.analysis.window import Sample
 from changeover.cli.backtest import backtest as command
 from changeover.domain.rollout import StageAction
 from changeover.domain.slices import LogPlace
 from changeover.errors import InvalidInput
+from changeover.plan.guardrails import GATE
 from changeover.plan.model import Plan
 from changeover.plan.procedures import RetentionSpec
 from changeover.procedures.backtest.run import Asked, backtest
@@ -91,9 +92,14 @@ def measure(run: CutoverRun, errors: int) -> None:
 def run(
     request: pytest.FixtureRequest, store_url: str, tmp_path: Path
 ) -> Iterator[CutoverRun]:
-    """A stage of 50 % that was judged by one of `PLANS`, with three times the errors."""
-    name = getattr(request, "param", "evidence")
-    with soaking(store_url, tmp_path, {"slo": PLANS[name]}, entered=ENTERED) as found:
+    """A stage of 50 % that was judged by one of `PLANS`, with three times the errors.
+
+    `values without split` is a plan that turns the guardrail `split` off.
+    """
+    name, _, left_out = getattr(request, "param", "evidence").partition(" without ")
+    off = {left_out: {"off": "a test"}} if left_out else {}
+    with soaking(store_url, tmp_path, {"slo": PLANS[name]}, entered=ENTERED,
+                 guardrails=off) as found:
         measure(found, 30)
         judge_stage(found, STAGE, SEEN)
         yield found
@@ -164,6 +170,39 @@ def test_another_question_is_put_to_what_is_kept(
     assert (evaluation.gates[0].now, evaluation.now) == (verdict, action), evaluation
     assert evaluation.then is StageAction.ROLLBACK
     assert evaluation.is_other == (verdict != "fail")
+
+
+@pytest.mark.parametrize("run", ["values without split"], indirect=True)
+def test_guardrails_that_were_off_are_listed_and_decide_nothing(run: CutoverRun) -> None:
+    """What one would have said then, nobody can tell; off in both plans, nobody asks."""
+    def unknown(plan: Plan) -> list[NotKnown]:
+        return [each for each in found(run, plan).unknown if "guardrail" in each.what]
+
+    (listed,) = unknown(asked(PLANS["values"]))
+    assert listed.what.endswith("gate guardrails: guardrail split")
+    assert listed.why == "it was off then"
+    assert not found(run, asked(PLANS["values"])).is_other
+    assert unknown(run.site.plan) == []
+
+
+@pytest.mark.parametrize("run", ["values"], indirect=True)
+def test_turning_a_guardrail_off_that_saw_nothing_changes_nothing(run: CutoverRun) -> None:
+    """Too little data for some of those that are left decides nothing, as in a cutover."""
+    for name in ("errors", "client_errors", "split", "down"):
+        left = asked(PLANS["values"], guardrails={name: {"off": "a test"}})
+        (evaluation,) = found(run, left).evaluations
+        guardrails = [each for each in evaluation.gates if each.gate == GATE]
+        assert [each.now in (each.then, "pass") for each in guardrails] == [True], name
+
+
+@pytest.mark.parametrize("run", ["asks"], indirect=True)
+def test_nobody_is_asked_about_a_check_whose_group_passed(run: CutoverRun) -> None:
+    """As at a real gate: one of two is enough, whatever the other would ask."""
+    either = {"any": [{"metric": "error_rate", "below": "1%", "on_fail": "ask"},
+                      {"metric": "error_rate", "below": "50%"}]}
+    (evaluation,) = found(run, asked([either])).evaluations
+    assert [each.now for each in evaluation.gates[0].checks] == ["fail", "pass"]
+    assert (evaluation.gates[0].now, evaluation.now) == ("pass", StageAction.PROMOTE)
 
 
 @pytest.mark.parametrize(("check", "why"), [

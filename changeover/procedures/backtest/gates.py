@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from changeover.analysis.backtest.found import (
@@ -14,11 +14,13 @@ from changeover.analysis.backtest.found import (
 )
 from changeover.analysis.backtest.pairs import Stored, is_same, pairs
 from changeover.analysis.check import CheckResult, with_group
+from changeover.analysis.check_words import asks_people
 from changeover.analysis.gate import decide_stage, judge_gate
+from changeover.analysis.guardrails import together, was_off
 from changeover.domain.rollout import GateVerdict, StageAction
 from changeover.domain.verdict import Verdict, worst
-from changeover.plan.conditions import CheckSpec, OnFail
-from changeover.plan.guardrails import GATE
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.guardrails import GATE, MEANINGS, Guardrail
 from changeover.plan.model import Plan
 from changeover.procedures.backtest.moment import Moment
 from changeover.procedures.backtest.rejudging import condition, judge_again
@@ -37,15 +39,16 @@ def evaluate_again(moment: Moment, running: Plan) -> Evaluation:
     alarm = _guardrails(moment)
     if alarm is not None:
         gates.append(alarm)
+    stored = [each for known in moment.gates for each in known.evidence]
     then = _action(
         moment, running, {each.gate: each.then for each in gates},
-        is_asked_about=_is_asked_about(each for known in moment.gates for each in known.evidence))
+        is_asked_about=any(map(asks_people, stored)))
     now = None
     if moment.spec is not None:
+        told = [check.evidence or {} for each in gates for check in each.checks]
         now = _action(
             moment, moment.plan, {each.gate: each.now for each in gates},
-            is_asked_about=_is_asked_about(
-                check.evidence for each in gates for check in each.checks))
+            is_asked_about=any(map(asks_people, told)))
     return Evaluation(
         moment.cutover.id, moment.record.key, moment.attempt, moment.at,
         then or StageAction.ASK, now, gates)
@@ -127,7 +130,10 @@ def _dropped(known: GateVerdict, moment: Moment) -> GateAgain:
 
 
 def _guardrails(moment: Moment) -> GateAgain | None:
-    """Return the guardrails' verdict: what the plan leaves on stands as it was."""
+    """Return the guardrails' verdict: what the plan leaves on stands as it was.
+
+    What one would have said that was off then, nobody can tell.
+    """
     known = moment.gate(GATE)
     if known is None:
         return None
@@ -135,8 +141,12 @@ def _guardrails(moment: Moment) -> GateAgain | None:
     left = [each for each in known.evidence
             if not any(str(each.get("bound")) == f"guardrail {name}" for name in off)]
     verdicts = [Verdict(each["verdict"]) for each in left]
-    now = worst(verdicts) if len(left) < len(known.evidence) else known.verdict
-    return GateAgain(GATE, str(known.verdict), str(now), known.reason, (), known.id)
+    now = together(verdicts) if len(left) < len(known.evidence) else known.verdict
+    asleep = [name for name in Guardrail if name not in off and was_off(name, known.reason)]
+    unknown = [CheckAgain(
+        MEANINGS[name].metric, f"guardrail {name}", Change.NEW, None, UNKNOWN,
+        "it was off then", "nothing") for name in asleep]
+    return GateAgain(GATE, str(known.verdict), str(now), known.reason, unknown, known.id)
 
 
 def _action(
@@ -154,10 +164,3 @@ def _action(
         needs_approval=stage is not None and stage.approvers > 0,
         is_alarmed=verdicts.get(GATE) == Verdict.FAIL or is_asked_about,
     ).action
-
-
-def _is_asked_about(evidence: Iterable[Stored | None]) -> bool:
-    """Whether a check failed whose failures people decide about."""
-    return any(each is not None and each.get("verdict") == Verdict.FAIL
-               and each.get("on_fail") == OnFail.ASK
-               and (each.get("group") or {}).get("verdict") != Verdict.PASS for each in evidence)

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from changeover.analysis.sequential.forecast import Asked, forecast, stated
 from changeover.analysis.sequential.slow import slow_times
 from changeover.cli.estimate import estimate
-from changeover.errors import ChangeoverError
+from changeover.errors import ChangeoverError, InvalidInput
 
 BUSY = stated(200, 2000, 0.001)
 ASKED = Asked(weight=1000, seconds=1800, margin=1.0, is_slow=False, alpha=0.01, times=5)
@@ -73,10 +73,10 @@ phases:
 """
 
 
-def run(folder: Path, bound: str, *arguments: str) -> Result:
+def run(folder: Path, bound: str, *arguments: str, plan: str = PLAN) -> Result:
     """Return what the command says of a plan with one check."""
     path = folder / "plan.yaml"
-    path.write_text(PLAN.replace("BOUND", bound))
+    path.write_text(plan.replace("BOUND", bound))
     return CliRunner().invoke(estimate, [str(path), *arguments], standalone_mode=False)
 
 
@@ -89,6 +89,23 @@ def test_stage_that_is_too_short_for_its_gate_is_named(tmp_path: Path) -> None:
     assert long["warning"] == ""
     assert long["half_seconds"] < 1800
     assert long["passed"] > 0.9
+
+
+def test_check_of_a_segment_is_about_the_users_in_it(tmp_path: Path) -> None:
+    """A twentieth of the users shows later what all of them show; nobody guesses how many it is."""
+    about = "ratio_to_baseline: 2, segment: beta"
+    path_of = PLAN.replace('"127.0.0.1:8100"}', '"127.0.0.1:8100", segments: {beta: {header: '
+                           'x-cohort, any_of: [beta]}}}').replace("percent: 1, soak: 10m}, {", "")
+    asked = ("--rate", "200", "--output", "json")
+    few = run(tmp_path, about, *asked, "--segment", "beta=5%", plan=path_of)
+    everybody = run(tmp_path, "ratio_to_baseline: 2", *asked, plan=path_of)
+    found = [json.loads(done.stdout)[0]["found"] for done in (few, everybody)]
+    assert found[0] < found[1]
+    unsaid = run(tmp_path, about, *asked, plan=path_of)
+    assert isinstance(unsaid.exception, InvalidInput)
+    assert unsaid.exception.allowed == "beta=SHARE, as beta=5%"
+    wrong = run(tmp_path, about, *asked, "--segment", "beta", plan=path_of)
+    assert "beta is no NAME=SHARE" in str(wrong.exception)
 
 
 def test_plan_without_such_checks_says_so(tmp_path: Path) -> None:
