@@ -17,7 +17,7 @@ from changeover.domain.health import Status
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
 from changeover.gateway.protocol import Answer
-from changeover.plan.health import Issue
+from changeover.plan.health import HealthSpec, Issue
 from changeover.site.site import Site
 from changeover.store import heartbeats, routing
 
@@ -51,18 +51,26 @@ def checks_of(site: Site) -> dict[str, Check]:
     if plan.shadow:
         found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, Issue.SHADOW_GONE)
     target = _target(site, found)
+    # Settings that cannot be read say nothing of a console.
     if "settings" not in found and site.home.settings().get("console_url"):
         found["console"] = partial(_service, site, "console", Status.UNHEALTHY, Issue.CONSOLE_GONE)
-    found |= {f"folder {n}": partial(machine.folder, target.folder / path)
-              for n, path in spec.folders.items()}
-    found |= {f"node {n}": partial(systems.node, node, target) for n, node in spec.nodes.items()}
+    return found | _of_plan(spec, target)
+
+
+def _of_plan(spec: HealthSpec, target: CheckTarget) -> dict[str, Check]:
+    """Return the checks that only the plan knows of: its folders, nodes, services, databases."""
+    found: dict[str, Check] = {}
+    for name, path in spec.folders.items():
+        found[f"folder {name}"] = partial(machine.folder, target.folder / path)
+    for name, node in spec.nodes.items():
+        found[f"node {name}"] = partial(systems.node, node, target)
     found |= systems.services(spec.services)
-    found |= {f"database {n}": partial(machine.database, db, target)
-              for n, db in spec.databases.items()}
-    found |= {f"certificate {n}": partial(machine.certificate, one)
-              for n, one in spec.certificates.items()}
-    found |= {f"memory of {n}": partial(systems.memory_limit, limit, target)
-              for n, limit in spec.memory_limits.items()}
+    for name, database in spec.databases.items():
+        found[f"database {name}"] = partial(machine.database, database, target)
+    for name, certificate in spec.certificates.items():
+        found[f"certificate {name}"] = partial(machine.certificate, certificate)
+    for name, limit in spec.memory_limits.items():
+        found[f"memory of {name}"] = partial(systems.memory_limit, limit, target)
     return found
 
 
@@ -78,7 +86,9 @@ def examine(
     def work(name: str) -> None:
         results.put((name, safely(checks[name])))
 
-    for name in checks:  # each a thread of its own, so that none waits for one that hangs
+    # Each has a thread of its own, so that none waits for one that hangs; as daemons they do not
+    # keep the process alive either.
+    for name in checks:
         threading.Thread(target=work, args=(name,), daemon=True).start()
     found: dict[str, Health] = {}
     deadline = time.monotonic() + within
@@ -126,11 +136,12 @@ def _gateway(site: Site) -> Health:
     """Check that the gateway serves the routing state and withholds users only when it should."""
     state = routing.read(site.store, site.migration)
     seen = site.gateway.serving(state)
-    # what publishing once more may mend
+    status = _OF_GATEWAY[seen.answer]
+    # What publishing once more may mend.
     is_drift = seen.answer in (Answer.SILENT, Answer.DRIFTED, Answer.UNLIKE_BACK_PRESSURE)
     if is_drift:
-        return Health(_OF_GATEWAY[seen.answer], seen.text, {}, Issue.GATEWAY_DRIFT, "gateway")
-    return Health(_OF_GATEWAY[seen.answer], seen.text)
+        return Health(status, seen.text, {}, Issue.GATEWAY_DRIFT, "gateway")
+    return Health(status, seen.text)
 
 
 def _service(site: Site, name: str, status: Status, issue: Issue) -> Health:
@@ -146,6 +157,7 @@ def _service(site: Site, name: str, status: Status, issue: Issue) -> Health:
     if beat is not None and now - beat.at <= patience:
         why = "it gets the processor last on a busy machine"
         return Health(Status.WARNING, f"the {name} {since}: {why}")
+    # A process that was started just now has not had the time to send one.
     started = _started(site, name)
     if started is not None and now - started <= patience:
         return Health(status, f"the {name} {since}; it was started at {started:%H:%M:%S} UTC")
@@ -183,8 +195,11 @@ def _limits(site: Site) -> Health:
     """Compare Prefect's global concurrency limits with the plan's."""
     api, wanted = site.prefect_within(PREFECT_SECONDS), site.plan.health.limits
     found = {name: api.limit(name) for name in wanted}
-    wrong = [f"{name} is {'missing' if found[name] is None else found[name]}, not {limit}"
-             for name, limit in wanted.items() if found[name] != limit]
+    wrong = []
+    for name, limit in wanted.items():
+        has = found[name]
+        if has != limit:
+            wrong.append(f"{name} is {'missing' if has is None else has}, not {limit}")
     if wrong:
         return Health(Status.UNHEALTHY, "; ".join(wrong), {}, Issue.LIMIT_DRIFT, "prefect")
     listed = ", ".join(f"{name} {limit}" for name, limit in wanted.items())

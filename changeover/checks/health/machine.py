@@ -8,9 +8,10 @@ import ssl
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,7 +33,7 @@ def disk(spec: LevelSpec, place: Path) -> Health:
     """Judge the share of a disk's space and inodes in use, whichever is more."""
     used = psutil.disk_usage(str(place)).percent
     found = os.statvfs(place)
-    # without a free inode no file can be made, however much space there is
+    # Without a free inode no file can be made, however much space there is.
     inodes = 100.0 * (1 - found.f_favail / found.f_files) if found.f_files else 0.0
     what = "inodes of the disk" if inodes > used else "disk"
     return _level(what, max(used, inodes), spec, Issue.DISK_FULL)
@@ -40,13 +41,14 @@ def disk(spec: LevelSpec, place: Path) -> Health:
 
 def _level(what: str, percent: float, spec: LevelSpec, issue: Issue) -> Health:
     status = by_level(percent, float(spec.warning), float(spec.critical))
-    return Health(status, f"{what} {percent:.0f} % used", {"percent": percent},
-                  issue if status is not Status.HEALTHY else None)
+    due = None if status is Status.HEALTHY else issue
+    return Health(status, f"{what} {percent:.0f} % used", {"percent": percent}, due)
 
 
 def folder(path: Path) -> Health:
     """Check that a file can be written into a folder, and remove it."""
     try:
+        # By writing: rights alone do not show a full disk or one that is mounted read-only.
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
     except OSError as error:
@@ -61,16 +63,16 @@ def certificate(spec: CertificateSpec) -> Health:
     try:
         left = certificate_left(host, port, spec.ca_file)
     except ssl.SSLCertVerificationError as error:
-        return Health(Status.CRITICAL, f"{spec.address} is not trusted: {error.verify_message}",
-                      {}, Issue.CERTIFICATE_EXPIRY)
+        what = f"{spec.address} is not trusted: {error.verify_message}"
+        return Health(Status.CRITICAL, what, {}, Issue.CERTIFICATE_EXPIRY)
     except OSError as error:
-        return Health(Status.CRITICAL, f"no TLS with {spec.address}: {error}", {},
-                      Issue.SERVICE_DOWN)
-    status = Status.CRITICAL if left < spec.critical else (
-        Status.WARNING if left < spec.warning else Status.HEALTHY)
-    return Health(status, f"valid for {format_duration(left)}",
-                  {"seconds": left.total_seconds()},
-                  None if status is Status.HEALTHY else Issue.CERTIFICATE_EXPIRY)
+        what = f"no TLS with {spec.address}: {error}"
+        return Health(Status.CRITICAL, what, {}, Issue.SERVICE_DOWN)
+    detail, data = f"valid for {format_duration(left)}", {"seconds": left.total_seconds()}
+    if left >= max(spec.warning, spec.critical):
+        return Health(Status.HEALTHY, detail, data)
+    status = Status.CRITICAL if left < spec.critical else Status.WARNING
+    return Health(status, detail, data, Issue.CERTIFICATE_EXPIRY)
 
 
 def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
@@ -78,20 +80,23 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
     url = database_url(spec.database, target)
     wait = spec.lock_wait.total_seconds()
     is_sqlite = url.get_backend_name() == "sqlite"
+    # SQLite makes a file that is not there: an empty one, which would look healthy.
     if is_sqlite and not os.path.exists(url.database or ""):  # noqa: PTH110  a URL's text
         return Health(Status.CRITICAL, "is not there", {}, Issue.SERVICE_DOWN, "database")
-    options = {"timeout": wait} if is_sqlite else {
-        "connect_timeout": 3, "options": f"-c lock_timeout={int(wait * 1000)}"}
+    options: dict[str, Any] = {"timeout": wait}
+    if not is_sqlite:
+        lock_timeout = f"-c lock_timeout={int(wait * 1000)}"
+        options = {"connect_timeout": 3, "options": lock_timeout}
     engine = create_engine(url, connect_args=options)
     try:
         return _database(spec, engine, is_sqlite=is_sqlite)
     except SQLAlchemyError as error:
         # The driver's own words: ours name locks in a query that may fail for another reason.
         is_locked = "lock" in str(getattr(error, "orig", "")).lower()
-        detail = f"a lock was not granted within {wait:g} s" if is_locked else \
-            f"cannot be used ({type(error).__name__})"
-        return Health(Status.CRITICAL, detail, {}, Issue.DATABASE_LOCK if is_locked else
-                      Issue.SERVICE_DOWN, "database")
+        detail, issue = f"cannot be used ({type(error).__name__})", Issue.SERVICE_DOWN
+        if is_locked:
+            detail, issue = f"a lock was not granted within {wait:g} s", Issue.DATABASE_LOCK
+        return Health(Status.CRITICAL, detail, {}, issue, "database")
     finally:
         engine.dispose()
 
@@ -99,30 +104,38 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
 def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> Health:
     with engine.connect() as connection:
         began = time.perf_counter()
-        if is_sqlite:  # asks for the write lock, which is what others wait for
+        waiting = 0
+        if is_sqlite:
+            # Asks for the write lock, which is what others wait for.
             connection.exec_driver_sql("begin immediate")
-            size = int(connection.execute(text(
-                "select page_count * page_size from pragma_page_count, pragma_page_size"
-            )).scalar() or 0)
-            waiting = 0
+            size = _count(connection, _SQLITE_SIZE)
         else:
-            size = int(connection.execute(text(
-                "select pg_database_size(current_database())")).scalar() or 0)
-            waiting = int(connection.execute(text(
-                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and "
-                "datname = current_database() and "
-                "now() - state_change > make_interval(secs => :wait)"
-            ), {"wait": spec.lock_wait.total_seconds()}).scalar() or 0)
+            size = _count(connection, "select pg_database_size(current_database())")
+            waiting = _count(connection, _WAITING, wait=spec.lock_wait.total_seconds())
         seconds = time.perf_counter() - began
-        connection.rollback()
+        connection.rollback()  # the lock is not kept while the rest is looked at
         found = revision_of(connection) if spec.revision else None
-    problems = [(Status.WARNING, f"{waiting} connections wait for a lock")] if waiting else []
+    problems = []
+    if waiting:
+        problems.append((Status.WARNING, f"{waiting} connections wait for a lock"))
     if spec.revision and found != spec.revision:
         problems.append((Status.UNHEALTHY, f"at migration {found or 'none'}, not {spec.revision}"))
     if spec.largest is not None and size > spec.largest:
         problems.append((Status.WARNING, f"larger than {format_size(spec.largest)}"))
     summary = "; ".join(what for _, what in problems) or "answers"
-    return Health(
-        worst([Status.HEALTHY, *(status for status, _ in problems)]),
-        f"{summary} ({format_size(size)}, {seconds * 1000:.1f} ms)",
-        {"bytes": size, "seconds": seconds}, Issue.DATABASE_LOCK if waiting else None, "database")
+    detail = f"{summary} ({format_size(size)}, {seconds * 1000:.1f} ms)"
+    status = worst([Status.HEALTHY, *(status for status, _ in problems)])
+    issue = Issue.DATABASE_LOCK if waiting else None
+    return Health(status, detail, {"bytes": size, "seconds": seconds}, issue, "database")
+
+
+_SQLITE_SIZE = "select page_count * page_size from pragma_page_count, pragma_page_size"
+# Those that wait longer than the plan allows: a moment's wait is everyday life.
+_WAITING = (
+    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and "
+    "datname = current_database() and now() - state_change > make_interval(secs => :wait)"
+)
+
+
+def _count(connection: Connection, query: str, **values: float) -> int:
+    return int(connection.execute(text(query), values).scalar() or 0)

@@ -53,8 +53,10 @@ def repair_all(
         For each check with an issue that something was or could have been done about: what was
         done, or why nothing was. One repair that breaks hides no other.
     """
-    due = {name: health for name, health in found.items()
-           if health.issue and health.status not in GOOD}
+    due = {}
+    for name, health in found.items():
+        if health.issue and health.status not in GOOD:
+            due[name] = health
 
     def one(name: str) -> str:
         try:
@@ -98,14 +100,17 @@ def attempt_repair(site: Site, name: str, found: Health, check: Check) -> str:
         if (again := safely(check)).status in GOOD:
             return f"not repaired because it is good again: {again.detail}"
     case = _Case(site, name, found, check, spec)
-    claimed = repairs.claim(site.store, site.migration, RepairRequest(
-        issue=str(found.issue), system=found.system, attempts=spec.attempts, backoff=spec.backoff,
-        lease=_lease(site, spec)), now=clock.now())
+    request = RepairRequest(
+        issue=str(found.issue), system=found.system, attempts=spec.attempts,
+        backoff=spec.backoff, lease=_lease(site, spec))
+    # Claimed in the store: two health checks that overlap must not repair the same system.
+    claimed = repairs.claim(site.store, site.migration, request, now=clock.now())
     if isinstance(claimed, Declined):
         if claimed.why is Why.BUDGET:
             _escalate(case, claimed.last)
         return claimed.reason
     done = _attempt(case, claimed)
+    # The last one allowed: nobody tries again, so people must.
     if done.status == RepairStatus.FAILED and done.attempt >= spec.attempts:
         _escalate(case, done.id)
     word = "repaired" if done.status == RepairStatus.DONE else "not repaired"
@@ -161,9 +166,9 @@ def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
         elif process is not None and not spec.levers:
             _start_again(site, process)
     except ChangeoverError as error:
+        # The plan's levers may help all the same.
         problems.append(error.what)
-    return problems + levers.pull_all(
-        site, spec.levers, actor="health-check/main")
+    return problems + levers.pull_all(site, spec.levers, actor="health-check/main")
 
 
 def _publish_again(site: Site) -> None:
@@ -177,16 +182,22 @@ def _start_again(site: Site, process: str) -> None:
     """
     entry = site.home.settings().get("supervisor") or {}
     try:
-        # the pid alone may be another program's by now
-        is_there = abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 0.02
+        # The pid alone may be another program's by now. Times of one process differ a little: they
+        # are made of ticks of a hundredth of a second.
+        created = psutil.Process(entry["pid"]).create_time()
+        is_there = abs(created - entry["created"]) < 0.02
     except (psutil.Error, KeyError):
         is_there = False
     if not is_there:
         raise InvalidInput(f"{process} was not started again: `changeover up` does not run")
     before = _pid(site, process)
     site.home.ask_restart(process)
-    is_new = clock.poll_until(lambda: before is None or _pid(site, process) != before, bool,
-                              seconds=RESTART_SECONDS, pause=RECHECK_SECONDS)
+
+    def is_another() -> bool:
+        return before is None or _pid(site, process) != before
+
+    is_new = clock.poll_until(
+        is_another, bool, seconds=RESTART_SECONDS, pause=RECHECK_SECONDS)
     if not is_new:
         raise Unreachable(f"{process} was not started again within {RESTART_SECONDS:.0f} s")
 
@@ -210,10 +221,13 @@ def _escalate(case: _Case, attempt: int) -> None:
     what = f"{found.issue} {found.system}"
     body = f"{found.detail}. {case.spec.attempts} repairs in an hour did not help for long."
     if site.plan.notify:
+        title = f"{name} of {migration} needs a person"
         messages.put(site.store, Message(
-            migration, key=f"escalation {what}", severity=Severity.CRITICAL,
-            title=f"{name} of {migration} needs a person", body=body, at=now))
+            migration, key=f"escalation {what}", severity=Severity.CRITICAL, title=title,
+            body=body, at=now))
+    data = {
+        "issue": found.issue, "system": found.system, "check": name, "detail": body[:500]}
     audit.record(site.store, migration, NewEvent(
-        actor="health-check/main", kind="repair.escalated", at=now,
-        data={"issue": found.issue, "system": found.system, "check": name, "detail": body[:500]},
+        actor="health-check/main", kind="repair.escalated", at=now, data=data,
+        # The health check comes every minute: one escalation for each budget is enough.
         once_key=f"escalation-{found.issue}-{found.system}-{attempt}"))

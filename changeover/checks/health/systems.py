@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,12 +30,13 @@ def answers(spec: SystemSpec, role: str) -> Health:
     try:
         answer = get(health_address(spec), timeout=spec.health_timeout.total_seconds())
     except httpx.HTTPError as error:
-        return Health(Status.CRITICAL, f"{spec.name} does not answer ({type(error).__name__})",
-                      {}, Issue.SERVICE_DOWN, role)
+        what = f"{spec.name} does not answer ({type(error).__name__})"
+        return Health(Status.CRITICAL, what, {}, Issue.SERVICE_DOWN, role)
+    status = answer.status_code
+    what = f"{spec.name} answers {status}"
     if answer.is_success:
-        return Health(Status.HEALTHY, f"{spec.name} answers {answer.status_code}")
-    return Health(Status.UNHEALTHY, f"{spec.name} answers {answer.status_code}",
-                  {"status": answer.status_code}, Issue.SERVICE_DOWN, role)
+        return Health(Status.HEALTHY, what)
+    return Health(Status.UNHEALTHY, what, {"status": status}, Issue.SERVICE_DOWN, role)
 
 
 def node(spec: NodeSpec, target: CheckTarget) -> Health:
@@ -43,8 +45,8 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
         answer = get(target.url(spec.of) + spec.path, timeout=NODE_SECONDS)
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
-        return Health(Status.CRITICAL, f"returns no figures ({type(error).__name__})", {},
-                      Issue.NODE_FAILURE, spec.of)
+        what = f"returns no figures ({type(error).__name__})"
+        return Health(Status.CRITICAL, what, {}, Issue.NODE_FAILURE, spec.of)
     slow = spec.slow.total_seconds() * 1000
     limits: list[tuple[str, str | None, Callable[[float], bool], str]] = [
         ("latency", spec.latency, lambda v: v > slow, f"above {slow:g} ms"),
@@ -58,11 +60,13 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
             continue
         value = _number(value_at(figures, path))
         data[name] = value
+        # The plan says that a number is there: without it nobody watches the node.
         if value is None:
             problems.append(f"{name}: no number at {path}")
         elif is_bad(value):
             problems.append(f"{name} {value:g} is {limit}")
-    summary = "; ".join(problems) or ", ".join(f"{k} {v:g}" for k, v in data.items()) or "answers"
+    shown = ", ".join(f"{name} {value:g}" for name, value in data.items()) if not problems else ""
+    summary = "; ".join(problems) or shown or "answers"
     status = Status.UNHEALTHY if problems else Status.HEALTHY
     return Health(status, summary, data, Issue.NODE_FAILURE if problems else None, spec.of)
 
@@ -82,8 +86,9 @@ def services(specs: dict[str, ServiceSpec]) -> dict[str, Callable[[], Health]]:
             pairs.setdefault(spec.pair, {})[name] = spec
         else:
             found[f"service {name}"] = partial(_service, name, spec)
-    return found | {f"services {pair}": partial(_pair, members)
-                    for pair, members in pairs.items()}
+    for pair, members in pairs.items():
+        found[f"services {pair}"] = partial(_pair, members)
+    return found
 
 
 def _service(name: str, spec: ServiceSpec) -> Health:
@@ -92,27 +97,33 @@ def _service(name: str, spec: ServiceSpec) -> Health:
         address = spec.url.rstrip("/") + spec.path
         answer = get(address, timeout=spec.timeout.total_seconds())
     except httpx.HTTPError as error:
-        return Health(Status.CRITICAL, f"{name} does not answer ({type(error).__name__})", {},
-                      Issue.SERVICE_DOWN, name)
+        what = f"{name} does not answer ({type(error).__name__})"
+        return Health(Status.CRITICAL, what, {}, Issue.SERVICE_DOWN, name)
     seconds = time.perf_counter() - began
     if not answer.is_success:
-        return Health(Status.UNHEALTHY, f"{name} answers {answer.status_code}", {},
-                      Issue.SERVICE_DOWN, name)
+        what = f"{name} answers {answer.status_code}"
+        return Health(Status.UNHEALTHY, what, {}, Issue.SERVICE_DOWN, name)
     is_slow = seconds > spec.slow.total_seconds()
-    return Health(Status.WARNING if is_slow else Status.HEALTHY,
-                  f"{name} answers after {seconds * 1000:.0f} ms", {"seconds": seconds})
+    status = Status.WARNING if is_slow else Status.HEALTHY
+    what = f"{name} answers after {seconds * 1000:.0f} ms"
+    return Health(status, what, {"seconds": seconds})
 
 
 def _pair(members: dict[str, ServiceSpec]) -> Health:
     """Judge services that work only together."""
     with ThreadPoolExecutor(len(members)) as pool:
-        found = dict(zip(members, pool.map(_service, members, members.values()), strict=True))
-    status = worst(each.status for each in found.values())
-    data: dict[str, Any] = {name: str(each.status) for name, each in found.items()}
-    # one repair at a time: what is wrong after it is found by the next run
-    first = next((each for each in found.values() if each.issue), None)
-    return Health(status, "; ".join(each.detail for each in found.values()), data,
-                  first.issue if first else None, first.system if first else "machine")
+        answers = pool.map(_service, members, members.values())
+        found = dict(zip(members, answers, strict=True))
+    whole = Health(
+        worst(each.status for each in found.values()),
+        "; ".join(each.detail for each in found.values()),
+        {name: str(each.status) for name, each in found.items()},
+    )
+    # One repair at a time: what is wrong after it is found by the next run.
+    for each in found.values():
+        if each.issue:
+            return replace(whole, issue=each.issue, system=each.system)
+    return whole
 
 
 def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:

@@ -46,10 +46,12 @@ def compare(baseline: Json, candidate: Json) -> list[Finding]:
             continue
         try:
             narrowed = list(_narrowed(operation, theirs[key], comparison))
+        # One operation that is nested too deep hides no finding about the others.
         except RecursionError:
             narrowed = [Finding("cannot be decided here (too deep): check it by hand", False)]
-        found += [replace(one, sentence=f"{key}: {one.sentence}") for one in narrowed]
-    return list(dict.fromkeys(found))
+        for one in narrowed:
+            found.append(replace(one, sentence=f"{key}: {one.sentence}"))
+    return list(dict.fromkeys(found))  # each sentence once
 
 
 def prove(a: Schema, b: Schema) -> bool:
@@ -57,11 +59,14 @@ def prove(a: Schema, b: Schema) -> bool:
 
     It ignores formats, so a schema that has one is never proved to accept.
     """
-    if '"format"' in text(b) or any(f'"{word}"' in text([a, b]) for word in (NOWHERE, ENCODING)):
+    # Our own words are unknown to it: it would take them for no condition at all.
+    both = text([a, b])
+    if '"format"' in text(b) or f'"{NOWHERE}"' in both or f'"{ENCODING}"' in both:
         return False
+    draft = jsonschema_rs.Draft202012
     try:
-        ours, theirs = (jsonschema_rs.canonicalize(side, draft=jsonschema_rs.Draft202012)
-                        for side in (a, b))
+        ours = jsonschema_rs.canonicalize(a, draft=draft)
+        theirs = jsonschema_rs.canonicalize(b, draft=draft)
     except (ValueError, jsonschema_rs.ReferencingError):
         return False  # no valid schema, or beyond what it understands
     return theirs.covers(ours) is jsonschema_rs.canonical.Containment.YES
@@ -71,12 +76,15 @@ def _narrowed(old: Operation, new: Operation, comparison: Comparison) -> Iterato
     for (place, name), parameter in new.parameters.items():
         was = old.parameters.get((place, name))
         where = f"{place} parameter {name}"
-        if parameter.is_required and place != "path" and not (was and was.is_required):
+        # A path has its parameters in any case.
+        was_required = place == "path" or (was is not None and was.is_required)
+        if parameter.is_required and not was_required:
             yield Finding(f"{where} is required now")
         if was is not None:
             yield from _parameter(was, parameter, where, comparison)
-    yield from (Finding(f"{place} parameter {name} is gone")
-                for place, name in old.parameters if (place, name) not in new.parameters)
+    for place, name in old.parameters:
+        if (place, name) not in new.parameters:
+            yield Finding(f"{place} parameter {name} is gone")
     yield from _body(old, new, comparison)
 
 
@@ -91,14 +99,21 @@ def _parameter(
 
 
 def _style(parameter: Parameter) -> str:
-    return f"{parameter.style[0]}{', one each' if parameter.style[1] else ''}"
+    name, is_exploded = parameter.style
+    return f"{name}, one each" if is_exploded else name
 
 
 def _is_list(schema: Schema, document: Document) -> bool:
     """Whether a parameter may be a list or an object, which can be written in several ways."""
     side = flat(schema, document)
-    return bool(side.types != ALL and side.types & {"array", "object"}) or any(
-        _is_list(branch, document) for _, branches in side.unions for branch in branches)
+    # Of all types: nobody said that it may be a list.
+    if side.types != ALL and side.types & {"array", "object"}:
+        return True
+    for _, branches in side.unions:
+        for branch in branches:
+            if _is_list(branch, document):
+                return True
+    return False
 
 
 def _loose(schema: Schema) -> Schema:
@@ -107,8 +122,13 @@ def _loose(schema: Schema) -> Schema:
         return schema
     types: Any = schema.get("type")
     listed = types if isinstance(types, list) else [types]
-    result = {**schema, "type": sorted({*listed, *_SCALARS})} if "string" in listed else schema
-    return {**result, "items": _loose(schema["items"])} if "items" in schema else result
+    result = dict(schema)
+    # In a URL everything is text: `7` goes where any text may go.
+    if "string" in listed:
+        result["type"] = sorted({*listed, *_SCALARS})
+    if "items" in schema:
+        result["items"] = _loose(schema["items"])
+    return result
 
 
 def _body(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Finding]:
@@ -125,7 +145,8 @@ def _body(old: Operation, new: Operation, comparison: Comparison) -> Iterator[Fi
 def _type_for(kind: str, kinds: dict[str, Schema]) -> str | None:
     """Return the entry that a media type falls under, the closest first."""
     plain = kind.partition(";")[0]
-    for entry in (kind, plain, f"{plain.partition('/')[0]}/*", "*/*"):
+    family = plain.partition("/")[0]
+    for entry in (kind, plain, f"{family}/*", "*/*"):
         if entry in kinds:
             return entry
     return None
@@ -134,9 +155,12 @@ def _type_for(kind: str, kinds: dict[str, Schema]) -> str | None:
 def main(arguments: list[str]) -> int:
     """Compare two JSON files and write the findings to a third."""
     old, new, target = map(Path, arguments)
+    # Documents may be 200 levels deep, and each level takes several calls.
     sys.setrecursionlimit(20_000)
-    found = compare(*(json.loads(path.read_text("utf-8")) for path in (old, new)))
-    target.write_text(json.dumps([[one.sentence, one.is_certain] for one in found]), "utf-8")
+    before, after = json.loads(old.read_text("utf-8")), json.loads(new.read_text("utf-8"))
+    found = compare(before, after)
+    rows = [[one.sentence, one.is_certain] for one in found]
+    target.write_text(json.dumps(rows), "utf-8")
     return 0
 
 

@@ -48,6 +48,7 @@ def parse(content: bytes, source: str) -> Json:
         raise InvalidInput(f"has {len(content)} bytes", where=source,
                            allowed=f"up to {LARGEST_BYTES}")
     try:
+        # Editors on Windows put a byte order mark in front, which JSON does not allow.
         text = content.decode("utf-8-sig")
         found = _loaded(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
@@ -55,6 +56,7 @@ def parse(content: bytes, source: str) -> Json:
     if not isinstance(found, dict):
         raise InvalidInput("is no OpenAPI document: it is no mapping", where=source)
     _measure(found, source)
+    # YAML reads `200:` as a number; whoever looks a status up asks for a text.
     result: Json = _named(found)
     return result
 
@@ -68,6 +70,7 @@ def _loaded(text: str) -> Any:
         try:
             return yaml.load(text, _Yaml12)  # noqa: S506  a safe loader
         except yaml.YAMLError:
+            # What begins like JSON was meant as JSON: its error is the one that helps.
             if text.lstrip()[:1] == "{":
                 raise error from None
             raise
@@ -79,17 +82,19 @@ def _short(error: Exception) -> str:
 
 def _measure(document: Any, source: str) -> None:
     """Refuse what is too deep or, with YAML's aliases written out, too large."""
+    # Counted along each way: ten aliases of ten aliases are small in memory, and huge written out.
     stack, count = [(document, 0)], 0
     while stack:
         node, depth = stack.pop()
         count += 1
         if depth > DEEPEST or count > MOST_NODES:
+            what = "is too deep" if depth > DEEPEST else "is too large"
             raise InvalidInput(
-                "is too deep" if depth > DEEPEST else "is too large", where=source,
-                allowed=f"{DEEPEST} levels, {MOST_NODES} values")
-        if isinstance(node, dict | list):
-            stack += [(part, depth + 1) for part in
-                      (node.values() if isinstance(node, dict) else node)]
+                what, where=source, allowed=f"{DEEPEST} levels, {MOST_NODES} values")
+        if isinstance(node, dict):
+            node = list(node.values())
+        if isinstance(node, list):
+            stack += [(part, depth + 1) for part in node]
 
 
 def _named(node: Any) -> Any:
@@ -123,6 +128,7 @@ def _fetch(url: str) -> bytes:
 
 def _file(where: str, root: Path) -> bytes:
     path = Path(where).resolve()
+    # A document of others must not make us read this machine's files into a report.
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"{where} is outside {root}")
     return path.read_bytes()
@@ -143,6 +149,7 @@ def bundled(document: Json, source: str, fetch: Callable[[str], bytes]) -> Json:
             if target not in known and _may(target, source) and len(known) < MOST_FILES:
                 try:
                     found = parse(fetch(target), target)
+                # It stays as it is, and the comparison says that it leads nowhere.
                 except (InvalidInput, httpx.HTTPError, OSError, ValueError):
                     return reference
                 known[target] = f"/{EXTERNAL}/{len(known)}"
@@ -170,6 +177,7 @@ def _rewritten(node: Any, renamed: Callable[[str], str], *, names: bool = False)
         return node
     result = {}
     for key, part in node.items():
+        # Among the names of fields `$ref` or `default` is a field, not a word.
         if not names and key == "$ref" and isinstance(part, str):
             result[key] = renamed(part)
         elif not names and key in _VALUES:

@@ -29,7 +29,10 @@ class Fields:
     def of(self, name: str) -> list[Schema]:
         """Return what a field's value has to be."""
         found = [self.named[name]] if name in self.named else []
-        found += [part for pattern, part in self.patterns.items() if _matches(pattern, name)]
+        for pattern, part in self.patterns.items():
+            if _matches(pattern, name):
+                found.append(part)
+        # Only of what is neither named nor matched does `additionalProperties` speak.
         if not found and self.rest is not None:
             found = [self.rest]
         return found
@@ -57,7 +60,10 @@ class Flat:
     @property
     def named(self) -> list[str]:
         """Return every field that is named, in order."""
-        return list(dict.fromkeys(name for part in self.fields for name in part.named))
+        found: dict[str, None] = {}
+        for part in self.fields:
+            found |= dict.fromkeys(part.named)
+        return list(found)
 
     def said(self, word: str) -> list[Any]:
         """Return what is said by a word that is compared as text."""
@@ -70,11 +76,13 @@ def flat(schema: Schema, document: Document) -> Flat:
     for part in _conjuncts(schema, document, set()):
         _add(result, part)
     result.required -= result.never_sent
-    if any(value is False for part in result.fields for name, value in part.named.items()
-           if name in result.required):
-        result.types -= {"object"}  # a field is required and refused
+    # A field that is required and refused leaves no object that is accepted.
+    for fields in result.fields:
+        if any(fields.named.get(name) is False for name in result.required):
+            result.types -= {"object"}
     if result.values is not None:
-        result.values = [value for value in result.values if types_of(value) & result.types]
+        types = result.types
+        result.values = [value for value in result.values if types_of(value) & types]
     return result
 
 
@@ -83,12 +91,14 @@ def _conjuncts(schema: Schema, document: Document, seen: set[str]) -> Iterator[S
         yield schema
         return
     if isinstance(reference := schema.get("$ref"), str):
+        # A reference that leads back to itself adds no condition.
         if reference not in seen:
             seen.add(reference)
             yield from _conjuncts(document.target(reference), document, seen)
         return
     for part in schema.get("allOf", []):
         yield from _conjuncts(part, document, seen)
+    # A choice of one is no choice.
     for word in ("anyOf", "oneOf"):
         if len(schema.get(word, [])) == 1:
             yield from _conjuncts(schema[word][0], document, seen)
@@ -105,12 +115,10 @@ def _add(result: Flat, part: Schema) -> None:
     if "type" in part:
         listed = part["type"] if isinstance(part["type"], list) else [part["type"]]
         result.types = widened(result.types) & widened(frozenset(map(str, listed)))
-    for values in [part[word] if word == "enum" else [part[word]]
-                   for word in ("enum", "const") if word in part]:
-        if isinstance(values, list):
-            known = {text(value) for value in values}
-            result.values = values if result.values is None else [
-                value for value in result.values if text(value) in known]
+    if isinstance(part.get("enum"), list):
+        _add_values(result, part["enum"])
+    if "const" in part:
+        _add_values(result, [part["const"]])
     for words, pick in ((_LOWER, max), (_UPPER, min)):
         for word in words:
             if isinstance(part.get(word), int | float):
@@ -120,15 +128,30 @@ def _add(result: Flat, part: Schema) -> None:
     _add_parts(result, part)
 
 
+def _add_values(result: Flat, values: list[Any]) -> None:
+    """Leave only the values that every part of the conjunction names."""
+    if result.values is None:
+        result.values = values
+        return
+    # As texts: Python calls `1` and `true` equal, JSON does not.
+    known = {text(value) for value in values}
+    result.values = [value for value in result.values if text(value) in known]
+
+
 def _add_parts(result: Flat, part: Json) -> None:
     if part.keys() & {"properties", "patternProperties", "additionalProperties"}:
-        result.fields.append(Fields(part.get("properties", {}), part.get("patternProperties", {}),
-                                    part.get("additionalProperties")))
+        named, patterns = part.get("properties", {}), part.get("patternProperties", {})
+        result.fields.append(Fields(named, patterns, part.get("additionalProperties")))
     if part.keys() & {"items", "prefixItems"}:
         result.items.append((part.get("prefixItems", []), part.get("items", True)))
-    result.unions += [(word, part[word]) for word in ("anyOf", "oneOf")
-                      if isinstance(part.get(word), list) and len(part[word]) != 1]
-    result.other += [(word, value) for word, value in part.items() if word not in _PLAIN]
+    for word in ("anyOf", "oneOf"):
+        branches = part.get(word)
+        # A single one was merged as a conjunct.
+        if isinstance(branches, list) and len(branches) != 1:
+            result.unions.append((word, branches))
+    for word, value in part.items():
+        if word not in _PLAIN:
+            result.other.append((word, value))
 
 
 def widened(types: frozenset[str]) -> frozenset[str]:
@@ -149,5 +172,6 @@ def types_of(value: Any) -> frozenset[str]:
 def _matches(pattern: str, name: str) -> bool:
     try:
         return re.search(pattern, name) is not None
+    # Patterns are of JavaScript: one that Python cannot read may match.
     except re.error:
         return True

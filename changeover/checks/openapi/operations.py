@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from changeover.checks.openapi.schemas import ENCODING, Document, Json, Schema
@@ -40,7 +41,7 @@ def operations(document: Document) -> dict[str, Operation]:
     """Return the operations by `METHOD /path/{}`."""
     found: dict[str, Operation] = {}
     paths = document.content.get("paths")
-    for path, raw in (paths if isinstance(paths, dict) else {}).items():
+    for path, raw in _items(paths):
         if not path.startswith("/"):
             continue  # an extension
         item = document.follow(raw)
@@ -49,6 +50,7 @@ def operations(document: Document) -> dict[str, Operation]:
             if not operation and not isinstance(item.get(method), dict):
                 continue
             for base in _bases(document, item, operation):
+                # How a parameter is called in a path makes no difference to clients.
                 whole = re.sub(r"{[^}]*}", "{}", base + path)
                 found[f"{method.upper()} {whole}"] = _operation(document, path, item, operation)
         if "$nowhere" in item:
@@ -62,6 +64,11 @@ def methods(document: Json) -> list[str]:
     return sorted(found)
 
 
+def _items(node: Any) -> list[tuple[str, Any]]:
+    """Return a mapping's entries; none for what should be a mapping and is not."""
+    return list(node.items()) if isinstance(node, dict) else []
+
+
 def _nowhere(part: Json) -> str:
     return f"the reference {part['$nowhere']} leads nowhere"
 
@@ -73,14 +80,14 @@ def _bases(document: Document, item: Json, operation: Json) -> list[str]:
     for place in (operation, item, document.content):
         servers = place.get("servers")
         if isinstance(servers, list) and servers:
-            return list(dict.fromkeys(_base(one) for one in servers if isinstance(one, dict)))
+            bases = [_base(one) for one in servers if isinstance(one, dict)]
+            return list(dict.fromkeys(bases))  # production and staging mostly have the same path
     return [""]
 
 
 def _base(server: Json) -> str:
     url = str(server.get("url") or "")
-    variables = server.get("variables")
-    for name, variable in (variables if isinstance(variables, dict) else {}).items():
+    for name, variable in _items(server.get("variables")):
         if isinstance(variable, dict):
             url = url.replace("{" + name + "}", str(variable.get("default", "")))
     path = urlsplit(url.replace("{", "").replace("}", "")).path.rstrip("/")
@@ -88,8 +95,11 @@ def _base(server: Json) -> str:
 
 
 def _operation(document: Document, path: str, item: Json, operation: Json) -> Operation:
-    positions = {name: str(i) for i, name in enumerate(re.findall(r"{([^}]*)}", path))}
+    # A path's parameters by their position: their names may have changed.
+    names = re.findall(r"{([^}]*)}", path)
+    positions = {name: str(place) for place, name in enumerate(names)}
     raw: dict[tuple[str, str], Json] = {}
+    # The operation's own come later: they replace those of the path (OpenAPI 3.0.3).
     for listed in (item.get("parameters"), operation.get("parameters")):
         for one in listed if isinstance(listed, list) else []:
             parameter = document.follow(one)
@@ -98,9 +108,11 @@ def _operation(document: Document, path: str, item: Json, operation: Json) -> Op
                 return Operation(problem=_nowhere(parameter))
             if place == "path":
                 name = positions.get(name, name)
-            raw[place, name.lower() if place == "header" else name] = parameter
-    usual = {key: _parameter(document, key[0], parameter) for key, parameter in raw.items()
-             if key[0] in _STYLES and not (key[0] == "header" and key[1] in _OURS)}
+            if place == "header":
+                name = name.lower()
+            raw[place, name] = parameter
+    usual = _parameters(document, raw)
+    # What the document forgot to describe is in the path all the same.
     for position in positions.values():
         usual.setdefault(("path", position), Parameter({}, True, ("simple", False)))
     if "swagger" in document.content:
@@ -111,6 +123,18 @@ def _operation(document: Document, path: str, item: Json, operation: Json) -> Op
             return Operation(problem=_nowhere(body))
         bodies, needed = dict(_bodies(document, body)), body.get("required") is True
     return Operation(usual, bodies, needed)
+
+
+def _parameters(
+    document: Document, raw: dict[tuple[str, str], Json]
+) -> dict[tuple[str, str], Parameter]:
+    """Return the parameters that stand in a request's head, where clients choose them."""
+    found = {}
+    for (place, name), parameter in raw.items():
+        is_ours = place == "header" and name in _OURS
+        if place in _STYLES and not is_ours:
+            found[place, name] = _parameter(document, place, parameter)
+    return found
 
 
 def _parameter(document: Document, place: str, raw: Json) -> Parameter:
@@ -125,7 +149,10 @@ def _parameter(document: Document, place: str, raw: Json) -> Parameter:
         explode = raw.get("explode")
         spread = explode if isinstance(explode, bool) else style == "form"
         return Parameter(document.read(raw["schema"]), is_required, (style, spread), empty)
-    written = {key: value for key, value in raw.items() if key not in ("required", "in", "name")}
+    # In 2.0 the schema's words stand beside the parameter's own.
+    written = dict(raw)
+    for word in ("required", "in", "name"):
+        written.pop(word, None)
     schema = document.read(written) if "swagger" in document.content else {}
     style, spread = _OLD_STYLES.get(str(raw.get("collectionFormat") or "csv"), ("form", False))
     if place in ("path", "header") and style == "form":
@@ -134,10 +161,10 @@ def _parameter(document: Document, place: str, raw: Json) -> Parameter:
 
 
 def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
-    content = body.get("content")
-    for kind, media in (content if isinstance(content, dict) else {}).items():
+    for kind, media in _items(body.get("content")):
         found = document.follow(media)
-        schema = document.read(found["schema"] if found.get("schema") is not None else {})
+        schema = found.get("schema")
+        schema = document.read({} if schema is None else schema)
         if encoding := found.get("encoding"):  # of a form's parts: compared as it stands
             schema = {"allOf": [schema, {ENCODING: encoding}]}
         yield media_type(kind), schema
@@ -145,10 +172,13 @@ def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
 
 def media_type(kind: str) -> str:
     """Return a media type in one form: lower case, without its charset, parameters in order."""
-    name, *rest = (part.strip() for part in kind.split(";"))
-    others = sorted(part.lower().replace(" ", "") for part in rest
-                  if part and not part.lower().startswith("charset"))
-    return ";".join([name.lower(), *others])
+    name, *rest = kind.lower().split(";")
+    others = []
+    for part in rest:
+        short = part.replace(" ", "").strip()
+        if short and not short.startswith("charset"):
+            others.append(short)
+    return ";".join([name.strip(), *sorted(others)])
 
 
 def _old_bodies(
@@ -162,13 +192,21 @@ def _old_bodies(
             schema = document.read(parameter.get("schema") or {})
             return (dict.fromkeys(kinds or ["application/json"], schema),
                     parameter.get("required") is True)
-    form = {name: parameter for (place, name), parameter in raw.items() if place == "formData"}
-    if not form:
+    fields: Json = {}
+    required: list[str] = []
+    has_file = False
+    for (place, name), one in raw.items():
+        if place == "formData":
+            fields[name] = _parameter(document, "query", one).schema
+            has_file = has_file or one.get("type") == "file"
+            if one.get("required") is True:
+                required.append(name)
+    if not fields:
         return {}, False
-    required = sorted(name for name, one in form.items() if one.get("required") is True)
-    schema = {"type": "object", **({"required": required} if required else {}), "properties": {
-        name: _parameter(document, "query", one).schema for name, one in form.items()}}
-    has_file = any(one.get("type") == "file" for one in form.values())
+    schema = {"type": "object", "properties": fields}
+    if required:
+        schema["required"] = sorted(required)
+    # Only multipart forms can carry files.
     usual = "multipart/form-data" if has_file else "application/x-www-form-urlencoded"
     forms = [kind for kind in kinds if "form" in kind] or [usual]
     return dict.fromkeys(forms, schema), bool(required)

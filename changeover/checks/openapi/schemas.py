@@ -49,6 +49,7 @@ class Document:
             return None
         node: Any = self.content
         for part in reference[2:].split("/"):
+            # `~1` first: the other way round `~01` would become a slash (RFC 6901, section 4).
             name = unquote(part).replace("~1", "/").replace("~0", "~")
             if isinstance(node, list) and name.isdigit() and int(name) < len(node):
                 node = node[int(name)]
@@ -64,12 +65,18 @@ class Document:
             if reference in seen:
                 return {}
             seen.add(reference)
-            beside = {} if self.is_old else {k: v for k, v in node.items() if k != "$ref"}
+            beside = self._beside(node)
             target = self.lookup(reference)
             if target is None:
                 return {NOWHERE: reference}
             node = {**target, **beside} if isinstance(target, dict) else {}
         return node if isinstance(node, dict) else {}
+
+    def _beside(self, node: Json) -> Json:
+        """Return the words beside a reference; before 3.1 they mean nothing."""
+        if self.is_old:
+            return {}
+        return {word: part for word, part in node.items() if word != "$ref"}
 
     def target(self, reference: str) -> Schema:
         """Return the schema that a reference leads to, read once."""
@@ -85,32 +92,43 @@ class Document:
         if not isinstance(node, dict):
             return {}
         if isinstance(reference := node.get("$ref"), str):
-            beside = {} if self.is_old else self._read_words(
-                {key: part for key, part in node.items() if key != "$ref"})
-            return {"$ref": reference} if not beside else {
-                "allOf": [{"$ref": reference}, beside]}
+            beside = self._read_words(self._beside(node))
+            if not beside:
+                return {"$ref": reference}
+            return {"allOf": [{"$ref": reference}, beside]}
         return self._read_words(node)
 
     def _read_words(self, node: Json) -> Schema:
+        result = self._read_parts(node)
+        # A discriminator names the branch, so no value can be in two of them by accident.
+        if "oneOf" in result and isinstance(node.get("discriminator"), dict):
+            result["anyOf"] = [*result.get("anyOf", []), *result.pop("oneOf")]
+        never_sent = []
+        for name, part in _fields(node).items():
+            if self._is_read_only(part):
+                never_sent.append(name)
+        _require(result, node, never_sent)
+        return _nullable(_bounds(result), node)
+
+    def _read_parts(self, node: Json) -> Json:
+        """Return the words of a schema that mean something, each part in the one form."""
         result: Json = {}
         for key, part in node.items():
+            # YAML's empty `items:` is null and says nothing; a `const` may really be null.
             if part is None and key != "const":
                 continue
             if key in _MAPS and isinstance(part, dict):
                 result[key] = {name: self._read_field(value) for name, value in part.items()}
             elif key in _LISTS and isinstance(part, list):
                 result[key] = [self.read(value) for value in part]
+            # Before 3.1 a list of `items` was what `prefixItems` is now.
             elif key == "items" and isinstance(part, list):
                 result["prefixItems"] = [self.read(value) for value in part]
             elif key in _PARTS:
                 result[key] = self.read(part)
             elif key not in _SAID and not key.startswith("x-"):
                 result[key] = part
-        if "oneOf" in result and isinstance(node.get("discriminator"), dict):
-            result["anyOf"] = [*result.get("anyOf", []), *result.pop("oneOf")]  # one is named
-        _require(result, node, [name for name, part in _fields(node).items()
-                                if self._is_read_only(part)])
-        return _nullable(_bounds(result), node)
+        return result
 
     def _read_field(self, node: Any) -> Schema:
         return False if self._is_read_only(node) else self.read(node)
@@ -123,8 +141,9 @@ class Document:
         if isinstance(reference := node.get("$ref"), str):
             return self._is_read_only(self.lookup(reference), depth + 1)
         parts = node.get("allOf")
-        return isinstance(parts, list) and any(
-            self._is_read_only(part, depth + 1) for part in parts)
+        if not isinstance(parts, list):
+            return False
+        return any(self._is_read_only(part, depth + 1) for part in parts)
 
 
 def _fields(node: Json) -> Json:
@@ -136,8 +155,10 @@ def _require(result: Json, node: Json, never_sent: list[str]) -> None:
     """Write down which fields a request has to have, and which it never has."""
     result.pop("required", None)
     required = node.get("required")
-    if isinstance(required, list) and (names := sorted({*map(str, required)} - {*never_sent})):
-        result["required"] = names
+    if isinstance(required, list):
+        names = {*map(str, required)} - {*never_sent}
+        if names:
+            result["required"] = sorted(names)
     if never_sent:
         result[NEVER_SENT] = sorted(never_sent)
 
@@ -145,6 +166,7 @@ def _require(result: Json, node: Json, never_sent: list[str]) -> None:
 def _bounds(schema: Json) -> Json:
     """Write exclusive bounds as numbers, int32 as bounds, and drop formats that refuse nothing."""
     for exclusive, plain in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        # Up to 3.0 it is a flag beside the bound, from 3.1 on the bound itself.
         is_flag = isinstance(schema.get(exclusive), bool)
         if is_flag and schema.pop(exclusive) and plain in schema:
             schema[exclusive] = schema.pop(plain)
@@ -176,13 +198,18 @@ def text(value: Any) -> str:
 
 def references(schema: Any) -> set[str]:
     """Return the references in a schema that was read."""
+    found: set[str] = set()
     if isinstance(schema, list):
-        return {found for part in schema for found in references(part)}
-    if not isinstance(schema, dict):
-        return set()
-    own = {schema["$ref"]} if isinstance(schema.get("$ref"), str) else set()
-    return own.union(*(references(part) for key, part in schema.items()
-                       if key not in ("enum", "const")))
+        for part in schema:
+            found |= references(part)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            found.add(schema["$ref"])
+        for word, part in schema.items():
+            # What stands there are values: a `$ref` among them is a value as well.
+            if word not in ("enum", "const"):
+                found |= references(part)
+    return found
 
 
 def bundle(schema: Schema, document: Document) -> Schema:
@@ -195,17 +222,27 @@ def bundle(schema: Schema, document: Document) -> Schema:
             waiting |= references(definitions[reference])
     if not definitions:
         return schema
-    numbers = {reference: f"#/$defs/{i}" for i, reference in enumerate(sorted(definitions))}
-    return {"allOf": [_moved(schema, numbers)],
-            "$defs": {numbers[reference].rpartition("/")[2]: _moved(part, numbers)
-                      for reference, part in definitions.items()}}
+    # Sorted, so that the same schema is the same text each time.
+    moves, moved = {}, {}
+    for number, reference in enumerate(sorted(definitions)):
+        moves[reference] = f"#/$defs/{number}"
+    for number, reference in enumerate(sorted(definitions)):
+        moved[str(number)] = _moved(definitions[reference], moves)
+    return {"allOf": [_moved(schema, moves)], "$defs": moved}
 
 
-def _moved(node: Any, numbers: dict[str, str]) -> Any:
+def _moved(node: Any, moves: dict[str, str]) -> Any:
+    """Return a schema whose references lead to where their targets were moved."""
     if isinstance(node, list):
-        return [_moved(part, numbers) for part in node]
+        return [_moved(part, moves) for part in node]
     if not isinstance(node, dict):
         return node
-    return {key: numbers.get(part, part) if key == "$ref" and isinstance(part, str)
-            else part if key in ("enum", "const") else _moved(part, numbers)
-            for key, part in node.items()}
+    result = {}
+    for word, part in node.items():
+        if word == "$ref" and isinstance(part, str):
+            result[word] = moves.get(part, part)
+        elif word in ("enum", "const"):
+            result[word] = part
+        else:
+            result[word] = _moved(part, moves)
+    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,7 +40,7 @@ def lost_types(a: Flat, b: Flat) -> set[str]:
     ours, accepted = a.types, widened(b.types)
     if a.values is None:
         return set(ours - accepted)
-    # 1 is a whole number and a number: it is accepted where one of both is
+    # 1 is a whole number and a number: it is accepted where one of both is.
     if all(types_of(value) & accepted for value in a.values):
         return set()
     return set(ours & _types_of_all(a.values) - accepted)
@@ -49,9 +50,11 @@ def lost_values(a: Flat, b: Flat, where: str) -> Iterator[Finding]:
     """Yield which values are not accepted any more."""
     accepted = {_value(value) for value in b.values or []}
     ours = a.values
+    # These types have so few values that all can be listed.
     if ours is None and a.types <= {"boolean", "null"}:
-        ours = [v for v, name in ((True, "boolean"), (False, "boolean"), (None, "null"))
-                if name in a.types]
+        ours = [True, False] if "boolean" in a.types else []
+        if "null" in a.types:
+            ours.append(None)
     if ours is None:
         shown = ", ".join(map(str, (b.values or [])[:10]))
         yield Finding(f"{where} may only be {shown} now" if shown else f"{where} is refused now")
@@ -60,6 +63,7 @@ def lost_values(a: Flat, b: Flat, where: str) -> Iterator[Finding]:
 
 
 def _value(value: Any) -> str:
+    # JSON knows one number 1, however it is written.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return text(value)
@@ -80,43 +84,65 @@ def limits(a: Flat, b: Flat, types: frozenset[str], where: str) -> Iterator[Find
     for kind, word, said, is_lower in _LIMITS:
         if kind in types and word in b.bounds:
             bound, ours = b.bounds[word], a.bounds.get(word, 0 if is_lower else None)
+            # An object with three required fields has at least three, whatever it says.
             if word == "minProperties":
                 ours = max(ours or 0, len(a.required))
-            if a.values is not None and (bound := b.bounds[word]) is not None:
-                sizes = [len(v) for v in a.values if isinstance(v, str | list | dict)
-                         and kind in types_of(v)]
-                ours = (min(sizes) if is_lower else max(sizes)) if sizes else bound
+            if a.values is not None:
+                sizes = _sizes(a.values, kind)
+                pick = min if is_lower else max
+                ours = pick(sizes, default=bound)
             if ours is None or (ours < bound if is_lower else ours > bound):
                 yield Finding(f"{where} {said.format(bound)}")
     if types & {"number", "integer"}:
         yield from _numbers(a, b, where, is_whole="number" not in a.types)
 
 
+def _sizes(values: list[Any], kind: str) -> list[int]:
+    """Return the lengths of those values that are texts, lists or objects, as `kind` says."""
+    found = []
+    for value in values:
+        if isinstance(value, str | list | dict) and kind in types_of(value):
+            found.append(len(value))
+    return found
+
+
+_NUMBER_LIMITS = (
+    (1, "minimum", "exclusiveMinimum", "at least", "above"),
+    (-1, "maximum", "exclusiveMaximum", "at most", "below"),
+)
+
+
 def _numbers(a: Flat, b: Flat, where: str, *, is_whole: bool) -> Iterator[Finding]:
-    for sign, plain, exclusive, said in (
-        (1, "minimum", "exclusiveMinimum", "at least"), (-1, "maximum", "exclusiveMaximum",
-                                                         "at most"),
-    ):
+    # Times -1 an upper bound is a lower one: one comparison serves both.
+    for sign, plain, exclusive, at, beyond in _NUMBER_LIMITS:
         theirs = _bound(b, sign, plain, exclusive, is_whole=is_whole)
         ours = _bound(a, sign, plain, exclusive, is_whole=is_whole)
         if a.values is not None:
-            numbers = [v for v in a.values if "number" in types_of(v)]
-            ours = min((sign * v, 0) for v in numbers) if numbers else theirs
+            numbers = [value for value in a.values if "number" in types_of(value)]
+            ours = min(((sign * number, 0) for number in numbers), default=theirs)
         if theirs is not None and (ours is None or ours < theirs):
-            word = said if not theirs[1] else {"at least": "above", "at most": "below"}[said]
-            yield Finding(f"{where} has to be {word} {sign * theirs[0]:g} now")
+            bound, is_excluded = theirs
+            word = beyond if is_excluded else at
+            yield Finding(f"{where} has to be {word} {sign * bound:g} now")
 
 
 def _bound(
     side: Flat, sign: int, plain: str, exclusive: str, *, is_whole: bool
 ) -> tuple[float, int] | None:
     """Return a lower bound of the values times `sign`, and 1 where it is excluded itself."""
-    found = [(sign * side.bounds[word], int(word == exclusive)) for word in (plain, exclusive)
-             if word in side.bounds]
-    if is_whole:
-        found = [(value if not excluded else value + 1, 0) if float(value).is_integer()
-                 else (float(-(-value // 1)), 0) for value, excluded in found]
+    found = []
+    for word in (plain, exclusive):
+        if word in side.bounds:
+            bound = sign * side.bounds[word], int(word == exclusive)
+            found.append(_whole(*bound) if is_whole else bound)
     return max(found, default=None)
+
+
+def _whole(bound: float, is_excluded: int) -> tuple[float, int]:
+    """Return the smallest whole number that a lower bound allows: above 2 is at least 3."""
+    if not float(bound).is_integer():
+        return float(math.ceil(bound)), 0
+    return bound + is_excluded, 0
 
 
 def _pattern_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
@@ -129,16 +155,25 @@ def _format_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[F
 
 def _multiple_word(a: Flat, said: list[Any], value: Any, where: str) -> Iterator[Finding]:
     try:
+        # Fractions of what is written: as a float 0.3 is no multiple of 0.1.
         step = Fraction(str(value))
-        steps = [Fraction(str(one)) for one in said] + (
-            [Fraction(1)] if "number" not in a.types else [])
-        numbers = [Fraction(str(v)) for v in a.values or [] if "number" in types_of(v)]
+        steps = [Fraction(str(one)) for one in said]
+        numbers = []
+        for known in a.values or []:
+            if "number" in types_of(known):
+                numbers.append(Fraction(str(known)))
     except ValueError:
         yield undecided(where, "`multipleOf` differs")
         return
-    if step > 0 and (all(n % step == 0 for n in numbers) if a.values is not None
-                     else any(one % step == 0 for one in steps)):
-        return
+    if "number" not in a.types:
+        steps.append(Fraction(1))  # whole numbers are multiples of 1
+    if step > 0:
+        if a.values is not None:
+            is_kept = all(number % step == 0 for number in numbers)
+        else:
+            is_kept = any(one % step == 0 for one in steps)
+        if is_kept:
+            return
     yield Finding(f"{where} has to be a multiple of {value} now")
 
 

@@ -39,12 +39,13 @@ def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> CheckResult:
     if {*there} & {*spec.methods}:
         operations, failed, output = _fuzz(spec, target, document, ends - time.monotonic())
         broken += failed
+    # A run that called nothing proved nothing.
     if not operations and not broken:
         undecided.append(
             f"no operation was called: the document has {', '.join(there) or 'no methods'}, and"
             f" `methods` of the check are {', '.join(spec.methods)}")
-    found = judged([*broken, *undecided], f"{operations} operations do what their document says",
-                   operations=operations, output=output)
+    fine = f"{operations} operations do what their document says"
+    found = judged([*broken, *undecided], fine, operations=operations, output=output)
     if undecided and not broken:
         return unknown(found.reason, **found.evidence)
     return found
@@ -64,45 +65,51 @@ def _document(where: str, target: CheckTarget, side: str) -> Json:
 
 def _compared(baseline: Json, candidate: Json, seconds: float) -> tuple[list[str], list[str]]:
     """Compare two documents in a process that ends in time; return narrowed and undecided."""
-    with tempfile.TemporaryDirectory() as folder:
-        old, new, target = (Path(folder) / name for name in ("old", "new", "findings"))
-        for path, content in ((old, baseline), (new, candidate)):
-            path.write_text(json.dumps(content, default=str), "utf-8")
-        code, output = run_program(
-            [sys.executable, "-m", "changeover.checks.openapi.compatibility", *map(str, (
-                old, new, target))], folder=Path(folder), env={}, seconds=max(seconds, 1))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        old, new, target = folder / "old", folder / "new", folder / "findings"
+        # YAML has dates, JSON has not: as text they are compared all the same.
+        old.write_text(json.dumps(baseline, default=str), "utf-8")
+        new.write_text(json.dumps(candidate, default=str), "utf-8")
+        command = [sys.executable, "-m", "changeover.checks.openapi.compatibility",
+                   str(old), str(new), str(target)]
+        code, output = run_program(command, folder=folder, env={}, seconds=max(seconds, 1))
         if code is None:
             return [], [f"the documents could not be compared within {seconds:.0f} s"]
         if code or not target.exists():
-            raise EnvironmentProblem("the documents could not be compared: " + "; ".join(
-                output.strip().splitlines()[-1:]), next_step=_INSTALL)
+            why = "; ".join(output.strip().splitlines()[-1:])
+            raise EnvironmentProblem(
+                f"the documents could not be compared: {why}", next_step=_INSTALL)
         found = json.loads(target.read_text("utf-8"))
-    return ([sentence for sentence, is_certain in found if is_certain],
-            [sentence for sentence, is_certain in found if not is_certain])
+    narrowed = [sentence for sentence, is_certain in found if is_certain]
+    return narrowed, [sentence for sentence, is_certain in found if not is_certain]
 
 
 def _fuzz(
     spec: OpenApiCheck, target: CheckTarget, document: Json, seconds: float
 ) -> tuple[int, list[str], str]:
     """Run schemathesis; return how many operations it called, what was wrong, its output."""
-    with tempfile.TemporaryDirectory() as folder:
-        report, served = Path(folder) / "report.xml", Path(folder) / "openapi.json"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        report, served = folder / "report.xml", folder / "openapi.json"
+        # The document that was compared, with what it refers to: nothing is fetched again.
         served.write_text(json.dumps(document, default=str), "utf-8")
-        asked = [part for method in spec.methods for part in ("--include-method", method)]
-        code, output = run_program(
-            [sys.executable, "-m", "schemathesis.cli", "run", str(served), "--url",
-             target.url("candidate"), "--max-examples", str(spec.examples), "--no-color",
-             "--report-junit-path", str(report), "--continue-on-failure",
-             "--generation-database", "none", *asked],
-            folder=Path(folder), env={}, seconds=max(seconds, 1),
-        )
+        command = [
+            sys.executable, "-m", "schemathesis.cli", "run", str(served),
+            "--url", target.url("candidate"), "--max-examples", str(spec.examples),
+            "--report-junit-path", str(report), "--no-color",
+            "--continue-on-failure",  # every operation's problems in one go
+            "--generation-database", "none",  # each run begins without examples of another
+        ]
+        for method in spec.methods:
+            command += ["--include-method", method]
+        code, output = run_program(command, folder=folder, env={}, seconds=max(seconds, 1))
         if code is None:
             return 0, [f"not done within {spec.timeout.total_seconds():.0f} s"], output
         if not report.exists():
+            why = "; ".join(output.strip().splitlines()[-2:])
             raise EnvironmentProblem(
-                "schemathesis made no report: " + "; ".join(output.strip().splitlines()[-2:]),
-                next_step=_INSTALL,
-            )
+                f"schemathesis made no report: {why}", next_step=_INSTALL)
         return (*_read_junit(report), output)
 
 
@@ -115,5 +122,6 @@ def _read_junit(report: Path) -> tuple[int, list[str]]:
             for found in case.iter(kind):
                 text = found.text or found.get("message") or kind
                 lines = [line.strip() for line in text.splitlines() if line.strip()]
-                problems.append(f"{case.get('name')}: {' '.join(lines[:_SHOWN_LINES])[:400]}")
+                shown = " ".join(lines[:_SHOWN_LINES])[:400]
+                problems.append(f"{case.get('name')}: {shown}")
     return count, problems

@@ -42,10 +42,12 @@ def check_database(spec: DatabaseCheck, target: CheckTarget) -> CheckResult:
             return judged([f"{name} is not there"], "")
         engine = create_engine(url, connect_args={"timeout": seconds})
     else:
-        # libpq waits for whole seconds, and not for fewer than 2
-        engine = create_engine(url, connect_args={"connect_timeout": max(2, int(seconds))})
+        # libpq waits for whole seconds, and not for fewer than 2.
+        whole = max(2, int(seconds))
+        engine = create_engine(url, connect_args={"connect_timeout": whole})
     try:
         return _examined(spec, engine, name)
+    # Only its type: the driver's text may contain the address with its password.
     except SQLAlchemyError as error:
         return judged([f"{name} cannot be used ({type(error).__name__})"], "")
     finally:
@@ -66,8 +68,8 @@ def _examined(spec: DatabaseCheck, engine: Engine, name: str) -> CheckResult:
             problems.append(f"is at migration {found or 'none'}, not {spec.revision}")
     if spec.writable and (problem := _write(engine)):
         problems.append(problem)
-    return judged(problems, f"{name} answers after {seconds * 1000:.1f} ms",
-                  milliseconds=round(seconds * 1000, 2))
+    took = seconds * 1000
+    return judged(problems, f"{name} answers after {took:.1f} ms", milliseconds=round(took, 2))
 
 
 def revision_of(connection: Connection) -> str:
@@ -75,6 +77,7 @@ def revision_of(connection: Connection) -> str:
     try:
         return str(connection.execute(text("select version_num from alembic_version")).scalar())
     except SQLAlchemyError:
+        # PostgreSQL refuses everything after an error until the transaction is ended.
         connection.rollback()
         return ""
 
@@ -96,24 +99,29 @@ def _write(engine: Engine) -> str:
     return ""
 
 
+def _table(ref: suites.TableRef, target: CheckTarget) -> TableRef:
+    url = database_url(ref, target).render_as_string(hide_password=False)
+    return TableRef(url, ref.table)
+
+
 def check_data_consistency(
     spec: DataConsistencyCheck, target: CheckTarget, report: Report
 ) -> CheckResult:
     """Find every row that only one side has or that differs."""
-    sides = [
-        TableRef(database_url(ref, target).render_as_string(hide_password=False), ref.table)
-        for ref in (spec.baseline, spec.candidate)
-    ]
+    baseline, candidate = _table(spec.baseline, target), _table(spec.candidate, target)
     columns = Columns(spec.key, spec.columns, spec.ignore, spec.mask)
+    # One more than is allowed has to be found, or the search would end before it is too many.
     found = compare_tables(
-        sides[0], sides[1], columns, most=max(_MOST_FOUND, spec.differences + 1),
+        baseline, candidate, columns, most=max(_MOST_FOUND, spec.differences + 1),
         progress=lambda done, total: report(done / max(1, total)),
     )
-    number = len(found.only_baseline) + len(found.only_candidate) + len(found.differing)
+    ours, theirs = len(found.only_baseline), len(found.only_candidate)
+    changed = len(found.differing)
+    number = ours + theirs + changed
     at_least = "" if found.is_complete else "at least "
     summary = (
-        f"{at_least}{number} rows differ ({len(found.only_baseline)} only at the baseline, "
-        f"{len(found.only_candidate)} only at the candidate, {len(found.differing)} changed); "
+        f"{at_least}{number} rows differ ({ours} only at the baseline, "
+        f"{theirs} only at the candidate, {changed} changed); "
         f"{found.baseline_rows} and {found.candidate_rows} rows")
     is_fine = number <= spec.differences and found.is_complete
     return judged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from datetime import UTC, datetime
@@ -25,27 +26,33 @@ LONGEST_SHOWN = 300
 def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     """Send the request and compare its answer with what the plan expects."""
     url = target.url(spec.of) + spec.path
-    # the fastest of three counts: one that is slow by chance is no failure
+    # The fastest of three counts: one that is slow by chance is no failure.
     repeats = 3 if spec.within and spec.method in ("GET", "HEAD", "OPTIONS") else 1
     try:
         with _client(spec) as client:
             tries = [_timed(client, spec, url) for _ in range(repeats)]
-            other = client.send(_request(client, spec, target.url("baseline") + spec.path)) \
-                if spec.like_baseline else None
+            other = None
+            if spec.like_baseline:
+                there = target.url("baseline") + spec.path
+                other = client.send(_request(client, spec, there))
     except httpx.HTTPError as error:
-        return judged([f"{spec.of} does not answer {spec.method} {spec.path} "
-                       f"({type(error).__name__})"], "")
-    answer, seconds = tries[-1][0], min(each for _, each in tries)
+        why = type(error).__name__
+        problem = f"{spec.of} does not answer {spec.method} {spec.path} ({why})"
+        return judged([problem], "")
+    answer = tries[-1][0]
+    took = 1000 * min(seconds for _, seconds in tries)
     problems = [*_status(spec, answer), *_headers(spec, answer), *_body(spec, answer)]
-    if spec.within and seconds > spec.within.total_seconds():
-        problems.append(f"answered after {seconds * 1000:.0f} ms, which is longer than "
-                        f"{spec.within.total_seconds() * 1000:.0f} ms")
+    allowed = 1000 * spec.within.total_seconds() if spec.within else math.inf
+    if took > allowed:
+        problems.append(
+            f"answered after {took:.0f} ms, which is longer than {allowed:.0f} ms")
     if other is not None:
         problems += _unlike(target, other, answer)
+    status = answer.status_code
     return judged(
-        problems, f"{spec.of} answers {spec.method} {spec.path} with {answer.status_code} in "
-        f"{seconds * 1000:.1f} ms",
-        status=answer.status_code, milliseconds=round(seconds * 1000, 2),
+        problems, f"{spec.of} answers {spec.method} {spec.path} with {status} in {took:.1f} ms",
+        status=status, milliseconds=round(took, 2),
+        # An answer that is as it should be may contain people's data; it is not stored.
         body=answer.text[:LONGEST_SHOWN] if problems else "",
     )
 
@@ -77,11 +84,12 @@ def _status(spec: HttpCheck, answer: httpx.Response) -> list[str]:
 
 
 def _headers(spec: HttpCheck, answer: httpx.Response) -> list[str]:
-    return [
-        f"header {name} is {answer.headers.get(name)!r}, which does not match {pattern!r}"
-        for name, pattern in spec.has_headers.items()
-        if not re.search(pattern, answer.headers.get(name, ""))
-    ]
+    problems = []
+    for name, pattern in spec.has_headers.items():
+        has = answer.headers.get(name)
+        if not re.search(pattern, has or ""):
+            problems.append(f"header {name} is {has!r}, which does not match {pattern!r}")
+    return problems
 
 
 def _body(spec: HttpCheck, answer: httpx.Response) -> list[str]:
@@ -105,6 +113,7 @@ def _body(spec: HttpCheck, answer: httpx.Response) -> list[str]:
 
 def _is_same(found: Any, wanted: Any) -> bool:
     """Whether a value is the wanted one, of one type; a plan's numbers are as exact as floats."""
+    # `parse_json` keeps each digit of a number; YAML has made floats of the plan's.
     if type(found) is Decimal:
         found = float(found)
     return type(found) is type(wanted) and bool(found == wanted)
@@ -115,7 +124,8 @@ def _unlike(target: CheckTarget, baseline: httpx.Response, candidate: httpx.Resp
     judge = Judge.of(target.plan.shadow, target.plan.comparison, today=datetime.now(UTC).date())
     types = baseline.headers.get("content-type", ""), candidate.headers.get("content-type", "")
     found = compare_bodies(baseline.content, candidate.content, types, judge.rules)
-    return [
-        f"{each.path} is {each.candidate or 'missing'}, the baseline's {each.baseline or 'missing'}"
-        for each in found.divergences[:10]
-    ]
+    problems = []
+    for each in found.divergences[:10]:
+        ours, theirs = each.candidate or "missing", each.baseline or "missing"
+        problems.append(f"{each.path} is {ours}, the baseline's {theirs}")
+    return problems

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as Xml
 from changeover.domain.suites import SuiteCheck
 from changeover.domain.verdict import Verdict
 
+# XML 1.0 has no way at all to write these, not even escaped; answers may contain them.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAGS = {Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,16 +48,20 @@ class Served:
 
     def as_data(self) -> dict[str, float | None]:
         """Return the figures for the evidence; latencies in milliseconds."""
-        quantiles = {f"p{int(q * 100)}_ms": self.latency.quantile_seconds(q)
-                     for q in (0.5, 0.95, 0.99)}
-        return {"rate": self.rate, "answered_per_second": round(self.answered, 2),
-                "sent": self.sent, "failed": self.failed,
-                **{k: None if v is None else round(v * 1000, 2) for k, v in quantiles.items()}}
+        data: dict[str, float | None] = {
+            "rate": self.rate, "answered_per_second": round(self.answered, 2),
+            "sent": self.sent, "failed": self.failed,
+        }
+        for quantile in (0.5, 0.95, 0.99):
+            seconds = self.latency.quantile_seconds(quantile)
+            name = f"p{int(quantile * 100)}_ms"
+            data[name] = None if seconds is None else round(seconds * 1000, 2)
+        return data
 
 
 def new_session() -> aiohttp.ClientSession:
     """Return a client for load: without a limit of connections, and without a proxy."""
-    # a limit of connections would make requests wait for earlier ones
+    # A limit of connections would make requests wait for earlier ones.
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=LONGEST_ANSWER)
     return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
@@ -93,7 +98,8 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
                 await asyncio.sleep(wait)
                 if tick:
                     tick(number / count)
-            if len(under_way) >= MOST_UNDER_WAY:  # it has stalled: that is a failure, too
+            # It has stalled, which is a failure, too; more tasks would only slow this machine.
+            if len(under_way) >= MOST_UNDER_WAY:
                 failed += 1
                 durations.append(int(LONGEST_ANSWER * 1e6))
                 continue
@@ -102,6 +108,7 @@ async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
             task.add_done_callback(under_way.discard)
         if under_way:
             await asyncio.wait(under_way)
+        # Answers that came late count against the rate that was kept up.
         lasted = max(time.perf_counter() - began, seconds)
     return Served(rate, (count - failed) / lasted, failed, count, Histogram.of(durations))
 
@@ -120,19 +127,25 @@ def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckRes
             def tick(done: float, before: int = before) -> None:
                 report((before + done) / steps)
 
-            found[side].append(asyncio.run(offer(
+            offered = offer(
                 target.url(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
-                tick=tick)))
+                tick=tick)
+            found[side].append(asyncio.run(offered))
         own = found["candidate"][-1]
-        problems += _beyond(spec, own, found["baseline"][-1] if spec.baseline else None)
+        other = found["baseline"][-1] if spec.baseline else None
+        problems += _beyond(spec, own, other)
+        # Beyond the knee a higher rate only makes the queue longer, and may hurt the system.
         if own.answered < KEEPS_UP * rate:
             knee = rate
             break
     best = max(found["candidate"], key=lambda served: served.answered)
-    summary = f"keeps up to {best.rate:g} requests a second" if knee is None else \
-        f"the knee lies before {knee:g}: {best.answered:.4g} a second are answered"
-    return judged(problems, f"candidate: {summary}", knee=knee,
-                  **{side: [served.as_data() for served in rows] for side, rows in found.items()})
+    summary = f"keeps up to {best.rate:g} requests a second"
+    if knee is not None:
+        summary = f"the knee lies before {knee:g}: {best.answered:.4g} a second are answered"
+    figures = {}
+    for side, rows in found.items():
+        figures[side] = [served.as_data() for served in rows]
+    return judged(problems, f"candidate: {summary}", knee=knee, **figures)
 
 
 def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
@@ -142,13 +155,15 @@ def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
     if own.error_rate > spec.error_rate:
         problems.append(f"{own.error_rate:.2%} fail {at}, more than {spec.error_rate:.2%}")
     p99 = own.latency.quantile_seconds(0.99) or 0.0
-    if spec.latency_p99 and p99 > spec.latency_p99.total_seconds():
-        problems.append(f"p99 is {p99 * 1000:.0f} ms {at}, longer than "
-                        f"{spec.latency_p99.total_seconds() * 1000:.0f} ms")
+    longest = spec.latency_p99.total_seconds() if spec.latency_p99 else math.inf
+    if p99 > longest:
+        problems.append(
+            f"p99 is {p99 * 1000:.0f} ms {at}, longer than {longest * 1000:.0f} ms")
     other = baseline.latency.quantile_seconds(0.99) if baseline else None
-    if spec.ratio_to_baseline and other and p99 > spec.ratio_to_baseline * other:
-        problems.append(f"p99 is {p99 / other:.2f} times the baseline's {at}, more than "
-                        f"{spec.ratio_to_baseline:g}")
+    ratio = spec.ratio_to_baseline
+    if ratio and other and p99 > ratio * other:
+        problems.append(
+            f"p99 is {p99 / other:.2f} times the baseline's {at}, more than {ratio:g}")
     return problems
 
 
@@ -159,15 +174,20 @@ def check_soak(spec: SoakCheck, target: CheckTarget, report: Report) -> CheckRes
         return unknown(f"systems.{spec.of} has no process to watch: start it with `changeover up` "
                        "or give its pid_file")
     times, sizes, served = asyncio.run(_soaked(spec, target, report, meter))
+    # Also after the load: a process that crashed has stopped growing.
     if meter.read() is None:
         return judged([f"the process of {spec.of} ended during the soak"], "")
     found = trend(times, sizes)
     verdict = leak_verdict(found, allowed_per_second=spec.growth / HOUR)
-    evidence = {"readings": len(sizes), "load": served.as_data(),
-                "first_bytes": sizes[0] if sizes else None,
-                "last_bytes": sizes[-1] if sizes else None,
-                "bytes_an_hour": None if found is None else
-                [found.low * HOUR, found.slope * HOUR, found.high * HOUR]}
+    growth = None
+    if found is not None:
+        growth = [found.low * HOUR, found.slope * HOUR, found.high * HOUR]
+    evidence = {
+        "readings": len(sizes), "load": served.as_data(),
+        "first_bytes": sizes[0] if sizes else None,
+        "last_bytes": sizes[-1] if sizes else None,
+        "bytes_an_hour": growth,
+    }
     return CheckResult(verdict, _describe_trend(spec, found), evidence)
 
 
@@ -184,12 +204,13 @@ async def _soaked(
             if found := meter.read():
                 sizes.append(float(found[0]))
                 times.append(time.perf_counter() - began)
+            # A soak may last for days; two thousand readings show any slope.
             await asyncio.sleep(max(0.2, seconds / 2000))
 
     reading = asyncio.create_task(read())
     try:
-        served = await offer(target.url(spec.of), spec.paths, rate=spec.rate, seconds=seconds,
-                             tick=report)
+        url = target.url(spec.of)
+        served = await offer(url, spec.paths, rate=spec.rate, seconds=seconds, tick=report)
     finally:
         reading.cancel()
         await asyncio.wait([reading])
@@ -199,9 +220,10 @@ async def _soaked(
 def _describe_trend(spec: SoakCheck, found: Trend | None) -> str:
     if found is None:
         return "too few readings of the memory: let the soak last longer"
-    low, middle, high = (_signed(part * HOUR) for part in (found.low, found.slope, found.high))
-    return (f"memory of {spec.of} changes by {middle} an hour ({low} to {high}, 95 %), allowed are "
-            f"{format_size(spec.growth)}")
+    low, high = _signed(found.low * HOUR), _signed(found.high * HOUR)
+    middle, allowed = _signed(found.slope * HOUR), format_size(spec.growth)
+    return (f"memory of {spec.of} changes by {middle} an hour ({low} to {high}, 95 %), "
+            f"allowed are {allowed}")
 
 
 def _signed(size: float) -> str:

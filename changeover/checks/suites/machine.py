@@ -39,14 +39,25 @@ def check_resource(spec: ResourceCheck, target: CheckTarget) -> CheckResult:
             problems.append(f"{path} is not there")
         elif (free := psutil.disk_usage(str(place)).free) < least:
             problems.append(f"{path} has {format_size(free)} free, less than {format_size(least)}")
-    cpu = psutil.cpu_percent(interval=1.0) / 100 if spec.cpu is not None else None
-    if spec.cpu is not None and cpu is not None and cpu > spec.cpu:
-        problems.append(f"{cpu:.0%} of the CPU are in use, more than {spec.cpu:.0%}")
-    problems += [f"nobody listens at {address}" for address in spec.listening
-                 if not _answers(address)]
-    problems += [f"{address} is in use" for address in spec.free_ports if _answers(address)]
-    return judged(problems, f"{format_size(available)} of memory available, the rest as needed",
-                  memory_available=available, cpu=cpu)
+    cpu = None
+    if spec.cpu is not None:
+        # Over a second: a moment's use is always all or nothing.
+        cpu = psutil.cpu_percent(interval=1.0) / 100
+        if cpu > spec.cpu:
+            problems.append(f"{cpu:.0%} of the CPU are in use, more than {spec.cpu:.0%}")
+    problems += _ports(spec)
+    fine = f"{format_size(available)} of memory available, the rest as needed"
+    return judged(problems, fine, memory_available=available, cpu=cpu)
+
+
+def _ports(spec: ResourceCheck) -> Iterator[str]:
+    """Yield which addresses nobody listens at although they should, and which are taken."""
+    for address in spec.listening:
+        if not _answers(address):
+            yield f"nobody listens at {address}"
+    for address in spec.free_ports:
+        if _answers(address):
+            yield f"{address} is in use"
 
 
 def _answers(address: str) -> bool:
@@ -81,11 +92,13 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
     if not seen.is_current:
         problems.append(f"gateway: {seen.text}")
     with contextlib.suppress(Unreachable):  # its silence is among the problems already
-        hosts = gateway.admin.healthy_hosts()
-        problems += [f"{name} has no healthy host" for name, count in hosts.items() if not count]
+        for name, count in gateway.admin.healthy_hosts().items():
+            if not count:
+                problems.append(f"{name} has no healthy host")
     try:
         address = target.url("gateway") + target.plan.systems.baseline.health
         status = get(address, timeout=5).status_code
+        # Maintenance is answered with 503 on purpose.
         if status >= 500 and not state.maintenance:
             problems.append(f"a request through the gateway is answered with {status}")
     except httpx.HTTPError as error:
@@ -103,18 +116,23 @@ def check_flags(spec: FlagsCheck, target: CheckTarget) -> CheckResult:
     evaluator = Evaluator(flags.snapshot(site.store, site.migration, site.environment))
     found = []
     for user in spec.users:
-        got = {name: evaluator.evaluate(name, user.key, user.attributes).value
-               for name in user.expect if name in evaluator.keys}
+        got = {}
+        for name in user.expect:
+            if name in evaluator.keys:
+                answer = evaluator.evaluate(name, user.key, user.attributes)
+                got[name] = answer.value
         found.append({"key": user.key, "attributes": user.attributes, "values": got})
-        problems += _unlike(user.expect, got, f" for {user.key or 'a user without a key'}")
+        whom = user.key or "a user without a key"
+        problems += _unlike(user.expect, got, f" for {whom}")
     number = len(spec.expect) + sum(len(user.expect) for user in spec.users)
-    return judged(problems, f"{number} values of flags are as expected", values=values,
-                  users=found)
+    fine = f"{number} values of flags are as expected"
+    return judged(problems, fine, values=values, users=found)
 
 
 def _unlike(wanted: Mapping[str, Any], found: Mapping[str, Any], whom: str) -> Iterator[str]:
     """Yield a sentence for each value that is not the wanted one, of the same type."""
     for name, value in wanted.items():
         got = found.get(name, "not there")
+        # Python calls `1` and `True` equal; an application that gets one does not.
         if got != value or type(got) is not type(value):
             yield f"flag {name} is {got!r}{whom}, not {value!r}"

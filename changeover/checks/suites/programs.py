@@ -21,20 +21,23 @@ def check_command(spec: CommandCheck, target: CheckTarget) -> CheckResult:
     """Run a command and judge its exit code; its output is saved, cut in the middle."""
     program, *arguments = spec.command
     folder = target.folder / spec.directory if spec.directory else target.folder
+    seconds = spec.timeout.total_seconds()
+    # Not every machine calls Python 3 `python`, and the plan's must be the one that runs us.
+    if program == "python":
+        program = sys.executable
     code, output = run_program(
-        [sys.executable if program == "python" else program, *arguments], folder=folder,
-        env=spec.env, seconds=spec.timeout.total_seconds(),
-    )
+        [program, *arguments], folder=folder, env=spec.env, seconds=seconds)
     shown = " ".join(spec.command)[:200]
     if code is None:
-        return judged([f"`{shown}` did not end within {spec.timeout.total_seconds():.0f} s"], "",
-                      output=output)
+        return judged([f"`{shown}` did not end within {seconds:.0f} s"], "", output=output)
     allowed = ", ".join(map(str, spec.exit_codes))
-    last = output.strip().splitlines()[-1:] or [""]
-    problem = [] if code in spec.exit_codes else [
-        f"`{shown}` ended with {code}, not {allowed}: {last[0][:300]}"]
-    return judged(problem, f"`{shown}` ended with {code}: {last[0][:300]}", exit_code=code,
-                  output=output)
+    lines = output.strip().splitlines() or [""]
+    last = lines[-1][:300]
+    problems = []
+    if code not in spec.exit_codes:
+        problems.append(f"`{shown}` ended with {code}, not {allowed}: {last}")
+    fine = f"`{shown}` ended with {code}: {last}"
+    return judged(problems, fine, exit_code=code, output=output)
 
 
 def run_program(
@@ -69,5 +72,6 @@ def run_program(
 def _cut(text: str) -> str:
     if len(text) <= LONGEST_OUTPUT:
         return text
+    # Its beginning says what ran, its end why it stopped.
     half = LONGEST_OUTPUT // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

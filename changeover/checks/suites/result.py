@@ -38,7 +38,8 @@ class CheckRun:
 def judged(problems: Sequence[str], fine: str, **evidence: Any) -> CheckResult:
     """Return a failure that lists every problem, or a pass with one sentence."""
     if problems:
-        return CheckResult(Verdict.FAIL, "; ".join(problems), {**evidence, "problems": [*problems]})
+        evidence["problems"] = list(problems)
+        return CheckResult(Verdict.FAIL, "; ".join(problems), evidence)
     return CheckResult(Verdict.PASS, fine, evidence)
 
 

@@ -81,11 +81,15 @@ def run_suite(
                          report=lambda share: progress(number, share))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        together = [pool.submit(one, number, name, check) for number, (name, check) in checks
-                    if not runs_alone(check)]
+        together = []
+        for number, (name, check) in checks:
+            if not runs_alone(check):
+                together.append(pool.submit(one, number, name, check))
         done = [future.result() for future in together]
-    # these measure, and nothing may disturb what they measure
-    done += [one(number, name, check) for number, (name, check) in checks if runs_alone(check)]
+    # The others measure, and nothing may disturb what they measure.
+    for number, (name, check) in checks:
+        if runs_alone(check):
+            done.append(one(number, name, check))
     return sorted(done, key=lambda run: run.number)
 
 

@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import httpx
@@ -33,10 +33,8 @@ def check_security(spec: SecurityCheck, target: CheckTarget) -> CheckResult:
         tried += 1
         problems += _certificate(spec, target.url(spec.of), spec.certificate)
     try:
-        with new_client(
-            timeout=10, base_url=target.url(spec.of),
-            verify=ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else tls(),
-        ) as client:
+        trusted = ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else tls()
+        with new_client(timeout=10, base_url=target.url(spec.of), verify=trusted) as client:
             for part in (_authentication, _headers, _methods, _broken_input):
                 found = part(spec, client)
                 tried += found[0]
@@ -70,15 +68,19 @@ def certificate_left(host: str, port: int, ca_file: str | None = None) -> timede
         OSError: No connection.
     """
     context = ssl.create_default_context(cafile=ca_file)
-    with socket.create_connection((host, port), timeout=5) as plain, \
-            context.wrap_socket(plain, server_hostname=host) as secured:
-        ends = ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
-    return datetime.fromtimestamp(ends, UTC) - datetime.fromtimestamp(int(time.time()), UTC)
+    with (
+        socket.create_connection((host, port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        certificate = secured.getpeercert() or {}
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return timedelta(seconds=ends - int(time.time()))
 
 
 def _authentication(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]:
     problems = []
     for path in spec.demands_authentication:
+        # A system may check only that a token is there.
         for headers in ({}, {"authorization": "Bearer wrong"}):
             status = client.get(path, headers=headers).status_code
             if status not in (401, 403):
@@ -92,9 +94,10 @@ def _headers(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]
     for path in spec.paths:
         found = client.get(path).headers
         for name, pattern in spec.headers.items():
-            if not re.search(pattern, found.get(name, ""), re.IGNORECASE):
-                problems.append(f"{path}: header {name} is {found.get(name)!r}, which does not "
-                                f"match {pattern!r}")
+            has = found.get(name)
+            if not re.search(pattern, has or "", re.IGNORECASE):
+                problems.append(
+                    f"{path}: header {name} is {has!r}, which does not match {pattern!r}")
     return len(spec.paths) * len(spec.headers), problems
 
 
@@ -112,18 +115,19 @@ def _broken_input(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[
     problems, tried = [], 0
     headers = {"content-type": "application/json"}
     for path in spec.bad_input:
-        attempts = [*(("GET", path + query, b"") for query in BROKEN_QUERIES),
-                    *(("POST", path, body) for body in BROKEN_BODIES)]
+        attempts = [("GET", path + query, b"") for query in BROKEN_QUERIES]
+        attempts += [("POST", path, body) for body in BROKEN_BODIES]
         for method, target, body in attempts:
             tried += 1
+            what = f"{method} {target[:60]}"
             try:
                 answer = client.request(method, target, content=body or None, headers=headers)
+            # One that breaks the connection is a finding; the others are tried all the same.
             except httpx.HTTPError as error:
-                problems.append(f"{method} {target[:60]} ends the connection "
-                                f"({type(error).__name__})")
+                problems.append(f"{what} ends the connection ({type(error).__name__})")
                 continue
             if answer.status_code >= 500:
-                problems.append(f"{method} {target[:60]} is answered with {answer.status_code}")
+                problems.append(f"{what} is answered with {answer.status_code}")
             elif STACK_TRACE.search(answer.content):
-                problems.append(f"{method} {target[:60]} shows a stack trace")
+                problems.append(f"{what} shows a stack trace")
     return tried, problems

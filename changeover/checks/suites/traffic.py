@@ -29,16 +29,20 @@ def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> Chec
         done += 1
         report(done / len(recorded))
 
-    batch, left_out = asyncio.run(replay.run(
-        target.plan, recorded, concurrency=spec.concurrency, on_done=tick))
+    replayed = replay.run(target.plan, recorded, concurrency=spec.concurrency, on_done=tick)
+    batch, left_out = asyncio.run(replayed)
     if not batch:
         return unknown(f"{spec.file}: all {left_out.total()} answers are too large to compare")
+    # In a store of its own: a replay must not change the scores of the users' own traffic.
     with replay.scratch_store(target.plan) as store:
         comparisons.write(store, target.plan.migration, batch, {"seen": len(recorded)})
         known = scores.collect(store, target.plan.migration)
     data = known.as_data()
-    evidence = {"skipped": dict(skipped + left_out), "places": data["places"][:_SHOWN],
-                "median_seconds": data["median_seconds"]}
+    evidence = {
+        "skipped": dict(skipped + left_out),
+        "places": data["places"][:_SHOWN],
+        "median_seconds": data["median_seconds"],
+    }
     return _verdict(spec, batch, evidence)
 
 
@@ -54,9 +58,10 @@ def _verdict(spec: ReplayCheck, batch: list[Compared], evidence: dict[str, Any])
         return unknown(f"{silent}: there is nothing to compare with", **evidence)
     similarity = sum(one.similarity for one in compared) / len(compared)
     differing = sum(not one.is_match for one in compared)
+    failed = sum(bool(one.error) for one in compared)
     summary = (
         f"{len(compared)} requests: similarity {similarity:.3%}, {differing} answers differ, "
-        f"{sum(bool(one.error) for one in compared)} failed at the candidate")
+        f"{failed} failed at the candidate")
     problems = []
     if similarity < spec.similarity:
         problems.append(f"{summary}; at least {spec.similarity:.3%} is wanted")
