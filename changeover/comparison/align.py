@@ -71,6 +71,7 @@ def _deep_canonical(value: Any) -> bytes:
         if type(item) is dict:
             parts.append(f"{{{len(item)}")
             for key in sorted(item):
+                # Of a type of its own: a key must not look like a text beside it.
                 stack += (item[key], _Key(key))
         elif type(item) is list:
             parts.append(f"[{len(item)}")
@@ -111,6 +112,7 @@ def projected(value: Any, node: Node, levels: int = MOST_PROJECTED) -> Any:
                  for index, item in enumerate(value)]
         if rule.array in (ArrayMode.SET, ArrayMode.KEYED):
             return sorted(items, key=canonical)
+        # What has no order gets one, so that the same items in any order look the same.
         if rule.array is ArrayMode.UNIQUE:
             distinct = {canonical(item): item for item in items}
             return [distinct[form] for form in sorted(distinct)]
@@ -153,6 +155,7 @@ def in_sequence(left: Hashes, right: Hashes, *, by_kind: bool = False) -> Alignm
         right: The candidate's.
         by_kind: Whether items that are not equal are only paired with others of their kind.
     """
+    # Two lists of 70,000 items would take minutes; by kind there is no place to fall back to.
     if len(left) * len(right) > MOST_STEPS and not by_kind:
         return in_place(len(left), len(right))
     if left > right:  # one orientation for both, so that similarity is symmetric
@@ -211,6 +214,7 @@ def as_set(
 ) -> Alignment:
     """Pair equal items, wherever they stand; then leftovers in order where `may_pair` says so."""
     places: dict[Any, list[int]] = defaultdict(list)
+    # From the end, as `pop` takes the last one: of equal items the first is paired first.
     for index in range(len(right) - 1, -1, -1):
         places[right[index]].append(index)
     pairs, removed = [], []
@@ -262,7 +266,7 @@ def by_key(left: Items, right: Items, key: str) -> Alignment | None:
 
     Those without the field are paired in order, with what is left over. None when no item has it.
     """
-    if not any(type(item) is dict and key in item for side in (left, right) for item in side):
+    if not (_has_key(left, key) or _has_key(right, key)):
         return None
     found = _leftovers(_plain(left), _plain(right))
     order = _order_by_key(
@@ -271,7 +275,7 @@ def by_key(left: Items, right: Items, key: str) -> Alignment | None:
     if order is not None:
         pairs = [(i, found.added[n]) for i, n in zip(found.removed, order, strict=True)]
         return Alignment(pairs, [], [], equal=found.equal, is_sifted=True)
-    # which items are equal matters now, in whatever order their keys are
+    # Which items are equal matters now, in whatever order their keys are.
     found = _leftovers(hashes(left, None), hashes(right, None))
     keys = [_key_of(left[i], key) for i in found.removed]
     others = [_key_of(right[j], key) for j in found.added]
@@ -279,9 +283,13 @@ def by_key(left: Items, right: Items, key: str) -> Alignment | None:
         equal=found.equal, is_sifted=True)
 
 
+def _has_key(items: Items, key: str) -> bool:
+    return any(type(item) is dict and key in item for item in items)
+
+
 def by_keys(keys: Sequence[Any], others: Sequence[Any]) -> Alignment:
     """Pair items with the same key; those without one (None) in order, with what is left over."""
-    # an item without a key gets one that no other item has
+    # An item without a key gets one that no other item has.
     left = [(0, i) if key is None else key for i, key in enumerate(keys)]
     right = [(1, j) if key is None else key for j, key in enumerate(others)]
     return as_set(left, right, may_pair=lambda i, j: keys[i] is None or others[j] is None)
@@ -298,6 +306,7 @@ def _plain(items: Items) -> Hashes:
 def _leftovers(left: Hashes, right: Hashes) -> Alignment:
     """Count equal items, wherever they stand, and return the others as removed and added."""
     places = dict(zip(right, range(len(right)), strict=True))
+    # Some stand more than once: then each needs a place of its own.
     if len(places) < len(right):
         found = as_set(left, right, may_pair=lambda _i, _j: False)
         return found._replace(pairs=[], equal=len(found.pairs))

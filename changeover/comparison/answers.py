@@ -7,6 +7,7 @@ has nothing in common with any: two that fail alike were not compared, and are n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,10 +101,12 @@ def compare_bodies(
     try:
         values = _read(baseline, baseline_type), _read(candidate, candidate_type)
         found = _compare_values(*values, rules)
+        # `1e-400` and `1e-401` are both 0 as floats. Only where nothing else differs does it
+        # matter, and such numbers are rare: they are read twice instead of all with care.
         if not found.divergences and (may_underflow(baseline) or may_underflow(candidate)):
-            values = (_read(baseline, baseline_type, is_exact=True),
-                      _read(candidate, candidate_type, is_exact=True))
-            found = _compare_values(*values, rules)
+            ours = _read(baseline, baseline_type, is_exact=True)
+            theirs = _read(candidate, candidate_type, is_exact=True)
+            found = _compare_values(ours, theirs, rules)
     except Unparsable:
         return _with_unparsable(baseline, candidate, types, rules)
     return found
@@ -144,12 +147,12 @@ def _with_unparsable(
     if MISSING in reasons:
         return _failed("$", reasons)
     if is_json(baseline_type) and is_json(candidate_type):
-        try:  # both write what is nearly JSON, and their clients accept it
-            return compare(parse_body(baseline, baseline_type, is_lenient=True),
-                           parse_body(candidate, candidate_type, is_lenient=True), rules)
-        except Unparsable:
-            pass
-    # neither can be read: compare them as the bytes that they are
+        # Both write what is nearly JSON, and their clients accept it.
+        with contextlib.suppress(Unparsable):
+            ours = parse_body(baseline, baseline_type, is_lenient=True)
+            theirs = parse_body(candidate, candidate_type, is_lenient=True)
+            return compare(ours, theirs, rules)
+    # Neither can be read: compare them as the bytes that they are.
     return compare(parse_body(baseline, _BYTES), parse_body(candidate, _BYTES), rules)
 
 

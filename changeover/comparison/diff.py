@@ -86,6 +86,7 @@ def _step(key: str) -> str:
     """Return a key as the step of a path; remembered, since the same keys come again and again."""
     found = _STEPS.get(key)
     if found is None:
+        # Documents may have keys of their own each; the memory of a service must not grow by them.
         if len(_STEPS) > MOST_KEYS:
             _STEPS.clear()
         found = _STEPS[key] = format_path((key,))[1:]
@@ -190,7 +191,7 @@ class _Walk:
         """Compare two values that are not identical: containers later, leaves at once."""
         rule = place.node.rule
         if rule.ignore:
-            # a careful walk cannot tell yet whether they differ at all
+            # A careful walk cannot tell yet whether they differ at all.
             if not self.is_careful or align.canonical(a) != align.canonical(b):
                 self._hide(a, b, place)
         elif type(a) is type(b) and type(a) in CONTAINERS:
@@ -276,14 +277,14 @@ class _Walk:
             partners = align.partners_of(a, b, node) if self.is_trusting else None
             if partners is None:
                 return False
-            # each stands beside its partner from here on
+            # Each stands beside its partner from here on.
             b = partners
         rows = self.differing(a, b)
         ours, theirs = [a[i] for i in rows], [b[i] for i in rows]
         below = place.shared(len(a))
         if len(rows) >= MANY_ROWS and self.is_trusting:
             grid = grid_of(ours, theirs)
-            # rows without a name of their own may have moved: they have to be aligned
+            # Rows without a name of their own may have moved: they have to be aligned.
             if grid and not (node.is_keyed_only or grid.has_identity()):
                 return False
             if grid:

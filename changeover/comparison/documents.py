@@ -57,6 +57,7 @@ def parse_body(
     if content_type == "application/json" and not (is_exact or is_lenient):
         return parse_json(body)  # most are, and half a microsecond counts
     kind, charset = _kind(content_type), charset_in(content_type)
+    # Before JSON, whose pattern such a type also fits: its lines are no one document.
     if _LINES.match(kind):
         return _parse_lines(body, charset, is_exact=is_exact)
     if _JSON.match(kind):
@@ -76,6 +77,7 @@ def _parse_other(body: bytes, kind: str, charset: str) -> Any:
     if _XML.match(kind):
         return read_xml(_xml_text(body, charset))
     if kind == "text/html":
+        # Imported where a page comes: few migrations have any, and the parser is not small.
         from changeover.comparison.pages import read_page
 
         return read_page(body, charset)
@@ -93,8 +95,9 @@ def _parse_other(body: bytes, kind: str, charset: str) -> Any:
 def is_text(content_type: str) -> bool:
     """Whether an empty body of a type is an empty text, and not a missing document."""
     kind = _kind(content_type)
-    return kind.startswith("text/") and not (
-        kind == "text/html" or _JSON.match(kind) or _XML.match(kind))
+    # Some documents are sent as `text/…`; none of them may be empty.
+    is_document = kind == "text/html" or _JSON.match(kind) or _XML.match(kind)
+    return kind.startswith("text/") and not is_document
 
 
 def is_json(content_type: str) -> bool:
@@ -125,6 +128,7 @@ def _part(body: bytes, content_type: str, levels: int) -> Json:
         kind = content_type = "text/plain; charset=" + (charset_in(content_type) or "utf-8")
     try:
         return parse_body(body, content_type or "text/plain", levels=levels)
+    # One part that is wrong must not hide what differs in the others.
     except Unparsable:
         return parse_body(body, "application/octet-stream")
 
@@ -137,7 +141,8 @@ def _parse_lines(body: bytes, charset: str, *, is_exact: bool = False) -> list[J
     if mark_of(body)[0] or charset.lower() not in ("", "utf-8", "utf8"):
         body = decode(body, charset).encode()
     found = []
-    for number, line in enumerate(body.split(b"\x1e" if b"\x1e" in body else b"\n"), 1):
+    separator = b"\x1e" if b"\x1e" in body else b"\n"
+    for number, line in enumerate(body.split(separator), 1):
         if line.strip():
             try:
                 found.append(parse_json(line, is_exact=is_exact))
@@ -159,6 +164,7 @@ def _parse_lenient(body: bytes, charset: str) -> Json:
 def _xml_text(body: bytes, charset: str) -> str:
     """Return XML as text: by its mark, the header, its own declaration, or UTF-8 (RFC 7303)."""
     if not charset and not mark_of(body)[0]:
+        # Without a mark the declaration itself is in the encoding that it declares.
         for encoding in ("utf-16-le", "utf-16-be"):
             if body.startswith("<?".encode(encoding)):
                 charset = encoding
@@ -177,6 +183,7 @@ def _parse_form(text: str) -> dict[str, list[str]]:
 def _parse_table(text: str, *, is_tabbed: bool) -> list[list[str]]:
     """Return the rows of CSV; what separates fields is what the first line has most of."""
     first = text.partition("\n")[0]
+    # Spreadsheets write semicolons where the comma is the decimal point.
     separator = "\t" if is_tabbed else max(",;\t", key=first.count)
     try:
         return [*csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
@@ -197,6 +204,7 @@ def parse_events(text: str) -> list[dict[str, Json]]:
             if name in ("data", "event", "id"):
                 fields.setdefault(name, []).append(value.removeprefix(" "))
         elif fields:
+            # The standard: an event without data is not dispatched.
             if "data" in fields:
                 events.append(_event(fields))
             fields = {}
@@ -209,8 +217,7 @@ def _event(fields: dict[str, list[str]]) -> dict[str, Json]:
     if "id" in fields:
         event["id"] = fields["id"][-1]
     if data[:1] in "{[":
-        try:
+        # A text may begin with a bracket, too: then it stays a text.
+        with contextlib.suppress(Unparsable):
             event["data"] = parse_json(data.encode())
-        except Unparsable:
-            event["data"] = data
     return event

@@ -29,8 +29,9 @@ def readable(text: str) -> str:
     Args:
         text: Text in which such bytes stand as halves of surrogate pairs (PEP 383).
     """
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode(
-        "utf-8", "replace")
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Undecodable(ValueError):
@@ -58,10 +59,15 @@ def decoded(body: bytes, encoding: str, *, most: int) -> bytes:
         Undecodable: The bytes are not of an encoding, or they are too many.
         Unknown: An encoding is unknown.
     """
-    names = [name.strip().lower() for name in encoding.split(",")] if encoding and body else []
-    names = [name for name in names if name not in _PLAIN]
+    names = []
+    for part in encoding.split(",") if body else []:
+        name = part.strip().lower()
+        if name not in _PLAIN:
+            names.append(name)
+    # Each may grow a thousandfold: nested, a few bytes would take minutes to unpack.
     if len(names) > MOST_ENCODINGS:
         raise Undecodable(f"more than {MOST_ENCODINGS} content encodings")
+    # What is too large before it is unpacked is too large in any case.
     for name in reversed(names if len(body) <= most else []):
         decode = _DECODERS.get(name)
         if decode is None:
@@ -80,6 +86,7 @@ def _inflated(body: bytes, most: int, bits: int = _ANY_HEADER) -> bytes:
     found = b""
     while body and len(found) <= most:
         reader = zlib.decompressobj(bits)
+        # One byte more than is allowed shows that it is too large, and no more is unpacked.
         found += reader.decompress(body, most + 1 - len(found))
         if not reader.eof and len(found) <= most:
             raise EOFError

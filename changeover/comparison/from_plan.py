@@ -36,21 +36,24 @@ def _pairs(spec: ComparisonSpec, today: date) -> Iterator[tuple[str, Rule]]:
         yield path, _text(text)
     for path, array in spec.arrays.items():
         yield path, _array(array)
+    # Rules with a date are exceptions for a time: forgotten ones must not hide things for ever.
     for rule in spec.rules:
         if rule.expires is None or rule.expires > today:
             yield rule.path, _long_form(rule)
 
 
 def _numeric(spec: NumericTolerance) -> Rule:
-    return Rule(absolute=spec.absolute, relative=spec.relative, digits=spec.digits,
-                decimals=spec.decimals)
+    return Rule(
+        absolute=spec.absolute, relative=spec.relative, digits=spec.digits,
+        decimals=spec.decimals)
 
 
 def _text(spec: TextTolerance) -> Rule:
+    replacements = [(re.compile(each.pattern), each.by) for each in spec.replace]
     return Rule(
         cer=spec.cer, wer=spec.wer, ignore_case=spec.ignore_case,
         ignore_whitespace=spec.ignore_whitespace, unicode=spec.unicode,
-        replace=tuple((re.compile(each.pattern), each.by) for each in spec.replace),
+        replace=tuple(replacements),
     )
 
 
@@ -64,5 +67,7 @@ def _long_form(spec: RuleSpec) -> Rule:
         null_equals_missing=spec.null_equals_missing,
         seconds=spec.within.total_seconds() if spec.within is not None else None,
     )
-    parts = [own, _numeric(spec), _text(spec), *([_array(spec.array)] if spec.array else [])]
+    parts = [own, _numeric(spec), _text(spec)]
+    if spec.array:
+        parts.append(_array(spec.array))
     return functools.reduce(merge, parts)

@@ -51,6 +51,7 @@ def parse_json(
         Unparsable: Not JSON. NaN and Infinity are not JSON either.
     """
     if not (is_exact or is_lenient or _has_inexact_number(body)):
+        # What it refuses may still be JSON: another charset, a mark, halves of pairs.
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -60,6 +61,7 @@ def parse_json(
             _text(body, charset), parse_float=_exact if is_exact else _number,
             parse_int=_integer, strict=not is_lenient,
             parse_constant=_constant if is_lenient else _refuse)
+    # Python's parser calls itself for each level, about a thousand of them.
     except RecursionError as error:
         raise Unparsable("not JSON: nested too deep to be read") from error
     except ValueError as error:
@@ -110,6 +112,7 @@ def _has_inexact_number(body: bytes) -> bool:
 
     16 digits, or 15 and a point, stand in a row in such numbers: three of every fifth character.
     """
+    # A first look at every fifth byte costs a fifth, and most bodies have no such number.
     if b"000" not in body[::5].translate(_DIGITS_ZERO):
         return False
     at = body.translate(_DIGITS_ZERO).find(_LONG_NUMBER)
@@ -120,6 +123,7 @@ def _text(body: bytes, charset: str) -> str:
     """Return the text of JSON; bytes that are of no charset stand for themselves."""
     if mark_of(body)[0]:
         text = decode(body, "")
+    # JSON begins with two ASCII characters: zero bytes show UTF-16 or UTF-32 (RFC 4627).
     elif b"\0" in body[:4]:
         text = decode(body, json.detect_encoding(body))
     else:
@@ -136,6 +140,7 @@ def _in_charset(body: bytes, charset: str) -> str:
             return decode(body, charset)
     except Unparsable:
         pass
+    # Systems that copy old texts unchecked send such bytes: compared one by one, not refused.
     text = body.decode("utf-8", "surrogateescape")
     return re.sub("[\udc80-\udcff]", lambda found: chr(_BYTES + ord(found[0]) - 0xDC00), text)
 
@@ -175,6 +180,7 @@ def _plain(text: str) -> Decimal:
         sign, digits, exponent = Decimal(text).as_tuple()
     except ArithmeticError as error:
         raise ValueError(f"{text[:40]} is a number that nothing can store") from error
+    # 1.50 and 1.5 are one number: both must become the same Decimal.
     shortest = list(digits)
     while len(shortest) > 1 and shortest[-1] == 0:
         shortest.pop()

@@ -58,8 +58,8 @@ def loss(a: Any, b: Any, rule: Rule) -> float:
 def is_type_change(a: Any, b: Any, rule: Rule) -> bool:
     """Whether two values differ in type, and not only in value."""
     kinds = {type(a), type(b)}
-    return len(kinds) > 1 and kinds != _FRACTIONS and not (
-        rule.is_type_tolerant and kinds <= {*_NUMBERS})
+    is_tolerated = rule.is_type_tolerant and kinds <= {*_NUMBERS}
+    return len(kinds) > 1 and kinds != _FRACTIONS and not is_tolerated
 
 
 def string_form(text: str, rule: Rule) -> str:
@@ -76,6 +76,7 @@ def string_form(text: str, rule: Rule) -> str:
 def _as_number(value: Any) -> int | float | Decimal | None:
     if type(value) in _NUMBERS:
         return value  # type: ignore[no-any-return]
+    # Longer texts are ids or digests: nobody sends numbers of more than 40 characters.
     if type(value) is str and len(value) <= 40:
         try:
             number = Decimal(value)
@@ -88,8 +89,11 @@ def _as_number(value: Any) -> int | float | Decimal | None:
 
 def _are_near(a: Any, b: Any, rule: Rule) -> bool:
     """Compare numbers; in decimals where they are not both floats, so that no digit is lost."""
-    a, b = (Decimal(repr(each)) if type(each) is float and type(other) is Decimal else each
-            for each, other in ((a, b), (b, a)))
+    # As written: the float 0.1 itself is a little more than 0.1.
+    if type(a) is float and type(b) is Decimal:
+        a = Decimal(repr(a))
+    elif type(a) is Decimal and type(b) is float:
+        b = Decimal(repr(b))
     if a == b:
         return True
     if not rule.is_numeric:
@@ -98,12 +102,13 @@ def _are_near(a: Any, b: Any, rule: Rule) -> bool:
         if not (math.isfinite(a) and math.isfinite(b)):
             return False
         apart, larger = abs(a - b), max(abs(a), abs(b))
-        # a decimal bound is rarely a float: 0.3 - 0.2 is a little less than 0.1
+        # A decimal bound is rarely a float: 0.3 - 0.2 is a little less than 0.1.
         slack: Any = larger * 1e-15
     else:
         a, b = Decimal(a), Decimal(b)
-        if not (a.is_finite() and b.is_finite()) or max(
-                abs(each.adjusted()) for each in (a, b)) > MOST_DIGITS:
+        if not (a.is_finite() and b.is_finite()):
+            return False
+        if max(abs(a.adjusted()), abs(b.adjusted())) > MOST_DIGITS:
             return False
         apart, larger, slack = abs(a - b), max(abs(a), abs(b)), Decimal(0)
     return (
@@ -119,11 +124,13 @@ def _like(sample: float | Decimal, bound: float) -> Any:
 
 
 def _rounded(a: Any, b: Any, form: str) -> bool:
-    texts = [format(value, form) for value in (a, b)]
-    return texts[0] == texts[1] or all(float(text) == 0 for text in texts)
+    one, other = format(a, form), format(b, form)
+    # -0.00 and 0.00 are the same number in other words.
+    return one == other or float(one) == float(other) == 0
 
 
 def _text_loss(a: str, b: str, rule: Rule) -> float:
+    # Amounts are often sent as texts; numeric rules hold for them as well.
     if (rule.is_numeric or rule.is_type_tolerant) and a[:1] in _BEGIN_NUMBERS:
         numbers = _as_number(a), _as_number(b)
         if None not in numbers and _are_near(*numbers, rule):
@@ -135,7 +142,8 @@ def _text_loss(a: str, b: str, rule: Rule) -> float:
     if rule.seconds is not None and _are_near_in_time(a, b, rule.seconds):
         return 0.0
     rates = []
-    longer, shorter = (a, b) if len(a) >= len(b) else (b, a)  # the longer one: symmetric, 0..1
+    # The longer one is the reference: symmetric, and never more than 1.
+    longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
     if rule.cer is not None:
         rates.append((character_error_rate(longer, shorter), rule.cer))
     if rule.wer is not None:

@@ -8,7 +8,6 @@ blanks that stand alone between elements (but for `xml:space="preserve"`). HTML:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.entities import name2codepoint
 from typing import Any
@@ -72,8 +71,9 @@ def read_xml(text: str) -> Element:
     except expat.ExpatError as error:
         if error.code != expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]:
             raise Unparsable(f"not XML: {error}") from error
+    # Without namespaces: prefixes that mean nothing are parts of names.
     try:
-        return _Reader(None).read(text)  # prefixes that mean nothing are parts of names
+        return _Reader(None).read(text)
     except expat.ExpatError as error:
         raise Unparsable(f"not XML: {error}") from error
 
@@ -122,15 +122,19 @@ class _Reader:
         """Note how long an entity is with those in it expanded; the first declaration counts."""
         if is_parameter or name in self._entities:
             return
-        size = len(value or "") + sum(
-            self._entities.get(inner, 0) for inner in _REFERENCE.findall(value or ""))
+        size = len(value or "")
+        # Counted, not expanded: ten entities of ten others each would fill the memory.
+        for inner in _REFERENCE.findall(value or ""):
+            size += self._entities.get(inner, 0)
         if size > MOST_ENTITY:
             raise Unparsable(f"XML with an entity of more than {MOST_ENTITY} characters")
         self._entities[name] = size
 
     def _end_document_type(self) -> None:
         """Refuse entities that nobody declares: expat would read them as nothing."""
-        for name in {*_REFERENCE.findall(_CDATA.sub("", self._text))} - self._entities.keys():
+        # In sections of CDATA and in comments `&name;` is a text.
+        used = {*_REFERENCE.findall(_CDATA.sub("", self._text))}
+        for name in used - self._entities.keys():
             raise Unparsable(f"XML with an entity that is not declared: &{name};")
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
@@ -140,9 +144,15 @@ class _Reader:
         above, keeps_blanks = self._stack[-1]
         space = attributes.get("http://www.w3.org/XML/1998/namespace}space")
         self._grow(sum(map(len, attributes.values())))
-        found = Element(_name(name), {_attribute(key): attributes[key] for key in attributes})
+        named: dict[str, str] = {}
+        for key, value in attributes.items():
+            named[_attribute(key)] = value
+        found = Element(_name(name), named)
         above.items.append(found)
-        self._stack.append((found, keeps_blanks if space is None else space == "preserve"))
+        # What says nothing of blanks does as the element around it.
+        if space is not None:
+            keeps_blanks = space == "preserve"
+        self._stack.append((found, keeps_blanks))
 
     def _close(self, _name: str) -> None:
         self._flush()
@@ -151,7 +161,8 @@ class _Reader:
             return
         if found.name.startswith(_XHTML):
             found.items = collapsed(found.items, found.name.local)
-        elif not any(type(item) is str and item.strip(" \t\r\n") for item in found.items):
+        elif not found.text.strip(" \t\r\n"):
+            # Only blanks between its elements: how the document is indented says nothing.
             found.items = [item for item in found.items if type(item) is not str]
 
     def _add(self, text: str) -> None:
@@ -197,15 +208,32 @@ def collapsed(items: list[Item], name: str) -> list[Item]:
     if name in _AS_WRITTEN:
         return items
     if name in _HIDDEN:
-        return [text for item in items if (text := item.strip() if type(item) is str else item)]
-    edge: Callable[[int], bool] = lambda at: (  # noqa: E731
-        name not in _INLINE if not 0 <= at < len(items) else _is_block(items[at]))
+        return _stripped(items)
     found: list[Item] = []
+
+    def is_edge(at: int) -> bool:
+        if 0 <= at < len(items):
+            return _is_block(items[at])
+        return name not in _INLINE  # the end of the element itself
+
     for at, item in enumerate(items):
         if type(item) is str:
             item = _BLANKS.sub(" ", item)
-            item = item[edge(at - 1) and item[:1] == " " :]
-            item = item[: len(item) - (edge(at + 1) and item[-1:] == " ")]
+            if is_edge(at - 1):
+                item = item.removeprefix(" ")
+            if is_edge(at + 1):
+                item = item.removesuffix(" ")
+        if item != "":
+            found.append(item)
+    return found
+
+
+def _stripped(items: list[Item]) -> list[Item]:
+    """Return what stands in an element that browsers do not show, without blanks around texts."""
+    found = []
+    for item in items:
+        if type(item) is str:
+            item = item.strip()
         if item != "":
             found.append(item)
     return found
@@ -213,4 +241,5 @@ def collapsed(items: list[Item], name: str) -> list[Item]:
 
 def _is_block(item: Item) -> bool:
     local = item.name.local if type(item) is Element else ""
+    # Elements with a hyphen are a page's own; browsers show them within the line.
     return bool(local) and local not in _INLINE and "-" not in local

@@ -30,7 +30,9 @@ def parts_of(body: bytes, content_type: str) -> list[tuple[dict[str, str], bytes
     if found is None:
         raise Unparsable("not of several parts: the content type names no boundary")
     line = b"--" + (found[1] or found[2]).encode("latin-1", "replace")
-    pieces = re.split(rb"(?:\A|\r?\n)" + re.escape(line) + rb"(--|)[ \t]*(?:\r?\n|\Z)", body)
+    edge = rb"(?:\A|\r?\n)" + re.escape(line) + rb"(--|)[ \t]*(?:\r?\n|\Z)"
+    # Parts stand at every second place, between them what the group found: `--` at the end.
+    pieces = re.split(edge, body)
     if len(pieces) < 3 or pieces[-2] != b"--" or len(pieces) > 2 * MOST_PARTS:
         raise Unparsable(f"not of several parts, at most {MOST_PARTS}, between the lines that the "
                          "content type names")
@@ -46,6 +48,7 @@ def _part(piece: bytes) -> tuple[dict[str, str], bytes]:
         headers = {name.lower(): str(value) for name, value in message.items()}
     except (MessageError, ValueError, LookupError) as error:
         raise Unparsable(f"a part has broken headers: {error}") from error
+    # Mail's encodings: HTTP needs none, but batches are often made by a library for mail.
     if headers.get("content-transfer-encoding", "").lower() in ("base64", "quoted-printable"):
         message.set_payload(body.decode("latin-1"))
         body = message.get_payload(decode=True) or b""

@@ -138,8 +138,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     order = sorted(range(len(p_values)), key=lambda index: p_values[index], reverse=True)
     q_values = [1.0] * len(p_values)
     least = 1.0
+    # From the largest down: a smaller p-value never gets a larger q-value.
     for behind, index in enumerate(order):
-        least = min(least, p_values[index] * len(p_values) / (len(p_values) - behind))
+        rank = len(p_values) - behind
+        least = min(least, p_values[index] * len(p_values) / rank)
         q_values[index] = max(least, p_values[index])  # rounding must not make it the smaller
     return q_values
 
@@ -170,9 +172,12 @@ def judge_places(
             the more places are judged, the more differ by chance.
         limits: What counts as a regression.
     """
-    p_values = [mcnemar(each.only_candidate, each.only_baseline) for each in counts]
+    p_values, anytime_values = [], []
+    for each in counts:
+        p_values.append(mcnemar(each.only_candidate, each.only_baseline))
+        anytime_values.append(anytime(each.only_candidate, each.only_baseline))
     q_values = benjamini_hochberg(p_values)
-    firm = benjamini_hochberg([anytime(each.only_candidate, each.only_baseline) for each in counts])
+    firm = benjamini_hochberg(anytime_values)
     found = []
     for each, p, q, firm_q in zip(counts, p_values, q_values, firm, strict=True):
         verdict = _verdict(each, p, q, limits)
@@ -196,8 +201,9 @@ def _verdict(each: PlaceCounts, p: float, q: float, limits: Limits) -> PlaceVerd
     text = f"differs in {rate:.3%} of {each.compared} requests"
     if noise_rate is not None:
         text += f", the baseline from itself in {noise_rate:.3%} of {each.paired}"
+    reason = f"{text}: {why}"
     return PlaceVerdict(
-        each.place, judgement, rate, bound, noise_rate, p, q, each.compared, f"{text}: {why}")
+        each.place, judgement, rate, bound, noise_rate, p, q, each.compared, reason)
 
 
 def _judge(
@@ -208,7 +214,7 @@ def _judge(
     false_discoveries, min_samples = limits.false_discoveries, limits.min_samples
     if q <= false_discoveries:
         return Judgement.REGRESSION, f"{pairs} are no chance (q {q:.2g} ≤ {false_discoveries:g})"
-    # without pairs the noise is not known, but noise agrees now and then
+    # Without pairs the noise is not known, but noise agrees now and then.
     is_constant = each.diverged == each.compared >= SURE_WITHOUT_PAIRS
     if is_constant and not each.paired:
         return Judgement.REGRESSION, "it always differs"
@@ -218,6 +224,7 @@ def _judge(
         return Judgement.QUIET, f"at most {bound:.3%} of requests at 95 %"
     if each.paired < min_samples:
         return Judgement.INCONCLUSIVE, f"only {each.paired} of {min_samples} pairs for its noise"
+    # The baseline never differs here from itself: "noise" would be a guess.
     if not (each.only_baseline or each.both):
         return Judgement.INCONCLUSIVE, f"{pairs} may be chance (q {q:.2g})"
     return Judgement.NOISE, f"{pairs} may be chance (q {q:.2g} > {false_discoveries:g})"

@@ -55,7 +55,7 @@ def read_page(body: bytes, charset: str) -> Element:
 def _charset_of(body: bytes, charset: str) -> str:
     """Return the encoding that a browser uses: of the mark, the header, the page itself, UTF-8."""
     if not charset and not mark_of(body)[0]:
-        found = _META.search(body[:1024])
+        found = _META.search(body[:1024])  # as far as the standard looks
         charset = found.group(1).decode("ascii", "replace") if found else ""
         if charset.lower().startswith("utf-16"):  # it could not have been found, were it true
             charset = ""
@@ -71,7 +71,8 @@ def _work(text: str) -> float:
             continue
         name = name.lower()
         work += is_open
-        if len(rest) > 1_000:  # each attribute is compared with those before it
+        # Each attribute is compared with those before it: that grows with the square.
+        if len(rest) > 1_000:
             work += len({*_SEPARATOR.split(rest)}) ** 2 / 500
         if name in _VOID or name in _ENDED_BY_NEXT or (name in _DRAWN and rest[-1:] == "/"):
             continue
@@ -95,11 +96,14 @@ def _tree(root: Any) -> Element:
         if depth > MOST_DEPTH or len(elements) > MOST_NODES:
             raise Unparsable(f"HTML nested deeper than {MOST_DEPTH} elements, or with more than "
                              f"{MOST_NODES}")
-        found = Element(Name("{}" + tag), {
-            Name("@" + key): value or "" for key, value in node.attributes.items()})
+        attributes: dict[str, str] = {}
+        for key, value in node.attributes.items():
+            attributes[Name("@" + key)] = value or ""
+        found = Element(Name("{}" + tag), attributes)
         above.items.append(found)
         elements.append(found)
         stack += [(each, found, depth + 1) for each in reversed(_children(node))]
+    # Inner ones first, and only now: a text's blanks depend on what stands beside it.
     for found in reversed(elements):
         found.items = collapsed(_joined(found.items), found.name.local)
     (page,) = document.items

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from changeover.plan.paths import ROOT, Name, Step, Token, Wild, fits, parse_pattern
 
@@ -70,8 +70,8 @@ class Rule:
     @property
     def is_numeric(self) -> bool:
         """Whether numbers may be apart."""
-        return not (self.absolute is None and self.relative is None and self.digits is None
-                    and self.decimals is None)
+        bounds = (self.absolute, self.relative, self.digits, self.decimals)
+        return bounds != (None, None, None, None)
 
 
 STRICT = Rule()
@@ -116,15 +116,16 @@ class Node:
         found = self._children.get(token)
         if found is None:
             found = self._unknown(token)
-            if len(self._children) > LARGEST_NODE:  # documents with keys of their own each
+            # Documents may have keys of their own each; the cache must not grow by them.
+            if len(self._children) > LARGEST_NODE:
                 self._children.clear()
             self._children[token] = found
         return found
 
     def _unknown(self, token: Token) -> Node:
         """Return the node of a child that was not met yet; those that no rule names share one."""
-        if token in self._rules.named or (
-                type(token) is Name and token.local in self._rules.named):
+        named = self._rules.named
+        if token in named or (type(token) is Name and token.local in named):
             return self._rules.follow(self._active, self.rule, token)
         shared = token.kind if type(token) is Name else Wild.ANY
         other = self._children.get(shared)
@@ -151,12 +152,17 @@ class RuleSet:
         self, rules: Iterable[tuple[str, Rule]] = (), *, only: Iterable[str] = ()
     ) -> None:
         given = [*rules, *((pattern, _SELECTED) for pattern in only)]
-        self._rules = [part for pattern, rule in given
-                       for part in _parts(parse_pattern(pattern), rule)]
-        self.named = {step.token for steps, _ in self._rules for step in steps}
-        self.is_type_tolerant = any(rule.is_type_tolerant for _, rule in self._rules)
-        self._selecting = {
-            number for number, (_, rule) in enumerate(self._rules) if rule is _SELECTED}
+        self._rules: list[tuple[tuple[Step, ...], Rule]] = []
+        for pattern, rule in given:
+            self._rules += _parts(parse_pattern(pattern), rule)
+        self.named: set[Token | Wild] = set()
+        self.is_type_tolerant = False
+        self._selecting: set[int] = set()
+        for number, (steps, rule) in enumerate(self._rules):
+            self.named.update(step.token for step in steps)
+            self.is_type_tolerant |= rule.is_type_tolerant
+            if rule is _SELECTED:
+                self._selecting.add(number)
         self._nodes: dict[tuple[_Active, Rule], Node] = {}
         start = frozenset((number, 0) for number in range(len(self._rules)))
         self.root = self._node(start, STRICT)
@@ -169,14 +175,19 @@ class RuleSet:
             if matched == len(steps):
                 continue
             step = steps[matched]
+            # `..` may begin at any depth: it waits for its step here and further down.
             if step.is_deep and token is not ROOT:
                 after.add((number, matched))
             if fits(step.token, token):
                 after.add((number, matched + 1))
-        inherited = {name: getattr(above, name) for name in _INHERITED if getattr(above, name)}
+        inherited: dict[str, Any] = {}
+        for name in _INHERITED:
+            if getattr(above, name):
+                inherited[name] = True
         return self._node(frozenset(after), replace(STRICT, **inherited))
 
     def _node(self, active: _Active, rule: Rule) -> Node:
+        # In the plan's order: of two rules about the same thing the later one counts.
         for number, matched in sorted(active):
             steps, own = self._rules[number]
             if matched == len(steps):
@@ -186,11 +197,15 @@ class RuleSet:
         key = (active, rule)
         if key not in self._nodes:
             is_inert = rule == STRICT and not active
-            ends_here = all(matched == len(self._rules[number][0]) for number, matched in active)
-            is_keyed_only = (ends_here and rule.array is ArrayMode.KEYED and not rule.is_inherited
-                             and not rule.ignore and not self._selecting)
+            is_keyed_only = (
+                rule.array is ArrayMode.KEYED and not rule.is_inherited and not rule.ignore
+                and not self._selecting and self._ends_here(active))
             self._nodes[key] = Node(rule, is_inert, is_keyed_only, self, active)
         return self._nodes[key]
+
+    def _ends_here(self, active: _Active) -> bool:
+        """Whether no rule has a step left: none holds for anything below."""
+        return all(matched == len(self._rules[number][0]) for number, matched in active)
 
     def _may_select(self, active: _Active) -> bool:
         """Whether something below can still be one of the places that are compared."""

@@ -43,7 +43,7 @@ def grid_of(ours: Sequence[Any], theirs: Sequence[Any]) -> Grid | None:
     """
     try:
         keys = [*ours[0]]
-        # no row can be longer and its neighbour shorter: a key stands in a row only once
+        # No row can be longer and its neighbour shorter: a key stands in a row only once.
         if [*_flat(ours)] == keys * len(ours) == [*_flat(theirs)]:
             return Grid(keys, [*_flat(map(_values, ours))], [*_flat(map(_values, theirs))])
     except TypeError:  # not an object

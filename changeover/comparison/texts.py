@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 
-_MARKS = [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"),
-          (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF16_LE, "utf-16-le"),
-          (codecs.BOM_UTF16_BE, "utf-16-be")]
+# UTF-32 before UTF-16: the mark of the one begins with that of the other.
+_MARKS = [
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+]
 _NO_CHARSETS = frozenset({
     "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem",
 })
@@ -45,8 +48,9 @@ def decode(body: bytes, charset: str) -> str:
         if codecs.lookup(charset).name.replace("-", "_") in _NO_CHARSETS:
             raise LookupError(charset)
         text = body[length:].decode(charset)
+        # UTF-7 can hold halves of surrogate pairs, which are no text: this refuses them.
         if not text.isascii():
-            text.encode()  # UTF-7 can hold halves of surrogate pairs, which are no text
+            text.encode()
     except (LookupError, ValueError) as error:
         raise Unparsable(f"not text in {charset}: {error}") from error
     return text

@@ -46,8 +46,8 @@ def compare_trees(
     walk.run(baseline, candidate, rules)
     if not (walk.found or walk.ignored or walk.losses):
         return IDENTICAL
-    return Comparison(similarity_of(walk.losses), tuple(walk.found), tuple(walk.ignored),
-                      walk.omitted)
+    return Comparison(
+        similarity_of(walk.losses), tuple(walk.found), tuple(walk.ignored), walk.omitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,29 +109,32 @@ class _Walk:
     def run(self, a: Element, b: Element, rules: RuleSet) -> None:
         """Compare two root elements."""
         node = rules.root.child(ROOT)
-        documents = [Element(Name("{}"), {}, [root]) for root in (a, b)]
-        for document in documents:
-            _digest(document, node)
+        # Within documents, so that root elements of different names are paired like any others.
+        ours, theirs = Element(Name("{}"), {}, [a]), Element(Name("{}"), {}, [b])
+        _digest(ours, node)
+        _digest(theirs, node)
         start = _Place(node, "", "", "")
         if rules.root.rule.ignore or node.rule.ignore:
-            if documents[0].digest != documents[1].digest:
+            if ours.digest != theirs.digest:
                 self._hide(_Place(node, "/", "/", ""), a, b)
             return
-        self._items(documents[0], documents[1], start, 1.0)
+        self._items(ours, theirs, start, 1.0)
         while self._stack:
             self._elements(*self._stack.pop())
 
     def _elements(self, a: Element, b: Element, place: _Place, weight: float) -> None:
         """Compare two elements of one name."""
-        names = [*a.attributes, *(name for name in b.attributes if name not in a.attributes)]
+        names = list(dict.fromkeys((*a.attributes, *b.attributes)))
+        # Leaves are most of all elements, and need no pairing.
         if a.is_leaf and b.is_leaf:
             share = weight / (len(names) + bool(a.text or b.text) or 1)
             if a.text != b.text:
                 node = place.node
-                self._text(place, merge(node.rule, node.child(TEXT).rule), (a.text, b.text), share)
+                rule = merge(node.rule, node.child(TEXT).rule)
+                self._text(place, rule, (a.text, b.text), share)
         else:
             items = _pairings(a, b, place.node)
-            share = weight / (len(names) + sum(found.size for *_, found in items) or 1)
+            share = weight / (len(names) + _size_of(items) or 1)
             self._paired(items, place, share)
         for name in names:
             x, y = a.attributes.get(name, MISSING), b.attributes.get(name, MISSING)
@@ -143,7 +146,7 @@ class _Walk:
 
     def _items(self, a: Element, b: Element, place: _Place, weight: float) -> None:
         items = _pairings(a, b, place.node)
-        self._paired(items, place, weight / (sum(found.size for *_, found in items) or 1))
+        self._paired(items, place, weight / (_size_of(items) or 1))
 
     def _paired(self, pairings: list[_Pairing], place: _Place, share: float) -> None:
         """Compare items as they were paired."""
@@ -185,7 +188,8 @@ class _Walk:
         name = shown_name(names.pop(), place.namespace) if len(names) == 1 else "*"
         at = _Place(place.node, f"{place.path}/{name}", f"{place.field}/{name}", "")
         moved = len(found.removed) + len(found.added)
-        moved = moved or sum(left[i].form != right[j].form for i, j in found.pairs)
+        if not moved:
+            moved = sum(left[i].form != right[j].form for i, j in found.pairs)
         values = [item.name.local for item in left], [item.name.local for item in right]
         self._lose(Kind.ORDER, at, values, share * moved)
 
@@ -216,6 +220,11 @@ class _Walk:
 _Pairing = tuple[list[_Item], list[_Item], Alignment]
 
 
+def _size_of(pairings: list[_Pairing]) -> int:
+    """Return how many places all pairings have together."""
+    return sum(found.size for *_, found in pairings)
+
+
 def _items_of(element: Element) -> list[_Item]:
     names = [item.name if type(item) is Element else TEXT for item in element.items]
     many, seen = Counter(names), Counter[Name]()
@@ -231,17 +240,19 @@ def _pairings(a: Element, b: Element, node: Node) -> list[_Pairing]:
 
     Items that a rule ignores are paired in order, so that nothing hangs on how many there are.
     """
-    sides: list[dict[Any, list[_Item]]] = []
-    for element in (a, b):
-        parts: dict[Any, list[_Item]] = defaultdict(list)
-        for item in _items_of(element):
-            parts[_group(item, node)].append(item)
-        sides.append(parts)
+    ours, theirs = _grouped(a, node), _grouped(b, node)
     found = []
-    for group in dict.fromkeys((*sides[0], *sides[1])):
-        left, right = sides[0].get(group, []), sides[1].get(group, [])
+    for group in dict.fromkeys((*ours, *theirs)):
+        left, right = ours.get(group, []), theirs.get(group, [])
         found.append((left, right, _aligned(left, right, group, node)))
     return found
+
+
+def _grouped(element: Element, node: Node) -> dict[Any, list[_Item]]:
+    parts: dict[Any, list[_Item]] = defaultdict(list)
+    for item in _items_of(element):
+        parts[_group(item, node)].append(item)
+    return parts
 
 
 def _group(item: _Item, node: Node) -> Any:
@@ -259,7 +270,7 @@ def _group(item: _Item, node: Node) -> Any:
 def _aligned(left: list[_Item], right: list[_Item], group: Any, node: Node) -> Alignment:
     if type(group) is tuple:
         return align.in_place(len(left), len(right))
-    forms: Any = [[item.form for item in side] for side in (left, right)]
+    forms: Any = [item.form for item in left], [item.form for item in right]
     rule = node.child(group).rule if group is not None else None
     if rule is None:
         return align.in_sequence(*forms, by_kind=True)
@@ -284,17 +295,22 @@ def _by_key(left: list[_Item], right: list[_Item], forms: Any, key: str) -> Alig
 def _key_of(element: Element, key: str) -> str | None:
     """Return the text of an attribute (`@id`), of an element inside (`sku`), or its own."""
     if key.startswith("@"):
-        return next((text for name, text in element.attributes.items()
-                     if key in (name, Name(name).local)), None)
+        for name, text in element.attributes.items():
+            if key in (name, Name(name).local):
+                return text
+        return None
     if key == TEXT:
         return element.text
-    return next((item.text for item in element.items
-                 if type(item) is Element and key in (item.name, item.name.local)), None)
+    for item in element.items:
+        if type(item) is Element and key in (item.name, item.name.local):
+            return item.text
+    return None
 
 
 def _digest(document: Element, node: Node) -> None:
     """Give every element below a document its digests, those of its parts first."""
     order = [*_with_nodes(document, node)]
+    # From the last one back: what is in an element comes after it.
     for element, below in reversed(order):
         forms = [item.digest if type(item) is Element else item for item in element.items]
         element.digest = element.seen = _hash(element.name, element.attributes, forms)
@@ -329,9 +345,13 @@ def _as_ruled(element: Element, node: Node) -> tuple[dict[str, str], list[Any]]:
     text_rule = merge(node.rule, node.child(TEXT).rule)
     for item in _items_of(element):
         group = _group(item, node)
-        if type(group) is not tuple:
-            parts[group].append(item.value.seen if type(item.value) is Element
-                                else leaves.string_form(item.value, text_rule))
+        # A tuple stands for what is ignored.
+        if type(group) is tuple:
+            continue
+        if type(item.value) is Element:
+            parts[group].append(item.value.seen)
+        else:
+            parts[group].append(leaves.string_form(item.value, text_rule))
     for group, forms in parts.items():
         mode = None if group is None else node.child(group).rule.array
         if mode is ArrayMode.UNIQUE:
@@ -342,5 +362,7 @@ def _as_ruled(element: Element, node: Node) -> tuple[dict[str, str], list[Any]]:
 
 
 def _hash(name: str, attributes: dict[str, str], forms: list[Any]) -> bytes:
-    text = repr((str(name), sorted((str(key), text) for key, text in attributes.items()), forms))
+    # Sorted: the order of attributes says nothing (XML 1.0, section 3.1).
+    listed = sorted((str(key), text) for key, text in attributes.items())
+    text = repr((str(name), listed, forms))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
