@@ -31,4 +31,5 @@ class GatewayBlock(SchemaOnce, Block):
 
     def get_client(self) -> Gateway:
         """Return the gateway; no connection is made yet."""
+        # Flows ask once, so they wait for a busy machine; the observer would only ask again.
         return Gateway(Home(Path(self.home)).gateway_files, patience=PATIENT_SECONDS)

@@ -46,6 +46,7 @@ class NotifierBlock(SchemaOnce, Block):
         """
         known = [hook.get_secret_value() for hook in self.addresses]
         problems = []
+        # Read on the worker at the last moment: Prefect's database never has these addresses.
         for name in self.variables:
             if name in os.environ:
                 known.append(os.environ[name])
@@ -53,6 +54,7 @@ class NotifierBlock(SchemaOnce, Block):
                 problems.append(f"the variable {name} is not set")
         body = "\n".join(f"{name}: {value}" for name, value in facts.items())
         for address in known:
+            # Apprise has schemes of its own (`slack://`, `mailto://`).
             is_webhook = address.startswith(("http://", "https://"))
             channel = Channel(address, Severity.INFO, is_webhook)
             if problem := send(channel, title=text, body=body, severity=severity, facts=facts):

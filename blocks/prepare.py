@@ -27,6 +27,7 @@ from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.store import plans
 
+# As long as `changeover up` waits for a process that lives (decision 0014).
 SERVER_SECONDS = 240.0
 
 
@@ -36,6 +37,7 @@ def prefect(*arguments: str) -> None:
     Raises:
         Unreachable: The command failed; its output says why.
     """
+    # The command line reads its arguments from the process, and ends it when it is done.
     before, sys.argv = sys.argv, ["prefect", *arguments]
     try:
         app()
@@ -77,10 +79,12 @@ def main() -> int:
     parser.add_argument("--migration", required=True, help="Name of the migration.")
     parser.add_argument("--pool", required=True, help="Name of the work pool.")
     given = parser.parse_args()
+    pool = partial(
+        prefect, "work-pool", "create", given.pool, "--type", "process", "--overwrite")
+    # Deployments come last: a scheduled run may begin at once, and needs pool and blocks.
     return _make([
         ("the connection to Prefect", _await_server),
-        ("the work pool", partial(
-            prefect, "work-pool", "create", given.pool, "--type", "process", "--overwrite")),
+        ("the work pool", pool),
         ("the blocks", partial(_save_blocks, Home(given.home), given.migration)),
         ("the deployments", partial(prefect, "--no-prompt", "deploy", "--all")),
     ])

@@ -56,7 +56,8 @@ async def save_all(plan: Plan, home: Home) -> None:
     """Save the migration's blocks with their types; its plan also under the name `current`."""
     block = plan_block(plan, home)
     name = block_name(plan.migration)
-    async with get_client() as client:  # one for all: making one takes as long as ten requests
+    # One for all: making one takes as long as ten requests.
+    async with get_client() as client:
         for each, saved_as in (
             (block.store, name),
             (block.gateway, name),
@@ -66,5 +67,6 @@ async def save_all(plan: Plan, home: Home) -> None:
             (block.notifier, name),
         ):
             await each.asave(saved_as, overwrite=True, client=client)
+        # Scheduled runs load the migration as `current`: no deployment has to name it.
         for plan_name in (name, "current"):
             await plan_block(plan, home).asave(plan_name, overwrite=True, client=client)

@@ -21,5 +21,6 @@ class SchemaOnce:
 def _schema(
     cls: type[SchemaOnce], args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]
 ) -> Any:
-    blocks: Any = super(SchemaOnce, cls)  # the next in line of the class that is asked: Block
+    # The next in line of the class that is asked, which is Prefect's Block.
+    blocks: Any = super(SchemaOnce, cls)
     return blocks.model_json_schema(*args, **dict(kwargs))

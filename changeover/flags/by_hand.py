@@ -34,16 +34,19 @@ def with_value(name: str, present: Entry | None, value: Any) -> Entry:
     """
     try:
         kind = kind_of(value)
-        entry = from_document(value if kind is not Kind.OBJECT
-                              else {"variants": {"by_hand": value}, "default": "by_hand"})
+        document = value
+        # An object would be read as the flag's own definition; as a variant it is a value.
+        if kind is Kind.OBJECT:
+            document = {"variants": {"by_hand": value}, "default": "by_hand"}
+        entry = from_document(document)
     except ValueError as error:
         raise InvalidInput(f"flag {name}: {_sentence(error)}") from None
     if present is None or (not isinstance(present, FlagSpec) and kind_of(present) is kind):
         return entry
     spec = as_spec(present)
     if spec.kind is not kind:
-        raise InvalidInput(f"{value!r} is a {kind}, flag {name} is a {spec.kind}",
-                           allowed=f"a {spec.kind}")
+        raise InvalidInput(
+            f"{value!r} is a {kind}, flag {name} is a {spec.kind}", allowed=f"a {spec.kind}")
     return FlagSpec.model_validate(as_document(fixed(spec, value)))
 
 
@@ -72,6 +75,7 @@ def with_percent(
     except ValueError as error:
         raise InvalidInput(str(error), where="PERCENT") from None
     chosen = _chosen(name, spec, variant)
+    # A plain `true` would stay true for everyone else: who names a share wants it off for them.
     is_plain = not spec.variants and not spec.rules
     default = DISABLED if is_plain and chosen == ENABLED else spec.default
     rules = list(spec.rules)
@@ -88,6 +92,7 @@ def with_percent(
 def _chosen(name: str, spec: FlagSpec, variant: str | None) -> str:
     if variant is None and not spec.variants:
         return ENABLED
+    # With two variants there is no question which one a percentage is about.
     others = [one for one in spec.choices if one != spec.fallback]
     if variant is None and len(others) != 1:
         raise InvalidInput(f"flag {name} has {len(others)} variants besides its default",

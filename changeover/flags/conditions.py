@@ -31,7 +31,8 @@ def header_segment(spec: SegmentSpec) -> Predicate:
 
     def fits(context: Context) -> bool:
         value = context.get(header)
-        if value is None:  # perhaps with capitals; most names already differ in length
+        # Perhaps with capitals; most names already differ in length.
+        if value is None:
             for name in context:
                 if name.__class__ is str and len(name) == size and name.lower() == header:
                     value = context[name]
@@ -60,8 +61,10 @@ def with_key(context: Context, key: Key | None, header: str) -> Context:
     """
     names = (header, TARGETING_KEY)
     lowered = {name.lower() for name in names}
-    others = {name: value for name, value in context.items()
-              if not (isinstance(name, str) and name.lower() in lowered)}
+    others = {}
+    for name, value in context.items():
+        if not (isinstance(name, str) and name.lower() in lowered):
+            others[name] = value
     values = _texts(key)
     value = values if len(values) > 1 else "".join(values) or None
     return {**others, **dict.fromkeys(names, value)}
@@ -92,7 +95,8 @@ def _attribute(name: str, spec: AttributeSpec) -> Predicate:
     if not plain or spec != AttributeSpec(any_of=spec.any_of):
         return careful
 
-    def fits(context: Context) -> bool:  # the usual case, several times as fast
+    # The usual case, a text that is one of some texts, several times as fast.
+    def fits(context: Context) -> bool:
         value = context.get(name)
         return value in plain if value.__class__ is str else careful(context)
 
@@ -101,8 +105,9 @@ def _attribute(name: str, spec: AttributeSpec) -> Predicate:
 
 def _carefully(name: str, spec: AttributeSpec) -> Predicate:
     tests = _tests(spec)
-    when_absent = spec.present is False or (spec.present is None and not tests
-                                            and spec.none_of is not None)
+    # A condition that only excludes holds for whoever does not have the attribute at all.
+    is_only_excluding = not tests and spec.none_of is not None
+    when_absent = spec.present is False or (spec.present is None and is_only_excluding)
     excluded = _one_of(spec.none_of or ())
 
     def fits(context: Context) -> bool:
@@ -146,6 +151,7 @@ def _one_of(values: Iterable[bool | int | float | str]) -> Test:
 
 
 def _typed(value: Any) -> tuple[str, Any]:
+    # Booleans first: in Python they are integers.
     if isinstance(value, bool):
         return "boolean", value
     if isinstance(value, str):

@@ -7,7 +7,7 @@ the default.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -145,8 +145,8 @@ def _is_like(value: Any, default: Any) -> bool:
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, int | float):
         return isinstance(value, int | float)
-    return isinstance(value, type(default)) or (
-        isinstance(default, dict | list) and isinstance(value, dict | list))
+    are_objects = isinstance(default, dict | list) and isinstance(value, dict | list)
+    return are_objects or isinstance(value, type(default))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,7 @@ class _Builder:
     def resolver(self, flag: _Flag) -> Resolver:
         """Return the function that picks the flag's answer for a user."""
         found = self._resolver(flag)
+        # Most flags do not: then no context is copied for each answer.
         if not self._asks_for_key(flag.spec):
             return found
         header = self._snapshot.key_header
@@ -234,9 +235,9 @@ class _Builder:
         return facts
 
     def _safe(self, flag: _Flag) -> Evaluation:
-        return self._answer(flag, str(flag.spec.fallback), Reason.STATIC,
-                            "safe flag of the emergency rollback",
-                            lockedBy=str(Mode.EMERGENCY_ROLLBACK))
+        return self._answer(
+            flag, str(flag.spec.fallback), Reason.STATIC, "safe flag of the emergency rollback",
+            lockedBy=str(Mode.EMERGENCY_ROLLBACK))
 
     def _locked(self, flag: _Flag) -> Evaluation | None:
         """Return the answer that a rollback or the mode prescribes; None when none does."""
@@ -247,8 +248,8 @@ class _Builder:
         variant = flag.spec.in_modes.get(mode.value)
         if variant is None:
             return None
-        return self._answer(flag, variant, Reason.STATIC, f"locked by mode {mode}",
-                            lockedBy=str(mode))
+        why = f"locked by mode {mode}"
+        return self._answer(flag, variant, Reason.STATIC, why, lockedBy=str(mode))
 
     def _mirroring(self, flag: _Flag) -> Resolver:
         state, spec = self._state, flag.spec
@@ -257,10 +258,12 @@ class _Builder:
         if spec.mirrors is Mirror.PERCENT:
             percent = state.weight / 100
             number = int(percent) if percent.is_integer() else percent
-            shown = FlagSpec(variants={"percent": number}, default="percent", owner=spec.owner,
-                             expires=spec.expires)
-            return _always(self._answer(_Flag(flag.key, shown), "percent", Reason.STATIC,
-                                        f"{format_percent(state.weight)} of users have moved"))
+            shown = FlagSpec(
+                variants={"percent": number}, default="percent", owner=spec.owner,
+                expires=spec.expires)
+            why = f"{format_percent(state.weight)} of users have moved"
+            answer = self._answer(_Flag(flag.key, shown), "percent", Reason.STATIC, why)
+            return _always(answer)
         if spec.mirrors is Mirror.MODE:
             name, why = state.mode.value, f"the mode is {state.mode}"
         else:
@@ -273,21 +276,18 @@ class _Builder:
         """Return the function that answers as the gateway routes."""
         state, weight, draw = self._state, self._state.weight, self._draw
         if state.mode is not Mode.GRADUAL:
-            return _always(self._of_system(flag, decide(state, None), Reason.STATIC,
-                                           f"mode {state.mode}"))
-        moved = [self._gateway[name] for name in state.segments if name in self._gateway]
-        in_segment = conditions.any_of(moved) if moved else None
-        kept = [self._gateway[name] for name in state.kept if name in self._gateway]
-        is_kept = conditions.any_of(kept) if kept else None
-        back = self._of_system(flag, System.BASELINE, Reason.TARGETING_MATCH,
-                               "in a segment that was rolled back")
-        first = self._of_system(flag, System.CANDIDATE, Reason.TARGETING_MATCH,
-                                "in a segment that has moved")
-        share = format_percent(state.weight)
-        yes = self._of_system(flag, System.CANDIDATE, Reason.SPLIT,
-                              f"bucket below {state.weight} ({share})")
-        no = self._of_system(flag, System.BASELINE, Reason.SPLIT,
-                             f"bucket at or above {state.weight} ({share})")
+            system, why = decide(state, None), f"mode {state.mode}"
+            return _always(self._of_system(flag, system, Reason.STATIC, why))
+        in_segment, is_kept = self._in_any(state.segments), self._in_any(state.kept)
+        why = "in a segment that was rolled back"
+        back = self._of_system(flag, System.BASELINE, Reason.TARGETING_MATCH, why)
+        why = "in a segment that has moved"
+        first = self._of_system(flag, System.CANDIDATE, Reason.TARGETING_MATCH, why)
+        share = f"{state.weight} ({format_percent(state.weight)})"
+        why = f"bucket below {share}"
+        yes = self._of_system(flag, System.CANDIDATE, Reason.SPLIT, why)
+        why = f"bucket at or above {share}"
+        no = self._of_system(flag, System.BASELINE, Reason.SPLIT, why)
         keyless = self._of_system(flag, System.BASELINE, Reason.DEFAULT, "no key")
 
         def resolve(user: Key | None, context: Context) -> Evaluation:
@@ -302,6 +302,11 @@ class _Builder:
 
         return resolve
 
+    def _in_any(self, segments: Sequence[str]) -> Predicate | None:
+        """Return whether a context is in one of the gateway's segments; None: no context is."""
+        known = [self._gateway[name] for name in segments if name in self._gateway]
+        return conditions.any_of(known) if known else None
+
     def _of_system(self, flag: _Flag, system: System, reason: Reason, why: str) -> Evaluation:
         is_choice = system.value in flag.spec.choices
         variant = system.value if is_choice else str(flag.spec.default)
@@ -315,8 +320,8 @@ class _Builder:
         tail = _always(default)
         for number, rule in reversed(list(enumerate(flag.spec.rules, 1))):
             reason = Reason.TARGETING_MATCH if rule.percent is None else Reason.SPLIT
-            won = self._answer(flag, rule.variant, reason,
-                               f"rule {number}: {rule.describe()}", rule=number)
+            why = f"rule {number}: {rule.describe()}"
+            won = self._answer(flag, rule.variant, reason, why, rule=number)
             tail = self._step(rule, won, tail, lost=lost, default=default)
         return tail
 
@@ -351,8 +356,9 @@ class _Builder:
         """Return whether a rule is for a context, its percentage aside; None: for everyone."""
         parts = []
         if rule.segments:
-            parts.append(conditions.any_of(
-                [self._segments.get(name, _nobody) for name in rule.segments]))
+            # A segment that nobody defines has nobody in it.
+            named = [self._segments.get(name, _nobody) for name in rule.segments]
+            parts.append(conditions.any_of(named))
         if rule.when:
             parts.append(conditions.attributes(rule.when))
         return conditions.all_of(parts) if parts else None
@@ -375,13 +381,14 @@ def _drawing(salt: str) -> Draw:
 
 def fixed(spec: FlagSpec, value: Any) -> FlagSpec:
     """Return a flag that has `value` for everyone, as one of its variants or a new one."""
-    known = [name for name, one in spec.choices.items()
-             if type(one) is type(value) and one == value]
-    name = known[0] if known else "by_hand"
-    variants = spec.variants if known and spec.mirrors is None else spec.choices
+    name, variants = "by_hand", {**spec.choices, "by_hand": value}
+    for known, one in spec.choices.items():
+        # Of one type: `1 == True` in Python, but not for an application.
+        if type(one) is type(value) and one == value:
+            name, variants = known, spec.variants if spec.mirrors is None else spec.choices
+            break
     return spec.model_copy(update={
-        "variants": variants if known else {**variants, **spec.choices, name: value},
-        "default": name, "rules": [], "mirrors": None})
+        "variants": variants, "default": name, "rules": [], "mirrors": None})
 
 
 def _always(answer: Evaluation) -> Resolver:

@@ -93,8 +93,8 @@ def _check(key: Key) -> None:
             allowed="text; bytes that are not UTF-8 as \\udc80 to \\udcff") from None
     size = len(key) if isinstance(key, str | bytes) else sum(map(len, key))
     if size > LONGEST_KEY:
-        raise InvalidInput(f"the key has {size} characters", where="KEY",
-                           allowed=f"up to {LONGEST_KEY}")
+        raise InvalidInput(
+            f"the key has {size} characters", where="KEY", allowed=f"up to {LONGEST_KEY}")
     if found := _UNSENDABLE.search(b"".join(values)):
         raise InvalidInput(
             f"the key has the control character {found[0].hex()}, which no header may have: the "
@@ -118,7 +118,7 @@ def attributes(texts: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
     headers = {spec.header for spec in snapshot.segments.values()}
     found = {}
     for name, text in texts.items():
-        # a header of the gateway is text, also when it looks like a number
+        # A header of the gateway is text, also when it looks like a number.
         found[name] = text if name.lower() in headers else _read(text)
     return found
 
@@ -135,16 +135,20 @@ def _refuse(name: str) -> Any:
 
 
 def _answer(found: Evaluation) -> dict[str, Any]:
-    return {"value": found.value, "variant": found.variant, "reason": found.reason.value,
-            "why": found.why}
+    return {
+        "value": found.value, "variant": found.variant, "reason": found.reason.value,
+        "why": found.why,
+    }
 
 
 def as_text(explained: dict[str, Any]) -> str:
     """Return an explanation for people."""
     who = explained["key"] or "a request without a key"
     system = System(explained["system"])
-    lines = [f"{who} gets the {system} because {explained['because']}",
-             f"routing version {explained['version']}, epoch {explained['epoch']}"]
+    lines = [
+        f"{who} gets the {system} because {explained['because']}",
+        f"routing version {explained['version']}, epoch {explained['epoch']}",
+    ]
     if explained["maintenance"]:
         lines.append("maintenance: the gateway answers everyone with 503 now")
     width = max(map(len, explained["flags"]), default=0)

@@ -83,30 +83,35 @@ def is_behind(etag: str, other: str) -> bool:
 
     An etag that is not a snapshot's is nothing to wait for.
     """
+    # From the end: the environment's name may have dashes in it.
     try:
-        mine, theirs = ([int(part) for part in one.rsplit("-", 2)[1:]] for one in (etag, other))
+        mine = [int(part) for part in etag.rsplit("-", 2)[1:]]
+        theirs = [int(part) for part in other.rsplit("-", 2)[1:]]
     except ValueError:
         return False
     if len(theirs) != 2 or etag == other:
         return False
+    # Another plan, and nobody can say which is the later one.
     if mine == theirs:
-        return True  # another plan, and nobody can say which is the later one
+        return True
     return any(one < two for one, two in zip(mine, theirs, strict=True))
 
 
 def to_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return the snapshot as JSON-able data."""
+    segments, flag_segments = {}, {}
+    for name, spec in snapshot.segments.items():
+        segments[name] = spec.model_dump(mode="json")
+    for name, specs in snapshot.flag_segments.items():
+        flag_segments[name] = _ATTRIBUTES.dump_python(specs, mode="json", exclude_defaults=True)
     return {
         "format": FORMAT,
         "migration": snapshot.state.migration,
         "environment": snapshot.environment,
         "state": _state(snapshot.state),
         "flags": {key: as_document(entry) for key, entry in snapshot.flags.items()},
-        "segments": {name: spec.model_dump(mode="json")
-                     for name, spec in snapshot.segments.items()},
-        "flag_segments": {
-            name: _ATTRIBUTES.dump_python(specs, mode="json", exclude_defaults=True)
-            for name, specs in snapshot.flag_segments.items()},
+        "segments": segments,
+        "flag_segments": flag_segments,
         "safe_flags": dict(snapshot.safe_flags),
         "key_header": snapshot.key_header,
         "salt": snapshot.salt,
@@ -117,7 +122,9 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
 
 def _state(state: RoutingState) -> dict[str, Any]:
     found = asdict(state)
-    if not found["kept"]:  # programs before it do not know it, and must not decide without it
+    # An older program that meets `kept` refuses the snapshot, as it must not decide without it.
+    # Where nobody is kept it can go on.
+    if not found["kept"]:
         del found["kept"]
     return found
 
@@ -132,18 +139,18 @@ def from_snapshot_document(document: Any) -> Snapshot:
         found = document.get("format") if isinstance(document, dict) else None
         raise ValueError(f"this is no snapshot of format {FORMAT} (found {found!r})")
     try:
-        state = document["state"]
         changed_at = document["changed_at"]
+        segments, flag_segments = {}, {}
+        for name, spec in document["segments"].items():
+            segments[name] = SegmentSpec.model_validate(spec)
+        for name, specs in document["flag_segments"].items():
+            flag_segments[name] = _ATTRIBUTES.validate_python(specs)
         return Snapshot(
-            state=RoutingState(**{**state, "mode": Mode(state["mode"]),
-                                  "segments": tuple(state["segments"]),
-                                  "kept": tuple(state.get("kept", ()))}),
+            state=_state_of(document["state"]),
             environment=document["environment"],
             flags={key: from_document(entry) for key, entry in document["flags"].items()},
-            segments={name: SegmentSpec.model_validate(spec)
-                      for name, spec in document["segments"].items()},
-            flag_segments={name: _ATTRIBUTES.validate_python(specs)
-                           for name, specs in document["flag_segments"].items()},
+            segments=segments,
+            flag_segments=flag_segments,
             safe_flags=document["safe_flags"],
             key_header=document.get("key_header", ""),  # consoles before it sent none
             salt=document["salt"],
@@ -154,12 +161,21 @@ def from_snapshot_document(document: Any) -> Snapshot:
         raise ValueError(f"the snapshot cannot be read: {error!r}") from error
 
 
+def _state_of(document: dict[str, Any]) -> RoutingState:
+    """Return the routing state that `_state` wrote; JSON has lists for tuples."""
+    mode, kept = Mode(document["mode"]), tuple(document.get("kept", ()))
+    segments = tuple(document["segments"])
+    return RoutingState(**{**document, "mode": mode, "segments": segments, "kept": kept})
+
+
 def expired(flags: Mapping[str, Entry], today: date) -> list[str]:
     """Return one sentence for each flag that should have been removed by now."""
-    specs = {key: as_spec(entry) for key, entry in flags.items()}
-    return [
-        f"flag {key} expired on {spec.expires}: remove it from the code and from the plan, or "
-        f"give it another day{f' ({spec.owner})' if spec.owner else ''}"
-        for key, spec in sorted(specs.items())
-        if spec.expires is not None and spec.expires <= today
-    ]
+    notes = []
+    for key, entry in sorted(flags.items()):
+        spec = as_spec(entry)
+        if spec.expires is None or spec.expires > today:
+            continue
+        owner = f" ({spec.owner})" if spec.owner else ""
+        notes.append(f"flag {key} expired on {spec.expires}: remove it from the code and from "
+                     f"the plan, or give it another day{owner}")
+    return notes

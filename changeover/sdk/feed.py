@@ -73,16 +73,18 @@ class ConsoleSource:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = f"{url.rstrip('/')}/v1/flags/snapshot"
-        self._client = new_client(
-            timeout=httpx.Timeout(2.0, read=WAIT_SECONDS + 2.0),
-            headers={"Authorization": f"Bearer {token}"} if token else {})
+        # The console answers after `WAIT_SECONDS` at the latest; two more for a busy machine.
+        timeout = httpx.Timeout(2.0, read=WAIT_SECONDS + 2.0)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = new_client(timeout=timeout, headers=headers)
 
     def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
         """Ask once; the console answers when something changes or after a while."""
+        # Without a snapshot there is nothing to wait for a change of.
+        params = {"wait": WAIT_SECONDS if etag else 0}
+        headers = {"If-None-Match": f'"{etag}"'} if etag else {}
         try:
-            answer = self._client.get(
-                self._url, params={"wait": WAIT_SECONDS if etag else 0},
-                headers={"If-None-Match": f'"{etag}"'} if etag else {})
+            answer = self._client.get(self._url, params=params, headers=headers)
             if answer.status_code == httpx.codes.NOT_MODIFIED:
                 return None
             if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
@@ -92,8 +94,9 @@ class ConsoleSource:
                 raise ValueError(f"the answer has {len(answer.content)} bytes")
             return from_snapshot_document(answer.json())
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            raise Unreachable(f"the console gives no snapshot: {error}", where=self._url,
-                              next_step="Start it, or check its address and token") from error
+            raise Unreachable(
+                f"the console gives no snapshot: {error}", where=self._url,
+                next_step="Start it, or check its address and token") from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -176,6 +179,7 @@ class Feed:
         Returns:
             A function that ends this.
         """
+        # A new list each time: the feed's thread may be going through the old one.
         with self._lock:
             self._listeners = [*self._listeners, listener]
 
@@ -191,6 +195,8 @@ class Feed:
         Raises:
             Unreachable: There is none after `wait` seconds; the feed goes on trying.
         """
+        # An event of its own for each thread: one that still waits for the console must not go on
+        # when the feed is started again.
         if self._thread is None:
             self._stop = threading.Event()
             self._thread = threading.Thread(
@@ -227,7 +233,8 @@ class Feed:
                 self._is_up(found)
                 pause = POLL_SECONDS
             except Exception as error:  # noqa: BLE001  old answers must never pass for fresh ones
-                if stop.is_set():  # closed by `stop`
+                # `stop` closed the connection: that is no failure.
+                if stop.is_set():
                     return
                 self._is_down(error)
                 stop.wait(pause)
@@ -251,10 +258,12 @@ class Feed:
         is_foreseen = isinstance(error, ChangeoverError)
         first, *_ = str(error).splitlines() or [""]
         problem = str(error) if is_foreseen else f"{type(error).__name__}: {first}"
+        # Once for each problem: it is tried again every few seconds, perhaps all night.
         if problem != self._problem and not is_foreseen:
             LOG.error("flags cannot be read", exc_info=error)
         self._problem = problem
         held = self._held
+        # Nothing has come yet since the start: better an old snapshot than none.
         if held is None:
             cached = self._cached()
             if cached is not None:

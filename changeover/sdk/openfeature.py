@@ -64,14 +64,15 @@ class _Answers:
         is_fraction = number is int and isinstance(value, float) and not value.is_integer()
         if found.kind is not kind or is_fraction:
             wanted = f"whole {kind}" if is_fraction else f"{kind}"
-            return _failed(default, ErrorCode.TYPE_MISMATCH,
-                           f"flag {found.key} is a {found.kind}, not a {wanted}")
+            why = f"flag {found.key} is a {found.kind}, not a {wanted}"
+            return _failed(default, ErrorCode.TYPE_MISMATCH, why)
         details: Details = FlagResolutionDetails(
             value=deepcopy(value) if number is None else number(value),
             reason=Reason.STALE if self.held.is_stale else Reason(found.reason.value),
             variant=found.variant,
             flag_metadata=MappingProxyType({**found.metadata, "why": found.why}))
-        if kind is not Kind.OBJECT:  # what an application may change is made anew each time
+        # What an application may change is made anew each time.
+        if kind is not Kind.OBJECT:
             self.made[asked][found] = details
         return details
 
@@ -132,6 +133,7 @@ class ChangeoverProvider(AbstractProvider):
         except Unreachable as error:
             self._is_announced = True
             raise ProviderNotReadyError(str(error)) from error
+        # Started before it was given to this provider, a feed does not call it for old news.
         held = self._feed.held
         if held is not None and self._answers is None:
             self._answers = _Answers(held)
@@ -180,6 +182,7 @@ class ChangeoverProvider(AbstractProvider):
     def _resolve(
         self, flag: str, default: Any, context: EvaluationContext | None, asked: int
     ) -> Details:
+        # One read: the feed's thread may replace the answers at any moment.
         answers, context = self._answers, context or _NOBODY
         if answers is None:
             return _failed(default, ErrorCode.PROVIDER_NOT_READY, "there are no flags yet")
@@ -189,16 +192,17 @@ class ChangeoverProvider(AbstractProvider):
         except KeyError:
             return answers.make(flag, default, context, asked)
         except (TypeError, UnicodeEncodeError) as error:
-            return _failed(default, ErrorCode.INVALID_CONTEXT,
-                           f"the targeting key is not text that can be hashed: {error}")
+            why = f"the targeting key is not text that can be hashed: {error}"
+            return _failed(default, ErrorCode.INVALID_CONTEXT, why)
 
     def _use(self, held: Held) -> None:
         """Answer from the feed's newest snapshot, and notify the SDK; runs in the feed's thread."""
         before = self._answers
         if before is None or before.held is not held:
             self._answers = _Answers(held)
+        # The SDK itself announces the end of `initialize`.
         if not self._is_announced:
-            return  # the SDK itself announces the end of `initialize`
+            return
         if held.is_stale:
             self._say_stale(held, before)
             return
@@ -206,8 +210,8 @@ class ChangeoverProvider(AbstractProvider):
         if before is None or before.held.is_stale:
             self.emit_provider_ready(ProviderEventDetails())
         if before is not None and before.held.evaluator is not held.evaluator:
-            self.emit_provider_configuration_changed(ProviderEventDetails(
-                flags_changed=changed(before.held.evaluator, held.evaluator)))
+            names = changed(before.held.evaluator, held.evaluator)
+            self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=names))
 
     def _say_stale(self, held: Held, before: _Answers | None) -> None:
         """Notify the SDK twice: the first may come before it announces the start, and be lost."""
@@ -222,17 +226,23 @@ def changed(before: Evaluator, after: Evaluator) -> list[str]:
     """Return the names of flags that may have another value now."""
     old, new = before.snapshot, after.snapshot
     has_moved = _around(old) != _around(new)
-    return sorted(
-        key for key in {*before.keys, *after.keys}
-        if _document(old, key) != _document(new, key)
-        or (has_moved and (key == SYSTEM_FLAG or _follows_migration(new, key)))
-    )
+    found = []
+    for key in sorted({*before.keys, *after.keys}):
+        may_follow = key == SYSTEM_FLAG or _follows_migration(new, key)
+        is_other = _document(old, key) != _document(new, key)
+        if is_other or (has_moved and may_follow):
+            found.append(key)
+    return found
 
 
 def _around(snapshot: Snapshot) -> tuple[Any, ...]:
+    """Return all besides the flags themselves that their values depend on."""
     state = snapshot.state
-    return (state.mode, state.weight, state.segments, state.kept, state.maintenance, snapshot.salt,
-            snapshot.key_header, snapshot.segments, snapshot.flag_segments, snapshot.safe_flags)
+    return (
+        state.mode, state.weight, state.segments, state.kept, state.maintenance,
+        snapshot.salt, snapshot.key_header, snapshot.segments, snapshot.flag_segments,
+        snapshot.safe_flags,
+    )
 
 
 def _document(snapshot: Snapshot, key: str) -> Any:
@@ -249,6 +259,6 @@ def _follows_migration(snapshot: Snapshot, key: str) -> bool:
 
 
 def _failed(default: Any, code: ErrorCode, message: str) -> Details:
-    return FlagResolutionDetails(value=default, reason=Reason.ERROR, error_code=code,
-                                 error_message=message)
+    return FlagResolutionDetails(
+        value=default, reason=Reason.ERROR, error_code=code, error_message=message)
 

@@ -33,8 +33,10 @@ def main() -> int:
     arguments = parser.parse_args()
     log_to_stderr()
     home = Home(arguments.home)
-    gc.freeze()  # a collection writes to every object, after which the fork no longer shares it
-    writer = WriterProcess(home)  # first of all: see there
+    # A collection writes to every object, after which the fork no longer shares it.
+    gc.freeze()
+    # Before anything else: a fork may not share threads, connections or a low priority.
+    writer = WriterProcess(home)
     try:
         return _shadow(home, arguments.migration, writer)
     except ChangeoverError as error:
@@ -50,7 +52,9 @@ def _shadow(home: Home, migration: str, writer: WriterProcess) -> int:
     shadow = Shadow(site, writes=writer)
     _lower_priority()
     end_when_amended(site)
-    gc.freeze()  # nothing that exists now ever goes away: collections can skip it
+    # Nothing that exists now ever goes away: collections can skip it. And fewer of them: bodies
+    # are parsed into hundreds of objects which reference counting frees by itself.
+    gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     return uvloop.run(_run(shadow, writer))
 
@@ -84,6 +88,7 @@ async def _run(shadow: Shadow, writer: WriterProcess) -> int:
 async def _watch(writer: WriterProcess, stop: asyncio.Event) -> None:
     while not writer.has_ended:
         await asyncio.sleep(WATCH_SECONDS)
+    # Without it nothing can be saved; the supervisor starts the service again, writer and all.
     stop.set()
 
 

@@ -37,8 +37,9 @@ class OwnFault(Exception):
 
 def has_part_only(exchange: Exchange) -> bool:
     """Whether the user got only a part, because the request had a condition or a range."""
-    return exchange.method in SAFE and exchange.status in _PARTS and any(
-        name in _CONDITIONS for name, _ in exchange.request_headers)
+    if exchange.method not in SAFE or exchange.status not in _PARTS:
+        return False
+    return any(name in _CONDITIONS for name, _ in exchange.request_headers)
 
 
 class Caller:
@@ -61,6 +62,7 @@ class Caller:
         self._turn = asyncio.Semaphore(min(concurrency, spec.concurrency or concurrency))
         self._timeout = timeout
         self._most = most_body
+        # One byte more than may be compared shows that a body is too large.
         self._wire = Wire(spec.url, most_body=most_body + 1)
 
     async def call(self, exchange: Exchange) -> Answer:
@@ -84,18 +86,25 @@ class Caller:
                     is_safe=exchange.method in SAFE, is_head=exchange.method == "HEAD")
         except (Refused, Broke, Invalid, OSError, ValueError) as error:
             duration = time.perf_counter() - began
-            if isinstance(error, TimeoutError) \
-                    and self._pulse.late - late > MOST_LATE * duration:
+            own = self._pulse.late - late
+            if isinstance(error, TimeoutError) and own > MOST_LATE * duration:
                 raise OwnFault from error
             return Answer(duration=duration, error=_reason(error))
         return self._answer(found, time.perf_counter() - began)
 
     def _head(self, exchange: Exchange) -> bytes:
         """Return the head of a copy: the user's, except for what belongs to the connection."""
-        left_out = _NOT_FORWARDED | (_CONDITIONS if exchange.method in SAFE else frozenset())
-        headers = [(k, v) for k, v in exchange.request_headers if k not in left_out]
+        left_out = _NOT_FORWARDED
+        if exchange.method in SAFE:
+            left_out = left_out | _CONDITIONS
+        headers = []
+        for name, value in exchange.request_headers:
+            if name not in left_out:
+                headers.append((name, value))
+        # Recorded requests have none: the recorded host is not the system that is asked now.
         if not any(name == "host" for name, _ in headers):
             headers.insert(0, ("host", self._wire.host))
+        # So that a system can leave copies out of its own statistics.
         headers.append((SHADOW_HEADER, "1"))
         if exchange.request_body or exchange.method in _WITH_LENGTH:
             headers.append(("content-length", str(len(exchange.request_body))))

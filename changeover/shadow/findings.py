@@ -106,7 +106,8 @@ def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None
     if not pairs:
         return None
     middle = len(pairs) // 2
-    baseline, candidate = map(sorted, zip(*pairs, strict=True))
+    baseline = sorted(pair[0] for pair in pairs)
+    candidate = sorted(pair[1] for pair in pairs)
     return baseline[middle], candidate[middle]
 
 
@@ -158,7 +159,9 @@ def _written(place: str) -> str | None:
 
 
 def _who_fails(place: Place) -> str:
-    sides = {(one["baseline"] is not None, one["candidate"] is not None) for one in place.examples}
+    sides = set()
+    for one in place.examples:
+        sides.add((one["baseline"] is not None, one["candidate"] is not None))
     if sides == {(True, True)}:
         return "both systems fail: there is nothing to compare"
     if sides == {(True, False)}:
@@ -171,14 +174,16 @@ def _example_values(place: Place) -> Iterator[tuple[Any, Any]]:
         try:
             baseline = orjson.loads(example["baseline"] or "null")
             candidate = orjson.loads(example["candidate"] or "null")
+        # Cut or masked: without the whole value nothing can be advised.
         except orjson.JSONDecodeError:
             return
         yield baseline, candidate
 
 
 def _is_near(a: Any, b: Any) -> bool:
-    numbers = all(type(value) in (int, float) for value in (a, b))
-    return numbers and a != b and abs(a - b) <= NEARLY * max(abs(a), abs(b))
+    # By type, as `True` is an integer in Python.
+    are_numbers = type(a) in (int, float) and type(b) in (int, float)
+    return are_numbers and a != b and abs(a - b) <= NEARLY * max(abs(a), abs(b))
 
 
 def _texts(test: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:

@@ -64,9 +64,11 @@ class _Stream:
 
     def feed(self, data: bytes) -> bool:
         """Handle bytes; return whether nothing more is needed."""
-        if not self.rest and data[:1] == b"\0" and \
-                int.from_bytes(data[1:_MESSAGE_HEADER], "big") == len(data) - _MESSAGE_HEADER:
-            return self.call.receive(data[_MESSAGE_HEADER:])  # one message in one frame: nearly all
+        # One message in one frame, as nearly all are: nothing has to be copied together.
+        size = len(data) - _MESSAGE_HEADER
+        is_plain = not self.rest and data[:1] == b"\0"
+        if is_plain and int.from_bytes(data[1:_MESSAGE_HEADER], "big") == size:
+            return self.call.receive(data[_MESSAGE_HEADER:])
         self.rest += data
         while len(self.rest) >= _MESSAGE_HEADER:
             length = int.from_bytes(self.rest[1:_MESSAGE_HEADER], "big")
@@ -117,11 +119,15 @@ class Connection:
     @staticmethod
     def greeting() -> bytes:
         """Return what the server says first."""
-        settings = {SettingsFrame.MAX_CONCURRENT_STREAMS: MOST_CALLS,
-                    SettingsFrame.INITIAL_WINDOW_SIZE: WINDOW,
-                    SettingsFrame.HEADER_TABLE_SIZE: 0}  # header blocks are not read
-        return SettingsFrame(0, settings).serialize() + \
-            WindowUpdateFrame(0, window_increment=WINDOW).serialize()
+        settings = {
+            SettingsFrame.MAX_CONCURRENT_STREAMS: MOST_CALLS,
+            SettingsFrame.INITIAL_WINDOW_SIZE: WINDOW,
+            # Header blocks are not read: their table would be kept for nothing.
+            SettingsFrame.HEADER_TABLE_SIZE: 0,
+        }
+        # The window of a call is a setting, that of the connection a frame of its own.
+        ahead = WindowUpdateFrame(0, window_increment=WINDOW)
+        return SettingsFrame(0, settings).serialize() + ahead.serialize()
 
     @staticmethod
     def farewell() -> bytes:
@@ -194,12 +200,14 @@ class Connection:
 
     def _data(self, stream_id: int, data: bytes, length: int, flags: int) -> None:
         """Handle bytes of a call; `length` includes their padding, for flow control."""
+        # Granted again by halves: rarely, and before Envoy has to wait.
         self._received += length
         if self._received >= WINDOW // 2:
             self._grant(0, self._received)
             self._received = 0
         stream = self._streams.get(stream_id)
-        if stream is None:  # answered already: Envoy had not heard of it yet
+        # Answered already: Envoy had not heard of it yet.
+        if stream is None:
             return
         if stream.feed(data):
             del self._streams[stream_id]
@@ -242,10 +250,9 @@ def _done(stream_id: int) -> bytes:
 def _done_parts() -> tuple[bytes, bytes, bytes]:
     """Return what comes before, between and after the stream's number in that answer."""
     # `:status: 200` of the static table, two literals that enter no table (RFC 7541, section 6.2.2)
-    block = b"\x88" + b"".join(
-        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-        for name, value in ((b"content-type", b"application/grpc"), (b"grpc-status", b"0"))
-    )
+    block = b"\x88"
+    for name, value in ((b"content-type", b"application/grpc"), (b"grpc-status", b"0")):
+        block += b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
     headers = HeadersFrame(1, block, flags=["END_HEADERS", "END_STREAM"]).serialize()
     reset = RstStreamFrame(1).serialize()
     return headers[:5], headers[9:] + reset[:5], reset[9:]

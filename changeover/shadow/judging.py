@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 
 from changeover.comparison.answers import Answer, compare_answers
 from changeover.comparison.encodings import Undecodable, Unknown, decoded, readable, too_large
@@ -89,10 +90,10 @@ class Judge:
         baseline, candidate, again = answers.baseline, answers.candidate, answers.again
         found = self.compare(baseline, candidate)
         noise = None if again is None else self.compare(baseline, again)
-        is_match = found.is_match or (
-            self.threshold < 1 and found.similarity >= self.threshold
-            and not (baseline.error or candidate.error)
-        )
+        # A missing answer is never near enough, however low the threshold is.
+        has_both = not (baseline.error or candidate.error)
+        is_near = self.threshold < 1 and found.similarity >= self.threshold
+        is_match = found.is_match or (is_near and has_both)
         line = masked_line(asked.request)[:LONGEST_REQUEST]
         ignored = [divergence.field for divergence in found.ignored]
         one = Compared(
@@ -142,9 +143,8 @@ class Judge:
         if self.masks.covers(one.field) or (header != one.field and is_credential(header)):
             return MASK, MASK
         if header != one.field:
-            first, second = (show(masked_line(each) if isinstance(each, str) else each)
-                             for each in one.values)
-            return first, second
+            first, second = one.values
+            return _shown_header(first), _shown_header(second)
         return one.baseline, one.candidate
 
     def _pack(self, one: Compared, answers: Answers) -> bytes:
@@ -155,9 +155,9 @@ class Judge:
         """
         names = {*self.headers, "content-type"}
         hidden = self.masks.hide(answers.all, sorted(names))
-        is_whole = all(
-            _is_same(masked, answer, names)
-            for masked, answer in zip(hidden, answers.all, strict=True))
+        # Where nothing is masked the result is the same without comparing once more.
+        pairs = zip(hidden, answers.all, strict=True)
+        is_whole = all(_is_same(masked, answer, names) for masked, answer in pairs)
         is_scorable = is_whole or self._has_same_result(one, Answers(*hidden))
         return packed(hidden, one, is_scorable=is_scorable)
 
@@ -167,8 +167,14 @@ class Judge:
         found = self.compare(baseline, answers.candidate)
         noise = None if again is None else self.compare(baseline, again)
         noisy = None if noise is None else self.masks.all_shown(noise.fields)
-        return (self.masks.all_shown(found.fields) == one.found.keys() and noisy == one.noisy
-                and abs(found.similarity - one.similarity) < 1e-6)
+        places = self.masks.all_shown(found.fields)
+        is_as_similar = abs(found.similarity - one.similarity) < 1e-6
+        return places == one.found.keys() and noisy == one.noisy and is_as_similar
+
+
+def _shown_header(value: Any) -> str:
+    """Return a header's value as it may be saved: `location` may have a token in its address."""
+    return show(masked_line(value) if isinstance(value, str) else value)
 
 
 def _is_same(masked: Answer, answer: Answer, names: Iterable[str]) -> bool:

@@ -57,8 +57,11 @@ def _masked_parameter(found: re.Match[str]) -> str:
 
 def _is_secret(name: str) -> bool:
     plain = unquote_plus(name).strip().lower()
-    return (plain in _SECRET_NAMES or bool(_SECRET.search(plain))
-            or not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", plain)))
+    if plain in _SECRET_NAMES or _SECRET.search(plain):
+        return True
+    # Short words only as words: `pin` is secret, `shipping` is not.
+    words = re.split(r"[^a-z0-9]+", plain)
+    return not _SECRET_WORDS.isdisjoint(words)
 
 
 class Masks:
@@ -70,6 +73,7 @@ class Masks:
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         self._rules = RuleSet((pattern, Rule(ignore=True)) for pattern in patterns)
+        # `[*]` may be any of these; -1 stands for all indexes that no pattern names.
         self._indexes = [-1, *(token for token in self._rules.named if type(token) is int)]
 
     def covers(self, place: str) -> bool:
@@ -107,9 +111,9 @@ class Masks:
             if any(node.rule.ignore for node in nodes):
                 return depth
             tokens = self._indexes if token is Wild.ANY else (token,)
-            below = (node.child(each) for node in nodes for each in tokens)
-            nodes = [*{id(node): node for node in below}.values()]
-        if steps[:1] == (ROOT,):  # the text of an element is at the element
+            nodes = _below(nodes, tokens)
+        # The text of an element is at the element.
+        if steps[:1] == (ROOT,):
             nodes += [node.child(TEXT) for node in nodes]
         return len(steps) if any(node.rule.ignore for node in nodes) else None
 
@@ -133,10 +137,21 @@ class Masks:
     def _body(self, body: bytes, key: bytes) -> bytes:
         if self._rules.root.is_inert or not body:
             return body
+        # What cannot be searched for secrets is not saved at all.
         try:
             return _as_json(_hidden(parse_json(body), self._rules.root, key))
         except (Unparsable, RecursionError):
             return b""
+
+
+def _below(nodes: list[Node], tokens: Iterable[Any]) -> list[Node]:
+    """Return the nodes one step below, each once: they are shared, and would double each step."""
+    found: dict[int, Node] = {}
+    for node in nodes:
+        for token in tokens:
+            child = node.child(token)
+            found[id(child)] = child
+    return list(found.values())
 
 
 def _header(name: str, value: str, key: bytes) -> str:
@@ -146,8 +161,11 @@ def _header(name: str, value: str, key: bytes) -> str:
 def _as_json(document: Any) -> bytes:
     try:
         return orjson.dumps(document, as_json)
-    except TypeError:  # integers beyond 64 bits, or nested deeper than 254
-        mark = secrets.token_hex(16)  # Python's own writes no Decimal: it is put in afterwards
+    # Integers beyond 64 bits, or nested deeper than 254.
+    except TypeError:
+        # Python's own writes no Decimal: marked texts are made numbers afterwards. Nobody can
+        # know the mark beforehand and put one into a document.
+        mark = secrets.token_hex(16)
         text = json.dumps(document, default=lambda number: f"{mark}{number_text(number)}")
         return re.sub(f'"{mark}([^"]*)"', r"\1", text).encode()
 

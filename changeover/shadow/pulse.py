@@ -25,6 +25,7 @@ class Pulse:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
+            # Anew each time: a beat that came late must not make the next ones late, too.
             due = time.monotonic() + EVERY
             await asyncio.sleep(EVERY)
             self.late += max(0.0, time.monotonic() - due)

@@ -30,6 +30,7 @@ _NOT_IN_A_LINE = re.compile(r"[^\x21-\x7e]+")
 _LINE_ENDS = re.compile(r"[\r\n\0]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORM = "application/x-www-form-urlencoded"
+_HAR_LIST = 'a list of {"name": "…", "value": "…"}'
 _LINE = '{"method": "GET", "path": "/…", "headers": {}, "body": ""}'
 
 
@@ -99,8 +100,8 @@ def _lines(
             try:
                 yield _Line(orjson.loads(line), f"{name}:{number}")
             except orjson.JSONDecodeError as error:
-                raise InvalidInput(f"is neither HAR nor JSON lines: {error}",
-                                   where=f"{name}:{number}") from error
+                what = f"is neither HAR nor JSON lines: {error}"
+                raise InvalidInput(what, where=f"{name}:{number}") from error
 
 
 def _of_har(
@@ -124,7 +125,7 @@ def _url(entry: Any, where: str) -> SplitResult:
         raise InvalidInput("has no request with a url", where=where)
     try:
         found = urlsplit(request["url"])
-        _ = found.port
+        _ = found.port  # only asked for does a port that is no number raise
     except ValueError as error:
         raise InvalidInput(f"url {request['url']!r} is not a URL: {error}", where=where) from error
     return found
@@ -139,10 +140,15 @@ def _host(url: SplitResult) -> str:
 
 def _recorded_host(entries: list[Any], urls: list[SplitResult]) -> str:
     """Return the recorded host: that of the first request that was not redirected."""
-    web = [(entry, url) for entry, url in zip(entries, urls, strict=True)
-           if url.scheme in _DEFAULT_PORTS]
-    answered = [url for entry, url in web if not 300 <= _status(entry) < 400]
-    return _host((answered or [url for _, url in web] or [urlsplit("")])[0])
+    first = None
+    for entry, url in zip(entries, urls, strict=True):
+        # A browser records addresses that are not of the web (`data:`) as well.
+        if url.scheme not in _DEFAULT_PORTS:
+            continue
+        if not 300 <= _status(entry) < 400:
+            return _host(url)
+        first = first or url
+    return _host(first or urlsplit(""))
 
 
 def _status(entry: dict[str, Any]) -> int:
@@ -153,15 +159,28 @@ def _status(entry: dict[str, Any]) -> int:
 
 def _elsewhere(request: dict[str, Any], url: SplitResult, recorded: set[str]) -> str:
     """Return why an entry is not replayed; empty when it is."""
-    headers = request.get("headers")
-    is_upgrade = isinstance(headers, list) and any(
-        isinstance(one, dict) and str(one.get("name")).lower() == "upgrade"
-        and str(one.get("value")).lower() == "websocket" for one in headers)
-    if url.scheme in ("ws", "wss") or is_upgrade:
+    if url.scheme in ("ws", "wss") or _is_upgrade(request.get("headers")):
         return "skipped: websocket"
     if url.scheme not in _DEFAULT_PORTS:
         return f"skipped: {url.scheme[:20] or 'no'} address, not of HTTP"
     return "" if _host(url) in recorded else "skipped: another host"
+
+
+def _is_upgrade(headers: Any) -> bool:
+    """Whether a request opens a websocket: HAR lists it with an http address."""
+    for one in headers if isinstance(headers, list) else []:
+        if isinstance(one, dict):
+            name, value = str(one.get("name")).lower(), str(one.get("value")).lower()
+            if name == "upgrade" and value == "websocket":
+                return True
+    return False
+
+
+def _are_named(given: Any) -> bool:
+    """Whether something is a list of objects with a name, as HAR has headers and parameters."""
+    if not isinstance(given, list):
+        return False
+    return all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in given)
 
 
 def _har_request(
@@ -169,11 +188,10 @@ def _har_request(
 ) -> dict[str, Any]:
     """Return a HAR request as a line of JSON lines, without a body that is not sent."""
     headers = request.get("headers") or []
-    if not isinstance(headers, list) or not all(
-            isinstance(one, dict) and isinstance(one.get("name"), str) and "value" in one
-            for one in headers):
-        raise InvalidInput("headers are not as HAR has them", where=where,
-                           allowed='a list of {"name": "…", "value": "…"}')
+    if not _are_named(headers) or not all("value" in one for one in headers):
+        raise InvalidInput(
+            "headers are not as HAR has them", where=where, allowed=_HAR_LIST)
+    # HTTP/2's pseudo headers (`:path`) say again what the method and the URL say.
     pairs = [[one["name"], one["value"]] for one in headers if one["name"][:1] != ":"]
     method = request.get("method", "GET")
     post = request.get("postData") or {}
@@ -204,24 +222,25 @@ def _har_body(post: dict[str, Any], headers: list[list[Any]], where: str) -> dic
     if not kind.startswith(_FORM):
         raise InvalidInput(f"a body of {kind} is recorded as parameters only", where=where,
                            allowed=f"postData.text, or parameters of {_FORM}")
-    if not isinstance(params, list) or not all(
-            isinstance(one, dict) and isinstance(one.get("name"), str) for one in params):
-        raise InvalidInput("postData.params are not as HAR has them", where=where,
-                           allowed='a list of {"name": "…", "value": "…"}')
+    if not _are_named(params):
+        raise InvalidInput(
+            "postData.params are not as HAR has them", where=where, allowed=_HAR_LIST)
     if not any(str(name).lower() == "content-type" for name, _ in headers):
         headers.append(["content-type", kind])
-    return {"body": urlencode([(one["name"], str(one.get("value", ""))) for one in params])}
+    fields = [(one["name"], str(one.get("value", ""))) for one in params]
+    return {"body": urlencode(fields)}
 
 
 def _request(entry: Any, where: str) -> Exchange:
-    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str) \
-            or not entry["path"].startswith("/"):
+    path = entry.get("path") if isinstance(entry, dict) else None
+    if not isinstance(path, str) or not path.startswith("/"):
         raise InvalidInput("is not a request", where=where, allowed=_LINE)
     method = entry.get("method") or "GET"
     if not isinstance(method, str) or not _WORD.match(method):
-        raise InvalidInput(f"method {method!r} is not a method", where=where,
-                           allowed="GET, POST, …")
-    target = _NOT_IN_A_LINE.sub(lambda found: quote(found[0], safe=""), entry["path"])
+        raise InvalidInput(
+            f"method {method!r} is not a method", where=where, allowed="GET, POST, …")
+    target = _NOT_IN_A_LINE.sub(lambda found: quote(found[0], safe=""), path)
+    # Methods tell cases apart (RFC 9110, section 9.1), but nobody means another one by `get`.
     usual = method.upper() if method.upper() in _USUAL_METHODS else method
     return Exchange(
         usual, target, _headers(entry.get("headers") or {}, where),
@@ -232,8 +251,7 @@ def _request(entry: Any, where: str) -> Exchange:
 def _headers(given: Any, where: str) -> Headers:
     """Return headers in lower case, repeated ones too; the host is the system's own."""
     pairs = list(given.items()) if isinstance(given, dict) else given
-    if not isinstance(pairs, list) or not all(
-            isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+    if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise InvalidInput("headers must be an object", where=where,
                            allowed='{"name": "value"}, or a list of ["name", "value"]')
     for name, value in pairs:
@@ -244,9 +262,15 @@ def _headers(given: Any, where: str) -> Headers:
                                "and a value has no line end", where=where)
     found = [(name.lower(), str(value)) for name, value in pairs if name.lower() != "host"]
     cookies = [value for name, value in found if name == "cookie"]
-    if len(cookies) > 1:  # HTTP/2 may send them one by one; HTTP/1.1 has one header for all
-        found = [pair for pair in found if pair[0] != "cookie"] + [("cookie", "; ".join(cookies))]
+    # HTTP/2 may send them one by one; HTTP/1.1 has one header for all.
+    if len(cookies) > 1:
+        found = [pair for pair in found if pair[0] != "cookie"]
+        found.append(("cookie", "; ".join(cookies)))
     return tuple(found)
+
+
+def _is_pair(given: Any) -> bool:
+    return isinstance(given, list | tuple) and len(given) == 2
 
 
 def _body(entry: dict[str, Any], where: str) -> bytes:

@@ -70,6 +70,7 @@ async def _compare(
     candidate = await callers[System.CANDIDATE].call(exchange)
     if all(is_too_large(answer, MOST_BODY_BYTES) for answer in (baseline, candidate)):
         return None
+    # Sent twice to one system, an order would be there twice.
     again = await callers[System.BASELINE].call(exchange) if exchange.method in SAFE else None
     asked = Asked(exchange.at, exchange.line, exchange.request_id)
     return judge.judge(asked, Answers(baseline, candidate, again), saves_answers=False)

@@ -35,25 +35,33 @@ class RuleInWords:
         for token in place:
             if self.is_below and len(self.steps) in active:
                 return True
-            active = {after for at in active for after in self._after(at, token)}
+            after: set[int] = set()
+            for at in active:
+                after |= self._after(at, token)
+            active = after
         return len(self.steps) in active
 
     def _after(self, at: int, token: Token | Wild) -> set[int]:
         if at == len(self.steps):
             return set()
         step = self.steps[at]
-        is_there = fits(step.token, token) or (
-            token is Wild.ANY and isinstance(step.token, int))
-        is_on_the_way = step.is_deep and token is not ROOT
-        return ({at} if is_on_the_way else set()) | ({at + 1} if is_there else set())
+        # Places are stored with `[*]`: a rule for `[3]` may hold for one of them.
+        is_one_of = token is Wild.ANY and isinstance(step.token, int)
+        found = set()
+        if step.is_deep and token is not ROOT:
+            found.add(at)
+        if is_one_of or fits(step.token, token):
+            found.add(at + 1)
+        return found
 
 
 def rules_in_words(spec: ComparisonSpec | None, *, today: date) -> list[RuleInWords]:
     """Return the rules that apply today, in words."""
     if spec is None:
         return []
-    found = [RuleInWords(f"ignore: {path}", parse_pattern(path), is_below=True)
-             for path in spec.ignore]
+    found = []
+    for path in spec.ignore:
+        found.append(RuleInWords(f"ignore: {path}", parse_pattern(path), is_below=True))
     for name in ("numeric", "text", "arrays"):
         for path in getattr(spec, name):
             found.append(RuleInWords(f"{name}: {path}", parse_pattern(path)))
@@ -72,12 +80,16 @@ def at_place(rules: Sequence[RuleInWords], place: str) -> tuple[str, ...]:
 
 
 def _long_form(rule: RuleSpec) -> RuleInWords:
-    what = ", ".join(
-        name for name, part in RuleSpec.model_fields.items()
-        if name not in _WHO and getattr(rule, name) != part.get_default())
-    said = ": ".join(part for part in (rule.owner, rule.reason) if part)
+    words = []
+    for name, part in RuleSpec.model_fields.items():
+        # What the plan does not say is not shown.
+        if name not in _WHO and getattr(rule, name) != part.get_default():
+            words.append(name)
+    said = ": ".join(filter(None, (rule.owner, rule.reason)))
     until = f"until {rule.expires}" if rule.expires else ""
-    who = ", ".join(part for part in (said, until) if part)
-    return RuleInWords(
-        f"{what}: {rule.path}" + (f" ({who})" if who else ""), parse_pattern(rule.path),
-        is_below=rule.ignore or rule.type_tolerant or rule.null_equals_missing)
+    who = ", ".join(filter(None, (said, until)))
+    text = f"{', '.join(words)}: {rule.path}"
+    if who:
+        text += f" ({who})"
+    is_below = rule.ignore or rule.type_tolerant or rule.null_equals_missing
+    return RuleInWords(text, parse_pattern(rule.path), is_below=is_below)

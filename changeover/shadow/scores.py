@@ -22,10 +22,11 @@ def collect(store: Store, migration: str) -> Findings:
         StoreError: The store cannot be used.
         InvalidInput: No such migration.
     """
-    rules = rules_in_words(plans.load(store, migration).comparison, today=clock.now().date())
-    return judged(
-        divergences.places(store, migration), comparisons.coverage(store, migration), rules,
-        comparisons.latencies(store, migration))
+    spec = plans.load(store, migration).comparison
+    rules = rules_in_words(spec, today=clock.now().date())
+    known = divergences.places(store, migration)
+    coverage = comparisons.coverage(store, migration)
+    return judged(known, coverage, rules, comparisons.latencies(store, migration))
 
 
 def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
@@ -39,9 +40,13 @@ def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
     """
     until = comparisons.newest(store, plan.migration)
     after = number = done = 0
+    # In batches: the store is not locked for as long as all of them take.
     while batch := comparisons.saved_answers(store, plan.migration, after=after, until=until):
-        again = [judge.judge_again(key, one) for key, one in batch]
-        done += comparisons.replace_scores(
-            store, plan.migration, [each for each in again if each is not None])
+        again = []
+        for key, one in batch:
+            found = judge.judge_again(key, one)
+            if found is not None:
+                again.append(found)
+        done += comparisons.replace_scores(store, plan.migration, again)
         after, number = batch[-1][0], number + len(batch)
     return done, number - done

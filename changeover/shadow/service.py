@@ -99,7 +99,8 @@ class Shadow:
                 pulse=pulse)
         await self.tap.start()
         limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
-        workers = min(limit, self.spec.concurrency)  # so that no worker waits with a copy
+        # No more than may call at once: a copy that waits in a worker is not seen as queued.
+        workers = min(limit, self.spec.concurrency)
         tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
         for seconds, action in (
             (FLUSH_SECONDS, self._save),
@@ -126,7 +127,8 @@ class Shadow:
             self.counts["dropped: stopped"] += 1
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), STOP_SECONDS)
-        async with self._saving:  # a batch that is being saved is not cancelled
+        # A batch that is being saved is not cancelled: nobody would know what of it is there.
+        async with self._saving:
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -152,7 +154,9 @@ class Shadow:
 
     def _why_none(self) -> str:
         """Return why no exchange at all is taken now; empty when one is."""
-        return self._why_paused() or ("dropped: queue full" if self._queue.full() else "")
+        if why := self._why_paused():
+            return why
+        return "dropped: queue full" if self._queue.full() else ""
 
     def _why_paused(self) -> str:
         """Return why no copy may be sent now; empty when one may."""
@@ -168,15 +172,17 @@ class Shadow:
             return "dropped: not in methods or replay_unsafe"
         key = exchange.values(self.plan.routing.key.header)
         segments, salt = self._segments(exchange), self.plan.routing.salt or ""
+        # Then the user's answer is the candidate's: there is none of the baseline to compare with.
         if self.state and decide(self.state, key, segments, salt=salt) is System.CANDIDATE:
             return "served by the candidate"
         return ""
 
     def _segments(self, exchange: Exchange) -> frozenset[str]:
-        return frozenset(
-            name for name, spec in self.plan.routing.segments.items()
-            if not {*exchange.values(spec.header)}.isdisjoint(spec.any_of)
-        )
+        found = set()
+        for name, spec in self.plan.routing.segments.items():
+            if not {*exchange.values(spec.header)}.isdisjoint(spec.any_of):
+                found.add(name)
+        return frozenset(found)
 
     async def _work(self) -> None:
         while True:
@@ -216,9 +222,10 @@ class Shadow:
             baseline = await self._whole(exchange)
         except OwnFault:
             return "dropped: service was late itself"
+        if baseline.error and baseline.status:
+            return "dropped: body not readable"
         if baseline.error:
-            return "dropped: body not readable" if baseline.status else \
-                "dropped: no whole answer from the baseline"
+            return "dropped: no whole answer from the baseline"
         answers = await self._ask(exchange)
         if isinstance(answers, str):
             return answers
@@ -244,6 +251,7 @@ class Shadow:
         asked = [System.CANDIDATE]
         if exchange.method in SAFE and self._chance.random() * 100 < self.spec.noise:
             asked.append(System.BASELINE)
+            # In random order: neither answer is always the later one.
             self._chance.shuffle(asked)
         answers: dict[System, Answer] = {}
         for system in asked:
@@ -316,7 +324,11 @@ class Shadow:
                     now=self._now())
                 counts = Counter()
             except ChangeoverError:
-                self._unsaved = [one for each in (part, *parts) for one in each] + self._unsaved
+                # The store is locked or gone: all of it waits, in order, for the next attempt.
+                waiting = list(part)
+                for each in parts:
+                    waiting += each
+                self._unsaved = waiting + self._unsaved
                 self.counts.update(counts)
                 raise
             except Exception:
@@ -341,11 +353,14 @@ class Shadow:
                 self._admin.counters, f"^cluster[.]{tap.CLUSTER}[.]({_COUNTERS})$")
         except Unreachable:  # the gateway starts after this service, and may be started again
             return
-        known, self._untapped = self._untapped, {
-            why: sum(found.get(f"cluster.{tap.CLUSTER}.{name}", 0) for name in names)
-            for why, names in _UNTAPPED.items()
-        }
-        for why, number in self._untapped.items():
+        known, self._untapped = self._untapped, {}
+        for why, names in _UNTAPPED.items():
+            number = 0
+            for name in names:
+                number += found.get(f"cluster.{tap.CLUSTER}.{name}", 0)
+            self._untapped[why] = number
+            # What was there when this process started is not its own. Fewer than before: Envoy
+            # was started again, and counts from zero.
             before = known.get(why, number)
             missed = number - before if number >= before else number
             if missed:

@@ -54,7 +54,10 @@ class Exchange:
 
     def header(self, name: str) -> str:
         """Return a request header's first value, or an empty text."""
-        return next((value for key, value in self.request_headers if key == name), "")
+        for key, value in self.request_headers:
+            if key == name:
+                return value
+        return ""
 
     def values(self, name: str) -> list[str]:
         """Return all values of a request header, as many times as it came."""
@@ -97,7 +100,7 @@ class _Building:
         if message.HasField("response_body"):
             self._append(self.response_body, message.response_body.body)
             self.left -= len(message.response_body.body)
-            # the last part may be empty and only say so: not worth waiting for
+            # The last part may be empty and only say so: not worth waiting for.
             self.has_response = message.response_body.end_of_stream or self.left == 0
         elif message.HasField("request_body"):
             self._append(self.request_body, message.request_body.body)
@@ -128,13 +131,15 @@ class _Building:
         status = _number(self.response_headers, ":status")
         if ":method" not in pseudo or status < 0:
             return None
-        plain = [pair for pair in self.request_headers if pair[0][:1] != ":"]
+        asked = [pair for pair in self.request_headers if pair[0][:1] != ":"]
+        # Envoy speaks of HTTP/1.1 in HTTP/2's words; the copy is HTTP/1.1 again.
         if ":authority" in pseudo:
-            plain.insert(0, ("host", pseudo[":authority"]))
+            asked.insert(0, ("host", pseudo[":authority"]))
+        answered = [pair for pair in self.response_headers if pair[0][:1] != ":"]
         return Exchange(
-            pseudo[":method"], pseudo.get(":path", "/"), tuple(plain), b"".join(self.request_body),
-            status, tuple(p for p in self.response_headers if p[0][:1] != ":"),
-            b"".join(self.response_body), self.at, time.monotonic() - self.began, self.is_cut,
+            pseudo[":method"], pseudo.get(":path", "/"), tuple(asked),
+            b"".join(self.request_body), status, tuple(answered), b"".join(self.response_body),
+            self.at, time.monotonic() - self.began, self.is_cut,
         )
 
 
@@ -148,7 +153,9 @@ def _pairs(headers: Any) -> Headers:
 def _number(headers: Headers, name: str) -> int:
     """Return a header's whole number, or -1 when it has none."""
     text = next((value for key, value in headers if key == name), "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+    # `isdigit` alone takes other scripts' digits, and Python numbers of any length.
+    is_number = text.isascii() and text.isdigit() and len(text) < 19
+    return int(text) if is_number else -1
 
 
 class TapServer:
@@ -183,6 +190,7 @@ class TapServer:
 
     async def start(self) -> None:
         """Listen. Must be called in a running event loop."""
+        # A killed service leaves its socket behind, which nobody can listen on again.
         self.socket.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         before = os.umask(0o177)  # 0600 from the first moment: users' credentials pass here

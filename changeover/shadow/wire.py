@@ -60,9 +60,12 @@ def head_of(method: str, target: str, headers: Iterable[tuple[str, str]]) -> byt
     Raises:
         ValueError: A part has a line end in it, which would make it two lines.
     """
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
-        raise ValueError("a line end in a request's head")
+    lines = [f"{method} {target} HTTP/1.1"]
+    for name, value in headers:
+        lines.append(f"{name}: {value}")
+    for line in lines:
+        if "\r" in line or "\n" in line or "\0" in line:
+            raise ValueError("a line end in a request's head")
     return as_bytes("\r\n".join(lines)) + b"\r\n\r\n"
 
 
@@ -112,7 +115,8 @@ class Wire:
     async def _over(self, connection: _Connection, data: bytes, *, is_head: bool) -> Received:
         try:
             found = await connection.ask(data, is_head=is_head)
-        except BaseException:  # also when the caller's time is over: an answer may still come
+        # Also when the caller's time is over: an answer may still come, to whoever asks next.
+        except BaseException:
             connection.close()
             raise
         if connection.is_reusable:
@@ -137,6 +141,7 @@ class Wire:
                 _, connection = await loop.create_connection(
                     lambda: _Connection(self._most), *self._address, ssl=self._tls,
                     server_hostname=self._address[0] if self._tls else None)
+        # An OSError, too, but "timeout" says more than "no connection".
         except TimeoutError:
             raise
         except OSError as error:
@@ -268,6 +273,7 @@ class _Reading:
         self._has_head = True
         names = {name.lower(): value.lower() for name, value in self.found.headers}
         self._is_framed = b"content-length" in names or b"transfer-encoding" in names
+        # The parser does not know the request: it would wait for the body that HEAD never gets.
         if self._is_head:
             self._end(may_go_on=self._is_framed and self._parser.should_keep_alive())
 

@@ -96,8 +96,8 @@ class Consistency:
     @property
     def is_equal(self) -> bool:
         """Whether both tables hold the same rows, and all of them were compared."""
-        return self.is_complete and not (
-            self.only_baseline or self.only_candidate or self.differing)
+        has_differences = self.only_baseline or self.only_candidate or self.differing
+        return self.is_complete and not has_differences
 
 
 def compare_tables(
@@ -123,8 +123,9 @@ def compare_tables(
     if most < 1:
         raise InvalidInput(f"most is {most}", allowed="1 and more")
     with ExitStack() as stack:
-        tables = (stack.enter_context(open_table("baseline", baseline.url, baseline.table)),
-                  stack.enter_context(open_table("candidate", candidate.url, candidate.table)))
+        ours = stack.enter_context(open_table("baseline", baseline.url, baseline.table))
+        theirs = stack.enter_context(open_table("candidate", candidate.url, candidate.table))
+        tables = ours, theirs
         threads = stack.enter_context(ThreadPoolExecutor(2))
         return _Search(tables, columns, threads, progress).run(most)
 
@@ -157,6 +158,7 @@ class _Search:
         is_complete = True
         may_checksum = self._may_checksum()
         everything = self._narrowed(Span(), rows) if may_checksum else self._merged(Span())
+        # Closed at the end: where the search stops early, queries may still be open.
         with closing(everything) as differences:
             for number, (before, after) in enumerate(differences):
                 if number == most:
@@ -173,10 +175,12 @@ class _Search:
 
     def _may_checksum(self) -> bool:
         """Whether both databases make the same text, and the same checksum, of equal rows."""
-        kinds = [[Kind.NUMBER if table.kinds[name] is Kind.INTEGER else table.kinds[name]
-                  for name in self.columns] for table in self.tables]
-        if kinds[0] != kinds[1]:
-            return False
+        ours, theirs = self.tables
+        for name in self.columns:
+            # Whole numbers have the same text, whichever numeric type holds them.
+            kinds = {ours.kinds[name], theirs.kinds[name]}
+            if len(kinds) > 1 and kinds != {Kind.INTEGER, Kind.NUMBER}:
+                return False
         baseline, candidate = self._both(lambda table: table.may_checksum())
         return bool(baseline) and baseline == candidate
 
@@ -208,20 +212,26 @@ class _Search:
         size = _FIRST_RANGE if larger > 2 * _FIRST_RANGE else _LAST_RANGE
         parts = min(-(-larger // size), _MOST_RANGES[self.key_kind])
         one_in = max(1, larger // (parts * _SAMPLES_PER_RANGE))
-        keys = self.tables[0 if rows[0] >= rows[1] else 1].sample(span, one_in)
-        chosen = {keys[number * len(keys) // parts] for number in range(1, parts) if keys}
+        # Of the side with more rows: where the other one is empty it has no keys at all.
+        fuller = self.tables[0 if rows[0] >= rows[1] else 1]
+        keys = fuller.sample(span, one_in)
+        if not keys:
+            return []
+        chosen = {keys[number * len(keys) // parts] for number in range(1, parts)}
         return sorted(chosen - {span.low})
 
     def _merged(self, span: Span) -> _Pairs:
         """Yield what differs in a range by reading both sides in key order."""
-        left, right = (table.rows(self.columns, span) for table in self.tables)
+        ours, theirs = self.tables
+        left, right = ours.rows(self.columns, span), theirs.rows(self.columns, span)
         with closing(left), closing(right):
             for number, (before, after) in enumerate(_merge(left, right), 1):
                 if number % _LAST_RANGE == 0:
                     self._advance(_LAST_RANGE)
-                if before != after and (
-                    before is None or after is None or any(self._differing(before, after))
-                ):
+                # Most rows are equal as they come; only the others are taken apart by the rules.
+                if before == after:
+                    continue
+                if before is None or after is None or any(self._differing(before, after)):
                     yield before, after
 
     def _differing(self, before: _Row, after: _Row) -> Iterator[int]:
@@ -235,14 +245,18 @@ class _Search:
         changes = []
         for number in self._differing(before, after):
             name = self.columns[number - 1]
-            shown = [MASKED if name in self.mask else _shown(row[number])
-                     for row in (before, after)]
-            changes.append(Change(name, *shown))
+            if name in self.mask:
+                changes.append(Change(name, MASKED, MASKED))
+            else:
+                changes.append(Change(name, _shown(before[number]), _shown(after[number])))
         return Difference(self._shown_key(before), tuple(changes))
 
     def _shown_key(self, row: _Row | None) -> str:
         key = row[0] if row else ""
-        return str(uuid.UUID(key)) if self.key_kind is Kind.UUID and _is_uuid(key) else shown(key)
+        # Compared as digits, shown as people know it.
+        if self.key_kind is Kind.UUID and _is_uuid(key):
+            return str(uuid.UUID(key))
+        return shown(key)
 
     def _both(self, ask: Callable[[Table], _Result]) -> tuple[_Result, _Result]:
         """Ask both sides at once."""
@@ -279,8 +293,9 @@ def _agree_on_columns(tables: tuple[Table, Table], columns: Columns) -> tuple[st
     for option, names in (("ignore", ignore), ("mask", columns.mask)):
         for name in names:
             if name not in known:
-                raise InvalidInput(f"{option} names the column {name}, which neither side has",
-                                   allowed=", ".join(sorted(known)))
+                raise InvalidInput(
+                    f"{option} names the column {name}, which neither side has",
+                    allowed=", ".join(sorted(known)))
             if name == key:
                 raise InvalidInput(f"{option} names the key {key}",
                                    next_step="The key is what identifies a row: leave it out")
@@ -309,8 +324,9 @@ def _agree_on_key(tables: tuple[Table, Table], key: str) -> Kind:
             raise InvalidInput(f"the key {key} is of type {kind}", where=table.where,
                                allowed="integer, text or uuid")
     if Kind.INTEGER in kinds and kinds[0] != kinds[1]:
-        raise InvalidInput(f"the key {key} is {kinds[0]} in the baseline and {kinds[1]} in the "
-                           "candidate", allowed="the same type on both sides")
+        raise InvalidInput(
+            f"the key {key} is {kinds[0]} in the baseline and {kinds[1]} in the candidate",
+            allowed="the same type on both sides")
     kind = common_kind(*kinds)
     is_native = kinds[0] == kinds[1] and all(table.is_postgres for table in tables)
     for table in tables:

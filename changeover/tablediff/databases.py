@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from changeover.errors import ChangeoverError, InvalidInput, StoreError, Unreachable
+from changeover.errors import InvalidInput, StoreError, Unreachable
 
 BY_CHARACTER = "changeover_by_character"
 """Collation of SQLite databases whose own order of texts is another one."""
@@ -35,17 +35,19 @@ def make_engine(side: str, url: str) -> Engine:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError):
-        raise InvalidInput(f"the {side}'s address is not a database URL",
-                           allowed=allowed) from None
+        what = f"the {side}'s address is not a database URL"
+        raise InvalidInput(what, allowed=allowed) from None
     if backend == "postgresql":
+        options = {"connect_timeout": _CONNECT_SECONDS, "client_encoding": "UTF8"}
         try:
+            # REPEATABLE READ is what makes one snapshot of a transaction.
             return sa.create_engine(
-                parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ",
-                connect_args={"connect_timeout": _CONNECT_SECONDS, "client_encoding": "UTF8"},
-                poolclass=sa.NullPool)
+                parsed.set(drivername="postgresql+psycopg"), connect_args=options,
+                isolation_level="REPEATABLE READ", poolclass=sa.NullPool)
         except ImportError:
-            raise StoreError("PostgreSQL's driver is not installed",
-                             next_step="Run `pip install 'changeover[postgres]'`") from None
+            raise StoreError(
+                "PostgreSQL's driver is not installed",
+                next_step="Run `pip install 'changeover[postgres]'`") from None
     if backend == "sqlite":
         return _sqlite_engine(parsed)
     raise InvalidInput(f"the {side} is a {backend} database", where=shown_url(parsed),
@@ -53,12 +55,13 @@ def make_engine(side: str, url: str) -> Engine:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    # a file that is not there is an error and not a new, empty database
+    # A file that is not there is an error and not a new, empty database.
     path = url.database or ":memory:"
     is_file = path != ":memory:" and not path.startswith("file:")
     uri = f"{Path(path).absolute().as_uri()}?mode=ro" if is_file else path
 
     def open_file() -> sqlite3.Connection:
+        # Opened here, read in a thread: both sides are asked at once, each by one thread at a time.
         found = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         found.create_collation(BY_CHARACTER, lambda one, other: (one > other) - (one < other))
         return found
@@ -117,12 +120,15 @@ def clear_errors(url: URL, *, is_connecting: bool = False) -> Iterator[None]:
         reason = " ".join(str(error.orig).split())[:300]
         for secret in (url.password, url.query.get("password")):
             reason = reason.replace(str(secret), "***") if secret else reason
-        kind: type[ChangeoverError] = Unreachable if is_connecting else StoreError
-        what = "does not answer" if is_connecting else "cannot be read"
-        raise kind(
-            f"the database {what}: {reason}", where=shown_url(url),
-            next_step="Check the address, that the server runs, and that the user may read it"
-            if is_connecting else "Check that the table can be read whole: the reason is its own",
+        where = shown_url(url)
+        if is_connecting:
+            raise Unreachable(
+                f"the database does not answer: {reason}", where=where,
+                next_step="Check the address, that the server runs, and that the user may read it",
+            ) from None
+        raise StoreError(
+            f"the database cannot be read: {reason}", where=where,
+            next_step="Check that the table can be read whole: the reason is its own",
         ) from None
 
 

@@ -32,9 +32,7 @@ _OLDEST_WITH_CHECKSUMS = (13,)  # trim_scale
 _ORDERED_BY_CHARACTER = ("UTF8", "UTF-8", "LATIN1", "SQL_ASCII")
 """Encodings whose bytes are in the order of their characters' bytes in UTF-8."""
 _PROBES = ["", "a", "Grüße, 世界 🌍", "(1,\"a \"\"b\"\"\",)", "x" * 1000]
-
-
-# the first that fits: some of SQLAlchemy's types are subclasses of others
+# The first that fits: some of SQLAlchemy's types are subclasses of others.
 _KINDS_OF_TYPES: list[tuple[type[Any], Kind]] = [
     (sa.Boolean, Kind.BOOLEAN), (sa.Integer, Kind.INTEGER), (sa.Float, Kind.FLOAT),
     (sa.Numeric, Kind.NUMBER), (sa.String, Kind.TEXT), (sa.Uuid, Kind.UUID), (sa.JSON, Kind.JSON),
@@ -51,8 +49,6 @@ _KINDS_OF_WORDS: list[tuple[str, Kind]] = [  # of a type declared in SQLite, whe
 _NATIVE = (Kind.INTEGER, Kind.NUMBER, Kind.FLOAT, Kind.BOOLEAN, Kind.BYTES)
 _SHORT = (Kind.INTEGER, Kind.NUMBER, Kind.FLOAT, Kind.BOOLEAN, Kind.UUID, Kind.TIMESTAMP, Kind.DATE)
 _MOST_IN_GROUP = 40  # a function takes at most 100 arguments, and here each column is two
-
-
 _SQLITE_TEXT = functools.partial(str, encoding="utf-8", errors="surrogateescape")
 """SQLite checks no text: bytes that are no UTF-8 are compared as they are, like any others. Set
 when the first such text is met: it is slower than the driver's own way."""
@@ -114,29 +110,37 @@ class Table:
             raise InvalidInput(
                 "there is no such table", where=self.where,
                 next_step="Check the name, and whether the table needs its schema: schema.table")
-        types: dict[str, Any] = {
-            column["name"]: _without_domain(column["type"])
-            for column in inspector.get_columns(table, within)}
+        types: dict[str, Any] = {}
+        for column in inspector.get_columns(table, within):
+            types[column["name"]] = _without_domain(column["type"])
+        # As declared: SQLAlchemy makes its own types of them, and of `UUID` a number.
         if not self.is_postgres:
             declared = sa.func.pragma_table_xinfo(table).table_valued("name", "type")
-            types = {found: str(type_) for found, type_ in self.connection.execute(
-                sa.select(declared.c.name, declared.c.type)) if found in types}
+            query = sa.select(declared.c.name, declared.c.type)
+            for found, type_ in self.connection.execute(query):
+                if found in types:
+                    types[found] = str(type_)
         unique = [inspector.get_pk_constraint(table, within)["constrained_columns"]]
-        unique += [one["column_names"] for one in inspector.get_unique_constraints(table, within)]
-        unique += [
-            [str(column) for column in index["column_names"]]
-            for index in inspector.get_indexes(table, within)
-            if index["unique"] and not any(
-                option.endswith("where") for option in index.get("dialect_options", {}))
-        ]
+        for constraint in inspector.get_unique_constraints(table, within):
+            unique.append(constraint["column_names"])
+        for index in inspector.get_indexes(table, within):
+            # Only rows that an index is made of are unique by it.
+            options = index.get("dialect_options", {})
+            is_partial = any(option.endswith("where") for option in options)
+            if index["unique"] and not is_partial:
+                unique.append([str(column) for column in index["column_names"]])
         return types, within, {columns[0] for columns in unique if len(columns) == 1}
 
     def _kind(self, type_: Any) -> Kind:
         if isinstance(type_, str):
-            return next((kind for word, kind in _KINDS_OF_WORDS if word in type_.upper()),
-                        Kind.OTHER)
-        return next((kind for known, kind in _KINDS_OF_TYPES if isinstance(type_, known)),
-                    Kind.OTHER)
+            for word, kind in _KINDS_OF_WORDS:
+                if word in type_.upper():
+                    return kind
+            return Kind.OTHER
+        for known, kind in _KINDS_OF_TYPES:
+            if isinstance(type_, known):
+                return kind
+        return Kind.OTHER
 
     def _encoding_of_server(self) -> str:
         """Return in which encoding the database stores, and orders, its texts."""
@@ -159,9 +163,9 @@ class Table:
         elif kind is Kind.UUID and is_native:
             self._key = sa.column(key, sa.Uuid(as_uuid=False))
         else:
-            is_plain = not self.is_postgres and kind is Kind.TEXT  # an index serves only that
-            text: sa.ColumnElement[Any] = (
-                sa.column(key, sa.Text()) if is_plain else sa.cast(plain, sa.Text))
+            # Without a cast, where that is possible: an index serves only the column itself.
+            is_plain = not self.is_postgres and kind is Kind.TEXT
+            text: Any = sa.column(key, sa.Text()) if is_plain else sa.cast(plain, sa.Text)
             if kind is Kind.UUID:
                 text = sa.func.lower(sa.func.replace(text, "-", ""), type_=sa.Text())
             is_by_character = self._encoding in _ORDERED_BY_CHARACTER
@@ -175,11 +179,12 @@ class Table:
         next_step = "Give a key that is unique and never NULL"
         nulls = sa.select(plain).select_from(self._table).where(plain.is_(None)).limit(1)
         if self._execute(nulls):
-            raise InvalidInput(f"the key {key} is NULL in at least one row", where=self.where,
-                               next_step=next_step)
+            raise InvalidInput(
+                f"the key {key} is NULL in at least one row", where=self.where,
+                next_step=next_step)
         if key in self._is_unique_by:
             return
-        # by the key as it is compared: a column's own collation may call A and a the same
+        # By the key as it is compared: a column's own collation may call A and a the same.
         twice = (sa.select(self._key).select_from(self._table).group_by(self._key)
                  .having(sa.func.count() > 1).limit(1))
         for row in self._execute(twice):
@@ -187,8 +192,9 @@ class Table:
 
     def not_unique(self, key: object) -> InvalidInput:
         """Return the refusal of a key that is there twice."""
-        return InvalidInput(f"the key {shown(key)[:200]!r} is there more than once",
-                            where=self.where, next_step="Give a key that is unique")
+        return InvalidInput(
+            f"the key {shown(key)[:200]!r} is there more than once", where=self.where,
+            next_step="Give a key that is unique")
 
     def _disordered(self, key: object) -> InvalidInput:
         return InvalidInput(
@@ -229,8 +235,10 @@ class Table:
         number = sa.func.width_bucket(self._key, sa.cast(sa.literal(bounds, type_), type_))
         total = sa.func.sum(self._checksum(columns))
         query = self._select([number.label("number"), sa.func.count(), total], span)
-        return {found: Checksum(rows, int(sums))
-                for found, rows, sums in self._execute(query.group_by("number"))}
+        checksums = {}
+        for found, rows, sums in self._execute(query.group_by("number")):
+            checksums[found] = Checksum(rows, int(sums))
+        return checksums
 
     def _checksum(self, columns: Sequence[str]) -> sa.ColumnElement[int]:
         """Return the checksum of one row: hashes of its parts, each seeded by key and part.
@@ -241,17 +249,21 @@ class Table:
         delimiter is needed. A record's text would need neither and takes half as long again.
         """
         short = [column for column in columns if self.kinds[column] in _SHORT]
-        groups = [short[first:first + _MOST_IN_GROUP]
-                  for first in range(0, len(short), _MOST_IN_GROUP)] or [[]]
-        parts: list[sa.ColumnElement[Any]] = [
-            sa.func.concat_ws(sa.literal("|", sa.Text()), self._key,
-                              *(self._short_form(column) for column in group),
-                              *(sa.column(column).is_(None) for column in group))
-            for group in groups]
-        parts += [sa.cast(sa.column(column), sa.Text)
-                  for column in columns if column not in short]
-        hashes = [sa.func.coalesce(_hash(part, self._seed(number)), 0)
-                  for number, part in enumerate(parts)]
+        parts: list[sa.ColumnElement[Any]] = []
+        # At least once, also without short columns: the key itself has to be in the checksum.
+        for first in range(0, max(1, len(short)), _MOST_IN_GROUP):
+            group = short[first:first + _MOST_IN_GROUP]
+            values = [self._short_form(column) for column in group]
+            nulls = [sa.column(column).is_(None) for column in group]
+            delimiter = sa.literal("|", sa.Text())
+            parts.append(sa.func.concat_ws(delimiter, self._key, *values, *nulls))
+        for column in columns:
+            if column not in short:
+                parts.append(sa.cast(sa.column(column), sa.Text))
+        hashes = []
+        for number, part in enumerate(parts):
+            # NULL's hash is NULL, and would make the whole row's checksum NULL.
+            hashes.append(sa.func.coalesce(_hash(part, self._seed(number)), 0))
         return functools.reduce(lambda one, other: one.bitwise_xor(other), hashes)
 
     def _seed(self, number: int) -> sa.ColumnElement[int]:
@@ -267,7 +279,8 @@ class Table:
         plain: sa.ColumnElement[Any] = sa.column(column)
         if self.kinds[column] is Kind.NUMBER:
             return sa.func.trim_scale(plain)
-        if self.kinds[column] is Kind.TIMESTAMP:  # eight bytes, in UTC; faster than the text
+        # Eight bytes, in UTC; faster than the text.
+        if self.kinds[column] is Kind.TIMESTAMP:
             has_zone = getattr(self._types[column], "timezone", False)
             return sa.func.timestamptz_send(plain) if has_zone else sa.func.timestamp_send(plain)
         return plain
@@ -291,13 +304,16 @@ class Table:
                 ) as result:
                     for row in result:
                         key = row[0]
-                        if type(key) is not self._key_type or (last is not None and key <= last):
+                        is_typed = type(key) is self._key_type
+                        if not is_typed or (last is not None and key <= last):
+                            # Where reading goes on, this row was yielded already.
                             if key == last and span.low == last:
-                                continue  # where reading goes on, this row was yielded already
+                                continue
                             self._check_order(key, last)
                         last = key
                         yield tuple(row)
                 return
+            # Read on from the last row, in the careful way from now on.
             except _NotUtf8:
                 span = Span(span.low if last is None else last, span.high)
 
@@ -353,8 +369,9 @@ def _hash(
 ) -> sa.ColumnElement[int]:
     """Return a 64-bit hash of a text; of its bytes, because the collation is C."""
     start = sa.literal(0, sa.BigInteger()) if seed is None else seed
-    return cast("sa.ColumnElement[int]", sa.func.hashtextextended(
-        sa.collate(text, "C"), start, type_=sa.BigInteger()))
+    plain = sa.collate(text, "C")
+    found = sa.func.hashtextextended(plain, start, type_=sa.BigInteger())
+    return cast("sa.ColumnElement[int]", found)
 
 
 def _without_domain(type_: Any) -> Any:

@@ -83,7 +83,8 @@ def are_same(kind: Kind, one: Any, other: Any) -> bool:
     compared = RULES[kind].compared
     try:
         is_same: bool = compared(one) == compared(other)
-    except RecursionError:  # nested too deeply to be taken apart
+    # JSON that is nested too deeply to be taken apart.
+    except RecursionError:
         is_same = _text(one) == _text(other)
     return is_same
 
@@ -99,8 +100,10 @@ def shown(value: Any) -> str:
 
 def _text(value: Any) -> Any:
     """Return text as it is, and bytes as bytes: they are never the same."""
-    return value if isinstance(value, bytes) else \
-        str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bytes):
+        return value
+    # `true`, as databases write it; Python writes `True`.
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _number(value: Any) -> Any:
@@ -114,6 +117,7 @@ def _number(value: Any) -> Any:
     if not found.is_finite():
         return "number", str(found).lower()
     sign, digits, exponent = found.as_tuple()
+    # By hand: Decimal's own `normalize` rounds to 28 digits.
     length = len(digits)
     while length and not digits[length - 1]:
         length -= 1
@@ -160,7 +164,10 @@ def _instant(value: Any) -> Any:
     text, digits = _fraction(value.strip().upper())
     try:
         moment = datetime.fromisoformat(text)
-        return (moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment), digits
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        return moment, digits
+    # Databases know `infinity` and years before Christ: equal only as texts.
     except (ValueError, OverflowError):
         return value
 
