@@ -34,7 +34,7 @@ class Message:
         is_sent: Whether every channel has it.
         attempts: How often it was sent or tried.
         problem: Why the last attempt failed.
-        told: The channels that have it.
+        reached: The channels that have it.
         id: 0 until it is stored.
     """
 
@@ -47,5 +47,5 @@ class Message:
     is_sent: bool = False
     attempts: int = 0
     problem: str = ""
-    told: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
     id: int = 0

@@ -25,8 +25,8 @@ def deliver(store: Store, plan: Plan, clock: Callable[[], datetime]) -> int:
     """
     number = 0
     for message in messages.due(store, plan.migration, now=clock()):
-        told, problem = _sent(plan, message)
-        noted = messages.tried(store, message.id, told=told, problem=problem, now=clock())
+        reached, problem = _sent(plan, message)
+        noted = messages.tried(store, message.id, reached=reached, problem=problem, now=clock())
         number += noted.is_sent
         if not noted.is_sent and noted.attempts >= MOST_ATTEMPTS:
             audit.record(store, plan.migration, NewEvent(
@@ -39,13 +39,13 @@ def _sent(plan: Plan, message: Message) -> tuple[list[str], str]:
     """Send to the channels that lack it; return (channels that have it, why others do not)."""
     channels, problems = channels_of(plan.notify)
     facts = {"migration": plan.migration, "at": moment(message.at)}
-    told = list(message.told)
+    reached = list(message.reached)
     for channel in channels:
-        if channel.accepts(message.severity) and channel.id not in told:
+        if channel.accepts(message.severity) and channel.id not in reached:
             problem = send(channel, title=message.title, body=message.body,
                            severity=message.severity, facts=facts)
             if problem:
                 problems.append(problem)
             else:
-                told.append(channel.id)
-    return told, "; ".join(problems)
+                reached.append(channel.id)
+    return reached, "; ".join(problems)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import (
-    Boolean,
     ForeignKey,
-    Integer,
     String,
-    Text,
     UniqueConstraint,
     and_,
     func,
@@ -22,8 +19,8 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.instructions import person
 from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
-from changeover.store import audit
-from changeover.store.base import Base, Id, all_records, first_record, to_record, to_row
+from changeover.store import audit, cutovers
+from changeover.store.base import Base, RowId, all_records, first_record, to_record, to_row
 from changeover.store.carriers import CarrierRow
 from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
@@ -33,20 +30,20 @@ class ApprovalRow(Base):
     """One question to one approver."""
 
     __tablename__ = "approval"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"))
     stage: Mapped[str] = mapped_column(String(64))
-    round: Mapped[int] = mapped_column(Integer)
-    ordinal: Mapped[int] = mapped_column(Integer)
-    epoch: Mapped[int] = mapped_column(Integer)
-    question: Mapped[str] = mapped_column(Text)
+    round: Mapped[int]
+    ordinal: Mapped[int]
+    epoch: Mapped[int]
+    question: Mapped[str]
     asked_at: Mapped[datetime]
     decision: Mapped[str | None] = mapped_column(String(20))
     approver: Mapped[str | None] = mapped_column(String(200))
-    comment: Mapped[str] = mapped_column(Text)
+    comment: Mapped[str]
     source: Mapped[str] = mapped_column(String(40))
     answered_at: Mapped[datetime | None]
-    is_void: Mapped[bool] = mapped_column(Boolean)
+    is_void: Mapped[bool]
     flow_run_id: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (
         UniqueConstraint("cutover_id", "stage", "round", "ordinal", name="uq_approval"),
@@ -63,7 +60,8 @@ def ask(store: Store, question: Approval) -> Approval:
         cutover_id=question.cutover_id, stage=question.stage, round=question.round,
         ordinal=question.ordinal)
     with store.begin() as session:
-        cutover = _lock(session, question.cutover_id)
+        # locked before the question is looked up: two runs that ask at once ask one question
+        cutover = cutovers.lock_in(session, question.cutover_id)
         row = session.scalar(same)
         if row is None:
             row = to_row(ApprovalRow, question)
@@ -72,6 +70,7 @@ def ask(store: Store, question: Approval) -> Approval:
             audit.append(session, cutover.migration, NewEvent(
                 actor=f"cutover {cutover.id}", kind="approval.asked", at=question.asked_at,
                 data={"approval": row.id, "stage": row.stage, "ordinal": row.ordinal}))
+        # a run that replaces a killed one asks again: the answer then goes to the run that lives
         row.flow_run_id = question.flow_run_id or row.flow_run_id
         return to_record(Approval, row)
 
@@ -99,16 +98,19 @@ def answer(
         row = session.get(ApprovalRow, approval_id)
         if row is None:
             raise InvalidInput(f"no approval {approval_id}")
-        cutover = _lock(session, row.cutover_id)
+        cutover = cutovers.lock_in(session, row.cutover_id)
+        # read again: while we waited for the lock, somebody else may have answered
         session.refresh(row)
         is_late = row.epoch != epoch
         where = f"stage {row.stage} of {cutover.migration}"
         refusal = _refusal(session, row, given, where=where, is_late=is_late)
         is_new = row.decision is None and not row.is_void
+        # a late answer decides nothing, but the record shows what the person said
         if is_new and (refusal is None or is_late):
             row.is_void = is_late
             _save(session, cutover.migration, row, given, now=now)
         answered = to_record(Approval, row)
+    # raised only here: within the transaction it would undo what was saved of a late answer
     if refusal is not None:
         raise refusal
     return answered
@@ -133,18 +135,21 @@ def open_for(store: Store, migration: str) -> Approval | None:
 
     The running cutover's, or after a promotion the one about retiring the baseline.
     """
+    newest = select(func.max(CutoverRow.id)).where(CutoverRow.migration == migration)
+    carried = select(CarrierRow.flow_run_id).where(CarrierRow.migration == migration)
+    is_running = CutoverRow.status == CutoverStatus.RUNNING
+    # after a promotion only a retirement asks, and only while a run carries it out
+    is_retiring = and_(
+        CutoverRow.status == CutoverStatus.PROMOTED,
+        ApprovalRow.flow_run_id.in_(carried))
     query = (
         select(ApprovalRow)
         .join(CutoverRow, CutoverRow.id == ApprovalRow.cutover_id)
         .where(
             CutoverRow.migration == migration,
-            or_(CutoverRow.status == CutoverStatus.RUNNING,
-                and_(CutoverRow.status == CutoverStatus.PROMOTED,
-                     ApprovalRow.flow_run_id.in_(select(CarrierRow.flow_run_id).where(
-                         CarrierRow.migration == migration)))),
             # of an earlier cutover nobody is asked any more
-            CutoverRow.id == select(func.max(CutoverRow.id)).where(
-                CutoverRow.migration == migration).scalar_subquery(),
+            CutoverRow.id == newest.scalar_subquery(),
+            or_(is_running, is_retiring),
             ApprovalRow.decision.is_(None),
             ApprovalRow.is_void.is_(False),
         )
@@ -173,22 +178,17 @@ def all_of(store: Store, cutover_id: int) -> list[Approval]:
     return all_records(store, Approval, query)
 
 
-def _lock(session: Session, cutover_id: int) -> CutoverRow:
-    row = session.scalar(select(CutoverRow).where(CutoverRow.id == cutover_id).with_for_update())
-    if row is None:
-        raise InvalidInput(f"no cutover {cutover_id}")
-    return row
-
-
 def _refusal(
     session: Session, row: ApprovalRow, given: Answer, *, where: str, is_late: bool
 ) -> ApprovalRefused | None:
     """Return why an answer is refused, or None."""
+    # before all else: after a rollback no answer counts, not even the same one again
     if is_late or row.is_void:
         return ApprovalRefused(
             "the approval changes nothing because a rollback came first", where=where,
             next_step="See `changeover history`; all users are at the baseline",
         )
+    # the same answer again is no contradiction: a form or a command may be sent twice
     if row.decision is not None and (row.decision, row.approver) != (
             given.decision, given.approver):
         return ApprovalRefused(
@@ -214,4 +214,5 @@ def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:
             ApprovalRow.decision == StageAction.PROMOTE,
         )
     )
+    # compared without capitals and blanks, or one person could agree as two
     return person(approver) in {person(other or "") for other in others}

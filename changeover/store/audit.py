@@ -10,21 +10,22 @@ import hashlib
 import json
 from datetime import datetime
 
-from sqlalchemy import Integer, String, Text, UniqueConstraint, select
+from sqlalchemy import String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import AuditEvent, NewEvent
-from changeover.store.base import Base
-from changeover.store.engine import Store, upsert_of
+from changeover.store.base import Base, NameKey
+from changeover.store.engine import Store
 from changeover.store.text import storable
+from changeover.store.upserts import upsert_of
 
 
 class AuditHeadRow(Base):
     """The newest link of each chain: a truncated tail does not match it."""
 
     __tablename__ = "audit_head"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    seq: Mapped[int] = mapped_column(Integer)
+    migration: Mapped[NameKey]
+    seq: Mapped[int]
     hash: Mapped[str] = mapped_column(String(64))
 
 
@@ -35,12 +36,12 @@ class AuditRow(Base):
     """
 
     __tablename__ = "audit_event"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    migration: Mapped[NameKey]
+    seq: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[str] = mapped_column(String(40))
-    actor: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str]
     kind: Mapped[str] = mapped_column(String(80))
-    data: Mapped[str] = mapped_column(Text)
+    data: Mapped[str]
     previous_hash: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
     once_key: Mapped[str | None] = mapped_column(String(200))
@@ -48,6 +49,7 @@ class AuditRow(Base):
 
 
 GENESIS = "0" * 64
+"""What the first link of a chain has instead of the hash of the one before."""
 
 
 def canonical(value: object) -> str:
@@ -68,6 +70,7 @@ def append(session: Session, migration: str, event: NewEvent) -> bool:
         Whether it was added; False when one with the same `once_key` exists.
     """
     head = lock(session, migration)
+    # asked under the head's lock: two who do the same thing at once note it once
     if event.once_key and _is_known(session, migration, event.once_key):
         return False
     row = AuditRow(
@@ -142,11 +145,13 @@ def verify(store: Store, migration: str) -> list[str]:
                 problems.append(f"events {expected_seq} to {row.seq - 1} are missing")
             elif row.previous_hash != previous:
                 problems.append(f"event {row.seq} does not follow the one before it")
+            # not `elif`: a link may be out of its place and changed as well
             if row.hash != digest(row):
                 problems.append(f"event {row.seq} ({row.kind}) was changed after it was written")
             expected_seq, previous = row.seq + 1, row.hash
         head = session.get(AuditHeadRow, migration)
     if head is None:
+        # a chain without head and without links was never begun
         return problems if expected_seq == 1 else [*problems, "the chain's head is missing"]
     if (head.seq, head.hash) != (expected_seq - 1, previous):
         problems.append(
@@ -158,6 +163,7 @@ def verify(store: Store, migration: str) -> list[str]:
 
 def lock(session: Session, migration: str) -> AuditHeadRow:
     """Return the chain's head, locked until the transaction ends: one writer at a time."""
+    # the row is made first: where there is none, nothing can be locked
     insert = upsert_of(session)
     session.execute(
         insert(AuditHeadRow)
@@ -165,6 +171,7 @@ def lock(session: Session, migration: str) -> AuditHeadRow:
         .on_conflict_do_nothing()
     )
     query = select(AuditHeadRow).where(AuditHeadRow.migration == migration).with_for_update()
+    # what this session read before it had the lock may be old
     return session.scalars(query.execution_options(populate_existing=True)).one()
 
 

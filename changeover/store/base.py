@@ -10,10 +10,20 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Select, TypeDecorator
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Integer,
+    Select,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from changeover.store.engine import Store
 
@@ -39,7 +49,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# SQLite numbers rows by itself only in a column that is called INTEGER
 Id = Integer().with_variant(BigInteger(), "postgresql")
+RowId = Annotated[int, mapped_column(Id, primary_key=True, autoincrement=True)]
+"""A row's own number, given by the database."""
+Name = Annotated[str, mapped_column(String(63))]
+"""A name of a plan: of a migration, a segment, a suite, and so on."""
+NameKey = Annotated[str, mapped_column(String(63), primary_key=True)]
 
 
 class Base(DeclarativeBase):
@@ -47,6 +63,7 @@ class Base(DeclarativeBase):
 
     type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it from the class
         datetime: UtcDateTime(),
+        str: Text(),
         dict[str, Any]: JSON(),
         list[dict[str, Any]]: JSON(),
         list[str]: JSON(),
@@ -68,6 +85,7 @@ def to_record(kind: type[Record], row: Base, **replaced: Any) -> Record:
     enumerations = _enumerations(kind)  # type: ignore[arg-type]
     values = {}
     for field in fields(kind):  # type: ignore[arg-type]
+        # not even read: some rows have no attribute of that name
         if field.name in replaced:
             continue
         value = getattr(row, field.name)
@@ -96,6 +114,7 @@ def to_row(kind: type[Row], record: Any) -> Row:
     for field in fields(record):
         value = getattr(record, field.name)
         values[field.name] = str(value) if isinstance(value, StrEnum) else value
+    # id 0 means "not stored yet": the database gives the next one
     if not values.get("id"):
         values.pop("id", None)
     return kind(**values)
@@ -106,6 +125,8 @@ def _enumerations(kind: Any) -> dict[str, type[StrEnum]]:
     """Return the enumeration of each of a record's fields that is one, or may be."""
     found = {}
     for name, hint in get_type_hints(kind).items():
+        # `Answer
+        # None` is seen as Answer and None; a plain type has no parts
         for each in get_args(hint) or (hint,):
             if isinstance(each, type) and issubclass(each, StrEnum):
                 found[name] = each

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
@@ -16,7 +16,7 @@ from changeover.domain.messages import Message, Severity
 from changeover.domain.run_ends import Carrier, End, Ended, what
 from changeover.errors import CarriedElsewhere
 from changeover.store import audit, messages
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, NameKey, to_record
 from changeover.store.engine import Store
 
 
@@ -24,13 +24,13 @@ class CarrierRow(Base):
     """A piece of work that is not done; `end` is empty while its flow run carries it."""
 
     __tablename__ = "carrier"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     subject: Mapped[str] = mapped_column(String(80), primary_key=True)
     flow: Mapped[str] = mapped_column(String(32))
     flow_run_id: Mapped[str] = mapped_column(String(64))
     since: Mapped[datetime]
     end: Mapped[str] = mapped_column(String(16))
-    said: Mapped[str] = mapped_column(Text)
+    said: Mapped[str]
 
 
 def assign_in(session: Session, carrier: Carrier) -> None:
@@ -48,6 +48,7 @@ def assign_in(session: Session, carrier: Carrier) -> None:
 def assign(store: Store, carrier: Carrier) -> None:
     """Note which run carries a piece of work from now on."""
     with store.begin() as session:
+        # the chain's head is the lock that all writers of a migration share
         audit.lock(session, carrier.migration)
         assign_in(session, carrier)
 
@@ -62,6 +63,7 @@ def drop_in(session: Session, migration: str, subject: str) -> None:
 def drop(store: Store, migration: str, subject: str, *, flow_run_id: str) -> None:
     """Forget who carried what is done, unless another run has it by now."""
     with store.begin() as session:
+        # deleted only by its own run: a run that is late must not end another one's work
         audit.lock(session, migration)
         row = session.get(CarrierRow, (migration, subject))
         if row is not None and row.flow_run_id == flow_run_id:
@@ -89,6 +91,7 @@ def one(store: Store, migration: str, subject: str) -> Carrier | None:
 
 def one_in(session: Session, migration: str, subject: str) -> Carrier | None:
     """Return who carries a piece of work within the caller's transaction."""
+    # read anew: what this session knows of the row may be from before it had the lock
     row = session.get(CarrierRow, (migration, subject), populate_existing=True)
     return _carrier(row) if row else None
 
@@ -124,9 +127,11 @@ def note_end(store: Store, carrier: Carrier, ended: Ended, *, text: str, now: da
     Returns:
         Whether it is new.
     """
+    # what Prefect says of a run may be of any length; people need its beginning
     said = ended.said[:500]
     with store.begin() as session:
         row = _unchanged(session, carrier)
+        # the observer and a command may both see the end; the second finds it noted
         if row is None or carrier.end is ended.end:
             return False
         row.end, row.said, row.since = str(ended.end), said, ended.since
@@ -134,6 +139,7 @@ def note_end(store: Store, carrier: Carrier, ended: Ended, *, text: str, now: da
             actor="observer", kind="run.ended", at=now,
             data={"subject": carrier.subject, "flow_run_id": carrier.flow_run_id,
                   "end": str(ended.end), "said": said}))
+        # with the time: a run may end, come back, and end again, and each time people are told
         key = f"{carrier.flow_run_id}-{carrier.subject}-{ended.end}-{ended.since:%F %T}"
         messages.put_in(session, Message(
             carrier.migration, key=f"run-ended-{key}", severity=Severity.CRITICAL,
@@ -165,6 +171,7 @@ def _unchanged(session: Session, carrier: Carrier) -> CarrierRow | None:
     audit.lock(session, carrier.migration)
     key = (carrier.migration, carrier.subject)
     row = session.get(CarrierRow, key, with_for_update=True)
+    # compared as a whole: whatever changed, the end that was seen is of another state
     return row if row is not None and _carrier(row) == carrier else None
 
 

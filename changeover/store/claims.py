@@ -27,10 +27,8 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     Index,
-    Integer,
     String,
     Table,
-    Text,
     bindparam,
     case,
     func,
@@ -48,7 +46,7 @@ from changeover.domain.claims import Claim, NewClaim, Refusal, Status
 from changeover.domain.routing import RoutingState, System
 from changeover.errors import StoreLocked
 from changeover.store import audit, rollbacks, routing
-from changeover.store.base import Base, to_record
+from changeover.store.base import Base, NameKey, to_record
 from changeover.store.engine import Store, time_of
 
 
@@ -59,7 +57,7 @@ class ClaimRow(Base):
     """
 
     __tablename__ = "claim"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     item: Mapped[str] = mapped_column(String(200), primary_key=True)
     status: Mapped[str] = mapped_column(String(8))
     system: Mapped[str] = mapped_column(String(16))
@@ -68,8 +66,8 @@ class ClaimRow(Base):
     claimed_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     given_to: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text)
-    epoch: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str]
+    epoch: Mapped[int]
     __table_args__ = (
         Index(
             "ix_claim_open", "migration", "status",
@@ -81,6 +79,7 @@ class ClaimRow(Base):
 Found = Claim | Refusal
 Rule = Callable[[Claim | None, RoutingState, datetime], Found]
 _ATTEMPTS = 20
+"""One fails only when the routing changed meanwhile: so many in a row are a fault elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +158,7 @@ def carry_out(
         StoreError: The store cannot be used; nothing was changed.
     """
     for _ in range(_ATTEMPTS):
+        # each attempt is a transaction of its own: what `_Moved` ends is undone
         with contextlib.suppress(_Moved), store.begin() as session:
             return _attempt(session, migration, requests, now)
     raise StoreLocked(
@@ -208,18 +208,22 @@ def _attempt(
 ) -> list[Found]:
     results: dict[int, Found] = {}
     changed: set[int] = set()
+    # numbered, so that answers come back in the order of the requests
     left, state = dict(enumerate(requests)), None
     while left:
         known = _lock(session, migration, {request.item for request in left.values()})
+        # one state for all rounds: whether it changed since is asked below, once
         state = state or routing.read_in(session, migration)
         at = now or time_of(session)
         decided = _decide(left, known, state, at)
         lost = _write(session, migration, known, decided.claims)
+        # a lost item's row is there now: the next round finds it and decides anew
         for number, request in list(left.items()):
             if request.item not in lost:
                 results[number] = decided.found[number]
                 changed |= {number} & decided.changed
                 del left[number]
+    # nothing changed, nothing to protect: refusals lock no routing state
     if changed and state is not None:
         if not routing.lock(session, state):
             raise _Moved
@@ -229,6 +233,7 @@ def _attempt(
 
 def _lock(session: Session, migration: str, items: set[str]) -> dict[str, Claim]:
     is_sqlite = session.get_bind().dialect.name == "sqlite"
+    # SQLite has no arrays; one JSON text says the same
     named = orjson.dumps(sorted(items)).decode() if is_sqlite else sorted(items)
     rows = session.connection().execute(
         _SELECT_SQLITE if is_sqlite else _SELECT_POSTGRES,
@@ -242,6 +247,7 @@ def _decide(
 ) -> _Decided:
     decided = _Decided()
     for number, request in requests.items():
+        # a request sees what an earlier one of this batch did to its item
         present = decided.claims.get(request.item, known.get(request.item))
         found = decided.found[number] = request.rule(present, state, now)
         if isinstance(found, Claim) and found != present:
@@ -254,20 +260,27 @@ def _write(
     session: Session, migration: str, known: Mapping[str, Claim], claims: Mapping[str, Claim]
 ) -> set[str]:
     """Write claims; return the items that another process inserted first."""
-    changed = [_values(claims[item]) for item in claims if item in known]
+    changed = []
+    for item in claims:
+        if item in known:
+            values = _values(claims[item])
+            changed.append({f"new_{name}": value for name, value in values.items()})
     if changed:
-        session.connection().execute(_update(migration), [
-            {f"new_{name}": value for name, value in values.items()} for values in changed])
+        session.connection().execute(_update(migration), changed)
     new = [item for item in sorted(claims) if item not in known]
     if not new:
         return set()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     stamp = _SQLITE_TIME if is_sqlite else "%Y-%m-%dT%H:%M:%S.%f+00:00"
-    rows = [[value.astimezone(UTC).strftime(stamp) if isinstance(value, datetime) else value
-             for value in _values(claims[item]).values()] for item in new]
+    rows = []
+    for item in new:
+        rows.append([
+            value.astimezone(UTC).strftime(stamp) if isinstance(value, datetime) else value
+            for value in _values(claims[item]).values()])
     inserted = session.connection().execute(
         _INSERT_SQLITE if is_sqlite else _INSERT_POSTGRES,
         {"migration": migration, "rows": orjson.dumps(rows).decode()})
+    # what `RETURNING` leaves out is what another process inserted first
     return set(new) - set(inserted.scalars())
 
 

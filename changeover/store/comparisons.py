@@ -9,15 +9,11 @@ from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CursorResult,
-    Float,
     Index,
-    Integer,
     LargeBinary,
     String,
     Table,
-    Text,
     delete,
     func,
     insert,
@@ -29,10 +25,11 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.comparisons import Compared, Rescored
 from changeover.store import divergences, place_counts, samples
-from changeover.store.base import Base, Id
+from changeover.store.base import Base, Name, NameKey, RowId
 from changeover.store.divergences import DivergenceRow
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store
 from changeover.store.text import storable
+from changeover.store.upserts import add_in
 
 
 class ComparisonRow(Base):
@@ -42,18 +39,18 @@ class ComparisonRow(Base):
     """
 
     __tablename__ = "comparison"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    migration: Mapped[str] = mapped_column(String(63))
+    id: Mapped[RowId]
+    migration: Mapped[Name]
     at: Mapped[datetime]
-    request: Mapped[str] = mapped_column(Text)
+    request: Mapped[str]
     request_id: Mapped[str] = mapped_column(String(64))
-    similarity: Mapped[float] = mapped_column(Float)
-    is_match: Mapped[bool] = mapped_column(Boolean)
-    divergences: Mapped[int] = mapped_column(Integer)
-    ignored: Mapped[int] = mapped_column(Integer)
-    baseline_seconds: Mapped[float] = mapped_column(Float)
-    candidate_seconds: Mapped[float] = mapped_column(Float)
-    error: Mapped[str] = mapped_column(Text)
+    similarity: Mapped[float]
+    is_match: Mapped[bool]
+    divergences: Mapped[int]
+    ignored: Mapped[int]
+    baseline_seconds: Mapped[float]
+    candidate_seconds: Mapped[float]
+    error: Mapped[str]
     answers: Mapped[bytes | None] = mapped_column(LargeBinary)
     __table_args__ = (
         Index("ix_comparison_migration", "migration", "id"),
@@ -66,7 +63,7 @@ class CoverageRow(Base):
     """What became of tapped requests since the rules were last changed: the score's coverage."""
 
     __tablename__ = "shadow_coverage"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     outcome: Mapped[str] = mapped_column(String(120), primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger)
 
@@ -95,13 +92,15 @@ def write(
             session.connection().execute(
                 insert(_TABLE), [_row(migration, one) for one in batch])
             times = [int((now or one.at).timestamp()) for one in batch]
-            samples.add_compared_in(session, migration, [
-                (at, one.is_match, one.similarity)
-                for at, one in zip(times, batch, strict=True)])
+            scores, places = [], []
+            for at, one in zip(times, batch, strict=True):
+                scores.append((at, one.is_match, one.similarity))
+                # what was found beyond the limit may lie anywhere; `$` counts for every path
+                found = {*one.found, "$"} if one.omitted else one.found.keys()
+                places.append((at, found))
+            samples.add_compared_in(session, migration, scores)
             divergences.count_in(session, migration, batch)
-            place_counts.add(session, migration, [
-                (at, {*one.found, "$"} if one.omitted else one.found.keys())
-                for at, one in zip(times, batch, strict=True)])
+            place_counts.add(session, migration, places)
         _add_coverage(session, migration, batch, coverage)
 
 
@@ -165,15 +164,16 @@ def replace_scores(store: Store, migration: str, batch: Sequence[Rescored]) -> i
         How many were replaced.
     """
     with store.begin(is_durable=False) as session:
+        # counted only for those that were replaced: the others are somebody else's by now
         done = [each for each in batch if _replace(session, each)]
         divergences.count_in(session, migration, [each.before for each in done], sign=-1)
         divergences.count_in(session, migration, [each.after for each in done])
-        session.flush()
+        session.flush()  # the statement below must find the new counts in the table
+        counts = (
+            DivergenceRow.diverged, DivergenceRow.ignored, DivergenceRow.only_candidate,
+            DivergenceRow.only_baseline, DivergenceRow.both)
         session.execute(delete(DivergenceRow).where(
-            DivergenceRow.migration == migration,
-            *(column == 0 for column in (
-                DivergenceRow.diverged, DivergenceRow.ignored, DivergenceRow.only_candidate,
-                DivergenceRow.only_baseline, DivergenceRow.both))))
+            DivergenceRow.migration == migration, *(column == 0 for column in counts)))
         matched = sum(each.after.is_match - each.before.is_match for each in done)
         _add_coverage(session, migration, [], {"matched": matched})
     return len(done)
@@ -181,18 +181,21 @@ def replace_scores(store: Store, migration: str, batch: Sequence[Rescored]) -> i
 
 def _replace(session: Session, each: Rescored) -> bool:
     one = each.after
+    # compare and swap: the answers are the version of the row
     done = session.execute(update(ComparisonRow).where(
         ComparisonRow.id == each.key, ComparisonRow.answers == each.before.answers,
     ).values(
         similarity=one.similarity, is_match=one.is_match, divergences=len(one.found),
         ignored=len(one.ignored), answers=one.answers,
     ))
+    # not every result says how many rows it changed
     return isinstance(done, CursorResult) and done.rowcount == 1
 
 
 def _row(migration: str, one: Compared) -> dict[str, Any]:
     return {
         "migration": migration, "at": one.at, "request": storable(one.request),
+        # PostgreSQL refuses what is longer than the column; SQLite would take it
         "request_id": storable(one.request_id)[:64], "similarity": one.similarity,
         "is_match": one.is_match, "divergences": len(one.found), "ignored": len(one.ignored),
         "baseline_seconds": one.baseline_seconds, "candidate_seconds": one.candidate_seconds,
@@ -215,11 +218,7 @@ def _add_coverage(
     numbers["matched"] += sum(one.is_match for one in batch)
     numbers["paired"] += sum(one.noisy is not None for one in batch)
     numbers["failed"] += sum(bool(one.error) for one in batch)
+    # no row for what did not happen: readers take a missing one as 0
     values = [{"migration": migration, "outcome": outcome, "number": number}
               for outcome, number in numbers.items() if number]
-    if values:
-        statement = upsert_of(session)(CoverageRow).values(values)
-        session.execute(statement.on_conflict_do_update(
-            index_elements=("migration", "outcome"),
-            set_={"number": CoverageRow.number + statement.excluded.number},
-        ))
+    add_in(session, CoverageRow, values, ("migration", "outcome"), ("number",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text, select, text
+from sqlalchemy import ForeignKey, Index, Integer, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
@@ -15,7 +15,7 @@ from changeover.domain.run_ends import Carrier
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Plan, Stage
 from changeover.store import audit, carriers
-from changeover.store.base import Base, Id, all_records, first_record, to_record
+from changeover.store.base import Base, RowId, all_records, first_record, to_record
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
 
@@ -24,14 +24,14 @@ class CutoverRow(Base):
     """One cutover; the partial unique index allows one running cutover per migration."""
 
     __tablename__ = "cutover"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"))
-    epoch: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[int]
     status: Mapped[str] = mapped_column(String(20))
     flow_run_id: Mapped[str | None] = mapped_column(String(64), unique=True)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    outcome: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str]
     __table_args__ = (
         Index(
             "uq_cutover_running",
@@ -53,10 +53,10 @@ class StageRow(Base):
     status: Mapped[str] = mapped_column(String(20))
     entered_at: Mapped[datetime]
     soak_until: Mapped[datetime]
-    round: Mapped[int] = mapped_column(Integer)
-    rechecks: Mapped[int] = mapped_column(Integer)
+    round: Mapped[int]
+    rechecks: Mapped[int]
     decided_at: Mapped[datetime | None]
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
 
 
 def begin(
@@ -78,6 +78,7 @@ def begin(
         if mine is not None and mine.migration != migration:
             raise Refused(f"not continued because this run belongs to migration {mine.migration}",
                           next_step=f"Start a run with migration={mine.migration}")
+        # one that has ended is returned as it is: the same run never begins a second one
         if mine is not None:
             if mine.status == CutoverStatus.RUNNING:
                 _carried(session, mine, flow, now)
@@ -85,6 +86,7 @@ def begin(
         state = session.get(RoutingRow, migration)
         if state is None:
             raise InvalidInput(f"no migration {migration} is registered")
+        # the unique index would refuse it as well, but in the words of a database
         _refuse_second(session, migration)
         _refuse_mode(migration, Mode(state.mode))
         row = CutoverRow(
@@ -117,6 +119,7 @@ def adopt(
         row = lock_in(session, cutover_id)
         audit.lock(session, row.migration)
         is_running = row.status == CutoverStatus.RUNNING
+        # the same run again is fine: it was killed after the commit and tries once more
         if not is_running or row.flow_run_id not in (former.flow_run_id, flow_run_id):
             return False
         if row.flow_run_id != flow_run_id:
@@ -182,6 +185,7 @@ def enter_stage(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -
     with store.begin() as session:
         cutover = lock_in(session, cutover_id)
         row = session.get(StageRow, (cutover_id, stage.key))
+        # its times are those of the first entry: a run that begins again must not soak longer
         if row is None:
             row = StageRow(
                 cutover_id=cutover_id, key=stage.key, index=stage.index,
@@ -224,6 +228,7 @@ def extend_soak(
     with store.begin() as session:
         lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
+        # a call that is repeated must not move the end of the soak once more
         if row.rechecks < rechecks:
             row.rechecks, row.soak_until = rechecks, until
         return to_record(StageRecord, row)
@@ -236,6 +241,7 @@ def next_round(
     with store.begin() as session:
         cutover = lock_in(session, held.cutover_id)
         row = _stage_row(session, held.cutover_id, held.key)
+        # another round means that somebody already held it; this call is a repetition
         if row.round == held.round:
             row.round, row.rechecks, row.soak_until = held.round + 1, 0, until
             row.status = StageStatus.SOAKING
@@ -249,6 +255,7 @@ def wait_for_approval(store: Store, cutover_id: int, key: str) -> StageRecord:
     with store.begin() as session:
         lock_in(session, cutover_id)
         row = _stage_row(session, cutover_id, key)
+        # a decision may have come meanwhile, and it stands
         if row.status == StageStatus.SOAKING:
             row.status = StageStatus.WAITING
         return to_record(StageRecord, row)
@@ -270,6 +277,7 @@ def decide_in(
 ) -> StageRow:
     """Close a stage with (status, reason) within the caller's transaction, as `decide` does."""
     row, (status, reason) = _stage_row(session, cutover.id, key), decision
+    # a rollback may have closed it already, and that decision stands
     if row.status in (StageStatus.SOAKING, StageStatus.WAITING):
         row.status, row.reason, row.decided_at = status, reason, now
         note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now=now)
@@ -340,6 +348,7 @@ def lock_in(session: Session, cutover_id: int) -> CutoverRow:
     """Return the cutover's row, locked until the transaction ends: one writer at a time."""
     query = select(CutoverRow).where(CutoverRow.id == cutover_id).with_for_update()
     row = session.scalar(query)
+    # `_row` is called only to raise: there is no such cutover
     return row if row is not None else _row(session, cutover_id)
 
 

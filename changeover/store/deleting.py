@@ -31,15 +31,19 @@ def delete_oldest(
     """
     gone = 0
     for _ in range(MOST_PARTS):
+        # a transaction that searches would keep others waiting for the search, too
         with store.read() as session:
             found = session.scalars(select(at).where(*conditions).order_by(at).limit(most)).all()
         if not found:
             break
         with store.begin(is_durable=False) as session:
             done = session.execute(
+                # rows of the very same moment go along: PostgreSQL knows no DELETE with a LIMIT
                 delete(row).where(*conditions, at <= found[-1])
+                # this session has read none of these rows: there are no objects to bring up to date
                 .execution_options(synchronize_session=False))
             gone += done.rowcount if isinstance(done, CursorResult) else 0
+        # fewer than asked for: there is nothing older left
         if len(found) < most:
             break
     return gone

@@ -8,14 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Integer, String, Text, func, select
+from sqlalchemy import String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Compared, Example, Place
-from changeover.store.base import Base
-from changeover.store.engine import Store, chunks
+from changeover.store.base import Base, NameKey
+from changeover.store.engine import Store
 from changeover.store.place_counts import NO_ANSWER, hash_of
 from changeover.store.text import storable
+from changeover.store.upserts import chunks
 
 
 class DivergenceRow(Base):
@@ -25,14 +26,14 @@ class DivergenceRow(Base):
     """
 
     __tablename__ = "divergence"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     field_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    field: Mapped[str] = mapped_column(Text)
-    diverged: Mapped[int] = mapped_column(Integer)
-    ignored: Mapped[int] = mapped_column(Integer)
-    only_candidate: Mapped[int] = mapped_column(Integer)
-    only_baseline: Mapped[int] = mapped_column(Integer)
-    both: Mapped[int] = mapped_column(Integer)
+    field: Mapped[str]
+    diverged: Mapped[int]
+    ignored: Mapped[int]
+    only_candidate: Mapped[int]
+    only_baseline: Mapped[int]
+    both: Mapped[int]
     counts: Mapped[dict[str, Any]]
     examples: Mapped[list[dict[str, Any]]]
     first_seen: Mapped[datetime]
@@ -76,8 +77,10 @@ def count_in(
     if not touched:
         return
     known = _known_places(session, migration, touched)
+    # what is taken away makes no new place
     room = 0 if sign < 0 else MOST_FIELDS - int(session.scalar(
         select(func.count()).where(DivergenceRow.migration == migration)) or 0)
+    # by identity: two comparisons that are equal are still two
     beyond: dict[int, tuple[Compared, list[str]]] = {}
     for place, found in touched.items():
         row = known.get(hash_of(place))
@@ -89,6 +92,7 @@ def count_in(
             continue
         for one in found:
             beyond.setdefault(id(one), (one, []))[1].append(place)
+    # a comparison counts once there, at however many further places it differs
     if beyond:
         folded = [_folded(one, places) for one, places in beyond.values()]
         row = session.get(
@@ -114,13 +118,16 @@ def _known_places(
 def _folded(one: Compared, places: Sequence[str]) -> Compared:
     """Return a comparison that differs at most once, at `FURTHER`, instead of at `places`."""
     example = next((one.found[place] for place in places if place in one.found), None)
-    further = frozenset({FURTHER})
+    noisy = one.noisy
+    if noisy is not None:  # None: the baseline was not asked twice; an empty set: it said the same
+        noisy = _further_if(noisy, places)
     return replace(
         one, found={FURTHER: example} if example else {},
-        ignored=further if one.ignored.intersection(places) else frozenset(),
-        noisy=None if one.noisy is None
-        else further if one.noisy.intersection(places) else frozenset(),
-    )
+        ignored=_further_if(one.ignored, places), noisy=noisy)
+
+
+def _further_if(found: frozenset[str], places: Sequence[str]) -> frozenset[str]:
+    return frozenset({FURTHER}) if found.intersection(places) else frozenset()
 
 
 def _new_place(
@@ -144,11 +151,13 @@ def _count_at(
         if _tells(one, place):
             numbers[_PAIRS[place in one.found, place in (one.noisy or ())]] += 1
     for name, number in numbers.items():
-        if name:
+        if name:  # "" is a pair that differs on neither side
+            # never below 0: what is taken away may have been counted as a further place
             setattr(row, name, max(0, getattr(row, name) + sign * number))
     kinds = Counter(row.counts)
     for one in differing:
         kinds[one.found[place].kind] += sign
+    # assigned anew, not changed in place: SQLAlchemy does not see inside JSON
     row.counts = {kind: number for kind, number in kinds.items() if number > 0}
     row.examples = _examples_after(row.examples, place, differing, sign)
     row.last_seen = max(row.last_seen, *(one.at for one in found))
@@ -178,6 +187,7 @@ def _examples_after(
 ) -> list[dict[str, Any]]:
     """Return a place's examples with those of further comparisons, or without them."""
     if sign < 0:
+        # an example has no id: its time and request say which comparison it was of
         gone = {(one.at.isoformat(), storable(one.request)) for one in differing}
         return [one for one in examples if (one["at"], one["request"]) not in gone]
     room = max(0, MOST_EXAMPLES - len(examples))

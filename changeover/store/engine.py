@@ -1,4 +1,4 @@
-"""Opening the database: SQLite (WAL) or PostgreSQL, its schema version, and clear errors.
+"""Opening the database: SQLite (WAL) or PostgreSQL, its schema version, its transactions.
 
 Write transactions begin here and nowhere else. On SQLite they wait in line (`write_queue`); one
 that says nothing is on the disk when it returns; measurements are not waited for (`is_durable`).
@@ -11,34 +11,31 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, configure_mappers
 
 from changeover import clock
-from changeover.errors import ChangeoverError, StoreError, StoreLocked, WrongStoreVersion
+from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
 from changeover.store import turns
+from changeover.store.clear_errors import blocker_of, clear_errors, stayed_locked
 from changeover.store.text import accept_all_text
 from changeover.store.write_queue import LineTimeout, WriteQueue
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-MOST_IN_ONE = 1000
-"""Rows, or values of an IN, in one statement."""
 LOG_PAGES = 16_000
 """Pages (64 MB) of the write-ahead log after which a writer copies them itself."""
 LOG_BYTES = LOG_PAGES * 4096
 _BEFORE_RELEASE = re.compile(r"00\d\d")
 """Schema versions of before the first release: `r001` replaced all of them."""
 _WAS_OPENED = "changeover_was_opened"
-T = TypeVar("T")
-_LOCKED = ("database is locked", "lock timeout", "canceling statement due to lock", "deadlock")
 
 
 class Store:
@@ -65,7 +62,7 @@ class Store:
         store = cls(accept_all_text(_make_engine(url, timeout)), timeout=timeout)
         configure_mappers()  # now, and not in the first transaction, for which others wait
         try:
-            with _clear_errors(store.engine.url):
+            with clear_errors(store.engine.url):
                 if create:
                     store.upgrade()
                 store.check_version()
@@ -83,7 +80,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for reading; on SQLite it never waits for a writer."""
-        with _clear_errors(self.engine.url), Session(self.engine) as session:
+        with clear_errors(self.engine.url), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -104,7 +101,7 @@ class Store:
             changeover_write=True, changeover_durable=is_durable)
         with (
             self._turn(operation) as turn,
-            _clear_errors(self.engine.url, self._writer),
+            clear_errors(self.engine.url, self._writer),
             Session(writing, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -122,7 +119,7 @@ class Store:
                 try:
                     stack.enter_context(self._queue.turn(operation, self.timeout))
                 except LineTimeout as error:
-                    raise _stayed_locked(self.engine.url, self._writer()) from error
+                    raise stayed_locked(self.engine.url, self._writer()) from error
             yield turn
 
     def _require_file(self, database: Path) -> None:
@@ -134,7 +131,7 @@ class Store:
 
     def _writer(self) -> str:
         """Return who writes while others wait; empty when nobody knows."""
-        return self._queue.writer() if self._queue else _blocker_of(self.engine)
+        return self._queue.writer() if self._queue else blocker_of(self.engine)
 
     def upgrade(self) -> None:
         """Bring the tables to this program's version; does nothing when they are."""
@@ -160,7 +157,7 @@ class Store:
         """
         if self._queue is None:
             return 0
-        with _clear_errors(self.engine.url, self._writer):
+        with clear_errors(self.engine.url, self._writer):
             connection = self.engine.raw_connection()
             try:
                 cursor = connection.cursor()
@@ -294,91 +291,6 @@ def _queue_of(engine: Engine) -> WriteQueue | None:
     if engine.url.get_backend_name() != "sqlite" or not path or path == ":memory:":
         return None
     return WriteQueue(Path(path), turns.role())
-
-
-def _blocker_of(engine: Engine) -> str:
-    """Return PostgreSQL's oldest write transaction, for a person; empty when there is none."""
-    query = text(
-        "SELECT application_name, pid, extract(epoch FROM clock_timestamp() - xact_start) * 1000 "
-        "FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL "
-        "AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1")
-    try:
-        with engine.connect() as connection:
-            found = connection.execute(query).first()
-    except DBAPIError:  # it is about a lock that was not had; this is only its explanation
-        return ""
-    if found is None:
-        return ""
-    return f"{found[0] or 'a program'} (session {found[1]}), for {float(found[2]):,.0f} ms"
-
-
-@contextmanager
-def _clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
-    """Turn the driver's errors into ours: one sentence and what to do.
-
-    Args:
-        url: The database.
-        who: Returns who has the lock; empty when nobody knows.
-    """
-    try:
-        yield
-    except OperationalError as error:
-        reason = str(error.orig)
-        if any(sign in reason for sign in _LOCKED):
-            raise _stayed_locked(url, who()) from error
-        raise StoreError(
-            f"the database cannot be used: {_one_line(reason)}", where=_shown(url),
-            next_step="Check that it is there, that the server runs and that it may be written",
-        ) from error
-    except DatabaseError as error:
-        if _is_programming_fault(error):
-            raise
-        raise StoreError(
-            f"this is not a usable database: {_one_line(str(error.orig))}", where=_shown(url),
-            next_step="Give another one with --store URL, or restore it from a backup",
-        ) from error
-
-
-def _stayed_locked(url: URL, writer: str) -> StoreLocked:
-    by = f"by {writer}" if writer else "by a transaction that has ended just now"
-    return StoreLocked(
-        f"the database stayed locked {by}", where=_shown(url),
-        next_step="Nothing was changed here and traffic stays as it is: do it again, and end that "
-        "process if it stands still",
-    )
-
-
-def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
-
-
-def _is_programming_fault(error: DBAPIError) -> bool:
-    """Whether the program, not the database, is at fault; such errors keep their traceback."""
-    from sqlalchemy.exc import DataError, IntegrityError, InternalError, ProgrammingError
-
-    return isinstance(error, DataError | IntegrityError | InternalError | ProgrammingError)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
-
-
-def upsert_of(session: Session) -> Any:
-    """Return the database's own `insert`, which knows `on_conflict_do_update`."""
-    # one of the two only: reading both dialects takes a tenth of a command's start
-    if session.get_bind().dialect.name == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Return parts of a list that one statement takes: both databases limit its parameters."""
-    for start in range(0, len(values), MOST_IN_ONE):
-        yield values[start : start + MOST_IN_ONE]
 
 
 def time_of(session: Session) -> datetime:

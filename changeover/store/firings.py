@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text, select
+from sqlalchemy import ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
@@ -13,7 +13,7 @@ from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.plan.triggers import TriggerAction
 from changeover.store import audit, messages
-from changeover.store.base import Base, Id, all_records, to_record, to_row
+from changeover.store.base import Base, RowId, all_records, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -21,15 +21,15 @@ class FiringRow(Base):
     """A trigger that fired; rollback triggers fire once per epoch."""
 
     __tablename__ = "trigger_firing"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"))
     trigger: Mapped[str] = mapped_column("trigger_name", String(64))
     action: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     evidence: Mapped[dict[str, Any]]
     evidence_complete_at: Mapped[datetime]
     fired_at: Mapped[datetime]
-    epoch: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[int]
     published_at: Mapped[datetime | None]
     __table_args__ = (Index("ix_firing_migration", "migration", "fired_at"),)
 
@@ -37,6 +37,7 @@ class FiringRow(Base):
 def record(store: Store, firing: TriggerFiring) -> TriggerFiring:
     """Save a trigger's firing; a rollback trigger fires once per epoch."""
     with store.begin() as session:
+        # two observers may see the same second: the second one finds the first one's row
         audit.lock(session, firing.migration)
         row = _known(session, firing)
         if row is None:
@@ -60,6 +61,7 @@ def _known(session: Session, firing: TriggerFiring) -> FiringRow | None:
     known = select(FiringRow).filter_by(
         migration=firing.migration, trigger=firing.trigger, epoch=firing.epoch,
         action=TriggerAction.ROLLBACK)
+    # only the rollback of a segment has a scope
     if "scope" in firing.evidence:
         known = known.filter_by(evidence_complete_at=firing.evidence_complete_at)
     return session.scalar(known)
@@ -108,6 +110,7 @@ def note_rollback_published(store: Store, migration: str, *, epoch: int, at: dat
     """
     waiting = select(FiringRow.id).filter_by(
         migration=migration, epoch=epoch, action=TriggerAction.ROLLBACK, published_at=None)
+    # read first: without anything to note, nobody has to wait in line to write
     with store.read() as session:
         found = list(session.scalars(waiting))
     for firing_id in found:

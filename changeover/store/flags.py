@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, Integer, String, Text, bindparam, func, select
+from sqlalchemy import JSON, Index, String, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import Author, NewEvent
@@ -23,7 +23,7 @@ from changeover.plan import environments
 from changeover.plan.flags import as_document, as_spec, from_document, plain_value
 from changeover.plan.model import Plan
 from changeover.store import audit, plans, routing
-from changeover.store.base import Base, Id
+from changeover.store.base import Base, Name, NameKey, RowId
 from changeover.store.engine import Store
 from changeover.store.plans import MigrationRow
 from changeover.store.routing import RoutingRow
@@ -33,12 +33,12 @@ class FlagRow(Base):
     """A flag's value; `plan_value` is what the plan says, so that a change by hand shows."""
 
     __tablename__ = "flag"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    environment: Mapped[str] = mapped_column(String(63), primary_key=True)
-    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
+    environment: Mapped[NameKey]
+    name: Mapped[NameKey]
     value: Mapped[Any] = mapped_column(JSON)
     plan_value: Mapped[Any] = mapped_column(JSON)
-    version: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int]
     changed_at: Mapped[datetime]
     changed_by: Mapped[str] = mapped_column(String(120))
 
@@ -47,15 +47,15 @@ class FlagChangeRow(Base):
     """One change of a flag: who, when, why, old and new."""
 
     __tablename__ = "flag_change"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    migration: Mapped[str] = mapped_column(String(63))
-    environment: Mapped[str] = mapped_column(String(63))
-    name: Mapped[str] = mapped_column(String(63))
+    id: Mapped[RowId]
+    migration: Mapped[Name]
+    environment: Mapped[Name]
+    name: Mapped[Name]
     old: Mapped[Any] = mapped_column(JSON)
     new: Mapped[Any] = mapped_column(JSON)
     at: Mapped[datetime]
     actor: Mapped[str] = mapped_column(String(120))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     __table_args__ = (Index("ix_flag_change", "migration", "environment", "name", "id"),)
 
 
@@ -144,6 +144,7 @@ def set_values(
     """
     changed = {}
     with store.begin() as session:
+        # the first lock: a rollback either came before, and is seen here, or waits for us
         if wanted.expected_epoch is not None:
             routing.lock_epoch(session, migration, wanted.expected_epoch)
         audit.lock(session, migration)
@@ -152,6 +153,7 @@ def set_values(
         for name, value in wanted.values.items():
             row = rows.get(name)
             document = _document_for(name, row, value, may_mirror=wanted.may_mirror)
+            # no version, no history and no audit for what is so already
             if row is not None and is_same(row.value, document):
                 continue
             scope.write(scope.own(name, row), document, author)
@@ -182,6 +184,7 @@ def change(
         row = _expected(scope.rows(), edit, migration)
         present = _state(row)
         document = edit.wish(present)
+        # the wish is decided under the lock, by the value that it replaces
         if is_same(row.value, document):
             return present
         row = scope.own(edit.name, row)
@@ -227,6 +230,7 @@ def history(
     query = select(FlagChangeRow).filter_by(migration=migration, name=name)
     if environment is not None:
         query = query.where(FlagChangeRow.environment.in_((BASE, environment)))
+    # oldest first, as a person reads it
     with store.read() as session:
         return [
             {"at": row.at, "actor": row.actor, "reason": row.reason, "old": row.old,
@@ -239,6 +243,7 @@ def _document_for(name: str, row: FlagRow | None, value: Any, *, may_mirror: boo
     """Return the document that gives everyone a value, or mirrors the migration instead."""
     if row is None:
         return as_document(with_value(name, None, value))
+    # a flag that mirrors the migration follows a rollback by itself: a fixed value would not
     if may_mirror and _mirrors(row.plan_value):
         return row.plan_value
     present = None if row.value is GONE else from_document(row.value)
@@ -257,21 +262,30 @@ def _wanted(plan: Plan, documents: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
     A plan that was loaded for an environment no longer says what the others would have.
     """
-    overlays = {name: overlay.get("flags") or {} for name, overlay in plan.environments.items()}
+    overlays = {}
+    for name, overlay in plan.environments.items():
+        overlays[name] = overlay.get("flags") or {}
     if plan.environment is None:
-        return {BASE: documents, **{environment: _of_environment(documents, overlay)
-                                    for environment, overlay in overlays.items()}}
+        wanted = {BASE: documents}
+        for name, flags in overlays.items():
+            wanted[name] = _of_environment(documents, flags)
+        return wanted
     own = overlays.get(plan.environment, {})
-    return {
-        BASE: {name: document for name, document in documents.items() if name not in own},
-        plan.environment: {name: documents.get(name, GONE) for name in own},
-    }
+    shared = {name: document for name, document in documents.items() if name not in own}
+    # the overlay was merged when the plan was loaded: its flags are this environment's alone
+    return {BASE: shared,
+            plan.environment: {name: documents.get(name, GONE) for name in own}}
 
 
 def _of_environment(documents: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     merged = environments.merge(documents, overlay)
-    return {name: as_document(from_document(merged[name])) if name in merged else GONE
-            for name in overlay}
+    found = {}
+    for name in overlay:
+        # an overlay may say `null`: the environment does without that flag
+        found[name] = GONE
+        if name in merged:
+            found[name] = as_document(from_document(merged[name]))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +331,7 @@ class _Scope:
 
     def follow(self, row: FlagRow, document: Any) -> None:
         """Give a flag what the plan says, unless it was changed by hand."""
+        # version 0 is a row that was only just added
         is_new = row.version == 0
         is_planned = is_same(row.value, row.plan_value)
         row.plan_value = document
@@ -333,6 +348,7 @@ class _Scope:
 
     def remove(self, row: FlagRow) -> None:
         """Remove a flag that the plan has no more; a change by hand stays."""
+        # kept without a plan's value: it shows as drift until a person resets it
         if not is_same(row.value, row.plan_value):
             row.plan_value = GONE
             return

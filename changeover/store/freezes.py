@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text, or_, select
+from sqlalchemy import ForeignKey, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.freezes import Freeze, is_same
 from changeover.errors import Refused
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record, to_row
+from changeover.store.base import Base, RowId, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -19,10 +19,10 @@ class FreezeRow(Base):
     """One freeze."""
 
     __tablename__ = "freeze"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"), index=True)
     actor: Mapped[str] = mapped_column(String(200))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     at: Mapped[datetime]
     until: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -35,6 +35,7 @@ def begin(store: Store, wanted: Freeze) -> Freeze:
     The same again changes nothing; a duration that is said again soon counts from the first time.
     """
     with store.begin() as session:
+        # two people may freeze at the same moment: one freeze is in force afterwards
         audit.lock(session, wanted.migration)
         row = _active(session, wanted.migration, wanted.at)
         if row is not None and is_same(to_record(Freeze, row), wanted):
@@ -60,6 +61,7 @@ def end(store: Store, migration: str, author: Author, *, now: datetime) -> Freez
     with store.begin() as session:
         audit.lock(session, migration)
         row = _active(session, migration, now)
+        # an error, not silence: whoever thaws nothing has perhaps named the wrong migration
         if row is None:
             newest = _newest(session, migration)
             if newest is not None and newest.ended_by == author.actor:
@@ -100,5 +102,6 @@ def _active(session: Session, migration: str, now: datetime) -> FreezeRow | None
     return session.scalar(
         select(FreezeRow)
         .where(FreezeRow.migration == migration, FreezeRow.ended_at.is_(None),
+               # a freeze with an end is over at that moment, without anybody ending it
                or_(FreezeRow.until.is_(None), FreezeRow.until > now))
         .order_by(FreezeRow.id.desc()).limit(1))

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.health import HealthResult
-from changeover.store.base import Base, all_records
+from changeover.store.base import Base, NameKey, all_records
 from changeover.store.deleting import delete_oldest
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store
+from changeover.store.upserts import replace_in
 
 PRUNED_AT_ONCE = 1_000
 """Results that one transaction deletes: nobody else waits for long."""
@@ -22,11 +23,11 @@ class HealthRow(Base):
     """One result of one health check."""
 
     __tablename__ = "health_result"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     at: Mapped[datetime] = mapped_column(primary_key=True)
     check: Mapped[str] = mapped_column("check_name", String(64), primary_key=True)
     status: Mapped[str] = mapped_column(String(20))
-    detail: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str]
     data: Mapped[dict[str, Any]]
 
 
@@ -37,10 +38,8 @@ def save(store: Store, results: Sequence[HealthResult]) -> None:
     values = [{"migration": one.migration, "at": one.at, "check_name": one.check,
                "status": one.status, "detail": one.detail, "data": one.data} for one in results]
     with store.begin(is_durable=False) as session:
-        statement = upsert_of(session)(HealthRow.__table__).values(values)
-        session.execute(statement.on_conflict_do_update(
-            index_elements=("migration", "at", "check_name"),
-            set_={name: statement.excluded[name] for name in ("status", "detail", "data")}))
+        # a check that is repeated within its moment replaces what it said
+        replace_in(session, HealthRow.__table__, values, ("migration", "at", "check_name"))
 
 
 def prune(store: Store, migration: str, *, before: datetime) -> int:
@@ -51,6 +50,7 @@ def prune(store: Store, migration: str, *, before: datetime) -> int:
 
 def latest(store: Store, migration: str) -> list[HealthResult]:
     """Return the results of the newest health check."""
+    # all results of one health check have the same time
     newest = (
         select(HealthRow.at).where(HealthRow.migration == migration)
         .order_by(HealthRow.at.desc()).limit(1).scalar_subquery()

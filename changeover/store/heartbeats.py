@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Integer, String, Text, select
+from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.health import Heartbeat
 from changeover.store.base import Base, all_records
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store
+from changeover.store.upserts import replace_in
 
 
 class HeartbeatRow(Base):
@@ -19,16 +20,17 @@ class HeartbeatRow(Base):
     __tablename__ = "heartbeat"
     service: Mapped[str] = mapped_column(String(80), primary_key=True)
     at: Mapped[datetime]
-    pid: Mapped[int] = mapped_column(Integer)
-    detail: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int]
+    detail: Mapped[str]
 
 
 def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetime) -> None:
     """Note a service's sign of life."""
+    # the newest sign is soon replaced: the disk is not waited for
     with store.begin(is_durable=False) as session:
-        sign = {"at": now, "pid": pid, "detail": detail}  # two may begin at the same moment
-        session.execute(upsert_of(session)(HeartbeatRow).values(service=service, **sign)
-                        .on_conflict_do_update(index_elements=("service",), set_=sign))
+        # two processes may begin at the same moment: the row may be there by now
+        sign = {"service": service, "at": now, "pid": pid, "detail": detail}
+        replace_in(session, HeartbeatRow, [sign], ("service",))
 
 
 def service_of(migration: str, name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Integer, String, Text, select
+from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import instructions
@@ -19,7 +19,7 @@ from changeover.domain.rollout import CutoverStatus, StageStatus
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.model import Stage
 from changeover.store import cutovers, freezes, plans
-from changeover.store.base import Base, Id, all_records, to_record, to_row
+from changeover.store.base import Base, RowId, all_records, to_record, to_row
 from changeover.store.cutovers import CutoverRow, StageRow
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
@@ -29,15 +29,15 @@ class InstructionRow(Base):
     """One instruction."""
 
     __tablename__ = "instruction"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"), index=True)
     kind: Mapped[str] = mapped_column(String(20))
     actor: Mapped[str] = mapped_column(String(200))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     at: Mapped[datetime]
     stage: Mapped[str] = mapped_column(String(64))
-    round: Mapped[int] = mapped_column(Integer)
-    seconds: Mapped[int] = mapped_column(Integer)
+    round: Mapped[int]
+    seconds: Mapped[int]
 
 
 def all_of(store: Store, cutover_id: int) -> list[Instruction]:
@@ -54,6 +54,7 @@ def pause(store: Store, given: Instruction) -> Instruction:
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
         known = instructions.open_pause(_all_in(session, cutover.id))
+        # asked twice, the pause began with the first: what was left of the soak is counted from it
         return known or _save(session, cutover, given)
 
 
@@ -75,6 +76,7 @@ def resume(store: Store, given: Instruction) -> Instruction:
                 return known
             raise Refused(f"nothing was changed because cutover {cutover.id} is not paused")
         for row in _open_stages(session, cutover.id):
+            # a stage that was entered during the pause has waited only since then
             since = max(paused.at, row.entered_at)
             if row.soak_until > since:
                 row.soak_until += given.at - since
@@ -96,6 +98,7 @@ def extend(store: Store, given: Instruction) -> Instruction:
         known = _said_before(session, given)
         if known is not None:
             return known
+        # a soak that is over already grows from now, not from its end in the past
         row.soak_until = max(row.soak_until, given.at) + timedelta(seconds=given.seconds)
         return _save(session, cutover, given, soak_until=row.soak_until.isoformat())
 
@@ -115,6 +118,7 @@ def promote_now(store: Store, given: Instruction, stage: Stage) -> list[str]:
         _said_before(session, given)
         agreed = _agree(session, cutover, given)
         if len(agreed) >= needed(stage):
+            # a soak that is over already keeps its end
             row.soak_until = min(row.soak_until, given.at)
         return agreed
 
@@ -128,6 +132,7 @@ def skip(store: Store, given: Instruction) -> list[str]:
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
         row = session.get(StageRow, (cutover.id, given.stage))
+        # skipped before is no contradiction: another person may agree to it
         if row is not None and row.status != StageStatus.SKIPPED:
             raise Refused(
                 f"stage {given.stage} was not skipped because it was entered already",
@@ -150,6 +155,7 @@ def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: dateti
     """Close a stage as promoted, unless the cutover is paused or frozen; return whether it is."""
     with store.begin() as session:
         cutover = cutovers.lock_in(session, cutover_id)
+        # asked under the cutover's lock: a pause comes before the promotion or after it
         is_frozen = freezes.active_in(session, cutover.migration, now) is not None
         if is_frozen or instructions.open_pause(_all_in(session, cutover_id)) is not None:
             return False
@@ -174,6 +180,7 @@ def amend(
         StaleEpoch: A rollback came first.
     """
     with store.begin() as session:
+        # agreements count for this very plan: `given.stage` is its digest
         cutover = _running(session, given.cutover_id)
         _refuse_entered_since(session, cutover.id, new)
         times = plans.times_amended_in(session, cutover.migration)
@@ -206,6 +213,7 @@ def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> 
     with store.begin() as session:
         cutover = cutovers.lock_in(session, cutover_id)
         row = session.get(StageRow, (cutover_id, stage.key))
+        # decided once: a decision to skip that comes later changes nothing
         if row is not None and row.decided_at is not None:
             return row.status == StageStatus.SKIPPED
         given = _all_in(session, cutover_id)
@@ -221,6 +229,7 @@ def _skipped(
     session: Session, cutover: CutoverRow, stage: Stage, reason: str, *, now: datetime
 ) -> None:
     """Close a stage as skipped, entered or not."""
+    # a stage that is left out has a row, too, so that history and report can show it
     row = session.get(StageRow, (cutover.id, stage.key))
     if row is None:
         row = StageRow(
@@ -250,6 +259,7 @@ def _running(session: Session, cutover_id: int) -> CutoverRow:
     row = cutovers.lock_in(session, cutover_id)
     if row.status != CutoverStatus.RUNNING:
         raise Refused(f"nothing was changed because cutover {row.id} is {row.status}")
+    # a rollback raises the epoch before it closes the cutover: nothing is told to it in between
     state = session.get(RoutingRow, row.migration)
     if state is None or state.epoch != row.epoch:
         raise StaleEpoch("nothing was changed because a rollback came first",
@@ -285,6 +295,7 @@ def _agree(session: Session, cutover: CutoverRow, given: Instruction) -> list[st
         return instructions.people(
             _all_in(session, cutover.id), given.kind, given.stage, given.round)
 
+    # the same person in another spelling is still one
     known = {instructions.person(name) for name in agreed()}
     if instructions.person(given.actor) not in known:
         _save(session, cutover, given)

@@ -15,14 +15,10 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     CursorResult,
-    Float,
     Index,
-    Integer,
     String,
-    Text,
     and_,
     delete,
     func,
@@ -37,23 +33,24 @@ from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import Sample, outcomes_of
 from changeover.domain.outcomes import Reported
 from changeover.plan.procedures import RetentionSpec
-from changeover.store.base import Base
+from changeover.store.base import Base, NameKey
 from changeover.store.deleting import delete_oldest
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store
+from changeover.store.upserts import upsert_of
 
 
 class OutcomeRow(Base):
     """One outcome that an application reported; kept so that it counts once."""
 
     __tablename__ = "outcome"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger)
     system: Mapped[str] = mapped_column(String(16))
-    success: Mapped[bool] = mapped_column(Boolean)
-    seconds: Mapped[float | None] = mapped_column(Float)
-    quality: Mapped[str | None] = mapped_column(Text)
-    segments: Mapped[str] = mapped_column(Text)
+    success: Mapped[bool]
+    seconds: Mapped[float | None]
+    quality: Mapped[str | None]
+    segments: Mapped[str]
     __table_args__ = (Index("ix_outcome_at", "migration", "at"),)
 
 
@@ -61,13 +58,13 @@ class OutcomeSumRow(Base):
     """The outcomes of a second or minute, of one system, of all users (segment '') or a segment."""
 
     __tablename__ = "outcome_sum"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     system: Mapped[str] = mapped_column(String(16), primary_key=True)
-    segment: Mapped[str] = mapped_column(String(63), primary_key=True)
-    resolution: Mapped[int] = mapped_column(Integer, primary_key=True)
+    segment: Mapped[NameKey]
+    resolution: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    outcomes: Mapped[int] = mapped_column(Integer)
-    failures: Mapped[int] = mapped_column(Integer)
+    outcomes: Mapped[int]
+    failures: Mapped[int]
     durations: Mapped[dict[str, Any]]
     quality: Mapped[dict[str, Any]]
     __table_args__ = (Index("ix_outcome_sum_at", "migration", "resolution", "at"),)
@@ -95,6 +92,7 @@ class _Sum:
     def add(self, one: Reported) -> None:
         self.outcomes += 1
         self.failures += not one.is_success
+        # microseconds, as the bins of all latencies are
         if one.seconds is not None:
             index = bin_of(int(one.seconds * 1e6))
             self.bins[index] = self.bins.get(index, 0) + 1
@@ -110,6 +108,7 @@ class _Sum:
         for index, count in self.bins.items():
             counts[index] = counts.get(index, 0) + count
         row.durations = Histogram(counts).document()
+        # assigned anew, not changed in place: SQLAlchemy does not see inside JSON
         merged = dict(row.quality)
         for name, (number, total) in self.quality.items():
             known = merged.get(name, (0, 0.0))
@@ -134,9 +133,11 @@ def save(
     distinct: dict[str, Reported] = {}
     for one in batch:
         distinct.setdefault(one.id, one)
+    # the second of receipt, not of the event: a second that a gate has read never changes
     at = int(now.timestamp())
     with store.begin() as session:
         new = _insert(session, migration, list(distinct.values()), at)
+        # of those that were new alone: a repetition must not count twice
         if new:
             _add_sums(session, migration, (distinct[key] for key in new), at)
     return frozenset(new)
@@ -147,6 +148,7 @@ def sums(
 ) -> list[Sample]:
     """Return the sums of a span of seconds: whole minutes and the seconds beside them."""
     first, last = span.start, span.stop
+    # rounded up and down: only minutes that lie wholly inside are read as minutes
     start, end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
     at, resolution = OutcomeSumRow.at, OutcomeSumRow.resolution
     seconds = and_(resolution == 1, at >= first, at < last)
@@ -156,6 +158,7 @@ def sums(
             and_(resolution == MINUTE, at >= start, at < end),
             and_(seconds, or_(at < start, at >= end)),
         )
+    # each second once: from its minute's sum, or by itself outside of whole minutes
     query = select(OutcomeSumRow).where(
         OutcomeSumRow.migration == migration, OutcomeSumRow.system == system,
         OutcomeSumRow.segment == (segment or ALL), inside,
@@ -215,6 +218,7 @@ def quality_names(store: Store, migration: str) -> set[str]:
     """Return the names of quality numbers in the newest thousand minutes."""
     query = select(OutcomeSumRow.quality).where(
         OutcomeSumRow.migration == migration, OutcomeSumRow.resolution == MINUTE
+    # a thousand are enough to know the names, and are read in a moment
     ).order_by(OutcomeSumRow.at.desc()).limit(1000)
     with store.read() as session:
         return {name for row in session.scalars(query) for name in row}
@@ -275,11 +279,14 @@ _POSTGRES = text(_INSERT.format(
 def _insert(session: Session, migration: str, batch: list[Reported], at: int) -> list[str]:
     """Insert outcomes whose id is not known and return those ids."""
     batch.sort(key=lambda one: one.id)  # two writers with the same ids wait in turn: no deadlock
-    rows = orjson.dumps([
-        (one.id, one.system, one.is_success, one.seconds,
-         orjson.dumps(one.quality).decode() if one.quality else None, " ".join(one.segments))
-        for one in batch
-    ]).decode()
+    # two writers with the same ids wait for each other in this order: no deadlock
+    batch.sort(key=lambda one: one.id)
+    values = []
+    for one in batch:
+        quality = orjson.dumps(one.quality).decode() if one.quality else None
+        values.append((one.id, one.system, one.is_success, one.seconds, quality,
+                       " ".join(one.segments)))
+    rows = orjson.dumps(values).decode()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     result = session.execute(
         _SQLITE if is_sqlite else _POSTGRES, {"migration": migration, "rows": rows, "at": at})
@@ -292,12 +299,13 @@ def _add_sums(session: Session, migration: str, new: Iterable[Reported], at: int
     for one in new:
         for segment in (ALL, *one.segments):
             groups[one.system, segment].add(one)
-    keys = {
-        (system, segment, resolution, at // resolution * resolution): total
-        for (system, segment), total in groups.items() for resolution in (1, MINUTE)
-    }
-    for key, row in _locked(session, migration, sorted(keys)):
-        keys[key].merge(row)
+    totals = {}
+    for (system, segment), total in groups.items():
+        for resolution in (1, MINUTE):
+            totals[system, segment, resolution, at // resolution * resolution] = total
+    # in order, as every writer: two that share rows wait for each other and never in a circle
+    for key, row in _locked(session, migration, sorted(totals)):
+        totals[key].merge(row)
 
 
 def _locked(
@@ -310,6 +318,7 @@ def _locked(
          "at": at, **blank}
         for system, segment, resolution, at in keys
     ]
+    # made first: a row that is not there cannot be locked
     statement = upsert_of(session)(OutcomeSumRow.__table__).on_conflict_do_nothing()
     session.connection().execute(statement, values)
     columns = (OutcomeSumRow.system, OutcomeSumRow.segment, OutcomeSumRow.resolution,
@@ -317,6 +326,7 @@ def _locked(
     rows = session.scalars(
         select(OutcomeSumRow)
         .where(OutcomeSumRow.migration == migration, tuple_(*columns).in_(keys))
+        # what the session knows may be from before it had the lock
         .order_by(*columns).with_for_update().execution_options(populate_existing=True)
     )
     return [((row.system, row.segment, row.resolution, row.at), row) for row in rows]

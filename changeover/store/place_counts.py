@@ -18,9 +18,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.comparisons import PlaceCount
 from changeover.plan.paths import is_in_body, is_touched, one_place, parse_pattern, parse_place
-from changeover.store.base import Base
-from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.base import Base, NameKey
+from changeover.store.engine import Store
 from changeover.store.plans import MigrationRow
+from changeover.store.upserts import add_in
 
 
 class DivergenceCountRow(Base):
@@ -30,10 +31,10 @@ class DivergenceCountRow(Base):
     """
 
     __tablename__ = "divergence_count"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     field_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    diverged: Mapped[int] = mapped_column(Integer)
+    diverged: Mapped[int]
     compared: Mapped[int] = mapped_column(Integer, server_default="0")
 
 
@@ -47,6 +48,7 @@ def add(
     session: Session, migration: str, batch: Iterable[tuple[int, Collection[str]]]
 ) -> None:
     """Count comparisons, (second, places that differ), for each path of the migration's plan."""
+    # mostly no gate names a path, and then nothing is counted
     watched = _watched(session, migration)
     if not watched:
         return
@@ -54,22 +56,18 @@ def add(
     diverged: Counter[tuple[str, int]] = Counter()
     for second, places in batch:
         at = step_of(second)
+        # `$` and `answer` are no places in a body; the latter is asked for below
         steps = [parse_place(place) for place in places if is_in_body(place)]
         for path, wanted in watched.items():
             compared[path, at] += 1
-            diverged[path, at] += NO_ANSWER in places or any(
-                is_touched(wanted, place) for place in steps)
+            is_lost = NO_ANSWER in places
+            diverged[path, at] += is_lost or any(is_touched(wanted, place) for place in steps)
     values = [
         {"migration": migration, "field_hash": hash_of(path), "at": at, "compared": number,
          "diverged": diverged[path, at]} for (path, at), number in compared.items()
     ]
-    for part in chunks(values):
-        statement = upsert_of(session)(DivergenceCountRow).values(part)
-        session.execute(statement.on_conflict_do_update(
-            index_elements=("migration", "field_hash", "at"),
-            set_={name: getattr(DivergenceCountRow, name) + statement.excluded[name]
-                  for name in ("compared", "diverged")},
-        ))
+    add_in(session, DivergenceCountRow, values, ("migration", "field_hash", "at"),
+           ("compared", "diverged"))
 
 
 def count(
@@ -123,6 +121,7 @@ def step_of(second: int) -> int:
 
 def hash_of(place: str) -> str:
     """Return the key of a place, however long it is."""
+    # paths may be longer than an index takes, and may hold halves of surrogate pairs
     return hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -132,7 +131,9 @@ def _watched(session: Session, migration: str) -> dict[str, tuple[Any, ...]]:
     Read with each batch: a plan that is registered while the shadow service runs counts at once.
     """
     plan = session.scalar(select(MigrationRow.plan).where(MigrationRow.name == migration)) or {}
-    checks = [*(check for gate in plan.get("gates", {}).values() for check in gate),
-              *plan.get("triggers", ())]
+    # from the stored JSON: building the whole plan would cost more than the counting
+    checks = list(plan.get("triggers", ()))
+    for gate in plan.get("gates", {}).values():
+        checks += gate
     paths = {one_place(check["path"]) for check in checks if check.get("path")}
     return {path: tuple(step.token for step in parse_pattern(path)) for path in paths}

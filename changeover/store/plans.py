@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, Text, func, select
+from sqlalchemy import String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
@@ -17,7 +17,7 @@ from changeover.domain.routing import Mode
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Plan
 from changeover.store import audit
-from changeover.store.base import Base
+from changeover.store.base import Base, NameKey
 from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
@@ -29,10 +29,10 @@ class MigrationRow(Base):
     """A migration and its plan as JSON; `digest` is sha256 of that JSON."""
 
     __tablename__ = "migration"
-    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    name: Mapped[NameKey]
     plan: Mapped[dict[str, Any]]
     digest: Mapped[str] = mapped_column(String(64))
-    source: Mapped[str] = mapped_column(Text)
+    source: Mapped[str]
     registered_at: Mapped[datetime]
 
 
@@ -53,6 +53,7 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
     content, own = _content(plan), digest_of(plan)
     with store.begin() as session:
         row = session.get(MigrationRow, plan.migration)
+        # the same plan again is what every `up` does: nothing to audit, nothing to refuse
         if row is not None and row.digest == own:
             row.registered_at, row.source = now, source
             return
@@ -64,6 +65,7 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
             )
         )
         if row is None:
+            # the state refers to the migration, so its row must be there first
             session.flush()
             session.add(_first_state(plan.migration, now))
         audit.append(session, plan.migration, NewEvent(
@@ -100,7 +102,9 @@ def replace_in(
     row = session.get_one(MigrationRow, new.plan.migration)
     own = digest_of(new.plan)
     if row.digest == own:
+        # another of those who agree has replaced it already
         return
+    # the changes that people agreed to were against another plan
     if row.digest != new.before:
         raise Refused("the plan was not amended because somebody amended it meanwhile",
                       next_step="Look at the changes again")
@@ -127,6 +131,7 @@ def digest(store: Store, migration: str) -> str:
 
 def digest_of(plan: Plan) -> str:
     """Return a digest that differs from any other plan's."""
+    # canonical JSON of all values, defaults included: comments and order do not count
     return hashlib.sha256(audit.canonical(_content(plan)).encode()).hexdigest()
 
 
@@ -140,6 +145,7 @@ def load(store: Store, migration: str | None = None) -> Plan:
     Raises:
         InvalidInput: No such migration.
     """
+    # `registered_at` moves with every `up`: the newest is the one in use
     query = select(MigrationRow).order_by(MigrationRow.registered_at.desc()).limit(1)
     if migration is not None:
         query = select(MigrationRow).where(MigrationRow.name == migration)

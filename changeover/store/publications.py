@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Float, Index, Integer, String, Text, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, select
+from sqlalchemy.orm import Mapped
 
 from changeover.domain.publications import Publication
-from changeover.store.base import Base, Id, all_records, first_record, to_row
+from changeover.store.base import Base, Name, RowId, all_records, first_record, to_row
 from changeover.store.engine import Store
 
 
@@ -16,14 +16,14 @@ class PublicationRow(Base):
     """An attempt to bring a routing state to the gateway."""
 
     __tablename__ = "publication"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    migration: Mapped[str] = mapped_column(String(63))
-    epoch: Mapped[int] = mapped_column(Integer)
-    version: Mapped[int] = mapped_column(Integer)
+    id: Mapped[RowId]
+    migration: Mapped[Name]
+    epoch: Mapped[int]
+    version: Mapped[int]
     at: Mapped[datetime]
-    is_confirmed: Mapped[bool] = mapped_column(Boolean)
-    seconds: Mapped[float] = mapped_column(Float)
-    error: Mapped[str] = mapped_column(Text)
+    is_confirmed: Mapped[bool]
+    seconds: Mapped[float]
+    error: Mapped[str]
     __table_args__ = (Index("ix_publication_migration", "migration", "id"),)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Index, Integer, String, Text, select
+from sqlalchemy import Index, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.health import Declined, Repair, RepairRequest, RepairStatus, Why
 from changeover.store import audit
-from changeover.store.base import Base, Id, to_record
+from changeover.store.base import Base, Name, RowId, to_record
 from changeover.store.engine import Store
 
 
@@ -19,13 +19,13 @@ class RepairRow(Base):
     """One attempt to repair something; `lease_until` is when it is lost if it has not ended."""
 
     __tablename__ = "repair"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    migration: Mapped[str] = mapped_column(String(63))
-    issue: Mapped[str] = mapped_column(String(63))
-    system: Mapped[str] = mapped_column(String(63))
-    attempt: Mapped[int] = mapped_column(Integer)
+    id: Mapped[RowId]
+    migration: Mapped[Name]
+    issue: Mapped[Name]
+    system: Mapped[Name]
+    attempt: Mapped[int]
     status: Mapped[str] = mapped_column(String(16))
-    detail: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     lease_until: Mapped[datetime | None]
@@ -65,6 +65,7 @@ def _too_many(
         return Declined(Why.BUDGET, f"not repaired because {wanted.attempts} attempts in an hour "
                         "are used up", past[-1].id if past else 0)
     if past:
+        # the wait doubles with each attempt of the hour, counted from the last one's start
         due = past[-1].started_at + wanted.backoff * 2 ** (len(past) - 1)
         if now < due:
             return Declined(Why.WAIT, f"not repaired before {due:%H:%M:%S} UTC", past[-1].id)
@@ -92,6 +93,7 @@ def _end_lost(
     holder = None
     running = select(RepairRow).filter_by(migration=migration, status=RepairStatus.RUNNING)
     for row in session.scalars(running):
+        # without a lease nobody can tell whether its holder lives, so it counts as lost
         if row.lease_until is None or now >= row.lease_until:
             _end(session, row, RepairStatus.FAILED, "it did not end in its time", now=now)
         elif row.system == system:

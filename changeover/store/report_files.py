@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text, select
+from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.report_files import Report
-from changeover.store.base import Base, Id, first_record, to_row
+from changeover.store.base import Base, Name, RowId, first_record, to_row
 from changeover.store.engine import Store
 
 
@@ -16,14 +16,14 @@ class ReportRow(Base):
     """A rendered report's files."""
 
     __tablename__ = "report"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    migration: Mapped[str] = mapped_column(String(63))
+    id: Mapped[RowId]
+    migration: Mapped[Name]
     subject: Mapped[str] = mapped_column(String(20))
     cutover_id: Mapped[int | None] = mapped_column(ForeignKey("cutover.id"))
     at: Mapped[datetime]
-    html_path: Mapped[str] = mapped_column(Text)
-    markdown_path: Mapped[str] = mapped_column(Text)
-    json_path: Mapped[str] = mapped_column(Text)
+    html_path: Mapped[str]
+    markdown_path: Mapped[str]
+    json_path: Mapped[str]
 
 
 def save(store: Store, report: Report) -> None:

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from changeover.store.comparisons import ComparisonRow
 from changeover.store.deleting import delete_oldest
-from changeover.store.engine import Store, chunks
+from changeover.store.engine import Store
 from changeover.store.place_counts import DivergenceCountRow
+from changeover.store.upserts import chunks
 
 ROW_BYTES = 200
 """What a comparison takes without its bodies, indexes included (measured: 169)."""
@@ -43,13 +44,16 @@ def prune(
         How many comparisons were deleted.
     """
     gone = 0
+    # more rows than these would not fit even without their bodies
     most = keep_bytes // ROW_BYTES
     while True:
         number = _delete_oldest(store, migration, now - keep_for, most)
         gone += number
+        # fewer than a batch: nothing is left that is too old or too much
         if number < BATCH:
             break
     with store.read() as session:
+        # rows come first: bodies get the space that rows leave
         rows = _count(session, migration)
         last = _last_without_body(
             session, migration, keep, max(0, keep_bytes - rows * ROW_BYTES))
@@ -69,11 +73,13 @@ def _count(session: Session, migration: str) -> int:
 def _delete_oldest(store: Store, migration: str, before: datetime, most: int) -> int:
     """Delete a batch of what is too old, or more than `most`; found first, deleted then."""
     mine = ComparisonRow.migration == migration
+    # searched outside of the transaction: nobody waits for the search
     with store.read() as session:
         beyond = _count(session, migration) - most
         oldest = session.execute(
             select(ComparisonRow.id, ComparisonRow.at).where(mine).order_by(ComparisonRow.id)
             .limit(BATCH))
+        # too old, or among the first of those that are too many
         doomed = [row.id for place, row in enumerate(oldest)
                   if row.at < before or place < beyond]
     for part in chunks(doomed):
@@ -88,6 +94,7 @@ def _last_without_body(session: Session, migration: str, keep: int, room: int) -
     newest = session.execute(
         select(ComparisonRow.id, func.length(ComparisonRow.answers))
         .where(ComparisonRow.migration == migration, ComparisonRow.answers.is_not(None))
+        # one more than may keep theirs: the first that may not is `last`
         .order_by(ComparisonRow.id.desc()).limit(keep + 1))
     for place, (key, size) in enumerate(newest):
         room -= size

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Boolean, ForeignKey, Integer, String, Text, UniqueConstraint, select
+from sqlalchemy import ForeignKey, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
@@ -15,27 +15,28 @@ from changeover.domain.routing import RoutingState
 from changeover.domain.run_ends import Carrier
 from changeover.errors import CarriedElsewhere, InvalidInput
 from changeover.store import audit, carriers
-from changeover.store.base import Base, Id, all_records, first_record, to_record, to_row
-from changeover.store.engine import Store, upsert_of
+from changeover.store.base import Base, NameKey, RowId, all_records, first_record, to_record, to_row
+from changeover.store.engine import Store
+from changeover.store.upserts import upsert_of
 
 
 class RollbackRow(Base):
     """One rollback per migration and epoch."""
 
     __tablename__ = "rollback"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"))
-    epoch: Mapped[int] = mapped_column(Integer)
-    reason: Mapped[str] = mapped_column(Text)
+    epoch: Mapped[int]
+    reason: Mapped[str]
     severity: Mapped[str] = mapped_column(String(20))
     scope: Mapped[str] = mapped_column(String(64))
-    actor: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str]
     started_at: Mapped[datetime]
     cutover_id: Mapped[int | None] = mapped_column(ForeignKey("cutover.id"))
     ended_at: Mapped[datetime | None]
     status: Mapped[str] = mapped_column(String(20))
     flow_run_id: Mapped[str | None] = mapped_column(String(64))
-    is_handed_over: Mapped[bool] = mapped_column(Boolean)
+    is_handed_over: Mapped[bool]
     lease_until: Mapped[datetime | None]
     analysis: Mapped[dict[str, Any]]
     __table_args__ = (UniqueConstraint("migration", "epoch", name="uq_rollback_epoch"),)
@@ -46,9 +47,9 @@ class WantedRollbackRow(Base):
     whatever changes the state afterwards, a rollback or a person, makes the wish void."""
 
     __tablename__ = "wanted_rollback"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    version: Mapped[int] = mapped_column(Integer, primary_key=True)
-    reason: Mapped[str] = mapped_column(Text)
+    migration: Mapped[NameKey]
+    version: Mapped[int] = mapped_column(primary_key=True)
+    reason: Mapped[str]
     at: Mapped[datetime]
 
 
@@ -73,16 +74,19 @@ def begin(store: Store, rollback: Rollback) -> Rollback:
     """
     same = select(RollbackRow).filter_by(migration=rollback.migration, epoch=rollback.epoch)
     run_id = rollback.flow_run_id
+    # the observer and a command may open it at once: the second finds the row
     with store.begin() as session:
         audit.lock(session, rollback.migration)
         row = session.scalar(same)
         if row is None:
             row = to_row(RollbackRow, replace(rollback, flow_run_id=None))
             session.add(row)
+        # the first run stays: another one that comes for the same epoch carries nothing
         if run_id is not None and not row.is_handed_over:
             row.is_handed_over, row.flow_run_id = True, run_id
         session.flush()
         is_carried = run_id is not None and row.flow_run_id == run_id
+        # known from the first moment on, so that the observer sees it end even if it is killed now
         if is_carried and row.ended_at is None:
             _carried(session, row, rollback.started_at)
         return to_record(Rollback, row)
@@ -128,6 +132,7 @@ def hand_over(
     """Note the flow run that was started for a rollback; one that carries it already stays."""
     with store.begin() as session:
         row = _rollback_row(session, rollback_id)
+        # started is started: also when another run carries it already
         row.is_handed_over = True
         if row.flow_run_id is None:
             row.flow_run_id = flow_run_id
@@ -158,7 +163,9 @@ def acquire_lease(
     """
     with store.begin() as session:
         row = _rollback_row(session, rollback_id)
+        # a lease on what has ended holds nobody up
         is_held = row.lease_until is not None and row.lease_until > now and row.ended_at is None
+        # void when it is our own, or when its run is known to do nothing more
         is_void = row.flow_run_id in (flow_run_id, after) or _has_ended(session, row)
         if is_held and not is_void:
             raise CarriedElsewhere(
@@ -200,6 +207,7 @@ def _carried(session: Session, row: RollbackRow, now: datetime) -> None:
 
 def _has_ended(session: Session, row: RollbackRow) -> bool:
     """Whether it is known that the run which has the lease does nothing more."""
+    # `end` belongs to the run that the carrier names, which may be another one
     found = carriers.one_in(session, row.migration, subject(row.id))
     return found is not None and found.flow_run_id == row.flow_run_id and found.end is not None
 

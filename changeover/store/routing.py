@@ -5,12 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import (
-    Boolean,
     CursorResult,
     ForeignKey,
-    Integer,
     String,
-    Text,
     bindparam,
     select,
     update,
@@ -32,17 +29,18 @@ class RoutingRow(Base):
     __tablename__ = "routing_state"
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"), primary_key=True)
     mode: Mapped[str] = mapped_column(String(32))
-    weight: Mapped[int] = mapped_column(Integer)
+    weight: Mapped[int]
     segments: Mapped[list[str]]  # those that stay at the baseline have a `-` before their name
-    maintenance: Mapped[bool] = mapped_column(Boolean)
-    maintenance_reason: Mapped[str] = mapped_column(Text)
-    shadow_sample: Mapped[int] = mapped_column(Integer)
-    version: Mapped[int] = mapped_column(Integer)
-    epoch: Mapped[int] = mapped_column(Integer)
+    maintenance: Mapped[bool]
+    maintenance_reason: Mapped[str]
+    shadow_sample: Mapped[int]
+    version: Mapped[int]
+    epoch: Mapped[int]
     changed_at: Mapped[datetime]
 
 
 _ATTEMPTS = 20
+"""Each fails only when somebody else changed the row: so many in a row are a fault elsewhere."""
 _KEPT = "-"
 """No name of a segment begins with it."""
 # built once, and read as plain columns: three services ask for it all the time
@@ -101,6 +99,7 @@ def read_in(
 def lock(session: Session, state: RoutingState) -> bool:
     """Whether a state is still the present one; if so nobody replaces it before the caller's
     transaction ends. Many may have this lock at once."""
+    # a shared lock: claims do not wait for each other, only a change of the state waits for them
     query = select(RoutingRow.version).where(RoutingRow.migration == state.migration)
     return session.scalar(query.with_for_update(read=True)) == state.version
 
@@ -139,10 +138,12 @@ def change(
         with store.begin() as session:
             # locked until the end (PostgreSQL): many writers wait in turn instead of losing races
             present = read_in(session, migration, locks=True)
+            # asked in the same transaction as the change: a run that lost its work moves nobody
             if change.carried_by is not None:
                 subject, flow_run_id = change.carried_by
                 carriers.refuse_other(carriers.one_in(session, migration, subject), flow_run_id)
             wished = routing.apply(present, change)
+            # no change, no version and no audit: the same command may be given again
             if wished is present:
                 return present
             _keep_behind(session, present, wished, change)
@@ -198,6 +199,7 @@ def _swap(session: Session, present: RoutingState, wished: RoutingState, now: da
             shadow_sample=wished.shadow_sample, version=wished.version, epoch=wished.epoch,
             changed_at=now,
         )
+        # no object of this session holds the row
         .execution_options(synchronize_session=False)
     )
     assert isinstance(result, CursorResult)  # noqa: S101  narrows the type: an UPDATE has one

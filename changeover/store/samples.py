@@ -10,8 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Float,
-    Integer,
     Row,
     Select,
     String,
@@ -35,10 +33,11 @@ from changeover.domain.routing import System
 from changeover.plan.procedures import RetentionSpec
 from changeover.plan.subsets import subset_of_segment
 from changeover.store import outcomes
-from changeover.store.base import Base
+from changeover.store.base import Base, NameKey
 from changeover.store.deleting import delete_oldest
-from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.engine import Store
 from changeover.store.measured import COMPARED, document, opened
+from changeover.store.upserts import add_in, replace_in
 
 
 class SampleRow(Base):
@@ -49,28 +48,28 @@ class SampleRow(Base):
     """
 
     __tablename__ = "sample"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     system: Mapped[str] = mapped_column(String(16), primary_key=True)
-    resolution: Mapped[int] = mapped_column(Integer, primary_key=True)
+    resolution: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    gateway: Mapped[str] = mapped_column(String(63), primary_key=True)
-    watched: Mapped[int] = mapped_column(Integer)
-    listened: Mapped[int] = mapped_column(Integer)
+    gateway: Mapped[NameKey]
+    watched: Mapped[int]
+    listened: Mapped[int]
     measured: Mapped[dict[str, Any]]
-    compared: Mapped[int] = mapped_column(Integer)
-    matched: Mapped[int] = mapped_column(Integer)
-    similarity: Mapped[float] = mapped_column(Float)
+    compared: Mapped[int]
+    matched: Mapped[int]
+    similarity: Mapped[float]
 
 
 MINUTE = 60
 KEY = ("migration", "system", "resolution", "at", "gateway")
 """What makes a row of samples the same row."""
-BATCH = 1000
-"""Rows in one statement: SQLite and PostgreSQL take 32 thousand values at most."""
 MINUTES_AT_ONCE = 5
 """Minutes that one transaction sums."""
 PRUNED_AT_ONCE = 2_000
 """Rows that one transaction deletes: nobody else waits for long."""
+
+
 def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
     """Keep samples; one that was written before is replaced, so writing again adds nothing."""
     if not samples:
@@ -92,6 +91,7 @@ def rollup(store: Store, migration: str, *, now: datetime) -> int:
     while start is not None and start < end:
         until = min(end, start + MINUTES_AT_ONCE * MINUTE)
         written += _rollup(store, migration, start, until)
+        # read anew: an hour without any second is left out at once
         with store.read() as session:  # an hour without any second is left out at once
             start = _next_second(session, migration, until)
     return written
@@ -139,6 +139,7 @@ def window(
         end: Aware time, excluded, rounded down to a whole second.
         segment: Requests and outcomes of this segment's users only.
     """
+    # a second that is only partly inside is not counted: it could not be divided
     span = range(-int(-start.timestamp() // 1), int(end.timestamp()))
     seconds = max(0.0, (end - start).total_seconds())
     subset = subset_of_segment(segment) if segment else None
@@ -160,6 +161,7 @@ def series(
     """
     first, last = int(start.timestamp()), int(end.timestamp()) + 1
     step = max(1, -(-(last - first) // points))
+    # half a minute and more: minute rows would fall into the steps unevenly
     if step > MINUTE // 2:
         step, first = -(-step // MINUTE) * MINUTE, first // MINUTE * MINUTE
     with store.read() as session:
@@ -175,6 +177,7 @@ def prune(store: Store, migration: str, retention: RetentionSpec, *, now: dateti
     with store.read() as session:
         open_minute = _first_open_minute(session, migration)
     seconds_before = int((now - retention.seconds).timestamp())
+    # what is not rolled up yet would be lost for ever
     if open_minute is not None:
         seconds_before = min(seconds_before, open_minute)
     minutes_before = int((now - retention.minutes).timestamp())
@@ -189,6 +192,7 @@ def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
     groups: dict[tuple[int, str], list[Sample]] = defaultdict(list)
     for row in rows:
         groups[row.at, row.system].append(row)
+    # mostly there is one gateway: nothing to sum
     return [
         group[0] if len(group) == 1 else _sum(system, at, 1, group)
         for (at, system), group in groups.items()
@@ -208,11 +212,8 @@ def measured_until(store: Store, migration: str) -> datetime | None:
 
 
 def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None:
-    for start in range(0, len(samples), BATCH):
-        values = [_values(migration, sample) for sample in samples[start : start + BATCH]]
-        statement = upsert_of(session)(SampleRow).values(values)
-        replaced = {name: statement.excluded[name] for name in values[0] if name not in KEY}
-        session.execute(statement.on_conflict_do_update(index_elements=KEY, set_=replaced))
+    values = [_values(migration, sample) for sample in samples]
+    replace_in(session, SampleRow, values, KEY)
 
 
 def _values(migration: str, sample: Sample) -> dict[str, Any]:
@@ -222,6 +223,7 @@ def _values(migration: str, sample: Sample) -> dict[str, Any]:
         "resolution": sample.resolution,
         "at": sample.at,
         "gateway": sample.gateway,
+        # a row says how much of it was watched; None means all of it
         "watched": sample.resolution if sample.watched is None else sample.watched,
         "listened": sample.listened or 0,
         "measured": document(sample),
@@ -293,11 +295,13 @@ def _covering(
         return read(session, _Part(migration, system, resolution, start, end))
 
     minute_start, minute_end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
+    # a span shorter than two minutes may hold no whole one
     minutes = rows(MINUTE, minute_start, minute_end) if minute_end > minute_start else []
     if not minutes:
         return rows(1, first, last)
     covered = {sample.at for sample in minutes}
     lowest, highest = min(covered), max(covered) + MINUTE
+    # before the first and after the last minute that is there, seconds are read
     seconds = rows(1, first, lowest) + rows(1, highest, last)
     if len(covered) * MINUTE < highest - lowest:  # a minute without rollup in between
         between = rows(1, lowest, highest)
@@ -338,23 +342,21 @@ def add_compared_in(
     summed_up = summed_up_until(session, migration)
     sums: dict[tuple[int, int], list[float]] = {}
     for at, is_match, similarity in compared:
-        for key in ((1, at), *([(MINUTE, at // MINUTE * MINUTE)] if at < summed_up else [])):
+        keys = [(1, at)]
+        # that minute is summed up already and is not read again: it must be added to as well
+        if at < summed_up:
+            keys.append((MINUTE, at // MINUTE * MINUTE))
+        for key in keys:
             known = sums.setdefault(key, [0, 0, 0.0])
             known[0] += 1
             known[1] += is_match
             known[2] += similarity
-    values = [
-        _values(migration, Sample(SHADOW, at, resolution, compared=int(number),
-                                  matched=int(matched), similarity=similarity))
-        for (resolution, at), (number, matched, similarity) in sums.items()
-    ]
-    for part in chunks(values):
-        statement = upsert_of(session)(SampleRow).values(part)
-        session.execute(statement.on_conflict_do_update(
-            index_elements=KEY,
-            set_={name: getattr(SampleRow, name) + statement.excluded[name]
-                  for name in COMPARED},
-        ))
+    values = []
+    for (resolution, at), (number, matched, similarity) in sums.items():
+        sample = Sample(SHADOW, at, resolution, compared=int(number), matched=int(matched),
+                        similarity=similarity)
+        values.append(_values(migration, sample))
+    add_in(session, SampleRow, values, KEY, COMPARED)
 
 
 def summed_up_until(session: Session, migration: str) -> int:

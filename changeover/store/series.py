@@ -27,6 +27,7 @@ Numbers = NDArray[np.int64]
 Column = Callable[[Mapping[str, Any]], float]
 """Reads one number from a row: its fields by name, those left out that are as of nothing."""
 ROWS_AT_ONCE = 20_000
+"""Rows that are in memory at a time: months have millions."""
 _USERS = '"users": {'
 
 
@@ -86,10 +87,12 @@ def columns(
     values: list[list[float]] = [[] for _ in wanted]
     readers = list(zip(wanted, values, strict=True))
     with store.read() as session:
+        # rows come in parts, and as plain tuples: objects of a month would be gigabytes
         found = session.connection().execution_options(yield_per=ROWS_AT_ONCE).execute(query)
         for at, watched, compared, matched, similarity, text in found:
             row = orjson.loads(_without_users(text))
             row["watched"] = watched
+            # left out where nothing was compared, as all fields are that say nothing
             if compared:
                 row |= {"compared": compared, "matched": matched, "similarity": similarity}
             times.append(at)
@@ -125,6 +128,7 @@ def outcome_columns(
     ).order_by(OutcomeSumRow.at)
     with store.read() as session:
         found = np.array([tuple(row) for row in session.execute(query)], np.int64)
+    # an empty array has no columns by itself
     found = found.reshape(-1, 3)
     return found[:, 0], found[:, 1:].T.astype(np.float64)
 

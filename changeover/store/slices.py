@@ -7,21 +7,22 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String, delete, func, select
+from sqlalchemy import BigInteger, LargeBinary, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.slices import LogPlace, PackedSlice, SlowBound
-from changeover.store.base import Base, all_records, to_record
-from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.base import Base, NameKey, all_records, to_record
+from changeover.store.engine import Store
+from changeover.store.upserts import replace_in, upsert_of
 
 
 class SliceRow(Base):
     """What the buckets did at one gateway, under one split, for a minute or an hour."""
 
     __tablename__ = "bucket_slice"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    gateway: Mapped[str] = mapped_column(String(63), primary_key=True)
-    weight: Mapped[int] = mapped_column(Integer, primary_key=True)
+    migration: Mapped[NameKey]
+    gateway: Mapped[NameKey]
+    weight: Mapped[int] = mapped_column(primary_key=True)
     start: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     end: Mapped[int] = mapped_column(BigInteger)
     sums: Mapped[bytes] = mapped_column(LargeBinary)
@@ -32,8 +33,8 @@ class LogPlaceRow(Base):
     """Up to where a gateway's access log is counted in slices."""
 
     __tablename__ = "bucket_log_place"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    gateway: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
+    gateway: Mapped[NameKey]
     inode: Mapped[int] = mapped_column(BigInteger)
     offset: Mapped[int] = mapped_column(BigInteger)
 
@@ -42,7 +43,7 @@ class SlowBoundRow(Base):
     """From which duration on a request is slow, for one condition of a check."""
 
     __tablename__ = "slow_bound"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     condition: Mapped[str] = mapped_column(String(120), primary_key=True)
     baseline_us: Mapped[int] = mapped_column(BigInteger)
     candidate_us: Mapped[int] = mapped_column(BigInteger)
@@ -60,13 +61,11 @@ def save(
     Both are one transaction: a restart that goes on from the place counts no request twice.
     """
     with store.begin(is_durable=False) as session:
+        # slices and place in one transaction: see above
         _upsert(session, migration, slices)
         values = {"migration": migration, "gateway": gateway, "inode": place.inode,
                   "offset": place.offset}
-        statement = upsert_of(session)(LogPlaceRow).values(values)
-        session.execute(statement.on_conflict_do_update(
-            index_elements=("migration", "gateway"),
-            set_={"inode": place.inode, "offset": place.offset}))
+        replace_in(session, LogPlaceRow, [values], ("migration", "gateway"))
 
 
 def place_of(store: Store, migration: str, *, gateway: str) -> LogPlace | None:
@@ -80,6 +79,7 @@ def freeze(store: Store, migration: str, bounds: Sequence[SlowBound], *, now: da
     """Save from which duration on requests are slow; what was frozen before stays."""
     values = [{**asdict(each), "migration": migration, "frozen_at": now} for each in bounds]
     if values:
+        # durable: a bound that is lost in a power failure would be frozen anew, to another value
         with store.begin() as session:
             session.execute(
                 upsert_of(session)(SlowBoundRow).values(values).on_conflict_do_nothing())
@@ -105,6 +105,7 @@ def between(
 
 def newest(store: Store, migration: str, *, gateway: str, since: int) -> list[PackedSlice]:
     """Return the newest slice of each split since a second: those that may still be open."""
+    # the newest start of each split, then its row: no database has "first of each group"
     last = select(SliceRow.weight, func.max(SliceRow.start).label("start")).where(
         SliceRow.migration == migration, SliceRow.gateway == gateway,
         SliceRow.start >= since).group_by(SliceRow.weight).subquery()
@@ -157,7 +158,4 @@ def _upsert(session: Session, migration: str, slices: Sequence[PackedSlice]) -> 
         "start": each.start, "end": each.end, "sums": each.sums,
         "excluded": dict(each.excluded),
     } for each in slices]
-    for part in chunks(values):
-        statement = upsert_of(session)(SliceRow).values(part)
-        replaced = {name: statement.excluded[name] for name in part[0] if name not in KEY}
-        session.execute(statement.on_conflict_do_update(index_elements=KEY, set_=replaced))
+    replace_in(session, SliceRow, values, KEY)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, select
+from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollout import Standing
 from changeover.store.base import Base, to_record
-from changeover.store.engine import Store, upsert_of
+from changeover.store.engine import Store
+from changeover.store.upserts import replace_in
 
 
 class StandingRow(Base):
@@ -22,7 +23,7 @@ class StandingRow(Base):
     gate: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]
     verdict: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     evidence: Mapped[list[dict[str, Any]]]
 
 
@@ -36,10 +37,9 @@ def save(store: Store, standing: Standing) -> None:
         "at": standing.at, "verdict": str(standing.verdict), "reason": standing.reason,
         "evidence": standing.evidence,
     }
+    # replaced within seconds: it need not survive a power failure
     with store.begin(is_durable=False) as session:
-        statement = upsert_of(session)(StandingRow).values(values)
-        replaced = {name: statement.excluded[name] for name in values if name not in KEY}
-        session.execute(statement.on_conflict_do_update(index_elements=KEY, set_=replaced))
+        replace_in(session, StandingRow, [values], KEY)
 
 
 def of_stage(store: Store, cutover_id: int, stage: str) -> list[Standing]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, String, Text, select
+from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.procedures import Step, StepStatus
 from changeover.store import audit
-from changeover.store.base import Base, all_records, first_record, to_record, to_row
+from changeover.store.base import Base, NameKey, all_records, first_record, to_record, to_row
 from changeover.store.engine import Store
 
 REHEARSAL, CRITERIA = "rehearsal", "success criteria"
@@ -21,12 +21,12 @@ class StepRow(Base):
     """A step of a procedure: `subject` is `cutover-7`, `rollback-3` or `rehearsal-` and a run."""
 
     __tablename__ = "step"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
-    subject: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
+    subject: Mapped[NameKey]
     name: Mapped[str] = mapped_column(String(80), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int]
     status: Mapped[str] = mapped_column(String(16))
-    detail: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str]
     data: Mapped[dict[str, Any]]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]
@@ -36,8 +36,10 @@ def save(store: Store, step: Step) -> Step:
     """Save a step's result and audit it; a step that is done stays done."""
     with store.begin() as session:
         row = session.get(StepRow, (step.migration, step.subject, step.name))
+        # a run that was killed finds its step done: the repetition is not audited again
         if row is None or row.status != StepStatus.DONE:
             row = session.merge(to_row(StepRow, step))
+            # what a command printed may be long: the step has all of it
             facts = {"step": step.name, "detail": step.detail[:500]}
             audit.append(session, step.migration, NewEvent(
                 actor=step.subject, kind=f"step.{step.status}", at=step.ended_at, data=facts))

@@ -20,7 +20,7 @@ from changeover.domain.audit import NewEvent
 from changeover.domain.tokens import Token, TokenState
 from changeover.errors import InvalidInput
 from changeover.store import audit
-from changeover.store.base import Base, all_records, to_record, to_row
+from changeover.store.base import Base, Name, all_records, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -29,8 +29,8 @@ class TokenRow(Base):
 
     __tablename__ = "console_token"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
-    migration: Mapped[str] = mapped_column(String(63))
-    name: Mapped[str] = mapped_column(String(63))
+    migration: Mapped[Name]
+    name: Mapped[Name]
     scope: Mapped[str] = mapped_column(String(8))
     digest: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
@@ -61,6 +61,7 @@ def create(store: Store, wanted: Token) -> tuple[Token, str]:
 
 def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | None:
     """Return the migration's valid token with this text, and note its use; None for any other."""
+    # no look at the store for what cannot be a token
     form = _FORM.fullmatch(text)
     if form is None:
         return None
@@ -74,6 +75,7 @@ def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | N
         token = to_record(Token, row)
     if token.migration != migration or token.state(now) is not TokenState.VALID:
         return None
+    # once a minute: a page that polls would make a write of every request
     if token.last_used_at is None or now - token.last_used_at >= USED_EVERY:
         _note_use(store, token.id, now)
     return token
@@ -93,6 +95,7 @@ def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: date
     """
     with store.begin() as session:
         row = session.get(TokenRow, token_id)
+        # a token of another migration is not there for this one: the answer must not reveal it
         if row is None or row.migration != migration:
             raise InvalidInput(f"migration {migration} has no token {token_id}",
                                next_step="See `changeover token list`")
@@ -106,6 +109,7 @@ def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: date
 def _note_use(store: Store, token_id: str, now: datetime) -> None:
     with store.begin() as session:
         session.execute(
+            # two processes may note at once; the later moment stands
             update(TokenRow).where(
                 TokenRow.id == token_id,
                 or_(TokenRow.last_used_at.is_(None), TokenRow.last_used_at < now),

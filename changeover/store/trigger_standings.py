@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, String, Text, delete, select
+from sqlalchemy import ForeignKey, String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollbacks import TriggerStanding
@@ -23,14 +23,15 @@ class TriggerStandingRow(Base):
     at: Mapped[datetime]
     stands: Mapped[str] = mapped_column(String(20))
     since: Mapped[datetime | None]
-    value: Mapped[float | None] = mapped_column(Float)
-    reason: Mapped[str] = mapped_column(Text)
+    value: Mapped[float | None]
+    reason: Mapped[str]
     evidence: Mapped[dict[str, Any]]
     state: Mapped[dict[str, Any]]
 
 
 def save(store: Store, migration: str, standings: Sequence[TriggerStanding]) -> None:
     """Save how all triggers of a migration stand, in the place of what was known before."""
+    # all or nothing, and soon replaced: a trigger that the plan has no more goes with it
     with store.begin(is_durable=False) as session:
         session.execute(delete(TriggerStandingRow).filter_by(migration=migration))
         session.add_all([to_row(TriggerStandingRow, each) for each in standings])

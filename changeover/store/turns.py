@@ -27,6 +27,7 @@ TURNS_VARIABLE = "CHANGEOVER_STORE_TURNS"
 SLOW_SECONDS = 0.05
 """A write transaction that takes longer is logged."""
 
+# the longest time that was logged, by operation; a slow disk must not fill the log
 _logged: dict[str, float] = {}
 _lock = threading.Lock()
 
@@ -61,6 +62,7 @@ def noted(operation: str) -> Iterator[Turn]:
     turn = Turn(operation)
     try:
         yield turn
+    # also what ends a thread or the process: whoever waited did so all the same
     except BaseException as error:
         turn.error = type(error).__name__
         raise
@@ -76,6 +78,7 @@ def operation_of_caller() -> str:
     """Return what opened a transaction, as `samples.write`: the first caller outside the store's
     engine."""
     frame = sys._getframe(1)
+    # `begin` is a context manager: its frames and contextlib's stand before the caller's
     while frame.f_back is not None and (
             frame.f_code.co_filename.endswith(("contextlib.py", "store/engine.py"))):
         frame = frame.f_back
@@ -107,5 +110,6 @@ def _append(path: str, turn: Turn, *, waited: float, took: float) -> None:
         "at": clock.now().timestamp(), "role": role(), "pid": os.getpid(),
         "operation": turn.operation, "waited_ms": waited * 1000, "held_ms": took * 1000,
         "error": turn.error})
+    # a figure for a benchmark must never be why a transaction fails
     with contextlib.suppress(OSError), Path(path).open("a") as file:
         file.write(f"{line}\n")

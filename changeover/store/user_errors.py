@@ -8,15 +8,16 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from changeover.store.base import Base
-from changeover.store.engine import Store, chunks, upsert_of
+from changeover.store.base import Base, NameKey
+from changeover.store.engine import Store
+from changeover.store.upserts import chunks, upsert_of
 
 
 class UserErrorRow(Base):
     """The first error of each user on each system: the user is the statistical unit."""
 
     __tablename__ = "user_first_error"
-    migration: Mapped[str] = mapped_column(String(63), primary_key=True)
+    migration: Mapped[NameKey]
     system: Mapped[str] = mapped_column(String(16), primary_key=True)
     user_hash: Mapped[str] = mapped_column(String(32), primary_key=True)
     at: Mapped[datetime]
@@ -33,5 +34,6 @@ def record(
         for user, system, at in rows
     ]
     for part in chunks(values):
+        # a transaction for each part: in an error storm there are very many users
         with store.begin(is_durable=False) as session:
             session.execute(upsert_of(session)(UserErrorRow).values(part).on_conflict_do_nothing())

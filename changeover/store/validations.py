@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text, select
+from sqlalchemy import ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.store import audit
-from changeover.store.base import Base, Id, all_records, first_record, to_record, to_row
+from changeover.store.base import Base, Name, RowId, all_records, first_record, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -19,9 +19,9 @@ class SuiteRunRow(Base):
     """One run of a validation suite; `key` makes a flow run's repetition the same run."""
 
     __tablename__ = "suite_run"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    migration: Mapped[str] = mapped_column(String(63))
-    suite: Mapped[str] = mapped_column(String(63))
+    id: Mapped[RowId]
+    migration: Mapped[Name]
+    suite: Mapped[Name]
     key: Mapped[str] = mapped_column(String(200), unique=True)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
@@ -34,15 +34,14 @@ class SuiteCheckRow(Base):
 
     __tablename__ = "suite_check"
     run_id: Mapped[int] = mapped_column(ForeignKey("suite_run.id"), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(32))
     verdict: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     evidence: Mapped[dict[str, Any]]
     started_at: Mapped[datetime]
-    seconds: Mapped[float] = mapped_column(Float)
-
+    seconds: Mapped[float]
 
 
 
@@ -66,6 +65,7 @@ def of_key(store: Store, key: str) -> SuiteRun | None:
 def save_check(store: Store, check: SuiteCheck) -> None:
     """Save a check's result; the first one of a run stands."""
     with store.begin() as session:
+        # a flow run that was killed repeats the check; the result that people saw stands
         if session.get(SuiteCheckRow, (check.run_id, check.number)) is None:
             session.add(to_row(SuiteCheckRow, check))
 
@@ -102,5 +102,6 @@ def of_subject(store: Store, migration: str, subject: str) -> list[SuiteRun]:
     """Return the runs of suites that belong to a subject (`cutover 7`), oldest first."""
     query = select(SuiteRunRow).where(
         SuiteRunRow.migration == migration,
+        # with the blank behind it: `cutover 1` is not the beginning of `cutover 12`
         SuiteRunRow.key.startswith(f"{migration} {subject} ", autoescape=True))
     return all_records(store, SuiteRun, query.order_by(SuiteRunRow.id))

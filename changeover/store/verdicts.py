@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Integer, LargeBinary, String, Text, UniqueConstraint, select
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollout import GateVerdict
 from changeover.store import cutovers
-from changeover.store.base import Base, Id, all_records, to_record, to_row
+from changeover.store.base import Base, RowId, all_records, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -18,14 +18,14 @@ class VerdictRow(Base):
     """One evaluation of one gate."""
 
     __tablename__ = "gate_verdict"
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    id: Mapped[RowId]
     cutover_id: Mapped[int] = mapped_column(ForeignKey("cutover.id"))
     stage: Mapped[str] = mapped_column(String(64))
     gate: Mapped[str] = mapped_column(String(64))
-    round: Mapped[int] = mapped_column(Integer)
-    attempt: Mapped[int] = mapped_column(Integer)
+    round: Mapped[int]
+    attempt: Mapped[int]
     verdict: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str]
     at: Mapped[datetime]
     evidence: Mapped[list[dict[str, Any]]]
     __table_args__ = (
@@ -53,6 +53,7 @@ def save(store: Store, verdict: GateVerdict, sums: bytes | None = None) -> GateV
         cutover_id=verdict.cutover_id, stage=verdict.stage, gate=verdict.gate,
         round=verdict.round, attempt=verdict.attempt)
     with store.begin() as session:
+        # locked first: two runs of the same evaluation must not both save a verdict
         cutover = cutovers.lock_in(session, verdict.cutover_id)
         row = session.scalar(same)
         if row is None:
@@ -81,5 +82,6 @@ def get(store: Store, verdict_id: int) -> tuple[GateVerdict, bytes | None] | Non
         row = session.get(VerdictRow, verdict_id)
         if row is None:
             return None
+        # only verdicts by buckets have sums
         sums = session.get(VerdictSumsRow, verdict_id)
         return to_record(GateVerdict, row), sums.sums if sums else None

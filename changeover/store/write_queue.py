@@ -32,11 +32,14 @@ from pathlib import Path
 
 from changeover import clock
 
+# far beyond what the file holds: a lock needs no byte to be there, so nothing is ever written there
 _WRITES, _NUMBERS, _URGENT = 1 << 60, 1 << 61, 1 << 62
+# seconds; a transaction takes some milliseconds, so longer pauses would leave the lock unused
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.005
 _STANDS_STILL_SECONDS = 0.05
 """The lock is free for so long: whoever is first in line does not run at present."""
 _ENTRY_BYTES = 512
+# `struct flock` of Linux on 64 bits: type, whence, start, length, process
 _FLOCK = "hhqqixxxx"
 _SHM_WRITE_BYTE = 120
 """The byte of `-shm` that SQLite locks for a write transaction (its file format, section 2.3)."""
@@ -128,6 +131,7 @@ class WriteQueue:
         return f"{_name_of(pid)} (process {pid}), which is no part of Changeover's services"
 
     def _sign(self, handle: int, operation: str) -> None:
+        # a fixed length: a shorter entry leaves nothing of a longer one behind
         entry = Writer(self._role, os.getpid(), operation, clock.now().timestamp())
         with contextlib.suppress(OSError):  # a full disk: the database says so itself
             os.pwrite(handle, json.dumps(asdict(entry)).encode()[:_ENTRY_BYTES]
@@ -153,6 +157,7 @@ def _wait(handle: int, deadline: float) -> None:
     """Take a number, and return when it is this one's turn."""
     region = _URGENT if _is_urgent.get() else _NUMBERS
     number = region + time.monotonic_ns()
+    # the same nanosecond is taken: the next one is as good
     while not _lock(handle, fcntl.F_WRLCK, number, 1):
         number += 1
     pause, free_since = _FIRST_PAUSE, float("inf")
@@ -163,6 +168,7 @@ def _wait(handle: int, deadline: float) -> None:
         else:
             free_since = min(free_since, now)
             is_passed = now - free_since > _STANDS_STILL_SECONDS
+            # a number is held while it waits and given back only when the lock is had
             if (is_passed or not _has_earlier(handle, region, number)) and _lock(
                     handle, fcntl.F_WRLCK, _WRITES, 1):
                 _lock(handle, fcntl.F_UNLCK, number, 1)
@@ -174,8 +180,10 @@ def _wait(handle: int, deadline: float) -> None:
 
 
 def _has_earlier(handle: int, region: int, number: int) -> bool:
+    # bytes before its own: those are the numbers that came earlier
     if _is_locked(handle, region, number - region):
         return True
+    # whoever is in a hurry goes before everybody with a common number
     return region == _NUMBERS and _is_locked(handle, _URGENT, 0)
 
 

@@ -152,8 +152,8 @@ def test_a_message_that_fails_is_tried_later_and_given_up_at_last(store: Store) 
     at = timedelta(0)
     for attempt in range(messages.MOST_ATTEMPTS):
         assert messages.due(store, "shop", now=NOON + at) != []
-        noted = messages.tried(store, message.id, told=["a"], problem="away", now=NOON + at)
-        assert noted.told == ("a",)
+        noted = messages.tried(store, message.id, reached=["a"], problem="away", now=NOON + at)
+        assert noted.reached == ("a",)
         at += messages.FIRST_WAIT * 2**attempt
         assert messages.due(store, "shop", now=NOON + at - SECOND) == []
     assert messages.due(store, "shop", now=NOON + 24 * HOUR) == []
