@@ -116,6 +116,7 @@ def survey(task: Cleanup) -> Survey:
 def rules_of(scopes: Sequence[Scope], task: Cleanup) -> Rules:
     """Return the rules for roots that were checked."""
     roots = tuple(scope.root for scope in scopes)
+    # real paths: what is spared must be known by whatever way it is reached
     spared = tuple(Path(os.path.realpath(path)) for path in task.spared)
     return Rules(task.since, task.any_age, roots, spared)
 
@@ -127,6 +128,7 @@ def survey_scopes(scopes: Sequence[Scope], rules: Rules) -> Survey:
     for scope in scopes:
         for each in _matching(scope, rules):
             if isinstance(each, Found):
+                # by path: two patterns may match the same thing
                 matching[each.root.joinpath(*each.parts)] = each
             else:
                 left.setdefault(each.path, each)
@@ -142,6 +144,7 @@ def _matching(scope: Scope, rules: Rules) -> Iterator[Found | Refusal]:
     try:
         with opened(scope.root) as root:
             for parts in scope.patterns:
+                # `folder/**` means all that is below it, so its last part matches any name
                 wanted = (*parts, "*") if parts[-1] == "**" else parts
                 yield from _Search(scope.root, root, wanted, rules).run()
     except OSError as error:
@@ -152,11 +155,13 @@ class _Search:
     """Follows one pattern part by part; each folder is opened anew from the root, by no link."""
 
     def __init__(self, path: Path, root: int, wanted: Parts, rules: Rules) -> None:
+        # places still to be searched: the folder, and which part of the pattern comes next there
         self.path, self.root, self.wanted, self.rules = path, root, wanted, rules
         self.to_see: list[tuple[Parts, int]] = [((), 0)]
 
     def run(self) -> Iterator[Found | Refusal]:
         """Yield everything that the pattern matches, judged."""
+        # by place: `**` reaches the same folder in several ways
         mount, seen = facts_of(self.root).mount, set()
         while self.to_see:
             place = self.to_see.pop()
@@ -168,10 +173,12 @@ class _Search:
                 with beneath(self.root, at, mount=mount) as folder:
                     for name in sorted(names_in(folder)):
                         yield from self._step(folder, (*at, name), index)
+            # the candidate removed it since its parent was listed
             except FileNotFoundError:
                 continue
             except OSError as error:
                 yield Refusal(escaped(self.path.joinpath(*at)), why(error))
+            # `**` is also "no folder at all": the next part is looked for right here
             if self.wanted[index] == "**":
                 self.to_see.append((at, index + 1))
 
@@ -208,6 +215,7 @@ class _Search:
         """
         path = self.path.joinpath(*at)
         _check_spared(path, self.rules)
+        # another mount is another file system: it may hold anything, and a rename cannot leave it
         if facts.mount != facts_of(folder).mount:
             raise Left("is a mount point")
         if facts.is_link:
@@ -216,6 +224,7 @@ class _Search:
         if not facts.is_folder:
             return Found(self.path, at, facts, 1, facts.size)
         entries = size = 0
+        # a folder moves with all that is in it, so all of that is judged first
         with beneath(folder, at[-1:], mount=facts.mount) as top:
             for entry in walk(top):
                 if entry.is_left:
@@ -230,8 +239,11 @@ class _Search:
 
 def _check_spared(path: Path, rules: Rules) -> None:
     for each in (*rules.roots, *rules.spared):
+        if each == path:
+            raise Left("is never moved")
+        # moving a folder moves what is in it
         if each.is_relative_to(path):
-            raise Left(f"holds {each}, which is never moved" if each != path else "is never moved")
+            raise Left(f"holds {each}, which is never moved")
     if any(path.is_relative_to(each) for each in rules.spared):
         raise Left("lies in a folder that is never moved")
 
@@ -239,6 +251,7 @@ def _check_spared(path: Path, rules: Rules) -> None:
 def _check(facts: Facts, rules: Rules, inside: str) -> None:
     if facts.is_device:
         raise Left(f"{inside}is a device")
+    # the plan says that age does not matter; devices stay all the same
     if rules.any_age:
         return
     if rules.since is None:
@@ -257,6 +270,7 @@ def _check_link(root: Path, path: Path, target: str) -> None:
 
 def why(error: OSError) -> str:
     """Return for people why something could not be read or moved."""
+    # what `O_NOFOLLOW` and `O_DIRECTORY` say of what is no folder any more
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
         return "was replaced by a symbolic link or a file while it was examined"
     if error.errno == errno.EXDEV:

@@ -20,9 +20,10 @@ from pathlib import Path
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_NOT_FOLLOWED, _NO_AUTOMOUNT, _THE_HANDLE = 0x100, 0x800, 0x1000
-_WANTED, _BIRTH, _MOUNT = 0x1FFF, 0x800, 0x1000
-_NO_REPLACE = 1
+# the kernel's own numbers: Python's `os.stat` tells neither a file's birth nor its mount
+_NOT_FOLLOWED, _NO_AUTOMOUNT, _THE_HANDLE = 0x100, 0x800, 0x1000  # AT_…: flags of the call
+_WANTED, _BIRTH, _MOUNT = 0x1FFF, 0x800, 0x1000  # STATX_…: which fields
+_NO_REPLACE = 1  # RENAME_NOREPLACE
 _LAYOUT = struct.Struct("=IIQIIIHHQQQQ qII qII qII qII IIII Q")
 """`struct statx` of Linux's include/uapi/linux/stat.h, up to `stx_mnt_id`."""
 
@@ -91,22 +92,25 @@ def facts_of(folder: int, name: str = "") -> Facts:
     Raises:
         OSError: It is not there, or may not be read.
     """
+    # not Linux, or a C library that is older than the call
     if not hasattr(_LIBC, "statx"):
         return _by_stat(folder, name)
     buffer = ctypes.create_string_buffer(256)
     flags = _NOT_FOLLOWED | _NO_AUTOMOUNT | (0 if name else _THE_HANDLE)
     if _LIBC.statx(folder, os.fsencode(name), flags, _WANTED, buffer):
         number = ctypes.get_errno()
+        # the C library knows the call, the kernel does not
         if number == errno.ENOSYS:
             return _by_stat(folder, name)
         raise OSError(number, os.strerror(number), name)
     (mask, _, _, _, _, _, mode, _, inode, size, _, _, _, _, _, born, born_ns, _, _, _, _,
      changed, changed_ns, _, _, _, major, minor, mount) = _LAYOUT.unpack_from(buffer)
     device = os.makedev(major, minor)
+    # `mask` says which fields the file system knows: the others hold nothing
+    birth = born + born_ns / 1e9 if mask & _BIRTH else None
     return Facts(
         mode=mode, inode=inode, device=device, mount=mount if mask & _MOUNT else device, size=size,
-        modified=changed + changed_ns / 1e9, born=born + born_ns / 1e9 if mask & _BIRTH else None,
-    )
+        modified=changed + changed_ns / 1e9, born=birth)
 
 
 def _by_stat(folder: int, name: str) -> Facts:
@@ -151,12 +155,14 @@ def beneath(
     Raises:
         OSError: A step is missing, no folder, or a symbolic link; EXDEV: it is a mount point.
     """
+    # a copy: whoever gave the handle goes on using it
     current = folder if is_owned else os.dup(folder)
     try:
         for part in parts:
             deeper = open_folder(part, current)
             os.close(current)
             current = deeper
+            # after it was opened: a mount that appears later cannot get in between
             if mount is not None and facts_of(current).mount != mount:
                 raise OSError(errno.EXDEV, "is a mount point", part)
         yield current
@@ -190,6 +196,7 @@ def walk(top: int) -> Iterator[Entry]:
             levels.pop()
             if not levels:
                 return
+            # the folder that was left: the one below may have been moved while we were in it
             current = _moved_to(current, "..", levels[-1].facts)
             yield Entry(current, level.name, level.facts, is_left=True)
     finally:
@@ -231,7 +238,9 @@ def rename_new(name: str, to: str, *, folder: int, to_folder: int) -> None:
         number = ctypes.get_errno()
         if number not in (errno.ENOSYS, errno.EINVAL):
             raise OSError(number, os.strerror(number), name)
-    try:  # this file system cannot do both at once
+    # This file system cannot do both at once. A file that appears between the two lines below is
+    # replaced; there is no way to prevent that here.
+    try:
         os.stat(to, dir_fd=to_folder, follow_symlinks=False)
     except FileNotFoundError:
         os.rename(name, to, src_dir_fd=folder, dst_dir_fd=to_folder)

@@ -18,6 +18,7 @@ from changeover.cleanup.handles import beneath, names_in
 
 MANIFEST, FILES = "manifest.jsonl", "files"
 _LARGEST = 1 << 30
+"""Bytes that are read: a file that never ends would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,35 @@ def lines(place: int) -> list[Line]:
     A line that a kill cut short is none: nothing is moved before its line is on the disk.
     """
     try:
+        # not blocking: somebody may have put a pipe there, on which opening waits for ever
         handle = os.open(MANIFEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
     except FileNotFoundError:
         return []
     with os.fdopen(handle, "rb") as file:
         text = file.read(_LARGEST)
-    return [line for raw in text.split(b"\n")[:-1] if (line := _line(raw)) is not None]
+    found = []
+    # what stands behind the last line end was cut short
+    for raw in text.split(b"\n")[:-1]:
+        line = _line(raw)
+        if line is not None:
+            found.append(line)
+    return found
 
 
 def _line(raw: bytes) -> Line | None:
     try:
         data: dict[str, Any] = json.loads(raw)
         parts = tuple(str(part) for part in data["parts"])
-        is_safe = bool(parts) and all(
-            part not in ("", ".", "..") and "/" not in part and "\0" not in part for part in parts)
-        return Line(int(data["number"]), parts, int(data["inode"])) if is_safe else None
-    except (ValueError, KeyError, TypeError):
+        if not parts or not all(_leads_down(part) for part in parts):
+            return None
+        return Line(int(data["number"]), parts, int(data["inode"]))
+    except (ValueError, KeyError, TypeError):  # not written by us
         return None
+
+
+def _leads_down(part: str) -> bool:
+    """Whether a name leads to something in its folder, never up or elsewhere."""
+    return part not in ("", ".", "..") and "/" not in part and "\0" not in part
 
 
 def note(place: int, found: Sequence[Found], *, at: datetime) -> list[Line]:
@@ -60,17 +73,24 @@ def note(place: int, found: Sequence[Found], *, at: datetime) -> list[Line]:
     Raises:
         OSError: They cannot be written.
     """
+    # above every number in use, noted or not: an earlier call may have been killed in between
     with beneath(place, [FILES]) as files:
         used = [int(name) for name in names_in(files) if name.isdecimal()]
-    first = max([0, *used, *(line.number for line in lines(place))]) + 1
+    noted = [line.number for line in lines(place)]
+    first = max([0, *used, *noted]) + 1
     new = [Line(first + index, each.parts, each.facts.inode) for index, each in enumerate(found)]
+    text = b"\n"  # first of all: it ends a line that a kill cut short
+    for line in new:
+        data = {"number": line.number, "parts": line.parts, "inode": line.inode,
+                "at": at.isoformat()}
+        text += json.dumps(data).encode() + b"\n"
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     with os.fdopen(os.open(MANIFEST, flags, 0o600, dir_fd=place), "ab") as file:
-        # the line end first: it ends a line that a kill cut short
-        file.write(b"\n" + b"".join(
-            json.dumps({"number": line.number, "parts": line.parts, "inode": line.inode,
-                        "at": at.isoformat()}).encode() + b"\n" for line in new))
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    # the folder, too: a file that was only just made is lost without its entry there
+    os.fsync(place)
+    return new
     os.fsync(place)
     return new

@@ -42,6 +42,7 @@ from changeover.errors import ChangeoverError, EnvironmentProblem, InvalidInput,
 from changeover.machine.escaped import escaped
 
 LOCK = ".lock"
+# a name that `_NAME` does not allow: what is being deleted cannot be brought back
 _ENDING = ".deleting-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
@@ -95,6 +96,7 @@ def _quarantine_one(
 ) -> list[str]:
     """Move what was found in one root and return all that its quarantine holds."""
     with _root(path) as root:
+        # nothing new: what an earlier call moved before it was killed is returned all the same
         if not found and not _exists(root, name):
             return []
         with _opened(path, root, name, is_new=True) as place:
@@ -122,9 +124,11 @@ def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> 
                 continue
             is_known = True
             with _opened(scope.root, root, name) as place:
+                # the last moved comes first: a file goes back before its folder was moved
                 for line in reversed(manifest.lines(place)):
                     shown = escaped(scope.root.joinpath(*line.parts))
-                    if reason := _put_back(root, place, line):
+                    reason = _put_back(root, place, line)
+                    if reason:
                         refused.append(Refusal(shown, reason))
                     elif reason is not None:
                         restored.append(shown)
@@ -132,6 +136,7 @@ def bring_back(roots: Sequence[str], name: str, *, base: Path | None = None) -> 
         known = ", ".join(quarantines(roots, base=base)) or "none"
         raise InvalidInput(f"there is no quarantine {escaped(name)}", allowed=known,
                            next_step="One whose time was over is deleted")
+    # without repetition: a thing may have been moved, brought back and moved again
     return BroughtBack(tuple(dict.fromkeys(restored)), tuple(refused))
 
 
@@ -176,8 +181,10 @@ def quarantines(roots: Sequence[str], *, base: Path | None = None) -> list[str]:
             if not _exists(root):
                 continue
             with beneath(root, [QUARANTINE]) as folder:
-                found |= {name: facts_of(folder, name).since for name in names_in(folder)
-                          if _NAME.match(name) and facts_of(folder, name).is_folder}
+                for name in names_in(folder):
+                    facts = facts_of(folder, name)
+                    if _NAME.match(name) and facts.is_folder:
+                        found[name] = facts.since
     return sorted(found, key=lambda name: found[name])
 
 
@@ -213,6 +220,7 @@ def _root(path: Path) -> Iterator[int]:
 def _locked(path: Path, root: int) -> Iterator[int]:
     """Lock a root's quarantines; the system unlocks them when the process dies."""
     with beneath(root, [QUARANTINE]) as folder:
+        # not blocking, no link: the folder is the candidate's, who may have put anything there
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         lock = os.open(LOCK, flags, 0o600, dir_fd=folder)
         try:
@@ -223,6 +231,7 @@ def _locked(path: Path, root: int) -> Iterator[int]:
                              next_step="Try again when it is done") from None
             yield folder
         finally:
+            # closing the file gives the lock back
             os.close(lock)
 
 
@@ -258,9 +267,12 @@ def _move(root: int, place: int, found: Sequence[Found]) -> list[Refusal]:
     if not found:
         return []
     refused = []
+    # a rename cannot leave its mount, and must not be led to another one
     mount = facts_of(root).mount
     with beneath(place, [FILES], mount=mount) as files:
-        for each, line in zip(found, manifest.note(place, found, at=clock.now()), strict=True):
+        # their lines are on the disk before the first of them is moved
+        noted = manifest.note(place, found, at=clock.now())
+        for each, line in zip(found, noted, strict=True):
             try:
                 with beneath(root, each.parts[:-1], mount=mount) as folder:
                     _move_one(folder, each, files, str(line.number))
@@ -311,11 +323,13 @@ def _put_back(root: int, place: int, line: manifest.Line) -> str | None:
     """
     name, mount = line.parts[-1], facts_of(root).mount
     try:
+        # a repetition finds some things back already, put there by the call that was killed
         is_here = _is_inside(place, line)
         if is_here:
             _make_way(root, line.parts[:-1], mount)
         with beneath(root, line.parts[:-1], mount=mount) as folder:
             if not is_here:
+                # by its inode: another file with the same name is none of ours
                 return "" if facts_of(folder, name).inode == line.inode else None
             with beneath(place, [FILES], mount=mount) as files:
                 rename_new(str(line.number), name, folder=files, to_folder=folder)
@@ -337,11 +351,13 @@ def _make_way(root: int, parts: Sequence[str], mount: int) -> None:
 
 def _due(folder: int, before: datetime) -> Iterator[str]:
     for name in names_in(folder):
+        # half deleted when a kill came: due whatever its age
         if name.startswith(_ENDING):
             yield name
         elif _NAME.match(name) and (facts := facts_of(folder, name)).is_folder:
             with beneath(folder, [name]) as place:
                 try:
+                    # the newest addition: a repeat of the same clean-up begins the time anew
                     newest = facts_of(place, MANIFEST).modified
                 except FileNotFoundError:
                     newest = facts.modified
@@ -367,6 +383,7 @@ def _delete_all(folder: int, name: str) -> None:
         for entry in walk(handle):
             if entry.facts.mount != mount:
                 raise OSError(errno.EXDEV, "is a mount point", entry.name)
+            # a folder comes again when all that was in it is gone
             if entry.is_left:
                 os.rmdir(entry.name, dir_fd=entry.folder)
             elif not entry.facts.is_folder:

@@ -20,6 +20,7 @@ from changeover.machine.escaped import escaped
 QUARANTINE = ".changeover-quarantine"
 """The folder in each root that cleaned-up files are moved to."""
 
+# relative to `/`; no candidate's files are ever there
 _SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run/systemd",
            "sbin", "sys", "usr")
 
@@ -64,6 +65,7 @@ def scopes(
             "nothing was cleaned up because " + "; ".join(problems), where="rollback",
             allowed="folders of the candidate as `roots`, and `cleanup` patterns below them",
         )
+    # a root that is missing has nothing to clean up: the candidate may not have made it yet
     return [scope for scope in found if scope.root.is_dir()]
 
 
@@ -85,8 +87,9 @@ def _read(
             known[path] = real
     for text in patterns:
         path, problem = _absolute(text, base)
-        root = max((each for each in known if path.is_relative_to(each)),
-                   key=lambda each: len(each.parts), default=None)
+        # roots may lie in each other: the innermost one is meant
+        holders = [each for each in known if path.is_relative_to(each)]
+        root = max(holders, key=lambda each: len(each.parts), default=None)
         problem = problem or _outside(path, root)
         if problem or root is None:
             problems.append(f"pattern {escaped(text)} {problem}")
@@ -104,8 +107,10 @@ def _absolute(text: str, base: Path | None) -> tuple[Path, str]:
         return Path("/"), "is no text that a file can be called"
     if not text or "\0" in text:
         return Path("/"), "is empty" if not text else "has a zero byte"
+    # refused, not resolved: `..` behind a link leads somewhere else than it seems to
     if ".." in path.parts:
         return path, "has `..`; write the path that is meant"
+    # only a shell knows what `~` is; here it would be a folder of that name
     if text.startswith("~"):
         return path, "begins with `~`; write the path in full"
     if not path.is_absolute():
@@ -123,6 +128,7 @@ def _unfit(path: Path, real: Path) -> str:
         return "is a symbolic link; name the folder that it leads to"
     if path.exists() and not path.is_dir():
         return "is no folder"
+    # both as it was written and as it really is: a link in it must not hide the home directory
     for place in {path, real}:
         if place == Path("/"):
             return "is the whole machine"
@@ -130,16 +136,26 @@ def _unfit(path: Path, real: Path) -> str:
             return f"is {place}, which belongs to all programs; name the candidate's folder"
         if any(place.is_relative_to(f"/{name}") for name in _SYSTEM):
             return "belongs to the system"
-        if holder := next((home for home in _homes() if home.is_relative_to(place)), None):
-            is_one = holder == place
-            return "is a home directory" if is_one else f"holds the home directory {holder}"
+        if problem := _of_homes(place):
+            return problem
         if QUARANTINE in place.parts:
             return "is in a quarantine"
     return ""
 
 
+def _of_homes(place: Path) -> str:
+    """Return which home directory a folder is or holds, empty when there is none."""
+    for home in _homes():
+        if home == place:
+            return "is a home directory"
+        if home.is_relative_to(place):
+            return f"holds the home directory {home}"
+    return ""
+
+
 def _homes() -> Iterator[Path]:
     for text in (os.environ.get("HOME", ""), *(entry.pw_dir for entry in pwd.getpwall())):
+        # some accounts of the system have `/` or nothing as their home
         if text.startswith("/") and text.strip("/"):
             yield Path(os.path.normpath(text))
 

@@ -15,6 +15,7 @@ def candidate_start(site: Site) -> datetime | None:
     Returns:
         None when neither ever happened: then nobody knows whose files are.
     """
+    # the process may be younger (restarted), or the cutover (the candidate ran long before)
     entry = site.home.process("candidate")
     times = [clock.from_timestamp(float(entry["created"]))] if entry else []
     newest = cutovers.latest(site.store, site.migration)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 5.0
 _LONGEST = 3_500
+"""Characters of a message: some of Apprise's services refuse longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Channel:
     @property
     def id(self) -> str:
         """Name of the channel that does not show its address."""
+        # of the address itself: another address is another channel, which has not had the message
         return hashlib.sha256(self.address.encode()).hexdigest()[:16]
 
     def accepts(self, severity: Severity) -> bool:

@@ -17,6 +17,7 @@ HOUR = 3600
 PAST = timedelta(days=7)
 """Before a stage, as far back as buckets' own past is looked at."""
 SUMMED_UP_AFTER = timedelta(hours=2)
+"""Older slices change no more: even a late log line has come by then."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,20 @@ class BucketSums:
         """
         last = int((now - SUMMED_UP_AFTER).timestamp()) // HOUR * HOUR
         entered = self._stage_starts()
+        # never across the beginning of a stage: its evidence begins there
         groups: dict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         for gateway, weight, start in slices.keys(self.store, self.migration, end=last):
             groups[gateway, weight, start // HOUR, bisect_right(entered, start)].append(start)
-        many = {key: starts for key, starts in groups.items() if len(starts) > 1}
-        for (gateway, weight, _, _), starts in many.items():
+        number = 0
+        for (gateway, weight, _, _), starts in groups.items():
+            if len(starts) == 1:  # summed up already
+                continue
             found = slices.of_starts(
                 self.store, self.migration, gateway=gateway, weight=weight, starts=starts)
-            slices.replace(
-                self.store, self.migration, found, packed(merged(map(opened, found))))
-        return len(many)
+            whole = packed(merged(map(opened, found)))
+            slices.replace(self.store, self.migration, found, whole)
+            number += 1
+        return number
 
     def _stage_starts(self) -> list[int]:
         """Return the seconds from which on slices are the newest cutover's stages', in order."""
@@ -76,6 +81,7 @@ class BucketSums:
         return sorted(-int(-each.entered_at.timestamp() // 1) for each in stages)
 
     def _between(self, weight: int, start: datetime, end: datetime) -> Iterable[Slice]:
+        # both rounded inwards: a second is counted only when all of it is meant
         first, last = -int(-start.timestamp() // 1), int(end.timestamp())
         found = slices.between(self.store, self.migration, weight=weight, start=first, end=last)
         return map(opened, found)

@@ -31,6 +31,7 @@ HOME_VARIABLE = "CHANGEOVER_HOME"
 STORE_VARIABLE = "CHANGEOVER_STORE_URL"
 DEFAULT_HOME = ".changeover"
 _PROCESS = re.compile(r"[a-z][a-z-]{0,30}")
+"""A name becomes a file's name, so it must not lead out of the folder."""
 
 
 class Home:
@@ -80,7 +81,9 @@ class Home:
             for path in (self.root, self.logs, self.reports, self.prefect_home,
                          self.gateway_files.root):
                 path.mkdir(parents=True, exist_ok=True)
+            # whatever the umask says: the home holds secrets and users' answers
             self.root.chmod(stat.S_IRWXU)
+            # permissions may look right on a file system that is read-only or full
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
@@ -133,6 +136,7 @@ class Home:
         """Return the processes that are to be started again, and remove the requests."""
         names = []
         for path in sorted((self.root / "restart").glob("*")):
+            # its name is a request; one that somebody else has removed is done already
             with contextlib.suppress(OSError):
                 path.unlink()
                 names.append(path.name)
@@ -157,6 +161,7 @@ class Home:
         path = self.root / name
         try:
             found = json.loads(path.read_text())
+        # before `up` there is none; a file that cannot be read is something else
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:

@@ -53,6 +53,7 @@ class MetricsReader:
             start: Aware UTC start; a minute that began before it is left out.
             end: Aware UTC end; a minute that ends after it is left out.
         """
+        # only whole minutes: the values of parts of a minute would spread more
         first = math.ceil(start.timestamp() / MINUTE) * MINUTE
         last = int(end.timestamp()) // MINUTE * MINUTE
         if first >= last:

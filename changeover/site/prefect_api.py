@@ -22,6 +22,7 @@ KNOWN_SECONDS = 30.0
 """For how long a deployment's id is believed: it may be deleted and deployed anew at any time."""
 POOL = "changeover"
 SILENT_WORKER = timedelta(seconds=90)
+"""A worker gives a sign of life every 30 s (Prefect's default): three in a row are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class PrefectApi:
             flows: Names of flows.
             state_types: State types such as `CRASHED`, `RUNNING`, `PAUSED`.
         """
+        # a flow that is not deployed has no runs
         ids = {self.deployment_id(f"{flow}/main"): flow for flow in flows}
         wanted = [found for found in ids if found]
         if not wanted:
@@ -147,13 +149,16 @@ class PrefectApi:
     def worker_silence(self, now: datetime, pool: str = POOL) -> timedelta | None:
         """Return since when no worker of a pool gave a sign of life; None when none ever did."""
         rows = self._call("POST", f"/work_pools/{pool}/workers/filter", {"limit": 50}, missing=[])
-        beats = [_time(row["last_heartbeat_time"]) for row in rows
-                 if row.get("last_heartbeat_time")]
+        beats = []
+        for row in rows:
+            if row.get("last_heartbeat_time"):
+                beats.append(_time(row["last_heartbeat_time"]))
         return now - max(beats) if beats else None
 
     def late_runs(self, now: datetime, late: timedelta, flows: Sequence[str]) -> int:
         """Return how many runs should have begun longer ago than `late`."""
-        wanted = [found for flow in flows if (found := self.deployment_id(f"{flow}/main"))]
+        ids = [self.deployment_id(f"{flow}/main") for flow in flows]
+        wanted = [found for found in ids if found]
         if not wanted:
             return 0
         return int(self._call("POST", "/flow_runs/count", {"flow_runs": {
@@ -184,6 +189,7 @@ class PrefectApi:
                 "type": "SCHEDULED", "name": name, "message": message,
                 "state_details": {"scheduled_time": at.isoformat()},
             },
+            # Prefect's own rules would refuse it: its run is Running or has ended
             "force": True,
         })
 
@@ -201,6 +207,7 @@ class PrefectApi:
             return None
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         if key is not None:
+            # asked again after a kill or a timeout, Prefect answers with the run that it made first
             body["idempotency_key"] = key
         path = f"/deployments/{found}/create_flow_run"
         created = self._call("POST", path, body, missing=None)
@@ -225,6 +232,7 @@ class PrefectApi:
         # `/artifacts/KEY/latest` answers with the key's id, not with that of its artifact
         found = self._call("POST", "/artifacts/filter", {
             "artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1})
+        # the same run's table is replaced; another run's stays in the history
         if found and found[0].get("flow_run_id") == flow_run_id:
             self._call("PATCH", f"/artifacts/{found[0]['id']}", content, missing={})
             return
@@ -252,11 +260,13 @@ class PrefectApi:
 
         try:
             answer = self._request(method, path, body)
+            # a 404 is an answer where the caller says what it means
             if answer.status_code == HTTPStatus.NOT_FOUND and "missing" in missing:
                 return missing["missing"]
             answer.raise_for_status()
             return answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError) as error:
+            # the status alone: an answer's text may repeat what was sent
             status = getattr(getattr(error, "response", None), "status_code", "")
             raise Unreachable(
                 f"Prefect's API does not answer ({type(error).__name__} {status})".strip(),
@@ -268,6 +278,7 @@ class PrefectApi:
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         """Send a request, again while the server says that its database is busy (503)."""
         deadline = time.monotonic() + self._timeout
+        # only 503: every other answer is an answer
         while True:
             answer = self._client.request(method, path, json=body)
             is_busy = answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE

@@ -46,8 +46,10 @@ def end_when_amended(site: Site) -> None:
     def watch() -> None:
         while True:
             time.sleep(PLAN_SECONDS)
+            # a store that is busy says nothing of the plan: asked again in five seconds
             with contextlib.suppress(StoreError):
                 if plans.digest(site.store, site.migration) not in ("", own):
+                    # by a signal: the service ends as ever, and saves what it has
                     LOG.info("the plan was amended: this process ends and is started again")
                     os.kill(os.getpid(), signal.SIGTERM)
                     return

@@ -42,6 +42,7 @@ from changeover.store import (
 from changeover.store.engine import Store
 
 WINDOW = timedelta(seconds=10)
+"""Of the systems' numbers: long enough for some requests, short enough to be "now"."""
 OLD_AFTER = timedelta(minutes=2)
 """The observer judges the gates of a stage every 5 to 30 s: what is older says little of now."""
 _URLS = ("ui_url", "gateway", "reports_url", "console_url")
@@ -68,6 +69,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     guardrails = _guardrails(store, cutover) if cutover else None
     waiting = _waiting(_asked(store, migration, ended), guardrails)
     if waiting is not None:
+        # a question that names no run of its own is the cutover's
         asking = waiting.pop("flow_run_id") or (cutover and cutover.flow_run_id)
         waiting["url"] = f"{settings.get('ui_url', '')}/runs/flow-run/{asking}"
     return {
@@ -143,6 +145,7 @@ def _measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
     for system in System:
         windows[str(system)] = samples.window(
             store, migration, system, start=now - WINDOW, end=now)
+    # both windows hold it: what the gateway refuses it sends to neither
     gateway = windows[System.BASELINE]
     return {
         "systems": {name: _numbers(window) for name, window in windows.items()},
@@ -161,6 +164,7 @@ def _services(store: Store, migration: str, now: datetime) -> dict[str, float]:
 def _report(store: Store, migration: str, cutover: Cutover | None) -> dict[str, Any]:
     """Return where the newest report lies, unless it is an earlier cutover's."""
     report = report_files.latest(store, migration, "cutover")
+    # an earlier cutover's report says nothing of this one
     if report is None or (cutover and report.cutover_id not in (None, cutover.id)):
         return {"report": None, "report_at": None}
     return {"report": report.html_path, "report_at": report.at.isoformat()}
@@ -171,6 +175,7 @@ def _asked(store: Store, migration: str, ended: list[Carrier]) -> Approval | Non
     asked = approvals.open_for(store, migration)
     if asked is None:
         return None
+    # by either run of a cutover: the one that carries it, or the one that retires the baseline
     subjects = (cutovers.subject(asked.cutover_id), f"{Work.RETIREMENT} {asked.cutover_id}")
     return None if any(each.subject in subjects for each in ended) else asked
 
@@ -250,8 +255,8 @@ def _gate_lines(judged: list[dict[str, Any]]) -> list[str]:
             lines.append(
                 f"  gate {gate['gate']}{old}: {check['standing']}{shown}: {check['reason']}")
             beside = [group_text(check), interval_text(check), outlook_text(check)]
-            if told := "; ".join(filter(None, beside)):
-                lines.append(f"    {told}")
+            if details := "; ".join(filter(None, beside)):
+                lines.append(f"    {details}")
     return lines
 
 
@@ -288,6 +293,7 @@ def _waiting(
 ) -> dict[str, Any] | None:
     if asked is None:
         return None
+    # an alarm of an earlier stage was answered there
     alarm = None
     if guardrails and (guardrails["stage"], guardrails["verdict"]) == (asked.stage, "fail"):
         alarm = guardrails["reason"]
@@ -297,6 +303,7 @@ def _waiting(
 
 def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
     """Return the newest evaluation of the guardrails."""
+    # the guardrails of a stage are judged again and again; the newest counts
     found = [each for each in verdicts.all_of(store, cutover.id) if each.gate == GATE]
     if not found:
         return None
@@ -321,6 +328,7 @@ def gates(store: Store, cutover: Cutover, *, now: datetime) -> list[dict[str, An
     """
     is_running = cutover.status is CutoverStatus.RUNNING
     stages = cutovers.stages(store, cutover.id) if is_running else []
+    # while people are asked, the gates have been judged already: their verdicts are in the stage
     if not stages or stages[-1].status is not StageStatus.SOAKING:
         return []
     found = []

@@ -32,6 +32,7 @@ def triggers(store: Store, plan: Plan, *, now: datetime) -> list[dict[str, Any]]
 
 def _trigger(spec: TriggerSpec, found: TriggerStanding | None, now: datetime) -> dict[str, Any]:
     named = {"trigger": spec.name, "action": str(spec.action), "condition": condition(spec)}
+    # never judged: the observer has not run since the trigger is in the plan
     if found is None:
         return {**named, "stands": str(Stands.ARMED), "since": None, "at": None, "is_old": True,
                 "value": None, "shown": "–", "burn": None, "log_worse": None, "log_bar": None,

@@ -28,6 +28,7 @@ class End:
         self.is_asked = False
         for number in ASKED_TO_END:
             signal.signal(number, self._ask)
+        # blocked by the program before, see `handing_over`: what came meanwhile is delivered now
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
 
     def _ask(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from changeover.site.home import HOME_VARIABLE
 
 LONGEST_BACKOFF_SECONDS = 5.0
 STEADY_SECONDS = 10.0
+"""Whoever ran for so long is started again at once: it did not fail at its start."""
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Child:
                 started = subprocess.Popen(
                     self.command, stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, env={**os.environ, **self.env},
+                    # Ctrl-C in the terminal then reaches the supervisor alone, which ends in order
                     cwd=self.directory, start_new_session=True,
                 )
         except OSError as error:
@@ -75,6 +77,7 @@ class Child:
         """Take over a process that an earlier supervisor started; return whether it lives."""
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(pid)
+            # the same number may be another process by now; it began at another time
             if abs(found.create_time() - created) < 0.02 and found.is_running():
                 self.process = found
                 self.is_adopted = self.is_wanted = True
@@ -85,6 +88,7 @@ class Child:
     def description(self) -> dict[str, Any]:
         """Return what `described` makes the same child of; it holds secrets."""
         found = None
+        # with the time of its start: the number alone may belong to another process later
         if self.process is not None:
             with contextlib.suppress(psutil.Error):
                 found = self.process.pid, self.process.create_time()
@@ -124,6 +128,7 @@ class Child:
         is_steady = now - self._began > STEADY_SECONDS
         self._backoff = 0.1 if is_steady else min(LONGEST_BACKOFF_SECONDS, self._backoff * 2)
         self._not_before = now + self._backoff
+        # a process that ended stays a zombie until its parent asks for it
         self._reap()
         self.start()
         return True
@@ -141,9 +146,11 @@ class Child:
         """End the process and everything it started: first asked, then killed."""
         if self.process is None:
             return
+        # listed first: whoever the process started has no parent any more once it is gone
         family = self._family()
         for member in family[:1]:
             with contextlib.suppress(psutil.Error):
+                # a process that was stopped (SIGSTOP) takes no notice of SIGTERM
                 member.resume()
                 member.terminate()
         _, stubborn = psutil.wait_procs(family[:1], timeout=seconds)
@@ -171,6 +178,7 @@ class Child:
 
     def _reap(self) -> None:
         if self.process is not None:
+            # not our child: an earlier supervisor started it
             with contextlib.suppress(ChildProcessError, OSError):
                 os.waitpid(self.process.pid, os.WNOHANG)
 
@@ -179,9 +187,11 @@ def end_flow_runs(home: Path) -> None:
     """End processes of flow runs with this home that a worker started while it was being ended."""
     left = []
     for process in psutil.process_iter():
+        # processes end, and others' may not be read, while the list is gone through
         with contextlib.suppress(psutil.Error):
             if "prefect.engine" not in process.cmdline():
                 continue
+            # only flow runs of this home: another migration may run on the same machine
             if process.environ().get(HOME_VARIABLE) == str(home):
                 process.kill()
                 left.append(process)

@@ -38,6 +38,7 @@ FAULTS = ("errors", "latency", "hang", "crash", "memory", "notfound", "redirects
 FAULT_VARIABLE = "CHANGEOVER_FAULT_TOKEN"
 EXIT_CODES = {"promoted": EXIT_OK, "rolled_back": EXIT_ROLLED_BACK, "failed": EXIT_FAILED}
 REPORT_WAIT_SECONDS = 60.0
+"""Longest wait for the report after the end; then the demo ends without it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Fault:
         """
         kind, _, wanted = text.partition("@")
         keys = [stage.key for stage in plan.stages()]
+        # `50` stands for the stage whose name ends with it
         found = [key for key in keys if wanted in (key, key.rpartition("-")[2])]
         if kind not in FAULTS or not found:
             raise InvalidInput(
@@ -108,7 +110,7 @@ class Demo:
     def _status(self) -> dict[str, Any] | None:
         try:
             return status.collect(self.site, now=clock.now())
-        except StoreError:
+        except StoreError:  # busy: asked again in half a second
             return None
 
     def _show_progress(self, now: dict[str, Any]) -> None:
@@ -116,6 +118,7 @@ class Demo:
         stage = now["stages"][-1] if now["stages"] else {"key": "start", "status": ""}
         doing = "waits for approval" if now["waiting_for"] else stage["status"]
         if step := now["procedure"]:
+            # during all other stages the newest step is an old one
             is_around = not now["stages"] or stage["key"] == self.site.plan.stages()[-1].key
             doing += f", {step['step']}: {step['detail']}" if is_around else ""
         change = f"{stage['key']} {doing} {now['routing']['version']}"
@@ -132,16 +135,17 @@ class Demo:
         """Return what users saw so far, from the load's own figures."""
         try:
             figures = json.loads(self.stats_file(self.site.home).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # not there yet, or just being written
             return "users: none yet"
-        failed = sum(n for key, n in figures.items() if key.startswith("failed_"))
-        return f"users: {figures.get('answered', 0)} answered, {failed} failed"
+        counts = [number for key, number in figures.items() if key.startswith("failed_")]
+        return f"users: {figures.get('answered', 0)} answered, {sum(counts)} failed"
 
     def _misbehave(self, now: dict[str, Any]) -> None:
         """Begin the fault once its stage soaks."""
         fault = self.fault
         if fault is None or not now["stages"] or now["stages"][-1]["key"] != fault.stage:
             return
+        # once, whatever comes of it
         self.fault = None
         self.show(f"fault: the candidate begins with {fault.kind}")
         url = self.site.plan.systems.candidate.url.rstrip("/")
@@ -185,6 +189,7 @@ class Demo:
             return
         try:
             run = self.site.prefect.run(run_id)
+        # a run that cannot be asked about goes on: the next look is in half a second
         except Unreachable:
             return
         if run is not None and run.state_type in ("FAILED", "CANCELLED"):
@@ -196,6 +201,7 @@ class Demo:
         is_back = now["cutover"]["status"] == "rolled_back"
         while time.monotonic() < deadline:
             now = self._status() or now
+            # the report of a rollback is rendered anew when its last step is done
             if now["report"] and not (is_back and _is_open(now)):
                 break
             time.sleep(0.5)

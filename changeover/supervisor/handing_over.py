@@ -38,7 +38,9 @@ def hand_over(keeper: Keeper) -> None:
     with os.fdopen(known, "w+") as file:
         json.dump(_describe(keeper), file)
         file.flush()
+        # the new program reads from the beginning
         file.seek(0)
+        # what is still in the buffer would be lost with this program
         sys.stdout.flush()
         command = [sys.executable, "-m", "changeover.supervisor",
                    "--home", str(keeper.home.root), "--children", str(known)]

@@ -17,6 +17,7 @@ from changeover.supervisor.child import Child, end_flow_runs
 
 PROJECT = Path(changeover.__file__).resolve().parents[1]
 CHECK_SECONDS = 0.2
+"""How often a process is looked at: what ends is started again within this time."""
 ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 ENDING = ("worker", "load", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
           "candidate", "baseline")
@@ -45,15 +46,15 @@ class Keeper:
 
         A failure, as of a full disk, is shown once and does not end the keeping.
         """
-        told = ""
+        shown = ""
         while not is_over():
             try:
                 self.revive()
-                told = ""
+                shown = ""  # mended: should it come back, it is shown again
             except (ChangeoverError, OSError, psutil.Error) as error:
-                if str(error) != told:
-                    told = str(error)
-                    self.show(told)
+                if str(error) != shown:
+                    shown = str(error)
+                    self.show(shown)
 
     def revive(self) -> None:
         """Start again what ended and should run, or was asked for; call it a few times a second."""
@@ -63,6 +64,7 @@ class Keeper:
         for child in self.children.values():
             try:
                 was_revived = child.revive()
+            # one that cannot be started must not keep the others from it
             except EnvironmentProblem as problem:
                 self.show(str(problem))
                 continue
@@ -91,19 +93,21 @@ class Keeper:
         for name in ENDING:
             if name in self.children and name not in spared:
                 self.children[name].end()
+            # flow runs outlive their worker: they are processes of their own
             if name == "worker" and name not in spared:
                 end_flow_runs(self.home.root)
         settings = self.home.settings()
-        left = {name: entry for name, entry in (settings.get("processes") or {}).items()
-                if name in spared}
+        known = settings.get("processes") or {}
+        left = {name: entry for name, entry in known.items() if name in spared}
         self.home.save_settings({**settings, "supervisor": None, "processes": left})
 
     def save(self) -> None:
         """Write addresses and process ids for everybody who works with this home."""
-        processes = {
-            name: {"pid": child.process.pid, "created": child.process.create_time()}
-            for name, child in self.children.items() if child.process and child.is_alive
-        }
+        processes = {}
+        for name, child in self.children.items():
+            if child.process and child.is_alive:
+                created = child.process.create_time()
+                processes[name] = {"pid": child.process.pid, "created": created}
         me = psutil.Process()
         self.home.save_settings({
             **self.addresses,

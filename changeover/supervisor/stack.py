@@ -102,12 +102,14 @@ class Stack:
             Unreachable: A process does not come up; the end of its log is shown.
         """
         if not self.is_own_server:
+            # before the ports are looked at: what is taken over has its ports already
             self._await("prefect-server", PrefectApi(self.api_url).is_alive, 15)
         adopted = self._adopt()
         self._require_ports(adopted)
         self.home.create()
         self.home.pop_restarts()  # asked of an earlier supervisor
         store = self._open_store()
+        # from now on others find this supervisor: see `refuse_second`
         self.keeper.save()
         with self._starting_prefect():
             self._start_systems()
@@ -117,6 +119,7 @@ class Stack:
         self._await("envoy", self.gateway.admin.is_alive)
         for service in ("observer", "console", "load", "reports"):
             self._launch(service)
+        # before the worker, which asks for its pool and its deployments at once
         self._prepare_prefect()
         self._launch("worker")
         self.keeper.save()
@@ -143,12 +146,14 @@ class Stack:
 
     def prefect_env(self) -> dict[str, str]:
         """Return the variables that Prefect's server, worker, flows and command line need."""
+        # of this very Python: `prefect` on another path may be another version
         beside = str(Path(sys.executable).parent)
         secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
         return {
             "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
             HOME_VARIABLE: str(self.home.root),
             "PREFECT_HOME": str(self.home.prefect_home),
+            # a client whose server is busy asks again instead of failing
             "PREFECT_API_URL": self.api_url,
             "PREFECT_CLIENT_MAX_RETRIES": "12",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -227,6 +232,7 @@ class Stack:
             Refused: Another supervisor runs with this home.
         """
         entry = self.home.settings().get("supervisor") or {}
+        # only to ask whether that process lives
         other = Child("supervisor", [], Path())
         if entry and entry["pid"] != os.getpid() and other.adopt(entry["pid"], entry["created"]):
             raise Refused(
@@ -238,10 +244,12 @@ class Stack:
     def _adopt(self) -> set[str]:
         """Take over what an earlier supervisor left running; return their names."""
         known = self.home.settings().get("processes", {})
-        return {
-            name for name, child in self.children.items()
-            if name in known and child.adopt(known[name]["pid"], known[name]["created"])
-        }
+        adopted = set()
+        for name, child in self.children.items():
+            entry = known.get(name)
+            if entry is not None and child.adopt(entry["pid"], entry["created"]):
+                adopted.add(name)
+        return adopted
 
     def _require_ports(self, adopted: set[str]) -> None:
         if "envoy" not in adopted:
@@ -265,6 +273,7 @@ class Stack:
             self.show(f"{name} runs still and is taken over")
             return
         child.start()
+        # saved with each: a kill during the start leaves nothing that the next start cannot find
         self.keeper.save()
 
     def _await(

@@ -39,6 +39,7 @@ def running(stack: Stack) -> Iterator[Store]:
             raise
         yield store
     finally:
+        # a second Ctrl-C must not stop the stopping
         with _ignoring_signals():
             stack.keeper.stop(spares_adopted=not is_started)
             if store is not None:
