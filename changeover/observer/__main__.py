@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--api-url", default="", help="Prefect's API; empty: no recovery.")
     arguments = parser.parse_args()
     log_to_stderr()
-    for chatty in ("httpx", "alembic"):
+    for chatty in ("httpx", "alembic"):  # a line for each request, several times a second
         logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Home(arguments.home)
     try:
@@ -38,6 +38,7 @@ def main() -> int:
         return error.exit_code
     site = Site(home, plan, store)
     observer = observe(site, arguments.api_url or None)
+    # only a note: the loop ends at its next turn and saves what it has
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: observer.stop.set())
     end_when_amended(site)
@@ -47,6 +48,7 @@ def main() -> int:
 
 def _open(home: Home) -> Store:
     """Open the store, waiting a while when it is locked just now."""
+    # ten seconds: an upgrade of the store or a backup may be under way
     for _ in range(20):
         try:
             return Store.open(home.store_url, timeout=STORE_TIMEOUT_SECONDS)

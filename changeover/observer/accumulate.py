@@ -53,6 +53,7 @@ class _Tally:
         self.numbers["answers"] += 1
         self.numbers["empty_answers"] += not body_bytes
         self.numbers["answer_bytes"] += body_bytes
+        # of the logarithms: one huge answer hardly changes their mean
         self.numbers["answer_logs"] += math.log1p(body_bytes)
 
     def measured(self) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class Accumulator:
         self.newest = first
         self.listening_until = 0
 
+    # requests are read from the log again, so only what is not in the log is restored
     def restore(self, samples: Iterable[Sample]) -> None:
         """Set probes and process figures of seconds whose requests are read again."""
         for sample in samples:
@@ -114,6 +116,7 @@ class Accumulator:
         at = int(entry.end)
         if at < self._first:
             return
+        # also a line of the past counts as read: the log is in the order of the ends
         self.newest = max(self.newest, at)
         # A line that comes minutes late must not replace a second that was stored and forgotten.
         at = max(at, self._kept_from)
@@ -140,6 +143,7 @@ class Accumulator:
             self._user_errors.setdefault((user, str(outcome.system)), when)
 
     def _add_to_subsets(self, second: _Second, entry: Entry, outcome: Outcome) -> None:
+        # one request without the mark, and the second's subsets are unknown as a whole
         if entry.subsets is None:
             second.subsets = None
         if second.subsets is None or entry.subsets is None:
@@ -157,12 +161,14 @@ class Accumulator:
     def add_process(self, system: str, at: int, *, memory_bytes: int, cpu_cores: float) -> None:
         """Note how much memory and how many cores a system's processes use."""
         second = self._second(system, at)
+        # the greatest of a second: a process that is measured twice must not hide its peak
         second.memory_bytes = max(memory_bytes, second.memory_bytes or 0)
         second.cpu_cores = cpu_cores
 
     def set_back(self, to: int) -> None:
         """Go on at an earlier second: the clock was set back.
 
+        # what was measured of them is stored already, and is replaced second by second
         Seconds that come for a second time are counted anew, and stored in the place of the old.
         """
         self._seconds = {key: each for key, each in self._seconds.items() if key[1] < to}
@@ -180,13 +186,14 @@ class Accumulator:
         for at in range(self._oldest_gap(before), before):
             for name in System:
                 self._seconds.setdefault((str(name), at), _Second())
-        changed = sorted(
-            (at, system)
-            for (system, at), second in self._seconds.items()
-            if second.is_changed and at < before
-        )
+        changed = []
+        for (system, at), second in self._seconds.items():
+            if second.is_changed and at < before:
+                changed.append((at, system))
+        changed.sort()
         for at, system in changed:
             self._seconds[system, at].is_changed = False
+            # said anew of each sample: `listening_until` follows the console's signs of life
             self._seconds[system, at].listened = int(at < self.listening_until)
         samples = [self._sample(system, at, self._seconds[system, at]) for at, system in changed]
         self._forget(before - KEEP_SECONDS)
@@ -209,6 +216,7 @@ class Accumulator:
 
     def _oldest_gap(self, before: int) -> int:
         """Return the first second to fill with zeros: after the newest one returned."""
+        # at most five seconds: after a longer pause nobody watched, so zeros would be invented
         known = [at for _, at in self._seconds if at < before]
         return max(min(known, default=before), before - 5)
 
@@ -226,15 +234,19 @@ class Accumulator:
 def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
     """Note what happened to the user of a request."""
     is_empty = outcome.is_answer and not entry.body_bytes
-    met = [Met.ANSWER, *(kind for kind, has_happened in (
-        (Met.CLIENT_ERROR, outcome.is_client_error), (Met.REDIRECT, outcome.is_redirect),
-        (Met.EMPTY, is_empty), (Met.ERROR, outcome.error is not None)) if has_happened)]
+    happened = (
+        (Met.ANSWER, True), (Met.CLIENT_ERROR, outcome.is_client_error),
+        (Met.REDIRECT, outcome.is_redirect), (Met.EMPTY, is_empty),
+        (Met.ERROR, outcome.error is not None))
     user = user_number(entry.key or "", is_split=entry.route.startswith("split:"))
-    for kind in met:
-        second.users.setdefault(str(kind), set()).add(user)
+    for kind, has_happened in happened:
+        if has_happened:
+            second.users.setdefault(str(kind), set()).add(user)
 
 
 def user_number(key: str, *, is_split: bool) -> int:
     """Return the number under which a user is remembered: independent of the user's bucket."""
+    # its own seed: with the split's hash, few users would stand for few buckets
     number = xxhash.xxh32_intdigest(key.encode("utf-8", "surrogatepass"), seed=1)
+    # one bit says whether the split chose the user's system, the rest is the number
     return number & ~SPLIT | (SPLIT if is_split else 0)

@@ -52,6 +52,7 @@ class Acting:
         if is_rollback and self.traffic.is_on_users and not is_before_start:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
             self._pending.append(firing)
+        # before a restart of the observer it may have been recorded already
         elif firing.at >= self._began or firing.trigger not in self.recorded_before:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
             self._announce(firing, TriggerAction.ALERT if is_rollback else action)
@@ -70,6 +71,7 @@ class Acting:
             except Refused as refusal:  # people are notified; triggers must not wait for it
                 self._log.problem("failed item", str(refusal))
                 self.traffic.following.put_off()
+        # in their order, and one that cannot be done yet keeps the next waiting: it moves everyone
         while self._pending:
             if not self._carry_out(self._pending[0]):
                 return
@@ -86,6 +88,7 @@ class Acting:
             if done is not None:
                 return True
             done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+        # there is no way back: trying again would not find one
         except Refused as refusal:
             LOG.error("trigger %s: %s", firing.trigger, refusal)
             self._announce(firing, TriggerAction.ALERT)

@@ -43,8 +43,10 @@ PROBES_AT_ONCE = 4
 STANDBY_BAD, STANDBY_GOOD = 3, 5
 """Health answers in a row after which the baseline may not, or may again, be given users."""
 FRESH_SECONDS = 2.0
+"""An older answer of the baseline says nothing of now: it is asked every second."""
 EFFECTS_SECONDS = 0.1
 MOST_UNRECORDED = 50
+"""Events that wait for the store: the file is written with each change and must stay small."""
 STAYING = {True: "", False: "; users stay, because the baseline is not well",
            None: "; users stay, because it is not known yet whether the baseline is well"}
 """What a message says about users, by whether the baseline can serve them."""
@@ -70,6 +72,7 @@ class Probe:
         # Every thread still waits for an answer: the system does not answer in time.
         if not self._free.acquire(blocking=False):
             return None, False
+        # a list, not a variable: the thread may still answer when nobody waits any more
         found: list[tuple[float, bool]] = []
         done = threading.Event()
         threading.Thread(target=self._get, args=(found, done), daemon=True).start()
@@ -102,6 +105,7 @@ class LatestProbe:
 
     def pop(self) -> bool | None:
         """Return once whether the newest answer was good; None when there is no fresh one."""
+        # popped: the same answer must not count twice among those in a row
         found, self._found = self._found, None
         return found[0] if found and time.monotonic() - found[1] <= FRESH_SECONDS else None
 
@@ -180,10 +184,12 @@ class BackPressure:
             asks: Returns whether the baseline is well; None when nothing new is known.
         """
         self._state, action = decide(spec, self._state, seconds, now)
+        # only asked while it matters: otherwise the baseline's answers cost a request a second
         if self._state.level is not Level.NORMAL:
             if (is_well := asks()) is not None:
                 self._standby.add(is_well and not self.traffic.is_baseline_disabled)
         elif action is not None:
+            # the next time begins with nothing known of the baseline
             self._standby = Standby()
         if action is not None:
             self._note(spec, action)
@@ -192,6 +198,7 @@ class BackPressure:
     def work_off(self, stop: threading.Event) -> None:
         """Pull levers and record events, one after the other, until `stop`."""
         while not stop.wait(EFFECTS_SECONDS):
+            # emergency levers first: the others may undo what they do
             if self._entry["pending"] and not self._entry["urgent"]:
                 self._pull("pending")
             if self._entry["unrecorded"]:
@@ -231,6 +238,7 @@ class BackPressure:
         with self._lock:  # also while writing: an older entry must never replace a newer one
             withheld = is_relieved and self._standby.is_fit is True
             self._entry["withheld"] = withheld
+            # the file is looked at, too: somebody may have removed or restored it
             if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == withheld:
                 return
             if not self.site.gateway.withhold(self.site.plan, self.traffic.state, self._entry):
@@ -255,6 +263,7 @@ class BackPressure:
     def _pull(self, where: str) -> None:
         """Pull the first lever of a list, and remove it from the list."""
         name = str(self._entry[where][0])
+        # an amended plan may not have the lever any more: then nothing is pulled
         problem = levers.pull(self.site.plan, name) if name in self.site.plan.levers else ""
         event = {"lever": name, "problem": problem, "at": clock.now().isoformat()}
         # Removed only after it was pulled: a kill in between pulls it twice, never not at all.
@@ -269,11 +278,11 @@ class BackPressure:
         key = f"back-pressure-{event['at']}-{event.get('lever', kind)}"
         try:
             if "level" in event and self.site.plan.notify:
+                title = f"back-pressure of {self.site.migration}: the {event['of']} is " \
+                    f"{event['level']}"
                 messages.put(self.site.store, Message(
                     self.site.migration, key=key, severity=_SEVERITY[Level(event["level"])],
-                    title=f"back-pressure of {self.site.migration}: the {event['of']} is "
-                    f"{event['level']}",
-                    body=event["reason"], at=clock.now()))
+                    title=title, body=event["reason"], at=clock.now()))
             audit.record(self.site.store, self.site.migration, NewEvent(
                 actor="back-pressure", kind=kind, at=clock.now(), data=event, once_key=key))
         except StoreError as error:
@@ -287,6 +296,7 @@ class BackPressure:
 
     def _with(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the events that wait to be recorded, with another one."""
+        # the newest are kept: the file says what is true now, the audit what was
         return [*self._entry["unrecorded"], event][-MOST_UNRECORDED:]
 
     def _save(self) -> None:

@@ -57,6 +57,7 @@ class Blocks:
         found: list[Sample] = []
         at = start
         while at < end:
+            # aligned to the clock, so that every trigger's window finds the same blocks
             size = next((size for size in (LONG, SHORT) if not at % size and at + size <= end), 0)
             if size:
                 block = self._block(kind, at, size)
@@ -70,6 +71,7 @@ class Blocks:
 
     def changed(self, name: str, at: int) -> None:
         """Note that a second has other numbers now."""
+        # of this second alone: all other blocks keep what was added up
         for kind in self._kinds:
             if kind.name == name:
                 for size in (SHORT, LONG):
@@ -84,8 +86,10 @@ class Blocks:
         """Return a block; None where nothing was measured: that is no second that was watched."""
         key = kind, size, at
         if key not in self._known:
-            rows = [kind.reduced(row) for row in self._rows(kind.name, at, at + size)] \
-                if size == SHORT else self._shorter(kind, at)
+            if size == SHORT:
+                rows = [kind.reduced(row) for row in self._rows(kind.name, at, at + size)]
+            else:  # of its blocks of ten seconds: a late second costs one of them
+                rows = self._shorter(kind, at)
             self._known[key] = _added(kind.name, at, size, rows) if rows else None
         return self._known[key]
 

@@ -22,6 +22,7 @@ def restore(site: Site, budgets: list[BudgetWatch], *, since: int) -> None:
     Raises:
         StoreError: The store cannot be read.
     """
+    # whole minutes: `since` may lie within one, whose sum is stored only later
     until = -(-since // MINUTE) * MINUTE
     for budget in budgets:
         start = clock.from_timestamp(until - budget.longest)

@@ -53,6 +53,7 @@ class BudgetWatch:
         if sample.system != self.of or sample.at < self._from:
             return
         bad, total = self._counted(sample)
+        # a late line changes a second that was added already: only the difference is new
         if before is not None:
             known_bad, known = self._counted(before)
             bad, total = bad - known_bad, total - known
@@ -72,12 +73,14 @@ class BudgetWatch:
             for (long, short), burn in self._windows])
 
     def _counted(self, sample: Sample) -> tuple[int, int]:
+        # a row of the store has what arrived among its `requests`
         if sample.system == GATEWAY and not sample.arrived:
             sample = of_gateway(sample)
         spec = self._spec
         if spec.is_of_requests:
             sample = of_subset(sample, spec.subset)
         found = combine([sample], seconds=sample.resolution).measure(spec.measured.name)
+        # from the share back to the events: every metric of a budget is a share of them
         return round((found.value or 0.0) * found.samples), found.samples
 
 

@@ -71,6 +71,7 @@ class CarrierWatch:
         self.began = self.began or now
         store, done = self.site.store, []
         for carrier in carriers.of(store, self.site.migration):
+            # nothing carries a schedule: a flow run ends, the schedule stays
             if work_of(carrier.subject) is Work.SCHEDULE:
                 continue  # see `poll_schedules`
             if _is_history(store, carrier):
@@ -78,6 +79,7 @@ class CarrierWatch:
                               flow_run_id=carrier.flow_run_id)
                 continue
             ended = self._ended(carrier, now, given_up)
+            # an end that is recorded already is no news, another end is
             if ended is not None and ended.end is not carrier.end:
                 done += self._record(carrier, ended, now)
             elif ended is None and carrier.end is not None \
@@ -88,6 +90,7 @@ class CarrierWatch:
     def poll_schedules(self, now: datetime) -> list[str]:
         """Record schedules that were paused or deleted, and those that are on again."""
         store, migration, done = self.site.store, self.site.migration, []
+        # not recorded before it is missing: a row for each schedule would say nothing
         for flow in WATCHED_SCHEDULES:
             subject, problem = f"{Work.SCHEDULE} {flow}", self.api.schedule_problem(f"{flow}/main")
             known = carriers.one(store, migration, subject)
@@ -107,6 +110,7 @@ class CarrierWatch:
     ) -> Ended | None:
         run = self.api.run(carrier.flow_run_id)
         if run is None:
+            # known as missing before a restart of the observer: since then, not since now
             known = carrier.since if carrier.end is End.UNKNOWN else now
             self.missing.setdefault(carrier.flow_run_id, known)
         else:
@@ -123,8 +127,9 @@ class CarrierWatch:
         where = routing.read(store, carrier.migration).describe()
         text = run_ends.sentence(carrier.subject, ended, where)
         is_new = carriers.note_end(store, carrier, ended, text=text, now=now)
-        return [f"nobody carries on {carrier.subject}: {run_ends.what(ended.end, ended.said)}"] \
-            if is_new else []
+        if not is_new:
+            return []
+        return [f"nobody carries on {carrier.subject}: {run_ends.what(ended.end, ended.said)}"]
 
 
 def ended_now(site: Site, api: PrefectApi, carrier: Carrier, *, now: datetime) -> Ended | None:
@@ -156,11 +161,13 @@ def _how_ended(store: Store, api: PrefectApi, seen: Seen, now: datetime) -> Ende
     if run is None:
         end = run_ends.judge(Sight(PrefectState.NONE, seen.since), now)
         return Ended(end, seen.since) if end else None
+    # overdue from the later moment on: a watch that only just began has not waited yet
     due = max(run.scheduled_for or run.state_at, seen.since)
     is_over = seen.is_given_up or carrier.end is End.FAILED
     end = run_ends.judge(Sight(
         run.state_type, run.state_at, due=due,
         is_deployed=_is_deployed(api, run),
+        # asked in this order: mostly the run is not paused, and the store is not asked
         is_asked=run.state_type == PrefectState.PAUSED
         and approvals.waits_for(store, carrier.migration, run.id),
         is_tried_again=not is_over and _is_tried_again(carrier, run),
@@ -176,6 +183,7 @@ def _how_ended(store: Store, api: PrefectApi, seen: Seen, now: datetime) -> Ende
 
 def _is_deployed(api: PrefectApi, run: FlowRun) -> bool:
     """Whether a worker can still start the run, where that is needed for it to go on."""
+    # a run that is running needs its deployment no more
     if run.state_type not in run_ends.NEEDS_DEPLOYMENT or run.deployment_id is None:
         return True
     return api.has_deployment(run.deployment_id)

@@ -119,6 +119,7 @@ class Chores:
         """
         store, migration = self._site.store, self._site.migration
         retention, now = self._site.plan.retention, clock.now()
+        # summed up first: what is removed afterwards lives on in the sums
         samples.rollup(store, migration, now=now)
         samples.prune(store, migration, retention, now=now)
         BucketSums(store, migration).sum_up(now)

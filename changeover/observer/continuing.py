@@ -20,6 +20,7 @@ LEASE = timedelta(minutes=2)
 """How long a new run may take to start before another one may take over its rollback."""
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "CANCELLING")
 MOST_RUNS = 50
+"""Runs that were made for the work and cancelled before they began; more are a fault."""
 
 
 def find_ended(site: Site, *, now: datetime) -> list[tuple[Carrier, Ended]]:
@@ -59,12 +60,14 @@ def continue_work(site: Site, carrier: Carrier, *, now: datetime) -> str:
         Unreachable: Prefect did not answer.
     """
     api = site.prefect
+    # asked first: a run that no worker starts would only wait, and people would think it goes on
     if problem := api.pool_problem():
         raise Refused(f"{carrier.subject} was not continued because {problem}")
     run_id = _start(site, carrier)
     try:
         _hand_to(site.store, carrier, run_id, now)
     except Refused:
+        # another run carries the work: this one must not begin
         api.cancel(run_id, message=f"another run carries {carrier.subject}")
         raise
     former = api.run(carrier.flow_run_id)
@@ -76,6 +79,7 @@ def continue_work(site: Site, carrier: Carrier, *, now: datetime) -> str:
 def _start(site: Site, carrier: Carrier) -> str:
     """Return a run that has not ended; a new one for each that was cancelled before it began."""
     deployment, api = f"{carrier.flow}/main", site.prefect
+    # the same key again is the same run; a new number is a new run
     key = f"continue-{carrier.migration}-{carrier.subject}-{carrier.flow_run_id}"
     parameters = _parameters(site.store, carrier)
     for number in range(MOST_RUNS):
@@ -116,6 +120,7 @@ def _hand_to(store: Store, carrier: Carrier, run_id: str, now: datetime) -> None
     elif work_of(carrier.subject) is Work.ROLLBACK:
         rollbacks.acquire_lease(store, number, flow_run_id=run_id, lease=LEASE, now=now,
                          after=carrier.flow_run_id)
+    # ours already: the run took the cutover by itself before this line
     elif not cutovers.adopt(store, number, carrier, flow_run_id=run_id, now=now) \
             and cutovers.get(store, number).flow_run_id != run_id:
         raise Refused(f"{carrier.subject} was not continued because somebody was faster",
@@ -138,6 +143,7 @@ def end_work(
     happened = run_ends.what(ended.end, ended.said)
     outcome = f"{author.actor} ended it where it was: {author.reason} ({happened})"
     if work_of(carrier.subject) is Work.CUTOVER:
+        # after a rollback the cutover did not stop where it was: its users are back
         is_current = cutovers.get(store, number).epoch == routing.read(
             store, carrier.migration).epoch
         status = CutoverStatus.STOPPED if is_current else CutoverStatus.ROLLED_BACK

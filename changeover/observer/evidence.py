@@ -62,10 +62,12 @@ class TriggerEvidence:
         Raises:
             StoreError: The store cannot be read, and nothing is known of the present stage.
         """
+        # compared again below: a rollback may come while the evidence is weighed
         before = self._traffic.state
         stage = self._present()
         if stage is None:
             return {}
+        # the thread's own time: waiting for others costs no processor
         start = time.thread_time()
         self._slice_log.collect()
         sums = self._sums(stage)
@@ -99,6 +101,7 @@ class TriggerEvidence:
         site = self._site
         cutover = cutovers.active(site.store, site.migration)
         stages = cutovers.stages(site.store, cutover.id) if cutover else []
+        # after a rollback the newest stage is still the last one: nobody is compared then
         is_open = bool(stages) and stages[-1].status is not StageStatus.ROLLED_BACK
         return stages[-1] if is_open else None
 
@@ -106,6 +109,7 @@ class TriggerEvidence:
         site, end = self._site, clock.now()
         known = site.bucket_sums.of_split(weight, start=record.entered_at, end=end)
         past = site.bucket_sums.past(record.entered_at)
+        # rounded up: the second in which it began is not wholly the stage's
         self._slice_log.tally.begin(weight, -int(-record.entered_at.timestamp() // 1), known)
         self._stage = _Stage(record, weight, past)
         return self._stage

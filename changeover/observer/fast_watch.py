@@ -32,6 +32,7 @@ class FastWatch:
 
     def read(self, entries: Iterable[Entry]) -> None:
         """Add requests in the order of the log."""
+        # read and judged by two threads: the loop reads, probes answer in their own
         with self._lock:
             for entry in entries:
                 outcome = classify(entry)

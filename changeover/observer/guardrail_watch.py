@@ -51,10 +51,12 @@ class GuardrailWatch:
         """
         if not self._names:
             return []
+        # nobody asked the candidate in this second: it starts again with a clean slate
         if at <= self._withheld_to:
             self._alarmed.clear()
             return []
         own, baseline = self._last_requests("candidate", at), self._last_requests("baseline", at)
+        # kept for when the baseline serves nobody: then there is nothing to compare with now
         if baseline is not None:
             self.baseline_before = baseline
         fired = []
@@ -62,6 +64,7 @@ class GuardrailWatch:
             why = own and takes_all(name, own, self.baseline_before)
             lasted = self._alarmed.get(name, 0) + 1 if why else 0
             self._alarmed[name] = lasted
+            # equal, not above: it fires once, and again only after a second in which all was well
             if why and lasted == GUARDRAIL_SECONDS:
                 fired.append(Firing(
                     trigger=f"guardrail {name}", reason=f"{why}, for {lasted} s", at=at,
@@ -71,6 +74,7 @@ class GuardrailWatch:
     def _last_requests(self, system: str, at: int) -> Window | None:
         """Return a system's last seconds with enough requests; None when there are not so many."""
         for seconds in GUARDRAIL_WINDOWS:
+            # never across a time of back-pressure: those requests went to the baseline
             start = max(at - seconds + 1, self._recent.since, self._withheld_to + 1)
             found = self._recent.seconds(system, start, at + 1)
             if sum(row.requests for row in found) >= ENOUGH:

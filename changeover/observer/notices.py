@@ -21,6 +21,7 @@ class Notices:
 
     def put(self, severity: Severity, title: str, body: str) -> None:
         """Notify people of `title`; the same again within ten minutes is not sent."""
+        # a copy: another thread may add one meanwhile
         if all(known[1] != title for known in list(self._waiting)):
             self._waiting.append((severity, title, body, clock.now()))
 
@@ -31,6 +32,7 @@ class Notices:
             StoreError: The store cannot be written; the messages stay.
         """
         while self._waiting:
+            # the first is removed only when it is saved: a failure keeps it
             severity, title, body, at = self._waiting[0]
             messages.put(store, Message(
                 migration, key=title, severity=severity, title=title, body=body, at=at))

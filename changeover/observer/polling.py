@@ -59,9 +59,11 @@ class SourcePolls:
         # triggers always want theirs; gates ask for theirs while a stage soaks
         self._wanted: dict[Key, _Wanted] = {}
         for spec in site.plan.triggers:
-            if spec.is_external:
-                for system in {spec.of, *(["baseline"] if spec.is_to_baseline else [])}:
-                    self._want(self._key(spec, system), _question(spec, system), float("inf"))
+            if not spec.is_external:
+                continue
+            systems = {spec.of, "baseline"} if spec.is_to_baseline else {spec.of}
+            for system in systems:
+                self._want(self._key(spec, system), _question(spec, system), float("inf"))
 
     def watch(self, source: str, stop: threading.Event) -> None:
         """Ask a source whenever one of its questions is due, until `stop`."""
@@ -126,10 +128,13 @@ class SourcePolls:
         """Return a source's questions that are due; they count as asked now."""
         now, due = time.monotonic(), []
         with self._lock:
-            for key in [key for key, each in self._wanted.items() if each.until < now]:
-                del self._wanted[key]
+            # a stage that ended, or a gate that an amended plan has no more
+            for key, each in list(self._wanted.items()):
+                if each.until < now:
+                    del self._wanted[key]
             for key, wanted in self._wanted.items():
                 if key[0] == source and now - wanted.asked >= every:
+                    # before the answer, so that a slow source is not asked a second time meanwhile
                     wanted.asked = now
                     due.append(wanted)
         return due

@@ -39,6 +39,7 @@ class Position:
         try:
             found = json.loads(self._path.read_text())
             return (int(found["inode"]), int(found["offset"])), int(found["first"])
+        # the first start, or a file that a full disk cut short
         except (OSError, ValueError, KeyError, TypeError):
             return None, 0
 
@@ -52,6 +53,7 @@ class Position:
             place: (inode, offset).
             is_stored: Whether all samples of a second and before are in the store.
         """
+        # once a second is enough, and the loop comes ten times
         if self._reached and self._reached[-1][0] == second:
             return
         self._reached.append((second, place))

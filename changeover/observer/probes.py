@@ -46,6 +46,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
 
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=1)
     with new_client(timeout=timeout, limits=limits) as client:
+        # at full seconds: each second has one probe, however long the answers take
         while not stop.wait(1.0 - time.time() % 1.0):
             if asking.acquire(blocking=False):
                 threading.Thread(target=ask, args=(client,), daemon=True).start()
@@ -73,6 +74,7 @@ class ProcessMeter:
         if pid is None:
             return None
         try:
+            # a new process, or its children may have changed
             if pid not in self._known or time.monotonic() > self._family_until:
                 self._find_family(pid)
         except psutil.Error:
@@ -91,6 +93,7 @@ class ProcessMeter:
         """Find what the process has started; this reads every process of the machine."""
         root = self._known.get(pid) or psutil.Process(pid)
         family = {process.pid: process for process in (root, *root.children(recursive=True))}
+        # the known object of a process is kept: it knows its CPU time at the last call
         self._known = {number: self._known.get(number, found) for number, found in family.items()}
         self._family_until = time.monotonic() + FAMILY_SECONDS
 

@@ -63,8 +63,10 @@ class Recent:
         """Add samples, replacing those of the same second."""
         for sample in samples:
             is_gateways = sample.system == GATEWAY
+            # the gateway's samples have names of their own for what arrived
             self._rows[sample.system][sample.at] = of_gateway(sample) if is_gateways else sample
             self._blocks.changed(sample.system, sample.at)
+        # a window that was combined before may hold the second that changed
         self._windows.clear()
 
     def feed_places(self, counts: Mapping[str, Mapping[int, PlaceCount]]) -> None:
@@ -84,6 +86,7 @@ class Recent:
     def window(self, span: Span, at: int) -> Window:
         """Return the window that ends with second `at`; triggers alike share one."""
         found = self._windows.get((span, at))
+        # kept by what it asks: triggers that ask the same share it
         if found is None:
             found = self._windows[span, at] = self._combined(span, at)
         return found
@@ -92,22 +95,26 @@ class Recent:
         start = max(at - span.seconds + 1, self.since)
         if span.since is not None:
             start = max(start, span.since)
+        # single places are counted by ten seconds and cannot be added up by blocks
         if span.source in _ADDED_UP and not span.path:
             rows = self._blocks.covering(_kind(span), start, at + 1)
             return combine(rows, seconds=span.seconds)
-        names = (GATEWAY, outcomes_of(span.system, span.segment),
-                 *((SHADOW,) if span.system == "candidate" else ()))
+        names = [GATEWAY, outcomes_of(span.system, span.segment)]
+        if span.system == "candidate":  # comparisons count for the candidate
+            names.append(SHADOW)
         subset = subset_of_segment(span.segment) if span.segment else None
         rows = [of_subset(row, subset) for row in self.seconds(span.system, start, at + 1)]
-        rows += [row for name in names for row in self.seconds(name, start, at + 1)]
+        for name in names:
+            rows += self.seconds(name, start, at + 1)
         found = combine(rows, seconds=span.seconds)
         if not span.path:
             return found
-        counts = [each for step_at, each in self._places.get(span.path, {}).items()
-                  if step_of(start) <= step_at <= at]
-        compared = sum(each.compared for each in counts)
-        return replace(
-            found, compared=compared, matched=compared - sum(each.diverged for each in counts))
+        compared = diverged = 0
+        for step_at, counts in self._places.get(span.path, {}).items():
+            if step_of(start) <= step_at <= at:
+                compared += counts.compared
+                diverged += counts.diverged
+        return replace(found, compared=compared, matched=compared - diverged)
 
     def forget(self, before: int) -> None:
         """Forget samples before a second."""

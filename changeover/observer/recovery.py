@@ -38,9 +38,12 @@ LOG = logging.getLogger("changeover.recovery")
 
 DURABLE_FLOWS = ("cutover", "shadow", "beta", "gradual", "full", "deprecation", "rollback")
 CRASH_SETTLES = timedelta(seconds=5)
+"""Younger states may still change by themselves: see 1. above."""
 SIGN_OF_LIFE_WITHIN = timedelta(seconds=60)
+"""A flow's process takes seconds to start, on a busy machine most of a minute."""
 MOST_ATTEMPTS = 100
 MOST_ATTEMPTS_FAILED = 5
+"""A failed run said what is wrong: the same fault mostly comes back."""
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Recovery:
         """
         done: list[str] = []
         failed: Unreachable | None = None
+        # rollbacks first: whatever else waits, their further steps must not
         parts = (self._hand_over_all, self._wake_stale, self._wake_instructed, self._recover_all,
                  self._note_ends)
         for part in parts:
@@ -93,6 +97,7 @@ class Recovery:
                 done += part(now)
             except Unreachable as error:
                 failed = error
+        # the same sentence comes with each sweep until the cause is gone
         for sentence in done:
             if sentence not in self.said:
                 LOG.info(sentence)
@@ -155,9 +160,10 @@ class Recovery:
         run = self.api.run(cutover.flow_run_id)
         if run is None:
             return []
+        # about to begin anyway: waking it would only change its state once more
+        soon = now + timedelta(seconds=3)
         is_asleep = run.state_type == PrefectState.SCHEDULED and (
-            run.scheduled_for is not None and run.scheduled_for > now + timedelta(seconds=3)
-        )
+            run.scheduled_for is not None and run.scheduled_for > soon)
         return [run] if run.state_type == PrefectState.PAUSED or is_asleep else []
 
     def _wake(self, run: FlowRun, now: datetime) -> str:
@@ -183,11 +189,11 @@ class Recovery:
         return list(found.values())
 
     def _crashed(self, now: datetime) -> list[tuple[FlowRun, str]]:
-        runs = self._runs(["CRASHED", "FAILED"])
-        return [
-            (run, f"it {run.state_name.lower()}") for run in runs
-            if now - run.state_at > CRASH_SETTLES and self._is_unfinished(run)
-        ]
+        found = []
+        for run in self._runs(["CRASHED", "FAILED"]):
+            if now - run.state_at > CRASH_SETTLES and self._is_unfinished(run):
+                found.append((run, f"it {run.state_name.lower()}"))
+        return found
 
     def _vanished(self, now: datetime) -> list[tuple[FlowRun, str]]:
         """Return runs whose process is gone.
@@ -203,6 +209,7 @@ class Recovery:
             beat = beats.get(f"flow:{run.id}")
             is_running = run.state_type == PrefectState.RUNNING
             if is_running and beat is not None and beat.at >= run.state_at:
+                # its process was another one if the number alone is the same: see `_is_alive`
                 if now - run.state_at > CRASH_SETTLES and not _is_alive(beat.pid, beat.detail):
                     lost.append((run, "its process vanished"))
             elif now - run.state_at > SIGN_OF_LIFE_WITHIN:

@@ -70,6 +70,7 @@ class Restart:
         cutover = cutovers.latest(self.site.store, self.site.migration)
         begin, since = _begin(cutover), self._since
         self._know_baseline(cutover)
+        # nothing is stored: the last second is where judging begins
         self.watch.restart(since=begin)
         first = min((sample.at for sample in known), default=self.began - 1)
         note = self.memory.load()
@@ -88,6 +89,7 @@ class Restart:
     def _know_baseline(self, cutover: Cutover | None) -> None:
         """Read how the baseline answered before the newest stage, in which it may serve nobody."""
         stages = cutovers.stages(self.site.store, cutover.id) if cutover else []
+        # before the newest stage: in it, the baseline may serve too few to compare with
         end = stages[-1].entered_at if stages else clock.now()
         self.watch.know_baseline(samples.window(
             self.site.store, self.site.migration, str(System.BASELINE),
@@ -98,6 +100,7 @@ def _begin(cutover: Cutover | None) -> int:
     """Return the second since which triggers look at anything: nothing of an earlier cutover."""
     if cutover is None:
         return 0
+    # after a rollback its end counts: what happened before was answered by it
     is_over = cutover.status in (CutoverStatus.ROLLED_BACK, CutoverStatus.FAILED)
     start = (cutover.ended_at if is_over else None) or cutover.started_at
     return int(start.timestamp()) + 1

@@ -40,6 +40,7 @@ class BaselineRestorer:
     def is_back(self) -> bool:
         """Whether levers brought the baseline back; starts them when none is running."""
         with self._lock:
+            # an attempt that failed does not count: the next call begins another
             if self._found is not None and self._found.is_well:
                 return True
             self._begin()
@@ -53,6 +54,7 @@ class BaselineRestorer:
         """
         bad = 0
         while not stop.wait(POLL_SECONDS):
+            # one bad answer may be a lost packet
             bad = bad + 1 if is_needed() and not baseline.is_well(self._plan) else 0
             if bad >= BAD_ANSWERS:
                 with self._lock:
@@ -66,10 +68,12 @@ class BaselineRestorer:
     def forget(self, found: Return) -> None:
         """Forget an attempt that is recorded in the store by now."""
         with self._lock:
+            # by identity: a newer attempt must not be forgotten with the older one
             if self._found is found:
                 self._found = None
 
     def _begin(self) -> None:
+        # one at a time: two would pull the same levers against each other
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._bring_back, daemon=True)
             self._thread.start()

@@ -49,7 +49,9 @@ class Seconds:
         self._shown = complete
         if set_back_to is not None:
             self.judged = min(self.judged, set_back_to)
+        # after a step back the log has lines of both times: only the clock says what is complete
         end = complete if set_back_to is not None else min(complete, read_to)
+        # the seconds are handed out already, or the log was not read so far
         if end <= self.judged:
             return Due(range(0), set_back_to)
         first = max(self.judged or end - 1, end - most)

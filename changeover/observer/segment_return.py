@@ -65,6 +65,7 @@ class SegmentReturn:
             # the same firing after a restart is the same occasion
             occasion = f"trigger-{firing.trigger}-{firing.at}"
             found.put(take_segment_back(self.traffic.site, segment, cause, occasion))
+        # `Refused` among them: the thread that waits tells them apart
         except ChangeoverError as error:
             found.put(error)
         except Exception as error:  # noqa: BLE001  handed to the thread that waits

@@ -112,6 +112,7 @@ class Observer:
 
     def run(self) -> None:
         """Observe until `stop` is set."""
+        # before all threads: they find what was known before the restart
         self.log.run("start", self._restore)
         parts: list[tuple[str, Callable[[], None]]] = [
             *((f"probe of {name}", partial(self._probe, str(name))) for name in System),
@@ -155,6 +156,7 @@ class Observer:
                 Severity.WARNING, f"requests of {self.site.migration} are in no metric",
                 f"{lost} lines of the gateway's access log are cut or cannot be read. Check for a "
                 f"full disk, and whether something else writes to {self._tailer.path}")
+        # a position is of a moment at which all lines of the second were read
         if not self._tailer.is_behind():
             self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
 
@@ -195,6 +197,7 @@ class Observer:
         since, self.acting.users_since = self.acting.users_since, None
         if since is not None:
             self.watch.restart(since=since)
+        # every request of the next second was routed after the move
         self.watch.follow_segments(self.traffic.state, at=int(time.time()) + 1)
         for second in due.seconds:
             for action, firing in self.watch.step(second):
@@ -213,6 +216,7 @@ class Observer:
 
     def _roll_back(self) -> None:
         self.acting.roll_back()
+        # a rollback that waits is not in the note: after a kill it is due again
         if self.acting.is_done and self._seconds.judged:
             self.memory.note(self.watch, self._seconds.judged - 1, self._users_epoch)
 
@@ -223,6 +227,7 @@ class Observer:
 
     def _meter(self) -> None:
         second = int(time.time())
+        # the loop comes ten times a second, CPU figures are per second
         if second == self._metered:
             return
         self._metered = second

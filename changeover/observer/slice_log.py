@@ -92,6 +92,7 @@ class SliceLog:
         Raises:
             StoreError: The store cannot be written; nothing is lost.
         """
+        # as it is now; what comes while the store writes is saved the next time
         self.collect()
         if self._slicer is None:
             self._restore()
@@ -122,8 +123,10 @@ class SliceLog:
         site, unknown = self._site, self._unfrozen()
         if not unknown or not self._throttle.is_due("freeze", FREEZE_SECONDS):
             return
+        # only the baseline's own times: users on the candidate would change what is slow for it
         if routing.read(site.store, site.migration).mode in ON_USERS:
             return
+        # a window of a day is read once for all checks of a segment
         found, windows = [], {}
         for check in unknown:
             if check.segment not in windows:

@@ -57,6 +57,7 @@ class _Open:
         sums = {}
         for name, counter in self.sums.items():
             total = np.zeros(BUCKETS, np.int64)
+            # all numbers at once: setting ten thousand one by one takes milliseconds
             total[list(counter)] = list(counter.values())
             sums[name] = total
         return Slice(self.weight, self.start, self.end, sums, dict(self.excluded))
@@ -103,6 +104,7 @@ class Slicer:
 
     def bytes_known(self, place: Place) -> int:
         """Return how many bytes from a place in the log on are counted already."""
+        # another file: the log was rotated since, and nothing of it is counted
         if self.place is None or self.place[0] != place[0]:
             return 0
         return max(0, self.place[1] - place[1])
@@ -116,16 +118,20 @@ class Slicer:
             is_withholding: Whether back-pressure sends the candidate's requests to the baseline at
                 present: those say nothing of the candidate.
         """
+        # as the gateway writes it: `split:2500:…`, `baseline`, `segment:NAME`, and others
         target, _, rest = entry.route.partition(":")
         why_not = _why_excluded(entry, target)
+        # answered by the baseline at the first attempt: nobody asked the candidate
         if is_withholding and outcome.error is ErrorClass.SAVED and entry.attempts == 1:
             why_not = Excluded.WITHHELD
         weight = int(rest.partition(":")[0] or 0) if target == "split" else 0
         number = -1
         if why_not is None:
             number = bucket(entry.key or "", salt=self._salt)
+            # the gateway went by another key than the one that it logged
             if target == "split" and (number < weight) != (outcome.system is System.CANDIDATE):
                 why_not = Excluded.UNCLEAR_KEY
+        # such a request names no split: it is counted with the one in force
         if why_not is Excluded.NOT_BY_SPLIT or (why_not is not None and target != "split"):
             weight = self._latest_weight()
         place = self._slice(weight, int(entry.end))
@@ -176,6 +182,7 @@ class Slicer:
         start = second if known is None else max(second, known.until)
         if known is not None:
             self._closed.append(known)
+        # after a pause the split counts as new: another stage may use the same share
         is_new = known is None or start - known.end > SECONDS
         if is_new:
             self._since[weight] = start

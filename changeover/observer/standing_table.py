@@ -65,6 +65,7 @@ class StandingTable:
         if cutover is None or not rows or rows == self._shown:
             return
         stage = gates[0]["stage"]
+        # Prefect's keys have small letters, digits and hyphens
         key = f"{site.migration}-now-{stage}".replace("_", "-")
         self._api.show_table(
             key, rows, flow_run_id=cutover.flow_run_id,

@@ -59,6 +59,7 @@ class Standings:
         record = self._soaking()
         if record is None:
             return []
+        # one end for all gates: their figures are of the same time
         plan, end = self._site.plan, end_of_windows()
         sums = stage_sums(self._site, record, end=end, past=self._past(record))
         found = []
@@ -86,6 +87,7 @@ class Standings:
         is_soaking = bool(stages) and stages[-1].status is StageStatus.SOAKING
         if not is_soaking or routing.read(site.store, site.migration).mode not in ON_USERS:
             return None
+        # also when nothing is found: the pause is for the next evaluation
         age = (clock.now() - stages[-1].entered_at).total_seconds()
         self.pause = OFTEN_SECONDS if age < OFTEN_FOR_SECONDS else SELDOM_SECONDS
         return stages[-1]
@@ -101,9 +103,12 @@ class Standings:
         """Return a gate that failed by complete evidence, once for each soak."""
         key = record.cutover_id, record.key, record.round, result.gate
         checks = self._site.plan.gates[result.gate]
-        shown = [each for each, check in zip(result.results, checks, strict=True)
-                 if _may_be_early(check) and each.verdict is Verdict.FAIL
-                 and each.samples >= each.min_samples]
+        shown = []
+        for each, check in zip(result.results, checks, strict=True):
+            has_failed = each.verdict is Verdict.FAIL and each.samples >= each.min_samples
+            if has_failed and _may_be_early(check):
+                shown.append(each)
+        # one alone may be too little where the gate asks for several
         shown = [each for each in shown if fails_its_gate(each, shown)]
         if not shown or key in self._fired:
             return None

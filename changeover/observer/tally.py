@@ -36,9 +36,9 @@ class Tally:
                 if each.weight == self._weight and each.start >= self._since:
                     self._add(each)
             newest = max((each.end for each in self._recent.values()), default=0)
-            for key in [key for key, each in self._recent.items()
-                        if each.end < newest - KEPT_SECONDS]:
-                del self._recent[key]
+            for key, each in list(self._recent.items()):
+                if each.end < newest - KEPT_SECONDS:
+                    del self._recent[key]
 
     def begin(self, weight: int, since: int, known: Iterable[Slice]) -> None:
         """Begin a stage.
@@ -61,6 +61,7 @@ class Tally:
     def hours(self) -> list[Slice]:
         """Return what was counted of the stage, one slice for each hour of the clock."""
         with self._lock:
+            # a copy: the open slice is added to what is shown, and comes again fuller
             hours = dict(self._hours)
             if self._open is not None:
                 _add_to(hours, self._open)

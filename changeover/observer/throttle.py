@@ -21,6 +21,7 @@ class Throttle:
 
     def is_due(self, what: str, seconds: float) -> bool:
         """Whether `what` was not due within the last `seconds`; it counts as done now."""
+        # not the time of the day, which may be set back
         now = time.monotonic()
         if now - self._last.get(what, float("-inf")) < seconds:
             return False
@@ -40,6 +41,7 @@ class LogOnce:
             action()
             self.fine(part, f"{part}: works again")
         except (ChangeoverError, OSError) as error:
+            # not `BaseException`: an end of the process goes through
             self.problem(part, f"{part}: not done because {error}")
         except Exception as error:  # noqa: BLE001  an unforeseen fault must not end the caller
             self.problem(part, f"{part}: {type(error).__name__}: {error}", error=error)

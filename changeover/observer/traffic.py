@@ -33,9 +33,11 @@ STORE_PATIENCE_SECONDS = 0.7
 """A rollback waits this long for a busy store; then users are moved first, and it follows."""
 ENVOY_PATIENCE_SECONDS = 3.0
 ROW_GRACE_SECONDS = 3.0
+"""How long the row of a rollback is left to whoever moved the traffic."""
 WANTED_GRACE_SECONDS = 3.0
 """How long a rollback that a failed item calls for is left to the console."""
 DRIFT_GRACE_SECONDS = 1.0
+"""How long a new state is left to whoever changed it: then its process was killed, or is late."""
 RETRY_SECONDS = 1.0
 CONFIRMED_WITHIN_SECONDS = 60.0
 """When a gateway serves a rollback later than that, only its publication says so."""
@@ -104,9 +106,11 @@ class Traffic:
 
     def update(self, state: RoutingState) -> None:
         """Remember a state unless a later one is known."""
+        # two threads learn of states: an older one must not replace a newer one
         with self._lock:
             if state.order < self.state.order:
                 return
+            # a new epoch in between was a rollback: users went back and came again
             was_on_users = self.state.mode in ON_USERS and self.state.epoch == state.epoch
             if state.mode in ON_USERS and not was_on_users:
                 self._on_start()
@@ -146,6 +150,7 @@ class Traffic:
         if reason is None:
             self._wanted_since = self._overdue = None
             return
+        # the wish is about this very state: any change of it begins the grace anew
         if self._wanted_since is None or self._wanted_since[0] != state.order:
             self._wanted_since = state.order, time.monotonic()
         if time.monotonic() - self._wanted_since[1] > WANTED_GRACE_SECONDS:
@@ -167,6 +172,7 @@ class Traffic:
         """
         if (found := self.restorer.found) is not None:
             baseline.save_return(self.site, found, actor="observer")
+            # read again at once: the next rollback must know that the baseline is back
             self._follow_baseline()
             self.restorer.forget(found)
         self.notices.flush(self.store, self.plan.migration)
@@ -324,10 +330,12 @@ class Traffic:
     def _find_row(self, state: RoutingState) -> None:
         """Record the rollback when nobody did so since the traffic was moved."""
         if rollbacks.of_epoch(self.store, self.plan.migration, state.epoch) is None:
-            begun = [event for event in audit.events(self.store, self.plan.migration)
-                     if event.kind == "rollback.started"][-1:]
-            reason = str(begun[0].data.get("reason", "")) if begun else "see the audit"
-            self._open_row(state, reason, begun[0].actor if begun else "observer")
+            begun = None
+            for event in audit.events(self.store, self.plan.migration):
+                if event.kind == "rollback.started":
+                    begun = event  # the newest one counts
+            reason = str(begun.data.get("reason", "")) if begun else "see the audit"
+            self._open_row(state, reason, begun.actor if begun else "observer")
         self._rollback_known = state.epoch
 
     def _open_row(self, state: RoutingState, reason: str, actor: str) -> None:

@@ -74,6 +74,7 @@ class TriggerMemory:
         Raises:
             StoreError: The store cannot be written; the next note replaces this one.
         """
+        # popped: the next call saves nothing unless a newer one was noted
         with self._lock:
             note, self._note = self._note, None
         if note is None:

@@ -59,9 +59,11 @@ class Unsaved:
         with self._lock:
             for sample in changed:
                 self._samples[sample.system, sample.at] = sample
+            # the oldest go first: they are in the access log, too
             while len(self._samples) > MOST_SAMPLES:
                 del self._samples[next(iter(self._samples))]
             for user, at in user_errors.items():
+                # further users' first errors are lost then, rather than the machine's memory
                 if len(self._user_errors) < MOST_USERS:
                     self._user_errors.setdefault(user, at)
 
@@ -94,6 +96,7 @@ class Unsaved:
             users = dict(self._user_errors)
         rows = [(user, system, at) for (user, system), at in users.items()]
         user_errors.record(store, migration, rows)
+        # only what was saved: another thread may have added some meanwhile
         with self._lock:
             for key in users:
                 self._user_errors.pop(key, None)
@@ -110,6 +113,7 @@ class Unsaved:
 
     def _save_firings(self, store: Store, migration: str) -> None:
         while self._firings:
+            # removed at the end: a failure leaves it, and saving it twice changes nothing
             fired = self._firings[0]
             firing = fired.firing
             # the fast path knows the moment, all others the second

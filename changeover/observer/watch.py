@@ -106,6 +106,7 @@ class Watch:
             begun: What `begun` was.
             moved: What `moved` was.
         """
+        # a trigger that an amended plan has no more is left out
         self._states |= {name: state for name, state in states.items() if name in self._states}
         self._recent.since = since
         self._begun, self._moved = dict(begun or {}), frozenset(moved)
@@ -129,6 +130,7 @@ class Watch:
         """
         before = self._moved
         self._moved = frozenset([*state.segments, *(f"-{name}" for name in state.kept)])
+        # right after a start nothing has moved: nobody knew of any segment before
         if before is None:
             return
         changed = {name.removeprefix("-") for name in before ^ self._moved}
@@ -164,6 +166,7 @@ class Watch:
         """Add samples, replacing those of the same second."""
         for sample in samples:
             for budget in self.budgets.values():
+                # before it is replaced below: the budget takes back what was known of the second
                 budget.feed(sample, self._recent.sample(sample.system, sample.at))
             self._recent.feed([sample])
 
@@ -181,11 +184,11 @@ class Watch:
         for spec in self._triggers:
             judged = self._judge(spec, at)
             self._judged[spec.name] = judged
-            self._states[spec.name], told = step(spec, self._states[spec.name], judged, at=at)
-            if isinstance(told, Firing):
-                fired.append((spec.action, told))
-            elif told is not None:
-                self._cleared.append(told)
+            self._states[spec.name], news = step(spec, self._states[spec.name], judged, at=at)
+            if isinstance(news, Firing):
+                fired.append((spec.action, news))
+            elif news is not None:
+                self._cleared.append(news)
         self._recent.forget(at - self.memory_seconds - 60)
         return fired
 
@@ -226,4 +229,5 @@ class Watch:
 
 
 def _seconds(spec: TriggerSpec) -> float:
+    # a trigger may last for days: an hour of seconds is kept at most
     return spec.window.total_seconds() + min(spec.for_.total_seconds(), 3600)

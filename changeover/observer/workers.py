@@ -46,11 +46,13 @@ class WorkerWatch:
         silent = self.api.worker_silence(now)
         if self.attempt is not None:
             return self._finish(silent, now)
+        # a worker that starts together with the observer is silent at first
         if silent is None or silent <= SILENT or now - self.began <= SILENT:
             return ""
         claimed = repairs.claim(self.site.store, self.site.migration, RepairRequest(
             issue="worker_gone", system="worker", attempts=ATTEMPTS, backoff=BACKOFF,
             lease=2 * WITHIN, actor="observer"), now=now)
+        # too many attempts, or another process is at it: nothing to do here
         if not isinstance(claimed, Repair):
             return ""
         self.attempt = claimed

@@ -69,9 +69,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     guardrails = _guardrails(store, cutover) if cutover else None
     waiting = _waiting(_asked(store, migration, ended), guardrails)
     if waiting is not None:
-        # a question that names no run of its own is the cutover's
-        asking = waiting.pop("flow_run_id") or (cutover and cutover.flow_run_id)
-        waiting["url"] = f"{settings.get('ui_url', '')}/runs/flow-run/{asking}"
+        waiting["url"] = _form_of(waiting.pop("flow_run_id"), cutover, settings)
     return {
         "migration": migration,
         "routing": _routing(state),
@@ -299,6 +297,13 @@ def _waiting(
         alarm = guardrails["reason"]
     return {"stage": asked.stage, "approver": asked.ordinal, "guardrails": alarm,
             "flow_run_id": asked.flow_run_id}
+
+
+def _form_of(run_id: str | None, cutover: Cutover | None, settings: dict[str, Any]) -> str:
+    """Return the page where a question is answered."""
+    # a question that names no run of its own is asked by the cutover's
+    asking = run_id or (cutover and cutover.flow_run_id)
+    return f"{settings.get('ui_url', '')}/runs/flow-run/{asking}"
 
 
 def _guardrails(store: Store, cutover: Cutover) -> dict[str, str] | None:
