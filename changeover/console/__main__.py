@@ -20,6 +20,7 @@ from changeover.store.engine import Store
 
 LOG = logging.getLogger("changeover.console")
 MOST_CONNECTIONS = 2000
+"""Each may wait for a change: a long poll costs a connection and no thread."""
 
 
 def main() -> int:
@@ -47,6 +48,7 @@ def main() -> int:
     gc.freeze()  # nothing that exists now ever goes away: the collector need not visit it again
     uvicorn.run(
         app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False,
+        # never who asked by `X-Forwarded-For`: anybody can write that header
         server_header=False, proxy_headers=False, timeout_keep_alive=30,
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=5,
     )

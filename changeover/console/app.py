@@ -48,8 +48,10 @@ def application(console: Console) -> FastAPI:
     )
     for routes in ROUTES:
         app.include_router(routes(console))
+    # Starlette's own routes: flags are asked for thousands of times a second
     app.router.routes += evaluating.routes(console)
     problems.install(app)
+    # the one that is added last is asked first: limits apply to all, whatever comes after
     if console.site.plan.console.origins:
         app.add_middleware(evaluating.Origins, origins=console.site.plan.console.origins)
     app.add_middleware(Limits, is_local=console.is_local)
@@ -68,6 +70,7 @@ async def _lifetime(console: Console) -> AsyncIterator[None]:
     evaluating.begin(console)
     LOG.info("console of %s", console.site.migration)
     yield
+    # in a thread: it waits for the feed's own thread to end
     await asyncio.to_thread(console.feed.stop)
     for task in tasks:
         task.cancel()
@@ -80,6 +83,7 @@ async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
         has_more = None
         try:
             has_more = await asyncio.to_thread(action)
+        # the store is busy or away: the next turn tries again
         except ChangeoverError as error:
             LOG.error("%s", error)
         await asyncio.sleep(MORE_SECONDS if has_more else seconds)

@@ -20,6 +20,7 @@ from changeover.flags.explain import attributes
 from changeover.sdk.feed import Held
 
 LARGEST_REQUEST = 65_536
+"""Bytes: a context is a handful of attributes; nobody may fill the memory with one."""
 
 
 class Problem(Exception):
@@ -47,6 +48,7 @@ async def read(receive: Receive) -> bytes:
         if message["type"] == "http.disconnect":
             raise Problem(400, "PARSE_ERROR", "the request ended before its body")
         body += message.get("body", b"")
+        # while it comes, not at its end: a body without end must not be kept
         if len(body) > LARGEST_REQUEST:
             raise Problem(413, "INVALID_CONTEXT",
                            f"the request has more than {LARGEST_REQUEST} bytes")
@@ -83,6 +85,7 @@ def _loads(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         if b"\\ud" not in body.lower():
             raise
+        # this parser would accept NaN and Infinity, which are no JSON
         return json.loads(body.decode(), parse_constant=_refuse)
 
 
@@ -100,10 +103,12 @@ def context_of(request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
     if context is None:
         return None, {}
     if not isinstance(context, dict):
+        # the text is not repeated: it may be the user's
         raise Problem(400, "INVALID_CONTEXT", "`context` must be an object")
     key = context.get(TARGETING_KEY)
     if key is not None and not isinstance(key, str):
         raise Problem(400, "INVALID_CONTEXT", "`targetingKey` must be text")
+    # what no header can carry has no bucket: the gateway could never see it
     try:
         values_of(key)
     except UnicodeEncodeError as error:
@@ -129,6 +134,7 @@ async def asked(request: Request, held: Held) -> tuple[Key, dict[str, Any], str 
     # bytes that are no UTF-8 are the gateway's too, and must not become others
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True,
                       errors="surrogateescape")
+    # all values of `key`, as the gateway sees a header that comes twice; of others the last one
     keys, query = [value for name, value in pairs if name == "key"], dict(pairs)
     query.pop("key", None)
     flag = query.pop("flag", None)

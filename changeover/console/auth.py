@@ -30,9 +30,11 @@ from changeover.store import tokens
 KNOWN_SECONDS = 2.0
 """A revoked token is refused after this long at most."""
 MOST_KNOWN = 1000
+"""Valid tokens that are remembered; the oldest goes first."""
 MOST_BODY = 64 << 10
 LARGER_BODIES = {"/v1/outcomes": 2 << 20}
 """Where a body may be larger."""
+# a browser must not guess types, show a page in a frame, pass the address on, or keep an answer
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-store"),
@@ -112,13 +114,17 @@ class Auth:
         return check
 
     async def _find(self, text: str) -> Token | None:
+        # the key of the cache is a hash: a dump of the memory shows no token
         key, now = hashlib.sha256(text.encode()).digest(), time.monotonic()
         known = self._known.get(key)
+        # its end is asked each time: a token that expires is refused at once
         if known is not None and known[1] > now and known[0].state(clock.now()) is TokenState.VALID:
             return known[0]
+        # in a thread: the store may be slow, and other requests go on
         token = await asyncio.to_thread(
             tokens.find, self.site.store, self.site.migration, text, now=clock.now())
         if token is None:
+            # only valid ones are remembered: guesses must not push those out
             self._known.pop(key, None)
             return None
         self._known[key] = token, now + KNOWN_SECONDS
@@ -140,6 +146,7 @@ def _check_type(request: Request) -> None:
     headers = request.headers
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     kind = headers.get("content-type", "")
+    # no body, or an empty one without a type: nothing to refuse
     if (kind or has_body) and kind.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, f"the body must be application/json, not {kind[:63] or 'untold'}")
 
@@ -151,6 +158,7 @@ def _text_of(header: str, *, may_be_password: bool) -> str:
         return value.strip()
     if kind.lower() == "basic" and may_be_password:
         try:
+            # the name before the colon is whatever the browser's user typed
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             return ""
@@ -169,6 +177,7 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer why not."""
+        # events of the server's own life, which have no headers
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -180,6 +189,7 @@ class Limits:
             return
         length = headers.get(b"content-length", b"0")
         most = LARGER_BODIES.get(scope["path"], MOST_BODY)
+        # a length that is no number is none; a body without one is counted as it comes
         if not length.isdigit() or int(length) > most:
             answer = problem(413, "too large", f"a body has at most {most} bytes here")
             await answer(scope, receive, send)
@@ -224,5 +234,6 @@ def _with_headers(send: Send) -> Send:
 def _is_own(host: bytes) -> bool:
     """Whether a Host header names this machine, with or without a port."""
     text = host.decode("latin-1")
+    # an address of IPv6 stands in brackets, so that its colons are not the port's
     name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
     return is_loopback(name)

@@ -51,6 +51,7 @@ class Batcher(Generic[Work, Result]):
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, weight, done))
         self._weight += weight
+        # one task at a time: two batches would wait for each other in the store
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         return await done
@@ -61,6 +62,7 @@ class Batcher(Generic[Work, Result]):
             try:
                 results = await asyncio.to_thread(self._carry_out, [work for work, _ in batch])
             except Exception as error:  # noqa: BLE001  handed to everyone who waits for it
+                # all of them: nothing of the batch was done, and each client sends again
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(error)
@@ -72,6 +74,7 @@ class Batcher(Generic[Work, Result]):
     def _take(self) -> list[tuple[Work, asyncio.Future[Result]]]:
         batch: list[tuple[Work, asyncio.Future[Result]]] = []
         total = 0
+        # the first piece goes in any case: one that is heavier than a batch would wait for ever
         while self._waiting and (not batch or total + self._waiting[0][1] <= self._most):
             work, weight, done = self._waiting.popleft()
             batch.append((work, done))

@@ -88,6 +88,7 @@ class _Claims:
         except ValidationError as error:
             return of_body(error)
         found = await self._console.claims.put(wanted)
+        # counted here: a claim that was refused is not in the store
         self._console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
         return _answer(found)
 
@@ -117,6 +118,7 @@ class _Claims:
             item, body.token, body.reason, may_roll_back=may_roll_back))
         if isinstance(found, Refusal):
             return _answer(found)
+        # not asked otherwise: reading the state would cost each failure a query
         done = await asyncio.to_thread(_roll_back, self._console) if may_roll_back else None
         return _json({"claim": document(found), "rollback": done})
 

@@ -21,7 +21,9 @@ from changeover.store.claims import ClaimRequest
 
 CLAIMS_AT_ONCE = 200
 OUTCOMES_AT_ONCE = 10_000
+"""So many in one transaction: nobody else waits for long."""
 MOST_QUALITY_NAMES = 100
+"""Each is a metric of its own: names made of ids or times would be without end."""
 Value = TypeVar("Value")
 
 
@@ -80,11 +82,13 @@ class Console:
             StoreError: The store cannot be used.
         """
         names = self._check(batch)
+        # counted on their way, too: many requests at once must not pass the limit together
         self._coming.update(names)
         try:
             new = await self.outcomes.put(batch)
         finally:
             self._coming -= Counter(names)
+        # only when they are saved: a refused request must not use up the names
         self._quality |= names
         return new
 
@@ -111,6 +115,7 @@ class Console:
         new = set(outcomes.save(self.site.store, self.site.migration, together, now=clock.now()))
         found = []
         for batch in batches:
+            # an id in two requests is new in the first of them
             own = {one.id for one in batch} & new
             new -= own
             found.append(len(own))
@@ -118,7 +123,7 @@ class Console:
                 if one.id in own:
                     key = one.system, "success" if one.is_success else "failure"
                     self.counts.outcomes[key] = self.counts.outcomes.get(key, 0) + 1
-                    own.discard(one.id)
+                    own.discard(one.id)  # the same id again in this request counts once
         return found
 
 

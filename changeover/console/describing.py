@@ -63,9 +63,12 @@ def _operation(
         str(status): {"description": text, "content": {
             _JSON: {"schema": _of("FlagFailure")}, MEDIA_TYPE: {"schema": _of("Problem")}}}
         for status, text in failures.items()}
-    refused = {str(status): {"description": text, "content": {MEDIA_TYPE: {
-        "schema": _of("Problem")}}} for status, text in _REFUSED.items()
-        if status not in failures}
+    # what the route itself says of a status goes before what every route says of it
+    refused: Document = {}
+    for status, text in _REFUSED.items():
+        if status not in failures:
+            refused[str(status)] = {
+                "description": text, "content": {MEDIA_TYPE: {"schema": _of("Problem")}}}
     found: Document = {
         "tags": ["flags"], "summary": summary,
         "responses": {"200": {"description": "The answer.", "content": {
@@ -102,6 +105,7 @@ def paths() -> Document:
         parameters=(_KNOWN, _parameter(
             "wait", "query", f"Seconds to wait for a change, {LONGEST_WAIT_SECONDS:g} at most.",
             type="number", minimum=0)))
+    # both know what the client has: nothing new is an answer without a body
     for operation in (bulk, snapshot):
         operation["responses"] |= _UNCHANGED
     events = _operation("Says when to fetch again (OFREP)", "FlagEvaluation", {

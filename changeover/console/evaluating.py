@@ -18,6 +18,7 @@ from changeover.errors import Unreachable
 
 def begin(console: Console) -> None:
     """Start refreshing the flags; without a first snapshot the routes say so (503)."""
+    # the store may be away at the start: the feed goes on trying
     with contextlib.suppress(Unreachable):
         console.feed.start(wait=0)
 
@@ -48,6 +49,7 @@ class Origins:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and say to the browser whose pages may read the answer."""
+        # only here: all else is for programs, which need no permission from a browser
         is_for_pages = scope["type"] == "http" and scope["path"].startswith("/ofrep/")
         await (self._shared if is_for_pages else self._app)(scope, receive, send)
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SETTLED_SECONDS = 5
 """Seconds are counted when they are this old: the observer has completed them."""
+# upper bounds in seconds: fine where most answers are, up to the longest that users wait for
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OUTCOMES_OVER = timedelta(minutes=5)
 
@@ -57,6 +58,7 @@ _UNUSUAL = {
     "answer_bytes": ("answer_bytes", "Bytes of the bodies of successful answers to GET."),
 }
 
+# numbers, so that an alert can say `> 1`; a trigger that is over is as good as armed
 _TRIGGER_STANDS = {Stands.ARMED: 0, Stands.CLEARED: 0, Stands.HOLDING: 1, Stands.FIRING: 2}
 _OF_TRIGGERS = {
     "standing": "How it stands: 0 armed, 1 its condition is true but not long enough, 2 firing.",
@@ -99,6 +101,7 @@ class Meter(Collector):
         Raises:
             StoreError: The store cannot be read.
         """
+        # two scrapes at once would count the same seconds twice
         with self._lock:
             self._count()
             return generate_latest(self._registry)
@@ -123,10 +126,12 @@ class Meter(Collector):
             return
         for sample in samples.recent(console.site.store, console.site.migration,
                                      since=clock.from_timestamp(self._from)):
+            # not complete yet: the next scrape counts it
             if sample.at >= before:
                 continue
             if sample.system == GATEWAY:
                 self._refused.update(sample.errors)
+            # rows of comparisons and of the gateway have no durations
             if sample.system not in self._latency:
                 continue
             self._requests[sample.system] += sample.requests
@@ -197,12 +202,13 @@ class Meter(Collector):
             "changeover_shadow_requests",
             "What became of tapped requests since the rules were last changed.",
             labels=["outcome"])
+        site = console.site
         known = self._fresh.get("coverage", 5, lambda: comparisons.coverage(
-            console.site.store, console.site.migration))
+            site.store, site.migration))
         for outcome, number in sorted(known.items()):
             coverage.add_metric([outcome], number)
         yield coverage
-        site = console.site
+        # thousands of rows: read for several scrapes at once
         places = self._fresh.get("places", 15, lambda: [
             place.diverged for place in divergences.places(site.store, site.migration)])
         yield GaugeMetricFamily("changeover_divergences", "Divergences at all places together "
@@ -260,8 +266,9 @@ class Meter(Collector):
         console, now = self._console, clock.now()
         counted = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
                                     labels=["trigger", "action"])
-        found = Counter((each.trigger, each.did) for each in firings.all_of(
-            console.site.store, console.site.migration, since=now - timedelta(hours=24)))
+        day = firings.all_of(
+            console.site.store, console.site.migration, since=now - timedelta(hours=24))
+        found = Counter((each.trigger, each.did) for each in day)
         for (trigger, action), number in sorted(found.items()):
             counted.add_metric([trigger, action], number)
         yield counted
@@ -296,15 +303,19 @@ def _numbers_of(check: dict[str, Any]) -> dict[str, float]:
         "high": (check.get("interval") or {}).get("high"),
         "seconds_left": (check.get("outlook") or {}).get("seconds"),
     }
+    # a gauge without a value is left out: 0 would be a value
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     """Return the cumulative counts by upper bound in seconds, and the sum in seconds."""
     bounds = [(bounds_of(index), count) for index, count in histogram.counts.items()]
-    found: list[tuple[str, float]] = [
-        (str(limit), sum(count for (_, upper), count in bounds if upper <= limit * 1e6 + 1e-3))
-        for limit in BUCKETS
-    ]
+    found: list[tuple[str, float]] = []
+    for limit in BUCKETS:
+        # a bin counts where all of it lies below; rounding must not push it over
+        most = limit * 1e6 + 1e-3
+        below = sum(count for (_, upper), count in bounds if upper <= most)
+        found.append((str(limit), below))
+    # by the middle of each bin: single durations are not kept
     total = sum((lower + upper) / 2 * count for (lower, upper), count in bounds) / 1e6
     return [*found, ("+Inf", histogram.total)], total

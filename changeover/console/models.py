@@ -22,14 +22,17 @@ def _number(value: object) -> object:
 
 
 _NUMBER = BeforeValidator(_number)
+# letters and signs that need no escaping in an address, a log and a shell
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,127}$")]
 ITEM = r"^[A-Za-z0-9][A-Za-z0-9._:@~+-]{0,199}$"
 Holder = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@~+/-]{0,119}$",
                               description="Who asks; the same name is the same holder.")]
+# what a header can carry: no control characters but the tab
 KEY = r"^[^\x00-\x08\x0a-\x1f\x7f]+$"
 Key = Annotated[str, Field(pattern=KEY, max_length=LONGEST_KEY,
                            description="The user's key, as in `routing.key`.")]
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]{1,500}$")]
+# below 2 ** 53: clients in JavaScript know no greater whole numbers exactly
 Token = Annotated[int, _NUMBER, Field(ge=1, lt=1 << 53, description="The claim's fencing token.")]
 Lease = Annotated[float, _NUMBER, Field(gt=0, le=86_400, allow_inf_nan=False,
                                         description="Seconds; default: the plan's `claims.lease`.")]
@@ -42,6 +45,7 @@ MOST_OUTCOMES = 5000
 class Body(BaseModel):
     """Base of every request's body."""
 
+    # unknown fields are refused: a misspelt `lease_second` would silently be the default
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 

@@ -42,6 +42,7 @@ from changeover.sdk.feed import Held
 MOST_STREAMS = 1_000
 LONGEST_WAIT_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 15.0
+"""A line so often: proxies close connections on which nothing comes for long."""
 CATCH_UP_SECONDS = 1.0
 EVENTS_PATH = "/ofrep/v1/events"
 NOT_YET = "there are no flags yet; try again"
@@ -77,6 +78,7 @@ class _Ofrep:
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
+        # kept as long as the evaluation itself lives, which is as long as its snapshot
         self._made: dict[bool, weakref.WeakKeyDictionary[Evaluation, bytes]] = {
             is_stale: weakref.WeakKeyDictionary() for is_stale in (False, True)}
         self._streams = orjson.dumps([
@@ -121,6 +123,7 @@ class _Ofrep:
                  "environment": evaluator.snapshot.environment, **_marks(held.is_stale)}
         body = b'{"flags":[%b],"eventStreams":%b,"metadata":%b}' % (
             flags, self._streams, orjson.dumps(facts))
+        # of the whole answer: the same flags for another user are another answer
         etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
         headers = {"ETag": etag}
         if _matches(request.headers, etag):
@@ -182,12 +185,14 @@ class _Events:
                                 {"Retry-After": "5"})
         return StreamingResponse(
             self._events(request.headers.get("last-event-id")), media_type="text/event-stream",
+            # nginx would collect events until its buffer is full
             headers={"X-Accel-Buffering": "no"})
 
     async def _events(self, last: str | None) -> AsyncIterator[bytes]:
         self._open += 1
         try:
             held = self._snapshots.held
+            # a client that was away names the last event: what it missed is said at once
             seen = last if last is not None else (held.evaluator.snapshot.etag if held else "")
             yield b"retry: 1000\n\n"
             while True:
@@ -220,13 +225,16 @@ class _Reading:
         known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
         is_other, seconds = _is_other(known), _wait_of(request.query_params)
         if seconds is None:
+            # a mistake of the client, not a wait of 0
             return JSONResponse({"errorDetails": "`wait` must be seconds, from 0 on"}, 400)
         if seconds > 0:
+            # a client that has an old snapshot hears at once that it may be stale
             await _unless_gone(request, wait_until(
                 self._snapshots, seconds, lambda held: held.is_stale or is_other(held)))
         held = self._snapshots.held
         if held is None:
             return _unavailable(NOT_YET)
+        # not 304: what the client has may be old, and it must know
         if not is_other(held) and held.is_stale:
             return _unavailable("the store cannot be read now: what you have may be old")
         snapshot = held.evaluator.snapshot

@@ -35,9 +35,11 @@ TEMPLATES = Path(__file__).with_name("templates")
 REFRESH_SECONDS = 5
 TRAFFIC_OVER = timedelta(seconds=10)
 OUTCOMES_OVER = timedelta(minutes=5)
+"""Outcomes are rarer than requests: some seconds of them would say little."""
 MOST_PLACES = 5
 MOST_EVENTS = 12
 LONGEST_FACT = 160
+"""Characters: a page for one screen; the whole is in the audit."""
 SYSTEMS = ("baseline", "candidate")
 _OF_SYSTEMS = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
 
@@ -50,6 +52,7 @@ def routes(console: Console) -> APIRouter:
     @router.get("/", response_class=HTMLResponse, summary="The page for people")
     async def page() -> Response:
         """Mode, percentage, stages, gates, triggers, figures, divergences and the audit's end."""
+        # made anew once a second at most, however many people look
         text = await asyncio.to_thread(fresh.get, "page", 1.0, lambda: render(console, fresh))
         return HTMLResponse(text, headers={"Content-Security-Policy": policy()})
 
@@ -68,6 +71,7 @@ def render(console: Console, fresh: Fresh) -> str:
 
 def policy() -> str:
     """Return the page's content security policy: its own style, and nothing else at all."""
+    # by the hash of the style: nothing else may be loaded, run or sent from this page
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     return (f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
             "form-action 'none'; frame-ancestors 'none'")
@@ -102,14 +106,16 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
     if cutover_id is not None:
         known = {record.key: record for record in cutovers.stages(store, cutover_id)}
         for each in verdicts.all_of(store, cutover_id):
+            # in order, so the newest evaluation of a gate is what stays
             evaluations[each.stage, each.gate] = each
-    return [
-        {"key": stage.key, "hooks": stage.hooks.text,
-         "title": stage.title, "record": known.get(stage.key),
-         "soak": format_duration(stage.soak), "approvers": stage.approvers,
-         "gates": [(gate, evaluations.get((stage.key, gate))) for gate in (*stage.gates, GATE)]}
-        for stage in console.site.plan.stages()
-    ]
+    shown = []
+    for stage in console.site.plan.stages():
+        gates = [(gate, evaluations.get((stage.key, gate))) for gate in (*stage.gates, GATE)]
+        shown.append({
+            "key": stage.key, "title": stage.title, "record": known.get(stage.key),
+            "approvers": stage.approvers, "soak": format_duration(stage.soak),
+            "hooks": stage.hooks.text, "gates": gates})
+    return shown
 
 
 def _standing(gate: dict[str, Any]) -> dict[str, Any]:
@@ -164,6 +170,7 @@ def _figures(console: Console) -> list[tuple[str, str, str]]:
     rows += [_metric_row(name, traffic) for name in _metrics(_OF_SYSTEMS)]
     if traffic[0].refused:  # the gateway's: the same for both
         rows.append(_metric_row("refused_rate", traffic))
+    # plans without reported outcomes have no rows of them
     if any(found.outcomes for found in reported):
         rows.append(_row("outcomes in 5 min", [str(found.outcomes) for found in reported]))
         quality = {QUALITY + name for found in reported for name in found.quality}
@@ -191,9 +198,10 @@ def _differences(console: Console) -> dict[str, Any] | None:
     if console.site.plan.shadow is None:
         return None
     known = scores.collect(console.site.store, console.site.migration)
-    newest = sorted(known.findings, key=lambda each: each.place.last_seen, reverse=True)
+    differing = [each for each in known.findings if each.place.diverged]
+    newest = sorted(differing, key=lambda each: each.place.last_seen, reverse=True)
     return {"match_rate": known.match_rate, "compared": known.coverage.get("compared", 0),
-            "newest": [each for each in newest if each.place.diverged][:MOST_PLACES]}
+            "newest": newest[:MOST_PLACES]}
 
 
 def _facts(data: dict[str, Any]) -> str:
@@ -220,6 +228,7 @@ def _style() -> str:
 
 
 @cache
+# a name that the template misspells is an error, not an empty place
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,

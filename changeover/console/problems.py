@@ -29,6 +29,7 @@ MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 1_000
 """To list the faults of a body takes ten times as long as to find them: beyond this they are shown
 by their number alone."""
+# the first that fits counts: subclasses would stand before their base
 _STATUS: list[tuple[type[ChangeoverError], int, str]] = [
     (InvalidInput, 422, "not accepted"),
     (Refused, 409, "refused"),
@@ -63,6 +64,7 @@ def problem(
 ) -> Response:
     """Return a problem as a response; parts that are empty are left out."""
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail,
+               # 0 and false are values, so only nothing itself is left out
                **{name: value for name, value in more.items() if value not in (None, "")}}
     return Response(
         orjson.dumps(content, default=str, option=orjson.OPT_UTC_Z), status,
@@ -74,6 +76,7 @@ def of_error(error: ChangeoverError) -> Response:
     status, title = next(
         ((status, title) for kind, status, title in _STATUS if isinstance(error, kind)),
         (500, "failed"))
+    # busy for a moment: clients that know the header come back
     headers = {"Retry-After": "1"} if status == 503 else None
     # the where of a broken store may be a path: it is for the log, not for every client
     where = "" if status >= 500 else error.where
@@ -111,10 +114,10 @@ def install(app: FastAPI) -> None:
 
 def of_validation(errors: Any) -> Response:
     """Return everything that was wrong with a request's fields; values are not repeated."""
-    found = [
-        {"where": ".".join(str(part) for part in each.get("loc", ())), "what": each.get("msg", "")}
-        for each in list(errors)[:20]
-    ]
+    found = []
+    for each in list(errors)[:20]:  # more would help nobody
+        where = ".".join(str(part) for part in each.get("loc", ()))
+        found.append({"where": where, "what": each.get("msg", "")})
     first = f"{found[0]['where']}: {found[0]['what']}" if found else "the request is not valid"
     return problem(422, "not accepted", first, errors=found,
                    next_step="See /openapi.json for what is allowed")

@@ -36,6 +36,7 @@ def routes(console: Console) -> APIRouter:
         segment: Annotated[list[Name], Query(max_length=16, description="The user's.")] = [],  # noqa: B006
     ) -> DecisionOut:
         """Answer as the gateway does for a request with this key and these segments."""
+        # the framework decodes the path as UTF-8 and loses other bytes
         key = _as_sent(request, key)
         segments = console.check_segments(segment) | console.site.plan.routing.segments_of(key)
         state = await asyncio.to_thread(routing.read, console.site.store, console.site.migration)
@@ -50,6 +51,7 @@ def routes(console: Console) -> APIRouter:
     async def status() -> dict[str, Any]:
         """The same as `changeover status --output json`."""
         return await asyncio.to_thread(fresh.get, "status", 0.5, lambda: status_of.collect(
+            # half a second old at most: many clients together cost one look
             console.site, now=clock.now()))
 
     @router.get("/metrics", response_class=Response, summary="For Prometheus",
@@ -64,6 +66,7 @@ def routes(console: Console) -> APIRouter:
 
 def _as_sent(request: Request, key: str) -> str:
     """Return the key of a path with the bytes that were sent, also those that are not UTF-8."""
+    # the path before decoding: the key is what comes after the route's own part
     _, found, raw = request.scope.get("raw_path", b"").partition(DECISION.encode())
     return unquote_to_bytes(raw).decode("utf-8", "surrogateescape") if found else key
 
@@ -75,6 +78,7 @@ def health_routes(console: Console) -> APIRouter:
     @router.get("/health", summary="Whether the console can use the store")
     async def health() -> dict[str, str]:
         """200 when the store answers, 503 when it does not."""
+        # the cheapest question that needs the store
         await asyncio.to_thread(routing.read, console.site.store, console.site.migration)
         return {"status": "healthy", "migration": console.site.migration}
 

@@ -53,6 +53,7 @@ def _read(body: bytes) -> list[OutcomeIn]:
     Raises:
         ValidationError: With what is wrong; of several outcomes, with the first wrong one.
     """
+    # one outcome or an array: told apart by the first sign, without parsing twice
     if body.lstrip().startswith(b"["):
         return _MANY.validate_json(body)
     return [_ONE.validate_json(body)]
