@@ -33,6 +33,7 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     from changeover.procedures import amending, members  # `plan check` needs no store
 
     site = session.site
+    # paths in a plan are relative to its folder: elsewhere they would name other files
     if file.absolute().parent != site.folder:
         raise InvalidInput(
             f"{file} lies in another folder than the plan that runs", where="FILE",
@@ -41,6 +42,7 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     proposed = amending.propose(site, load_plan(file, environment))
     members.refuse_beside_registered(site.store, proposed.plan, file, environment)
     for line in proposed.changes:
+        # JSON goes to standard output alone: a program reads it
         click.echo(f"  {line}", err=session.output == "json")
     if not yes and not click.confirm(f"Let cutover {proposed.cutover.id} go on with this?"):
         raise Refused("nothing was changed because you did not want it")

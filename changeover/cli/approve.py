@@ -18,6 +18,7 @@ from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing
 
 ANSWER_SECONDS = 120.0
+"""How long the flow may take to store the answer: its process starts first."""
 FORM_SECONDS = 60.0
 PAUSE_SECONDS = 0.5
 
@@ -38,13 +39,14 @@ def approve(session: Session, **answer: str) -> None:
     asked = _open_question(site)
     _resume(site, _run_that_asks(site, asked), answer)
     answered = _await_answer(site, asked)
+    # nothing stored yet: the run may have ended since it was asked
     if answered is None:
         _refuse_ended(site, asked, "the answer did not count")
-    done = answered is not None and not answered.is_void
+    is_taken = answered is not None and not answered.is_void
     text = "Prefect has the answer; the flow has not acted on it yet"
-    if answered is not None and done:
+    if answered is not None and is_taken:
         text = f"{answered.approver} decided {answered.decision} on stage {asked.stage}"
-    data = {"stage": asked.stage, "decision": answer["decision"], "is_taken": done}
+    data = {"stage": asked.stage, "decision": answer["decision"], "is_taken": is_taken}
     session.show(text, data)
 
 
@@ -57,6 +59,7 @@ def _open_question(site: Site) -> Approval:
     state = routing.read(site.store, site.migration)
     asked = approvals.open_for(site.store, site.migration)
     where = f"migration {site.migration}"
+    # asked first: after a rollback the question may be open still, and nobody acts on it
     if state.mode is Mode.EMERGENCY_ROLLBACK or (asked and asked.epoch != state.epoch):
         raise ApprovalRefused(
             "the approval changes nothing because a rollback came first",
@@ -90,6 +93,7 @@ def _refuse_ended(site: Site, asked: Approval, what: str) -> None:
     """Refuse an answer to a question whose run has ended in Prefect, and say what can be done."""
     cutover = cutovers.subject(asked.cutover_id)
     retirement = f"{Work.RETIREMENT} {asked.cutover_id}"
+    # a question belongs to the cutover, or to the retirement that follows it
     for subject in (cutover, retirement):
         carrier = carriers.one(site.store, site.migration, subject)
         if end := describe_end(site, carrier):

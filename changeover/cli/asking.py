@@ -74,6 +74,7 @@ def _questions(plan: Plan) -> list[Question]:
 
     def add(metric: str, system: str, segment: str | None, window: timedelta) -> None:
         key = metric, system, segment
+        # the longest window of those that ask for the same: one value answers for all
         longest[key] = max(window, longest.get(key, timedelta(0)))
 
     for condition, window in _conditions(plan):
@@ -83,6 +84,9 @@ def _questions(plan: Plan) -> list[Question]:
     # what nobody reads yet is asked as well: somebody is about to write the check
     read = {metric for metric, _, _ in longest}
     for name, external in externals(plan).items():
+        if name in read:
+            continue
+        # a query that names no segment, or no system, says the same for each of them
         named = external.metric.placeholders
         segments: list[str | None] = [None]
         if "segment" in named:
@@ -90,7 +94,7 @@ def _questions(plan: Plan) -> list[Question]:
         systems = ["candidate"]
         if "system" in named:
             systems = ["baseline", "candidate"]
-        for system in systems if name not in read else ():
+        for system in systems:
             for segment in segments:
                 add(name, system, segment, WINDOW)
     return [Question(*key, max(1, int(window.total_seconds())))
@@ -102,6 +106,7 @@ def _conditions(plan: Plan) -> list[tuple[Any, timedelta]]:
     found: list[tuple[Any, timedelta]] = []
     for stage in plan.stages():
         for gate in stage.gates:
+            # a check without a window of its own looks at the whole soak
             found += [(check, check.over or stage.soak) for check in plan.gates[gate]]
     found += [(trigger, trigger.window) for trigger in plan.triggers]
     return [(condition, window) for condition, window in found if condition.is_external]

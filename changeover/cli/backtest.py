@@ -61,6 +61,7 @@ def backtest(session: Session, since: timedelta, is_json: bool) -> int:
     from changeover.procedures.backtest.run import Asked
     from changeover.procedures.backtest.run import backtest as run
 
+    # `--json` is what people type by habit
     if is_json:
         session.output = "json"
     plan = session.load_plan()
@@ -77,6 +78,7 @@ def _bar(*, is_hidden: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+    # on standard error: what is found may go into a file
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=is_hidden) as bars:
@@ -129,10 +131,10 @@ def _table(title: str, *columns: str) -> Table:
 
 def _drawn(table: Table) -> str:
     from rich.console import Console
-
     file = StringIO()
     width = shutil.get_terminal_size((140, 40)).columns
     is_terminal = sys.stdout.isatty()
+    # not narrower than 80: columns of single letters say nothing
     Console(file=file, width=max(80, width), force_terminal=is_terminal).print(table)
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     return "\n".join(lines).strip("\n")
@@ -147,6 +149,7 @@ def _verdicts(evaluations: Iterable[Evaluation]) -> Table:
             f"{each.stage} of cutover {each.cutover_id}", f"[b]{each.at:%Y-%m-%d %H:%M:%S}[/b]",
             str(each.then), _marked(now, str(each.then)), "what follows", end_section=False)
         for gate in each.gates:
+            # what came out the same needs no reason, unless no check of the gate says it
             why = gate.reason if gate.now != gate.then or not gate.checks else ""
             table.add_row("", gate.gate, gate.then or "–",
                           _marked(gate.now or "–", gate.then), _plain(why))
@@ -162,6 +165,7 @@ def _marked(now: str, then: str | None) -> str:
 
 
 def _plain(text: str) -> str:
+    # a text with `[brackets]` would be read as a style
     from rich.markup import escape
 
     return escape(text)
@@ -186,7 +190,10 @@ def _alarms(each: TriggerAgain) -> str:
     shown = f"{len(each.false_alarms or ())} in {_time(each.healthy_days)}, {rate:.2g} a day"
     if each.fired_at_baseline:
         shown += f" (fired {each.fired_at_baseline} times then)"
-    return "\n".join([shown, *_lines(each.false_alarms or ()), *([each.how] if each.how else [])])
+    lines = [shown, *_lines(each.false_alarms or ())]
+    if each.how:
+        lines.append(each.how)
+    return "\n".join(lines)
 
 
 def _fired(found: Sequence[Fired]) -> str:

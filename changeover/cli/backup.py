@@ -52,6 +52,7 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
         made = making.make_backup(
             items, folder or from_plan.target_of(site),
             name=name or f"{site.migration}-{now:%Y%m%d-%H%M%S}", now=now, report=advance)
+        # verified at once: a backup that cannot be restored is found while there is time
         checked = check.verify(made.path, servers=from_plan.servers_of(items))
     if not checked.is_good:
         raise ChangeoverError(f"the backup is not good\n{as_text(checked)}",
@@ -110,6 +111,7 @@ def list_backups(session: Session, folder: Path | None) -> None:
 
 
 def as_text(checked: check.Checked) -> str:
+    # what is wrong stands last: that is where a person looks when a command has ended
     """Return what was checked for people, what is wrong last."""
     lines = []
     for item in sorted(checked.items, key=lambda item: not item.is_good):
@@ -131,6 +133,7 @@ def _as_data(backup: Backup) -> dict[str, Any]:
 
 def _path(session: Session, name: str, folder: Path | None) -> Path:
     """Return where a backup is: a path as it is, a name in the folder of backups."""
+    # as a shell tells a path from a name
     return Path(name) if "/" in name else (folder or _folder(session)) / name
 
 
@@ -138,6 +141,7 @@ def _folder(session: Session) -> Path:
     """Return the folder of backups; without a store, for a restore, the usual one."""
     try:
         return from_plan.target_of(session.site)
+    # a restore is for when the store is gone
     except ChangeoverError:
         return Home.resolve(session.home).root / BackupSpec().target
 
@@ -146,6 +150,7 @@ def _servers(session: Session) -> dict[str, str]:
     """Return the databases' URLs with passwords, as far as the running migration knows them."""
     try:
         return from_plan.servers_of(from_plan.items_of(session.site))
+    # without them a scratch server can be named by hand
     except ChangeoverError:
         return {}
 
@@ -165,7 +170,9 @@ def _bars() -> Iterator[Callable[[Step], None]]:
         def advance(step: Step) -> None:
             if step.item not in bars:
                 bars[step.item] = progress.add_task(step.item, total=None, size="")
-            progress.update(bars[step.item], total=step.total or None, completed=step.done,
-                            size=f"{step.done}/{step.total or '?'} {step.unit}")
+            # how much there is may not be known before the end
+            size = f"{step.done}/{step.total or '?'} {step.unit}"
+            progress.update(
+                bars[step.item], total=step.total or None, completed=step.done, size=size)
 
         yield advance

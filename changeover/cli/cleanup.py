@@ -21,6 +21,7 @@ from changeover.errors import EXIT_FAILED, InvalidInput
 from changeover.plan.units import format_size
 
 _SHOWN = 200
+"""Lines that a person may still read; JSON has all."""
 
 
 @click.command("cleanup", epilog="\b\nExamples:\n"
@@ -58,11 +59,13 @@ def cleanup(
 
 def _task_of(session: Session) -> Cleanup:
     """Return what the plan says: that of the file, else that of the running migration."""
+    # a plan that was not started: nobody knows when its candidate started, so all is left
     if session.plan_file is not None:
         spec = session.load_plan().rollback
         return Cleanup.of(spec, base=session.plan_file.absolute().parent, since=None)
     site = session.site
     return Cleanup.of(site.plan.rollback, base=site.folder, since=candidate_start(site),
+                      # the home holds the store and the gateway's files, and may lie below a root
                       spared=[site.home.root])
 
 
@@ -78,6 +81,7 @@ def _clean(session: Session, task: Cleanup, name: str | None) -> int:
         "at": clock.now().isoformat(), "found": [each.path for each in survey.found],
         "refused": [asdict(each) for each in survey.refused],
         "moved": moved, "quarantines": known})
+    # a person has something to do: the exit code says so to scripts
     return EXIT_FAILED if survey.refused else 0
 
 

@@ -50,6 +50,7 @@ class Session:
             InvalidInput: Nothing was started with this home, or there is no such migration.
             StoreError: The store cannot be used.
         """
+        # a second of imports: commands that need no store start at once
         from changeover.site.site import Site
 
         return Site.open(self.home, self.migration)
@@ -82,6 +83,7 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 def _save(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Put an option's value into the session instead of handing it to the command."""
     session = context.ensure_object(Session)
+    # a click option without a name of its own has no field here
     if parameter.name is not None:
         setattr(session, parameter.name, value)
 
@@ -111,4 +113,5 @@ reason_option = click.option(
 def site_command(command: Command) -> Command:
     """Hand a command its session, and add `--home`, `--migration` and `--output`."""
     handed: Any = pass_session(command)
+    # the decorator of click is not typed
     return home_option(migration_option(output_option(handed)))  # type: ignore[no-any-return]

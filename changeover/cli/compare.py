@@ -50,6 +50,7 @@ def divergences(session: Session, limit: int, again: bool) -> None:
         judge = Judge.of(plan.shadow, plan.comparison, today=clock.now().date())
         done, left = scores.score_again(site.store, site.plan, judge)
         rest = f", {left} stay as they were judged: too much of them is masked" if left else ""
+        # on standard error: the findings alone are the output
         click.echo(f"{done} saved pairs were scored again{rest}", err=True)
     known = scores.collect(site.store, site.migration)
     session.show(as_text(known, limit), known.as_data())
@@ -88,13 +89,15 @@ def replay_command(
     recorded, skipped = replay.load(recording, with_unsafe=unsafe, hosts=hosts)
     batch, left_out = _replay(plan, recorded, concurrency)
     unanswered = [one for one in batch if not replay.has_baseline(one)]
+    # a store of its own: a replay must not change what the migration's gates read
     with replay.scratch_store(plan) as store:
-        comparisons.write(store, plan.migration, batch, {
+        counts = {
             "seen": len(recorded) + skipped.total(), **skipped, **left_out,
-            "no answer from the baseline": len(unanswered),
-        })
+            "no answer from the baseline": len(unanswered)}
+        comparisons.write(store, plan.migration, batch, counts)
         known = scores.collect(store, plan.migration)
     session.show(as_text(known, MOST_PLACES), known.as_data())
+    # exactly 1: a single answer that differs is a difference
     return 0 if known.match_rate == 1 else EXIT_FAILED
 
 

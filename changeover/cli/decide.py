@@ -33,6 +33,7 @@ from changeover.store import carriers, cutovers, flags, routing
 
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 EVERYONE = 10_000
+"""All buckets."""
 
 
 @click.command(epilog="\b\nExamples:\n  changeover advance\n  changeover advance --percent 25")
@@ -41,9 +42,11 @@ EVERYONE = 10_000
 @site_command
 def advance(session: Session, percent: str | None, reason: str) -> None:
     """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
+    # two that move users at once would undo each other's stages
     _refuse_in_cutover(session.site, "not advanced")
     waiting.refuse_now(session.site, "not advanced", clock.now())
     state = routing.read(session.site.store, session.site.migration)
+    # a first step may be the shadow stage; with users on the candidate it would be one back
     may_shadow = state.mode is Mode.BASELINE_ONLY
     change = _advance_to(session.site, state, percent, may_shadow=may_shadow)
     members.refuse_leaving(session.site, state, change, "not advanced")
@@ -86,6 +89,7 @@ def disable(session: Session, reason: str) -> None:
     change = Change(mode=Mode.BASELINE_ONLY)
     members.refuse_leaving(site, routing.read(site.store, site.migration), change,
                            "the candidate was not disabled")
+    # users are about to need it: a baseline that was taken out of use is started first
     baseline.bring_back(site, actor=session.actor)
     left = [f"{each.step} is not undone; lever {each.lever} would undo it, and a rollback does"
             for each in hook_log.left(site)]
@@ -111,10 +115,12 @@ def rollback_command(session: Session, reason: str, break_glass: bool) -> None:
     try:
         started = rollback.start(session.site, Cause(session.actor, reason))
     except StoreBusy as busy:
+        # users first: the store follows, see decision record 18
         entry = _move_first(session, reason, busy)
         session.show("everyone is at the baseline; the store is busy, the observer records it "
                      f"there later ({busy.what})", entry)
         return
+    # users may still be on the candidate, so this is an error although the state is changed
     if started.publication is None:
         raise PublishFailed(
             f"the routing state says rollback, but the gateway: {started.problem}",
@@ -133,6 +139,7 @@ def _break_glass(session: Session, reason: str) -> dict[str, Any]:
         Refused: The baseline was retired and is not well.
     """
     gateway = Gateway(Home.resolve(session.home).gateway_files)
+    # by the file alone: the store, which knows the migrations, may be gone
     if not gateway.files.safe_routes.exists():
         raise InvalidInput("no gateway was ever started with this home directory",
                            where=str(gateway.files.root), next_step="Give it with --home DIR")
@@ -148,6 +155,7 @@ def _move_first(session: Session, reason: str, busy: StoreBusy) -> dict[str, Any
         Refused: It was retired and is not well.
     """
     site = session.site
+    # bringing it back needs the store: this way out is not open
     if baseline.is_out_of_use(site):
         raise busy
     retirement_note.refuse(site.gateway.files)
@@ -202,6 +210,7 @@ def _safe_flags_left(site: Site) -> list[str]:
     changed = flags.drift(site.store, site.migration, site.environment)
     notes = []
     for name in site.plan.rollback.safe_flags:
+        # a flag that the plan does not have cannot be reset
         if name in changed and changed[name][0] is not flags.GONE:
             notes.append(f"flag {name} stays as the rollback set it: "
                          f"`changeover flags reset {name}` ends that")
@@ -249,7 +258,10 @@ def _advance_to(
 
 def _next_stage(site: Site, state: RoutingState, may_shadow: bool) -> Stage:
     for stage in site.plan.stages():
-        moves_users = stage.weight > state.weight
-        if may_shadow if stage.phase is PhaseKind.SHADOW else moves_users:
+        # the shadow stage moves nobody: it is a step only for those who may take it
+        is_next = stage.weight > state.weight
+        if stage.phase is PhaseKind.SHADOW:
+            is_next = may_shadow
+        if is_next:
             return stage
     raise Refused("not advanced because the candidate serves everyone already")

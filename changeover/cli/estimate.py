@@ -86,6 +86,7 @@ def estimate(session: Session, /, file: Path, **said: Any) -> None:
         session.show("no check of this plan compares users with the baseline in a stage that has "
                      "some on each side; absolute bounds need their min_samples only", [])
         return
+    # what a person expects goes before what was measured
     habits_of = _stated(said) if said["rate"] else _measured(session)
     harm, found = Harm(said["times"], said["slower"]), []
     with click.progressbar(
@@ -103,6 +104,7 @@ def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
 
     def habits(check: CheckSpec) -> Habits:
         quantile = METRICS[check.metric].quantile
+        # of a quantile the usual share is known: of ten answers one is slower than the p90
         share = said["usual"] if quantile is None else 1 - quantile
         part = _part(check, said["segments"])
         return stated(said["rate"] * part, max(1, round(said["users"] * part)), share)
@@ -138,6 +140,7 @@ def _measured(session: Session) -> Callable[[CheckSpec], Habits]:
     bounds = {each.condition: each for each in slices.slow_bounds(site.store, site.migration)}
 
     def habits(check: CheckSpec) -> Habits:
+        # what counts as slow is frozen at the first traffic: before that, nothing was counted
         is_known = not is_timed(check) or condition_of(check) in bounds
         counts = past.counts(*counters_of(check, bounds)) if is_known else None
         if counts is None or not counts.requests.any():

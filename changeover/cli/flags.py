@@ -99,8 +99,11 @@ def show_command(session: Session, name: str) -> None:
 def history_command(session: Session, name: str) -> None:
     """Show who changed a flag, when and why, from what to what."""
     changes = stored.history(session.site.store, session.site.migration, name)
-    lines = [f"{one['at']:%Y-%m-%d %H:%M:%S} {one['environment'] or 'all'} {one['actor']}: "
-             f"{_short(one['old'])} -> {_short(one['new'])} ({one['reason']})" for one in changes]
+    lines = []
+    for one in changes:
+        change = f"{_short(one['old'])} -> {_short(one['new'])}"
+        lines.append(f"{one['at']:%Y-%m-%d %H:%M:%S} {one['environment'] or 'all'} "
+                     f"{one['actor']}: {change} ({one['reason']})")
     session.show("\n".join(lines) or f"flag {name} was never changed", changes)
 
 
@@ -109,6 +112,7 @@ def _changing(command: Command) -> Command:
     version = click.option(
         "--version", "expected", type=int, help="Refuse when it is another one now.")
     reason = click.option("--reason", required=True, help="Why, for the history.")
+    # decorators apply from the inside out; this is the order of the options in `--help`
     return reason(version(environment_option(site_command(command))))
 
 
@@ -119,6 +123,7 @@ def _changing(command: Command) -> Command:
 @_changing
 def set_command(session: Session, name: str, value: str, **asked: Any) -> None:
     """Give everyone a value; the flag's rules end. VALUE is read as YAML: true, 0.05, WARNING."""
+    # as in the plan: `true` is a truth value and `1` a number, not texts
     wanted = yaml12.argument(value, "VALUE")
     _change(session, name, lambda flag: as_document(with_value(name, flag.entry, wanted)),
             **asked)

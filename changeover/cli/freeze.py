@@ -46,6 +46,7 @@ def freeze_off(session: Session, reason: str) -> None:
     """End the freeze; a cutover that waited for it goes on."""
     site = session.site
     freezes.end(site.store, site.migration, Author(session.actor, reason), now=clock.now())
+    # its run sleeps until the freeze would have ended
     cutover = cutovers.active(site.store, site.migration)
     if cutover is not None:
         steering.wake(site, cutover)
@@ -73,12 +74,14 @@ def _moment(text: str, now: datetime) -> datetime | None:
         pass  # no duration: a time, then
     when, _, zone = text.rpartition(" ")
     try:
+        # a zone by its name: the end is then right on both sides of a change of the clocks
         if "/" in zone or zone == "UTC":
             there = datetime.fromisoformat(when)
             # a time that says its zone twice says perhaps two different ones
             found = there.replace(tzinfo=ZoneInfo(zone)) if there.tzinfo is None else None
         else:
             found = datetime.fromisoformat(text)
+        # without a zone nobody knows whose eight o'clock is meant
         return found.astimezone(UTC) if found and found.tzinfo else None
     except (ValueError, KeyError, OSError, OverflowError):
         return None

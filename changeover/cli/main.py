@@ -100,6 +100,7 @@ called, so that a rollback, and `--help`, start at once."""
 
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""Python's own limit is some hundred: see `main`."""
 
 
 class Commands(click.Group):
@@ -129,6 +130,7 @@ class Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             like = get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean {like[0]!r}?" if like else ""
+            # click would say it without a suggestion
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
@@ -155,6 +157,7 @@ def _check(arguments: list[str]) -> None:
     """Raise InvalidInput for text that no database and no page can hold; a key may be any bytes."""
     for number, text in enumerate(arguments, 1):
         shown = text.encode("utf-8", "backslashreplace").decode()
+        # a key of a user may be any bytes: `explain` takes them as the gateway does
         if shown != text and arguments[:1] != ["explain"]:
             raise InvalidInput(f"argument {number} is not UTF-8: {shown}",
                                next_step="Write it in UTF-8; see `locale` for what this shell uses")
@@ -167,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         _check(sys.argv[1:] if arguments is None else arguments)
+        # not standalone: click would end the process, with exit codes of its own
         result = cli.main(arguments, prog_name="changeover", standalone_mode=False)
     except ChangeoverError as error:
         click.echo(f"changeover: {error}", err=True)

@@ -58,10 +58,13 @@ def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...
         refuse_beside(file, found, together.problems(found, others, are_all=True))
     plans = [found, *(load_plan(file, name) for name in found.environments)]
     spec = found.rollback
+    # the file system knows whether a root is a home directory: no rule of the plan alone does
     if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
         raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
     notes = rules.warnings(found) + expired(found.flags, clock.now().date())
-    notes += [text for answer in probe.probe_all(plans) if (text := probe.note(answer))]
+    for answer in probe.probe_all(plans):
+        if text := probe.note(answer):
+            notes.append(text)
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]
     for stage in stages:
@@ -94,6 +97,7 @@ def show_plan(session: Session, file: Path) -> None:
     environment = session.environment
     found = settings_of(file, environment)
     lines = [f"# {file} in environment {environment}" if environment else f"# {file}"]
+    # one long value must not push all the comments off the screen
     width = min(60, max(len(_line(setting)) for setting in found))
     for setting in found:
         was = "" if setting.plan is None else f"; the plan says {_shown(setting.plan)}"

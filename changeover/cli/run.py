@@ -58,6 +58,7 @@ def demo(*, approve: bool, fault: str | None, rate: float, users: int, home: Pat
     """
     place = _fresh_home(home)
     plan, path = _demo_plan(place)
+    # before anything is started: a misspelt fault is no reason to wait for a start
     wanted = Fault.parse(fault, plan) if fault else None
     token = secrets.token_urlsafe(24)
     settings = Settings(
@@ -65,6 +66,7 @@ def demo(*, approve: bool, fault: str | None, rate: float, users: int, home: Pat
         system_env={FAULT_VARIABLE: token})
     stack = Stack(place, plan, settings, _show)
     load = load_child(place, plan, rate, users)
+    # until users' requests begin, from the first process on
     began = time.monotonic()
     with running(stack) as store, kept(stack.keeper):
         try:
@@ -113,6 +115,7 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     for warning in rules.warnings(plan):
         _show(f"note: {warning}")
     stack = Stack(home, plan, Settings(path.absolute(), **addresses), _show)
+    # before anything is written: another `up` may run with this home and its own store
     stack.refuse_second()
     if store_url:
         home.save_secrets({**home.secrets(), "store_url": store_url})
@@ -120,6 +123,7 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
         _show(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
               f"Console: {stack.console_url}")
         _show('run: eval "$(changeover env)"; prefect deployment run cutover/main')
+        # restarting what ends, which is all that follows, needs no store
         store.close()
         hand_over(stack.keeper)
         with kept(stack.keeper):  # where that cannot be done
@@ -138,6 +142,7 @@ def _fresh_home(path: Path) -> Home:
         settings = home.settings()
         if not settings:
             raise EnvironmentProblem(
+                # removing a folder that only looks like a demo's would be the worst start
                 "the directory is not empty and not a demo's", where=str(home.root),
                 next_step="Give another with --home",
             )
@@ -149,6 +154,7 @@ def _fresh_home(path: Path) -> Home:
             )
         for name, known in settings.get("processes", {}).items():
             left = Child(name, [], Path())
+            # of a demo that was killed: they would hold the ports and write into the new home
             if left.adopt(known["pid"], known["created"]):
                 left.end()
         shutil.rmtree(home.root)

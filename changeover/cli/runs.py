@@ -25,6 +25,7 @@ def continue_command(session: Session) -> None:
     count, users who were moved stay moved, and the former run may do nothing more. Refused while
     a run goes on.
     """
+    # one after the other: a rollback and a retirement may both have lost their runs
     site, now = session.site, clock.now()
     lines, data = [], []
     for carrier, _ in continuing.find_ended(site, now=now):
@@ -63,6 +64,7 @@ def describe_end(site: Site, carrier: Carrier | None) -> str:
     try:
         ended = ended_now(site, site.prefect, carrier, now=clock.now())
     except Unreachable:
+        # the observer has seen nothing either: as far as is known, it goes on
         if ended is None:
             return ""
     if ended is None:

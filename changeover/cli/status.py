@@ -38,6 +38,7 @@ def history(session: Session, limit: int, verify: bool) -> int:
         text = "\n".join(problems) or f"intact: {len(events)} events"
         session.show(text, {"events": len(events), "problems": problems})
         return EXIT_FAILED if problems else 0
+    # `events[-0:]` would be all of them, and so is what 0 means here
     shown = events[-limit:] if limit > 0 else events
     lines = [_line(event) for event in shown]
     session.show("\n".join(lines) or "nothing happened yet", [_as_data(each) for each in shown])
@@ -79,6 +80,7 @@ def store_group() -> None:
 @pass_session
 def upgrade(session: Session) -> None:
     """Bring the store's tables to this program's version."""
+    # the same call that makes a new store: it brings an old one up to date
     store = Store.open(Home.resolve(session.home).store_url, create=True)
     click.echo(f"{store.url} is up to date")
     store.close()

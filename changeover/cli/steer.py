@@ -65,6 +65,7 @@ def extend(session: Session, duration: str, reason: str) -> None:
     instructions.extend(site.store, Instruction(
         cutover.id, InstructionKind.EXTEND, session.actor, reason, clock.now(), stage.key,
         stage.round, round(by.total_seconds())))
+    # read again: the soak's end is what the store made of it
     now = cutovers.stage(site.store, cutover.id, stage.key) or stage
     _show(session, cutover, f"{stage.key} soaks longer by {format_duration(by)}, until "
                             f"{now.soak_until:%F %T} UTC")
@@ -89,6 +90,7 @@ def promote_now(session: Session, approver: str, reason: str) -> None:
         cutover.id, InstructionKind.PROMOTE_NOW, approver, reason, clock.now(), record.key,
         record.round), stage)
     needed = instructions.needed(stage)
+    # fewer people than needed: the instruction is saved and waits for the others
     text = f"the soak of {record.key} is over, its gate is judged" if len(agreed) >= needed \
         else f"{record.key} soaks on: {len(agreed)} of {needed} people agreed"
     _show(session, cutover, f"{text} ({', '.join(agreed)})")

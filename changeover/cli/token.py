@@ -35,6 +35,7 @@ def create(session: Session, name: str, scope: str, expires: str | None) -> None
     made, text = tokens.create(session.site.store, Token(
         session.site.migration, name, Scope(scope), created_at=now, created_by=session.actor,
         expires_at=now + lifetime if lifetime else None))
+    # on standard error, so that the token alone can go into a file or a variable
     click.echo("save it now: it is not shown again", err=True)
     session.show(text, {"id": made.id, "name": name, "scope": scope, "token": text,
                         "expires_at": made.expires_at})

@@ -46,6 +46,7 @@ def validate(session: Session, suite: str, junit: Path | None) -> int:
 
     With a running migration the results are saved in its store.
     """
+    # a plan that was not started has no store to save results in
     if session.plan_file is not None:
         target = CheckTarget(session.load_plan(), session.plan_file.absolute().parent)
         runs = _run_with_bars(target, suite)
@@ -78,6 +79,7 @@ def _run_with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
 
 
 def _save(site: Site, suite: str, runs: list[CheckRun]) -> None:
+    # a flow run repeats its suite under the same key; a command is a run of its own each time
     """Save the results in the store as those of a run that nobody else can repeat."""
     run = validations.begin(site.store, site.migration, suite,
                             key=f"command-{uuid.uuid4()}", now=clock.now())

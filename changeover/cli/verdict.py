@@ -63,6 +63,7 @@ def _show_recomputed(
     session: Session, known: GateVerdict, found: Sequence[Recomputed]
 ) -> int:
     """Print what came out again; the exit code says whether it is the same."""
+    # a check that cannot be reached again is no difference: `again` is None then
     is_other = any(each.problem and each.again is not None for each in found)
     lines = [f"  {each.metric}: {each.problem or _same(each)}" for each in found]
     head = "comes out differently" if is_other else "comes out the same"
@@ -102,6 +103,7 @@ def _said(known: GateVerdict) -> list[str]:
         for said in (check.get("external") or {}).values():
             if said is not None:
                 found.append(_reading(str(check["metric"]), said))
+    # two checks may read the same value
     return list(dict.fromkeys(found))
 
 
