@@ -54,11 +54,13 @@ FORMAT = 1
 def render_json(data: ReportData) -> str:
     """Return the report as JSON."""
     content = {"format": FORMAT, **plain(data)}
+    # NaN is no JSON: a figure that is none fails here, and not at whoever reads the report
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:
     """Return a value of the view model as what JSON knows."""
+    # a window has histograms and users: only its counts and metrics are for programs
     if isinstance(value, Figures):
         value = value.as_data()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -69,4 +71,5 @@ def plain(value: Any) -> Any:
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
+    # enumerations are texts already; what else there may be becomes one
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)

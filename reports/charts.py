@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
 
+# points, 72 to an inch; the plot keeps its height, marks above it make the chart taller
 WIDTH, PLOT_HEIGHT, MARK_ROW, TOP, BOTTOM = 660.0, 120.0, 11.0, 20.0, 24.0
 LEFT, RIGHT = 54.0, 20.0
 FONT_SIZE = 8.5
@@ -108,6 +109,7 @@ def _frame(data: ReportData, system: str) -> DataFrame:
 
     columns = [each.name for each in fields(Point)]
     frame = pd.DataFrame(list(data.series.get(system, ())), columns=columns)
+    # a point stands for a span of time: drawn at its beginning, all would seem too early
     middle = pd.to_datetime(frame["at"], utc=True) + pd.to_timedelta(frame["seconds"], unit="s") / 2
     return frame.drop(columns=["at"]).set_index(middle).astype(float)
 
@@ -118,6 +120,7 @@ def _line_of(data: ReportData, system: str, panel: _Panel) -> Series[float]:
 
 def _share_chart(data: ReportData) -> Chart:
     figure, axes = _canvas(data)
+    # the last share is drawn to the chart's right edge
     times = [*(_x(step.at) for step in data.weights), _x(_end(data))]
     shares = [step.weight / 100 for step in data.weights]
     axes.fill_between(times, [*shares, shares[-1]], step="post", color=_CANDIDATE, alpha=0.18,
@@ -128,6 +131,7 @@ def _share_chart(data: ReportData) -> Chart:
     if not measured.empty:
         axes.plot(_days(measured), measured, color=_INK, linewidth=0.8,
                   linestyle=(0, (2, 1.2)), label="measured share of requests")
+    # a little beyond 0 and 100 %: a line at the edge would be cut in half
     axes.set_ylim(-2, 104)
     axes.set_yticks([0, 25, 50, 75, 100], [f"{tick} %" for tick in (0, 25, 50, 75, 100)])
     highest = text.percent(max(step.weight for step in data.weights))
@@ -140,6 +144,7 @@ def _share_chart(data: ReportData) -> Chart:
 def _measured_share(data: ReportData) -> Series[float]:
     """Return the candidate's share of requests in percent, where both systems were measured."""
     candidate, baseline = (_frame(data, name)["requests"] for name in ("candidate", "baseline"))
+    # with 0 where only one system was measured: it had all the requests
     total = candidate.add(baseline, fill_value=0)
     share = 100 * candidate.reindex(total.index, fill_value=0) / total
     return share[total > 0]
@@ -149,6 +154,7 @@ def _panel_chart(data: ReportData, panel: _Panel, lines: dict[str, Series[float]
     from matplotlib.ticker import FuncFormatter
 
     figure, axes = _canvas(data)
+    # a chart of zeros must not be stretched until noise looks like an outage
     highest = panel.least_top
     said = []
     for system, line in lines.items():
@@ -240,6 +246,7 @@ def _place(data: ReportData) -> list[tuple[Mark, float, int]]:
     placed = []
     for mark in data.marks:
         share = (mark.at - data.start).total_seconds() / total
+        # the width of a label is estimated: measuring it would draw the chart twice
         width = len(mark.label) * (FONT_SIZE - 0.5) * 0.58 + 6
         x = LEFT + share * (WIDTH - LEFT - RIGHT)
         left = min(x, WIDTH - width)
@@ -259,6 +266,7 @@ def _finish(figure: Figure, axes: Axes, *, name: str, title: str, summary: str) 
             fontsize=FONT_SIZE, labelcolor=_INK, borderaxespad=0, borderpad=0, handlelength=2.6,
             bbox_to_anchor=(LEFT / WIDTH, 1 - 4 / height),
         )
+        # a name with `$` in it is no formula
         for label in legend.get_texts():
             label.set_parse_math(False)
     return Chart(name, title, summary, _svg(figure, name, summary))
@@ -276,14 +284,16 @@ def _svg(figure: Figure, name: str, summary: str) -> str:
         canvas = FigureCanvasSVG(figure)
         canvas.print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg"):]
+    svg = svg[svg.index("<svg"):]  # without the head of a file: it stands inside a page
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(?<= )id="', f'id="{name}-', svg)  # ids are unique in the page, not the chart
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    # the page's own font: none is taken along
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--font, sans-serif)", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
+    # a new opening: without a fixed size the chart follows the page's width
     view = re.search(r'viewBox="[^"]+"', svg)
     opening = (f'<svg class="chart" {view[0] if view else ""} role="img" '
                f'aria-label="{escape(summary)}" xmlns="http://www.w3.org/2000/svg" '

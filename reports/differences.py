@@ -11,6 +11,7 @@ from changeover.shadow.findings import Finding, Findings
 from reports import text
 
 MOST_PLACES = 50
+"""Places that a page shows; the rest is in JSON."""
 
 
 def coverage_line(found: Findings) -> str:
@@ -39,6 +40,7 @@ def place_cells(finding: Finding) -> tuple[str, ...]:
     """Return judgement, place, rate, the baseline's noise, kinds and rules, advice."""
     verdict, place = finding.verdict, finding.place
     kinds = [f"{kind} {text.count(n)}" for kind, n in sorted(place.counts.items())]
+    # a place that only rules know shows at least how often they hid something
     if place.ignored or not kinds:
         kinds.append(f"ignored {text.count(place.ignored)}")
     said = "; ".join([", ".join(kinds), *(f"rule {rule}" for rule in finding.rules)])
@@ -61,6 +63,7 @@ def side_by_side(example: Mapping[str, Any]) -> tuple[Markup, Markup]:
         return first, second
     a, b = str(values[0]), str(values[1])
     start = _shared(a, b)
+    # looked for behind the shared beginning only: `aa` and `aaa` share no end then
     end = _shared(a[start:][::-1], b[start:][::-1])
     return _marked(a, start, end), _marked(b, start, end)
 
@@ -87,4 +90,6 @@ def as_markdown(found: Findings) -> str:
     else:
         lines.append("Nothing differs.")
     left = len(found.findings) - MOST_PLACES
-    return "\n\n".join([*lines, *([f"and {left} further places"] if left > 0 else [])])
+    if left > 0:
+        lines.append(f"and {left} further places")
+    return "\n\n".join(lines)

@@ -37,6 +37,7 @@ from reports.model import (
 )
 from reports.reading import Span, system_names
 
+# by name, not by value: to hide too much does less harm than to show one secret
 _SECRET = re.compile(r"token|secret|passw|authorization|credential|api_?key|webhook", re.IGNORECASE)
 _MASK = "(not shown)"
 
@@ -74,6 +75,7 @@ class _Facts:
 
 def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
     cutover, events, undone, span = facts.cutover, facts.events, facts.undone, facts.span
+    # the finest figures are for charts and times, the exact counts come from windows
     finest = reading.finest_samples(store, plan, span)
     figures = reading.figures_of(store, plan, span.start, span.end)
     stages = reading.stage_views(store, plan, cutover, now=facts.now)
@@ -160,6 +162,7 @@ def collect_question(store: Store, plan: Plan, asked: Asked, *, now: datetime) -
     cutover = reading.find_cutover(store, plan, asked.cutover_id)
     views = reading.stage_views(store, plan, cutover, now=now)
     view = views[plan.stage(asked.stage).index]
+    # what a promotion leads to: the next stage, or the end
     following = next((other for other in views if other.index == view.index + 1), None)
     target = following or view
     fired = firings.all_of(store, plan.migration, since=view.entered_at or now)
@@ -182,6 +185,7 @@ def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str
     warnings = [
         f"trigger {firing.trigger} fired ({firing.did}): {firing.reason}" for firing in firings
     ]
+    # only the newest evaluation of a gate is about the present
     newest = {each.gate: each for each in stage.evaluations}
     for gate, each in newest.items():
         if each.verdict is not Verdict.PASS:
@@ -196,6 +200,7 @@ def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str
 def shown_plan(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain data, without what may be a secret: a report is passed around."""
     content = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
+    # variables of a process often hold passwords, whatever their names are
     for system in content["systems"].values():
         environment = system.get("process", {}).get("env", {})
         environment.update(dict.fromkeys(environment, _MASK))
@@ -206,8 +211,10 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
 def _series(
     finest: Mapping[str, Sequence[Sample]], span: Span
 ) -> dict[str, tuple[Point, ...]]:
-    return {system: measures.points(rows, start=span.start, end=span.chart_end)
-            for system, rows in finest.items()}
+    found = {}
+    for system, rows in finest.items():
+        found[system] = measures.points(rows, start=span.start, end=span.chart_end)
+    return found
 
 
 def _outage(
@@ -215,10 +222,13 @@ def _outage(
 ) -> Outage:
     """Return what users noticed: times from the samples, counts as exact as the figures'."""
     first, last = math.ceil(span.start.timestamp()), int(span.end.timestamp())
-    found = measures.outage(
-        row for rows in finest.values() for row in rows
-        if row.at < last and row.at + row.resolution > first
-    )
+    inside = []
+    for rows in finest.values():
+        for row in rows:
+            # a sample that is only partly inside counts: users noticed what is in it
+            if row.at < last and row.at + row.resolution > first:
+                inside.append(row)
+    found = measures.outage(inside)
     return replace(
         found,
         requests=sum(row.window.requests for row in figures),
@@ -246,17 +256,13 @@ def _masked(value: Any) -> Any:
 
 
 def _firings(store: Store, plan: Plan, span: Span) -> tuple[TriggerFiring, ...]:
-    return tuple(
-        firing for firing in firings.all_of(store, plan.migration, since=span.start)
-        if firing.fired_at <= span.chart_end
-    )
+    fired = firings.all_of(store, plan.migration, since=span.start)
+    return tuple(each for each in fired if each.fired_at <= span.chart_end)
 
 
 def _publications(store: Store, plan: Plan, span: Span) -> tuple[Publication, ...]:
-    return tuple(
-        publication for publication in publications.all_of(store, plan.migration)
-        if span.start <= publication.at <= span.chart_end
-    )
+    every = publications.all_of(store, plan.migration)
+    return tuple(each for each in every if span.start <= each.at <= span.chart_end)
 
 
 def _audit(store: Store, plan: Plan, events: Sequence[AuditEvent]) -> AuditView:

@@ -29,6 +29,7 @@ class Story:
 def headline(story: Story) -> Headline:
     """Return the headline of a cutover, or of a migration without one."""
     cutover = story.cutover
+    # a rollback without a cutover is possible: users were moved by hand
     if cutover is None and not story.rollbacks:
         sentence = f"No cutover was started; the routing is {story.routing}."
         return Headline("none", "No cutover yet", sentence, (), None, None, None)
@@ -55,12 +56,13 @@ def headline(story: Story) -> Headline:
 
 def approvers(stages: Iterable[StageView], decision: str) -> tuple[str, ...]:
     """Return the people who answered with `decision`, each once, in order."""
-    names = [
-        approval.approver
-        for stage in stages
-        for approval in stage.approvals
-        if approval.approver and approval.decision == decision and not approval.is_void
-    ]
+    names = []
+    for stage in stages:
+        for approval in stage.approvals:
+            has_answered = approval.approver and approval.decision == decision
+            # an answer that came after a rollback decided nothing
+            if has_answered and not approval.is_void:
+                names.append(str(approval.approver))
     return tuple(dict.fromkeys(names))
 
 
@@ -68,6 +70,7 @@ Words = tuple[str, str, tuple[str, ...]]
 
 
 def _was_undone(story: Story, cutover: Cutover) -> bool:
+    # rolled back after its end: the promotion is the past, the rollback is the news
     return cutover.status == CutoverStatus.PROMOTED and bool(story.rollbacks)
 
 
@@ -136,11 +139,11 @@ def _running(story: Story, cutover: Cutover) -> Words:
 
 def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:
     """Return who decided a rollback: the triggers of the epoch that it ended, and the actor."""
-    triggers = [
-        f"trigger {firing.trigger}"
-        for firing in story.firings
-        if firing.did == TriggerAction.ROLLBACK and firing.epoch == rollback.epoch - 1
-    ]
+    triggers = []
+    for firing in story.firings:
+        # a rollback begins a new epoch: what caused it fired in the one before
+        if firing.did == TriggerAction.ROLLBACK and firing.epoch == rollback.epoch - 1:
+            triggers.append(f"trigger {firing.trigger}")
     people = approvers(story.stages, StageAction.ROLLBACK)
     return tuple(dict.fromkeys([*triggers, *people, rollback.actor]))
 

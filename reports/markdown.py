@@ -26,21 +26,24 @@ from reports.sections import (
 
 def render(data: ReportData) -> str:
     """Return the report as Markdown."""
-    sections = [
-        _head(data),
-        _section("Numbers", _numbers(data)),
-        *([_section("Procedure", procedure.as_markdown(data.procedure))]
-          if data.procedure and data.procedure.steps else []),
-        _section("Stages", _stages(data.stages)),
-        *(_stage(stage) for stage in data.stages if stage.evaluations or stage.approvals),
-        *([_section("What differs", differences.as_markdown(data.differences))]
-          if data.differences else []),
-        *([_section("What applications reported", outcomes.as_markdown(data.outcomes))]
-          if data.outcomes else []),
-        *([_section("Triggers", text.markdown_table(
-            TRIGGER_HEAD, map(trigger_cells, data.triggers)))] if data.triggers else []),
-        _section("Trigger firings", _firings(data)),
-        *(_rollback(view) for view in data.rollbacks),
+    sections = [_head(data), _section("Numbers", _numbers(data))]
+    if data.procedure and data.procedure.steps:
+        sections.append(_section("Procedure", procedure.as_markdown(data.procedure)))
+    sections.append(_section("Stages", _stages(data.stages)))
+    for stage in data.stages:
+        if stage.evaluations or stage.approvals:
+            sections.append(_stage(stage))
+    if data.differences:
+        sections.append(_section("What differs", differences.as_markdown(data.differences)))
+    if data.outcomes:
+        reported = outcomes.as_markdown(data.outcomes)
+        sections.append(_section("What applications reported", reported))
+    if data.triggers:
+        table = text.markdown_table(TRIGGER_HEAD, map(trigger_cells, data.triggers))
+        sections.append(_section("Triggers", table))
+    sections.append(_section("Trigger firings", _firings(data)))
+    sections += map(_rollback, data.rollbacks)
+    sections += [
         _section("Timeline", _timeline(data)),
         _section("Publications", _publications(data)),
         _section("Audit chain", _audit(data)),
@@ -89,14 +92,14 @@ def _figures(figures: tuple[Figures, ...]) -> str:
 
 
 def _stages(stages: Iterable[StageView]) -> str:
+    rows = []
+    for stage in stages:
+        audience = text.audience(stage.weight, stage.segments)
+        rows.append((
+            stage.title, audience, text.status(stage.status), text.moment(stage.entered_at),
+            text.duration(stage.seconds), stage.reason))
     return text.markdown_table(
-        ("stage", "on the candidate", "state", "entered", "time in it", "reason"),
-        (
-            (stage.title, text.audience(stage.weight, stage.segments), text.status(stage.status),
-             text.moment(stage.entered_at), text.duration(stage.seconds), stage.reason)
-            for stage in stages
-        ),
-    )
+        ("stage", "on the candidate", "state", "entered", "time in it", "reason"), rows)
 
 
 def _stage(stage: StageView) -> str:
@@ -118,12 +121,13 @@ def _evaluation(evaluation: GateVerdict) -> str:
     line = (f"**{text.status(evaluation.verdict)}**: gate {text.markdown(evaluation.gate)}, round "
             f"{evaluation.round}, evaluation {evaluation.attempt + 1}, "
             f"{text.moment(evaluation.at)}{by_plan}: {text.markdown(evaluation.reason)}")
-    rows = [tables.check_row(check) for check in evaluation.evidence]
+    rows = []
+    for check in evaluation.evidence:
+        row = tables.check_row(check)
+        rows.append((tables.verdict_text(row), row.check, row.bound, row.value, row.baseline,
+                     row.samples, row.window, row.reason))
     table = text.markdown_table(
-        ("verdict", "check", "bound", "value", "baseline", "samples", "window", "reason"),
-        ((tables.verdict_text(row), row.check, row.bound, row.value, row.baseline, row.samples,
-          row.window, row.reason) for row in rows),
-    )
+        ("verdict", "check", "bound", "value", "baseline", "samples", "window", "reason"), rows)
     return f"{line}\n\n{table}"
 
 
@@ -150,8 +154,8 @@ def _rollback(view: RollbackView) -> str:
                             (step_cells(step) for step in view.steps)),
     ]
     if view.must_do:
-        parts.append("\n".join(["A person must:", "", *(
-            f"- {text.markdown(item)}" for item in view.must_do)]))
+        items = [f"- {text.markdown(item)}" for item in view.must_do]
+        parts.append("\n".join(["A person must:", "", *items]))
     if record.analysis:
         parts += ["Analysis:", _fenced(record.analysis)]
     return "\n\n".join(parts)
@@ -184,6 +188,7 @@ def _audit(data: ReportData) -> str:
 
 def _fenced(content: Mapping[str, Any]) -> str:
     """Return YAML in a fence that is longer than any run of backticks inside."""
+    # a text in the plan may hold backticks: the fence must not end there
     body = yaml12.dump(dict(content))
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)

@@ -29,17 +29,20 @@ def points(
         return ()
     resolution = max(sample.resolution for sample in samples)
     wanted = math.ceil((end - start).total_seconds() / limit)
+    # a multiple of the samples' own length: one of them cannot be divided
     step = max(1, math.ceil(wanted / resolution)) * resolution
     first = int(start.timestamp()) // resolution * resolution
     groups: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[first + (sample.at - first) // step * step].append(sample)
     last = end.timestamp()
-    return tuple(
-        _point(at, min(float(step), math.ceil(last - at)), groups[at])
-        for at in sorted(groups)
-        if first <= at < last
-    )
+    found = []
+    for at in sorted(groups):
+        if first <= at < last:
+            # the last point ends with the chart: its rate is of the time that it covers
+            length = min(float(step), math.ceil(last - at))
+            found.append(_point(at, length, groups[at]))
+    return tuple(found)
 
 
 def outage(samples: Iterable[Sample]) -> Outage:
@@ -54,6 +57,7 @@ def outage(samples: Iterable[Sample]) -> Outage:
     rows = [(row.at, row.resolution, row.requests, row.user_errors) for row in samples]
     frame = pd.DataFrame(rows, columns=["at", "length", "requests", "errors"])
     spans = frame.groupby(["at", "length"], as_index=False).sum()
+    # of both systems together: users notice an answer, not who gave it
     has_errors = spans.errors > 0
     is_down = (spans.requests > 0) & (spans.requests <= spans.errors)
     return Outage(
@@ -61,6 +65,7 @@ def outage(samples: Iterable[Sample]) -> Outage:
         user_errors=int(spans.errors.sum()),
         seconds_with_errors=int(spans.length[has_errors].sum()),
         down_seconds=int(spans.length[is_down].sum()),
+        # empty frames have no greatest length
         resolution_seconds=int(spans.length.max()) if rows else 1,
     )
 

@@ -100,6 +100,7 @@ def _counts(window: Window) -> dict[str, Any]:
     for each in fields(Measurements):
         value = getattr(window, each.name)
         parts = value.values() if isinstance(value, Mapping) else [value]
+        # histograms and users are objects and lists; a mapping of numbers is a count by name
         if all(part is None or isinstance(part, int | float) for part in parts):
             counts[each.name] = value
     return counts

@@ -37,13 +37,14 @@ class OutcomeFigures:
 
 def figures(system: str, segment: str, window: Window) -> OutcomeFigures:
     """Return what a window has of the outcomes of one system and segment."""
+    means = {}
+    for name, (number, total) in sorted(window.quality.items()):
+        means[name] = total / number
     return OutcomeFigures(
         system=system, segment=segment, outcomes=window.outcomes,
         error_rate=window.measure("outcome_error_rate").value,
         duration_p50_seconds=window.measure("outcome_duration_p50").value,
-        duration_p95_seconds=window.measure("outcome_duration_p95").value,
-        quality={name: total / number for name, (number, total) in sorted(window.quality.items())},
-    )
+        duration_p95_seconds=window.measure("outcome_duration_p95").value, quality=means)
 
 
 def cells(figures: OutcomeFigures) -> tuple[str, ...]:
@@ -61,7 +62,4 @@ def cells(figures: OutcomeFigures) -> tuple[str, ...]:
 
 def as_markdown(found: Sequence[OutcomeFigures]) -> str:
     """Return the table as Markdown."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += ["| " + " | ".join(text.markdown(cell) for cell in cells(each)) + " |"
-              for each in found]
-    return "\n".join(lines)
+    return text.markdown_table(HEAD, map(cells, found))

@@ -42,17 +42,19 @@ class Procedure:
 
 def step_rows(steps: Sequence[ProcedureStep]) -> list[tuple[str, ...]]:
     """Return the cells of `STEP_HEAD`."""
-    return [
-        (step.name, text.status(step.status), step.detail, text.moment(step.at),
-         text.duration(step.seconds))
-        for step in steps
-    ]
+    rows: list[tuple[str, ...]] = []
+    for step in steps:
+        at, took = text.moment(step.at), text.duration(step.seconds)
+        rows.append((step.name, text.status(step.status), step.detail, at, took))
+    return rows
 
 
 def criterion_rows(criteria: Sequence[Criterion]) -> list[tuple[str, ...]]:
     """Return the cells of `CRITERION_HEAD`."""
-    return [(each.text, "✓ met" if each.is_met else "✗ not met", each.detail)
-            for each in criteria]
+    rows: list[tuple[str, ...]] = []
+    for each in criteria:
+        rows.append((each.text, "✓ met" if each.is_met else "✗ not met", each.detail))
+    return rows
 
 
 def as_markdown(procedure: Procedure) -> str:

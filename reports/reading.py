@@ -73,10 +73,13 @@ def span_of(
         start = min([events[0].at if events else now, now])
         return Span(start, now, now)
     end = now
+    # the report of a cutover that was undone ends with the rollback, which may run still
     if cutover.ended_at is not None and cutover.status != CutoverStatus.RUNNING:
         end = max([cutover.ended_at, *(rollback.ended_at or now for rollback in rollbacks)])
     end = max(min(end, now), cutover.started_at)
-    margin = min(max((end - cutover.started_at) / 20, timedelta(seconds=5)), timedelta(minutes=10))
+    # a twentieth: enough to see whether it got better, not so much that the cutover shrinks
+    margin = (end - cutover.started_at) / 20
+    margin = min(max(margin, timedelta(seconds=5)), timedelta(minutes=10))
     return Span(cutover.started_at, end, max(end, min(now, end + margin)))
 
 
@@ -87,6 +90,7 @@ def finest_samples(store: Store, plan: Plan, span: Span) -> dict[str, list[Sampl
     """
     first, last = int(span.start.timestamp()), span.chart_end.timestamp()
     minutes = _minutes(store, plan, span)
+    # longer than seconds are kept: the first of them are gone
     if last - first > plan.retention.seconds.total_seconds():
         return minutes
     seconds: dict[str, list[Sample]] = {system: [] for system in SYSTEMS}
@@ -109,12 +113,11 @@ def _minutes(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
     start = span.start.replace(second=0, microsecond=0)
     count = max(1, -int(-(span.chart_end - start).total_seconds() // MINUTE))
     end = start + timedelta(seconds=count * MINUTE - 1)  # `series` then makes `count` whole minutes
-    return {
-        system: samples.series(
-            store, plan.migration, system, start=start, end=end, points=count
-        )
-        for system in SYSTEMS
-    }
+    found = {}
+    for system in SYSTEMS:
+        found[system] = samples.series(
+            store, plan.migration, system, start=start, end=end, points=count)
+    return found
 
 
 def figures_of(store: Store, plan: Plan, start: datetime, end: datetime) -> tuple[Figures, ...]:
@@ -197,8 +200,10 @@ def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Roll
     every = rollbacks.all_of(store, plan.migration)
     if cutover is None:
         return every
-    later = [other.started_at for other in cutovers.all_of(store, plan.migration)
-             if other.id > cutover.id]
+    later = []
+    for other in cutovers.all_of(store, plan.migration):
+        if other.id > cutover.id:
+            later.append(other.started_at)
     next_start = min(later, default=None)
     found = []
     for rollback in every:
@@ -222,6 +227,7 @@ def _must_do(
 ) -> tuple[str, ...]:
     """Return what is left to people: failed steps, and the way back to a new cutover."""
     stated = record.analysis.get("a_person_must")
+    # what the rollback's analysis says goes before what can be read from its steps
     failed = [f"{step.name}: {step.detail}" for step in steps if step.status is not StepStatus.DONE]
     must = [str(item) for item in stated] if isinstance(stated, list) else failed
     recommended = record.analysis.get("recommendation")
@@ -243,31 +249,31 @@ def outcome_figures(
     """Return what was reported in [start, end], by system and segment."""
     found = reported.by_segment(store, plan.migration, start=start, end=end)
     seconds = (end - start).total_seconds()
-    return tuple(
-        outcomes.figures(system, segment, combine(rows, seconds=seconds))
-        for (system, segment), rows in found.items()
-    )
+    found_figures = []
+    for (system, segment), rows in found.items():
+        window = combine(rows, seconds=seconds)
+        found_figures.append(outcomes.figures(system, segment, window))
+    return tuple(found_figures)
 
 
 def procedure_of(store: Store, cutover: Cutover) -> Procedure:
     """Return what the store knows of a cutover's procedure, in the order of time."""
     logged = step_log.all_of(store, cutover.migration, of_cutover(cutover.id))
-    suites = [
-        ProcedureStep(f"suite {run.suite}", run.verdict, _suite_found(store, run), run.started_at,
-                      (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0)
-        for run in validations.of_subject(store, cutover.migration, f"cutover {cutover.id}")
-    ]
-    steps = [
-        ProcedureStep(step.name, step.status, step.detail, step.started_at,
-                      (step.ended_at - step.started_at).total_seconds())
-        for step in logged
-    ]
+    steps = []
+    for step in logged:
+        took = (step.ended_at - step.started_at).total_seconds()
+        steps.append(ProcedureStep(
+            step.name, step.status, step.detail, step.started_at, took))
+    for run in validations.of_subject(store, cutover.migration, f"cutover {cutover.id}"):
+        took = (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
+        steps.append(ProcedureStep(
+            f"suite {run.suite}", run.verdict, _suite_found(store, run), run.started_at, took))
+    # judged again after a wait: the newest counts
     judged = [step for step in logged if step.name.startswith(step_log.CRITERIA)]
-    criteria = judged[-1].data["criteria"] if judged else []
-    return Procedure(
-        tuple(sorted([*steps, *suites], key=lambda step: step.at)),
-        tuple(Criterion(each["criterion"], each["is_met"], each["detail"]) for each in criteria),
-    )
+    criteria = []
+    for each in judged[-1].data["criteria"] if judged else []:
+        criteria.append(Criterion(each["criterion"], each["is_met"], each["detail"]))
+    return Procedure(tuple(sorted(steps, key=lambda step: step.at)), tuple(criteria))
 
 
 def _suite_found(store: Store, run: SuiteRun) -> str:

@@ -28,6 +28,7 @@ from reports import (
 )
 from reports.model import ReportData
 
+# it becomes part of a path, so it must not lead out of the directory
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -35,6 +36,7 @@ def render_html(data: ReportData) -> str:
     """Return the report as one page that needs nothing else: no network, no script."""
     return environment().get_template("report.html.j2").render(
         data=data,
+        # drawn by us, all texts in it escaped: it is markup, not text
         charts=[(chart, Markup(chart.svg)) for chart in charts.draw(data)],  # noqa: S704
         tiles=sections.tiles(data),
         metrics=_metrics(data),
@@ -48,6 +50,7 @@ def _metrics(data: ReportData) -> list[Metric]:
     for stage in data.stages:
         for evaluation in stage.evaluations:
             used.update(str(check.get("metric")) for check in evaluation.evidence)
+    # a metric that this version does not know any more has no words
     return [METRICS[name] for name in sorted(used) if name in METRICS]
 
 
@@ -112,6 +115,7 @@ def _yaml(value: Mapping[str, Any]) -> str:
 
 def _with_code(value: object) -> Markup:
     """Return an escaped text with what stands between backticks shown as code."""
+    # escaped first: what people wrote between backticks stays text
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(value))))  # noqa: S704
 
 
@@ -121,6 +125,7 @@ def environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
+        # a name that the template misspells is an error, not an empty place
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -38,6 +38,7 @@ def summary_rows(data: ReportData) -> list[tuple[str, str]]:
     rough = "" if outage.resolution_seconds == 1 else (
         f" (in spans of {text.duration(outage.resolution_seconds)}: seconds are no longer stored)"
     )
+    # without requests nobody can say that all went well
     well = None if not outage.requests else 1 - outage.user_errors / outage.requests
     return [
         ("requests of users", text.count(outage.requests)),
@@ -73,9 +74,12 @@ def figure_rows(figures: Sequence[Figures]) -> list[Row]:
         row("failed by the system", "also those that users did not notice",
             (failed_text(each) for each in figures)),
     ]
-    for name in sorted({name for window in windows for name in window.errors}):
-        rows.append(row(f"· {text.ERROR_CLASSES.get(name, name)}", "",
-                        (text.count(window.errors.get(name, 0)) for window in windows)))
+    kinds: set[str] = set()
+    for window in windows:
+        kinds |= window.errors.keys()
+    for name in sorted(kinds):
+        numbers = [text.count(window.errors.get(name, 0)) for window in windows]
+        rows.append(row(f"· {text.ERROR_CLASSES.get(name, name)}", "", numbers))
     rows.append(row("seen by users", "5xx or no answer",
                     (text.count(window.user_errors) for window in windows)))
     for metric in METRICS.values():
@@ -129,14 +133,16 @@ def trigger_cells(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 def firing_cells(firing: TriggerFiring) -> tuple[str, ...]:
     """Return trigger, action, reason, evidence complete, time to the gateway's confirmation."""
+    took = "–"  # not confirmed yet
+    if firing.published_at is not None:
+        seconds = (firing.published_at - firing.evidence_complete_at).total_seconds()
+        took = text.duration(seconds)
     return (
         firing.trigger,
         firing.did,
         text.one_line(firing.reason),
         text.moment(firing.evidence_complete_at),
-        "–" if firing.published_at is None else text.duration(
-            (firing.published_at - firing.evidence_complete_at).total_seconds()
-        ),
+        took,
     )
 
 
@@ -212,11 +218,10 @@ def tiles(data: ReportData) -> list[Tile]:
     by_system = {figures.system: figures for figures in data.figures}
     candidate, baseline = by_system.get("candidate"), by_system.get("baseline")
     if candidate and baseline:
-        shown += [
-            Tile(label, text.metric(metric, candidate.value(metric)),
-                 f"baseline {text.metric(metric, baseline.value(metric))}")
-            for metric, label in _TILES.items()
-        ]
+        for metric, label in _TILES.items():
+            usual = text.metric(metric, baseline.value(metric))
+            value = text.metric(metric, candidate.value(metric))
+            shown.append(Tile(label, value, f"baseline {usual}"))
     return shown
 
 
@@ -225,6 +230,7 @@ def split_evaluations(evaluations: Sequence[GateVerdict], most: int = 10) -> Eva
 
     The JSON report has all of them.
     """
+    # the last one with the same key wins, and evaluations come in order
     newest = {(each.gate, each.round): each.id for each in evaluations}
     deciding: list[GateVerdict] = []
     earlier: list[GateVerdict] = []

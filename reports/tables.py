@@ -49,6 +49,7 @@ class CheckRow:
 
 
 def check_row(check: Mapping[str, Any]) -> CheckRow:
+    # what an older version stored may lack a key: a report of it must still be made
     """Return the texts of one check's evidence, as `CheckResult.as_evidence` stored it."""
     metric, unit = check.get("metric", "?"), (check.get("check") or {}).get("unit")
     own = f"{_count(check.get('samples'))} (at least {_count(check.get('min_samples'))})"
@@ -81,6 +82,7 @@ def gate_table_markdown(verdicts: Sequence[GateVerdict]) -> str:
     Args:
         verdicts: Evaluations of the gates of one stage, oldest first.
     """
+    # oldest first, so the newest of each gate is what stays
     newest = {each.gate: each for each in verdicts}
     if not newest:
         return "No gate has been judged yet."
@@ -129,6 +131,7 @@ def progress_markdown(progress: Progress, *, report_url: str = "") -> str:
         ),
         figures_markdown(progress.figures),
     ]
+    # the address comes from the settings: only what is one becomes a link
     if report_url.startswith(("http://", "https://")):
         address = report_url.replace(">", "%3E").replace("<", "%3C").replace(" ", "%20")
         parts.append(f"[Full report](<{address}>)")
@@ -146,7 +149,7 @@ def figures_markdown(figures: Iterable[Figures]) -> str:
 
 def _figure_cells(figures: Figures) -> tuple[str, ...]:
     window = figures.window
-    latencies = (text.milliseconds(figures.value(name)) for name in LATENCIES)
+    latencies = [text.milliseconds(figures.value(name)) for name in LATENCIES]
     return (text.count(window.requests), failed_text(figures), text.count(window.user_errors),
             *latencies)
 
@@ -171,12 +174,13 @@ def _gate_line(evaluation: GateVerdict, times: int) -> str:
 
 
 def _checks_table(evaluation: GateVerdict) -> str:
-    rows = [check_row(check) for check in evaluation.evidence]
+    rows = []
+    for check in evaluation.evidence:
+        row = check_row(check)
+        rows.append((verdict_text(row), row.check, row.value, row.bound, row.baseline,
+                     row.samples, row.window))
     return text.markdown_table(
-        ("verdict", "check", "value", "bound", "baseline", "samples", "window"),
-        ((verdict_text(row), row.check, row.value, row.bound, row.baseline, row.samples,
-          row.window) for row in rows),
-    )
+        ("verdict", "check", "value", "bound", "baseline", "samples", "window"), rows)
 
 
 def _value(check: Mapping[str, Any], value: str) -> str:
@@ -255,6 +259,7 @@ def _answers(question: Question) -> str:
 def _warned(warnings: Sequence[str]) -> list[str]:
     if not warnings:
         return []
+    # two blanks at its end: each warning keeps a line of its own
     return ["\n".join(f"> ⚠ {text.markdown(warning)}  " for warning in warnings)]
 
 

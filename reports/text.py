@@ -32,6 +32,7 @@ ERROR_CLASSES = {
     "no_answer": "no answer otherwise",
 }
 
+# what str.splitlines takes for the end of a line, and tabs; thin and no-break spaces are not in it
 _BREAKS = re.compile(r"[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -67,6 +68,7 @@ def duration(seconds: float | None) -> str:
     if not parts:
         return "0 s"
     largest = parts[0][0]
+    # `2 d 5 s` would look exact and is not: only neighbouring units stand together
     neighbours = {86_400: 3600, 3600: 60, 60: 1, 1: 0}
     return " ".join(text for size, text in parts if size in (largest, neighbours[largest]))
 
@@ -134,6 +136,7 @@ def clock_time(at: datetime | None) -> str:
 
 def span(start: datetime, end: datetime) -> str:
     """Return a window: `2026-03-01 12:00:05 to 12:00:35 UTC (30 s)`."""
+    # the day is said once when both are of the same
     last = f"{end:%H:%M:%S}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M:%S}"
     length = duration((end - start).total_seconds()).replace(" ", "\u00a0")
     return f"{start:%Y-%m-%d %H:%M:%S} to {last} UTC ({length})"
@@ -158,6 +161,7 @@ def markdown(value: object) -> str:
     """Return a text that means nothing to Markdown: safe in a table cell and in a sentence."""
     text = one_line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
+    # within a word an underscore means nothing, and escaped it would only be hard to read
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 

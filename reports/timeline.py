@@ -95,6 +95,7 @@ def moments(
             continue
         moment = _moment(event, titles)
         last = shown[-1] if shown else None
+        # a gate that waits is judged every few minutes: hours of it are one line
         if last and event.kind == "gate.judged" and last.title == moment.title:
             shown[-1] = replace(moment, count=last.count + 1)
         else:
@@ -114,6 +115,7 @@ def weights(
         if event.at > end:
             break
         step = WeightStep(max(event.at, start), int(weight))
+        # the newest change before the start is the share with which the chart begins
         if event.at <= start:
             steps = [step]
         else:
@@ -132,6 +134,7 @@ def marks(
 def _mark(event: AuditEvent, titles: Mapping[str, str]) -> Mark | None:
     stage = str(event.data.get("stage", ""))
     if event.kind == "stage.entered":
+        # the title of a stage without its phase: labels stand close together
         title = titles.get(stage, stage).removeprefix("gradual ")
         return Mark(event.at, "promotion", f"→ {title}")
     if event.kind == "cutover.promoted":
@@ -146,12 +149,14 @@ def _mark(event: AuditEvent, titles: Mapping[str, str]) -> Mark | None:
 
 
 def _moment(event: AuditEvent, titles: Mapping[str, str]) -> Moment:
+    # a kind that this version does not know is shown by its name
     title, tone = _TITLES.get(event.kind, (event.kind.replace(".", " ").replace("_", " "), "plain"))
     for name in _DECIDED_BY:
         tone = _TONES.get((event.kind, str(event.data.get(name))), tone)
     if event.data.get("problem"):
         tone = "warn"
     stage = event.data.get("stage")
+    # one line each: an event's texts are people's and systems' own
     facts = _Known({key: text.one_line(_named(value)) for key, value in event.data.items()})
     if stage is not None:
         facts["stage"] = titles.get(str(stage), str(stage))

@@ -19,12 +19,16 @@ _WORST_FIRST = ("fail", "inconclusive", "pass")
 
 def rows(checks: Sequence[SuiteCheck]) -> list[tuple[str, ...]]:
     """Return the cells of each check, failures first."""
-    ordered = sorted(checks, key=lambda check: (_WORST_FIRST.index(check.verdict), check.number))
-    return [
-        (text.status(check.verdict), check.name, check.kind, text.duration(check.seconds),
-         check.reason)
-        for check in ordered
-    ]
+    found: list[tuple[str, ...]] = []
+    for check in _in_order(checks):
+        took = text.duration(check.seconds)
+        found.append((text.status(check.verdict), check.name, check.kind, took, check.reason))
+    return found
+
+
+def _in_order(checks: Sequence[SuiteCheck]) -> list[SuiteCheck]:
+    """Return checks with the worst first; alike ones in the plan's order."""
+    return sorted(checks, key=lambda check: (_WORST_FIRST.index(check.verdict), check.number))
 
 
 def sentence(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
@@ -58,9 +62,8 @@ def render_html(run: SuiteRun, checks: Sequence[SuiteCheck]) -> str:
 
 
 def _ordered_evidence(checks: Sequence[SuiteCheck]) -> list[str]:
-    ordered = sorted(checks, key=lambda check: (_WORST_FIRST.index(check.verdict), check.number))
     return [json.dumps(check.evidence, indent=1, default=str, ensure_ascii=False)
-            for check in ordered]
+            for check in _in_order(checks)]
 
 
 def write(run: SuiteRun, checks: Sequence[SuiteCheck], directory: Path) -> dict[str, Path]:
