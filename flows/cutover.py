@@ -60,6 +60,7 @@ async def cutover(migration: str | None = None, from_stage: str | None = None) -
                 if from_stage:
                     await begin_with(run, from_stage)
         except (Refused, InvalidInput) as refusal:
+            # nobody was moved: this is no rollback
             return await end_not_begun(run, str(refusal))
         decision = await _pass_stages(run) or await _finish(run)
         if decision.action is not StageAction.PROMOTE:

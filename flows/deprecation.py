@@ -36,6 +36,7 @@ async def deprecation(migration: str | None = None) -> State:
         message = f"the baseline stands by until {due:%F %T} UTC"
         await come_back(due, name="Waiting", message=message)
         await until_all_finished(retirement)
+        # after the wait, not before: weeks have passed
         check_unused(retirement)
         decision = await ask_to_retire(retirement)
         is_agreed = decision.action is StageAction.PROMOTE

@@ -24,6 +24,7 @@ async def health_check(migration: str | None = None) -> State:
     """
     try:
         site = await open_site(migration)
+    # without a site there is nothing to close below
     except ChangeoverError as error:
         return Failed(name="Refused", message=str(error))
     try:

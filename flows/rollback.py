@@ -72,6 +72,7 @@ async def rollback(
 async def _carry_out(run: RollbackRun) -> State:
     """Do the steps that follow the traffic, then the report."""
     site = run.site
+    # everyone is at the baseline by now: from here on one run alone goes on
     take_over(run)
     clean_up(run)
     undo_hooks(run)
@@ -84,6 +85,7 @@ async def _carry_out(run: RollbackRun) -> State:
     notify(site, f"rollback of {site.migration}: {status}", f"{record.reason}; {seen}",
            Severity.WARNING if is_complete else Severity.CRITICAL,
            key=f"rollback-{run.id}-{status}")
+    # last: the report tells of every step
     await publish_report(site, record.cutover_id)
     if not is_complete:
         return Failed(name="NeedsPerson", message=f"everyone is at the baseline; {seen}")

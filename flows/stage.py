@@ -42,12 +42,14 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
         run = await open_run(migration, cutover_id)
         if known := promoted(run, stage) or skipped(run, stage):
             return known
+        # hours and freezes are asked about before users move, not between the moves of one stage
         if not was_entered(run, stage):
             await until_allowed(run, run.site.plan.stage(stage))
         move_traffic(run, stage)
         await update_progress(run)
         while True:
             await soak(run, stage)
+            # people may have left it out while it soaked
             if known := skipped(run, stage):
                 return known
             decision = judge_stage(run, stage)
@@ -67,6 +69,7 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
         run = begin_cutover(await open_site(migration), str(kind))
         if ended := await end_again(run):
             return ended
+        # the plan's order within the phase
         stages = [stage for stage in run.site.plan.stages() if stage.phase is kind]
         if not stages:
             return Failed(name="Refused", message=f"the plan has no phase {kind}")
@@ -102,8 +105,10 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
         while True:
             decision = await _decide(run, stage, phase, round_)
             is_promoted = decision.action is StageAction.PROMOTE
+            # decided is not done yet: the next stage may not begin now
             if is_promoted:
                 await until_allowed(run, following(run.site.plan, stage))
+            # a segment was taken back since the gate was judged: the verdict is of more users
             is_reduced = is_promoted and soaks_again(run, stage, round_)
             if is_promoted and not is_reduced:
                 decision = await _promote(run, stage, decision)
@@ -120,6 +125,7 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
 async def _decide(run: CutoverRun, stage: str, phase: Phase, round_: int) -> StageDecision:
     """Pass the stage and return what is to be done, by its gate or by people."""
     decision = await phase(run.migration, run.id, stage)
+    # a result that Prefect stored for another stage must not decide this one
     if decision.stage != stage:
         raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
     if decision.action is not StageAction.ASK:
@@ -135,6 +141,7 @@ async def _promote(run: CutoverRun, stage: str, decision: StageDecision) -> Stag
     """
     if refused := await after_stage(run, stage):
         return refused
+    # paused or frozen in between: the promotion waits for its end
     while not promote_stage(run, stage, decision.reason):
         await until_allowed(run, following(run.site.plan, stage))
     return decision

@@ -36,6 +36,7 @@ from prefect.workers.process import (
 from flows.health_check import health_check
 
 IDLE_AFTER_SECONDS, IDLE_PAUSE_SECONDS = 60.0, 3.0
+# where Prefect says which flow a run is of
 _FLOW_LABEL = "prefect.io/flow-name"
 
 

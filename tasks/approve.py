@@ -60,6 +60,7 @@ async def ask_about(run: CutoverRun, question: Question) -> StageDecision:
         StaleEpoch: A rollback came first.
         Pause: Nobody has answered yet.
     """
+    # asked again from the first on after every wake-up: answers that were given are in the store
     ordinal = 1
     while True:
         asked = ask(run, question, ordinal)
@@ -81,11 +82,13 @@ async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
             continue  # woken without an answer: ask under the next key
         try:
             given = Answer(StageAction(form.decision), form.approver, form.comment)
+            # read now, not before the wait: a rollback may have come while people thought
             epoch = routing.read(run.site.store, run.migration).epoch
             return approvals.answer(
                 run.site.store, asked.id, given, epoch=epoch, now=clock.now())
         except ApprovalRefused as refusal:
             get_run_logger().warning("Approval of %s: %s", asked.stage, refusal)
+            # raises when a rollback was the reason: then nobody is asked again
             run.current_state()
             note = f"> **The last answer was not taken:** {refusal}\n\n"
 
@@ -98,5 +101,6 @@ async def suspend_until_answered(key: str, description: str) -> StageApproval | 
             key=key,
             timeout=None,
         )
+    # an answer by the API that is not of the form counts as none
     except ValidationError:
         return None

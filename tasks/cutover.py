@@ -41,6 +41,7 @@ def begin_cutover(site: Site, flow: str = "cutover") -> CutoverRun:
         cutover = cutovers.begin(
             site.store, site.migration, flow_run_id=own, now=clock.now(), flow=flow)
     except CutoverActive as other:
+        # asked only then: mostly the run begins its own cutover
         return _continue(site, flow, own, other)
     return CutoverRun(site, cutover, own)
 
@@ -58,6 +59,7 @@ def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverR
     carrier = carriers.one(site.store, site.migration, cutovers.subject(cutover.id))
     if carrier is None:
         raise other
+    # the flow asks the server that runs it, which need not be the home's
     now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PREFECT_SECONDS)
     if ended_now(site, api, carrier, now=now) is None:
         raise other
@@ -65,6 +67,7 @@ def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverR
         raise Refused(
             f"not continued because {carrier.flow}/main began cutover {cutover.id}",
             next_step="Run `changeover continue`, which starts that flow again")
+    # one of several that continue at once wins
     if not cutovers.adopt(site.store, cutover.id, carrier, flow_run_id=own, now=now):
         raise other
     return CutoverRun(site, cutover, own)
@@ -101,6 +104,7 @@ async def end_rolled_back(run: CutoverRun, decision: StageDecision) -> State:
     The further steps (clean-up, restore, analysis, verification) are `rollback/main`, which the
     observer starts with one key per rollback, whoever began it.
     """
+    # what was superseded is rolled back already
     if decision.action is StageAction.ROLLBACK:
         roll_back_now(run, decision)
     reason = ending.reason_of_rollback(run, decision.reason)
@@ -109,6 +113,7 @@ async def end_rolled_back(run: CutoverRun, decision: StageDecision) -> State:
 
 async def _end(run: CutoverRun, status: CutoverStatus, reason: str) -> State:
     """Close the cutover and render the report; the first end stands."""
+    # first: what follows may fail, and the end must stand
     end_cutover(run, status, reason)
     await update_progress(run)
     await publish_report(run.site, run.id)

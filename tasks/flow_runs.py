@@ -63,6 +63,7 @@ def root_run_id() -> str:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise InvalidInput("this works inside a Prefect flow run only")
+    # the worker tells its process which run it is for; a subflow has a run of its own
     root = os.environ.get("PREFECT__FLOW_RUN_ID")
     return str(UUID(root)) if root else str(context.flow_run.id)
 
@@ -71,5 +72,6 @@ def _sign_of_life(site: Site) -> None:
     """Let the observer know which process carries this run, so that it notices when it vanishes."""
     process = psutil.Process()
     heartbeats.beat(
+        # with the time of its start: the number alone may belong to another process later
         site.store, f"flow:{root_run_id()}", pid=process.pid,
         detail=f"{process.create_time():.2f}", now=clock.now())

@@ -58,6 +58,7 @@ async def until_allowed(run: CutoverRun, stage: Stage | None) -> None:
         Pause: People paused or froze it, it is outside the plan's hours, or another member of the
             group is not so far.
     """
+    # asked again after each sleep: another reason to wait may have come meanwhile
     while wait := waiting.why_wait(run, stage, clock.now()):
         run.current_state()
         await _sleep(run, wait)
@@ -86,11 +87,13 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
     """Return the firm regressions that were seen since the cutover began; None: not compared."""
     if run.site.plan.shadow is None:
         return None
-    return [
-        Regression(each.place.field, each.verdict.rate, each.verdict.samples, each.verdict.reason)
-        for each in scores.collect(run.site.store, run.migration).findings
-        if each.verdict.is_firm and each.place.last_seen >= run.began_at
-    ]
+    found = []
+    for each in scores.collect(run.site.store, run.migration).findings:
+        # what was last seen before the cutover began is not of this candidate
+        if each.verdict.is_firm and each.place.last_seen >= run.began_at:
+            found.append(Regression(
+                each.place.field, each.verdict.rate, each.verdict.samples, each.verdict.reason))
+    return found
 
 
 @step(name="promote stage", task_run_name="promote: {stage}")

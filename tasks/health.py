@@ -46,6 +46,7 @@ def check_health(site: Site) -> list[Row]:
     _save(site, at, found, {})
     repaired = repair_all(site, found, checks)
     if repaired:
+        # what was repaired is shown as it is after that, and saved over what was found
         found = {name: _after(health, repaired.get(name, "")) for name, health in found.items()}
         _save(site, at, found, repaired)
     _notify_of_critical(site, found, repaired)
@@ -66,6 +67,7 @@ def _rows(found: Findings, repaired: dict[str, str]) -> list[Row]:
 
 def _after(health: Health, repair: str) -> Health:
     """Return a finding as it is after its repair: one that worked leaves a warning."""
+    # `repaired ` stands before what worked; all else says why nothing was done
     is_repaired = repair.startswith("repaired ") and health.status not in GOOD
     if not is_repaired:
         return health
@@ -86,6 +88,7 @@ def _notify_of_critical(site: Site, found: Findings, repaired: dict[str, str]) -
     """Notify about checks that are still critical, about each again only after a while."""
     for name, health in found.items():
         if health.status in (Status.CRITICAL, Status.ERROR):
+            # said again while it lasts, but not with every check
             body = "; ".join(part for part in (health.detail, repaired.get(name, "")) if part)
             notify(site, f"health of {site.migration}: {name}", body, Severity.CRITICAL,
                    key=f"health {name}", is_once=False)

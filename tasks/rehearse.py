@@ -35,6 +35,7 @@ async def rehearsed(site: Site) -> State:
     found = rehearse(Procedure(site, f"rehearsal-{run_id}", run_id), suite)
     lines = [f"- {line}" for line in found.data.get("lines", [])]
     await acreate_markdown_artifact(
+        # Prefect's keys have small letters, digits and hyphens
         key=f"{site.migration}-rehearsal".replace("_", "-"),
         description="Newest rehearsal of the rollback",
         markdown="\n".join([f"# Rehearsal: {found.status}", found.detail, *lines]))

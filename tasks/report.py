@@ -29,11 +29,13 @@ from changeover.store import audit, cutovers, messages, report_files, verdicts
 from tasks.steps import step
 
 _BAR_SECONDS = 2.0
+"""Each bar is a request to Prefect's server, and people read no faster."""
 
 
 @step(name="show progress")
 async def update_progress(run: CutoverRun) -> None:
     """Show where the cutover stands: a bar and the list of stages."""
+    # pandas and matplotlib take a second to import, and most tasks need none of them
     from reports.evidence import collect_progress
     from reports.tables import progress_markdown
 
@@ -123,6 +125,7 @@ class BackupBar:
         text = f"{progress.item}: {progress.done} of {progress.total or '?'} {progress.unit}"
         try:
             self._show(100 * share, text)
+        # a bar that is not shown is no reason to end a backup
         except (httpx.HTTPError, PrefectException) as error:
             get_run_logger().warning("backup %.0f %%, not shown because %s", 100 * share, error)
 
@@ -150,6 +153,7 @@ async def announce_once(run: CutoverRun, asked: Approval) -> None:
     site = run.site
     if site.plan.notify:
         messages.put(site.store, announcement(site, asked), is_once=True)
+    # its old name stays: it is in the audits of cutovers that were carried out before
     is_new = audit.record(site.store, site.migration, NewEvent(
         actor="flow", kind="people.told", at=clock.now(),
         data={"approval": asked.id, "stage": asked.stage}, once_key=f"told-{asked.id}"))

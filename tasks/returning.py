@@ -19,6 +19,7 @@ async def begin_with(run: CutoverRun, stage: str) -> None:
         Refused: Nobody has reached it before, or an approver does not agree.
         StaleEpoch: A rollback came first.
     """
+    # agreed and done in a run before this one: nobody is asked twice
     if not returning.passed_over(run, stage):
         return
     decision = await ask_about(run, returning.question(run, stage))

@@ -21,6 +21,7 @@ from tasks.flow_runs import root_run_id
 
 RETRY_AFTER = timedelta(seconds=5)
 STAY_AWAKE = timedelta(seconds=5)
+"""A shorter wait is waited here: to leave and to be started again takes about as long."""
 PASSING_TROUBLE = (StoreError, Unreachable, AheadOfLeader)
 """What passes by itself: something is away, or a leader was rolled back since it was asked for."""
 
@@ -46,6 +47,7 @@ def step(
     return task(
         name=name,
         task_run_name=task_run_name,
+        # Prefect's cache knows nothing of rollbacks: only the store says what is still true
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=3,
@@ -79,6 +81,7 @@ async def _leave(at: datetime, *, name: str, message: str) -> NoReturn:
     """Have the worker start the flow run again at `at`, and end this process."""
     due: State[None] = Scheduled(scheduled_time=at, name=name, message=message)
     async with get_client() as client:
+        # by force: no rule of Prefect's may make another state of it
         result = await client.set_flow_run_state(UUID(root_run_id()), due, force=True)
     raise Pause(state=result.state)
 

@@ -31,10 +31,12 @@ def move_traffic(run: CutoverRun, stage: str) -> str:
         PublishFailed: The gateway did not confirm.
     """
     state = run.current_state()
+    # its users are there already: moving them again would undo what a rollback of a part did
     if cutovers.stage(run.site.store, run.id, stage) is not None:
         return state.describe()
     spec = run.site.plan.stage(stage)
     state = _give_share(run, spec, f"stage {spec.title} begins")
+    # after the gateway's confirmation: no second of the soak is without users
     cutovers.enter_stage(run.site.store, run.id, spec, now=clock.now())
     return state.describe()
 
@@ -79,6 +81,7 @@ def give_back_share(run: CutoverRun, stage: str, round_: int) -> str:
         reason = f"stage {spec.title} again, as people decided"
         return _give_share(run, spec, reason).describe(), {}
 
+    # once for each round, also when this process is killed before the next line
     found = run.once(f"users of {stage} again {round_}", move)
     if found.status is not StepStatus.DONE:
         raise Unreachable(found.detail)

@@ -58,6 +58,7 @@ def carry_out_check(site: Site, suite: str, run_id: int, *, number: int, name: s
     from changeover.checks.suites.run import checks_of, run_check
 
     known = {check.number: check for check in validations.checks(site.store, run_id)}
+    # a run that begins again finds what is done: a suite may take an hour
     if number in known:
         return known[number].verdict
     check = checks_of(site.plan, suite)[number][1]
@@ -71,12 +72,14 @@ def carry_out_checks(site: Site, suite: str, run_id: int) -> None:
     from changeover.checks.suites.run import checks_of, runs_alone
 
     checks = list(enumerate(checks_of(site.plan, suite)))
+    # first those that bear company: the others wait until nothing else changes what they measure
     together = []
     for number, (name, check) in checks:
         if not runs_alone(check):
             together.append(
                 carry_out_check.submit(site, suite, run_id, number=number, name=name))
     for future in together:
+        # all are waited for, and the first error is raised only then
         future.result()
     for number, (name, check) in checks:
         if runs_alone(check):
@@ -111,6 +114,7 @@ async def run_verification(site: Site, rollback_id: int) -> SuiteResult | None:
     suite = site.plan.rollback.verify
     try:
         return await run_suite(site, suite, f"rollback {rollback_id}")
+    # the store or the server is away: that says nothing of the suite
     except PASSING_TROUBLE:
         raise
     except Exception as error:  # noqa: BLE001  people must be notified in any case

@@ -109,6 +109,7 @@ def claim(
     if present is not None and present.status is Status.DONE:
         return Refusal(Why.DONE, f"{wanted.item} was done by {present.holder} ({present.system}), "
                        f"who claimed it at {present.claimed_at:%Y-%m-%d %H:%M:%S}", present)
+    # before maintenance and mode: whoever holds an item goes on with it
     if present is not None and present.is_running(now):
         if (present.holder, present.system) == (wanted.holder, wanted.system):
             return renew(present, present.token, wanted.lease, state=state, now=now)
@@ -117,6 +118,7 @@ def claim(
     if state.maintenance:
         return Refusal(Why.MAINTENANCE, f"maintenance: {state.maintenance_reason}", present)
     given_to = _given_to(present, state)
+    # a hand-over goes before the routing: somebody had a reason for it
     if present is not None and given_to:
         refusal = _not_handed(wanted, present, given_to)
     else:
@@ -125,6 +127,7 @@ def claim(
         return refusal
     return Claim(
         wanted.item, Status.HELD, wanted.system, wanted.holder,
+        # it grows with every holder: the effect's target tells an old one by that
         token=1 if present is None else present.token + 1, claimed_at=now,
         expires_at=now + wanted.lease, given_to=given_to,
     )
@@ -142,6 +145,7 @@ def renew(
         return found
     if found.status is not Status.HELD:
         return Refusal(Why.STALE, f"{found.item} is {found.status}", found)
+    # its users are back at the baseline, which must not wait for leases of the candidate
     if state.mode is Mode.EMERGENCY_ROLLBACK and found.system == System.CANDIDATE:
         return Refusal(Why.NOT_ENTITLED, "not renewed because of the emergency rollback: finish "
                        "what was begun, or let the baseline have it", found)
@@ -196,6 +200,7 @@ def fail(
         return found
     if found.status is Status.FREE:
         return Refusal(Why.STALE, f"{found.item} was given back", found)
+    # the baseline's own failure is nobody else's: the entitlement stays as it was
     to = str(System.BASELINE) if found.system == System.CANDIDATE else found.given_to
     return replace(_freed(found, now), given_to=to, reason=reason, epoch=state.epoch)
 

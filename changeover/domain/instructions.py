@@ -65,6 +65,7 @@ def is_same(known: Instruction, given: Instruction) -> bool:
 
 def said_before(given: Instruction, all_given: Iterable[Instruction]) -> Instruction | None:
     """Return the same words of the same person from before, whichever soak they were about."""
+    # of the soak that is meant, if there is one: else of any other
     same = [each for each in all_given if is_same(each, given)]
     here = [each for each in same if (each.stage, each.round) == (given.stage, given.round)]
     return next(iter(here or same), None)
@@ -86,6 +87,7 @@ def open_pause(given: Iterable[Instruction]) -> Instruction | None:
     pause = None
     for each in given:
         if each.kind is InstructionKind.PAUSE:
+            # the first of several: what was left of the soak is counted from it
             pause = pause or each
         elif each.kind is InstructionKind.RESUME:
             pause = None

@@ -59,6 +59,7 @@ class Reading:
     def at(self, now: datetime, max_age: timedelta) -> Reading:
         """Return the reading as it is worth at a moment: a value that is too old is none."""
         age = now - self.of
+        # a value of the future (two clocks) is as good as one of now
         if self.problem or age <= max_age:
             return self
         return replace(self, value=None, samples=0, problem=stale(self.of, age, max_age))

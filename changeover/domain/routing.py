@@ -105,8 +105,10 @@ class RoutingState:
         """Return the state in one phrase: `gradual 25 % + beta (version 7, epoch 0)`."""
         share = ""
         if self.mode is Mode.GRADUAL:
-            share = " ".join(["", format_percent(self.weight), *(f"+ {s}" for s in self.segments),
-                              *(f"without {s}" for s in self.kept)])
+            parts = ["", format_percent(self.weight)]
+            parts += [f"+ {name}" for name in self.segments]
+            parts += [f"without {name}" for name in self.kept]
+            share = " ".join(parts)
         closed = ", maintenance" if self.maintenance else ""
         return f"{self.mode}{share}{closed} (version {self.version}, epoch {self.epoch})"
 
@@ -204,6 +206,7 @@ def bucket(key: Key, *, salt: str = "") -> int:
         UnicodeEncodeError: No request can carry the key.
     """
     values = values_of(key)
+    # the gateway puts salt and key together in one header, and hashes that
     if salt:
         values = (salt.encode() + b"".join(values[:1]),)
     number = 0
@@ -252,6 +255,7 @@ def explain(
     share = f"gradual {format_percent(state.weight)}"
     if state.mode is not Mode.GRADUAL:
         system = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
+        # the bucket is named all the same: a person may want to know where a user would be
         return Explanation(system, f"the mode is {state.mode}", number)
     if kept:
         return Explanation(System.BASELINE, f"segment {kept[0]} was rolled back ({share})", number)
@@ -294,6 +298,7 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
             next_step="Read `changeover history`, and start a new cutover when the cause is mended",
         )
     mode = change.mode or state.mode
+    # said twice, by a trigger and a person: one epoch, not two
     if mode is Mode.EMERGENCY_ROLLBACK and state.mode is mode:
         return state
     _refuse_forbidden(state, change, mode)
@@ -338,6 +343,7 @@ def _kept(state: RoutingState, change: Change, mode: Mode) -> tuple[str, ...]:
 
 
 def _in_buckets(name: str, wished: int | None, present: int) -> int:
+    # left as it is, it is checked all the same: a stored state may be an older version's
     value = present if wished is None else wished
     if not 0 <= value <= BUCKETS:
         raise InvalidInput(f"{name} {value} is outside 0 to {BUCKETS}")

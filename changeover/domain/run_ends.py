@@ -111,6 +111,7 @@ class Sight:
 def judge(sight: Sight, now: datetime) -> End | None:
     """Return how a run ended whose work is not done; None while it goes on or is brought back."""
     age = now - sight.since
+    # first: without its deployment no other state can still lead anywhere
     if not sight.is_deployed and sight.state_type in NEEDS_DEPLOYMENT:
         return End.NOT_DEPLOYED
     match sight.state_type:

@@ -46,6 +46,7 @@ def _share(one: RoutingState | Change) -> tuple[object, ...]:
 def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
     """Whether traffic is where a stage puts it, and no part of its users was rolled back."""
     wanted = change_for(stage, plan, state.epoch)
+    # in `gradual` requests are copied as well, so the sample counts in every mode
     if (state.mode, state.shadow_sample) != (wanted.mode, wanted.shadow_sample):
         return False
     # every other mode has one share only
