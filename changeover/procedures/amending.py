@@ -48,6 +48,7 @@ def propose(site: Site, plan: Plan) -> Amendment:
         Refused: No cutover runs, the plan is the same, or changes what may not be changed.
     """
     cutover = steering.running(site)
+    # before anything is compared: two plans of different migrations differ in everything
     if plan.migration != site.migration:
         raise Refused(f"the plan is of migration {plan.migration}, not of {site.migration}")
     entered = [each.key for each in cutovers.stages(site.store, cutover.id)]
@@ -60,6 +61,7 @@ def propose(site: Site, plan: Plan) -> Amendment:
     found = tuple(changes(site.plan, plan))
     if not found:
         raise Refused("nothing was changed because the plan is the one that runs")
+    # the people who would be asked next: it is their stage whose rules may change
     present = site.plan.stage(entered[-1]) if entered else None
     needed = instructions.needed(present) if present else 1
     return Amendment(cutover, plan, found, tuple(entered), needed)

@@ -14,6 +14,7 @@ from changeover.site.site import Site
 from changeover.store import approvals, cutovers, messages, verdicts
 
 MOST_REMINDERS = 50
+"""Of one question: who has not answered by then is not waiting for a message."""
 LONGEST = 600
 """Characters of the evidence: a message is read on a telephone."""
 
@@ -41,8 +42,10 @@ def _reminders(site: Site, asked: Approval, now: datetime) -> list[Message]:
     waited = now - asked.asked_at
     what = f"{_where(site)} has waited for {format_duration(_rounded(waited))} for an answer " \
         f"about {_title(site.plan, asked.stage)}"
-    return [_message(site, asked, (f"-{part}", severity, what), now)
-            for part, severity in due(site.plan.patience, waited)]
+    found = []
+    for part, severity in due(site.plan.patience, waited):
+        found.append(_message(site, asked, (f"-{part}", severity, what), now))
+    return found
 
 
 def due(patience: PatienceSpec, waited: timedelta) -> list[tuple[str, Severity]]:
@@ -57,6 +60,7 @@ def due(patience: PatienceSpec, waited: timedelta) -> list[tuple[str, Severity]]
     """
     found: list[tuple[str, Severity]] = []
     if patience.remind and waited >= patience.remind:
+        # only the newest: after a night without the observer, ten at once would help nobody
         number = min(MOST_REMINDERS, int(waited / patience.remind))
         found.append((f"remind-{number}", Severity.WARNING))
     if patience.escalate and waited >= patience.escalate:
@@ -95,8 +99,11 @@ def _evidence(site: Site, asked: Approval) -> list[str]:
         newest[known.gate] = known
     found = []
     for gate, known in newest.items():
-        checks = [str(check.get("reason", "")) for check in known.evidence
-                  if check.get("verdict") == known.verdict]
+        # the checks that made the verdict say why; a failed gate's passed ones do not
+        checks = []
+        for check in known.evidence:
+            if check.get("verdict") == known.verdict:
+                checks.append(str(check.get("reason", "")))
         text = "; ".join(checks) or known.reason
         cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
         found.append(f"{gate}: {known.verdict}. {cut}")

@@ -37,6 +37,7 @@ def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
         StaleEpoch: A rollback came first.
         CarriedElsewhere: Another run carries the cutover.
     """
+    # before anybody is asked: a question after a rollback would be answered for nothing
     run.current_state()
     return approvals.ask(run.site.store, Approval(
         cutover_id=run.id, stage=question.subject, round=question.round, ordinal=ordinal,

@@ -21,6 +21,7 @@ from changeover.store import audit, cutovers, steps
 
 DISABLED, ENABLED = "baseline disabled", "baseline enabled"
 LOOK_SECONDS = 0.2
+"""Between two questions whether it is well: users wait for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def pull_back(plan: Plan) -> Return:
     began = clock.now()
     if spec is None:
         return Return({}, is_well(plan), began, clock.now())
+    # whatever fails: the next lever may be the one that helps
     pulled = {name: levers.pull(plan, name) for name in spec.undo}
     is_back = _gets_well(plan, spec.undo_within.total_seconds())
     return Return(pulled, is_back, began, clock.now())
@@ -98,6 +100,7 @@ def save_return(site: Site, found: Return, *, actor: str) -> None:
     for name, problem in found.pulled.items():
         levers.note(site, name, problem, actor=actor)
     newest = cutovers.latest(site.store, site.migration)
+    # a baseline that is not well stays out of use: the next rollback tries again
     if found.is_well and newest is not None:
         detail = f"levers: {', '.join(found.pulled)}; the baseline is well"
         steps.save(site.store, Step(

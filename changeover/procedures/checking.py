@@ -53,6 +53,7 @@ def judge_now(
     checks = site.plan.gates[gate]
     by_buckets = [check for check in checks if check.is_sequential]
     sums = None
+    # read for all checks at once, and only when one needs them: hours of sums take seconds
     if by_buckets:
         sums = read_sums() if read_sums else stage_sums(site, record, end=end)
     windows = [_window(site, record, check, end) for check in checks]
@@ -69,6 +70,7 @@ def judge_now(
         results.append(as_asked(check, result))
     judged = judge_gate(gate, results)
     if sums is None or not by_buckets:
+        # stored with the verdict: whoever doubts it reaches it again from these
         return judged
     return replace(judged, sums=pack_stage(sums, by_buckets))
 
@@ -76,6 +78,7 @@ def judge_now(
 def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any]]:
     """Return what is stored of a gate's checks: what was asked, and what was found."""
     evidence = [each.as_evidence() for each in result.results]
+    # not strict: guardrails are no checks of the plan, and have none beside them
     for each, check in zip(evidence, plan.gates.get(gate, []), strict=False):
         each["check"] = check.model_dump(mode="json", exclude_defaults=True)
     return evidence
@@ -84,6 +87,7 @@ def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any
 def _window(site: Site, record: StageRecord, check: CheckSpec, end: datetime) -> Window:
     """Return start and end of a check's window, never reaching back before the stage began."""
     soak = site.plan.stage(record.key).soak
+    # traffic of before is of other users
     return min(end, max(end - (check.over or soak), record.entered_at)), end
 
 

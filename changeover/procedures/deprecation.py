@@ -78,6 +78,7 @@ def _promoted(site: Site) -> Cutover:
     """
     newest = cutovers.latest(site.store, site.migration)
     state = routing.read(site.store, site.migration)
+    # after a rollback, or a recovery, the baseline serves users: there is nothing to retire
     is_promoted = newest is not None and newest.status is CutoverStatus.PROMOTED
     if newest is None or not is_promoted or state.mode is not Mode.CANDIDATE_ONLY:
         raise Refused(
@@ -137,9 +138,11 @@ def _round(retirement: Retirement) -> int:
     site, run_id = retirement.site, retirement.flow_run_id
 
     def count() -> Found:
-        asked = [each.round for each in approvals.all_of(site.store, retirement.cutover.id)
-                 if each.stage == SUBJECT and each.decision is not None]
-        return "how often people are asked", {"round": max(asked, default=0) + 1}
+        rounds = []
+        for each in approvals.all_of(site.store, retirement.cutover.id):
+            if each.stage == SUBJECT and each.decision is not None:
+                rounds.append(each.round)
+        return "how often people are asked", {"round": max(rounds, default=0) + 1}
 
     counted = Procedure(site, f"deprecation-{run_id}", run_id).once("round", count)
     return int(counted.data["round"])
@@ -157,6 +160,7 @@ def refuse_while_called(retirement: Retirement) -> None:
         raise Unreachable(
             f"nobody counted who called the baseline up to {now:%F %T} UTC",
             next_step="Check with `changeover status` whether the observer runs")
+    # not before the promotion: until then it was there to answer
     start = max(now - _period(retirement.phase), retirement.promoted_at)
     own = site.metrics.window("baseline", start=start, end=now).requests
     candidate = site.metrics.window("candidate", start=start, end=now)
@@ -184,6 +188,7 @@ def pull_levers(retirement: Retirement) -> str:
     _record(retirement, baseline.begun(retirement.occasion), "baseline.retiring")
     retirement_note.note(site.home.gateway_files, site.plan, now=clock.now())
     for name in levers:
+        # between two levers a rollback may have sent users to what is being retired
         _refuse_unless_full(retirement)
         problem = pull_lever(site, name, actor=ACTOR, occasion=retirement.occasion)
         if problem:

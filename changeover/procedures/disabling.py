@@ -100,6 +100,7 @@ def _pull(run: CutoverRun, step_name: str, names: list[str]) -> None:
     """
     problems: list[str] = []
     for name in names:
+        # asked before each lever and after the last: see 2. above
         run.current_state()
         problem = pull_lever(run.site, name, actor="cutover/main",
                              occasion=f"{run.subject} {step_name}")

@@ -26,6 +26,7 @@ def close(run: CutoverRun, status: CutoverStatus, reason: str) -> Cutover:
     Returns:
         The cutover as it ended.
     """
+    # first: a stage that is open in a cutover that has ended would soak for ever
     if status is CutoverStatus.ROLLED_BACK:
         stages.close_open(run, reason)
     ended = cutovers.finish(run.site.store, run.id, status, outcome=reason, now=clock.now())
@@ -38,6 +39,7 @@ def close(run: CutoverRun, status: CutoverStatus, reason: str) -> Cutover:
 def roll_back_now(run: CutoverRun, decision: StageDecision) -> None:
     """Step 1 of the rollback: all traffic to the baseline. Does nothing after another rollback."""
     site = run.site
+    # a rollback since then is the one that counts, and is done
     if routing.read(site.store, run.migration).epoch != run.epoch:
         return
     reason = f"stage {decision.stage}: {decision.reason}"

@@ -65,12 +65,16 @@ class Estimate:
 
 def cases(plan: Plan) -> list[tuple[Stage, str, CheckSpec]]:
     """Return each check that compares users, in each stage in which there are users to compare."""
-    return [
-        (stage, gate, check)
-        for stage in plan.stages() if 0 < stage.weight < BUCKETS
-        for gate in stage.gates for check in plan.gates[gate]
-        if check.is_sequential and not is_moved(check, stage)
-    ]
+    found = []
+    for stage in plan.stages():
+        # with all users on one side there is nobody to compare with
+        if not 0 < stage.weight < BUCKETS:
+            continue
+        for gate in stage.gates:
+            for check in plan.gates[gate]:
+                if check.is_sequential and not is_moved(check, stage):
+                    found.append((stage, gate, check))
+    return found
 
 
 def estimates(

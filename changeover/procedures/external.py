@@ -48,6 +48,7 @@ def judge_externals(
     found = read([question for each in asked.values() for question in each])
     results = {}
     for index, questions in asked.items():
+        # a value of before the stage says nothing of it
         own, *other = [found[question].after(since) for question in questions]
         start, end = windows[index]
         results[index] = judge_external(

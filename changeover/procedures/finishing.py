@@ -41,6 +41,7 @@ def observed_until(run: CutoverRun, round_: int) -> datetime:
     run.current_state()
     spec = run.site.plan.cutover.observe
     detail = f"observed for {format_duration(spec.duration)}" if spec else "not observed"
+    # its first call is saved: a run that begins again does not observe anew
     begun = run.once(_of_round("observation", round_), lambda: (detail, {}))
     return begun.started_at + (spec.duration if spec else timedelta(0))
 
@@ -86,6 +87,7 @@ def _criteria(run: CutoverRun, suite: SuiteResult | None, round_: int) -> list[C
     found = [_every_stage(run), _no_trigger(run, began), *_healthy(run, began)]
     if suite is not None:
         found.append(Criterion(f"suite {suite.suite} passed", suite.is_passed, suite.reason))
+    # what a procedure may do without: a plan that wants none of them has no such step
     for name in ("backup", "rollback.sh", "final configuration", baseline.DISABLED):
         step = run.known(name)
         if step is not None:

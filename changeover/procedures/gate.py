@@ -57,6 +57,7 @@ def _judge_once(
 ) -> GateVerdict:
     """Return the verdict of this evaluation of a gate, from the store if it was given before."""
     for known in verdicts.all_of(run.site.store, run.id, record.key):
+        # by round and evaluation: a run that begins again finds the verdict that it gave
         if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
             return known
     result = evaluate()
@@ -76,6 +77,7 @@ def _decide(
 ) -> StageDecision:
     """Return what follows from the verdicts, guardrails, approvals and triggers that say hold."""
     plan = run.site.plan
+    # a stage without gates has nothing against it: people or triggers may have
     verdict = worst(known.verdict for known in judged) if judged else Verdict.PASS
     fired = firings.all_of(run.site.store, run.migration, since=record.entered_at)
     holds = [firing for firing in fired if firing.action is TriggerAction.HOLD]
@@ -93,11 +95,15 @@ def _decide(
     )
     reasons = [f"promoted now by {early}"] if early else []
     reasons += [f"guardrail {alarm.reason}"] if is_alarmed else []
-    told = [known.reason for known in judged if early or known.verdict is verdict]
-    # a gate that is told of has its checks' reasons in its own
-    reasons += [f"people are asked, because {each}" for each in asked_about
-                if not any(each in reason for reason in told)]
-    reasons += [each for each in dict.fromkeys(told) if each not in reasons]
+    # in an early promotion all of them: none decided alone
+    said = [known.reason for known in judged if early or known.verdict is verdict]
+    for each in asked_about:
+        # a gate's reason has those of its checks in it
+        if not any(each in reason for reason in said):
+            reasons.append(f"people are asked, because {each}")
+    for each in dict.fromkeys(said):
+        if each not in reasons:
+            reasons.append(each)
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
     reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
@@ -107,5 +113,7 @@ def _decide(
 
 def _asked_about(judged: list[GateVerdict]) -> list[str]:
     """Return why checks failed whose failures people decide about."""
-    return [str(check["reason"]) for known in judged for check in known.evidence
-            if asks_people(check)]
+    found = []
+    for known in judged:
+        found += [str(check["reason"]) for check in known.evidence if asks_people(check)]
+    return found

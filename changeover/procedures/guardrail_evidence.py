@@ -56,6 +56,7 @@ def judge_guardrails(
     evidence = Evidence(
         own=window("candidate", start, end),
         baseline=window("baseline", start, end),
+        # of the day before: with everyone on the candidate the baseline serves nobody beside it
         before=window("baseline", start - BEFORE, start),
         share=_share(spec) if seen.has_share else None,
         regressions=seen.regressions,
@@ -88,9 +89,14 @@ def _groups(run: CutoverRun, record: StageRecord, end: datetime) -> tuple[int, i
 
 def _accepted(run: CutoverRun) -> frozenset[str]:
     """Return the places that people saw at an earlier gate of this cutover, and promoted."""
-    promoted = {each.key for each in cutovers.stages(run.site.store, run.id)
-                if each.status is StageStatus.PROMOTED}
-    seen = [known for known in verdicts.all_of(run.site.store, run.id)
-            if known.gate == GATE and known.stage in promoted]
-    return frozenset(place for known in seen for check in known.evidence
-                     for place in check.get("places", ()))
+    promoted = set()
+    for each in cutovers.stages(run.site.store, run.id):
+        if each.status is StageStatus.PROMOTED:
+            promoted.add(each.key)
+    places: set[str] = set()
+    for known in verdicts.all_of(run.site.store, run.id):
+        # people had these places before them and promoted: they are no news
+        if known.gate == GATE and known.stage in promoted:
+            for check in known.evidence:
+                places.update(check.get("places", ()))
+    return frozenset(places)

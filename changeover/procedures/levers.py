@@ -50,6 +50,7 @@ def note(site: Site, name: str, problem: str, *, actor: str, occasion: str = "")
         facts["occasion"] = occasion
     audit.record(site.store, site.migration, NewEvent(
         actor=actor, kind="lever.pulled", at=clock.now(), data=facts,
+        # a failure leaves no key behind: the lever may be pulled again
         once_key="" if problem else key))
 
 
@@ -88,6 +89,7 @@ def _run(command: Sequence[str], timeout: float, key: str) -> str:
     program, *arguments = command
     try:
         subprocess.run(
+            # a plan's `python` is the one that runs this, on whatever machine
             [sys.executable if program == "python" else program, *arguments], check=True,
             timeout=timeout, capture_output=True, stdin=subprocess.DEVNULL,
             env={**for_other_programs(), **({KEY_VARIABLE: key} if key else {})},

@@ -67,6 +67,7 @@ class Remembered:
         seen = _seen(sums)
         key = check.model_dump_json(), sums.start.timestamp(), sums.weight
         made_at, document = self._known.get(key, (float("-inf"), None))
+        # rarely when it has soaked for days: a day more changes little
         if seen - made_at >= max(AGAIN_AFTER, AGAIN_AFTER_SHARE * made_at):
             document = self._look_ahead(check, sums)
             # what was known of an earlier stage is of no use any more

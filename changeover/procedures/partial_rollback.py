@@ -38,6 +38,7 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
     aimed = run.once("what is left", lambda: _aim(site, scope))
     if aimed.status is not StepStatus.DONE:
         raise Refused(aimed.detail)
+    # JSON has lists where the record has tuples
     lists = {name: tuple(aimed.data.get(name, ())) for name in ("segments", "kept")}
     target = rollback.Reduced(**{**aimed.data, **lists})
 
@@ -78,6 +79,7 @@ def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> 
         StoreError: The store cannot be used.
     """
     state, scope = routing.read(site.store, site.migration), scope_of(segment)
+    # said twice, by a trigger and a person: the second one changes nothing
     if segment in state.kept:
         raise Refused(f"segment {segment} is at the baseline: {state.describe()}")
     target = rollback.smaller(site.plan, state, scope)

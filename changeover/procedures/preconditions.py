@@ -40,6 +40,7 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
     spec = run.site.plan.cutover.preconditions
 
     def check() -> Found:
+        # every reason at once: people mend all of them before the next try
         problems = problems_of(suite)
         if spec is not None:
             problems += _problems(run.site, spec)
@@ -61,6 +62,7 @@ def _problems(site: Site, spec: PreconditionsSpec) -> list[str]:
 
 
 def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
+    # an alert of today may be the reason for tomorrow's rollback
     since = clock.now() - spec.quiet
     for firing in firings.all_of(site.store, site.migration, since=since):
         yield f"trigger {firing.trigger} fired at {firing.fired_at:%H:%M:%S} UTC: {firing.reason}"
@@ -75,6 +77,7 @@ def _room(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
     targets = [target_of(site)] if site.plan.cutover.backup else []
     for place in {site.home.root, *targets}:
         try:
+            # made here: a folder that cannot be made would fail the backup halfway
             place.mkdir(parents=True, exist_ok=True)
             free = psutil.disk_usage(str(place)).free
         except OSError as error:

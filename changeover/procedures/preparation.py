@@ -39,6 +39,7 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
         made = make_backup(
             items, target_of(site), name=f"{site.migration}-{run.subject}",
             now=clock.now(), report=show(len(items)))
+        # restored into a scratch place: a backup that nobody restored is only a hope
         found = verify(made.path, servers=servers_of(items))
         bad = [f"{item.name}: {item.detail}" for item in found.items if not item.is_good]
         if bad:

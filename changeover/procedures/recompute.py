@@ -57,6 +57,7 @@ def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
     check = CheckSpec.model_validate(stored["check"])
     again = dict(stored)
     if check.is_sequential:
+        # another method reaches other verdicts, and neither is wrong
         method = stored.get("sequential", {}).get("method")
         if method != METHOD:
             return Recomputed(metric, stored, None, _other_method(method, METHOD))

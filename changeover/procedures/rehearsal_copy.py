@@ -69,6 +69,7 @@ def _copy(plan: Plan, folder: Path) -> Iterator[Site]:
     """Start a gateway of its own and a store for a plan whose traffic nobody uses."""
     listen = f"127.0.0.1:{free_port()}"
     copy = plan.model_copy(
+        # no shadow: the copy's users are nobody's, and copies of them would reach the candidate
         update={"routing": plan.routing.model_copy(update={"listen": listen}), "shadow": None})
     store = Store.open(f"sqlite:///{folder / 'store.db'}", create=True)
     plans.register(store, copy, source="rehearsal", now=clock.now())
@@ -81,6 +82,7 @@ def _copy(plan: Plan, folder: Path) -> Iterator[Site]:
         _await(gateway.admin.is_alive, "the rehearsal's gateway did not start")
         yield Site(Home(folder), copy, store, gateway)
     finally:
+        # asked first: Envoy ends its connections
         envoy.terminate()
         try:
             envoy.wait(10)
@@ -96,6 +98,7 @@ def _bring_back(copy: Site, log: Callable[[str], None]) -> list[str]:
     What took too long is tried again: a machine that is busy for a moment is no fault of the plan.
     """
     problems = []
+    # half and everyone: routes of both kinds must give way
     for title, change in (("half of the users", Change(mode=Mode.GRADUAL, weight=5_000)),
                           ("everyone", Change(mode=Mode.CANDIDATE_ONLY))):
         for _ in range(STEP_1_TRIES):
@@ -147,6 +150,7 @@ def _by_script(copy: Site, log: Callable[[str], None]) -> list[str]:
     try:
         done = subprocess.run(
             ["/bin/sh", str(script), "rehearsal"], capture_output=True, text=True, timeout=limit,
+            # a poor environment, as it may be when everything else is down
             env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, check=False)
     except subprocess.TimeoutExpired:
         return [f"{rollback_script.SCRIPT} took longer than {limit:g} s"]

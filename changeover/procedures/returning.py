@@ -41,6 +41,7 @@ def passed_over(run: CutoverRun, key: str) -> list[Stage]:
 def _reached(run: CutoverRun) -> dict[str, StageRecord]:
     """Return the newest record of each stage whose users an earlier cutover had moved."""
     found = {}
+    # in order, so the newest cutover's record is what stays
     for cutover in cutovers.all_of(run.site.store, run.migration):
         if cutover.id == run.id:
             continue
@@ -54,6 +55,7 @@ def question(run: CutoverRun, key: str) -> Question:
     """Return the question to the approvers of every stage that is passed over."""
     stage, over = run.site.plan.stage(key), passed_over(run, key)
     record = _reached(run)[key]
+    # of all stages that are left out: none of their approvers may be passed over as well
     needed = max([1, *(each.approvers for each in over)])
     listed = ", ".join(each.title for each in over)
     text = (

@@ -7,6 +7,7 @@ analysis, verification) are the flow `rollback/main`, which finds this step done
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from changeover import clock
 from changeover.domain.audit import Author, NewEvent
@@ -74,10 +75,12 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     """
     store, plan = site.store, site.plan
     to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK)
+    # before all writers that wait: users are at the candidate until this is done
     with first_in_line():
         state = routing.change(store, site.migration, to_baseline, cause, now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
         publication, problem = _publish(site, state)
+    # last: traffic must not wait for flags
     safe = NewValues(plan.rollback.safe_flags, site.environment, may_mirror=True)
     author = Author(cause.actor, f"rollback {rollback.id}")
     flags.set_values(store, site.migration, safe, author, now=clock.now())
@@ -147,6 +150,7 @@ def reduce(
     site.refuse_elsewhere("not rolled back")
     store, now = site.store, clock.now()
     state = routing.read(store, site.migration)
+    # after a kill the state may be there already
     if Reduced.of(state) != target:
         change = Change(mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
                         kept=target.kept, expected_epoch=target.epoch)
@@ -158,12 +162,18 @@ def reduce(
         data={"scope": scope, "reason": cause.reason, "state": state.describe()},
         once_key=occasion))
     traffic.publish(site, state)
+    _soak_anew(site, now)
+    return state
+
+
+def _soak_anew(site: Site, now: datetime) -> None:
+    """Soak the undecided stages anew: the gate must see those users who are left."""
+    store = site.store
     running = cutovers.active(store, site.migration)
     for record in cutovers.stages(store, running.id) if running else ():
         if record.decided_at is None:
             cutovers.extend_soak(store, record.cutover_id, record.key, rechecks=record.rechecks + 1,
                                  until=now + site.plan.stage(record.key).soak)
-    return state
 
 
 def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
@@ -184,6 +194,7 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
             raise Refused(f"not done because the routing state is {state.describe()}, which knows "
                           "no segments", next_step="Use scope `stage` or `all`")
         left = tuple(segment for segment in state.segments if segment != name)
+        # added to those that were kept before: each segment goes back by itself
         kept = tuple(sorted({*state.kept, name}))
         return Reduced(state.weight, left, state.epoch, kept)
     if scope != "stage":

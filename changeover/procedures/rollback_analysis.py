@@ -23,6 +23,7 @@ from changeover.store import cutovers, firings
 
 MOST_TOLD = 20
 LOG_BYTES = 1 << 20
+"""Of the log's end: an error storm writes gigabytes."""
 _ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORECASE)
 
 
@@ -69,6 +70,7 @@ def _collected(site: Site, record: Rollback) -> tuple[dict[str, Any], list[str]]
 
 
 def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
+    # a few minutes before: what led to it is part of it
     since = record.started_at - timedelta(minutes=5)
     fired = firings.all_of(site.store, site.migration, since=since)
     return {
@@ -76,6 +78,7 @@ def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
                            for system in ("baseline", "candidate")},
         "after": lambda: _after(site, record),
         "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in fired],
+        # each is asked when its turn comes, so that one that breaks leaves the others
         "machine": lambda: {
             "memory_percent": psutil.virtual_memory().percent,
             "cpu_percent": psutil.cpu_percent(0.1),

@@ -228,7 +228,9 @@ def _pulls(plan: Plan, names: list[str]) -> str:
 def _pull(plan: Plan, name: str) -> str:
     lever = plan.levers[name]
     program, *arguments = lever.command or _post(plan, lever)
+    # the program's own Python where it is there, else the machine's: see the head
     called = '"$python"' if program == "python" else shlex.quote(program)
+    # rounded up: a lever gets at least the time that the plan says
     patience = max(1, math.ceil(lever.timeout.total_seconds()))
     return f"    lever {shlex.quote(name)} {patience} {called} {shlex.join(arguments)}".rstrip()
 

@@ -45,6 +45,7 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
     began = clock.now()
     known = _to_carry_on(site, wanted, flow_run_id)
     state = routing.read(site.store, site.migration)
+    # step 1 is over: a person has decided since, and that stands
     if known is not None and (state.epoch, state.mode) != (known.epoch, Mode.EMERGENCY_ROLLBACK):
         run = RollbackRun(site, known.id, flow_run_id)
         run.save(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
@@ -70,6 +71,7 @@ def _to_carry_on(site: Site, wanted: Wanted, flow_run_id: str) -> Rollback | Non
 
 def clean_up(run: RollbackRun) -> str:
     """Move the candidate's temporary files into quarantine; nothing else is ever touched."""
+    # under the rollback's name: repeated after a kill, it moves the rest into the same quarantine
     return run.once("clean up", lambda: (quarantine_files(run.site, run.subject), {})).detail
 
 
@@ -104,6 +106,7 @@ def restore(run: RollbackRun) -> str:
 def _pull_all(run: RollbackRun) -> Found:
     plan = run.site.plan
     problems = _bring_back(run)
+    # in order: the plan's author has put what must run first at the beginning
     for name in plan.rollback.restore:
         # renewed for as long as the lever may take: else two runs could pull it at once
         run.renew_lease(busy_for=plan.levers[name].timeout)
@@ -136,6 +139,7 @@ def close(run: RollbackRun, analysis: dict[str, Any]) -> RollbackStatus:
     """
     run.renew_lease()
     done = steps.all_of(run.site.store, run.migration, run.subject)
+    # also steps that only began: nobody knows how far they came
     failed = [step for step in done if step.status is not StepStatus.DONE]
     todo = [f"{step.name}: {step.detail}" for step in failed]
     status = RollbackStatus.NEEDS_PERSON if failed else RollbackStatus.COMPLETED

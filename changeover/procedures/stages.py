@@ -73,8 +73,10 @@ def settled(run: CutoverRun, stage: str) -> StageDecision | None:
     """
     plan = run.site.plan
     phase = plan.stage(stage).phase
-    decisions = {each.key: promoted(run, each.key)
-                 for each in plan.stages() if each.phase is phase}
+    decisions = {}
+    for each in plan.stages():
+        if each.phase is phase:
+            decisions[each.key] = promoted(run, each.key)
     return decisions[stage] if all(decisions.values()) else None
 
 

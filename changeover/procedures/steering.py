@@ -38,6 +38,7 @@ def soaking(site: Site, cutover: Cutover) -> StageRecord:
     Raises:
         Refused: None does: people are asked, or the cutover is before or behind its stages.
     """
+    # the newest first: mostly it is the last one that was entered
     for record in reversed(cutovers.stages(site.store, cutover.id)):
         if record.status is StageStatus.SOAKING:
             return record
@@ -55,6 +56,7 @@ def later_stage(site: Site, cutover: Cutover, key: str) -> Stage:
         Refused: It is the last one, after which nothing would follow.
     """
     stages = site.plan.stages()
+    # what was entered cannot be left out any more
     entered = {each.key for each in cutovers.stages(site.store, cutover.id)}
     ahead = [each.key for each in stages[:-1] if each.key not in entered]
     if key not in [each.key for each in stages]:
@@ -98,6 +100,7 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     if cutover is None or cutover.flow_run_id is None:
         return None
     given = stored.all_of(site.store, cutover.id)
+    # nobody ever gave an instruction: Prefect need not be asked
     is_steered = bool(given) or freezes.was_any(site.store, site.migration)
     if not is_steered and site.plan.group is None:
         return None
@@ -106,6 +109,7 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     run = site.prefect.run(cutover.flow_run_id)
     if run is None or not waiting.is_asleep(run, now):
         return None
+    # a moment later: Prefect wakes the run itself when its time has come
     is_over = any(each.status is StageStatus.SOAKING and each.soak_until + waiting.SOON < now
                   for each in cutovers.stages(site.store, cutover.id))
     if run.state_name == waiting.BEHIND:
@@ -122,6 +126,7 @@ def skipped(run: CutoverRun, stage: str) -> StageDecision | None:
         StaleEpoch: A rollback came first.
     """
     spec = run.site.plan.stage(stage)
+    # asked first: mostly nobody said so, and the stage needs no lock
     if not _said(run, InstructionKind.SKIP, stage):
         return None
     run.current_state()

@@ -116,6 +116,7 @@ class CutoverRun(Procedure):
         Raises:
             CarriedElsewhere: Another does, or this one was cancelled and only its process lives.
         """
+        # outside of Prefect (a rehearsal by hand, tests) nobody else could carry it
         if self.flow_run_id is not None:
             known = carriers.one(self.site.store, self.migration, cutovers.subject(self.id))
             carriers.refuse_other(known, self.flow_run_id)
@@ -129,6 +130,7 @@ class CutoverRun(Procedure):
         """
         self.refuse_other_run()
         state = routing.read(self.site.store, self.migration)
+        # exactly, not less: every rollback since then ended this cutover
         if state.epoch != self.epoch:
             raise StaleEpoch(
                 f"not continued because a rollback came first (epoch {state.epoch}, "

@@ -35,6 +35,7 @@ def move(site: Site, change: Change, author: Author) -> RoutingState:
     if site.plan.group is not None:
         present = routing.read(site.store, site.migration)
         change = members.behind_leaders(site, present, change)
+    # the state first: a gateway that follows late is mended, a state that lags would undo it
     state = routing.change(site.store, site.migration, change, author, now=clock.now())
     publish(site, state)
     return state

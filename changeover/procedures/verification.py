@@ -23,6 +23,7 @@ VERIFY_SECONDS = 30.0
 MEASURED = timedelta(seconds=3)
 """Traffic counts as seen when it was measured for this long; samples come a second or two late."""
 MEASURED_WITHIN = 20.0
+"""An observer that was just started again has stored its first seconds by then."""
 
 
 def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
@@ -38,6 +39,7 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
     site, began = run.site, clock.now()
 
     def check() -> Found:
+        # asked again and again: requests that were under way end within seconds
         problems = clock.poll_until(
             lambda: _problems(site, began), operator.not_, seconds=VERIFY_SECONDS, pause=0.5)
         problems += problems_of(suite)

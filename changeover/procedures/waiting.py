@@ -51,11 +51,13 @@ def why_wait(run: CutoverRun, stage: Stage | None, now: datetime) -> Wait | None
         stage: The stage that would begin; None for what follows the last one.
         now: The present moment.
     """
+    # a pause first: it is the stronger word, since not even the soak counts then
     pause = why_paused(run, now)
     if pause is not None:
         return pause
     freeze = freezes.active(run.site.store, run.migration, now=now)
     if freeze is not None:
+        # not only at its end: somebody may end the freeze before
         until = min(freeze.until or now + LOOK_AGAIN, now + LOOK_AGAIN)
         return Wait(FROZEN, f"{freeze.text}; `changeover freeze off` ends it", until)
     return _outside(windows_of(run.site.plan, stage), now) or _behind(run.site, stage, now)
@@ -106,6 +108,7 @@ def _outside(windows: tuple[WindowSpec, ...], now: datetime) -> Wait | None:
         return None
     listed = "; ".join(window.text for window in windows)
     text = f"users are moved only in {listed}"
+    # no window ever opens: the plan may be amended
     if opens is None:
         return Wait(OUTSIDE, text, now + LOOK_AGAIN)
     return Wait(OUTSIDE, f"{text}; that is from {opens:%F %T} UTC on", opens)

@@ -39,27 +39,36 @@ def evaluate_again(moment: Moment, running: Plan) -> Evaluation:
     alarm = _guardrails(moment)
     if alarm is not None:
         gates.append(alarm)
-    stored = [each for known in moment.gates for each in known.evidence]
     then = _action(
         moment, running, {each.gate: each.then for each in gates},
-        is_asked_about=any(map(asks_people, stored)))
+        is_asked_about=any(map(asks_people, _stored_checks(moment))))
     now = None
     if moment.spec is not None:
-        told = [check.evidence or {} for each in gates for check in each.checks]
+        judged = [check.evidence or {} for each in gates for check in each.checks]
         now = _action(
             moment, moment.plan, {each.gate: each.now for each in gates},
-            is_asked_about=any(map(asks_people, told)))
+            is_asked_about=any(map(asks_people, judged)))
     return Evaluation(
         moment.cutover.id, moment.record.key, moment.attempt, moment.at,
         then or StageAction.ASK, now, gates)
+
+
+def _stored_checks(moment: Moment) -> list[Stored]:
+    """Return what was stored of all checks of the evaluation."""
+    found: list[Stored] = []
+    for known in moment.gates:
+        found += known.evidence
+    return found
 
 
 def _gate_again(moment: Moment, gate: str) -> GateAgain:
     known = moment.gate(gate)
     stored = [each for each in (known.evidence if known else []) if "check" in each]
     # a check may have come from another gate of the stage: its numbers are as good
-    elsewhere = [each for other in moment.gates if other is not known
-                 for each in other.evidence if "check" in each]
+    elsewhere: list[Stored] = []
+    for other in moment.gates:
+        if other is not known:
+            elsewhere += [each for each in other.evidence if "check" in each]
     checks: list[CheckAgain] = []
     dropped: list[CheckAgain] = []
     results: list[CheckResult] = []
@@ -73,13 +82,17 @@ def _gate_again(moment: Moment, gate: str) -> GateAgain:
         results.append(result)
     judged = judge_gate(gate, results)
     # the gate's judgement tells each check what its group says
-    checks = [each if each.evidence is None else replace(each, evidence=result.as_evidence())
-              for each, result in zip(checks, judged.results, strict=True)]
+    told = []
+    for each, result in zip(checks, judged.results, strict=True):
+        # what nobody can tell has no evidence
+        has_any = each.evidence is not None
+        told.append(replace(each, evidence=result.as_evidence()) if has_any else each)
+    # undecided by data or undecided because something is not kept: the second is not known
     is_unknown = judged.verdict is Verdict.INCONCLUSIVE and any(
-        each.now == UNKNOWN for each in checks)
+        each.now == UNKNOWN for each in told)
     return GateAgain(
         gate, str(known.verdict) if known else None,
-        UNKNOWN if is_unknown else str(judged.verdict), judged.reason, [*checks, *dropped],
+        UNKNOWN if is_unknown else str(judged.verdict), judged.reason, [*told, *dropped],
         known.id if known else None)
 
 
@@ -138,8 +151,8 @@ def _guardrails(moment: Moment) -> GateAgain | None:
     if known is None:
         return None
     off = moment.plan.guardrails.turned_off
-    left = [each for each in known.evidence
-            if not any(str(each.get("bound")) == f"guardrail {name}" for name in off)]
+    bounds_off = [f"guardrail {name}" for name in off]
+    left = [each for each in known.evidence if str(each.get("bound")) not in bounds_off]
     verdicts = [Verdict(each["verdict"]) for each in left]
     now = together(verdicts) if len(left) < len(known.evidence) else known.verdict
     asleep = [name for name in Guardrail if name not in off and was_off(name, known.reason)]
@@ -154,6 +167,7 @@ def _action(
 ) -> StageAction | None:
     """Return what follows from the verdicts of a stage's gates; None where one is unknown."""
     asked = [verdict for gate, verdict in verdicts.items() if gate != GATE and verdict is not None]
+    # a gate that fails decides, whatever the unknown ones would say
     if UNKNOWN in asked and Verdict.FAIL not in asked:
         return None
     known = [Verdict(each) for each in asked if each != UNKNOWN]

@@ -61,10 +61,11 @@ class HealthyGates:
         by_evidence = [each for each in self.plan.triggers if each.is_sequential]
         found = []
         for stage in self.plan.stages():
-            found += [(stage, f"gate {gate}", check)
-                      for gate in stage.gates for check in self.plan.gates[gate]]
-            found += [(stage, f"trigger {each.name}", each.as_check) for each in by_evidence
-                      if 0 < stage.weight < BUCKETS]
+            for gate in stage.gates:
+                found += [(stage, f"gate {gate}", check) for check in self.plan.gates[gate]]
+            # evidence compares users, so there must be some on each side
+            if 0 < stage.weight < BUCKETS:
+                found += [(stage, f"trigger {each.name}", each.as_check) for each in by_evidence]
         return found
 
     def asked(self) -> list[tuple[Condition, str]]:
@@ -132,14 +133,19 @@ class HealthyGates:
     @cached_property
     def _counted(self) -> dict[Soak, soaks.Counted]:
         """The sums by bucket of all soaks, with the counters that any check needs."""
-        sequential = [(stage, check) for stage, _, check in self.cases()
-                      if check.is_sequential and 0 < stage.weight < BUCKETS]
+        sequential = []
         names: set[str] = {Counted.REQUESTS, Counted.ERRORS}
-        for _, check in sequential:
+        for stage, _, check in self.cases():
+            if not check.is_sequential or not 0 < stage.weight < BUCKETS:
+                continue
+            sequential.append(stage)
+            # without a frozen bound nothing was counted as slow
             if not is_timed(check) or condition_of(check) in self._bounds:
                 names.update(counters_of(check, self._bounds))
-        every = dict.fromkeys(
-            soak for stage, _ in sequential for soak in self._soaks(stage))
+        # a dictionary: each soak once, in order
+        every: dict[Soak, None] = {}
+        for stage in sequential:
+            every.update(dict.fromkeys(self._soaks(stage)))
         return soaks.counted(self.site, list(every), names)
 
     @cached_property

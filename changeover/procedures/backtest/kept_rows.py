@@ -80,6 +80,7 @@ class KeptRows:
             if reading is None:
                 continue
             systems = {system, "baseline"} if spec.is_to_baseline else {system}
+            # a metric of one kind of row has the same for both systems
             for name in {reading.rows} if reading.rows else systems:
                 wanted.setdefault(str(name), {})[_key(spec)] = reading
         for number, (rows, readings) in enumerate(sorted(wanted.items())):
@@ -111,6 +112,7 @@ class KeptRows:
 
     def _may_hold(self, spec: TriggerSpec, own: Sums, width: int) -> Flags:
         sums = rolled(own[0], width), rolled(own[1], width)
+        # outcomes have sums of their own; a window without any cannot hold
         if reading_of(spec) is None:  # outcomes: whether there were any
             found: Flags = sums[1] > 0
             return found
@@ -137,6 +139,7 @@ class KeptRows:
             return lambda index: Window(
                 seconds=seconds, **fields(int(number[index]), int(of[index])))
         if reading is not None and spec.measured.quantile is not None:
+            # kept up while it slides: to add up each window anew costs its whole length
             sliding = _Sliding(lambda step: self._latency(spec, system, step))
             return lambda index: Window(
                 seconds=seconds, latency=sliding.at(range(max(0, index - width + 1), index + 1)))
@@ -169,6 +172,7 @@ class KeptRows:
             return self._chunks[key]
         grid = self.grid
         start = grid.first + number * CHUNK * grid.resolution
+        # months in memory would be gigabytes: a few chunks are kept, the newest used
         part = Part(name.removeprefix(OUTCOMES), grid.resolution,
                     range(start, start + CHUNK * grid.resolution))
         if name.startswith(OUTCOMES):
@@ -235,6 +239,7 @@ class _Sliding:
         known = self._steps
         is_near = known.start <= steps.start <= known.stop <= steps.stop
         if not is_near:
+            # otherwise beginning anew is less work than taking away what lies between
             known, self._counts = range(steps.start, steps.start), {}
         for step in range(known.stop, steps.stop):
             self._add(step, 1)

@@ -49,6 +49,7 @@ def sums_for(moment: Moment, gate: str, check: CheckSpec) -> Sums:
     if moment.spec is None:
         return Sums(None, "the plan has no such stage")
     start = moment.record.entered_at + settles_for(moment.plan, moment.spec)
+    # its own sums first, then those of the stage's other gates
     ordered = sorted(moment.gates, key=lambda each: each.gate != gate)
     for known in ordered:
         found = _stored(moment, known, check)
@@ -85,16 +86,19 @@ def _with_bounds(
 def _kept(moment: Moment, check: CheckSpec, start: datetime) -> Sums:
     """Return the sums from the slices that are kept."""
     site, weight = moment.site, moment.weight
+    # all users on one system: there is nothing to compare, and that is the answer
     if not 0 < weight < BUCKETS:
         end = moment.end
         none = Slice(0, int(start.timestamp()), int(start.timestamp()), {})
         return Sums(StageSums(weight, [], none, start, end, moment.checks), "the split")
-    bounds = {each.condition: each
-              for each in slices.slow_bounds(site.store, site.migration)}
+    bounds = {}
+    for each in slices.slow_bounds(site.store, site.migration):
+        bounds[each.condition] = each
     entered = moment.record.entered_at
     hours = site.bucket_sums.of_stage(weight, start=start, end=moment.end)
     whole = site.bucket_sums.of_stage(weight, start=entered, end=moment.end)
     is_summed_up = bool(whole) and from_timestamp(whole[0].end) > start + HOUR / 60
+    # an hour's sum cannot be divided: then the time in which it settled is in it
     hours = whole if is_summed_up else hours
     if not hours:
         return Sums(None, "the stage's sums by bucket are no longer kept")
@@ -129,10 +133,13 @@ def why_not_counted(
 
 def _counted_by(plan: Plan, bounds: Mapping[str, SlowBound]) -> set[str]:
     """Return the counters that a plan's own checks and triggers need."""
-    asked = [check for gate in plan.gates.values() for check in gate if check.is_sequential]
-    asked += [each.as_check for each in plan.triggers if each.is_sequential]
+    asked = [each.as_check for each in plan.triggers if each.is_sequential]
+    for gate in plan.gates.values():
+        asked += gate
     found: set[str] = set()
     for check in asked:
+        if not check.is_sequential:
+            continue
         if not is_timed(check) or condition_of(check) in bounds:
             found.update(str(name) for name in counters_of(check, bounds))
     return found

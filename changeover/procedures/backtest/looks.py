@@ -35,6 +35,7 @@ from changeover.site.site import Site
 from changeover.store import cutovers, slices
 
 MOST_LOOKS = 24
+"""Moments of a stage: each costs as much as the judgement of a gate."""
 BY = "by kept sums, looked at a few times"
 
 
@@ -48,8 +49,9 @@ class Looked:
 
 def looked_at(site: Site, plan: Plan, timeline: Timeline) -> Iterator[Looked]:
     """Yield the stages of a time that compare users, with their sums at some moments."""
-    bounds = {each.condition: each
-              for each in slices.slow_bounds(site.store, site.migration)}
+    bounds = {}
+    for each in slices.slow_bounds(site.store, site.migration):
+        bounds[each.condition] = each
     specs = {each.key: each for each in plan.stages()}
     for cutover in cutovers.all_of(site.store, site.migration):
         for record in cutovers.stages(site.store, cutover.id):
@@ -59,11 +61,12 @@ def looked_at(site: Site, plan: Plan, timeline: Timeline) -> Iterator[Looked]:
             is_in_time = end > timeline.since and record.entered_at < timeline.until
             if spec is None or not is_in_time or not 0 < weight < BUCKETS:
                 continue
-            found = list(_moments(site, record, weight, end))
             past = site.bucket_sums.past(record.entered_at)
-            yield Looked(record, [
-                StageSums(weight, hours, past, record.entered_at, at, questions(plan, spec), bounds)
-                for at, hours in found])
+            asked, sums = questions(plan, spec), []
+            for at, hours in _moments(site, record, weight, end):
+                sums.append(
+                    StageSums(weight, hours, past, record.entered_at, at, asked, bounds))
+            yield Looked(record, sums)
 
 
 def _moments(
@@ -91,10 +94,12 @@ def fired_by_evidence(
         why_not = why_not or _why_not(site.plan, spec.as_check, stage.sums)
         if why_not:
             continue
-        weighed = ((sums.end, weigh_trigger(spec, sums)) for sums in stage.sums)
-        shown = next(((at, each) for at, each in weighed if each.is_shown), None)
-        if shown is not None:
-            found.append(Fired(shown[0], shown[1].reason, shown[1].numbers.get("value"), BY))
+        # the first moment counts: the rollback ends the stage
+        for sums in stage.sums:
+            weighed = weigh_trigger(spec, sums)
+            if weighed.is_shown:
+                found.append(Fired(sums.end, weighed.reason, weighed.numbers.get("value"), BY))
+                break
     return found, why_not
 
 
@@ -120,15 +125,21 @@ def failed_early(
         if _early(site.plan, gate) == [as_stored(each) for each in checks]:
             found += [before] if before else []
             continue
-        seen = [fired for stage in stages if gate in plan.stage(stage.record.key).gates
-                for fired in _first_failure(site.plan, checks, stage)]
+        seen: list[Fired] = []
+        for stage in stages:
+            if gate in plan.stage(stage.record.key).gates:
+                seen += _first_failure(site.plan, checks, stage)
         then = before.then if before else ()
         if seen or then:
             found.append(TriggerAgain(
                 name, "rollback", "fails before the soak's end", Change.CHANGED, then, seen, None))
-    dropped = [TriggerAgain(each.trigger, "rollback", "", Change.DROPPED, each.then, (), None)
-               for each in known.values() if each.trigger.startswith("gate ")]
-    others = [each for each in known.values() if not each.trigger.startswith("gate ")]
+    dropped, others = [], []
+    for each in known.values():
+        if each.trigger.startswith("gate "):
+            dropped.append(TriggerAgain(
+                each.trigger, "rollback", "", Change.DROPPED, each.then, (), None))
+        else:
+            others.append(each)
     return [*found, *dropped, *others]
 
 
@@ -159,6 +170,7 @@ def _may_be_early(check: CheckSpec) -> bool:
 def _why_not(running: Plan, check: CheckSpec, sums: Sequence[StageSums]) -> str:
     bounds: dict[str, SlowBound] = dict(sums[-1].bounds) if sums else {}
     hours = sums[-1].hours if sums else ()
+    # without a stage nothing was counted, and nothing is missing
     if is_timed(check) and not sums:
         return ""
     return why_not_counted(running, check, bounds, hours)

@@ -66,8 +66,10 @@ class Moment:
     @cached_property
     def end(self) -> datetime:
         """The end of the windows of that time."""
-        ends = [each["window_end"] for known in self.stored for each in known.evidence
-                if "window_end" in each]
+        ends = []
+        for known in self.stored:
+            ends += [each["window_end"] for each in known.evidence if "window_end" in each]
+        # no check has one (a stage without gates): it would have ended just before
         if not ends:
             return (self.at - SETTLE).replace(microsecond=0)
         return max(datetime.fromisoformat(each) for each in ends)
@@ -75,6 +77,7 @@ class Moment:
     def start(self, check: CheckSpec, end: datetime) -> datetime:
         """Return where the window of a check began that ends at `end`."""
         soak = self.spec.soak if self.spec else end - self.record.entered_at
+        # a window never reaches back before the stage, as when it was judged
         return min(end, max(end - (check.over or soak), self.record.entered_at))
 
     @cached_property

@@ -79,6 +79,7 @@ def _unchanged(moment: Moment, gate: str, stored: Stored) -> Again | None:
     known = moment.gate(gate)
     if known is None or stored not in known.evidence:
         return None
+    # another number of checks share the allowed false alarms: the same sums say something else
     if stored.get("sequential", {}).get("checks", moment.checks) != moment.checks:
         return None
     (found,) = recompute(replace(known, evidence=[dict(stored)]), moment.sums(known))
@@ -116,9 +117,11 @@ def _by_buckets(moment: Moment, gate: str, check: CheckSpec) -> Again:
 
 def _shown_quantiles(moment: Moment, check: CheckSpec) -> tuple[float | None, float | None]:
     """Return the quantiles that stand beside a comparison of slow requests, where known."""
-    same = [each for known in moment.gates for each in known.evidence
-            if each.get("metric") == check.measured.name and "sequential" in each]
-    return (same[0]["value"], same[0]["baseline_value"]) if same else (None, None)
+    for known in moment.gates:
+        for each in known.evidence:
+            if each.get("metric") == check.measured.name and "sequential" in each:
+                return each["value"], each["baseline_value"]
+    return None, None
 
 
 def _external(check: CheckSpec, stored: Stored | None) -> Again:
@@ -155,6 +158,7 @@ def _by_threshold(moment: Moment, check: CheckSpec, stored: Stored | None) -> Ag
     start, end = moment.start(check, moment.end), moment.end
     if stored is not None and _has_values(stored, check):
         ends = [datetime.fromisoformat(stored[f"window_{each}"]) for each in ("start", "end")]
+        # the values are of this very window
         if abs(ends[0] - moment.start(check, ends[1])) < SECOND:
             return Again(_from_values(check, stored, ends), FROM_VERDICT)
     why_not = _why_not_kept(moment, start)
@@ -205,6 +209,8 @@ def _why_not_kept(moment: Moment, start: datetime) -> str:
 def condition(check: CheckSpec) -> str:
     """Return a check for people: metric, system, bound."""
     of = "" if check.measured.source is Source.GATEWAY else f" of {check.of}"
-    where = "".join(f" {name} {value}" for name, value in (
-        ("at", check.path), ("in", check.segment)) if value)
+    where = ""
+    for name, value in (("at", check.path), ("in", check.segment)):
+        if value:
+            where += f" {name} {value}"
     return f"{check.measured.name}{of}{where} {describe_bound(check)}"

@@ -70,6 +70,7 @@ def backtest(site: Site, asked: Asked, progress: Progress) -> Backtest:
         progress("triggers", done, total)
 
     gates = HealthyGates(site, asked.plan, timeline)
+    # triggers read the rows of the time at the baseline anyway, and hand them to the gates
     triggers.run(advance, gates)
     stages = list(looked_at(site, asked.plan, timeline))
     triggers.weigh(stages)
@@ -122,18 +123,24 @@ def _healthy(
 
 
 def _unknown_checks(evaluations: Sequence[Evaluation]) -> list[NotKnown]:
-    found = {
-        (f"{each.stage} of cutover {each.cutover_id}, gate {gate.gate}: {check.check}",
-         check.reason): None
-        for each in evaluations for gate in each.gates for check in gate.checks
-        if check.now == UNKNOWN}
+    # a dictionary: what cannot be told is said once, in the order in which it came up
+    found: dict[tuple[str, str], None] = {}
+    for each in evaluations:
+        for gate in each.gates:
+            where = f"{each.stage} of cutover {each.cutover_id}, gate {gate.gate}"
+            for check in gate.checks:
+                if check.now == UNKNOWN:
+                    found[f"{where}: {check.check}", check.reason] = None
     return [NotKnown(what, why) for what, why in found]
 
 
 def _cutovers(site: Site, timeline: Timeline) -> list[Cutover]:
-    return [each for each in cutovers.all_of(site.store, site.migration)
-            if each.started_at < timeline.until
-            and (each.ended_at or timeline.until) >= timeline.since]
+    found = []
+    for each in cutovers.all_of(site.store, site.migration):
+        end = each.ended_at or timeline.until
+        if each.started_at < timeline.until and end >= timeline.since:
+            found.append(each)
+    return found
 
 
 def _told(
@@ -141,16 +148,21 @@ def _told(
 ) -> str:
     """Return one sentence of what became of a cutover, and what would have."""
     mine = [each for each in evaluations if each.cutover_id == cutover.id]
-    reasons = [(each.at, f"the gate of {each.stage}") for each in mine
-               if each.now is StageAction.ROLLBACK]
+    reasons = []
+    for evaluation in mine:
+        if evaluation.now is StageAction.ROLLBACK:
+            reasons.append((evaluation.at, f"the gate of {evaluation.stage}"))
     for trigger in triggers:
-        if trigger.action == TriggerAction.ROLLBACK:
-            reasons += [(each.at, f"trigger {trigger.trigger}") for each in trigger.now or ()
-                        if _is_within(each.at, cutover)]
+        if trigger.action != TriggerAction.ROLLBACK:
+            continue
+        for fired in trigger.now or ():
+            if _is_within(fired.at, cutover):
+                reasons.append((fired.at, f"trigger {trigger.trigger}"))
     was = f"cutover {cutover.id} {_ended(cutover)}"
     unknown = sum(each.now is None for each in mine)
     doubt = f"; {unknown} of its evaluations cannot be told" if unknown else ""
     if reasons:
+        # the first one counts: it would have ended the cutover
         at, cause = min(reasons)
         would = f"it would be rolled back on {at:%Y-%m-%d %H:%M:%S} by {cause}"
     elif cutover.status is CutoverStatus.ROLLED_BACK:

@@ -40,6 +40,7 @@ def newest_soaks(timeline: Timeline, length: timedelta, settles: timedelta) -> l
     """Return times as long as a soak, one beside the other, the newest first."""
     length = max(length, LEAST_SOAK)
     found: list[Soak] = []
+    # at least one, however long the soak is
     most = max(1, min(MOST_SOAKS, MOST_TIME // length))
     for span in reversed(timeline.spans()):
         end = from_timestamp(span.end)
@@ -70,9 +71,11 @@ def plus(known: Slice, one: Slice) -> Slice:
     sums = dict(known.sums)
     for name, numbers in one.sums.items():
         sums[name] = sums[name] + numbers if name in sums else numbers
-    excluded = {name: known.excluded.get(name, 0) + one.excluded.get(name, 0)
-                for name in {*known.excluded, *one.excluded}}
-    return Slice(known.weight, min(known.start, one.start), max(known.end, one.end), sums, excluded)
+    excluded = dict(known.excluded)
+    for name, number in one.excluded.items():
+        excluded[name] = excluded.get(name, 0) + number
+    start, end = min(known.start, one.start), max(known.end, one.end)
+    return Slice(known.weight, start, end, sums, excluded)
 
 
 def counted(
@@ -112,13 +115,17 @@ def _slices(
     first = min(each.start for each in soaks) - PAST
     last = max(each.end for each in soaks)
     day = timedelta(days=1)
+    # a day at a time: not all of it is in memory at once
     while first < last:
         until = min(first + day, last)
         for each in slices.between(
                 site.store, site.migration, weight=0, start=int(first.timestamp()),
                 end=int(until.timestamp())):
             one = opened(each)
-            sums = {name: numbers.astype(np.int64) for name, numbers in one.sums.items()
-                    if name in names}
+            sums = {}
+            for name, numbers in one.sums.items():
+                if name in names:
+                    # wider than they are stored: weeks are added up
+                    sums[name] = numbers.astype(np.int64)
             yield Slice(0, one.start, one.end, sums, one.excluded)
         first = until

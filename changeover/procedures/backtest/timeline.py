@@ -45,9 +45,12 @@ class Timeline:
     def __init__(
         self, events: Sequence[AuditEvent], *, since: datetime, until: datetime
     ) -> None:
-        self._changes = [
-            (each.at, Mode(each.data["mode"]), int(each.data["weight"])) for each in events
-            if "mode" in each.data and "weight" in each.data]
+        self._changes = []
+        for each in events:
+            # changes of the routing have both; all other events move nobody
+            if "mode" in each.data and "weight" in each.data:
+                self._changes.append(
+                    (each.at, Mode(each.data["mode"]), int(each.data["weight"])))
         self.since, self.until = since, until
         registered = [each.at for each in events if each.kind == "plan.registered"]
         self.registered_at = registered[-1] if registered else until
@@ -60,6 +63,7 @@ class Timeline:
     def spans(self) -> list[Span]:
         """Return the whole time, part by part, oldest first."""
         edges = [(self.since, self._is_on_users(self.since))]
+        # only what changes whether users are on the candidate begins a part
         for at, mode, _ in self._changes:
             is_on_users = mode in ON_USERS
             if self.since < at < self.until and is_on_users != edges[-1][1]:

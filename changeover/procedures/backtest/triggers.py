@@ -116,17 +116,22 @@ class Triggers:
         again = [self._again(each) for each in self._seen]
         names = {each.spec.name for each in self._seen}
         again += _dropped(self._site.plan, self._on_users_fired(), names)
-        unknown = [NotKnown(f"trigger {each.spec.name}", why)
-                   for each in self._seen for why in each.why_not]
+        unknown = []
+        for each in self._seen:
+            unknown += [NotKnown(f"trigger {each.spec.name}", why) for why in each.why_not]
         return again, unknown
 
     def _part(
         self, span: Span, rows: KeptRows, grid: Grid, beside: list[tuple[Condition, str]]
     ) -> None:
         """Go through a part of a time, of which `grid` is the beginning of the rows'."""
-        asked = [(seen, system) for seen in self._seen
-                 if (system := _stands_for(seen, span)) is not None]
-        rows.read([*((seen.spec, system) for seen, system in asked), *beside])
+        asked = []
+        for seen in self._seen:
+            system = _stands_for(seen, span)
+            if system is not None:
+                asked.append((seen, system))
+        conditions = [(seen.spec, system) for seen, system in asked]
+        rows.read([*conditions, *beside])
         measured = rows.measured_seconds(grid.steps)
         self.measured[span.is_on_users] += measured
         if not grid.steps:
@@ -135,8 +140,9 @@ class Triggers:
             spec = seen.spec
             seen.by_minutes |= _is_coarse(spec, grid) and measured > 0
             judge, may_hold = rows.judge(spec, system)
-            fired = [_as_fired(each, grid)
-                     for each in replay(spec, grid, may_hold[:grid.steps], judge)]
+            fired = []
+            for each in replay(spec, grid, may_hold[:grid.steps], judge):
+                fired.append(_as_fired(each, grid))
             if span.is_on_users:
                 seen.on_users += fired
             else:
