@@ -49,8 +49,8 @@ class CheckRow:
 
 
 def check_row(check: Mapping[str, Any]) -> CheckRow:
-    # what an older version stored may lack a key: a report of it must still be made
     """Return the texts of one check's evidence, as `CheckResult.as_evidence` stored it."""
+    # what an older version stored may lack a key: a report of it must still be made
     metric, unit = check.get("metric", "?"), (check.get("check") or {}).get("unit")
     own = f"{_count(check.get('samples'))} (at least {_count(check.get('min_samples'))})"
     other = check.get("baseline_samples")

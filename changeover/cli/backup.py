@@ -111,8 +111,8 @@ def list_backups(session: Session, folder: Path | None) -> None:
 
 
 def as_text(checked: check.Checked) -> str:
-    # what is wrong stands last: that is where a person looks when a command has ended
     """Return what was checked for people, what is wrong last."""
+    # what is wrong stands last: that is where a person looks when a command has ended
     lines = []
     for item in sorted(checked.items, key=lambda item: not item.is_good):
         sign = "✓" if item.is_good else "✗"

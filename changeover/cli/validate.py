@@ -79,8 +79,8 @@ def _run_with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
 
 
 def _save(site: Site, suite: str, runs: list[CheckRun]) -> None:
-    # a flow run repeats its suite under the same key; a command is a run of its own each time
     """Save the results in the store as those of a run that nobody else can repeat."""
+    # a flow run repeats its suite under the same key; a command is a run of its own each time
     run = validations.begin(site.store, site.migration, suite,
                             key=f"command-{uuid.uuid4()}", now=clock.now())
     for each in runs:
