@@ -114,12 +114,12 @@ class Recovery:
         return [self._wake(run, now) for run in self._stale_sleepers(now)]
 
     def _wake_instructed(self, now: datetime) -> list[str]:
-        """Wake the run if people ended its soak, pause or freeze since it fell asleep."""
+        """Wake the run if people, or another member of its group, ended what it waits for."""
         run = steering.oversleeping(self.site, now)
         if run is None:
             return []
-        self.api.schedule(run.id, at=now, name="Continuing", message="by what people decided")
-        return [f"{run.name} was woken because people decided that it need not wait"]
+        self.api.schedule(run.id, at=now, name="Continuing", message="it need not wait any more")
+        return [f"{run.name} was woken because it need not wait any more"]
 
     def _recover_all(self, now: datetime) -> list[str]:
         lost = self._crashed(now) + self._vanished(now)

@@ -82,7 +82,7 @@ def start_bench(plan: Plan, directory: Path) -> Iterator[Bench]:
     """Start the two systems and Envoy; end them afterwards."""
     gateway = Gateway(GatewayFiles(directory / "gateway"), patience=LONGEST_PAUSE)
     gateway._admin = Admin(gateway.files.admin_socket, timeout=LONGEST_PAUSE)
-    state = RoutingState("bench", version=1)
+    state = RoutingState(plan.migration, version=1)
     gateway.prepare(plan, state)
     ports = [int(plan.system(name).url.rsplit(":", 1)[1]) for name in ("baseline", "candidate")]
     with (

@@ -1,11 +1,11 @@
 """Carry out flow runs as the worker's engine does, and kill the process at every point once.
 
 `python -m tests.support.kill_engine`: reads `HOME FLOW RUN_ID FIRED` lines, and carries out one
-attempt of the run in a forked process (for the flow `register`: saves the blocks of `bench`; for
-`deploy`: makes the work pool and deploys every flow). FIRED is a file with the points at which a
-process was killed before (`-`: never kill). At a point that is not in it, the point is noted and
-the process ends by SIGKILL: before and after every task, and between an action and its record in
-the store.
+attempt of the run in a forked process (for the flow `register`: saves the blocks of the home's
+migration; for `deploy`: makes the work pool and deploys every flow). FIRED is a file with the
+points at which a process was killed before (`-`: never kill). At a point that is not in it, the
+point is noted and the process ends by SIGKILL: before and after every task, and between an action
+and its record in the store.
 """
 
 from __future__ import annotations
@@ -142,8 +142,9 @@ def _register(home: Home) -> int:
     """Save the blocks of the migration in a home; return the exit code."""
     from blocks.register import save_all
 
+    migration = home.settings().get("migration", "bench")
     with contextlib.closing(Store.open(home.store_url)) as store:
-        asyncio.run(save_all(plans.load(store, "bench"), home))
+        asyncio.run(save_all(plans.load(store, migration), home))
     return 0
 
 

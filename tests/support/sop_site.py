@@ -89,7 +89,8 @@ class SopSite:
 
     def start(self, flow: str, **parameters: Any) -> str:
         """Make a flow run and return its id."""
-        run_id = self.api.start(f"{flow}/main", parameters={"migration": "bench", **parameters})
+        given = {"migration": self.plan.migration, **parameters}
+        run_id = self.api.start(f"{flow}/main", parameters=given)
         assert run_id is not None
         return run_id
 
@@ -163,7 +164,8 @@ class SopSite:
 
 @contextlib.contextmanager
 def sop_site(
-    server: PrefectServer, plan: Plan, directory: Path, *, is_measured: bool = True
+    server: PrefectServer, plan: Plan, directory: Path, *, is_measured: bool = True,
+    store_url: str = "",
 ) -> Iterator[SopSite]:
     """Start everything for a plan of `make_plan`.
 
@@ -172,9 +174,13 @@ def sop_site(
         plan: The plan.
         directory: Where everything is kept.
         is_measured: With users' requests and the observer that counts them.
+        store_url: A store that others use, too; empty for one of its own.
     """
     home = Home(directory / "home")
     home.create()
+    home.save_settings({"migration": plan.migration})
+    if store_url:
+        home.save_secrets({"store_url": store_url})
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
         store = Store.open(home.store_url, create=True, timeout=LONGEST_PAUSE)
@@ -183,7 +189,7 @@ def sop_site(
         if is_measured:
             stack.enter_context(running(
                 [sys.executable, "-m", "changeover.observer", "--home", str(home.root),
-                 "--migration", "bench"], home.logs / "observer.log"))
+                 "--migration", plan.migration], home.logs / "observer.log"))
             stack.enter_context(running(
                 [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate",
                  "15", "--stats", str(directory / "load.json")], directory / "load.log"))
