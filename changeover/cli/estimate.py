@@ -78,13 +78,14 @@ def _segments(
 @pass_session
 def estimate(session: Session, /, file: Path, **said: Any) -> None:
     """Say for each stage how soon its gates would show harm, and whether health would pass."""
-    from changeover.procedures.estimate import Harm, cases, estimates
+    from changeover.procedures.estimate import Harm, cases, estimates, without_estimate
 
     plan = load_plan(file, session.environment)
-    wanted = cases(plan)
+    wanted, untold = cases(plan), without_estimate(plan)
     if not wanted:
-        session.show("no check of this plan compares users with the baseline in a stage that has "
-                     "some on each side; absolute bounds need their min_samples only", [])
+        told = untold or ["no check of this plan compares users with the baseline in a stage that "
+                          "has some on each side; absolute bounds need their min_samples only"]
+        session.show("\n".join(told), [])
         return
     # what a person expects goes before what was measured
     habits_of = _stated(said) if said["rate"] else _measured(session)
@@ -96,7 +97,7 @@ def estimate(session: Session, /, file: Path, **said: Any) -> None:
         for each in estimates(plan, habits_of, harm):
             found.append(each)
             bar.update(1)
-    session.show("\n".join(_lines(found)), [_data(each) for each in found])
+    session.show("\n".join([*_lines(found), *untold]), [_data(each) for each in found])
 
 
 def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:

@@ -14,6 +14,7 @@ from changeover.console.batching import Batcher
 from changeover.console.models import OutcomeIn
 from changeover.domain.claims import Claim, Refusal
 from changeover.errors import InvalidInput
+from changeover.procedures.outcome_counting import counting_of
 from changeover.sdk.feed import Feed
 from changeover.site.site import Site
 from changeover.store import claims, outcomes
@@ -59,6 +60,7 @@ class Console:
         self.feed = Feed.from_store(site.store, site.migration, site.environment)
         self._quality = outcomes.quality_names(site.store, site.migration)
         self._coming: Counter[str] = Counter()
+        self._counting = counting_of(site.plan)
 
     def check_segments(self, names: Sequence[str]) -> frozenset[str]:
         """Return segments as a set.
@@ -112,7 +114,9 @@ class Console:
     def _save(self, batches: Sequence[list[OutcomeIn]]) -> list[int]:
         """Save the outcomes of several requests; return how many of each were new."""
         together = [one for batch in batches for one in batch]
-        new = set(outcomes.save(self.site.store, self.site.migration, together, now=clock.now()))
+        new = set(outcomes.save(
+            self.site.store, self.site.migration, together, now=clock.now(),
+            counting=self._counting))
         found = []
         for batch in batches:
             # an id in two requests is new in the first of them

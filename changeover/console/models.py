@@ -118,6 +118,15 @@ class OutcomeIn(Body):
     quality: dict[Annotated[str, Field(pattern=rf"^{QUALITY_NAME}$")], Quality] = Field(
         default={}, max_length=20, description="Named numbers: `outcome.NAME` in gates.")
     segments: Segments = []
+    user_key: Key | None = Field(
+        None, alias="key", repr=False,
+        description="Whose work it was: the user's key, as in `routing.key`. It is hashed to a "
+        "bucket at once and not stored; without it the outcome is in no comparison by evidence.")
+
+    @property
+    def key(self) -> str:
+        """The user's key; empty when it was not told."""
+        return self.user_key or ""
 
 
 class OutcomesOut(BaseModel):

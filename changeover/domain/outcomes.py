@@ -22,6 +22,8 @@ class Reported(Protocol):
     def quality(self) -> Mapping[str, float]: ...  # noqa: D102
     @property
     def segments(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Outcome:
         seconds: How long it took; None when that was not measured.
         quality: Named numbers, as `confidence`.
         segments: The segments that its user belongs to.
+        key: The user's key, which gives the bucket and is kept nowhere; empty when not told.
     """
 
     id: str
@@ -43,3 +46,4 @@ class Outcome:
     seconds: float | None = None
     quality: Mapping[str, float] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
+    key: str = field(default="", repr=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from changeover import clock
 from changeover.analysis.sequential.judging import StageSums
-from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.sequential.slices import REPORTED_TO, Slice
 from changeover.analysis.sequential.watching import Weighed, weigh_trigger
 from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.domain.routing import BUCKETS, ON_USERS
@@ -107,7 +107,8 @@ class TriggerEvidence:
 
     def _begin(self, record: StageRecord, weight: int) -> _Stage:
         site, end = self._site, clock.now()
-        known = site.bucket_sums.of_split(weight, start=record.entered_at, end=end)
+        known = [each for each in site.bucket_sums.of_split(
+            weight, start=record.entered_at, end=end) if each.gateway != REPORTED_TO]
         past = site.bucket_sums.past(record.entered_at)
         # rounded up: the second in which it began is not wholly the stage's
         self._slice_log.tally.begin(weight, -int(-record.entered_at.timestamp() // 1), known)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from datetime import timedelta
 
-from changeover.analysis.sequential.counters import wanted
+from changeover.analysis.sequential.counters import valued, wanted
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.slow import bound_of, condition_of, is_timed
 from changeover.analysis.window import MAIN_GATEWAY
@@ -20,6 +20,7 @@ from changeover.observer.slicing import Place, Slicer
 from changeover.observer.tally import Tally
 from changeover.observer.throttle import Throttle
 from changeover.plan.conditions import CheckSpec
+from changeover.plan.metrics import Source
 from changeover.site.bucket_sums import opened, packed
 from changeover.site.site import Site
 from changeover.store import routing, slices
@@ -166,6 +167,7 @@ class SliceLog:
             return
         self._slicer = Slicer(
             self._site.plan.routing.salt or "", None if place is None else
-            (place.inode, place.offset), known, wanted(self._site.plan))
+            (place.inode, place.offset), known, wanted=wanted(self._site.plan),
+            valued=valued(self._site.plan, Source.TRAFFIC))
         self._slicer.time_by(self._bounds)
         self.tally.put(sorted(known, key=lambda each: each.start))

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 
-from changeover.analysis.sequential.counters import Wanted
+from changeover.analysis.sequential.counters import Valued, Wanted
+from changeover.analysis.sequential.scales import chance_of
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System, bucket
@@ -49,6 +50,11 @@ class _Open:
             counter = self.sums.setdefault(name, {})
             counter[number] = counter.get(number, 0) + 1
 
+    def add_amounts(self, amounts: Iterable[tuple[int, str, int]]) -> None:
+        for number, name, amount in amounts:
+            counter = self.sums.setdefault(name, {})
+            counter[number] = counter.get(number, 0) + amount
+
     def exclude(self, reasons: Iterable[str]) -> None:
         for reason in reasons:
             self.excluded[reason] = self.excluded.get(reason, 0) + 1
@@ -80,14 +86,15 @@ class Slicer:
         place: Up to where the log was counted before a restart; None at the first start.
         known: Slices that may still have been open then.
         wanted: Counters of statuses and of subsets of requests that the plan needs.
+        valued: Sizes of answers that the plan needs the sums of.
     """
 
     def __init__(
         self, salt: str, place: Place | None = None, known: Iterable[Slice] = (),
-        wanted: Sequence[Wanted] = (),
+        *, wanted: Sequence[Wanted] = (), valued: Sequence[Valued] = (),
     ) -> None:
         self._salt, self.place = salt, place
-        self._wanted = wanted
+        self._wanted, self._valued = wanted, valued
         self._bounds: tuple[SlowBound, ...] = ()
         self._open: dict[int, _Open] = {}
         self._closed: list[_Open] = []
@@ -140,10 +147,24 @@ class Slicer:
             place.exclude([counted_in(subset, why_not) for subset in self._subsets_of(entry)])
         else:
             place.add(number, self._names(entry, outcome))
+            if self._valued and outcome.is_answer:
+                place.add_amounts(self._amounts(number, entry, outcome))
+
+    def _amounts(
+        self, number: int, entry: Entry, outcome: Outcome
+    ) -> Iterator[tuple[int, str, int]]:
+        """Yield what the size of an answer adds to sums: bucket, counter, amount."""
+        subsets, is_mine = self._subsets_of(entry), outcome.system is System.CANDIDATE
+        chance = chance_of(f"{entry.key} {entry.end!r}")
+        for each in self._valued:
+            if each.subset in subsets:
+                yield from each.amounts(
+                    number, entry.body_bytes or 0, chance, is_candidate=is_mine)
 
     def _subsets_of(self, entry: Entry) -> list[str | None]:
         """Return the subsets of requests that a request counts in; None stands for all of them."""
-        named = [each.subset for each in self._wanted if each.subset is not None]
+        asked = [each.subset for each in self._wanted] + [each.subset for each in self._valued]
+        named = dict.fromkeys(each for each in asked if each is not None)
         mine = entry.subsets or ()
         return [None, *(name for name in named if name in mine)]
 

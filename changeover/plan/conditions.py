@@ -11,14 +11,20 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from changeover.plan.fields import Duration, Name, Part, Pattern
+from changeover.plan.means import check_mean
 from changeover.plan.membership import MemberOf
 from changeover.plan.metrics import (
     BY_BUCKET,
     METRICS,
+    OUTCOME_ERRORS,
+    QUALITY,
     QUALITY_NAME,
+    RESPONSE_BYTES,
     Metric,
     Source,
     Unit,
+    is_by_bucket,
+    is_mean,
     metric_of,
     parse_value,
 )
@@ -175,8 +181,15 @@ class CheckSpec(Condition):
     )
     direction: Literal["increase", "decrease", "either"] | None = Field(
         None,
-        description="For `test: mann_whitney`: which difference fails the check; `increase` is the "
-        "default. `decrease` fails at most 1 / ratio_to_baseline times the baseline's mean."
+        description="Which difference fails the check; `increase` is the default. For "
+        "`test: mann_whitney`: `decrease` fails at most 1 / ratio_to_baseline times the baseline's "
+        "mean. For means by evidence: with `decrease` the candidate's must be at least "
+        "ratio_to_baseline times the baseline's, or at most difference_to_baseline lower."
+    )
+    range: list[float] | None = Field(
+        None, min_length=2, max_length=2,
+        description="For outcome.NAME by evidence: lowest and highest value that count; what lies "
+        "beyond counts as the end."
     )
     ranks: RanksSpec | None = Field(
         None, description="For `test: mann_whitney`: what Kayenta asks of a metric beyond a ratio.")
@@ -199,8 +212,18 @@ class CheckSpec(Condition):
     @property
     def is_sequential(self) -> bool:
         """Whether evidence by users decides, not the two measured values."""
-        is_default = self.is_to_baseline and self.metric in BY_BUCKET
+        is_default = self.is_to_baseline and is_by_bucket(self.metric) and self._has_range
         return self.test == "sequential" or (self.test is None and is_default)
+
+    @property
+    def is_of_mean(self) -> bool:
+        """Whether evidence decides about the mean of a number, not about a share or a quantile."""
+        return self.is_sequential and is_mean(self.metric)
+
+    @property
+    def _has_range(self) -> bool:
+        """Whether the values that count are known: numbers of outcomes can be anything."""
+        return self.range is not None or not self.metric.startswith(QUALITY)
 
     @property
     def is_by_minutes(self) -> bool:
@@ -209,8 +232,9 @@ class CheckSpec(Condition):
 
     @model_validator(mode="after")
     def _minutes_fit(self) -> CheckSpec:
-        if self.direction is not None and not self.is_by_minutes:
-            raise ValueError("`direction` works with `test: mann_whitney` only")
+        if self.direction is not None and not (self.is_by_minutes or self.is_of_mean):
+            raise ValueError("`direction` works with `test: mann_whitney`, and with response_bytes "
+                             "and outcome.NAME by evidence (which needs `range`)")
         if self.ranks is not None and not self.is_by_minutes:
             raise ValueError("`ranks` works with `test: mann_whitney` only")
         if not self.is_by_minutes:
@@ -232,9 +256,13 @@ class CheckSpec(Condition):
         if self.test == "sequential" and not self.is_to_baseline:
             raise ValueError("`test: sequential` needs ratio_to_baseline or "
                              "difference_to_baseline: it compares the two systems")
-        if self.test == "sequential" and self.metric not in BY_BUCKET:
+        if self.test == "sequential" and not is_by_bucket(self.metric):
+            allowed = sorted({*BY_BUCKET, OUTCOME_ERRORS, RESPONSE_BYTES})
             raise ValueError(f"`test: sequential` does not work with {self.metric}, only with "
-                             f"{', '.join(sorted(BY_BUCKET))}")
+                             f"{', '.join(allowed)}, outcome.NAME")
+        check_mean(self)
+        if self.is_of_mean:
+            return self
         least = 1 if self.bound_name == "ratio_to_baseline" else 0
         if self.is_sequential and self.bound_values[0] <= least:
             raise ValueError(

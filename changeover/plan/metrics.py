@@ -59,7 +59,10 @@ BY_BUCKET = frozenset({
     "error_rate", "server_error_rate", "user_error_rate", "client_error_rate", "redirect_rate",
     "empty_rate", STATUS_RATE, "latency_p50", "latency_p95", "latency_p99",
 })
-"""Metrics that are counted by bucket, so that a check against the baseline can be sequential."""
+"""Metrics that are counted by bucket, so that checks and triggers against the baseline can be
+sequential. For checks there are more: `is_by_bucket`."""
+RESPONSE_BYTES = "response_bytes"
+OUTCOME_ERRORS = "outcome_error_rate"
 QUALITY = "outcome."
 """What names of quality metrics begin with: `outcome.confidence`."""
 QUALITY_NAME = r"[a-z][a-z0-9_]{0,62}"
@@ -161,6 +164,16 @@ def metric_of(name: str, unit: Unit | None = None) -> Metric:
     """
     found = METRICS[name]
     return replace(found, unit=unit) if unit and found.source is Source.EXTERNAL else found
+
+
+def is_mean(name: str) -> bool:
+    """Whether a metric is the mean of a number that can be counted by bucket."""
+    return name == RESPONSE_BYTES or name.startswith(QUALITY)
+
+
+def is_by_bucket(name: str) -> bool:
+    """Whether a check of a metric against the baseline can be judged by evidence."""
+    return name in BY_BUCKET or name == OUTCOME_ERRORS or is_mean(name)
 
 
 def parse_value(metric: Metric, value: object) -> float:

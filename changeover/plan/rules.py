@@ -18,6 +18,7 @@ from changeover.plan.document import Location
 from changeover.plan.external import problems as external_problems
 from changeover.plan.flags import plan_faults
 from changeover.plan.guardrails import GATE
+from changeover.plan.means import means_by_threshold
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import PhaseKind, PhaseSpec, Plan, Stage
 from changeover.plan.reach import never_failing, unreachable
@@ -69,6 +70,7 @@ def warnings(plan: Plan) -> list[str]:
         "raises an alarm"
         for stage in plan.stages() if not stage.gates
     ]
+    found += means_by_threshold(plan)
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
             + without_anybody(plan) + _triggers_without_baseline(plan) + _long_triggers(plan)
             + never_failing(plan) + hook_rules.warnings(plan) + together.notes(plan))

@@ -12,7 +12,7 @@ from changeover.analysis.sequential.slow import slow_times
 from changeover.domain.routing import BUCKETS
 from changeover.plan.by_segment import is_moved
 from changeover.plan.conditions import CheckSpec
-from changeover.plan.metrics import METRICS
+from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan, Stage
 from changeover.plan.subsets import in_words
 from changeover.procedures.bucket_evidence import questions, settles_for
@@ -72,9 +72,26 @@ def cases(plan: Plan) -> list[tuple[Stage, str, CheckSpec]]:
             continue
         for gate in stage.gates:
             for check in plan.gates[gate]:
-                if check.is_sequential and not is_moved(check, stage):
+                is_told = check.is_sequential and _is_foreseen(check)
+                if is_told and not is_moved(check, stage):
                     found.append((stage, gate, check))
     return found
+
+
+def without_estimate(plan: Plan) -> list[str]:
+    """Return the checks by evidence whose futures are not drawn, as sentences."""
+    asked = [check for gate in plan.gates.values() for check in gate
+             if check.is_sequential and not _is_foreseen(check)]
+    names = dict.fromkeys(f"{check.measured.name}{in_words(check.subset)}" for check in asked)
+    return [
+        f"{name}: not estimated, since nobody knows how often and how far apart its values will "
+        "come; while a stage soaks, status says how much longer it needs"
+        for name in names]
+
+
+def _is_foreseen(check: CheckSpec) -> bool:
+    """Whether futures can be drawn: requests come as they came, what is reported may not."""
+    return not check.is_of_mean and check.measured.source is not Source.OUTCOME
 
 
 def estimates(

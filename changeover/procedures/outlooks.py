@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from changeover.analysis.check import CheckResult
 from changeover.analysis.sequential.judging import StageSums, view_of
-from changeover.analysis.sequential.outlook import look_ahead
+from changeover.analysis.sequential.mean_outlook import look_ahead_mean
+from changeover.analysis.sequential.outlook import Outlook, View
+from changeover.analysis.sequential.outlook import look_ahead as look_ahead_share
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
@@ -82,6 +84,12 @@ class Remembered:
             # only now it matters what a larger share would bring
             found = look_ahead(view, larger_shares(self._plan, sums.weight))
         return found.document() if found else None
+
+
+def look_ahead(view: View, larger: Sequence[int] = ()) -> Outlook | None:
+    """Return how much longer a check needs, of a share or of a mean."""
+    look = look_ahead_share if view.question.values is None else look_ahead_mean
+    return look(view, larger)
 
 
 def larger_shares(plan: Plan, weight: int) -> list[int]:

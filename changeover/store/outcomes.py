@@ -30,9 +30,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.analysis.histogram import Histogram, bin_of
+from changeover.analysis.sequential.reported import Counting
 from changeover.analysis.window import Sample, outcomes_of
 from changeover.domain.outcomes import Reported
 from changeover.plan.procedures import RetentionSpec
+from changeover.store import outcome_slices
 from changeover.store.base import Base, NameKey
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
@@ -117,7 +119,8 @@ class _Sum:
 
 
 def save(
-    store: Store, migration: str, batch: Sequence[Reported], *, now: datetime
+    store: Store, migration: str, batch: Sequence[Reported], *, now: datetime,
+    counting: Counting | None = None,
 ) -> frozenset[str]:
     """Save outcomes with their sums in one transaction; return the ids that were not known yet.
 
@@ -129,6 +132,7 @@ def save(
         migration: Name of the migration.
         batch: The outcomes; of the same id within the batch, the first counts.
         now: The present moment: the second that they count for.
+        counting: How they are counted by bucket; None where no check compares them.
     """
     distinct: dict[str, Reported] = {}
     for one in batch:
@@ -139,7 +143,10 @@ def save(
         new = _insert(session, migration, list(distinct.values()), at)
         # of those that were new alone: a repetition must not count twice
         if new:
-            _add_sums(session, migration, (distinct[key] for key in new), at)
+            added = [distinct[key] for key in new]
+            _add_sums(session, migration, added, at)
+            if counting is not None:
+                outcome_slices.add(session, migration, added, counting, now=now)
     return frozenset(new)
 
 

@@ -173,7 +173,7 @@ class Router:
         began = time.perf_counter()
         outcome: dict[str, Any] = {
             "id": f"{system}:{token or 'rehearsed'}:{_digest(event.item)}", "system": system,
-            "success": False}
+            "key": event.item, "success": False}
         try:
             answer = await self._agents[system].post("/triage", json={
                 "item": event.item, "title": event.issue.title, "body": event.issue.body or "",

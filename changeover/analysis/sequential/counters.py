@@ -7,12 +7,14 @@ counted only where a check of the plan compares by them, so that what is stored 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from changeover.analysis.sequential.slices import Counter
+from changeover.analysis.sequential.scales import Scale, scale_of
+from changeover.analysis.sequential.slices import Counter, Told
 from changeover.analysis.sequential.slow import condition_of, is_timed
 from changeover.domain.slices import SlowBound
 from changeover.plan.conditions import CheckSpec
+from changeover.plan.metrics import OUTCOME_ERRORS, Source
 from changeover.plan.model import Plan
 from changeover.plan.statuses import STATUS_RATE, has_status, statuses_of
 from changeover.plan.subsets import counted_in
@@ -26,6 +28,8 @@ COUNTED: Mapping[str, tuple[Counter, Counter]] = {
     "empty_rate": (Counter.EMPTY_ANSWERS, Counter.ANSWERS),
 }
 """The counters of each metric that is counted by bucket: bad ones, and of which."""
+REPORTED = (Told.FAILED, Told.OUTCOMES)
+"""The same of `outcome_error_rate`, counted where outcomes are reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,70 @@ def counters_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> tuple[str,
     return counted_in(check.subset, events), counted_in(check.subset, of)
 
 
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """Values that a plan needs the sums of.
+
+    Args:
+        subset: Of which requests or outcomes; None for all.
+        scale: How they count.
+    """
+
+    subset: str | None
+    scale: Scale
+
+    def amounts(
+        self, number: int, value: float, chance: float, *, is_candidate: bool
+    ) -> list[tuple[int, str, int]]:
+        """Return what a value adds: in which bucket, to which counter, how much.
+
+        Args:
+            number: The bucket of its user.
+            value: In its own unit.
+            chance: In [0, 1), from what names the value.
+            is_candidate: Whether it is the candidate's.
+        """
+        scale, units = self.scale, self.scale.units(value, chance, is_candidate=is_candidate)
+        found = [(number, scale.of, 1), (number, scale.events, units),
+                 (0, scale.squares, units * units)]
+        return [(each, counted_in(self.subset, name), amount) for each, name, amount in found]
+
+
+def valued(plan: Plan, source: Source) -> list[Valued]:
+    """Return the values of a source that a plan's checks need the sums of."""
+    found: dict[Valued, None] = {}
+    for check in _asked(plan):
+        scale = scale_of(check)
+        if scale is not None and check.measured.source is source:
+            # which way is worse does not matter for what is counted
+            found[Valued(check.subset, replace(scale, is_falling=False))] = None
+    return list(found)
+
+
+def compares_outcomes(plan: Plan) -> bool:
+    """Whether a check of a plan compares outcomes by evidence."""
+    return any(each.measured.source is Source.OUTCOME for each in _asked(plan))
+
+
+def _asked(plan: Plan) -> list[CheckSpec]:
+    return [check for checks in plan.gates.values() for check in checks if check.is_sequential]
+
+
+def needed_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> list[str]:
+    """Return the names of all counters that a check is judged by."""
+    scale = scale_of(check)
+    extra = [] if scale is None else [counted_in(check.subset, scale.squares)]
+    return [*counters_of(check, bounds), *extra]
+
+
 def wanted(plan: Plan) -> list[Wanted]:
     """Return the counters that a plan needs beyond those of all requests."""
-    asked = [check for checks in plan.gates.values() for check in checks if check.is_sequential]
+    asked = _asked(plan)
     asked += [spec.as_check for spec in plan.triggers if spec.is_sequential]
     found: dict[str | None, set[str]] = {}
     for check in asked:
+        if check.is_of_mean or check.metric == OUTCOME_ERRORS:
+            continue
         names = found.setdefault(check.subset, set())
         if not is_timed(check):
             names.update(_kinds_of(check))
@@ -83,6 +145,11 @@ def _of_subset(subset: str | None, names: set[str]) -> Wanted:
 
 
 def _kinds_of(check: CheckSpec) -> tuple[str, str]:
+    scale = scale_of(check)
+    if scale is not None:
+        return scale.events, scale.of
+    if check.metric == OUTCOME_ERRORS:
+        return REPORTED
     if check.metric == STATUS_RATE:
         return check.measured.name, Counter.REQUESTS
     events, of = COUNTED[check.metric]

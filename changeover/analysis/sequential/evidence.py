@@ -19,6 +19,7 @@ from changeover.analysis.sequential.e_values import (
     tilted,
 )
 from changeover.analysis.sequential.expected import Expected, expect, is_enough
+from changeover.analysis.sequential.means import Values, weigh_mean
 from changeover.analysis.sequential.thinning import thin
 
 ERROR_RATIOS = (2.0, 3.0, 5.0, 10.0)
@@ -39,6 +40,8 @@ class Question:
         margin: The candidate's rate may be this many times the baseline's; at least 1. For slow
             requests 1: their margin is in the thresholds that they were counted by.
         is_slow: Whether the events are slow requests, which are frequent and of everyone.
+        values: Those whose mean the question is about: the "events" are their sum then, which has
+            the margin in it. None where it is about a share.
     """
 
     counts: Counts
@@ -46,6 +49,7 @@ class Question:
     split: Split
     margin: float = 1.0
     is_slow: bool = False
+    values: Values | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,9 @@ class Evidence:
         candidate: Its sums.
         baseline: Its sums.
         parts: Logarithm of each part, by name.
-        usual_share: Share of events that the past lets expect, 0..1.
-        strength: Shape of the spread between buckets.
+        usual_share: Share of events that the past lets expect, 0..1; of values their usual mean,
+            in units.
+        strength: Shape of the spread between buckets; of values their variance within buckets.
     """
 
     log_worse: float
@@ -143,11 +148,16 @@ def weigh(question: Question) -> Evidence:
     """Return what the sums of a stage say.
 
     Source: the method is that of first errors (Ville 1939, Lindon, Malek 2022) and of a
-    negative-binomial tilt with each bucket's own past; see `e_values`.
+    negative-binomial tilt with each bucket's own past; see `e_values`, and `means` for means.
     """
+    candidate, baseline = arms(question.counts, question.split.is_candidate)
+    if question.values is not None:
+        worse, better, foreseen = weigh_mean(
+            question.counts, question.past, question.split, question.values)
+        return Evidence(worse, better, candidate, baseline, {"shift": worse},
+                        foreseen.level, foreseen.within)
     prepared = _Prepared.of(question)
     log_worse, parts = prepared.worse()
-    candidate, baseline = arms(question.counts, question.split.is_candidate)
     return Evidence(
         log_worse, prepared.better(), candidate, baseline, parts, prepared.expected.share,
         prepared.expected.strength)
@@ -161,6 +171,8 @@ def weigh_later(question: Question, later: Iterable[Counts]) -> list[float]:
         later: Sums since each start.
     """
     past = question.past
+    if question.values is not None:
+        return [weigh(replace(question, counts=counts)).log_worse for counts in later]
     usual = expect(past, past) if is_enough(past) else None
     return [_Prepared.of(replace(question, counts=counts), usual).worse()[0] for counts in later]
 

@@ -15,13 +15,15 @@ from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
 from changeover.analysis.sequential.buckets import Counts, Split, add, arms
+from changeover.analysis.sequential.comparable import why_incomparable
 from changeover.analysis.sequential.counters import COUNTED, counters_of
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
 from changeover.analysis.sequential.expected import expect
 from changeover.analysis.sequential.interval import ratio_of, spread_of
+from changeover.analysis.sequential.mean_sums import values_of
+from changeover.analysis.sequential.mean_words import mean_interval, mean_numbers, mean_values
 from changeover.analysis.sequential.outlook import View
-from changeover.analysis.sequential.ratio import mismatch
-from changeover.analysis.sequential.slices import Counter, Excluded, Slice
+from changeover.analysis.sequential.slices import OF_OUTCOMES, Excluded, Slice
 from changeover.analysis.sequential.slow import (
     condition_of,
     is_timed,
@@ -33,8 +35,8 @@ from changeover.domain.routing import BUCKETS
 from changeover.domain.slices import SlowBound
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
-from changeover.plan.metrics import Metric, format_value
-from changeover.plan.subsets import counted_in, in_words, subset_in_words
+from changeover.plan.metrics import Metric, Source, format_value
+from changeover.plan.subsets import counted_in, in_words
 
 METHOD = "sequential 1"
 """Name and version of the method, for whoever recomputes a verdict."""
@@ -75,9 +77,14 @@ class StageSums:
         """The allowed chance of a false alarm of one check."""
         return ALPHA / max(1, self.checks)
 
-    def excluded(self, subset: str | None = None) -> dict[str, int]:
-        """Return the stage's requests, or those of a subset, that are in no sum, by reason."""
-        reasons = {counted_in(subset, each): str(each) for each in Excluded}
+    def excluded(self, subset: str | None = None, of: str = "") -> dict[str, int]:
+        """Return the stage's requests, or those of a subset, that are in no sum, by reason.
+
+        Args:
+            subset: Which requests; None for all.
+            of: `OF_OUTCOMES` for outcomes instead.
+        """
+        reasons = {counted_in(subset, of + each): str(each) for each in Excluded}
         found: dict[str, int] = {}
         for each in self.hours:
             for name, number in each.excluded.items():
@@ -135,20 +142,19 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
             check, sums, f"fewer than {needed_requests(check)} requests of the baseline were known "
             "before users were moved, so that nobody can say what is slow")
     split = Split(sums.weight)
-    why_not = _mismatch(sums, split)
+    why_not = why_incomparable(check, sums, split)
     if why_not is not None:
         return _unknown(check, sums, why_not)
-    if check.subset is not None and not _is_compared(check, sums):
-        return _unknown(check, sums, _nobody(check.subset, sums))
     found = _weigh(check, sums, split)
     verdict, reason = _say(check, found, bound)
     evidence = found.evidence
+    values = mean_values(check, evidence)
     return CheckResult(
         metric=check.measured.name, of=check.of, bound=describe_bound(check), verdict=verdict,
-        reason=reason, value=evidence.candidate.share, samples=evidence.candidate.requests,
+        reason=reason, value=values[0], samples=evidence.candidate.requests,
         min_samples=check.min_samples, start=sums.start, end=sums.end,
-        baseline_value=evidence.baseline.share, baseline_samples=evidence.baseline.requests,
-        sequential=_document(sums, found, bound, check.subset),
+        baseline_value=values[1], baseline_samples=evidence.baseline.requests,
+        sequential=_document(check, sums, found, bound),
         interval=_interval(check, sums, split),
     )
 
@@ -157,6 +163,9 @@ def _interval(check: CheckSpec, sums: StageSums, split: Split) -> dict[str, Any]
     """Return how many times the baseline's rate the candidate's is, or how much above it."""
     events, of = counters_of(check, sums.bounds)
     total = sums.total(events, of)
+    values = values_of(check, sums)
+    if values is not None:
+        return mean_interval(values, total, sums.past.counts(events, of), split)
     ratio = ratio_of(total, sums.past.counts(events, of), split.is_candidate)
     is_difference = check.bound_name == "difference_to_baseline"
     if ratio is None:
@@ -208,8 +217,9 @@ def view_of(check: CheckSpec, sums: StageSums) -> View | None:
         return None
     events, of = counters_of(check, sums.bounds)
     past, total = sums.past.counts(events, of), sums.total(events, of)
-    margin = 1.0 if is_slow else _margin(check, total, past)
-    question = Question(total, past, Split(sums.weight), margin, is_slow)
+    values = values_of(check, sums)
+    margin = 1.0 if is_slow or values is not None else _margin(check, total, past)
+    question = Question(total, past, Split(sums.weight), margin, is_slow, values)
     seconds = (sums.end - sums.start).total_seconds()
     alike = 1.0
     if bound is not None:
@@ -219,34 +229,14 @@ def view_of(check: CheckSpec, sums: StageSums) -> View | None:
     return View(question, seconds, *bars, check.min_samples, alike)
 
 
-def _mismatch(sums: StageSums, split: Split) -> str | None:
-    """Return why the two systems' users cannot be compared; None when they can."""
-    mine, theirs = arms(sums.total(Counter.ERRORS, Counter.REQUESTS), split.is_candidate)
-    return mismatch(mine.buckets, mine.buckets + theirs.buckets, split.share)
-
-
-def _is_compared(check: CheckSpec, sums: StageSums) -> bool:
-    """Whether the split decided about any request that a check is about."""
-    _, of = counters_of(check, sums.bounds)
-    return bool(sums.total(of, of).requests.any())
-
-
-def _nobody(subset: str, sums: StageSums) -> str:
-    """Return why nobody of a subset can be compared."""
-    moved = sums.excluded(subset).get(Excluded.NOT_BY_SPLIT, 0)
-    if moved:
-        return (f"all of {subset_in_words(subset)} is on one system, moved by a segment or by hand "
-                f"({moved} requests), so that there is nobody to compare them with")
-    return f"no request of {subset_in_words(subset)} was counted"
-
-
 def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
     events, of = counters_of(check, sums.bounds)
     is_slow = is_timed(check)
     past = sums.past.counts(events, of)
     total = sums.total(events, of)
-    margin = 1.0 if is_slow else _margin(check, total, past)
-    question = Question(total, past, split, margin, is_slow)
+    values = values_of(check, sums)
+    margin = 1.0 if is_slow or values is not None else _margin(check, total, past)
+    question = Question(total, past, split, margin, is_slow, values)
     whole = weigh(question)
     found = _Found(
         whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha), log_pass(check))
@@ -271,7 +261,8 @@ def _margin(check: CheckSpec, total: Counts, past: Counts) -> float:
 def _say(check: CheckSpec, found: _Found, bound: SlowBound | None) -> tuple[Verdict, str]:
     """Return the verdict with two sentences for a person."""
     metric, evidence = check.measured, found.evidence
-    numbers = _numbers(metric, evidence, bound, in_words(check.subset))
+    numbers = mean_numbers(check, evidence) or _numbers(
+        metric, evidence, bound, in_words(check.subset))
     more = _excess(check, metric)
     if found.is_worse:
         once = math.exp(min(found.log_worse, 700.0))
@@ -295,17 +286,20 @@ def _numbers(metric: Metric, evidence: Evidence, bound: SlowBound | None, of: st
             f"{metric.name}{of}: {mine.share or 0:.2%} of {mine.requests} requests of the "
             f"candidate took longer than {limits[0]}, {theirs.share or 0:.2%} of "
             f"{theirs.requests} of the baseline longer than {limits[1]} at the same time")
+    what = "outcomes" if metric.source is Source.OUTCOME else "requests"
     return (
         f"{metric.name} of candidate{of} {format_value(metric, mine.share)} in {mine.requests} "
-        f"requests against the baseline's {format_value(metric, theirs.share)} in "
+        f"{what} against the baseline's {format_value(metric, theirs.share)} in "
         f"{theirs.requests} at the same time ({mine.bad_buckets} and {theirs.bad_buckets} groups "
         "of users hit)")
 
 
 def _excess(check: CheckSpec, metric: Metric) -> str:
-    bound = check.bound_values[0]
+    bound, is_falling = check.bound_values[0], check.direction == "decrease"
     if check.bound_name == "ratio_to_baseline":
-        return f"more than {bound:g} times the baseline's"
+        return f"{'less' if is_falling else 'more'} than {bound:g} times the baseline's"
+    if is_falling:
+        return f"more than {format_value(metric, bound)} below the baseline's"
     return f"more than {format_value(metric, bound)} above the baseline's"
 
 
@@ -323,25 +317,26 @@ def _unknown(check: CheckSpec, sums: StageSums, why: str) -> CheckResult:
         metric=check.measured.name, of=check.of, bound=describe_bound(check),
         verdict=Verdict.INCONCLUSIVE, reason=reason, value=None, samples=0,
         min_samples=check.min_samples, start=sums.start, end=sums.end,
-        sequential=_circumstances(sums, check.subset),
+        sequential=_circumstances(check, sums),
     )
 
 
 def _document(
-    sums: StageSums, found: _Found, bound: SlowBound | None, subset: str | None
+    check: CheckSpec, sums: StageSums, found: _Found, bound: SlowBound | None
 ) -> dict[str, Any]:
     return {
         **({} if bound is None else {"slow": asdict(bound)}),
-        **_circumstances(sums, subset), "margin": found.margin, "start": found.start,
+        **_circumstances(check, sums), "margin": found.margin, "start": found.start,
         "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": found.log_pass,
         "stage": found.evidence.document(),
     }
 
 
-def _circumstances(sums: StageSums, subset: str | None) -> dict[str, Any]:
+def _circumstances(check: CheckSpec, sums: StageSums) -> dict[str, Any]:
+    of = OF_OUTCOMES if check.measured.source is Source.OUTCOME else ""
     return {
         "method": METHOD, "weight": sums.weight, "checks": sums.checks, "alpha": sums.alpha,
         "hours": len(sums.hours), "past_start": sums.past.start, "past_end": sums.past.end,
-        "excluded": sums.excluded(subset),
+        "excluded": sums.excluded(check.subset, of),
     }
 

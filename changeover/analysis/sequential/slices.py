@@ -31,6 +31,13 @@ class Counter(StrEnum):
     EMPTY_ANSWERS = "empty_answers"
 
 
+class Told(StrEnum):
+    """What is counted of each bucket by the outcomes that applications report."""
+
+    OUTCOMES = "outcomes"
+    FAILED = "failed outcomes"
+
+
 class Excluded(StrEnum):
     """Why a request is in no comparison: who went where was not left to the split."""
 
@@ -38,6 +45,12 @@ class Excluded(StrEnum):
     NOT_BY_SPLIT = "moved by a segment or by hand"
     WITHHELD = "withheld from the candidate by back-pressure"
     UNCLEAR_KEY = "another bucket than its key says"
+
+
+OF_OUTCOMES = "outcomes: "
+"""What stands before the reason why an outcome is in no comparison."""
+REPORTED_TO = ":outcomes"
+"""In the place of a gateway's name: slices of outcomes, which every console adds to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from functools import cached_property
 from changeover.analysis.backtest.found import HealthyCheck
 from changeover.analysis.backtest.may_hold import reading_of
 from changeover.analysis.check import as_asked, judge
-from changeover.analysis.sequential.counters import counters_of
+from changeover.analysis.sequential.counters import needed_of
 from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
 from changeover.analysis.sequential.slices import Counter as Counted
 from changeover.analysis.sequential.slow import condition_of, is_timed
@@ -141,7 +141,7 @@ class HealthyGates:
             sequential.append(stage)
             # without a frozen bound nothing was counted as slow
             if not is_timed(check) or condition_of(check) in self._bounds:
-                names.update(counters_of(check, self._bounds))
+                names.update(needed_of(check, self._bounds))
         # a dictionary: each soak once, in order
         every: dict[Soak, None] = {}
         for stage in sequential:
@@ -173,5 +173,6 @@ def _how(stage: Stage, check: CheckSpec) -> str:
     if not check.is_sequential:
         return "the baseline in the candidate's place"
     split = f"the baseline's users split at {format_percent(stage.weight)}"
-    return split + (", without the margin: nothing can pass" if is_timed(check) else "")
+    return split + (", without the margin: nothing can pass"
+                    if is_timed(check) or check.is_of_mean else "")
 

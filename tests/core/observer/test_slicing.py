@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.analysis.sequential.counters import Valued
+from changeover.analysis.sequential.scales import Scale
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice, merged, pack, unpack
 from changeover.domain.routing import System, bucket
 from changeover.domain.slices import SlowBound
@@ -174,3 +176,20 @@ def test_slices_of_different_splits_cannot_be_added() -> None:
     """A sum over two splits would compare the users of one with those of the other."""
     with pytest.raises(ValueError, match="cannot be added"):
         merged([Slice(100, 0, 1, {}), Slice(200, 1, 2, {})])
+
+
+def test_sizes_of_answers_are_summed_by_their_logarithm() -> None:
+    """Of whole answers only; the candidate's lose the margin first, at which both are alike."""
+    scale = Scale("response_bytes", 0.0, 25.0, ratio=1.2, is_log=True)
+    slicer = Slicer("", valued=[Valued(None, scale)])
+    answers = []
+    for each in range(2000):
+        size = 12_000 if bucket(f"u{each}") < 2500 else 10_000
+        answers.append(replace(request(NOON + each / 1000, key=f"u{each}"), body_bytes=size))
+    (found,) = counted(slicer, *answers, request(status=503))
+    assert int(found.sums[scale.of].sum()) == 2000
+    means = [found.sums[scale.events][part].sum() / found.sums[scale.of][part].sum()
+             for part in (slice(0, 2500), slice(2500, None))]
+    assert means == [pytest.approx(np.log1p(10_000) * 4, abs=0.1)] * 2
+    assert np.flatnonzero(found.sums[scale.squares]).tolist() == [0]
+    assert slicer.pop_changed() == []
