@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from changeover.domain.audit import AuditEvent
+from changeover.domain.routing import Mode
 from changeover.plan.amending import DIGEST_SHOWN
 from reports import text
 from reports.model import Mark, Moment, Tone, WeightStep
@@ -39,6 +40,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "approval.void": ("answer without effect on {stage}: {decision}", "warn"),
     "routing.changed": ("traffic: {to}", "plain"),
     "rollback.started": ("rollback: everyone to the baseline", "bad"),
+    "rollback.in_steps": ("rollback: users return in steps", "bad"),
     "rollback.partial": ("rollback of {scope}: everyone else stays", "bad"),
     "rollback.completed": ("rollback completed", "good"),
     "rollback.needs_person": ("rollback needs a person", "bad"),
@@ -149,8 +151,11 @@ def _mark(event: AuditEvent, titles: Mapping[str, str]) -> Mark | None:
 
 
 def _moment(event: AuditEvent, titles: Mapping[str, str]) -> Moment:
+    kind = event.kind
+    if kind == "rollback.started" and event.data.get("mode") == Mode.RETURNING:
+        kind = "rollback.in_steps"
     # a kind that this version does not know is shown by its name
-    title, tone = _TITLES.get(event.kind, (event.kind.replace(".", " ").replace("_", " "), "plain"))
+    title, tone = _TITLES.get(kind, (event.kind.replace(".", " ").replace("_", " "), "plain"))
     for name in _DECIDED_BY:
         tone = _TONES.get((event.kind, str(event.data.get(name))), tone)
     if event.data.get("problem"):

@@ -9,13 +9,14 @@ from prefect.states import Cancelled, Completed, Failed
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import CutoverStatus, StageAction
+from changeover.domain.routing import Mode
 from changeover.errors import CutoverActive, Refused, StaleEpoch
 from changeover.observer.carrying import ended_now
 from changeover.procedures import ending
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS, Site
-from changeover.store import carriers, cutovers
+from changeover.store import carriers, cutovers, routing
 from tasks.flow_runs import root_run_id
 from tasks.report import publish_report, update_progress
 from tasks.steps import step
@@ -129,7 +130,11 @@ def _state_of(run: CutoverRun) -> State:
         return Cancelled(name="Stopped", message=ended.outcome)
     if ended.status is CutoverStatus.FAILED:
         return Failed(name="NotBegun", message=ended.outcome)
-    return Failed(name="RolledBack", message=f"everyone is at the baseline because {ended.outcome}")
+    state = routing.read(run.site.store, run.migration)
+    where = "everyone is at the baseline"
+    if state.mode is Mode.RETURNING:
+        where = "users return to the baseline in steps"
+    return Failed(name="RolledBack", message=f"{where} because {ended.outcome}")
 
 
 @step(name="end cutover", task_run_name="end cutover: {status}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.procedures import (
     baseline,
+    gradual_return,
     hook_log,
     members,
     retirement_note,
@@ -29,11 +31,13 @@ from changeover.procedures import (
 )
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import carriers, cutovers, flags, routing
+from changeover.store import carriers, cutovers, flags, heartbeats, returns, routing
 
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 EVERYONE = 10_000
 """All buckets."""
+SILENT_AFTER = timedelta(seconds=15)
+"""The observer gives a sign of life every 5 s."""
 
 
 @click.command(epilog="\b\nExamples:\n  changeover advance\n  changeover advance --percent 25")
@@ -100,13 +104,21 @@ def disable(session: Session, reason: str) -> None:
 \b
 Examples:
   changeover rollback --reason "customers see wrong totals"
+  changeover rollback --reason "slower than agreed" --gradual
   changeover rollback --reason "database down" --break-glass
 """)
 @click.option("--reason", required=True, help="What happened, for the audit.")
 @click.option("--break-glass", is_flag=True, help="Without Prefect and without the store.")
+@click.option("--gradual", is_flag=True, help="In the steps of the plan's `rollback.return`.")
 @site_command
-def rollback_command(session: Session, reason: str, break_glass: bool) -> None:
+def rollback_command(session: Session, reason: str, break_glass: bool, gradual: bool) -> None:
     """Send everyone back to the baseline, now; the rest of the SOP follows by itself."""
+    if gradual and break_glass:
+        raise InvalidInput("--gradual does not work with --break-glass, which is at once",
+                           allowed="one of them")
+    if gradual:
+        _return_in_steps(session, reason)
+        return
     if break_glass:
         entry = _break_glass(session, reason)
         session.show("everyone is at the baseline (break glass); the observer records it in the "
@@ -129,6 +141,27 @@ def rollback_command(session: Session, reason: str, break_glass: bool) -> None:
     text = started.state.describe()
     session.show(f"everyone is at the baseline: {text}",
                  {"state": text, "epoch": started.state.epoch})
+
+
+def _return_in_steps(session: Session, reason: str) -> None:
+    """Begin to send users back in steps, which the observer carries on.
+
+    Raises:
+        Refused: No observer runs, or the plan does not say how users return.
+    """
+    site, now = session.site, clock.now()
+    beats = {beat.service: beat.at for beat in heartbeats.of(site.store, site.migration)}
+    if "observer" not in beats or now - beats["observer"] > SILENT_AFTER:
+        raise Refused("not rolled back in steps because no observer runs, which would make them",
+                      next_step="Bring everyone back at once with `changeover rollback`")
+    started = gradual_return.begin(site, Cause(session.actor, reason))
+    steps = returns.schedule(site.store, started.state)
+    text = started.state.describe()
+    until = f"; the last users return at {steps.end:%T} UTC" if steps else ""
+    unconfirmed = f" (not confirmed yet: {started.problem})" if started.problem else ""
+    session.show(f"users return to the baseline: {text}{until}{unconfirmed}",
+                 {"state": text, "epoch": started.state.epoch,
+                  "until": steps.end.isoformat() if steps else None})
 
 
 def _break_glass(session: Session, reason: str) -> dict[str, Any]:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from changeover.domain.routing import TRANSITIONS, Change, Mode, RoutingState, apply, decide
+from changeover.domain.routing import (
+    SPLIT,
+    TRANSITIONS,
+    Change,
+    Mode,
+    RoutingState,
+    apply,
+    decide,
+)
 from changeover.errors import TransitionRefused
 
 _WORDS = {
@@ -16,6 +24,7 @@ _WORDS = {
     Mode.PARALLEL: "both process everything; users get the baseline's answer",
     Mode.GRADUAL: "a percentage of users and the named segments get the candidate",
     Mode.CANDIDATE_ONLY: "the candidate answers everyone",
+    Mode.RETURNING: "a rollback in steps: ever fewer users get the candidate; ends by itself",
     Mode.EMERGENCY_ROLLBACK: "the baseline answers everyone until a person says so",
 }
 
@@ -46,7 +55,7 @@ def _modes() -> str:
 
 
 def _entitled(mode: Mode) -> str:
-    if mode is Mode.GRADUAL:
+    if mode in SPLIT:
         return "the system that the item's key is routed to"
     if mode is Mode.CANDIDATE_ONLY:
         return "the candidate; the baseline only what is handed to it"

@@ -6,12 +6,14 @@ Writing the state is `changeover.store.routing`; carrying it to Envoy is `change
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 import xxhash
 
+from changeover.domain.closed_ways import NEXT_STEP, why_not
 from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
 from changeover.plan.members import ALL, COPIED, NONE, SHARE, Reach
 from changeover.plan.units import format_percent
@@ -41,6 +43,7 @@ class Mode(StrEnum):
     PARALLEL = "parallel"  # both process; users get the baseline's answer
     GRADUAL = "gradual"  # a percentage of users and the named segments get the candidate
     CANDIDATE_ONLY = "candidate_only"  # the candidate answers everyone
+    RETURNING = "returning"  # a rollback in steps: ever fewer users get the candidate
     EMERGENCY_ROLLBACK = "emergency_rollback"  # the baseline answers all until a person says so
 
 
@@ -49,26 +52,24 @@ TRANSITIONS: dict[Mode, frozenset[Mode]] = {
     M.BASELINE_ONLY: frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
     M.SHADOW: frozenset({M.BASELINE_ONLY, M.PARALLEL, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
     M.PARALLEL: frozenset({M.BASELINE_ONLY, M.SHADOW, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
-    M.GRADUAL: frozenset({M.GRADUAL, M.CANDIDATE_ONLY, M.BASELINE_ONLY, M.EMERGENCY_ROLLBACK}),
-    M.CANDIDATE_ONLY: frozenset({M.GRADUAL, M.BASELINE_ONLY, M.EMERGENCY_ROLLBACK}),
+    M.GRADUAL: frozenset({M.GRADUAL, M.CANDIDATE_ONLY, M.BASELINE_ONLY, M.RETURNING,
+                          M.EMERGENCY_ROLLBACK}),
+    M.CANDIDATE_ONLY: frozenset({M.GRADUAL, M.BASELINE_ONLY, M.RETURNING, M.EMERGENCY_ROLLBACK}),
+    M.RETURNING: frozenset({M.RETURNING, M.EMERGENCY_ROLLBACK}),
     M.EMERGENCY_ROLLBACK: frozenset({M.BASELINE_ONLY}),
 }
-"""Allowed ways from each mode. Staying put with other values is allowed in `gradual` only."""
-ON_USERS = frozenset({M.GRADUAL, M.CANDIDATE_ONLY})
+"""Allowed ways from each mode. Staying put with other values is allowed where users are split."""
+SPLIT = frozenset({M.GRADUAL, M.RETURNING})
+"""Modes in which a user's bucket and segments decide."""
+ON_USERS = frozenset({M.GRADUAL, M.CANDIDATE_ONLY, M.RETURNING})
 """Modes in which users may get answers of the candidate."""
+TRIED = frozenset({M.GRADUAL, M.CANDIDATE_ONLY})
+"""Modes in which a stage tries the candidate on users: what they meet is evidence."""
+ROLLED_BACK = frozenset({M.RETURNING, M.EMERGENCY_ROLLBACK})
+"""Modes after a rollback began; it raised the epoch."""
 MODES_COPIED = frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL})
 """Modes in which the baseline answers users, whose requests may be copied to the candidate."""
 _LEVELS = {M.SHADOW: COPIED, M.PARALLEL: COPIED, M.GRADUAL: SHARE, M.CANDIDATE_ONLY: ALL}
-
-_WHY_NOT: dict[tuple[Mode, Mode], str] = {
-    (M.BASELINE_ONLY, M.CANDIDATE_ONLY): "no traffic has been measured; go through gradual",
-    (M.SHADOW, M.CANDIDATE_ONLY): "no user has been moved yet; go through gradual",
-    (M.PARALLEL, M.CANDIDATE_ONLY): "no user has been moved yet; go through gradual",
-    (M.GRADUAL, M.SHADOW): "users are on the candidate; roll back or go to baseline_only first",
-    (M.GRADUAL, M.PARALLEL): "users are on the candidate; roll back or go to baseline_only first",
-    (M.CANDIDATE_ONLY, M.SHADOW): "users are on the candidate; roll back first",
-    (M.CANDIDATE_ONLY, M.PARALLEL): "users are on the candidate; roll back first",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class RoutingState:
         epoch: Grows by one with every rollback; a decision from an older epoch is void.
         kept: Names of the segments that stay at the baseline in `gradual`, whatever their bucket:
             they were rolled back alone.
+        segment_weight: Buckets of the moved segments' users that go to the candidate: all of them,
+            except in `returning`.
     """
 
     migration: str
@@ -100,13 +103,17 @@ class RoutingState:
     version: int = 0
     epoch: int = 0
     kept: tuple[str, ...] = ()
+    segment_weight: int = BUCKETS
 
     def describe(self) -> str:
         """Return the state in one phrase: `gradual 25 % + beta (version 7, epoch 0)`."""
         share = ""
-        if self.mode is Mode.GRADUAL:
+        if self.mode in SPLIT:
+            # who is left of the segments' users, while they return in steps
+            is_whole = self.segment_weight == BUCKETS
+            left = "" if is_whole else f" ({format_percent(self.segment_weight)})"
             parts = ["", format_percent(self.weight)]
-            parts += [f"+ {name}" for name in self.segments]
+            parts += [f"+ {name}{left}" for name in self.segments]
             parts += [f"without {name}" for name in self.kept]
             share = " ".join(parts)
         closed = ", maintenance" if self.maintenance else ""
@@ -152,6 +159,7 @@ class Change:
         shadow_sample: Buckets of requests to copy.
         expected_epoch: Refuse when the state's epoch is another one.
         is_by_person: Whether a person asked; only then does `emergency_rollback` end.
+        segment_weight: Buckets of the moved segments' users for the candidate, in `returning`.
         carried_by: The work (`cutover 7`) and the flow run that must still carry it when this is
             written; checked by the store.
         leads: What must be true of the migrations that go first when this is written; checked by
@@ -167,8 +175,11 @@ class Change:
     shadow_sample: int | None = None
     expected_epoch: int | None = None
     is_by_person: bool = False
+    segment_weight: int | None = None
     carried_by: tuple[str, str] | None = None
     leads: tuple[Lead, ...] = ()
+    audited: Mapping[str, Any] = field(default_factory=dict)
+    """Further facts for the change's audit event, such as the schedule of a return."""
 
 
 def values_of(key: Key | None) -> tuple[bytes, ...]:
@@ -252,14 +263,15 @@ def explain(
     number, why_none = _number(key, salt)
     moved = [name for name in state.segments if name in segments]
     kept = [name for name in state.kept if name in segments]
-    share = f"gradual {format_percent(state.weight)}"
-    if state.mode is not Mode.GRADUAL:
+    share = f"{state.mode} {format_percent(state.weight)}"
+    is_left = number is not None and number < state.segment_weight
+    if state.mode not in SPLIT:
         system = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
         # the bucket is named all the same: a person may want to know where a user would be
         return Explanation(system, f"the mode is {state.mode}", number)
     if kept:
         return Explanation(System.BASELINE, f"segment {kept[0]} was rolled back ({share})", number)
-    if moved:
+    if moved and (is_left or state.segment_weight == BUCKETS):
         return Explanation(System.CANDIDATE, f"segment {moved[0]} has moved ({share})", number)
     if number is None:
         return Explanation(System.BASELINE, f"{why_none} stays at the baseline ({share})")
@@ -283,7 +295,8 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
     """Return the state after `change`, with the next version; raises when a rule forbids it.
 
     Going to `emergency_rollback` or `baseline_only` takes all traffic from the candidate, and
-    a rollback raises the epoch. A rollback while already rolled back returns the state unchanged.
+    a rollback raises the epoch when it begins: at once, or with its first step (`returning`).
+    A rollback while already rolled back returns the state unchanged.
 
     Raises:
         StaleEpoch: `expected_epoch` is not the state's: a rollback came first.
@@ -310,12 +323,13 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         weight=weight,
         segments=segments,
         kept=_kept(state, change, mode),
+        segment_weight=_segment_weight(state, change, mode),
         maintenance=maintenance,
         maintenance_reason=_reason(state, change, maintenance),
         shadow_sample=_in_buckets("shadow_sample", change.shadow_sample, state.shadow_sample)
-        if mode is not Mode.EMERGENCY_ROLLBACK else 0,
+        if mode not in ROLLED_BACK else 0,
         version=state.version + 1,
-        epoch=state.epoch + (mode is Mode.EMERGENCY_ROLLBACK),
+        epoch=state.epoch + (mode in ROLLED_BACK and state.mode not in ROLLED_BACK),
     )
 
 
@@ -326,20 +340,30 @@ def _reason(state: RoutingState, change: Change, maintenance: bool) -> str:
 
 
 def _shares(state: RoutingState, change: Change, mode: Mode) -> tuple[int, tuple[str, ...]]:
-    """Return (weight, segments) in `mode`: only `gradual` keeps a choice."""
+    """Return (weight, segments) in `mode`: only where users are split there is a choice."""
     if mode is Mode.CANDIDATE_ONLY:
         return BUCKETS, ()
-    if mode is not Mode.GRADUAL:
+    if mode not in SPLIT:
         return 0, ()
     weight = _in_buckets("weight", change.weight, state.weight)
+    if mode is Mode.RETURNING:  # who is back stays back
+        return min(weight, state.weight), state.segments
     return weight, state.segments if change.segments is None else change.segments
 
 
 def _kept(state: RoutingState, change: Change, mode: Mode) -> tuple[str, ...]:
     """Return the segments that stay at the baseline in `mode`."""
-    if mode is not Mode.GRADUAL:
+    if mode not in SPLIT:
         return ()
     return state.kept if change.kept is None else change.kept
+
+
+def _segment_weight(state: RoutingState, change: Change, mode: Mode) -> int:
+    """Return how many buckets of the segments' users are left to the candidate in `mode`."""
+    if mode is not Mode.RETURNING:
+        return BUCKETS
+    wished = _in_buckets("segment_weight", change.segment_weight, state.segment_weight)
+    return min(wished, state.segment_weight)
 
 
 def _in_buckets(name: str, wished: int | None, present: int) -> int:
@@ -352,11 +376,11 @@ def _in_buckets(name: str, wished: int | None, present: int) -> int:
 
 def _refuse_forbidden(state: RoutingState, change: Change, mode: Mode) -> None:
     """Raise TransitionRefused unless the way from the present mode to `mode` is open."""
-    if change.mode is None or (mode is state.mode and mode is not Mode.GRADUAL):
+    if change.mode is None or (mode is state.mode and mode not in SPLIT):
         return
     leaves_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
     if mode not in TRANSITIONS[state.mode]:
-        why = _WHY_NOT.get((state.mode, mode), "a rollback ends in baseline_only first")
+        why = why_not(state.mode, mode)
     elif leaves_rollback and not change.is_by_person:
         why = "only a person ends an emergency rollback"
     else:
@@ -366,5 +390,6 @@ def _refuse_forbidden(state: RoutingState, change: Change, mode: Mode) -> None:
         f"not changed from {state.mode} to {mode} because {why}",
         where=f"migration {state.migration}",
         allowed=f"from {state.mode} to {open_ways}",
-        next_step="Run `changeover recover` to return to baseline_only" if leaves_rollback else "",
+        next_step=NEXT_STEP.get(state.mode, ""),
     )
+

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from changeover.domain.routing import (
     BLANKS,
     BUCKETS,
+    SPLIT,
     Key,
     Mode,
     System,
@@ -265,7 +267,7 @@ class _Builder:
             answer = self._answer(_Flag(flag.key, shown), "percent", Reason.STATIC, why)
             return _always(answer)
         if spec.mirrors is Mirror.MODE:
-            name, why = state.mode.value, f"the mode is {state.mode}"
+            name, why = spec.shown_in(state.mode.value), f"the mode is {state.mode}"
         else:
             name = ENABLED if state.maintenance else DISABLED
             why = f"maintenance is {'on' if state.maintenance else 'off'}"
@@ -275,25 +277,23 @@ class _Builder:
     def _by_system(self, flag: _Flag) -> Resolver:
         """Return the function that answers as the gateway routes."""
         state, weight, draw = self._state, self._state.weight, self._draw
-        if state.mode is not Mode.GRADUAL:
+        if state.mode not in SPLIT:
             system, why = decide(state, None), f"mode {state.mode}"
             return _always(self._of_system(flag, system, Reason.STATIC, why))
         in_segment, is_kept = self._in_any(state.segments), self._in_any(state.kept)
-        why = "in a segment that was rolled back"
-        back = self._of_system(flag, System.BASELINE, Reason.TARGETING_MATCH, why)
-        why = "in a segment that has moved"
-        first = self._of_system(flag, System.CANDIDATE, Reason.TARGETING_MATCH, why)
-        share = f"{state.weight} ({format_percent(state.weight)})"
-        why = f"bucket below {share}"
-        yes = self._of_system(flag, System.CANDIDATE, Reason.SPLIT, why)
-        why = f"bucket at or above {share}"
-        no = self._of_system(flag, System.BASELINE, Reason.SPLIT, why)
-        keyless = self._of_system(flag, System.BASELINE, Reason.DEFAULT, "no key")
+        left = state.segment_weight + (state.segment_weight == BUCKETS)  # with no bucket, too
+        share = f"{weight} ({format_percent(weight)})"
+        answer, fits = partial(self._of_system, flag), Reason.TARGETING_MATCH
+        back = answer(System.BASELINE, fits, "in a segment that was rolled back")
+        first = answer(System.CANDIDATE, fits, "in a segment that has moved")
+        yes = answer(System.CANDIDATE, Reason.SPLIT, f"bucket below {share}")
+        no = answer(System.BASELINE, Reason.SPLIT, f"bucket at or above {share}")
+        keyless = answer(System.BASELINE, Reason.DEFAULT, "no key")
 
         def resolve(user: Key | None, context: Context) -> Evaluation:
             if is_kept is not None and is_kept(context):
                 return back
-            if in_segment is not None and in_segment(context):
+            if in_segment is not None and in_segment(context) and draw(user) < left:
                 return first
             number = draw(user)
             if number == _NO_BUCKET:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from changeover.domain.routing import Mode, RoutingState
+from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_document
 from changeover.plan.model import Plan
 from changeover.plan.routing import SegmentSpec
@@ -126,6 +126,8 @@ def _state(state: RoutingState) -> dict[str, Any]:
     # Where nobody is kept it can go on.
     if not found["kept"]:
         del found["kept"]
+    if found["segment_weight"] == BUCKETS:
+        del found["segment_weight"]
     return found
 
 

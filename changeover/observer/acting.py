@@ -12,6 +12,7 @@ from changeover import clock
 from changeover.analysis.trigger import Cleared, Firing
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import scope_of
+from changeover.domain.routing import Mode
 from changeover.errors import Refused
 from changeover.observer.segment_return import SegmentReturn
 from changeover.observer.throttle import LogOnce
@@ -80,14 +81,17 @@ class Acting:
     def _carry_out(self, firing: Firing) -> bool:
         """Roll back because of a firing; return False while the baseline is being brought back."""
         at = clock.now()
-        if not self.traffic.is_on_users:  # another trigger or a person was faster
+        is_returning = self.traffic.state.mode is Mode.RETURNING and not firing.is_urgent
+        # another trigger or a person was faster
+        if is_returning or not self.traffic.is_on_users:
             self._announce(firing, TriggerAction.ALERT)
             return True
         try:
             done = self._take_back_segment(firing, at) if self._segments.is_for(firing) else None
             if done is not None:
                 return True
-            done = self.traffic.roll_back(f"trigger {firing.trigger}: {firing.reason}")
+            move = self.traffic.roll_back if firing.is_urgent else self.traffic.return_in_steps
+            done = move(f"trigger {firing.trigger}: {firing.reason}")
         # there is no way back: trying again would not find one
         except Refused as refusal:
             LOG.error("trigger %s: %s", firing.trigger, refusal)

@@ -14,7 +14,7 @@ from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.slices import REPORTED_TO, Slice
 from changeover.analysis.sequential.watching import Weighed, weigh_trigger
 from changeover.domain.rollout import StageRecord, StageStatus
-from changeover.domain.routing import BUCKETS, ON_USERS
+from changeover.domain.routing import BUCKETS, TRIED
 from changeover.errors import StoreError
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.traffic import Traffic
@@ -81,7 +81,7 @@ class TriggerEvidence:
     def _present(self) -> _Stage | None:
         """Return the stage whose users are compared; None when there is none."""
         state = self._traffic.state
-        if state.mode not in ON_USERS or not 0 < state.weight < BUCKETS:
+        if state.mode not in TRIED or not 0 < state.weight < BUCKETS:
             return None
         try:
             record = self._record()

@@ -25,6 +25,7 @@ import psutil
 from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import CutoverStatus
+from changeover.domain.routing import Mode
 from changeover.domain.run_ends import End, PrefectState, Work
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
@@ -108,7 +109,15 @@ class Recovery:
 
     def _hand_over_all(self, now: datetime) -> list[str]:
         waiting = rollbacks.not_handed_over(self.store, self.migration)
-        return [self._hand_over(rollback, now) for rollback in waiting]
+        if not waiting:
+            return []
+        state, done = routing.read(self.store, self.migration), []
+        for rollback in waiting:
+            # while users return in steps, the candidate's files and levers are still needed
+            is_under_way = state.mode is Mode.RETURNING and rollback.epoch == state.epoch
+            if not is_under_way:
+                done.append(self._hand_over(rollback, now))
+        return done
 
     def _wake_stale(self, now: datetime) -> list[str]:
         return [self._wake(run, now) for run in self._stale_sleepers(now)]

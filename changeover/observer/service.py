@@ -36,6 +36,7 @@ from changeover.observer.restarting import Restart
 from changeover.observer.seconds import Seconds
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.standings import Standings
+from changeover.observer.stepping import Stepping
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.traffic import Traffic
 from changeover.observer.trigger_memory import TriggerMemory
@@ -84,6 +85,7 @@ class Observer:
         self.stop = threading.Event()
         self.log, self.throttle = LogOnce(), Throttle()
         self.traffic = Traffic(site, self.log, self._watch_anew)
+        self.stepping = Stepping(site, self.traffic, self.log)
         self.back_pressure = BackPressure(site, self.traffic, self.log)
         self.chores = Chores(site, api, self.log)
         self.standings = Standings(site, self.sources)
@@ -120,6 +122,7 @@ class Observer:
               for name in self.plan.sources),
             ("store", self._follow_store),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
+            ("return in steps", lambda: self.stepping.watch(self.stop)),
             ("gates", self._watch_gates),
             *([("evidence", self._weigh_evidence)] if self.evidence.is_needed else []),
             ("table of the gates", lambda: self.chores.show_gates(self.stop)),

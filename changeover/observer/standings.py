@@ -12,7 +12,7 @@ from changeover.analysis.gate import GateResult, fails_its_gate
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.trigger import Firing
 from changeover.domain.rollout import StageRecord, StageStatus, Standing
-from changeover.domain.routing import ON_USERS
+from changeover.domain.routing import TRIED
 from changeover.domain.verdict import Verdict
 from changeover.observer.polling import SourcePolls
 from changeover.plan.conditions import CheckSpec, OnFail
@@ -85,7 +85,7 @@ class Standings:
         cutover = cutovers.active(site.store, site.migration)
         stages = cutovers.stages(site.store, cutover.id) if cutover else []
         is_soaking = bool(stages) and stages[-1].status is StageStatus.SOAKING
-        if not is_soaking or routing.read(site.store, site.migration).mode not in ON_USERS:
+        if not is_soaking or routing.read(site.store, site.migration).mode not in TRIED:
             return None
         # also when nothing is found: the pause is for the next evaluation
         age = (clock.now() - stages[-1].entered_at).total_seconds()

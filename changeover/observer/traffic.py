@@ -9,20 +9,28 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from changeover import clock
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, RollbackSeverity
-from changeover.domain.routing import ON_USERS, Change, Mode, RoutingState
-from changeover.errors import ChangeoverError, Refused, StoreBusy, StoreError, Unreachable
+from changeover.domain.routing import ON_USERS, ROLLED_BACK, Change, Mode, RoutingState
+from changeover.errors import (
+    ChangeoverError,
+    Refused,
+    StoreBusy,
+    StoreError,
+    TransitionRefused,
+    Unreachable,
+)
 from changeover.observer.following import Following
 from changeover.observer.notices import Notices
 from changeover.observer.restorer import BaselineRestorer
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.plan.model import PhaseKind
-from changeover.procedures import baseline, rollback, traffic
+from changeover.procedures import baseline, gradual_return, rollback, traffic
+from changeover.procedures.rollback import RollbackStart
 from changeover.site.site import Site
 from changeover.store import audit, firings, rollbacks, routing
 from changeover.store.write_queue import first_in_line
@@ -31,6 +39,8 @@ LOG = logging.getLogger("changeover.observer")
 
 STORE_PATIENCE_SECONDS = 0.7
 """A rollback waits this long for a busy store; then users are moved first, and it follows."""
+STEPS_PATIENCE_SECONDS = 30.0
+"""A rollback in steps waits this long for the store; then everyone returns at once."""
 ENVOY_PATIENCE_SECONDS = 3.0
 ROW_GRACE_SECONDS = 3.0
 """How long the row of a rollback is left to whoever moved the traffic."""
@@ -41,6 +51,19 @@ DRIFT_GRACE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 CONFIRMED_WITHIN_SECONDS = 60.0
 """When a gateway serves a rollback later than that, only its publication says so."""
+
+
+Found = queue.Queue[RollbackStart | Exception]
+"""Where a thread says how a rollback began."""
+
+
+class Begin(Protocol):
+    """How a rollback begins: `rollback.start` at once, `gradual_return.begin` in steps."""
+
+    def __call__(
+        self, site: Site, cause: Cause, *, is_baseline_back: bool = False
+    ) -> RollbackStart:
+        """Begin it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,7 @@ class Traffic:
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
         self._wanted_since: tuple[tuple[int, int], float] | None = None
         self._overdue: tuple[tuple[int, int], str] | None = None
+        self._steps_wanted_since: float | None = None
 
     @property
     def is_on_users(self) -> bool:
@@ -110,8 +134,10 @@ class Traffic:
         with self._lock:
             if state.order < self.state.order:
                 return
-            # a new epoch in between was a rollback: users went back and came again
-            was_on_users = self.state.mode in ON_USERS and self.state.epoch == state.epoch
+            # a new epoch in between was a rollback: users went back and came again; only a return
+            # in steps begins with the same users
+            is_same = self.state.epoch == state.epoch or state.mode is Mode.RETURNING
+            was_on_users = self.state.mode in ON_USERS and is_same
             if state.mode in ON_USERS and not was_on_users:
                 self._on_start()
             self.state = state
@@ -177,6 +203,31 @@ class Traffic:
             self.restorer.forget(found)
         self.notices.flush(self.store, self.plan.migration)
 
+    def return_in_steps(self, reason: str) -> RolledBack | None:
+        """Begin to move traffic to the baseline in the plan's steps.
+
+        It needs the store. None is returned while that is away for a short time, or while the
+        baseline is brought back, and the caller asks again. After that time everyone goes back at
+        once, which works without the store.
+
+        Raises:
+            Refused, ChangeoverError: As `roll_back` says.
+        """
+        if self._is_baseline_disabled and not self.restorer.is_back():
+            return None
+        try:
+            started = self._await(self._begun(reason, gradual_return.begin))
+        except (StoreError, TransitionRefused) as error:
+            self._steps_wanted_since = self._steps_wanted_since or time.monotonic()
+            if time.monotonic() - self._steps_wanted_since < STEPS_PATIENCE_SECONDS:
+                return None
+            LOG.error("users return at once and not in steps because %s", error)
+            return self.roll_back(reason)
+        except Refused as error:
+            raise self._no_way_back(reason) from error
+        self._steps_wanted_since = None
+        return self._known(started, reason)
+
     def roll_back(self, reason: str) -> RolledBack | None:
         """Move all traffic to the baseline, with or without the store.
 
@@ -195,24 +246,25 @@ class Traffic:
         is_disabled = self._is_baseline_disabled
         if is_disabled and not self.restorer.is_back():
             return None
-        # In a thread: a store that hangs cannot be interrupted, and users must not wait for it.
-        found: queue.Queue[rollback.RollbackStart | Exception] = queue.Queue()
-        arguments = (reason, is_disabled, found)
-        threading.Thread(target=self._start, args=arguments, daemon=True).start()
         try:
-            started = self._await(found)
+            started = self._await(self._begun(reason, rollback.start))
         except StoreBusy as error:
             return self._move_first(reason, error)
         except StoreError as error:
             return self._break_glass(reason, error)
         except Refused as error:
             raise self._no_way_back(reason) from error
+        return self._known(started, reason)
+
+    def _known(self, started: RollbackStart, reason: str) -> RolledBack:
+        """Remember a rollback that the store has, and return it."""
         self._rollback_known = started.state.epoch
         self.update(started.state)
         if started.publication is None:
             LOG.error("rolled back, but not confirmed because %s", started.problem)
             return RolledBack(started.state.epoch, None)
-        LOG.warning("rolled back to the baseline because %s", reason)
+        how = " in steps" if started.state.mode is Mode.RETURNING else ""
+        LOG.warning("rolled back to the baseline%s because %s", how, reason)
         return RolledBack(started.state.epoch, clock.now())
 
     def _no_way_back(self, reason: str) -> Refused:
@@ -221,19 +273,25 @@ class Traffic:
                          f"{reason}; {error}")
         return error
 
-    def _start(
-        self, reason: str, is_baseline_back: bool,
-        found: queue.Queue[rollback.RollbackStart | Exception],
-    ) -> None:
-        try:
-            cause = Cause("observer", reason, RollbackSeverity.CRITICAL)
-            found.put(rollback.start(self.site, cause, is_baseline_back=is_baseline_back))
-        except Exception as error:  # noqa: BLE001  handed to the thread that waits
-            found.put(error)
+    def _begun(self, reason: str, begin: Begin) -> Found:
+        """Begin a rollback in a thread, and return where it says how that went.
 
-    def _await(
-        self, found: queue.Queue[rollback.RollbackStart | Exception]
-    ) -> rollback.RollbackStart:
+        A store that hangs cannot be interrupted, and users must not wait for it.
+        """
+        found: Found = queue.Queue()
+        is_back = self._is_baseline_disabled
+
+        def start() -> None:
+            try:
+                cause = Cause("observer", reason, RollbackSeverity.CRITICAL)
+                found.put(begin(self.site, cause, is_baseline_back=is_back))
+            except Exception as error:  # noqa: BLE001  handed to the thread that waits
+                found.put(error)
+
+        threading.Thread(target=start, daemon=True).start()
+        return found
+
+    def _await(self, found: Found) -> RollbackStart:
         """Return how the rollback began; a store that does not answer in time counts as busy."""
         epoch = self.state.epoch
         try:
@@ -308,7 +366,8 @@ class Traffic:
             self._newest = state.order, time.monotonic()
         age = time.monotonic() - self._newest[1]
         is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
-        if is_rollback and state.epoch != self._rollback_known and age > ROW_GRACE_SECONDS:
+        is_begun = state.mode in ROLLED_BACK
+        if is_begun and state.epoch != self._rollback_known and age > ROW_GRACE_SECONDS:
             self._find_row(state)
         # Whoever changed the state publishes it; this helps only when that process was killed.
         grace = 0.2 if is_rollback else DRIFT_GRACE_SECONDS

@@ -27,9 +27,13 @@ VALUE_FORMS = "true, false, a number or text; for anything else write a mapping 
 ENABLED, DISABLED, ONLY = "enabled", "disabled", "value"
 
 ModeName = Literal[
-    "baseline_only", "shadow", "parallel", "gradual", "candidate_only", "emergency_rollback"
+    "baseline_only", "shadow", "parallel", "gradual", "candidate_only", "returning",
+    "emergency_rollback",
 ]
 MODE_NAMES: tuple[str, ...] = get_args(ModeName)
+LIKE_GRADUAL = "returning"
+"""Without a variant of its own this mode has that of `gradual`: users are split in both."""
+WRITTEN_MODES = tuple(mode for mode in MODE_NAMES if mode != LIKE_GRADUAL)
 
 
 class Mirror(StrEnum):
@@ -190,6 +194,11 @@ class FlagSpec(Part):
             return {mode: mode for mode in MODE_NAMES}
         return {} if self.mirrors is Mirror.PERCENT else {ENABLED: True, DISABLED: False}
 
+    def shown_in(self, mode: str) -> str:
+        """Return the name by which a flag that mirrors the mode shows it."""
+        is_like_gradual = mode == LIKE_GRADUAL and mode not in self.choices
+        return "gradual" if is_like_gradual else mode
+
     @property
     def fallback(self) -> str | None:
         """The variant of those whom no rule fits; None when something is always mirrored."""
@@ -229,7 +238,7 @@ class FlagSpec(Part):
 
     def _mirror_faults(self, choices: Mapping[str, Any]) -> Iterator[str]:
         needed: tuple[str, ...] = {
-            Mirror.SYSTEM: ("baseline", "candidate"), Mirror.MODE: MODE_NAMES,
+            Mirror.SYSTEM: ("baseline", "candidate"), Mirror.MODE: WRITTEN_MODES,
             Mirror.MAINTENANCE: (ENABLED, DISABLED),
         }.get(self.mirrors, ())  # type: ignore[arg-type]
         if self.mirrors is Mirror.PERCENT and self.variants:

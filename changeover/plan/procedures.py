@@ -10,9 +10,13 @@ from pydantic import Field, model_validator
 from changeover.plan.fields import Duration, Name, Part, Path, Size
 from changeover.plan.flags import FlagKey, FlagValue
 from changeover.plan.suites import DatabaseRef, Side, Variable
+from changeover.plan.units import format_duration
 
 ItemName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Severity = Literal["info", "warning", "critical"]
+MOST_HURRIED = timedelta(seconds=1)
+"""Shortest time between two steps of a return: each is confirmed by the gateway."""
+LONGEST_RETURN = timedelta(days=1)
 
 
 class ApprovalSpec(Part):
@@ -106,6 +110,25 @@ class QueueSpec(Part):
     at_most: int = Field(0, ge=0)
 
 
+class ReturnSpec(Part):
+    """How users return to the baseline when nothing urges: in equal steps over a time."""
+
+    over: Duration = Field(description="Time from the first step to the last, at most 1d.")
+    steps: int = Field(
+        10, ge=2, le=100, description="How many equal parts of the moved users return in turn."
+    )
+
+    @model_validator(mode="after")
+    def _has_time(self) -> ReturnSpec:
+        least = MOST_HURRIED * (self.steps - 1)
+        if not least <= self.over <= LONGEST_RETURN:
+            raise ValueError(
+                f"over {format_duration(self.over)} does not fit {self.steps} steps; allowed are "
+                f"{format_duration(least)} (a second between steps) to "
+                f"{format_duration(LONGEST_RETURN)}")
+        return self
+
+
 class RollbackSpec(Part):
     """What the rollback SOP does beyond moving the traffic."""
 
@@ -118,6 +141,10 @@ class RollbackSpec(Part):
     )
     restore: list[Name] = Field(default=[], description="Levers to pull, in order.")
     queues: list[QueueSpec] = []
+    return_: ReturnSpec | None = Field(
+        None, alias="return",
+        description="In steps, for triggers with `urgent: false`; default: everyone at once."
+    )
     verify: Name | None = Field(None, description="Suite that checks the result.")
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ from changeover.plan.model import PhaseKind, PhaseSpec, Plan, Stage
 from changeover.plan.reach import never_failing, unreachable
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.watching import unwatched
+from changeover.plan.way_back import problems as way_back_problems
 
 _ORDER = list(PhaseKind)
 
@@ -54,6 +55,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_flags_fit(plan),
         *(Problem(path, text) for path, text in hook_rules.problems(plan)),
         *(Problem(path, text) for path, text in together.alone(plan)),
+        *(Problem(path, text) for path, text in way_back_problems(plan)),
     ]
 
 

@@ -49,6 +49,11 @@ class TriggerSpec(Condition):
     )
     min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
     action: TriggerAction
+    urgent: bool = Field(
+        True,
+        description="For `action: rollback`: everyone returns at once; false: in the steps of "
+        "`rollback.return`."
+    )
     budget: BudgetSpec | None = Field(
         None, description="Instead of a bound: fires when failures burn the error budget too fast.")
     test: Literal["sequential", "threshold"] | None = Field(
@@ -154,6 +159,16 @@ class TriggerSpec(Condition):
             except ValueError as error:
                 raise ValueError(f"{self.clear_at!r} is not a number") from error
         return parse_value(self.measured, self.clear_at)
+
+    @model_validator(mode="after")
+    def _urgency_fits(self) -> TriggerSpec:
+        if not self.urgent and self.action is not TriggerAction.ROLLBACK:
+            raise ValueError(f"`urgent: false` belongs to `action: rollback`, not to "
+                             f"{self.action}; remove it")
+        if self.segment is not None and not self.urgent:
+            raise ValueError("`urgent: false` does not work with `segment`: a segment's users go "
+                             "back alone and at once; remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _budget_fits(self) -> TriggerSpec:

@@ -10,10 +10,10 @@ from changeover.cleanup.start import candidate_start
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.routing import Mode
+from changeover.domain.routing import ROLLED_BACK
 from changeover.errors import ChangeoverError
 from changeover.plan.units import format_duration
-from changeover.procedures import baseline, rollback
+from changeover.procedures import baseline, gradual_return, rollback
 from changeover.procedures.levers import pull_lever
 from changeover.procedures.steps import Found, RollbackRun
 from changeover.site.site import Site
@@ -45,8 +45,9 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
     began = clock.now()
     known = _to_carry_on(site, wanted, flow_run_id)
     state = routing.read(site.store, site.migration)
+    is_current = known is not None and state.epoch == known.epoch and state.mode in ROLLED_BACK
     # step 1 is over: a person has decided since, and that stands
-    if known is not None and (state.epoch, state.mode) != (known.epoch, Mode.EMERGENCY_ROLLBACK):
+    if known is not None and not is_current:
         run = RollbackRun(site, known.id, flow_run_id)
         run.save(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
                  began=began)
@@ -55,7 +56,9 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
     started = rollback.start(site, cause, flow_run_id=flow_run_id)
     run = RollbackRun(site, started.rollback.id, flow_run_id)
     status = StepStatus.FAILED if started.publication is None else StepStatus.DONE
-    detail = started.problem or f"everyone is at the baseline: {started.state.describe()}"
+    how = gradual_return.told(site, started.state.epoch)
+    where = f"everyone is at the baseline: {started.state.describe()}"
+    detail = started.problem or "; ".join(filter(None, (where, how)))
     run.save(run.STEPS[0], status, detail, began=began)
     return run
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import httpx
 
 from changeover import clock
-from changeover.domain.routing import Mode
+from changeover.domain.routing import ON_USERS
 from changeover.errors import ChangeoverError
 from changeover.machine.http import get
 from changeover.plan.paths import value_at
@@ -109,7 +109,7 @@ def _problems(site: Site, began: datetime) -> list[str]:
     """Return why the rollback is not complete yet, one sentence each."""
     problems = [*_not_empty(site), *_still_sent(site, began)]
     state = routing.read(site.store, site.migration)
-    if state.mode in (Mode.GRADUAL, Mode.CANDIDATE_ONLY):
+    if state.mode in ON_USERS:
         problems.append(f"the routing state is {state.describe()}")
     seen = site.gateway.serving(state)
     if not seen.is_current:

@@ -239,9 +239,9 @@ def _around(snapshot: Snapshot) -> tuple[Any, ...]:
     """Return all besides the flags themselves that their values depend on."""
     state = snapshot.state
     return (
-        state.mode, state.weight, state.segments, state.kept, state.maintenance,
-        snapshot.salt, snapshot.key_header, snapshot.segments, snapshot.flag_segments,
-        snapshot.safe_flags,
+        state.mode, state.weight, state.segments, state.kept, state.segment_weight,
+        state.maintenance, snapshot.salt, snapshot.key_header, snapshot.segments,
+        snapshot.flag_segments, snapshot.safe_flags,
     )
 
 

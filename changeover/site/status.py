@@ -22,7 +22,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
-from changeover.site import group_status, hook_status, trigger_status
+from changeover.site import group_status, hook_status, return_status, trigger_status
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -51,7 +51,8 @@ _URLS = ("ui_url", "gateway", "reports_url", "console_url")
 def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
-    Keys: `migration`, `routing`, `gateway`, `freeze` (who, why, until when, or null),
+    Keys: `migration`, `routing`, `returning` (step, of how many, the next one's and the end's time,
+    while users return in steps, or null), `gateway`, `freeze` (who, why, until when, or null),
     `cutover` (or null), `pause` (who paused it, or null), `group` (`group_status`, or null),
     `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
@@ -64,8 +65,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """
     store, migration = site.store, site.migration
     state, cutover = routing.read(store, migration), cutovers.latest(store, migration)
-    ended = carriers.ended(store, migration)
-    settings = site.home.settings()
+    ended, settings = carriers.ended(store, migration), site.home.settings()
     guardrails = _guardrails(store, cutover) if cutover else None
     waiting = _waiting(_asked(store, migration, ended), guardrails)
     if waiting is not None:
@@ -73,8 +73,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     return {
         "migration": migration,
         "routing": _routing(state),
-        "gateway": site.gateway.serving(state).text,
-        "freeze": _freeze(store, migration, now),
+        "returning": return_status.collect(store, state, now=now),
+        "gateway": site.gateway.serving(state).text, "freeze": _freeze(store, migration, now),
         **_of_cutover(store, cutover, now), **_group(site, cutover, now),
         "ended_runs": _ended_runs(ended, state.describe()),
         "waiting_for": waiting,
@@ -201,7 +201,7 @@ def _rollback(store: Store, migration: str) -> dict[str, Any] | None:
 def as_text(status: dict[str, Any]) -> str:
     """Return the status for people."""
     lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}",
-             *_cutover_lines(status)]
+             *return_status.lines(status["returning"]), *_cutover_lines(status)]
     for name, numbers in status["systems"].items():
         lines.append(f"{name}: {numbers_text(numbers)}")
     if status["refused"]["reasons"]:

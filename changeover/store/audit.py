@@ -122,6 +122,17 @@ def events(
         return [_event(row) for row in session.scalars(query)]
 
 
+def newest_of(store: Store, migration: str, kind: str) -> AuditEvent | None:
+    """Return the newest event of a kind, None when there is none."""
+    query = (
+        select(AuditRow).where(AuditRow.migration == migration, AuditRow.kind == kind)
+        .order_by(AuditRow.seq.desc()).limit(1)
+    )
+    with store.read() as session:
+        row = session.scalar(query)
+        return _event(row) if row else None
+
+
 def newest(store: Store, migration: str, *, limit: int) -> list[AuditEvent]:
     """Return the newest events, the newest first."""
     query = (

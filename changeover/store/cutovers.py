@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
-from changeover.domain.routing import Mode
+from changeover.domain.routing import ROLLED_BACK, Mode
 from changeover.domain.run_ends import Carrier
 from changeover.errors import CutoverActive, InvalidInput, Refused
 from changeover.plan.model import Plan, Stage
@@ -308,7 +308,7 @@ def _refuse_second(session: Session, migration: str) -> None:
 
 
 def _refuse_mode(migration: str, mode: Mode) -> None:
-    if mode is Mode.EMERGENCY_ROLLBACK:
+    if mode in ROLLED_BACK:
         raise Refused(
             f"not started because {migration} is rolled back",
             next_step="When the cause is mended, run `changeover recover` and start again",

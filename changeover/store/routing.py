@@ -30,7 +30,8 @@ class RoutingRow(Base):
     migration: Mapped[str] = mapped_column(ForeignKey("migration.name"), primary_key=True)
     mode: Mapped[str] = mapped_column(String(32))
     weight: Mapped[int]
-    segments: Mapped[list[str]]  # those that stay at the baseline have a `-` before their name
+    # those that stay at the baseline have a `-` before their name; `=7000` is their users' weight
+    segments: Mapped[list[str]]
     maintenance: Mapped[bool]
     maintenance_reason: Mapped[str]
     shadow_sample: Mapped[int]
@@ -43,6 +44,8 @@ _ATTEMPTS = 20
 """Each fails only when somebody else changed the row: so many in a row are a fault elsewhere."""
 _KEPT = "-"
 """No name of a segment begins with it."""
+_WEIGHT = "="
+"""Nor with it: what stands behind it is how many buckets of the segments' users are moved."""
 # built once, and read as plain columns: three services ask for it all the time
 _STATE = select(
     RoutingRow.migration, RoutingRow.mode, RoutingRow.weight, RoutingRow.segments,
@@ -86,8 +89,9 @@ def read_in(
         migration=row.migration,
         mode=Mode(row.mode),
         weight=row.weight,
-        segments=tuple(name for name in row.segments if not name.startswith(_KEPT)),
+        segments=tuple(name for name in row.segments if name[0] not in (_KEPT, _WEIGHT)),
         kept=tuple(name.removeprefix(_KEPT) for name in row.segments if name.startswith(_KEPT)),
+        segment_weight=_segment_weight(row.segments),
         maintenance=row.maintenance,
         maintenance_reason=row.maintenance_reason,
         shadow_sample=row.shadow_sample,
@@ -148,7 +152,7 @@ def change(
                 return present
             _keep_behind(session, present, wished, change)
             if _swap(session, present, wished, now):
-                audit.append(session, migration, _event(present, wished, author, now))
+                audit.append(session, migration, _event(present, wished, change, author, now))
                 return wished
     raise StoreLocked(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
@@ -173,7 +177,7 @@ def _keep_behind(
 
 
 def _event(
-    present: RoutingState, wished: RoutingState, author: Author, now: datetime
+    present: RoutingState, wished: RoutingState, change: Change, author: Author, now: datetime
 ) -> NewEvent:
     is_rollback = wished.epoch != present.epoch
     return NewEvent(
@@ -181,11 +185,20 @@ def _event(
         kind="rollback.started" if is_rollback else "routing.changed",
         at=now,
         data={"from": present.describe(), "to": wished.describe(), "reason": author.reason,
-              "weight": wished.weight, "mode": str(wished.mode)})
+              "weight": wished.weight, "mode": str(wished.mode), **change.audited})
 
 
 def _segments(state: RoutingState) -> list[str]:
-    return [*state.segments, *(f"{_KEPT}{name}" for name in state.kept)]
+    left = state.segment_weight
+    weights = [] if left == routing.BUCKETS else [f"{_WEIGHT}{left}"]
+    return [*state.segments, *(f"{_KEPT}{name}" for name in state.kept), *weights]
+
+
+def _segment_weight(stored: list[str]) -> int:
+    for name in stored:
+        if name.startswith(_WEIGHT):
+            return int(name.removeprefix(_WEIGHT))
+    return routing.BUCKETS
 
 
 def _swap(session: Session, present: RoutingState, wished: RoutingState, now: datetime) -> bool:

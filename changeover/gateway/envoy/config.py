@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.domain.routing import BUCKETS, Mode, RoutingState
+from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState
 from changeover.gateway.envoy import choice, concurrency, forwarded, protocol, tap, time_limits
 from changeover.gateway.envoy.listener import KEY_HEADER, ROUTES, connection_manager, watched
-from changeover.gateway.envoy.matching import of_segment, string
+from changeover.gateway.envoy.matching import of_segment, string, with_value
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan, SystemSpec
 from changeover.plan.units import parse_address
@@ -141,23 +141,25 @@ def _routes(plan: Plan, state: RoutingState) -> list[Json]:
         return _pair(plan, _Target("candidate", BUCKETS), [])
     sample = state.copied if plan.shadow is not None else 0
     baseline = _Target("baseline", 0, sample)
-    if state.mode is not Mode.GRADUAL:
+    if state.mode not in SPLIT:
         return _pair(plan, baseline, [])
     routes: list[Json] = []
     # Envoy takes the first route that matches: who was rolled back comes before everyone else.
     for name in state.kept:
         users = of_segment(plan.routing.segments[name])
         routes += _pair(plan, _Target("baseline", 0, sample, choice.KEPT), [users])
+    # Without a key Envoy would draw at random, anew for each request: the baseline serves.
+    key = with_value(plan.routing.key.header)
     for name in state.segments:
         users = of_segment(plan.routing.segments[name])
-        routes += _pair(plan, _Target("candidate", BUCKETS), [users])
+        if state.segment_weight == BUCKETS:
+            routes += _pair(plan, _Target("candidate", BUCKETS), [users])
+        elif state.segment_weight:
+            left = _Target("split", state.segment_weight)
+            routes += _pair(plan, left, [users, *key])
     if state.weight:
-        # Without a key Envoy would draw at random, anew for each request: the baseline serves.
-        header = plan.routing.key.header
-        present = {"name": header, "present_match": True}
-        nonempty = {**string(header, {"exact": ""}), "invert_match": True}
         split = _Target("split", state.weight, sample)
-        routes += _pair(plan, split, [present, nonempty])
+        routes += _pair(plan, split, key)
     return routes + _pair(plan, baseline, [])
 
 

@@ -14,6 +14,12 @@ def string(header: str, matcher: Json) -> Json:
     return {"name": header, "string_match": matcher}
 
 
+def with_value(header: str) -> list[Json]:
+    """Return the matches of requests whose header is there and not empty."""
+    return [{"name": header, "present_match": True},
+            {**string(header, {"exact": ""}), "invert_match": True}]
+
+
 def of_segment(segment: SegmentSpec) -> Json:
     """Return the match of a segment's users."""
     alternatives = "|".join(_literal(value) for value in segment.any_of)
