@@ -30,7 +30,8 @@ class StageApproval(RunInput):
         description="promote: go to the next stage. hold: soak this stage once more. "
         "rollback: all users back to the baseline."
     )
-    approver: str = Field(min_length=2, max_length=100, description="Your name, for the audit.")
+    approver: str = Field(
+        min_length=2, max_length=100, pattern=r"\S\s*\S", description="Your name, for the audit.")
     comment: str = Field(default="", max_length=2000, description="Why, if there is more to say.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,16 +25,26 @@ pytestmark = [pytest.mark.integration]
 
 STAGES = [
     {"phase": "gradual", "stages": [
-        {"percent": 10, "soak": "1h"}, {"percent": 25, "soak": "1h"},
+        {"percent": 10, "soak": "1h", "gates": ["slo"]}, {"percent": 25, "soak": "1h"},
         {"percent": 50, "soak": "1h", "approval": {"approvers": 2}}]},
     {"phase": "full", "soak": "0s"},
 ]
 
 
+MANY = 100
+AFTER_INSTRUCTIONS = {
+    f"{edge} {step}" for edge in ("before", "after") for step in (
+        "judge gate gradual-10", "promote stage gradual-10", "move traffic gradual-50")
+} | {"after leave_out gradual-25"}
+
+
 @pytest.fixture
 def site(server: PrefectServer, tmp_path: Path) -> Iterator[SopSite]:
     """A site whose stages soak for hours."""
-    plan = make_plan(health_timeout="60s", phases=STAGES)
+    # nobody measures here, and the gate decides nothing: people end its stages' soaks
+    plan = make_plan(
+        health_timeout="60s", phases=STAGES, patience={"rechecks": 0},
+        gates={"slo": [{"metric": "error_rate", "below": "1%", "on_fail": "show"}]})
     with sop_site(server, plan, tmp_path, is_measured=False) as found:
         found.home.save_settings({"migration": "bench", "api_url": server.url})
         yield found
@@ -53,12 +64,15 @@ def statuses(site: SopSite) -> dict[str, StageStatus]:
 
 
 def test_a_cutover_is_paused_goes_on_and_is_promoted_as_people_say(site: SopSite) -> None:
-    """Each command wakes the sleeping run, which does what the store says and no more."""
+    """Each command wakes the sleeping run, which does what the store says, once, though killed.
+
+    Before and after each step that follows from an instruction, the run's process is killed.
+    """
     run = site.start("cutover")
     assert site.attempt("cutover", run).state_name == "Soaking"
     changeover(site, "pause", "--reason", "the provider has trouble")
     changeover(site, "promote-now", "--approver", "ann", "--reason", "it was proved")
-    paused = site.attempt("cutover", run)
+    paused = site.until_it_waits("cutover", run, kills=MANY)
     assert paused.state_name == "Paused"
     assert "the provider has trouble" in paused.said
     assert status(site)["pause"]["reason"] == "the provider has trouble"
@@ -67,7 +81,8 @@ def test_a_cutover_is_paused_goes_on_and_is_promoted_as_people_say(site: SopSite
     assert "gradual-25 will be skipped" in changeover(
         site, "skip-stage", "gradual-25", "--approver", "ann", "--reason", "proved in the pilot")
     changeover(site, "resume", "--reason", "it is well again")
-    assert site.attempt("cutover", run).state_name == "Soaking"
+    assert site.until_it_waits("cutover", run, kills=MANY).state_name == "Soaking"
+    assert set(site.killed) >= AFTER_INSTRUCTIONS
     assert statuses(site) == {
         "gradual-10": StageStatus.PROMOTED, "gradual-25": StageStatus.SKIPPED,
         "gradual-50": StageStatus.SOAKING}
@@ -80,11 +95,28 @@ def test_a_cutover_is_paused_goes_on_and_is_promoted_as_people_say(site: SopSite
         site, "promote-now", "--approver", "ann", "--reason", "it is time")
     assert site.attempt("cutover", run).state_name == "Soaking"
     changeover(site, "promote-now", "--approver", "bob", "--reason", "it is time")
+    assert site.until_it_waits("cutover", run, kills=6).state_type == "PAUSED"
     assert site.carry_on("cutover", run).state_name == "Promoted"
     assert audit.verify(site.store, "bench") == []
-    moved = [event.data["to"] for event in audit.events(site.store, "bench")
-             if event.kind == "routing.changed"]
+    events = audit.events(site.store, "bench")
+    moved = [event.data["to"] for event in events if event.kind == "routing.changed"]
     assert not any("25 %" in to for to in moved)
+    assert len(moved) == len(set(moved)) == 3  # 10 %, 50 %, everyone
+    decided = [(event.kind, event.data["stage"]) for event in events
+               if event.kind.startswith("stage.")]
+    assert len(decided) == len(set(decided))
+    said = [event.kind for event in events if event.kind.startswith("cutover.")]
+    assert (said.count("cutover.promote-now"), said.count("cutover.skip-stage")) == (3, 1)
+
+
+def check_report(site: SopSite, told: dict[str, str]) -> None:
+    """The report says of each verdict which plan it was reached with, and when that came."""
+    (html,) = site.home.reports.glob("*.html")
+    for digest in set(told.values()):
+        verdict = rf"gate <strong>slo</strong>[^\n]*plan <code>{digest}</code>"
+        assert len(re.findall(verdict, html.read_text())) == 1, digest
+        verdict = rf"gate slo, round[^\n]*, plan `{digest}`: "
+        assert len(re.findall(verdict, html.with_suffix(".md").read_text())) == 1, digest
 
 
 def test_what_cannot_be_done_now_is_refused_with_what_can(site: SopSite) -> None:
@@ -98,7 +130,7 @@ def test_what_cannot_be_done_now_is_refused_with_what_can(site: SopSite) -> None
     assert "is the last one" in changeover(site, "skip-stage", "full", *skip, code=4)
     assert "Allowed: gradual-25, gradual-50" in changeover(site, "skip-stage", "x", *skip, code=2)
     assert "is not paused" in changeover(site, "resume", "--reason", "well", code=4)
-    assert "Allowed: as 90s, 4h, 2d" in changeover(site, "extend", "long", "--reason", "x", code=2)
+    assert "30s, 5m, 48h, 7d" in changeover(site, "extend", "long", "--reason", "x", code=2)
     changeover(site, "pause", "--reason", "trouble")
     changeover(site, "rollback", "--reason", "wrong totals")
     assert "a rollback came first" in changeover(site, "resume", "--reason", "well", code=4)
@@ -137,8 +169,7 @@ def test_a_cutover_goes_on_with_an_amended_plan_that_its_approvers_confirm(
     assert site.attempt("cutover", run).state_name == "Soaking"
     stages = document["phases"][0]["stages"]
     stages.insert(3, {"percent": "75%", "soak": "0s", "gates": ["slo"]})
-    document["gates"] = {"slo": [{"metric": "error_rate", "below": "5%", "on_fail": "show"}]}
-    document["patience"] = {"rechecks": 0}  # nobody measures here: people are asked
+    document["gates"]["slo"][0]["below"] = "5%"
     document["comparison"] = {"ignore": ["$.took_ms"]}
     file.write_text(json.dumps(document))
     amend = ("plan", "amend", str(file), "--reason", "as agreed", "--yes")
@@ -153,18 +184,23 @@ def test_a_cutover_goes_on_with_an_amended_plan_that_its_approvers_confirm(
         said = changeover(site, *amend, "--approver", "bob")
         # in the supervisor's hands it is started again
         wait_for(lambda: observer.poll() == 0, what="the observer ends by itself")
-    assert "phases[gradual].stages[75%]: new" in said
+    for change in ("gates.slo[error_rate].below: 1% → 5%", "phases[gradual].stages[75%]: new",
+                   "ignore $.took_ms"):
+        assert change in said
     assert "goes on with the amended plan (ann, bob)" in said
     assert "the plan is the one that runs" in changeover(
         site, *amend, "--approver", "bob", code=4)
     assert plans.digest(site.store, "bench") != before
     for who in ("ann", "bob"):
         changeover(site, "promote-now", "--approver", who, "--reason", "it is time")
+    assert site.until_it_waits("cutover", run, kills=6).state_type == "PAUSED"
     assert site.carry_on("cutover", run).state_name == "Promoted"
     assert statuses(site)["gradual-75"] is StageStatus.PROMOTED
     told = {each.stage: check["plan"] for each in verdicts.all_of(site.store, 1)
-            for check in each.evidence}
-    assert told["gradual-75"] == plans.digest(site.store, "bench")[:12]
+            for check in each.evidence if each.gate == "slo"}
+    earlier, amended = before[:12], plans.digest(site.store, "bench")[:12]
+    assert told == {"gradual-10": earlier, "gradual-75": amended}
+    check_report(site, told)
     kinds = [event.kind for event in audit.events(site.store, "bench")]
     assert (kinds.count("plan.amended"), kinds.count("cutover.amend")) == (1, 2)
     assert audit.verify(site.store, "bench") == []

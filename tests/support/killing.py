@@ -29,7 +29,7 @@ def each_kill(
         The number of the line that it was killed at, counted over all lines that it runs.
     """
     prepare()
-    lines = _lines_of(files, action)
+    lines = lines_of(files, action)
     assert lines, f"nothing of {files} runs"
     first = {line: number for number, line in reversed(list(enumerate(lines, 1)))}
     last = {line: number for number, line in enumerate(lines, 1)}
@@ -38,7 +38,7 @@ def each_kill(
         if 1 < number < begun:
             continue
         prepare()
-        _killed_at(number, files, action)
+        killed_at(number, files, action)
         yield number
 
 
@@ -64,8 +64,8 @@ def in_child(action: Callable[[], str]) -> str:
     return said
 
 
-def _lines_of(files: tuple[str, ...], action: Action) -> list[tuple[str, int]]:
-    """Return the lines that an action runs, found out in a child."""
+def lines_of(files: tuple[str, ...], action: Action) -> list[tuple[str, int]]:
+    """Return the lines that an action runs, found out in a child, which carries it out."""
     def noted() -> str:
         seen: list[tuple[str, int]] = []
         _traced(files, lambda frame: seen.append((frame.f_code.co_filename, frame.f_lineno)),
@@ -75,7 +75,8 @@ def _lines_of(files: tuple[str, ...], action: Action) -> list[tuple[str, int]]:
     return [(name, number) for name, number in json.loads(in_child(noted))]
 
 
-def _killed_at(number: int, files: tuple[str, ...], action: Action) -> None:
+def killed_at(number: int, files: tuple[str, ...], action: Action) -> None:
+    """Do an action in a child that is killed before the line of a number, from 1."""
     child = os.fork()
     if child == 0:
         left = number

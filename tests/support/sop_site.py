@@ -126,6 +126,25 @@ class SopSite:
             self.attempt(flow, run_id, fired if kills else None)
         raise AssertionError(f"{flow} did not end in {attempts} attempts: {run}")
 
+    def until_it_waits(self, flow: str, run_id: str, *, kills: int = 0) -> FlowRun:
+        """Carry a run on until it sleeps, asks people, or has ended; return it.
+
+        Args:
+            flow: Name of the flow.
+            run_id: The run.
+            kills: At so many points that its process comes by first, it is killed, at each once.
+        """
+        fired = self.home.root / f"fired-{run_id}"
+        fired.touch()
+        enough = len(fired.read_text().splitlines()) + kills
+        while True:
+            points = fired.read_text().splitlines()
+            run = self.attempt(flow, run_id, fired if len(points) < enough else None)
+            self.killed = points
+            if run.state_type not in ("RUNNING", "PENDING", "CRASHED"):
+                return run
+            self.api.schedule(run_id, at=clock.now(), name="Recovering", message="after a kill")
+
     def attempt(self, flow: str, run_id: str, fired: Path | None = None) -> FlowRun:
         """Carry a run on with one process, killed at points not yet in `fired`; return the run."""
         ending = self.server.ask(f"{self.home.root} {flow} {run_id} {fired or '-'}")
