@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from changeover import clock
 from changeover.domain.audit import Author, NewEvent
@@ -24,6 +24,7 @@ from changeover.errors import (
     TransitionRefused,
     Unreachable,
 )
+from changeover.observer.beginning import Begin, Found
 from changeover.observer.following import Following
 from changeover.observer.notices import Notices
 from changeover.observer.restorer import BaselineRestorer
@@ -51,19 +52,6 @@ DRIFT_GRACE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 CONFIRMED_WITHIN_SECONDS = 60.0
 """When a gateway serves a rollback later than that, only its publication says so."""
-
-
-Found = queue.Queue[RollbackStart | Exception]
-"""Where a thread says how a rollback began."""
-
-
-class Begin(Protocol):
-    """How a rollback begins: `rollback.start` at once, `gradual_return.begin` in steps."""
-
-    def __call__(
-        self, site: Site, cause: Cause, *, is_baseline_back: bool = False
-    ) -> RollbackStart:
-        """Begin it."""
 
 
 @dataclass(frozen=True, slots=True)
