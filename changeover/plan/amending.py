@@ -126,12 +126,14 @@ def _by_name(parts: list[Any]) -> dict[str, Any]:
         if isinstance(part, dict):
             names = [part[key] for key in _NAMES if key in part]
             name = str(names[0]) if names else name
+        # two parts of the same name are told apart by their places
         found[name if name not in found else f"{name} {number}"] = part
     return found
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
+        # what is empty or not set says nothing to a person
         told = {name: _shown(inner) for name, inner in value.items()
                 if inner not in ([], {}, None)}
         return ", ".join(f"{name} {text}" for name, text in told.items() if text)

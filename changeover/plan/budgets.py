@@ -21,6 +21,7 @@ RECOMMENDED = ((720, 14.4), (120, 6.0), (10, 1.0))
 """(part of the objective's time, burn rate): of 30 days 1 hour, 6 hours and 3 days, in which 2, 5
 and 10 % of the budget are used up. Table 5-8 of the source; the last is for tickets."""
 SHORTEST_SHORT = timedelta(seconds=1)
+# their share is one of good answers, and a budget is one of bad ones
 _BETTER_WHEN_HIGH = ("similarity", "match_rate")
 _COUNTED = (Source.TRAFFIC, Source.GATEWAY, Source.COMPARISON, Source.OUTCOME)
 

@@ -16,6 +16,7 @@ def without_anybody(plan: Plan) -> list[str]:
     for stage in plan.stages():
         if stage.phase in _USERS_ON_BOTH:
             found += [f"stage {stage.title}: {what}" for what in _of_stage(plan, stage)]
+    # the same check may stand in several gates of a stage
     return list(dict.fromkeys(found))
 
 

@@ -22,6 +22,7 @@ Location = tuple[str | int, ...]
 
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+# JSON writes a character beyond U+FFFF as two halves; YAML's parser wants it whole
 _PAIR = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in
          ("null", "bool", "int", "float", "str", "seq", "map")}
@@ -38,6 +39,7 @@ def read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
     Raises:
         InvalidPlan: It is not one mapping, or a part of it is ambiguous.
     """
+    # a document that is JSON has no doubtful values: the rules for YAML do not apply to it
     found = _as_json(text, source)
     node = _compose(text if found is None else _as_yaml(text), source)
     lines = Lines(node, is_json=found is not None)
@@ -86,11 +88,13 @@ class Lines:
 
     def _walk(self, node: yaml.Node, path: Location) -> None:
         self._count += 1
+        # aliases are walked wherever they are used, so a document of aliases of aliases ends here
         if self._count > MOST_NODES or len(path) > DEEPEST:
             if not self.problems:
                 self.problems.append(f"the document has more than {MOST_NODES} values, "
                                      f"or more than {DEEPEST} levels")
             return
+        # a value that follows its name in another line: people look for the name
         self._lines.setdefault(path, node.start_mark.line + 1)
         if node.tag not in _TAGS:
             self._add(node, path, f"the type {node.tag.rpartition(':')[2]} is not allowed")
@@ -121,6 +125,7 @@ class Lines:
         """Note a value that is ambiguous, not a number, or could not be stored."""
         if _NOT_STORABLE.search(node.value):
             self._add(node, path, "contains an invalid character; write the character itself")
+        # in JSON and within quotes a value has one meaning
         if self._is_json or node.style not in (None, ""):
             return
         if unclear := yaml12.doubt(node.value):
@@ -154,9 +159,11 @@ def _as_json(text: str, source: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(text, parse_constant=_refuse)
     except _NotFinite as error:
+        # the library does not say where it stood: the first line with the word
         line = next((n for n, one in enumerate(text.splitlines(), 1) if str(error) in one), 1)
         raise InvalidPlan(source, [f"line {line}: {yaml12.not_finite(str(error))}"]) from None
     except (ValueError, RecursionError):
+        # read as YAML then, whose messages name a line
         return None
     return found
 
@@ -207,10 +214,12 @@ def _construct(node: yaml.Node) -> Any:
     found: dict[str, Any] = {}
     merged: dict[str, Any] = {}
     for key, value in node.value:
+        # a quoted "<<" is a name as any other
         if key.value == _MERGE and key.style in (None, ""):
             merged = _merged(_construct(value)) | merged
         else:
             found[key.value] = _construct(value)
+    # what a mapping says itself wins, wherever its `<<` stands
     return merged | found
 
 
@@ -237,6 +246,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     try:
         return yaml12.value(node.value)
     except ValueError as error:
+        # Python refuses whole numbers with thousands of digits, in words that help nobody
         is_long = "digits" in str(error)
         raise ValueError(f"a number of {len(node.value)} digits is too long" if is_long
                          else str(error)) from None

@@ -31,6 +31,7 @@ def merged(document: Document, environment: str) -> Document:
 
 def merge(base: Any, overlay: Any) -> Any:
     """Return what an overlay makes of a value: mappings name by name, `None` removes."""
+    # lists are replaced whole: their items have no names by which they could be merged
     if not (isinstance(base, Mapping) and isinstance(overlay, Mapping)):
         return overlay
     found = dict(base)
@@ -45,7 +46,9 @@ def merge(base: Any, overlay: Any) -> Any:
 def forbidden(document: Document) -> Iterator[tuple[Location, str]]:
     """Yield keys that an environment may not override: the migration's name, environments."""
     environments = document.get("environments")
-    for name, overlay in (environments or {}).items() if isinstance(environments, dict) else ():
+    if not isinstance(environments, dict):
+        return  # none, or wrong as a whole, which the model says
+    for name, overlay in environments.items():
         if not isinstance(overlay, dict):
             yield ("environments", name), "must be a mapping of names to values"
             continue
@@ -95,6 +98,7 @@ def _leaves(value: Any, path: Location = ()) -> Iterator[tuple[Location, Any]]:
     if isinstance(value, Mapping) and value:
         for name, part in value.items():
             yield from _leaves(part, (*path, str(name)))
+    # a list of plain values is one value for a person
     elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
         for index, part in enumerate(value):
             yield from _leaves(part, (*path, index))

@@ -66,6 +66,7 @@ def with_units(document: Any) -> Any:
 def declared(document: Any) -> dict[str, Mapping[str, Any]]:
     """Return what a document says of external metrics, whether it is right or not."""
     sources = document.get("sources") if isinstance(document, Mapping) else None
+    # before anything is validated: no part need have its right form
     found: dict[str, Mapping[str, Any]] = {}
     for source in sources.values() if isinstance(sources, Mapping) else ():
         metrics = source.get("metrics") if isinstance(source, Mapping) else None
@@ -87,6 +88,7 @@ def _with_unit(condition: Any, known: Mapping[str, Mapping[str, Any]]) -> Any:
     declared = known.get(metric) if isinstance(metric, str) else None
     if declared is None:
         return condition
+    # what the condition says itself stays: `_of_condition` says that it is wrong
     found = {"unit": declared.get("unit", "number"), **condition}
     if declared.get("samples") is None:
         found.setdefault("min_samples", 1)
@@ -107,6 +109,7 @@ def problems(plan: Plan) -> Iterator[tuple[Location, str]]:
             found = known[check.metric]
             yield from _of_condition(check, found, path)
             yield from _of_check(check, found, path)
+            # without a window of its own a check looks back over the soak of each stage that has it
             windows = [check.over] if check.over is not None else soaks
             yield from _of_points(found, windows, path)
     for index, trigger in enumerate(plan.triggers):
@@ -158,6 +161,7 @@ def _of_condition(
     if "system" not in named and (condition.is_to_baseline or condition.of == "baseline"):
         yield path, (f"what is asked for {metric} does not name {{system}}, so both systems would "
                      "have the same value; put {system} into it, or give a fixed bound")
+    # the source answers what it is asked: a segment that is not named changes nothing
     if condition.segment is not None and "segment" not in named:
         yield (*path, "segment"), (f"what is asked for {metric} does not name {{segment}}; put it "
                                    "in, or remove `segment`")
@@ -176,6 +180,7 @@ def _of_check(
         yield (*path, "on_no_data"), (
             f"{check.metric} cannot have `on_no_data: fail`: a source that is down must roll "
             "nothing back; remove it")
+    # a range query asks from the window's start to its end, so it need not name it
     if check.over is not None and "window" not in found.metric.placeholders and not _range(found):
         yield (*path, "over"), (f"what is asked for {check.metric} does not name {{window}}, so "
                                 "`over` changes nothing; put {window} into it, or remove `over`")

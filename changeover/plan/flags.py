@@ -60,6 +60,7 @@ def kind_of(value: object) -> Kind:
     Raises:
         ValueError: No flag can have such a value.
     """
+    # first: for Python, True is a number, too
     if isinstance(value, bool):
         return Kind.BOOLEAN
     if isinstance(value, str):
@@ -251,16 +252,21 @@ class FlagSpec(Part):
 
 def _same_numbers(variants: Mapping[str, Any]) -> dict[str, Any]:
     """Make all numbers floats when one is: clients in typed languages ask for one type."""
-    if any(isinstance(value, float) for value in variants.values()):
-        return {name: float(value) if isinstance(value, int) and not isinstance(value, bool)
-                else value for name, value in variants.items()}
-    return dict(variants)
+    if not any(isinstance(value, float) for value in variants.values()):
+        return dict(variants)
+    found = {}
+    for name, value in variants.items():
+        # for Python, True is a whole number
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        found[name] = float(value) if is_whole else value
+    return found
 
 
 def _form(entry: object) -> str:
     return "mapping" if isinstance(entry, dict | FlagSpec) else "scalar"
 
 
+# the form is chosen first: else a mistake in a mapping would also be reported as "not text"
 FlagEntry = Annotated[
     Annotated[FlagSpec, Tag("mapping")] | Annotated[FlagValue, Tag("scalar")],
     Discriminator(_form),

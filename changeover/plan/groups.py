@@ -83,6 +83,7 @@ class ScoreOf(Part):
 
 def _kind(entry: Any) -> str:
     """Return what an entry of a gate is: a check, or a group by its one key."""
+    # with `metric` it is a check, even beside a group's key: the message is then about that key
     is_plain = not isinstance(entry, Mapping) or "metric" in entry
     for kind in ("any", "all", "some", "score"):
         if isinstance(entry, Part) and hasattr(entry, kind):
@@ -153,6 +154,7 @@ def with_members(entry: Any, change: Callable[[Any], Any]) -> Any:
         entry: A check, or a group of them, whether it is right or not.
         change: Returns a check as it is to be.
     """
+    # wrong forms are passed on as they are: validation says what is wrong with them
     if not isinstance(entry, Mapping) or "metric" in entry:
         return change(entry)
     found = dict(entry)
@@ -175,6 +177,7 @@ def place_in_document(plan: Plan, path: Location) -> Location:
     """
     if len(path) < 3 or path[0] != "gates" or not isinstance(path[2], int):
         return path
+    # the model's checks are flat: those of one group follow each other, and are one entry here
     number, previous, member = -1, None, 0
     checks = plan.gates.get(str(path[1]), [])
     for check in checks[: path[2] + 1]:
@@ -210,5 +213,6 @@ def shares(checks: Iterable[CheckSpec]) -> float:
         asked = sum(each.is_sequential for each in members)
         group = members[0].group
         if asked and group is not None:
+            # where the others alone can fail it, one more decides: each check counts whole
             total += asked / max(1, group.fails_with - (len(members) - asked))
     return total

@@ -128,6 +128,7 @@ def refuse_beside(
     """
     if not found:
         return
+    # read again, for the lines: a plan knows only its values
     _, lines = _read(_text(path), str(path))
     placed = [(place_in_document(plan, tuple(where)), text) for where, text in found]
     overlay = ("environments", environment) if environment else ()
@@ -136,6 +137,7 @@ def refuse_beside(
 
 def _read(text: str, source: str) -> tuple[dict[str, Any], Lines]:
     document, lines = read(text, source)
+    # before it is merged: an environment would replace the plan's own name silently
     if wrong := list(environments.forbidden(document)):
         raise InvalidPlan(source, lines.sorted(wrong))
     return document, lines
@@ -148,6 +150,7 @@ def _validated(
     try:
         plan = Plan.model_validate(document)
     except ValidationError as error:
+        # the library's sentences contain its own terms, and sometimes the whole input
         found = [_explain(detail, document) for detail in error.errors()]
         raise InvalidPlan(source, lines.sorted(found, overlay)) from None
     impossible = [(place_in_document(plan, tuple(problem.path)), problem.text)
@@ -186,6 +189,7 @@ def _path_in(location: Location, document: Any) -> Location:
     """Drop parts of a path that only the library has, such as names of alternatives."""
     path: list[str | int] = []
     for part in location:
+        # the last part stays though the document lacks it: it is what the message is about
         if isinstance(document, dict) and (
                 part in document or part == location[-1] != PLAIN):
             path.append(part)
@@ -216,6 +220,7 @@ def _allowed_keys(location: Location) -> list[str]:
     definitions, node = schema.get("$defs", {}), schema
     for part in location:
         node = _resolve(node, definitions)
+        # the name of a flag's form stands in the library's path, and in no schema
         if part in _FORMS and part not in node.get("properties", {}):
             continue
         if part in (kinds := node.get("discriminator", {}).get("mapping", {})):
@@ -223,6 +228,7 @@ def _allowed_keys(location: Location) -> list[str]:
         elif isinstance(part, int):
             node = node.get("items", {})
         else:
+            # mappings from names to parts: any name is allowed, or those of a pattern
             named = next(iter(node.get("patternProperties", {}).values()), None)
             node = node.get("properties", {}).get(part) or named \
                 or node.get("additionalProperties") or {}
@@ -239,6 +245,7 @@ def _resolve(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         elif "allOf" in node:
             node = node["allOf"][0]
         elif alternatives := node.get("anyOf") or node.get("oneOf"):
+            # a part that may be left out is "this or null": null has no names in it
             node = next((a for a in alternatives if a.keys() & _NESTED), {})
         else:
             return dict(node)

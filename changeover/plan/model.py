@@ -186,6 +186,7 @@ class Stage(BaseModel):
     @property
     def weight(self) -> int:
         """Buckets (0..10_000) that go to the candidate."""
+        # a bucket is 0.01 % of the users, the finest share that a plan may have
         return int(self.percent * 100)
 
     @property
@@ -239,6 +240,7 @@ class Plan(Part):
     @model_validator(mode="before")
     @classmethod
     def _units_are_known(cls, document: Any) -> Any:
+        # first: a bound such as `1%` can only be read with its metric's unit
         return with_units(document)
 
     def stages(self) -> list[Stage]:
@@ -250,6 +252,7 @@ class Plan(Part):
         stages: list[Stage] = []
         moved: tuple[str, ...] = ()
         for index, (key, fields) in enumerate(steps):
+            # each once, in the order in which they were moved
             moved = tuple(dict.fromkeys((*moved, *fields["segments"])))
             stages.append(Stage(key=key, index=index, **{**fields, "segments": moved}))
         return stages
@@ -283,6 +286,7 @@ def _steps(phase: PhaseSpec) -> list[tuple[str, dict[str, Any]]]:
             (f"gradual-{_slug(stage.percent)}", _fields(phase, stage.percent, stage))
             for stage in phase.stages
         ]
+    # both have their share by what they are
     percent = {
         PhaseKind.SHADOW: Decimal(0),
         PhaseKind.FULL: Decimal(100),
@@ -310,5 +314,6 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
 
 def _slug(percent: Decimal) -> str:
     """Return a percentage as part of a key: 25 → `25`, 0.5 → `0-5`."""
+    # `f`: else a Decimal may be written as 1E+1
     text = re.sub(r"\.?0+$", "", f"{percent:f}") if "." in f"{percent:f}" else f"{percent:f}"
     return text.replace(".", "-")

@@ -161,6 +161,7 @@ def one_place(pattern: str) -> str:
     steps = parse_pattern(pattern)
     if pattern.startswith("/"):
         return _one_markup_place(pattern)
+    # `[*]` may stand there: places are written with it instead of an index
     if "*" in pattern.replace("[*]", "") or any(
             step.is_deep or isinstance(step.token, int) for step in steps):
         raise ValueError(f"{pattern}: this path must name one place, such as `$.items[*].price`; "
@@ -174,6 +175,7 @@ def is_touched(path: Sequence[Token | Wild], place: Sequence[Token | Wild]) -> b
     An answer without `$.order` has no `$.order.total` either, and an answer with another
     `$.order.total` has another `$.order`.
     """
+    # the shorter one decides: what lies above or below is touched, too
     return all(fits(wanted, found) for wanted, found in zip(path, place, strict=False))
 
 
@@ -209,6 +211,7 @@ def format_path(tokens: Iterable[Token | Wild]) -> str:
 def _format_key(key: str) -> str:
     if _PLAIN.match(key):
         return f".{key}"
+    # backslashes first, or those of the quotes would be doubled
     escaped = key.replace("\\", "\\\\").replace("'", "\\'")
     return f"['{escaped}']"
 
@@ -234,6 +237,7 @@ def _parse_markup(text: str) -> tuple[Step, ...]:
             )
         name = found["element"] or found["attribute"] or found["text"]
         steps.append(Step(name, found["axis"] == "//"))
+        # an element is two steps, as in `Name`; without an index all of its name are meant
         if found["element"]:
             steps.append(Step(Wild.ANY if found["index"] is None else int(found["index"])))
         position = found.end()
@@ -259,6 +263,7 @@ def _markup_place(text: str) -> tuple[Token | Wild, ...]:
 
 def _one_markup_place(pattern: str) -> str:
     plain = pattern.replace("[*]", "")
+    # slashes within a namespace's address are no steps
     if "*" in plain or "//" in re.sub(r"\{[^}]*\}", "", plain) or any(
             isinstance(step.token, int) for step in parse_pattern(pattern)):
         raise ValueError(f"{pattern}: this path must name one place, such as `/order/item/@id`; "

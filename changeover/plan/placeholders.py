@@ -29,6 +29,7 @@ class Language(StrEnum):
     WORDS = "a command"
 
 
+# comments and quoted texts are found whole: a quote within a comment opens nothing
 _TOKENS = {
     Language.PROMQL: re.compile(
         r"""(?P<comment>\#[^\n]*)
@@ -83,12 +84,14 @@ def pieces(text: str, language: Language) -> list[Piece]:
             found += _split(token[0], token[0][0], is_regex=is_regex)
         else:
             found += _split(token[0])
+        # the end is enough to find `=~`, and a long query stays fast
         before = (before + token[0])[-20:]
     return found
 
 
 def _split(text: str, quote: str = "", *, is_regex: bool = False) -> Iterator[Piece]:
     for index, part in enumerate(_SPLIT.split(text)):
+        # `split` puts what its group found at every second place
         if index % 2:
             yield Piece(f"{{{part}}}", part, quote, is_regex)
         elif part:
@@ -137,6 +140,7 @@ def _in_sql(found: list[Piece]) -> Iterator[str]:
         if piece.quote:
             yield (f"{piece.text} stands within quotes; write it without: it is bound as a value, "
                    "never pasted into the text")
+        # a placeholder before `(` would be a function's name
         elif re.match(r"[\w.$]", before) or re.match(r"[\w.$(]", after):
             yield (f"{piece.text} is a value and cannot be a part of a name; compare a column "
                    f"with it, such as system = {piece.text}")

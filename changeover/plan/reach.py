@@ -42,8 +42,10 @@ class _Values:
         """Whether a value that can be measured meets a condition that turns only at `bounds`."""
         if self.single is not None:
             return any(is_met(value) for value in self.single)
-        tried = {self.least, self.most, *bounds, *(math.nextafter(bound, side)
-                 for bound in (*bounds, self.least) for side in (-math.inf, math.inf))}
+        # a condition turns only at its bounds: the values on both sides of them tell all
+        tried = {self.least, self.most, *bounds}
+        for bound in (*bounds, self.least):
+            tried |= {math.nextafter(bound, -math.inf), math.nextafter(bound, math.inf)}
         return any(is_met(value) for value in tried if self._is_possible(value))
 
     def _is_possible(self, value: float) -> bool:
@@ -81,6 +83,7 @@ def unreachable(plan: Plan) -> Iterator[Found]:
 
 def never_failing(plan: Plan) -> list[str]:
     """Return sentences about checks that pass whatever is measured."""
+    # a check whose gate stands in several stages is told once
     return list(dict.fromkeys(
         f"gate {path[1]}: {check.metric} is always {_said(check)}, so the check passes whatever "
         "happens"
@@ -158,6 +161,7 @@ def _most_samples(plan: Plan, metric: Metric, window: timedelta) -> int | None:
 def _values(metric: Metric, condition: CheckSpec | TriggerSpec, window: timedelta) -> _Values:
     if metric.name == "up":
         return _Values(0, 1, single=_shares_of_probes(condition, window))
+    # a number of people's own, of outcomes or of a source, may be negative
     if metric.name.startswith(QUALITY) or (
             metric.source is Source.EXTERNAL and metric.unit == "number"):
         return _Values(-math.inf, math.inf)
@@ -173,19 +177,23 @@ def _shares_of_probes(
 ) -> tuple[float, ...]:
     """Return the shares next to the bounds that probes, one each second, can have in a window."""
     seconds = max(1, int(window.total_seconds()))
+    # as few as are judged (`changeover.analysis.check`), but not so many that it takes long
     fewest = max(1, min(condition.min_samples, int(window.total_seconds() * 0.8)),
                  seconds - MOST_TRIED)
     near = [bound for bound in condition.bound_values if 0 <= bound <= 1]
-    return tuple({
-        up / probes for probes in range(fewest, seconds + 1)
-        for up in (0, probes, *(int(bound * probes) + more for bound in near
-                                for more in (-1, 0, 1, 2)))
-        if 0 <= up <= probes})
+    found = {0.0, 1.0}
+    for probes in range(fewest, seconds + 1):
+        for bound in near:
+            # whole numbers of answers on both sides of the bound
+            least = int(bound * probes) - 1
+            found |= {up / probes for up in range(least, least + 4) if 0 <= up <= probes}
+    return tuple(found)
 
 
 def _can(condition: CheckSpec | TriggerSpec, window: timedelta, *, is_met: bool) -> bool:
     """Whether some measurement meets a bound, or some does not."""
     metric, bounds = condition.measured, condition.bound_values
+    # a bound relative to the baseline can always be kept, whatever the baseline's value is
     if condition.is_to_baseline:
         return is_met or _can_exceed_baseline(metric, condition)
     is_within = _IS_WITHIN[condition.bound_name]
@@ -222,6 +230,7 @@ def _possible(condition: CheckSpec | TriggerSpec, window: timedelta) -> str:
 def _rates_where_nobody_is(plan: Plan) -> Iterator[Found]:
     """Find checks of request_rate in a stage where it is always 0, so that they always fail."""
     for stage in plan.stages():
+        # in the other phases both systems have users
         empty = {PhaseKind.SHADOW: "candidate", PhaseKind.FULL: "baseline"}.get(stage.phase)
         for gate in stage.gates if empty else ():
             for index, check in enumerate(plan.gates.get(gate, [])):

@@ -39,6 +39,7 @@ class Problem:
 
 def check_plan(plan: Plan) -> list[Problem]:
     """Return everything that makes a plan impossible; an empty list means that it can work."""
+    # in no order: whoever shows them sorts them by their lines
     return [
         *_phases_in_order(plan),
         *_phase_fields(plan),
@@ -257,11 +258,13 @@ def _suites(plan: Plan) -> list[tuple[Location, str | None]]:
 def _levers(plan: Plan) -> list[tuple[Location, list[str]]]:
     final, disable = plan.cutover.final, plan.cutover.disable_baseline
     pressure = plan.health.back_pressure
+    found: list[tuple[Location, list[str]]] = []
+    for issue, repair in plan.health.repairs.items():
+        found.append((("health", "repairs", str(issue), "levers"), repair.levers))
+    for name in ("on_slow", "on_frozen", "on_normal") if pressure else ():
+        found.append((("health", "back_pressure", name), getattr(pressure, name)))
     return [
-        *((("health", "repairs", str(issue), "levers"), repair.levers)
-          for issue, repair in plan.health.repairs.items()),
-        *((("health", "back_pressure", name), getattr(pressure, name) if pressure else [])
-          for name in ("on_slow", "on_frozen", "on_normal")),
+        *found,
         (("rollback", "restore"), plan.rollback.restore),
         (("cutover", "final", "levers"), final.levers if final else []),
         (("cutover", "disable_baseline", "levers"), disable.levers if disable else []),
@@ -381,6 +384,7 @@ def _stage_path(plan: Plan, stage: Stage) -> Location:
             continue
         if phase.phase is not PhaseKind.GRADUAL:
             return ("phases", index)
+        # percentages grow, so one names its stage
         for number, spec in enumerate(phase.stages):
             if spec.percent == stage.percent:
                 return ("phases", index, "stages", number)

@@ -23,6 +23,7 @@ def parse_statuses(value: Any) -> list[str]:
         ValueError: One of them is neither a code nor a class.
     """
     found = value if isinstance(value, list | tuple) else [value]
+    # YAML reads 404 as a number
     names = [str(each).lower() for each in found]
     for name in names:
         if not re.fullmatch(NAMED, name):

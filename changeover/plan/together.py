@@ -98,6 +98,7 @@ def _walk(
     node: Node, plans: Mapping[str, Plan], path: list[Node], done: set[Node]
 ) -> list[Node]:
     """Return the circle that is met from a stage on, each stage before what it waits for."""
+    # came back to a stage of this way: a circle
     if node in path:
         return path[path.index(node):]
     if node in done:
@@ -118,6 +119,7 @@ def _needs(node: Node, plans: Mapping[str, Plan]) -> Iterator[Node]:
         yield name, keys[-1]
         return
     stage = plan.stage(key)
+    # within a plan the stage before, and across plans those that it names or that go first
     if stage.index:
         yield name, keys[stage.index - 1]
     for wait in stage.waits_for:

@@ -143,6 +143,7 @@ class TriggerSpec(Condition):
         if self.clear_at is not None:
             return self._parsed_clear_at()
         name, bound = self.bound_name, self.bound_values[0]
+        # of the margin above 1, not of the ratio: 1.2 is back at 1.18, not at 1.08
         if name == "ratio_to_baseline" and bound > 1:
             return 1 + (1 - CLEARANCE) * (bound - 1)
         if name in _TOO_HIGH:

@@ -73,6 +73,7 @@ def parse_duration(value: object) -> timedelta:
     parts = _DURATION_PART.findall(text)
     if not parts or _DURATION_PART.sub("", text).strip():
         raise ValueError(f"{value!r} is not a duration; allowed are {DURATION_FORMS}")
+    # Decimal: with floats, 0.1 s would not be exactly 100 ms
     seconds = sum((Decimal(number) * _DURATION_SECONDS[unit] for number, unit in parts), Decimal(0))
     if seconds > LONGEST.days * _DURATION_SECONDS["d"]:
         raise ValueError(f"{value!r} is too long; the limit is {LONGEST.days}d")
@@ -81,6 +82,7 @@ def parse_duration(value: object) -> timedelta:
 
 def format_duration(duration: timedelta) -> str:
     """Return `duration` as `parse_duration` reads it: `7d`, `1h30m`, `250ms`, `0s`."""
+    # rounded, for seconds are a float here
     left = round(duration.total_seconds() * 1_000_000)
     parts: list[str] = []
     for unit in ("d", "h", "m", "s", "ms", "us"):
@@ -182,6 +184,7 @@ def _bare(match: re.Match[str]) -> str:
         return match[0]
     if not scheme.startswith(("http", "postgres")):
         return f"{scheme}://***"
+    # the last @: a password may contain one
     user, _, place = rest.rpartition("@")
     host = re.split(r"[/?#]", place, maxsplit=1)[0]
     hidden = "" if place.strip("/") == host else "/***"

@@ -88,11 +88,16 @@ def _read(plan: Plan) -> frozenset[str]:
     """Return the metrics of the candidate that gates of stages, or triggers, read."""
     used = {gate for stage in plan.stages() for gate in stage.gates}
     conditions = [*plan.triggers, *(check for gate in used for check in plan.gates.get(gate, ()))]
-    # a check of one segment says nothing of the others
-    of_all = [each for each in conditions if each.of == "candidate" and each.segment is None]
-    found = {each.metric for each in of_all
-             if METRICS[each.metric].source is not Source.COMPARISON or plan.shadow}
-    return frozenset(found.union(*(_seen_by_status(each) for each in of_all)))
+    found = set()
+    for each in conditions:
+        # a check of one segment says nothing of the others
+        if each.of != "candidate" or each.segment is not None:
+            continue
+        # without shadow traffic nothing is compared
+        if plan.shadow or METRICS[each.metric].source is not Source.COMPARISON:
+            found.add(each.metric)
+        found |= _seen_by_status(each)
+    return frozenset(found)
 
 
 def _seen_by_status(condition: Condition) -> set[str]:

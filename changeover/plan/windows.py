@@ -44,6 +44,7 @@ def parse_days(value: object) -> tuple[int, ...]:
         if first not in DAYS or (last or first) not in DAYS:
             raise ValueError(f"{part!r} is no day; allowed are {_DAY_FORMS}")
         start, end = DAYS.index(first), DAYS.index(last or first)
+        # backwards is over the weekend: `sat-mon`
         found |= {(start + number) % 7 for number in range((end - start) % 7 + 1)}
     return tuple(sorted(found))
 
@@ -137,6 +138,7 @@ def next_open(windows: Sequence[WindowSpec], moment: datetime) -> datetime | Non
     if is_open(windows, moment):
         return moment
     step = timedelta(minutes=STEP_MINUTES)
+    # steps of UTC, on whole steps: they meet each hour once, however clocks are set
     utc = moment.astimezone(UTC)
     since = utc - utc.replace(hour=0, minute=0, second=0, microsecond=0)
     at = utc + (step - since % step)

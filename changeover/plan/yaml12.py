@@ -31,15 +31,18 @@ _SAME = {"timestamp", "value", "merge"}
 """What only 1.1 gives a type, and what is text here: dates, `=` and `<<` as values."""
 
 
+# libyaml's reader is many times faster, but not part of every installation
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Composes documents whose plain values have the types of YAML 1.2's core schema."""
 
+    # its own and empty, so that none of the rules of YAML 1.1 is inherited
     yaml_implicit_resolvers: dict[str | None, Any] = {}  # noqa: RUF012 - the library's own form
 
 
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that either version would read as something else."""
 
+    # copies: a rule that is added must not change the library's own lists
     yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own form
         first: list(rules) for first, rules in yaml.SafeDumper.yaml_implicit_resolvers.items()}
 
@@ -61,6 +64,7 @@ def doubt(text: str) -> str | None:
         text: The value as it stands in the document, without quotes.
     """
     new, old = kind(text), _kind_in_1_1(text)
+    # the one form that both call a number, and read as different ones
     is_octal_once = new == old == "int" and _OCTAL_LOOK.fullmatch(text) is not None
     if old in _SAME or (new == old and not is_octal_once):
         return None
@@ -86,6 +90,7 @@ def value(text: str) -> Any:
         base = {"0o": 8, "0x": 16}.get(text[:2])
         return int(text[2:], base) if base else int(text)
     if found == "float":
+        # what ends in neither a digit nor a point is `.inf` or `.nan`
         number = float(text.lstrip("+") if text[-1].isdigit() or text[-1] == "." else "nan")
         if not math.isfinite(number):
             raise ValueError(not_finite(text))
