@@ -15,6 +15,7 @@ from examples.documents.structure import describe
 
 def parse(text: str) -> dict[str, Any]:
     """Return a document as a record; a document without metadata is described as text."""
+    # it never raises: what is malformed comes back unparsed
     raw, _unparsed = parse_email(text)
     name = raw.get("name")
     if not name:

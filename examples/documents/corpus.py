@@ -32,6 +32,7 @@ def _readmes() -> list[tuple[str, Path]]:
     for folder in sorted({Path(entry) for entry in sys.path if entry.endswith("site-packages")}):
         for path in sorted(folder.glob("*/README*")) + sorted(folder.glob("*/*/README*")):
             if path.is_file() and path.stat().st_size <= LARGEST_BYTES:
+                # the first one in the folder's order: a second README of a package is left out
                 found.setdefault("-".join(path.relative_to(folder).parts[:-1]), path)
     return sorted(found.items())
 

@@ -46,12 +46,14 @@ class Load:
         self._recent: list[float] = []
         self._random = random.Random(seed)
         self._users = [f"user-{number:04d}" for number in range(users)]
+        # as among real users: a few ask far more often than most
         self._weights = [1 / (1 + number) ** 0.8 for number in range(users)]
 
     async def run(self, seconds: float | None = None) -> None:
         """Send until `stop` is set or `seconds` have passed; then wait for the last answers."""
         limits = httpx.Limits(max_connections=500, max_keepalive_connections=100)
         async with httpx.AsyncClient(
+            # a proxy that the environment names would get what is for this machine
             base_url=self.url, timeout=20, limits=limits, trust_env=False
         ) as client:
             documents = await self._documents(client)
@@ -63,6 +65,7 @@ class Load:
                     break
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 task = asyncio.create_task(self._one(client, documents, due))
+                # asyncio itself holds tasks only weakly: one that nobody holds may vanish
                 pending.add(task)
                 task.add_done_callback(pending.discard)
                 number += 1
@@ -98,6 +101,7 @@ class Load:
             else:
                 document = self._random.choice(documents)
                 answer = await client.get(f"/documents/{document}", headers=headers)
+            # 4xx is an answer, too: only what a user would call a failure counts
             outcome = "ok" if answer.status_code < 500 else f"status_{answer.status_code}"
             self.served[answer.headers.get("x-served-by", "nobody")] += 1
         except httpx.HTTPError as error:
@@ -107,6 +111,7 @@ class Load:
             self.counts[f"failed_{method}"] += 1
             self.counts[f"{method}_{outcome}"] += 1
         self._recent.append(time.monotonic() - due)
+        # the latest only: the figures are to show what is going on now
         del self._recent[:-2000]
 
     def figures(self) -> dict[str, object]:

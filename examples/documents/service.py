@@ -61,6 +61,7 @@ class Faults:
     def begin(self, kind: str) -> None:
         """Start one kind of fault, or end them all with `none`."""
         self.kind = kind
+        # SIGKILL, as by the kernel: a crash closes nothing and answers nobody
         if kind == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "memory":
@@ -99,6 +100,7 @@ class Service:
 
     async def health(self, _request: Request) -> Response:
         """Say that the system is well; a hanging one hangs here too."""
+        # other faults leave the health probe alone: only measurements of users show them
         if self.faults.kind == "hang":
             await self.faults.suffer()
         return self._answer({"status": "healthy", "system": self.name})
@@ -161,5 +163,6 @@ def serve(name: str, parse: Parser, description: str) -> None:
     arguments = parser.parse_args()
     uvicorn.run(
         Service(name, parse).app(), host=arguments.host, port=arguments.port, log_level="warning",
+        # longer than the gateway keeps connections: it must not send to a closed one
         access_log=False, timeout_keep_alive=60,
     )

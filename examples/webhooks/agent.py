@@ -57,6 +57,7 @@ def application(system: str, tracker_url: str) -> FastAPI:
         if f"[{system} fails]" in work.title:
             raise HTTPException(500, f"the {system} agent cannot read this issue")
         found = TRIAGES[system](work.title, work.body)
+        # without a token this is a rehearsal, which must have no effect
         if work.token is not None:
             comment(tracker, work, system, found.label)
         return Done(system=system, label=found.label, confidence=found.confidence,

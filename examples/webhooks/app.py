@@ -153,6 +153,7 @@ class Router:
             label = await self._ask(event, system, token)
         except AgentFailed as error:
             await self.console.fail(event.item, token, f"{system} agent: {error}")
+            # nobody is left who could do it now
             if system == "baseline":
                 raise _again(502, "the agent does not answer") from None
             return await self._act(event, "baseline")
@@ -172,6 +173,7 @@ class Router:
         """
         began = time.perf_counter()
         outcome: dict[str, Any] = {
+            # the same for a repetition, so that the console counts it once
             "id": f"{system}:{token or 'rehearsed'}:{_digest(event.item)}", "system": system,
             "key": event.item, "success": False}
         try:
@@ -235,6 +237,7 @@ def application(settings: Settings) -> FastAPI:
     async def receive(
         request: Request, x_github_event: str = Header(), x_hub_signature_256: str = Header("")
     ) -> dict[str, Any]:
+        # before the body: without anything like a signature 25 MB need not be read
         if not SIGNATURE.fullmatch(x_hub_signature_256):
             raise HTTPException(401, "there is no signature of GitHub's")
         body = await _body(request)
@@ -245,6 +248,7 @@ def application(settings: Settings) -> FastAPI:
         try:
             event = IssueEvent.model_validate_json(body)
         except ValidationError as error:
+            # what was sent is private and may be long: the answer does not repeat it
             raise HTTPException(422, error.errors(include_input=False)) from None
         if event.action not in ACTIONS:
             return {"status": "ignored", "action": event.action}
@@ -261,6 +265,7 @@ async def _body(request: Request) -> bytes:
     """Return a request's body; what is larger than allowed is not read to its end."""
     length = request.headers.get("content-length", "0")
     body = bytearray()
+    # a length that is missing or a lie is found out while reading
     if length.isdigit() and int(length) <= MOST_BODY:
         async for part in request.stream():
             body += part

@@ -87,6 +87,7 @@ class Console:
                 answer = await self._client.request(method, path, json=body)
                 if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                     return answer
+            # it may have been done all the same: repeating it changes nothing more
             except httpx.TransportError:
                 pass
             await asyncio.sleep(PAUSE_SECONDS)

@@ -35,6 +35,7 @@ def application() -> FastAPI:
     app = FastAPI(title="tracker", docs_url=None, redoc_url=None)
     comments: dict[str, Comment] = {}
     newest: dict[str, int] = {}
+    # FastAPI runs plain functions in threads, several at once
     lock = threading.Lock()
 
     @app.get("/health")
