@@ -106,6 +106,7 @@ def has_reached(member: Member, wait: WaitSpec) -> bool:
 
 def leads(step: Step, members: Sequence[Member]) -> tuple[Lead, ...]:
     """Return what must still be true of the leaders when the step is written."""
+    # one that has finished is far enough for everybody
     return tuple(
         Lead(each.migration, each.state.epoch, Reach() if each.is_finished else step.reach)
         for each in leaders(step, members))

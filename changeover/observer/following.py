@@ -46,6 +46,7 @@ class Following:
         Raises:
             StoreError: The store cannot be read.
         """
+        # without users at the candidate there is nothing to take back
         is_member = self._site.plan.group is not None and state.mode in ON_USERS
         found = stored.overtaken(self._site.store, state.migration) if is_member else []
         if not found:
@@ -54,6 +55,7 @@ class Following:
         if self._since is None:
             self._since = time.monotonic()
         orders = self._orders()
+        # the one that goes first of all: its rollback is why the others went back
         first = min(found, key=lambda each: (orders.get(each.leader, 0), each.leader))
         is_patient = time.monotonic() - self._since < LATER_FIRST_SECONDS
         if not (is_patient and self._later(first.leader, orders)):
@@ -73,6 +75,7 @@ class Following:
     def due(self, state: RoutingState) -> str | None:
         """Return why everyone must go back to the baseline now; None while nobody must."""
         due = self._due
+        # of this epoch only: a rollback in between has done it
         is_now = due is not None and due[0] == state.epoch and time.monotonic() > self._not_before
         return due[1] if due is not None and is_now else None
 
@@ -106,6 +109,7 @@ def _announce(site: Site, left: Overtaken, now: datetime) -> None:
     beats = {beat.service: beat.at for beat in heartbeats.of(site.store, left.migration)}
     at = beats.get("observer")
     seen = f"gave its last sign of life at {at:%F %T} UTC" if at else "never gave a sign of life"
+    # the leader's epoch in the key: people are told once for each rollback
     messages.put(site.store, Message(
         site.migration, key=f"left-behind-{epoch}-{left.migration}", severity=Severity.CRITICAL,
         title=f"{left.migration} has not followed the rollback of {left.leader}",

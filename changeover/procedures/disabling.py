@@ -39,9 +39,11 @@ def configure_finally(run: CutoverRun) -> str:
     spec = plan.cutover.final
     if spec is None:
         return "nothing to configure"
+    # a rollback has set its own flags: the final ones must not come after them
     run.current_state()
 
     def configure() -> Found:
+        # and once more where they are written: a rollback may come until then
         wanted = NewValues(spec.flags, run.site.environment, expected_epoch=run.epoch)
         changed = flags.set_values(
             run.site.store, run.migration, wanted, Author(run.subject, "final configuration"),
@@ -71,6 +73,7 @@ def disable(run: CutoverRun) -> str:
     run.current_state()
 
     def pull() -> Found:
+        # before the first lever: see 1. above
         if run.known(baseline.DISABLED) is None:
             run.save(baseline.DISABLED, StepStatus.BEGUN, "the levers are being pulled")
         try:

@@ -61,12 +61,15 @@ def begin(run: CutoverRun, hook: Hook) -> int:
     Raises:
         StaleEpoch: A rollback came first; nothing was done.
     """
+    # a rollback that came before: nothing is noted, so nothing will have to be undone
     run.current_state()
     known = run.known(hook.step)
+    # an earlier attempt may have acted: then the note must say so, whatever becomes of this one
     was_pulled = known is not None and bool(known.data.get("is_pulled"))
     attempt = Progress.of(known).next_attempt
     run.save(hook.step, StepStatus.BEGUN, f"{hook.title} has begun, attempt {attempt}",
              data=facts_of(hook, attempt, is_pulled=True))
+    # 2. above: whoever rolls back from here on finds the note
     try:
         run.current_state()
     except StaleEpoch as stale:
@@ -96,6 +99,7 @@ def end(run: CutoverRun, hook: Hook, attempt: int, problem: str) -> str:
     """Note what came of a hook, and return it for people."""
     status = StepStatus.FAILED if problem else StepStatus.DONE
     detail = f"{hook.title} failed: {problem}" if problem else f"{hook.title} passed"
+    # it began when that was noted, not now
     known = run.known(hook.step)
     run.save(hook.step, status, detail, data=facts_of(hook, attempt, is_pulled=True),
              began=known.started_at if known else None)

@@ -39,11 +39,13 @@ def behind_leaders(site: Site, present: RoutingState, change: Change) -> Change:
     if why := members.why_not(step, known):
         raise AheadOfLeader(f"{site.migration} was not moved to {_named(wished)} because {why}",
                             next_step="See `changeover status`")
+    # checked once more where it is written: a leader may be rolled back until then
     return replace(change, leads=members.leads(step, known))
 
 
 def _moves(present: RoutingState, change: Change) -> bool:
     """Whether a change gives the candidate traffic that its leaders must have before."""
+    # what changes neither the mode nor the users needs no leader
     if (change.mode, change.weight, change.segments) == (None, None, None):
         return False
     wished = routing.apply(present, change).reach

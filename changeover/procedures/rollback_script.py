@@ -184,6 +184,7 @@ def write_rollback_script(
     safe = render_routes(plan, RoutingState(plan.migration))
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # the routes first: the script does nothing without them
         write_atomically(folder / ROUTES, json.dumps(with_version(safe, _MARK)))
         write_atomically(folder / SCRIPT, script(plan, files, undo), mode=0o700)
     except OSError as error:

@@ -22,6 +22,7 @@ def undo_hooks(run: RollbackRun) -> str:
     Returns:
         What was done, for people; empty when there was nothing to undo.
     """
+    # known: a run before this one did it, and its text is wanted again
     if run.known(run.UNDO) is None and not left(run.site):
         return ""
     return run.once(run.UNDO, lambda: _undo_all(run)).detail
@@ -55,6 +56,7 @@ def _until_settled(run: RollbackRun, each: ToUndo) -> None:
         is_begun = known is not None and known.status is StepStatus.BEGUN
         return not is_begun or clock.now() >= each.settled_at
 
+    # longer than the lease lasts, perhaps: nobody else must take the rollback over meanwhile
     longest = max(timedelta(0), each.settled_at - clock.now())
     run.renew_lease(busy_for=longest + site.plan.levers[each.lever].timeout)
     clock.poll_until(is_settled, bool, seconds=longest.total_seconds(), pause=LOOK_SECONDS)
@@ -70,5 +72,6 @@ def _undo(run: RollbackRun, each: ToUndo) -> str:
                              occasion=f"{each.subject} {each.undo_step}")
     status = StepStatus.FAILED if problem else StepStatus.DONE
     detail = problem or f"lever {each.lever} was pulled"
+    # among the cutover's steps, beside the hook: whoever asks what is left looks there
     Procedure(site, each.subject).save(each.undo_step, status, detail, began=began)
     return problem

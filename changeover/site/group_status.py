@@ -39,6 +39,7 @@ def _member(store: Store, member: Member) -> dict[str, Any]:
     overtaken = members.overtaken(store, member.migration)
     return {
         "migration": member.migration, "order": member.order, "where": member.where,
+        # a weight is a number of buckets of 0.01 %
         "percent": member.state.weight / 100, "stage": member.stage, "stands": member.stands,
         "is_finished": member.is_finished,
         "must_follow": overtaken[0].leader if overtaken else None,

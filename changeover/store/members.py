@@ -97,6 +97,7 @@ def with_users(store: Store, leader: str) -> list[str]:
 def _overtaken(store: Store, condition: ColumnElement[bool]) -> list[Overtaken]:
     """Return (member, leader) whose users were moved in an earlier epoch of the leader."""
     member, leader = aliased(RoutingRow), aliased(RoutingRow)
+    # a member that went back has a new epoch: what it noted before says nothing any more
     query = select(FollowedRow.migration, FollowedRow.leader, leader.epoch).join(
         member, member.migration == FollowedRow.migration).join(
         leader, leader.migration == FollowedRow.leader).where(
@@ -122,6 +123,7 @@ def _member(store: Store, plan: Plan) -> Member:
     state = routing.read(store, plan.migration)
     order = plan.group.order if plan.group else 0
     cutover = cutovers.latest(store, plan.migration)
+    # a rollback has come since: what the cutover had reached is not so any more
     if cutover is None or cutover.epoch != state.epoch:
         stands = "rolled back" if rollbacks.of_epoch(store, plan.migration, state.epoch) else ""
         return Member(plan.migration, order, state, stands=stands)

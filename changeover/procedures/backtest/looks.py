@@ -73,9 +73,11 @@ def _moments(
     site: Site, record: StageRecord, weight: int, end: datetime
 ) -> Iterator[tuple[datetime, list[Slice]]]:
     """Yield (moment, hours until then) of a stage at the ends of some of its slices."""
+    # rounded up: the second in which it was entered belongs to what was before
     start = -int(-record.entered_at.timestamp() // 1)
     found = [opened(each) for each in slices.between(
         site.store, site.migration, weight=weight, start=start, end=int(end.timestamp()))]
+    # evenly over the stage, and the last one in any case
     step = -(-len(found) // MOST_LOOKS) or 1
     hours: dict[int, Slice] = {}
     for number, each in enumerate(found, 1):
@@ -118,6 +120,7 @@ def failed_early(
     """
     known = {each.trigger: each for each in stored}
     found = []
+    # each gate once, in the order of the stages
     for gate in dict.fromkeys(gate for each in plan.stages() for gate in each.gates):
         name = f"gate {gate}"
         before = known.pop(name, None)
