@@ -30,6 +30,8 @@ same within one `format`:
                        suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
     procedure          what was done around the stages: {steps[{name, status, detail, at,
                        seconds}], criteria[{text, is_met, detail}]}; null without a cutover
+    group              {name, order, members[{migration, order, where, percent, stage, stands,
+                       is_finished, must_follow, text}], waits, will_wait}; null without a group
     outcomes[]         what applications reported: {system, segment (empty: all), outcomes,
                        error_rate, duration_p50_seconds, _p95_, quality{name: mean}}
     plan               the plan, without what may be a secret

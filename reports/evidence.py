@@ -19,7 +19,7 @@ from changeover.domain.rollout import Cutover
 from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan
 from changeover.shadow import scores
-from changeover.site import trigger_status
+from changeover.site import group_status, trigger_status
 from changeover.store import audit, firings, publications, routing
 from changeover.store.engine import Store
 from reports import measures, reading, timeline
@@ -97,7 +97,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         chart_end=span.chart_end,
         outage=_outage(finest, figures, span),
         figures=figures,
-        stages=stages,
+        stages=stages, group=group_status.collect(store, plan, cutover, now=facts.now),
         timeline=timeline.moments(events, titles, **shown),
         marks=timeline.marks(events, titles, **shown),
         weights=timeline.weights(events, **shown),

@@ -8,7 +8,7 @@ from typing import Any
 
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.plan import yaml12
-from reports import differences, outcomes, procedure, tables, text
+from reports import differences, members, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (
     TRIGGER_HEAD,
@@ -29,6 +29,8 @@ def render(data: ReportData) -> str:
     sections = [_head(data), _section("Numbers", _numbers(data))]
     if data.procedure and data.procedure.steps:
         sections.append(_section("Procedure", procedure.as_markdown(data.procedure)))
+    if data.group:
+        sections.append(_section(f"Group {data.group['name']}", members.as_markdown(data.group)))
     sections.append(_section("Stages", _stages(data.stages)))
     for stage in data.stages:
         if stage.evaluations or stage.approvals:

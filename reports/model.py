@@ -276,6 +276,7 @@ class ReportData:
     procedure: Procedure | None = None
     outcomes: tuple[OutcomeFigures, ...] = ()
     triggers: tuple[Mapping[str, Any], ...] = ()
+    group: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from reports import (
     charts,
     differences,
     markdown,
+    members,
     outcomes,
     procedure,
     sections,
@@ -132,7 +133,7 @@ def environment() -> Environment:
     )
     environment.globals.update(
         text=text, sections=sections, check_row=tables.check_row, differences=differences,
-        procedure=procedure,
+        procedure=procedure, members=members,
         outcome_head=outcomes.HEAD, trigger_head=sections.TRIGGER_HEAD,
     )
     environment.filters.update(

@@ -8,28 +8,29 @@ from typing import Any
 from changeover.domain.members import Member
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.plan.model import Plan
-from changeover.site.site import Site
 from changeover.store import cutovers, members
 from changeover.store.engine import Store
 
 
-def collect(site: Site, cutover: Cutover | None, *, now: datetime) -> dict[str, Any] | None:
+def collect(
+    store: Store, plan: Plan, cutover: Cutover | None, *, now: datetime
+) -> dict[str, Any] | None:
     """Return the group of a migration; None when it belongs to none.
 
     Keys: `name`, `order`, `members` (in their order; each with `migration`, `order`, `where`,
-    `percent`, `stage`, `stands`, `is_finished`, and `must_follow`: the member whose rollback it
-    has still to follow, or null), `waits` (what the migration waits for now, or null), `will_wait`
-    (what it would wait for if its soak were over, or null).
+    `percent`, `stage`, `stands`, `is_finished`, `must_follow`: the member whose rollback it has
+    still to follow, or null, and all of it as `text`), `waits` (what the migration waits for now,
+    or null), `will_wait` (what it would wait for if its soak were over, or null).
     """
-    group = site.plan.group
+    group = plan.group
     if group is None:
         return None
-    found = members.of_group(site.store, group.name)
-    waits = _waits(site.store, site.plan, cutover)
-    is_now = _is_due(site.store, cutover, now)
+    found = members.of_group(store, group.name)
+    waits = _waits(store, plan, cutover)
+    is_now = _is_due(store, cutover, now)
     return {
         "name": group.name, "order": group.order,
-        "members": [_member(site.store, each) for each in found],
+        "members": [_member(store, each) for each in found],
         "waits": waits if is_now else None,
         "will_wait": None if is_now else waits,
     }
@@ -37,13 +38,21 @@ def collect(site: Site, cutover: Cutover | None, *, now: datetime) -> dict[str, 
 
 def _member(store: Store, member: Member) -> dict[str, Any]:
     overtaken = members.overtaken(store, member.migration)
+    leader = overtaken[0].leader if overtaken else None
     return {
         "migration": member.migration, "order": member.order, "where": member.where,
         # a weight is a number of buckets of 0.01 %
         "percent": member.state.weight / 100, "stage": member.stage, "stands": member.stands,
-        "is_finished": member.is_finished,
-        "must_follow": overtaken[0].leader if overtaken else None,
+        "is_finished": member.is_finished, "must_follow": leader, "text": _text(member, leader),
     }
+
+
+def _text(member: Member, must_follow: str | None) -> str:
+    """Return how a member stands in one phrase."""
+    stage = " ".join(filter(None, (member.stage, member.stands)))
+    late = f"HAS NOT FOLLOWED THE ROLLBACK OF {must_follow}" if must_follow else ""
+    finished = "finished" if member.is_finished else ""
+    return ", ".join(filter(None, (member.where, stage, finished, late)))
 
 
 def _waits(store: Store, plan: Plan, cutover: Cutover | None) -> str | None:
@@ -67,18 +76,9 @@ def lines(group: dict[str, Any] | None) -> list[str]:
         return []
     found = [f"group {group['name']}:"]
     for each in group["members"]:
-        found.append(f"  {each['order']} {each['migration']}: {standing_text(each)}")
+        found.append(f"  {each['order']} {each['migration']}: {each['text']}")
     if group["waits"]:
         found.append(f"WAITS FOR ITS GROUP: {group['waits']}")
     if group["will_wait"]:
         found.append(f"  after this soak {group['will_wait']}")
     return found
-
-
-def standing_text(member: dict[str, Any]) -> str:
-    """Return how a member stands in one phrase."""
-    stage = " ".join(filter(None, (member["stage"], member["stands"])))
-    parts = [member["where"], stage, "finished" if member["is_finished"] else ""]
-    if member["must_follow"]:
-        parts.append(f"HAS NOT FOLLOWED THE ROLLBACK OF {member['must_follow']}")
-    return ", ".join(filter(None, parts))

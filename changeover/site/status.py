@@ -116,7 +116,7 @@ def _of_cutover(store: Store, cutover: Cutover | None, now: datetime) -> dict[st
 
 
 def _group(site: Site, cutover: Cutover | None, now: datetime) -> dict[str, Any]:
-    return {"group": group_status.collect(site, cutover, now=now)}
+    return {"group": group_status.collect(site.store, site.plan, cutover, now=now)}
 
 
 def _pause(store: Store, cutover: Cutover) -> dict[str, str] | None:
