@@ -17,7 +17,7 @@ from starlette.types import Receive
 from changeover.domain.routing import Key, values_of
 from changeover.flags.conditions import TARGETING_KEY
 from changeover.flags.explain import attributes
-from changeover.sdk.feed import Held
+from changeover.sdk.feed import LatestFlags
 
 LARGEST_REQUEST = 65_536
 """Bytes: a context is a handful of attributes; nobody may fill the memory with one."""
@@ -117,7 +117,7 @@ def context_of(request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
     return key, context
 
 
-async def asked(request: Request, held: Held) -> tuple[Key, dict[str, Any], str | None]:
+async def asked(request: Request, latest: LatestFlags) -> tuple[Key, dict[str, Any], str | None]:
     """Return (key, attributes, flag) of a request to explain; a `key` that comes more than once is
     a header that does.
 
@@ -138,4 +138,4 @@ async def asked(request: Request, held: Held) -> tuple[Key, dict[str, Any], str 
     keys, query = [value for name, value in pairs if name == "key"], dict(pairs)
     query.pop("key", None)
     flag = query.pop("flag", None)
-    return keys, attributes(query, held.evaluator.snapshot), flag
+    return keys, attributes(query, latest.evaluator.snapshot), flag

@@ -37,7 +37,7 @@ from changeover.errors import InvalidInput
 from changeover.flags.evaluate import Evaluation, Reason
 from changeover.flags.explain import explain
 from changeover.flags.snapshot import is_behind, to_document
-from changeover.sdk.feed import Held
+from changeover.sdk.feed import LatestFlags
 
 MOST_STREAMS = 1_000
 LONGEST_WAIT_SECONDS = 30.0
@@ -53,10 +53,10 @@ class Snapshots(Protocol):
     """What these routes need: `changeover.sdk.feed.Feed` is one."""
 
     @property
-    def held(self) -> Held | None:
+    def latest(self) -> LatestFlags | None:
         """What answers now; None before the first snapshot."""
 
-    def subscribe(self, listener: Callable[[Held], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[LatestFlags], None]) -> Callable[[], None]:
         """Call `listener` from any thread at every change; return what ends that."""
 
 
@@ -84,16 +84,16 @@ class _Ofrep:
         self._streams = orjson.dumps([
             {"type": "sse", "endpoint": {"requestUri": EVENTS_PATH}, "inactivityDelaySec": 120}])
 
-    def held(self) -> Held:
+    def latest(self) -> LatestFlags:
         """Return what answers now.
 
         Raises:
             Problem: There is no snapshot yet.
         """
-        held = self._snapshots.held
-        if held is None:
+        latest = self._snapshots.latest
+        if latest is None:
             raise Problem(503, "PROVIDER_NOT_READY", NOT_YET)
-        return held
+        return latest
 
     def single(self, flag: str, body: bytes) -> bytes:
         """Return the answer for one flag.
@@ -102,25 +102,25 @@ class _Ofrep:
             Problem: The request is not one, or there is no such flag.
         """
         key, context = context_of(parsed(body))
-        held = self.held()
-        found = held.evaluator.evaluate(flag, key, context)
+        latest = self.latest()
+        found = latest.evaluator.evaluate(flag, key, context)
         if found.failure is not None:
             raise Problem(404, found.failure.value, found.why)
-        return self._json(found, held.is_stale)
+        return self._json(found, latest.is_stale)
 
     async def bulk(self, request: Request) -> Response:
         """Evaluate all flags for one context."""
         try:
             key, context = context_of(parsed(await read(request.receive)))
             await self._catch_up(request.query_params)
-            held = self.held()
+            latest = self.latest()
         except Problem as problem:
             return Response(problem.body(None), problem.status, media_type="application/json")
-        evaluator = held.evaluator
-        flags = b",".join(self._json(evaluator.evaluate(flag, key, context), held.is_stale)
+        evaluator = latest.evaluator
+        flags = b",".join(self._json(evaluator.evaluate(flag, key, context), latest.is_stale)
                           for flag in evaluator.keys)
         facts = {"migration": evaluator.snapshot.state.migration,
-                 "environment": evaluator.snapshot.environment, **_marks(held.is_stale)}
+                 "environment": evaluator.snapshot.environment, **_marks(latest.is_stale)}
         body = b'{"flags":[%b],"eventStreams":%b,"metadata":%b}' % (
             flags, self._streams, orjson.dumps(facts))
         # of the whole answer: the same flags for another user are another answer
@@ -135,7 +135,7 @@ class _Ofrep:
         wanted = query.get("flagConfigEtag", "").strip('"')
         if wanted:
             await wait_until(self._snapshots, CATCH_UP_SECONDS,
-                             lambda held: not is_behind(held.evaluator.snapshot.etag, wanted))
+                             lambda latest: not is_behind(latest.evaluator.snapshot.etag, wanted))
 
     def _json(self, found: Evaluation, is_stale: bool) -> bytes:
         made = self._made[is_stale].get(found)
@@ -191,23 +191,23 @@ class _Events:
     async def _events(self, last: str | None) -> AsyncIterator[bytes]:
         self._open += 1
         try:
-            held = self._snapshots.held
+            latest = self._snapshots.latest
             # a client that was away names the last event: what it missed is said at once
-            seen = last if last is not None else (held.evaluator.snapshot.etag if held else "")
+            seen = last if last is not None else (latest.evaluator.snapshot.etag if latest else "")
             yield b"retry: 1000\n\n"
             while True:
-                held = await wait_until(self._snapshots, KEEP_ALIVE_SECONDS, _is_other(seen))
-                if held is None or held.evaluator.snapshot.etag == seen:
+                latest = await wait_until(self._snapshots, KEEP_ALIVE_SECONDS, _is_other(seen))
+                if latest is None or latest.evaluator.snapshot.etag == seen:
                     yield b": still here\n\n"
                     continue
-                seen = held.evaluator.snapshot.etag
-                yield _event(held)
+                seen = latest.evaluator.snapshot.etag
+                yield _event(latest)
         finally:
             self._open -= 1
 
 
-def _event(held: Held) -> bytes:
-    snapshot = held.evaluator.snapshot
+def _event(latest: LatestFlags) -> bytes:
+    snapshot = latest.evaluator.snapshot
     data: dict[str, Any] = {"type": "refetchEvaluation", "etag": snapshot.etag}
     if snapshot.changed_at is not None:
         data["lastModified"] = int(snapshot.changed_at.timestamp())
@@ -230,68 +230,68 @@ class _Reading:
         if seconds > 0:
             # a client that has an old snapshot hears at once that it may be stale
             await _unless_gone(request, wait_until(
-                self._snapshots, seconds, lambda held: held.is_stale or is_other(held)))
-        held = self._snapshots.held
-        if held is None:
+                self._snapshots, seconds, lambda latest: latest.is_stale or is_other(latest)))
+        latest = self._snapshots.latest
+        if latest is None:
             return _unavailable(NOT_YET)
         # not 304: what the client has may be old, and it must know
-        if not is_other(held) and held.is_stale:
+        if not is_other(latest) and latest.is_stale:
             return _unavailable("the store cannot be read now: what you have may be old")
-        snapshot = held.evaluator.snapshot
+        snapshot = latest.evaluator.snapshot
         headers = {"ETag": f'"{snapshot.etag}"'}
-        if not is_other(held):
+        if not is_other(latest):
             return Response(status_code=304, headers=headers)
         return Response(orjson.dumps(to_document(snapshot)), headers=headers,
                         media_type="application/json")
 
     async def explain(self, request: Request) -> Response:
         """Say which system a user gets; what is not `key` or `flag` is an attribute."""
-        held = self._snapshots.held
-        if held is None:
+        latest = self._snapshots.latest
+        if latest is None:
             return _unavailable(NOT_YET)
         try:
-            key, context, flag = await asked(request, held)
-            found = explain(held.evaluator, key, context, flag=flag, today=clock.now().date())
+            key, context, flag = await asked(request, latest)
+            found = explain(latest.evaluator, key, context, flag=flag, today=clock.now().date())
         except Problem as problem:
             return Response(problem.body(None), problem.status, media_type="application/json")
         except InvalidInput as error:
             return JSONResponse({"errorDetails": str(error)}, 400)
-        return JSONResponse({**found, "is_stale": held.is_stale})
+        return JSONResponse({**found, "is_stale": latest.is_stale})
 
 
 def _unavailable(why: str) -> Response:
     return JSONResponse({"errorDetails": why}, 503, {"Retry-After": "1"})
 
 
-def _is_other(etag: str) -> Callable[[Held], bool]:
-    """Return whether what is held has another etag."""
-    return lambda held: held.evaluator.snapshot.etag != etag
+def _is_other(etag: str) -> Callable[[LatestFlags], bool]:
+    """Return whether what is latest has another etag."""
+    return lambda latest: latest.evaluator.snapshot.etag != etag
 
 
 async def wait_until(
-    snapshots: Snapshots, seconds: float, is_wanted: Callable[[Held], bool]
-) -> Held | None:
+    snapshots: Snapshots, seconds: float, is_wanted: Callable[[LatestFlags], bool]
+) -> LatestFlags | None:
     """Return what answers once it is what is wanted, or what there is after `seconds`."""
-    held = snapshots.held
-    if held is not None and is_wanted(held):
-        return held
+    latest = snapshots.latest
+    if latest is not None and is_wanted(latest):
+        return latest
     loop, has_come = asyncio.get_running_loop(), asyncio.Event()
 
-    def check(held: Held) -> None:  # in the feed's thread
-        if is_wanted(held):
+    def check(latest: LatestFlags) -> None:  # in the feed's thread
+        if is_wanted(latest):
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(has_come.set)
 
     unsubscribe = snapshots.subscribe(check)
     try:
-        held = snapshots.held  # it may have come before we subscribed
-        if held is None or not is_wanted(held):
+        latest = snapshots.latest  # it may have come before we subscribed
+        if latest is None or not is_wanted(latest):
             await asyncio.wait_for(has_come.wait(), seconds)
     except TimeoutError:
         pass
     finally:
         unsubscribe()
-    return snapshots.held
+    return snapshots.latest
 
 
 async def _unless_gone(request: Request, waiting: Coroutine[Any, Any, object]) -> None:

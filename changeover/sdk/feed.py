@@ -104,7 +104,7 @@ class ConsoleSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LatestFlags:
     """The snapshot that answers now, and why it may be old (empty when it is not)."""
 
     evaluator: Evaluator
@@ -126,8 +126,8 @@ class Feed:
 
     def __init__(self, source: Source, *, cache: Path | None = None) -> None:
         self._source, self._cache = source, cache
-        self._held: Held | None = None
-        self._listeners: list[Callable[[Held], None]] = []
+        self._latest: LatestFlags | None = None
+        self._listeners: list[Callable[[LatestFlags], None]] = []
         self._lock = threading.Lock()
         self._stop, self._first = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -146,9 +146,9 @@ class Feed:
         return cls(StoreSource(store, migration, environment))
 
     @property
-    def held(self) -> Held | None:
+    def latest(self) -> LatestFlags | None:
         """What answers now; None before the first snapshot."""
-        return self._held
+        return self._latest
 
     @property
     def evaluator(self) -> Evaluator:
@@ -157,10 +157,10 @@ class Feed:
         Raises:
             Unreachable: There has been no snapshot yet.
         """
-        held = self._held
-        if held is None:
+        latest = self._latest
+        if latest is None:
             raise Unreachable(f"there are no flags yet: {self._problem}")
-        return held.evaluator
+        return latest.evaluator
 
     def evaluate(self, flag: str, key: Key | None = None, context: Context = EMPTY) -> Evaluation:
         """Return what a flag is for a user; as `Evaluator.evaluate`."""
@@ -170,10 +170,12 @@ class Feed:
         self, flag: str, default: Any, key: Key | None = None, context: Context = EMPTY
     ) -> Any:
         """Return a flag's value, or `default` without one; as `Evaluator.value`."""
-        held = self._held
-        return default if held is None else held.evaluator.value(flag, default, key, context)
+        latest = self._latest
+        if latest is None:
+            return default
+        return latest.evaluator.value(flag, default, key, context)
 
-    def subscribe(self, listener: Callable[[Held], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[LatestFlags], None]) -> Callable[[], None]:
         """Call `listener` from the feed's thread at every change and every failed attempt.
 
         Returns:
@@ -241,17 +243,17 @@ class Feed:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _etag(self) -> str:
-        held = self._held
-        return held.evaluator.snapshot.etag if held else ""
+        latest = self._latest
+        return latest.evaluator.snapshot.etag if latest else ""
 
     def _is_up(self, found: Snapshot | None) -> None:
-        held = self._held
+        latest = self._latest
         if found is not None:
             self._problem = ""
-            self._serve(Held(Evaluator(found)))
+            self._serve(LatestFlags(Evaluator(found)))
             self._save(found)
-        elif held is not None and held.is_stale:
-            self._serve(Held(held.evaluator))
+        elif latest is not None and latest.is_stale:
+            self._serve(LatestFlags(latest.evaluator))
 
     def _is_down(self, error: Exception) -> None:
         """Keep serving the last snapshot, marked stale; log unexpected errors."""
@@ -262,22 +264,26 @@ class Feed:
         if problem != self._problem and not is_foreseen:
             LOG.error("flags cannot be read", exc_info=error)
         self._problem = problem
-        held = self._held
+        latest = self._latest
         # Nothing has come yet since the start: better an old snapshot than none.
-        if held is None:
+        if latest is None:
             cached = self._cached()
             if cached is not None:
-                self._serve(Held(cached, problem))
+                self._serve(LatestFlags(cached, problem))
+        # Served once more where it is stale already: listeners hear of every failed attempt.
+        elif latest.is_stale:
+            self._serve(latest)
         else:
-            self._serve(held if held.is_stale else Held(held.evaluator, problem))
+            self._serve(LatestFlags(latest.evaluator, problem))
 
-    def _serve(self, held: Held) -> None:
-        self._held = held
+    def _serve(self, latest: LatestFlags) -> None:
+        self._latest = latest
         self._first.set()
         for listener in self._listeners:
             try:
-                listener(held)
-            except Exception:  # one listener's fault must not stop the others
+                listener(latest)
+            # One listener's fault must not stop the others.
+            except Exception:
                 LOG.exception("a listener failed")
 
     def _cached(self) -> Evaluator | None:

@@ -29,7 +29,7 @@ from changeover.flags.evaluate import Evaluation, Evaluator
 from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
 from changeover.flags.state import BASE
 from changeover.plan.flags import Kind, as_document, as_spec
-from changeover.sdk.feed import Feed, Held
+from changeover.sdk.feed import Feed, LatestFlags
 from changeover.store.engine import Store
 
 Details = FlagResolutionDetails[Any]
@@ -47,16 +47,17 @@ _NOBODY = EvaluationContext()
 class _Answers:
     """The snapshot that answers now, with the details of each evaluation, made once."""
 
-    __slots__ = ("held", "made", "resolvers")
+    __slots__ = ("latest", "made", "resolvers")
 
-    def __init__(self, held: Held) -> None:
-        self.held = held
-        self.resolvers = held.evaluator.resolvers
+    def __init__(self, latest: LatestFlags) -> None:
+        self.latest = latest
+        self.resolvers = latest.evaluator.resolvers
         self.made: list[dict[Evaluation, Details]] = [{} for _ in _ASKED]
 
     def make(self, flag: str, default: Any, context: EvaluationContext, asked: int) -> Details:
         """Return the details of an answer that is asked for the first time, and remember them."""
-        found = self.held.evaluator.evaluate(flag, context.targeting_key, context.attributes)
+        evaluator = self.latest.evaluator
+        found = evaluator.evaluate(flag, context.targeting_key, context.attributes)
         if found.failure is not None:
             return _failed(default, ErrorCode(found.failure.value), found.why)
         kind, number = _ASKED[asked]
@@ -66,9 +67,10 @@ class _Answers:
             wanted = f"whole {kind}" if is_fraction else f"{kind}"
             why = f"flag {found.key} is a {found.kind}, not a {wanted}"
             return _failed(default, ErrorCode.TYPE_MISMATCH, why)
+        # A whole number may be stored as 7.0, and be asked for as an integer, or the other way.
         details: Details = FlagResolutionDetails(
             value=deepcopy(value) if number is None else number(value),
-            reason=Reason.STALE if self.held.is_stale else Reason(found.reason.value),
+            reason=Reason.STALE if self.latest.is_stale else Reason(found.reason.value),
             variant=found.variant,
             flag_metadata=MappingProxyType({**found.metadata, "why": found.why}))
         # What an application may change is made anew each time.
@@ -109,7 +111,8 @@ class ChangeoverProvider(AbstractProvider):
             cache: File for the last snapshot, so that a start works while the console is down.
             wait_seconds: Longest wait for the first snapshot.
         """
-        return cls(Feed.from_console(url, token=token, cache=cache), wait_seconds=wait_seconds)
+        feed = Feed.from_console(url, token=token, cache=cache)
+        return cls(feed, wait_seconds=wait_seconds)
 
     @classmethod
     def from_store(
@@ -134,9 +137,9 @@ class ChangeoverProvider(AbstractProvider):
             self._is_announced = True
             raise ProviderNotReadyError(str(error)) from error
         # Started before it was given to this provider, a feed does not call it for old news.
-        held = self._feed.held
-        if held is not None and self._answers is None:
-            self._answers = _Answers(held)
+        latest = self._feed.latest
+        if latest is not None and self._answers is None:
+            self._answers = _Answers(latest)
         self._is_announced = True
 
     def shutdown(self) -> None:
@@ -195,35 +198,36 @@ class ChangeoverProvider(AbstractProvider):
             why = f"the targeting key is not text that can be hashed: {error}"
             return _failed(default, ErrorCode.INVALID_CONTEXT, why)
 
-    def _use(self, held: Held) -> None:
+    def _use(self, latest: LatestFlags) -> None:
         """Answer from the feed's newest snapshot, and notify the SDK; runs in the feed's thread."""
         before = self._answers
-        if before is None or before.held is not held:
-            self._answers = _Answers(held)
+        if before is None or before.latest is not latest:
+            self._answers = _Answers(latest)
         # The SDK itself announces the end of `initialize`.
         if not self._is_announced:
             return
-        if held.is_stale:
-            self._say_stale(held, before)
+        if latest.is_stale:
+            self._say_stale(latest, before)
             return
         self._times_stale = 0
-        if before is None or before.held.is_stale:
+        if before is None or before.latest.is_stale:
             self.emit_provider_ready(ProviderEventDetails())
-        if before is not None and before.held.evaluator is not held.evaluator:
-            names = changed(before.held.evaluator, held.evaluator)
+        if before is not None and before.latest.evaluator is not latest.evaluator:
+            names = changed(before.latest.evaluator, latest.evaluator)
             self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=names))
 
-    def _say_stale(self, held: Held, before: _Answers | None) -> None:
+    def _say_stale(self, latest: LatestFlags, before: _Answers | None) -> None:
         """Notify the SDK twice: the first may come before it announces the start, and be lost."""
-        if before is not None and not before.held.is_stale:
+        if before is not None and not before.latest.is_stale:
             self._times_stale = 0
         if self._times_stale < 2:
             self._times_stale += 1
-            self.emit_provider_stale(ProviderEventDetails(message=held.problem))
+            self.emit_provider_stale(ProviderEventDetails(message=latest.problem))
 
 
 def changed(before: Evaluator, after: Evaluator) -> list[str]:
     """Return the names of flags that may have another value now."""
+    # Only what may differ is named: applications drop their caches of these flags.
     old, new = before.snapshot, after.snapshot
     has_moved = _around(old) != _around(new)
     found = []
@@ -255,7 +259,8 @@ def _follows_migration(snapshot: Snapshot, key: str) -> bool:
     if key in snapshot.safe_flags or key not in snapshot.flags:
         return True
     spec = as_spec(snapshot.flags[key])
-    return bool(spec.mirrors or spec.in_modes or any(rule.segments for rule in spec.rules))
+    has_segments = any(rule.segments for rule in spec.rules)
+    return bool(spec.mirrors or spec.in_modes or has_segments)
 
 
 def _failed(default: Any, code: ErrorCode, message: str) -> Details:

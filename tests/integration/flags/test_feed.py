@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from changeover.domain.routing import Mode
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.flags.snapshot import Snapshot
-from changeover.sdk.feed import Feed, Held
+from changeover.sdk.feed import Feed, LatestFlags
 from changeover.store import flags
 from changeover.store.flags import FlagRow
 from tests.integration.flags.conftest import Site
@@ -38,12 +38,12 @@ class Failing:
         return found if found.etag != etag else None
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
 
 
 def is_stale(feed: Feed) -> bool:
     """Whether the feed says that its answers may be old."""
-    return feed.held is not None and feed.held.is_stale
+    return feed.latest is not None and feed.latest.is_stale
 
 
 @pytest.mark.parametrize("error", [
@@ -58,7 +58,7 @@ def test_any_error_makes_the_answers_stale_and_the_feed_goes_on(
         source.error = error
         wait_for(lambda: is_stale(feed), what="stale")
         assert (str(error) if isinstance(error, ChangeoverError) else type(error).__name__) in (
-            feed.held.problem)
+            feed.latest.problem)
         source.error = None
         site.move(Mode.EMERGENCY_ROLLBACK)
         wait_for(lambda: not is_stale(feed), seconds=20, what="fresh")
@@ -83,10 +83,10 @@ def test_flag_that_this_version_cannot_read_is_told_and_mended(site: Site) -> No
 
 def test_listener_that_fails_harms_nobody_else(site: Site) -> None:
     """The feed goes on, and so do those who listen behind it."""
-    def fail(_held: Held) -> None:
+    def fail(_latest: LatestFlags) -> None:
         raise RuntimeError("the application's fault")
 
-    seen: list[Held] = []
+    seen: list[LatestFlags] = []
     with Feed.from_store(site.store, "shop").start(wait=LONGEST_PAUSE) as feed:
         feed.subscribe(fail)
         feed.subscribe(seen.append)
@@ -117,4 +117,4 @@ def test_feed_that_was_stopped_says_nothing_more(site: Site) -> None:
     assert not answered.is_set()
     answer.set()
     thread.join(20)
-    assert (feed.held, seen, thread.is_alive()) == (None, [], False)
+    assert (feed.latest, seen, thread.is_alive()) == (None, [], False)

@@ -24,7 +24,7 @@ from changeover.console.asking import LARGEST_REQUEST
 from changeover.console.ofrep import Snapshots, routes
 from changeover.domain.routing import Mode
 from changeover.flags.evaluate import Evaluator
-from changeover.sdk.feed import Held
+from changeover.sdk.feed import LatestFlags
 from changeover.store import flags
 from tests.integration.flags.conftest import Site
 from tests.support.processes import LONGEST_PAUSE, free_port, wait_for
@@ -239,10 +239,10 @@ def test_explanation_over_http_is_the_command_lines(console: Site) -> None:
 class Counting:
     """Snapshots that change by hand only, and who listens to them."""
 
-    def __init__(self, held: Held) -> None:
-        self.held, self.listeners = held, 0
+    def __init__(self, latest: LatestFlags) -> None:
+        self.latest, self.listeners = latest, 0
 
-    def subscribe(self, _listener: Callable[[Held], None]) -> Callable[[], None]:
+    def subscribe(self, _listener: Callable[[LatestFlags], None]) -> Callable[[], None]:
         """Count one more, until it ends."""
         self.listeners += 1
 
@@ -254,15 +254,15 @@ class Counting:
 
 def test_change_that_comes_while_a_stream_opens_is_told(site: Site) -> None:
     """A client that has read the stream's first line misses nothing from then on."""
-    def held() -> Held:
-        return Held(Evaluator(flags.snapshot(site.store, "shop")))
+    def latest() -> LatestFlags:
+        return LatestFlags(Evaluator(flags.snapshot(site.store, "shop")))
 
     async def told() -> tuple[bytes, bytes]:
-        snapshots = Counting(held())
+        snapshots = Counting(latest())
         stream = ofrep._Events(snapshots)._events(None)
         first = await anext(stream)
         site.set("enable_ai", True)
-        snapshots.held = held()
+        snapshots.latest = latest()
         return first, await anext(stream)
 
     first, second = asyncio.run(told())
@@ -295,7 +295,7 @@ def test_client_that_left_is_not_waited_for(
     for limit in ("LONGEST_WAIT_SECONDS", "KEEP_ALIVE_SECONDS"):
         monkeypatch.setattr(ofrep, limit, 3600.0)
     snapshot = flags.snapshot(site.store, "shop")
-    counting = Counting(Held(Evaluator(snapshot)))
+    counting = Counting(LatestFlags(Evaluator(snapshot)))
     with served(counting) as port:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(f'GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n'
