@@ -76,7 +76,8 @@ def judge(spec: BackPressureSpec, seconds: float | None) -> Level:
 
 def good_for(spec: BackPressureSpec, state: BackPressureState) -> float:
     """Return how many seconds of good probes end back-pressure: doubled by each relapse."""
-    return spec.good_for.total_seconds() * float(2 ** min(state.relapses, MOST_DOUBLINGS))
+    doublings = min(state.relapses, MOST_DOUBLINGS)
+    return spec.good_for.total_seconds() * float(2**doublings)
 
 
 def decide(
@@ -92,7 +93,8 @@ def decide(
     """
     found = judge(spec, seconds)
     # A clock that was set back is a gap as well: the time between is unknown.
-    has_gap = state.last is None or not 0 <= now - state.last <= LONGEST_GAP_SECONDS
+    is_on_time = state.last is not None and 0 <= now - state.last <= LONGEST_GAP_SECONDS
+    has_gap = not is_on_time
     slow, frozen = (0, 0) if has_gap else (state.slow, state.frozen)
     is_good = found is Level.NORMAL
     vouched = 0.0

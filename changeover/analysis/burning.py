@@ -37,7 +37,8 @@ class BurnCounts:
 
     def __init__(self, *, shortest: int, longest: int) -> None:
         self.step = max(1, shortest // PARTS_OF_SHORT)
-        size = longest // self.step + 2  # windows begin and end within a slot
+        # Windows begin and end within a slot.
+        size = longest // self.step + 2
         self._slots = np.full(size, -1, np.int64)
         self._sums = np.zeros((2, size), np.int64)
 
@@ -99,7 +100,9 @@ def judge_budget(spec: TriggerSpec, burnt: Sequence[Burnt]) -> Judged:
         "samples": total,
     }
     value = bad / total if total else None
-    return Judged(is_true, False if is_true else is_back, worst.say(spec), value, numbers)
+    if is_true:
+        is_back = False
+    return Judged(is_true, is_back, worst.say(spec), value, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,8 @@ class _Pair:
         """Return one sentence with the numbers."""
         budget, metric = spec.budget, spec.measured
         bad, total = self.burnt.long
-        in_long, in_short = _named(self.burnt.long_seconds), _named(self.burnt.short_seconds)
+        in_long = _named(self.burnt.long_seconds)
+        in_short = _named(self.burnt.short_seconds)
         what = f"{metric.name} of {spec.of}"
         if self.is_true is None:
             return (f"{what}: {total} of at least {spec.min_samples} requests in {in_long}, "
@@ -147,11 +151,15 @@ class _Pair:
 
     def document(self) -> dict[str, float | int | None]:
         """Return it for the evidence of a firing."""
+        burnt = self.burnt
+        bad, total = burnt.long
+        short_bad, short_total = burnt.short
         return {
-            "long_seconds": self.burnt.long_seconds, "short_seconds": self.burnt.short_seconds,
-            "burn": self.burnt.burn, "long_burn": self.rates[0], "short_burn": self.rates[1],
-            "bad": self.burnt.long[0], "requests": self.burnt.long[1],
-            "short_bad": self.burnt.short[0], "short_requests": self.burnt.short[1]}
+            "long_seconds": burnt.long_seconds, "short_seconds": burnt.short_seconds,
+            "burn": burnt.burn, "long_burn": self.rates[0], "short_burn": self.rates[1],
+            "bad": bad, "requests": total,
+            "short_bad": short_bad, "short_requests": short_total,
+        }
 
 
 def _badness(pair: _Pair) -> tuple[bool, float]:

@@ -78,7 +78,9 @@ class CheckResult:
     @property
     def full_reason(self) -> str:
         """The reason, with how much longer it takes where that is known."""
-        return f"{self.reason}; {self.outlook['text']}" if self.outlook else self.reason
+        if not self.outlook:
+            return self.reason
+        return f"{self.reason}; {self.outlook['text']}"
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the result as the mapping that the store keeps; times in ISO form."""
@@ -112,6 +114,9 @@ class CheckResult:
         seen, compared = coverage.get("seen", 0), coverage.get("compared", 0)
         reason = f"{self.reason}; so far {compared} of {seen} copied requests were compared"
         return replace(self, reason=reason, coverage=dict(coverage))
+
+
+_Condition = CheckSpec | TriggerSpec
 
 
 class Judge(Protocol):
@@ -169,8 +174,7 @@ def judge_measured(
 
 
 def evaluate(
-    condition: CheckSpec | TriggerSpec, measured: Measured, baseline: Measured | None, *,
-    needed: int,
+    condition: _Condition, measured: Measured, baseline: Measured | None, *, needed: int
 ) -> tuple[Verdict, str]:
     """Return whether a condition holds, with a sentence of value, relation, bound and samples.
 
@@ -181,7 +185,8 @@ def evaluate(
     place = f" at {condition.path}" if condition.path else ""
     what = f"{metric.name} of {of}{place}{in_words(condition.subset)}"
     if measured.value is None or measured.samples < needed:
-        return Verdict.INCONCLUSIVE, f"{what}: {measured.samples} of at least {needed} samples"
+        reason = f"{what}: {measured.samples} of at least {needed} samples"
+        return Verdict.INCONCLUSIVE, reason
     if condition.is_to_baseline:
         return _evaluate_to_baseline(condition, metric, measured, baseline, needed)
     holds = _HOLDS[condition.bound_name](measured.value, condition.bound_values)
@@ -192,21 +197,23 @@ def evaluate(
     return _verdict(holds), reason
 
 
-def describe_bound(condition: CheckSpec | TriggerSpec) -> str:
+def describe_bound(condition: _Condition) -> str:
     """Return a condition's bound for people: `below 0.100 %`, `at most 1.1 × baseline`."""
     if isinstance(condition, TriggerSpec) and condition.budget is not None:
         return describe(condition.burning, condition.budget)
-    if condition.bound_name == "ratio_to_baseline":
-        return f"at most {condition.bound_values[0]:g} × baseline"
-    metric = condition.measured
-    if condition.bound_name == "difference_to_baseline":
-        return f"at most {format_value(metric, condition.bound_values[0])} above the baseline"
-    return f"{condition.bound_name.replace('_', ' ')} {_bounds(condition)}"
+    name, bound = condition.bound_name, condition.bound_values[0]
+    if name == "ratio_to_baseline":
+        return f"at most {bound:g} × baseline"
+    if name == "difference_to_baseline":
+        shown = format_value(condition.measured, bound)
+        return f"at most {shown} above the baseline"
+    return f"{name.replace('_', ' ')} {_bounds(condition)}"
 
 
-def _bounds(condition: CheckSpec | TriggerSpec) -> str:
+def _bounds(condition: _Condition) -> str:
     metric = condition.measured
-    return " to ".join(format_value(metric, bound) for bound in condition.bound_values)
+    values = [format_value(metric, bound) for bound in condition.bound_values]
+    return " to ".join(values)
 
 
 def _verdict(holds: bool) -> Verdict:
@@ -220,7 +227,8 @@ def as_asked(check: CheckSpec, result: CheckResult) -> CheckResult:
     if is_missing and check.on_no_data == "fail":
         reason = f"{result.reason}, and the plan calls that a failure"
         result = replace(result, verdict=Verdict.FAIL, reason=reason)
-    return with_group(check, replace(result, on_fail=check.on_fail, subset=check.subset))
+    result = replace(result, on_fail=check.on_fail, subset=check.subset)
+    return with_group(check, result)
 
 
 def with_group(check: CheckSpec, result: CheckResult) -> CheckResult:
@@ -236,7 +244,7 @@ SHORT_WINDOW = 10.0
 """Seconds below which a rate is taken from as few seconds as `min_samples` says."""
 
 
-def needed_samples(condition: CheckSpec | TriggerSpec, seconds: float) -> int:
+def needed_samples(condition: _Condition, seconds: float) -> int:
     """Return how many samples a condition needs in a window of `seconds`."""
     return _needed(condition.measured, condition.min_samples, seconds)
 
@@ -250,29 +258,32 @@ def _needed(metric: Metric, min_samples: int, seconds: float) -> int:
     if not metric.is_of_seconds:
         return min_samples
     # 80 %: a busy machine misses some seconds, and the check must not wait for ever for them.
+    most = int(seconds * 0.8)
     half = int(seconds / 2) if metric.is_rate and seconds >= SHORT_WINDOW else 1
-    return max(1, half, min(min_samples, int(seconds * 0.8)))
+    return max(1, half, min(min_samples, most))
 
 
-def _where(condition: CheckSpec | TriggerSpec, measured: Measured, of_baseline: int) -> str:
+def _where(condition: _Condition, measured: Measured, of_baseline: int) -> str:
     """Return whose requests the baseline's are, and why it has none."""
     if condition.subset is None:
         return ""
     words = in_words(condition.subset)
+    # A segment moves as a whole: then the baseline cannot have requests of it.
     is_moved = measured.samples > 0 and of_baseline == 0
     return f"{words}, of whose users all are on the candidate" if is_moved else words
 
 
 def _evaluate_to_baseline(
-    condition: CheckSpec | TriggerSpec, metric: Metric, measured: Measured,
-    baseline: Measured | None, needed: int,
+    condition: _Condition, metric: Metric, measured: Measured, baseline: Measured | None,
+    needed: int,
 ) -> tuple[Verdict, str]:
     value = measured.value or 0.0
     if baseline is None or baseline.value is None or baseline.samples < needed:
         found = baseline.samples if baseline else 0
         where = _where(condition, measured, found)
         what = f"{metric.name} of the baseline{where}"
-        return Verdict.INCONCLUSIVE, f"{what}: {found} of at least {needed} samples"
+        reason = f"{what}: {found} of at least {needed} samples"
+        return Verdict.INCONCLUSIVE, reason
     own, other = format_value(metric, value), format_value(metric, baseline.value)
     what = f"{metric.name} of {condition.of}{in_words(condition.subset)}"
     numbers = f"{what} {own} against the baseline's {other}"
@@ -282,13 +293,13 @@ def _evaluate_to_baseline(
     bound, difference = condition.bound_values[0], value - baseline.value
     holds = difference <= bound
     relation = "is at most" if holds else "is above"
-    found_difference, limit = format_value(metric, difference), format_value(metric, bound)
-    reason = f"{numbers}: the difference {found_difference} {relation} {limit} {of_samples}"
+    shown, limit = format_value(metric, difference), format_value(metric, bound)
+    reason = f"{numbers}: the difference {shown} {relation} {limit} {of_samples}"
     return _verdict(holds), reason
 
 
 def _evaluate_ratio(
-    condition: CheckSpec | TriggerSpec, value: float, other: float, numbers: str, of_samples: str
+    condition: _Condition, value: float, other: float, numbers: str, of_samples: str
 ) -> tuple[Verdict, str]:
     bound = condition.bound_values[0]
     if other == 0:
@@ -299,4 +310,5 @@ def _evaluate_ratio(
     ratio = value / other
     holds = ratio <= bound
     relation = "is at most" if holds else "is above"
-    return _verdict(holds), f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} {of_samples}"
+    reason = f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} {of_samples}"
+    return _verdict(holds), reason

@@ -25,7 +25,8 @@ def interval_text(check: Mapping[str, Any]) -> str:
         low, high = f"{found['low']:.2g}", f"{found['high']:.2g}"
         return f"{found['value']:.2g} × baseline, {low} to {high}"
     metric = metric_of(str(check["metric"]))
-    low, high = format_value(metric, found["low"]), format_value(metric, found["high"])
+    low = format_value(metric, found["low"])
+    high = format_value(metric, found["high"])
     if found["of"] == "difference":
         value = format_value(metric, found["value"])
         return f"{value} above baseline, {low} to {high}"
@@ -55,12 +56,16 @@ def outlook_text(check: Mapping[str, Any]) -> str:
 def group_text(check: Mapping[str, Any]) -> str:
     """Return the group that a check belongs to, and what it says: `one of 2 must pass: pass`."""
     group = check.get("group")
-    return f"{group['words']}: {group['verdict']}" if group and "verdict" in group else ""
+    # A group whose checks are only shown has no verdict.
+    if not group or "verdict" not in group:
+        return ""
+    return f"{group['words']}: {group['verdict']}"
 
 
 def asks_people(check: Mapping[str, Any]) -> bool:
     """Whether a check failed whose failure people decide about, and its group needs it."""
-    is_asked = check.get("on_fail") == OnFail.ASK and check.get("verdict") == Verdict.FAIL
+    is_failed = check.get("verdict") == Verdict.FAIL
+    is_asked = is_failed and check.get("on_fail") == OnFail.ASK
     group = check.get("group") or {}
     return is_asked and group.get("verdict") != Verdict.PASS
 
@@ -68,4 +73,6 @@ def asks_people(check: Mapping[str, Any]) -> bool:
 def gate_word(verdict: str, evidence: Iterable[Mapping[str, Any]]) -> str:
     """Return a gate's verdict for people; one that hangs on an answer of theirs says so."""
     is_open = verdict == Verdict.INCONCLUSIVE
-    return "asks people" if is_open and any(map(asks_people, evidence)) else str(verdict)
+    if is_open and any(map(asks_people, evidence)):
+        return "asks people"
+    return str(verdict)

@@ -73,8 +73,10 @@ def judge_readings(spec: TriggerSpec, own: Reading | None, baseline: Reading | N
         own: What was said of its system; None: nothing yet.
         baseline: What was said of the baseline, for bounds that are relative to it.
     """
+    # Sources are asked every few seconds at most; a trigger is looked at every second.
     if own is None or (baseline is None and spec.is_to_baseline):
-        return Judged(None, None, f"{spec.metric}: its source has not said anything yet")
+        reason = f"{spec.metric}: its source has not said anything yet"
+        return Judged(None, None, reason)
     numbers = {"external": {
         "own": own.as_evidence(),
         "baseline": baseline and baseline.as_evidence(),
@@ -82,7 +84,9 @@ def judge_readings(spec: TriggerSpec, own: Reading | None, baseline: Reading | N
     if problem := _problem(spec, own, baseline):
         return Judged(None, None, problem, None, numbers)
     seconds = float(own.question.window)
-    other = None if baseline is None else _Said(seconds=seconds, said=_measured(baseline))
+    other = None
+    if baseline is not None:
+        other = _Said(seconds=seconds, said=_measured(baseline))
     said = _Said(seconds=seconds, said=_measured(own))
     judged = judge_windows(spec, said, other)
     reason = _with_source(judged.reason, own)

@@ -92,8 +92,11 @@ class FastPath:
 
     def alarm(self, now: float) -> Alarm | None:
         """Return the alarm that is due; once, until a request succeeds."""
-        is_now = bool(self._failed) and abs(now - self._failed[-1].at) <= RECENT_SECONDS
-        if self._is_raised or not is_now or not self._is_baseline_well(now):
+        if self._is_raised or not self._failed:
+            return None
+        # A log that is read late tells of the past, and not of now.
+        is_now = abs(now - self._failed[-1].at) <= RECENT_SECONDS
+        if not is_now or not self._is_baseline_well(now):
             return None
         found = self._errors() if "errors" in self.guardrails else None
         if found is None and "down" in self.guardrails:
@@ -135,7 +138,10 @@ class FastPath:
 
     def _is_baseline_well(self, now: float) -> bool:
         """Whether the baseline answers, by its requests or, without enough, by its probes."""
-        recent = [each for each in self._baseline if 0 <= now - each.at <= BASELINE_SECONDS]
+        recent = []
+        for each in self._baseline:
+            if 0 <= now - each.at <= BASELINE_SECONDS:
+                recent.append(each)
         if len(recent) >= BASELINE_ENOUGH:
             bad = sum(each.is_failed for each in recent)
             return bad <= BASELINE_BAD * len(recent)

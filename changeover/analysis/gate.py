@@ -132,13 +132,17 @@ def _with_group(results: Sequence[CheckResult], parts: Sequence[_Part]) -> list[
 
 def _reason(result: CheckResult) -> str:
     """Return a check's reason; a failure that people decide about says so."""
-    is_asked = result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
-    return f"people are asked, because {result.full_reason}" if is_asked else result.full_reason
+    reason = result.full_reason
+    return f"people are asked, because {reason}" if _is_asked(result) else reason
 
 
 def _counts_as(result: CheckResult) -> Verdict:
-    is_asked = result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
-    return Verdict.INCONCLUSIVE if is_asked else result.verdict
+    # Neither a pass nor a failure until people have said what it is.
+    return Verdict.INCONCLUSIVE if _is_asked(result) else result.verdict
+
+
+def _is_asked(result: CheckResult) -> bool:
+    return result.verdict is Verdict.FAIL and result.on_fail is OnFail.ASK
 
 
 def fails_its_gate(result: CheckResult, shown: Sequence[CheckResult]) -> bool:

@@ -173,6 +173,10 @@ def _result(name: Guardrail, evidence: Evidence, verdict: Verdict, reason: str) 
     )
 
 
+def _unknown(name: Guardrail, evidence: Evidence, reason: str) -> CheckResult:
+    return _result(name, evidence, Verdict.INCONCLUSIVE, reason)
+
+
 def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
     kind, count = COUNTED[name]
     # Where the candidate serves everybody the baseline has no requests now, but had some before.
@@ -182,26 +186,29 @@ def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
     metric = METRICS[MEANINGS[name].metric]
     if not total or not other_total:
         whose = "of the baseline to compare with" if total else "of the candidate"
-        return _result(name, evidence, Verdict.INCONCLUSIVE, f"no requests {whose}")
+        return _unknown(name, evidence, f"no requests {whose}")
     value, known = bad / total, other_bad / other_total
-    shown, shown_known = format_value(metric, value), format_value(metric, known)
-    numbers = (f"{metric.name} of candidate {shown} in {total}, of the "
-               f"baseline {shown_known} in {other_total}")
+    ours, theirs = format_value(metric, value), format_value(metric, known)
+    numbers = (f"{metric.name} of candidate {ours} in {total}, "
+               f"of the baseline {theirs} in {other_total}")
     if not is_beside:
         numbers += " before the stage"
+    most = format_value(metric, MORE)
     found = replace(
         _result(name, evidence, Verdict.PASS, numbers),
-        bound=f"guardrail {name}: at most {format_value(metric, MORE)} above the baseline",
+        bound=f"guardrail {name}: at most {most} above the baseline",
         value=value, samples=total, min_samples=ENOUGH, baseline_value=known,
         baseline_samples=other_total)
     # Users of another time were not drawn against those of now.
     share = evidence.share if is_beside else None
-    alarm = bad >= FEWEST_BAD and _is_more(kind, evidence.own, other, value - known, share)
+    alarm = None
+    if bad >= FEWEST_BAD:
+        alarm = _is_more(kind, evidence.own, other, value - known, share)
     if alarm:
         return replace(found, verdict=Verdict.FAIL, reason=f"{found.reason}: {alarm}")
     if min(total, other_total) < ENOUGH:
-        return replace(found, verdict=Verdict.INCONCLUSIVE,
-                       reason=f"{found.reason}: fewer than {ENOUGH} requests")
+        reason = f"{found.reason}: fewer than {ENOUGH} requests"
+        return replace(found, verdict=Verdict.INCONCLUSIVE, reason=reason)
     return found
 
 
@@ -210,8 +217,10 @@ def _is_more(
 ) -> str | None:
     """Return why a difference of shares is no chance; None when it may be."""
     everyone = own.users.get(Met.ANSWER, ())
+    # Without keys requests of one user cannot be told from those of many: no test holds.
     if not everyone:
-        return "users have no keys, and the difference is large" if difference > FAR_MORE else None
+        is_far = difference > FAR_MORE
+        return "users have no keys, and the difference is large" if is_far else None
     randomised = share is not None and any(user & SPLIT for user in everyone)
     if difference <= (MORE if randomised else MUCH_MORE):
         return None
@@ -220,7 +229,9 @@ def _is_more(
     p = fisher(kind, own, other, is_split=randomised)
     if randomised and share is not None:
         p = min(p, binomial(kind, own, other, share))
-    return f"no chance, counted by users (p {p:.1g} ≤ {ALPHA:g})" if p <= ALPHA else None
+    if p > ALPHA:
+        return None
+    return f"no chance, counted by users (p {p:.1g} ≤ {ALPHA:g})"
 
 
 def binomial(kind: Met, own: Window, other: Window, share: float) -> float:
@@ -258,9 +269,10 @@ def fisher(kind: Met, own: Window, other: Window, *, is_split: bool) -> float:
     everyone, met = total + other_total, bad + other_bad
     # Whole numbers up to the division: floats would lose chances this small.
     ways = 0
+    well = everyone - met
     for number in range(bad, min(met, total) + 1):
-        if total - number <= everyone - met:
-            ways += math.comb(met, number) * math.comb(everyone - met, total - number)
+        if total - number <= well:
+            ways += math.comb(met, number) * math.comb(well, total - number)
     return ways / math.comb(everyone, total)
 
 
@@ -282,14 +294,14 @@ def _judge_short(name: Guardrail, evidence: Evidence) -> CheckResult:
         reason = (f"{own.answers} and {other.answers} answers of {users} users: needed are "
                   f"{ENOUGH_ANSWERS}, of {FEWEST_SHORT_USERS} users")
         return replace(
-            _result(name, evidence, Verdict.INCONCLUSIVE, reason),
-            samples=own.answers, min_samples=ENOUGH_ANSWERS, baseline_samples=other.answers)
+            _unknown(name, evidence, reason), samples=own.answers,
+            min_samples=ENOUGH_ANSWERS, baseline_samples=other.answers)
     usual, known = _usual(own), _usual(other)
     # One more on both sides: an answer without a body has no logarithm.
     is_short = (1 + usual) * SHORTER < 1 + known
     metric = METRICS["response_bytes"]
-    reason = (f"the candidate's usual answer has {format_value(metric, usual)}, the baseline's "
-              f"{format_value(metric, known)}")
+    ours, theirs = format_value(metric, usual), format_value(metric, known)
+    reason = f"the candidate's usual answer has {ours}, the baseline's {theirs}"
     return replace(
         _result(name, evidence, _fails(is_short), reason),
         bound=f"guardrail {name}: at least a tenth of the baseline", value=usual,
@@ -309,7 +321,7 @@ def _fails(is_bad: object) -> Verdict:
 def _judge_down(name: Guardrail, evidence: Evidence) -> CheckResult:
     own, other = evidence.own.measure("up"), evidence.baseline.measure("up")
     if own.value is None or other.value is None or own.samples < FEWEST_PROBES:
-        return _result(name, evidence, Verdict.INCONCLUSIVE, f"{own.samples} probes")
+        return _unknown(name, evidence, f"{own.samples} probes")
     # Both down is a fault of the machine or the network, and no reason to move users.
     is_down = own.value < 0.5 <= other.value
     reason = (f"{own.value:.0%} of {own.samples} health probes of the candidate were answered, "
@@ -321,13 +333,14 @@ def _judge_down(name: Guardrail, evidence: Evidence) -> CheckResult:
 
 
 def _judge_regressions(name: Guardrail, evidence: Evidence) -> CheckResult:
-    if evidence.regressions is None:
-        return _result(name, evidence, Verdict.INCONCLUSIVE, "nothing is compared")
-    new = [each for each in evidence.regressions if each.place not in evidence.accepted]
-    known = len(evidence.regressions) - len(new)
+    found, accepted = evidence.regressions, evidence.accepted
+    if found is None:
+        return _unknown(name, evidence, "nothing is compared")
+    new = [each for each in found if each.place not in accepted]
+    known = len(found) - len(new)
     more = f"; {known} more were promoted at an earlier gate" if known else ""
     # All of them: who promotes now accepts these, and the next gate asks about others only.
-    places = tuple(each.place for each in evidence.regressions)
+    places = tuple(each.place for each in found)
     if not new:
         quiet = _result(name, evidence, Verdict.PASS, f"no new firm regression{more}")
         return replace(quiet, places=places)
@@ -340,8 +353,9 @@ def _judge_regressions(name: Guardrail, evidence: Evidence) -> CheckResult:
 
 
 def _judge_split(name: Guardrail, evidence: Evidence) -> CheckResult:
+    # Under a share that changed meanwhile no number of users is the right one.
     if evidence.groups is None or evidence.share is None or not evidence.groups[1]:
-        return _result(name, evidence, Verdict.INCONCLUSIVE, "no users were counted")
+        return _unknown(name, evidence, "no users were counted")
     mine, everyone = evidence.groups
     why = mismatch(mine, everyone, evidence.share)
     quiet = f"{mine} of {everyone} groups of users came to the candidate, as the split says"

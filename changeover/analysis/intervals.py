@@ -70,7 +70,10 @@ def with_interval(
         spread: How many times the variance of users' groups is that of independent requests; None
             where nothing is known of single groups.
     """
-    if check.is_to_baseline or check.is_external or result.value is None or not result.samples:
+    # A ratio has an interval of its own kind; of an external number nobody knows how it was made.
+    if check.is_to_baseline or check.is_external:
+        return result
+    if result.value is None or not result.samples:
         return result
     found = _interval(check, result, own, spread or 1.0)
     if found is None:
@@ -93,7 +96,8 @@ def _interval(
     # A similarity is a mean of numbers, not a share of events.
     if not is_share or check.metric == "similarity" or result.value is None:
         return None
-    return of_share(result.value, result.samples, max(check.bound_values), max(1.0, spread))
+    bound = max(check.bound_values)
+    return of_share(result.value, result.samples, bound, max(1.0, spread))
 
 
 def interval_of(check: Mapping[str, Any]) -> tuple[float, float, str] | None:

@@ -34,14 +34,17 @@ def judge_score(group: Mapping[str, Any], members: Sequence[CheckResult]) -> tup
     needed = asked["pass_"]
     marginal = asked.get("marginal", needed)
     about = f"score {found.total:g} of {needed:g} ({found.reason})"
-    missing = sum(each.classification is Classification.NODATA for each in metrics)
+    missing = 0
+    for each in metrics:
+        missing += each.classification is Classification.NODATA
     # A critical failure is known, however much of the rest is missing.
     is_critical = found.reason.startswith("critical")
     if not is_critical and (2 * missing >= len(metrics) or found.unmeasured):
         return Verdict.INCONCLUSIVE, f"{about}: too little was measured"
     if found.total < marginal:
         return Verdict.FAIL, about
-    return (Verdict.PASS if found.total >= needed else Verdict.INCONCLUSIVE), about
+    verdict = Verdict.PASS if found.total >= needed else Verdict.INCONCLUSIVE
+    return verdict, about
 
 
 def _metric(result: CheckResult) -> JudgedMetric:
@@ -49,9 +52,13 @@ def _metric(result: CheckResult) -> JudgedMetric:
     document = result.by_minutes or {}
     classification = Classification.NODATA
     if result.verdict is not Verdict.INCONCLUSIVE:
-        classification = Classification(document.get("classification", Classification.NODATA))
+        known = document.get("classification", Classification.NODATA)
+        classification = Classification(known)
     if result.verdict is Verdict.FAIL and classification not in _FAILURES:
-        classification = Classification.NODATA_FAIL  # the plan wants data here
-    is_critical = result.verdict is Verdict.FAIL and bool(document.get("is_critical"))
-    return JudgedMetric(
-        result.metric, classification, document.get("groups") or [ALL_METRICS], is_critical)
+        # The plan wants data here.
+        classification = Classification.NODATA_FAIL
+    # A metric that is critical can still pass: only its failure makes the score 0.
+    is_failed = result.verdict is Verdict.FAIL
+    is_critical = is_failed and bool(document.get("is_critical"))
+    groups = document.get("groups") or [ALL_METRICS]
+    return JudgedMetric(result.metric, classification, groups, is_critical)

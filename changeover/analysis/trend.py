@@ -38,14 +38,16 @@ def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend | None:
     Source: P. K. Sen 1968, "Estimates of the regression coefficient based on Kendall's tau".
     """
     first = int(len(values) * WARM_UP_SHARE)
-    x, y = np.asarray(seconds[first:], float), np.asarray(values[first:], float)
+    x = np.asarray(seconds[first:], float)
+    y = np.asarray(values[first:], float)
     if len(y) < FEWEST:
         return None
     if len(y) > MOST_POINTS:
         spans = np.array_split(np.arange(len(y)), MOST_POINTS)
         x = np.array([np.median(x[span]) for span in spans])
         y = np.array([np.median(y[span]) for span in spans])
-    from scipy import stats  # a second to import, for soak checks only
+    # A second to import, for soak checks only.
+    from scipy import stats
 
     found = stats.theilslopes(y, x, 0.95)
     return Trend(float(found[0]), float(found[2]), float(found[3]), len(y))

@@ -107,12 +107,18 @@ def _add_subsets(
     for subsets in samples:
         for name, measured in subsets.items():
             found.setdefault(name, []).append(measured)
-    return {name: Measurements(**_sums(parts)) for name, parts in sorted(found.items())}
+    sums = {}
+    for name, parts in sorted(found.items()):
+        sums[name] = Measurements(**_sums(parts))
+    return sums
 
 
 def _sums(rows: Sequence[Measurements]) -> dict[str, Any]:
     """Return the sum of every field that can be added."""
-    return {name: add([getattr(row, name) for row in rows]) for name, add in _ADD.items()}
+    sums = {}
+    for name, add in _ADD.items():
+        sums[name] = add([getattr(row, name) for row in rows])
+    return sums
 
 
 def _highest(values: Iterable[int | None]) -> int | None:

@@ -54,7 +54,8 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
     """
     if not source.is_dir():
         raise Unreachable("there is no such folder", where=str(source))
-    backups = target.parent.parent  # this very archive grows there
+    # This very archive grows there.
+    backups = target.parent.parent
     entries = sorted(_entries(source, leave=backups))
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         archive = _Archive(tar, source, target.parent)

@@ -232,7 +232,8 @@ def scratch(url: str, name: str, encoding: str) -> Iterator[str]:
         # Locale C goes with every encoding; a server's own need not go with the original's.
         text = "create database {} template template0 encoding {} lc_collate 'C' lc_ctype 'C' "
         if server.info.server_version >= 150_000:
-            text += "locale_provider libc"  # C is no locale of ICU, which may be the default
+            # C is no locale of ICU, which may be the default.
+            text += "locale_provider libc"
         make = sql.SQL(text).format(sql.Identifier(name), sql.Literal(encoding))
         try:
             server.execute(drop)

@@ -41,6 +41,7 @@ def restore(path: Path, item: str, to: str) -> str:
     if saved.kind == "postgres":
         return _into_server(file, saved, to)
     target = Path(to)
+    # A link that leads nowhere does not exist for `exists`, but would be written through.
     if target.exists() or target.is_symlink():
         raise InvalidInput("something is there already", where=to,
                            next_step="Move it away first: nothing is overwritten")

@@ -50,7 +50,8 @@ def save(source: Path, target: Path, report: _Report) -> tuple[dict[str, Any], l
         if is_wal:
             _pin(reading)
         _copy(reading, copy, report, is_patient=not is_wal)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the source was
+        # One file, whatever the source was.
+        copy.execute("PRAGMA journal_mode=DELETE")
         rows, uncounted = rows_of(copy)
         return {"rows": rows, "journal_mode": "wal" if is_wal else "delete"}, uncounted
 
@@ -168,7 +169,8 @@ def problems(path: Path, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
 def _integrity(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
     """Return what SQLite finds, and what it could not check."""
     unchecked: list[str] = []
-    connection.execute("PRAGMA ignore_check_constraints=ON")  # they may call functions
+    # They may call functions.
+    connection.execute("PRAGMA ignore_check_constraints=ON")
     # The quick one leaves indexes out, which may need a collation that Python does not have.
     for check in ("integrity_check", "quick_check"):
         try:

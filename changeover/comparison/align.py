@@ -58,7 +58,8 @@ def canonical(value: Any) -> bytes:
     """Return a value as something that is equal for equal values only, types included."""
     try:
         return _dumps(value, as_json, _SORTED)
-    except (TypeError, RecursionError):  # integers beyond 64 bits, or nested deeper than 254
+    # Integers beyond 64 bits, or nested deeper than 254.
+    except (TypeError, RecursionError):
         return _deep_canonical(value)
 
 
@@ -158,7 +159,8 @@ def in_sequence(left: Hashes, right: Hashes, *, by_kind: bool = False) -> Alignm
     # Two lists of 70,000 items would take minutes; by kind there is no place to fall back to.
     if len(left) * len(right) > MOST_STEPS and not by_kind:
         return in_place(len(left), len(right))
-    if left > right:  # one orientation for both, so that similarity is symmetric
+    # One orientation for both, so that similarity is symmetric.
+    if left > right:
         turned = in_sequence(right, left, by_kind=by_kind)
         return Alignment(
             [(j, i) for i, j in turned.pairs], turned.added, turned.removed, turned.is_reordered
@@ -256,7 +258,8 @@ def partners_of(left: Items, right: Items, node: Node) -> list[Any] | None:
     try:
         places = {item[key]: item for item in right}
         found = [places.pop(item[key]) for item in left]
-    except (KeyError, TypeError):  # no partner, no such field, no object, or nothing to hash
+    # No partner, no such field, no object, or nothing to hash.
+    except (KeyError, TypeError):
         return None
     return found if len(right) == len(found) else None
 

@@ -78,10 +78,12 @@ def compare_answers(
         values = baseline.headers.get(name), candidate.headers.get(name)
         if values[0] != values[1]:
             found.append(_changed(f"headers.{name}", *values, share))
+    # Most answers are: they share one object.
     if not found and body is IDENTICAL:
         return IDENTICAL
     left = 1 - STATUS_WEIGHT - (HEADERS_WEIGHT if headers else 0.0)
-    lost = [*(divergence.weight for divergence in found), left * (1 - body.similarity)]
+    lost = [divergence.weight for divergence in found]
+    lost.append(left * (1 - body.similarity))
     divergences = (*found, *body.divergences)
     similarity = similarity_of(lost) if divergences else 1.0
     return Comparison(similarity, divergences, body.ignored, body.omitted)

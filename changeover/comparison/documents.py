@@ -55,7 +55,8 @@ def parse_body(
         Unparsable: The body is not what its content type says.
     """
     if content_type == "application/json" and not (is_exact or is_lenient):
-        return parse_json(body)  # most are, and half a microsecond counts
+        # Most are, and half a microsecond counts.
+        return parse_json(body)
     kind, charset = _kind(content_type), charset_in(content_type)
     # Before JSON, whose pattern such a type also fits: its lines are no one document.
     if _LINES.match(kind):
@@ -65,7 +66,8 @@ def parse_body(
             return _parse_lenient(body, charset)
         return parse_json(body, charset, is_exact=is_exact)
     if kind in _SNIFFED and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        with contextlib.suppress(Unparsable):  # a text that begins with a bracket
+        # A text that begins with a bracket.
+        with contextlib.suppress(Unparsable):
             return parse_json(body, charset, is_exact=is_exact)
     if kind.startswith("multipart/") and levels:
         return _parse_parts(body, content_type, levels - 1)

@@ -20,7 +20,8 @@ _PLAIN = frozenset({
     "aws-chunked", "chunked", "null", "text",
 })
 """What stands in the header though nothing is packed: charsets, and how a body was uploaded."""
-_ANY_HEADER = 32 + zlib.MAX_WBITS  # gzip's or zlib's, whichever stands there
+# Gzip's or zlib's, whichever stands there.
+_ANY_HEADER = 32 + zlib.MAX_WBITS
 
 
 def readable(text: str) -> str:
@@ -97,7 +98,8 @@ def _inflated(body: bytes, most: int, bits: int = _ANY_HEADER) -> bytes:
 def _deflated(body: bytes, most: int) -> bytes:
     try:
         return _inflated(body, most)
-    except zlib.error:  # some servers leave the header of zlib out
+    # Some servers leave the header of zlib out.
+    except zlib.error:
         return _inflated(body, most, -zlib.MAX_WBITS)
 
 

@@ -190,7 +190,8 @@ def _plain(text: str) -> Decimal:
 def _integer(text: str) -> int | Decimal:
     try:
         return int(text)
-    except ValueError:  # more digits than Python makes a number of
+    # More digits than Python makes a number of.
+    except ValueError:
         return _plain(text)
 
 

@@ -106,7 +106,8 @@ class _Reader:
         try:
             self._parser.Parse(text, True)
         finally:
-            del self._parser  # it holds this object, and nobody should have to collect both
+            # It holds this object, and nobody should have to collect both.
+            del self._parser
         (root,) = self._document.items
         return root  # type: ignore[no-any-return]
 

@@ -113,7 +113,8 @@ def anytime(only_candidate: int, only_baseline: int) -> float:
     inference"; Wang and Ramdas 2022 for e-BH.
     """
     b, c = only_candidate + 1, only_baseline + 1
-    above = _special().betaincc(b, c, 0.5)  # the part of the beta distribution above 1/2
+    # The part of the beta distribution above 1/2.
+    above = _special().betaincc(b, c, 0.5)
     if not above:
         return 1.0
     log_e = (b + c - 1) * math.log(2) + _special().betaln(b, c) + math.log(above)
@@ -142,7 +143,8 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     for behind, index in enumerate(order):
         rank = len(p_values) - behind
         least = min(least, p_values[index] * len(p_values) / rank)
-        q_values[index] = max(least, p_values[index])  # rounding must not make it the smaller
+        # Rounding must not make it the smaller.
+        q_values[index] = max(least, p_values[index])
     return q_values
 
 

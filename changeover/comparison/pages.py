@@ -55,9 +55,11 @@ def read_page(body: bytes, charset: str) -> Element:
 def _charset_of(body: bytes, charset: str) -> str:
     """Return the encoding that a browser uses: of the mark, the header, the page itself, UTF-8."""
     if not charset and not mark_of(body)[0]:
-        found = _META.search(body[:1024])  # as far as the standard looks
+        # As far as the standard looks.
+        found = _META.search(body[:1024])
         charset = found.group(1).decode("ascii", "replace") if found else ""
-        if charset.lower().startswith("utf-16"):  # it could not have been found, were it true
+        # It could not have been found, were it true.
+        if charset.lower().startswith("utf-16"):
             charset = ""
     return "windows-1252" if charset.lower() in _LATIN else charset or "utf-8"
 

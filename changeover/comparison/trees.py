@@ -119,6 +119,7 @@ class _Walk:
                 self._hide(_Place(node, "/", "/", ""), a, b)
             return
         self._items(ours, theirs, start, 1.0)
+        # With a stack of its own: documents may be nested deeper than Python's calls.
         while self._stack:
             self._elements(*self._stack.pop())
 
@@ -127,6 +128,7 @@ class _Walk:
         names = list(dict.fromkeys((*a.attributes, *b.attributes)))
         # Leaves are most of all elements, and need no pairing.
         if a.is_leaf and b.is_leaf:
+            # A text on either side is one more child, as in similarity.py.
             share = weight / (len(names) + bool(a.text or b.text) or 1)
             if a.text != b.text:
                 node = place.node
@@ -230,6 +232,7 @@ def _items_of(element: Element) -> list[_Item]:
     many, seen = Counter(names), Counter[Name]()
     found = []
     for value, name in zip(element.items, names, strict=True):
+        # From 1 and by name, as XPath counts.
         seen[name] += 1
         found.append(_Item(value, name, seen[name], many[name] > 1))
     return found

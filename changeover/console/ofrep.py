@@ -264,7 +264,7 @@ def _unavailable(why: str) -> Response:
 
 
 def _is_other(etag: str) -> Callable[[LatestFlags], bool]:
-    """Return whether what is latest has another etag."""
+    """Return whether the latest snapshot has another etag."""
     return lambda latest: latest.evaluator.snapshot.etag != etag
 
 

@@ -50,7 +50,9 @@ def explain(
         names = [flag]
     flags = {}
     for name in names:
-        flags[name] = _answer(evaluator.evaluate(name, key or None, context))
+        # An empty header is no key, for the gateway as well.
+        found = evaluator.evaluate(name, key or None, context)
+        flags[name] = _answer(found)
     asked = {name: snapshot.flags[name] for name in names if name in snapshot.flags}
     return {
         "key": shown(key),
@@ -91,6 +93,7 @@ def _check(key: Key) -> None:
         raise InvalidInput(
             "the key has half of a surrogate pair, which no request can carry", where="KEY",
             allowed="text; bytes that are not UTF-8 as \\udc80 to \\udcff") from None
+    # Of all values together: they are in one request, whose head is limited as a whole.
     size = len(key) if isinstance(key, str | bytes) else sum(map(len, key))
     if size > LONGEST_KEY:
         raise InvalidInput(

@@ -154,7 +154,8 @@ def from_snapshot_document(document: Any) -> Snapshot:
             segments=segments,
             flag_segments=flag_segments,
             safe_flags=document["safe_flags"],
-            key_header=document.get("key_header", ""),  # consoles before it sent none
+            # Consoles before it sent none.
+            key_header=document.get("key_header", ""),
             salt=document["salt"],
             etag=document["etag"],
             changed_at=changed_at and datetime.fromisoformat(changed_at),

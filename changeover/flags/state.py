@@ -84,4 +84,5 @@ class NewValues:
 
 def is_same(a: Any, b: Any) -> bool:
     """Whether two documents are equal and of the same type: `1` is not `true`."""
+    # `bool`, as documents are of any type, and mypy cannot know what their `==` returns.
     return type(a) is type(b) and bool(a == b)

@@ -238,7 +238,8 @@ def _error_of(entry: Entry) -> ErrorClass:
         (ErrorClass.TIMEOUT, {"UT", "SI", "DT"}),
         (ErrorClass.CONNECT, {"UF", "UH", "NC"}),
         (ErrorClass.RESET, {"UC", "UR", "LR", "UPE"}),
-        (ErrorClass.OVERFLOW, {"UO"}),  # last: also where only a second attempt was refused
+        # Last: also where only a second attempt was refused.
+        (ErrorClass.OVERFLOW, {"UO"}),
     )
     for error, flags in by_flag:
         if entry.flags & flags:

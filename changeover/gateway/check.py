@@ -40,7 +40,8 @@ def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
 
 def static_bootstrap(bootstrap: Json, clusters: Json, routes: Json) -> Json:
     """Return one configuration that has everything in it and watches no file."""
-    whole: Json = json.loads(json.dumps(bootstrap))  # a deep copy, to be changed
+    # A deep copy, to be changed.
+    whole: Json = json.loads(json.dumps(bootstrap))
     del whole["dynamic_resources"]
     static = whole["static_resources"]
     static["clusters"] = [_untyped(resource) for resource in clusters["resources"]]

@@ -65,7 +65,8 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
     if plain is not None and plain.startswith(b"HTTP/1."):
         return Speaks.HTTP1
     if plain is None and url.scheme == "http":
-        return Speaks.NOTHING  # who refuses a connection refuses the next one
+        # Who refuses a connection refuses the next one.
+        return Speaks.NOTHING
     framed = _exchange(spec, _PREFACE + _SETTINGS, None, protocol="h2", longest=longest)
     if _is_settings(framed or b""):
         return Speaks.HTTP2_ONLY

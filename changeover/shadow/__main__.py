@@ -67,7 +67,8 @@ def _lower_priority() -> None:
     (sched_autogroup), and niceness counts only within a group: so the group is made nice as well.
     """
     os.nice(NICE - os.nice(0))
-    with contextlib.suppress(OSError, AttributeError):  # not Linux, or without such groups
+    # Not Linux, or without such groups.
+    with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         Path("/proc/self/autogroup").write_text(str(NICE))
 

@@ -91,8 +91,12 @@ def judged(
     for place, verdict in zip(known, verdicts, strict=True):
         advice, applied = suggest(place, verdict), at_place(rules, place.field)
         found.append(Finding(place, verdict, advice, applied))
-    found.sort(key=lambda each: (_RANK.index(each.verdict.judgement), -each.verdict.rate))
+    found.sort(key=_urgency)
     return Findings(tuple(found), coverage, _medians(latencies))
+
+
+def _urgency(each: Finding) -> tuple[int, float]:
+    return _RANK.index(each.verdict.judgement), -each.verdict.rate
 
 
 def _counts(place: Place, coverage: dict[str, int]) -> PlaceCounts:
@@ -131,6 +135,7 @@ def suggest(place: Place, verdict: PlaceVerdict) -> str:
         return f"noise: the baseline differs from itself too; ignore: [{path}]"
     if kinds == {"order"}:
         return f"only the order differs; arrays: {{{path}: {{as: set}}}}"
+    # A tolerance is advised only where all examples would pass by it.
     pairs = list(_example_values(place))
     for fits, advice in _ADVICE:
         if pairs and all(fits(a, b) for a, b in pairs):
@@ -145,17 +150,22 @@ def _outside_bodies(place: str, *, is_noise: bool) -> str:
     header = place.removeprefix("headers.")
     if is_noise:
         noise = "noise: the baseline differs from itself too"
-        return noise if header == place else f"{noise}; leave {header} out of comparison.headers"
+        if header == place:
+            return noise
+        return f"{noise}; leave {header} out of comparison.headers"
     if header == place:
         return "a regression"
-    return f"a regression, unless it may differ: then leave {header} out of comparison.headers"
+    way = f"leave {header} out of comparison.headers"
+    return f"a regression, unless it may differ: then {way}"
 
 
 def _written(place: str) -> str | None:
     """Return a place as it is written in a plan's YAML; None when it is too long for a pattern."""
     if len(place) >= min(LONGEST_PATTERN, LONGEST_PLACE):
         return None
-    return place if re.fullmatch(r"[\w$.-]+", place) else json.dumps(place, ensure_ascii=False)
+    # YAML would read brackets and quotes as its own: such a place is written as a JSON text.
+    is_plain = re.fullmatch(r"[\w$.-]+", place) is not None
+    return place if is_plain else json.dumps(place, ensure_ascii=False)
 
 
 def _who_fails(place: Place) -> str:

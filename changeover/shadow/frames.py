@@ -35,7 +35,8 @@ MOST_FRAME_BYTES = 16_384
 MOST_MESSAGE_BYTES = 16 * 1_048_576
 WINDOW = 4 * 1_048_576
 """Bytes that Envoy may send ahead, for a call and for all of them together."""
-_FRAME_HEADER = struct.Struct("!HBBBL")  # length (24 bits), type, flags, stream
+# Length (24 bits), type, flags, stream.
+_FRAME_HEADER = struct.Struct("!HBBBL")
 _STREAM_ID = 0x7FFFFFFF
 _END_STREAM, _PADDED = 0x1, 0x8
 _MESSAGE_HEADER = 5  # is it compressed, and its length
@@ -72,7 +73,8 @@ class _Stream:
         self.rest += data
         while len(self.rest) >= _MESSAGE_HEADER:
             length = int.from_bytes(self.rest[1:_MESSAGE_HEADER], "big")
-            if self.rest[0] or length > MOST_MESSAGE_BYTES:  # compressed: never offered
+            # Compressed: never offered.
+            if self.rest[0] or length > MOST_MESSAGE_BYTES:
                 self.call.lose()
                 return True
             end = _MESSAGE_HEADER + length
@@ -142,6 +144,7 @@ class Connection:
         """
         data = self._rest + data
         position = 0
+        # The preface may come in pieces; what does not begin like it is no HTTP/2.
         if not self._is_greeted:
             if data[: len(PREFACE)] != PREFACE[: len(data)]:
                 raise Broken("no preface of HTTP/2")

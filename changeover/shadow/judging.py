@@ -89,6 +89,7 @@ class Judge:
         """
         baseline, candidate, again = answers.baseline, answers.candidate, answers.again
         found = self.compare(baseline, candidate)
+        # Between two answers of one system: whatever differs there is noise.
         noise = None if again is None else self.compare(baseline, again)
         # A missing answer is never near enough, however low the threshold is.
         has_both = not (baseline.error or candidate.error)
@@ -106,6 +107,7 @@ class Judge:
             omitted=found.omitted,
             error=candidate.error,
         )
+        # Equal answers teach nothing, and they are most of all.
         if found.is_match or not saves_answers:
             return one
         return replace(one, answers=self._pack(one, answers))
@@ -133,16 +135,19 @@ class Judge:
             place = self.masks.shown(one.field)
             if place not in examples:
                 baseline, candidate = self._values(one)
-                path = one.path if place == one.field else self.masks.shown(one.path)
+                # Where the place is shortened by a mask, the exact path may name a secret, too.
+                is_shown = place == one.field
+                path = one.path if is_shown else self.masks.shown(one.path)
                 examples[place] = Example(request, path, str(one.kind), baseline, candidate)
         return examples
 
     def _values(self, one: Divergence) -> tuple[str | None, str | None]:
         """Return both values as they may be saved."""
         header = one.field.removeprefix("headers.")
-        if self.masks.covers(one.field) or (header != one.field and is_credential(header)):
+        is_header = header != one.field
+        if self.masks.covers(one.field) or (is_header and is_credential(header)):
             return MASK, MASK
-        if header != one.field:
+        if is_header:
             first, second = one.values
             return _shown_header(first), _shown_header(second)
         return one.baseline, one.candidate
@@ -204,6 +209,7 @@ def answer_of(
         body = decoded(body, found.get("content-encoding", ""), most=most)
     except Unknown as error:
         return Answer(status, found, body, duration, sealed=str(error))
+    # Without the body: what claims to be gzip and is not could be anything.
     except Undecodable as error:
         return Answer(status, found, b"", duration, f"{_UNREADABLE}{error}")
     return Answer(status, found, body, duration)

@@ -81,6 +81,7 @@ def _plain(answer: Answer) -> dict[str, Any]:
 
 def _answer(kept: dict[str, Any]) -> Answer:
     body = base64.b64decode(kept["base64"]) if "base64" in kept else kept["text"].encode()
-    sealed = kept.get("sealed", "")  # older versions did not save it
+    # Older versions did not save it.
+    sealed = kept.get("sealed", "")
     return Answer(
         kept["status"], kept["headers"], body, kept["duration"], kept["error"], sealed)

@@ -66,9 +66,11 @@ def load(
             raise InvalidInput("larger than 1 GiB", where=str(file), next_step="Split it")
         content = file.read_bytes().removeprefix(_BOM)
     except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}", where=str(file)) from error
+        what = f"cannot be read: {error.strerror}"
+        raise InvalidInput(what, where=str(file)) from error
     kept: list[Exchange] = []
     skipped: Counter[str] = Counter()
+    # What is left out is counted: a replay of ten of a thousand requests must not look complete.
     for line in _lines(content, str(file), with_unsafe, hosts):
         found = None if line.skipped else _request(line.request, line.where)
         if found is None:
@@ -90,7 +92,8 @@ def _lines(
     except orjson.JSONDecodeError:
         whole = None
     if isinstance(whole, dict) and "log" in whole:
-        entries = whole["log"].get("entries") if isinstance(whole["log"], dict) else None
+        log = whole["log"]
+        entries = log.get("entries") if isinstance(log, dict) else None
         if not isinstance(entries, list):
             raise InvalidInput("has no log.entries, as HAR has", where=name)
         yield from _of_har(entries, name, with_unsafe, hosts)
@@ -108,7 +111,9 @@ def _of_har(
     entries: list[Any], name: str, with_unsafe: bool, hosts: Sequence[str]
 ) -> Iterator[_Line]:
     """Yield the entries of a HAR as lines; those to other hosts with the reason."""
-    urls = [_url(entry, f"{name}: entry {number}") for number, entry in enumerate(entries)]
+    urls = []
+    for number, entry in enumerate(entries):
+        urls.append(_url(entry, f"{name}: entry {number}"))
     named = {_host(urlsplit(f"http://{host}")) for host in hosts}
     recorded = named or {_recorded_host(entries, urls)}
     for number, (entry, url) in enumerate(zip(entries, urls, strict=True)):
@@ -125,9 +130,11 @@ def _url(entry: Any, where: str) -> SplitResult:
         raise InvalidInput("has no request with a url", where=where)
     try:
         found = urlsplit(request["url"])
-        _ = found.port  # only asked for does a port that is no number raise
+        # Only asked for does a port that is no number raise.
+        _ = found.port
     except ValueError as error:
-        raise InvalidInput(f"url {request['url']!r} is not a URL: {error}", where=where) from error
+        what = f"url {request['url']!r} is not a URL: {error}"
+        raise InvalidInput(what, where=where) from error
     return found
 
 
@@ -135,7 +142,9 @@ def _host(url: SplitResult) -> str:
     """Return a URL's host, with its port when that is not the usual one of its scheme."""
     port = url.port
     is_usual = port is None or port == _DEFAULT_PORTS.get(url.scheme)
-    return (url.hostname or "").rstrip(".") + ("" if is_usual else f":{port}")
+    # `shop.example.` with a dot is the same host in DNS.
+    host = (url.hostname or "").rstrip(".")
+    return host if is_usual else f"{host}:{port}"
 
 
 def _recorded_host(entries: list[Any], urls: list[SplitResult]) -> str:
@@ -278,7 +287,8 @@ def _body(entry: dict[str, Any], where: str) -> bytes:
         try:
             return base64.b64decode(entry["base64"], validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
-            raise InvalidInput(f"base64 cannot be decoded: {error}", where=where) from error
+            what = f"base64 cannot be decoded: {error}"
+            raise InvalidInput(what, where=where) from error
     body = entry.get("body")
     if isinstance(body, str):
         return body.encode()

@@ -192,7 +192,8 @@ class Shadow:
             except asyncio.CancelledError:
                 self.counts["dropped: stopped"] += 1
                 raise
-            except Exception:  # one odd exchange must not end the worker; it is counted and logged
+            # One odd exchange must not end the worker; it is counted and logged.
+            except Exception:
                 self.counts["dropped: not comparable"] += 1
                 LOG.exception("an exchange could not be compared")
             finally:
@@ -257,7 +258,8 @@ class Shadow:
         for system in asked:
             if why := self._why_paused():
                 if System.CANDIDATE in answers:
-                    break  # its answer counts; only the baseline's second one is not asked for
+                    # Its answer counts; only the baseline's second one is not asked for.
+                    break
                 return why
             try:
                 answers[system] = await self._callers[system].call(exchange)
@@ -351,7 +353,8 @@ class Shadow:
         try:
             found = await asyncio.to_thread(
                 self._admin.counters, f"^cluster[.]{tap.CLUSTER}[.]({_COUNTERS})$")
-        except Unreachable:  # the gateway starts after this service, and may be started again
+        # The gateway starts after this service, and may be started again.
+        except Unreachable:
             return
         known, self._untapped = self._untapped, {}
         for why, names in _UNTAPPED.items():

@@ -113,7 +113,8 @@ class _Building:
             self.left = _number(self.response_headers, "content-length")
             self.has_response = message.response_headers.end_of_stream
         if self.is_cut and self.response_headers:
-            return True  # the rest, perhaps gigabytes, is not even sent here
+            # The rest, perhaps gigabytes, is not even sent here.
+            return True
         return self.has_request and self.has_response
 
     def _append(self, parts: list[bytes], part: bytes) -> None:
@@ -193,7 +194,8 @@ class TapServer:
         # A killed service leaves its socket behind, which nobody can listen on again.
         self.socket.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
-        before = os.umask(0o177)  # 0600 from the first moment: users' credentials pass here
+        # 0600 from the first moment: users' credentials pass here.
+        before = os.umask(0o177)
         try:
             self._server = await loop.create_unix_server(
                 lambda: _Peer(self, self._peers), str(self.socket))

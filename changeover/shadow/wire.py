@@ -119,6 +119,7 @@ class Wire:
         except BaseException:
             connection.close()
             raise
+        # Reusing one saves a handshake for each copy, and the system sockets.
         if connection.is_reusable:
             self._idle.append(connection)
         else:
@@ -192,7 +193,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle a part of an answer."""
         if self._reading is None or self._waiter is None or self._waiter.done():
-            self.close()  # nobody asked for it: it would answer whatever is asked next
+            # Nobody asked for it: it would answer whatever is asked next.
+            self.close()
             return
         try:
             self._reading.feed(data)
@@ -207,6 +209,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         if self._reading is None or self._waiter is None or self._waiter.done():
             return
+        # Without a length of its own an answer ends where its connection does (RFC 9112, 6.3).
         if exc is None and self._reading.end_with_connection():
             self._finish(is_reusable=False)
         else:
@@ -251,7 +254,8 @@ class _Reading:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._end()  # 101: the connection speaks something else from now on
+            # 101: the connection speaks something else from now on.
+            self._end()
         except httptools.HttpParserError as error:
             if not self.is_over:
                 raise Invalid(str(error)) from error
@@ -268,7 +272,8 @@ class _Reading:
         """The head is whole; so is the answer when it can have no body."""
         self.found.status = self._parser.get_status_code()
         if self.found.status < 200 and self.found.status != 101:
-            self.found.headers.clear()  # an early hint: the answer is still to come
+            # An early hint: the answer is still to come.
+            self.found.headers.clear()
             return
         self._has_head = True
         names = {name.lower(): value.lower() for name, value in self.found.headers}
@@ -282,6 +287,7 @@ class _Reading:
         if self.is_over:
             self.may_go_on = False
             return
+        # Its beginning is enough to say that it is too large.
         room = self._most - self._size
         self._parts.append(part[:room])
         self._size += min(len(part), room)

@@ -90,10 +90,12 @@ class WriterProcess:
 
 def _write(home: Home, pipe: Connection, its_other_end: Connection) -> None:
     """Do the work that comes in, until nothing more can come."""
-    its_other_end.close()  # else the end of the service would not be the end of the pipe
+    # Otherwise the end of the service would not be the end of the pipe.
+    its_other_end.close()
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the service ends it when all is written
+        # The service ends it when all is written.
+        signal.signal(number, signal.SIG_IGN)
     store: Store | None = None
     while True:
         try:
@@ -108,7 +110,8 @@ def _write(home: Home, pipe: Connection, its_other_end: Connection) -> None:
         except ChangeoverError as error:
             error.__cause__ = error.__context__ = None
             problem = error
-        except Exception as error:  # logged here; the service retries without it
+        # Logged here; the service retries without it.
+        except Exception as error:
             logging.exception("something could not be written")
             problem = RuntimeError(f"{type(error).__name__}: {error}")
         pipe.send((result, problem))

@@ -28,7 +28,8 @@ MASKED = "***"
 _FIRST_RANGE = 10_000
 _LAST_RANGE = 1_000
 _SAMPLES_PER_RANGE = 16
-_MOST_RANGES = {Kind.INTEGER: 2000, Kind.UUID: 2000, Kind.TEXT: 200}  # texts are found one by one
+# Texts are found one by one.
+_MOST_RANGES = {Kind.INTEGER: 2000, Kind.UUID: 2000, Kind.TEXT: 200}
 _KEY_KINDS = (Kind.INTEGER, Kind.TEXT, Kind.UUID)
 _Result = TypeVar("_Result")
 _Row = tuple[Any, ...]
@@ -157,7 +158,8 @@ class _Search:
         differing: list[Difference] = []
         is_complete = True
         may_checksum = self._may_checksum()
-        everything = self._narrowed(Span(), rows) if may_checksum else self._merged(Span())
+        whole = Span()
+        everything = self._narrowed(whole, rows) if may_checksum else self._merged(whole)
         # Closed at the end: where the search stops early, queries may still be open.
         with closing(everything) as differences:
             for number, (before, after) in enumerate(differences):
@@ -170,8 +172,9 @@ class _Search:
                     differing.append(self._difference(before, after))
         if is_complete:
             self._advance(self.total - self.done)
-        return Consistency(baseline_rows, candidate_rows, tuple(only[0]), tuple(only[1]),
-                           tuple(differing), is_complete)
+        return Consistency(
+            baseline_rows, candidate_rows, tuple(only[0]), tuple(only[1]), tuple(differing),
+            is_complete)
 
     def _may_checksum(self) -> bool:
         """Whether both databases make the same text, and the same checksum, of equal rows."""
@@ -224,6 +227,7 @@ class _Search:
         """Yield what differs in a range by reading both sides in key order."""
         ours, theirs = self.tables
         left, right = ours.rows(self.columns, span), theirs.rows(self.columns, span)
+        # Whoever stops reading leaves two open cursors behind otherwise.
         with closing(left), closing(right):
             for number, (before, after) in enumerate(_merge(left, right), 1):
                 if number % _LAST_RANGE == 0:
@@ -301,7 +305,9 @@ def _agree_on_columns(tables: tuple[Table, Table], columns: Columns) -> tuple[st
                                    next_step="The key is what identifies a row: leave it out")
     for name in set(compared or ()) & set(ignore):
         raise InvalidInput(f"the column {name} is both to be compared and to be ignored")
-    wanted = compared if compared is not None else [name for name in known if name not in ignore]
+    wanted = compared
+    if wanted is None:
+        wanted = [name for name in known if name not in ignore]
     for name in wanted:
         _must_have(tables, name)
     return tuple(dict.fromkeys(name for name in wanted if name != key))
@@ -328,7 +334,9 @@ def _agree_on_key(tables: tuple[Table, Table], key: str) -> Kind:
             f"the key {key} is {kinds[0]} in the baseline and {kinds[1]} in the candidate",
             allowed="the same type on both sides")
     kind = common_kind(*kinds)
-    is_native = kinds[0] == kinds[1] and all(table.is_postgres for table in tables)
+    # SQLite has no UUIDs: one side would order digits, the other 128 bits.
+    are_postgres = all(table.is_postgres for table in tables)
+    is_native = kinds[0] == kinds[1] and are_postgres
     for table in tables:
         table.use_key(key, kind, is_native=is_native)
     return kind

@@ -17,7 +17,8 @@ from changeover.errors import InvalidInput, StoreError, Unreachable
 BY_CHARACTER = "changeover_by_character"
 """Collation of SQLite databases whose own order of texts is another one."""
 _CONNECT_SECONDS = 10
-_SETTINGS = {  # one text for one value, whatever the server's defaults are
+# One text for one value, whatever the server's defaults are.
+_SETTINGS = {
     "timezone": "UTC", "datestyle": "ISO, YMD", "intervalstyle": "postgres",
     "bytea_output": "hex", "extra_float_digits": "1",
 }
@@ -100,7 +101,8 @@ def _take_any_bytes(connection: Connection) -> None:
     """
     raw: Any = connection.connection.driver_connection
     if raw.info.parameter_status("server_encoding") == "SQL_ASCII":
-        from psycopg.adapt import Loader  # the driver is there only where it is installed
+        # The driver is there only where it is installed.
+        from psycopg.adapt import Loader
 
         class AnyText(Loader):
             def load(self, data: Any) -> str:

@@ -136,7 +136,8 @@ def _float(value: Any) -> Any:
         return _text(value)
     try:
         found = float(value)
-    except (OverflowError, ValueError):  # too large, or a signaling NaN
+    # Too large, or a signaling NaN.
+    except (OverflowError, ValueError):
         return _number(value)
     return "number", "nan" if math.isnan(found) else found
 
@@ -184,7 +185,8 @@ def _time(value: Any) -> Any:
 
 def _json(value: Any) -> Any:
     """Return a document in which numbers are exact, and an object's order means nothing."""
-    if isinstance(value, int | float):  # SQLite makes numbers of them
+    # SQLite makes numbers of them.
+    if isinstance(value, int | float):
         return _number(value)
     try:
         return json.loads(value, parse_float=_number, parse_int=_number,

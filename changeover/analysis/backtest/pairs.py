@@ -33,7 +33,10 @@ def pairs(
     # The whole plan by the strictest rule first: an equal check must not be taken by another.
     for is_pair in (is_same, _is_same_kind, _is_same_number):
         for number, check in enumerate(checks):
-            if number not in found and (match := _first(left, check, is_pair)) is not None:
+            if number in found:
+                continue
+            match = _first(left, check, is_pair)
+            if match is not None:
                 found[number] = match
                 left.remove(match)
     asked: list[tuple[Stored | None, CheckSpec | None]] = []

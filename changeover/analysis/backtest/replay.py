@@ -37,7 +37,8 @@ class Grid:
     @classmethod
     def over(cls, span: range, resolution: int) -> Grid:
         """Return the whole steps inside a span of seconds."""
-        first = -(-span.start // resolution) * resolution  # rounded up
+        # Rounded up.
+        first = -(-span.start // resolution) * resolution
         return cls(first, resolution, max(0, (span.stop - first) // resolution))
 
     @property

@@ -150,12 +150,15 @@ def classify_by_mean(baseline: Sequence[float], candidate: Sequence[float]) -> C
 
 def _without_data(whose: str, rule: MetricRule) -> Classified:
     missing = f"no data of the {whose}"
+    # The plan says that no value means 0: two systems without any are alike.
     if rule.preparation.nan is NanStrategy.REPLACE:
         reason = f"{missing}, and what is missing is replaced"
         return Classified(Classification.PASS, reason, NO_EFFECT[rule.effect])
-    if rule.must_have_data and not rule.is_critical:
-        return Classified(Classification.NODATA_FAIL, f"{missing}, which it must have", math.nan)
-    return Classified(Classification.NODATA, missing, math.nan, is_critical=rule.is_critical)
+    is_critical = rule.is_critical
+    if rule.must_have_data and not is_critical:
+        reason = f"{missing}, which it must have"
+        return Classified(Classification.NODATA_FAIL, reason, math.nan)
+    return Classified(Classification.NODATA, missing, math.nan, is_critical=is_critical)
 
 
 def _tested(before: list[float], after: list[float], rule: MetricRule) -> Classified:
@@ -170,7 +173,8 @@ def _tested(before: list[float], after: list[float], rule: MetricRule) -> Classi
     elif not rule.allowed.is_reached(found, rule.effect, effect):
         reason = f"{found}, but the effect is allowed: {numbers}"
     else:
-        is_critical = rule.is_critical and rule.critical.is_reached(found, rule.effect, effect)
+        is_reached = rule.critical.is_reached(found, rule.effect, effect)
+        is_critical = rule.is_critical and is_reached
         return Classified(found, f"{found}: {numbers}", effect, is_critical, shift)
     return Classified(Classification.PASS, reason, effect, shift=shift)
 
@@ -183,6 +187,7 @@ def _direction_of(
     That is the same as an interval beyond the tolerance, but exact: the end of an interval has
     been searched for, and its last digits would decide where most values are equal.
     """
+    # Kayenta's tolerance is a share of what was found, not of the baseline's value.
     margin = rule.tolerance * abs(shift.estimate)
     quantile = normal_quantile(rule.confidence)
     may_rise = rule.direction in (Direction.INCREASE, Direction.EITHER)

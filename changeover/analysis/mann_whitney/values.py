@@ -50,8 +50,13 @@ def prepare(values: Sequence[float], how: Preparation) -> list[float]:
         numbers = [how.replacement if math.isnan(each) else each for each in values]
     if how.outliers is Outliers.KEEP:
         return numbers
+    # Only now, with replaced values among them: they may be outliers as well.
     marks = far_from_quartiles(numbers, how.factor, is_lenient=how.is_lenient)
-    return [each for each, is_far in zip(numbers, marks, strict=True) if not is_far]
+    kept = []
+    for each, is_far in zip(numbers, marks, strict=True):
+        if not is_far:
+            kept.append(each)
+    return kept
 
 
 def far_from_quartiles(

@@ -41,6 +41,7 @@ def checks_of(site: Site) -> dict[str, Check]:
         "disk": partial(machine.disk, spec.disk, site.home.root),
         "home": partial(machine.folder, site.home.root),
         "gateway": partial(_gateway, site),
+        # Without it nobody watches triggers; without the others only something is missing.
         "observer": partial(_service, site, "observer", Status.CRITICAL, Issue.OBSERVER_GONE),
         "prefect": partial(_prefect, site),
     }

@@ -26,7 +26,8 @@ from changeover.plan.units import format_duration, format_size, parse_address
 
 def memory(spec: LevelSpec) -> Health:
     """Judge the share of memory in use."""
-    return _level("memory", psutil.virtual_memory().percent, spec, Issue.MEMORY_PRESSURE)
+    used = psutil.virtual_memory().percent
+    return _level("memory", used, spec, Issue.MEMORY_PRESSURE)
 
 
 def disk(spec: LevelSpec, place: Path) -> Health:
@@ -34,7 +35,9 @@ def disk(spec: LevelSpec, place: Path) -> Health:
     used = psutil.disk_usage(str(place)).percent
     found = os.statvfs(place)
     # Without a free inode no file can be made, however much space there is.
-    inodes = 100.0 * (1 - found.f_favail / found.f_files) if found.f_files else 0.0
+    inodes = 0.0
+    if found.f_files:
+        inodes = 100.0 * (1 - found.f_favail / found.f_files)
     what = "inodes of the disk" if inodes > used else "disk"
     return _level(what, max(used, inodes), spec, Issue.DISK_FULL)
 
@@ -42,7 +45,8 @@ def disk(spec: LevelSpec, place: Path) -> Health:
 def _level(what: str, percent: float, spec: LevelSpec, issue: Issue) -> Health:
     status = by_level(percent, float(spec.warning), float(spec.critical))
     due = None if status is Status.HEALTHY else issue
-    return Health(status, f"{what} {percent:.0f} % used", {"percent": percent}, due)
+    detail = f"{what} {percent:.0f} % used"
+    return Health(status, detail, {"percent": percent}, due)
 
 
 def folder(path: Path) -> Health:
@@ -52,8 +56,10 @@ def folder(path: Path) -> Health:
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"x")
     except OSError as error:
-        issue = Issue.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
-        return Health(Status.CRITICAL, f"{path} cannot be written: {error.strerror}", {}, issue)
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        issue = Issue.DISK_FULL if is_full else None
+        detail = f"{path} cannot be written: {error.strerror}"
+        return Health(Status.CRITICAL, detail, {}, issue)
     return Health(Status.HEALTHY, f"{path} is writable")
 
 
@@ -68,7 +74,8 @@ def certificate(spec: CertificateSpec) -> Health:
     except OSError as error:
         what = f"no TLS with {spec.address}: {error}"
         return Health(Status.CRITICAL, what, {}, Issue.SERVICE_DOWN)
-    detail, data = f"valid for {format_duration(left)}", {"seconds": left.total_seconds()}
+    detail = f"valid for {format_duration(left)}"
+    data = {"seconds": left.total_seconds()}
     if left >= max(spec.warning, spec.critical):
         return Health(Status.HEALTHY, detail, data)
     status = Status.CRITICAL if left < spec.critical else Status.WARNING
@@ -93,9 +100,11 @@ def database(spec: DatabaseHealthSpec, target: CheckTarget) -> Health:
     except SQLAlchemyError as error:
         # The driver's own words: ours name locks in a query that may fail for another reason.
         is_locked = "lock" in str(getattr(error, "orig", "")).lower()
-        detail, issue = f"cannot be used ({type(error).__name__})", Issue.SERVICE_DOWN
+        detail = f"cannot be used ({type(error).__name__})"
+        issue = Issue.SERVICE_DOWN
         if is_locked:
-            detail, issue = f"a lock was not granted within {wait:g} s", Issue.DATABASE_LOCK
+            detail = f"a lock was not granted within {wait:g} s"
+            issue = Issue.DATABASE_LOCK
         return Health(Status.CRITICAL, detail, {}, issue, "database")
     finally:
         engine.dispose()
@@ -113,20 +122,24 @@ def _database(spec: DatabaseHealthSpec, engine: Engine, *, is_sqlite: bool) -> H
             size = _count(connection, "select pg_database_size(current_database())")
             waiting = _count(connection, _WAITING, wait=spec.lock_wait.total_seconds())
         seconds = time.perf_counter() - began
-        connection.rollback()  # the lock is not kept while the rest is looked at
+        # The lock is not kept while the rest is looked at.
+        connection.rollback()
         found = revision_of(connection) if spec.revision else None
     problems = []
     if waiting:
         problems.append((Status.WARNING, f"{waiting} connections wait for a lock"))
     if spec.revision and found != spec.revision:
-        problems.append((Status.UNHEALTHY, f"at migration {found or 'none'}, not {spec.revision}"))
+        what = f"at migration {found or 'none'}, not {spec.revision}"
+        problems.append((Status.UNHEALTHY, what))
     if spec.largest is not None and size > spec.largest:
-        problems.append((Status.WARNING, f"larger than {format_size(spec.largest)}"))
+        what = f"larger than {format_size(spec.largest)}"
+        problems.append((Status.WARNING, what))
     summary = "; ".join(what for _, what in problems) or "answers"
     detail = f"{summary} ({format_size(size)}, {seconds * 1000:.1f} ms)"
     status = worst([Status.HEALTHY, *(status for status, _ in problems)])
     issue = Issue.DATABASE_LOCK if waiting else None
-    return Health(status, detail, {"bytes": size, "seconds": seconds}, issue, "database")
+    data = {"bytes": size, "seconds": seconds}
+    return Health(status, detail, data, issue, "database")
 
 
 _SQLITE_SIZE = "select page_count * page_size from pragma_page_count, pragma_page_size"

@@ -137,8 +137,10 @@ def _process_of(site: Site, found: Health) -> str | None:
 
 
 def _lease(site: Site, spec: RepairSpec) -> timedelta:
-    pulling = sum((site.plan.levers[name].timeout for name in spec.levers), timedelta(0))
-    return pulling + spec.within + MARGIN
+    longest = spec.within + MARGIN
+    for name in spec.levers:
+        longest += site.plan.levers[name].timeout
+    return longest
 
 
 def _attempt(case: _Case, claimed: Repair) -> Repair:
@@ -150,8 +152,8 @@ def _attempt(case: _Case, claimed: Repair) -> Repair:
         detail = "; ".join([*problems, f"{case.name}: {again.detail}"])
     except Exception as error:  # noqa: BLE001  a claim that is not closed blocks the system
         is_good, detail = False, f"{type(error).__name__}: {str(error)[:300]}"
-    return repairs.finish(
-        case.site.store, claimed.id, is_good=is_good, detail=detail, now=clock.now())
+    store, now = case.site.store, clock.now()
+    return repairs.finish(store, claimed.id, is_good=is_good, detail=detail, now=now)
 
 
 def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:

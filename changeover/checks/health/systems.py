@@ -28,7 +28,8 @@ NODE_SECONDS = 3.0
 def answers(spec: SystemSpec, role: str) -> Health:
     """Ask a system for its health."""
     try:
-        answer = get(health_address(spec), timeout=spec.health_timeout.total_seconds())
+        seconds = spec.health_timeout.total_seconds()
+        answer = get(health_address(spec), timeout=seconds)
     except httpx.HTTPError as error:
         what = f"{spec.name} does not answer ({type(error).__name__})"
         return Health(Status.CRITICAL, what, {}, Issue.SERVICE_DOWN, role)
@@ -65,14 +66,16 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
             problems.append(f"{name}: no number at {path}")
         elif is_bad(value):
             problems.append(f"{name} {value:g} is {limit}")
-    shown = ", ".join(f"{name} {value:g}" for name, value in data.items()) if not problems else ""
-    summary = "; ".join(problems) or shown or "answers"
-    status = Status.UNHEALTHY if problems else Status.HEALTHY
-    return Health(status, summary, data, Issue.NODE_FAILURE if problems else None, spec.of)
+    if problems:
+        reason = "; ".join(problems)
+        return Health(Status.UNHEALTHY, reason, data, Issue.NODE_FAILURE, spec.of)
+    shown = [f"{name} {value:g}" for name, value in data.items()]
+    return Health(Status.HEALTHY, ", ".join(shown) or "answers", data, None, spec.of)
 
 
 def _number(value: Any) -> float | None:
     """Return a finite number, None for everything else: NaN is neither slow nor fast."""
+    # `true` is an integer in Python, and no figure of a node.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and math.isfinite(value) else None
 
@@ -137,8 +140,9 @@ def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
     if found is None:
         return Health(Status.ERROR, f"the process of {whose} is not known")
     used = found[0]
+    data = {"bytes": used}
     summary = f"{format_size(used)} of at most {format_size(spec.limit)}"
     if used > spec.limit:
-        return Health(Status.CRITICAL, summary, {"bytes": used}, Issue.MEMORY_PRESSURE, spec.of)
+        return Health(Status.CRITICAL, summary, data, Issue.MEMORY_PRESSURE, spec.of)
     status = Status.WARNING if used > 0.9 * spec.limit else Status.HEALTHY
-    return Health(status, summary, {"bytes": used})
+    return Health(status, summary, data)

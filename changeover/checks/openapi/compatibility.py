@@ -39,7 +39,9 @@ def compare(baseline: Json, candidate: Json) -> list[Finding]:
     found: list[Finding] = []
     for key, operation in ours.items():
         if key not in theirs:
-            found.append(Finding(operation.problem or f"{key} is missing", not operation.problem))
+            # What cannot be read cannot be called missing.
+            is_certain = not operation.problem
+            found.append(Finding(operation.problem or f"{key} is missing", is_certain))
             continue
         if problem := operation.problem or theirs[key].problem:
             found.append(Finding(f"{key}: {problem}", is_certain=False))
@@ -48,7 +50,8 @@ def compare(baseline: Json, candidate: Json) -> list[Finding]:
             narrowed = list(_narrowed(operation, theirs[key], comparison))
         # One operation that is nested too deep hides no finding about the others.
         except RecursionError:
-            narrowed = [Finding("cannot be decided here (too deep): check it by hand", False)]
+            what = "cannot be decided here (too deep): check it by hand"
+            narrowed = [Finding(what, is_certain=False)]
         for one in narrowed:
             found.append(replace(one, sentence=f"{key}: {one.sentence}"))
     return list(dict.fromkeys(found))  # each sentence once
@@ -94,7 +97,8 @@ def _parameter(
     if old.may_be_empty and not new.may_be_empty:
         yield Finding(f"{where} may not be empty any more")
     if old.style != new.style and _is_list(old.schema, comparison.old):
-        yield Finding(f"{where} is written otherwise now ({_style(old)}, now {_style(new)})")
+        styles = f"{_style(old)}, now {_style(new)}"
+        yield Finding(f"{where} is written otherwise now ({styles})")
     yield from comparison.compare(old.schema, _loose(new.schema), where)
 
 
@@ -157,7 +161,8 @@ def main(arguments: list[str]) -> int:
     old, new, target = map(Path, arguments)
     # Documents may be 200 levels deep, and each level takes several calls.
     sys.setrecursionlimit(20_000)
-    before, after = json.loads(old.read_text("utf-8")), json.loads(new.read_text("utf-8"))
+    before = json.loads(old.read_text("utf-8"))
+    after = json.loads(new.read_text("utf-8"))
     found = compare(before, after)
     rows = [[one.sentence, one.is_certain] for one in found]
     target.write_text(json.dumps(rows), "utf-8")

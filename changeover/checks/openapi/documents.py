@@ -26,7 +26,8 @@ DEEPEST = 200
 MOST_NODES = 2_000_000
 MOST_FILES = 200
 LARGEST_BYTES = 50_000_000
-_VALUES = {"example", "examples", "default", "enum", "const"}  # what is in them is no schema
+# What is in them is no schema.
+_VALUES = {"example", "examples", "default", "enum", "const"}
 _NAMES = {"properties", "patternProperties", "$defs", "definitions", "schemas", "parameters",
           "requestBodies", "pathItems", "paths", "responses", "headers", "dependentSchemas"}
 
@@ -45,14 +46,15 @@ def parse(content: bytes, source: str) -> Json:
         InvalidInput: It is neither JSON nor YAML, is no mapping, or is too large or too deep.
     """
     if len(content) > LARGEST_BYTES:
-        raise InvalidInput(f"has {len(content)} bytes", where=source,
-                           allowed=f"up to {LARGEST_BYTES}")
+        what, most = f"has {len(content)} bytes", f"up to {LARGEST_BYTES}"
+        raise InvalidInput(what, where=source, allowed=most)
     try:
         # Editors on Windows put a byte order mark in front, which JSON does not allow.
         text = content.decode("utf-8-sig")
         found = _loaded(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InvalidInput(f"is neither JSON nor YAML: {_short(error)}", where=source) from error
+        what = f"is neither JSON nor YAML: {_short(error)}"
+        raise InvalidInput(what, where=source) from error
     if not isinstance(found, dict):
         raise InvalidInput("is no OpenAPI document: it is no mapping", where=source)
     _measure(found, source)
@@ -116,7 +118,8 @@ def read(source: str, root: Path | None = None) -> Json:
     try:
         document = parse(fetch(source), source)
     except (httpx.HTTPError, OSError, ValueError) as error:
-        raise InvalidInput(f"no OpenAPI document: {_short(error)}", where=source) from error
+        what = f"no OpenAPI document: {_short(error)}"
+        raise InvalidInput(what, where=source) from error
     if "paths" not in document and "webhooks" not in document:
         raise InvalidInput("is no OpenAPI document: it has no paths", where=source)
     return bundled(document, source, fetch)

@@ -140,8 +140,10 @@ def _add_values(result: Flat, values: list[Any]) -> None:
 
 def _add_parts(result: Flat, part: Json) -> None:
     if part.keys() & {"properties", "patternProperties", "additionalProperties"}:
-        named, patterns = part.get("properties", {}), part.get("patternProperties", {})
-        result.fields.append(Fields(named, patterns, part.get("additionalProperties")))
+        named = part.get("properties", {})
+        patterns = part.get("patternProperties", {})
+        rest = part.get("additionalProperties")
+        result.fields.append(Fields(named, patterns, rest))
     if part.keys() & {"items", "prefixItems"}:
         result.items.append((part.get("prefixItems", []), part.get("items", True)))
     for word in ("anyOf", "oneOf"):
@@ -163,10 +165,15 @@ def types_of(value: Any) -> frozenset[str]:
     """Return the types that a value has; a whole number has two."""
     if isinstance(value, bool):
         return frozenset({"boolean"})
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+    is_whole_float = isinstance(value, float) and value.is_integer()
+    if isinstance(value, int) or is_whole_float:
         return frozenset({"integer", "number"})
-    names = {float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
-    return frozenset({names.get(type(value), "string")})
+    return frozenset({_TYPE_NAMES.get(type(value), "string")})
+
+
+_TYPE_NAMES: dict[type, str] = {
+    float: "number", str: "string", list: "array", dict: "object", type(None): "null",
+}
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -128,7 +128,8 @@ class Comparison:
             accepted = Flat(types)
             lost = lost_types(a, accepted)
             if lost:
-                found.append(Finding(f"{where} may not be {', '.join(sorted(lost))} any more"))
+                listed = ", ".join(sorted(lost))
+                found.append(Finding(f"{where} may not be {listed} any more"))
             for part in _by_type(a):
                 if not lost or shared(part, accepted):
                     found += self._one_of(part, (word, theirs), where, depth)
@@ -172,7 +173,10 @@ class Comparison:
         tries = [self._flat(a, branch, where, depth + 1) for branch in theirs]
         fitting = [place for place, found in enumerate(tries) if not found]
         if fitting:
-            if word == "anyOf" or any(self._fits_alone(a, theirs, place) for place in fitting):
+            if word == "anyOf":
+                return []
+            # Of `oneOf`, a value that two parts accept is refused.
+            if any(self._fits_alone(a, theirs, place) for place in fitting):
                 return []
             return [undecided(where, "whether only one part of `oneOf` accepts it")]
         if a.unions:  # the caller splits it

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from changeover.checks.openapi.schemas import ENCODING, Document, Json, Schema
 
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
-_OURS = {"accept", "content-type", "authorization"}  # OpenAPI 3.0.3, "Parameter Object": ignored
+# OpenAPI 3.0.3, "Parameter Object": ignored.
+_OURS = {"accept", "content-type", "authorization"}
 _STYLES = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 _OLD_STYLES = {"csv": ("form", False), "multi": ("form", True), "ssv": ("spaceDelimited", False),
                "pipes": ("pipeDelimited", False), "tsv": ("tabDelimited", False)}
@@ -52,7 +53,8 @@ def operations(document: Document) -> dict[str, Operation]:
             for base in _bases(document, item, operation):
                 # How a parameter is called in a path makes no difference to clients.
                 whole = re.sub(r"{[^}]*}", "{}", base + path)
-                found[f"{method.upper()} {whole}"] = _operation(document, path, item, operation)
+                key = f"{method.upper()} {whole}"
+                found[key] = _operation(document, path, item, operation)
         if "$nowhere" in item:
             found[f"? {path}"] = Operation(problem=_nowhere(item))
     return found
@@ -81,7 +83,8 @@ def _bases(document: Document, item: Json, operation: Json) -> list[str]:
         servers = place.get("servers")
         if isinstance(servers, list) and servers:
             bases = [_base(one) for one in servers if isinstance(one, dict)]
-            return list(dict.fromkeys(bases))  # production and staging mostly have the same path
+            # Production and staging mostly have the same path.
+            return list(dict.fromkeys(bases))
     return [""]
 
 
@@ -140,24 +143,29 @@ def _parameters(
 def _parameter(document: Document, place: str, raw: Json) -> Parameter:
     is_required = raw.get("required") is True or place == "path"
     empty = raw.get("allowEmptyValue") is True
-    if "schema" not in raw and isinstance(raw.get("content"), dict) and raw["content"]:
-        kind, content = next(iter(raw["content"].items()))
+    contents = _items(raw.get("content"))
+    if "schema" not in raw and contents:
+        kind, content = contents[0]
         schema = content.get("schema") if isinstance(content, dict) else {}
-        return Parameter(document.read(schema), is_required, (kind.lower(), False), empty)
+        style = kind.lower(), False
+        return Parameter(document.read(schema), is_required, style, empty)
     if "schema" in raw:
-        style = str(raw.get("style") or _STYLES[place])
+        name = str(raw.get("style") or _STYLES[place])
         explode = raw.get("explode")
-        spread = explode if isinstance(explode, bool) else style == "form"
-        return Parameter(document.read(raw["schema"]), is_required, (style, spread), empty)
+        # The default of `explode` depends on the style (OpenAPI 3.0.3, "Parameter Object").
+        spread = explode if isinstance(explode, bool) else name == "form"
+        return Parameter(document.read(raw["schema"]), is_required, (name, spread), empty)
     # In 2.0 the schema's words stand beside the parameter's own.
     written = dict(raw)
     for word in ("required", "in", "name"):
         written.pop(word, None)
     schema = document.read(written) if "swagger" in document.content else {}
-    style, spread = _OLD_STYLES.get(str(raw.get("collectionFormat") or "csv"), ("form", False))
-    if place in ("path", "header") and style == "form":
-        style = "simple"
-    return Parameter(schema or {"type": "string"}, is_required, (style, spread), empty)
+    written_as = str(raw.get("collectionFormat") or "csv")
+    name, spread = _OLD_STYLES.get(written_as, ("form", False))
+    # 3.0 has another word for a list with commas where it is not in the query.
+    if place in ("path", "header") and name == "form":
+        name = "simple"
+    return Parameter(schema or {"type": "string"}, is_required, (name, spread), empty)
 
 
 def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
@@ -165,7 +173,8 @@ def _bodies(document: Document, body: Json) -> Iterator[tuple[str, Schema]]:
         found = document.follow(media)
         schema = found.get("schema")
         schema = document.read({} if schema is None else schema)
-        if encoding := found.get("encoding"):  # of a form's parts: compared as it stands
+        # Of a form's parts: compared as it stands.
+        if encoding := found.get("encoding"):
             schema = {"allOf": [schema, {ENCODING: encoding}]}
         yield media_type(kind), schema
 

@@ -13,9 +13,12 @@ from urllib.parse import unquote
 
 Json = dict[str, Any]
 Schema = Json | bool
-NOWHERE = "$nowhere"  # the word of a reference that leads nowhere
-ENCODING = "$encoding"  # the word of how the parts of a form are written; no schema has it
-NEVER_SENT = "$neverSent"  # the word that names the fields that are read only
+# The word of a reference that leads nowhere.
+NOWHERE = "$nowhere"
+# The word of how the parts of a form are written; no schema has it.
+ENCODING = "$encoding"
+# The word that names the fields that are read only.
+NEVER_SENT = "$neverSent"
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 _SAID = {"title", "description", "default", "example", "examples", "deprecated", "externalDocs",
          "xml", "discriminator", "$comment", "$schema", "$id", "$anchor", "writeOnly", "nullable",
@@ -25,7 +28,8 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _PARTS = ("items", "additionalProperties", "not", "if", "then", "else", "contains",
           "propertyNames", "unevaluatedProperties", "unevaluatedItems")
-_WIDE = {"int64", "double", "float", "password", "binary"}  # they refuse nothing
+# They refuse nothing.
+_WIDE = {"int64", "double", "float", "password", "binary"}
 
 
 @dataclass(slots=True)

@@ -56,10 +56,13 @@ def lost_values(a: Flat, b: Flat, where: str) -> Iterator[Finding]:
         if "null" in a.types:
             ours.append(None)
     if ours is None:
+        # The first ones say what is meant: an enumeration may have thousands.
         shown = ", ".join(map(str, (b.values or [])[:10]))
-        yield Finding(f"{where} may only be {shown} now" if shown else f"{where} is refused now")
+        what = f"may only be {shown}" if shown else "is refused"
+        yield Finding(f"{where} {what} now")
     elif gone := [value for value in ours if _value(value) not in accepted]:
-        yield Finding(f"{where} may not be {', '.join(map(str, gone))} any more")
+        listed = ", ".join(map(str, gone))
+        yield Finding(f"{where} may not be {listed} any more")
 
 
 def _value(value: Any) -> str:

@@ -41,9 +41,9 @@ def check_openapi(spec: OpenApiCheck, target: CheckTarget) -> CheckResult:
         broken += failed
     # A run that called nothing proved nothing.
     if not operations and not broken:
-        undecided.append(
-            f"no operation was called: the document has {', '.join(there) or 'no methods'}, and"
-            f" `methods` of the check are {', '.join(spec.methods)}")
+        has, asked = ", ".join(there) or "no methods", ", ".join(spec.methods)
+        undecided.append(f"no operation was called: the document has {has}, and `methods` of the "
+                         f"check are {asked}")
     fine = f"{operations} operations do what their document says"
     found = judged([*broken, *undecided], fine, operations=operations, output=output)
     if undecided and not broken:
@@ -81,8 +81,11 @@ def _compared(baseline: Json, candidate: Json, seconds: float) -> tuple[list[str
             raise EnvironmentProblem(
                 f"the documents could not be compared: {why}", next_step=_INSTALL)
         found = json.loads(target.read_text("utf-8"))
-    narrowed = [sentence for sentence, is_certain in found if is_certain]
-    return narrowed, [sentence for sentence, is_certain in found if not is_certain]
+    narrowed: list[str] = []
+    undecided: list[str] = []
+    for sentence, is_certain in found:
+        (narrowed if is_certain else undecided).append(sentence)
+    return narrowed, undecided
 
 
 def _fuzz(
@@ -98,8 +101,10 @@ def _fuzz(
             sys.executable, "-m", "schemathesis.cli", "run", str(served),
             "--url", target.url("candidate"), "--max-examples", str(spec.examples),
             "--report-junit-path", str(report), "--no-color",
-            "--continue-on-failure",  # every operation's problems in one go
-            "--generation-database", "none",  # each run begins without examples of another
+            # Every operation's problems in one go.
+            "--continue-on-failure",
+            # Each run begins without examples of another.
+            "--generation-database", "none",
         ]
         for method in spec.methods:
             command += ["--include-method", method]

@@ -75,7 +75,8 @@ def _examined(spec: DatabaseCheck, engine: Engine, name: str) -> CheckResult:
 def revision_of(connection: Connection) -> str:
     """Return the Alembic revision of a database; empty when it has none."""
     try:
-        return str(connection.execute(text("select version_num from alembic_version")).scalar())
+        query = text("select version_num from alembic_version")
+        return str(connection.execute(query).scalar())
     except SQLAlchemyError:
         # PostgreSQL refuses everything after an error until the transaction is ended.
         connection.rollback()
@@ -87,7 +88,8 @@ def _write(engine: Engine) -> str:
     table = f"changeover_probe_{uuid.uuid4().hex[:8]}"
     connection = engine.connect()
     try:
-        if engine.dialect.name == "sqlite":  # pysqlite begins no transaction before DDL
+        # `pysqlite` begins no transaction before DDL.
+        if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("begin immediate")
         connection.execute(text(f"create table {table} (x integer)"))
         connection.execute(text(f"insert into {table} values (1)"))  # noqa: S608  our own name
@@ -108,7 +110,8 @@ def check_data_consistency(
     spec: DataConsistencyCheck, target: CheckTarget, report: Report
 ) -> CheckResult:
     """Find every row that only one side has or that differs."""
-    baseline, candidate = _table(spec.baseline, target), _table(spec.candidate, target)
+    baseline = _table(spec.baseline, target)
+    candidate = _table(spec.candidate, target)
     columns = Columns(spec.key, spec.columns, spec.ignore, spec.mask)
     # One more than is allowed has to be found, or the search would end before it is too many.
     found = compare_tables(

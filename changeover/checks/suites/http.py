@@ -27,7 +27,8 @@ def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     """Send the request and compare its answer with what the plan expects."""
     url = target.url(spec.of) + spec.path
     # The fastest of three counts: one that is slow by chance is no failure.
-    repeats = 3 if spec.within and spec.method in ("GET", "HEAD", "OPTIONS") else 1
+    is_safe = spec.method in ("GET", "HEAD", "OPTIONS")
+    repeats = 3 if spec.within and is_safe else 1
     try:
         with _client(spec) as client:
             tries = [_timed(client, spec, url) for _ in range(repeats)]
@@ -121,11 +122,14 @@ def _is_same(found: Any, wanted: Any) -> bool:
 
 def _unlike(target: CheckTarget, baseline: httpx.Response, candidate: httpx.Response) -> list[str]:
     """Name the places in which the body differs from the baseline's beyond the plan's rules."""
-    judge = Judge.of(target.plan.shadow, target.plan.comparison, today=datetime.now(UTC).date())
-    types = baseline.headers.get("content-type", ""), candidate.headers.get("content-type", "")
+    plan, today = target.plan, datetime.now(UTC).date()
+    judge = Judge.of(plan.shadow, plan.comparison, today=today)
+    ours = baseline.headers.get("content-type", "")
+    theirs = candidate.headers.get("content-type", "")
+    types = ours, theirs
     found = compare_bodies(baseline.content, candidate.content, types, judge.rules)
     problems = []
     for each in found.divergences[:10]:
-        ours, theirs = each.candidate or "missing", each.baseline or "missing"
-        problems.append(f"{each.path} is {ours}, the baseline's {theirs}")
+        value, other = each.candidate or "missing", each.baseline or "missing"
+        problems.append(f"{each.path} is {value}, the baseline's {other}")
     return problems

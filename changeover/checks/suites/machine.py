@@ -91,7 +91,8 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
     seen = gateway.serving(state)
     if not seen.is_current:
         problems.append(f"gateway: {seen.text}")
-    with contextlib.suppress(Unreachable):  # its silence is among the problems already
+    # Its silence is among the problems already.
+    with contextlib.suppress(Unreachable):
         for name, count in gateway.admin.healthy_hosts().items():
             if not count:
                 problems.append(f"{name} has no healthy host")

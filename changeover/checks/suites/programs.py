@@ -63,7 +63,8 @@ def run_program(
         code: int | None = process.returncode
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with everything that it started
+            # With everything that it started.
+            os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         code = None
     return code, _cut(output.decode("utf-8", "replace"))

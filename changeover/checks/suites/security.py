@@ -46,6 +46,7 @@ def check_security(spec: SecurityCheck, target: CheckTarget) -> CheckResult:
 
 def _certificate(spec: SecurityCheck, url: str, least: timedelta) -> list[str]:
     parts = urlsplit(url)
+    # The plan asks for a certificate: an address without one is a finding, not a mistake of ours.
     if parts.scheme != "https":
         return [f"{url} is not https: there is no certificate"]
     try:
@@ -106,6 +107,7 @@ def _methods(spec: SecurityCheck, client: httpx.Client) -> tuple[int, list[str]]
     for method in spec.refused_methods:
         for path in spec.paths:
             status = client.request(method, path).status_code
+            # A redirect is an answer, too: the method was not refused.
             if status < 400:
                 problems.append(f"{method} {path} is answered with {status}, not refused")
     return len(spec.refused_methods) * len(spec.paths), problems

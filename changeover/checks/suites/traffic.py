@@ -17,11 +17,12 @@ _SHOWN = 20
 
 def check_replay(spec: ReplayCheck, target: CheckTarget, report: Report) -> CheckResult:
     """Send recorded requests to both systems; judge similarity and how many answers differ."""
-    recorded, skipped = replay.load(
-        target.folder / spec.file, with_unsafe=spec.unsafe, hosts=spec.hosts)
+    file = target.folder / spec.file
+    recorded, skipped = replay.load(file, with_unsafe=spec.unsafe, hosts=spec.hosts)
     if not recorded:
-        reasons = ", ".join(f"{number} {why}" for why, number in sorted(skipped.items()))
-        return unknown(f"{spec.file}: none of {skipped.total()} requests is replayed: {reasons}")
+        counts = [f"{number} {why}" for why, number in sorted(skipped.items())]
+        what = f"{spec.file}: none of {skipped.total()} requests is replayed"
+        return unknown(f"{what}: {', '.join(counts)}")
     done = 0
 
     def tick() -> None:

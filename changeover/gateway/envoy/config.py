@@ -238,7 +238,8 @@ def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -
         "route": {
             "inline_cluster_specifier_plugin": choice.specifier(target.name, target.buckets),
             "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
-            "timeout": "0s",  # it would count the user's reading: see `time_limits`
+            # It would count the user's reading: see `time_limits`.
+            "timeout": "0s",
             "idle_timeout": time_limits.silence(plan),
             "retry_policy": _retry(plan, target.name, is_safe=is_safe),
             "upgrade_configs": [{"upgrade_type": "websocket"}],

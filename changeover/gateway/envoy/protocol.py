@@ -40,7 +40,8 @@ def accepted() -> Json:
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": all_but(UPGRADES[0])}}],
         },
         "max_request_headers_kb": MOST_HEADER_KB,
-        "proxy_100_continue": True,  # the system says whether it wants the body, not the gateway
+        # The system says whether it wants the body, not the gateway.
+        "proxy_100_continue": True,
         "upgrade_configs": [{"upgrade_type": name} for name in UPGRADES],
     }
 
