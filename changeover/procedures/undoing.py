@@ -58,7 +58,8 @@ def _until_settled(run: RollbackRun, each: ToUndo) -> None:
 
     # longer than the lease lasts, perhaps: nobody else must take the rollback over meanwhile
     longest = max(timedelta(0), each.settled_at - clock.now())
-    run.renew_lease(busy_for=longest + site.plan.levers[each.lever].timeout)
+    lever = site.plan.levers.get(each.lever)  # a later plan may no longer have it
+    run.renew_lease(busy_for=longest + (lever.timeout if lever else timedelta(0)))
     clock.poll_until(is_settled, bool, seconds=longest.total_seconds(), pause=LOOK_SECONDS)
 
 
