@@ -87,6 +87,7 @@ async def _pass_stages(run: CutoverRun) -> StageDecision | None:
     """Carry out the stages; return what was decided at the one that was not promoted, or None."""
     for stage in run.site.plan.stages():
         if is_superseded(run, stage.key):
+            # `_finish` says how it ended: a rollback came first
             return None
         decision = await carry_out(run, stage.key, STAGE_FLOWS[stage.phase])
         if decision.action is not StageAction.PROMOTE:
@@ -116,6 +117,7 @@ async def _observe(run: CutoverRun) -> StageDecision:
     while True:
         await until_allowed(run, None)
         suite = await run_suite(run.site, spec.validate_, f"cutover {run.id}", round_)
+        # a suite that failed is no success whatever is observed: people are asked at once
         if suite is None or suite.is_passed:
             until = observed_until(run, round_)
             message = f"observed until {until:%F %T} UTC"

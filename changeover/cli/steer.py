@@ -44,6 +44,7 @@ def resume(session: Session, reason: str) -> None:
         cutover.id, InstructionKind.RESUME, session.actor, reason, clock.now()))
     soak = ""
     for record in cutovers.stages(site.store, cutover.id):
+        # the present stage is the only one that is not decided
         if record.decided_at is None:
             soak = f"; {record.key} soaks until {record.soak_until:%F %T} UTC"
     _show(session, cutover, f"cutover {cutover.id} goes on{soak}")

@@ -114,6 +114,7 @@ def _healthy(run: CutoverRun, began: datetime) -> list[Criterion]:
     store, migration = run.site.store, run.migration
     # a short observation may end before the first health check is due: no result is no fault then
     is_due = clock.now() - began >= HEALTH_DUE
+    # whatever was critical for a moment counts, and each fault is told once
     health = health_results.since(store, migration, since=began)
     serious = set()
     for each in health:

@@ -133,7 +133,11 @@ def recommendation(metrics: list[str]) -> str:
         "up": "find out why the candidate went away before it is started again",
         "similarity": "see `changeover divergences` for what differs",
     }
-    named = [text for name, text in causes.items() if any(name in metric for metric in metrics)]
+    named = []
+    for name, text in causes.items():
+        # `latency` stands for all of its percentiles
+        if any(name in metric for metric in metrics):
+            named.append(text)
     first = "; ".join(named) or "find the cause in the gate's evidence and the candidate's log"
     return f"{first[0].upper()}{first[1:]}. When it is mended: suite staging, " \
         "`changeover recover`, and a new cutover from the first stage"

@@ -84,6 +84,7 @@ class Site:
             Refused: `changeover up` serves another migration with this home.
         """
         served = self.home.settings().get("migration")
+        # a home that serves nothing yet refuses nobody
         if served and served != self.migration:
             raise Refused(
                 f"{what} because this home serves {served}, not {self.migration}",

@@ -64,6 +64,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 
 def _shown(metric: Metric, found: TriggerStanding) -> str:
+    # a budget is judged by how fast it burns: the value alone would tell little
     value = "–" if found.value is None else format_value(metric, found.value)
     burn = found.evidence.get("burn")
     return value if burn is None else f"{value}, burn {burn:.2g}"
