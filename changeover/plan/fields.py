@@ -40,6 +40,7 @@ Address = Annotated[
     Field(json_schema_extra={"examples": ["127.0.0.1:8100"]}),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+# HTTP does not tell `X-User` from `x-user`
 HeaderName = Annotated[
     str, BeforeValidator(lambda v: str(v).lower()), Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,100}$")
 ]

@@ -47,6 +47,7 @@ class WaitSpec(Part):
         return f"{what} of {self.migration}"
 
 
+# compared by the level first: any share is further than copies
 @dataclass(frozen=True, slots=True, order=True)
 class Reach:
     """How far a migration is, as it can be compared with that of another one.
@@ -70,6 +71,7 @@ class Reach:
 
 def reach_of_stage(stage: Stage) -> Reach:
     """Return how far a migration is in a stage."""
+    # by the names of phases: their model is made with this module
     if stage.phase == "shadow":
         return Reach(COPIED)
     if stage.phase == "full":
