@@ -27,26 +27,30 @@ from tasks.flow_runs import open_site
 from tasks.gate import until_allowed
 from tasks.prepare import back_up, check_preconditions, write_way_back
 from tasks.returning import begin_with
+from tasks.starting import note_starter
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 from tasks.validate import run_suite
 
 
 @flow(name="cutover", flow_run_name="cutover", persist_result=True)
-async def cutover(migration: str | None = None, from_stage: str | None = None) -> State:
+async def cutover(
+    migration: str | None = None, from_stage: str | None = None, started_by: str | None = None,
+    code: str | None = None,
+) -> State:
     """Move all users from the baseline to the candidate, stage by stage.
 
     Before the first user moves: preconditions, a verified backup, `rollback.sh`. For each stage of
     the plan: move traffic, soak, judge the gate, ask people where the plan says so. Afterwards:
     final configuration, the baseline out of use, validation, observation, success criteria. A
     failed gate, a trigger or a person's word brings everyone back to the baseline. The run sleeps
-    through soaks and approvals without holding a process, and survives being killed.
-
-    A cutover whose run was cancelled or deleted is continued where it was by running this again.
+    through soaks and approvals without a process, and survives being killed. A cutover whose run
+    was cancelled or deleted is continued where it was by running this again.
 
     Args:
         migration: Name of the migration; empty takes the one that was started last.
-        from_stage: Key of the stage to begin with, as `gradual-50`: one that an earlier cutover
-            had reached. The approvers of the stages before it are asked; its gate is judged anew.
+        from_stage: Stage to begin with, as `gradual-50`, reached before; its approvers are asked.
+        started_by: Who starts it, for `four_eyes`; empty: two must approve wherever one would.
+        code: What `changeover approver code start` shows, where the plan wants tokens.
     """
     try:
         run = begin_cutover(await open_site(migration))
@@ -54,11 +58,8 @@ async def cutover(migration: str | None = None, from_stage: str | None = None) -
             return ended
         try:
             if not has_begun(run):
-                if from_stage:
-                    passed_over(run, from_stage)  # refused before anything is done
-                await _prepare(run)
-                if from_stage:
-                    await begin_with(run, from_stage)
+                note_starter(run, started_by, code)
+                await _prepare(run, from_stage)
         except (Refused, InvalidInput) as refusal:
             # nobody was moved: this is no rollback
             return await end_not_begun(run, str(refusal))
@@ -74,13 +75,17 @@ async def cutover(migration: str | None = None, from_stage: str | None = None) -
         return Failed(name="Refused", message=str(error))
 
 
-async def _prepare(run: CutoverRun) -> None:
-    """Do what must be done before the first user moves."""
+async def _prepare(run: CutoverRun, from_stage: str | None) -> None:
+    """Do what must be done before the first user moves; pass over what is before `from_stage`."""
+    if from_stage:
+        passed_over(run, from_stage)  # refused before anything is done
     spec = run.site.plan.cutover.preconditions
     suite = await run_suite(run.site, spec.suite if spec else None, f"cutover {run.id}")
     check_preconditions(run, suite)
     back_up(run)
     write_way_back(run)
+    if from_stage:
+        await begin_with(run, from_stage)
 
 
 async def _pass_stages(run: CutoverRun) -> StageDecision | None:

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from changeover.domain.approvers import RETIRE
 from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError
 from changeover.procedures.deprecation import Retirement
@@ -18,20 +19,27 @@ from tasks.deprecate import (
     until_all_finished,
 )
 from tasks.flow_runs import open_site, root_run_id
+from tasks.starting import note_starter
 from tasks.steps import PASSING_TROUBLE, come_back, try_again_later
 
 
 @flow(name="deprecation", flow_run_name="deprecation of the baseline", persist_result=True)
-async def deprecation(migration: str | None = None) -> State:
+async def deprecation(
+    migration: str | None = None, started_by: str | None = None, code: str | None = None,
+) -> State:
     """Wait for the plan's time since promotion, see that nobody calls it, ask, and remove it.
 
     A member of a group waits until each of the others has finished, too.
 
     Args:
         migration: Name of the migration; empty takes the one that was started last.
+        started_by: Who starts it: `four_eyes` in the plan need to know. Empty: two people must
+            approve wherever one would.
+        code: What `changeover approver code start` shows, where the plan wants tokens.
     """
     try:
         retirement = Retirement(await open_site(migration), root_run_id())
+        note_starter(retirement.run, started_by, code, part=RETIRE)
         due = begin_retirement(retirement)
         message = f"the baseline stands by until {due:%F %T} UTC"
         await come_back(due, name="Waiting", message=message)

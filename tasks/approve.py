@@ -6,6 +6,8 @@ answer asks again under the next key. What counts is the approval's row in the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from prefect.flow_runs import asuspend_flow_run
@@ -15,11 +17,13 @@ from pydantic import Field, ValidationError
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
+from changeover.domain.approvers import rules_of
 from changeover.domain.rollout import Answer, Approval, StageAction
 from changeover.errors import ApprovalRefused
-from changeover.procedures.approvals import Question, ask, decision_of, is_last
+from changeover.procedures.approvals import Question, ask, decision_of, is_last, who_may
 from changeover.procedures.steps import CutoverRun
 from changeover.store import approvals, cutovers, routing
+from reports import asking
 from tasks.report import announce_once, approval_question
 
 
@@ -33,6 +37,14 @@ class StageApproval(RunInput):
     approver: str = Field(
         min_length=2, max_length=100, pattern=r"\S\s*\S", description="Your name, for the audit.")
     comment: str = Field(default="", max_length=2000, description="Why, if there is more to say.")
+
+
+class ProvenApproval(StageApproval):
+    """The form where the plan wants people to show who they are."""
+
+    code: str = Field(
+        min_length=4, max_length=100,
+        description="From `changeover approver code DECISION`, never your token.")
 
 
 async def ask_people(run: CutoverRun, stage: str, reason: str, round_: int) -> StageDecision:
@@ -61,6 +73,11 @@ async def ask_about(run: CutoverRun, question: Question) -> StageDecision:
         StaleEpoch: A rollback came first.
         Pause: Nobody has answered yet.
     """
+    rules, begun_by = who_may(run, question)
+    said = asking.who_may(rules, begun_by)
+    question = replace(
+        question, text=_with(question.text, said),
+        needed=max(question.needed, rules.needed_with(begun_by)))
     # asked again from the first on after every wake-up: answers that were given are in the store
     ordinal = 1
     while True:
@@ -71,6 +88,11 @@ async def ask_about(run: CutoverRun, question: Question) -> StageDecision:
         ordinal += 1
 
 
+def _with(text: Callable[[int], str], said: str) -> Callable[[int], str]:
+    """Return the text of a question with who may answer it."""
+    return lambda ordinal: f"{text(ordinal)}\n\n{said}" if said else text(ordinal)
+
+
 async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
     """Suspend until the form brings an answer that is taken."""
     await announce_once(run, asked)
@@ -78,11 +100,15 @@ async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
     while True:
         key = f"{asked.stage}-r{asked.round}-a{asked.ordinal}-{attempt}"
         attempt += 1
-        form = await suspend_until_answered(key, note + asked.question)
+        rules = rules_of(run.site.plan, asked.stage)
+        kind = ProvenApproval if rules.tokens else StageApproval
+        form = await suspend_until_answered(key, note + asked.question, kind)
         if form is None:
             continue  # woken without an answer: ask under the next key
         try:
-            given = Answer(StageAction(form.decision), form.approver, form.comment)
+            given = Answer(
+                StageAction(form.decision), form.approver, form.comment,
+                code=getattr(form, "code", ""), form=key)
             # read now, not before the wait: a rollback may have come while people thought
             epoch = routing.read(run.site.store, run.migration).epoch
             return approvals.answer(
@@ -94,11 +120,13 @@ async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
             note = f"> **The last answer was not taken:** {refusal}\n\n"
 
 
-async def suspend_until_answered(key: str, description: str) -> StageApproval | None:
+async def suspend_until_answered(
+    key: str, description: str, kind: type[StageApproval] = StageApproval
+) -> StageApproval | None:
     """Return the form's answer under `key`; None when the run was woken without one."""
     try:
         return await asuspend_flow_run(
-            wait_for_input=StageApproval.with_initial_data(description=description),
+            wait_for_input=kind.with_initial_data(description=description),
             key=key,
             timeout=None,
         )

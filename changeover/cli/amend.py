@@ -8,6 +8,7 @@ import click
 
 from changeover.cli.common import FILE, Session, site_command
 from changeover.cli.saying import approver_option, why_option
+from changeover.domain.audit import Author
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.load import load_plan
 
@@ -30,7 +31,9 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     changed. Systems, keys, and what users who were moved would notice cannot. Users who were moved
     stay moved. Each approver runs the command; verdicts say which plan they were made with.
     """
-    from changeover.procedures import amending, members  # `plan check` needs no store
+    from changeover.cli.proving import token_if_needed  # `plan check` needs no store
+    from changeover.domain.approvers import rules_of
+    from changeover.procedures import amending, members
 
     site = session.site
     # paths in a plan are relative to its folder: elsewhere they would name other files
@@ -46,7 +49,10 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
         click.echo(f"  {line}", err=session.output == "json")
     if not yes and not click.confirm(f"Let cutover {proposed.cutover.id} go on with this?"):
         raise Refused("nothing was changed because you did not want it")
-    found = amending.agree(site, proposed, approver, reason, source=str(file.absolute()))
+    rules = rules_of(site.plan, proposed.entered[-1] if proposed.entered else "")
+    found = amending.agree(
+        site, proposed, Author(approver, reason), source=str(file.absolute()),
+        token=token_if_needed(session, approver, rules))
     people = ", ".join(found.agreed)
     text = f"cutover {found.cutover.id} goes on with the amended plan ({people}); services are " \
         "started again within seconds" if found.is_in_force else \

@@ -9,11 +9,14 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, site_command
+from changeover.cli.proving import token_if_needed
 from changeover.cli.runs import describe_end
-from changeover.domain.rollout import ANSWERS, Approval, CutoverStatus
+from changeover.domain.approvers import rules_of
+from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
 from changeover.domain.routing import Mode
 from changeover.domain.run_ends import Work
 from changeover.errors import ApprovalRefused, Refused
+from changeover.procedures import proving
 from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing
 
@@ -37,7 +40,12 @@ def approve(session: Session, **answer: str) -> None:
     """Approve, hold or roll back what awaits a decision, as in Prefect's page."""
     site = session.site
     asked = _open_question(site)
-    _resume(site, _run_that_asks(site, asked), answer)
+    run_id = _run_that_asks(site, asked)
+    token_if_needed(session, answer["approver"], rules_of(site.plan, asked.stage))
+    given = Answer(StageAction(answer["decision"]), answer["approver"], answer["comment"], "cli")
+    if code := proving.code_for_form(site, asked, given, source="cli"):
+        answer["code"] = code
+    _resume(site, run_id, answer)
     answered = _await_answer(site, asked)
     # nothing stored yet: the run may have ended since it was asked
     if answered is None:

@@ -29,6 +29,8 @@ COMMANDS = {
     "approve": (
         "approve.approve",
         "Approve, hold or roll back what awaits a decision, as in Prefect's page."),
+    "approver": (
+        "approver.approver", "People who approve: their tokens, and codes for Prefect's form."),
     "pause": (
         "steer.pause",
         "Keep a running cutover where it is: nothing is promoted, and no soak counts."),

@@ -9,7 +9,9 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, site_command
+from changeover.cli.proving import token_if_needed
 from changeover.cli.saying import approver_option, why_option
+from changeover.domain.approvers import rules_of
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover
 from changeover.errors import InvalidInput
@@ -87,10 +89,11 @@ def promote_now(session: Session, approver: str, reason: str) -> None:
     cutover = steering.running(site)
     record = steering.soaking(site, cutover)
     stage = site.plan.stage(record.key)
+    token = token_if_needed(session, approver, rules_of(site.plan, stage.key))
     agreed = instructions.promote_now(site.store, Instruction(
         cutover.id, InstructionKind.PROMOTE_NOW, approver, reason, clock.now(), record.key,
-        record.round), stage)
-    needed = instructions.needed(stage)
+        record.round), stage, token)
+    needed = instructions.enough(site.store, cutover.id, stage)
     # fewer people than needed: the instruction is saved and waits for the others
     text = f"the soak of {record.key} is over, its gate is judged" if len(agreed) >= needed \
         else f"{record.key} soaks on: {len(agreed)} of {needed} people agreed"
@@ -108,9 +111,10 @@ def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None
     site = session.site
     cutover = steering.running(site)
     spec = steering.later_stage(site, cutover, stage)
+    token = token_if_needed(session, approver, rules_of(site.plan, spec.key))
     agreed = instructions.skip(site.store, Instruction(
-        cutover.id, InstructionKind.SKIP, approver, reason, clock.now(), spec.key))
-    needed = instructions.needed(spec)
+        cutover.id, InstructionKind.SKIP, approver, reason, clock.now(), spec.key), token)
+    needed = instructions.enough(site.store, cutover.id, spec)
     text = f"{stage} will be skipped" if len(agreed) >= needed \
         else f"{stage} will not be skipped yet: {len(agreed)} of {needed} people agreed"
     hooks = f"; its hooks do not run: {spec.hooks.text}" if spec.hooks.text else ""

@@ -31,10 +31,10 @@ def create(session: Session, name: str, scope: str, expires: str | None) -> None
     """Make a token for the migration's console and show it, this once: only its hash is saved."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise InvalidInput(f"{name!r} is not a name", where="NAME", allowed="1 to 63 characters")
-    now, lifetime = clock.now(), _lifetime(expires)
+    now, longest = clock.now(), lifetime(expires)
     made, text = tokens.create(session.site.store, Token(
         session.site.migration, name, Scope(scope), created_at=now, created_by=session.actor,
-        expires_at=now + lifetime if lifetime else None))
+        expires_at=now + longest if longest else None))
     # on standard error, so that the token alone can go into a file or a variable
     click.echo("save it now: it is not shown again", err=True)
     session.show(text, {"id": made.id, "name": name, "scope": scope, "token": text,
@@ -74,13 +74,18 @@ def revoke(session: Session, token_id: str) -> None:
                  {"id": gone.id, "name": gone.name, "revoked_at": gone.revoked_at})
 
 
-def _lifetime(text: str | None) -> timedelta | None:
+def lifetime(text: str | None) -> timedelta | None:
+    """Return how long a token is to be valid; None for ever.
+
+    Raises:
+        InvalidInput: It is no duration.
+    """
     if text is None:
         return None
     try:
-        lifetime = parse_duration(text)
+        found = parse_duration(text)
     except ValueError as error:
         raise InvalidInput(str(error), where="--expires", allowed="as 12h or 90d") from None
-    if lifetime <= timedelta(0):
+    if found <= timedelta(0):
         raise InvalidInput("a token that is over at once is of no use", where="--expires")
-    return lifetime
+    return found

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from changeover.plan.people import person
+
 
 class InstructionKind(StrEnum):
     """What a person can tell a running cutover to do."""
@@ -16,6 +18,7 @@ class InstructionKind(StrEnum):
     EXTEND = "extend"  # the present stage soaks longer
     PROMOTE_NOW = "promote-now"  # the present stage's soak is over
     SKIP = "skip-stage"  # a later stage is left out
+    START = "start"  # who started it; `stage` says what, besides the cutover itself
     AMEND = "amend"  # the cutover goes on with another plan
 
 
@@ -49,11 +52,6 @@ class Instruction:
     def by(self) -> timedelta:
         """For `extend`: by how much."""
         return timedelta(seconds=self.seconds)
-
-
-def person(name: str) -> str:
-    """Return a name as it is compared: blanks and capitals make no other person."""
-    return " ".join(name.split()).casefold()
 
 
 def is_same(known: Instruction, given: Instruction) -> bool:

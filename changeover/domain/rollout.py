@@ -155,9 +155,13 @@ class Answer:
         approver: Who.
         comment: Why; may be empty.
         source: Where it was given: `prefect` or `cli`.
+        code: What shows who gives it; see `changeover.store.approver_codes`.
+        form: Name of the form; a form that is read again after a kill is the same.
     """
 
     decision: StageAction
     approver: str
     comment: str = ""
     source: str = "prefect"
+    code: str = field(default="", repr=False)
+    form: str = ""

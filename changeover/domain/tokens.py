@@ -47,7 +47,34 @@ class Token:
 
     def state(self, now: datetime) -> TokenState:
         """Return whether it opens anything at a time."""
-        if self.revoked_at is not None:
-            return TokenState.REVOKED
-        is_over = self.expires_at is not None and now >= self.expires_at
-        return TokenState.EXPIRED if is_over else TokenState.VALID
+        return state_of(self.revoked_at, self.expires_at, now)
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverToken:
+    """A person's token without its secret. It proves in one migration who they are.
+
+    `id` is empty until it is made.
+    """
+
+    migration: str
+    name: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    id: str = ""
+
+    def state(self, now: datetime) -> TokenState:
+        """Return whether it proves anything at a time."""
+        return state_of(self.revoked_at, self.expires_at, now)
+
+
+def state_of(
+    revoked_at: datetime | None, expires_at: datetime | None, now: datetime
+) -> TokenState:
+    """Return whether what was given to somebody is worth anything at a time."""
+    if revoked_at is not None:
+        return TokenState.REVOKED
+    is_over = expires_at is not None and now >= expires_at
+    return TokenState.EXPIRED if is_over else TokenState.VALID

@@ -32,8 +32,8 @@ from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
 from changeover.plan.hooks import HooksSpec
 from changeover.plan.members import GroupSpec, WaitSpec
+from changeover.plan.people import ApprovalSpec, ApproversSpec
 from changeover.plan.procedures import (
-    ApprovalSpec,
     ClaimSpec,
     CutoverSpec,
     LeverSpec,
@@ -179,6 +179,7 @@ class Stage(BaseModel):
     soak: timedelta
     gates: tuple[str, ...]
     approvers: int
+    approval: ApprovalSpec | None = None
     allowed: tuple[WindowSpec, ...] = ()
     hooks: HooksSpec = Field(default_factory=HooksSpec)
     waits_for: tuple[WaitSpec, ...] = ()
@@ -226,6 +227,8 @@ class Plan(Part):
     phases: list[PhaseSpec] = Field(min_length=1)
     allowed: list[WindowSpec] = Field(
         default=[], description="When users may be moved; default: always. Rollback always may.")
+    approvers: ApproversSpec | None = Field(
+        None, description="Who may approve; default: anybody, by a typed name.")
     triggers: list[TriggerSpec] = []
     guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)
     cutover: CutoverSpec = Field(default_factory=CutoverSpec)
@@ -306,6 +309,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
         "soak": own.soak or timedelta(0),
         "gates": tuple(phase.gates if own.gates is None else own.gates),
         "approvers": approval.approvers if approval else 0,
+        "approval": approval,
         "allowed": tuple(own.allowed or phase.allowed),
         "hooks": own.hooks,
         "waits_for": tuple(own.waits_for or phase.waits_for or ()),

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from changeover.plan.fields import Duration, Name, Part, Path, Size
 from changeover.plan.flags import FlagKey, FlagValue
+from changeover.plan.people import ApprovalSpec
 from changeover.plan.suites import DatabaseRef, Side, Variable
 from changeover.plan.units import format_duration
 
@@ -17,12 +18,6 @@ Severity = Literal["info", "warning", "critical"]
 MOST_HURRIED = timedelta(seconds=1)
 """Shortest time between two steps of a return: each is confirmed by the gateway."""
 LONGEST_RETURN = timedelta(days=1)
-
-
-class ApprovalSpec(Part):
-    """Who must agree before the next stage."""
-
-    approvers: int = Field(1, ge=1, le=10, strict=True, description="Number of different people.")
 
 
 class PreconditionsSpec(Part):

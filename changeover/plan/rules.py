@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from changeover.plan import hook_rules, together, units
+from changeover.plan import approving, hook_rules, together, units
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
@@ -48,6 +48,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_windows_fit(plan),
         *_conditions_have_data(plan),
         *(Problem(path, text) for path, text in external_problems(plan)),
+        *(Problem(path, text) for path, text in approving.problems(plan)),
         *_triggers_make_sense(plan),
         *_conditions_can_be_met(plan),
         *_gate_is_free(plan),
@@ -76,7 +77,8 @@ def warnings(plan: Plan) -> list[str]:
     found += means_by_threshold(plan)
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
             + without_anybody(plan) + _triggers_without_baseline(plan) + _long_triggers(plan)
-            + never_failing(plan) + hook_rules.warnings(plan) + together.notes(plan))
+            + never_failing(plan) + hook_rules.warnings(plan) + together.notes(plan)
+            + approving.warnings(plan))
 
 
 def listens_on_loopback(plan: Plan) -> bool:

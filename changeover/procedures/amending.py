@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover
+from changeover.domain.tokens import ApproverToken
 from changeover.errors import Refused
 from changeover.plan.amending import changes, hook_refusals, refusals
 from changeover.plan.model import Plan
@@ -63,11 +65,14 @@ def propose(site: Site, plan: Plan) -> Amendment:
         raise Refused("nothing was changed because the plan is the one that runs")
     # the people who would be asked next: it is their stage whose rules may change
     present = site.plan.stage(entered[-1]) if entered else None
-    needed = instructions.needed(present) if present else 1
+    needed = instructions.enough(site.store, cutover.id, present)
     return Amendment(cutover, plan, found, tuple(entered), needed)
 
 
-def agree(site: Site, proposed: Amendment, person: str, reason: str, *, source: str) -> Amendment:
+def agree(
+    site: Site, proposed: Amendment, author: Author, *, source: str,
+    token: ApproverToken | None = None,
+) -> Amendment:
     """Agree to another plan as one person; it is in force once enough people have.
 
     Services that run on the earlier plan end by themselves within seconds, and are started again;
@@ -81,9 +86,9 @@ def agree(site: Site, proposed: Amendment, person: str, reason: str, *, source: 
     digest = plans.digest_of(proposed.plan)
     agreed = instructions.amend(
         site.store,
-        Instruction(proposed.cutover.id, InstructionKind.AMEND, person, reason, clock.now(),
-                    digest),
+        Instruction(proposed.cutover.id, InstructionKind.AMEND, author.actor, author.reason,
+                    clock.now(), digest),
         plans.NewPlan(proposed.plan, source, plans.digest_of(site.plan), proposed.changes,
                       proposed.entered),
-        needed=proposed.needed)
+        needed=proposed.needed, token=token)
     return replace(proposed, agreed=tuple(agreed))

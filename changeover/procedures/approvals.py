@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
+from changeover.domain.approvers import Rules, rules_of
 from changeover.domain.rollout import Approval, StageAction
 from changeover.errors import ApprovalRefused
 from changeover.procedures.steps import CutoverRun
-from changeover.store import approvals
+from changeover.store import approvals, starting
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,13 @@ def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
         cutover_id=run.id, stage=question.subject, round=question.round, ordinal=ordinal,
         epoch=run.epoch, question=question.text(ordinal), asked_at=clock.now(),
         flow_run_id=run.flow_run_id))
+
+
+def who_may(run: CutoverRun, question: Question) -> tuple[Rules, list[str]]:
+    """Return who may answer by the plan in force, and who started what they are asked about."""
+    begun_by = starting.starters(
+        run.site.store, run.id, question.subject, str(run.flow_run_id))
+    return rules_of(run.site.plan, question.subject), begun_by
 
 
 def is_last(question: Question, answered: Approval) -> bool:

@@ -140,7 +140,8 @@ def promoted_early(run: CutoverRun, record: StageRecord) -> str:
     """Return who ended the stage's present soak, and why; empty when too few people did."""
     given = stored.all_of(run.site.store, run.id)
     asked = (InstructionKind.PROMOTE_NOW, record.key, record.round)
-    if len(instructions.people(given, *asked)) < stored.needed(run.site.plan.stage(record.key)):
+    enough = stored.enough(run.site.store, run.id, run.site.plan.stage(record.key))
+    if len(instructions.people(given, *asked)) < enough:
         return ""
     return instructions.described(given, *asked)
 

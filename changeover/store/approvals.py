@@ -16,10 +16,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
-from changeover.domain.instructions import person
 from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
 from changeover.errors import ApprovalRefused, InvalidInput
-from changeover.store import audit, cutovers
+from changeover.plan.people import person
+from changeover.store import admission, approver_codes, audit, cutovers, instructions
+from changeover.store.admission import Said
 from changeover.store.base import Base, RowId, all_records, first_record, to_record, to_row
 from changeover.store.carriers import CarrierRow
 from changeover.store.cutovers import CutoverRow
@@ -75,9 +76,7 @@ def ask(store: Store, question: Approval) -> Approval:
         return to_record(Approval, row)
 
 
-def answer(
-    store: Store, approval_id: int, given: Answer, *, epoch: int, now: datetime
-) -> Approval:
+def answer(store: Store, approval_id: int, given: Answer, *, epoch: int, now: datetime) -> Approval:
     """Save a person's answer; the first one stands, and the same one again is fine.
 
     Args:
@@ -90,7 +89,7 @@ def answer(
     Raises:
         InvalidInput: An unknown decision, or no such question.
         ApprovalRefused: A rollback came first (the answer is saved as void), someone answered
-            differently before, or the same person agreed already and another one is needed.
+            before, another person is needed, or by the plan this person's answer does not count.
     """
     if given.decision not in ANSWERS:
         raise InvalidInput(f"decision {given.decision} is unknown", allowed=", ".join(ANSWERS))
@@ -102,18 +101,52 @@ def answer(
         # read again: while we waited for the lock, somebody else may have answered
         session.refresh(row)
         is_late = row.epoch != epoch
-        where = f"stage {row.stage} of {cutover.migration}"
-        refusal = _refusal(session, row, given, where=where, is_late=is_late)
+        refusal = _refusal(session, cutover.migration, row, given, is_late=is_late)
         is_new = row.decision is None and not row.is_void
         # a late answer decides nothing, but the record shows what the person said
         if is_new and (refusal is None or is_late):
-            row.is_void = is_late
-            _save(session, cutover.migration, row, given, now=now)
+            denied = _denied(session, cutover, row, given, now=now)
+            refusal = refusal or denied
+            if denied is None:
+                row.is_void = is_late
+                _save(session, cutover.migration, row, given, now=now)
         answered = to_record(Approval, row)
     # raised only here: within the transaction it would undo what was saved of a late answer
     if refusal is not None:
         raise refusal
     return answered
+
+
+def check(store: Store, approval_id: int, given: Answer, *, now: datetime) -> None:
+    """Refuse an answer that would not count by the plan, before the form is touched.
+
+    Who gives it has shown who they are, where the plan wants that.
+
+    Raises:
+        ApprovalRefused: It would not; that is audited.
+    """
+    with store.begin() as session:
+        row = session.get_one(ApprovalRow, approval_id)
+        cutover = cutovers.lock_in(session, row.cutover_id)
+        refusal = None
+        if row.decision is None:
+            refusal = _denied(session, cutover, row, given, now=now, is_proven=True)
+    if refusal is not None:
+        raise refusal
+
+
+def _denied(
+    session: Session, cutover: CutoverRow, row: ApprovalRow, given: Answer, *, now: datetime,
+    is_proven: bool = False,
+) -> ApprovalRefused | None:
+    """Return why this person's answer does not count by the plan, audited; None when it does."""
+    said = Said(
+        cutover.migration, row.stage, given.approver, given.decision,
+        approver_codes.about(row.id, given.decision), given.code,
+        once=f"refused-{row.id}-{given.form}" if given.form else "", is_proven=is_proven)
+    asking = row.flow_run_id or ""
+    starters = instructions.starters_in(session, cutover.id, row.stage, asking)
+    return admission.refusal_in(session, said, starters, now=now)
 
 
 def _save(
@@ -179,9 +212,10 @@ def all_of(store: Store, cutover_id: int) -> list[Approval]:
 
 
 def _refusal(
-    session: Session, row: ApprovalRow, given: Answer, *, where: str, is_late: bool
+    session: Session, migration: str, row: ApprovalRow, given: Answer, *, is_late: bool
 ) -> ApprovalRefused | None:
     """Return why an answer is refused, or None."""
+    where = f"stage {row.stage} of {migration}"
     # before all else: after a rollback no answer counts, not even the same one again
     if is_late or row.is_void:
         return ApprovalRefused(

@@ -14,11 +14,15 @@ from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import instructions
-from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.approvers import RETIRE, rules_of
+from changeover.domain.instructions import Instruction, InstructionKind, people
 from changeover.domain.rollout import CutoverStatus, StageStatus
-from changeover.errors import Refused, StaleEpoch
+from changeover.domain.tokens import ApproverToken
+from changeover.errors import ApprovalRefused, Refused, StaleEpoch
 from changeover.plan.model import Stage
-from changeover.store import cutovers, freezes, plans
+from changeover.plan.people import person
+from changeover.store import admission, cutovers, freezes, plans
+from changeover.store.admission import Said
 from changeover.store.base import Base, RowId, all_records, to_record, to_row
 from changeover.store.cutovers import CutoverRow, StageRow
 from changeover.store.engine import Store
@@ -53,9 +57,9 @@ def pause(store: Store, given: Instruction) -> Instruction:
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
-        known = instructions.open_pause(_all_in(session, cutover.id))
+        known = instructions.open_pause(all_in(session, cutover.id))
         # asked twice, the pause began with the first: what was left of the soak is counted from it
-        return known or _save(session, cutover, given)
+        return known or save_in(session, cutover, given)
 
 
 def resume(store: Store, given: Instruction) -> Instruction:
@@ -68,7 +72,7 @@ def resume(store: Store, given: Instruction) -> Instruction:
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
-        all_given = _all_in(session, cutover.id)
+        all_given = all_in(session, cutover.id)
         paused = instructions.open_pause(all_given)
         if paused is None:
             known = instructions.last_resume(all_given)
@@ -80,7 +84,7 @@ def resume(store: Store, given: Instruction) -> Instruction:
             since = max(paused.at, row.entered_at)
             if row.soak_until > since:
                 row.soak_until += given.at - since
-        return _save(session, cutover, given)
+        return save_in(session, cutover, given)
 
 
 def extend(store: Store, given: Instruction) -> Instruction:
@@ -100,10 +104,12 @@ def extend(store: Store, given: Instruction) -> Instruction:
             return known
         # a soak that is over already grows from now, not from its end in the past
         row.soak_until = max(row.soak_until, given.at) + timedelta(seconds=given.seconds)
-        return _save(session, cutover, given, soak_until=row.soak_until.isoformat())
+        return save_in(session, cutover, given, soak_until=row.soak_until.isoformat())
 
 
-def promote_now(store: Store, given: Instruction, stage: Stage) -> list[str]:
+def promote_now(
+    store: Store, given: Instruction, stage: Stage, token: ApproverToken | None = None
+) -> list[str]:
     """Agree that a stage's soak is over; it is once enough people have, and return who has.
 
     The gate is judged then as at any soak's end: a failed check still rolls back.
@@ -111,23 +117,28 @@ def promote_now(store: Store, given: Instruction, stage: Stage) -> list[str]:
     Raises:
         Refused: The stage does not soak now, the same words were about another soak, or a rollback
             came first.
+        ApprovalRefused: By the plan this person's word does not count.
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
         row = _soaking(session, given)
         _said_before(session, given)
-        agreed = _agree(session, cutover, given)
-        if len(agreed) >= needed(stage):
+        refused = _not_admitted(session, cutover, given, stage.key, token)
+        agreed = [] if refused else _agree(session, cutover, given)
+        if len(agreed) >= _enough_in(session, cutover, stage):
             # a soak that is over already keeps its end
             row.soak_until = min(row.soak_until, given.at)
-        return agreed
+    if refused:
+        raise refused
+    return agreed
 
 
-def skip(store: Store, given: Instruction) -> list[str]:
+def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -> list[str]:
     """Agree that a later stage is left out; return who has.
 
     Raises:
         Refused: The stage was entered already, or a rollback came first.
+        ApprovalRefused: By the plan this person's word does not count.
     """
     with store.begin() as session:
         cutover = _running(session, given.cutover_id)
@@ -137,7 +148,11 @@ def skip(store: Store, given: Instruction) -> list[str]:
             raise Refused(
                 f"stage {given.stage} was not skipped because it was entered already",
                 next_step="`changeover promote-now` ends the soak of the present stage")
-        return _agree(session, cutover, given)
+        refused = _not_admitted(session, cutover, given, given.stage, token)
+        agreed = [] if refused else _agree(session, cutover, given)
+    if refused:
+        raise refused
+    return agreed
 
 
 def pass_over(
@@ -157,7 +172,7 @@ def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: dateti
         cutover = cutovers.lock_in(session, cutover_id)
         # asked under the cutover's lock: a pause comes before the promotion or after it
         is_frozen = freezes.active_in(session, cutover.migration, now) is not None
-        if is_frozen or instructions.open_pause(_all_in(session, cutover_id)) is not None:
+        if is_frozen or instructions.open_pause(all_in(session, cutover_id)) is not None:
             return False
         decision = StageStatus.PROMOTED, reason
         cutovers.decide_in(session, cutover, key, decision, now=now)
@@ -165,7 +180,8 @@ def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: dateti
 
 
 def amend(
-    store: Store, given: Instruction, new: plans.NewPlan, *, needed: int
+    store: Store, given: Instruction, new: plans.NewPlan, *, needed: int,
+    token: ApproverToken | None = None,
 ) -> list[str]:
     """Agree to another plan for a running cutover; it counts once enough people have.
 
@@ -177,6 +193,7 @@ def amend(
     Raises:
         Refused: The cutover has ended, another plan is in force than this one replaces, or a stage
             was entered since they were compared.
+        ApprovalRefused: By the plan in force this person's word does not count.
         StaleEpoch: A rollback came first.
     """
     with store.begin() as session:
@@ -184,10 +201,14 @@ def amend(
         cutover = _running(session, given.cutover_id)
         _refuse_entered_since(session, cutover.id, new)
         times = plans.times_amended_in(session, cutover.migration)
-        agreed = _agree(session, cutover, replace(given, round=times))
+        present = new.entered[-1] if new.entered else ""
+        refused = _not_admitted(session, cutover, given, present, token)
+        agreed = [] if refused else _agree(session, cutover, replace(given, round=times))
         if len(agreed) >= needed:
             plans.replace_in(session, new, agreed, now=given.at)
-        return agreed
+    if refused:
+        raise refused
+    return agreed
 
 
 def _refuse_entered_since(session: Session, cutover_id: int, new: plans.NewPlan) -> None:
@@ -204,6 +225,49 @@ def needed(stage: Stage) -> int:
     return max(1, stage.approvers)
 
 
+def enough(store: Store, cutover_id: int, stage: Stage | None) -> int:
+    """Return how many people must agree about a stage of this cutover; None: before the first one.
+
+    If the plan wants four eyes and nobody knows who started it, two must.
+    """
+    with store.read() as session:
+        row = session.get_one(CutoverRow, cutover_id)
+        return _enough_in(session, row, stage)
+
+
+def _enough_in(session: Session, cutover: CutoverRow, stage: Stage | None) -> int:
+    plan = plans.plan_in(session, cutover.migration)
+    rules = rules_of(plan, stage.key if stage else "")
+    least = needed(stage) if stage else 1
+    return max(least, rules.needed_with(starters_in(session, cutover.id)))
+
+
+def part_of(subject: str, flow_run_id: str) -> str:
+    """Return what of a cutover was started that a question is about; empty: the cutover itself.
+
+    Each run of the retirement is started anew.
+    """
+    return f"{subject} {flow_run_id}" if subject == RETIRE else ""
+
+
+def starters_in(
+    session: Session, cutover_id: int, subject: str = "", flow_run_id: str = ""
+) -> list[str]:
+    """Return who started what a question is about, within the caller's transaction."""
+    part = part_of(subject, flow_run_id)
+    return people(all_in(session, cutover_id), InstructionKind.START, part)
+
+
+def _not_admitted(
+    session: Session, cutover: CutoverRow, given: Instruction, subject: str,
+    token: ApproverToken | None,
+) -> ApprovalRefused | None:
+    """Return why this person's word does not count by the plan, audited; None when it does."""
+    said = Said(cutover.migration, subject, given.actor, token=token)
+    return admission.refusal_in(
+        session, said, starters_in(session, cutover.id), now=given.at)
+
+
 def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> bool:
     """Close a stage as skipped when enough people said so; return whether it is.
 
@@ -216,9 +280,9 @@ def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> 
         # decided once: a decision to skip that comes later changes nothing
         if row is not None and row.decided_at is not None:
             return row.status == StageStatus.SKIPPED
-        given = _all_in(session, cutover_id)
+        given = all_in(session, cutover_id)
         agreed = instructions.people(given, InstructionKind.SKIP, stage.key)
-        if len(agreed) < needed(stage):
+        if len(agreed) < _enough_in(session, cutover, stage):
             return False
         why = instructions.described(given, InstructionKind.SKIP, stage.key)
         _skipped(session, cutover, stage, f"skipped by {why}", now=now)
@@ -245,7 +309,8 @@ def _query(cutover_id: int):  # type: ignore[no-untyped-def]
     return select(InstructionRow).filter_by(cutover_id=cutover_id).order_by(InstructionRow.id)
 
 
-def _all_in(session: Session, cutover_id: int) -> list[Instruction]:
+def all_in(session: Session, cutover_id: int) -> list[Instruction]:
+    """Return every instruction of a cutover, oldest first, within the caller's transaction."""
     return [to_record(Instruction, row) for row in session.scalars(_query(cutover_id))]
 
 
@@ -293,12 +358,12 @@ def _agree(session: Session, cutover: CutoverRow, given: Instruction) -> list[st
     """Store a person's agreement, each person's once; return who has agreed."""
     def agreed() -> list[str]:
         return instructions.people(
-            _all_in(session, cutover.id), given.kind, given.stage, given.round)
+            all_in(session, cutover.id), given.kind, given.stage, given.round)
 
     # the same person in another spelling is still one
-    known = {instructions.person(name) for name in agreed()}
-    if instructions.person(given.actor) not in known:
-        _save(session, cutover, given)
+    known = {person(name) for name in agreed()}
+    if person(given.actor) not in known:
+        save_in(session, cutover, given)
     return agreed()
 
 
@@ -309,7 +374,7 @@ def _said_before(session: Session, given: Instruction) -> Instruction | None:
         Refused: They were about an earlier soak. Perhaps a command that was killed is given again,
             and the soak that it meant is over by now.
     """
-    known = instructions.said_before(given, _all_in(session, given.cutover_id))
+    known = instructions.said_before(given, all_in(session, given.cutover_id))
     if known is not None and (known.stage, known.round) != (given.stage, given.round):
         raise Refused(
             f"nothing was changed because {known.actor} gave this instruction for the same reason "
@@ -318,9 +383,10 @@ def _said_before(session: Session, given: Instruction) -> Instruction | None:
     return known
 
 
-def _save(
+def save_in(
     session: Session, cutover: CutoverRow, given: Instruction, **data: str
 ) -> Instruction:
+    """Store an instruction and audit it, within the caller's transaction."""
     row = to_row(InstructionRow, given)
     session.add(row)
     session.flush()

@@ -122,6 +122,11 @@ def times_amended_in(session: Session, migration: str) -> int:
     return session.scalar(query) or 0
 
 
+def plan_in(session: Session, migration: str) -> Plan:
+    """Return the plan that is in force, within the caller's transaction."""
+    return Plan.model_validate(session.get_one(MigrationRow, migration).plan)
+
+
 def digest(store: Store, migration: str) -> str:
     """Return the digest of a migration's plan; empty when there is no such migration."""
     with store.read() as session:

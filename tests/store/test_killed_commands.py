@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.plan.load import load_plan
 from changeover.procedures import amending
@@ -71,7 +72,7 @@ def agrees(kind: InstructionKind, stage: str, round_: int) -> Callable[[Site], o
 def agrees_to_the_plan(site: Site) -> object:
     """Do the same about the amended plan."""
     proposed = amending.propose(site, load_plan(site.home.root / "plan.yaml"))
-    return amending.agree(site, proposed, "ann", "it was proved", source="test")
+    return amending.agree(site, proposed, Author("ann", "it was proved"), source="test")
 
 
 CASES = {

@@ -1,0 +1,131 @@
+"""Commands about people who approve: their tokens, and codes for Prefect's form."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+
+from changeover import clock
+from changeover.cli.common import Session, site_command
+from changeover.cli.proving import VARIABLE, token_of
+from changeover.cli.token import lifetime
+from changeover.domain.approvers import STARTING, all_rules
+from changeover.domain.rollout import ANSWERS, Answer, StageAction
+from changeover.domain.tokens import ApproverToken
+from changeover.errors import ApprovalRefused, InvalidInput
+from changeover.procedures import proving
+from changeover.store import approvals, approver_tokens
+
+_expires = click.option("--expires", help="How long it is valid, as 90d; default: until removed.")
+LONGEST_NAME = 100
+
+
+@click.group()
+def approver() -> None:
+    """People who approve: their tokens, and codes for Prefect's form."""
+
+
+@approver.command(epilog="\b\nExample:\n  changeover approver add alice@example.com --expires 90d")
+@click.argument("name")
+@_expires
+@site_command
+def add(session: Session, name: str, expires: str | None) -> None:
+    """Make a person's token and show it, this once: only a salted hash is saved."""
+    _make(session, name, expires, is_new=True)
+
+
+@approver.command(epilog="\b\nExample:\n  changeover approver rotate alice@example.com")
+@click.argument("name")
+@_expires
+@site_command
+def rotate(session: Session, name: str, expires: str | None) -> None:
+    """Make another token for a person; those that they had are worth nothing any more."""
+    _make(session, name, expires, is_new=False)
+
+
+@approver.command("list", epilog="\b\nExample:\n  changeover approver list")
+@site_command
+def list_approvers(session: Session) -> None:
+    """Show who has a token, without its secret, and whether the plan lists them."""
+    now, site = clock.now(), session.site
+    known = approver_tokens.every(site.store, site.migration)
+    data = [{**asdict(each), "state": each.state(now), "is_listed": _is_listed(session, each.name)}
+            for each in known]
+    lines = [_line(session, each, now) for each in known]
+    session.show("\n".join(lines) or "nobody has a token", data)
+
+
+@approver.command(epilog="\b\nExample:\n  changeover approver remove alice@example.com")
+@click.argument("name")
+@site_command
+def remove(session: Session, name: str) -> None:
+    """Make a person's tokens invalid, at once and for ever; answers that they gave stay."""
+    gone = approver_tokens.remove(
+        session.site.store, session.site.migration, name, actor=session.actor, now=clock.now())
+    text = f"{len(gone)} token of {name} is revoked" if gone else f"{name} had no valid token"
+    session.show(text, {"name": name, "revoked": gone})
+
+
+@approver.command(epilog="\b\nExamples:\n  changeover approver code promote --approver alice\n"
+                  "  changeover approver code start --approver bob")
+@click.argument("decision", type=click.Choice([*map(str, ANSWERS), STARTING]))
+@click.option("--approver", "name", required=True, help="Your name.")
+@site_command
+def code(session: Session, decision: str, name: str) -> None:
+    """Show a code for Prefect's form: for one decision about what is asked now, once.
+
+    `start` makes one for the parameters of a cutover or a retirement that you start.
+    """
+    site = session.site
+    token_of(session, name)
+    if decision == STARTING:
+        session.show(*_shown(proving.code_to_start(site, name)))
+        return
+    asked = approvals.open_for(site.store, site.migration)
+    if asked is None:
+        raise ApprovalRefused("nothing waits for an approval now", where=site.migration,
+                              next_step="See `changeover status`")
+    given = Answer(StageAction(decision), name, source="cli")
+    made = proving.code_for_form(site, asked, given, source="cli")
+    if not made:
+        raise ApprovalRefused(f"the form about {asked.stage} asks for no code",
+                              where=site.migration, next_step="Type your name")
+    session.show(*_shown(made))
+
+
+def _shown(made: str) -> tuple[str, dict[str, str]]:
+    click.echo("valid once, for 10 minutes", err=True)
+    return made, {"code": made}
+
+
+def _make(session: Session, name: str, expires: str | None, *, is_new: bool) -> None:
+    if not 2 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
+        raise InvalidInput(f"{name!r} is not a name", where="NAME",
+                           allowed="2 to 100 characters without blanks around them")
+    now, longest = clock.now(), lifetime(expires)
+    made, text = approver_tokens.add(
+        session.site.store, ApproverToken(
+            session.site.migration, name, created_at=now, created_by=session.actor,
+            expires_at=now + longest if longest else None), is_new=is_new)
+    click.echo(f"save it now: it is not shown again; the commands read it from {VARIABLE}, or ask",
+               err=True)
+    if not _is_listed(session, name):
+        click.echo(f"note: the plan does not list {name} as an approver", err=True)
+    session.show(text, {"id": made.id, "name": name, "token": text,
+                        "expires_at": made.expires_at})
+
+
+def _is_listed(session: Session, name: str) -> bool:
+    return any(rules.allows(name) for rules in all_rules(session.site.plan))
+
+
+def _line(session: Session, each: ApproverToken, now: datetime) -> str:
+    parts = [f"{each.id} {each.state(now):<8} {each.name}: made {each.created_at:%Y-%m-%d} by "
+             f"{each.created_by}"]
+    if each.expires_at:
+        parts.append(f"until {each.expires_at:%Y-%m-%d}")
+    if not _is_listed(session, each.name):
+        parts.append("not listed in the plan")
+    return ", ".join(parts)

@@ -1,0 +1,61 @@
+"""Showing who somebody is, before what they say is stored: by a token, or with a code for a form.
+"""
+
+from __future__ import annotations
+
+from changeover import clock
+from changeover.domain.approvers import STARTING, rules_of
+from changeover.domain.rollout import Answer, Approval
+from changeover.domain.tokens import ApproverToken
+from changeover.errors import ApprovalRefused
+from changeover.plan.people import person
+from changeover.site.site import Site
+from changeover.store import approvals, approver_codes, approver_tokens
+from changeover.store.approver_codes import Purpose
+
+
+def token(site: Site, name: str, text: str) -> ApproverToken:
+    """Return a person's token by its text.
+
+    Raises:
+        ApprovalRefused: There is none, it is not valid any more, or it is somebody else's.
+    """
+    found = approver_tokens.find(site.store, site.migration, text, now=clock.now())
+    if found is None:
+        raise ApprovalRefused(
+            "nothing was changed because this token is not valid", where=site.migration,
+            next_step="`changeover approver list` shows who has one; ask for another with "
+            "`changeover approver rotate NAME`")
+    if person(found.name) != person(name):
+        raise ApprovalRefused(
+            f"nothing was changed because the token is {found.name}'s, not {name}'s",
+            where=site.migration)
+    return found
+
+
+def code_for_form(site: Site, asked: Approval, given: Answer, *, source: str) -> str:
+    """Return a code with which the form takes a person's answer; empty: it takes a typed name.
+
+    What would be refused anyway is refused, and audited, before the form is touched.
+
+    Args:
+        site: The migration.
+        asked: The question.
+        given: The answer of a person who has shown who they are, if the plan wants that.
+        source: How: `cli` or `console`.
+
+    Raises:
+        ApprovalRefused: By the plan this person's answer does not count.
+    """
+    approvals.check(site.store, asked.id, given, now=clock.now())
+    if not rules_of(site.plan, asked.stage).tokens:
+        return ""
+    about = approver_codes.about(asked.id, given.decision)
+    return approver_codes.issue(
+        site.store, Purpose(site.migration, given.approver, about, source), now=clock.now())
+
+
+def code_to_start(site: Site, name: str) -> str:
+    """Return a code that shows who starts a cutover or a retirement."""
+    return approver_codes.issue(
+        site.store, Purpose(site.migration, name, STARTING), now=clock.now())

@@ -1,0 +1,23 @@
+"""Who starts a procedure: four eyes need to know it."""
+
+from __future__ import annotations
+
+from changeover import clock
+from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.procedures.steps import CutoverRun
+from changeover.store import instructions, starting
+
+
+def note_starter(
+    run: CutoverRun, name: str | None, code: str | None, *, part: str = ""
+) -> None:
+    """Note who started a cutover, or a part of it; each once. Without a name nobody knows.
+
+    Raises:
+        ApprovalRefused: The plan wants people to show who they are, and the code does not.
+    """
+    if not name:
+        return
+    starting.start(run.site.store, Instruction(
+        run.id, InstructionKind.START, name.strip()[:100], "it was started by this person",
+        clock.now(), instructions.part_of(part, str(run.flow_run_id))), code or "")

@@ -1,0 +1,75 @@
+"""Who may approve, in a plan: what nobody can do is refused with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from changeover.domain.approvers import Rules, rules_of
+from changeover.plan.load import parse_plan
+from tests.core.plan.test_load import GOOD, problems
+
+FULL = "approval: {approvers: 2}"
+
+
+@pytest.mark.parametrize(("text", "where", "said"), [
+    ("{names: []}", "approvers.names", "1"),
+    ("{names: alice}", "approvers.names", "list"),
+    ("{names: [a]}", "approvers.names[0]", "2"),
+    ("{names: [' ann']}", "approvers.names[0]", "' ann'"),
+    ("{names: [ann, bob, ' Bob']}", "approvers.names[2]", "' Bob'"),
+    ("{names: [ann, bob, BOB]}", "approvers.names[2]", "'BOB' and 'bob' are one person"),
+    ("{names: [ann], four_eyes: true}", "approvers.names", "four_eyes needs two names or more"),
+    ("{tokens: perhaps}", "approvers.tokens", "true"),
+    ("{four_eyes: 7}", "approvers.four_eyes", "true"),
+    ("{nams: [ann]}", "approvers.nams", "did you mean 'names'"),
+])
+def test_approvers_that_cannot_work_are_refused_with_their_line(
+    text: str, where: str, said: str
+) -> None:
+    """One message with what is allowed."""
+    found = problems(f"{GOOD.replace(FULL, 'approval: {}')}approvers: {text}\n")
+    assert found[0].startswith(f"line 17, {where}"), found
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("approval: {approvers: 2, names: [ann]}", "2 different people must agree, and 1 may: ann"),
+    ("approval: {approvers: 2, names: [ann, Ann]}", "'Ann' and 'ann' are one person"),
+    ("approval: {names: [ann], four_eyes: true}", "nobody could approve what ann started"),
+    ("approval: {names: []}", "names"),
+    ("approval: {tokens: 3}", "tokens"),
+])
+def test_a_stage_that_nobody_could_approve_is_refused_with_its_line(text: str, said: str) -> None:
+    """Fewer names than approvals, one person twice, four eyes with one pair."""
+    found = problems(GOOD.replace(FULL, text))
+    assert found[0].startswith("line 14, phases[2].approval"), found
+    assert said in found[0]
+
+
+def test_a_stage_needs_no_more_people_than_the_plan_lists() -> None:
+    """Also where the names are the plan's."""
+    (found,) = problems(f"{GOOD}approvers: {{names: [ann]}}\n")
+    assert found.startswith("line 14, phases[2].approval.approvers")
+    assert "2 different people must agree, and 1 may: ann" in found
+
+
+def test_a_stage_has_its_own_names_or_the_plans() -> None:
+    """What it does not say is as the plan says."""
+    text = GOOD.replace("{percent: 10, soak: 1h}",
+                        "{percent: 10, soak: 1h, approval: {names: [cleo, dora]}}")
+    plan = parse_plan(f"{text}approvers: {{names: [ann, bob], tokens: true, four_eyes: true}}\n",
+                      "x")
+    assert rules_of(plan, "gradual-10") == Rules(("cleo", "dora"), True, True, 1)
+    assert rules_of(plan, "full") == Rules(("ann", "bob"), True, True, 2)
+    assert rules_of(plan) == Rules(("ann", "bob"), True, True, 1)
+    # nobody is listed for both of the stages that are passed over, but gradual-10 asks alone
+    assert rules_of(plan, "from-full") == Rules(("cleo", "dora"), True, True, 1)
+
+
+def test_without_configuration_anybody_may_answer() -> None:
+    """As it was before plans could say who."""
+    plan = parse_plan(GOOD, "x")
+    assert plan.approvers is None
+    assert {rules_of(plan, subject) for subject in ("", "retire", "beta-5")} == {Rules()}
+    assert rules_of(plan, "full") == Rules(needed=2)
+    assert Rules().text == ""
