@@ -62,7 +62,19 @@ def _nobody(subset: str, sums: StageSums) -> str:
 
 def _no_outcome(check: CheckSpec, sums: StageSums) -> str:
     """Return why no outcome can be compared."""
-    left_out = sums.excluded(check.subset, OF_OUTCOMES)
-    told = ", ".join(f"{number} {reason}" for reason, number in sorted(left_out.items()))
     return ("no outcome that says whose it is (`key`) was reported by users whom the split sent "
-            "to one of the systems" + (f"; left out: {told}" if told else ""))
+            f"to one of the systems{left_out(check, sums)}")
+
+
+def left_out(check: CheckSpec, sums: StageSums) -> str:
+    """Return which outcomes are in no comparison, as the end of a sentence; empty for requests.
+
+    Args:
+        check: A check that is judged by buckets.
+        sums: What was counted.
+    """
+    if check.measured.source is not Source.OUTCOME:
+        return ""
+    found = sorted(sums.excluded(check.subset, OF_OUTCOMES).items())
+    told = ", ".join(f"{number} {reason}" for reason, number in found)
+    return f"; left out: {told}" if told else ""

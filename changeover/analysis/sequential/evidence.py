@@ -19,7 +19,7 @@ from changeover.analysis.sequential.e_values import (
     tilted,
 )
 from changeover.analysis.sequential.expected import Expected, expect, is_enough
-from changeover.analysis.sequential.means import Values, weigh_mean
+from changeover.analysis.sequential.means import Values, weigh_mean, worse_since
 from changeover.analysis.sequential.thinning import thin
 
 ERROR_RATIOS = (2.0, 3.0, 5.0, 10.0)
@@ -172,7 +172,7 @@ def weigh_later(question: Question, later: Iterable[Counts]) -> list[float]:
     """
     past = question.past
     if question.values is not None:
-        return [weigh(replace(question, counts=counts)).log_worse for counts in later]
+        return worse_since(later, past, question.split, question.values)
     usual = expect(past, past) if is_enough(past) else None
     return [_Prepared.of(replace(question, counts=counts), usual).worse()[0] for counts in later]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
 from changeover.analysis.sequential.buckets import Counts, Split, add, arms
-from changeover.analysis.sequential.comparable import why_incomparable
+from changeover.analysis.sequential.comparable import left_out, why_incomparable
 from changeover.analysis.sequential.counters import COUNTED, counters_of
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
 from changeover.analysis.sequential.expected import expect
@@ -151,7 +151,7 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
     values = mean_values(check, evidence)
     return CheckResult(
         metric=check.measured.name, of=check.of, bound=describe_bound(check), verdict=verdict,
-        reason=reason, value=values[0], samples=evidence.candidate.requests,
+        reason=reason + left_out(check, sums), value=values[0], samples=evidence.candidate.requests,
         min_samples=check.min_samples, start=sums.start, end=sums.end,
         baseline_value=values[1], baseline_samples=evidence.baseline.requests,
         sequential=_document(check, sums, found, bound),

@@ -16,7 +16,7 @@ proven, and is therefore charged double, as the tilt of counts is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,9 @@ class Foreseen:
     level: float
 
 
-def foresee(counts: Counts, past: Counts, within: float) -> Foreseen:
+def foresee(
+    counts: Counts, past: Counts, within: float, usual: tuple[float, float] | None = None
+) -> Foreseen:
     """Return what is foreseen of each bucket's mean.
 
     Only sums over both systems are used, so that nothing here depends on the split.
@@ -81,15 +83,17 @@ def foresee(counts: Counts, past: Counts, within: float) -> Foreseen:
         counts: Number and sum of the stage's values.
         past: Those of the time before it.
         within: Variance of one value around its bucket's mean (`within_of`).
+        usual: Mean and variance of the buckets' means, where the past tells them and they are
+            known already.
     """
     known = past if is_known(past) else past + counts
-    usual, between = _between(known, within)
+    usual_mean, between = usual or usual_of(known, within)
     number = np.maximum(past.requests, 1).astype(np.float64)
     # how far a bucket's past mean may be from its mean in the stage
     off = within / number + _drift(counts, past, within)
     # its own past, shrunk towards the usual by how little buckets differ
     own = np.where(past.requests > 0, between / (between + off), 0.0)
-    means: Reals = usual + own * (past.events / number - usual)
+    means: Reals = usual_mean + own * (past.events / number - usual_mean)
     unknown: Reals = np.where(past.requests > 0, own * off, between)
     level = float(known.events.sum() / max(1, known.requests.sum()))
     return Foreseen(means, unknown, within, level)
@@ -125,7 +129,7 @@ def within_of(counts: Counts, past: Counts, squares: float) -> float:
     return max(LEAST_VARIANCE, (squares - explained) / freedom)
 
 
-def _between(known: Counts, within: float) -> tuple[float, float]:
+def usual_of(known: Counts, within: float) -> tuple[float, float]:
     """Return the mean of the buckets' means, and their variance beyond what chance makes."""
     used = known.requests > 0
     if not used.any():
@@ -211,12 +215,42 @@ def weigh_mean(
         split: The stage's split.
         values: How they count, which way is worse, and how much they vary.
     """
-    foreseen, scale = foresee(counts, past, values.within), values.scale
-    step = scale.margin(foreseen.level) * (-1.0 if scale.is_falling else 1.0)
+    foreseen = foresee(counts, past, values.within)
+    step = _worse_step(values, foreseen)
+    shares = split.is_candidate, split.share
+    better = log_mean(shifted(counts, foreseen, shares, [-step * each for each in GAINS]))
+    return _worse(counts, foreseen, split, step), better, foreseen
+
+
+def worse_since(
+    later: Iterable[Counts], past: Counts, split: Split, values: Values
+) -> list[float]:
+    """Return the logarithms of the e-values of harm since each of some later starts.
+
+    Args:
+        later: Number and sum of the values since each start.
+        past: Those of the time before the stage.
+        split: The stage's split.
+        values: How they count, which way is worse, and how much they vary.
+    """
+    usual = usual_of(past, values.within) if is_known(past) else None
+    found = []
+    for counts in later:
+        foreseen = foresee(counts, past, values.within, usual)
+        found.append(_worse(counts, foreseen, split, _worse_step(values, foreseen)))
+    return found
+
+
+def _worse_step(values: Values, foreseen: Foreseen) -> float:
+    """Return the margin in units, in the direction that is worse."""
+    step = values.scale.margin(foreseen.level)
+    return -step if values.scale.is_falling else step
+
+
+def _worse(counts: Counts, foreseen: Foreseen, split: Split, step: float) -> float:
     shares = split.is_candidate, split.share
     worse = log_mean(shifted(counts, foreseen, shares, [step * each for each in HARMS]))
-    better = log_mean(shifted(counts, foreseen, shares, [-step * each for each in GAINS]))
-    return worse + math.log(WEIGHT), better, foreseen
+    return worse + math.log(WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)

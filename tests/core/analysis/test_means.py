@@ -217,6 +217,14 @@ def test_outcomes_without_a_key_are_in_no_comparison_and_it_is_said() -> None:
     assert (found.sequential or {})["excluded"] == {"no key": 312}
 
 
+def test_what_is_left_out_is_said_beside_a_verdict() -> None:
+    """As many outcomes as came without a key."""
+    asked = check()
+    past = values_slice(asked, weight=0, seed=9)
+    hour = replace(values_slice(asked), excluded={f"{OF_OUTCOMES}no key": 7, "no key": 5})
+    assert judge_by_buckets(asked, stage(hour, past=past)).reason.endswith("; left out: 7 no key")
+
+
 @pytest.mark.parametrize("asked", [check(), check(segment="beta"), CheckSpec(
     metric="response_bytes", ratio_to_baseline=1.1)])
 def test_a_verdict_of_a_mean_is_recomputed_to_the_last_bit(asked: CheckSpec) -> None:
