@@ -5,7 +5,7 @@
 
 Users' order values are log-normal (sigma 1) around means of their own (sigma 0.7), their rates too
 (sigma 1.5), so that a few users make most of the orders. The range of the check ends at the 99th
-percentile. Each stage lasts an hour after an hour of the baseline and is looked at every minute.
+percentile. Each stage lasts an hour after an hour of the baseline and is looked at every two minutes.
 Nothing here knows the method that is measured.
 """
 
@@ -31,7 +31,7 @@ from changeover.analysis.sequential.starts import log_bar
 
 BUCKETS = 10_000
 MARGIN = 0.95
-LOOKS = 60
+LOOKS = 30
 OWN, CHANCE, BUSY = 0.7, 1.0, 1.5
 """Spreads of the logarithms: of users' means, of single values, of users' rates."""
 HIGH = math.exp(2.326 * math.hypot(OWN, CHANCE))
