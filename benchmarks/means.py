@@ -5,7 +5,8 @@
 
 Users' order values are log-normal (sigma 1) around means of their own (sigma 0.7), their rates too
 (sigma 1.5), so that a few users make most of the orders. The range of the check ends at the 99th
-percentile. Each stage lasts an hour after an hour of the baseline and is looked at every two minutes.
+percentile. Each stage lasts an hour after an hour of the baseline and is looked at every two
+minutes.
 Nothing here knows the method that is measured.
 """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from changeover import clock
+from changeover.analysis.sequential.counters import counters_of
 from changeover.analysis.sequential.slices import Slice
 from changeover.domain.routing import Mode
+from changeover.plan.conditions import CheckSpec
 from changeover.site.bucket_sums import opened
 from changeover.store import slices
 from tests.integration.observer.conftest import Start, Watched
@@ -14,7 +16,9 @@ from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
-GATES = {"slo": [{"metric": "latency_p95", "ratio_to_baseline": 1.5}]}
+BYTES = CheckSpec(metric="response_bytes", ratio_to_baseline=1.2)
+GATES = {"slo": [{"metric": "latency_p95", "ratio_to_baseline": 1.5},
+                 BYTES.model_dump(exclude_defaults=True)]}
 PHASES = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "1h"}]}]
 
 
@@ -40,6 +44,10 @@ def test_what_is_slow_is_frozen_before_users_move_and_counted_from_then_on(start
         return sum(int(each.counts("", bound.of).requests.sum()) for each in known(watched, 5000))
 
     wait_for(lambda: timed() == 100, what="timed requests")
+    # the size of each answer is in the same slices
+    sizes = [each.counts(*counters_of(BYTES, {})) for each in known(watched, 5000)]
+    assert sum(int(each.requests.sum()) for each in sizes) == 100
+    assert sum(int(each.events.sum()) for each in sizes) > 100
 
 
 def test_users_moved_before_anything_was_known_freeze_nothing(start: Start) -> None:
