@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from changeover.gateway import probe
 from changeover.plan import rules, together
 from changeover.plan.environments import Setting
 from changeover.plan.load import load_plan, refuse_beside, settings_of
+from changeover.plan.model import Plan, Stage
 from changeover.plan.schema import plan_schema
 from changeover.plan.units import format_duration, without_secrets
 
@@ -53,26 +55,20 @@ def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...
     down. `changeover up` checks a plan of a group against those that its store knows.
     """
     found = load_plan(file)
-    if beside:
-        others = [load_plan(each) for each in beside]
-        refuse_beside(file, found, together.problems(found, others, are_all=True))
+    missing = _check_beside(file, found, beside)
     plans = [found, *(load_plan(file, name) for name in found.environments)]
     spec = found.rollback
     # the file system knows whether a root is a home directory: no rule of the plan alone does
     if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
         raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
-    notes = rules.warnings(found) + expired(found.flags, clock.now().date())
+    notes = rules.warnings(found) + expired(found.flags, clock.now().date()) + missing
     for answer in probe.probe_all(plans):
         if text := probe.note(answer):
             notes.append(text)
     stages = found.stages()
     lines = [f"{file}: fine, {len(stages)} stages"]
     for stage in stages:
-        gates = ", ".join(stage.gates) or "none"
-        lines.append(f"  {stage.title}: soak {format_duration(stage.soak)}, gates {gates}, "
-                     f"{stage.approvers} approvals")
-        if stage.hooks.text:
-            lines.append(f"    hooks: {stage.hooks.text}")
+        lines += _stage_lines(stage)
     lines += [f"  environment {name}: fine" for name in found.environments]
     lines += [f"  note: {note}" for note in notes]
     data: dict[str, Any] = {"migration": found.migration, "stages": [stage.key for stage in stages],
@@ -83,6 +79,31 @@ def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...
         data["sources"] = asking.as_data(readings)
     session.show("\n".join(lines), data)
     return EXIT_FAILED if any(each.reading.problem for each in readings) else 0
+
+
+def _check_beside(file: Path, plan: Plan, beside: Sequence[Path]) -> list[str]:
+    """Check a plan against others of its group; return what a person should know.
+
+    Raises:
+        InvalidPlan: They cannot work together.
+    """
+    if not beside:
+        return []
+    others = [load_plan(each) for each in beside]
+    refuse_beside(file, plan, together.problems(plan, others, are_all=True))
+    return together.missing(plan, others)
+
+
+def _stage_lines(stage: Stage) -> list[str]:
+    """Return a stage for people: its soak, gates and approvals, whom it waits for, its hooks."""
+    gates = ", ".join(stage.gates) or "none"
+    lines = [f"  {stage.title}: soak {format_duration(stage.soak)}, gates {gates}, "
+             f"{stage.approvers} approvals"]
+    if stage.waits_for:
+        lines.append(f"    waits for {' and '.join(wait.text for wait in stage.waits_for)}")
+    if stage.hooks.text:
+        lines.append(f"    hooks: {stage.hooks.text}")
+    return lines
 
 
 @plan.command("show", epilog="\b\nExamples:\n  changeover plan show plans/invoices.yaml\n"

@@ -56,7 +56,7 @@ def problems(plan: Plan, others: Sequence[Plan], *, are_all: bool = False) -> li
 
 
 def missing(plan: Plan, others: Sequence[Plan]) -> list[str]:
-    """Return what a person should know of members that are not there yet."""
+    """Return what a person should know of members that are not there yet, or move other users."""
     if plan.group is None:
         return []
     group = plan.group.name
@@ -68,8 +68,17 @@ def missing(plan: Plan, others: Sequence[Plan]) -> list[str]:
              "plan's stages wait for it" for order in range(1, plan.group.order)
              if order not in orders]
     waited = dict.fromkeys(wait.migration for _, _, wait in _waits(plan))
-    return found + [f"{name}, which a stage waits for, is not registered in this store yet"
-                    for name in waited if name not in names]
+    found += [f"{name}, which a stage waits for, is not registered in this store yet"
+              for name in waited if name not in names]
+    return found + other_users(plan, members)
+
+
+def other_users(plan: Plan, members: Sequence[Plan]) -> list[str]:
+    """Return which members move other users at the same percentage."""
+    own = plan.routing.key, plan.routing.salt
+    return [f"{other.migration} has another routing.key or salt: at the same percentage other "
+            "users are moved there" for other in members
+            if (other.routing.key, other.routing.salt) != own]
 
 
 def notes(plan: Plan) -> list[str]:

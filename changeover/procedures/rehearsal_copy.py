@@ -69,8 +69,10 @@ def _copy(plan: Plan, folder: Path) -> Iterator[Site]:
     """Start a gateway of its own and a store for a plan whose traffic nobody uses."""
     listen = f"127.0.0.1:{free_port()}"
     copy = plan.model_copy(
-        # no shadow: the copy's users are nobody's, and copies of them would reach the candidate
-        update={"routing": plan.routing.model_copy(update={"listen": listen}), "shadow": None})
+        # no shadow: the copy's users are nobody's, and copies of them would reach the candidate;
+        # no group: a rehearsal waits for no other migration, and takes none along
+        update={"routing": plan.routing.model_copy(update={"listen": listen}), "shadow": None,
+                "group": None})
     store = Store.open(f"sqlite:///{folder / 'store.db'}", create=True)
     plans.register(store, copy, source="rehearsal", now=clock.now())
     gateway = Gateway(GatewayFiles(folder / "gateway"), patience=PATIENT_SECONDS)

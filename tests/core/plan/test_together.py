@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.plan import together
-from changeover.plan.load import parse_plan
+from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.members import FINISHED, Reach, reach_of_stage
 from changeover.plan.model import Plan
-from tests.core.plan.test_load import GOOD, problems
+from tests.core.plan.test_load import GOOD, ROOT, problems
 from tests.support.examples import MANY
 
+EXAMPLES = ROOT / "examples" / "group"
 WAIT = "waits_for: [{migration: %s, stage: %s}]"
 
 
@@ -108,6 +109,17 @@ def test_unknown_members_and_stages_are_refused_with_those_that_are_allowed() ->
         "wait for it"]
 
 
+def test_members_that_move_other_users_are_named() -> None:
+    """Percentages are compared, so the users behind them should be the same."""
+    orders = member("orders", 1)
+    salted = orders.model_copy(update={
+        "routing": orders.routing.model_copy(update={"salt": "spring"})})
+    assert together.missing(member("shop", 2), [orders]) == []
+    assert together.missing(member("shop", 2), [salted]) == [
+        "orders has another routing.key or salt: at the same percentage other users are moved "
+        "there"]
+
+
 def test_the_same_order_twice_goes_side_by_side() -> None:
     """Neither waits for the other, and one may still wait for a stage of the other."""
     orders, stock = member("orders", 1), member("stock", 1, beta=WAIT % ("orders", "beta-5"))
@@ -188,3 +200,10 @@ def _all_finish(plans: dict[str, Plan]) -> bool:
             if at[name] + 1 == len(stages) and not reached[name, ""]:
                 reached[name, ""] = moved = True
     return all(reached[name, ""] for name in plans)
+
+
+@pytest.mark.parametrize(("file", "beside"), [("orders", "checkout"), ("checkout", "orders")])
+def test_the_example_pair_can_work_together(file: str, beside: str) -> None:
+    """From both sides, with nothing that a person should know of the other."""
+    own, other = (load_plan(EXAMPLES / f"{name}.yaml") for name in (file, beside))
+    assert found(own, other, are_all=True) == together.missing(own, [other]) == []
