@@ -104,18 +104,13 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
             return refused
         while True:
             decision = await _decide(run, stage, phase, round_)
-            is_promoted = decision.action is StageAction.PROMOTE
-            # decided is not done yet: the next stage may not begin now
-            if is_promoted:
-                await until_allowed(run, following(run.site.plan, stage))
-            # a segment was taken back since the gate was judged: the verdict is of more users
-            is_reduced = is_promoted and soaks_again(run, stage, round_)
-            if is_promoted and not is_reduced:
-                decision = await _promote(run, stage, decision)
-            if decision.action is not StageAction.HOLD and not is_reduced:
-                return decision
+            settled_as: StageDecision | None = decision
+            if decision.action is StageAction.PROMOTE:
+                settled_as = await _promote(run, stage, decision, round_)
+            if settled_as is not None and settled_as.action is not StageAction.HOLD:
+                return settled_as
             hold_stage(run, stage, round_)
-            if is_reduced:
+            if settled_as is None:
                 give_back_share(run, stage, round_)
             round_ += 1
     except StaleEpoch as stale:
@@ -133,14 +128,25 @@ async def _decide(run: CutoverRun, stage: str, phase: Phase, round_: int) -> Sta
     return await ask_people(run, stage, decision.reason, round_)
 
 
-async def _promote(run: CutoverRun, stage: str, decision: StageDecision) -> StageDecision:
+async def _promote(
+    run: CutoverRun, stage: str, decision: StageDecision, round_: int
+) -> StageDecision | None:
     """Close the stage as promoted as soon as the cutover is neither paused nor frozen.
 
     Returns:
-        The decision; people's to roll back when a hook after the stage failed.
+        The decision; people's to roll back when a hook after the stage failed; None when the stage
+        has lost users and must soak again with all of them.
     """
+    # decided is not done yet: the next stage may not begin now
+    await until_allowed(run, following(run.site.plan, stage))
+    # a segment was taken back since the gate was judged: the verdict is of more users
+    if soaks_again(run, stage, round_):
+        return None
     if refused := await after_stage(run, stage):
         return refused
+    # hooks, and people who are asked about them, take their time: it may have happened since
+    if soaks_again(run, stage, round_):
+        return None
     # paused or frozen in between: the promotion waits for its end
     while not promote_stage(run, stage, decision.reason):
         await until_allowed(run, following(run.site.plan, stage))

@@ -173,6 +173,28 @@ def test_a_failing_hook_before_a_stage_moves_nobody_and_asks(begin: Begin) -> No
     assert [each.name for each in found.steps].count("suite smoke") == 4
 
 
+def test_a_stage_that_loses_users_while_its_last_hook_asks_soaks_again(begin: Begin) -> None:
+    """People go on without the hook: the stage has its share again before the next one begins."""
+    site = begin(is_measured=False, phases=phases(first={}, second={
+        "after": [{"suite": "smoke", "retries": 0}]}))
+    site.bench.fault("503")
+    seen = []
+
+    def reduce_first() -> str:
+        site.carry_out("rollback", reason="slow", scope="stage")
+        return look()
+
+    def look() -> str:
+        seen.append(routing.read(site.store, "bench").weight)
+        return "promote"
+
+    run = site.carry_out("cutover", decisions=["promote", reduce_first, look])
+    assert run.state_name == "Promoted", run
+    assert seen == [1_000, 5_000]
+    asked = [(each.stage, each.round) for each in approvals.all_of(site.store, 1)]
+    assert asked == [("gradual-50", 1), ("after-gradual-50-1", 1), ("gradual-50", 2)]
+
+
 def test_an_undo_that_fails_is_said_and_stops_nothing(begin: Begin) -> None:
     """The traffic is back first, the other hooks are undone, a person is called."""
     site = begin(levers={**LEVERS, "less": {"command": ["false"]}},

@@ -18,6 +18,7 @@ from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
 from changeover.gateway.protocol import Answer
 from changeover.plan.health import HealthSpec, Issue
+from changeover.plan.hook_rules import has_load
 from changeover.site.site import Site
 from changeover.store import heartbeats, routing
 
@@ -51,6 +52,9 @@ def checks_of(site: Site) -> dict[str, Check]:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
         found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, Issue.SHADOW_GONE)
+    if has_load(plan):
+        # no user misses it; one that has ended is started again by the supervisor
+        found["load"] = partial(_service, site, "load", Status.WARNING, None)
     target = _target(site, found)
     # Settings that cannot be read say nothing of a console.
     if "settings" not in found and site.home.settings().get("console_url"):
@@ -145,7 +149,7 @@ def _gateway(site: Site) -> Health:
     return Health(status, seen.text)
 
 
-def _service(site: Site, name: str, status: Status, issue: Issue) -> Health:
+def _service(site: Site, name: str, status: Status, issue: Issue | None) -> Health:
     """Judge a service by its last heartbeat; one that was just started gets its time."""
     beats = {beat.service: beat for beat in heartbeats.of(site.store, site.migration)}
     beat = beats.get(name)

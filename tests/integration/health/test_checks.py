@@ -168,6 +168,18 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     said(look(site, "console"), Status.UNHEALTHY, "never sent a heartbeat", "console_gone")
 
 
+def test_a_silent_load_service_is_a_warning_where_the_plan_has_load(place: Place) -> None:
+    """No user misses it, and the supervisor starts it again."""
+    hooks = {"during": [{"load": "steady"}]}
+    site, _ = place(
+        suites={"steady": [{"kind": "load", "rates": [1]}]},
+        phases=[{"phase": "gradual", "stages": [{"percent": 50, "soak": 0, "hooks": hooks}]}])
+    said(look(site, "load"), Status.WARNING, "never sent a heartbeat")
+    own = heartbeats.service_of("bench", "load")
+    heartbeats.beat(site.store, own, pid=1, now=clock.now())
+    said(look(site, "load"), Status.HEALTHY, "the load is alive")
+
+
 def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
     """A process gets its time to begin; the shadow is silent for long on a busy machine."""
     site, _ = place(shadow={"sample": "10%"})
