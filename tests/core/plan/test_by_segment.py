@@ -53,6 +53,12 @@ def test_question_with_an_answer_is_not(check: dict[str, Any]) -> None:
     assert told(check) == []
 
 
+def test_outcomes_compared_by_evidence_are_named_as_requests_are() -> None:
+    """A moved segment's outcomes have nobody to be compared with either."""
+    found = told({"metric": "outcome_error_rate", "segment": "beta", **RATIO})
+    assert "all users of beta are moved to the candidate there" in found[0]
+
+
 def test_segment_that_the_split_decides_can_be_compared() -> None:
     """Only the stage that has nobody of it on the candidate is named."""
     stages = [each.partition(":")[0] for each in told({"segment": "gold", **RATIO})]
