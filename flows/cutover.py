@@ -14,6 +14,7 @@ from changeover.procedures.stages import has_begun, is_superseded
 from changeover.procedures.steps import CutoverRun
 from flows.phases import STAGE_FLOWS
 from flows.stage import carry_out
+from tasks.capacity import before_final
 from tasks.cutover import begin_cutover, end_again, end_not_begun, end_promoted, end_rolled_back
 from tasks.finish import (
     ask_to_accept,
@@ -104,6 +105,8 @@ async def _finish(run: CutoverRun) -> StageDecision:
     """Do what remains when everyone is on the candidate, and see whether it was a success."""
     try:
         await until_allowed(run, None)
+        if refused := await before_final(run):
+            return refused
         configure_finally(run)
         decision = await ask_to_disable(run)
         if decision.action is StageAction.ROLLBACK:

@@ -28,6 +28,7 @@ same within one `format`:
     audit              {events, head_hash, problems[]}: intact when `problems` is empty
     differences        what differs between the answers: {findings[{place, verdict,
                        suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
+    way_back           whether a rollback would fit, while the baseline is smaller than it was
     procedure          what was done around the stages: {steps[{name, status, detail, at,
                        seconds}], criteria[{text, is_met, detail}]}; null without a cutover
     group              {name, order, members[{migration, order, where, percent, stage, stands,

@@ -13,13 +13,14 @@ import changeover
 from changeover.analysis.check_words import gate_word
 from changeover.analysis.window import Sample
 from changeover.domain.audit import AuditEvent
+from changeover.domain.capacity import shrinking_after
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Cutover
 from changeover.domain.verdict import Verdict
-from changeover.plan.model import Plan
+from changeover.plan.model import PhaseKind, Plan
 from changeover.shadow import scores
-from changeover.site import group_status, trigger_status
+from changeover.site import capacity, group_status, trigger_status
 from changeover.store import audit, firings, publications, routing
 from changeover.store.engine import Store
 from reports import measures, reading, timeline
@@ -103,8 +104,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         weights=timeline.weights(events, **shown),
         series=_series(finest, span),
         firings=firings,
-        rollbacks=tuple(reading.rollback_view(store, record, is_newest=record is undone[-1])
-                        for record in undone),
+        rollbacks=reading.rollback_views(store, undone),
         publications=_publications(store, plan, span),
         audit=_audit(store, plan, events),
         plan=shown_plan(plan),
@@ -112,6 +112,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         procedure=reading.procedure_of(store, cutover) if cutover else None,
         outcomes=reading.outcome_figures(store, plan, start=span.start, end=span.end),
         triggers=tuple(trigger_status.triggers(store, plan, now=facts.now)),
+        way_back=_room_now(store, plan, facts.now),
     )
 
 
@@ -177,7 +178,22 @@ def collect_question(store: Store, plan: Plan, asked: Asked, *, now: datetime) -
         next_segments=target.segments,
         next_soak_seconds=following.soak_seconds if following else 0.0,
         warnings=warnings_of(view, fired),
+        way_back=_way_back(store, plan, asked.stage, now),
     )
+
+
+def _room_now(store: Store, plan: Plan, now: datetime) -> str:
+    """Return whether a rollback would fit, while something has made the baseline smaller."""
+    room = capacity.room_when_shrunk(store, plan, now=now)
+    return room.text if room else ""
+
+
+def _way_back(store: Store, plan: Plan, stage: str, now: datetime) -> str:
+    """Return whether a rollback would fit; empty before users are moved, when it says nothing."""
+    coming = shrinking_after(plan, stage)
+    if not coming and plan.stage(stage).phase is PhaseKind.SHADOW:
+        return ""
+    return capacity.room(store, plan, coming, now=now).text
 
 
 def warnings_of(stage: StageView, firings: Iterable[TriggerFiring]) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def _head(data: ReportData) -> str:
             ("ended", text.moment(headline.ended_at)),
             ("took", text.duration(headline.seconds)),
             ("routing now", data.routing),
+            *([("way back", text.markdown(data.way_back))] if data.way_back else []),
             ("report", f"{text.moment(data.generated_at)}, "
                        f"changeover {data.changeover_version}"),
         ]),

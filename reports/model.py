@@ -277,6 +277,8 @@ class ReportData:
     outcomes: tuple[OutcomeFigures, ...] = ()
     triggers: tuple[Mapping[str, Any], ...] = ()
     group: Mapping[str, Any] | None = None
+    way_back: str = ""
+    """Whether a rollback would fit, while something has made the baseline smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +310,7 @@ class Question:
         next_segments: Segments on the candidate after promoting.
         next_soak_seconds: Least time in the next stage.
         warnings: What else to know before answering, one sentence each.
+        way_back: Whether a rollback would fit, one sentence; empty when it says nothing.
     """
 
     migration: str
@@ -320,6 +323,7 @@ class Question:
     next_segments: tuple[str, ...]
     next_soak_seconds: float
     warnings: tuple[str, ...]
+    way_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)

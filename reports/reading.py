@@ -216,6 +216,12 @@ def rollbacks_of(store: Store, plan: Plan, cutover: Cutover | None) -> list[Roll
     return found
 
 
+def rollback_views(store: Store, records: Sequence[Rollback]) -> tuple[RollbackView, ...]:
+    """Return rollbacks in order with their steps; only the newest says how it goes on."""
+    return tuple(
+        rollback_view(store, record, is_newest=record is records[-1]) for record in records)
+
+
 def rollback_view(store: Store, record: Rollback, *, is_newest: bool) -> RollbackView:
     """Return a rollback with its steps and what a person must do."""
     steps = step_log.all_of(store, record.migration, of_rollback(record.id))

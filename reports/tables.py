@@ -105,6 +105,7 @@ def stage_question_markdown(question: Question) -> str:
         f"{text.markdown(now)}{_ordinal(question)}",
         _answers(question),
         *_warned(question.warnings),
+        *([f"**Way back:** {text.markdown(question.way_back)}."] if question.way_back else []),
         f"#### Evidence\n\n{gate_table_markdown(stage.evaluations)}",
         f"#### Traffic in this stage\n\n{figures_markdown(stage.figures)}",
     ]

@@ -13,6 +13,7 @@ from changeover.procedures.suites import SuiteResult
 from changeover.procedures.waiting import following
 from changeover.store import cutovers
 from tasks.approve import ask_about
+from tasks.capacity import before_hook
 from tasks.gate import until_allowed
 from tasks.steps import come_back, step
 from tasks.validate import run_suite
@@ -67,6 +68,8 @@ async def _carry_out(run: CutoverRun, stage: str, hook: Hook) -> StageDecision |
             return None
     else:
         await _wait(run, hook)
+    if refused := await before_hook(run, hook):
+        return StageDecision(stage, refused.action, refused.reason)
     await _attempt(run, hook)
     return None
 

@@ -13,7 +13,7 @@ Found = tuple[Location, str]
 
 def problems(plan: Plan) -> Iterator[Found]:
     """Return the place of every hook that names something that the plan does not have."""
-    for path, hooks in _hooks(plan):
+    for path, hooks in hooks_of(plan):
         for when in ("before", "after"):
             for number, hook in enumerate(getattr(hooks, when)):
                 yield from _of_hook(plan, hook, (*path, when, number))
@@ -57,7 +57,7 @@ def has_marked_load(plan: Plan) -> bool:
     return any(load.of == "gateway" and not load.measured for load in loads)
 
 
-def _hooks(plan: Plan) -> Iterator[tuple[Location, HooksSpec]]:
+def hooks_of(plan: Plan) -> Iterator[tuple[Location, HooksSpec]]:
     """Yield the hooks of every stage with their place in the plan."""
     for index, phase in enumerate(plan.phases):
         yield ("phases", index, "hooks"), phase.hooks

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from changeover.plan.fields import Duration, Name, Part, Path, Size
+from changeover.plan.fields import Duration, Name, Part, Path, Share, Size
 from changeover.plan.flags import FlagKey, FlagValue
 from changeover.plan.people import ApprovalSpec
 from changeover.plan.suites import DatabaseRef, Side, Variable
@@ -206,6 +206,21 @@ class LeverSpec(Part):
     body: dict[str, Any] | None = Field(None, description="JSON body of the POST.")
     command: list[str] | None = Field(None, min_length=1)
     timeout: Duration = timedelta(seconds=30)
+    shrinks: Literal["baseline"] | None = Field(
+        None, description="It makes the baseline smaller: people are told whether a rollback would "
+        "still fit, and asked when it would not."
+    )
+    leaves: Share | None = Field(
+        None, description="For `shrinks`: share of the baseline's capacity that is left, as 50%."
+    )
+
+    @model_validator(mode="after")
+    def _says_what_it_leaves(self) -> LeverSpec:
+        if self.leaves is not None and self.shrinks is None:
+            raise ValueError("`leaves` belongs to `shrinks: baseline`; add that, or remove it")
+        if self.leaves == 1:
+            raise ValueError("leaves 100%: then nothing shrinks; allowed are 0% to less than 100%")
+        return self
 
     @model_validator(mode="after")
     def _one_way(self) -> LeverSpec:

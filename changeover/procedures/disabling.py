@@ -13,6 +13,7 @@ from changeover.procedures import baseline
 from changeover.procedures.approvals import Question
 from changeover.procedures.levers import pull_lever
 from changeover.procedures.steps import CutoverRun, Found
+from changeover.site import capacity
 from changeover.store import flags
 
 SUBJECT = "disable-baseline"
@@ -24,9 +25,11 @@ def question(run: CutoverRun) -> Question | None:
     spec = run.site.plan.cutover.disable_baseline
     if spec is None:
         return None
+    room = capacity.room(run.site.store, run.site.plan, now=clock.now())
     text = (
         f"## Take the baseline of {run.migration} out of use?\n\nEveryone is on the candidate. "
-        f"Levers: {', '.join(spec.levers)}.\n\n- **promote**: pull them; a rollback pulls the "
+        f"Levers: {', '.join(spec.levers)}.\n\n**Way back**, when it is in use again: "
+        f"{room.text}.\n\n- **promote**: pull them; a rollback pulls the "
         "restore levers first.\n- **hold**: leave the baseline as it is and go on.\n"
         "- **rollback**: everyone back to the baseline now.\n"
     )

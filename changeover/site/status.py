@@ -22,7 +22,13 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import OnFail
 from changeover.plan.guardrails import GATE
 from changeover.plan.units import format_percent
-from changeover.site import group_status, hook_status, return_status, trigger_status
+from changeover.site import (
+    capacity_status,
+    group_status,
+    hook_status,
+    return_status,
+    trigger_status,
+)
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -52,7 +58,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
     Keys: `migration`, `routing`, `returning` (step, of how many, the next one's and the end's time,
-    while users return in steps, or null), `gateway`, `freeze` (who, why, until when, or null),
+    while users return in steps, or null), `way_back` (whether a rollback would fit, while the
+    baseline is smaller than it was, or null), `gateway`, `freeze` (who, why, until when, or null),
     `cutover` (or null), `pause` (who paused it, or null), `group` (`group_status`, or null),
     `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
@@ -73,7 +80,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     return {
         "migration": migration,
         "routing": _routing(state),
-        "returning": return_status.collect(store, state, now=now),
+        **_way_back(site, state, now),
         "gateway": site.gateway.serving(state).text, "freeze": _freeze(store, migration, now),
         **_of_cutover(store, cutover, now), **_group(site, cutover, now),
         "ended_runs": _ended_runs(ended, state.describe()),
@@ -87,6 +94,11 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         **_report(store, migration, cutover),
         "urls": {key: settings.get(key) for key in _URLS},
     }
+
+
+def _way_back(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
+    return {"returning": return_status.collect(site.store, state, now=now),
+            "way_back": capacity_status.collect(site.store, site.plan, now=now)}
 
 
 def _routing(state: RoutingState) -> dict[str, Any]:
@@ -201,7 +213,8 @@ def _rollback(store: Store, migration: str) -> dict[str, Any] | None:
 def as_text(status: dict[str, Any]) -> str:
     """Return the status for people."""
     lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}",
-             *return_status.lines(status["returning"]), *_cutover_lines(status)]
+             *return_status.lines(status["returning"]),
+             *capacity_status.lines(status["way_back"]), *_cutover_lines(status)]
     for name, numbers in status["systems"].items():
         lines.append(f"{name}: {numbers_text(numbers)}")
     if status["refused"]["reasons"]:

@@ -133,6 +133,16 @@ def newest_of(store: Store, migration: str, kind: str) -> AuditEvent | None:
         return _event(row) if row else None
 
 
+def of_kind(store: Store, migration: str, kind: str) -> list[AuditEvent]:
+    """Return the events of a kind in order."""
+    query = (
+        select(AuditRow).where(AuditRow.migration == migration, AuditRow.kind == kind)
+        .order_by(AuditRow.seq)
+    )
+    with store.read() as session:
+        return [_event(row) for row in session.scalars(query)]
+
+
 def newest(store: Store, migration: str, *, limit: int) -> list[AuditEvent]:
     """Return the newest events, the newest first."""
     query = (

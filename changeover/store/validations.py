@@ -98,6 +98,21 @@ def latest(store: Store, migration: str, suite: str | None = None) -> SuiteRun |
     return first_record(store, SuiteRun, query.order_by(SuiteRunRow.id.desc()))
 
 
+def newest_checks(store: Store, migration: str, kind: str, *, limit: int) -> list[SuiteCheck]:
+    """Return the newest results of checks of a kind, the newest first."""
+    query = (
+        select(SuiteCheckRow).join(SuiteRunRow, SuiteRunRow.id == SuiteCheckRow.run_id)
+        .where(SuiteRunRow.migration == migration, SuiteCheckRow.kind == kind)
+        .order_by(SuiteCheckRow.started_at.desc()).limit(limit)
+    )
+    return all_records(store, SuiteCheck, query)
+
+
+def get(store: Store, run_id: int) -> SuiteRun | None:
+    """Return a run, None when there is none."""
+    return first_record(store, SuiteRun, select(SuiteRunRow).filter_by(id=run_id))
+
+
 def of_subject(store: Store, migration: str, subject: str) -> list[SuiteRun]:
     """Return the runs of suites that belong to a subject (`cutover 7`), oldest first."""
     query = select(SuiteRunRow).where(

@@ -12,6 +12,7 @@ from functools import partial
 from changeover import clock
 from changeover.checks.health import machine, systems
 from changeover.checks.health.result import Health
+from changeover.checks.health.way_back import way_back
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
 from changeover.domain.routing import System
@@ -46,6 +47,8 @@ def checks_of(site: Site) -> dict[str, Check]:
         "observer": partial(_service, site, "observer", Status.CRITICAL, Issue.OBSERVER_GONE),
         "prefect": partial(_prefect, site),
     }
+    if any(lever.shrinks for lever in plan.levers.values()):
+        found["way back"] = partial(way_back, site)
     if spec.limits:
         found["limits"] = partial(_limits, site)
     for name in System:

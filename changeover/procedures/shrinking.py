@@ -1,0 +1,114 @@
+"""Before the baseline is made smaller: would a rollback still fit, and who agrees if not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from changeover import clock
+from changeover.analysis.gate import StageDecision
+from changeover.domain.capacity import SMALLER, STILL_FITS, Fit, Room, Shrink, shrinking
+from changeover.domain.procedures import StepStatus
+from changeover.domain.rollout import StageAction
+from changeover.procedures.approvals import Question
+from changeover.procedures.steps import CutoverRun
+from changeover.site import capacity
+from changeover.store import approvals
+
+FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Shrinking:
+    """Levers that are about to make the baseline smaller.
+
+    Args:
+        place: Where in the cutover: a hook's `before-gradual-25-1`, or `final`.
+        stage: Key of the stage whose approvers are asked.
+        levers: What they are.
+    """
+
+    place: str
+    stage: str
+    levers: tuple[Shrink, ...]
+
+    @property
+    def step(self) -> str:
+        """Name of the step that says that they may be pulled."""
+        return f"room for a rollback {self.place}"
+
+    @property
+    def subject(self) -> str:
+        """What people are asked about."""
+        return f"capacity-{self.place}"
+
+
+def is_settled(run: CutoverRun, what: Shrinking) -> bool:
+    """Whether the levers may be pulled: nothing shrinks, it fits, or people agreed before."""
+    if not what.levers:
+        return True
+    known = run.known(what.step)
+    return known is not None and known.status is StepStatus.DONE
+
+
+def was_asked(run: CutoverRun, what: Shrinking, round_: int) -> bool:
+    """Whether the question of a round was put; its answer counts, whatever is known by now."""
+    return any(each.stage == what.subject and each.round == round_
+               for each in approvals.all_of(run.site.store, run.id))
+
+
+def room(run: CutoverRun, what: Shrinking) -> Room:
+    """Return whether rolling back would fit afterwards, by what is known now."""
+    return capacity.room(run.site.store, run.site.plan, what.levers, now=clock.now())
+
+
+def may_go_on(run: CutoverRun, what: Shrinking, found: Room) -> bool:
+    """Note that the levers may be pulled if it fits, or if a stage's approvers knew; else False."""
+    if found.fit is Fit.FITS:
+        _settle(run, what, found.text, found)
+        return True
+    agreed = _agreed_before(run, what)
+    if agreed:
+        _settle(run, what, f"{found.text}; {agreed} agreed to it with the stage", found)
+    return bool(agreed)
+
+
+def agree(run: CutoverRun, what: Shrinking, found: Room, decision: StageDecision) -> None:
+    """Note that people go on although it would not fit, or nobody knows."""
+    _settle(run, what, f"{found.text}; gone on all the same: {decision.reason}", found)
+
+
+def question(run: CutoverRun, what: Shrinking, found: Room, round_: int) -> Question:
+    """Return what people are asked: whether the baseline may become too small to come back to."""
+    needed = max(1, run.site.plan.stage(what.stage).approvers)
+    text = (
+        f"## Make the baseline of {run.migration} smaller?\n\n{found.text}.\n\nA rollback to a "
+        "baseline that is too small is an outage.\n\n"
+        "- **promote**: go on all the same.\n"
+        "- **hold**: it was measured meanwhile, look again; everybody stays where they are.\n"
+        "- **rollback**: everyone back to the baseline now, while it has its size.\n")
+    return Question(
+        what.subject, lambda ordinal: f"{text}\nApprover {ordinal} of {needed}.", needed, round_)
+
+
+def finally_shrinking(run: CutoverRun) -> Shrinking:
+    """Return what the final configuration makes smaller, asked of the last stage's approvers."""
+    plan = run.site.plan
+    names: Sequence[str] = plan.cutover.final.levers if plan.cutover.final else ()
+    return Shrinking(FINAL, plan.stages()[-1].key, shrinking(plan, names))
+
+
+def _settle(run: CutoverRun, what: Shrinking, detail: str, found: Room) -> None:
+    run.save(what.step, StepStatus.DONE, detail, data=found.document())
+
+
+def _agreed_before(run: CutoverRun, what: Shrinking) -> str:
+    """Return who promoted a stage whose question said that these levers leave too little."""
+    for asked in approvals.all_of(run.site.store, run.id):
+        is_agreed = asked.decision is StageAction.PROMOTE and not asked.is_void
+        plain = asked.question.replace("\\", "")  # as Markdown it has escapes
+        is_told = all(f"`{each.lever}`" in plain for each in what.levers)
+        is_told = is_told and SMALLER in plain
+        if is_agreed and is_told and STILL_FITS not in plain:
+            return str(asked.approver)
+    return ""
