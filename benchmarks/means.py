@@ -85,20 +85,21 @@ class _Users:
         self.means = random.normal(0, OWN, kind.users)
         self.squares = 0.0
 
-    def span(self, seconds: float, times: float) -> tuple[Counts, np.ndarray]:
+    def span(self, seconds: float, times: float | None) -> tuple[Counts, np.ndarray]:
         """Return number and sum of a time's values; and of each system their number and mean.
 
         Args:
             seconds: How long.
-            times: The candidate's values as multiples of what the baseline's would be.
+            times: The candidate's values as multiples of what the baseline's would be; None while
+                everyone is on the baseline, whose values have no margin to lose.
         """
         random = self._random
         number = random.poisson(self._kind.per_second * seconds)
         user = random.choice(len(self._rates), number, p=self._rates)
         owner = self._buckets[user]
-        is_mine = owner < self._kind.weight
+        is_mine = owner < (0 if times is None else self._kind.weight)
         value = np.exp(self.means[user] + random.normal(0, CHANCE, number))
-        value = np.where(is_mine, value * times, value)
+        value = np.where(is_mine, value * (times or 1.0), value)
         part = np.clip(np.where(is_mine, value / MARGIN, value) / HIGH, 0, 1)
         units = np.minimum(UNITS, np.floor(part * UNITS + random.uniform(size=number)))
         self.squares += float((units * units).sum())
@@ -111,7 +112,7 @@ def seen(kind: Kind, times: float, run: int) -> Seen:
     """Return what becomes of a stage whose candidate has `times` the baseline's values."""
     random = np.random.default_rng((SEED, run, kind.users, kind.weight, int(times * 1000)))
     people = _Users(kind, random)
-    past = people.span(3600, 1.0)[0] if kind.has_past else Counts.none()
+    past = people.span(3600, None)[0] if kind.has_past else Counts.none()
     people.means = people.means + random.normal(0, kind.drift, kind.users)
     if not kind.has_past:
         people.squares = 0.0
@@ -168,7 +169,7 @@ def show_kinds(stages: int) -> None:
 
 
 def _share(found: Sequence[Seen], name: str) -> float:
-    return sum(getattr(each, name) for each in found) / len(found)
+    return float(np.mean([getattr(each, name) for each in found]))
 
 
 def show_size() -> None:

@@ -26,6 +26,8 @@ from changeover.procedures.gate import judge_stage
 from changeover.procedures.steps import CutoverRun
 from changeover.site.bucket_sums import packed
 from changeover.store import cutovers, samples, slices
+from tests.core.analysis.mean_stages import check as order_values
+from tests.core.analysis.mean_stages import values_slice
 from tests.integration.conftest import make_plan
 from tests.support.clocks import live_at
 from tests.support.soaking_stage import (
@@ -42,12 +44,14 @@ from tests.support.soaking_stage import (
 NOW = clock.now().replace(second=0, microsecond=0)
 ENTERED = NOW - timedelta(minutes=20, seconds=30)
 MINUTE = 60
+VALUE = order_values()
 PLANS: dict[str, list[dict[str, Any]]] = {
     "evidence": [{"metric": "error_rate", "ratio_to_baseline": 2},
                  {"metric": "client_error_rate", "difference_to_baseline": "1%"}],
     "values": [{"metric": "error_rate", "below": "3%"},
                {"metric": "error_rate", "ratio_to_baseline": 2, "test": "threshold"},
                {"metric": "up", "at_least": 1, "over": "5m", "on_no_data": "fail"}],
+    "means": [VALUE.model_dump(exclude_defaults=True)],
     "minutes": [{"metric": "error_rate", "ratio_to_baseline": 1.5, "test": "mann_whitney"}],
     "asks": [{"metric": "error_rate", "below": "1%", "on_fail": "ask"},
              {"metric": "error_rate", "ratio_to_baseline": 3, "on_fail": "show"}],
@@ -88,6 +92,16 @@ def measure(run: CutoverRun, errors: int) -> None:
                 LogPlace(1, 1), gateway="main")
 
 
+def report_values(run: CutoverRun, times: float) -> None:
+    """Store outcomes of an hour at the baseline and of the stage, whose values are lower."""
+    begin, found = int(ENTERED.timestamp()), []
+    for start, weight in ((begin - 3600, 0), (begin + 400, 5000)):
+        one = values_slice(VALUE, times, weight=weight, seed=weight)
+        sums = {name: numbers for name, numbers in one.sums.items() if name != "requests"}
+        found.append(packed(replace(one, start=start, end=start + 60, sums=sums)))
+    slices.save(run.site.store, run.migration, found, LogPlace(1, 1), gateway="main")
+
+
 @pytest.fixture
 def run(
     request: pytest.FixtureRequest, store_url: str, tmp_path: Path
@@ -101,6 +115,8 @@ def run(
     with soaking(store_url, tmp_path, {"slo": PLANS[name]}, entered=ENTERED,
                  guardrails=off) as found:
         measure(found, 30)
+        if name == "means":
+            report_values(found, 0.9)
         judge_stage(found, STAGE, SEEN)
         yield found
 
@@ -132,6 +148,16 @@ def test_unchanged_plan_gives_exactly_the_stored_verdicts(run: CutoverRun) -> No
         assert check.now == evidence["verdict"]
         told = json.loads(json.dumps(check.evidence))
         assert {name: evidence[name] for name in told} == told
+
+
+@pytest.mark.parametrize("run", ["means"], indirect=True)
+def test_a_mean_is_judged_and_told_of_as_other_evidence(run: CutoverRun) -> None:
+    """The gate fails by the lower values; another margin was never counted, and that is said."""
+    assert stored(run).verdict == "fail"
+    assert "less than 0.95 times the baseline's is shown" in stored(run).evidence[0]["reason"]
+    other = {**PLANS["means"][0], "ratio_to_baseline": 0.8}
+    again = found(run, asked([other]))
+    assert any("was never counted by bucket" in each.why for each in again.unknown)
 
 
 def test_unchanged_plan_gives_them_also_when_nothing_else_is_kept(run: CutoverRun) -> None:
