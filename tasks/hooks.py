@@ -43,6 +43,7 @@ async def _carry_out_all(run: CutoverRun, stage: str, when: When) -> StageDecisi
     plan = run.site.plan
     # what comes after a stage waits for what the next stage waits for
     awaited = plan.stage(stage) if when is When.BEFORE else following(plan, stage)
+    # asked anew each time: an answer, or another process, may have changed what is due
     while due := hooks.due(run, stage, when):
         await until_allowed(run, awaited)
         decision = await _carry_out(run, stage, due[0])
@@ -94,6 +95,7 @@ async def _wait(run: CutoverRun, hook: Hook) -> None:
 
 async def _ask(run: CutoverRun, stage: str, hook: Hook, times: int) -> StageDecision:
     record = cutovers.stage(run.site.store, run.id, stage)
+    # the soak is over: nobody may end it once more while people are asked
     if record is not None and record.status is StageStatus.SOAKING:
         cutovers.wait_for_approval(run.site.store, run.id, stage)
     decision = await ask_about(run, hooks.question(run, hook, times))

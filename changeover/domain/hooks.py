@@ -73,6 +73,7 @@ def due_before(
     """
     skipped = {each.stage for each in given if each.kind is InstructionKind.SKIP}
     records = list(known)
+    # once a stage was entered, those before it were carried out or left out
     is_first = all(each.status is StageStatus.SKIPPED for each in records)
     passed_over = {each.key for each in records if is_first and each.key not in skipped}
     found: list[Hook] = []
@@ -169,11 +170,13 @@ def to_undo(plan: Plan, steps: Sequence[Step]) -> list[ToUndo]:
     done = {each.name for each in steps if each.status is StepStatus.DONE}
     found = []
     for step in steps:
+        # what was said when it was pulled counts, whatever the plan says by now
         lever = str(step.data.get("undo", ""))
         is_hook = "hook" in step.data and step.data.get("is_pulled", False)
         if not is_hook or not lever or f"undo {step.name}" in done:
             continue
         name = str(step.data["hook"]).removeprefix("lever ")
+        # the record tells that it is over; without one only its time limit does
         settled = step.ended_at
         if step.status is StepStatus.BEGUN and name in plan.levers:
             settled = step.started_at + plan.levers[name].timeout + SETTLES

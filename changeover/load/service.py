@@ -55,6 +55,7 @@ class LoadService:
             while not stop.is_set():
                 found = await asyncio.to_thread(self._look)
                 await self._follow(found)
+                # people see by it what runs, and health checks that somebody is there
                 if self._throttle.is_due("beat", BEAT_SECONDS):
                     await asyncio.to_thread(self._beat)
                 with contextlib.suppress(TimeoutError):

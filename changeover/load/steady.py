@@ -63,12 +63,14 @@ class Steady:
             try:
                 for path, user in zip(paths, users, strict=False):
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    # not awaited: a slow answer must not slow down what follows
                     self._send(session, path, f"synthetic-{user}")
                     due = max(due + pause, time.monotonic() - LATE_SECONDS)
             finally:
                 await self._end()
 
     def _send(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
+        # a system that is stuck gets no more: this load must not be what breaks it
         if len(self._under_way) >= MOST_UNDER_WAY:
             self.counts.left_out += 1
             return

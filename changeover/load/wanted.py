@@ -58,6 +58,7 @@ def wanted(plan: Plan, seen: Situation) -> tuple[Load, ...]:
     if why_none(seen):
         return ()
     (key,) = [each.key for each in seen.stages if each.status is StageStatus.SOAKING][-1:]
+    # another plan may be in force by now, and this process not yet started again
     if key not in {stage.key for stage in plan.stages()}:
         return ()
     found = []

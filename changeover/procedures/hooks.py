@@ -67,10 +67,12 @@ def begin(run: CutoverRun, hook: Hook) -> int:
     # an earlier attempt may have acted: then the note must say so, whatever becomes of this one
     was_pulled = known is not None and bool(known.data.get("is_pulled"))
     attempt = Progress.of(known).next_attempt
+    # noted before it acts: a rollback from here on knows that there is something to undo
     run.save(hook.step, StepStatus.BEGUN, f"{hook.title} has begun, attempt {attempt}",
              data=facts_of(hook, attempt, is_pulled=True))
     # 2. above: whoever rolls back from here on finds the note
     try:
+        # a rollback that came before the note has not seen it
         run.current_state()
     except StaleEpoch as stale:
         run.save(hook.step, StepStatus.FAILED, f"{hook.title} was not done because {stale.what}",
@@ -87,6 +89,7 @@ def pull(run: CutoverRun, hook: Hook) -> str:
     """
     attempt = begin(run, hook)
     try:
+        # the script must know of this lever before it acts: perhaps nothing else is left then
         preparation.renew_way_back(run, undo_levers(run))
         problem = pull_lever(run.site, str(hook.spec.lever), actor=run.subject,
                              occasion=f"{run.subject} {hook.step}")

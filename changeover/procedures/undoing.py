@@ -31,6 +31,7 @@ def undo_hooks(run: RollbackRun) -> str:
 def _undo_all(run: RollbackRun) -> Found:
     done, problems = [], []
     for each in left(run.site):
+        # one by one: what was done last may rest on what was done before it
         _until_settled(run, each)
         problem = _undo(run, each)
         if problem:
@@ -74,5 +75,6 @@ def _undo(run: RollbackRun, each: ToUndo) -> str:
     status = StepStatus.FAILED if problem else StepStatus.DONE
     detail = problem or f"lever {each.lever} was pulled"
     # among the cutover's steps, beside the hook: whoever asks what is left looks there
+    # with the cutover's own steps, so that no other rollback undoes it again
     Procedure(site, each.subject).save(each.undo_step, status, detail, began=began)
     return problem

@@ -17,9 +17,9 @@ from changeover.domain.hooks import Hook, When
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
-from changeover.errors import StaleEpoch
+from changeover.errors import Refused, StaleEpoch
 from changeover.plan.model import Plan
-from changeover.procedures import hooks, undoing
+from changeover.procedures import amending, hooks, undoing
 from changeover.procedures.hook_log import begun, left
 from changeover.procedures.steps import CutoverRun, RollbackRun
 from changeover.site.home import Home
@@ -191,21 +191,17 @@ def test_an_undo_does_not_overtake_the_lever_that_still_acts(
         "sh", "-c", f"touch {tmp_path}/acting; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; "
         f"echo up >> {tmp_path}/acts"]})
     run.site.plan.levers["up"] = slow
-    with meanwhile(lambda _done: pull_alone(tmp_path, run)):
+    pulled: list[str] = []
+    undone: list[str] = []
+    with meanwhile(lambda _done: pulled.append(hooks.pull(run, hook(run)))):
         clock.poll_until((tmp_path / "acting").exists, bool, seconds=60, pause=0.02)
         back = rolled_back(run.site)
         with meanwhile(lambda _done: undone.append(undoing.undo_hooks(back))):
             assert acts(tmp_path) == []
             (tmp_path / "go").touch()
     assert acts(tmp_path) == ["up", "down"]
+    assert pulled == ["lever up before gradual-50 passed"]
     assert undone == ["undone, newest first: down (before gradual-50 hook 1)"]
-
-
-undone: list[str] = []
-
-
-def pull_alone(folder: Path, run: CutoverRun) -> None:
-    hooks.pull(run, hook(run))
 
 
 def test_a_lever_whose_process_was_killed_is_undone_after_its_time_limit(
@@ -224,11 +220,17 @@ def test_a_lever_whose_process_was_killed_is_undone_after_its_time_limit(
     assert began < later
 
 
-def test_hooks_that_begun_are_known_by_their_stages(run: CutoverRun) -> None:
-    """So that an amended plan cannot change them."""
-    assert begun(run.site, run.id) == []
+def test_hooks_that_have_begun_are_not_amended(run: CutoverRun) -> None:
+    """Before the first one they may be changed; nobody was moved in either case."""
+    stage = {"percent": 50, "soak": 0, "hooks": {"before": [{"lever": "more", "undo": "less"}]}}
+    document = run.site.plan.model_dump(mode="json", by_alias=True)
+    document["phases"] = [{"phase": "gradual", "stages": [stage]}]
+    other = Plan.model_validate(document)
+    assert any("hooks" in each for each in amending.propose(run.site, other).changes)
     hooks.pull(run, hook(run))
     assert begun(run.site, run.id) == [STAGE]
+    with pytest.raises(Refused, match="hooks of stage gradual-50 cannot be changed"):
+        amending.propose(run.site, other)
 
 
 def test_what_the_plan_no_longer_has_is_said(run: CutoverRun, tmp_path: Path) -> None:
