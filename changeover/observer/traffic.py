@@ -209,6 +209,7 @@ class Traffic:
             self._steps_wanted_since = self._steps_wanted_since or time.monotonic()
             if time.monotonic() - self._steps_wanted_since < STEPS_PATIENCE_SECONDS:
                 return None
+            self._steps_wanted_since = None
             LOG.error("users return at once and not in steps because %s", error)
             return self.roll_back(reason)
         except Refused as error:

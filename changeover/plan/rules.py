@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from changeover.plan import approving, hook_rules, together, units
+from changeover.plan import approving, hook_rules, together, units, way_back
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
@@ -24,7 +24,6 @@ from changeover.plan.model import PhaseKind, PhaseSpec, Plan, Stage
 from changeover.plan.reach import never_failing, unreachable
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.watching import unwatched
-from changeover.plan.way_back import problems as way_back_problems
 
 _ORDER = list(PhaseKind)
 
@@ -57,7 +56,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_flags_fit(plan),
         *(Problem(path, text) for path, text in hook_rules.problems(plan)),
         *(Problem(path, text) for path, text in together.alone(plan)),
-        *(Problem(path, text) for path, text in way_back_problems(plan)),
+        *(Problem(path, text) for path, text in way_back.problems(plan)),
     ]
 
 
@@ -77,7 +76,8 @@ def warnings(plan: Plan) -> list[str]:
     found += means_by_threshold(plan)
     return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
             + without_anybody(plan) + _triggers_without_baseline(plan) + _long_triggers(plan)
-            + never_failing(plan) + hook_rules.warnings(plan) + together.notes(plan)
+            + never_failing(plan) + hook_rules.warnings(plan) + way_back.warnings(plan)
+            + together.notes(plan)
             + approving.warnings(plan))
 
 

@@ -17,6 +17,20 @@ def problems(plan: Plan) -> Iterator[Found]:
     yield from _shrinking_when_needed(plan)
 
 
+def warnings(plan: Plan) -> list[str]:
+    """Return which levers always ask people, because nobody can tell what they leave."""
+    names = list(plan.cutover.final.levers) if plan.cutover.final else []
+    for _, hooks in hooks_of(plan):
+        names += [hook.lever for hook in (*hooks.before, *hooks.after) if hook.lever]
+    found = []
+    for name in dict.fromkeys(names):
+        lever = plan.levers.get(name)
+        if lever is not None and lever.shrinks and lever.leaves is None:
+            found.append(f"lever {name} does not say what it leaves of the baseline (`leaves`): "
+                         "people are asked before it is pulled")
+    return found
+
+
 def _returns(plan: Plan) -> Iterator[Found]:
     """Find triggers that are not urgent in a plan that does not say how users return."""
     if plan.rollback.return_ is not None:

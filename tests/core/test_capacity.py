@@ -22,6 +22,7 @@ from changeover.domain.capacity import (
 from changeover.errors import InvalidPlan
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
+from changeover.plan.rules import warnings
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LOAD = Measured(400, NOW - timedelta(days=3), "pre_cutover")
@@ -190,3 +191,10 @@ def test_levers_that_shrink_at_the_wrong_time_are_refused(
     with pytest.raises(InvalidPlan) as refused:
         parse_plan(PLAN.replace(find, replace, 1), "own.yaml")
     assert any(expected in problem for problem in refused.value.problems), refused.value.problems
+
+
+def test_plan_check_names_levers_that_always_ask() -> None:
+    """Nobody can tell whether a rollback fits after a lever that does not say what it leaves."""
+    found = [each for each in warnings(plan()) if "`leaves`" in each]
+    assert found == ["lever quarter does not say what it leaves of the baseline (`leaves`): people "
+                     "are asked before it is pulled"]
