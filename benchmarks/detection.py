@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
 
-from benchmarks.stages import HEALTHY, Harm, Kind, Reals, requests_of, span, users_of
+from benchmarks.stages import HEALTHY, Harm, Kind, Reals, Users, requests_of, span, users_of
 from benchmarks.workers import many, random_of
 from changeover.analysis.sequential.buckets import Counts, Split
 from changeover.analysis.sequential.e_values import tilted
-from changeover.analysis.sequential.evidence import Question, weigh_later
+from changeover.analysis.sequential.evidence import Question, log_worse
 from changeover.analysis.sequential.expected import Expected, expect
-from changeover.analysis.sequential.judging import ALPHA
+from changeover.analysis.sequential.judging import judge_by_buckets
+from changeover.analysis.sequential.memo import Memo
+from changeover.analysis.sequential.parts import into_parts
 from changeover.analysis.sequential.slices import Slice
-from changeover.analysis.sequential.starts import log_bar, newest_starts
+from changeover.analysis.sequential.stage_sums import ALPHA, StageSums
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec
 
 FAILED = -math.log(ALPHA)
 PAST_SECONDS = 3600
+BEGIN = 1_790_000_000 // 3600 * 3600
 WATCHED = 900
 STEP = 5
 POWERS = (0.5, 0.8, 0.95)
@@ -61,7 +67,7 @@ def looks(kind: Kind, case: Case, harm: Harm, run: int) -> dict[str, Reals]:
     found: dict[str, list[float]] = {name: [] for name in METHODS}
     requests = requests_of(kind, people, WATCHED, random, harm)
     for _, counts in requests.sums(np.arange(STEP, WATCHED + 1, STEP, dtype=np.float64)):
-        found["evidence"] += weigh_later(question, [counts])
+        found["evidence"].append(log_worse(replace(question, counts=counts)))
         found["likelihood"].append(float(tilted(
             counts, expected, split.is_candidate, split.share, (case.ratio,))[0]))
         found["score"].append(score(counts, expected, split))
@@ -147,45 +153,62 @@ def cell(
 def late(hours: float, run: int) -> float:
     """Return the seconds from the beginning of harm to its being shown; infinite after an hour.
 
+    The stage begins with an hour of the clock; harm after whole hours begins with one, too, other
+    harm twenty seconds after a minute.
+
     Args:
-        hours: Healthy hours before it. The clock's next hour begins in between.
+        hours: Healthy hours before it.
         run: Number of the stage.
     """
     random = random_of(LATE, run, "late")
     people = users_of(LATE, random)
-    past = span(LATE, people, PAST_SECONDS, random)
-    whole, rest = int(hours), hours - int(hours)
-    done = [_hour(span(LATE, people, 3600, random)) for _ in range(whole)]
-    started = span(LATE, people, rest * 3600, random)
-    question = Question(Counts.none(), past, Split(LATE.weight))
+    past = _slice(span(LATE, people, PAST_SECONDS, random), BEGIN - PAST_SECONDS, PAST_SECONDS)
+    began = BEGIN + int(hours * 3600) + (0 if hours.is_integer() else 20)
+    done = _healthy(people, began, random)
     requests = requests_of(LATE, people, 3600, random, CASES[0].harm)
+    memo, before = Memo(), Counts.none()
     for at, counts in requests.sums(np.arange(STEP, 3601, STEP, dtype=np.float64)):
-        slices = [*done, _hour(started + counts)]
-        if is_shown(question, slices):
+        end = began + int(at)
+        minute = (end - 1) // 60 * 60
+        newest = _slice(counts - before, max(began, minute), end - max(began, minute))
+        parts = into_parts([*done, newest], end)
+        memo.forget(parts)
+        if is_shown(parts, past, end, memo):
             return at
+        if end % 60 == 0:
+            done, before = [*done, newest], counts
     return math.inf
 
 
-def _hour(counts: Counts) -> Slice:
-    return Slice(LATE.weight, 0, 3600, {"requests": counts.requests, "errors": counts.events})
+def _healthy(people: Users, until: int, random: np.random.Generator) -> list[Slice]:
+    """Return the slices of a healthy time: whole hours, and its last one by the minute."""
+    found = []
+    start = BEGIN
+    while start < until:
+        length = 3600 if until - start > 2 * 3600 else min(60, until - start)
+        found.append(_slice(span(LATE, people, length, random), start, length))
+        start += length
+    return found
 
 
-def is_shown(question: Question, hours: Sequence[Slice]) -> bool:
+def _slice(counts: Counts, start: int, length: int) -> Slice:
+    sums = {"requests": counts.requests, "errors": counts.events}
+    return Slice(LATE.weight, start, start + length, sums)
+
+
+def is_shown(parts: Sequence[Slice], past: Slice, end: int, memo: Memo) -> bool:
     """Return whether the stage's evidence, or that of a later start, reaches its bar."""
-    total = Counts.none()
-    for each in hours:
-        total = total + each.counts("errors")
-    starts = [(0, total), *newest_starts(hours, "errors", "requests")]
-    found = weigh_later(question, [counts for _, counts in starts])
-    bars = [log_bar(number, ALPHA) for number, _ in starts]
-    return any(log >= bar for log, bar in zip(found, bars, strict=True))
+    start, last = (datetime.fromtimestamp(each, UTC) for each in (BEGIN, end))
+    sums = StageSums(LATE.weight, parts, past, start, last, 1, memo=memo)
+    check = CheckSpec(metric="error_rate", ratio_to_baseline=1.1)
+    return judge_by_buckets(check, sums).verdict is Verdict.FAIL
 
 
 def show_late_harm(stages: int) -> None:
     """Print the median time until harm is shown that begins at once, or after healthy hours."""
     print(f"\nerrors x 5 that begin later, 2,000 users, 10 % of 200/s, {stages} stages each")
     first = math.nan
-    for hours in (0.0, 6.5, 24.5):
+    for hours in (0.0, 0.5, 6.0, 6.5, 24.0, 24.5):
         median = float(np.median(many(partial(late, hours), stages)))
         first = first if hours else median
         print(f"after {hours:4.1f} healthy hours: shown after {median:5.0f} s "

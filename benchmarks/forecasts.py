@@ -18,13 +18,14 @@ from benchmarks.stages import Harm, Kind, span, users_of
 from benchmarks.workers import many, random_of
 from changeover.analysis.sequential.buckets import Split
 from changeover.analysis.sequential.evidence import Evidence, Question, weigh
-from changeover.analysis.sequential.judging import ALPHA, LOG_PASS
+from changeover.analysis.sequential.judging import LOG_PASS
 from changeover.analysis.sequential.outlook import FARTHEST, View, look_ahead
+from changeover.analysis.sequential.stage_sums import ALPHA
 from changeover.analysis.sequential.starts import log_bar
 
 PURPOSE = "forecasts"
 PAST_SECONDS, SEEN_SECONDS = 3600, 600
-BAR = log_bar(0, ALPHA)
+BAR = log_bar(ALPHA)
 
 
 @dataclass(frozen=True, slots=True)

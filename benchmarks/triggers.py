@@ -23,8 +23,8 @@ import numpy as np
 
 from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.sequential.buckets import Numbers
-from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.slices import Counter, Slice
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.sequential.watching import weigh_trigger
 from changeover.analysis.window import Sample
 from changeover.domain.routing import BUCKETS

@@ -31,13 +31,12 @@ from benchmarks.workers import many, random_of
 from changeover.analysis.sequential.buckets import Counts, Split, arms
 from changeover.analysis.sequential.evidence import Question, weigh
 from changeover.analysis.sequential.judging import (
-    ALPHA,
     COUNTED,
     LOG_PASS,
-    StageSums,
     judge_by_buckets,
 )
 from changeover.analysis.sequential.slices import Slice, pack
+from changeover.analysis.sequential.stage_sums import ALPHA, StageSums
 from changeover.plan.conditions import CheckSpec
 
 FAILED = -math.log(ALPHA)
@@ -171,12 +170,12 @@ def show_costs() -> None:
               for number in range(50)]
     took = []
     for _ in range(5):
-        fresh = StageSums(sums.weight, sums.hours, sums.past, sums.start, sums.end, 50)
+        fresh = StageSums(sums.weight, sums.parts, sums.past, sums.start, sums.end, 50)
         began = time.perf_counter()
         for check in checks:
             judge_by_buckets(check, fresh)
         took.append((time.perf_counter() - began) * 1000)
-    requests = sum(int(each.sums["requests"].sum()) for each in sums.hours)
+    requests = sum(int(each.sums["requests"].sum()) for each in sums.parts)
     print(f"a stage with 50 checks over 48 h and {requests:,} requests: {min(took):.0f} ms "
           f"(least of 5, most {max(took):.0f})")
     minute = _slice(Kind(1_000_000, 0.01, per_second=1_000), people, random, (0, 60))

@@ -7,22 +7,23 @@ settles, and it works while the store is away, from sums in memory.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from changeover import clock
-from changeover.analysis.sequential.judging import StageSums
+from changeover.analysis.sequential.memo import Memo
 from changeover.analysis.sequential.slices import REPORTED_TO, Slice
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.sequential.watching import Weighed, weigh_trigger
 from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.domain.routing import BUCKETS, TRIED
 from changeover.errors import StoreError
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.traffic import Traffic
-from changeover.procedures.bucket_evidence import questions
+from changeover.procedures.bucket_evidence import hours_of, questions
 from changeover.site.site import Site
 from changeover.store import cutovers
 
-FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 1.0, 5.0
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 1.0, 2.0
 MOST_OF_A_SECOND = 0.012
 """Weighing takes at most this part of a core: the more it costs, the longer the pause."""
 
@@ -34,6 +35,7 @@ class _Stage:
     record: StageRecord
     weight: int
     past: Slice
+    memo: Memo = field(default_factory=Memo)
 
 
 class TriggerEvidence:
@@ -116,9 +118,10 @@ class TriggerEvidence:
         return self._stage
 
     def _sums(self, stage: _Stage) -> StageSums:
-        site = self._site
+        site, parts = self._site, self._slice_log.tally.parts()
+        stage.memo.forget(parts)
         spec = site.plan.stage(stage.record.key)
         return StageSums(
-            weight=stage.weight, hours=self._slice_log.tally.hours(), past=stage.past,
+            weight=stage.weight, parts=parts, past=stage.past,
             start=stage.record.entered_at, end=clock.now(), checks=questions(site.plan, spec),
-            bounds=self._slice_log.bounds)
+            bounds=self._slice_log.bounds, hours=hours_of(spec), memo=stage.memo)

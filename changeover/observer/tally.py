@@ -2,8 +2,9 @@
 
 1. Every slice that changed is put here, also one that cannot be saved.
 2. When a stage begins, the store's slices of it are added, once: those of before a restart.
-3. A slice that a newer one followed never changes again, and is added to its hour. So a look costs
-   one addition of the open slice, however long the stage is.
+3. A slice that a newer one followed never changes again, and is added to its part (`parts`): its
+   minute, and later its hour. So a look costs one addition of the open slice, however long the
+   stage is.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from changeover.analysis.sequential.parts import MINUTE, part_of, recent_from
 from changeover.analysis.sequential.slices import Slice, merged
 
-HOUR = 3600
 KEPT_SECONDS = 600
 """Slices of other splits are kept for so long: the stage they belong to may just have begun."""
 
@@ -25,7 +26,7 @@ class Tally:
         self._lock = threading.Lock()
         self._recent: dict[tuple[int, int], Slice] = {}
         self._weight, self._since = 0, 0
-        self._hours: dict[int, Slice] = {}
+        self._parts: dict[int, Slice] = {}
         self._open: Slice | None = None
 
     def put(self, slices: Iterable[Slice]) -> None:
@@ -50,7 +51,7 @@ class Tally:
         """
         with self._lock:
             self._weight, self._since = weight, since
-            self._hours, self._open = {}, None
+            self._parts, self._open = {}, None
             found = {each.start: each for each in known}
             # what is in memory is as new as in the store, or newer
             found |= {each.start: each for each in self._recent.values() if each.weight == weight}
@@ -58,24 +59,34 @@ class Tally:
                 if start >= since:
                     self._add(found[start])
 
-    def hours(self) -> list[Slice]:
-        """Return what was counted of the stage, one slice for each hour of the clock."""
+    def parts(self) -> list[Slice]:
+        """Return what was counted of the stage: the newest hour by the minute, others by the hour.
+
+        A part that did not change since is the same object as before.
+        """
         with self._lock:
             # a copy: the open slice is added to what is shown, and comes again fuller
-            hours = dict(self._hours)
+            parts = dict(self._parts)
             if self._open is not None:
-                _add_to(hours, self._open)
-            return [hours[hour] for hour in sorted(hours)]
+                _add_to(parts, self._open.start // MINUTE * MINUTE, self._open)
+            return [parts[key] for key in sorted(parts)]
 
     def _add(self, each: Slice) -> None:
         if self._open is not None and each.start < self._open.start:
-            return  # it was added to its hour when the newer one came
+            return  # it was added to its part when the newer one came
         if self._open is not None and each.start > self._open.start:
-            _add_to(self._hours, self._open)
+            _add_to(self._parts, self._open.start // MINUTE * MINUTE, self._open)
+            self._sum_up(recent_from(each.start))
         self._open = each
 
+    def _sum_up(self, recent: int) -> None:
+        """Add minutes to their hours that are no longer recent."""
+        for key in sorted(self._parts):
+            hour = part_of(key, recent)
+            if hour != key:
+                _add_to(self._parts, hour, self._parts.pop(key))
 
-def _add_to(hours: dict[int, Slice], each: Slice) -> None:
-    hour = each.start // HOUR
-    known = hours.get(hour)
-    hours[hour] = each if known is None else merged([known, each])
+
+def _add_to(parts: dict[int, Slice], key: int, each: Slice) -> None:
+    known = parts.get(key)
+    parts[key] = each if known is None else merged([known, each])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
-from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.slices import Slice
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.rollout import StageRecord
 from changeover.plan.groups import shares
 from changeover.plan.model import Plan, Stage
@@ -35,12 +36,13 @@ def stage_sums(
     start = min(end, record.entered_at + settles_for(plan, spec))
     return StageSums(
         weight=weight,
-        hours=sums.of_stage(weight, start=start, end=end),
+        parts=sums.of_stage(weight, start=start, end=end),
         past=past or sums.past(record.entered_at),
         start=start, end=end,
         bounds={bound.condition: bound
                 for bound in slices.slow_bounds(site.store, site.migration)},
         checks=questions(plan, spec),
+        hours=hours_of(spec),
     )
 
 
@@ -49,6 +51,11 @@ def questions(plan: Plan, spec: Stage) -> float:
     evidence, each the same part. Checks of a group that fails by several count as fewer."""
     asked = sum(shares(plan.gates[gate]) for gate in spec.gates)
     return asked + sum(each.is_sequential for each in plan.triggers)
+
+
+def hours_of(spec: Stage) -> int:
+    """Return how many hours of the clock a stage may take: twice its soak, and one it touches."""
+    return math.ceil(2 * spec.soak / timedelta(hours=1)) + 1
 
 
 def settles_for(plan: Plan, spec: Stage) -> timedelta:

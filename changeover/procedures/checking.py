@@ -13,8 +13,9 @@ from changeover.analysis.check import CheckResult, as_asked, judge
 from changeover.analysis.gate import GateResult, judge_gate
 from changeover.analysis.intervals import with_interval
 from changeover.analysis.mann_whitney.minutes import Minutes, judge_by_minutes
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets, spread_in
+from changeover.analysis.sequential.judging import judge_by_buckets, spread_in
 from changeover.analysis.sequential.keeping import pack_stage
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.rollout import StageRecord
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS, Source

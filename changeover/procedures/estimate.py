@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from changeover.analysis.check import describe_bound
 from changeover.analysis.sequential.forecast import Asked, Forecast, Habits, forecast
-from changeover.analysis.sequential.judging import ALPHA, LEAST_SHARE, log_pass
+from changeover.analysis.sequential.judging import LEAST_SHARE, log_pass
 from changeover.analysis.sequential.slow import slow_times
+from changeover.analysis.sequential.stage_sums import ALPHA
 from changeover.domain.routing import BUCKETS
 from changeover.plan.by_segment import is_moved
 from changeover.plan.conditions import CheckSpec

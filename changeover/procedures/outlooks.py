@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from changeover.analysis.check import CheckResult
-from changeover.analysis.sequential.judging import StageSums, view_of
+from changeover.analysis.sequential.judging import view_of
 from changeover.analysis.sequential.mean_outlook import look_ahead_mean
 from changeover.analysis.sequential.outlook import Outlook, View
 from changeover.analysis.sequential.outlook import look_ahead as look_ahead_share
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from changeover.analysis.sequential.parts import HOUR, into_parts
 from changeover.analysis.sequential.slices import Slice, merged, pack, unpack
 from changeover.domain.slices import PackedSlice
 from changeover.store import cutovers, slices
 from changeover.store.engine import Store
 
-HOUR = 3600
 PAST = timedelta(days=7)
 """Before a stage, as far back as buckets' own past is looked at."""
 SUMMED_UP_AFTER = timedelta(hours=2)
@@ -28,7 +28,7 @@ class BucketSums:
     migration: str
 
     def of_stage(self, weight: int, *, start: datetime, end: datetime) -> list[Slice]:
-        """Return what was counted under a split, one slice for each hour of the clock.
+        """Return what was counted under a split: the newest hour by the minute, others by the hour.
 
         Args:
             weight: Buckets of the candidate, 1..9_999.
@@ -36,10 +36,8 @@ class BucketSums:
                 out.
             end: Slices that began later are left out.
         """
-        hours: dict[int, list[Slice]] = defaultdict(list)
-        for each in self.of_split(weight, start=start, end=end):
-            hours[each.start // HOUR].append(each)
-        return [merged(hours[hour]) for hour in sorted(hours)]
+        found = self.of_split(weight, start=start, end=end)
+        return into_parts(found, int(end.timestamp()))
 
     def of_split(self, weight: int, *, start: datetime, end: datetime) -> Iterable[Slice]:
         """Return the slices of a split that began in [start, end), oldest first."""

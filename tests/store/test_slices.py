@@ -63,13 +63,14 @@ def test_stage_has_what_began_in_it_under_its_own_split(store: Store) -> None:
     assert number(found) == 2
 
 
-def test_stage_comes_back_by_the_hour(store: Store) -> None:
-    """Later starts of a question are whole hours of the clock."""
+def test_stage_comes_back_by_the_hour_and_its_newest_hour_by_the_minute(store: Store) -> None:
+    """Later starts of a question are whole hours of the clock, and the newest minutes."""
     save(store, *(one(FIRST + 600 * n) for n in range(18)))
     found = BucketSums(store, "shop").of_stage(
         2500, start=clock.from_timestamp(FIRST), end=clock.from_timestamp(FIRST + 3 * HOUR))
-    assert [each.start for each in found] == [FIRST, FIRST + HOUR, FIRST + 2 * HOUR]
-    assert [number([each]) for each in found] == [6, 6, 6]
+    newest = [FIRST + 2 * HOUR + 600 * n for n in range(6)]
+    assert [each.start for each in found] == [FIRST, FIRST + HOUR, *newest]
+    assert [number([each]) for each in found] == [6, 6, 1, 1, 1, 1, 1, 1]
 
 
 def test_past_is_the_time_when_everyone_was_on_the_baseline(store: Store) -> None:
@@ -86,7 +87,7 @@ def test_old_slices_are_summed_up_by_the_hour_and_say_the_same(store: Store) -> 
     """Months are hundreds of rows, not a hundred thousand; what is excluded is added, too."""
     save(store, *(one(FIRST + 60 * n) for n in range(120)), one(FIRST, weight=0))
     reader = BucketSums(store, "shop")
-    span = {"start": clock.from_timestamp(FIRST), "end": clock.from_timestamp(FIRST + 2 * HOUR)}
+    span = {"start": clock.from_timestamp(FIRST), "end": clock.from_timestamp(FIRST + 4 * HOUR)}
     before = reader.of_stage(2500, **span)
     later = clock.from_timestamp(FIRST) + timedelta(hours=5)
     assert reader.sum_up(later) == 2

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from changeover.analysis.sequential.buckets import Split, arms
 from changeover.analysis.sequential.counters import counters_of
 from changeover.analysis.sequential.ratio import mismatch
 from changeover.analysis.sequential.slices import OF_OUTCOMES, Counter, Excluded
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import Source
 from changeover.plan.subsets import subset_in_words
-
-if TYPE_CHECKING:
-    from changeover.analysis.sequential.judging import StageSums
 
 
 def why_incomparable(check: CheckSpec, sums: StageSums, split: Split) -> str | None:

@@ -7,8 +7,8 @@ never a pass. The weights of the parts are those that were measured (docs/decisi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from changeover.analysis.sequential.buckets import Arm, Counts, Split, arms
@@ -144,8 +144,12 @@ class _Prepared:
         return self.tilt(ratios) if ratios else None
 
 
-def weigh(question: Question) -> Evidence:
+def weigh(question: Question, usual: Expected | None = None) -> Evidence:
     """Return what the sums of a stage say.
+
+    Args:
+        question: The stage's.
+        usual: What the past alone lets expect, where that is known already.
 
     Source: the method is that of first errors (Ville 1939, Lindon, Malek 2022) and of a
     negative-binomial tilt with each bucket's own past; see `e_values`, and `means` for means.
@@ -156,25 +160,24 @@ def weigh(question: Question) -> Evidence:
             question.counts, question.past, question.split, question.values)
         return Evidence(worse, better, candidate, baseline, {"shift": worse},
                         foreseen.level, foreseen.within)
-    prepared = _Prepared.of(question)
-    log_worse, parts = prepared.worse()
+    prepared = _Prepared.of(question, usual)
+    worse, parts = prepared.worse()
     return Evidence(
-        log_worse, prepared.better(), candidate, baseline, parts, prepared.expected.share,
+        worse, prepared.better(), candidate, baseline, parts, prepared.expected.share,
         prepared.expected.strength)
 
 
-def weigh_later(question: Question, later: Iterable[Counts]) -> list[float]:
-    """Return the logarithms of the e-values of harm since each of some later starts.
+def log_worse(question: Question, usual: Expected | None = None) -> float:
+    """Return the logarithm of the e-value of harm alone.
 
     Args:
-        question: The stage's.
-        later: Sums since each start.
+        question: The stage's, or that of a later start.
+        usual: What the past alone lets expect, where that is known already.
     """
-    past = question.past
     if question.values is not None:
-        return worse_since(later, past, question.split, question.values)
-    usual = expect(past, past) if is_enough(past) else None
-    return [_Prepared.of(replace(question, counts=counts), usual).worse()[0] for counts in later]
+        (found,) = worse_since([question.counts], question.past, question.split, question.values)
+        return found
+    return _Prepared.of(question, usual).worse()[0]
 
 
 def _better_ratios(question: Question) -> Sequence[float]:

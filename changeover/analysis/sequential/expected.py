@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from changeover.analysis.sequential.buckets import Counts, Reals
 
@@ -55,12 +56,13 @@ def expect(counts: Counts, past: Counts) -> Expected:
     known = past
     if not is_enough(past):
         known = past + counts
-    # Half an event more than there was: a share of 0 could not be divided by.
-    share = float((known.events.sum() + 0.5) / (known.requests.sum() + 1.0))
-    strength = _strength(known, share)
-    events: Reals = past.events.astype(np.float64) + strength
-    requests: Reals = past.requests.astype(np.float64) + strength / share
-    return Expected(events, requests, share, strength)
+    share, strength = _usual(*_reals(known))
+    requests, events = _reals(past)
+    return Expected(events + strength, requests + strength / share, share, strength)
+
+
+def _reals(counts: Counts) -> tuple[Reals, Reals]:
+    return counts.requests.astype(np.float64), counts.events.astype(np.float64)
 
 
 def is_enough(past: Counts) -> bool:
@@ -68,17 +70,51 @@ def is_enough(past: Counts) -> bool:
     return bool(past.events.sum() >= FEWEST_PAST_EVENTS)
 
 
-def _strength(known: Counts, share: float) -> float:
+def with_history(
+    past: Counts, usual: Expected, before: Counts, is_candidate: NDArray[np.bool_]
+) -> Expected:
+    """Return what is expected of each bucket at a later start: the stage before it tells, too.
+
+    It tells which buckets have the events, not how many a system has: each system's are scaled to
+    what the past lets expect of its buckets. So a candidate that was better for hours and then is
+    as good as the baseline is not called worse.
+
+    Args:
+        past: What happened before the stage, while everyone was on the baseline.
+        usual: What it lets expect.
+        before: What happened in the stage before the start.
+        is_candidate: Whether each bucket is the candidate's, shape (10_000,).
+    """
+    requests, events = _reals(before)
+    foreseen = usual.shares * requests
+    for arm in (is_candidate, ~is_candidate):
+        seen = float(events[arm].sum())
+        if not seen:
+            return usual  # nobody can say which buckets of this system have them
+        events[arm] *= float(foreseen[arm].sum()) / seen
+    events += past.events
+    requests += past.requests
+    share, strength = _usual(requests, events)
+    return Expected(events + strength, requests + strength / share, share, strength)
+
+
+def _usual(requests: Reals, events: Reals) -> tuple[float, float]:
+    """Return the usual share of events, and the shape of the spread between buckets."""
+    # Half an event more than there was: a share of 0 could not be divided by.
+    share = float((events.sum() + 0.5) / (requests.sum() + 1.0))
+    return share, _strength(requests, events, share)
+
+
+def _strength(requests: Reals, events: Reals, share: float) -> float:
     """Return the shape of the spread between buckets: moment estimate of the variance of shares.
 
     The variance of a bucket's events beyond what chance makes of equal shares, divided by the
     squared requests, is the variance between buckets.
     """
-    requests = known.requests.astype(np.float64)
     squares = float((requests * requests).sum())
-    if not squares or known.events.sum() < FEWEST_PAST_EVENTS:
+    if not squares or events.sum() < FEWEST_PAST_EVENTS:
         return USUAL_STRENGTH
     by_chance = share * (1 - share) * requests
-    between = float((((known.events - share * requests) ** 2) - by_chance).sum()) / squares
+    between = float((((events - share * requests) ** 2) - by_chance).sum()) / squares
     strength = share * share / max(between, share * share / MOST_STRENGTH)
     return min(max(strength, LEAST_STRENGTH), MOST_STRENGTH)

@@ -145,7 +145,7 @@ def _shown_after(habits: Habits, asked: Asked, number: int) -> float:
         total = total + _span(habits, order, asked, at - before, random, asked.times)
         before = float(at)
         found = weigh(Question(total, past, Split(asked.weight), asked.margin, asked.is_slow))
-        if found.log_worse >= log_bar(0, asked.alpha):
+        if found.log_worse >= log_bar(asked.alpha):
             return before
     return math.inf
 

@@ -8,101 +8,41 @@ pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from changeover.analysis.check import CheckResult, describe_bound
-from changeover.analysis.sequential.buckets import Counts, Split, add, arms
+from changeover.analysis.sequential.buckets import Counts, Split, arms
 from changeover.analysis.sequential.comparable import left_out, why_incomparable
 from changeover.analysis.sequential.counters import COUNTED, counters_of
-from changeover.analysis.sequential.evidence import Evidence, Question, weigh, weigh_later
+from changeover.analysis.sequential.evidence import Evidence, Question, log_worse, weigh
 from changeover.analysis.sequential.expected import expect
 from changeover.analysis.sequential.interval import ratio_of, spread_of
 from changeover.analysis.sequential.mean_sums import values_of
 from changeover.analysis.sequential.mean_words import mean_interval, mean_numbers, mean_values
 from changeover.analysis.sequential.outlook import View
-from changeover.analysis.sequential.slices import OF_OUTCOMES, Excluded, Slice
+from changeover.analysis.sequential.slices import OF_OUTCOMES
 from changeover.analysis.sequential.slow import (
     condition_of,
     is_timed,
     needed_requests,
     slow_times,
 )
-from changeover.analysis.sequential.starts import log_bar, newest_starts
+from changeover.analysis.sequential.stage_sums import StageSums
+from changeover.analysis.sequential.starts import log_bar, promising_starts
 from changeover.domain.routing import BUCKETS
 from changeover.domain.slices import SlowBound
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import Metric, Source, format_value
-from changeover.plan.subsets import counted_in, in_words
+from changeover.plan.subsets import in_words
 
-METHOD = "sequential 1"
+METHOD = "sequential 2"
 """Name and version of the method, for whoever recomputes a verdict."""
-ALPHA = 0.01
-"""Chance that any check of a healthy stage fails, however often it is looked at."""
 LOG_PASS = math.log(20)
 """Evidence that lets pass: a candidate at the margin gets so far once in 20."""
 LEAST_SHARE = 1e-5
 """A usual share below it is not known well enough to divide by."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageSums:
-    """What was counted of a stage, and before it.
-
-    Args:
-        weight: Buckets of the candidate, 0..10_000.
-        hours: The stage's slices, one for each hour of the clock, oldest first.
-        past: The time before, while everyone was on the baseline.
-        start: From when on the stage is looked at, after it settled.
-        end: Until when.
-        checks: How many checks share the allowed false alarms.
-        bounds: From which duration on requests are slow, by what a check asks (`condition_of`).
-    """
-
-    weight: int
-    hours: Sequence[Slice]
-    past: Slice
-    start: datetime
-    end: datetime
-    checks: float
-    bounds: Mapping[str, SlowBound] = field(default_factory=dict)
-    _totals: dict[tuple[str, str], Counts] = field(
-        default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def alpha(self) -> float:
-        """The allowed chance of a false alarm of one check."""
-        return ALPHA / max(1, self.checks)
-
-    def excluded(self, subset: str | None = None, of: str = "") -> dict[str, int]:
-        """Return the stage's requests, or those of a subset, that are in no sum, by reason.
-
-        Args:
-            subset: Which requests; None for all.
-            of: `OF_OUTCOMES` for outcomes instead.
-        """
-        reasons = {counted_in(subset, of + each): str(each) for each in Excluded}
-        found: dict[str, int] = {}
-        for each in self.hours:
-            for name, number in each.excluded.items():
-                if (reason := reasons.get(name)) is not None:
-                    found[reason] = found.get(reason, 0) + number
-        return found
-
-    def total(self, events: str, of: str) -> Counts:
-        """Return the counts of the whole stage; added up once, since many checks ask for them.
-
-        Args:
-            events: Name of the counter of bad requests.
-            of: Name of the counter of all.
-        """
-        key = (events, of)
-        if key not in self._totals:
-            self._totals[key] = add(each.counts(events, of) for each in self.hours)
-        return self._totals[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +165,7 @@ def view_of(check: CheckSpec, sums: StageSums) -> View | None:
     if bound is not None:
         times = bound.candidate_us / bound.baseline_us
         alike = slow_times(check.measured.quantile or 0.0, times, 1.0)
-    bars = log_bar(0, sums.alpha), log_pass(check)
+    bars = log_bar(sums.alpha), log_pass(check)
     return View(question, seconds, *bars, check.min_samples, alike)
 
 
@@ -237,15 +177,14 @@ def _weigh(check: CheckSpec, sums: StageSums, split: Split) -> _Found:
     values = values_of(check, sums)
     margin = 1.0 if is_slow or values is not None else _margin(check, total, past)
     question = Question(total, past, split, margin, is_slow, values)
-    whole = weigh(question)
+    usual = None if values is not None else sums.memo.usual(sums.past, events, of)
+    whole = weigh(question, usual)
     found = _Found(
-        whole, margin, 0, whole.log_worse, log_bar(0, sums.alpha), log_pass(check))
-    later = newest_starts(sums.hours, events, of)
-    for (number, _), log_worse in zip(
-            later, weigh_later(question, [counts for _, counts in later]), strict=True):
-        bar = log_bar(number, sums.alpha)
-        if log_worse - bar > found.log_worse - found.log_bar:
-            found = replace(found, start=number, log_worse=log_worse, log_bar=bar)
+        whole, margin, 0, whole.log_worse, log_bar(sums.alpha), log_pass(check))
+    for each in promising_starts(question, sums, (events, of)):
+        since = log_worse(each.question, each.usual)
+        if since - each.log_bar > found.log_worse - found.log_bar:
+            found = replace(found, start=each.after, log_worse=since, log_bar=each.log_bar)
     return found
 
 
@@ -336,7 +275,8 @@ def _circumstances(check: CheckSpec, sums: StageSums) -> dict[str, Any]:
     of = OF_OUTCOMES if check.measured.source is Source.OUTCOME else ""
     return {
         "method": METHOD, "weight": sums.weight, "checks": sums.checks, "alpha": sums.alpha,
-        "hours": len(sums.hours), "past_start": sums.past.start, "past_end": sums.past.end,
+        "parts": len(sums.parts), "hours": sums.hours,
+        "past_start": sums.past.start, "past_end": sums.past.end,
         "excluded": sums.excluded(check.subset, of),
     }
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from changeover.analysis.sequential.buckets import Numbers
 from changeover.analysis.sequential.counters import needed_of
-from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.slices import OF_OUTCOMES, Counter, Slice, pack, unpack
 from changeover.analysis.sequential.slow import condition_of, is_timed
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.slices import SlowBound
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.subsets import counted_in
 
-_PAST = "past"
+_PAST, _STAGE = "past", "stage"
 
 
 def pack_stage(sums: StageSums, checks: Sequence[CheckSpec]) -> bytes:
@@ -24,11 +25,15 @@ def pack_stage(sums: StageSums, checks: Sequence[CheckSpec]) -> bytes:
     judged = [each for each in checks if not is_timed(each) or condition_of(each) in sums.bounds]
     names = {name for check in judged for name in needed_of(check, sums.bounds)}
     names.add(Counter.REQUESTS)  # whether the split came out as planned is asked of all users
-    parts = {_PAST: sums.past, **{str(n): each for n, each in enumerate(sums.hours)}}
-    return pack({
-        f"{part} {name}": numbers
-        for part, each in parts.items() for name, numbers in each.sums.items() if name in names
-    })
+    content = {}
+    for kind, slices in ((_PAST, [sums.past]), (_STAGE, sums.parts)):
+        for each in slices:
+            # A part without requests is kept, too: evidence may begin with any.
+            kept = {Counter.REQUESTS: each.counts(Counter.REQUESTS).requests, **each.sums}
+            content.update({
+                f"{kind} {each.start} {each.end} {name}": numbers
+                for name, numbers in kept.items() if name in names})
+    return pack(content)
 
 
 def unpack_stage(content: bytes, document: Mapping[str, Any]) -> StageSums:
@@ -42,20 +47,29 @@ def unpack_stage(content: bytes, document: Mapping[str, Any]) -> StageSums:
         ValueError: The bytes are damaged.
     """
     found = document["sequential"]
-    parts: dict[str, dict[str, Numbers]] = {}
-    for key, numbers in unpack(content).items():
-        part, _, name = key.partition(" ")
-        parts.setdefault(part, {})[name] = numbers
-    start, end = (datetime.fromisoformat(document[f"window_{each}"]) for each in ("start", "end"))
-    first, last = int(start.timestamp()), int(end.timestamp())
-    hours = [Slice(found["weight"], first, last, parts.get(str(number), {}))
-             for number in range(found["hours"])]
-    if hours:  # how many were left out is known of the whole stage only
+    past, parts = _opened(content, found["weight"])
+    if parts:  # how many were left out is known of the whole stage only
         subset = document.get("subset")
         of = OF_OUTCOMES if METRICS[document["metric"]].source is Source.OUTCOME else ""
         excluded = {counted_in(subset, of + reason): n for reason, n in found["excluded"].items()}
-        hours[0] = Slice(found["weight"], first, last, hours[0].sums, excluded)
-    past = Slice(0, found["past_start"], found["past_end"], parts.get(_PAST, {}))
+        parts[0] = replace(parts[0], excluded=excluded)
+    start, end = (datetime.fromisoformat(document[f"window_{each}"]) for each in ("start", "end"))
     bounds = [SlowBound(**found["slow"])] if "slow" in found else []
-    return StageSums(found["weight"], hours, past, start, end, found["checks"],
-                     {bound.condition: bound for bound in bounds})
+    return StageSums(found["weight"], parts, past, start, end, found["checks"],
+                     {bound.condition: bound for bound in bounds}, found["hours"])
+
+
+def _opened(content: bytes, weight: int) -> tuple[Slice, list[Slice]]:
+    """Return the past, and the stage's parts in the order of time."""
+    sums: dict[tuple[str, int, int], dict[str, Numbers]] = {}
+    for key, numbers in unpack(content).items():
+        kind, first, last, name = key.split(" ", 3)
+        sums.setdefault((kind, int(first), int(last)), {})[name] = numbers
+    past: list[Slice] = []
+    parts: list[Slice] = []
+    for (kind, start, end), counted in sorted(sums.items(), key=lambda each: each[0]):
+        if kind == _PAST:
+            past.append(Slice(0, start, end, counted))
+        else:
+            parts.append(Slice(weight, start, end, counted))
+    return past[0], parts

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from changeover.analysis.sequential.counters import counters_of
 from changeover.analysis.sequential.means import Values, within_of
 from changeover.analysis.sequential.scales import scale_of
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.subsets import counted_in
-
-if TYPE_CHECKING:
-    from changeover.analysis.sequential.judging import StageSums
 
 
 def values_of(check: CheckSpec, sums: StageSums) -> Values | None:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.trigger import Judged
 from changeover.domain.verdict import Verdict
 from changeover.plan.triggers import TriggerSpec

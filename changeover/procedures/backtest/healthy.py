@@ -16,9 +16,10 @@ from changeover.analysis.backtest.found import HealthyCheck
 from changeover.analysis.backtest.may_hold import reading_of
 from changeover.analysis.check import as_asked, judge
 from changeover.analysis.sequential.counters import needed_of
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
 from changeover.analysis.sequential.slices import Counter as Counted
 from changeover.analysis.sequential.slow import condition_of, is_timed
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.window import Window
 from changeover.domain.routing import BUCKETS
 from changeover.domain.slices import SlowBound
@@ -33,7 +34,7 @@ from changeover.procedures.backtest.kept_sums import why_not_counted
 from changeover.procedures.backtest.rejudging import condition
 from changeover.procedures.backtest.soaks import Soak, newest_soaks
 from changeover.procedures.backtest.timeline import Timeline
-from changeover.procedures.bucket_evidence import questions, settles_for
+from changeover.procedures.bucket_evidence import hours_of, questions, settles_for
 from changeover.site.site import Site
 from changeover.store import slices
 
@@ -127,7 +128,7 @@ class HealthyGates:
         hours = [found.hours[hour] for hour in sorted(found.hours)]
         sums = StageSums(
             stage.weight, hours, found.past, soak.begin, soak.end,
-            questions(self.plan, stage), self._bounds)
+            questions(self.plan, stage), self._bounds, hours_of(stage))
         return as_asked(check, judge_by_buckets(check, sums)).verdict
 
     @cached_property

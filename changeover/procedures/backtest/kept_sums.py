@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover.analysis.sequential.counters import counters_of
-from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.keeping import unpack_stage
+from changeover.analysis.sequential.parts import into_parts
 from changeover.analysis.sequential.slices import Counter, Slice
 from changeover.analysis.sequential.slow import condition_of, is_timed
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.clock import from_timestamp
 from changeover.domain.rollout import GateVerdict
 from changeover.domain.routing import BUCKETS
@@ -24,7 +25,7 @@ from changeover.plan.conditions import CheckSpec
 from changeover.plan.model import Plan
 from changeover.plan.units import format_duration
 from changeover.procedures.backtest.moment import Moment
-from changeover.procedures.bucket_evidence import settles_for
+from changeover.procedures.bucket_evidence import hours_of, settles_for
 from changeover.store import slices
 
 HOUR = timedelta(hours=1)
@@ -54,8 +55,12 @@ def sums_for(moment: Moment, gate: str, check: CheckSpec) -> Sums:
     for known in ordered:
         found = _stored(moment, known, check)
         if found is not None and abs(found.start - min(start, found.end)) < timedelta(seconds=1):
-            return Sums(replace(found, checks=moment.checks), "sums stored with the verdict")
-    return _kept(moment, check, min(start, moment.end))
+            asked = replace(found, checks=moment.checks, hours=hours_of(moment.spec))
+            return Sums(asked, "sums stored with the verdict")
+    kept = _kept(moment, check, min(start, moment.end))
+    if kept.sums is None:
+        return kept
+    return replace(kept, sums=replace(kept.sums, hours=hours_of(moment.spec)))
 
 
 def _stored(moment: Moment, known: GateVerdict, check: CheckSpec) -> StageSums | None:
@@ -95,26 +100,29 @@ def _kept(moment: Moment, check: CheckSpec, start: datetime) -> Sums:
     for each in slices.slow_bounds(site.store, site.migration):
         bounds[each.condition] = each
     entered = moment.record.entered_at
-    hours = site.bucket_sums.of_stage(weight, start=start, end=moment.end)
-    whole = site.bucket_sums.of_stage(weight, start=entered, end=moment.end)
-    is_summed_up = bool(whole) and from_timestamp(whole[0].end) > start + HOUR / 60
-    # an hour's sum cannot be divided: then the time in which it settled is in it
-    hours = whole if is_summed_up else hours
-    if not hours:
+    found = list(site.bucket_sums.of_split(weight, start=entered, end=moment.end))
+    # an hour's sum cannot be divided: what began while the stage settled is in it
+    is_summed_up = any(
+        from_timestamp(each.start) < start and from_timestamp(each.end) > start + HOUR / 60
+        for each in found)
+    if not is_summed_up:
+        found = [each for each in found if from_timestamp(each.start) >= start]
+    if not found:
         return Sums(None, "the stage's sums by bucket are no longer kept")
-    if why_not := why_not_counted(site.plan, check, bounds, hours):
+    if why_not := why_not_counted(site.plan, check, bounds, found):
         return Sums(None, why_not)
-    first = from_timestamp(hours[0].start)
+    parts = into_parts(found, int(moment.end.timestamp()))
+    first = from_timestamp(parts[0].start)
     missing = first - start
     basis = "kept sums by bucket" + (" of whole hours" if is_summed_up else "")
     if missing > HOUR:
         basis += f", without the first {format_duration(_whole(missing))}, which are pruned"
     past = site.bucket_sums.past(entered)
-    return Sums(StageSums(weight, hours, past, start, moment.end, moment.checks, bounds), basis)
+    return Sums(StageSums(weight, parts, past, start, moment.end, moment.checks, bounds), basis)
 
 
 def why_not_counted(
-    running: Plan, check: CheckSpec, bounds: Mapping[str, SlowBound], hours: Iterable[Slice]
+    running: Plan, check: CheckSpec, bounds: Mapping[str, SlowBound], found: Iterable[Slice]
 ) -> str:
     """Return why the sums by bucket do not tell what a check asks; empty when they do.
 
@@ -125,7 +133,7 @@ def why_not_counted(
         return (f"requests slower than this allows were never counted by bucket "
                 f"({condition_of(check)}); counted are: {known}")
     counted = {str(each) for each in Counter} | _counted_by(running, bounds)
-    for each in hours:
+    for each in found:
         counted.update(each.sums)
     missing = [name for name in counters_of(check, bounds) if str(name) not in counted]
     return f"{missing[0]} was never counted by bucket" if missing else ""

@@ -15,9 +15,11 @@ from changeover.analysis.backtest.found import Change, Fired, TriggerAgain
 from changeover.analysis.backtest.pairs import as_stored
 from changeover.analysis.check import with_group
 from changeover.analysis.gate import fails_its_gate
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
-from changeover.analysis.sequential.slices import Slice, merged
+from changeover.analysis.sequential.judging import judge_by_buckets
+from changeover.analysis.sequential.parts import into_parts
+from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.slow import is_timed
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.sequential.watching import weigh_trigger
 from changeover.clock import from_timestamp
 from changeover.domain.rollout import StageRecord
@@ -29,8 +31,8 @@ from changeover.plan.model import Plan
 from changeover.plan.triggers import TriggerSpec
 from changeover.procedures.backtest.kept_sums import why_not_counted
 from changeover.procedures.backtest.timeline import Timeline
-from changeover.procedures.bucket_evidence import questions
-from changeover.site.bucket_sums import HOUR, opened
+from changeover.procedures.bucket_evidence import hours_of, questions
+from changeover.site.bucket_sums import opened
 from changeover.site.site import Site
 from changeover.store import cutovers, slices
 
@@ -63,28 +65,25 @@ def looked_at(site: Site, plan: Plan, timeline: Timeline) -> Iterator[Looked]:
                 continue
             past = site.bucket_sums.past(record.entered_at)
             asked, sums = questions(plan, spec), []
-            for at, hours in _moments(site, record, weight, end):
-                sums.append(
-                    StageSums(weight, hours, past, record.entered_at, at, asked, bounds))
+            for at, parts in _moments(site, record, weight, end):
+                sums.append(StageSums(
+                    weight, parts, past, record.entered_at, at, asked, bounds, hours_of(spec)))
             yield Looked(record, sums)
 
 
 def _moments(
     site: Site, record: StageRecord, weight: int, end: datetime
 ) -> Iterator[tuple[datetime, list[Slice]]]:
-    """Yield (moment, hours until then) of a stage at the ends of some of its slices."""
+    """Yield (moment, parts until then) of a stage at the ends of some of its slices."""
     # rounded up: the second in which it was entered belongs to what was before
     start = -int(-record.entered_at.timestamp() // 1)
     found = [opened(each) for each in slices.between(
         site.store, site.migration, weight=weight, start=start, end=int(end.timestamp()))]
     # evenly over the stage, and the last one in any case
     step = -(-len(found) // MOST_LOOKS) or 1
-    hours: dict[int, Slice] = {}
     for number, each in enumerate(found, 1):
-        hour = each.start // HOUR
-        hours[hour] = merged([hours[hour], each]) if hour in hours else each
         if number % step == 0 or number == len(found):
-            yield from_timestamp(each.end), [hours[key] for key in sorted(hours)]
+            yield from_timestamp(each.end), into_parts(found[:number], each.end)
 
 
 def fired_by_evidence(
@@ -172,8 +171,8 @@ def _may_be_early(check: CheckSpec) -> bool:
 
 def _why_not(running: Plan, check: CheckSpec, sums: Sequence[StageSums]) -> str:
     bounds: dict[str, SlowBound] = dict(sums[-1].bounds) if sums else {}
-    hours = sums[-1].hours if sums else ()
+    parts = sums[-1].parts if sums else ()
     # without a stage nothing was counted, and nothing is missing
     if is_timed(check) and not sums:
         return ""
-    return why_not_counted(running, check, bounds, hours)
+    return why_not_counted(running, check, bounds, parts)

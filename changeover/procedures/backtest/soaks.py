@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from changeover.analysis.sequential.parts import HOUR
 from changeover.analysis.sequential.slices import Slice
 from changeover.clock import from_timestamp
 from changeover.procedures.backtest.timeline import Timeline
-from changeover.site.bucket_sums import HOUR, PAST, opened
+from changeover.site.bucket_sums import PAST, opened
 from changeover.site.site import Site
 from changeover.store import slices
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from changeover.analysis.sequential.judging import StageSums
 from changeover.analysis.sequential.scales import UNITS, scale_of
 from changeover.analysis.sequential.slices import REPORTED_TO, Counter, Slice
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.routing import BUCKETS
 from changeover.plan.conditions import CheckSpec
 

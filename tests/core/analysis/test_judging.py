@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from changeover.analysis.sequential.counters import COUNTED
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
 from changeover.analysis.sequential.keeping import pack_stage, unpack_stage
 from changeover.analysis.sequential.slices import Counter, Slice
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
@@ -40,7 +41,10 @@ def hour(
 def sums(*hours: Slice, past: Slice | None = None, checks: int = 1) -> StageSums:
     """Return a stage of these hours, after an hour of the baseline."""
     before = hour((0.01, 0.01), seed=9) if past is None else past
-    return StageSums(hours[0].weight if hours else HALF, hours, replace(before, weight=0),
+    noon = int(NOON.timestamp())
+    parts = [replace(each, start=noon + number * 3600, end=noon + (number + 1) * 3600)
+             for number, each in enumerate(hours)]
+    return StageSums(hours[0].weight if hours else HALF, parts, replace(before, weight=0),
                      NOON, NOON + timedelta(hours=max(1, len(hours))), checks)
 
 
@@ -132,7 +136,7 @@ def test_harm_after_many_healthy_hours_is_found_by_a_later_start() -> None:
     found = judge_by_buckets(check(), sums(*healthy, hour((0.04, 0.01), requests=4, seed=30)))
     assert found.verdict is Verdict.FAIL
     assert found.sequential is not None
-    assert found.sequential["start"] == 6
+    assert found.sequential["start"] == 6 * 3600
 
 
 def test_users_who_do_not_arrive_make_everything_inconclusive() -> None:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from changeover.analysis.check import as_asked, judge
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
 from changeover.analysis.sequential.keeping import pack_stage, unpack_stage
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.window import Sample, combine
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from changeover.analysis.sequential.buckets import Counts, Split
 from changeover.analysis.sequential.evidence import Question, weigh
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets, view_of
+from changeover.analysis.sequential.judging import judge_by_buckets, view_of
 from changeover.analysis.sequential.keeping import pack_stage, unpack_stage
 from changeover.analysis.sequential.mean_outlook import look_ahead_mean
 from changeover.analysis.sequential.means import Foreseen, foresee, shifted, within_of
 from changeover.analysis.sequential.scales import UNITS, Scale, chance_of, scale_of
 from changeover.analysis.sequential.slices import OF_OUTCOMES, Slice, merged
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec

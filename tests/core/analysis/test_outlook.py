@@ -12,7 +12,7 @@ from changeover.analysis.check import CheckResult
 from changeover.analysis.sequential.buckets import Counts, Split
 from changeover.analysis.sequential.evidence import Question
 from changeover.analysis.sequential.expected import expect
-from changeover.analysis.sequential.judging import LOG_PASS, StageSums, judge_by_buckets, view_of
+from changeover.analysis.sequential.judging import LOG_PASS, judge_by_buckets, view_of
 from changeover.analysis.sequential.outlook import (
     FARTHEST,
     RATIOS,
@@ -22,6 +22,7 @@ from changeover.analysis.sequential.outlook import (
     look_ahead,
     possible_ratios,
 )
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.sequential.starts import log_bar
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
@@ -46,7 +47,7 @@ def undecided(
     """Return ten minutes of a stage with 0.5 % errors, after an hour of the baseline."""
     past = counted(6 * requests, (0.005, 0.005), weight, seed=9)
     stage = counted(requests, (0.005 * times, 0.005), weight)
-    return View(Question(stage, past, Split(weight), margin), 600, log_bar(0, 0.01), LOG_PASS)
+    return View(Question(stage, past, Split(weight), margin), 600, log_bar(0.01), LOG_PASS)
 
 
 def test_more_traffic_needs_less_time() -> None:
@@ -170,7 +171,7 @@ def test_decided_check_has_no_outlook() -> None:
 
 def test_check_that_cannot_be_judged_has_no_outlook() -> None:
     """With everyone on one system, time changes nothing."""
-    stage = replace(little(), weight=0, hours=[])
+    stage = replace(little(), weight=0, parts=[])
     assert view_of(check(), stage) is None
     assert Thorough(PLAN)(check(), judge_by_buckets(check(), stage), stage).outlook is None
 
@@ -178,7 +179,7 @@ def test_check_that_cannot_be_judged_has_no_outlook() -> None:
 def test_outlook_is_remembered_until_the_stage_is_a_fifth_older() -> None:
     """Looking every few seconds must not cost a core."""
     stage = little()
-    soon = replace(stage, end=NOON + timedelta(minutes=65), hours=little(2).hours)
+    soon = replace(stage, end=NOON + timedelta(minutes=65), parts=little(2).parts)
     late = replace(soon, end=NOON + timedelta(minutes=80))
     remembered = Remembered(PLAN)
     first, same, anew = (remembered(check(), judged(), each) for each in (stage, soon, late))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +11,9 @@ from hypothesis import strategies as st
 
 from changeover.analysis.sequential.buckets import Counts, Split, add
 from changeover.analysis.sequential.e_values import log_product
-from changeover.analysis.sequential.evidence import Question, weigh, weigh_later
+from changeover.analysis.sequential.evidence import Question, weigh
 from changeover.analysis.sequential.ratio import LOG_ALARM, log_mismatch
-from changeover.analysis.sequential.slices import Slice
-from changeover.analysis.sequential.starts import MOST_STARTS, log_bar, newest_starts
+from changeover.analysis.sequential.starts import MINUTES, MOST_HOURS, log_bar, log_bar_later
 from changeover.analysis.sequential.thinning import thin
 from changeover.domain.routing import BUCKETS
 
@@ -168,19 +166,13 @@ def test_thinning_keeps_the_share_that_it_says(number: int) -> None:
 
 
 def test_all_starts_together_keep_to_the_allowed_false_alarms() -> None:
-    """The bars of a thousand starts allow less than alpha in sum."""
-    allowed = sum(math.exp(-log_bar(number, 0.01)) for number in range(1000))
-    assert 0.0099 < allowed <= 0.01
-
-
-def test_later_starts_see_only_what_came_after_them() -> None:
-    """Each whole hour begins a question of its own; the newest ones are asked."""
-    hour = Slice(1000, 0, 3600, {"requests": np.ones(BUCKETS, np.int64)})
-    found = newest_starts([hour] * 12, "errors", "requests")
-    assert [number for number, _ in found] == [*range(12 - MOST_STARTS, 12)]
-    assert [int(counts.requests[0]) for _, counts in found] == [*range(MOST_STARTS, 0, -1)]
-    assert newest_starts([hour], "errors", "requests") == []
-    assert newest_starts([], "errors", "requests") == []
+    """A start in every minute of half a year: alpha in sum."""
+    allowed = math.exp(-log_bar(0.01))
+    for hour in range(MOST_HOURS + 3):
+        allowed += math.exp(-log_bar_later(0.01, hour, 3, is_whole_hour=True))
+        allowed += MINUTES * math.exp(-log_bar_later(0.01, hour, 3, is_whole_hour=False))
+    assert allowed == pytest.approx(0.01)
+    assert math.isinf(log_bar_later(0.01, MOST_HOURS + 3, 3, is_whole_hour=True))
 
 
 @given(factors=st.lists(st.floats(1e-5, 1e15), max_size=100))
@@ -188,17 +180,6 @@ def test_logarithm_of_a_product_is_the_sum_of_logarithms(factors: list[float]) -
     """Sixteen numbers at once are multiplied before the logarithm."""
     expected = sum(math.log(each) for each in factors)
     assert log_product(np.array(factors)) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("past_events", [0, 4_000])
-def test_harm_since_a_later_start_is_that_of_a_stage_that_begins_then(past_events: int) -> None:
-    """With a past that tells the usual share, and without."""
-    people = users(1)
-    past = traffic(people, 400_000, 3) if past_events else Counts.none()
-    question = Question(traffic(people, 50_000, 4), past, TENTH, margin=1.2)
-    later = [traffic(people, 9_000, 5), traffic(people, 3_000, 6, times=4.0)]
-    found = weigh_later(question, later)
-    assert found == [weigh(replace(question, counts=each)).log_worse for each in later]
 
 
 @pytest.mark.parametrize("weight", [0, 10_000])

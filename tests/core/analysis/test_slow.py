@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.slow import bound_of, condition_of, is_timed, needed_requests
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.slices import SlowBound
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec

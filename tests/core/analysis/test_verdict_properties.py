@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from changeover.analysis.sequential.buckets import Counts, Split
 from changeover.analysis.sequential.counters import COUNTED
 from changeover.analysis.sequential.evidence import Question, weigh
-from changeover.analysis.sequential.judging import StageSums, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
 from changeover.analysis.sequential.slices import Counter, Slice, merged
 from changeover.analysis.sequential.slow import bound_of, condition_of
+from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
@@ -149,8 +150,8 @@ def test_when_and_how_fast_it_was_counted_changes_no_evidence(
     past, now = traffic(people, 5_000, seed), traffic(people, 5_000, seed + 1, times=3.0)
     first = sums([minute(now, 1)], minute(past, 0), TENTH.weight)
     moved = [replace(each, start=each.start * times + shift, end=each.end * times + shift)
-             for each in (first.hours[0], first.past)]
-    other = replace(first, hours=[moved[0]], past=moved[1],
+             for each in (first.parts[0], first.past)]
+    other = replace(first, parts=[moved[0]], past=moved[1],
                     start=first.start + timedelta(seconds=shift),
                     end=first.end + timedelta(seconds=shift))
     one, two = (judge_by_buckets(check(), each) for each in (first, other))

@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.analysis.sequential.slices import Slice, merged
+from changeover.analysis.sequential.parts import into_parts
+from changeover.analysis.sequential.slices import Slice
 from changeover.domain.routing import BUCKETS
-from changeover.observer.tally import HOUR, Tally
+from changeover.observer.tally import Tally
 
 HALF = 5000
 LENGTHS = st.lists(st.integers(1, 5000), min_size=1, max_size=12)
@@ -30,17 +31,14 @@ def row(lengths: Sequence[int]) -> list[Slice]:
 
 
 def numbers(tally: Tally) -> list[tuple[int, int]]:
-    """Return (hour, requests) of a stage."""
-    return [(each.start // HOUR, int(each.counts("errors").requests[0])) for each in tally.hours()]
+    """Return (start, requests) of each part of a stage."""
+    return [(each.start, int(each.counts("errors").requests[0])) for each in tally.parts()]
 
 
 def expected(slices: Sequence[Slice]) -> list[tuple[int, int]]:
     """Return the same by adding everything up."""
-    found = {}
-    for hour in sorted({each.start // HOUR for each in slices}):
-        total = merged(each for each in slices if each.start // HOUR == hour)
-        found[hour] = int(total.counts("errors").requests[0])
-    return list(found.items())
+    parts = into_parts(slices, slices[-1].start)
+    return [(each.start, int(each.counts("errors").requests[0])) for each in parts]
 
 
 @given(LENGTHS, st.integers(0, 12), st.integers(0, 12))
@@ -74,4 +72,4 @@ def test_other_splits_and_what_came_before_the_stage_are_left_out() -> None:
     tally.put([one(0), one(10, weight=2500), one(20)])
     tally.begin(HALF, 5, [])
     tally.put([one(30), one(31, weight=2500)])
-    assert numbers(tally) == [(0, 2)]
+    assert numbers(tally) == [(20, 2)]
