@@ -27,12 +27,12 @@ def pack_stage(sums: StageSums, checks: Sequence[CheckSpec]) -> bytes:
     names.add(Counter.REQUESTS)  # whether the split came out as planned is asked of all users
     content = {}
     for kind, slices in ((_PAST, [sums.past]), (_STAGE, sums.parts)):
-        for each in slices:
+        for number, each in enumerate(slices):
             # A part without requests is kept, too: evidence may begin with any.
             kept = {Counter.REQUESTS: each.counts(Counter.REQUESTS).requests, **each.sums}
             content.update({
-                f"{kind} {each.start} {each.end} {name}": numbers
-                for name, numbers in kept.items() if name in names})
+                f"{kind} {number} {each.start} {each.end} {name}": found
+                for name, found in kept.items() if name in names})
     return pack(content)
 
 
@@ -61,13 +61,13 @@ def unpack_stage(content: bytes, document: Mapping[str, Any]) -> StageSums:
 
 def _opened(content: bytes, weight: int) -> tuple[Slice, list[Slice]]:
     """Return the past, and the stage's parts in the order of time."""
-    sums: dict[tuple[str, int, int], dict[str, Numbers]] = {}
-    for key, numbers in unpack(content).items():
-        kind, first, last, name = key.split(" ", 3)
-        sums.setdefault((kind, int(first), int(last)), {})[name] = numbers
+    sums: dict[tuple[str, int, int, int], dict[str, Numbers]] = {}
+    for key, found in unpack(content).items():
+        kind, number, first, last, name = key.split(" ", 4)
+        sums.setdefault((kind, int(number), int(first), int(last)), {})[name] = found
     past: list[Slice] = []
     parts: list[Slice] = []
-    for (kind, start, end), counted in sorted(sums.items(), key=lambda each: each[0]):
+    for (kind, _, start, end), counted in sorted(sums.items(), key=lambda each: each[0]):
         if kind == _PAST:
             past.append(Slice(0, start, end, counted))
         else:
