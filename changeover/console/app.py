@@ -48,6 +48,11 @@ def application(console: Console) -> FastAPI:
     )
     for routes in ROUTES:
         app.include_router(routes(console))
+    if console.site.plan.console.oidc is not None:
+        # what signs in takes memory that other consoles need not have
+        from changeover.console import approving
+
+        app.include_router(approving.routes(console))
     # Starlette's own routes: flags are asked for thousands of times a second
     app.router.routes += evaluating.routes(console)
     problems.install(app)

@@ -65,14 +65,14 @@ def render(console: Console, fresh: Fresh) -> str:
     Raises:
         StoreError: The store cannot be read.
     """
-    return _environment().get_template("page.html.j2").render(
-        style=Markup(_style()), refresh=REFRESH_SECONDS, **_view(console, fresh))  # noqa: S704
+    return templates().get_template("page.html.j2").render(
+        style=style(), refresh=REFRESH_SECONDS, **_view(console, fresh))
 
 
 def policy() -> str:
     """Return the page's content security policy: its own style, and nothing else at all."""
     # by the hash of the style: nothing else may be loaded, run or sent from this page
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     return (f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
             "form-action 'none'; frame-ancestors 'none'")
 
@@ -223,13 +223,15 @@ def _as_text(value: Any) -> str:
 
 
 @cache
-def _style() -> str:
-    return (TEMPLATES / "page.css").read_text()
+def style() -> Markup:
+    """Return the pages' style."""
+    return Markup((TEMPLATES / "page.css").read_text())  # noqa: S704
 
 
 @cache
 # a name that the template misspells is an error, not an empty place
-def _environment() -> Environment:
+def templates() -> Environment:
+    """Return where the pages' templates are."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True)

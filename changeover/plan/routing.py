@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from changeover.plan.fields import Address, HeaderName, Name, Origin, Part
+from changeover.plan.oidc import OidcSpec
 
 
 class KeySpec(Part):
@@ -46,8 +47,10 @@ class RoutingSpec(Part):
 
 
 class ConsoleSpec(Part):
-    """Who may use the console without a token."""
+    """Who may use the console without a token, and who signs in."""
 
     origins: list[Origin] = Field(
         [], max_length=100, description="Pages that may ask for flags from a browser (OFREP)."
     )
+    oidc: OidcSpec | None = Field(
+        None, description="Where people sign in who approve at the console's page.")

@@ -13,6 +13,7 @@ from changeover.analysis.check_words import (
 )
 from changeover.analysis.window import Window
 from changeover.domain import run_ends
+from changeover.domain.approvers import rules_of
 from changeover.domain.instructions import open_pause
 from changeover.domain.procedures import of_cutover
 from changeover.domain.rollout import Approval, Cutover, CutoverStatus, StageStatus
@@ -74,7 +75,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     state, cutover = routing.read(store, migration), cutovers.latest(store, migration)
     ended, settings = carriers.ended(store, migration), site.home.settings()
     guardrails = _guardrails(store, cutover) if cutover else None
-    waiting = _waiting(_asked(store, migration, ended), guardrails)
+    waiting = _waiting(site, _asked(store, migration, ended), guardrails)
     if waiting is not None:
         waiting["url"] = _form_of(waiting.pop("flow_run_id"), cutover, settings)
     return {
@@ -250,10 +251,20 @@ def _cutover_lines(status: dict[str, Any]) -> list[str]:
     for each in status["ended_runs"]:
         lines.append(f"NOBODY CARRIES ON {each['subject']}: {each['text']}")
     if waiting := status["waiting_for"]:
-        lines.append(f"waits for approval of {waiting['stage']}: {waiting['url']}")
+        lines += _waiting_lines(waiting)
     lines += _gate_lines(status["gates"])
     if alarm := status["guardrails"]:
         lines.append(f"guardrails in {alarm['stage']}: {alarm['verdict']}, {alarm['reason']}")
+    return lines
+
+
+def _waiting_lines(waiting: dict[str, Any]) -> list[str]:
+    """Return what people are asked, who may answer and who has agreed."""
+    lines = [f"waits for approval of {waiting['stage']}: {waiting['url']}"]
+    if waiting["may"]:
+        lines.append(f"  who may answer: {waiting['may']}")
+    if waiting["agreed"]:
+        lines.append(f"  agreed: {', '.join(waiting['agreed'])}")
     return lines
 
 
@@ -300,7 +311,7 @@ def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:
 
 
 def _waiting(
-    asked: Approval | None, guardrails: dict[str, str] | None
+    site: Site, asked: Approval | None, guardrails: dict[str, str] | None
 ) -> dict[str, Any] | None:
     if asked is None:
         return None
@@ -309,7 +320,10 @@ def _waiting(
     if guardrails and (guardrails["stage"], guardrails["verdict"]) == (asked.stage, "fail"):
         alarm = guardrails["reason"]
     return {"stage": asked.stage, "approver": asked.ordinal, "guardrails": alarm,
-            "flow_run_id": asked.flow_run_id}
+            "flow_run_id": asked.flow_run_id,
+            # by this process's plan; when somebody answers, the plan in force counts
+            "may": rules_of(site.plan, asked.stage).text,
+            "agreed": approvals.agreed(site.store, asked)}
 
 
 def _form_of(run_id: str | None, cutover: Cutover | None, settings: dict[str, Any]) -> str:

@@ -237,6 +237,13 @@ def _refusal(
     return None
 
 
+def agreed(store: Store, asked: Approval) -> list[str]:
+    """Return who has agreed to the same question, in order."""
+    return [each.approver or "" for each in all_of(store, asked.cutover_id)
+            if (each.stage, each.round) == (asked.stage, asked.round)
+            and each.decision is StageAction.PROMOTE and not each.is_void]
+
+
 def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:
     """Whether a person agreed to the same stage in the same round before."""
     others = session.scalars(

@@ -1,0 +1,164 @@
+"""Signing in with an OpenID Connect provider: authorization code with PKCE, state and nonce.
+
+Authlib makes the addresses and fetches the token, joserfc checks the ID token's signature and
+claims. A sign-in that began is bound to the browser that began it, and counts once.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.requests_client import OAuth2Session
+from joserfc import jwk, jwt
+from joserfc.errors import JoseError
+from requests import RequestException
+
+from changeover.errors import EnvironmentProblem, Refused, Unreachable
+from changeover.plan.oidc import OidcSpec
+
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+"""Signatures by the provider's key pair; never `none`, never with the client's secret."""
+CALLBACK = "/sign-in/back"
+UNFINISHED = timedelta(minutes=10)
+MOST_UNFINISHED = 1000
+LEEWAY_SECONDS = 60
+SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sign-in that has not ended. `browser` is what the browser that began it keeps."""
+
+    browser: str
+    nonce: str
+    verifier: str
+    address: str
+    at: datetime
+
+
+class Provider:
+    """The plan's OpenID Connect provider, as the console's process knows it."""
+
+    def __init__(self, spec: OidcSpec) -> None:
+        self.spec = spec
+        self._begun: OrderedDict[str, Begun] = OrderedDict()
+
+    def begin(self, address: str, *, now: datetime) -> tuple[str, str]:
+        """Begin to sign somebody in.
+
+        Args:
+            address: The console's address in the browser.
+            now: The present moment.
+
+        Returns:
+            Where the browser goes, and what it keeps until it comes back.
+
+        Raises:
+            Unreachable: The provider does not answer.
+            EnvironmentProblem: The secret is not in the environment.
+        """
+        found, keeps = self._configuration(), secrets.token_urlsafe(32)
+        nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+        with self._session(address) as session:
+            url, state = session.create_authorization_url(
+                found["authorization_endpoint"], code_verifier=verifier, nonce=nonce)
+        self._begun[state] = Begun(keeps, nonce, verifier, address, now)
+        # whoever begins without end pushes out the oldest, and fills no memory
+        while len(self._begun) > MOST_UNFINISHED:
+            self._begun.popitem(last=False)
+        return url, keeps
+
+    def end(self, state: str, code: str, browser: str, *, now: datetime) -> str:
+        """Return the name of the person who came back from the provider.
+
+        Raises:
+            Refused: This browser did not begin it, it took too long, or the provider's word about
+                the person does not hold.
+            Unreachable: The provider does not answer.
+        """
+        begun = self._begun.pop(state, None)
+        if begun is None or not secrets.compare_digest(begun.browser, browser):
+            raise Refused("nobody was signed in because this browser did not begin it",
+                          next_step="Sign in again")
+        if now - begun.at > UNFINISHED:
+            raise Refused("nobody was signed in because it took too long",
+                          next_step="Sign in again")
+        found = self._configuration()
+        try:
+            with self._session(begun.address) as session:
+                token = session.fetch_token(
+                    found["token_endpoint"], grant_type="authorization_code", code=code,
+                    code_verifier=begun.verifier, timeout=SECONDS)
+            return self._name(str(token.get("id_token", "")), found, begun.nonce)
+        except (AuthlibBaseError, JoseError, ValueError) as error:
+            raise Refused(f"nobody was signed in because the provider's answer does not hold: "
+                          f"{type(error).__name__}", next_step="Sign in again") from error
+        except RequestException as error:
+            raise _unreachable(self.spec, error) from error
+
+    def _name(self, id_token: str, found: dict[str, Any], nonce: str) -> str:
+        """Return the name in an ID token that is signed, ours, fresh, and of this sign-in."""
+        claims = jwt.decode(id_token, self._keys(found), algorithms=ALGORITHMS).claims
+        jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_SECONDS, iss={"essential": True, "value": found["issuer"]},
+            aud={"essential": True, "value": self.spec.client_id}, exp={"essential": True},
+            sub={"essential": True}, nonce={"essential": True, "value": nonce},
+        ).validate(claims)
+        name = claims.get(self.spec.claim)
+        if not isinstance(name, str) or not 2 <= len(name) <= 100:
+            raise Refused(f"nobody was signed in because the provider gave no {self.spec.claim}")
+        # anybody may type an address that is not theirs into an account of their own
+        if self.spec.claim == "email" and claims.get("email_verified") is not True:
+            raise Refused("nobody was signed in because the provider has not verified the e-mail "
+                          "address", next_step="Verify it there, and sign in again")
+        return name
+
+    def _configuration(self) -> dict[str, Any]:
+        """Return what the provider says about itself; its issuer must be the plan's."""
+        address = f"{self.spec.issuer}/.well-known/openid-configuration"
+        found = self._get(address)
+        if str(found.get("issuer", "")).rstrip("/") != self.spec.issuer:
+            raise Refused(f"nobody was signed in because {address} is another issuer's",
+                          where="console.oidc.issuer", allowed=str(found.get("issuer", ""))[:200])
+        return found
+
+    def _keys(self, found: dict[str, Any]) -> Any:
+        return jwk.KeySet.import_key_set(self._get(str(found["jwks_uri"])))  # type: ignore[arg-type]
+
+    def _get(self, address: str) -> dict[str, Any]:
+        try:
+            with self._session("") as session:
+                answer = session.get(address, withhold_token=True, timeout=SECONDS)
+                answer.raise_for_status()
+                found = answer.json()
+        except (RequestException, ValueError) as error:
+            raise _unreachable(self.spec, error) from error
+        if not isinstance(found, dict):
+            raise _unreachable(self.spec, ValueError("no JSON object"))
+        return found
+
+    def _session(self, address: str) -> OAuth2Session:
+        secret = os.environ.get(self.spec.env, "")
+        if not secret:
+            raise EnvironmentProblem(
+                f"nobody can sign in because the variable {self.spec.env} is not set",
+                where="console.oidc.env", next_step="Set it where `changeover up` is started")
+        session = OAuth2Session(
+            self.spec.client_id, secret, scope="openid email profile",
+            redirect_uri=address + CALLBACK, code_challenge_method="S256")
+        # the system's authorities, as for all other clients, without a proxy of the environment
+        session.verify = ssl.get_default_verify_paths().cafile or True
+        session.trust_env = False
+        return session
+
+
+def _unreachable(spec: OidcSpec, error: Exception) -> Unreachable:
+    return Unreachable(f"the provider {spec.issuer} does not answer: {type(error).__name__}",
+                       next_step="Try again")
