@@ -8,7 +8,7 @@ from typing import Any
 from changeover.domain.members import Member
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.plan.model import Plan
-from changeover.store import cutovers, members
+from changeover.store import cutovers, members, routing
 from changeover.store.engine import Store
 
 
@@ -59,6 +59,8 @@ def _waits(store: Store, plan: Plan, cutover: Cutover | None) -> str | None:
     """Return what the next stage of a running cutover waits for; None when for nobody."""
     if cutover is None or cutover.status is not CutoverStatus.RUNNING:
         return None
+    if routing.read(store, plan.migration).epoch != cutover.epoch:
+        return None  # rolled back: it begins no stage any more
     stage = cutovers.next_stage(store, cutover.id, plan)
     text = members.why_wait(store, plan, stage)
     return f"{stage.title} waits: {text}" if stage is not None and text else None

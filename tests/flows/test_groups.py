@@ -15,11 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
+from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
+from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Mode
+from changeover.domain.stages import change_for
 from changeover.procedures import rollback
 from changeover.site.site import Site
-from changeover.store import audit, messages, rollbacks, routing
+from changeover.store import audit, cutovers, messages, rollbacks, routing
 from tests.integration.conftest import make_plan
 from tests.support import commands
 from tests.support.processes import LONGEST_PAUSE, kill, running, wait_for
@@ -31,6 +35,7 @@ STAGES = [
     {"phase": "gradual", "stages": [
         {"percent": 10, "soak": "1h"}, {"percent": 50, "soak": "1h"}]},
     {"phase": "full", "soak": "1h"},
+    {"phase": "deprecation", "after": "0s"},
 ]
 Start = Callable[[str, int], SopSite]
 
@@ -119,6 +124,30 @@ def test_two_migrations_go_forward_in_order_and_one_rollback_takes_both_back(sta
     assert [orders.carry_on("cutover", first).state_name, shop.carry_on("cutover", run).state_name
             ] == ["RolledBack", "RolledBack"]
     _never_ahead(orders, shop)
+
+
+def test_a_baseline_stays_until_every_member_has_finished(start: Start) -> None:
+    """Until then somebody may have to go back; in the store both were promoted by hand."""
+    orders, shop = start("orders", 1), start("shop", 2)
+    _promoted(orders)
+    run = orders.start("deprecation")
+    waits = orders.attempt("deprecation", run)
+    assert waits.state_name == "WaitingForGroup"
+    assert "not every member of group checkout has finished: shop is at baseline only" in waits.said
+    _promoted(shop)
+    orders.api.schedule(run, at=clock.now(), name="Continuing", message="an hour later")
+    assert orders.attempt("deprecation", run).state_name != "WaitingForGroup"
+
+
+def _promoted(site: SopSite) -> None:
+    """Have a whole cutover that was promoted in the store."""
+    name, now = site.plan.migration, clock.now()
+    begun = cutovers.begin(site.store, name, flow_run_id=name, now=now)
+    for stage in site.plan.stages():
+        routing.change(site.store, name, change_for(stage, site.plan, 0), Author("ann", ""),
+                       now=now)
+        cutovers.enter_stage(site.store, begun.id, stage, now=now)
+    cutovers.finish(site.store, begun.id, CutoverStatus.PROMOTED, outcome="", now=now)
 
 
 def _goes_on(site: SopSite, run: str) -> None:
