@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import (
@@ -30,15 +30,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.analysis.histogram import Histogram, bin_of
-from changeover.analysis.sequential.reported import Counting
 from changeover.analysis.window import Sample, outcomes_of
 from changeover.domain.outcomes import Reported
 from changeover.plan.procedures import RetentionSpec
-from changeover.store import outcome_slices
 from changeover.store.base import Base, NameKey
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
 from changeover.store.upserts import upsert_of
+
+if TYPE_CHECKING:
+    from changeover.analysis.sequential.reported import Counting
 
 
 class OutcomeRow(Base):
@@ -146,6 +147,9 @@ def save(
             added = [distinct[key] for key in new]
             _add_sums(session, migration, added, at)
             if counting is not None:
+                # here: sums by bucket need numpy, which nobody waits for who only looks
+                from changeover.store import outcome_slices
+
                 outcome_slices.add(session, migration, added, counting, now=now)
     return frozenset(new)
 
