@@ -196,6 +196,7 @@ class StageView:
         weight: Buckets (0..10_000) of users that go to the candidate.
         soak_seconds: Its least time.
         approvers: How many people must agree before it is left.
+        may: Who may, by the plan; empty: anybody.
         seconds: Time spent in it so far; None before it was entered.
         figures: What was measured in it, baseline first; empty before it was entered.
         evaluations: Every verdict of its gates, in order.
@@ -211,6 +212,7 @@ class StageView:
     soak_seconds: float
     gates: tuple[str, ...]
     approvers: int
+    may: str = ""
     round: int = 0
     rechecks: int = 0
     entered_at: datetime | None = None

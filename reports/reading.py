@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from changeover.analysis.window import Sample, combine
+from changeover.domain.approvers import rules_of
 from changeover.domain.audit import AuditEvent
 from changeover.domain.procedures import Step, StepStatus, of_cutover, of_rollback
 from changeover.domain.rollbacks import Rollback, RollbackStatus
@@ -141,7 +142,7 @@ def stage_views(
         now: The present moment.
         with_figures: Whether each stage's measurements are wanted; they cost most.
     """
-    plain = [_stage_to_come(spec) for spec in plan.stages()]
+    plain = [_stage_to_come(plan, spec) for spec in plan.stages()]
     if cutover is None:
         return tuple(plain)
     records = {record.key: record for record in cutovers.stages(store, cutover.id)}
@@ -162,7 +163,7 @@ def stage_views(
     return tuple(views)
 
 
-def _stage_to_come(spec: Stage) -> StageView:
+def _stage_to_come(plan: Plan, spec: Stage) -> StageView:
     return StageView(
         key=spec.key,
         title=spec.title,
@@ -173,6 +174,7 @@ def _stage_to_come(spec: Stage) -> StageView:
         soak_seconds=spec.soak.total_seconds(),
         gates=spec.gates,
         approvers=spec.approvers,
+        may=rules_of(plan, spec.key).text,
     )
 
 

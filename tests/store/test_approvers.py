@@ -148,6 +148,26 @@ def test_nobody_can_try_codes_until_one_fits(store: Store, asked: Approval) -> N
     assert answer(store, asked, "ann", code=code, now=later + MINUTE).approver == "ann"
 
 
+def test_a_code_is_spent_with_the_answer_or_not_at_all(
+    store: Store, asked: Approval, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill before the answer is saved leaves both: the same form, read again, counts once."""
+    code = code_for(store, asked, "ann")
+
+    def killed(*_given: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(approvals, "_save", killed)
+        answer(store, asked, "ann", code=code, form="0")
+    assert is_open(store)
+    for _ in range(2):
+        assert answer(store, asked, "ann", code=code, form="0").approver == "ann"
+    answers = [each for each in audit.events(store, "shop") if each.kind == "approval.answered"]
+    assert len(answers) == 1
+    assert refusals(store) == []
+
+
 def test_a_token_that_is_typed_into_the_form_is_revoked(store: Store, asked: Approval) -> None:
     """Others can read it there."""
     token, secret = make(store, "ann")

@@ -73,3 +73,25 @@ def test_without_configuration_anybody_may_answer() -> None:
     assert {rules_of(plan, subject) for subject in ("", "retire", "beta-5")} == {Rules()}
     assert rules_of(plan, "full") == Rules(needed=2)
     assert Rules().text == ""
+
+
+@pytest.mark.parametrize(("text", "where", "said"), [
+    ("{client_id: c, env: S}", "console.oidc", "issuer"),
+    ("{issuer: 'http://login.example.com', client_id: c, env: S}", "console.oidc.issuer",
+     "allowed are https://... and, on this machine, http://127.0.0.1:"),
+    ("{issuer: 'https://login.example.com', client_id: c, env: secret}", "console.oidc.env",
+     "'secret'"),
+    ("{issuer: 'https://login.example.com', client_id: c, env: S, claim: E-Mail}",
+     "console.oidc.claim", "'E-Mail'"),
+    ("{issuer: 'https://login.example.com', client_id: c, env: S, session: 30d}",
+     "console.oidc.session", "1 day"),
+    ("{issuer: 'https://login.example.com', client_id: c, env: S, secret: x}",
+     "console.oidc.secret", "allowed"),
+])
+def test_a_provider_that_nobody_can_sign_in_with_is_refused_with_its_line(
+    text: str, where: str, said: str
+) -> None:
+    """A secret has no place in a plan, and its keys must come over TLS."""
+    (found,) = problems(f"{GOOD}console: {{oidc: {text}}}\n")
+    assert found.startswith(f"line 17, {where}"), found
+    assert said in found
