@@ -69,7 +69,7 @@ def looks(kind: Kind, case: Case, harm: Harm, run: int) -> dict[str, Reals]:
     for _, counts in requests.sums(np.arange(STEP, WATCHED + 1, STEP, dtype=np.float64)):
         found["evidence"].append(log_worse(replace(question, counts=counts)))
         found["likelihood"].append(float(tilted(
-            counts, expected, split.is_candidate, split.share, (case.ratio,))[0]))
+            counts, expected, split, (case.ratio,))[0]))
         found["score"].append(score(counts, expected, split))
         found["first"].append(first_score(counts, split))
     return {name: np.array(values) for name, values in found.items()}

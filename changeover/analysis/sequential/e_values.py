@@ -22,11 +22,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from changeover.analysis.sequential.buckets import Counts, Reals
+from changeover.analysis.sequential.buckets import Counts, Reals, Split
 from changeover.analysis.sequential.expected import Expected
 
 FIRST_RATIOS = (2.0, 3.0, 5.0, 10.0)
@@ -67,8 +68,7 @@ def first_errors(
 
 
 def tilted(
-    counts: Counts, expected: Expected, is_candidate: NDArray[np.bool_],
-    share: float, ratios: Sequence[float],
+    counts: Counts, expected: Expected, split: Split, ratios: Sequence[float]
 ) -> Reals:
     """Return the logarithms of the e-values of all events, one for each ratio, shape (n_ratios,).
 
@@ -77,8 +77,7 @@ def tilted(
     Args:
         counts: Sums of the stage.
         expected: What is expected of each bucket.
-        is_candidate: Whether each bucket is the candidate's, shape (10_000,).
-        share: The candidate's share of the buckets, 0..1.
+        split: Which buckets are the candidate's.
         ratios: Ratios R of the candidate's rate to the baseline's.
     """
     foreseen = float((expected.shares * counts.requests).sum())
@@ -91,8 +90,9 @@ def tilted(
     shape = expected.events[chosen] + events
     load = times * counts.requests[chosen]
     growth = load / (expected.requests[chosen] + load)
-    mine = is_candidate[chosen].astype(np.float64)
-    return np.array([_tilt(events, shape, growth, (ratio, share), mine) for ratio in ratios])
+    mine = split.is_candidate[chosen].astype(np.float64)
+    found = _Prior(events, shape, growth, mine)
+    return np.array([found.tilt(ratio, split.share) for ratio in ratios])
 
 
 def _worth_a_look(counts: Counts) -> NDArray[np.int64] | slice:
@@ -102,25 +102,38 @@ def _worth_a_look(counts: Counts) -> NDArray[np.int64] | slice:
     return np.flatnonzero(counts.requests)
 
 
-def _tilt(
-    events: Reals, shape: Reals, growth: Reals, harm: tuple[float, float], mine: Reals,
-) -> float:
-    """Return the logarithm of the product of a split's factors for one (ratio, share)."""
-    ratio, share = harm
-    # In place, since a stage may have fifty checks with nine starts each. What is lost by log
-    # instead of log1p is in the 16th digit of a bucket.
-    tilt = growth * (ratio - 1)
-    tilt += 1
-    np.log(tilt, out=tilt)
-    tilt *= shape
-    np.subtract(events * math.log(ratio), tilt, out=tilt)
-    if tilt.max() > MOST_TILT:
-        np.minimum(tilt, MOST_TILT, out=tilt)
-    own = float((tilt * mine).sum())
-    np.exp(tilt, out=tilt)
-    tilt *= share
-    tilt += 1 - share
-    return own - log_product(tilt)
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """Buckets with the Gamma laws of their rates, after the stage; all of one shape.
+
+    Args:
+        events: Events of the stage.
+        shape: The law's shape.
+        growth: What part of the law's rate the stage is.
+        mine: 1.0 for the candidate's buckets, 0.0 for others.
+    """
+
+    events: Reals
+    shape: Reals
+    growth: Reals
+    mine: Reals
+
+    def tilt(self, ratio: float, share: float) -> float:
+        """Return the logarithm of the product of a split's factors."""
+        # In place, since a stage may have fifty checks with several starts each. What is lost by
+        # log instead of log1p is in the 16th digit of a bucket.
+        tilt = self.growth * (ratio - 1)
+        tilt += 1
+        np.log(tilt, out=tilt)
+        tilt *= self.shape
+        np.subtract(self.events * math.log(ratio), tilt, out=tilt)
+        if tilt.max() > MOST_TILT:
+            np.minimum(tilt, MOST_TILT, out=tilt)
+        own = float((tilt * self.mine).sum())
+        np.exp(tilt, out=tilt)
+        tilt *= share
+        tilt += 1 - share
+        return own - log_product(tilt)
 
 
 def log_product(factors: Reals) -> float:

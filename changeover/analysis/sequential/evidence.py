@@ -117,9 +117,7 @@ class _Prepared:
 
     def tilt(self, ratios: Sequence[float]) -> float:
         """Return the logarithm of the mean e-value of all events."""
-        split = self.question.split
-        return log_mean(tilted(
-            self.thinned, self.foreseen, split.is_candidate, split.share, ratios))
+        return log_mean(tilted(self.thinned, self.foreseen, self.question.split, ratios))
 
     def first(self) -> float:
         """Return the logarithm of the mean e-value of first errors."""

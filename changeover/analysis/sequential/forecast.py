@@ -140,9 +140,11 @@ def _shown_after(habits: Habits, asked: Asked, number: int) -> float:
     random = np.random.default_rng((SEED, number))
     order = random.permutation(BUCKETS)
     total, past = Counts.none(), _moved(habits.past, order)
+    harmed = _Rates.of(habits, order, asked.weight, asked.times)
     before = 0.0
     for at in np.geomspace(max(1.0, asked.seconds / 500), max(2.0, asked.seconds), POINTS):
-        total = total + _span(habits, order, asked, at - before, random, asked.times)
+        drawn = harmed.drawn(at - before, random)
+        total = total + drawn
         before = float(at)
         found = weigh(Question(total, past, Split(asked.weight), asked.margin, asked.is_slow))
         if found.log_worse >= log_bar(asked.alpha):
@@ -153,21 +155,33 @@ def _shown_after(habits: Habits, asked: Asked, number: int) -> float:
 def _is_passed(habits: Habits, asked: Asked, number: int) -> bool:
     random = np.random.default_rng((SEED, 1, number))
     order = random.permutation(BUCKETS)
-    counts = _span(habits, order, asked, asked.seconds, random, asked.at_margin)
+    rates = _Rates.of(habits, order, asked.weight, asked.at_margin)
+    counts = rates.drawn(asked.seconds, random)
     question = Question(counts, _moved(habits.past, order), Split(asked.weight), asked.margin,
                         asked.is_slow)
     better = weigh(question).log_better
     return better is not None and better >= asked.log_pass
 
 
-def _span(
-    habits: Habits, order: np.ndarray, asked: Asked, seconds: float,
-    random: np.random.Generator, times: float,
-) -> Counts:
-    requests = random.poisson(habits.per_second[order] * seconds)
-    factor = np.where(np.arange(BUCKETS) < asked.weight, times, 1.0)
-    bad = random.binomial(requests, np.minimum(habits.bad[order] * factor, 1.0))
-    return Counts(requests.astype(np.int64), bad.astype(np.int64))
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Requests a second and the share of bad ones of each bucket, shape (10_000,)."""
+
+    per_second: Reals
+    bad: Reals
+
+    @classmethod
+    def of(cls, habits: Habits, order: np.ndarray, weight: int, times: float) -> _Rates:
+        """Return those of a split in which the candidate's bad requests are `times` as many."""
+        factor = np.where(np.arange(BUCKETS) < weight, times, 1.0)
+        bad = np.minimum(habits.bad[order] * factor, 1.0)
+        return cls(habits.per_second[order], bad)
+
+    def drawn(self, seconds: float, random: np.random.Generator) -> Counts:
+        """Return what may happen in so many seconds."""
+        requests = random.poisson(self.per_second * seconds)
+        bad = random.binomial(requests, self.bad)
+        return Counts(requests.astype(np.int64), bad.astype(np.int64))
 
 
 def _moved(counts: Counts, order: np.ndarray) -> Counts:

@@ -187,21 +187,14 @@ def shifted(
     # What happened to everybody at once (a sale, the hour of the day) is taken out.
     residual -= number * ((residual / spread).sum() / (number / spread).sum())
     mine = is_candidate[used]
-    return np.array([
-        _shift(residual, number, spread, (shift, share), mine) for shift in shifts])
-
-
-def _shift(
-    residual: Reals, number: Reals, spread: Reals, harm: tuple[float, float],
-    mine: NDArray[np.bool_],
-) -> float:
-    """Return the logarithm of the product of a split's factors for one (shift, share)."""
-    shift, share = harm
-    # the level of everybody has the candidate's part of the shift in it
-    tilt = shift * (residual - (0.5 - share) * shift * number) / spread
-    tilt = np.clip(tilt, -MOST_TILT, MOST_TILT)
-    factors = 1 - share + share * np.exp(tilt)
-    return float(tilt[mine].sum()) - log_product(factors)
+    found = []
+    for shift in shifts:
+        # the level of everybody has the candidate's part of the shift in it
+        tilt = shift * (residual - (0.5 - share) * shift * number) / spread
+        tilt = np.clip(tilt, -MOST_TILT, MOST_TILT)
+        factors = 1 - share + share * np.exp(tilt)
+        found.append(float(tilt[mine].sum()) - log_product(factors))
+    return np.array(found)
 
 
 def weigh_mean(
