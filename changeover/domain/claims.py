@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from changeover.domain.routing import ON_USERS, Explanation, Mode, RoutingState, System, explain
+from changeover.domain.routing import TRIED, Explanation, Mode, RoutingState, System, explain
 
 
 class Status(StrEnum):
@@ -179,7 +179,7 @@ def hand_over(
     found = _open(present, token)
     if isinstance(found, Refusal):
         return found
-    if to is System.CANDIDATE and state.mode not in ON_USERS:
+    if to is System.CANDIDATE and state.mode not in TRIED:
         return Refusal(Why.NOT_ENTITLED, f"not handed to the candidate because the mode is "
                        f"{state.mode}", found)
     return replace(_freed(found, now), given_to=str(to), reason=reason)
@@ -222,7 +222,7 @@ def _given_to(present: Claim | None, state: RoutingState) -> str:
     baseline's again.
     """
     if present is None or (
-        present.given_to == System.CANDIDATE and state.mode not in ON_USERS
+        present.given_to == System.CANDIDATE and state.mode not in TRIED
     ):
         return ""
     return present.given_to

@@ -7,12 +7,16 @@ from typing import Any
 
 from changeover.domain.capacity import Fit
 from changeover.plan.model import Plan
-from changeover.site.capacity import room_when_shrunk
 from changeover.store.engine import Store
 
 
 def collect(store: Store, plan: Plan, *, now: datetime) -> dict[str, Any] | None:
     """Return whether a rollback would fit; None while nothing has made the baseline smaller."""
+    if not any(lever.shrinks for lever in plan.levers.values()):
+        return None
+    # here, since numpy is half of what `status` would import
+    from changeover.site.capacity import room_when_shrunk
+
     room = room_when_shrunk(store, plan, now=now)
     return room.document() if room else None
 
