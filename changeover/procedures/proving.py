@@ -7,30 +7,29 @@ from changeover import clock
 from changeover.domain.approvers import STARTING, rules_of
 from changeover.domain.rollout import Answer, Approval
 from changeover.domain.tokens import ApproverToken
-from changeover.errors import ApprovalRefused
 from changeover.plan.people import person
 from changeover.site.site import Site
-from changeover.store import approvals, approver_codes, approver_tokens
+from changeover.store import admission, approvals, approver_codes, approver_tokens
+from changeover.store.admission import Said
 from changeover.store.approver_codes import Purpose
 
 
 def token(site: Site, name: str, text: str) -> ApproverToken:
-    """Return a person's token by its text.
+    """Return a person's token by its text. Another one is refused, and that is audited.
 
     Raises:
         ApprovalRefused: There is none, it is not valid any more, or it is somebody else's.
     """
-    found = approver_tokens.find(site.store, site.migration, text, now=clock.now())
-    if found is None:
-        raise ApprovalRefused(
-            "nothing was changed because this token is not valid", where=site.migration,
-            next_step="`changeover approver list` shows who has one; ask for another with "
-            "`changeover approver rotate NAME`")
-    if person(found.name) != person(name):
-        raise ApprovalRefused(
-            f"nothing was changed because the token is {found.name}'s, not {name}'s",
-            where=site.migration)
-    return found
+    now = clock.now()
+    found = approver_tokens.find(site.store, site.migration, text, now=now)
+    if found is not None and person(found.name) == person(name):
+        return found
+    reason = ("this token is not valid; `changeover approver list` shows who has one, and "
+              "`changeover approver rotate NAME` makes another")
+    if found is not None:
+        reason = f"the token is {found.name}'s, not {name}'s"
+    raise admission.refuse(
+        site.store, Said(site.migration, "", name), reason, now=now)
 
 
 def code_for_form(site: Site, asked: Approval, given: Answer, *, source: str) -> str:

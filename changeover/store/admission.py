@@ -23,6 +23,7 @@ from changeover.errors import ApprovalRefused
 from changeover.plan.people import person
 from changeover.store import approver_codes, approver_tokens, audit, plans
 from changeover.store.approver_codes import Code, Purpose
+from changeover.store.engine import Store
 
 REFUSED = "approval.refused"
 MOST_WRONG = 5
@@ -89,6 +90,13 @@ def unproven_in(session: Session, said: Said, *, now: datetime) -> ApprovalRefus
         return None
     reason = why or _reason(Problem.UNPROVEN, said, Rules())
     return _refused(session, said, reason, now, is_wrong_code=bool(why))
+
+
+def refuse(store: Store, said: Said, reason: str, *, now: datetime) -> ApprovalRefused:
+    """Audit that what a person gave shows nothing, and return the error that says so."""
+    with store.begin() as session:
+        audit.lock(session, said.migration)
+        return _refused(session, said, reason, now, is_wrong_code=False)
 
 
 def _refused(

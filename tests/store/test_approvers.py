@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,9 @@ from changeover.domain.rollout import Answer, Approval, StageAction
 from changeover.domain.tokens import ApproverToken, TokenState
 from changeover.errors import ApprovalRefused, InvalidInput, Refused
 from changeover.plan.load import parse_plan
+from changeover.procedures import proving
+from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import (
     admission,
     approvals,
@@ -89,6 +93,22 @@ def test_the_answer_of_somebody_unlisted_is_refused_and_the_question_stays(store
     assert is_open(store)
     assert len(refusals(store)) == 1
     assert answer(store, asked, " ANN").decision is StageAction.PROMOTE
+
+
+def test_a_token_that_shows_nothing_is_refused_and_in_the_audit(
+    store: Store, asked: Approval, tmp_path: Path
+) -> None:
+    """Somebody else's, an old or an invented one at the command line; its text is nowhere."""
+    site = Site(Home(tmp_path), plans.load(store, "shop"), store)
+    _, given = make(store, "bob")
+    invented = f"cha_{'0' * 12}_{'x' * 43}"
+    for text_, why in ((given, "the token is bob's, not ann's"), (invented, "is not valid")):
+        with pytest.raises(ApprovalRefused, match=why):
+            proving.token(site, "ann", text_)
+    assert [who for who, _ in refusals(store)] == ["ann", "ann"]
+    stored = str([each.data for each in audit.events(store, "shop")])
+    assert given not in stored and invented not in stored
+    assert is_open(store)
 
 
 def test_a_listed_person_without_a_code_is_refused(store: Store, asked: Approval) -> None:
