@@ -65,8 +65,8 @@ class Standings:
         found = []
         for gate in plan.stage(record.key).gates:
             result = judge_now(
-                self._site, record, gate, lambda: sums, self._sources.of_gate(gate),
-                outlook_of=self._outlook_of)
+                self._site, record, gate, lambda: sums,
+                read_sources=self._sources.of_gate(gate), outlook_of=self._outlook_of)
             evidence = evidence_of(plan, gate, result)
             for each in evidence:
                 # the minutes recompute a verdict; a standing is replaced within seconds

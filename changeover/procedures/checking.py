@@ -27,6 +27,7 @@ from changeover.site.site import Site
 
 SETTLE = timedelta(seconds=2)
 """Samples of the last seconds are still being completed by the observer; windows end before."""
+ReadSums = Callable[[], StageSums]
 
 
 def end_of_windows() -> datetime:
@@ -35,9 +36,8 @@ def end_of_windows() -> datetime:
 
 
 def judge_now(
-    site: Site, record: StageRecord, gate: str, read_sums: Callable[[], StageSums] | None = None,
-    read_sources: ReadSources | None = None,
-    *, outlook_of: OutlookOf | None = None,
+    site: Site, record: StageRecord, gate: str, read_sums: ReadSums | None = None, *,
+    read_sources: ReadSources | None = None, outlook_of: OutlookOf | None = None,
 ) -> GateResult:
     """Return what a gate says of a stage now.
 
@@ -56,40 +56,45 @@ def judge_now(
     sums = None
     # read for all checks at once, and only when one needs them: hours of sums take seconds
     if by_buckets:
-        sums = read_sums() if read_sums else stage_sums(site, record, end=end)
+        read_sums = read_sums or partial(stage_sums, site, record, end=end)
+        sums = read_sums()
     windows = [_window(site, record, check, end) for check in checks]
-    external = judge_externals(
-        checks, windows, read_sources or partial(ask_now, site), since=record.entered_at)
+    read = read_sources or partial(ask_now, site)
+    external = judge_externals(checks, windows, read, since=record.entered_at)
+    look_ahead = outlook_of or Thorough(site.plan)
     results = []
     for index, check in enumerate(checks):
         result = external.get(index) or _measured(site, check, windows[index], sums)
         if sums is not None and check.is_sequential:
-            result = _with_shown(judge_by_buckets(check, sums), result)
-            result = (outlook_of or Thorough(site.plan))(check, result, sums)
+            judged = judge_by_buckets(check, sums)
+            result = _with_shown(judged, result)
+            result = look_ahead(check, result, sums)
         elif check.is_by_minutes:
             result = _by_minutes(site, check, result)
         results.append(as_asked(check, result))
-    judged = judge_gate(gate, results)
-    if sums is None or not by_buckets:
-        # stored with the verdict: whoever doubts it reaches it again from these
-        return judged
-    return replace(judged, sums=pack_stage(sums, by_buckets))
+    found = judge_gate(gate, results)
+    # stored with the verdict: whoever doubts it reaches it again from these
+    return found if sums is None else replace(found, sums=pack_stage(sums, by_buckets))
 
 
 def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any]]:
     """Return what is stored of a gate's checks: what was asked, and what was found."""
     evidence = [each.as_evidence() for each in result.results]
+    checks = plan.gates.get(gate, [])
     # not strict: guardrails are no checks of the plan, and have none beside them
-    for each, check in zip(evidence, plan.gates.get(gate, []), strict=False):
-        each["check"] = check.model_dump(mode="json", exclude_defaults=True)
+    for each, check in zip(evidence, checks, strict=False):
+        asked = check.model_dump(mode="json", exclude_defaults=True)
+        each["check"] = asked
     return evidence
 
 
 def _window(site: Site, record: StageRecord, check: CheckSpec, end: datetime) -> Window:
     """Return start and end of a check's window, never reaching back before the stage began."""
-    soak = site.plan.stage(record.key).soak
+    stage = site.plan.stage(record.key)
+    length = check.over or stage.soak
     # traffic of before is of other users
-    return min(end, max(end - (check.over or soak), record.entered_at)), end
+    start = max(end - length, record.entered_at)
+    return min(end, start), end
 
 
 def _measured(
@@ -97,13 +102,16 @@ def _measured(
 ) -> CheckResult:
     """Judge one check over its window; the stage's sums say how exact a share is."""
     metrics, (start, end) = site.metrics, window
-    own = metrics.window(
-        check.of, start=start, end=end, place=check.path, segment=check.segment)
+    read = partial(metrics.window, start=start, end=end, segment=check.segment)
+    own = read(check.of, place=check.path)
     baseline = None
     if check.is_to_baseline:
-        baseline = metrics.window("baseline", start=start, end=end, segment=check.segment)
+        baseline = read("baseline")
     result = judge(check, own, baseline, start=start, end=end)
-    spread = None if sums is None else spread_in(check, sums)
+    spread = None
+    # users make many requests each: a share is less exact than their number says
+    if sums is not None:
+        spread = spread_in(check, sums)
     result = with_interval(check, result, own, spread)
     if check.measured.source is Source.COMPARISON:
         return result.with_coverage(metrics.coverage())
@@ -112,17 +120,20 @@ def _measured(
 
 def _by_minutes(site: Site, check: CheckSpec, measured: CheckResult) -> CheckResult:
     """Judge the single minutes of the window that a check was measured over."""
-    baseline, candidate = (
-        site.metrics.minutes(system, check, start=measured.start, end=measured.end)
-        for system in ("baseline", "candidate"))
+    start, end = measured.start, measured.end
+    read = partial(site.metrics.minutes, check=check, start=start, end=end)
+    minutes = Minutes(read("baseline"), read("candidate"))
+    # of the system that has fewer: the comparison is no better than that
     samples = min(measured.samples, measured.baseline_samples or 0)
-    found = judge_by_minutes(check, Minutes(baseline, candidate), samples, measured.min_samples)
+    found = judge_by_minutes(check, minutes, samples, measured.min_samples)
     return replace(
-        measured, verdict=found.verdict, reason=found.reason, by_minutes=found.document)
+        measured, verdict=found.verdict, reason=found.reason,
+        by_minutes=found.document)
 
 
 def _with_shown(judged: CheckResult, measured: CheckResult) -> CheckResult:
     """Return a check's result; a quantile's value is that of the window, as everywhere else."""
     if METRICS[judged.metric].quantile is None:
         return judged
-    return replace(judged, value=measured.value, baseline_value=measured.baseline_value)
+    value, known = measured.value, measured.baseline_value
+    return replace(judged, value=value, baseline_value=known)

@@ -76,15 +76,16 @@ def _promoted(site: Site) -> Cutover:
     Raises:
         Refused: It was not, or the candidate does not serve everyone any more.
     """
-    newest = cutovers.latest(site.store, site.migration)
-    state = routing.read(site.store, site.migration)
+    store, migration = site.store, site.migration
+    newest = cutovers.latest(store, migration)
+    state = routing.read(store, migration)
     # after a rollback, or a recovery, the baseline serves users: there is nothing to retire
-    is_promoted = newest is not None and newest.status is CutoverStatus.PROMOTED
-    if newest is None or not is_promoted or state.mode is not Mode.CANDIDATE_ONLY:
-        raise Refused(
-            f"not begun because {site.migration} is at {state.describe()}",
-            next_step="Finish the cutover first: `prefect deployment run cutover/main`")
-    return newest
+    is_full = state.mode is Mode.CANDIDATE_ONLY
+    if newest is not None and newest.status is CutoverStatus.PROMOTED and is_full:
+        return newest
+    why = f"not begun because {migration} is at {state.describe()}"
+    raise Refused(
+        why, next_step="Finish the cutover first: `prefect deployment run cutover/main`")
 
 
 def begin(retirement: Retirement) -> datetime:
@@ -100,37 +101,45 @@ def begin(retirement: Retirement) -> datetime:
         raise Refused("not begun because the phase deprecation has no `after`")
     due = retirement.promoted_at + _period(retirement.phase)
     site = retirement.site
-    carriers.assign(site.store, Carrier(
-        site.migration, retirement.work, "deprecation", str(retirement.flow_run_id),
-        since=clock.now()))
+    run_id = str(retirement.flow_run_id)
+    carrier = Carrier(
+        site.migration, retirement.work, "deprecation", run_id, since=clock.now())
+    carriers.assign(site.store, carrier)
     return due
 
 
 def end(retirement: Retirement) -> None:
     """Note that nothing of the retirement is left to be done."""
     site = retirement.site
-    carriers.drop(site.store, site.migration, retirement.work,
-                  flow_run_id=str(retirement.flow_run_id))
+    run_id = str(retirement.flow_run_id)
+    carriers.drop(
+        site.store, site.migration, retirement.work, flow_run_id=run_id)
 
 
 def question(retirement: Retirement) -> Question:
     """Return what people are asked before the baseline is retired."""
     phase = retirement.phase
+    migration = retirement.site.migration
     period = format_duration(phase.after) if phase.after else "a while"
     levers = ", ".join(phase.levers) or "none"
+    alone = _alone(retirement)
     text = (
-        f"## Retire the baseline of {retirement.site.migration}?\n\nThe candidate has served "
-        f"everyone for {period}. After this a rollback is no longer possible{_alone(retirement)}. "
-        f"Levers: {levers}."
-        "\n\n- **promote**: pull them.\n- **hold** or **rollback**: leave the baseline as it is.\n")
+        f"## Retire the baseline of {migration}?\n\n"
+        f"The candidate has served everyone for {period}. "
+        f"After this a rollback is no longer possible{alone}. "
+        f"Levers: {levers}.\n\n"
+        "- **promote**: pull them.\n"
+        "- **hold** or **rollback**: leave the baseline as it is.\n")
     needed = phase.approval.approvers if phase.approval else 1
     return Question(SUBJECT, lambda _ordinal: text, needed, _round(retirement))
 
 
 def _alone(retirement: Retirement) -> str:
     group = retirement.site.plan.group
-    return f", not even when one that goes first in group {group.name} is rolled back" \
-        if group is not None and group.order > 1 else ""
+    # who goes first follows nobody back
+    if group is None or group.order <= 1:
+        return ""
+    return f", not even when one that goes first in group {group.name} is rolled back"
 
 
 def _round(retirement: Retirement) -> int:
@@ -138,13 +147,14 @@ def _round(retirement: Retirement) -> int:
     site, run_id = retirement.site, retirement.flow_run_id
 
     def count() -> Found:
-        rounds = []
+        newest = 0
         for each in approvals.all_of(site.store, retirement.cutover.id):
             if each.stage == SUBJECT and each.decision is not None:
-                rounds.append(each.round)
-        return "how often people are asked", {"round": max(rounds, default=0) + 1}
+                newest = max(newest, each.round)
+        return "how often people are asked", {"round": newest + 1}
 
-    counted = Procedure(site, f"deprecation-{run_id}", run_id).once("round", count)
+    run = Procedure(site, f"deprecation-{run_id}", run_id)
+    counted = run.once("round", count)
     return int(counted.data["round"])
 
 
@@ -157,18 +167,22 @@ def refuse_while_called(retirement: Retirement) -> None:
     """
     site, now = retirement.site, clock.now()
     if not is_measured_until(site, now):
+        why = f"nobody counted who called the baseline up to {now:%F %T} UTC"
         raise Unreachable(
-            f"nobody counted who called the baseline up to {now:%F %T} UTC",
-            next_step="Check with `changeover status` whether the observer runs")
+            why, next_step="Check with `changeover status` whether the observer runs")
+    start = now - _period(retirement.phase)
     # not before the promotion: until then it was there to answer
-    start = max(now - _period(retirement.phase), retirement.promoted_at)
-    own = site.metrics.window("baseline", start=start, end=now).requests
-    candidate = site.metrics.window("candidate", start=start, end=now)
+    start = max(start, retirement.promoted_at)
+    metrics = site.metrics
+    own = metrics.window("baseline", start=start, end=now).requests
+    candidate = metrics.window("candidate", start=start, end=now)
+    # also what it answered in the candidate's place: users would see these fail
     calls = own + candidate.errors.get(ErrorClass.SAVED, 0)
     if calls:
         raise Refused(
-            f"not retired because the baseline answered {calls} requests since "
-            f"{start:%F %T} UTC ({own} of its own, the others when the candidate failed)",
+            f"not retired because the baseline answered {calls} requests "
+            f"since {start:%F %T} UTC "
+            f"({own} of its own, the others when the candidate failed)",
             next_step="Find who calls it, then run deprecation/main again")
 
 
@@ -190,18 +204,22 @@ def pull_levers(retirement: Retirement) -> str:
     for name in levers:
         # between two levers a rollback may have sent users to what is being retired
         _refuse_unless_full(retirement)
-        problem = pull_lever(site, name, actor=ACTOR, occasion=retirement.occasion)
+        problem = pull_lever(
+            site, name, actor=ACTOR, occasion=retirement.occasion)
         if problem:
-            raise ChangeoverError(problem, next_step="Mend it and run deprecation/main again")
+            raise ChangeoverError(
+                problem, next_step="Mend it and run deprecation/main again")
     _record(retirement, retirement.occasion, "baseline.retired")
-    return f"the baseline is retired: {', '.join(levers) or 'there was no lever to pull'}"
+    pulled = ", ".join(levers) or "there was no lever to pull"
+    return f"the baseline is retired: {pulled}"
 
 
 def _record(retirement: Retirement, key: str, kind: str) -> None:
     site = retirement.site
-    audit.record(site.store, site.migration, NewEvent(
-        actor=ACTOR, kind=kind, at=clock.now(), data={"levers": retirement.phase.levers},
-        once_key=key))
+    data = {"levers": retirement.phase.levers}
+    event = NewEvent(
+        actor=ACTOR, kind=kind, at=clock.now(), data=data, once_key=key)
+    audit.record(site.store, site.migration, event)
 
 
 def _refuse_unless_full(retirement: Retirement) -> None:
@@ -214,9 +232,10 @@ def _refuse_unless_full(retirement: Retirement) -> None:
     site = retirement.site
     state = routing.read(site.store, site.migration)
     if state.mode is not Mode.CANDIDATE_ONLY:
+        why = f"not retired because {site.migration} is at {state.describe()}"
         raise Refused(
-            f"not retired because {site.migration} is at {state.describe()}",
-            next_step="Bring back by hand what levers took away; see `changeover history`")
+            why, next_step="Bring back by hand what levers took away; "
+            "see `changeover history`")
     retirement.refuse_other_run()
 
 

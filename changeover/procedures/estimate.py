@@ -54,13 +54,14 @@ class Estimate:
     def warning(self) -> str:
         """What is wrong with the stage for this check; empty when nothing is."""
         seen = self.forecast
+        hidden, undecided = 1 - seen.found, 1 - seen.passed
         if seen.found < FEW_FOUND:
-            return (f"the soak is too short to show this harm: in {1 - seen.found:.0%} of futures "
-                    "it stays hidden")
+            return ("the soak is too short to show this harm: "
+                    f"in {hidden:.0%} of futures it stays hidden")
         if seen.passed < FEW_PASSED:
-            return (f"the soak is too short to pass: a healthy candidate stays undecided in "
-                    f"{1 - seen.passed:.0%} of futures; allow more time, a larger share or a "
-                    "larger margin")
+            return ("the soak is too short to pass: "
+                    f"a healthy candidate stays undecided in {undecided:.0%} of futures; "
+                    "allow more time, a larger share or a larger margin")
         return ""
 
 
@@ -81,9 +82,12 @@ def cases(plan: Plan) -> list[tuple[Stage, str, CheckSpec]]:
 
 def without_estimate(plan: Plan) -> list[str]:
     """Return the checks by evidence whose futures are not drawn, as sentences."""
-    asked = [check for gate in plan.gates.values() for check in gate
-             if check.is_sequential and not _is_foreseen(check)]
-    names = dict.fromkeys(f"{check.measured.name}{in_words(check.subset)}" for check in asked)
+    # a dictionary: each name once, in the plan's order
+    names: dict[str, None] = {}
+    for gate in plan.gates.values():
+        for check in gate:
+            if check.is_sequential and not _is_foreseen(check):
+                names[f"{check.measured.name}{in_words(check.subset)}"] = None
     return [
         f"{name}: not estimated, since nobody knows how often and how far apart its values will "
         "come; while a stage soaks, status says how much longer it needs"
@@ -107,23 +111,33 @@ def estimates(
     """
     for stage, gate, check in cases(plan):
         habits = habits_of(check)
-        seen = forecast(habits, _asked(plan, stage, check, habits, harm))
+        asked = _asked(plan, stage, check, habits=habits, harm=harm)
+        seen = forecast(habits, asked)
         yield Estimate(stage, gate, check, seen)
 
 
-def _asked(plan: Plan, stage: Stage, check: CheckSpec, habits: Habits, harm: Harm) -> Asked:
-    seconds = (stage.soak - settles_for(plan, stage)).total_seconds()
-    number = questions(plan, stage)
-    bound, quantile = check.bound_values[0], METRICS[check.metric].quantile
+def _asked(
+    plan: Plan, stage: Stage, check: CheckSpec, *, habits: Habits, harm: Harm
+) -> Asked:
+    # cold caches and new sessions of a stage's begin are in no comparison
+    counted = stage.soak - settles_for(plan, stage)
+    seconds = counted.total_seconds()
+    alpha = ALPHA / questions(plan, stage)
+    bound = check.bound_values[0]
+    quantile = METRICS[check.metric].quantile
     is_ratio = check.bound_name == "ratio_to_baseline"
     if quantile is not None:
         # what a difference in seconds is as a ratio depends on the durations; half more is usual
         margin = bound if is_ratio else 1.5
+        slower = slow_times(quantile, margin, harm.slower)
+        at_margin = slow_times(quantile, margin, 1.0)
         return Asked(
-            stage.weight, seconds, 1.0, True, ALPHA / number,
-            times=slow_times(quantile, margin, harm.slower),
-            at_margin=slow_times(quantile, margin, 1.0), log_pass=log_pass(check))
-    usual = float((habits.bad * habits.per_second).sum() / max(1e-12, habits.per_second.sum()))
-    margin = bound if is_ratio else 1 + bound / max(usual, LEAST_SHARE)
-    return Asked(stage.weight, seconds, margin, False, ALPHA / number, times=harm.times,
-                 log_pass=log_pass(check))
+            stage.weight, seconds, 1.0, True, alpha, times=slower,
+            at_margin=at_margin, log_pass=log_pass(check))
+    requests = habits.per_second
+    usual = (habits.bad * requests).sum() / max(1e-12, requests.sum())
+    # a difference is this ratio at the share that is usual; a share of 0 has no ratio
+    margin = bound if is_ratio else 1 + bound / max(float(usual), LEAST_SHARE)
+    return Asked(
+        stage.weight, seconds, margin, False, alpha, times=harm.times,
+        log_pass=log_pass(check))

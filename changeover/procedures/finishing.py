@@ -40,10 +40,14 @@ def observed_until(run: CutoverRun, round_: int) -> datetime:
     """
     run.current_state()
     spec = run.site.plan.cutover.observe
-    detail = f"observed for {format_duration(spec.duration)}" if spec else "not observed"
+    detail, length = "not observed", timedelta(0)
+    if spec is not None:
+        length = spec.duration
+        detail = f"observed for {format_duration(length)}"
+    name = _of_round("observation", round_)
     # its first call is saved: a run that begins again does not observe anew
-    begun = run.once(_of_round("observation", round_), lambda: (detail, {}))
-    return begun.started_at + (spec.duration if spec else timedelta(0))
+    begun = run.once(name, lambda: (detail, {}))
+    return begun.started_at + length
 
 
 def judge_success(
@@ -57,10 +61,11 @@ def judge_success(
     def judge() -> Found:
         criteria = _criteria(run, suite, round_)
         met = sum(each.is_met for each in criteria)
-        return f"{met} of {len(criteria)} are met", {
-            "criteria": [asdict(each) for each in criteria]}
+        said = f"{met} of {len(criteria)} are met"
+        return said, {"criteria": [asdict(each) for each in criteria]}
 
-    found = run.once(_of_round(steps.CRITERIA, round_), judge)
+    name = _of_round(steps.CRITERIA, round_)
+    found = run.once(name, judge)
     return [Criterion(**each) for each in found.data["criteria"]]
 
 
@@ -70,9 +75,10 @@ def question(run: CutoverRun, unmet: list[Criterion], round_: int) -> Question:
     listed = "\n".join(f"- {each.criterion}: {each.detail}" for each in unmet)
     text = (
         f"## Accept the cutover of {run.migration} although these criteria are not met?\n\n"
-        f"Everyone is on the candidate. Not met:\n\n{listed}\n\n- **promote**: accept it as it "
-        "is.\n- **hold**: validate and observe once more.\n- **rollback**: everyone back to the "
-        "baseline now.\n")
+        f"Everyone is on the candidate. Not met:\n\n{listed}\n\n"
+        "- **promote**: accept it as it is.\n"
+        "- **hold**: validate and observe once more.\n"
+        "- **rollback**: everyone back to the baseline now.\n")
     needed = spec.approval.approvers if spec else 1
     return Question(SUBJECT, lambda _ordinal: text, needed, round_)
 
@@ -86,27 +92,31 @@ def _criteria(run: CutoverRun, suite: SuiteResult | None, round_: int) -> list[C
     began = observation.started_at if observation else run.began_at
     found = [_every_stage(run), _no_trigger(run, began), *_healthy(run, began)]
     if suite is not None:
-        found.append(Criterion(f"suite {suite.suite} passed", suite.is_passed, suite.reason))
+        title = f"suite {suite.suite} passed"
+        found.append(Criterion(title, suite.is_passed, suite.reason))
     # what a procedure may do without: a plan that wants none of them has no such step
     for name in ("backup", "rollback.sh", "final configuration", baseline.DISABLED):
         step = run.known(name)
         if step is not None:
-            found.append(Criterion(
-                f"step {name} is done", step.status is StepStatus.DONE, step.detail))
+            is_done = step.status is StepStatus.DONE
+            found.append(Criterion(f"step {name} is done", is_done, step.detail))
     return found
 
 
 def _every_stage(run: CutoverRun) -> Criterion:
     stages = cutovers.stages(run.site.store, run.id)
-    promoted = sum(stage.status is StageStatus.PROMOTED for stage in stages)
-    return Criterion("every stage was promoted", promoted == len(stages),
-                     f"{promoted} of {len(stages)}")
+    promoted, everyone = 0, len(stages)
+    for stage in stages:
+        promoted += stage.status is StageStatus.PROMOTED
+    counted = f"{promoted} of {everyone}"
+    return Criterion("every stage was promoted", promoted == everyone, counted)
 
 
 def _no_trigger(run: CutoverRun, began: datetime) -> Criterion:
     fired = firings.all_of(run.site.store, run.migration, since=began)
     reasons = ", ".join(f"{each.trigger}: {each.reason}" for each in fired)
-    return Criterion("no trigger fired during the observation", not fired, reasons or "none")
+    title = "no trigger fired during the observation"
+    return Criterion(title, not fired, reasons or "none")
 
 
 def _healthy(run: CutoverRun, began: datetime) -> list[Criterion]:
@@ -123,11 +133,12 @@ def _healthy(run: CutoverRun, began: datetime) -> list[Criterion]:
     newest = health_results.latest(store, migration)
     is_good = all(each.status in GOOD for each in newest)
     states = ", ".join(f"{each.check} {each.status}" for each in newest)
+    faults = ", ".join(sorted(serious))
     return [
         Criterion(
             "no critical health check during the observation",
             is_met=not serious and bool(health or not is_due),
-            detail=", ".join(sorted(serious)) or f"{len(health)} results, none critical"),
+            detail=faults or f"{len(health)} results, none critical"),
         Criterion(
             "the newest health check is good",
             is_met=is_good and bool(newest or not is_due),

@@ -40,35 +40,42 @@ def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
     record = cutovers.stage(run.site.store, run.id, stage)
     if record is None:
         raise InvalidInput(f"stage {stage} of cutover {run.id} was never entered")
-    spec, end = run.site.plan.stage(stage), end_of_windows()
+    site, end = run.site, end_of_windows()
+    spec = site.plan.stage(stage)
     # hours of sums are read once, for whichever gates need them
-    read_sums = cache(partial(stage_sums, run.site, record, end=end))
-    judged = [
-        _judge_once(run, record, gate, partial(judge_now, run.site, record, gate, read_sums))
-        for gate in spec.gates
-    ]
-    alarm = _judge_once(
-        run, record, GATE, partial(judge_guardrails, run, record, spec, seen, end=end))
-    return _decide(run, record, judged, alarm, is_reduced=not seen.has_share)
+    read_sums = cache(partial(stage_sums, site, record, end=end))
+    judged = []
+    for gate in spec.gates:
+        judge = partial(judge_now, site, record, gate, read_sums)
+        judged.append(_judge_once(run, record, gate, judge))
+    watch = partial(judge_guardrails, run, record, spec, seen, end=end)
+    alarm = _judge_once(run, record, GATE, watch)
+    is_reduced = not seen.has_share
+    return _decide(run, record, judged, alarm, is_reduced=is_reduced)
 
 
 def _judge_once(
     run: CutoverRun, record: StageRecord, gate: str, evaluate: Callable[[], GateResult]
 ) -> GateVerdict:
     """Return the verdict of this evaluation of a gate, from the store if it was given before."""
-    for known in verdicts.all_of(run.site.store, run.id, record.key):
-        # by round and evaluation: a run that begins again finds the verdict that it gave
-        if (known.gate, known.round, known.attempt) == (gate, record.round, record.rechecks):
+    store, plan = run.site.store, run.site.plan
+    # by round and evaluation: a run that begins again finds the verdict that it gave
+    asked = gate, record.round, record.rechecks
+    for known in verdicts.all_of(store, run.id, record.key):
+        if (known.gate, known.round, known.attempt) == asked:
             return known
     result = evaluate()
-    evidence = evidence_of(run.site.plan, gate, result)
-    plan = plans.digest_of(run.site.plan)[:DIGEST_SHOWN]
+    evidence = evidence_of(plan, gate, result)
+    digest = plans.digest_of(plan)[:DIGEST_SHOWN]
     for each in evidence:
-        each["plan"] = plan  # a running cutover's plan can be amended
-    return verdicts.save(run.site.store, GateVerdict(
-        cutover_id=run.id, stage=record.key, gate=gate, round=record.round,
-        attempt=record.rechecks, verdict=result.verdict, reason=result.reason, at=clock.now(),
-        evidence=evidence), result.sums)
+        # a running cutover's plan can be amended
+        each["plan"] = digest
+    verdict = GateVerdict(
+        cutover_id=run.id, stage=record.key, gate=gate,
+        round=record.round, attempt=record.rechecks,
+        verdict=result.verdict, reason=result.reason,
+        at=clock.now(), evidence=evidence)
+    return verdicts.save(store, verdict, result.sums)
 
 
 def _decide(
@@ -85,8 +92,9 @@ def _decide(
     is_alarmed = alarm.verdict is Verdict.FAIL
     is_asked = plan.stage(record.key).approvers > 0
     early = steering.promoted_early(run, record)
+    # people do not want to wait for what is missing
     if early and verdict is Verdict.INCONCLUSIVE:
-        verdict = Verdict.PASS  # people do not want to wait for what is missing
+        verdict = Verdict.PASS
     decision = decide_stage(
         verdict=verdict,
         rechecks_left=plan.patience.rechecks - record.rechecks,

@@ -19,7 +19,7 @@ from changeover.domain.audit import Author
 from changeover.domain.gradual_return import KEY, Return
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import TRIED, Change, Mode, RoutingState
-from changeover.errors import PublishFailed, Refused
+from changeover.errors import Refused
 from changeover.procedures import baseline, rollback, traffic
 from changeover.procedures.rollback import RollbackStart
 from changeover.site.site import Site
@@ -28,6 +28,10 @@ from changeover.store.write_queue import first_in_line
 
 ACTOR = "observer"
 _STEPS = (Mode.RETURNING, Mode.EMERGENCY_ROLLBACK)
+_NO_STEPS = "not rolled back in steps because the plan has no `rollback.return`"
+_ADD_STEPS = (
+    "Add `rollback: {return: {over: 5m}}`, "
+    "or bring everyone back at once with `changeover rollback`")
 
 
 def begin(site: Site, cause: Cause, *, is_baseline_back: bool = False) -> RollbackStart:
@@ -48,31 +52,33 @@ def begin(site: Site, cause: Cause, *, is_baseline_back: bool = False) -> Rollba
     """
     spec = site.plan.rollback.return_
     if spec is None:
-        raise Refused("not rolled back in steps because the plan has no `rollback.return`",
-                      next_step="Add `rollback: {return: {over: 5m}}`, or bring everyone back at "
-                      "once with `changeover rollback`")
+        raise Refused(_NO_STEPS, next_step=_ADD_STEPS)
+    store, migration = site.store, site.migration
     baseline.refuse_when_retired(site)
+    # before the first step: it must answer those whom that sends to it
     if not is_baseline_back:
         baseline.bring_back(site, actor=cause.actor)
     with first_in_line():
-        state, now = routing.read(site.store, site.migration), clock.now()
+        state = routing.read(store, migration)
+        now = clock.now()
         if state.mode in TRIED:
             plan = Return(now, spec.over, spec.steps, state.weight)
-            first = replace(_first(plan, state), audited={KEY: plan.document()})
-            state = routing.change(site.store, site.migration, first, cause, now=now)
+            first = _first(plan, state)
+            # with the state, in one transaction: every further step follows from it
+            first = replace(first, audited={KEY: plan.document()})
+            state = routing.change(store, migration, first, cause, now=now)
         elif state.mode is not Mode.RETURNING:
             return rollback.start(site, cause, is_baseline_back=True)
         record = rollback.open_record(site, state, cause)
-        try:
-            return RollbackStart(state, record, traffic.publish(site, state))
-        except PublishFailed as failure:
-            return RollbackStart(state, record, None, str(failure))
+        served, problem = rollback.publish(site, state)
+        return RollbackStart(state, record, served, problem)
 
 
 def _first(plan: Return, state: RoutingState) -> Change:
     left = plan.left_after(1)
-    return Change(mode=Mode.RETURNING, weight=left.weight, segment_weight=left.segment_weight,
-                  expected_epoch=state.epoch)
+    return Change(
+        mode=Mode.RETURNING, weight=left.weight,
+        segment_weight=left.segment_weight, expected_epoch=state.epoch)
 
 
 def carry_on(site: Site) -> RoutingState | None:
@@ -89,11 +95,15 @@ def carry_on(site: Site) -> RoutingState | None:
     if state.mode is not Mode.RETURNING:
         return None
     plan = returns.schedule(site.store, state)
-    change = plan.change_at(state, now) if plan else None
-    if plan is None or (change and change.mode is Mode.EMERGENCY_ROLLBACK):
+    # without a schedule nobody knows the steps: everyone returns at once
+    if plan is None:
         return rollback.start(site, _cause(site, state)).state
+    change = plan.change_at(state, now)
     if change is None:
         return None
+    if change.mode is Mode.EMERGENCY_ROLLBACK:
+        return rollback.start(site, _cause(site, state)).state
+    # confirmed first: users would skip a step that the gateway never served
     if not site.gateway.serving(state).is_current:
         traffic.publish(site, state)
     step = f"step {plan.step_at(now)} of {plan.steps} back to the baseline"
@@ -102,24 +112,37 @@ def carry_on(site: Site) -> RoutingState | None:
 
 def told(site: Site, epoch: int) -> str:
     """Return how users returned in the rollback that created an epoch; empty for one at once."""
-    began = audit.newest_of(site.store, site.migration, "rollback.started")
-    is_its_own = routing.read(site.store, site.migration).epoch == epoch
-    if began is None or KEY not in began.data or not is_its_own:
+    store, migration = site.store, site.migration
+    began = audit.newest_of(store, migration, "rollback.started")
+    if began is None or KEY not in began.data:
         return ""
-    moved = [event for event in audit.events(site.store, site.migration, after_seq=began.seq)
-             if event.kind == "routing.changed" and event.data.get("mode") in _STEPS]
-    if not moved:
+    # the newest start is of another rollback
+    if routing.read(store, migration).epoch != epoch:
         return ""
-    last = next((each for each in moved if each.data["mode"] == Mode.EMERGENCY_ROLLBACK), moved[-1])
-    steps = moved.index(last) + 2  # the first one began the rollback
-    return f"users returned in {steps} steps from {began.at:%F %T} to {last.at:%F %T} UTC"
+    # the first step began the rollback: it is not among the events after that
+    steps, last = 1, None
+    for event in audit.events(store, migration, after_seq=began.seq):
+        mode = event.data.get("mode")
+        if event.kind != "routing.changed" or mode not in _STEPS:
+            continue
+        steps, last = steps + 1, event.at
+        # everyone is back: what moves users afterwards is another story
+        if mode == Mode.EMERGENCY_ROLLBACK:
+            break
+    if last is None:
+        return ""
+    return f"users returned in {steps} steps from {began.at:%F %T} to {last:%F %T} UTC"
 
 
 def _cause(site: Site, state: RoutingState) -> Cause:
     """Return why the rollback began; its record may be missing after a kill."""
-    known = rollbacks.of_epoch(site.store, site.migration, state.epoch)
+    store, migration = site.store, site.migration
+    known = rollbacks.of_epoch(store, migration, state.epoch)
     if known is not None:
         return Cause(known.actor, known.reason, known.severity)
-    began = audit.newest_of(site.store, site.migration, "rollback.started")
-    reason = str(began.data.get("reason", "")) if began else "see the audit"
-    return Cause(began.actor if began else ACTOR, reason, RollbackSeverity.HIGH)
+    actor, reason = ACTOR, "see the audit"
+    began = audit.newest_of(store, migration, "rollback.started")
+    if began is not None:
+        actor = began.actor
+        reason = str(began.data.get("reason", ""))
+    return Cause(actor, reason, RollbackSeverity.HIGH)

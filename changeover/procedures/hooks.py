@@ -28,17 +28,19 @@ def due(run: CutoverRun, stage: str, when: When) -> list[Hook]:
 
     None before a stage that was entered or skipped, none after one that was promoted or skipped.
     """
-    site = run.site
-    record = cutovers.stage(site.store, run.id, stage)
+    store, plan = run.site.store, run.site.plan
+    record = cutovers.stage(store, run.id, stage)
     if when is When.AFTER:
-        is_over = record is not None and record.status in PASSED
-        found = [] if is_over else of_stage(site.plan.stage(stage), when)
+        if record is not None and record.status in PASSED:
+            return []
+        found = of_stage(plan.stage(stage), when)
     elif record is not None:
+        # its users were moved: it is too late for what comes before that
         return []
     else:
-        found = due_before(
-            site.plan, stage, cutovers.stages(site.store, run.id),
-            instructions.all_of(site.store, run.id))
+        entered = cutovers.stages(store, run.id)
+        given = instructions.all_of(store, run.id)
+        found = due_before(plan, stage, entered, given)
     return [hook for hook in found if not progress(run, hook).is_passed]
 
 
@@ -67,16 +69,18 @@ def begin(run: CutoverRun, hook: Hook) -> int:
     # an earlier attempt may have acted: then the note must say so, whatever becomes of this one
     was_pulled = known is not None and bool(known.data.get("is_pulled"))
     attempt = Progress.of(known).next_attempt
+    said = f"{hook.title} has begun, attempt {attempt}"
+    facts = facts_of(hook, attempt, is_pulled=True)
     # noted before it acts: a rollback from here on knows that there is something to undo
-    run.save(hook.step, StepStatus.BEGUN, f"{hook.title} has begun, attempt {attempt}",
-             data=facts_of(hook, attempt, is_pulled=True))
+    run.save(hook.step, StepStatus.BEGUN, said, data=facts)
     # 2. above: whoever rolls back from here on finds the note
     try:
         # a rollback that came before the note has not seen it
         run.current_state()
     except StaleEpoch as stale:
-        run.save(hook.step, StepStatus.FAILED, f"{hook.title} was not done because {stale.what}",
-                 data=facts_of(hook, attempt, is_pulled=was_pulled))
+        said = f"{hook.title} was not done because {stale.what}"
+        facts = facts_of(hook, attempt, is_pulled=was_pulled)
+        run.save(hook.step, StepStatus.FAILED, said, data=facts)
         raise
     return attempt
 
@@ -91,35 +95,44 @@ def pull(run: CutoverRun, hook: Hook) -> str:
     try:
         # the script must know of this lever before it acts: perhaps nothing else is left then
         preparation.renew_way_back(run, undo_levers(run))
-        problem = pull_lever(run.site, str(hook.spec.lever), actor=run.subject,
-                             occasion=f"{run.subject} {hook.step}")
-    except EnvironmentProblem as error:  # without a way back nothing is done
+        # the same in every attempt: by it the lever's receiver refuses to act twice
+        occasion = f"{run.subject} {hook.step}"
+        problem = pull_lever(
+            run.site, str(hook.spec.lever), actor=run.subject, occasion=occasion)
+    # without a way back nothing is done
+    except EnvironmentProblem as error:
         problem = str(error)
     return end(run, hook, attempt, problem)
 
 
 def end(run: CutoverRun, hook: Hook, attempt: int, problem: str) -> str:
     """Note what came of a hook, and return it for people."""
-    status = StepStatus.FAILED if problem else StepStatus.DONE
-    detail = f"{hook.title} failed: {problem}" if problem else f"{hook.title} passed"
+    status, detail = StepStatus.DONE, f"{hook.title} passed"
+    if problem:
+        status, detail = StepStatus.FAILED, f"{hook.title} failed: {problem}"
+    facts = facts_of(hook, attempt, is_pulled=True)
     # it began when that was noted, not now
     known = run.known(hook.step)
-    run.save(hook.step, status, detail, data=facts_of(hook, attempt, is_pulled=True),
-             began=known.started_at if known else None)
+    began = known.started_at if known else None
+    run.save(hook.step, status, detail, data=facts, began=began)
     return detail
 
 
 def end_suite(run: CutoverRun, hook: Hook, attempt: int, found: SuiteResult) -> str:
     """Note what a hook's suite found: only one that passed lets the stage go on."""
-    return end(run, hook, attempt, "" if found.is_passed else found.reason)
+    problem = "" if found.is_passed else found.reason
+    return end(run, hook, attempt, problem)
 
 
 def accept(run: CutoverRun, hook: Hook, reason: str) -> None:
     """Note that people go on although a hook failed."""
     known = run.known(hook.step)
-    if known is not None:
-        run.save(hook.step, StepStatus.DONE, f"{known.detail}; gone on all the same: {reason}",
-                 data=known.data, began=known.started_at)
+    if known is None:
+        return
+    # why it failed stays beside it
+    said = f"{known.detail}; gone on all the same: {reason}"
+    run.save(
+        hook.step, StepStatus.DONE, said, data=known.data, began=known.started_at)
 
 
 def question(run: CutoverRun, hook: Hook, times: int) -> Question:
@@ -130,18 +143,25 @@ def question(run: CutoverRun, hook: Hook, times: int) -> Question:
         hook: The hook.
         times: For which time they are asked, from 1.
     """
-    stage, found = run.site.plan.stage(hook.stage), progress(run, hook)
+    stage = run.site.plan.stage(hook.stage)
+    found = progress(run, hook)
+    # one at least: a stage without approvers has nobody else to decide about a failure
     needed = max(1, stage.approvers)
-    where = f"Nobody was moved into {stage.title}." if hook.when is When.BEFORE else \
-        f"The users of {stage.title} stay where they are; the next stage has not begun."
+    where = f"Nobody was moved into {stage.title}."
+    if hook.when is When.AFTER:
+        where = (f"The users of {stage.title} stay where they are; "
+                 "the next stage has not begun.")
     text = (
-        f"## {hook.title} of migration {run.migration} failed\n\n{found.detail} (attempt "
-        f"{found.attempt}). {where}\n\n"
+        f"## {hook.title} of migration {run.migration} failed\n\n"
+        f"{found.detail} (attempt {found.attempt}). {where}\n\n"
         "- **promote**: go on all the same.\n"
         "- **hold**: try it again; everybody stays where they are meanwhile.\n"
         "- **rollback**: everyone back to the baseline now; the hooks that ran are undone.\n")
-    return Question(
-        hook.subject, lambda ordinal: f"{text}\nApprover {ordinal} of {needed}.", needed, times)
+
+    def asked(ordinal: int) -> str:
+        return f"{text}\nApprover {ordinal} of {needed}."
+
+    return Question(hook.subject, asked, needed, times)
 
 
 def undo_levers(run: CutoverRun) -> list[str]:

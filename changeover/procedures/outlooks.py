@@ -27,10 +27,17 @@ AGAIN_AFTER_SHARE = 0.2
 """An outlook is made anew when the stage is older by this, and by this share of its age."""
 
 
+_Document = Mapping[str, Any]
+_Key = tuple[str, float, int]
+"""A check, its stage's begin, its share."""
+
+
 class OutlookOf(Protocol):
     """Adds to an undecided check how much longer it needs."""
 
-    def __call__(self, check: CheckSpec, result: CheckResult, sums: StageSums) -> CheckResult:
+    def __call__(
+        self, check: CheckSpec, result: CheckResult, sums: StageSums
+    ) -> CheckResult:
         """Return the result with its outlook."""
         ...
 
@@ -45,10 +52,17 @@ class Thorough:
 
     plan: Plan
 
-    def __call__(self, check: CheckSpec, result: CheckResult, sums: StageSums) -> CheckResult:
+    def __call__(
+        self, check: CheckSpec, result: CheckResult, sums: StageSums
+    ) -> CheckResult:
         """Return the result with its outlook."""
-        view = view_of(check, sums) if _is_open(result, sums) else None
-        found = view and look_ahead(view, larger_shares(self.plan, sums.weight))
+        if not _is_open(result, sums):
+            return result
+        view = view_of(check, sums)
+        if view is None:
+            return result
+        larger = larger_shares(self.plan, sums.weight)
+        found = look_ahead(view, larger)
         return _with_outlook(result, found.document() if found else None)
 
 
@@ -61,36 +75,48 @@ class Remembered:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._known: dict[tuple[str, float, int], tuple[float, Mapping[str, Any] | None]] = {}
+        self._known: dict[_Key, tuple[float, _Document | None]] = {}
 
-    def __call__(self, check: CheckSpec, result: CheckResult, sums: StageSums) -> CheckResult:
+    def __call__(
+        self, check: CheckSpec, result: CheckResult, sums: StageSums
+    ) -> CheckResult:
         """Return the result with its outlook."""
         if not _is_open(result, sums):
             return result
         seen = _seen(sums)
-        key = check.model_dump_json(), sums.start.timestamp(), sums.weight
-        made_at, document = self._known.get(key, (float("-inf"), None))
+        stage = sums.start.timestamp(), sums.weight
+        key = check.model_dump_json(), *stage
+        never = float("-inf"), None
+        made_at, document = self._known.get(key, never)
         # rarely when it has soaked for days: a day more changes little
-        if seen - made_at >= max(AGAIN_AFTER, AGAIN_AFTER_SHARE * made_at):
+        pause = max(AGAIN_AFTER, AGAIN_AFTER_SHARE * made_at)
+        if seen - made_at >= pause:
             document = self._look_ahead(check, sums)
             # what was known of an earlier stage is of no use any more
-            self._known = {each: told for each, told in self._known.items() if each[1:] == key[1:]}
+            for each in list(self._known):
+                if each[1:] != stage:
+                    del self._known[each]
             self._known[key] = seen, document
         return _with_outlook(result, document)
 
-    def _look_ahead(self, check: CheckSpec, sums: StageSums) -> Mapping[str, Any] | None:
+    def _look_ahead(self, check: CheckSpec, sums: StageSums) -> _Document | None:
         view = view_of(check, sums)
-        found = view and look_ahead(view)
-        if view is not None and found is not None and found.seconds is None:
+        if view is None:
+            return None
+        found = look_ahead(view)
+        if found is not None and found.seconds is None:
             # only now it matters what a larger share would bring
-            found = look_ahead(view, larger_shares(self._plan, sums.weight))
+            larger = larger_shares(self._plan, sums.weight)
+            found = look_ahead(view, larger)
         return found.document() if found else None
 
 
 def look_ahead(view: View, larger: Sequence[int] = ()) -> Outlook | None:
     """Return how much longer a check needs, of a share or of a mean."""
-    look = look_ahead_share if view.question.values is None else look_ahead_mean
-    return look(view, larger)
+    # only a mean has values: a share counts
+    if view.question.values is None:
+        return look_ahead_share(view, larger)
+    return look_ahead_mean(view, larger)
 
 
 def larger_shares(plan: Plan, weight: int) -> list[int]:
@@ -100,15 +126,23 @@ def larger_shares(plan: Plan, weight: int) -> list[int]:
         plan: The plan.
         weight: The present share, in buckets.
     """
-    later = {stage.weight for stage in plan.stages() if weight < stage.weight < BUCKETS}
-    known = later or ({HALF} if weight < HALF else set())
+    known = set()
+    for stage in plan.stages():
+        # with everyone on the candidate there is nobody to compare with
+        if weight < stage.weight < BUCKETS:
+            known.add(stage.weight)
+    if not known and weight < HALF:
+        known.add(HALF)
     return sorted(known)[:MOST_SHARES]
 
 
 def _is_open(result: CheckResult, sums: StageSums) -> bool:
     """Whether time may still decide a check."""
+    # without evidence there is nothing to carry on from
     is_judged = "log_worse" in (result.sequential or {})
-    return result.verdict is Verdict.INCONCLUSIVE and is_judged and _seen(sums) >= LEAST_SECONDS
+    is_undecided = result.verdict is Verdict.INCONCLUSIVE
+    is_long = _seen(sums) >= LEAST_SECONDS
+    return is_undecided and is_judged and is_long
 
 
 def _seen(sums: StageSums) -> float:
@@ -116,5 +150,7 @@ def _seen(sums: StageSums) -> float:
     return (sums.end - sums.start).total_seconds()
 
 
-def _with_outlook(result: CheckResult, document: Mapping[str, Any] | None) -> CheckResult:
-    return replace(result, outlook=document) if document else result
+def _with_outlook(result: CheckResult, document: _Document | None) -> CheckResult:
+    if not document:
+        return result
+    return replace(result, outlook=document)

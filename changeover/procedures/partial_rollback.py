@@ -43,9 +43,11 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
     target = rollback.Reduced(**{**aimed.data, **lists})
 
     def move() -> Found:
+        cause = Cause("rollback/main", reason)
         state = rollback.reduce(
-            site, target, scope=scope, occasion=run.subject, cause=Cause("rollback/main", reason))
-        return f"{scope} is back at the baseline: {state.describe()}", {}
+            site, target, scope=scope, occasion=run.subject, cause=cause)
+        said = f"{scope} is back at the baseline: {state.describe()}"
+        return said, {}
 
     found = run.once("move a part back", move)
     if found.status is not StepStatus.DONE:
@@ -78,27 +80,33 @@ def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> 
         Refused: The segment is back already, or a rollback came first.
         StoreError: The store cannot be used.
     """
-    state, scope = routing.read(site.store, site.migration), scope_of(segment)
+    store, migration = site.store, site.migration
+    state, scope = routing.read(store, migration), scope_of(segment)
     # said twice, by a trigger and a person: the second one changes nothing
     if segment in state.kept:
         raise Refused(f"segment {segment} is at the baseline: {state.describe()}")
     target = rollback.smaller(site.plan, state, scope)
     is_confirmed = True
     try:
-        state = rollback.reduce(site, target, scope=scope, cause=cause, occasion=occasion)
-    except PublishFailed:  # the state stands, and the observer publishes it again
-        state, is_confirmed = routing.read(site.store, site.migration), False
+        state = rollback.reduce(
+            site, target, scope=scope, cause=cause, occasion=occasion)
+    except PublishFailed:
+        # the state stands, and the observer publishes it again
+        state, is_confirmed = routing.read(store, migration), False
+    title = f"rollback of {scope} of {migration}"
+    said = f"{cause.reason}; everyone else stays: {state.describe()}"
+    message = Message(
+        migration, key=occasion, severity=Severity.CRITICAL,
+        title=title, body=said, at=clock.now())
     # in the store at once, as all that the observer notifies people of: a kill must not lose it
-    messages.put(site.store, Message(
-        site.migration, key=occasion, severity=Severity.CRITICAL,
-        title=f"rollback of {scope} of {site.migration}",
-        body=f"{cause.reason}; everyone else stays: {state.describe()}", at=clock.now()),
-        is_once=True)
+    messages.put(store, message, is_once=True)
     return SegmentBack(state, is_confirmed)
 
 
 def _aim(site: Site, scope: str) -> Found:
     """Return what is left to the candidate after a part of the users went back."""
-    left = rollback.smaller(site.plan, routing.read(site.store, site.migration), scope)
+    state = routing.read(site.store, site.migration)
+    left = rollback.smaller(site.plan, state, scope)
     segments = ", ".join(left.segments) or "no segment"
-    return f"{left.weight / 100:g} % and {segments} stay", asdict(left)
+    said = f"{left.weight / 100:g} % and {segments} stay"
+    return said, asdict(left)

@@ -50,25 +50,31 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
 
     found = run.once("preconditions", check)
     if found.status is not StepStatus.DONE:
-        raise Refused(f"not begun because {found.detail}",
-                      next_step="Mend it and run cutover/main again; nobody was moved")
+        why = f"not begun because {found.detail}"
+        raise Refused(
+            why, next_step="Mend it and run cutover/main again; nobody was moved")
     return found.detail
 
 
 def _problems(site: Site, spec: PreconditionsSpec) -> list[str]:
     """Return one sentence for each precondition that does not hold."""
-    return [*_open_alerts(site, spec), *_room(site, spec), *_rehearsed(site, spec),
-            *_reachable(site, spec)]
+    return [
+        *_open_alerts(site, spec), *_room(site, spec),
+        # last: whoever is reached hears that a cutover is about to begin
+        *_rehearsed(site, spec), *_reachable(site, spec)]
 
 
 def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
     # an alert of today may be the reason for tomorrow's rollback
     since = clock.now() - spec.quiet
-    for firing in firings.all_of(site.store, site.migration, since=since):
-        yield f"trigger {firing.trigger} fired at {firing.fired_at:%H:%M:%S} UTC: {firing.reason}"
+    store, migration = site.store, site.migration
+    for each in firings.all_of(store, migration, since=since):
+        at = f"{each.fired_at:%H:%M:%S} UTC"
+        yield f"trigger {each.trigger} fired at {at}: {each.reason}"
+    # no time of quiet: the plan does not want to know
     if not spec.quiet:
         return
-    for result in health_results.latest(site.store, site.migration):
+    for result in health_results.latest(store, migration):
         if result.status in SERIOUS:
             yield f"health check {result.check} is {result.status}: {result.detail}"
 
@@ -84,7 +90,8 @@ def _room(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
             yield f"{place} cannot be used: {error.strerror}"
             continue
         if free < spec.disk:
-            yield f"{place} has {format_size(free)} free, less than {format_size(spec.disk)}"
+            has, needed = format_size(free), format_size(spec.disk)
+            yield f"{place} has {has} free, less than {needed}"
 
 
 def _rehearsed(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
@@ -92,13 +99,16 @@ def _rehearsed(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
         return
     newest = steps.latest_rehearsal(site.store, site.migration)
     within = format_duration(spec.rehearsed_within)
+    how = "run rollback/main with rehearsal=true"
     if newest is None:
-        yield f"the rollback was never rehearsed (wanted within {within}): run rollback/main " \
-              "with rehearsal=true"
-    elif clock.now() - newest.ended_at > spec.rehearsed_within:
-        yield f"the rollback was rehearsed at {newest.ended_at:%F %T} UTC, longer ago than {within}"
+        yield f"the rollback was never rehearsed (wanted within {within}): {how}"
+        return
+    ended = newest.ended_at
+    if clock.now() - ended > spec.rehearsed_within:
+        yield f"the rollback was rehearsed at {ended:%F %T} UTC, longer ago than {within}"
+    # with other levers it would be another rollback
     elif newest.data.get("plan") != plans.digest_of(site.plan):
-        yield "the rollback was rehearsed with another plan: run rollback/main with rehearsal=true"
+        yield f"the rollback was rehearsed with another plan: {how}"
 
 
 def _reachable(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
@@ -107,8 +117,12 @@ def _reachable(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
     channels, problems = channels_of(site.plan.notify)
     yield from problems
     title = f"a cutover of {site.migration} is about to begin"
-    body, facts = f"migration: {site.migration}", {"migration": site.migration}
+    body = f"migration: {site.migration}"
+    facts = {"migration": site.migration}
     for channel in channels:
-        problem = send(channel, title=title, body=body, severity=Severity.CRITICAL, facts=facts)
+        # critical: by the way on which people would be called in the night
+        problem = send(
+            channel, title=title, body=body,
+            severity=Severity.CRITICAL, facts=facts)
         if problem:
             yield problem

@@ -36,9 +36,10 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
 
     def make() -> Found:
         items = items_of(site)
+        name = f"{site.migration}-{run.subject}"
+        report = show(len(items))
         made = make_backup(
-            items, target_of(site), name=f"{site.migration}-{run.subject}",
-            now=clock.now(), report=show(len(items)))
+            items, target_of(site), name=name, now=clock.now(), report=report)
         # restored into a scratch place: a backup that nobody restored is only a hope
         found = verify(made.path, servers=servers_of(items))
         bad = [f"{item.name}: {item.detail}" for item in found.items if not item.is_good]
@@ -50,8 +51,9 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
 
     found = run.once("backup", make)
     if found.status is not StepStatus.DONE:
-        raise Refused(f"not begun because {found.detail}",
-                      next_step="Mend it and run cutover/main again; nobody was moved")
+        why = f"not begun because {found.detail}"
+        raise Refused(
+            why, next_step="Mend it and run cutover/main again; nobody was moved")
     return str(found.data["path"])
 
 
@@ -77,12 +79,14 @@ def write_way_back(run: CutoverRun) -> str:
         EnvironmentProblem: It cannot be written.
     """
     site = run.site
-    folder = _folder(run)
+    folder, files = _folder(run), site.home.gateway_files
 
     def write() -> Found:
-        retirement_note.forget(site.home.gateway_files)  # of an earlier migration's baseline
-        path = rollback_script.write_rollback_script(site.plan, site.home.gateway_files, folder)
-        return f"sh {path} brings everyone back without Prefect and database", {"path": str(path)}
+        # of an earlier migration's baseline
+        retirement_note.forget(files)
+        path = rollback_script.write_rollback_script(site.plan, files, folder)
+        said = f"sh {path} brings everyone back without Prefect and database"
+        return said, {"path": str(path)}
 
     found = run.once("rollback.sh", write)
     if found.status is not StepStatus.DONE:

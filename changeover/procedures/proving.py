@@ -49,12 +49,13 @@ def code_for_form(site: Site, asked: Approval, given: Answer, *, source: str) ->
     approvals.check(site.store, asked.id, given, now=clock.now())
     if not rules_of(site.plan, asked.stage).tokens:
         return ""
+    # for this answer to this question only: whoever sees it can do nothing else with it
     about = approver_codes.about(asked.id, given.decision)
-    return approver_codes.issue(
-        site.store, Purpose(site.migration, given.approver, about, source), now=clock.now())
+    purpose = Purpose(site.migration, given.approver, about, source)
+    return approver_codes.issue(site.store, purpose, now=clock.now())
 
 
 def code_to_start(site: Site, name: str) -> str:
     """Return a code that shows who starts a cutover or a retirement."""
-    return approver_codes.issue(
-        site.store, Purpose(site.migration, name, STARTING), now=clock.now())
+    purpose = Purpose(site.migration, name, STARTING)
+    return approver_codes.issue(site.store, purpose, now=clock.now())

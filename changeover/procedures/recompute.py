@@ -53,43 +53,71 @@ def recompute(verdict: GateVerdict, sums: bytes | None) -> list[Recomputed]:
 def _recomputed(stored: Mapping[str, Any], sums: bytes | None) -> Recomputed:
     metric = str(stored.get("metric", "?"))
     if "check" not in stored:
-        return Recomputed(metric, stored, None, "a guardrail: what it saw is in its reason")
+        why = "a guardrail: what it saw is in its reason"
+        return Recomputed(metric, stored, None, why)
     check = CheckSpec.model_validate(stored["check"])
+    why = _why_not(check, stored, sums)
+    if why:
+        return Recomputed(metric, stored, None, why)
     again = dict(stored)
     if check.is_sequential:
-        # another method reaches other verdicts, and neither is wrong
-        method = stored.get("sequential", {}).get("method")
-        if method != METHOD:
-            return Recomputed(metric, stored, None, _other_method(method, METHOD))
-        if sums is None:
-            return Recomputed(metric, stored, None, "its sums are not in the store")
-        judged = judge_by_buckets(check, unpack_stage(sums, stored))
-        again |= as_asked(check, judged).as_evidence()
-        if is_timed(check):  # the quantiles are shown beside it, and decide nothing
-            again |= {name: stored[name] for name in ("value", "baseline_value")}
+        again |= _by_buckets(check, stored, sums or b"")
     elif check.is_by_minutes:
-        method = stored.get("by_minutes", {}).get("method")
-        if method != mann_whitney.METHOD:
-            return Recomputed(metric, stored, None, _other_method(method, mann_whitney.METHOD))
         again |= _by_minutes(check, stored)
     elif check.is_external:
-        again |= as_asked(check, judge_again(check, stored)).as_evidence()
+        judged = judge_again(check, stored)
+        again |= as_asked(check, judged).as_evidence()
     else:
         again |= _by_threshold(check, stored)
-    differing = [name for name in COMPARED if not _is_same(stored.get(name), again.get(name))]
-    problem = f"other than stored: {', '.join(differing)}" if differing else ""
+    differing = []
+    for name in COMPARED:
+        if not _is_same(stored.get(name), again.get(name)):
+            differing.append(name)
+    problem = ""
+    if differing:
+        problem = f"other than stored: {', '.join(differing)}"
     return Recomputed(metric, stored, again, problem)
 
 
+def _why_not(check: CheckSpec, stored: Mapping[str, Any], sums: bytes | None) -> str:
+    """Return why a check cannot be reached again; empty when it can."""
+    # another method reaches other verdicts, and neither is wrong
+    if check.is_sequential:
+        method = stored.get("sequential", {}).get("method")
+        if method != METHOD:
+            return _other_method(method, METHOD)
+        if sums is None:
+            return "its sums are not in the store"
+    elif check.is_by_minutes:
+        method = stored.get("by_minutes", {}).get("method")
+        if method != mann_whitney.METHOD:
+            return _other_method(method, mann_whitney.METHOD)
+    return ""
+
+
 def _other_method(stored: object, ours: str) -> str:
-    return f"it was reached by method {stored!r}, and this version of changeover has {ours!r}"
+    return (f"it was reached by method {stored!r}, "
+            f"and this version of changeover has {ours!r}")
+
+
+def _by_buckets(
+    check: CheckSpec, stored: Mapping[str, Any], sums: bytes
+) -> dict[str, Any]:
+    stage = unpack_stage(sums, stored)
+    judged = judge_by_buckets(check, stage)
+    found = as_asked(check, judged).as_evidence()
+    if is_timed(check):
+        # the quantiles are shown beside it, and decide nothing
+        for name in ("value", "baseline_value"):
+            found[name] = stored[name]
+    return found
 
 
 def _by_minutes(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
-    document = stored["by_minutes"]
-    minutes = mann_whitney.Minutes(document["baseline"], document["candidate"])
+    known, needed = stored["by_minutes"], stored["min_samples"]
+    minutes = mann_whitney.Minutes(known["baseline"], known["candidate"])
     samples = min(stored["samples"], stored["baseline_samples"] or 0)
-    found = mann_whitney.judge_by_minutes(check, minutes, samples, stored["min_samples"])
+    found = mann_whitney.judge_by_minutes(check, minutes, samples, needed)
     verdict, reason = found.verdict, found.reason
     if _is_failed_by_missing(check, verdict, stored):
         verdict, reason = Verdict.FAIL, str(stored["reason"])
@@ -98,19 +126,23 @@ def _by_minutes(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_failed_by_missing(check: CheckSpec, verdict: Verdict, stored: Mapping[str, Any]) -> bool:
     """Whether the plan calls it a failure that the system had too few samples."""
-    is_missing = verdict is Verdict.INCONCLUSIVE and stored["samples"] < stored["min_samples"]
+    has_few = stored["samples"] < stored["min_samples"]
+    is_missing = verdict is Verdict.INCONCLUSIVE and has_few
     return is_missing and check.on_no_data == "fail"
 
 
 def _by_threshold(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
     own = Measured(stored["value"], stored["samples"])
     other = None
-    if stored.get("baseline_samples") is not None:
-        other = Measured(stored["baseline_value"], stored["baseline_samples"])
-    verdict, reason = evaluate(check, own, other, needed=stored["min_samples"])
+    number = stored.get("baseline_samples")
+    if number is not None:
+        other = Measured(stored["baseline_value"], number)
+    needed = stored["min_samples"]
+    verdict, reason = evaluate(check, own, other, needed=needed)
     if _is_failed_by_missing(check, verdict, stored):
         verdict, reason = Verdict.FAIL, str(stored["reason"])
-    if stored.get("coverage") is not None:  # told beside the reason, decides nothing
+    # told beside the reason, decides nothing
+    if stored.get("coverage") is not None:
         reason = str(stored["reason"])
     return {"verdict": str(verdict), "reason": reason}
 
@@ -118,8 +150,11 @@ def _by_threshold(check: CheckSpec, stored: Mapping[str, Any]) -> dict[str, Any]
 def _is_same(one: Any, other: Any) -> bool:
     """Whether two values are the same to the last bit, whether they came from JSON or not."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(
-            _is_same(value, other[name]) for name, value in one.items())
+        if one.keys() != other.keys():
+            return False
+        return all(_is_same(one[name], other[name]) for name in one)
     if isinstance(one, float) and isinstance(other, float):
-        return one == other or (math.isnan(one) and math.isnan(other))
+        # what is no number is never equal to itself
+        are_nan = math.isnan(one) and math.isnan(other)
+        return one == other or are_nan
     return bool(one == other)

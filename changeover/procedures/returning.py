@@ -24,17 +24,19 @@ def passed_over(run: CutoverRun, key: str) -> list[Stage]:
     """
     plan = run.site.plan
     reached = _reached(run)
-    allowed = [each.key for each in plan.stages() if each.key in reached]
+    keys = [each.key for each in plan.stages()]
+    known = ", ".join(each for each in keys if each in reached)
     try:
         wanted = plan.stage(key)
     except KeyError:
-        raise InvalidInput(f"the plan has no stage {key}", where="from_stage",
-                           allowed=", ".join(allowed) or "none: no stage was reached yet",
-                           ) from None
+        raise InvalidInput(
+            f"the plan has no stage {key}", where="from_stage",
+            allowed=known or "none: no stage was reached yet") from None
     if key not in reached:
+        why = f"not begun at stage {key} because no earlier cutover has reached it"
         raise Refused(
-            f"not begun at stage {key} because no earlier cutover has reached it",
-            where="from_stage", allowed=", ".join(allowed) or "none: begin with the first stage")
+            why, where="from_stage",
+            allowed=known or "none: begin with the first stage")
     return plan.stages()[:wanted.index]
 
 
@@ -58,15 +60,20 @@ def question(run: CutoverRun, key: str) -> Question:
     # of all stages that are left out: none of their approvers may be passed over as well
     needed = max([1, *(each.approvers for each in over)])
     listed = ", ".join(each.title for each in over)
+    at = f"{record.entered_at:%F %T} UTC"
     text = (
         f"**Begin cutover {run.id} of migration {run.migration} with {stage.title}, at once?** "
-        f"Cutover {record.cutover_id} had reached it on {record.entered_at:%F %T} UTC. These "
-        f"stages are passed over: {listed}. The users who had moved then move again, and nobody "
-        "else; the gates are judged anew from there.\n\n"
-        "*promote* begins there; *hold* and *rollback* begin nothing, everybody stays at the "
-        "baseline.")
-    return Question(
-        f"from-{key}", lambda ordinal: f"{text}\n\nApprover {ordinal} of {needed}.", needed)
+        f"Cutover {record.cutover_id} had reached it on {at}. "
+        f"These stages are passed over: {listed}. "
+        "The users who had moved then move again, and nobody else; "
+        "the gates are judged anew from there.\n\n"
+        "*promote* begins there; *hold* and *rollback* begin nothing, "
+        "everybody stays at the baseline.")
+
+    def asked(ordinal: int) -> str:
+        return f"{text}\n\nApprover {ordinal} of {needed}."
+
+    return Question(f"from-{key}", asked, needed)
 
 
 def pass_over(run: CutoverRun, key: str, reason: str) -> None:
@@ -76,7 +83,8 @@ def pass_over(run: CutoverRun, key: str, reason: str) -> None:
         StaleEpoch: A rollback came first.
     """
     run.current_state()
+    over = passed_over(run, key)
+    said = f"passed over, begun with {key}: {reason}"
     instructions.pass_over(
-        run.site.store, run.id, passed_over(run, key),
-        reason=f"passed over, begun with {key}: {reason}", now=clock.now())
+        run.site.store, run.id, over, reason=said, now=clock.now())
 

@@ -79,7 +79,7 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     with first_in_line():
         state = routing.change(store, site.migration, to_baseline, cause, now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
-        publication, problem = _publish(site, state)
+        publication, problem = publish(site, state)
     # last: traffic must not wait for flags
     safe = NewValues(plan.rollback.safe_flags, site.environment, may_mirror=True)
     author = Author(cause.actor, f"rollback {rollback.id}")
@@ -99,16 +99,19 @@ def open_record(
         flow_run_id: The `rollback/main` that carries the further steps; None: one is started.
     """
     running = cutovers.active(site.store, site.migration)
-    return rollbacks.begin(site.store, Rollback(
+    cutover_id = running.id if running else None
+    record = Rollback(
         migration=site.migration, epoch=state.epoch, reason=cause.reason,
-        severity=cause.severity, scope="all", actor=cause.actor, started_at=clock.now(),
-        cutover_id=running.id if running else None, flow_run_id=flow_run_id))
+        severity=cause.severity, scope="all", actor=cause.actor,
+        started_at=clock.now(), cutover_id=cutover_id, flow_run_id=flow_run_id)
+    return rollbacks.begin(site.store, record)
 
 
-def _publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:
+def publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:
     """Publish the routes; return what the gateway serves, or why it did not confirm."""
     try:
         return traffic.publish(site, state), ""
+    # the state stands, and the observer goes on publishing it
     except PublishFailed as failure:
         return None, str(failure)
 
@@ -152,15 +155,16 @@ def reduce(
     state = routing.read(store, site.migration)
     # after a kill the state may be there already
     if Reduced.of(state) != target:
-        change = Change(mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
-                        kept=target.kept, expected_epoch=target.epoch)
-        state = routing.change(
-            store, site.migration, change,
-            Author(cause.actor, f"rollback of {scope}: {cause.reason}"), now=now)
-    audit.record(store, site.migration, NewEvent(
+        change = Change(
+            mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
+            kept=target.kept, expected_epoch=target.epoch)
+        author = Author(cause.actor, f"rollback of {scope}: {cause.reason}")
+        state = routing.change(store, site.migration, change, author, now=now)
+    facts = {"scope": scope, "reason": cause.reason, "state": state.describe()}
+    event = NewEvent(
         actor=cause.actor, kind="rollback.partial", at=now,
-        data={"scope": scope, "reason": cause.reason, "state": state.describe()},
-        once_key=occasion))
+        data=facts, once_key=occasion)
+    audit.record(store, site.migration, event)
     traffic.publish(site, state)
     _soak_anew(site, now)
     return state
@@ -170,10 +174,16 @@ def _soak_anew(site: Site, now: datetime) -> None:
     """Soak the undecided stages anew: the gate must see those users who are left."""
     store = site.store
     running = cutovers.active(store, site.migration)
-    for record in cutovers.stages(store, running.id) if running else ():
-        if record.decided_at is None:
-            cutovers.extend_soak(store, record.cutover_id, record.key, rechecks=record.rechecks + 1,
-                                 until=now + site.plan.stage(record.key).soak)
+    if running is None:
+        return
+    for record in cutovers.stages(store, running.id):
+        if record.decided_at is not None:
+            continue
+        until = now + site.plan.stage(record.key).soak
+        # as another evaluation: the stored verdict was of those who have left, too
+        cutovers.extend_soak(
+            store, running.id, record.key,
+            rechecks=record.rechecks + 1, until=until)
 
 
 def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
@@ -191,17 +201,24 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
     kind, _, name = scope.partition(":")
     if kind == "segment" and name in plan.routing.segments:
         if state.mode is not Mode.GRADUAL:
-            raise Refused(f"not done because the routing state is {state.describe()}, which knows "
-                          "no segments", next_step="Use scope `stage` or `all`")
-        left = tuple(segment for segment in state.segments if segment != name)
+            why = (f"not done because the routing state is {state.describe()}, "
+                   "which knows no segments")
+            raise Refused(why, next_step="Use scope `stage` or `all`")
+        left = tuple(each for each in state.segments if each != name)
         # added to those that were kept before: each segment goes back by itself
         kept = tuple(sorted({*state.kept, name}))
         return Reduced(state.weight, left, state.epoch, kept)
     if scope != "stage":
-        known = ", ".join(f"segment:{segment}" for segment in plan.routing.segments)
-        raise InvalidInput(f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
-    lower = [stage for stage in plan.stages() if stage.weight < state.weight
-             and stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)]
-    if not lower:
-        raise Refused("not done because no stage has fewer users", next_step="Use scope `all`")
-    return Reduced(lower[-1].weight, lower[-1].segments, state.epoch, state.kept)
+        known = ", ".join(f"segment:{each}" for each in plan.routing.segments)
+        raise InvalidInput(
+            f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
+    lower = None
+    # the last one that has fewer: stages are in order, and their shares grow
+    for stage in plan.stages():
+        is_partial = stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)
+        if is_partial and stage.weight < state.weight:
+            lower = stage
+    if lower is None:
+        why = "not done because no stage has fewer users"
+        raise Refused(why, next_step="Use scope `all`")
+    return Reduced(lower.weight, lower.segments, state.epoch, state.kept)

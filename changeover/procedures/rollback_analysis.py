@@ -25,6 +25,17 @@ MOST_TOLD = 20
 LOG_BYTES = 1 << 20
 """Of the log's end: an error storm writes gigabytes."""
 _ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORECASE)
+_CAUSES = {
+    "error_rate":
+        "check the candidate's errors in the log below and replay the requests that failed",
+    "latency":
+        "profile the candidate under the load of its last stage (`load` in a suite)",
+    "memory": "run a `soak` check against the candidate: it may leak",
+    "up": "find out why the candidate went away before it is started again",
+    "similarity": "see `changeover divergences` for what differs",
+}
+"""What to do, by what the metrics of triggers that fired have in their names."""
+_SHOWN = ("error_rate", "user_error_rate", "latency_p95", "up", "memory")
 
 
 def analyse(run: RollbackRun) -> dict[str, Any]:
@@ -62,8 +73,9 @@ def _collected(site: Site, record: Rollback) -> tuple[dict[str, Any], list[str]]
     for name, part in _parts(site, record).items():
         try:
             found[name] = part()
+        # passing trouble: the task is tried again
         except StoreError:
-            raise  # passing trouble: the task is tried again
+            raise
         except Exception as error:  # noqa: BLE001  what is known is returned all the same
             problems.append(f"{name}: {broke(error)}")
     return found, problems
@@ -73,19 +85,35 @@ def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
     # a few minutes before: what led to it is part of it
     since = record.started_at - timedelta(minutes=5)
     fired = firings.all_of(site.store, site.migration, since=since)
+    metrics = [each.evidence.get("metric", "") for each in fired]
+    log = site.home.logs / "candidate.log"
+    # each is asked when its turn comes, so that one that breaks leaves the others
     return {
-        "before": lambda: {system: _numbers(site, system, record, minutes=-5)
-                           for system in ("baseline", "candidate")},
+        "before": lambda: _before(site, record),
         "after": lambda: _after(site, record),
         "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in fired],
-        # each is asked when its turn comes, so that one that breaks leaves the others
-        "machine": lambda: {
-            "memory_percent": psutil.virtual_memory().percent,
-            "cpu_percent": psutil.cpu_percent(0.1),
-            "disk_percent": psutil.disk_usage(str(site.home.root)).percent},
+        "machine": lambda: _machine(site),
         "users_saw": lambda: _users_saw(site, record),
-        "error_log": lambda: error_lines(site.home.logs / "candidate.log"),
-        "recommendation": lambda: recommendation([f.evidence.get("metric", "") for f in fired]),
+        "error_log": lambda: error_lines(log),
+        "recommendation": lambda: recommendation(metrics),
+    }
+
+
+def _machine(site: Site) -> dict[str, float]:
+    """Return how full the machine is."""
+    disk = psutil.disk_usage(str(site.home.root))
+    return {
+        "memory_percent": psutil.virtual_memory().percent,
+        "cpu_percent": psutil.cpu_percent(0.1),
+        "disk_percent": disk.percent,
+    }
+
+
+def _before(site: Site, record: Rollback) -> dict[str, Any]:
+    """Return both systems' figures before the rollback."""
+    return {
+        "baseline": _numbers(site, "baseline", record, minutes=-5),
+        "candidate": _numbers(site, "candidate", record, minutes=-5),
     }
 
 
@@ -116,38 +144,45 @@ def _users_saw(site: Site, record: Rollback) -> dict[str, Any]:
 def error_lines(log: Path) -> list[str]:
     """Return the newest lines of a log that report errors; none when there is no log."""
     try:
+        size = log.stat().st_size
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - LOG_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            file.seek(max(0, size - LOG_BYTES))
+            # half a character at the cut is no reason to lose the rest
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [line[:300] for line in lines if _ERROR.search(line)][-MOST_TOLD:]
+    found = []
+    for line in text.splitlines():
+        if _ERROR.search(line):
+            found.append(line[:300])
+    return found[-MOST_TOLD:]
 
 
 def recommendation(metrics: list[str]) -> str:
     """Return what to do next, by the metrics of the triggers that fired."""
-    causes = {
-        "error_rate": "check the candidate's errors in the log below and replay the requests "
-        "that failed", "latency": "profile the candidate under the load of its last stage "
-        "(`load` in a suite)", "memory": "run a `soak` check against the candidate: it may leak",
-        "up": "find out why the candidate went away before it is started again",
-        "similarity": "see `changeover divergences` for what differs",
-    }
     named = []
-    for name, text in causes.items():
+    for name, text in _CAUSES.items():
         # `latency` stands for all of its percentiles
         if any(name in metric for metric in metrics):
             named.append(text)
-    first = "; ".join(named) or "find the cause in the gate's evidence and the candidate's log"
-    return f"{first[0].upper()}{first[1:]}. When it is mended: suite staging, " \
-        "`changeover recover`, and a new cutover from the first stage"
+    unknown = "find the cause in the gate's evidence and the candidate's log"
+    first = "; ".join(named) or unknown
+    return (f"{first[0].upper()}{first[1:]}. "
+            "When it is mended: suite staging, `changeover recover`, "
+            "and a new cutover from the first stage")
 
 
 def _numbers(site: Site, system: str, record: Rollback, *, minutes: int) -> dict[str, Any]:
     """Return a system's figures in the minutes before (negative) or after the rollback."""
     edge = record.started_at
-    start, end = sorted((edge, edge + timedelta(minutes=minutes)))
-    window = site.metrics.window(system, start=start, end=min(end, clock.now()))
-    shown = ("error_rate", "user_error_rate", "latency_p95", "up", "memory")
-    figures = {name: format_value(METRICS[name], window.measure(name).value) for name in shown}
-    return {"requests": window.requests, "errors": dict(asdict(window)["errors"]), **figures}
+    other = edge + timedelta(minutes=minutes)
+    start, end = sorted((edge, other))
+    # what has not been yet cannot have been measured
+    end = min(end, clock.now())
+    window = site.metrics.window(system, start=start, end=end)
+    errors = dict(asdict(window)["errors"])
+    figures: dict[str, Any] = {"requests": window.requests, "errors": errors}
+    for name in _SHOWN:
+        value = window.measure(name).value
+        figures[name] = format_value(METRICS[name], value)
+    return figures

@@ -45,19 +45,23 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
     began = clock.now()
     known = _to_carry_on(site, wanted, flow_run_id)
     state = routing.read(site.store, site.migration)
-    is_current = known is not None and state.epoch == known.epoch and state.mode in ROLLED_BACK
-    # step 1 is over: a person has decided since, and that stands
-    if known is not None and not is_current:
-        run = RollbackRun(site, known.id, flow_run_id)
-        run.save(run.STEPS[0], StepStatus.DONE, f"done before; since then {state.describe()}",
-                 began=began)
-        return run
+    if known is not None:
+        is_its_own = state.epoch == known.epoch
+        # step 1 is over: a person has decided since, and that stands
+        if not is_its_own or state.mode not in ROLLED_BACK:
+            run = RollbackRun(site, known.id, flow_run_id)
+            said = f"done before; since then {state.describe()}"
+            run.save(run.STEPS[0], StepStatus.DONE, said, began=began)
+            return run
     cause = Cause("rollback/main", wanted.reason, wanted.severity)
     started = rollback.start(site, cause, flow_run_id=flow_run_id)
+    state = started.state
     run = RollbackRun(site, started.rollback.id, flow_run_id)
-    status = StepStatus.FAILED if started.publication is None else StepStatus.DONE
-    how = gradual_return.told(site, started.state.epoch)
-    where = f"everyone is at the baseline: {started.state.describe()}"
+    status = StepStatus.DONE
+    if started.publication is None:
+        status = StepStatus.FAILED
+    how = gradual_return.told(site, state.epoch)
+    where = f"everyone is at the baseline: {state.describe()}"
     detail = started.problem or "; ".join(filter(None, (where, how)))
     run.save(run.STEPS[0], status, detail, began=began)
     return run
@@ -65,17 +69,21 @@ def move_to_baseline(site: Site, wanted: Wanted, flow_run_id: str) -> RollbackRu
 
 def _to_carry_on(site: Site, wanted: Wanted, flow_run_id: str) -> Rollback | None:
     """Return the rollback that was given, or that this very run began before it was killed."""
+    given = wanted.rollback_id
     for found in rollbacks.all_of(site.store, site.migration):
-        is_mine = wanted.rollback_id is None and found.flow_run_id == flow_run_id
-        if is_mine or found.id == wanted.rollback_id:
+        is_mine = given is None and found.flow_run_id == flow_run_id
+        if is_mine or found.id == given:
             return found
     return None
 
 
 def clean_up(run: RollbackRun) -> str:
     """Move the candidate's temporary files into quarantine; nothing else is ever touched."""
-    # under the rollback's name: repeated after a kill, it moves the rest into the same quarantine
-    return run.once("clean up", lambda: (quarantine_files(run.site, run.subject), {})).detail
+    def move() -> Found:
+        # under the rollback's name: after a kill the rest goes into the same quarantine
+        return quarantine_files(run.site, run.subject), {}
+
+    return run.once("clean up", move).detail
 
 
 def quarantine_files(site: Site, name: str) -> str:
@@ -87,18 +95,23 @@ def quarantine_files(site: Site, name: str) -> str:
     spec = site.plan.rollback
     if not spec.cleanup:
         return "nothing to clean up"
+    base, kept_for = site.folder, spec.quarantine
+    # older files are not the candidate's, and our own home is nobody's temporary file
+    since = candidate_start(site)
     task = cleanup.Cleanup.of(
-        spec, base=site.folder, since=candidate_start(site), spared=[site.home.root])
+        spec, base=base, since=since, spared=[site.home.root])
     found, moved = cleanup.quarantine(task, name)
     purged = cleanup.purge(
-        spec.roots, older_than=spec.quarantine, now=clock.now(), base=site.folder)
-    done = f"{len(moved)} files and folders are in quarantine for " \
-        f"{format_duration(spec.quarantine)}; {len(purged)} older quarantines were deleted"
-    if found.refused:
-        refused = "; ".join(f"{each.path}: {each.reason}" for each in found.refused[:MOST_TOLD])
-        raise ChangeoverError(f"{done}; {len(found.refused)} were left: {refused}",
-                              next_step="A person must check them")
-    return done
+        spec.roots, older_than=kept_for, now=clock.now(), base=base)
+    done = (f"{len(moved)} files and folders are in quarantine "
+            f"for {format_duration(kept_for)}; "
+            f"{len(purged)} older quarantines were deleted")
+    left = found.refused
+    if not left:
+        return done
+    told = [f"{each.path}: {each.reason}" for each in left[:MOST_TOLD]]
+    refused = f"{done}; {len(left)} were left: {'; '.join(told)}"
+    raise ChangeoverError(refused, next_step="A person must check them")
 
 
 def restore(run: RollbackRun) -> str:
@@ -113,25 +126,34 @@ def _pull_all(run: RollbackRun) -> Found:
     for name in plan.rollback.restore:
         # renewed for as long as the lever may take: else two runs could pull it at once
         run.renew_lease(busy_for=plan.levers[name].timeout)
-        problem = pull_lever(run.site, name, actor="rollback/main",
-                             occasion=f"{run.subject} restore")
-        problems += [problem] if problem else []
+        occasion = f"{run.subject} restore"
+        problem = pull_lever(
+            run.site, name, actor="rollback/main", occasion=occasion)
+        if problem:
+            problems.append(problem)
     if problems:
-        raise ChangeoverError("; ".join(problems), next_step="A person must do it")
+        raise ChangeoverError(
+            "; ".join(problems), next_step="A person must do it")
     names = ", ".join(plan.rollback.restore)
-    return f"pulled {names}" if names else "no lever to pull", {}
+    said = f"pulled {names}" if names else "no lever to pull"
+    return said, {}
 
 
 def _bring_back(run: RollbackRun) -> list[str]:
     """Start a baseline that a lever took out of use after step 1 had checked it."""
     plan = run.site.plan
     spec = plan.cutover.disable_baseline
-    if spec is None or not baseline.was_out_of_use(run.site) or baseline.is_well(plan):
+    if spec is None or not baseline.was_out_of_use(run.site):
+        return []
+    # a lever that was under way may have come after step 1: so it is asked again
+    if baseline.is_well(plan):
         return []
     run.renew_lease(busy_for=spec.undo_within)
     found = baseline.pull_back(plan)
     baseline.save_return(run.site, found, actor="rollback/main")
-    return [] if found.is_well else [str(baseline.not_back(plan, found))]
+    if found.is_well:
+        return []
+    return [str(baseline.not_back(plan, found))]
 
 
 def close(run: RollbackRun, analysis: dict[str, Any]) -> RollbackStatus:
@@ -141,15 +163,20 @@ def close(run: RollbackRun, analysis: dict[str, Any]) -> RollbackStatus:
         The status.
     """
     run.renew_lease()
-    done = steps.all_of(run.site.store, run.migration, run.subject)
-    # also steps that only began: nobody knows how far they came
-    failed = [step for step in done if step.status is not StepStatus.DONE]
-    todo = [f"{step.name}: {step.detail}" for step in failed]
-    status = RollbackStatus.NEEDS_PERSON if failed else RollbackStatus.COMPLETED
+    store = run.site.store
+    todo = []
+    for step in steps.all_of(store, run.migration, run.subject):
+        # also steps that only began: nobody knows how far they came
+        if step.status is not StepStatus.DONE:
+            todo.append(f"{step.name}: {step.detail}")
+    status = RollbackStatus.COMPLETED
+    if todo:
+        status = RollbackStatus.NEEDS_PERSON
+    known = {**analysis, "a_person_must": todo}
     closed = rollbacks.finish(
-        run.site.store, run.id, status=status,
-        analysis={**analysis, "a_person_must": todo}, now=clock.now())
+        store, run.id, status=status, analysis=known, now=clock.now())
     if closed.cutover_id is not None:
-        cutovers.finish(run.site.store, closed.cutover_id, CutoverStatus.ROLLED_BACK,
-                        outcome=closed.reason, now=clock.now())
+        cutovers.finish(
+            store, closed.cutover_id, CutoverStatus.ROLLED_BACK,
+            outcome=closed.reason, now=clock.now())
     return closed.status

@@ -53,8 +53,11 @@ def is_settled(run: CutoverRun, what: Shrinking) -> bool:
 
 def was_asked(run: CutoverRun, what: Shrinking, round_: int) -> bool:
     """Whether the question of a round was put; its answer counts, whatever is known by now."""
-    return any(each.stage == what.subject and each.round == round_
-               for each in approvals.all_of(run.site.store, run.id))
+    asked = what.subject, round_
+    for each in approvals.all_of(run.site.store, run.id):
+        if (each.stage, each.round) == asked:
+            return True
+    return False
 
 
 def room(run: CutoverRun, what: Shrinking) -> Room:
@@ -67,35 +70,46 @@ def may_go_on(run: CutoverRun, what: Shrinking, found: Room) -> bool:
     if found.fit is Fit.FITS:
         _settle(run, what, found.text, found)
         return True
+    # the stage's own question has said it: nobody is asked the same twice
     agreed = _agreed_before(run, what)
     if agreed:
-        _settle(run, what, f"{found.text}; {agreed} agreed to it with the stage", found)
+        said = f"{found.text}; {agreed} agreed to it with the stage"
+        _settle(run, what, said, found)
     return bool(agreed)
 
 
 def agree(run: CutoverRun, what: Shrinking, found: Room, decision: StageDecision) -> None:
     """Note that people go on although it would not fit, or nobody knows."""
-    _settle(run, what, f"{found.text}; gone on all the same: {decision.reason}", found)
+    said = f"{found.text}; gone on all the same: {decision.reason}"
+    _settle(run, what, said, found)
 
 
 def question(run: CutoverRun, what: Shrinking, found: Room, round_: int) -> Question:
     """Return what people are asked: whether the baseline may become too small to come back to."""
-    needed = max(1, run.site.plan.stage(what.stage).approvers)
+    stage = run.site.plan.stage(what.stage)
+    # one at least, also where the stage itself needs nobody
+    needed = max(1, stage.approvers)
     text = (
-        f"## Make the baseline of {run.migration} smaller?\n\n{found.text}.\n\nA rollback to a "
-        "baseline that is too small is an outage.\n\n"
+        f"## Make the baseline of {run.migration} smaller?\n\n"
+        f"{found.text}.\n\n"
+        "A rollback to a baseline that is too small is an outage.\n\n"
         "- **promote**: go on all the same.\n"
         "- **hold**: it was measured meanwhile, look again; everybody stays where they are.\n"
         "- **rollback**: everyone back to the baseline now, while it has its size.\n")
-    return Question(
-        what.subject, lambda ordinal: f"{text}\nApprover {ordinal} of {needed}.", needed, round_)
+
+    def asked(ordinal: int) -> str:
+        return f"{text}\nApprover {ordinal} of {needed}."
+
+    return Question(what.subject, asked, needed, round_)
 
 
 def finally_shrinking(run: CutoverRun) -> Shrinking:
     """Return what the final configuration makes smaller, asked of the last stage's approvers."""
     plan = run.site.plan
-    names: Sequence[str] = plan.cutover.final.levers if plan.cutover.final else ()
-    return Shrinking(FINAL, plan.stages()[-1].key, shrinking(plan, names))
+    final = plan.cutover.final
+    names: Sequence[str] = final.levers if final else ()
+    last = plan.stages()[-1]
+    return Shrinking(FINAL, last.key, shrinking(plan, names))
 
 
 def _settle(run: CutoverRun, what: Shrinking, detail: str, found: Room) -> None:
@@ -105,10 +119,13 @@ def _settle(run: CutoverRun, what: Shrinking, detail: str, found: Room) -> None:
 def _agreed_before(run: CutoverRun, what: Shrinking) -> str:
     """Return who promoted a stage whose question said that these levers leave too little."""
     for asked in approvals.all_of(run.site.store, run.id):
-        is_agreed = asked.decision is StageAction.PROMOTE and not asked.is_void
-        plain = asked.question.replace("\\", "")  # as Markdown it has escapes
-        is_told = all(f"`{each.lever}`" in plain for each in what.levers)
-        is_told = is_told and SMALLER in plain
-        if is_agreed and is_told and STILL_FITS not in plain:
+        if asked.decision is not StageAction.PROMOTE or asked.is_void:
+            continue
+        # as Markdown it has escapes
+        plain = asked.question.replace("\\", "")
+        # not told, or told that it still fits: they agreed to something else
+        if SMALLER not in plain or STILL_FITS in plain:
+            continue
+        if all(f"`{each.lever}`" in plain for each in what.levers):
             return str(asked.approver)
     return ""

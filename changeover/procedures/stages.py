@@ -17,33 +17,38 @@ def promote(run: CutoverRun, stage: str, reason: str) -> bool:
         StaleEpoch: A rollback came first; the stage is not promoted.
     """
     run.current_state()
-    return instructions.promote(run.site.store, run.id, stage, reason=reason, now=clock.now())
+    store, now = run.site.store, clock.now()
+    return instructions.promote(store, run.id, stage, reason=reason, now=now)
 
 
 def hold(run: CutoverRun, stage: str, round_: int) -> None:
     """Begin the stage's next soak because a person held it in round `round_`."""
-    now = clock.now()
-    record = cutovers.stage(run.site.store, run.id, stage)
+    store, now = run.site.store, clock.now()
+    record = cutovers.stage(store, run.id, stage)
     # else a run before this one was killed after it began the next round
     if record is not None and record.round == round_:
         until = now + run.site.plan.stage(stage).soak
-        cutovers.next_round(run.site.store, record, until=until, now=now)
+        cutovers.next_round(store, record, until=until, now=now)
 
 
 def recheck_later(run: CutoverRun, stage: str) -> None:
     """Wait the plan's `patience.recheck` before the next evaluation of this round."""
-    record = cutovers.stage(run.site.store, run.id, stage)
+    store, patience = run.site.store, run.site.plan.patience
+    record = cutovers.stage(store, run.id, stage)
     rechecks = record.rechecks if record else 0
-    until = clock.now() + run.site.plan.patience.recheck
-    cutovers.extend_soak(run.site.store, run.id, stage, until=until, rechecks=rechecks + 1)
+    until = clock.now() + patience.recheck
+    cutovers.extend_soak(store, run.id, stage, until=until, rechecks=rechecks + 1)
 
 
 def close_open(run: CutoverRun, reason: str) -> None:
     """Close the stage that was open when a rollback came."""
-    for record in cutovers.stages(run.site.store, run.id):
+    store = run.site.store
+    for record in cutovers.stages(store, run.id):
+        # what was promoted before stays so: the report tells how far it came
         if record.decided_at is None:
-            cutovers.decide(run.site.store, run.id, record.key, reason=reason, now=clock.now(),
-                            status=StageStatus.ROLLED_BACK)
+            cutovers.decide(
+                store, run.id, record.key, reason=reason,
+                now=clock.now(), status=StageStatus.ROLLED_BACK)
 
 
 def has_begun(run: CutoverRun) -> bool:

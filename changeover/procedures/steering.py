@@ -27,8 +27,8 @@ def running(site: Site) -> Cutover:
     """
     found = cutovers.active(site.store, site.migration)
     if found is None:
-        raise Refused(f"nothing was changed because no cutover of {site.migration} runs",
-                      next_step="See `changeover status`")
+        why = f"nothing was changed because no cutover of {site.migration} runs"
+        raise Refused(why, next_step="See `changeover status`")
     return found
 
 
@@ -44,8 +44,8 @@ def soaking(site: Site, cutover: Cutover) -> StageRecord:
             return record
     raise Refused(
         "nothing was changed because no stage soaks now",
-        next_step="See `changeover status`; what waits for approval is answered with "
-        "`changeover approve`")
+        next_step="See `changeover status`; "
+        "what waits for approval is answered with `changeover approve`")
 
 
 def later_stage(site: Site, cutover: Cutover, key: str) -> Stage:
@@ -58,13 +58,16 @@ def later_stage(site: Site, cutover: Cutover, key: str) -> Stage:
     stages = site.plan.stages()
     # what was entered cannot be left out any more
     entered = {each.key for each in cutovers.stages(site.store, cutover.id)}
-    ahead = [each.key for each in stages[:-1] if each.key not in entered]
-    if key not in [each.key for each in stages]:
-        raise InvalidInput(f"the plan has no stage {key}", where="STAGE",
-                           allowed=", ".join(ahead) or "none, every stage was entered")
-    if key == stages[-1].key:
-        raise Refused(f"stage {key} was not skipped because it is the last one",
-                      next_step="To leave users where they are, pause the cutover")
+    keys = [each.key for each in stages]
+    ahead = [each for each in keys[:-1] if each not in entered]
+    if key not in keys:
+        allowed = ", ".join(ahead) or "none, every stage was entered"
+        raise InvalidInput(
+            f"the plan has no stage {key}", where="STAGE", allowed=allowed)
+    if key == keys[-1]:
+        why = f"stage {key} was not skipped because it is the last one"
+        raise Refused(
+            why, next_step="To leave users where they are, pause the cutover")
     return site.plan.stage(key)
 
 
@@ -80,8 +83,8 @@ def wake(site: Site, cutover: Cutover) -> bool:
     try:
         run = site.prefect.run(cutover.flow_run_id)
         if run is not None and waiting.is_asleep(run, now):
-            site.prefect.schedule(run.id, at=now, name="Continuing",
-                                  message="a person gave the cutover an instruction")
+            said = "a person gave the cutover an instruction"
+            site.prefect.schedule(run.id, at=now, name="Continuing", message=said)
     except Unreachable:
         return False
     return True
@@ -109,14 +112,25 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     run = site.prefect.run(cutover.flow_run_id)
     if run is None or not waiting.is_asleep(run, now):
         return None
-    # a moment later: Prefect wakes the run itself when its time has come
-    is_over = any(each.status is StageStatus.SOAKING and each.soak_until + waiting.SOON < now
-                  for each in cutovers.stages(site.store, cutover.id))
     if run.state_name == waiting.BEHIND:
         stage = cutovers.next_stage(site.store, cutover.id, site.plan)
-        return None if members.why_wait(site.store, site.plan, stage) else run
-    is_free = run.state_name in (waiting.PAUSED, waiting.FROZEN)
-    return run if is_free or (is_over and run.state_name != waiting.OUTSIDE) else None
+        why = members.why_wait(site.store, site.plan, stage)
+        return None if why else run
+    # nothing stops it any more, see above
+    if run.state_name in (waiting.PAUSED, waiting.FROZEN):
+        return run
+    # its hours begin when Prefect wakes it; a soak may have been ended early
+    is_over = run.state_name != waiting.OUTSIDE and _is_soaked(site, cutover, now)
+    return run if is_over else None
+
+
+def _is_soaked(site: Site, cutover: Cutover, now: datetime) -> bool:
+    for each in cutovers.stages(site.store, cutover.id):
+        # a moment later: Prefect wakes the run itself when its time has come
+        is_late = each.soak_until + waiting.SOON < now
+        if each.status is StageStatus.SOAKING and is_late:
+            return True
+    return False
 
 
 def skipped(run: CutoverRun, stage: str) -> StageDecision | None:
@@ -130,24 +144,30 @@ def skipped(run: CutoverRun, stage: str) -> StageDecision | None:
     if not _said(run, InstructionKind.SKIP, stage):
         return None
     run.current_state()
-    if not stored.leave_out(run.site.store, run.id, spec, now=clock.now()):
+    store = run.site.store
+    if not stored.leave_out(store, run.id, spec, now=clock.now()):
         return None
-    record = cutovers.stage(run.site.store, run.id, stage)
-    return StageDecision(stage, StageAction.PROMOTE, record.reason if record else "skipped")
+    record = cutovers.stage(store, run.id, stage)
+    reason = record.reason if record else "skipped"
+    return StageDecision(stage, StageAction.PROMOTE, reason)
 
 
 def promoted_early(run: CutoverRun, record: StageRecord) -> str:
     """Return who ended the stage's present soak, and why; empty when too few people did."""
-    given = stored.all_of(run.site.store, run.id)
+    store, stage = run.site.store, run.site.plan.stage(record.key)
+    given = stored.all_of(store, run.id)
+    # of this round: who ended an earlier soak has said nothing of this one
     asked = (InstructionKind.PROMOTE_NOW, record.key, record.round)
-    enough = stored.enough(run.site.store, run.id, run.site.plan.stage(record.key))
-    if len(instructions.people(given, *asked)) < enough:
+    people = instructions.people(given, *asked)
+    if len(people) < stored.enough(store, run.id, stage):
         return ""
     return instructions.described(given, *asked)
 
 
 def _said(run: CutoverRun, kind: InstructionKind, stage: str) -> bool:
-    return any((each.kind, each.stage) == (kind, stage)
-               for each in stored.all_of(run.site.store, run.id))
+    for each in stored.all_of(run.site.store, run.id):
+        if (each.kind, each.stage) == (kind, stage):
+            return True
+    return False
 
 

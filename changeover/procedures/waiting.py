@@ -58,9 +58,12 @@ def why_wait(run: CutoverRun, stage: Stage | None, now: datetime) -> Wait | None
     freeze = freezes.active(run.site.store, run.migration, now=now)
     if freeze is not None:
         # not only at its end: somebody may end the freeze before
-        until = min(freeze.until or now + LOOK_AGAIN, now + LOOK_AGAIN)
-        return Wait(FROZEN, f"{freeze.text}; `changeover freeze off` ends it", until)
-    return _outside(windows_of(run.site.plan, stage), now) or _behind(run.site, stage, now)
+        latest = now + LOOK_AGAIN
+        until = min(freeze.until or latest, latest)
+        text = f"{freeze.text}; `changeover freeze off` ends it"
+        return Wait(FROZEN, text, until)
+    windows = windows_of(run.site.plan, stage)
+    return _outside(windows, now) or _behind(run.site, stage, now)
 
 
 def _behind(site: Site, stage: Stage | None, now: datetime) -> Wait | None:
@@ -68,22 +71,26 @@ def _behind(site: Site, stage: Stage | None, now: datetime) -> Wait | None:
     text = members.why_wait(site.store, site.plan, stage)
     if not text or stage is None:
         return None
-    return Wait(BEHIND, f"{stage.title} waits: {text}", now + LOOK_AGAIN, stage.key)
+    said = f"{stage.title} waits: {text}"
+    return Wait(BEHIND, said, now + LOOK_AGAIN, stage.key)
 
 
 def note(run: CutoverRun, wait: Wait, *, now: datetime) -> None:
     """Record in the audit that a stage waits for others of its group, once for each stage."""
     if not wait.stage:
         return
-    audit.record(run.site.store, run.migration, NewEvent(
-        actor=f"cutover {run.id}", kind="stage.waits", at=now,
-        data={"cutover": run.id, "stage": wait.stage, "reason": wait.text},
-        once_key=f"waits-{run.id}-{wait.stage}"))
+    data = {"cutover": run.id, "stage": wait.stage, "reason": wait.text}
+    # once: it looks again every hour, and whenever it is woken
+    key = f"waits-{run.id}-{wait.stage}"
+    event = NewEvent(
+        actor=f"cutover {run.id}", kind="stage.waits", at=now, data=data, once_key=key)
+    audit.record(run.site.store, run.migration, event)
 
 
 def why_paused(run: CutoverRun, now: datetime) -> Wait | None:
     """Return why not even a soak counts now; None while the cutover is not paused."""
-    pause = instructions.open_pause(stored.all_of(run.site.store, run.id))
+    given = stored.all_of(run.site.store, run.id)
+    pause = instructions.open_pause(given)
     if pause is None:
         return None
     text = f"paused by {pause.actor}: {pause.reason}; `changeover resume` goes on"
@@ -92,7 +99,9 @@ def why_paused(run: CutoverRun, now: datetime) -> Wait | None:
 
 def windows_of(plan: Plan, stage: Stage | None) -> tuple[WindowSpec, ...]:
     """Return when a stage may begin: its own windows, its phase's, or the plan's."""
-    return (stage.allowed if stage is not None else ()) or tuple(plan.allowed)
+    # a stage without its own has those of its phase
+    own = stage.allowed if stage is not None else ()
+    return own or tuple(plan.allowed)
 
 
 def following(plan: Plan, key: str) -> Stage | None:
@@ -122,15 +131,21 @@ def refuse_now(site: Site, what: str, now: datetime) -> None:
     """
     freeze = freezes.active(site.store, site.migration, now=now)
     if freeze is not None:
-        raise Refused(f"{what} because the migration is {freeze.text}",
-                      next_step="`changeover freeze off --reason TEXT` ends it")
+        why = f"{what} because the migration is {freeze.text}"
+        raise Refused(
+            why, next_step="`changeover freeze off --reason TEXT` ends it")
     outside = _outside(tuple(site.plan.allowed), now)
     if outside is not None:
-        raise Refused(f"{what} because {outside.text}", next_step="Change `allowed` in the plan, "
-                      "or wait; a rollback is possible at any time")
+        why = f"{what} because {outside.text}"
+        raise Refused(
+            why, next_step="Change `allowed` in the plan, or wait; "
+            "a rollback is possible at any time")
 
 
 def is_asleep(run: FlowRun, now: datetime) -> bool:
     """Whether a run sleeps until the store's time has come."""
-    is_later = run.scheduled_for is not None and run.scheduled_for > now + SOON
-    return run.state_type == PrefectState.SCHEDULED and run.state_name in SLEEPS and is_later
+    if run.state_type != PrefectState.SCHEDULED or run.state_name not in SLEEPS:
+        return False
+    # one that Prefect starts within seconds need not be woken
+    due = run.scheduled_for
+    return due is not None and due > now + SOON

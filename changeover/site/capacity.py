@@ -34,9 +34,10 @@ def room(store: Store, plan: Plan, coming: Sequence[Shrink] = (), *, now: dateti
     if pulled:
         # of the time since, if there is anything: it was smaller then
         observed = _observed(store, plan.migration, max(pulled), now) or observed
-    return capacity.judge(Known(
-        load=_load(store, plan.migration), observed=observed,
-        arriving=_arriving(store, plan.migration, now), shrunk=shrunk, now=now), coming)
+    load = _load(store, plan.migration)
+    arriving = _arriving(store, plan.migration, now)
+    known = Known(load, observed, arriving, shrunk, now)
+    return capacity.judge(known, coming)
 
 
 def room_when_shrunk(store: Store, plan: Plan, *, now: datetime) -> Room | None:
@@ -48,23 +49,30 @@ def room_when_shrunk(store: Store, plan: Plan, *, now: datetime) -> Room | None:
 
 def in_effect(store: Store, plan: Plan) -> tuple[Shrink, ...]:
     """Return which levers made the baseline smaller and were not undone, by the audit."""
+    # mostly no lever does: then the audit need not be read
     if not any(lever.shrinks for lever in plan.levers.values()):
         return ()
     pulled = []
-    for event in audit.of_kind(store, plan.migration, "lever.pulled"):
+    events = audit.of_kind(store, plan.migration, "lever.pulled")
+    for event in events:
+        name = str(event.data.get("lever"))
         is_done = not event.data.get("problem")
-        pulled.append((str(event.data.get("lever")), event.at, is_done))
+        pulled.append((name, event.at, is_done))
     return capacity.in_effect(plan, pulled)
 
 
 def _load(store: Store, migration: str) -> Measured | None:
     """Return the newest rate that a load check found the baseline to bear."""
-    for check in validations.newest_checks(store, migration, "load", limit=MOST_LOADS):
-        rate = capacity.of_load(check.evidence.get("baseline") or ())
+    checks = validations.newest_checks(
+        store, migration, "load", limit=MOST_LOADS)
+    for check in checks:
+        # empty where only the candidate was loaded
+        levels = check.evidence.get("baseline") or ()
+        rate = capacity.of_load(levels)
         run = validations.get(store, check.run_id)
         if rate is not None and run is not None:
-            ended = check.started_at + timedelta(seconds=check.seconds)
-            return Measured(rate, ended, run.suite)
+            length = timedelta(seconds=check.seconds)
+            return Measured(rate, check.started_at + length, run.suite)
     return None
 
 
@@ -72,33 +80,47 @@ def _observed(
     store: Store, migration: str, start: datetime, end: datetime
 ) -> Measured | None:
     """Return the busiest minute that the baseline answered healthily in a time."""
-    at, (requests, failures) = _minutes(store, migration, System.BASELINE, start, end)
+    part = _part(System.BASELINE, start, end)
+    at, (requests, failures) = _minutes(store, migration, part)
+    # a minute with many failures shows what it does not bear
     is_healthy = (failures <= HEALTHY * requests) & (requests > 0)
     if not is_healthy.any():
         return None
-    busiest = int(np.argmax(np.where(is_healthy, requests, 0)))
-    ended = clock.from_timestamp(int(at[busiest]) + MINUTE)
-    return Measured(float(requests[busiest]) / MINUTE, ended)
+    borne = np.where(is_healthy, requests, 0)
+    busiest = int(np.argmax(borne))
+    ended = int(at[busiest]) + MINUTE
+    rate = float(requests[busiest]) / MINUTE
+    return Measured(rate, clock.from_timestamp(ended))
 
 
 def _arriving(store: Store, migration: str, now: datetime) -> float | None:
     """Return the requests per second of both systems in the busiest minute of late."""
     totals: dict[int, float] = {}
+    # both: after a rollback the baseline gets what the candidate has now
     for system in System:
-        at, (requests, _) = _minutes(store, migration, system, now - PEAK_OF, now)
-        for minute, number in zip(at.tolist(), requests.tolist(), strict=True):
+        part = _part(system, now - PEAK_OF, now)
+        at, (requests, _) = _minutes(store, migration, part)
+        pairs = zip(at.tolist(), requests.tolist(), strict=True)
+        for minute, number in pairs:
             totals[minute] = totals.get(minute, 0.0) + number
-    return max(totals.values(), default=0.0) / MINUTE if totals else None
+    if not totals:
+        return None
+    return max(totals.values()) / MINUTE
+
+
+def _part(system: System, start: datetime, end: datetime) -> Part:
+    # rounded up: a minute that began before the start was partly of another size
+    first = -int(-start.timestamp() // 1)
+    span = range(first, int(end.timestamp()))
+    return Part(system, MINUTE, span)
 
 
 def _minutes(
-    store: Store, migration: str, system: System, start: datetime, end: datetime
+    store: Store, migration: str, part: Part
 ) -> tuple[Numbers, Reals]:
     """Return whole minutes with their requests and failures, all gateways of a minute as one."""
-    # a minute that began before the start was partly of another size
-    span = range(-int(-start.timestamp() // 1), int(end.timestamp()))
-    at, found = series.columns(
-        store, migration, Part(system, MINUTE, span), (_requests, _failures))
+    asked = (_requests, _failures)
+    at, found = series.columns(store, migration, part, asked)
     minutes, place = np.unique(at, return_inverse=True)
     sums = np.zeros((2, len(minutes)))
     for row, column in zip(sums, found, strict=True):
