@@ -38,24 +38,35 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     site = session.site
     # paths in a plan are relative to its folder: elsewhere they would name other files
     if file.absolute().parent != site.folder:
+        why = "since the plan's paths are relative to it"
         raise InvalidInput(
-            f"{file} lies in another folder than the plan that runs", where="FILE",
-            allowed=f"a file in {site.folder}, since the plan's paths are relative to it")
+            f"{file} lies in another folder than the plan that runs",
+            where="FILE", allowed=f"a file in {site.folder}, {why}")
     environment = site.plan.environment
     proposed = amending.propose(site, load_plan(file, environment))
     members.refuse_beside_registered(site.store, proposed.plan, file, environment)
     for line in proposed.changes:
         # JSON goes to standard output alone: a program reads it
         click.echo(f"  {line}", err=session.output == "json")
-    if not yes and not click.confirm(f"Let cutover {proposed.cutover.id} go on with this?"):
+    asked = f"Let cutover {proposed.cutover.id} go on with this?"
+    if not yes and not click.confirm(asked):
         raise Refused("nothing was changed because you did not want it")
-    rules = rules_of(site.plan, proposed.entered[-1] if proposed.entered else "")
+    # the stage that runs now decides who may agree
+    present = proposed.entered[-1] if proposed.entered else ""
+    rules = rules_of(site.plan, present)
+    token = token_if_needed(session, approver, rules)
+    author = Author(approver, reason)
+    source = str(file.absolute())
     found = amending.agree(
-        site, proposed, Author(approver, reason), source=str(file.absolute()),
-        token=token_if_needed(session, approver, rules))
+        site, proposed, author, source=source, token=token)
     people = ", ".join(found.agreed)
-    text = f"cutover {found.cutover.id} goes on with the amended plan ({people}); services are " \
-        "started again within seconds" if found.is_in_force else \
-        f"not amended yet: {len(found.agreed)} of {found.needed} people agreed ({people})"
-    session.show(text, {"is_in_force": found.is_in_force, "agreed": found.agreed,
-                        "needed": found.needed, "changes": found.changes})
+    count = f"{len(found.agreed)} of {found.needed} people agreed"
+    text = f"not amended yet: {count} ({people})"
+    if found.is_in_force:
+        whose = f"cutover {found.cutover.id} goes on"
+        text = f"{whose} with the amended plan ({people}); " \
+            "services are started again within seconds"
+    session.show(text, {
+        "is_in_force": found.is_in_force, "agreed": found.agreed,
+        "needed": found.needed, "changes": found.changes,
+    })

@@ -41,8 +41,10 @@ def approve(session: Session, **answer: str) -> None:
     site = session.site
     asked = _open_question(site)
     run_id = _run_that_asks(site, asked)
-    token_if_needed(session, answer["approver"], rules_of(site.plan, asked.stage))
-    given = Answer(StageAction(answer["decision"]), answer["approver"], answer["comment"], "cli")
+    person = answer["approver"]
+    token_if_needed(session, person, rules_of(site.plan, asked.stage))
+    decision = StageAction(answer["decision"])
+    given = Answer(decision, person, answer["comment"], "cli")
     if code := proving.code_for_form(site, asked, given, source="cli"):
         answer["code"] = code
     _resume(site, run_id, answer)
@@ -53,9 +55,10 @@ def approve(session: Session, **answer: str) -> None:
     is_taken = answered is not None and not answered.is_void
     text = "Prefect has the answer; the flow has not acted on it yet"
     if answered is not None and is_taken:
-        text = f"{answered.approver} decided {answered.decision} on stage {asked.stage}"
-    data = {"stage": asked.stage, "decision": answer["decision"], "is_taken": is_taken}
-    session.show(text, data)
+        what = f"{answered.decision} on stage {asked.stage}"
+        text = f"{answered.approver} decided {what}"
+    data = {"stage": asked.stage, "decision": answer["decision"]}
+    session.show(text, data | {"is_taken": is_taken})
 
 
 def _open_question(site: Site) -> Approval:
@@ -133,11 +136,11 @@ def _refuse_answered(site: Site, run_id: str, is_late: bool) -> None:
         return
     is_under_way = run.state_type in ("SCHEDULED", "PENDING", "RUNNING")
     if run.state_name == "Resuming" or (is_late and is_under_way):
+        doing = f"the flow is {run.state_name.lower()}"
         raise ApprovalRefused(
-            f"this was answered already; the flow is {run.state_name.lower()} and has not acted "
-            "on it yet", where=f"flow run {run_id}",
-            next_step="See `changeover status` in a moment",
-        )
+            f"this was answered already; {doing} and has not acted on it yet",
+            where=f"flow run {run_id}",
+            next_step="See `changeover status` in a moment")
 
 
 def _await_answer(site: Site, asked: Approval) -> Approval | None:

@@ -51,9 +51,13 @@ def list_approvers(session: Session) -> None:
     """Show who has a token, without its secret, and whether the plan lists them."""
     now, site = clock.now(), session.site
     known = approver_tokens.every(site.store, site.migration)
-    data = [{**asdict(each), "state": each.state(now), "is_listed": _is_listed(session, each.name)}
-            for each in known]
-    lines = [_line(session, each, now) for each in known]
+    data, lines = [], []
+    for each in known:
+        is_listed = _is_listed(session, each.name)
+        row = asdict(each)
+        row |= {"state": each.state(now), "is_listed": is_listed}
+        data.append(row)
+        lines.append(_line(each, now, is_listed))
     session.show("\n".join(lines) or "nobody has a token", data)
 
 
@@ -62,9 +66,13 @@ def list_approvers(session: Session) -> None:
 @site_command
 def remove(session: Session, name: str) -> None:
     """Make a person's tokens invalid, at once and for ever; answers that they gave stay."""
+    site = session.site
     gone = approver_tokens.remove(
-        session.site.store, session.site.migration, name, actor=session.actor, now=clock.now())
-    text = f"{len(gone)} token of {name} is revoked" if gone else f"{name} had no valid token"
+        site.store, site.migration, name,
+        actor=session.actor, now=clock.now())
+    text = f"{name} had no valid token"
+    if gone:
+        text = f"{len(gone)} token of {name} is revoked"
     session.show(text, {"name": name, "revoked": gone})
 
 
@@ -81,51 +89,67 @@ def code(session: Session, decision: str, name: str) -> None:
     site = session.site
     token_of(session, name)
     if decision == STARTING:
-        session.show(*_shown(proving.code_to_start(site, name)))
+        _show_code(session, proving.code_to_start(site, name))
         return
-    asked = approvals.open_for(site.store, site.migration)
+    where = site.migration
+    asked = approvals.open_for(site.store, where)
     if asked is None:
-        raise ApprovalRefused("nothing waits for an approval now", where=site.migration,
-                              next_step="See `changeover status`")
+        raise ApprovalRefused(
+            "nothing waits for an approval now",
+            where=where, next_step="See `changeover status`")
     given = Answer(StageAction(decision), name, source="cli")
     made = proving.code_for_form(site, asked, given, source="cli")
+    # a stage whose approvers need not show who they are
     if not made:
-        raise ApprovalRefused(f"the form about {asked.stage} asks for no code",
-                              where=site.migration, next_step="Type your name")
-    session.show(*_shown(made))
+        raise ApprovalRefused(
+            f"the form about {asked.stage} asks for no code",
+            where=where, next_step="Type your name")
+    _show_code(session, made)
 
 
-def _shown(made: str) -> tuple[str, dict[str, str]]:
+def _show_code(session: Session, made: str) -> None:
+    # on standard error, so that the code alone can be copied or piped
     click.echo("valid once, for 10 minutes", err=True)
-    return made, {"code": made}
+    session.show(made, {"code": made})
 
 
 def _make(session: Session, name: str, expires: str | None, *, is_new: bool) -> None:
-    if not 2 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
-        raise InvalidInput(f"{name!r} is not a name", where="NAME",
-                           allowed="2 to 100 characters without blanks around them")
-    now, longest = clock.now(), lifetime(expires)
-    made, text = approver_tokens.add(
-        session.site.store, ApproverToken(
-            session.site.migration, name, created_at=now, created_by=session.actor,
-            expires_at=now + longest if longest else None), is_new=is_new)
-    click.echo(f"save it now: it is not shown again; the commands read it from {VARIABLE}, or ask",
-               err=True)
+    is_short = 2 <= len(name) <= LONGEST_NAME
+    is_clean = name.isprintable() and name == name.strip()
+    if not is_short or not is_clean:
+        raise InvalidInput(
+            f"{name!r} is not a name", where="NAME",
+            allowed="2 to 100 characters without blanks around them")
+    site, now = session.site, clock.now()
+    longest = lifetime(expires)
+    wanted = ApproverToken(
+        site.migration, name, created_at=now, created_by=session.actor,
+        expires_at=now + longest if longest else None)
+    made, text = approver_tokens.add(site.store, wanted, is_new=is_new)
+    # on standard error, so that the token alone can go into a file
+    how = f"the commands read it from {VARIABLE}, or ask"
+    click.echo(f"save it now: it is not shown again; {how}", err=True)
+    # no error: the plan may be amended later
     if not _is_listed(session, name):
-        click.echo(f"note: the plan does not list {name} as an approver", err=True)
-    session.show(text, {"id": made.id, "name": name, "token": text,
-                        "expires_at": made.expires_at})
+        note = f"the plan does not list {name} as an approver"
+        click.echo(f"note: {note}", err=True)
+    session.show(text, {
+        "id": made.id, "name": name, "token": text,
+        "expires_at": made.expires_at,
+    })
 
 
 def _is_listed(session: Session, name: str) -> bool:
-    return any(rules.allows(name) for rules in all_rules(session.site.plan))
+    known = all_rules(session.site.plan)
+    return any(rules.allows(name) for rules in known)
 
 
-def _line(session: Session, each: ApproverToken, now: datetime) -> str:
-    parts = [f"{each.id} {each.state(now):<8} {each.name}: made {each.created_at:%Y-%m-%d} by "
-             f"{each.created_by}"]
+def _line(each: ApproverToken, now: datetime, is_listed: bool) -> str:
+    made = f"made {each.created_at:%Y-%m-%d} by {each.created_by}"
+    head = f"{each.id} {each.state(now):<8} {each.name}"
+    parts = [f"{head}: {made}"]
     if each.expires_at:
         parts.append(f"until {each.expires_at:%Y-%m-%d}")
-    if not _is_listed(session, each.name):
+    if not is_listed:
         parts.append("not listed in the plan")
     return ", ".join(parts)

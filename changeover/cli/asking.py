@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,9 +39,12 @@ def ask_every(plans: Sequence[Plan], folder: Path) -> list[Asked]:
     found = []
     for plan in plans:
         known = externals(plan)
-        for question, reading in ask_all(plan, folder, _questions(plan)).items():
-            metric = metric_of(question.metric, known[question.metric].metric.unit)
-            found.append(Asked(plan.environment or "", metric, reading))
+        readings = ask_all(plan, folder, _questions(plan))
+        for question, reading in readings.items():
+            name = question.metric
+            metric = metric_of(name, known[name].metric.unit)
+            environment = plan.environment or ""
+            found.append(Asked(environment, metric, reading))
     return found
 
 
@@ -52,20 +55,27 @@ def lines(found: Sequence[Asked]) -> list[str]:
 
 def as_data(found: Sequence[Asked]) -> list[dict[str, Any]]:
     """Return what the sources said, for programs."""
-    return [{"environment": each.environment, "metric": each.metric.name,
-             **each.reading.as_evidence()} for each in found]
+    rows = []
+    for each in found:
+        head = {"environment": each.environment, "metric": each.metric.name}
+        rows.append(head | each.reading.as_evidence())
+    return rows
 
 
 def _line(asked: Asked) -> str:
     reading, question = asked.reading, asked.reading.question
     where = f"in {asked.environment}: " if asked.environment else ""
-    segment = f" in {question.segment}" if question.segment else ""
+    whose = question.system
+    if question.segment:
+        whose += f" in {question.segment}"
     took = (reading.answered_at - reading.asked_at).total_seconds()
     said = f"NO VALUE, {reading.problem}"
     if not reading.problem:
-        said = f"{format_value(asked.metric, reading.value)} after {took * 1000:.0f} ms"
-    return (f"{where}source {reading.source}: {asked.metric.name} of {question.system}{segment} "
-            f"over {question.window} s: {said}\n      {reading.query}")
+        value = format_value(asked.metric, reading.value)
+        said = f"{value} after {took * 1000:.0f} ms"
+    head = f"{where}source {reading.source}: {asked.metric.name} of {whose}"
+    # the query as it was sent: a wrong label is seen there
+    return f"{head} over {question.window} s: {said}\n      {reading.query}"
 
 
 def _questions(plan: Plan) -> list[Question]:
@@ -84,21 +94,26 @@ def _questions(plan: Plan) -> list[Question]:
     # what nobody reads yet is asked as well: somebody is about to write the check
     read = {metric for metric, _, _ in longest}
     for name, external in externals(plan).items():
-        if name in read:
-            continue
-        # a query that names no segment, or no system, says the same for each of them
-        named = external.metric.placeholders
-        segments: list[str | None] = [None]
-        if "segment" in named:
-            segments = list(plan.routing.segments)
-        systems = ["candidate"]
-        if "system" in named:
-            systems = ["baseline", "candidate"]
-        for system in systems:
-            for segment in segments:
+        if name not in read:
+            for system, segment in _askable(plan, external.metric.placeholders):
                 add(name, system, segment, WINDOW)
-    return [Question(*key, max(1, int(window.total_seconds())))
-            for key, window in longest.items()]
+    questions = []
+    for key, window in longest.items():
+        seconds = max(1, int(window.total_seconds()))
+        questions.append(Question(*key, seconds))
+    return questions
+
+
+def _askable(plan: Plan, named: Collection[str]) -> list[tuple[str, str | None]]:
+    """Return the systems and segments of which a query with these placeholders can be asked."""
+    # a query that names no segment, or no system, says the same for each of them
+    segments: list[str | None] = [None]
+    if "segment" in named:
+        segments = list(plan.routing.segments)
+    systems = ["candidate"]
+    if "system" in named:
+        systems = ["baseline", "candidate"]
+    return [(system, segment) for system in systems for segment in segments]
 
 
 def _conditions(plan: Plan) -> list[tuple[Any, timedelta]]:
@@ -107,6 +122,8 @@ def _conditions(plan: Plan) -> list[tuple[Any, timedelta]]:
     for stage in plan.stages():
         for gate in stage.gates:
             # a check without a window of its own looks at the whole soak
-            found += [(check, check.over or stage.soak) for check in plan.gates[gate]]
-    found += [(trigger, trigger.window) for trigger in plan.triggers]
-    return [(condition, window) for condition, window in found if condition.is_external]
+            for check in plan.gates[gate]:
+                found.append((check, check.over or stage.soak))
+    for trigger in plan.triggers:
+        found.append((trigger, trigger.window))
+    return [each for each in found if each[0].is_external]

@@ -67,7 +67,8 @@ def backtest(session: Session, since: timedelta, is_json: bool) -> int:
     plan = session.load_plan()
     now = clock.now()
     with _bar(is_hidden=session.output == "json") as progress:
-        found = run(session.site, Asked(plan, now - since, now), progress)
+        asked = Asked(plan, now - since, now)
+        found = run(session.site, asked, progress)
     session.show(_text(found), found.document())
     return EXIT_FAILED if found.is_other else EXIT_OK
 
@@ -109,21 +110,25 @@ def _text(found: Backtest) -> str:
 
 
 def _head(found: Backtest) -> str:
-    return (f"{found.migration} from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} "
-            f"UTC: {_time(found.on_users_days)} with users on the candidate, "
-            f"{_time(found.healthy_days)} with everyone on the baseline")
+    since, until = f"{found.since:%Y-%m-%d %H:%M}", f"{found.until:%Y-%m-%d %H:%M}"
+    users = f"{_time(found.on_users_days)} with users on the candidate"
+    nobody = f"{_time(found.healthy_days)} with everyone on the baseline"
+    return f"{found.migration} from {since} to {until} UTC: {users}, {nobody}"
 
 
 def _time(days: float) -> str:
     """Return measured time for people."""
-    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
+    if days >= 1:
+        return f"{days:.1f} days"
+    return f"{days * 24:.1f} hours"
 
 
 def _table(title: str, *columns: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for each in columns:
         table.add_column(each, overflow="fold")
     return table
@@ -132,31 +137,38 @@ def _table(title: str, *columns: str) -> Table:
 def _drawn(table: Table) -> str:
     from rich.console import Console
     file = StringIO()
-    width = shutil.get_terminal_size((140, 40)).columns
-    is_terminal = sys.stdout.isatty()
     # not narrower than 80: columns of single letters say nothing
-    Console(file=file, width=max(80, width), force_terminal=is_terminal).print(table)
+    width = max(80, shutil.get_terminal_size((140, 40)).columns)
+    is_terminal = sys.stdout.isatty()
+    console = Console(file=file, width=width, force_terminal=is_terminal)
+    console.print(table)
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     return "\n".join(lines).strip("\n")
 
 
 def _verdicts(evaluations: Iterable[Evaluation]) -> Table:
-    table = _table("Gates: what was judged, and what this plan would have said",
-                   "stage", "gate and check", "then", "this plan", "why")
+    table = _table(
+        "Gates: what was judged, and what this plan would have said",
+        "stage", "gate and check", "then", "this plan", "why")
     for each in evaluations:
+        stage = f"{each.stage} of cutover {each.cutover_id}"
+        when = f"[b]{each.at:%Y-%m-%d %H:%M:%S}[/b]"
+        then = str(each.then)
         now = str(each.now) if each.now else "unknown"
         table.add_row(
-            f"{each.stage} of cutover {each.cutover_id}", f"[b]{each.at:%Y-%m-%d %H:%M:%S}[/b]",
-            str(each.then), _marked(now, str(each.then)), "what follows", end_section=False)
+            stage, when, then, _marked(now, then),
+            "what follows", end_section=False)
         for gate in each.gates:
             # what came out the same needs no reason, unless no check of the gate says it
-            why = gate.reason if gate.now != gate.then or not gate.checks else ""
-            table.add_row("", gate.gate, gate.then or "–",
-                          _marked(gate.now or "–", gate.then), _plain(why))
+            is_telling = gate.now != gate.then or not gate.checks
+            why = gate.reason if is_telling else ""
+            now = _marked(gate.now or "–", gate.then)
+            table.add_row("", gate.gate, gate.then or "–", now, _plain(why))
             for check in gate.checks:
-                reason = f"{check.change}: {check.reason} ({check.basis})"
-                table.add_row("", f"  {check.check}", check.then or "–",
-                              _marked(check.now or "–", check.then), _plain(reason))
+                why = f"{check.change}: {check.reason} ({check.basis})"
+                now = _marked(check.now or "–", check.then)
+                name = f"  {check.check}"
+                table.add_row("", name, check.then or "–", now, _plain(why))
     return table
 
 
@@ -172,14 +184,19 @@ def _plain(text: str) -> str:
 
 
 def _triggers(triggers: Iterable[TriggerAgain]) -> Table:
-    table = _table("Triggers", "trigger", "with users on the candidate: then", "this plan",
-                   "false alarms at the baseline")
+    table = _table(
+        "Triggers", "trigger", "with users on the candidate: then",
+        "this plan", "false alarms at the baseline")
     for each in triggers:
-        alarms = (each.how or "–") if each.false_alarms is None else _alarms(each)
+        # None: alarms cannot be counted, `how` says why
+        alarms = each.how or "–"
+        if each.false_alarms is not None:
+            alarms = _alarms(each)
         head = f"[b]{each.trigger}[/b] ({each.change}, {each.action})"
-        condition = f"\n{_plain(each.condition)}" if each.condition else ""
+        if each.condition:
+            head += f"\n{_plain(each.condition)}"
         now = "unknown" if each.now is None else _fired(each.now)
-        table.add_row(head + condition, _fired(each.then), now, alarms)
+        table.add_row(head, _fired(each.then), now, alarms)
     return table
 
 
@@ -187,10 +204,11 @@ def _alarms(each: TriggerAgain) -> str:
     rate = each.false_alarms_per_day
     if rate is None:
         return "no such time"
-    shown = f"{len(each.false_alarms or ())} in {_time(each.healthy_days)}, {rate:.2g} a day"
+    alarms = each.false_alarms or ()
+    shown = f"{len(alarms)} in {_time(each.healthy_days)}, {rate:.2g} a day"
     if each.fired_at_baseline:
         shown += f" (fired {each.fired_at_baseline} times then)"
-    lines = [shown, *_lines(each.false_alarms or ())]
+    lines = [shown, *_lines(alarms)]
     if each.how:
         lines.append(each.how)
     return "\n".join(lines)
@@ -201,30 +219,42 @@ def _fired(found: Sequence[Fired]) -> str:
 
 
 def _lines(found: Sequence[Fired]) -> list[str]:
-    lines = [f"{each.at:%m-%d %H:%M:%S} {_plain(each.reason)}" for each in found[:MOST_SHOWN]]
+    lines = []
+    for each in found[:MOST_SHOWN]:
+        lines.append(f"{each.at:%m-%d %H:%M:%S} {_plain(each.reason)}")
     left = len(found) - MOST_SHOWN
-    return [*lines, f"and {left} more"] if left > 0 else lines
+    if left > 0:
+        lines.append(f"and {left} more")
+    return lines
 
 
 def _healthy(found: Backtest) -> Table:
-    table = _table("Asked about times at the baseline, as long as each stage's soak",
-                   "stage", "of", "check", "soaks looked at", "failed: false alarms",
-                   "passed", "inconclusive", "how")
+    table = _table(
+        "Asked about times at the baseline, as long as each stage's soak",
+        "stage", "of", "check", "soaks looked at",
+        "failed: false alarms", "passed", "inconclusive", "how")
     for each in found.healthy:
         rest = each.soaks - each.failed - each.passed
-        table.add_row(each.stage, each.gate, each.check, str(each.soaks), str(each.failed),
-                      str(each.passed), str(rest), each.how)
+        counts = each.soaks, each.failed, each.passed, rest
+        table.add_row(
+            each.stage, each.gate, each.check, *map(str, counts), each.how)
     return table
 
 
 def _summary(found: Backtest) -> str:
     others = sum(each.is_other for each in found.evaluations)
     triggers = sum(each.is_other for each in found.triggers)
+    what = "Nothing would have been decided otherwise"
+    if found.is_other:
+        gates = f"{others} of {len(found.evaluations)} evaluations of stages"
+        rules = f"{triggers} of {len(found.triggers)} triggers"
+        what = f"{gates} and {rules} would have come out otherwise"
     alarms = sum(len(each.false_alarms or ()) for each in found.triggers)
-    rate = f", {alarms / found.healthy_days:.2g} a day" if found.healthy_days else ""
-    what = "Nothing would have been decided otherwise" if not found.is_other else (
-        f"{others} of {len(found.evaluations)} evaluations of stages and {triggers} of "
-        f"{len(found.triggers)} triggers would have come out otherwise")
+    time = f"{_time(found.healthy_days)} at the baseline"
+    # with no such time there is no rate
+    if found.healthy_days:
+        time += f", {alarms / found.healthy_days:.2g} a day"
+    raised = f"its triggers would have raised {alarms} false alarms in {time}"
     lines = [f"{each}." for each in found.cutovers]
-    return "\n".join([*lines, f"{what}; its triggers would have raised {alarms} false alarms in "
-                              f"{_time(found.healthy_days)} at the baseline{rate}."])
+    lines.append(f"{what}; {raised}.")
+    return "\n".join(lines)

@@ -48,18 +48,22 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
     """Back up the store, plan, flags, gateway and the plan's databases and folders, and verify."""
     site, now = session.site, clock.now()
     items = from_plan.items_of(site)
+    place = folder or from_plan.target_of(site)
+    name = name or f"{site.migration}-{now:%Y%m%d-%H%M%S}"
     with _bars() as advance:
         made = making.make_backup(
-            items, folder or from_plan.target_of(site),
-            name=name or f"{site.migration}-{now:%Y%m%d-%H%M%S}", now=now, report=advance)
+            items, place, name=name, now=now, report=advance)
         # verified at once: a backup that cannot be restored is found while there is time
-        checked = check.verify(made.path, servers=from_plan.servers_of(items))
+        servers = from_plan.servers_of(items)
+        checked = check.verify(made.path, servers=servers)
     if not checked.is_good:
-        raise ChangeoverError(f"the backup is not good\n{as_text(checked)}",
-                              where=str(made.path))
+        text = f"the backup is not good\n{as_text(checked)}"
+        raise ChangeoverError(text, where=str(made.path))
     size = format_size(sum(item.size for item in made.items))
-    session.show(f"{as_text(checked)}\n{made.path}: {len(made.items)} items, {size}, verified",
-                 {"path": str(made.path), "items": [item.name for item in made.items]})
+    end = f"{made.path}: {len(made.items)} items, {size}, verified"
+    names = [item.name for item in made.items]
+    data = {"path": str(made.path), "items": names}
+    session.show(f"{as_text(checked)}\n{end}", data)
 
 
 @backup_group.command(epilog="\b\nExamples:\n  changeover backup verify documents-cutover-3\n"
@@ -74,12 +78,15 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
 def verify(session: Session, name: str, folder: Path | None, scratch: str | None) -> int:
     """Check a backup: checksums, and every item restored into a scratch place."""
     path = _path(session, name, folder)
+    servers = _servers(session)
     with _bars() as advance:
         checked = check.verify(
-            path, servers=_servers(session), scratch=scratch, report=advance)
+            path, servers=servers, scratch=scratch, report=advance)
+    items = [asdict(item) for item in checked.items]
     session.show(as_text(checked), {
         "path": str(checked.path), "is_good": checked.is_good,
-        "items": [asdict(item) for item in checked.items]})
+        "items": items,
+    })
     return 0 if checked.is_good else EXIT_FAILED
 
 
@@ -107,7 +114,8 @@ def list_backups(session: Session, folder: Path | None) -> None:
     place = folder or _folder(session)
     found = making.backups(place)
     lines = [_line(each) for each in found]
-    session.show("\n".join(lines) or f"no backup in {place}", [_as_data(each) for each in found])
+    text = "\n".join(lines) or f"no backup in {place}"
+    session.show(text, [_as_data(each) for each in found])
 
 
 def as_text(checked: check.Checked) -> str:
@@ -127,14 +135,19 @@ def _line(backup: Backup) -> str:
 
 
 def _as_data(backup: Backup) -> dict[str, Any]:
-    return {"name": backup.name, "path": str(backup.path), "made_at": backup.made_at.isoformat(),
-            "items": {item.name: item.size for item in backup.items}}
+    sizes = {item.name: item.size for item in backup.items}
+    return {
+        "name": backup.name, "path": str(backup.path),
+        "made_at": backup.made_at.isoformat(), "items": sizes,
+    }
 
 
 def _path(session: Session, name: str, folder: Path | None) -> Path:
     """Return where a backup is: a path as it is, a name in the folder of backups."""
     # as a shell tells a path from a name
-    return Path(name) if "/" in name else (folder or _folder(session)) / name
+    if "/" in name:
+        return Path(name)
+    return (folder or _folder(session)) / name
 
 
 def _folder(session: Session) -> Path:
@@ -149,7 +162,8 @@ def _folder(session: Session) -> Path:
 def _servers(session: Session) -> dict[str, str]:
     """Return the databases' URLs with passwords, as far as the running migration knows them."""
     try:
-        return from_plan.servers_of(from_plan.items_of(session.site))
+        items = from_plan.items_of(session.site)
+        return from_plan.servers_of(items)
     # without them a scratch server can be named by hand
     except ChangeoverError:
         return {}
@@ -161,18 +175,21 @@ def _bars() -> Iterator[Callable[[Step], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[size]}"),
-        TimeElapsedColumn(), console=Console(stderr=True),
-    ) as progress:
+    item = TextColumn("{task.description}")
+    size_of_it = TextColumn("{task.fields[size]}")
+    columns = item, BarColumn(), size_of_it, TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console) as progress:
         bars: dict[str, TaskID] = {}
 
         def advance(step: Step) -> None:
             if step.item not in bars:
-                bars[step.item] = progress.add_task(step.item, total=None, size="")
+                bar = progress.add_task(step.item, total=None, size="")
+                bars[step.item] = bar
             # how much there is may not be known before the end
-            size = f"{step.done}/{step.total or '?'} {step.unit}"
+            total = step.total or None
+            size = f"{step.done}/{total or '?'} {step.unit}"
             progress.update(
-                bars[step.item], total=step.total or None, completed=step.done, size=size)
+                bars[step.item], total=total, completed=step.done, size=size)
 
         yield advance

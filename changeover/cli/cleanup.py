@@ -47,8 +47,9 @@ def cleanup(
     """Show which of the candidate's files a rollback moves to quarantine; moves with --yes only."""
     task = _task_of(session)
     if not task.roots:
-        raise InvalidInput("the plan has nothing to clean up", where="rollback.roots",
-                           next_step="Give `roots` and `cleanup` under `rollback`")
+        raise InvalidInput(
+            "the plan has nothing to clean up", where="rollback.roots",
+            next_step="Give `roots` and `cleanup` under `rollback`")
     if undo is not None:
         return _undo(session, task, undo)
     if since is not None:
@@ -62,11 +63,14 @@ def _task_of(session: Session) -> Cleanup:
     # a plan that was not started: nobody knows when its candidate started, so all is left
     if session.plan_file is not None:
         spec = session.load_plan().rollback
-        return Cleanup.of(spec, base=session.plan_file.absolute().parent, since=None)
+        folder = session.plan_file.absolute().parent
+        return Cleanup.of(spec, base=folder, since=None)
     site = session.site
-    return Cleanup.of(site.plan.rollback, base=site.folder, since=candidate_start(site),
-                      # the home holds the store and the gateway's files, and may lie below a root
-                      spared=[site.home.root])
+    # the home holds the store and the gateway's files, and may lie below a root
+    spared = [site.home.root]
+    since = candidate_start(site)
+    return Cleanup.of(
+        site.plan.rollback, base=site.folder, since=since, spared=spared)
 
 
 def _clean(session: Session, task: Cleanup, name: str | None) -> int:
@@ -77,10 +81,12 @@ def _clean(session: Session, task: Cleanup, name: str | None) -> int:
     else:
         survey, moved = cleaning.quarantine(task, name)
     known = cleaning.quarantines(task.roots, base=task.base)
+    found = [each.path for each in survey.found]
+    refused = [asdict(each) for each in survey.refused]
     session.show(as_text(survey, moved, known, name), {
-        "at": clock.now().isoformat(), "found": [each.path for each in survey.found],
-        "refused": [asdict(each) for each in survey.refused],
-        "moved": moved, "quarantines": known})
+        "at": clock.now().isoformat(), "found": found,
+        "refused": refused, "moved": moved, "quarantines": known,
+    })
     # a person has something to do: the exit code says so to scripts
     return EXIT_FAILED if survey.refused else 0
 
@@ -92,18 +98,23 @@ def as_text(
     found, refused = survey.found, survey.refused
     lines = []
     for each in found[:_SHOWN]:
-        entries = f" ({each.entries} entries)" if each.facts.is_folder else ""
-        lines.append(f"{format_size(each.size):>8}  {each.path}{entries}")
+        line = f"{format_size(each.size):>8}  {each.path}"
+        # a folder is moved with all that it holds
+        if each.facts.is_folder:
+            line += f" ({each.entries} entries)"
+        lines.append(line)
     if len(found) > _SHOWN:
         lines.append(f"and {len(found) - _SHOWN} more")
     lines += [f"left: {each.path} {each.reason}" for each in refused[:_SHOWN]]
     total = format_size(sum(each.size for each in found))
     if name is None:
-        lines.append(f"{len(found)} files and folders ({total}) would be moved, "
-                     f"{len(refused)} left; nothing was moved: --yes does it")
+        would = f"{len(found)} files and folders ({total}) would be moved"
+        left = f"{len(refused)} left"
+        lines.append(f"{would}, {left}; nothing was moved: --yes does it")
     else:
-        lines.append(f"{len(moved)} files and folders are in quarantine {name}, "
-                     f"{len(refused)} were left; back with --undo {name}")
+        done = f"{len(moved)} files and folders are in quarantine {name}"
+        left = f"{len(refused)} were left"
+        lines.append(f"{done}, {left}; back with --undo {name}")
     if known:
         lines.append(f"quarantines: {', '.join(known)}")
     return "\n".join(lines)
@@ -113,6 +124,7 @@ def _undo(session: Session, task: Cleanup, name: str) -> int:
     back = cleaning.bring_back(task.roots, name, base=task.base)
     lines = [f"not back: {each.path}: {each.reason}" for each in back.refused]
     lines.append(f"{len(back.restored)} files and folders are back")
-    session.show("\n".join(lines), {
-        "restored": back.restored, "refused": [asdict(each) for each in back.refused]})
+    refused = [asdict(each) for each in back.refused]
+    data = {"restored": back.restored, "refused": refused}
+    session.show("\n".join(lines), data)
     return EXIT_FAILED if back.refused else 0

@@ -72,8 +72,10 @@ class Session:
 
     def show(self, text: str, data: Any) -> None:
         """Print the text, or the data as JSON."""
-        is_json = self.output == "json"
-        click.echo(json.dumps(data, indent=1, default=str) if is_json else text)
+        if self.output == "json":
+            # times are written as text
+            text = json.dumps(data, indent=1, default=str)
+        click.echo(text)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

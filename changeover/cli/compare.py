@@ -47,11 +47,15 @@ def divergences(session: Session, limit: int, again: bool) -> None:
         from changeover.shadow.judging import Judge  # half of this command's imports
 
         plan = session.load_plan() if session.plan_file else site.plan
-        judge = Judge.of(plan.shadow, plan.comparison, today=clock.now().date())
+        today = clock.now().date()
+        judge = Judge.of(plan.shadow, plan.comparison, today=today)
         done, left = scores.score_again(site.store, site.plan, judge)
-        rest = f", {left} stay as they were judged: too much of them is masked" if left else ""
+        text = f"{done} saved pairs were scored again"
+        if left:
+            why = "too much of them is masked"
+            text += f", {left} stay as they were judged: {why}"
         # on standard error: the findings alone are the output
-        click.echo(f"{done} saved pairs were scored again{rest}", err=True)
+        click.echo(text, err=True)
     known = scores.collect(site.store, site.migration)
     session.show(as_text(known, limit), known.as_data())
 
@@ -91,9 +95,9 @@ def replay_command(
     unanswered = [one for one in batch if not replay.has_baseline(one)]
     # a store of its own: a replay must not change what the migration's gates read
     with replay.scratch_store(plan) as store:
-        counts = {
-            "seen": len(recorded) + skipped.total(), **skipped, **left_out,
-            "no answer from the baseline": len(unanswered)}
+        seen = len(recorded) + skipped.total()
+        counts = {"seen": seen, **skipped, **left_out}
+        counts["no answer from the baseline"] = len(unanswered)
         comparisons.write(store, plan.migration, batch, counts)
         known = scores.collect(store, plan.migration)
     session.show(as_text(known, MOST_PLACES), known.as_data())
@@ -112,13 +116,17 @@ def _replay(
 
     from changeover.shadow import replay
 
-    with Progress(
-        "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress("{task.description}", *columns, console=console) as progress:
         bar = progress.add_task("replaying", total=len(recorded))
-        return asyncio.run(replay.run(
-            plan, recorded, concurrency=concurrency, on_done=lambda: progress.advance(bar)))
+
+        def advance() -> None:
+            progress.advance(bar)
+
+        sending = replay.run(
+            plan, recorded, concurrency=concurrency, on_done=advance)
+        return asyncio.run(sending)
 
 
 def as_text(known: Findings, limit: int) -> str:
@@ -126,12 +134,14 @@ def as_text(known: Findings, limit: int) -> str:
     counts = dict(known.coverage)
     compared, rate = counts.pop("compared", 0), known.match_rate
     if rate is None:
-        return "nothing was compared yet; " + (_counted(counts) or "nothing was seen")
-    lines = [f"{compared} answers compared, {rate:.2%} match ({_counted(counts)})"]
+        seen = _counted(counts) or "nothing was seen"
+        return f"nothing was compared yet; {seen}"
+    head = f"{compared} answers compared, {rate:.2%} match"
+    lines = [f"{head} ({_counted(counts)})"]
     if known.latency:
         baseline, candidate = (1000 * seconds for seconds in known.latency)
-        lines.append("median of the same requests: "
-                     f"baseline {baseline:.1f} ms, candidate {candidate:.1f} ms")
+        both = f"baseline {baseline:.1f} ms, candidate {candidate:.1f} ms"
+        lines.append(f"median of the same requests: {both}")
     for each in known.findings[:limit]:
         lines += _lines(each)
     left = len(known.findings) - limit
@@ -147,7 +157,8 @@ def _lines(finding: Finding) -> list[str]:
     for example in place.examples[:MOST_EXAMPLES]:
         baseline = example["baseline"] or "missing"
         candidate = example["candidate"] or "missing"
-        lines.append(f"  {example['request']} {example['path']}: {baseline} → {candidate}")
+        what = f"{example['request']} {example['path']}"
+        lines.append(f"  {what}: {baseline} → {candidate}")
     if place.ignored:
         lines.append(f"  ignored in {place.ignored} answers")
     lines += [f"  rule {rule}" for rule in finding.rules]
@@ -155,4 +166,5 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+    parts = [f"{counts[outcome]} {outcome}" for outcome in sorted(counts)]
+    return ", ".join(parts)

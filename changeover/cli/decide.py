@@ -68,19 +68,24 @@ def advance(session: Session, percent: str | None, reason: str) -> None:
 def enable(session: Session, mode: str, percent: str | None, reason: str) -> None:
     """Go to a mode by hand, without gates; refused while a cutover runs."""
     site, wanted = session.site, Mode(mode)
-    _refuse_in_cutover(site, f"{mode} was not enabled")
-    waiting.refuse_now(site, f"{mode} was not enabled", clock.now())
+    refusal = f"{mode} was not enabled"
+    _refuse_in_cutover(site, refusal)
+    waiting.refuse_now(site, refusal, clock.now())
     if percent is not None and wanted is not Mode.GRADUAL:
-        raise InvalidInput(f"mode {mode} has no percentage", where="--percent", allowed="gradual")
+        raise InvalidInput(
+            f"mode {mode} has no percentage",
+            where="--percent", allowed="gradual")
     change = Change(mode=wanted)
     if wanted is Mode.GRADUAL:
         state = routing.read(site.store, site.migration)
         change = _advance_to(site, state, percent, may_shadow=False)
     elif site.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
-        change = Change(mode=wanted, shadow_sample=shadow_buckets(site.plan))
+        sample = shadow_buckets(site.plan)
+        change = Change(mode=wanted, shadow_sample=sample)
     state = routing.read(site.store, site.migration)
-    members.refuse_leaving(site, state, change, f"{mode} was not enabled")
-    _apply(session, change, reason, notes=hook_log.not_run_by_hand(site.plan, state, change))
+    members.refuse_leaving(site, state, change, refusal)
+    notes = hook_log.not_run_by_hand(site.plan, state, change)
+    _apply(session, change, reason, notes=notes)
 
 
 @click.command(epilog="\b\nExample:\n  changeover disable --reason 'the pilot is over'")
@@ -89,15 +94,18 @@ def enable(session: Session, mode: str, percent: str | None, reason: str) -> Non
 def disable(session: Session, reason: str) -> None:
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
     site = session.site
-    _refuse_in_cutover(site, "the candidate was not disabled")
+    refusal = "the candidate was not disabled"
+    _refuse_in_cutover(site, refusal)
     change = Change(mode=Mode.BASELINE_ONLY)
-    members.refuse_leaving(site, routing.read(site.store, site.migration), change,
-                           "the candidate was not disabled")
+    state = routing.read(site.store, site.migration)
+    members.refuse_leaving(site, state, change, refusal)
     # users are about to need it: a baseline that was taken out of use is started first
     baseline.bring_back(site, actor=session.actor)
-    left = [f"{each.step} is not undone; lever {each.lever} would undo it, and a rollback does"
-            for each in hook_log.left(site)]
-    _apply(session, change, reason, notes=left)
+    notes = []
+    for each in hook_log.left(site):
+        way = f"lever {each.lever} would undo it, and a rollback does"
+        notes.append(f"{each.step} is not undone; {way}")
+    _apply(session, change, reason, notes=notes)
 
 
 @click.command("rollback", epilog="""
@@ -114,33 +122,35 @@ Examples:
 def rollback_command(session: Session, reason: str, break_glass: bool, gradual: bool) -> None:
     """Send everyone back to the baseline, now; the rest of the SOP follows by itself."""
     if gradual and break_glass:
-        raise InvalidInput("--gradual does not work with --break-glass, which is at once",
-                           allowed="one of them")
+        raise InvalidInput(
+            "--gradual does not work with --break-glass, which is at once",
+            allowed="one of them")
     if gradual:
         _return_in_steps(session, reason)
         return
     if break_glass:
         entry = _break_glass(session, reason)
-        session.show("everyone is at the baseline (break glass); the observer records it in the "
-                     "store", entry)
+        later = "the observer records it in the store"
+        session.show(f"everyone is at the baseline (break glass); {later}", entry)
         return
     try:
         started = rollback.start(session.site, Cause(session.actor, reason))
     except StoreBusy as busy:
         # users first: the store follows, see decision record 18
         entry = _move_first(session, reason, busy)
-        session.show("everyone is at the baseline; the store is busy, the observer records it "
-                     f"there later ({busy.what})", entry)
+        later = f"the observer records it there later ({busy.what})"
+        session.show(
+            f"everyone is at the baseline; the store is busy, {later}", entry)
         return
     # users may still be on the candidate, so this is an error although the state is changed
     if started.publication is None:
+        what = "the routing state says rollback, but the gateway"
         raise PublishFailed(
-            f"the routing state says rollback, but the gateway: {started.problem}",
-            next_step="Try again with --break-glass",
-        )
+            f"{what}: {started.problem}",
+            next_step="Try again with --break-glass")
     text = started.state.describe()
-    session.show(f"everyone is at the baseline: {text}",
-                 {"state": text, "epoch": started.state.epoch})
+    data = {"state": text, "epoch": started.state.epoch}
+    session.show(f"everyone is at the baseline: {text}", data)
 
 
 def _return_in_steps(session: Session, reason: str) -> None:
@@ -150,18 +160,27 @@ def _return_in_steps(session: Session, reason: str) -> None:
         Refused: No observer runs, or the plan does not say how users return.
     """
     site, now = session.site, clock.now()
-    beats = {beat.service: beat.at for beat in heartbeats.of(site.store, site.migration)}
+    known = heartbeats.of(site.store, site.migration)
+    beats = {beat.service: beat.at for beat in known}
+    # the observer takes the steps: without it nobody would come back
     if "observer" not in beats or now - beats["observer"] > SILENT_AFTER:
-        raise Refused("not rolled back in steps because no observer runs, which would make them",
-                      next_step="Bring everyone back at once with `changeover rollback`")
+        why = "no observer runs, which would make them"
+        raise Refused(
+            f"not rolled back in steps because {why}",
+            next_step="Bring everyone back at once with `changeover rollback`")
     started = gradual_return.begin(site, Cause(session.actor, reason))
     steps = returns.schedule(site.store, started.state)
-    text = started.state.describe()
-    until = f"; the last users return at {steps.end:%T} UTC" if steps else ""
-    unconfirmed = f" (not confirmed yet: {started.problem})" if started.problem else ""
-    session.show(f"users return to the baseline: {text}{until}{unconfirmed}",
-                 {"state": text, "epoch": started.state.epoch,
-                  "until": steps.end.isoformat() if steps else None})
+    state = started.state
+    text = f"users return to the baseline: {state.describe()}"
+    until = None
+    if steps:
+        until = steps.end.isoformat()
+        text += f"; the last users return at {steps.end:%T} UTC"
+    # the state is changed all the same: the observer publishes it
+    if started.problem:
+        text += f" (not confirmed yet: {started.problem})"
+    session.show(text, {
+        "state": state.describe(), "epoch": state.epoch, "until": until})
 
 
 def _break_glass(session: Session, reason: str) -> dict[str, Any]:
@@ -174,10 +193,13 @@ def _break_glass(session: Session, reason: str) -> dict[str, Any]:
     gateway = Gateway(Home.resolve(session.home).gateway_files)
     # by the file alone: the store, which knows the migrations, may be gone
     if not gateway.files.safe_routes.exists():
-        raise InvalidInput("no gateway was ever started with this home directory",
-                           where=str(gateway.files.root), next_step="Give it with --home DIR")
+        raise InvalidInput(
+            "no gateway was ever started with this home directory",
+            where=str(gateway.files.root),
+            next_step="Give it with --home DIR")
     retirement_note.refuse(gateway.files)
-    return gateway.break_glass(reason=reason, actor=session.actor, now=clock.now())
+    actor, now = session.actor, clock.now()
+    return gateway.break_glass(reason=reason, actor=actor, now=now)
 
 
 def _move_first(session: Session, reason: str, busy: StoreBusy) -> dict[str, Any]:
@@ -227,15 +249,19 @@ def shadow_command(session: Session, sample: str, reason: str) -> None:
     """Change the share of requests that are copied to the candidate for comparison."""
     plan = session.site.plan
     if plan.shadow is None:
+        lines = "`shadow: {sample: 10%}`"
         raise InvalidInput(
             "the plan has no shadow", where=f"migration {plan.migration}",
-            next_step="Add `shadow: {sample: 10%}` to the plan and run `changeover up` again",
-        )
+            next_step=f"Add {lines} to the plan and run `changeover up` again")
     try:
         percent = parse_percent(sample)
     except ValueError as error:
-        raise InvalidInput(str(error), where="SAMPLE", allowed="0 to 100, as 5%") from error
-    _apply(session, Change(shadow_sample=int(percent * 100)), reason)
+        allowed = "0 to 100, as 5%"
+        raise InvalidInput(
+            str(error), where="SAMPLE", allowed=allowed) from error
+    # a sample is counted in buckets, of which a percent has 100
+    change = Change(shadow_sample=int(percent * 100))
+    _apply(session, change, reason)
 
 
 def _safe_flags_left(site: Site) -> list[str]:
@@ -245,8 +271,9 @@ def _safe_flags_left(site: Site) -> list[str]:
     for name in site.plan.rollback.safe_flags:
         # a flag that the plan does not have cannot be reset
         if name in changed and changed[name][0] is not flags.GONE:
-            notes.append(f"flag {name} stays as the rollback set it: "
-                         f"`changeover flags reset {name}` ends that")
+            command = f"changeover flags reset {name}"
+            notes.append(
+                f"flag {name} stays as the rollback set it: `{command}` ends that")
     return notes
 
 
@@ -254,9 +281,10 @@ def _apply(session: Session, change: Change, reason: str, *, notes: Sequence[str
     """Change the routing state as the present user, publish, and show it with the notes."""
     state = traffic.move(session.site, change, Author(session.actor, reason))
     text = state.describe()
-    lines = [text, *(f"note: {note}" for note in notes)]
-    session.show("\n".join(lines),
-                 {"state": text, "version": state.version, "notes": list(notes)})
+    lines = [text]
+    lines += [f"note: {note}" for note in notes]
+    data = {"state": text, "version": state.version, "notes": list(notes)}
+    session.show("\n".join(lines), data)
 
 
 def _refuse_in_cutover(site: Site, what: str) -> None:
@@ -264,14 +292,16 @@ def _refuse_in_cutover(site: Site, what: str) -> None:
     running = cutovers.active(site.store, site.migration)
     if running is None:
         return
-    carrier = carriers.one(site.store, site.migration, cutovers.subject(running.id))
+    subject = cutovers.subject(running.id)
+    carrier = carriers.one(site.store, site.migration, subject)
+    because = f"{what} because cutover {running.id}"
     if end := describe_end(site, carrier):
-        raise Refused(f"{what} because cutover {running.id} is not ended, and nobody carries it "
-                      f"on. {end}")
+        raise Refused(
+            f"{because} is not ended, and nobody carries it on. {end}")
+    answer, stop = "`changeover approve`", "`changeover rollback`"
     raise Refused(
-        f"{what} because cutover {running.id} decides by its gates",
-        next_step="Answer it with `changeover approve`, or end it with `changeover rollback`",
-    )
+        f"{because} decides by its gates",
+        next_step=f"Answer it with {answer}, or end it with {stop}")
 
 
 def _advance_to(
@@ -279,7 +309,8 @@ def _advance_to(
 ) -> Change:
     """Return the change to the wanted percentage, or to the plan's next stage."""
     if percent is None:
-        return change_for(_next_stage(site, state, may_shadow), site.plan, state.epoch)
+        stage = _next_stage(site, state, may_shadow)
+        return change_for(stage, site.plan, state.epoch)
     try:
         weight = int(parse_percent(percent) * 100)
     except ValueError as error:

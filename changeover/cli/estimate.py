@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from changeover.analysis.sequential.forecast import Habits
     from changeover.procedures.estimate import Estimate
 
+_NOTHING_COMPARED = (
+    "no check of this plan compares users with the baseline "
+    "in a stage that has some on each side; "
+    "absolute bounds need their min_samples only")
+
 
 def _share(context: click.Context, parameter: click.Parameter, value: str) -> float:
     try:
@@ -83,21 +88,21 @@ def estimate(session: Session, /, file: Path, **said: Any) -> None:
     plan = load_plan(file, session.environment)
     wanted, untold = cases(plan), without_estimate(plan)
     if not wanted:
-        told = untold or ["no check of this plan compares users with the baseline in a stage that "
-                          "has some on each side; absolute bounds need their min_samples only"]
-        session.show("\n".join(told), [])
+        session.show("\n".join(untold) or _NOTHING_COMPARED, [])
         return
     # what a person expects goes before what was measured
     habits_of = _stated(said) if said["rate"] else _measured(session)
     harm, found = Harm(said["times"], said["slower"]), []
+    is_hidden = session.output == "json"
     with click.progressbar(
-        length=len(wanted), label="drawing futures", file=sys.stderr,
-        hidden=session.output == "json",
+        length=len(wanted), label="drawing futures",
+        file=sys.stderr, hidden=is_hidden,
     ) as bar:
         for each in estimates(plan, habits_of, harm):
             found.append(each)
             bar.update(1)
-    session.show("\n".join([*_lines(found), *untold]), [_data(each) for each in found])
+    text = "\n".join([*_lines(found), *untold])
+    session.show(text, [_data(each) for each in found])
 
 
 def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
@@ -108,7 +113,9 @@ def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
         # of a quantile the usual share is known: of ten answers one is slower than the p90
         share = said["usual"] if quantile is None else 1 - quantile
         part = _part(check, said["segments"])
-        return stated(said["rate"] * part, max(1, round(said["users"] * part)), share)
+        # a small segment of few users still has somebody in it
+        users = max(1, round(said["users"] * part))
+        return stated(said["rate"] * part, users, share)
 
     return habits
 
@@ -122,10 +129,11 @@ def _part(check: CheckSpec, segments: dict[str, float]) -> float:
     if check.subset is None:
         return 1.0
     if check.segment is None or check.segment not in segments:
+        what = f"{check.measured.name}{in_words(check.subset)}"
+        name = check.segment
         raise InvalidInput(
-            f"a check is about {check.measured.name}{in_words(check.subset)}, and nobody said how "
-            "many users that are", where="--segment",
-            allowed=f"{check.segment}=SHARE, as {check.segment}=5%")
+            f"a check is about {what}, and nobody said how many users that are",
+            where="--segment", allowed=f"{name}=SHARE, as {name}=5%")
     return segments[check.segment]
 
 
@@ -138,16 +146,21 @@ def _measured(session: Session) -> Callable[[CheckSpec], Habits]:
 
     site = session.site
     past = site.bucket_sums.past(clock.now())
-    bounds = {each.condition: each for each in slices.slow_bounds(site.store, site.migration)}
+    known = slices.slow_bounds(site.store, site.migration)
+    bounds = {each.condition: each for each in known}
 
     def habits(check: CheckSpec) -> Habits:
         # what counts as slow is frozen at the first traffic: before that, nothing was counted
         is_known = not is_timed(check) or condition_of(check) in bounds
-        counts = past.counts(*counters_of(check, bounds)) if is_known else None
+        counts = None
+        if is_known:
+            counts = past.counts(*counters_of(check, bounds))
         if counts is None or not counts.requests.any():
+            what = f"{check.measured.name}{in_words(check.subset)}"
+            options = "--rate REQUESTS_A_SECOND --users NUMBER"
             raise InvalidInput(
-                f"nothing was measured yet for {check.measured.name}{in_words(check.subset)}",
-                next_step="Say what to expect: --rate REQUESTS_A_SECOND --users NUMBER")
+                f"nothing was measured yet for {what}",
+                next_step=f"Say what to expect: {options}")
         return measured(counts, past.end - past.start)
 
     return habits
@@ -157,9 +170,11 @@ def _lines(found: list[Estimate]) -> list[str]:
     lines = []
     for each in found:
         seen = each.forecast
-        shown = f"harm is shown after {_time(seen.half)} in half, {_time(seen.most)} in 80 %"
+        half, most = _time(seen.half), _time(seen.most)
+        harm = f"harm is shown after {half} in half, {most} in 80 %"
+        health = f"health passes by the soak's end in {seen.passed:.0%}"
         lines.append(f"{each.stage.title}, gate {each.gate}: {each.bound}")
-        lines.append(f"  {shown}; health passes by the soak's end in {seen.passed:.0%}")
+        lines.append(f"  {harm}; {health}")
         if each.warning:
             lines.append(f"  WARNING: {each.warning}")
     return lines
@@ -173,6 +188,9 @@ def _time(seconds: float | None) -> str:
 
 def _data(each: Estimate) -> dict[str, Any]:
     seen = each.forecast
-    return {"stage": each.stage.key, "gate": each.gate, "check": each.bound,
-            "half_seconds": seen.half, "most_seconds": seen.most, "found": seen.found,
-            "passed": seen.passed, "warning": each.warning}
+    return {
+        "stage": each.stage.key, "gate": each.gate, "check": each.bound,
+        "half_seconds": seen.half, "most_seconds": seen.most,
+        "found": seen.found, "passed": seen.passed,
+        "warning": each.warning,
+    }

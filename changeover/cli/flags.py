@@ -61,16 +61,18 @@ def list_command(session: Session) -> None:
     notes = expired(entries, clock.now().date())
     lines = [_line(flag) for flag in known.values()]
     lines += [f"note: {note}" for note in notes]
-    session.show("\n".join(lines) or "the plan has no flags",
-                 {"flags": [_as_data(flag) for flag in known.values()], "notes": notes})
+    rows = [_as_data(flag) for flag in known.values()]
+    text = "\n".join(lines) or "the plan has no flags"
+    session.show(text, {"flags": rows, "notes": notes})
 
 
 def _line(flag: FlagState) -> str:
     text = f"{flag.name}: {_short(flag.document)}"
     if not flag.has_drifted:
         return text
-    planned = _short(flag.plan_document)
-    return f"{text}   (drift: the plan says {planned}, {flag.changed_by} changed it)"
+    says = f"the plan says {_short(flag.plan_document)}"
+    who = f"{flag.changed_by} changed it"
+    return f"{text}   (drift: {says}, {who})"
 
 
 @flags.command("show", epilog="\b\nExample:\n  changeover flags show use_open_ocr")
@@ -81,13 +83,14 @@ def show_command(session: Session, name: str) -> None:
     """Show one flag with its variants, rules and version."""
     known = _read(session)
     if name not in known:
-        raise InvalidInput(f"there is no flag {name!r}", allowed=", ".join(known) or "none")
+        allowed = ", ".join(known) or "none"
+        raise InvalidInput(f"there is no flag {name!r}", allowed=allowed)
     flag = known[name]
-    lines = [
-        yaml12.dump({name: flag.document}).rstrip(),
-        f"version {flag.version}, changed {flag.changed_at:%Y-%m-%d %H:%M:%S} "
-        f"by {flag.changed_by}",
-    ]
+    when = f"{flag.changed_at:%Y-%m-%d %H:%M:%S}"
+    # as the plan writes it, so that it can be copied there
+    lines = [yaml12.dump({name: flag.document}).rstrip()]
+    lines.append(
+        f"version {flag.version}, changed {when} by {flag.changed_by}")
     if flag.has_drifted:
         lines.append(f"the plan says {_short(flag.plan_document)}")
     session.show("\n".join(lines), _as_data(flag))
@@ -98,13 +101,17 @@ def show_command(session: Session, name: str) -> None:
 @site_command
 def history_command(session: Session, name: str) -> None:
     """Show who changed a flag, when and why, from what to what."""
-    changes = stored.history(session.site.store, session.site.migration, name)
+    site = session.site
+    changes = stored.history(site.store, site.migration, name)
     lines = []
     for one in changes:
         change = f"{_short(one['old'])} -> {_short(one['new'])}"
-        lines.append(f"{one['at']:%Y-%m-%d %H:%M:%S} {one['environment'] or 'all'} "
-                     f"{one['actor']}: {change} ({one['reason']})")
-    session.show("\n".join(lines) or f"flag {name} was never changed", changes)
+        # what holds in all environments is saved under no name
+        where = one["environment"] or "all"
+        head = f"{one['at']:%Y-%m-%d %H:%M:%S} {where} {one['actor']}"
+        lines.append(f"{head}: {change} ({one['reason']})")
+    text = "\n".join(lines) or f"flag {name} was never changed"
+    session.show(text, changes)
 
 
 def _changing(command: Command) -> Command:
@@ -125,8 +132,11 @@ def set_command(session: Session, name: str, value: str, **asked: Any) -> None:
     """Give everyone a value; the flag's rules end. VALUE is read as YAML: true, 0.05, WARNING."""
     # as in the plan: `true` is a truth value and `1` a number, not texts
     wanted = yaml12.argument(value, "VALUE")
-    _change(session, name, lambda flag: as_document(with_value(name, flag.entry, wanted)),
-            **asked)
+
+    def wish(flag: FlagState) -> Any:
+        return as_document(with_value(name, flag.entry, wanted))
+
+    _change(session, name, wish, **asked)
 
 
 @flags.command("roll-out", epilog="\b\nExample:\n"
@@ -139,8 +149,11 @@ def roll_out(
     session: Session, name: str, percent: str, variant: str | None, **asked: Any
 ) -> None:
     """Give a percentage of users a variant; other rules stay."""
-    _change(session, name, lambda flag: as_document(
-        with_percent(name, flag.entry, percent, variant)), **asked)
+    def wish(flag: FlagState) -> Any:
+        changed = with_percent(name, flag.entry, percent, variant)
+        return as_document(changed)
+
+    _change(session, name, wish, **asked)
 
 
 @flags.command("reset", epilog="\b\nExample:\n"
@@ -156,16 +169,19 @@ def _change(
     session: Session, name: str, wish: Callable[[FlagState], Any], *,
     reason: str, expected: int | None,
 ) -> None:
-    edit = FlagEdit(name, wish, _environment(session), expected_version=expected)
+    site, environment = session.site, _environment(session)
+    edit = FlagEdit(name, wish, environment, expected_version=expected)
+    author = Author(session.actor, reason)
     flag = stored.change(
-        session.site.store, session.site.migration, edit, Author(session.actor, reason),
-        now=clock.now())
-    session.show(f"{name}: {_short(flag.document)} (version {flag.version})", _as_data(flag))
+        site.store, site.migration, edit, author, now=clock.now())
+    text = f"{name}: {_short(flag.document)} (version {flag.version})"
+    session.show(text, _as_data(flag))
 
 
 def _read(session: Session) -> dict[str, FlagState]:
     """Return the flags of the environment that the command is about, by name."""
-    return stored.read(session.site.store, session.site.migration, _environment(session))
+    site, environment = session.site, _environment(session)
+    return stored.read(site.store, site.migration, environment)
 
 
 def _environment(session: Session) -> str:
@@ -176,25 +192,34 @@ def _environment(session: Session) -> str:
     """
     plan, wanted = session.site.plan, session.environment
     if wanted is not None and wanted not in plan.environments:
+        known = ", ".join(plan.environments)
         raise InvalidInput(
             f"environment {wanted!r} is unknown", where="--env",
-            allowed=", ".join(plan.environments) or "none, the plan has no environments")
+            allowed=known or "none, the plan has no environments")
     return wanted or session.site.environment
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
-        raise InvalidInput(f"{text!r} is no attribute", where="--attribute", allowed="NAME=VALUE")
+        raise InvalidInput(
+            f"{text!r} is no attribute",
+            where="--attribute", allowed="NAME=VALUE")
     return name, value
 
 
 def _short(document: Any) -> str:
-    text = "nothing" if document is None else json.dumps(document, ensure_ascii=False)
+    text = "nothing"
+    if document is not None:
+        text = json.dumps(document, ensure_ascii=False)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _as_data(flag: FlagState) -> dict[str, Any]:
-    return {"name": flag.name, "environment": flag.environment, "holds": flag.document,
-            "plan": flag.plan_document, "has_drifted": flag.has_drifted, "version": flag.version,
-            "changed_at": flag.changed_at.isoformat(), "changed_by": flag.changed_by}
+    return {
+        "name": flag.name, "environment": flag.environment,
+        "holds": flag.document, "plan": flag.plan_document,
+        "has_drifted": flag.has_drifted, "version": flag.version,
+        "changed_at": flag.changed_at.isoformat(),
+        "changed_by": flag.changed_by,
+    }

@@ -34,9 +34,10 @@ def freeze_on(session: Session, reason: str, until: str | None) -> None:
     """Promote nothing until further notice; given again, the new end and reason count."""
     now = clock.now()
     ends = parse_until(until, now) if until is not None else None
-    made = freezes.begin(session.site.store, Freeze(
-        session.site.migration, session.actor, reason, now, ends))
-    session.show(f"{session.site.migration} is {made.text}", made.text)
+    site = session.site
+    wanted = Freeze(site.migration, session.actor, reason, now, ends)
+    made = freezes.begin(site.store, wanted)
+    session.show(f"{site.migration} is {made.text}", made.text)
 
 
 @freeze.command("off", epilog="\b\nExample:\n  changeover freeze off --reason 'the year is closed'")
@@ -45,7 +46,8 @@ def freeze_on(session: Session, reason: str, until: str | None) -> None:
 def freeze_off(session: Session, reason: str) -> None:
     """End the freeze; a cutover that waited for it goes on."""
     site = session.site
-    freezes.end(site.store, site.migration, Author(session.actor, reason), now=clock.now())
+    author = Author(session.actor, reason)
+    freezes.end(site.store, site.migration, author, now=clock.now())
     # its run sleeps until the freeze would have ended
     cutover = cutovers.active(site.store, site.migration)
     if cutover is not None:
@@ -61,9 +63,12 @@ def parse_until(text: str, now: datetime) -> datetime:
     """
     found = _moment(text.strip(), now)
     if found is None:
-        raise InvalidInput(f"{text!r} says no end", where="--until", allowed=FORMS)
+        raise InvalidInput(
+            f"{text!r} says no end", where="--until", allowed=FORMS)
     if found <= now:
-        raise InvalidInput(f"{text!r} is over already", where="--until", allowed="a later time")
+        raise InvalidInput(
+            f"{text!r} is over already",
+            where="--until", allowed="a later time")
     return found
 
 
@@ -78,10 +83,12 @@ def _moment(text: str, now: datetime) -> datetime | None:
         if "/" in zone or zone == "UTC":
             there = datetime.fromisoformat(when)
             # a time that says its zone twice says perhaps two different ones
-            found = there.replace(tzinfo=ZoneInfo(zone)) if there.tzinfo is None else None
+            if there.tzinfo is not None:
+                return None
+            found = there.replace(tzinfo=ZoneInfo(zone))
         else:
             found = datetime.fromisoformat(text)
         # without a zone nobody knows whose eight o'clock is meant
-        return found.astimezone(UTC) if found and found.tzinfo else None
+        return found.astimezone(UTC) if found.tzinfo else None
     except (ValueError, KeyError, OSError, OverflowError):
         return None

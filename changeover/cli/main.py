@@ -115,14 +115,17 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every command with its help, without reading its module."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+            rows = [(name, COMMANDS[name][1]) for name in self.list_commands(ctx)]
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
-        module, _, attribute = COMMANDS.get(cmd_name, ("", ""))[0].partition(".")
-        if not module:
+        place, _ = COMMANDS.get(cmd_name, ("", ""))
+        name, _, attribute = place.partition(".")
+        if not name:
             return None
-        found: click.Command = getattr(import_module(f"changeover.cli.{module}"), attribute)
+        module = import_module(f"changeover.cli.{name}")
+        found: click.Command = getattr(module, attribute)
         return found
 
     def resolve_command(
@@ -161,8 +164,10 @@ def _check(arguments: list[str]) -> None:
         shown = text.encode("utf-8", "backslashreplace").decode()
         # a key of a user may be any bytes: `explain` takes them as the gateway does
         if shown != text and arguments[:1] != ["explain"]:
-            raise InvalidInput(f"argument {number} is not UTF-8: {shown}",
-                               next_step="Write it in UTF-8; see `locale` for what this shell uses")
+            see = "see `locale` for what this shell uses"
+            raise InvalidInput(
+                f"argument {number} is not UTF-8: {shown}",
+                next_step=f"Write it in UTF-8; {see}")
 
 
 def main(arguments: list[str] | None = None) -> int:

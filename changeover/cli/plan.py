@@ -56,29 +56,40 @@ def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...
     """
     found = load_plan(file)
     missing = _check_beside(file, found, beside)
+    # an environment's overlay may break what is fine without it
     plans = [found, *(load_plan(file, name) for name in found.environments)]
-    spec = found.rollback
+    folder, spec = file.absolute().parent, found.rollback
     # the file system knows whether a root is a home directory: no rule of the plan alone does
-    if wrong := check_patterns(spec.roots, spec.cleanup, base=file.absolute().parent):
-        raise InvalidPlan(str(file), [f"rollback: {problem}" for problem in wrong])
-    notes = rules.warnings(found) + expired(found.flags, clock.now().date()) + missing
-    for answer in probe.probe_all(plans):
-        if text := probe.note(answer):
-            notes.append(text)
-    stages = found.stages()
-    lines = [f"{file}: fine, {len(stages)} stages"]
-    for stage in stages:
-        lines += _stage_lines(stage)
-    lines += [f"  environment {name}: fine" for name in found.environments]
+    if wrong := check_patterns(spec.roots, spec.cleanup, base=folder):
+        problems = [f"rollback: {problem}" for problem in wrong]
+        raise InvalidPlan(str(file), problems)
+    notes = rules.warnings(found)
+    notes += expired(found.flags, clock.now().date())
+    notes += missing
+    notes += filter(None, map(probe.note, probe.probe_all(plans)))
+    lines = _plan_lines(file, found)
     lines += [f"  note: {note}" for note in notes]
-    data: dict[str, Any] = {"migration": found.migration, "stages": [stage.key for stage in stages],
-            "notes": notes}
-    readings = asking.ask_every(plans, file.absolute().parent) if is_asking else []
+    keys = [stage.key for stage in found.stages()]
+    data: dict[str, Any] = {"migration": found.migration}
+    data |= {"stages": keys, "notes": notes}
+    readings = asking.ask_every(plans, folder) if is_asking else []
     lines += [f"  {line}" for line in asking.lines(readings)]
     if is_asking:
         data["sources"] = asking.as_data(readings)
     session.show("\n".join(lines), data)
-    return EXIT_FAILED if any(each.reading.problem for each in readings) else 0
+    is_wrong = any(each.reading.problem for each in readings)
+    return EXIT_FAILED if is_wrong else 0
+
+
+def _plan_lines(file: Path, plan: Plan) -> list[str]:
+    """Return what is fine about a plan: its stages and its environments."""
+    stages = plan.stages()
+    lines = [f"{file}: fine, {len(stages)} stages"]
+    for stage in stages:
+        lines += _stage_lines(stage)
+    for name in plan.environments:
+        lines.append(f"  environment {name}: fine")
+    return lines
 
 
 def _check_beside(file: Path, plan: Plan, beside: Sequence[Path]) -> list[str]:
@@ -90,17 +101,20 @@ def _check_beside(file: Path, plan: Plan, beside: Sequence[Path]) -> list[str]:
     if not beside:
         return []
     others = [load_plan(each) for each in beside]
-    refuse_beside(file, plan, together.problems(plan, others, are_all=True))
+    problems = together.problems(plan, others, are_all=True)
+    refuse_beside(file, plan, problems)
     return together.missing(plan, others)
 
 
 def _stage_lines(stage: Stage) -> list[str]:
     """Return a stage for people: its soak, gates and approvals, whom it waits for, its hooks."""
     gates = ", ".join(stage.gates) or "none"
-    lines = [f"  {stage.title}: soak {format_duration(stage.soak)}, gates {gates}, "
-             f"{stage.approvers} approvals"]
+    soak = f"soak {format_duration(stage.soak)}"
+    asked = f"{stage.approvers} approvals"
+    lines = [f"  {stage.title}: {soak}, gates {gates}, {asked}"]
     if stage.waits_for:
-        lines.append(f"    waits for {' and '.join(wait.text for wait in stage.waits_for)}")
+        waits = " and ".join(wait.text for wait in stage.waits_for)
+        lines.append(f"    waits for {waits}")
     if stage.hooks.text:
         lines.append(f"    hooks: {stage.hooks.text}")
     return lines
@@ -117,19 +131,28 @@ def show_plan(session: Session, file: Path) -> None:
     """Print every value as an environment sees it, and who says it: it, the plan, a default."""
     environment = session.environment
     found = settings_of(file, environment)
-    lines = [f"# {file} in environment {environment}" if environment else f"# {file}"]
+    head = f"# {file}"
+    if environment:
+        head += f" in environment {environment}"
+    lines = [head]
     # one long value must not push all the comments off the screen
-    width = min(60, max(len(_line(setting)) for setting in found))
+    longest = max(len(_line(setting)) for setting in found)
+    width = min(60, longest)
     for setting in found:
-        was = "" if setting.plan is None else f"; the plan says {_shown(setting.plan)}"
-        lines.append(f"{_line(setting):{width}}  # {setting.source}{was}")
-    session.show("\n".join(lines), {
-        "environment": environment, "settings": [_as_data(setting) for setting in found]})
+        comment = setting.source
+        if setting.plan is not None:
+            comment += f"; the plan says {_shown(setting.plan)}"
+        lines.append(f"{_line(setting):{width}}  # {comment}")
+    rows = [_as_data(setting) for setting in found]
+    data = {"environment": environment, "settings": rows}
+    session.show("\n".join(lines), data)
 
 
 def _as_data(setting: Setting) -> dict[str, Any]:
-    return {"path": setting.path, "value": _hidden(setting.value), "source": setting.source,
-            "plan": _hidden(setting.plan)}
+    return {
+        "path": setting.path, "value": _hidden(setting.value),
+        "source": setting.source, "plan": _hidden(setting.plan),
+    }
 
 
 def _line(setting: Setting) -> str:
@@ -144,7 +167,9 @@ def _hidden(value: Any) -> Any:
     """Return a value without the secrets that addresses may hold."""
     if isinstance(value, list):
         return [_hidden(part) for part in value]
-    return without_secrets(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return without_secrets(value)
+    return value
 
 
 @plan.command(epilog="\b\nExample:\n  changeover plan schema > plan.schema.json")

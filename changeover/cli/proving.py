@@ -18,7 +18,9 @@ VARIABLE = "CHANGEOVER_APPROVER_TOKEN"
 
 def token_if_needed(session: Session, name: str, rules: Rules) -> ApproverToken | None:
     """Return the person's token where the plan wants one; None where a typed name is enough."""
-    return token_of(session, name) if rules.tokens else None
+    if not rules.tokens:
+        return None
+    return token_of(session, name)
 
 
 def token_of(session: Session, name: str) -> ApproverToken:
@@ -32,7 +34,8 @@ def token_of(session: Session, name: str) -> ApproverToken:
     if not text and sys.stdin is not None and sys.stdin.isatty():
         text = click.prompt(f"Token of {name}", hide_input=True, err=True)
     if not text:
+        terminal = "call the command at a terminal, which asks for it"
         raise ApprovalRefused(
             f"nothing was changed because the plan wants {name}'s token",
-            next_step=f"Set {VARIABLE}, or call the command at a terminal, which asks for it")
+            next_step=f"Set {VARIABLE}, or {terminal}")
     return proving.token(session.site, name, text)

@@ -71,9 +71,12 @@ def demo(*, approve: bool, fault: str | None, rate: float, users: int, home: Pat
     with running(stack) as store, kept(stack.keeper):
         try:
             load.start()
-            _show(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}")
+            took = time.monotonic() - began
+            _show(f"ready after {took:.0f} s; Prefect: {stack.ui_url}")
             site = Site(place, plan, store)
-            return Demo(site, _show, approves=approve, fault=wanted, token=token).run()
+            shown = Demo(
+                site, _show, approves=approve, fault=wanted, token=token)
+            return shown.run()
         finally:
             load.end()
 
@@ -120,8 +123,9 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     if store_url:
         home.save_secrets({**home.secrets(), "store_url": store_url})
     with running(stack) as store:
-        _show(f"ready. Users: http://{plan.routing.listen}  Prefect: {stack.ui_url}  "
-              f"Console: {stack.console_url}")
+        users = f"Users: http://{plan.routing.listen}"
+        pages = f"Prefect: {stack.ui_url}  Console: {stack.console_url}"
+        _show(f"ready. {users}  {pages}")
         _show('run: eval "$(changeover env)"; prefect deployment run cutover/main')
         # restarting what ends, which is all that follows, needs no store
         store.close()
@@ -141,17 +145,17 @@ def _fresh_home(path: Path) -> Home:
     if home.root.exists() and any(home.root.iterdir()):
         settings = home.settings()
         if not settings:
+            # removing a folder that only looks like a demo's would be the worst start
             raise EnvironmentProblem(
-                # removing a folder that only looks like a demo's would be the worst start
-                "the directory is not empty and not a demo's", where=str(home.root),
-                next_step="Give another with --home",
-            )
+                "the directory is not empty and not a demo's",
+                where=str(home.root), next_step="Give another with --home")
         entry = settings.get("supervisor") or {}
-        if entry and Child("supervisor", [], Path()).adopt(entry["pid"], entry["created"]):
+        other = Child("supervisor", [], Path())
+        if entry and other.adopt(entry["pid"], entry["created"]):
             raise Refused(
                 f"not started because it runs already (process {entry['pid']})",
-                where=str(home.root), next_step="End it with Ctrl-C, or give another --home",
-            )
+                where=str(home.root),
+                next_step="End it with Ctrl-C, or give another --home")
         for name, known in settings.get("processes", {}).items():
             left = Child(name, [], Path())
             # of a demo that was killed: they would hold the ports and write into the new home

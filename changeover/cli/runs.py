@@ -48,7 +48,9 @@ def end_command(session: Session, reason: str) -> None:
     lines, data = [], []
     author = Author(session.actor, reason)
     for carrier, ended in continuing.find_ended(site, now=now):
-        lines.append(continuing.end_work(site.store, carrier, ended, author, now=now))
+        line = continuing.end_work(
+            site.store, carrier, ended, author, now=now)
+        lines.append(line)
         data.append({"subject": carrier.subject, "end": str(ended.end)})
     session.show("\n".join(lines), data)
 

@@ -30,7 +30,10 @@ def _reason(_context: click.Context, _option: click.Parameter, value: str) -> st
 
 
 def _short(value: str) -> str:
-    return repr(value if len(value) <= MOST_OF_NAME else f"{value[:MOST_OF_NAME]}…")
+    # a text of any length must not fill the screen
+    if len(value) > MOST_OF_NAME:
+        value = f"{value[:MOST_OF_NAME]}…"
+    return repr(value)
 
 
 why_option = click.option(

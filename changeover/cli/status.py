@@ -41,18 +41,24 @@ def history(session: Session, limit: int, verify: bool) -> int:
     # `events[-0:]` would be all of them, and so is what 0 means here
     shown = events[-limit:] if limit > 0 else events
     lines = [_line(event) for event in shown]
-    session.show("\n".join(lines) or "nothing happened yet", [_as_data(each) for each in shown])
+    data = [_as_data(event) for event in shown]
+    session.show("\n".join(lines) or "nothing happened yet", data)
     return 0
 
 
 def _line(event: AuditEvent) -> str:
-    details = ", ".join(f"{key}={value}" for key, value in event.data.items())
-    return f"{event.seq:>5} {event.at:%Y-%m-%d %H:%M:%S} {event.kind:<18} {event.actor}: {details}"
+    details = [f"{key}={value}" for key, value in event.data.items()]
+    when = f"{event.seq:>5} {event.at:%Y-%m-%d %H:%M:%S}"
+    what = f"{event.kind:<18} {event.actor}"
+    return f"{when} {what}: {', '.join(details)}"
 
 
 def _as_data(event: AuditEvent) -> dict[str, Any]:
-    return {"seq": event.seq, "at": event.at.isoformat(), "actor": event.actor,
-            "kind": event.kind, "data": event.data, "hash": event.hash}
+    return {
+        "seq": event.seq, "at": event.at.isoformat(),
+        "actor": event.actor, "kind": event.kind,
+        "data": event.data, "hash": event.hash,
+    }
 
 
 @click.command(epilog='\b\nExample:\n  eval "$(changeover env)"')
@@ -81,6 +87,7 @@ def store_group() -> None:
 def upgrade(session: Session) -> None:
     """Bring the store's tables to this program's version."""
     # the same call that makes a new store: it brings an old one up to date
-    store = Store.open(Home.resolve(session.home).store_url, create=True)
+    url = Home.resolve(session.home).store_url
+    store = Store.open(url, create=True)
     click.echo(f"{store.url} is up to date")
     store.close()

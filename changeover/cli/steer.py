@@ -29,10 +29,14 @@ def pause(session: Session, reason: str) -> None:
     Triggers go on watching, and a rollback is possible at any time.
     """
     cutover = steering.running(session.site)
-    given = instructions.pause(session.site.store, Instruction(
-        cutover.id, InstructionKind.PAUSE, session.actor, reason, clock.now()))
-    _show(session, cutover, f"cutover {cutover.id} is paused since {given.at:%F %T} UTC by "
-                            f"{given.actor}: {given.reason}")
+    wanted = Instruction(
+        cutover.id, InstructionKind.PAUSE,
+        session.actor, reason, clock.now())
+    # who paused it first is named, not who said it again
+    given = instructions.pause(session.site.store, wanted)
+    since = f"since {given.at:%F %T} UTC by {given.actor}"
+    _show(session, cutover,
+          f"cutover {cutover.id} is paused {since}: {given.reason}")
 
 
 @click.command(epilog="\b\nExample:\n  changeover resume --reason 'the provider is well again'")
@@ -42,8 +46,10 @@ def resume(session: Session, reason: str) -> None:
     """Let a paused cutover go on; what was left of the soak is still left."""
     site = session.site
     cutover = steering.running(site)
-    instructions.resume(site.store, Instruction(
-        cutover.id, InstructionKind.RESUME, session.actor, reason, clock.now()))
+    wanted = Instruction(
+        cutover.id, InstructionKind.RESUME,
+        session.actor, reason, clock.now())
+    instructions.resume(site.store, wanted)
     soak = ""
     for record in cutovers.stages(site.store, cutover.id):
         # the present stage is the only one that is not decided
@@ -65,13 +71,16 @@ def extend(session: Session, duration: str, reason: str) -> None:
     by, site = _duration(duration), session.site
     cutover = steering.running(site)
     stage = steering.soaking(site, cutover)
-    instructions.extend(site.store, Instruction(
-        cutover.id, InstructionKind.EXTEND, session.actor, reason, clock.now(), stage.key,
-        stage.round, round(by.total_seconds())))
+    wanted = Instruction(
+        cutover.id, InstructionKind.EXTEND,
+        session.actor, reason, clock.now(),
+        stage.key, stage.round, round(by.total_seconds()))
+    instructions.extend(site.store, wanted)
     # read again: the soak's end is what the store made of it
     now = cutovers.stage(site.store, cutover.id, stage.key) or stage
-    _show(session, cutover, f"{stage.key} soaks longer by {format_duration(by)}, until "
-                            f"{now.soak_until:%F %T} UTC")
+    until = f"until {now.soak_until:%F %T} UTC"
+    longer = f"longer by {format_duration(by)}"
+    _show(session, cutover, f"{stage.key} soaks {longer}, {until}")
 
 
 @click.command("promote-now", epilog="\b\nExample:\n  changeover promote-now --approver alice "
@@ -89,14 +98,18 @@ def promote_now(session: Session, approver: str, reason: str) -> None:
     cutover = steering.running(site)
     record = steering.soaking(site, cutover)
     stage = site.plan.stage(record.key)
-    token = token_if_needed(session, approver, rules_of(site.plan, stage.key))
-    agreed = instructions.promote_now(site.store, Instruction(
-        cutover.id, InstructionKind.PROMOTE_NOW, approver, reason, clock.now(), record.key,
-        record.round), stage, token)
+    rules = rules_of(site.plan, stage.key)
+    token = token_if_needed(session, approver, rules)
+    wanted = Instruction(
+        cutover.id, InstructionKind.PROMOTE_NOW,
+        approver, reason, clock.now(), record.key, record.round)
+    agreed = instructions.promote_now(site.store, wanted, stage, token)
     needed = instructions.enough(site.store, cutover.id, stage)
+    text = f"the soak of {record.key} is over, its gate is judged"
     # fewer people than needed: the instruction is saved and waits for the others
-    text = f"the soak of {record.key} is over, its gate is judged" if len(agreed) >= needed \
-        else f"{record.key} soaks on: {len(agreed)} of {needed} people agreed"
+    if len(agreed) < needed:
+        count = f"{len(agreed)} of {needed} people agreed"
+        text = f"{record.key} soaks on: {count}"
     _show(session, cutover, f"{text} ({', '.join(agreed)})")
 
 
@@ -111,14 +124,22 @@ def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None
     site = session.site
     cutover = steering.running(site)
     spec = steering.later_stage(site, cutover, stage)
-    token = token_if_needed(session, approver, rules_of(site.plan, spec.key))
-    agreed = instructions.skip(site.store, Instruction(
-        cutover.id, InstructionKind.SKIP, approver, reason, clock.now(), spec.key), token)
+    rules = rules_of(site.plan, spec.key)
+    token = token_if_needed(session, approver, rules)
+    wanted = Instruction(
+        cutover.id, InstructionKind.SKIP,
+        approver, reason, clock.now(), spec.key)
+    agreed = instructions.skip(site.store, wanted, token)
     needed = instructions.enough(site.store, cutover.id, spec)
-    text = f"{stage} will be skipped" if len(agreed) >= needed \
-        else f"{stage} will not be skipped yet: {len(agreed)} of {needed} people agreed"
-    hooks = f"; its hooks do not run: {spec.hooks.text}" if spec.hooks.text else ""
-    _show(session, cutover, f"{text} ({', '.join(agreed)}){hooks}")
+    text = f"{stage} will be skipped"
+    if len(agreed) < needed:
+        count = f"{len(agreed)} of {needed} people agreed"
+        text = f"{stage} will not be skipped yet: {count}"
+    text += f" ({', '.join(agreed)})"
+    # later stages may rely on what they do: a person should know
+    if spec.hooks.text:
+        text += f"; its hooks do not run: {spec.hooks.text}"
+    _show(session, cutover, text)
 
 
 def _duration(text: str) -> timedelta:
@@ -127,8 +148,9 @@ def _duration(text: str) -> timedelta:
     except ValueError as error:
         raise InvalidInput(str(error), where="DURATION") from error
     if by <= timedelta(0):
-        raise InvalidInput(f"a soak cannot be extended by {text}", where="DURATION",
-                           allowed="more than 0")
+        raise InvalidInput(
+            f"a soak cannot be extended by {text}",
+            where="DURATION", allowed="more than 0")
     return by
 
 
@@ -137,10 +159,16 @@ def _show(session: Session, cutover: Cutover, text: str) -> None:
     """
     site = session.site
     is_woken = steering.wake(site, cutover)
-    note = "" if is_woken else \
-        "\nnote: Prefect does not answer; the observer wakes the run as soon as it does"
+    lines = [text]
+    # what was said is saved: no error, only later
+    if not is_woken:
+        later = "the observer wakes the run as soon as it does"
+        lines.append(f"note: Prefect does not answer; {later}")
     stage = cutovers.next_stage(site.store, cutover.id, site.plan)
-    if stage is not None and (why := members.why_wait(site.store, site.plan, stage)):
-        note += f"\nnote: {stage.title} waits: {why}"
-    data: dict[str, Any] = {"cutover": cutover.id, "text": text, "is_woken": is_woken}
-    session.show(text + note, data)
+    if stage is not None:
+        why = members.why_wait(site.store, site.plan, stage)
+        if why:
+            lines.append(f"note: {stage.title} waits: {why}")
+    data: dict[str, Any] = {"cutover": cutover.id}
+    data |= {"text": text, "is_woken": is_woken}
+    session.show("\n".join(lines), data)

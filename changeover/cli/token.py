@@ -30,15 +30,22 @@ def token() -> None:
 def create(session: Session, name: str, scope: str, expires: str | None) -> None:
     """Make a token for the migration's console and show it, this once: only its hash is saved."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
-        raise InvalidInput(f"{name!r} is not a name", where="NAME", allowed="1 to 63 characters")
-    now, longest = clock.now(), lifetime(expires)
-    made, text = tokens.create(session.site.store, Token(
-        session.site.migration, name, Scope(scope), created_at=now, created_by=session.actor,
-        expires_at=now + longest if longest else None))
+        raise InvalidInput(
+            f"{name!r} is not a name",
+            where="NAME", allowed="1 to 63 characters")
+    site, now = session.site, clock.now()
+    longest = lifetime(expires)
+    wanted = Token(
+        site.migration, name, Scope(scope),
+        created_at=now, created_by=session.actor,
+        expires_at=now + longest if longest else None)
+    made, text = tokens.create(site.store, wanted)
     # on standard error, so that the token alone can go into a file or a variable
     click.echo("save it now: it is not shown again", err=True)
-    session.show(text, {"id": made.id, "name": name, "scope": scope, "token": text,
-                        "expires_at": made.expires_at})
+    session.show(text, {
+        "id": made.id, "name": name, "scope": scope,
+        "token": text, "expires_at": made.expires_at,
+    })
 
 
 @token.command("list", epilog="\b\nExample:\n  changeover token list")
@@ -46,17 +53,22 @@ def create(session: Session, name: str, scope: str, expires: str | None) -> None
 def list_tokens(session: Session) -> None:
     """Show the migration's tokens, without their secrets, and when each was last used."""
     now = clock.now()
-    known = tokens.every(session.site.store, session.site.migration)
+    site = session.site
+    known = tokens.every(site.store, site.migration)
     lines = [_line(each, now) for each in known]
-    data = [{**asdict(each), "state": each.state(now)} for each in known]
+    data = []
+    for each in known:
+        data.append(asdict(each) | {"state": each.state(now)})
     session.show("\n".join(lines) or "there are no tokens", data)
 
 
 def _line(each: Token, now: datetime) -> str:
-    parts = [f"{each.id} {each.state(now):<8} {each.scope:<6} {each.name}: made "
-             f"{each.created_at:%Y-%m-%d} by {each.created_by}"]
-    used = f"last used {each.last_used_at:%Y-%m-%d %H:%M}" if each.last_used_at else "never used"
-    parts.append(used)
+    made = f"made {each.created_at:%Y-%m-%d} by {each.created_by}"
+    head = f"{each.id} {each.state(now):<8} {each.scope:<6} {each.name}"
+    used = "never used"
+    if each.last_used_at:
+        used = f"last used {each.last_used_at:%Y-%m-%d %H:%M}"
+    parts = [f"{head}: {made}", used]
     if each.expires_at:
         parts.append(f"until {each.expires_at:%Y-%m-%d}")
     return ", ".join(parts)
@@ -67,11 +79,16 @@ def _line(each: Token, now: datetime) -> str:
 @site_command
 def revoke(session: Session, token_id: str) -> None:
     """Make a token invalid, within two seconds everywhere and for ever."""
+    site = session.site
     gone = tokens.revoke(
-        session.site.store, session.site.migration, token_id,
+        site.store, site.migration, token_id,
         actor=session.actor, now=clock.now())
-    session.show(f"token {gone.id} ({gone.name}) is revoked",
-                 {"id": gone.id, "name": gone.name, "revoked_at": gone.revoked_at})
+    text = f"token {gone.id} ({gone.name}) is revoked"
+    data = {
+        "id": gone.id, "name": gone.name,
+        "revoked_at": gone.revoked_at,
+    }
+    session.show(text, data)
 
 
 def lifetime(text: str | None) -> timedelta | None:
@@ -85,7 +102,9 @@ def lifetime(text: str | None) -> timedelta | None:
     try:
         found = parse_duration(text)
     except ValueError as error:
-        raise InvalidInput(str(error), where="--expires", allowed="as 12h or 90d") from None
+        raise InvalidInput(
+            str(error), where="--expires", allowed="as 12h or 90d") from None
     if found <= timedelta(0):
-        raise InvalidInput("a token that is over at once is of no use", where="--expires")
+        what = "a token that is over at once is of no use"
+        raise InvalidInput(what, where="--expires")
     return found

@@ -57,20 +57,22 @@ def validate(session: Session, suite: str, junit: Path | None) -> int:
     if junit is not None:
         junit.write_text(junit_xml(suite, results))
     verdict = verdict_of(runs)
-    session.show(as_text(suite, runs), {
-        "suite": suite, "verdict": verdict, "checks": [asdict(each) for each in results]})
+    checks = [asdict(each) for each in results]
+    data = {"suite": suite, "verdict": verdict, "checks": checks}
+    session.show(as_text(suite, runs), data)
     return EXIT_OK if verdict is Verdict.PASS else EXIT_FAILED
 
 
 def _run_with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
     """Run the suite with a bar on standard error for each check."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as progress:
-        bars: list[TaskID] = [
-            progress.add_task(name, total=1.0) for name, _ in checks_of(target.plan, suite)
-        ]
+    named = TextColumn("{task.description}")
+    columns = named, BarColumn(), TimeElapsedColumn()
+    # standard output is for the results alone
+    console = Console(stderr=True)
+    with Progress(*columns, console=console) as progress:
+        bars: list[TaskID] = []
+        for name, _ in checks_of(target.plan, suite):
+            bars.append(progress.add_task(name, total=1.0))
 
         def advance(number: int, share: float) -> None:
             progress.update(bars[number], completed=share)
@@ -81,21 +83,28 @@ def _run_with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
 def _save(site: Site, suite: str, runs: list[CheckRun]) -> None:
     """Save the results in the store as those of a run that nobody else can repeat."""
     # a flow run repeats its suite under the same key; a command is a run of its own each time
-    run = validations.begin(site.store, site.migration, suite,
-                            key=f"command-{uuid.uuid4()}", now=clock.now())
+    key = f"command-{uuid.uuid4()}"
+    run = validations.begin(
+        site.store, site.migration, suite, key=key, now=clock.now())
     for each in runs:
         validations.save_check(site.store, as_stored(run.id, each))
-    validations.finish(site.store, run.id, verdict=SuiteVerdict(verdict_of(runs)),
-                       actor="command line", now=clock.now())
+    verdict = SuiteVerdict(verdict_of(runs))
+    validations.finish(
+        site.store, run.id, verdict=verdict,
+        actor="command line", now=clock.now())
 
 
 def as_text(suite: str, runs: list[CheckRun]) -> str:
     """Return the results for people, failures last so that they are seen."""
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
-    ordered = sorted(runs, key=lambda run: (order.index(run.result.verdict), run.number))
+    by_number = sorted(runs, key=lambda run: run.number)
+    ordered = sorted(by_number, key=lambda run: order.index(run.result.verdict))
     lines = []
     for run in ordered:
-        problems = run.result.evidence.get("problems") or [run.result.reason]
-        lines.append(f"{_SIGNS[run.result.verdict]} {run.name} ({run.seconds:.1f} s)")
+        result = run.result
+        # a check may find several problems: each gets its line
+        problems = result.evidence.get("problems") or [result.reason]
+        sign = _SIGNS[result.verdict]
+        lines.append(f"{sign} {run.name} ({run.seconds:.1f} s)")
         lines += [f"    {problem}" for problem in problems]
     return "\n".join([*lines, "", f"suite {suite}: {verdict_of(runs)}"])

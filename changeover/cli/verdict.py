@@ -24,6 +24,10 @@ from changeover.store import cutovers, verdicts
 if TYPE_CHECKING:
     from changeover.procedures.recompute import Recomputed
 
+_COLUMNS = (
+    "verdict", "metric", "bound",
+    "candidate", "baseline", "95 %", "evidence")
+
 
 @click.command(epilog="\b\nExamples:\n  changeover verdict\n  changeover verdict 12\n"
                       "  changeover verdict 12 --recompute")
@@ -39,7 +43,8 @@ def verdict(session: Session, number: int | None, is_recomputed: bool) -> int:
     found = verdicts.get(session.site.store, number)
     if found is None:
         raise InvalidInput(
-            f"there is no verdict {number}", next_step="Run `changeover verdict` to list them")
+            f"there is no verdict {number}",
+            next_step="Run `changeover verdict` to list them")
     known, sums = found
     if not is_recomputed:
         session.show(_text(known), _data(known))
@@ -54,9 +59,13 @@ def _list(session: Session) -> None:
     site = session.site
     cutover = cutovers.latest(site.store, site.migration)
     known = verdicts.all_of(site.store, cutover.id) if cutover else []
-    lines = [f"{each.id:>5} {each.at:%Y-%m-%d %H:%M:%S} {each.stage:<12} {each.gate:<12} "
-             f"{each.verdict}: {each.reason}" for each in known]
-    session.show("\n".join(lines) or "no gate has been judged yet", [_data(each) for each in known])
+    lines = []
+    for each in known:
+        when = f"{each.id:>5} {each.at:%Y-%m-%d %H:%M:%S}"
+        where = f"{each.stage:<12} {each.gate:<12}"
+        lines.append(f"{when} {where} {each.verdict}: {each.reason}")
+    text = "\n".join(lines) or "no gate has been judged yet"
+    session.show(text, [_data(each) for each in known])
 
 
 def _show_recomputed(
@@ -65,10 +74,15 @@ def _show_recomputed(
     """Print what came out again; the exit code says whether it is the same."""
     # a check that cannot be reached again is no difference: `again` is None then
     is_other = any(each.problem and each.again is not None for each in found)
-    lines = [f"  {each.metric}: {each.problem or _same(each)}" for each in found]
-    head = "comes out differently" if is_other else "comes out the same"
-    session.show("\n".join([f"verdict {known.id} ({known.gate} of {known.stage}) {head}", *lines]),
-                 {"id": known.id, "is_same": not is_other, "checks": [asdict(e) for e in found]})
+    out = "comes out differently" if is_other else "comes out the same"
+    head = f"verdict {known.id} ({known.gate} of {known.stage}) {out}"
+    lines = [head]
+    for each in found:
+        what = each.problem or _same(each)
+        lines.append(f"  {each.metric}: {what}")
+    checks = [asdict(each) for each in found]
+    data = {"id": known.id, "is_same": not is_other, "checks": checks}
+    session.show("\n".join(lines), data)
     return EXIT_FAILED if is_other else 0
 
 
@@ -78,22 +92,34 @@ def _same(found: Recomputed) -> str:
     if not external:
         return "the same, to the last bit"
     own = external["own"]
-    return (f"the same, to the last bit, by what source {own['source']} said at "
-            f"{own['asked_at'][:19]} UTC; it is not asked again")
+    # what a source says now is about another time
+    said = f"what source {own['source']} said at {own['asked_at'][:19]} UTC"
+    return f"the same, to the last bit, by {said}; it is not asked again"
 
 
 def _text(known: GateVerdict) -> str:
-    rows: list[tuple[str, ...]] = [
-        ("verdict", "metric", "bound", "candidate", "baseline", "95 %", "evidence")]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     rows += [_row(each) for each in known.evidence]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-             for row in rows]
     word = gate_word(known.verdict, known.evidence)
     when = f"{known.at:%Y-%m-%d %H:%M:%S} UTC"
-    return "\n".join([
-        f"gate {known.gate} of {known.stage}: {word}, {when}", f"{known.reason}.", "",
-        *table, *_said(known)])
+    head = f"gate {known.gate} of {known.stage}: {word}, {when}"
+    lines = [head, f"{known.reason}.", ""]
+    lines += _aligned(rows)
+    lines += _said(known)
+    return "\n".join(lines)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines whose columns stand below each other."""
+    widths = []
+    for column in zip(*rows, strict=True):
+        widths.append(max(len(cell) for cell in column))
+    lines = []
+    for row in rows:
+        pairs = zip(row, widths, strict=True)
+        cells = [cell.ljust(width) for cell, width in pairs]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _said(known: GateVerdict) -> list[str]:
@@ -109,30 +135,41 @@ def _said(known: GateVerdict) -> list[str]:
 
 def _reading(metric: str, said: dict[str, Any]) -> str:
     found = said["problem"] or _value(said["value"], said["samples"])
-    of = f", measured at {said['measured_at'][:19]}" if said["measured_at"] else ""
-    return (f"\n{metric} of {said['system']}: source {said['source']}, asked at "
-            f"{said['asked_at'][:19]} UTC{of}: {found}\n  {said['query']}")
+    asked = f"asked at {said['asked_at'][:19]} UTC"
+    # a source may answer with a value of an earlier minute
+    if said["measured_at"]:
+        asked += f", measured at {said['measured_at'][:19]}"
+    head = f"{metric} of {said['system']}: source {said['source']}"
+    return f"\n{head}, {asked}: {found}\n  {said['query']}"
 
 
 def _row(check: dict[str, Any]) -> tuple[str, ...]:
     evidence = "by the two values"
     if "external" in check:
-        evidence = f"by source {check['external']['own']['source']}"
+        source = check["external"]["own"]["source"]
+        evidence = f"by source {source}"
     if "by_minutes" in check:
-        evidence = f"by single minutes: {check['by_minutes']['classification']}"
-    beside = [evidence_text(check) or evidence, outlook_text(check), group_text(check)]
-    evidence = "; ".join(filter(None, beside))
+        found = check["by_minutes"]["classification"]
+        evidence = f"by single minutes: {found}"
+    beside = [
+        evidence_text(check) or evidence,
+        outlook_text(check), group_text(check)]
     metric = f"{check['metric']}{in_words(check.get('subset'))}"
-    return (str(check["verdict"]), metric, str(check["bound"]),
-            _value(check.get("value"), check.get("samples")),
-            _value(check.get("baseline_value"), check.get("baseline_samples")),
-            interval_text(check) or "–", evidence)
+    candidate = _value(check.get("value"), check.get("samples"))
+    baseline = _value(
+        check.get("baseline_value"), check.get("baseline_samples"))
+    return (
+        str(check["verdict"]), metric, str(check["bound"]),
+        candidate, baseline, interval_text(check) or "–",
+        "; ".join(filter(None, beside)))
 
 
 def _value(value: float | None, samples: int | None) -> str:
+    # a check of one system alone has nothing of the other
     if samples is None:
         return "–"
-    return f"{'no data' if value is None else f'{value:.6g}'} in {samples}"
+    shown = "no data" if value is None else f"{value:.6g}"
+    return f"{shown} in {samples}"
 
 
 def _data(known: GateVerdict) -> dict[str, Any]:
