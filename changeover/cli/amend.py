@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from changeover.cli.saying import approver_option, why_option
 from changeover.domain.audit import Author
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.load import load_plan
+
+if TYPE_CHECKING:
+    from changeover.procedures.amending import Amendment
 
 
 @click.command(epilog="""
@@ -42,12 +46,12 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
         raise InvalidInput(
             f"{file} lies in another folder than the plan that runs",
             where="FILE", allowed=f"a file in {site.folder}, {why}")
-    environment = site.plan.environment
+    environment, is_json = site.plan.environment, session.output == "json"
     proposed = amending.propose(site, load_plan(file, environment))
     members.refuse_beside_registered(site.store, proposed.plan, file, environment)
     for line in proposed.changes:
         # JSON goes to standard output alone: a program reads it
-        click.echo(f"  {line}", err=session.output == "json")
+        click.echo(f"  {line}", err=is_json)
     asked = f"Let cutover {proposed.cutover.id} go on with this?"
     if not yes and not click.confirm(asked):
         raise Refused("nothing was changed because you did not want it")
@@ -55,18 +59,20 @@ def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -
     present = proposed.entered[-1] if proposed.entered else ""
     rules = rules_of(site.plan, present)
     token = token_if_needed(session, approver, rules)
-    author = Author(approver, reason)
-    source = str(file.absolute())
     found = amending.agree(
-        site, proposed, author, source=source, token=token)
-    people = ", ".join(found.agreed)
-    count = f"{len(found.agreed)} of {found.needed} people agreed"
-    text = f"not amended yet: {count} ({people})"
-    if found.is_in_force:
-        whose = f"cutover {found.cutover.id} goes on"
-        text = f"{whose} with the amended plan ({people}); " \
-            "services are started again within seconds"
-    session.show(text, {
+        site, proposed, Author(approver, reason),
+        source=str(file.absolute()), token=token)
+    session.show(_said(found), {
         "is_in_force": found.is_in_force, "agreed": found.agreed,
         "needed": found.needed, "changes": found.changes,
     })
+
+
+def _said(found: Amendment) -> str:
+    people = ", ".join(found.agreed)
+    if not found.is_in_force:
+        count = f"{len(found.agreed)} of {found.needed} people agreed"
+        return f"not amended yet: {count} ({people})"
+    whose = f"cutover {found.cutover.id} goes on"
+    return f"{whose} with the amended plan ({people}); " \
+        "services are started again within seconds"

@@ -67,9 +67,13 @@ def application(console: Console) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifetime(console: Console) -> AsyncIterator[None]:
     own = heartbeats.service_of(console.site.migration, "console")
+    store, pid = console.site.store, os.getpid()
+
+    def beat() -> None:
+        heartbeats.beat(store, own, pid=pid, now=clock.now())
+
     tasks = [
-        asyncio.create_task(_every(BEAT_SECONDS, lambda: heartbeats.beat(
-            console.site.store, own, pid=os.getpid(), now=clock.now()))),
+        asyncio.create_task(_every(BEAT_SECONDS, beat)),
         asyncio.create_task(_every(PRUNE_SECONDS, lambda: _prune(console))),
     ]
     evaluating.begin(console)
@@ -97,20 +101,27 @@ async def _every(seconds: float, action: Callable[[], bool | None]) -> None:
 def _prune(console: Console) -> bool:
     """Delete a part of what is old; return whether more may be left."""
     site = console.site
-    deleted = outcomes.prune(site.store, site.migration, site.plan.retention, now=clock.now())
+    deleted = outcomes.prune(
+        site.store, site.migration, site.plan.retention, now=clock.now())
     return deleted >= outcomes.PRUNED_AT_ONCE
 
 
 def _complete_document(app: FastAPI) -> None:
     """Add what FastAPI cannot see: problems, and routes that read the bytes themselves."""
     document = app.openapi()
+    parts, paths = document["components"], document["paths"]
+    place = "#/components/schemas/{model}"
     for model in (Problem, ClaimIn, OutcomeIn):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= {**schema.pop("$defs", {}), model.__name__: schema}
-    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    for operations_of in document["paths"].values():
-        if "post" in operations_of:
-            operations_of["post"]["security"] = [{"token": []}]
-    document["components"]["schemas"] |= describing.SCHEMAS
-    document["paths"] |= describing.paths()
+        schema = model.model_json_schema(ref_template=place)
+        # models within it stand beside it, where the references point
+        parts["schemas"] |= schema.pop("$defs", {})
+        parts["schemas"][model.__name__] = schema
+    token = {"type": "http", "scheme": "bearer"}
+    parts["securitySchemes"] = {"token": token}
+    # reading on loopback needs none
+    for operations in paths.values():
+        if "post" in operations:
+            operations["post"]["security"] = [{"token": []}]
+    parts["schemas"] |= describing.SCHEMAS
+    paths |= describing.paths()
     app.openapi_schema = document

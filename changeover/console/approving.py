@@ -69,17 +69,28 @@ class People:
 
     def show(self, request: Request, said: str = "", status: int = 200) -> Response:
         """Return the page: who is signed in, what is asked, who may answer and who has."""
+        site, may = self.site, ""
         key, who = self._who(request)
-        asked = approvals.open_for(self.site.store, self.site.migration) if who else None
-        rules = rules_of(self.site.plan, asked.stage) if asked else None
-        answered = [each for each in approvals.all_of(self.site.store, asked.cutover_id)
-                    if each.stage == asked.stage and each.decision] if asked else []
-        text = page.templates().get_template("approve.html.j2").render(
-            style=page.style(), migration=self.site.migration, who=who, asked=asked, said=said,
-            may=rules.text if rules else "", answered=answered, csrf=_csrf(key),
-            decisions=[str(each) for each in ANSWERS])
+        asked, answered = None, []
+        # what is asked is shown to those who signed in alone
+        if who:
+            asked = approvals.open_for(site.store, site.migration)
+        if asked:
+            may = rules_of(site.plan, asked.stage).text
+            answered = self._answered(asked)
+        template = page.templates().get_template("approve.html.j2")
+        text = template.render(
+            style=page.style(), migration=site.migration, who=who,
+            asked=asked, said=said, may=may, answered=answered,
+            csrf=_csrf(key), decisions=[str(each) for each in ANSWERS])
+        # the page's own form, which the page that only shows has not
         policy = page.policy().replace("form-action 'none'", "form-action 'self'")
         return HTMLResponse(text, status, {"Content-Security-Policy": policy})
+
+    def _answered(self, asked: Approval) -> list[Approval]:
+        """Return the answers that were given about the stage."""
+        known = approvals.all_of(self.site.store, asked.cutover_id)
+        return [each for each in known if each.stage == asked.stage and each.decision]
 
     def sign_in(self, request: Request) -> Response:
         """Send the browser to the provider."""
@@ -94,15 +105,15 @@ class People:
     def come_back(self, request: Request) -> Response:
         """Begin a session for the person whom the provider names."""
         given, now = request.query_params, clock.now()
+        state, code = given.get("state", ""), given.get("code", "")
+        browser = request.cookies.get(BEGUN, "")
         try:
-            name = self.provider.end(
-                given.get("state", ""), given.get("code", ""), request.cookies.get(BEGUN, ""),
-                now=now)
+            name = self.provider.end(state, code, browser, now=now)
         except ChangeoverError as error:
             return self.show(request, str(error), 403)
-        session = self.provider.spec.session
-        key = console_sessions.begin(
-            self.site.store, SignedIn(self.site.migration, name, now, now + session))
+        site, session = self.site, self.provider.spec.session
+        who = SignedIn(site.migration, name, now, now + session)
+        key = console_sessions.begin(site.store, who)
         response = RedirectResponse("/approve", 303)
         self._keep(response, COOKIE, key, int(session.total_seconds()))
         response.delete_cookie(BEGUN)
@@ -129,7 +140,8 @@ class People:
             self._give(who, form)
         except ChangeoverError as error:
             return self.show(request, str(error), 409)
-        return self.show(request, f"{who.name}: {form['decision']}. The flow acts within seconds.")
+        said = f"{who.name}: {form['decision']}."
+        return self.show(request, f"{said} The flow acts within seconds.")
 
     def _give(self, who: SignedIn, form: dict[str, str]) -> None:
         """Hand an answer to the flow run that asks.
@@ -146,8 +158,12 @@ class People:
         run_id = cutover.flow_run_id if is_running else asked.flow_run_id
         if not run_id:
             raise Refused("no flow run carries out this cutover")
-        fields = {"decision": str(given.decision), "approver": who.name, "comment": given.comment}
-        self.site.prefect.resume(run_id, {**fields, "code": code} if code else fields)
+        fields = {"decision": str(given.decision)}
+        fields |= {"approver": who.name, "comment": given.comment}
+        # a form that takes typed names has no such field
+        if code:
+            fields["code"] = code
+        self.site.prefect.resume(run_id, fields)
 
     def _asked(self, form: dict[str, str]) -> Approval:
         """Return the question that the person saw.
@@ -155,20 +171,25 @@ class People:
         Raises:
             ApprovalRefused: It is not open any more, or a rollback came first.
         """
-        asked = approvals.open_for(self.site.store, self.site.migration)
-        state = routing.read(self.site.store, self.site.migration)
+        site = self.site
+        asked = approvals.open_for(site.store, site.migration)
+        state = routing.read(site.store, site.migration)
+        # a page that stood open may show an earlier question
         if asked is None or str(asked.id) != form.get("question"):
-            raise ApprovalRefused("this was answered already, or is not asked any more")
+            raise ApprovalRefused(
+                "this was answered already, or is not asked any more")
         if asked.epoch != state.epoch:
-            raise ApprovalRefused("the approval changes nothing because a rollback came first")
+            raise ApprovalRefused(
+                "the approval changes nothing because a rollback came first")
         return asked
 
     def _who(self, request: Request) -> tuple[str, SignedIn | None]:
-        key = request.cookies.get(COOKIE, "")
+        site, key = self.site, request.cookies.get(COOKIE, "")
         if not key:
             return "", None
-        return key, console_sessions.find(
-            self.site.store, self.site.migration, key, now=clock.now())
+        who = console_sessions.find(
+            site.store, site.migration, key, now=clock.now())
+        return key, who
 
     def _is_own(self, request: Request, form: dict[str, str], key: str) -> bool:
         """Whether a form is of this page: it has the session's token, and no other origin."""
@@ -177,7 +198,9 @@ class People:
         return is_here and hmac.compare_digest(form.get("csrf", ""), _csrf(key))
 
     def _address(self, request: Request) -> str:
-        return (self.provider.spec.address or str(request.base_url)).rstrip("/")
+        # behind a proxy only the plan knows what browsers call this console
+        address = self.provider.spec.address or str(request.base_url)
+        return address.rstrip("/")
 
     def _keep(self, response: Response, name: str, value: str, seconds: int) -> None:
         """Give the browser a cookie that no script reads and no other page's form sends."""
@@ -188,18 +211,23 @@ class People:
 
 def _csrf(key: str) -> str:
     """Return what a form of the session has; nobody knows it without the session's key."""
-    return hashlib.sha256(f"csrf {key}".encode()).hexdigest() if key else ""
+    if not key:
+        return ""
+    return hashlib.sha256(f"csrf {key}".encode()).hexdigest()
 
 
 def _answer(who: SignedIn, form: dict[str, str]) -> Answer:
     decision, comment = form.get("decision", ""), form.get("comment", "")
     if decision not in ANSWERS:
-        raise InvalidInput(f"{decision[:20]!r} is no decision", allowed=", ".join(ANSWERS))
+        what = f"{decision[:20]!r} is no decision"
+        raise InvalidInput(what, allowed=", ".join(ANSWERS))
     if len(comment) > MOST_COMMENT:
-        raise InvalidInput(f"the comment has more than {MOST_COMMENT} characters")
+        raise InvalidInput(
+            f"the comment has more than {MOST_COMMENT} characters")
     return Answer(StageAction(decision), who.name, comment, "console")
 
 
 async def _form(request: Request) -> dict[str, str]:
     body: Any = (await request.body()).decode("utf-8", "replace")
-    return {name: values[0] for name, values in parse_qs(body, max_num_fields=20).items()}
+    fields = parse_qs(body, max_num_fields=20)
+    return {name: values[0] for name, values in fields.items()}

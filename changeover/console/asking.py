@@ -33,7 +33,8 @@ class Problem(Exception):
     def body(self, key: str | None) -> bytes:
         """Return the protocol's answer."""
         named = {} if key is None else {"key": key}
-        return orjson.dumps({**named, "errorCode": self.code, "errorDetails": self.details})
+        error = {"errorCode": self.code, "errorDetails": self.details}
+        return orjson.dumps(named | error)
 
 
 async def read(receive: Receive) -> bytes:
@@ -50,8 +51,8 @@ async def read(receive: Receive) -> bytes:
         body += message.get("body", b"")
         # while it comes, not at its end: a body without end must not be kept
         if len(body) > LARGEST_REQUEST:
-            raise Problem(413, "INVALID_CONTEXT",
-                           f"the request has more than {LARGEST_REQUEST} bytes")
+            why = f"the request has more than {LARGEST_REQUEST} bytes"
+            raise Problem(413, "INVALID_CONTEXT", why)
         if not message.get("more_body", False):
             return bytes(body)
 
@@ -65,13 +66,16 @@ def parsed(body: bytes, *, allowed: tuple[str, ...] = ("context",)) -> dict[str,
     try:
         request = _loads(body) if body else {}
     except (ValueError, RecursionError) as error:
-        raise Problem(400, "PARSE_ERROR", f"the request is not JSON: {error}") from None
+        why = f"the request is not JSON: {error}"
+        raise Problem(400, "PARSE_ERROR", why) from None
     if not isinstance(request, dict):
-        raise Problem(400, "PARSE_ERROR", "the request must be an object with `context`")
+        why = "the request must be an object with `context`"
+        raise Problem(400, "PARSE_ERROR", why)
     unknown = [name for name in request if name not in allowed]
     if unknown:
-        raise Problem(400, "PARSE_ERROR",
-                       f"{unknown[0][:100]!r} is unknown; allowed are {', '.join(allowed)}")
+        first = f"{unknown[0][:100]!r} is unknown"
+        why = f"{first}; allowed are {', '.join(allowed)}"
+        raise Problem(400, "PARSE_ERROR", why)
     return request
 
 
@@ -112,8 +116,9 @@ def context_of(request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
     try:
         values_of(key)
     except UnicodeEncodeError as error:
-        raise Problem(400, "INVALID_CONTEXT", "`targetingKey` has half of a surrogate pair, which "
-                       f"no request can carry: {error}") from None
+        half = "half of a surrogate pair, which no request can carry"
+        why = f"`targetingKey` has {half}: {error}"
+        raise Problem(400, "INVALID_CONTEXT", why) from None
     return key, context
 
 
@@ -132,10 +137,12 @@ async def asked(request: Request, latest: LatestFlags) -> tuple[Key, dict[str, A
         key, context = context_of(body)
         return key or "", context, flag
     # bytes that are no UTF-8 are the gateway's too, and must not become others
-    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True,
-                      errors="surrogateescape")
+    text = request.scope["query_string"].decode("latin-1")
+    pairs = parse_qsl(
+        text, keep_blank_values=True, errors="surrogateescape")
     # all values of `key`, as the gateway sees a header that comes twice; of others the last one
-    keys, query = [value for name, value in pairs if name == "key"], dict(pairs)
+    keys = [value for name, value in pairs if name == "key"]
+    query = dict(pairs)
     query.pop("key", None)
     flag = query.pop("flag", None)
     return keys, attributes(query, latest.evaluator.snapshot), flag

@@ -93,7 +93,9 @@ class Auth:
         write, nobody gets in with one.
         """
         is_reading = scope is TokenScope.READ
-        asks = 'Bearer realm="changeover"' + (', Basic realm="changeover"' if is_reading else "")
+        asks = 'Bearer realm="changeover"'
+        if is_reading:
+            asks += ', Basic realm="changeover"'
 
         async def check(request: Request) -> None:
             if is_reading and self.reads_freely:
@@ -103,26 +105,30 @@ class Auth:
             token = await self._find(text) if text else None
             if token is None:
                 why = "this token is not valid" if text else "a token is needed"
-                raise HTTPException(
-                    401, f"{why}: make one with `changeover token create` and send it as "
-                    "`Authorization: Bearer`", {"WWW-Authenticate": asks})
+                how = "make one with `changeover token create` " \
+                    "and send it as `Authorization: Bearer`"
+                headers = {"WWW-Authenticate": asks}
+                raise HTTPException(401, f"{why}: {how}", headers)
             if not token.scope.allows(scope):
-                raise HTTPException(
-                    403, f"the token {token.name} may {token.scope}, this needs {scope}")
+                may = f"the token {token.name} may {token.scope}"
+                raise HTTPException(403, f"{may}, this needs {scope}")
             request.state.actor = token.name
 
         return check
 
     async def _find(self, text: str) -> Token | None:
         # the key of the cache is a hash: a dump of the memory shows no token
-        key, now = hashlib.sha256(text.encode()).digest(), time.monotonic()
-        known = self._known.get(key)
+        key = hashlib.sha256(text.encode()).digest()
+        site, now = self.site, time.monotonic()
+        token, until = self._known.get(key, (None, 0.0))
         # its end is asked each time: a token that expires is refused at once
-        if known is not None and known[1] > now and known[0].state(clock.now()) is TokenState.VALID:
-            return known[0]
+        is_valid = token is not None \
+            and token.state(clock.now()) is TokenState.VALID
+        if is_valid and until > now:
+            return token
         # in a thread: the store may be slow, and other requests go on
         token = await asyncio.to_thread(
-            tokens.find, self.site.store, self.site.migration, text, now=clock.now())
+            tokens.find, site.store, site.migration, text, now=clock.now())
         if token is None:
             # only valid ones are remembered: guesses must not push those out
             self._known.pop(key, None)
@@ -136,19 +142,27 @@ class Auth:
 def _check_query(request: Request, known: frozenset[str]) -> None:
     for name in request.query_params:
         if name not in known:
-            raise InvalidInput(f"query parameter {name[:63]!r} is not known", where="query",
-                               allowed=", ".join(sorted(known)) or "none")
+            raise InvalidInput(
+                f"query parameter {name[:63]!r} is not known",
+                where="query", allowed=", ".join(sorted(known)) or "none")
 
 
 def _check_type(request: Request) -> None:
     """Refuse bodies that do not say that they are JSON: a page of another origin may send others
     unasked."""
     headers = request.headers
-    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    length = headers.get("content-length", "0")
+    has_body = length != "0" or "transfer-encoding" in headers
     kind = headers.get("content-type", "")
     # no body, or an empty one without a type: nothing to refuse
-    if (kind or has_body) and kind.partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, f"the body must be application/json, not {kind[:63] or 'untold'}")
+    if not kind and not has_body:
+        return
+    # a character set may stand behind it
+    media_type = kind.partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        said = kind[:63] or "untold"
+        raise HTTPException(
+            415, f"the body must be application/json, not {said}")
 
 
 def _text_of(header: str, *, may_be_password: bool) -> str:
@@ -158,10 +172,11 @@ def _text_of(header: str, *, may_be_password: bool) -> str:
         return value.strip()
     if kind.lower() == "basic" and may_be_password:
         try:
-            # the name before the colon is whatever the browser's user typed
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+            pair = base64.b64decode(value, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
             return ""
+        # the name before the colon is whatever the browser's user typed
+        return pair.partition(":")[2]
     return ""
 
 
@@ -183,8 +198,9 @@ class Limits:
             return
         headers = dict(scope["headers"])
         if self.is_local and not _is_own(headers.get(b"host", b"")):
-            answer = problem(421, "misdirected", "this host name is not the console's",
-                             allowed="127.0.0.1, localhost")
+            answer = problem(
+                421, "misdirected", "this host name is not the console's",
+                allowed="127.0.0.1, localhost")
             await answer(scope, receive, send)
             return
         length = headers.get(b"content-length", b"0")
@@ -235,5 +251,7 @@ def _is_own(host: bytes) -> bool:
     """Whether a Host header names this machine, with or without a port."""
     text = host.decode("latin-1")
     # an address of IPv6 stands in brackets, so that its colons are not the port's
-    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+    name, _, _ = text.partition(":")
+    if text.startswith("["):
+        name, _, _ = text[1:].partition("]")
     return is_loopback(name)

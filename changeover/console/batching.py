@@ -46,9 +46,11 @@ class Batcher(Generic[Work, Result]):
         """
         weight = self._weigh(work)
         if self._weight + weight > MOST_WAITING:
-            raise StoreError("the store is behind: too many requests wait for it",
-                             next_step="Send it again in a second")
-        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+            raise StoreError(
+                "the store is behind: too many requests wait for it",
+                next_step="Send it again in a second")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((work, weight, done))
         self._weight += weight
         # one task at a time: two batches would wait for each other in the store
@@ -60,7 +62,8 @@ class Batcher(Generic[Work, Result]):
         while self._waiting:
             batch = self._take()
             try:
-                results = await asyncio.to_thread(self._carry_out, [work for work, _ in batch])
+                pieces = [work for work, _ in batch]
+                results = await asyncio.to_thread(self._carry_out, pieces)
             except Exception as error:  # noqa: BLE001  handed to everyone who waits for it
                 # all of them: nothing of the batch was done, and each client sends again
                 for _, done in batch:
@@ -68,7 +71,8 @@ class Batcher(Generic[Work, Result]):
                         done.set_exception(error)
                 continue
             for (_, done), result in zip(batch, results, strict=True):
-                if not done.done():  # its client may have gone
+                # its client may have gone
+                if not done.done():
                     done.set_result(result)
 
     def _take(self) -> list[tuple[Work, asyncio.Future[Result]]]:

@@ -66,7 +66,9 @@ def routes(console: Console) -> APIRouter:
         ("hand-over", answers.hand_over, "Give to the other system"),
     ):
         router.post(f"/{{item}}/{path}", response_model=ClaimOut, summary=summary)(answer)
-    fail = router.post("/{item}/fail", response_model=FailOut, summary="An item could not be done")
+    fail = router.post(
+        "/{item}/fail", response_model=FailOut,
+        summary="An item could not be done")
     fail(answers.fail)
     return router
 
@@ -82,14 +84,17 @@ class _Claims:
 
         The same holder asking again gets the same token and a new lease.
         """
+        item, body = request.path_params["item"], await request.body()
         try:
-            wanted = _request_of(
-                self._console, request.path_params["item"], await request.body())
+            wanted = _request_of(self._console, item, body)
         except ValidationError as error:
             return of_body(error)
         found = await self._console.claims.put(wanted)
+        result = "granted"
         # counted here: a claim that was refused is not in the store
-        self._console.counts.claimed("granted" if isinstance(found, Claim) else found.why.value)
+        if isinstance(found, Refusal):
+            result = found.why.value
+        self._console.counts.claimed(result)
         return _answer(found)
 
     async def renew(self, item: Item, body: RenewIn) -> Response:
@@ -108,18 +113,22 @@ class _Claims:
     async def hand_over(self, item: Item, body: HandOverIn) -> Response:
         """Let the other system claim the item, whatever the mode; to the candidate only while
         users are on it."""
-        return await self._put(claims.handing_over(item, body.token, body.to, body.reason))
+        wanted = claims.handing_over(item, body.token, body.to, body.reason)
+        return await self._put(wanted)
 
     async def fail(self, item: Item, body: FailIn) -> Response:
         """Hand what the candidate failed to the baseline; in candidate_only this rolls back when
         the plan says `claims: {rollback_on_failure: true}`. Say it again if no answer comes."""
         may_roll_back = self._plan.claims.rollback_on_failure
-        found = await self._console.claims.put(claims.failing(
-            item, body.token, body.reason, may_roll_back=may_roll_back))
+        wanted = claims.failing(
+            item, body.token, body.reason, may_roll_back=may_roll_back)
+        found = await self._console.claims.put(wanted)
         if isinstance(found, Refusal):
             return _answer(found)
+        done = None
         # not asked otherwise: reading the state would cost each failure a query
-        done = await asyncio.to_thread(_roll_back, self._console) if may_roll_back else None
+        if may_roll_back:
+            done = await asyncio.to_thread(_roll_back, self._console)
         return _json({"claim": document(found), "rollback": done})
 
     async def _put(self, wanted: ClaimRequest) -> Response:
@@ -138,12 +147,14 @@ def _request_of(console: Console, item: str, content: bytes) -> ClaimRequest:
     if not _NAME.fullmatch(item):
         raise InvalidInput("this is no name of an item", where="path.item", allowed=ITEM)
     body = ClaimIn.model_validate_json(content)
-    by_key = console.site.plan.routing.segments_of(body.key or item)
+    plan = console.site.plan
+    told = console.check_segments(body.segments)
+    by_key = plan.routing.segments_of(body.key or item)
+    lease = lease_of(body.lease_seconds) or plan.claims.lease
     return claims.claiming(NewClaim(
-        item, body.system, body.holder,
-        lease=lease_of(body.lease_seconds) or console.site.plan.claims.lease,
-        key=body.key or "", segments=console.check_segments(body.segments) | by_key,
-        salt=console.site.plan.routing.salt or ""))
+        item, body.system, body.holder, lease=lease,
+        key=body.key or "", segments=told | by_key,
+        salt=plan.routing.salt or ""))
 
 
 def _roll_back(console: Console) -> str | None:
@@ -156,7 +167,8 @@ def _roll_back(console: Console) -> str | None:
     wanted = rollbacks.wanted(site.store, state)
     if wanted is None or state.mode not in ON_USERS:
         return None
-    started = rollback.start(site, Cause("console", wanted, RollbackSeverity.CRITICAL))
+    cause = Cause("console", wanted, RollbackSeverity.CRITICAL)
+    started = rollback.start(site, cause)
     return started.state.describe()
 
 
@@ -166,11 +178,14 @@ def _answer(found: Claim | Refusal) -> Response:
     if found.why is Why.UNKNOWN:
         return problem(404, "unknown item", found.reason, why=found.why.value)
     more: dict[str, Any] = {}
-    if found.claim is not None:  # without its token: that is its holder's
-        more["claim"] = {
-            name: value for name, value in document(found.claim).items() if name != "token"}
+    if found.claim is not None:
+        shown = document(found.claim)
+        # that is its holder's: with it anybody could complete or give away the item
+        del shown["token"]
+        more["claim"] = shown
     return problem(409, "refused", found.reason, why=found.why.value, **more)
 
 
 def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content, option=orjson.OPT_UTC_Z), media_type="application/json")
+    body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
+    return Response(body, media_type="application/json")

@@ -71,8 +71,10 @@ class Console:
         known = self.site.plan.routing.segments
         for name in names:
             if name not in known:
-                raise InvalidInput(f"segment {name!r} is not in the plan", where="segments",
-                                   allowed=", ".join(known) or "none, the plan has no segment")
+                allowed = ", ".join(known)
+                raise InvalidInput(
+                    f"segment {name!r} is not in the plan", where="segments",
+                    allowed=allowed or "none, the plan has no segment")
         return frozenset(names)
 
     async def save(self, batch: list[OutcomeIn]) -> int:
@@ -102,9 +104,12 @@ class Console:
                 self.check_segments(one.segments)
             if one.quality and not one.quality.keys() <= self._quality:
                 names |= one.quality.keys() - self._quality
-        if len(self._quality | self._coming.keys() | names) > MOST_QUALITY_NAMES and names:
+        known = self._quality | self._coming.keys() | names
+        # names that are known already may always be used
+        if names and len(known) > MOST_QUALITY_NAMES:
             raise InvalidInput(
-                f"quality has more than {MOST_QUALITY_NAMES} names in all", where="quality",
+                f"quality has more than {MOST_QUALITY_NAMES} names in all",
+                where="quality",
                 next_step="Names are metrics: no ids or times in them")
         return names
 

@@ -121,52 +121,64 @@ class Meter(Collector):
 
     def _count(self) -> None:
         """Add the seconds that are complete since the last scrape."""
-        console, before = self._console, int(clock.now().timestamp()) - SETTLED_SECONDS
+        site = self._console.site
+        before = int(clock.now().timestamp()) - SETTLED_SECONDS
         if before <= self._from:
             return
-        for sample in samples.recent(console.site.store, console.site.migration,
-                                     since=clock.from_timestamp(self._from)):
+        since = clock.from_timestamp(self._from)
+        for sample in samples.recent(site.store, site.migration, since=since):
             # not complete yet: the next scrape counts it
             if sample.at >= before:
                 continue
-            if sample.system == GATEWAY:
+            system = sample.system
+            if system == GATEWAY:
                 self._refused.update(sample.errors)
             # rows of comparisons and of the gateway have no durations
-            if sample.system not in self._latency:
+            if system not in self._latency:
                 continue
-            self._requests[sample.system] += sample.requests
+            self._requests[system] += sample.requests
             for name in _UNUSUAL:
-                self._unusual[sample.system, name] += getattr(sample, name)
+                self._unusual[system, name] += getattr(sample, name)
             for kind, number in sample.errors.items():
-                self._errors[sample.system, kind] += number
-            self._latency[sample.system] = merge((self._latency[sample.system], sample.latency))
+                self._errors[system, kind] += number
+            both = self._latency[system], sample.latency
+            self._latency[system] = merge(both)
         self._from = before
 
     def _routing(self) -> Iterator[Metric]:
-        console = self._console
-        state = routing.read(console.site.store, console.site.migration)
-        mode = GaugeMetricFamily("changeover_mode", "1 for the present mode.", labels=["mode"])
+        site = self._console.site
+        state = routing.read(site.store, site.migration)
+        mode = GaugeMetricFamily(
+            "changeover_mode", "1 for the present mode.", labels=["mode"])
+        # all of them: a mode that is over must fall to 0, not stay as it was
         for each in Mode:
             mode.add_metric([str(each)], float(each is state.mode))
         yield mode
         segments = GaugeMetricFamily(
-            "changeover_segment_on_candidate", "1 when a segment is moved.", labels=["segment"])
-        for name in console.site.plan.routing.segments:
+            "changeover_segment_on_candidate",
+            "1 when a segment is moved.", labels=["segment"])
+        for name in site.plan.routing.segments:
             segments.add_metric([name], float(name in state.segments))
         yield segments
+        users, copied = state.weight / 100, self._copied(state) / 100
+        is_in_sync = site.gateway.serving(state).is_current
         for name, value, text in (
-            ("candidate_percent", state.weight / 100, "Share of users on the candidate."),
-            ("shadow_percent", self._copied(state) / 100, "Share of requests that are copied."),
-            ("maintenance", state.maintenance, "1 while users get the maintenance answer."),
+            ("candidate_percent", users, "Share of users on the candidate."),
+            ("shadow_percent", copied, "Share of requests that are copied."),
+            ("maintenance", state.maintenance,
+             "1 while users get the maintenance answer."),
             ("routing_version", state.version, "Version of the routing state."),
             ("routing_epoch", state.epoch, "Epoch: how many rollbacks there were."),
-            ("gateway_in_sync", self._console.site.gateway.serving(state).is_current,
+            ("gateway_in_sync", is_in_sync,
              "1 when the gateway serves the present routing state."),
         ):
             yield GaugeMetricFamily(f"changeover_{name}", text, value=float(value))
 
     def _copied(self, state: RoutingState) -> int:
-        return state.copied if self._console.site.plan.shadow is not None else 0
+        # a mode may copy, but a plan without shadow has nothing to copy to
+        if self._console.site.plan.shadow is None:
+            return 0
+        return state.copied
 
     def _traffic(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -174,148 +186,184 @@ class Meter(Collector):
         errors = CounterMetricFamily(
             "changeover_request_errors", "Requests that a system failed.",
             labels=["system", "kind"])
-        unusual = {
-            kind: CounterMetricFamily(f"changeover_{name}", text, labels=["system"])
-            for kind, (name, text) in _UNUSUAL.items()
-        }
+        unusual = {}
+        for kind, (name, text) in _UNUSUAL.items():
+            unusual[kind] = CounterMetricFamily(
+                f"changeover_{name}", text, labels=["system"])
         latency = HistogramMetricFamily(
             "changeover_request_duration_seconds",
-            "Durations as users felt them; the sum is within 5 %.", labels=["system"])
-        for name in System:
-            requests.add_metric([str(name)], self._requests[str(name)])
-            buckets, total = _buckets(self._latency[str(name)])
-            latency.add_metric([str(name)], buckets, total)
+            "Durations as users felt them; the sum is within 5 %.",
+            labels=["system"])
+        for name in map(str, System):
+            requests.add_metric([name], self._requests[name])
+            buckets, total = _buckets(self._latency[name])
+            latency.add_metric([name], buckets, total)
             for kind, family in unusual.items():
-                family.add_metric([str(name)], self._unusual[str(name), kind])
+                family.add_metric([name], self._unusual[name, kind])
         for (system, kind), number in sorted(self._errors.items()):
             errors.add_metric([system, kind], number)
         refused = CounterMetricFamily(
-            "changeover_gateway_refused", "Requests that the gateway refused itself, by Envoy's "
-            "word for the reason.", labels=["reason"])
+            "changeover_gateway_refused",
+            "Requests that the gateway refused itself, "
+            "by Envoy's word for the reason.", labels=["reason"])
         for reason, number in sorted(self._refused.items()):
             refused.add_metric([reason], number)
         yield from (requests, errors, *unusual.values(), refused, latency)
 
     def _comparing(self) -> Iterator[Metric]:
-        console = self._console
         coverage = GaugeMetricFamily(
             "changeover_shadow_requests",
             "What became of tapped requests since the rules were last changed.",
             labels=["outcome"])
-        site = console.site
-        known = self._fresh.get("coverage", 5, lambda: comparisons.coverage(
-            site.store, site.migration))
-        for outcome, number in sorted(known.items()):
+        site = self._console.site
+
+        def covered() -> dict[str, int]:
+            return comparisons.coverage(site.store, site.migration)
+
+        for outcome, number in sorted(self._fresh.get("coverage", 5, covered).items()):
             coverage.add_metric([outcome], number)
         yield coverage
+
+        def diverged() -> list[int]:
+            found = divergences.places(site.store, site.migration)
+            return [place.diverged for place in found]
+
         # thousands of rows: read for several scrapes at once
-        places = self._fresh.get("places", 15, lambda: [
-            place.diverged for place in divergences.places(site.store, site.migration)])
-        yield GaugeMetricFamily("changeover_divergences", "Divergences at all places together "
-                                "since the rules were last changed.", value=sum(places))
-        yield GaugeMetricFamily("changeover_divergent_places", "Places of the answers that differ.",
-                                value=sum(number > 0 for number in places))
+        places = self._fresh.get("places", 15, diverged)
+        yield GaugeMetricFamily(
+            "changeover_divergences",
+            "Divergences at all places together since the rules were last changed.",
+            value=sum(places))
+        differing = sum(number > 0 for number in places)
+        yield GaugeMetricFamily(
+            "changeover_divergent_places",
+            "Places of the answers that differ.", value=differing)
 
     def _checks(self) -> Iterator[Metric]:
         """Yield how the checks of the present stage stand; what is old says nothing of now."""
-        families = {
-            name: GaugeMetricFamily(
+        families = {}
+        for name, text in _OF_CHECKS.items():
+            families[name] = GaugeMetricFamily(
                 f"changeover_check_{name}", text, labels=_LABELS)
-            for name, text in _OF_CHECKS.items()
-        }
-        site = self._console.site
+        site, judged = self._console.site, []
         cutover = cutovers.latest(site.store, site.migration)
-        judged = status.gates(site.store, cutover, now=clock.now()) if cutover else []
+        if cutover:
+            judged = status.gates(site.store, cutover, now=clock.now())
         for gate in judged:
             if gate["is_old"]:
                 continue
             # one metric may be checked twice, by a bound and against the baseline: so the number
             for number, check in enumerate(gate["checks"], start=1):
-                labels = [gate["stage"], gate["gate"], str(number), check["metric"],
-                          check.get("subset", ""), check.get("on_fail", OnFail.ROLLBACK)]
+                labels = [gate["stage"], gate["gate"], str(number)]
+                labels += [check["metric"], check.get("subset", "")]
+                labels.append(check.get("on_fail", OnFail.ROLLBACK))
                 for name, value in _numbers_of(check).items():
                     families[name].add_metric(labels, value)
         yield from families.values()
 
     def _applications(self) -> Iterator[Metric]:
-        console, counts, now = self._console, self._console.counts, clock.now()
+        site, counts = self._console.site, self._console.counts
+        now = clock.now()
         claimed = CounterMetricFamily(
             "changeover_claims", "What became of requests to claim.", labels=["result"])
         for result, number in sorted(counts.claims.items()):
             claimed.add_metric([result], number)
-        open_ = GaugeMetricFamily("changeover_claims_open", "Items that are not done, by state.",
-                                  labels=["state"])
-        for name, number in claims.open_claims(
-                console.site.store, console.site.migration, now=now).items():
+        open_ = GaugeMetricFamily(
+            "changeover_claims_open",
+            "Items that are not done, by state.", labels=["state"])
+        known = claims.open_claims(site.store, site.migration, now=now)
+        for name, number in known.items():
             open_.add_metric([name], number)
-        reported = CounterMetricFamily("changeover_outcomes", "Outcomes that were reported here.",
-                                       labels=["system", "result"])
+        reported = CounterMetricFamily(
+            "changeover_outcomes", "Outcomes that were reported here.",
+            labels=["system", "result"])
         for (system, result), number in sorted(counts.outcomes.items()):
             reported.add_metric([system, result], number)
         quality = GaugeMetricFamily(
-            "changeover_outcome_quality", "Mean of a quality number over five minutes.",
+            "changeover_outcome_quality",
+            "Mean of a quality number over five minutes.",
             labels=["system", "name"])
-        for name in System:
-            found = samples.window(console.site.store, console.site.migration, str(name),
-                                   start=now - OUTCOMES_OVER, end=now)
+        start = now - OUTCOMES_OVER
+        for name in map(str, System):
+            found = samples.window(
+                site.store, site.migration, name, start=start, end=now)
             for label, (number, total) in sorted(found.quality.items()):
-                quality.add_metric([str(name), label], total / number)
+                quality.add_metric([name, label], total / number)
         yield from (claimed, open_, reported, quality)
 
     def _events(self) -> Iterator[Metric]:
-        console, now = self._console, clock.now()
-        counted = GaugeMetricFamily("changeover_trigger_firings", "Firings in the last 24 hours.",
-                                    labels=["trigger", "action"])
-        day = firings.all_of(
-            console.site.store, console.site.migration, since=now - timedelta(hours=24))
+        site, now = self._console.site, clock.now()
+        counted = GaugeMetricFamily(
+            "changeover_trigger_firings", "Firings in the last 24 hours.",
+            labels=["trigger", "action"])
+        since = now - timedelta(hours=24)
+        day = firings.all_of(site.store, site.migration, since=since)
         found = Counter((each.trigger, each.did) for each in day)
         for (trigger, action), number in sorted(found.items()):
             counted.add_metric([trigger, action], number)
         yield counted
-        yield from _of_triggers(trigger_status.triggers(
-            console.site.store, console.site.plan, now=now))
-        age = GaugeMetricFamily("changeover_service_age_seconds",
-                                "Since a service's last sign of life.", labels=["service"])
-        for beat in heartbeats.of(console.site.store, console.site.migration):
-            age.add_metric([beat.service], (now - beat.at).total_seconds())
+        standing = trigger_status.triggers(site.store, site.plan, now=now)
+        yield from _of_triggers(standing)
+        age = GaugeMetricFamily(
+            "changeover_service_age_seconds",
+            "Since a service's last sign of life.", labels=["service"])
+        for beat in heartbeats.of(site.store, site.migration):
+            silent = (now - beat.at).total_seconds()
+            age.add_metric([beat.service], silent)
         yield age
 
 
 def _of_triggers(found: list[dict[str, Any]]) -> Iterator[Metric]:
     """Return how triggers stand now; what nobody judged of late is left out."""
     for name, what in _OF_TRIGGERS.items():
-        gauge = GaugeMetricFamily(f"changeover_trigger_{name}", what, labels=["trigger", "action"])
+        gauge = GaugeMetricFamily(
+            f"changeover_trigger_{name}", what, labels=["trigger", "action"])
         for each in found:
-            value = _TRIGGER_STANDS[each["stands"]] if name == "standing" else each[name]
+            standing = {"standing": _TRIGGER_STANDS[each["stands"]]}
+            value = (each | standing)[name]
             if value is not None and not each["is_old"]:
-                gauge.add_metric([each["trigger"], each["action"]], float(value))
+                labels = [each["trigger"], each["action"]]
+                gauge.add_metric(labels, float(value))
         yield gauge
 
 
 def _numbers_of(check: dict[str, Any]) -> dict[str, float]:
     """Return what is known of a check, by the names of `_OF_CHECKS`."""
     evidence = check.get("sequential") or {}
+    interval = check.get("interval") or {}
+    outlook = check.get("outlook") or {}
     found = {
-        "value": check["value"], "standing": _STANDS[Verdict(check["verdict"])],
+        "value": check["value"],
+        "standing": _STANDS[Verdict(check["verdict"])],
         "log_worse": evidence.get("log_worse"),
         "log_better": evidence.get("stage", {}).get("log_better"),
-        "low": (check.get("interval") or {}).get("low"),
-        "high": (check.get("interval") or {}).get("high"),
-        "seconds_left": (check.get("outlook") or {}).get("seconds"),
+        "low": interval.get("low"),
+        "high": interval.get("high"),
+        "seconds_left": outlook.get("seconds"),
     }
-    # a gauge without a value is left out: 0 would be a value
-    return {name: float(value) for name, value in found.items() if value is not None}
+    numbers = {}
+    for name, value in found.items():
+        # a gauge without a value is left out: 0 would be a value
+        if value is not None:
+            numbers[name] = float(value)
+    return numbers
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     """Return the cumulative counts by upper bound in seconds, and the sum in seconds."""
-    bounds = [(bounds_of(index), count) for index, count in histogram.counts.items()]
+    bins = []
+    # by the middle of each bin: single durations are not kept
+    total = 0.0
+    for index, count in histogram.counts.items():
+        lower, upper = bounds_of(index)
+        bins.append((upper, count))
+        total += (lower + upper) / 2 * count
     found: list[tuple[str, float]] = []
     for limit in BUCKETS:
         # a bin counts where all of it lies below; rounding must not push it over
         most = limit * 1e6 + 1e-3
-        below = sum(count for (_, upper), count in bounds if upper <= most)
+        below = sum(count for upper, count in bins if upper <= most)
         found.append((str(limit), below))
-    # by the middle of each bin: single durations are not kept
-    total = sum((lower + upper) / 2 * count for (lower, upper), count in bounds) / 1e6
-    return [*found, ("+Inf", histogram.total)], total
+    found.append(("+Inf", histogram.total))
+    # bins are in microseconds
+    return found, total / 1e6

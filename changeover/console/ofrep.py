@@ -80,9 +80,11 @@ class _Ofrep:
         self._snapshots = snapshots
         # kept as long as the evaluation itself lives, which is as long as its snapshot
         self._made: dict[bool, weakref.WeakKeyDictionary[Evaluation, bytes]] = {
-            is_stale: weakref.WeakKeyDictionary() for is_stale in (False, True)}
-        self._streams = orjson.dumps([
-            {"type": "sse", "endpoint": {"requestUri": EVENTS_PATH}, "inactivityDelaySec": 120}])
+            False: weakref.WeakKeyDictionary(),
+            True: weakref.WeakKeyDictionary(),
+        }
+        stream = {"type": "sse", "endpoint": {"requestUri": EVENTS_PATH}}
+        self._streams = orjson.dumps([stream | {"inactivityDelaySec": 120}])
 
     def latest(self) -> LatestFlags:
         """Return what answers now.
@@ -115,14 +117,19 @@ class _Ofrep:
             await self._catch_up(request.query_params)
             latest = self.latest()
         except Problem as problem:
-            return Response(problem.body(None), problem.status, media_type="application/json")
-        evaluator = latest.evaluator
-        flags = b",".join(self._json(evaluator.evaluate(flag, key, context), latest.is_stale)
-                          for flag in evaluator.keys)
-        facts = {"migration": evaluator.snapshot.state.migration,
-                 "environment": evaluator.snapshot.environment, **_marks(latest.is_stale)}
+            return _failed(problem)
+        is_stale, evaluator = latest.is_stale, latest.evaluator
+        flags = []
+        for flag in evaluator.keys:
+            found = evaluator.evaluate(flag, key, context)
+            flags.append(self._json(found, is_stale))
+        snapshot = evaluator.snapshot
+        facts = {
+            "migration": snapshot.state.migration,
+            "environment": snapshot.environment, **_marks(is_stale),
+        }
         body = b'{"flags":[%b],"eventStreams":%b,"metadata":%b}' % (
-            flags, self._streams, orjson.dumps(facts))
+            b",".join(flags), self._streams, orjson.dumps(facts))
         # of the whole answer: the same flags for another user are another answer
         etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
         headers = {"ETag": etag}
@@ -133,18 +140,27 @@ class _Ofrep:
     async def _catch_up(self, query: QueryParams) -> None:
         """Wait a moment for the configuration that an event of another console announced."""
         wanted = query.get("flagConfigEtag", "").strip('"')
+
+        def is_there(latest: LatestFlags) -> bool:
+            return not is_behind(latest.evaluator.snapshot.etag, wanted)
+
         if wanted:
-            await wait_until(self._snapshots, CATCH_UP_SECONDS,
-                             lambda latest: not is_behind(latest.evaluator.snapshot.etag, wanted))
+            await wait_until(self._snapshots, CATCH_UP_SECONDS, is_there)
 
     def _json(self, found: Evaluation, is_stale: bool) -> bytes:
         made = self._made[is_stale].get(found)
         if made is None:
             # the protocol's list of reasons has none for "no rule fits"
-            reason = "UNKNOWN" if found.reason is Reason.DEFAULT else found.reason.value
-            made = self._made[is_stale][found] = orjson.dumps({
-                "key": found.key, "value": found.value, "reason": reason, "variant": found.variant,
-                "metadata": {**found.metadata, "why": found.why, **_marks(is_stale)}})
+            reason = found.reason.value
+            if found.reason is Reason.DEFAULT:
+                reason = "UNKNOWN"
+            metadata = {**found.metadata, "why": found.why}
+            made = orjson.dumps({
+                "key": found.key, "value": found.value,
+                "reason": reason, "variant": found.variant,
+                "metadata": metadata | _marks(is_stale),
+            })
+            self._made[is_stale][found] = made
         return made
 
 
@@ -166,8 +182,10 @@ class _Single:
             body = self._ofrep.single(flag, await read(receive))
         except Problem as problem:
             status, body = problem.status, problem.body(flag)
-        await send({"type": "http.response.start", "status": status, "headers": [
-            *_JSON, (b"content-length", b"%d" % len(body))]})
+        length = b"content-length", b"%d" % len(body)
+        await send({
+            "type": "http.response.start", "status": status,
+            "headers": [*_JSON, length]})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -181,22 +199,26 @@ class _Events:
     async def stream(self, request: Request) -> Response:
         """Open a stream; one that missed a change while it was away hears of it at once."""
         if self._open >= MOST_STREAMS:
-            return JSONResponse({"errorDetails": f"{MOST_STREAMS} streams are open"}, 429,
-                                {"Retry-After": "5"})
+            why = {"errorDetails": f"{MOST_STREAMS} streams are open"}
+            return JSONResponse(why, 429, {"Retry-After": "5"})
+        events = self._events(request.headers.get("last-event-id"))
+        # nginx would collect events until its buffer is full
+        headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(
-            self._events(request.headers.get("last-event-id")), media_type="text/event-stream",
-            # nginx would collect events until its buffer is full
-            headers={"X-Accel-Buffering": "no"})
+            events, media_type="text/event-stream", headers=headers)
 
     async def _events(self, last: str | None) -> AsyncIterator[bytes]:
         self._open += 1
         try:
             latest = self._snapshots.latest
+            seen = latest.evaluator.snapshot.etag if latest else ""
             # a client that was away names the last event: what it missed is said at once
-            seen = last if last is not None else (latest.evaluator.snapshot.etag if latest else "")
+            if last is not None:
+                seen = last
             yield b"retry: 1000\n\n"
             while True:
-                latest = await wait_until(self._snapshots, KEEP_ALIVE_SECONDS, _is_other(seen))
+                latest = await wait_until(
+                    self._snapshots, KEEP_ALIVE_SECONDS, _is_other(seen))
                 if latest is None or latest.evaluator.snapshot.etag == seen:
                     yield b": still here\n\n"
                     continue
@@ -211,7 +233,9 @@ def _event(latest: LatestFlags) -> bytes:
     data: dict[str, Any] = {"type": "refetchEvaluation", "etag": snapshot.etag}
     if snapshot.changed_at is not None:
         data["lastModified"] = int(snapshot.changed_at.timestamp())
-    return b"id: %b\nevent: message\ndata: %b\n\n" % (snapshot.etag.encode(), orjson.dumps(data))
+    # the id is what a client names when it comes back
+    parts = snapshot.etag.encode(), orjson.dumps(data)
+    return b"id: %b\nevent: message\ndata: %b\n\n" % parts
 
 
 class _Reading:
@@ -226,11 +250,16 @@ class _Reading:
         is_other, seconds = _is_other(known), _wait_of(request.query_params)
         if seconds is None:
             # a mistake of the client, not a wait of 0
-            return JSONResponse({"errorDetails": "`wait` must be seconds, from 0 on"}, 400)
+            why = "`wait` must be seconds, from 0 on"
+            return JSONResponse({"errorDetails": why}, 400)
+
+        # a client that has an old snapshot hears at once that it may be stale
+        def is_news(latest: LatestFlags) -> bool:
+            return latest.is_stale or is_other(latest)
+
         if seconds > 0:
-            # a client that has an old snapshot hears at once that it may be stale
-            await _unless_gone(request, wait_until(
-                self._snapshots, seconds, lambda latest: latest.is_stale or is_other(latest)))
+            waiting = wait_until(self._snapshots, seconds, is_news)
+            await _unless_gone(request, waiting)
         latest = self._snapshots.latest
         if latest is None:
             return _unavailable(NOT_YET)
@@ -241,8 +270,8 @@ class _Reading:
         headers = {"ETag": f'"{snapshot.etag}"'}
         if not is_other(latest):
             return Response(status_code=304, headers=headers)
-        return Response(orjson.dumps(to_document(snapshot)), headers=headers,
-                        media_type="application/json")
+        body = orjson.dumps(to_document(snapshot))
+        return Response(body, headers=headers, media_type="application/json")
 
     async def explain(self, request: Request) -> Response:
         """Say which system a user gets; what is not `key` or `flag` is an attribute."""
@@ -251,12 +280,19 @@ class _Reading:
             return _unavailable(NOT_YET)
         try:
             key, context, flag = await asked(request, latest)
-            found = explain(latest.evaluator, key, context, flag=flag, today=clock.now().date())
+            today = clock.now().date()
+            found = explain(
+                latest.evaluator, key, context, flag=flag, today=today)
         except Problem as problem:
-            return Response(problem.body(None), problem.status, media_type="application/json")
+            return _failed(problem)
         except InvalidInput as error:
             return JSONResponse({"errorDetails": str(error)}, 400)
         return JSONResponse({**found, "is_stale": latest.is_stale})
+
+
+def _failed(problem: Problem) -> Response:
+    body = problem.body(None)
+    return Response(body, problem.status, media_type="application/json")
 
 
 def _unavailable(why: str) -> Response:
@@ -277,14 +313,17 @@ async def wait_until(
         return latest
     loop, has_come = asyncio.get_running_loop(), asyncio.Event()
 
-    def check(latest: LatestFlags) -> None:  # in the feed's thread
+    # called in the feed's thread
+    def check(latest: LatestFlags) -> None:
         if is_wanted(latest):
-            with contextlib.suppress(RuntimeError):  # the loop has ended
+            # the loop may have ended meanwhile
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(has_come.set)
 
     unsubscribe = snapshots.subscribe(check)
     try:
-        latest = snapshots.latest  # it may have come before we subscribed
+        # it may have come before we subscribed
+        latest = snapshots.latest
         if latest is None or not is_wanted(latest):
             await asyncio.wait_for(has_come.wait(), seconds)
     except TimeoutError:
@@ -316,10 +355,14 @@ def _wait_of(query: QueryParams) -> float | None:
         seconds = float(query.get("wait", "0"))
     except ValueError:
         return None
-    return min(seconds, LONGEST_WAIT_SECONDS) if seconds >= 0 else None  # NaN is none either
+    # asked this way round, NaN is none either
+    if seconds >= 0:
+        return min(seconds, LONGEST_WAIT_SECONDS)
+    return None
 
 
 def _matches(headers: Headers, etag: str) -> bool:
-    known = [part.strip().removeprefix("W/")
-             for part in headers.get("if-none-match", "").split(",")]
+    known = []
+    for part in headers.get("if-none-match", "").split(","):
+        known.append(part.strip().removeprefix("W/"))
     return etag in known or "*" in known

@@ -53,8 +53,10 @@ def routes(console: Console) -> APIRouter:
     async def page() -> Response:
         """Mode, percentage, stages, gates, triggers, figures, divergences and the audit's end."""
         # made anew once a second at most, however many people look
-        text = await asyncio.to_thread(fresh.get, "page", 1.0, lambda: render(console, fresh))
-        return HTMLResponse(text, headers={"Content-Security-Policy": policy()})
+        text = await asyncio.to_thread(
+            fresh.get, "page", 1.0, lambda: render(console, fresh))
+        headers = {"Content-Security-Policy": policy()}
+        return HTMLResponse(text, headers=headers)
 
     return router
 
@@ -73,8 +75,11 @@ def policy() -> str:
     """Return the page's content security policy: its own style, and nothing else at all."""
     # by the hash of the style: nothing else may be loaded, run or sent from this page
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-    return (f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
-            "form-action 'none'; frame-ancestors 'none'")
+    rules = [
+        "default-src 'none'", f"style-src 'sha256-{digest}'",
+        "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+    ]
+    return "; ".join(rules)
 
 
 def _view(console: Console, fresh: Fresh) -> dict[str, Any]:
@@ -120,69 +125,88 @@ def _stages(console: Console, cutover_id: int | None) -> list[dict[str, Any]]:
 
 def _standing(gate: dict[str, Any]) -> dict[str, Any]:
     """Return what a gate of the present stage would say now, its checks' numbers as texts."""
+    checks = [_check(each) for each in gate["checks"]]
     return {
-        "stage": gate["stage"], "gate": gate["gate"], "is_old": gate["is_old"],
-        "at": datetime.fromisoformat(gate["at"]), "checks": [_check(e) for e in gate["checks"]],
+        "stage": gate["stage"], "gate": gate["gate"],
+        "is_old": gate["is_old"], "checks": checks,
+        "at": datetime.fromisoformat(gate["at"]),
     }
 
 
 def _check(check: dict[str, Any]) -> dict[str, Any]:
     asked = check.get("check", {})
     metric = metric_of(check["metric"], asked.get("unit"))
-    place = f" at {asked['path']}" if asked.get("path") else ""
-    segment = in_words(check.get("subset"))
+    what = f"{metric.words} of {check['of']}"
+    if asked.get("path"):
+        what += f" at {asked['path']}"
+    what += in_words(check.get("subset"))
     baseline = "–"
     if check["baseline_samples"] is not None:
         baseline = format_value(metric, check["baseline_value"])
     return {
-        "verdict": check["verdict"], "standing": check["standing"], "bound": check["bound"],
+        "verdict": check["verdict"], "standing": check["standing"],
+        "bound": check["bound"],
         "is_shown_only": check.get("on_fail") == OnFail.SHOW,
-        "what": f"{metric.words} of {check['of']}{place}{segment}", "reason": check["reason"],
+        "what": what, "reason": check["reason"],
         "group": group_text(check), "interval": interval_text(check),
-        "outlook": outlook_text(check),
-        "value": format_value(metric, check["value"]), "baseline": baseline,
+        "outlook": outlook_text(check), "baseline": baseline,
+        "value": format_value(metric, check["value"]),
     }
 
 
 def _triggers(console: Console, standings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return how the triggers stand, each with its last firing of the day."""
     since = clock.now() - timedelta(days=1)
-    fired = {}
-    for each in firings.all_of(console.site.store, console.site.migration, since=since):
+    site, fired = console.site, {}
+    # oldest first: the newest of a trigger stays
+    for each in firings.all_of(site.store, site.migration, since=since):
         fired[each.trigger] = each
-    return [
-        {**each, "since": each["since"] and datetime.fromisoformat(each["since"]),
-         "fired": fired.get(each["trigger"])}
-        for each in standings
-    ]
+    rows = []
+    for standing in standings:
+        row = {**standing, "fired": fired.get(standing["trigger"])}
+        if row["since"]:
+            row["since"] = datetime.fromisoformat(row["since"])
+        rows.append(row)
+    return rows
 
 
 def _figures(console: Console) -> list[tuple[str, str, str]]:
     """Return (what, baseline's, candidate's) for everything that is measured."""
-    now = clock.now()
+    site, now = console.site, clock.now()
 
     def windows(over: timedelta) -> list[Window]:
-        return [samples.window(console.site.store, console.site.migration, name, start=now - over,
-                               end=now) for name in SYSTEMS]
+        found = []
+        for name in SYSTEMS:
+            found.append(samples.window(
+                site.store, site.migration, name, start=now - over, end=now))
+        return found
 
     traffic, reported = windows(TRAFFIC_OVER), windows(OUTCOMES_OVER)
-    rows = [_row("requests in 10 s", [str(found.requests) for found in traffic])]
+    counts = [str(found.requests) for found in traffic]
+    rows = [_row("requests in 10 s", counts)]
     rows += [_metric_row(name, traffic) for name in _metrics(_OF_SYSTEMS)]
-    if traffic[0].refused:  # the gateway's: the same for both
+    # the gateway's: the same for both
+    if traffic[0].refused:
         rows.append(_metric_row("refused_rate", traffic))
     # plans without reported outcomes have no rows of them
     if any(found.outcomes for found in reported):
-        rows.append(_row("outcomes in 5 min", [str(found.outcomes) for found in reported]))
-        quality = {QUALITY + name for found in reported for name in found.quality}
+        counts = [str(found.outcomes) for found in reported]
+        rows.append(_row("outcomes in 5 min", counts))
+        quality: set[str] = set()
+        for found in reported:
+            quality |= {QUALITY + name for name in found.quality}
         names = [*_metrics((Source.OUTCOME,)), *sorted(quality)]
         rows += [_metric_row(name, reported) for name in names]
     return rows
 
 
 def _metrics(sources: tuple[Source, ...]) -> list[str]:
-    # a rate of statuses says nothing without the statuses that a check names
-    return [name for name, metric in METRICS.items()
-            if metric.source in sources and name != STATUS_RATE]
+    names = []
+    for name, metric in METRICS.items():
+        # a rate of statuses says nothing without the statuses that a check names
+        if metric.source in sources and name != STATUS_RATE:
+            names.append(name)
+    return names
 
 
 def _row(what: str, values: list[str]) -> tuple[str, str, str]:
@@ -190,18 +214,26 @@ def _row(what: str, values: list[str]) -> tuple[str, str, str]:
 
 
 def _metric_row(name: str, windows: list[Window]) -> tuple[str, str, str]:
-    return _row(METRICS[name].words, [
-        format_value(METRICS[name], found.measure(name).value) for found in windows])
+    metric, texts = METRICS[name], []
+    for found in windows:
+        value = found.measure(name).value
+        texts.append(format_value(metric, value))
+    return _row(metric.words, texts)
 
 
 def _differences(console: Console) -> dict[str, Any] | None:
-    if console.site.plan.shadow is None:
+    site = console.site
+    if site.plan.shadow is None:
         return None
-    known = scores.collect(console.site.store, console.site.migration)
+    known = scores.collect(site.store, site.migration)
+    # a place whose differences are all ignored is no difference
     differing = [each for each in known.findings if each.place.diverged]
-    newest = sorted(differing, key=lambda each: each.place.last_seen, reverse=True)
-    return {"match_rate": known.match_rate, "compared": known.coverage.get("compared", 0),
-            "newest": newest[:MOST_PLACES]}
+    differing.sort(key=lambda each: each.place.last_seen, reverse=True)
+    return {
+        "match_rate": known.match_rate,
+        "compared": known.coverage.get("compared", 0),
+        "newest": differing[:MOST_PLACES],
+    }
 
 
 def _facts(data: dict[str, Any]) -> str:
@@ -216,10 +248,14 @@ def _facts(data: dict[str, Any]) -> str:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_as_text(inner)}" for name, inner in value.items())
+        parts = [f"{name} {_as_text(inner)}" for name, inner in value.items()]
+        return ", ".join(parts)
     if isinstance(value, list):
         return ", ".join(_as_text(inner) for inner in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    # as in the plan and in JSON: true, not True
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 @cache
@@ -233,5 +269,5 @@ def style() -> Markup:
 def templates() -> Environment:
     """Return where the pages' templates are."""
     return Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True)
+        loader=FileSystemLoader(TEMPLATES), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -26,6 +26,7 @@ from changeover.errors import (
 
 LOG = logging.getLogger("changeover.console")
 MEDIA_TYPE = "application/problem+json"
+_SEE = "See /openapi.json for what is allowed"
 MOST_FAULTS = 1_000
 """To list the faults of a body takes ten times as long as to find them: beyond this they are shown
 by their number alone."""
@@ -63,12 +64,14 @@ def problem(
     status: int, title: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     """Return a problem as a response; parts that are empty are left out."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail,
-               # 0 and false are values, so only nothing itself is left out
-               **{name: value for name, value in more.items() if value not in (None, "")}}
-    return Response(
-        orjson.dumps(content, default=str, option=orjson.OPT_UTC_Z), status,
-        media_type=MEDIA_TYPE, headers=headers)
+    content: dict[str, Any] = {"type": "about:blank", "title": title}
+    content |= {"status": status, "detail": detail}
+    for name, value in more.items():
+        # 0 and false are values, so only nothing itself is left out
+        if value not in (None, ""):
+            content[name] = value
+    body = orjson.dumps(content, default=str, option=orjson.OPT_UTC_Z)
+    return Response(body, status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def of_error(error: ChangeoverError) -> Response:
@@ -99,12 +102,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, HTTPStatus(error.status_code).phrase.lower(),
-                       str(error.detail), headers=dict(error.headers or {}))
+        status = error.status_code
+        title = HTTPStatus(status).phrase.lower()
+        headers = dict(error.headers or {})
+        return problem(status, title, str(error.detail), headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody reads it
+        # nobody reads it
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     async def _unforeseen(_request: Request, error: Exception) -> Response:
@@ -115,17 +121,23 @@ def install(app: FastAPI) -> None:
 def of_validation(errors: Any) -> Response:
     """Return everything that was wrong with a request's fields; values are not repeated."""
     found = []
-    for each in list(errors)[:20]:  # more would help nobody
+    # more would help nobody
+    for each in list(errors)[:20]:
         where = ".".join(str(part) for part in each.get("loc", ()))
         found.append({"where": where, "what": each.get("msg", "")})
-    first = f"{found[0]['where']}: {found[0]['what']}" if found else "the request is not valid"
-    return problem(422, "not accepted", first, errors=found,
-                   next_step="See /openapi.json for what is allowed")
+    first = "the request is not valid"
+    if found:
+        first = f"{found[0]['where']}: {found[0]['what']}"
+    return problem(
+        422, "not accepted", first, errors=found, next_step=_SEE)
 
 
 def of_body(error: ValidationError) -> Response:
     """Return what was wrong with a body that pydantic read from its bytes."""
-    if error.error_count() > MOST_FAULTS:
-        return problem(422, "not accepted", f"the body has {error.error_count()} faults",
-                       next_step="See /openapi.json for what is allowed")
-    return of_validation(error.errors(include_url=False, include_input=False))
+    count = error.error_count()
+    if count > MOST_FAULTS:
+        what = f"the body has {count} faults"
+        return problem(422, "not accepted", what, next_step=_SEE)
+    # without what was sent: a value may be a secret
+    found = error.errors(include_url=False, include_input=False)
+    return of_validation(found)

@@ -38,21 +38,28 @@ def routes(console: Console) -> APIRouter:
         """Answer as the gateway does for a request with this key and these segments."""
         # the framework decodes the path as UTF-8 and loses other bytes
         key = _as_sent(request, key)
-        segments = console.check_segments(segment) | console.site.plan.routing.segments_of(key)
-        state = await asyncio.to_thread(routing.read, console.site.store, console.site.migration)
-        found = explain(state, key, segments, salt=console.site.plan.routing.salt or "")
+        site = console.site
+        spec = site.plan.routing
+        segments = console.check_segments(segment) | spec.segments_of(key)
+        state = await asyncio.to_thread(
+            routing.read, site.store, site.migration)
+        found = explain(state, key, segments, salt=spec.salt or "")
         return DecisionOut(
-            key=shown(key), system=found.system, because=found.because, bucket=found.bucket,
-            segments=sorted(segments),
-            mode=state.mode.value, percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
-            maintenance=state.maintenance, version=state.version, epoch=state.epoch)
+            key=shown(key), system=found.system,
+            because=found.because, bucket=found.bucket,
+            segments=sorted(segments), mode=state.mode.value,
+            percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
+            maintenance=state.maintenance,
+            version=state.version, epoch=state.epoch)
 
     @router.get("/v1/status", summary="Where the migration stands")
     async def status() -> dict[str, Any]:
         """The same as `changeover status --output json`."""
-        return await asyncio.to_thread(fresh.get, "status", 0.5, lambda: status_of.collect(
-            # half a second old at most: many clients together cost one look
-            console.site, now=clock.now()))
+        def collect() -> dict[str, Any]:
+            return status_of.collect(console.site, now=clock.now())
+
+        # half a second old at most: many clients together cost one look
+        return await asyncio.to_thread(fresh.get, "status", 0.5, collect)
 
     @router.get("/metrics", response_class=Response, summary="For Prometheus",
                 responses={200: {"content": {"text/plain": {}}}})
@@ -67,8 +74,12 @@ def routes(console: Console) -> APIRouter:
 def _as_sent(request: Request, key: str) -> str:
     """Return the key of a path with the bytes that were sent, also those that are not UTF-8."""
     # the path before decoding: the key is what comes after the route's own part
-    _, found, raw = request.scope.get("raw_path", b"").partition(DECISION.encode())
-    return unquote_to_bytes(raw).decode("utf-8", "surrogateescape") if found else key
+    path = request.scope.get("raw_path", b"")
+    _, found, raw = path.partition(DECISION.encode())
+    # not every server says it
+    if not found:
+        return key
+    return unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
 
 
 def health_routes(console: Console) -> APIRouter:
@@ -79,7 +90,8 @@ def health_routes(console: Console) -> APIRouter:
     async def health() -> dict[str, str]:
         """200 when the store answers, 503 when it does not."""
         # the cheapest question that needs the store
-        await asyncio.to_thread(routing.read, console.site.store, console.site.migration)
-        return {"status": "healthy", "migration": console.site.migration}
+        site = console.site
+        await asyncio.to_thread(routing.read, site.store, site.migration)
+        return {"status": "healthy", "migration": site.migration}
 
     return router

@@ -30,6 +30,7 @@ UNFINISHED = timedelta(minutes=10)
 MOST_UNFINISHED = 1000
 LEEWAY_SECONDS = 60
 SECONDS = 10.0
+_NOBODY, _AGAIN = "nobody was signed in", "Sign in again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,10 @@ class Provider:
         """
         found, keeps = self._configuration(), secrets.token_urlsafe(32)
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+        place = found["authorization_endpoint"]
         with self._session(address) as session:
             url, state = session.create_authorization_url(
-                found["authorization_endpoint"], code_verifier=verifier, nonce=nonce)
+                place, code_verifier=verifier, nonce=nonce)
         self._begun[state] = Begun(keeps, nonce, verifier, address, now)
         # whoever begins without end pushes out the oldest, and fills no memory
         while len(self._begun) > MOST_UNFINISHED:
@@ -85,48 +87,61 @@ class Provider:
         """
         begun = self._begun.pop(state, None)
         if begun is None or not secrets.compare_digest(begun.browser, browser):
-            raise Refused("nobody was signed in because this browser did not begin it",
-                          next_step="Sign in again")
+            raise Refused(
+                f"{_NOBODY} because this browser did not begin it",
+                next_step=_AGAIN)
         if now - begun.at > UNFINISHED:
-            raise Refused("nobody was signed in because it took too long",
-                          next_step="Sign in again")
+            raise Refused(
+                f"{_NOBODY} because it took too long", next_step=_AGAIN)
         found = self._configuration()
         try:
             with self._session(begun.address) as session:
                 token = session.fetch_token(
-                    found["token_endpoint"], grant_type="authorization_code", code=code,
+                    found["token_endpoint"],
+                    grant_type="authorization_code", code=code,
                     code_verifier=begun.verifier, timeout=SECONDS)
-            return self._name(str(token.get("id_token", "")), found, begun.nonce)
+            id_token = str(token.get("id_token", ""))
+            return self._name(id_token, found, begun.nonce)
         except (AuthlibBaseError, JoseError, ValueError) as error:
-            raise Refused(f"nobody was signed in because the provider's answer does not hold: "
-                          f"{type(error).__name__}", next_step="Sign in again") from error
+            # the kind alone: the text may hold the token
+            why = f"the provider's answer does not hold: {type(error).__name__}"
+            raise Refused(
+                f"{_NOBODY} because {why}", next_step=_AGAIN) from error
         except RequestException as error:
             raise _unreachable(self.spec, error) from error
 
     def _name(self, id_token: str, found: dict[str, Any], nonce: str) -> str:
         """Return the name in an ID token that is signed, ours, fresh, and of this sign-in."""
-        claims = jwt.decode(id_token, self._keys(found), algorithms=ALGORITHMS).claims
+        spec, keys = self.spec, self._keys(found)
+        claims = jwt.decode(id_token, keys, algorithms=ALGORITHMS).claims
         jwt.JWTClaimsRegistry(
-            leeway=LEEWAY_SECONDS, iss={"essential": True, "value": found["issuer"]},
-            aud={"essential": True, "value": self.spec.client_id}, exp={"essential": True},
-            sub={"essential": True}, nonce={"essential": True, "value": nonce},
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": found["issuer"]},
+            aud={"essential": True, "value": spec.client_id},
+            exp={"essential": True}, sub={"essential": True},
+            nonce={"essential": True, "value": nonce},
         ).validate(claims)
-        name = claims.get(self.spec.claim)
+        name = claims.get(spec.claim)
         if not isinstance(name, str) or not 2 <= len(name) <= 100:
-            raise Refused(f"nobody was signed in because the provider gave no {self.spec.claim}")
+            raise Refused(f"{_NOBODY} because the provider gave no {spec.claim}")
         # anybody may type an address that is not theirs into an account of their own
-        if self.spec.claim == "email" and claims.get("email_verified") is not True:
-            raise Refused("nobody was signed in because the provider has not verified the e-mail "
-                          "address", next_step="Verify it there, and sign in again")
+        is_verified = claims.get("email_verified") is True
+        if spec.claim == "email" and not is_verified:
+            why = "the provider has not verified the e-mail address"
+            raise Refused(
+                f"{_NOBODY} because {why}",
+                next_step="Verify it there, and sign in again")
         return name
 
     def _configuration(self) -> dict[str, Any]:
         """Return what the provider says about itself; its issuer must be the plan's."""
         address = f"{self.spec.issuer}/.well-known/openid-configuration"
         found = self._get(address)
-        if str(found.get("issuer", "")).rstrip("/") != self.spec.issuer:
-            raise Refused(f"nobody was signed in because {address} is another issuer's",
-                          where="console.oidc.issuer", allowed=str(found.get("issuer", ""))[:200])
+        issuer = str(found.get("issuer", ""))
+        if issuer.rstrip("/") != self.spec.issuer:
+            raise Refused(
+                f"{_NOBODY} because {address} is another issuer's",
+                where="console.oidc.issuer", allowed=issuer[:200])
         return found
 
     def _keys(self, found: dict[str, Any]) -> Any:
@@ -135,7 +150,8 @@ class Provider:
     def _get(self, address: str) -> dict[str, Any]:
         try:
             with self._session("") as session:
-                answer = session.get(address, withhold_token=True, timeout=SECONDS)
+                answer = session.get(
+                    address, withhold_token=True, timeout=SECONDS)
                 answer.raise_for_status()
                 found = answer.json()
         except (RequestException, ValueError) as error:
@@ -147,9 +163,11 @@ class Provider:
     def _session(self, address: str) -> OAuth2Session:
         secret = os.environ.get(self.spec.env, "")
         if not secret:
+            why = f"the variable {self.spec.env} is not set"
             raise EnvironmentProblem(
-                f"nobody can sign in because the variable {self.spec.env} is not set",
-                where="console.oidc.env", next_step="Set it where `changeover up` is started")
+                f"nobody can sign in because {why}",
+                where="console.oidc.env",
+                next_step="Set it where `changeover up` is started")
         session = OAuth2Session(
             self.spec.client_id, secret, scope="openid email profile",
             redirect_uri=address + CALLBACK, code_challenge_method="S256")
@@ -160,5 +178,6 @@ class Provider:
 
 
 def _unreachable(spec: OidcSpec, error: Exception) -> Unreachable:
-    return Unreachable(f"the provider {spec.issuer} does not answer: {type(error).__name__}",
-                       next_step="Try again")
+    what = f"the provider {spec.issuer} does not answer"
+    return Unreachable(
+        f"{what}: {type(error).__name__}", next_step="Try again")
