@@ -33,11 +33,15 @@ def refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
     found = []
     for name in sorted({*before, *after} - AMENDABLE):
         if before.get(name) != after.get(name):
-            found.append(f"{name} cannot be changed while a cutover runs: users who were moved "
-                         "would notice, or what was prepared would no longer fit")
-    if (before.get("shadow") is None) != (after.get("shadow") is None):
-        found.append("shadow cannot be added or removed while a cutover runs: its service is "
-                     "started by `changeover up`")
+            why = "users who were moved would notice, " \
+                "or what was prepared would no longer fit"
+            found.append(
+                f"{name} cannot be changed while a cutover runs: {why}")
+    had, has = before.get("shadow"), after.get("shadow")
+    if (had is None) != (has is None):
+        found.append(
+            "shadow cannot be added or removed while a cutover runs: "
+            "its service is started by `changeover up`")
     return found + _stage_refusals(old, new, entered)
 
 
@@ -52,15 +56,32 @@ def _stage_refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
             continue
         for name in _FIXED:
             if getattr(known[key], name) != getattr(stages[key], name):
-                hint = "; `changeover extend` lets it soak longer" if name == "soak" else ""
-                found.append(f"{name} of stage {key} cannot be changed: it was entered{hint}")
-    last = max((stages[key].index for key in entered if key in stages), default=-1)
-    found += [f"stage {each.key} cannot be added before stage {entered[-1]}: nobody would enter it"
-              for each in new.stages() if each.index < last and each.key not in known]
+                why = "it was entered"
+                if name == "soak":
+                    why += "; `changeover extend` lets it soak longer"
+                found.append(f"{name} of stage {key} cannot be changed: {why}")
+    return found + _order_refusals(old, new, entered)
+
+
+def _order_refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
+    """Return which stages would appear or vanish before the present one."""
+    known = {stage.key: stage for stage in old.stages()}
+    stages = {stage.key: stage for stage in new.stages()}
+    found = []
+    places = [stages[key].index for key in entered if key in stages]
+    last = max(places, default=-1)
+    for key, stage in stages.items():
+        if stage.index < last and key not in known:
+            where = f"before stage {entered[-1]}"
+            found.append(
+                f"stage {key} cannot be added {where}: nobody would enter it")
     # Prefect counts the calls of a phase's flow: those that were made must be made again
-    found += [f"stage {key} cannot be removed: it stands before stage {entered[-1]}"
-              for key in known
-              if key not in stages and key not in entered and known[key].index < last]
+    for key in known:
+        if key in stages or key in entered:
+            continue
+        if known[key].index < last:
+            why = f"it stands before stage {entered[-1]}"
+            found.append(f"stage {key} cannot be removed: {why}")
     return found
 
 
@@ -76,11 +97,14 @@ def hook_refusals(old: Plan, new: Plan, begun: Sequence[str]) -> list[str]:
     found = []
     for key in begun:
         if key not in stages or old.stage(key).hooks != stages[key].hooks:
-            found.append(f"hooks of stage {key} cannot be changed: they have begun; mend the suite "
-                         "or the system, or go on without them when you are asked")
+            way = "mend the suite or the system, " \
+                "or go on without them when you are asked"
+            found.append(
+                f"hooks of stage {key} cannot be changed: they have begun; {way}")
     if has_load(new) and not has_load(old):
-        found.append("the first synthetic load (`during`) cannot be added while a cutover runs: "
-                     "its service is started by `changeover up`")
+        found.append(
+            "the first synthetic load (`during`) cannot be added "
+            "while a cutover runs: its service is started by `changeover up`")
     return found
 
 
@@ -100,7 +124,8 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(each for each in new if each not in old)]:
             inner = f"{path}.{name}" if path else name
-            yield from _differences(inner, old.get(name, _NOTHING), new.get(name, _NOTHING))
+            was, now = old.get(name, _NOTHING), new.get(name, _NOTHING)
+            yield from _differences(inner, was, now)
     elif isinstance(old, list) and isinstance(new, list):
         yield from _list_differences(path, old, new)
     elif old is _NOTHING:
@@ -115,8 +140,8 @@ def _list_differences(path: str, old: list[Any], new: list[Any]) -> Iterator[str
     """Compare lists of named parts by their names, others place by place."""
     mine, theirs = _by_name(old), _by_name(new)
     for name in [*mine, *(each for each in theirs if each not in mine)]:
-        yield from _differences(
-            f"{path}[{name}]", mine.get(name, _NOTHING), theirs.get(name, _NOTHING))
+        was, now = mine.get(name, _NOTHING), theirs.get(name, _NOTHING)
+        yield from _differences(f"{path}[{name}]", was, now)
 
 
 def _by_name(parts: list[Any]) -> dict[str, Any]:
@@ -133,10 +158,14 @@ def _by_name(parts: list[Any]) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        # what is empty or not set says nothing to a person
-        told = {name: _shown(inner) for name, inner in value.items()
-                if inner not in ([], {}, None)}
-        return ", ".join(f"{name} {text}" for name, text in told.items() if text)
+        told = []
+        for name, inner in value.items():
+            # what is empty or not set says nothing to a person
+            if inner in ([], {}, None):
+                continue
+            if text := _shown(inner):
+                told.append(f"{name} {text}")
+        return ", ".join(told)
     if isinstance(value, list):
         return ", ".join(_shown(each) for each in value) or "none"
     return without_secrets(str(value))

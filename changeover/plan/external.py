@@ -146,8 +146,9 @@ def undefined(metric: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(metric, names, 1, 0.6)
     meant = f", did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) or "none, the plan has no sources"
-    return (f"no source has the metric {metric}{meant}; defined are {listed}; add it to the "
-            "metrics of one of `sources`")
+    what = f"no source has the metric {metric}{meant}"
+    return f"{what}; defined are {listed}; " \
+        "add it to the metrics of one of `sources`"
 
 
 def _of_condition(
@@ -155,22 +156,28 @@ def _of_condition(
 ) -> Iterator[tuple[Location, str]]:
     """Yield what is wrong with a check or a trigger."""
     metric, named = condition.metric, found.metric.placeholders
-    if condition.unit != found.metric.unit:
-        yield (*path, "unit"), (f"{metric} has the unit {found.metric.unit}, not {condition.unit}; "
-                                "remove `unit` here")
-    if "system" not in named and (condition.is_to_baseline or condition.of == "baseline"):
-        yield path, (f"what is asked for {metric} does not name {{system}}, so both systems would "
-                     "have the same value; put {system} into it, or give a fixed bound")
+    query, unit = f"what is asked for {metric}", found.metric.unit
+    if condition.unit != unit:
+        yield (*path, "unit"), (
+            f"{metric} has the unit {unit}, not {condition.unit}; "
+            "remove `unit` here")
+    reads_baseline = condition.is_to_baseline or condition.of == "baseline"
+    if reads_baseline and "system" not in named:
+        why = "so both systems would have the same value"
+        yield path, (
+            f"{query} does not name {{system}}, {why}; "
+            "put {system} into it, or give a fixed bound")
     # the source answers what it is asked: a segment that is not named changes nothing
     if condition.segment is not None and "segment" not in named:
-        yield (*path, "segment"), (f"what is asked for {metric} does not name {{segment}}; put it "
-                                   "in, or remove `segment`")
+        yield (*path, "segment"), (
+            f"{query} does not name {{segment}}; put it in, or remove `segment`")
     if condition.segment is None and "segment" in named:
-        yield path, f"what is asked for {metric} names {{segment}}; give the condition a `segment`"
+        yield path, f"{query} names {{segment}}; give the condition a `segment`"
     if condition.min_samples > 1 and not found.metric.is_counted:
         yield (*path, "min_samples"), (
-            f"{metric} does not say how many samples stand behind it; give it `samples` in "
-            f"sources.{found.source_name}, or remove min_samples")
+            f"{metric} does not say how many samples stand behind it; "
+            f"give it `samples` in sources.{found.source_name}, "
+            "or remove min_samples")
 
 
 def _of_check(
@@ -178,12 +185,15 @@ def _of_check(
 ) -> Iterator[tuple[Location, str]]:
     if check.on_no_data == "fail":
         yield (*path, "on_no_data"), (
-            f"{check.metric} cannot have `on_no_data: fail`: a source that is down must roll "
-            "nothing back; remove it")
+            f"{check.metric} cannot have `on_no_data: fail`: "
+            "a source that is down must roll nothing back; remove it")
     # a range query asks from the window's start to its end, so it need not name it
-    if check.over is not None and "window" not in found.metric.placeholders and not _range(found):
-        yield (*path, "over"), (f"what is asked for {check.metric} does not name {{window}}, so "
-                                "`over` changes nothing; put {window} into it, or remove `over`")
+    is_named = "window" in found.metric.placeholders or _range(found)
+    if check.over is not None and not is_named:
+        yield (*path, "over"), (
+            f"what is asked for {check.metric} does not name {{window}}, "
+            "so `over` changes nothing; "
+            "put {window} into it, or remove `over`")
 
 
 def _of_trigger(
@@ -191,9 +201,11 @@ def _of_trigger(
 ) -> Iterator[tuple[Location, str]]:
     every = found.source.every
     if trigger.for_ < every:
+        asked = f"is asked every {format_duration(every)}"
         yield (*path, "for"), (
-            f"source {found.source_name} is asked every {format_duration(every)}, so `for` must be "
-            "at least that long: one single value must move nobody")
+            f"source {found.source_name} {asked}, "
+            "so `for` must be at least that long: "
+            "one single value must move nobody")
 
 
 def _range(found: External) -> bool:
@@ -207,11 +219,15 @@ def _of_points(
     if not isinstance(metric, PrometheusMetric) or metric.range_ is None:
         return
     step = metric.range_.step
+    each = format_duration(step)
     for window in windows:
+        shown = format_duration(window)
         if window < step:
-            yield path, (f"the window {format_duration(window)} is shorter than the step "
-                         f"{format_duration(step)} of its range query; shorten the step")
+            yield path, (
+                f"the window {shown} is shorter than the step {each} "
+                "of its range query; shorten the step")
         elif window / step > MOST_POINTS:
-            yield path, (f"a window of {format_duration(window)} in steps of "
-                         f"{format_duration(step)} has more than {MOST_POINTS} points, which "
-                         "Prometheus refuses; lengthen the step")
+            yield path, (
+                f"a window of {shown} in steps of {each} has more than "
+                f"{MOST_POINTS} points, which Prometheus refuses; "
+                "lengthen the step")

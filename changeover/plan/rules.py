@@ -64,21 +64,34 @@ def warnings(plan: Plan) -> list[str]:
     """Return what a person should know about a plan that is possible."""
     found = unwatched(plan)
     if not listens_on_loopback(plan):
-        found.append(f"routing.listen {plan.routing.listen} is reachable from other machines")
+        place = f"routing.listen {plan.routing.listen}"
+        found.append(f"{place} is reachable from other machines")
         found += _unsaid_hops(plan)
-    used = {name for stage in plan.stages() for name in stage.gates}
-    found += [f"gate {name} is not used by any stage" for name in plan.gates if name not in used]
-    found += [
-        f"stage {stage.title} has no gate: it promotes when its soak is over, unless a guardrail "
-        "raises an alarm"
-        for stage in plan.stages() if not stage.gates
-    ]
-    found += means_by_threshold(plan)
-    return (found + _silent_checks(plan) + _ratios_without_baseline(plan)
-            + without_anybody(plan) + _triggers_without_baseline(plan) + _long_triggers(plan)
-            + never_failing(plan) + hook_rules.warnings(plan) + way_back.warnings(plan)
-            + together.notes(plan)
-            + approving.warnings(plan))
+    found += _gates_beside_stages(plan)
+    for notes in (
+        means_by_threshold, _silent_checks, _ratios_without_baseline,
+        without_anybody, _triggers_without_baseline, _long_triggers,
+        never_failing, hook_rules.warnings, way_back.warnings,
+        together.notes, approving.warnings,
+    ):
+        found += notes(plan)
+    return found
+
+
+def _gates_beside_stages(plan: Plan) -> list[str]:
+    """Find gates that no stage uses, and stages that use none."""
+    stages, found = plan.stages(), []
+    used = {name for stage in stages for name in stage.gates}
+    for name in plan.gates:
+        if name not in used:
+            found.append(f"gate {name} is not used by any stage")
+    promotes = "it promotes when its soak is over"
+    for stage in stages:
+        if not stage.gates:
+            found.append(
+                f"stage {stage.title} has no gate: {promotes}, "
+                "unless a guardrail raises an alarm")
+    return found
 
 
 def listens_on_loopback(plan: Plan) -> bool:
@@ -98,9 +111,12 @@ def _unsaid_hops(plan: Plan) -> list[str]:
     """Say what happens to forwarded headers while `trusted_hops` is not set."""
     if plan.routing.trusted_hops is not None:
         return []
-    return ["routing.trusted_hops is not set: X-Forwarded-Proto, -For, -Host and -Port are "
-            "trusted from private addresses and replaced from all others; set it to the number "
-            "of balancers in front of the gateway, 0 for none"]
+    headers = "X-Forwarded-Proto, -For, -Host and -Port"
+    now = "trusted from private addresses and replaced from all others"
+    what = "the number of balancers in front of the gateway, 0 for none"
+    return [
+        f"routing.trusted_hops is not set: {headers} are {now}; "
+        f"set it to {what}"]
 
 
 def _checks_in(plan: Plan, kind: PhaseKind) -> Iterator[tuple[Stage, CheckSpec]]:
@@ -117,14 +133,19 @@ def _ratios_without_baseline(plan: Plan) -> list[str]:
     bounds, comparisons = [], []
     for stage, check in _checks_in(plan, PhaseKind.FULL):
         source = METRICS[check.metric].source
-        if check.is_to_baseline and source in (Source.TRAFFIC, Source.OUTCOME):
+        what = f"stage {stage.title}: {check.metric}"
+        # health and processes are measured on both systems, users or not
+        of_users = source in (Source.TRAFFIC, Source.OUTCOME)
+        if check.is_to_baseline and of_users:
+            why = "nobody is on the baseline there"
             bounds.append(
-                f"stage {stage.title}: {check.metric} has no baseline to compare with, because "
-                "nobody is on the baseline there; people will be asked")
+                f"{what} has no baseline to compare with, because {why}; "
+                "people will be asked")
         if source is Source.COMPARISON:
+            why = "nothing is copied while all users are on the candidate"
             comparisons.append(
-                f"stage {stage.title}: {check.metric} has no new data, because nothing is copied "
-                "while all users are on the candidate; people will be asked")
+                f"{what} has no new data, because {why}; "
+                "people will be asked")
     return bounds + comparisons
 
 
@@ -133,30 +154,47 @@ def _triggers_without_baseline(plan: Plan) -> list[str]:
     found = []
     for trigger in plan.triggers:
         source = METRICS[trigger.metric].source
-        if not trigger.is_to_baseline or source not in (Source.TRAFFIC, Source.OUTCOME):
+        of_users = source in (Source.TRAFFIC, Source.OUTCOME)
+        if not trigger.is_to_baseline or not of_users:
             continue
         for stage in plan.stages():
-            if stage.phase is PhaseKind.FULL:
-                found.append(f"trigger {trigger.name} cannot fire in stage {stage.title}: nobody "
-                             "is on the baseline there; add a trigger with a fixed bound")
-            elif trigger.segment is not None:
-                continue  # `without_anybody` says where
-            elif trigger.is_sequential and stage.phase is not PhaseKind.SHADOW and not stage.weight:
-                found.append(f"trigger {trigger.name} cannot fire in stage {stage.title}: its "
-                             "users are moved by segments, not by the split, and are not "
-                             "compared; set `test: threshold`")
+            if why := _cannot_fire(trigger, stage):
+                what = f"trigger {trigger.name} cannot fire"
+                found.append(f"{what} in stage {stage.title}: {why}")
     return found
+
+
+def _cannot_fire(trigger: TriggerSpec, stage: Stage) -> str:
+    """Return why a comparison has nobody to compare in a stage; empty when it has."""
+    if stage.phase is PhaseKind.FULL:
+        return "nobody is on the baseline there; " \
+            "add a trigger with a fixed bound"
+    # `without_anybody` says where
+    if trigger.segment is not None:
+        return ""
+    by_segments = stage.phase is not PhaseKind.SHADOW and not stage.weight
+    if trigger.is_sequential and by_segments:
+        return "its users are moved by segments, not by the split, " \
+            "and are not compared; set `test: threshold`"
+    return ""
 
 
 def _long_triggers(plan: Plan) -> list[str]:
     """Find triggers whose `for` is longer than all soaks with users on the candidate."""
-    whole = sum((stage.soak for stage in plan.stages() if stage.phase is not PhaseKind.SHADOW),
-                timedelta(0))
-    return [
-        f"trigger {trigger.name}: for {units.format_duration(trigger.for_)} is longer than all "
-        f"soaks with users on the candidate, {units.format_duration(whole)}"
-        for trigger in plan.triggers if trigger.for_ > whole
-    ]
+    whole = timedelta(0)
+    for stage in plan.stages():
+        if stage.phase is not PhaseKind.SHADOW:
+            whole += stage.soak
+    soaks = "all soaks with users on the candidate"
+    longest = units.format_duration(whole)
+    found = []
+    for trigger in plan.triggers:
+        if trigger.for_ > whole:
+            given = units.format_duration(trigger.for_)
+            found.append(
+                f"trigger {trigger.name}: for {given} is longer than "
+                f"{soaks}, {longest}")
+    return found
 
 
 def _silent_checks(plan: Plan) -> list[str]:
@@ -167,24 +205,25 @@ def _silent_checks(plan: Plan) -> list[str]:
         # a rate without traffic is 0, and that is a value
         has_value = metric.source is not Source.TRAFFIC or metric.is_rate
         if check.of == "candidate" and not has_value:
-            found.append(f"stage {stage.title}: {check.metric} of the candidate has no data, "
-                         "because no user is on it; people will be asked")
+            what = f"stage {stage.title}: {check.metric} of the candidate"
+            found.append(
+                f"{what} has no data, because no user is on it; "
+                "people will be asked")
     return found
 
 
 def _phases_in_order(plan: Plan) -> Iterator[Problem]:
     ranks = [_ORDER.index(phase.phase) for phase in plan.phases]
     for index, (before, after) in enumerate(pairwise(ranks), 1):
-        kind = plan.phases[index].phase
+        kind, path = plan.phases[index].phase, ("phases", index)
         if after == before:
-            yield Problem(("phases", index),
-                          f"phase {kind} is listed twice; each phase may appear once")
-        elif after < before:
             yield Problem(
-                ("phases", index),
-                f"phase {kind} comes after {plan.phases[index - 1].phase}; "
-                f"the order is {', '.join(_ORDER)}",
-            )
+                path, f"phase {kind} is listed twice; each phase may appear once")
+        elif after < before:
+            earlier, order = plan.phases[index - 1].phase, ", ".join(_ORDER)
+            yield Problem(
+                path,
+                f"phase {kind} comes after {earlier}; the order is {order}")
     kinds = {phase.phase for phase in plan.phases}
     if PhaseKind.FULL in kinds and not kinds & {PhaseKind.BETA, PhaseKind.GRADUAL}:
         yield Problem(("phases",), "phase full needs phase beta or gradual before it")
@@ -206,18 +245,22 @@ def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
     }[phase.phase]
     for name in sorted(phase.model_fields_set - allowed - {"phase"}):
         listed = ", ".join(sorted(allowed))
-        yield Problem(("phases", index, name),
-                      f"phase {phase.phase} does not have {name}; allowed are {listed}")
+        yield Problem(
+            ("phases", index, name),
+            f"phase {phase.phase} does not have {name}; allowed are {listed}")
     needed = {
         PhaseKind.GRADUAL: ("stages",),
         PhaseKind.DEPRECATION: ("after",),
     }.get(phase.phase, ("soak",))
+    path = ("phases", index)
     for name in needed:
+        value = getattr(phase, name)
         # a duration of 0 is given, although it counts as false
-        if not getattr(phase, name) and getattr(phase, name) != timedelta(0):
-            yield Problem(("phases", index), f"phase {phase.phase} needs {name}")
-    if phase.phase is PhaseKind.BETA and not (phase.percent or phase.segments):
-        yield Problem(("phases", index), "phase beta needs percent or segments")
+        if not value and value != timedelta(0):
+            yield Problem(path, f"phase {phase.phase} needs {name}")
+    moves_some = phase.percent or phase.segments
+    if phase.phase is PhaseKind.BETA and not moves_some:
+        yield Problem(path, "phase beta needs percent or segments")
 
 
 def _percentages_grow(plan: Plan) -> Iterator[Problem]:
@@ -225,13 +268,15 @@ def _percentages_grow(plan: Plan) -> Iterator[Problem]:
     for stage in plan.stages():
         if stage.phase not in (PhaseKind.BETA, PhaseKind.GRADUAL):
             continue
-        path = _stage_path(plan, stage)
-        if stage.phase is PhaseKind.GRADUAL and not 0 < stage.percent < 100:
-            yield Problem(path, f"{stage.percent} %: a gradual stage must be above 0 and below "
-                          "100; phase shadow is 0, phase full is 100")
-        if last is not None and stage.percent <= last.percent:
-            yield Problem(path, f"{stage.percent} % after {last.percent} %: percentages must grow, "
-                          "so that no user is moved back")
+        path, percent = _stage_path(plan, stage), stage.percent
+        if stage.phase is PhaseKind.GRADUAL and not 0 < percent < 100:
+            yield Problem(
+                path,
+                f"{percent} %: a gradual stage must be above 0 and below 100; "
+                "phase shadow is 0, phase full is 100")
+        if last is not None and percent <= last.percent:
+            why = "percentages must grow, so that no user is moved back"
+            yield Problem(path, f"{percent} % after {last.percent} %: {why}")
         last = stage
 
 
@@ -241,9 +286,11 @@ def _names_exist(plan: Plan) -> Iterator[Problem]:
         yield from _missing(path, "gate", stage.gates, plan.gates)
         yield from _missing(path, "segment", stage.segments, plan.routing.segments)
     for index, phase in enumerate(plan.phases):
-        yield from _missing(("phases", index, "levers"), "lever", phase.levers, plan.levers)
+        path = ("phases", index, "levers")
+        yield from _missing(path, "lever", phase.levers, plan.levers)
     for path, name in _suites(plan):
-        yield from _missing(path, "suite", [name] if name else [], plan.suites)
+        names = [name] if name else []
+        yield from _missing(path, "suite", names, plan.suites)
     for path, levers in _levers(plan):
         yield from _missing(path, "lever", levers, plan.levers)
 
@@ -264,7 +311,8 @@ def _levers(plan: Plan) -> list[tuple[Location, list[str]]]:
     for issue, repair in plan.health.repairs.items():
         found.append((("health", "repairs", str(issue), "levers"), repair.levers))
     for name in ("on_slow", "on_frozen", "on_normal") if pressure else ():
-        found.append((("health", "back_pressure", name), getattr(pressure, name)))
+        path = ("health", "back_pressure", name)
+        found.append((path, getattr(pressure, name)))
     return [
         *found,
         (("rollback", "restore"), plan.rollback.restore),

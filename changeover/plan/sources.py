@@ -35,22 +35,28 @@ _DATABASE = re.compile(
 def _variable(found: object) -> str:
     # what stands here may be the secret itself, so no message repeats it
     if not isinstance(found, str) or not _VARIABLE.fullmatch(found):
-        raise ValueError("this must be the name of an environment variable, such as SHOP_TOKEN, "
-                         "and never the secret itself; what was found is not shown")
+        raise ValueError(
+            "this must be the name of an environment variable, "
+            "such as SHOP_TOKEN, and never the secret itself; "
+            "what was found is not shown")
     return found
 
 
 def _base_address(found: object) -> str:
     if not isinstance(found, str) or not _BASE.fullmatch(found):
-        raise ValueError("this must be http:// or https:// with host and port, perhaps with a "
-                         "path, such as http://127.0.0.1:9090; credentials belong into `auth`")
+        raise ValueError(
+            "this must be http:// or https:// with host and port, "
+            "perhaps with a path, such as http://127.0.0.1:9090; "
+            "credentials belong into `auth`")
     return found.rstrip("/")
 
 
 def _database(found: object) -> str:
     if not isinstance(found, str) or not _DATABASE.fullmatch(found):
-        raise ValueError("this must be a database's URL without a password and without options, "
-                         "such as sqlite:///shop.db; give any other one by `env`")
+        raise ValueError(
+            "this must be a database's URL "
+            "without a password and without options, "
+            "such as sqlite:///shop.db; give any other one by `env`")
     return found
 
 
@@ -67,8 +73,10 @@ def _one_value(text: str) -> str:
         # several values are no number, and XML is not read here
         is_many = step.is_deep or step.token is Wild.ANY
         if is_many or text.startswith("/"):
-            raise ValueError(f"{text!r} must lead to one value in JSON, such as $.data.rate or "
-                             "$.items[0].count; `..` and `*` are not allowed")
+            such = "such as $.data.rate or $.items[0].count"
+            raise ValueError(
+                f"{text!r} must lead to one value in JSON, {such}; "
+                "`..` and `*` are not allowed")
     return text
 
 
@@ -144,7 +152,9 @@ class RangeSpec(Part):
     @classmethod
     def _is_long_enough(cls, step: timedelta) -> timedelta:
         if step < timedelta(seconds=1):
-            raise ValueError(f"step {format_duration(step)} is too short; allowed are 1s and more")
+            given = format_duration(step)
+            raise ValueError(
+                f"step {given} is too short; allowed are 1s and more")
         return step
 
 
@@ -213,7 +223,9 @@ class CommandMetric(_Measured):
     @model_validator(mode="after")
     def _prints_one_kind(self) -> CommandMetric:
         if self.value is None and (self.samples or self.at):
-            raise ValueError("`samples` and `at` are places in JSON; give the place of `value` too")
+            raise ValueError(
+                "`samples` and `at` are places in JSON; "
+                "give the place of `value` too")
         return self
 
 
@@ -239,15 +251,18 @@ class _Source(Part):
             ("max_age", 1, 7 * 86_400),
         )
         for name, least, most in limits:
-            if not least <= getattr(self, name).total_seconds() <= most:
-                shown = format_duration(getattr(self, name))
-                raise ValueError(f"{name} {shown} is not allowed; allowed are {least:g} to {most} "
-                                 "seconds")
+            value = getattr(self, name)
+            if not least <= value.total_seconds() <= most:
+                shown = format_duration(value)
+                allowed = f"{least:g} to {most} seconds"
+                raise ValueError(
+                    f"{name} {shown} is not allowed; allowed are {allowed}")
         if self.max_age < self.every:
+            age, every = format_duration(self.max_age), format_duration(self.every)
+            why = "so the value would be stale before it is asked again"
             raise ValueError(
-                f"max_age {format_duration(self.max_age)} is shorter than every "
-                f"{format_duration(self.every)}, so the value would be stale before it is asked "
-                "again; raise max_age or shorten every")
+                f"max_age {age} is shorter than every {every}, {why}; "
+                "raise max_age or shorten every")
         return self
 
 
