@@ -218,7 +218,11 @@ def _add_coverage(
     numbers["matched"] += sum(one.is_match for one in batch)
     numbers["paired"] += sum(one.noisy is not None for one in batch)
     numbers["failed"] += sum(bool(one.error) for one in batch)
-    # no row for what did not happen: readers take a missing one as 0
-    values = [{"migration": migration, "outcome": outcome, "number": number}
-              for outcome, number in numbers.items() if number]
-    add_in(session, CoverageRow, values, ("migration", "outcome"), ("number",))
+    values = []
+    for outcome, number in numbers.items():
+        # no row for what did not happen: readers take a missing one as 0
+        if number:
+            row = {"migration": migration, "outcome": outcome}
+            values.append(row | {"number": number})
+    key = ("migration", "outcome")
+    add_in(session, CoverageRow, values, key=key, numbers=("number",))

@@ -123,7 +123,8 @@ def promote_now(
         cutover = _running(session, given.cutover_id)
         row = _soaking(session, given)
         _said_before(session, given)
-        refused = _not_admitted(session, cutover, given, stage.key, token)
+        refused = _not_admitted(
+            session, cutover, given, stage.key, token=token)
         agreed = [] if refused else _agree(session, cutover, given)
         if len(agreed) >= _enough_in(session, cutover, stage):
             # a soak that is over already keeps its end
@@ -148,7 +149,8 @@ def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -
             raise Refused(
                 f"stage {given.stage} was not skipped because it was entered already",
                 next_step="`changeover promote-now` ends the soak of the present stage")
-        refused = _not_admitted(session, cutover, given, given.stage, token)
+        refused = _not_admitted(
+            session, cutover, given, given.stage, token=token)
         agreed = [] if refused else _agree(session, cutover, given)
     if refused:
         raise refused
@@ -202,8 +204,12 @@ def amend(
         _refuse_entered_since(session, cutover.id, new)
         times = plans.times_amended_in(session, cutover.migration)
         present = new.entered[-1] if new.entered else ""
-        refused = _not_admitted(session, cutover, given, present, token)
-        agreed = [] if refused else _agree(session, cutover, replace(given, round=times))
+        refused = _not_admitted(
+            session, cutover, given, present, token=token)
+        agreed = []
+        if not refused:
+            said = replace(given, round=times)
+            agreed = _agree(session, cutover, said)
         if len(agreed) >= needed:
             plans.replace_in(session, new, agreed, now=given.at)
     if refused:
@@ -260,12 +266,12 @@ def starters_in(
 
 def _not_admitted(
     session: Session, cutover: CutoverRow, given: Instruction, subject: str,
-    token: ApproverToken | None,
+    *, token: ApproverToken | None,
 ) -> ApprovalRefused | None:
     """Return why this person's word does not count by the plan, audited; None when it does."""
     said = Said(cutover.migration, subject, given.actor, token=token)
-    return admission.refusal_in(
-        session, said, starters_in(session, cutover.id), now=given.at)
+    starters = starters_in(session, cutover.id)
+    return admission.refusal_in(session, said, starters, now=given.at)
 
 
 def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> bool:

@@ -20,6 +20,8 @@ from changeover.store.plans import MigrationRow
 from changeover.store.rollbacks import RollbackRow
 from changeover.store.routing import RoutingRow
 
+_WITH_USERS = [str(mode) for mode in ON_USERS]
+
 
 @dataclass(frozen=True, slots=True)
 class Overtaken:
@@ -85,31 +87,40 @@ def left_behind(store: Store, leader: str) -> list[Overtaken]:
 
 def with_users(store: Store, leader: str) -> list[str]:
     """Return the members of higher order whose users were moved after a leader's."""
-    member = aliased(RoutingRow)
-    query = select(FollowedRow.migration).join(
-        member, member.migration == FollowedRow.migration).where(
-        FollowedRow.leader == leader, member.epoch == FollowedRow.epoch,
-        member.mode.in_([str(mode) for mode in ON_USERS])).order_by(FollowedRow.migration)
+    noted, member = FollowedRow, aliased(RoutingRow)
+    query = select(noted.migration)
+    query = query.join(member, member.migration == noted.migration)
+    # one that was rolled back since has a new epoch, and nobody of a leader's
+    query = query.where(
+        noted.leader == leader, member.epoch == noted.epoch,
+        member.mode.in_(_WITH_USERS))
+    query = query.order_by(noted.migration)
     with store.read() as session:
         return list(session.scalars(query))
 
 
 def _overtaken(store: Store, condition: ColumnElement[bool]) -> list[Overtaken]:
     """Return (member, leader) whose users were moved in an earlier epoch of the leader."""
+    noted = FollowedRow
     member, leader = aliased(RoutingRow), aliased(RoutingRow)
+    query = select(noted.migration, noted.leader, leader.epoch)
+    query = query.join(member, member.migration == noted.migration)
+    query = query.join(leader, leader.migration == noted.leader)
     # a member that went back has a new epoch: what it noted before says nothing any more
-    query = select(FollowedRow.migration, FollowedRow.leader, leader.epoch).join(
-        member, member.migration == FollowedRow.migration).join(
-        leader, leader.migration == FollowedRow.leader).where(
-        condition, member.epoch == FollowedRow.epoch,
-        member.mode.in_([str(mode) for mode in ON_USERS]),
-        leader.epoch > FollowedRow.leader_epoch).order_by(FollowedRow.migration, FollowedRow.leader)
+    query = query.where(
+        condition, member.epoch == noted.epoch,
+        member.mode.in_(_WITH_USERS),
+        leader.epoch > noted.leader_epoch)
+    query = query.order_by(noted.migration, noted.leader)
     with store.read() as session:
-        return [_with_reason(session, *row) for row in session.execute(query)]
+        rows = session.execute(query)
+        return [_with_reason(session, *row) for row in rows]
 
 
 def _with_reason(session: Session, migration: str, leader: str, epoch: int) -> Overtaken:
-    row = session.scalar(select(RollbackRow).filter_by(migration=leader, epoch=epoch))
+    query = select(RollbackRow).filter_by(migration=leader, epoch=epoch)
+    row = session.scalar(query)
+    # the epoch is written first: the rollback itself may not be recorded yet
     if row is None:
         return Overtaken(migration, leader)
     return Overtaken(migration, leader, row.reason, row.started_at)
@@ -125,10 +136,15 @@ def _member(store: Store, plan: Plan) -> Member:
     cutover = cutovers.latest(store, plan.migration)
     # a rollback has come since: what the cutover had reached is not so any more
     if cutover is None or cutover.epoch != state.epoch:
-        stands = "rolled back" if rollbacks.of_epoch(store, plan.migration, state.epoch) else ""
+        stands = ""
+        if rollbacks.of_epoch(store, plan.migration, state.epoch):
+            stands = "rolled back"
         return Member(plan.migration, order, state, stands=stands)
     records = cutovers.stages(store, cutover.id)
-    entered = [each.key for each in records if each.status is not StageStatus.SKIPPED]
+    entered = []
+    for each in records:
+        if each.status is not StageStatus.SKIPPED:
+            entered.append(each.key)
     reached = reached_keys(plan.stages(), entered)
     # a phase that was carried out alone ends as promoted, too
     is_whole = len(reached) == len(plan.stages()) and state.mode in ON_USERS

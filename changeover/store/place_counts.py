@@ -62,12 +62,15 @@ def add(
             compared[path, at] += 1
             is_lost = NO_ANSWER in places
             diverged[path, at] += is_lost or any(is_touched(wanted, place) for place in steps)
-    values = [
-        {"migration": migration, "field_hash": hash_of(path), "at": at, "compared": number,
-         "diverged": diverged[path, at]} for (path, at), number in compared.items()
-    ]
-    add_in(session, DivergenceCountRow, values, ("migration", "field_hash", "at"),
-           ("compared", "diverged"))
+    values = []
+    for (path, at), number in compared.items():
+        values.append({
+            "migration": migration, "field_hash": hash_of(path), "at": at,
+            "compared": number, "diverged": diverged[path, at],
+        })
+    key = ("migration", "field_hash", "at")
+    numbers = ("compared", "diverged")
+    add_in(session, DivergenceCountRow, values, key=key, numbers=numbers)
 
 
 def count(

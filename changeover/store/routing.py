@@ -152,7 +152,8 @@ def change(
                 return present
             _keep_behind(session, present, wished, change)
             if _swap(session, present, wished, now):
-                audit.append(session, migration, _event(present, wished, change, author, now))
+                event = _event(present, wished, change, author, now=now)
+                audit.append(session, migration, event)
                 return wished
     raise StoreLocked(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
@@ -177,15 +178,19 @@ def _keep_behind(
 
 
 def _event(
-    present: RoutingState, wished: RoutingState, change: Change, author: Author, now: datetime
+    present: RoutingState, wished: RoutingState, change: Change,
+    author: Author, *, now: datetime,
 ) -> NewEvent:
-    is_rollback = wished.epoch != present.epoch
-    return NewEvent(
-        actor=author.actor,
-        kind="rollback.started" if is_rollback else "routing.changed",
-        at=now,
-        data={"from": present.describe(), "to": wished.describe(), "reason": author.reason,
-              "weight": wished.weight, "mode": str(wished.mode), **change.audited})
+    kind = "routing.changed"
+    # only a rollback begins a new epoch
+    if wished.epoch != present.epoch:
+        kind = "rollback.started"
+    data = {
+        "from": present.describe(), "to": wished.describe(),
+        "reason": author.reason, "weight": wished.weight,
+        "mode": str(wished.mode), **change.audited,
+    }
+    return NewEvent(actor=author.actor, kind=kind, at=now, data=data)
 
 
 def _segments(state: RoutingState) -> list[str]:

@@ -353,10 +353,11 @@ def add_compared_in(
             known[2] += similarity
     values = []
     for (resolution, at), (number, matched, similarity) in sums.items():
-        sample = Sample(SHADOW, at, resolution, compared=int(number), matched=int(matched),
-                        similarity=similarity)
+        sample = Sample(
+            SHADOW, at, resolution, compared=int(number),
+            matched=int(matched), similarity=similarity)
         values.append(_values(migration, sample))
-    add_in(session, SampleRow, values, KEY, COMPARED)
+    add_in(session, SampleRow, values, key=KEY, numbers=COMPARED)
 
 
 def summed_up_until(session: Session, migration: str) -> int:

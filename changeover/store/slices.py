@@ -63,9 +63,12 @@ def save(
     with store.begin(is_durable=False) as session:
         # slices and place in one transaction: see above
         _upsert(session, migration, slices)
-        values = {"migration": migration, "gateway": gateway, "inode": place.inode,
-                  "offset": place.offset}
-        replace_in(session, LogPlaceRow, [values], ("migration", "gateway"))
+        values = {
+            "migration": migration, "gateway": gateway,
+            "inode": place.inode, "offset": place.offset,
+        }
+        key = ("migration", "gateway")
+        replace_in(session, LogPlaceRow, [values], key)
 
 
 def place_of(store: Store, migration: str, *, gateway: str) -> LogPlace | None:
@@ -77,18 +80,19 @@ def place_of(store: Store, migration: str, *, gateway: str) -> LogPlace | None:
 
 def freeze(store: Store, migration: str, bounds: Sequence[SlowBound], *, now: datetime) -> None:
     """Save from which duration on requests are slow; what was frozen before stays."""
-    values = [{**asdict(each), "migration": migration, "frozen_at": now} for each in bounds]
+    whose = {"migration": migration, "frozen_at": now}
+    values = [asdict(each) | whose for each in bounds]
     if values:
         # durable: a bound that is lost in a power failure would be frozen anew, to another value
         with store.begin() as session:
-            session.execute(
-                upsert_of(session)(SlowBoundRow).values(values).on_conflict_do_nothing())
+            statement = upsert_of(session)(SlowBoundRow).values(values)
+            session.execute(statement.on_conflict_do_nothing())
 
 
 def slow_bounds(store: Store, migration: str) -> list[SlowBound]:
     """Return the bounds that are frozen, by condition."""
-    query = select(SlowBoundRow).where(SlowBoundRow.migration == migration).order_by(
-        SlowBoundRow.condition)
+    query = select(SlowBoundRow).filter_by(migration=migration)
+    query = query.order_by(SlowBoundRow.condition)
     with store.read() as session:
         return [to_record(SlowBound, row) for row in session.scalars(query)]
 
@@ -97,9 +101,9 @@ def between(
     store: Store, migration: str, *, weight: int, start: int, end: int
 ) -> list[PackedSlice]:
     """Return the slices of a split that began in [start, end), of all gateways, oldest first."""
-    query = select(SliceRow).where(
-        SliceRow.migration == migration, SliceRow.weight == weight, SliceRow.start >= start,
-        SliceRow.start < end).order_by(SliceRow.start, SliceRow.gateway)
+    query = select(SliceRow).filter_by(migration=migration, weight=weight)
+    query = query.where(SliceRow.start >= start, SliceRow.start < end)
+    query = query.order_by(SliceRow.start, SliceRow.gateway)
     return all_records(store, PackedSlice, query)
 
 

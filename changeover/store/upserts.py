@@ -44,13 +44,15 @@ def replace_in(
     """
     for part in chunks(values):
         statement = upsert_of(session)(table).values(part)
-        replaced = {name: statement.excluded[name] for name in part[0] if name not in key}
-        session.execute(statement.on_conflict_do_update(index_elements=key, set_=replaced))
+        new = statement.excluded
+        others = {name: new[name] for name in part[0] if name not in key}
+        session.execute(
+            statement.on_conflict_do_update(index_elements=key, set_=others))
 
 
 def add_in(
-    session: Session, row: Any, values: Sequence[Mapping[str, Any]], key: Sequence[str],
-    numbers: Sequence[str],
+    session: Session, row: Any, values: Sequence[Mapping[str, Any]], *,
+    key: Sequence[str], numbers: Sequence[str],
 ) -> None:
     """Insert rows; where one of the same key exists, its numbers grow by the new row's.
 
@@ -64,5 +66,7 @@ def add_in(
     for part in chunks(values):
         statement = upsert_of(session)(row).values(part)
         # added by the database, not read before: two writers then lose nothing of each other
-        sums = {name: getattr(row, name) + statement.excluded[name] for name in numbers}
-        session.execute(statement.on_conflict_do_update(index_elements=key, set_=sums))
+        new = statement.excluded
+        sums = {name: getattr(row, name) + new[name] for name in numbers}
+        session.execute(
+            statement.on_conflict_do_update(index_elements=key, set_=sums))
