@@ -37,20 +37,7 @@ def routes(console: Console) -> APIRouter:
     ) -> DecisionOut:
         """Answer as the gateway does for a request with this key and these segments."""
         # the framework decodes the path as UTF-8 and loses other bytes
-        key = _as_sent(request, key)
-        site = console.site
-        spec = site.plan.routing
-        segments = console.check_segments(segment) | spec.segments_of(key)
-        state = await asyncio.to_thread(
-            routing.read, site.store, site.migration)
-        found = explain(state, key, segments, salt=spec.salt or "")
-        return DecisionOut(
-            key=shown(key), system=found.system,
-            because=found.because, bucket=found.bucket,
-            segments=sorted(segments), mode=state.mode.value,
-            percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
-            maintenance=state.maintenance,
-            version=state.version, epoch=state.epoch)
+        return await _decision(console, _as_sent(request, key), segment)
 
     @router.get("/v1/status", summary="Where the migration stands")
     async def status() -> dict[str, Any]:
@@ -69,6 +56,23 @@ def routes(console: Console) -> APIRouter:
         return Response(text, media_type=exposition.MEDIA_TYPE)
 
     return router
+
+
+async def _decision(
+    console: Console, key: str, segment: list[Name]
+) -> DecisionOut:
+    site = console.site
+    spec = site.plan.routing
+    segments = console.check_segments(segment) | spec.segments_of(key)
+    state = await asyncio.to_thread(routing.read, site.store, site.migration)
+    found = explain(state, key, segments, salt=spec.salt or "")
+    return DecisionOut(
+        key=shown(key), system=found.system,
+        because=found.because, bucket=found.bucket,
+        segments=sorted(segments), mode=state.mode.value,
+        percent=state.weight / 100, both=state.mode is Mode.PARALLEL,
+        maintenance=state.maintenance,
+        version=state.version, epoch=state.epoch)
 
 
 def _as_sent(request: Request, key: str) -> str:

@@ -15,6 +15,11 @@ from changeover.plan import approving, hook_rules, together, units, way_back
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.document import Location
+from changeover.plan.empty_stages import (
+    ratios_without_baseline,
+    silent_checks,
+    triggers_without_baseline,
+)
 from changeover.plan.external import problems as external_problems
 from changeover.plan.flags import plan_faults
 from changeover.plan.guardrails import GATE
@@ -69,8 +74,8 @@ def warnings(plan: Plan) -> list[str]:
         found += _unsaid_hops(plan)
     found += _gates_beside_stages(plan)
     for notes in (
-        means_by_threshold, _silent_checks, _ratios_without_baseline,
-        without_anybody, _triggers_without_baseline, _long_triggers,
+        means_by_threshold, silent_checks, ratios_without_baseline,
+        without_anybody, triggers_without_baseline, _long_triggers,
         never_failing, hook_rules.warnings, way_back.warnings,
         together.notes, approving.warnings,
     ):
@@ -119,66 +124,6 @@ def _unsaid_hops(plan: Plan) -> list[str]:
         f"set it to {what}"]
 
 
-def _checks_in(plan: Plan, kind: PhaseKind) -> Iterator[tuple[Stage, CheckSpec]]:
-    """Yield every check of every stage of a phase."""
-    for stage in plan.stages():
-        if stage.phase is kind:
-            for gate in stage.gates:
-                for check in plan.gates.get(gate, []):
-                    yield stage, check
-
-
-def _ratios_without_baseline(plan: Plan) -> list[str]:
-    """Find checks in the full phase that have no data, because nobody is on the baseline."""
-    bounds, comparisons = [], []
-    for stage, check in _checks_in(plan, PhaseKind.FULL):
-        source = METRICS[check.metric].source
-        what = f"stage {stage.title}: {check.metric}"
-        # health and processes are measured on both systems, users or not
-        of_users = source in (Source.TRAFFIC, Source.OUTCOME)
-        if check.is_to_baseline and of_users:
-            why = "nobody is on the baseline there"
-            bounds.append(
-                f"{what} has no baseline to compare with, because {why}; "
-                "people will be asked")
-        if source is Source.COMPARISON:
-            why = "nothing is copied while all users are on the candidate"
-            comparisons.append(
-                f"{what} has no new data, because {why}; "
-                "people will be asked")
-    return bounds + comparisons
-
-
-def _triggers_without_baseline(plan: Plan) -> list[str]:
-    """Find triggers that cannot fire in a stage, because there is nobody to compare with."""
-    found = []
-    for trigger in plan.triggers:
-        source = METRICS[trigger.metric].source
-        of_users = source in (Source.TRAFFIC, Source.OUTCOME)
-        if not trigger.is_to_baseline or not of_users:
-            continue
-        for stage in plan.stages():
-            if why := _cannot_fire(trigger, stage):
-                what = f"trigger {trigger.name} cannot fire"
-                found.append(f"{what} in stage {stage.title}: {why}")
-    return found
-
-
-def _cannot_fire(trigger: TriggerSpec, stage: Stage) -> str:
-    """Return why a comparison has nobody to compare in a stage; empty when it has."""
-    if stage.phase is PhaseKind.FULL:
-        return "nobody is on the baseline there; " \
-            "add a trigger with a fixed bound"
-    # `without_anybody` says where
-    if trigger.segment is not None:
-        return ""
-    by_segments = stage.phase is not PhaseKind.SHADOW and not stage.weight
-    if trigger.is_sequential and by_segments:
-        return "its users are moved by segments, not by the split, " \
-            "and are not compared; set `test: threshold`"
-    return ""
-
-
 def _long_triggers(plan: Plan) -> list[str]:
     """Find triggers whose `for` is longer than all soaks with users on the candidate."""
     whole = timedelta(0)
@@ -194,21 +139,6 @@ def _long_triggers(plan: Plan) -> list[str]:
             found.append(
                 f"trigger {trigger.name}: for {given} is longer than "
                 f"{soaks}, {longest}")
-    return found
-
-
-def _silent_checks(plan: Plan) -> list[str]:
-    """Find checks of the candidate's traffic in a stage where it has none."""
-    found = []
-    for stage, check in _checks_in(plan, PhaseKind.SHADOW):
-        metric = METRICS[check.metric]
-        # a rate without traffic is 0, and that is a value
-        has_value = metric.source is not Source.TRAFFIC or metric.is_rate
-        if check.of == "candidate" and not has_value:
-            what = f"stage {stage.title}: {check.metric} of the candidate"
-            found.append(
-                f"{what} has no data, because no user is on it; "
-                "people will be asked")
     return found
 
 

@@ -123,8 +123,7 @@ def promote_now(
         cutover = _running(session, given.cutover_id)
         row = _soaking(session, given)
         _said_before(session, given)
-        refused = _not_admitted(
-            session, cutover, given, stage.key, token=token)
+        refused = _not_admitted(session, cutover, given, stage.key, token=token)
         agreed = [] if refused else _agree(session, cutover, given)
         if len(agreed) >= _enough_in(session, cutover, stage):
             # a soak that is over already keeps its end
@@ -149,8 +148,7 @@ def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -
             raise Refused(
                 f"stage {given.stage} was not skipped because it was entered already",
                 next_step="`changeover promote-now` ends the soak of the present stage")
-        refused = _not_admitted(
-            session, cutover, given, given.stage, token=token)
+        refused = _not_admitted(session, cutover, given, given.stage, token=token)
         agreed = [] if refused else _agree(session, cutover, given)
     if refused:
         raise refused
@@ -204,12 +202,9 @@ def amend(
         _refuse_entered_since(session, cutover.id, new)
         times = plans.times_amended_in(session, cutover.migration)
         present = new.entered[-1] if new.entered else ""
-        refused = _not_admitted(
-            session, cutover, given, present, token=token)
-        agreed = []
-        if not refused:
-            said = replace(given, round=times)
-            agreed = _agree(session, cutover, said)
+        refused = _not_admitted(session, cutover, given, present, token=token)
+        said = replace(given, round=times)
+        agreed = [] if refused else _agree(session, cutover, said)
         if len(agreed) >= needed:
             plans.replace_in(session, new, agreed, now=given.at)
     if refused:
