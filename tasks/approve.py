@@ -75,9 +75,9 @@ async def ask_about(run: CutoverRun, question: Question) -> StageDecision:
     """
     rules, begun_by = who_may(run, question)
     said = asking.who_may(rules, begun_by)
-    question = replace(
-        question, text=_with(question.text, said),
-        needed=max(question.needed, rules.needed_with(begun_by)))
+    needed = max(question.needed, rules.needed_with(begun_by))
+    text = _with(question.text, said)
+    question = replace(question, text=text, needed=needed)
     # asked again from the first on after every wake-up: answers that were given are in the store
     ordinal = 1
     while True:
@@ -103,16 +103,19 @@ async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
         rules = rules_of(run.site.plan, asked.stage)
         kind = ProvenApproval if rules.tokens else StageApproval
         form = await suspend_until_answered(key, note + asked.question, kind)
+        # woken without an answer: ask under the next key
         if form is None:
-            continue  # woken without an answer: ask under the next key
+            continue
+        store, action = run.site.store, StageAction(form.decision)
+        # the plain form has none
+        code = getattr(form, "code", "")
         try:
             given = Answer(
-                StageAction(form.decision), form.approver, form.comment,
-                code=getattr(form, "code", ""), form=key)
+                action, form.approver, form.comment, code=code, form=key)
             # read now, not before the wait: a rollback may have come while people thought
-            epoch = routing.read(run.site.store, run.migration).epoch
+            epoch = routing.read(store, run.migration).epoch
             return approvals.answer(
-                run.site.store, asked.id, given, epoch=epoch, now=clock.now())
+                store, asked.id, given, epoch=epoch, now=clock.now())
         except ApprovalRefused as refusal:
             get_run_logger().warning("Approval of %s: %s", asked.stage, refusal)
             # raises when a rollback was the reason: then nobody is asked again

@@ -16,9 +16,11 @@ from tasks.steps import step
 
 async def before_hook(run: CutoverRun, hook: Hook) -> StageDecision | None:
     """Return None when a hook may be carried out; else people's decision to roll back."""
+    # a hook that runs a suite makes nothing smaller
     names = [hook.spec.lever] if hook.spec.lever else []
     levers = shrinking(run.site.plan, names)
-    return await _agree(run, Shrinking(hook.subject, hook.stage, levers))
+    what = Shrinking(hook.subject, hook.stage, levers)
+    return await _agree(run, what)
 
 
 async def before_final(run: CutoverRun) -> StageDecision | None:
@@ -43,7 +45,8 @@ async def _agree(run: CutoverRun, what: Shrinking) -> StageDecision | None:
         found = procedure.room(run, what)
         if is_soaking:
             cutovers.wait_for_approval(run.site.store, run.id, what.stage)
-        decision = await ask_about(run, procedure.question(run, what, found, round_))
+        question = procedure.question(run, what, found, round_)
+        decision = await ask_about(run, question)
         if decision.action is StageAction.ROLLBACK:
             return decision
         if decision.action is StageAction.PROMOTE:
@@ -55,10 +58,12 @@ async def _agree(run: CutoverRun, what: Shrinking) -> StageDecision | None:
 @step(name="see room for a rollback")
 def see_room(run: CutoverRun, what: Shrinking) -> bool:
     """See whether a rollback would still fit, and note it if it would; return whether to go on."""
-    return procedure.may_go_on(run, what, procedure.room(run, what))
+    found = procedure.room(run, what)
+    return procedure.may_go_on(run, what, found)
 
 
 @step(name="agree to less room")
 def agree(run: CutoverRun, what: Shrinking, decision: StageDecision) -> None:
     """Note that people go on although a rollback would not fit, or nobody knows."""
-    procedure.agree(run, what, procedure.room(run, what), decision)
+    found = procedure.room(run, what)
+    procedure.agree(run, what, found, decision)

@@ -60,16 +60,20 @@ def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverR
     carrier = carriers.one(site.store, site.migration, cutovers.subject(cutover.id))
     if carrier is None:
         raise other
+    now = clock.now()
     # the flow asks the server that runs it, which need not be the home's
-    now, api = clock.now(), PrefectApi(str(PREFECT_API_URL.value()), timeout=PREFECT_SECONDS)
+    url = str(PREFECT_API_URL.value())
+    api = PrefectApi(url, timeout=PREFECT_SECONDS)
     if ended_now(site, api, carrier, now=now) is None:
         raise other
     if carrier.flow != flow:
+        why = f"not continued because {carrier.flow}/main began cutover {cutover.id}"
         raise Refused(
-            f"not continued because {carrier.flow}/main began cutover {cutover.id}",
-            next_step="Run `changeover continue`, which starts that flow again")
+            why, next_step="Run `changeover continue`, which starts that flow again")
     # one of several that continue at once wins
-    if not cutovers.adopt(site.store, cutover.id, carrier, flow_run_id=own, now=now):
+    is_ours = cutovers.adopt(
+        site.store, cutover.id, carrier, flow_run_id=own, now=now)
+    if not is_ours:
         raise other
     return CutoverRun(site, cutover, own)
 
@@ -95,7 +99,8 @@ async def end_promoted(run: CutoverRun, outcome: str) -> State:
     try:
         run.current_state()
     except StaleEpoch as stale:
-        return await end_rolled_back(run, StageDecision("", StageAction.SUPERSEDED, str(stale)))
+        superseded = StageDecision("", StageAction.SUPERSEDED, str(stale))
+        return await end_rolled_back(run, superseded)
     return await _end(run, CutoverStatus.PROMOTED, outcome)
 
 

@@ -28,8 +28,9 @@ async def until_all_finished(retirement: Retirement) -> None:
         Pause: Not every one has; the worker starts the run again later.
     """
     while why := members.unfinished(retirement.site):
-        await come_back(clock.now() + LOOK_AGAIN, name=BEHIND,
-                        message=f"the baseline stays because {why}")
+        at = clock.now() + LOOK_AGAIN
+        said = f"the baseline stays because {why}"
+        await come_back(at, name=BEHIND, message=said)
 
 
 @step(name="see that nobody calls it")
@@ -50,7 +51,8 @@ async def ask_to_retire(retirement: Retirement) -> StageDecision:
         StaleEpoch: A rollback came first.
         Pause: Nobody has answered yet.
     """
-    return await ask_about(retirement.run, deprecation.question(retirement))
+    question = deprecation.question(retirement)
+    return await ask_about(retirement.run, question)
 
 
 @step(name="retire the baseline")

@@ -29,7 +29,9 @@ async def ask_to_disable(run: CutoverRun) -> StageDecision:
         StaleEpoch: A rollback came first.
     """
     question = disabling.question(run)
-    return await ask_about(run, question) if question else disabling.NOTHING_TO_DISABLE
+    if question is None:
+        return disabling.NOTHING_TO_DISABLE
+    return await ask_about(run, question)
 
 
 @step(name="disable the baseline")
@@ -67,4 +69,5 @@ async def ask_to_accept(run: CutoverRun, unmet: list[Criterion], round_: int) ->
     Raises:
         StaleEpoch: A rollback came first.
     """
-    return await ask_about(run, finishing.question(run, unmet, round_))
+    question = finishing.question(run, unmet, round_)
+    return await ask_about(run, question)

@@ -31,19 +31,22 @@ async def soak(run: CutoverRun, stage: str) -> None:
     following = waiting.following(run.site.plan, stage)
     while True:
         run.current_state()
-        record, now = cutovers.stage(run.site.store, run.id, stage), clock.now()
+        record = cutovers.stage(run.site.store, run.id, stage)
+        now = clock.now()
         is_over = record is None or now >= record.soak_until
         # gates are judged when users may be moved, so that the verdict is fresh
-        wait = waiting.why_wait(run, following, now) if is_over else waiting.why_paused(run, now)
+        wait = (
+            waiting.why_wait(run, following, now) if is_over
+            else waiting.why_paused(run, now))
         if wait is not None:
             await _sleep(run, wait)
         elif record is None or is_over:
             return
         else:
-            spec = run.site.plan.stage(stage)
-            message = f"{spec.title} soaks for {format_duration(spec.soak)}, " \
-                f"until {record.soak_until:%Y-%m-%d %H:%M:%S} UTC"
-            await come_back(record.soak_until, name="Soaking", message=message)
+            spec, until = run.site.plan.stage(stage), record.soak_until
+            said = (f"{spec.title} soaks for {format_duration(spec.soak)}, "
+                    f"until {until:%Y-%m-%d %H:%M:%S} UTC")
+            await come_back(until, name="Soaking", message=said)
 
 
 async def until_allowed(run: CutoverRun, stage: Stage | None) -> None:
@@ -88,11 +91,13 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
     if run.site.plan.shadow is None:
         return None
     found = []
-    for each in scores.collect(run.site.store, run.migration).findings:
+    collected = scores.collect(run.site.store, run.migration)
+    for each in collected.findings:
+        place, verdict = each.place, each.verdict
         # what was last seen before the cutover began is not of this candidate
-        if each.verdict.is_firm and each.place.last_seen >= run.began_at:
+        if verdict.is_firm and place.last_seen >= run.began_at:
             found.append(Regression(
-                each.place.field, each.verdict.rate, each.verdict.samples, each.verdict.reason))
+                place.field, verdict.rate, verdict.samples, verdict.reason))
     return found
 
 

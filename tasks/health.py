@@ -47,7 +47,8 @@ def check_health(site: Site) -> list[Row]:
     repaired = repair_all(site, found, checks)
     if repaired:
         # what was repaired is shown as it is after that, and saved over what was found
-        found = {name: _after(health, repaired.get(name, "")) for name, health in found.items()}
+        for name, health in list(found.items()):
+            found[name] = _after(health, repaired.get(name, ""))
         _save(site, at, found, repaired)
     _notify_of_critical(site, found, repaired)
     return _rows(found, repaired)
@@ -60,8 +61,10 @@ def worst_status(rows: list[Row]) -> Status:
 
 def _rows(found: Findings, repaired: dict[str, str]) -> list[Row]:
     order = list(Status)
-    rows = [Row(name, health.status, health.detail, repaired.get(name, ""))
-            for name, health in found.items()]
+    rows = []
+    for name, health in found.items():
+        done = repaired.get(name, "")
+        rows.append(Row(name, health.status, health.detail, done))
     return sorted(rows, key=lambda row: -order.index(row.status))
 
 
@@ -71,24 +74,30 @@ def _after(health: Health, repair: str) -> Health:
     is_repaired = repair.startswith("repaired ") and health.status not in GOOD
     if not is_repaired:
         return health
-    return replace(health, status=Status.WARNING, detail=f"was {health.status}: {health.detail}")
+    detail = f"was {health.status}: {health.detail}"
+    return replace(health, status=Status.WARNING, detail=detail)
 
 
 def _save(site: Site, at: datetime, found: Findings, repaired: dict[str, str]) -> None:
     results = []
     for name, health in found.items():
-        data = {**health.data, **({"repair": repaired[name]} if name in repaired else {})}
+        data = dict(health.data)
+        if name in repaired:
+            data["repair"] = repaired[name]
         results.append(HealthResult(
-            migration=site.migration, at=at, check=name, status=health.status,
-            detail=health.detail, data=data))
+            migration=site.migration, at=at, check=name,
+            status=health.status, detail=health.detail, data=data))
     health_results.save(site.store, results)
 
 
 def _notify_of_critical(site: Site, found: Findings, repaired: dict[str, str]) -> None:
     """Notify about checks that are still critical, about each again only after a while."""
     for name, health in found.items():
-        if health.status in (Status.CRITICAL, Status.ERROR):
-            # said again while it lasts, but not with every check
-            body = "; ".join(part for part in (health.detail, repaired.get(name, "")) if part)
-            notify(site, f"health of {site.migration}: {name}", body, Severity.CRITICAL,
-                   key=f"health {name}", is_once=False)
+        if health.status not in (Status.CRITICAL, Status.ERROR):
+            continue
+        parts = health.detail, repaired.get(name, "")
+        body = "; ".join(filter(None, parts))
+        title = f"health of {site.migration}: {name}"
+        # said again while it lasts, but not with every check
+        notify(
+            site, title, body, Severity.CRITICAL, key=f"health {name}", is_once=False)

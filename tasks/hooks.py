@@ -42,7 +42,9 @@ async def after_stage(run: CutoverRun, stage: str) -> StageDecision | None:
 async def _carry_out_all(run: CutoverRun, stage: str, when: When) -> StageDecision | None:
     plan = run.site.plan
     # what comes after a stage waits for what the next stage waits for
-    awaited = plan.stage(stage) if when is When.BEFORE else following(plan, stage)
+    awaited = following(plan, stage)
+    if when is When.BEFORE:
+        awaited = plan.stage(stage)
     # asked anew each time: an answer, or another process, may have changed what is due
     while due := hooks.due(run, stage, when):
         await until_allowed(run, awaited)
@@ -90,7 +92,8 @@ async def _wait(run: CutoverRun, hook: Hook) -> None:
     """Wait until the next attempt; a hook whose process was killed is not waited for."""
     due_at = hooks.retry_at(run, hook)
     if due_at is not None and due_at > clock.now():
-        await come_back(due_at, name="Retrying", message=f"{hook.title} is tried again")
+        said = f"{hook.title} is tried again"
+        await come_back(due_at, name="Retrying", message=said)
 
 
 async def _ask(run: CutoverRun, stage: str, hook: Hook, times: int) -> StageDecision:
@@ -98,7 +101,8 @@ async def _ask(run: CutoverRun, stage: str, hook: Hook, times: int) -> StageDeci
     # the soak is over: nobody may end it once more while people are asked
     if record is not None and record.status is StageStatus.SOAKING:
         cutovers.wait_for_approval(run.site.store, run.id, stage)
-    decision = await ask_about(run, hooks.question(run, hook, times))
+    question = hooks.question(run, hook, times)
+    decision = await ask_about(run, question)
     return StageDecision(stage, decision.action, decision.reason)
 
 

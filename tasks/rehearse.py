@@ -31,14 +31,18 @@ def rehearse(run: Procedure, suite: SuiteResult | None) -> Step:
 async def rehearsed(site: Site) -> State:
     """Rehearse the rollback, and show what was done."""
     run_id = root_run_id()
-    suite = await run_suite(site, site.plan.rollback.verify, f"rehearsal {run_id}")
-    found = rehearse(Procedure(site, f"rehearsal-{run_id}", run_id), suite)
-    lines = [f"- {line}" for line in found.data.get("lines", [])]
+    verify = site.plan.rollback.verify
+    suite = await run_suite(site, verify, f"rehearsal {run_id}")
+    run = Procedure(site, f"rehearsal-{run_id}", run_id)
+    found = rehearse(run, suite)
+    lines = [f"# Rehearsal: {found.status}", found.detail]
+    for line in found.data.get("lines", []):
+        lines.append(f"- {line}")
     await acreate_markdown_artifact(
         # Prefect's keys have small letters, digits and hyphens
         key=f"{site.migration}-rehearsal".replace("_", "-"),
         description="Newest rehearsal of the rollback",
-        markdown="\n".join([f"# Rehearsal: {found.status}", found.detail, *lines]))
+        markdown="\n".join(lines))
     return ended(found)
 
 

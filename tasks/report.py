@@ -41,15 +41,17 @@ async def update_progress(run: CutoverRun) -> None:
 
     site = run.site
     progress = collect_progress(site.store, site.plan, run.id, now=clock.now())
-    done = sum(stage.status in PASSED
-               for stage in cutovers.stages(site.store, run.id))
-    share = 100.0 * done / max(1, len(site.plan.stages()))
-    key = _key(site)
+    done = 0
+    for stage in cutovers.stages(site.store, run.id):
+        done += stage.status in PASSED
+    percent = 100.0 * done / max(1, len(site.plan.stages()))
+    key, url = _key(site), report_address(site, run.id)
     await acreate_progress_artifact(
-        progress=share, key=f"{key}-bar", description=f"Stages promoted in cutover {run.id}"
+        progress=percent, key=f"{key}-bar",
+        description=f"Stages promoted in cutover {run.id}",
     )
     await acreate_markdown_artifact(
-        markdown=progress_markdown(progress, report_url=report_address(site, run.id)),
+        markdown=progress_markdown(progress, report_url=url),
         key=f"{key}-progress",
         description=f"Where cutover {run.id} stands",
     )
@@ -62,8 +64,9 @@ async def publish_gate_table(run: CutoverRun, stage: str) -> None:
 
     judged = verdicts.all_of(run.site.store, run.id, stage)
     title = run.site.plan.stage(stage).title
+    table = gate_table_markdown(judged)
     await acreate_markdown_artifact(
-        markdown=f"# Gate of {title}\n\n{gate_table_markdown(judged)}",
+        markdown=f"# Gate of {title}\n\n{table}",
         key=f"{_key(run.site)}-gate-{stage}",
         description=f"Gate of stage {stage} in cutover {run.id}",
     )
@@ -80,25 +83,33 @@ async def publish_report(site: Site, cutover_id: int | None) -> str:
     from reports.render import render_markdown, write
 
     data = collect(site.store, site.plan, cutover_id, now=clock.now())
-    paths = write(data, site.home.reports, name=report_name(site, cutover_id))
-    report_files.save(site.store, Report(
-        migration=site.migration, subject="cutover", cutover_id=cutover_id, at=clock.now(),
-        html_path=str(paths["html"]), markdown_path=str(paths["markdown"]),
+    name = report_name(site, cutover_id)
+    paths = write(data, site.home.reports, name=name)
+    report = Report(
+        migration=site.migration, subject="cutover",
+        cutover_id=cutover_id, at=clock.now(),
+        html_path=str(paths["html"]),
+        markdown_path=str(paths["markdown"]),
         json_path=str(paths["json"]),
-    ))
+    )
+    report_files.save(site.store, report)
     await _show_report(site, cutover_id, render_markdown(data))
     return str(paths["html"])
 
 
 async def _show_report(site: Site, cutover_id: int | None, markdown: str) -> None:
     """Show the report and its address in Prefect's page."""
-    what = f"Report of cutover {cutover_id}" if cutover_id else "Report of the newest cutover"
+    what, key = "Report of the newest cutover", _key(site)
+    if cutover_id:
+        what = f"Report of cutover {cutover_id}"
+    # without an address nobody serves the file, and a link would lead nowhere
     if site.reports_url:
         await acreate_link_artifact(
-            link=report_address(site, cutover_id), link_text="The report with charts",
-            key=f"{_key(site)}-report-link", description=what)
+            link=report_address(site, cutover_id),
+            link_text="The report with charts",
+            key=f"{key}-report-link", description=what)
     await acreate_markdown_artifact(
-        markdown=markdown, key=f"{_key(site)}-report", description=what)
+        markdown=markdown, key=f"{key}-report", description=what)
 
 
 class BackupBar:
@@ -110,7 +121,8 @@ class BackupBar:
     """
 
     def __init__(self, migration: str, items: int) -> None:
-        self._key, self._items = f"{migration.replace('_', '-')}-backup", max(1, items)
+        self._key = f"{migration.replace('_', '-')}-backup"
+        self._items = max(1, items)
         self._shares: dict[str, float] = {}
         self._artifact: UUID | None = None
         self._shown = 0.0
@@ -122,19 +134,25 @@ class BackupBar:
         if share < 1 and time.monotonic() - self._shown < _BAR_SECONDS:
             return
         self._shown = time.monotonic()
-        text = f"{progress.item}: {progress.done} of {progress.total or '?'} {progress.unit}"
+        # some tools do not say how much there is
+        total = progress.total or "?"
+        text = f"{progress.item}: {progress.done} of {total} {progress.unit}"
+        percent = 100 * share
         try:
-            self._show(100 * share, text)
+            self._show(percent, text)
         # a bar that is not shown is no reason to end a backup
         except (httpx.HTTPError, PrefectException) as error:
-            get_run_logger().warning("backup %.0f %%, not shown because %s", 100 * share, error)
+            said = "backup %.0f %%, not shown because %s"
+            get_run_logger().warning(said, percent, error)
 
     def _show(self, percent: float, text: str) -> None:
-        if self._artifact is None:
-            self._artifact = cast(UUID, create_progress_artifact(
-                progress=percent, key=self._key, description=text))
-        else:
-            update_progress_artifact(self._artifact, progress=percent, description=text)
+        if self._artifact is not None:
+            update_progress_artifact(
+                self._artifact, progress=percent, description=text)
+            return
+        made = create_progress_artifact(
+            progress=percent, key=self._key, description=text)
+        self._artifact = cast(UUID, made)
 
 
 def approval_question(run: CutoverRun, stage: str, reason: str, ordinal: int) -> str:
@@ -144,8 +162,9 @@ def approval_question(run: CutoverRun, stage: str, reason: str, ordinal: int) ->
     from reports.tables import stage_question_markdown
 
     asked = Asked(run.id, stage, reason, ordinal)
-    return stage_question_markdown(
-        collect_question(run.site.store, run.site.plan, asked, now=clock.now()))
+    site, now = run.site, clock.now()
+    found = collect_question(site.store, site.plan, asked, now=now)
+    return stage_question_markdown(found)
 
 
 async def announce_once(run: CutoverRun, asked: Approval) -> None:
@@ -153,23 +172,29 @@ async def announce_once(run: CutoverRun, asked: Approval) -> None:
     site = run.site
     if site.plan.notify:
         messages.put(site.store, announcement(site, asked), is_once=True)
+    data = {"approval": asked.id, "stage": asked.stage}
     # its old name stays: it is in the audits of cutovers that were carried out before
-    is_new = audit.record(site.store, site.migration, NewEvent(
+    event = NewEvent(
         actor="flow", kind="people.told", at=clock.now(),
-        data={"approval": asked.id, "stage": asked.stage}, once_key=f"told-{asked.id}"))
+        data=data, once_key=f"told-{asked.id}")
+    is_new = audit.record(site.store, site.migration, event)
     if is_new:
         await update_progress(run)
 
 
 def report_name(site: Site, cutover_id: int | None) -> str:
     """Return the name of a report's files, without ending."""
-    return f"{site.migration}-cutover-{cutover_id}" if cutover_id else f"{site.migration}-status"
+    if not cutover_id:
+        return f"{site.migration}-status"
+    return f"{site.migration}-cutover-{cutover_id}"
 
 
 def report_address(site: Site, cutover_id: int | None) -> str:
     """Return where the report is served; empty when it is not."""
+    if not site.reports_url:
+        return ""
     name = report_name(site, cutover_id)
-    return f"{site.reports_url.rstrip('/')}/{name}.html" if site.reports_url else ""
+    return f"{site.reports_url.rstrip('/')}/{name}.html"
 
 
 def _key(site: Site) -> str:

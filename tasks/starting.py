@@ -18,6 +18,9 @@ def note_starter(
     """
     if not name:
         return
-    starting.start(run.site.store, Instruction(
-        run.id, InstructionKind.START, name.strip()[:100], "it was started by this person",
-        clock.now(), instructions.part_of(part, str(run.flow_run_id))), code or "")
+    # of this flow run: a part that is started again has another starter
+    key = instructions.part_of(part, str(run.flow_run_id))
+    started = Instruction(
+        run.id, InstructionKind.START, name.strip()[:100],
+        "it was started by this person", clock.now(), key)
+    starting.start(run.site.store, started, code or "")

@@ -43,13 +43,17 @@ def move_traffic(run: CutoverRun, stage: str) -> str:
 
 def _give_share(run: CutoverRun, stage: Stage, reason: str) -> RoutingState:
     """Put a stage's share of users on the candidate, as this cutover and this run."""
-    change = replace(change_for(stage, run.site.plan, run.epoch), carried_by=run.carried_by)
-    return traffic.give_share(run.site, stage, change, Author(f"cutover {run.id}", reason))
+    change = change_for(stage, run.site.plan, run.epoch)
+    # another run may have taken the cutover up meanwhile: then this one moves nobody
+    change = replace(change, carried_by=run.carried_by)
+    author = Author(f"cutover {run.id}", reason)
+    return traffic.give_share(run.site, stage, change, author)
 
 
 def has_share(site: Site, stage: Stage) -> bool:
     """Whether the users are moved that a stage says, and no part of them was rolled back."""
-    return stages.has_share(routing.read(site.store, site.migration), stage, site.plan)
+    state = routing.read(site.store, site.migration)
+    return stages.has_share(state, stage, site.plan)
 
 
 @step(name="move a part back", task_run_name="back: {scope}")
@@ -63,7 +67,9 @@ def soaks_again(run: CutoverRun, stage: str, round_: int) -> bool:
     record = cutovers.stage(run.site.store, run.id, stage)
     if record is None or record.decided_at is not None:
         return False
-    return record.round > round_ or not has_share(run.site, run.site.plan.stage(stage))
+    if record.round > round_:
+        return True
+    return not has_share(run.site, run.site.plan.stage(stage))
 
 
 @step(name="give back share", task_run_name="give back share: {stage}")
@@ -79,7 +85,8 @@ def give_back_share(run: CutoverRun, stage: str, round_: int) -> str:
 
     def move() -> Found:
         reason = f"stage {spec.title} again, as people decided"
-        return _give_share(run, spec, reason).describe(), {}
+        state = _give_share(run, spec, reason)
+        return state.describe(), {}
 
     # once for each round, also when this process is killed before the next line
     found = run.once(f"users of {stage} again {round_}", move)

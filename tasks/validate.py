@@ -31,21 +31,26 @@ def begin_suite(site: Site, suite: str, key: str) -> int:
     """
     from changeover.checks.suites.run import checks_of
 
+    # before a row is made: an unknown suite leaves none
     checks_of(site.plan, suite)
-    return validations.begin(site.store, site.migration, suite, key=key, now=clock.now()).id
+    run = validations.begin(
+        site.store, site.migration, suite, key=key, now=clock.now())
+    return run.id
 
 
 def assign_suite(site: Site, run_id: int) -> None:
     """Note that this flow run carries a suite's run, unless that has ended."""
-    carriers.assign(site.store, Carrier(
-        site.migration, f"{Work.SUITE} {run_id}", "validation", root_run_id(),
-        since=clock.now()))
+    work = f"{Work.SUITE} {run_id}"
+    carrier = Carrier(
+        site.migration, work, "validation", root_run_id(), since=clock.now())
+    carriers.assign(site.store, carrier)
 
 
 def drop_suite(site: Site, run_id: int) -> None:
     """Note that a suite's run has said how it ended."""
+    work = f"{Work.SUITE} {run_id}"
     carriers.drop(
-        site.store, site.migration, f"{Work.SUITE} {run_id}", flow_run_id=root_run_id())
+        site.store, site.migration, work, flow_run_id=root_run_id())
 
 
 @step(name="check", task_run_name="{name}")
@@ -57,12 +62,13 @@ def carry_out_check(site: Site, suite: str, run_id: int, *, number: int, name: s
     """
     from changeover.checks.suites.run import checks_of, run_check
 
-    known = {check.number: check for check in validations.checks(site.store, run_id)}
     # a run that begins again finds what is done: a suite may take an hour
-    if number in known:
-        return known[number].verdict
-    check = checks_of(site.plan, suite)[number][1]
-    run = run_check(CheckTarget.of(site), number, name, check)
+    for known in validations.checks(site.store, run_id):
+        if known.number == number:
+            return known.verdict
+    _, check = checks_of(site.plan, suite)[number]
+    target = CheckTarget.of(site)
+    run = run_check(target, number, name, check)
     validations.save_check(site.store, as_stored(run_id, run))
     return str(run.result.verdict)
 
@@ -76,8 +82,9 @@ def carry_out_checks(site: Site, suite: str, run_id: int) -> None:
     together = []
     for number, (name, check) in checks:
         if not runs_alone(check):
-            together.append(
-                carry_out_check.submit(site, suite, run_id, number=number, name=name))
+            future = carry_out_check.submit(
+                site, suite, run_id, number=number, name=name)
+            together.append(future)
     for future in together:
         # all are waited for, and the first error is raised only then
         future.result()
@@ -137,25 +144,31 @@ async def _publish(site: Site, run: SuiteRun, checks: list[SuiteCheck]) -> None:
     from reports.validation import render_markdown, write
 
     paths = write(run, checks, site.home.reports)
-    report_files.save(site.store, Report(
-        migration=site.migration, subject=f"suite {run.suite}"[:20], cutover_id=None,
-        at=clock.now(), html_path=str(paths["html"]), markdown_path=str(paths["md"]),
-        json_path=str(paths["json"]),
-    ))
+    html = paths["html"]
+    report = Report(
+        migration=site.migration,
+        # as long as the store's column
+        subject=f"suite {run.suite}"[:20],
+        cutover_id=None, at=clock.now(), html_path=str(html),
+        markdown_path=str(paths["md"]), json_path=str(paths["json"]),
+    )
+    report_files.save(site.store, report)
     key = f"{site.migration}-suite-{run.suite}".replace("_", "-")
     what = f"Suite {run.suite}: {run.verdict}"
-    await acreate_markdown_artifact(markdown=render_markdown(run, checks), key=key,
-                                    description=what)
+    await acreate_markdown_artifact(
+        markdown=render_markdown(run, checks), key=key, description=what)
     if site.reports_url:
         await acreate_link_artifact(
-            link=f"{site.reports_url}/{paths['html'].name}", key=f"{key}-report",
+            link=f"{site.reports_url}/{html.name}", key=f"{key}-report",
             link_text="The report with evidence", description=what)
 
 
 def _result(run: SuiteRun, checks: list[SuiteCheck]) -> SuiteResult:
     from reports.validation import sentence
 
-    failed = [f"{check.name}: {check.reason}" for check in checks
-              if check.verdict is not Verdict.PASS]
-    reason = "; ".join([sentence(run, checks), *failed])
+    parts = [sentence(run, checks)]
+    for check in checks:
+        if check.verdict is not Verdict.PASS:
+            parts.append(f"{check.name}: {check.reason}")
+    reason = "; ".join(parts)
     return SuiteResult(run.suite, run.verdict, reason[:2000])

@@ -47,8 +47,12 @@ class BucketSums:
         """Return what buckets did while everyone was on the baseline, up to a time."""
         found = self._between(0, before - PAST, before)
         second = int(before.timestamp())
-        return merged([*(each for each in found if each.end <= second + 1),
-                       Slice(0, second, second, {})])
+        # with an empty one: without any, nothing could be merged
+        kept = [Slice(0, second, second, {})]
+        for each in found:
+            if each.end <= second + 1:
+                kept.append(each)
+        return merged(kept)
 
     def sum_up(self, now: datetime) -> int:
         """Sum up old slices by the hour; return how many hours were.
@@ -59,29 +63,40 @@ class BucketSums:
         entered = self._stage_starts()
         # never across the beginning of a stage: its evidence begins there
         groups: dict[tuple[str, int, int, int], list[int]] = defaultdict(list)
-        for gateway, weight, start in slices.keys(self.store, self.migration, end=last):
-            groups[gateway, weight, start // HOUR, bisect_right(entered, start)].append(start)
+        store, migration = self.store, self.migration
+        for gateway, weight, start in slices.keys(store, migration, end=last):
+            stage = bisect_right(entered, start)
+            key = gateway, weight, start // HOUR, stage
+            groups[key].append(start)
         number = 0
         for (gateway, weight, _, _), starts in groups.items():
-            if len(starts) == 1:  # summed up already
+            # summed up already
+            if len(starts) == 1:
                 continue
             found = slices.of_starts(
-                self.store, self.migration, gateway=gateway, weight=weight, starts=starts)
+                store, migration, gateway=gateway, weight=weight, starts=starts)
             whole = packed(merged(map(opened, found)))
-            slices.replace(self.store, self.migration, found, whole)
+            slices.replace(store, migration, found, whole)
             number += 1
         return number
 
     def _stage_starts(self) -> list[int]:
         """Return the seconds from which on slices are the newest cutover's stages', in order."""
         cutover = cutovers.latest(self.store, self.migration)
-        stages = cutovers.stages(self.store, cutover.id) if cutover else []
-        return sorted(-int(-each.entered_at.timestamp() // 1) for each in stages)
+        if cutover is None:
+            return []
+        found = []
+        for each in cutovers.stages(self.store, cutover.id):
+            # rounded up: the second in which it began is partly of before
+            found.append(-int(-each.entered_at.timestamp() // 1))
+        return sorted(found)
 
     def _between(self, weight: int, start: datetime, end: datetime) -> Iterable[Slice]:
         # both rounded inwards: a second is counted only when all of it is meant
-        first, last = -int(-start.timestamp() // 1), int(end.timestamp())
-        found = slices.between(self.store, self.migration, weight=weight, start=first, end=last)
+        first = -int(-start.timestamp() // 1)
+        last = int(end.timestamp())
+        found = slices.between(
+            self.store, self.migration, weight=weight, start=first, end=last)
         return map(opened, found)
 
 
@@ -93,4 +108,6 @@ def packed(one: Slice) -> PackedSlice:
 
 def opened(one: PackedSlice) -> Slice:
     """Return a slice of the store, unpacked."""
-    return Slice(one.weight, one.start, one.end, unpack(one.sums), one.excluded, one.gateway)
+    sums = unpack(one.sums)
+    return Slice(
+        one.weight, one.start, one.end, sums, one.excluded, one.gateway)

@@ -40,19 +40,28 @@ def _member(store: Store, member: Member) -> dict[str, Any]:
     overtaken = members.overtaken(store, member.migration)
     leader = overtaken[0].leader if overtaken else None
     return {
-        "migration": member.migration, "order": member.order, "where": member.where,
+        "migration": member.migration, "order": member.order,
+        "where": member.where,
         # a weight is a number of buckets of 0.01 %
-        "percent": member.state.weight / 100, "stage": member.stage, "stands": member.stands,
-        "is_finished": member.is_finished, "must_follow": leader, "text": _text(member, leader),
+        "percent": member.state.weight / 100,
+        "stage": member.stage, "stands": member.stands,
+        "is_finished": member.is_finished,
+        "must_follow": leader, "text": _text(member, leader),
     }
 
 
 def _text(member: Member, must_follow: str | None) -> str:
     """Return how a member stands in one phrase."""
+    parts = [member.where]
     stage = " ".join(filter(None, (member.stage, member.stands)))
-    late = f"HAS NOT FOLLOWED THE ROLLBACK OF {must_follow}" if must_follow else ""
-    finished = "finished" if member.is_finished else ""
-    return ", ".join(filter(None, (member.where, stage, finished, late)))
+    if stage:
+        parts.append(stage)
+    if member.is_finished:
+        parts.append("finished")
+    # in capitals: it must go back, and has not
+    if must_follow:
+        parts.append(f"HAS NOT FOLLOWED THE ROLLBACK OF {must_follow}")
+    return ", ".join(parts)
 
 
 def _waits(store: Store, plan: Plan, cutover: Cutover | None) -> str | None:
@@ -63,13 +72,18 @@ def _waits(store: Store, plan: Plan, cutover: Cutover | None) -> str | None:
         return None  # rolled back: it begins no stage any more
     stage = cutovers.next_stage(store, cutover.id, plan)
     text = members.why_wait(store, plan, stage)
-    return f"{stage.title} waits: {text}" if stage is not None and text else None
+    if stage is None or not text:
+        return None
+    return f"{stage.title} waits: {text}"
 
 
 def _is_due(store: Store, cutover: Cutover | None, now: datetime) -> bool:
     """Whether the next stage would begin now if it need not wait for others."""
     known = cutovers.stages(store, cutover.id) if cutover else []
-    return not known or known[-1].decided_at is not None or known[-1].soak_until <= now
+    if not known:
+        return True
+    newest = known[-1]
+    return newest.decided_at is not None or newest.soak_until <= now
 
 
 def lines(group: dict[str, Any] | None) -> list[str]:

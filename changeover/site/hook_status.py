@@ -35,11 +35,13 @@ def hooks(store: Store, cutover: Cutover | None) -> list[dict[str, Any]]:
     for step in sorted(known, key=lambda each: each.started_at):
         if "hook" not in step.data:
             continue
-        is_undone = f"undo {step.name}" in undone
+        status = str(step.status)
+        if f"undo {step.name}" in undone:
+            status = "undone"
         found.append({
-            "stage": step.data["stage"], "hook": step.name, "does": step.data["hook"],
-            "status": "undone" if is_undone else str(step.status), "detail": step.detail,
-            "at": step.started_at.isoformat()})
+            "stage": step.data["stage"], "hook": step.name,
+            "does": step.data["hook"], "status": status,
+            "detail": step.detail, "at": step.started_at.isoformat()})
     return found
 
 
@@ -53,9 +55,13 @@ def load(store: Store, migration: str, *, now: datetime) -> str:
 
 def lines(status: dict[str, Any]) -> list[str]:
     """Return both for people, from the status."""
-    found = [f"  hook {each['hook']}: {each['does']} {each['status']}"
-             + (f", {each['detail']}" if each["status"] == StepStatus.FAILED else "")
-             for each in status["hooks"]]
+    found = []
+    for each in status["hooks"]:
+        line = f"  hook {each['hook']}: {each['does']} {each['status']}"
+        # what went well needs no words
+        if each["status"] == StepStatus.FAILED:
+            line += f", {each['detail']}"
+        found.append(line)
     if status["load"]:
         found.append(f"  synthetic load: {status['load']}")
     return found

@@ -18,17 +18,23 @@ def collect(store: Store, state: RoutingState, *, now: datetime) -> dict[str, An
     plan = returns.schedule(store, state)
     if plan is None:
         return None
-    step = plan.step_at(now)
-    following = plan.due_at(step + 1) if step < plan.steps else None
-    after = f", the next one at {following:%T} UTC" if following else ""
+    step, steps = plan.step_at(now), plan.steps
+    after, next_at = "", None
+    if step < steps:
+        following = plan.due_at(step + 1)
+        after = f", the next one at {following:%T} UTC"
+        next_at = following.isoformat()
+    text = (f"users return to the baseline in steps: step {step} of {steps}{after}, "
+            f"everyone until {plan.end:%F %T} UTC; "
+            "`changeover rollback` ends it at once")
     return {
-        "step": step, "of": plan.steps, "until": plan.end.isoformat(),
-        "next_at": following.isoformat() if following else None,
-        "text": f"users return to the baseline in steps: step {step} of {plan.steps}{after}, "
-                f"everyone until {plan.end:%F %T} UTC; `changeover rollback` ends it at once",
+        "step": step, "of": steps, "until": plan.end.isoformat(),
+        "next_at": next_at, "text": text,
     }
 
 
 def lines(returning: dict[str, Any] | None) -> list[str]:
     """Return it for people."""
-    return [str(returning["text"])] if returning else []
+    if not returning:
+        return []
+    return [str(returning["text"])]
