@@ -28,7 +28,9 @@ Examples:
 @why_option
 @click.option("--yes", is_flag=True, help="Do not ask whether the changes are wanted.")
 @site_command
-def amend(session: Session, file: Path, approver: str, reason: str, yes: bool) -> None:
+def amend(
+    session: Session, *, file: Path, approver: str, reason: str, yes: bool
+) -> None:
     """Let a running cutover go on with a changed plan, once its stage's approvers agree.
 
     Later stages, gates and bounds, comparison rules, triggers, messages and approvals can be

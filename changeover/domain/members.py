@@ -87,13 +87,17 @@ def why_not(step: Step, members: Sequence[Member]) -> str:
     for leader in leaders(step, members):
         if not _is_as_far(leader, step.reach):
             needed = "copies" if step.reach == Reach(1) else step.reach.text
-            found.append(f"{leader.migration} (order {leader.order}) is at {leader.where}, and "
-                         f"{needed} must be reached there first")
+            whose = f"{leader.migration} (order {leader.order})"
+            found.append(
+                f"{whose} is at {leader.where}, "
+                f"and {needed} must be reached there first")
     for wait in step.waits_for:
         other = known.get(wait.migration)
         if other is None:
-            found.append(f"{wait.text} must be reached first, and {wait.migration} is not "
-                         "registered in this store; `changeover up` with its plan does that")
+            found.append(
+                f"{wait.text} must be reached first, "
+                f"and {wait.migration} is not registered in this store; "
+                "`changeover up` with its plan does that")
         elif not has_reached(other, wait):
             found.append(f"{wait.text} must be reached first, and it is at {other.where}")
     return "; ".join(found)

@@ -59,22 +59,27 @@ def _twice(path: Location, names: list[str] | None) -> Iterator[Found]:
     for number, name in enumerate(names or []):
         first = seen.setdefault(person(name), name)
         if first is not name:
-            yield (*path, number), f"{name!r} and {first!r} are one person; list each person once"
+            same = f"{name!r} and {first!r} are one person"
+            yield (*path, number), f"{same}; list each person once"
 
 
 def _too_few(path: Location, spec: ApprovalSpec, everywhere: ApproversSpec) -> Iterator[Found]:
     names = everywhere.names if spec.names is None else spec.names
     four_eyes = everywhere.four_eyes if spec.four_eyes is None else spec.four_eyes
+    # anybody may
     if names is None:
-        return  # anybody may
+        return
     people = {person(name) for name in names}
     if len(people) < spec.approvers:
+        listed = ", ".join(names)
+        needed = f"{spec.approvers} different people must agree"
         yield (*path, "approvers"), (
-            f"{spec.approvers} different people must agree, and {len(people)} may: "
-            f"{', '.join(names)}; list more names, or need fewer approvers")
+            f"{needed}, and {len(people)} may: {listed}; "
+            "list more names, or need fewer approvers")
         return
     # where both are the plan's own it is said there
     is_own = spec.names is not None or spec.four_eyes is not None
     if four_eyes and is_own and len(people) < 2:
-        yield path, (f"four_eyes needs two names or more: nobody could approve what {names[0]} "
-                     "started")
+        yield path, (
+            "four_eyes needs two names or more: "
+            f"nobody could approve what {names[0]} started")

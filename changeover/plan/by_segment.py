@@ -28,8 +28,9 @@ def is_moved(condition: Condition, stage: Stage) -> bool:
 def _of_stage(plan: Plan, stage: Stage) -> Iterator[str]:
     for check in _checks(plan, stage):
         if why := _why_not(check, stage):
-            yield (f"{check.measured.name} of segment {check.segment} cannot be answered, because "
-                   f"{why}; people will be asked")
+            what = f"{check.measured.name} of segment {check.segment}"
+            yield f"{what} cannot be answered, because {why}; " \
+                "people will be asked"
     for trigger in plan.triggers:
         if trigger.is_of_requests and (why := _why_not(trigger, stage)):
             yield f"trigger {trigger.name} cannot fire, because {why}"
@@ -46,8 +47,9 @@ def _why_not(condition: Condition, stage: Stage) -> str | None:
         return None
     if is_moved(condition, stage):
         if condition.is_to_baseline:
-            return (f"all users of {condition.segment} are moved to the candidate there, so that "
-                    "nobody is left to compare them with; give a fixed bound, such as below")
+            moved = f"all users of {condition.segment} are moved to the candidate"
+            return f"{moved} there, so that nobody is left to compare them with; " \
+                "give a fixed bound, such as below"
         if condition.of == "baseline":
             return f"all users of {condition.segment} are moved to the candidate there"
     elif not stage.weight and (condition.of == "candidate" or condition.is_to_baseline):

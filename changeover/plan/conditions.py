@@ -125,20 +125,25 @@ class Condition(Part):
     @model_validator(mode="after")
     def _is_meaningful(self) -> Condition:
         if self.metric not in METRICS or " " in self.metric:
-            raise ValueError(f"unknown metric {self.metric!r}; allowed are "
-                             f"{', '.join(METRICS)}, outcome.NAME, external.NAME")
+            known = ", ".join(METRICS)
+            raise ValueError(
+                f"unknown metric {self.metric!r}; allowed are "
+                f"{known}, outcome.NAME, external.NAME")
         if self.is_external and self.unit is None:  # the plan sets it where a source has it
             raise ValueError(f"no source has the metric {self.metric!r}")
         if len(self._bounds()) != 1:
             found = ", ".join(self._bounds()) or "none"
-            raise ValueError(f"exactly one bound is required of {', '.join(self._bound_names())}; "
-                             f"found {found}")
+            known = ", ".join(self._bound_names())
+            raise ValueError(
+                f"exactly one bound is required of {known}; found {found}")
         values = self.bound_values
         if self.between is not None and values[0] >= values[1]:
-            raise ValueError(f"between {self.between}: the first value must be the lower one")
+            raise ValueError(
+                f"between {self.between}: the first value must be the lower one")
         if self.is_to_baseline and self.of == "baseline":
-            raise ValueError(f"{self.bound_name} of the baseline itself is always true; "
-                             "use `of: candidate`")
+            raise ValueError(
+                f"{self.bound_name} of the baseline itself is always true; "
+                "use `of: candidate`")
         return self
 
     @model_validator(mode="after")
@@ -147,8 +152,9 @@ class Condition(Part):
             raise ValueError(f"`path` works with divergence_rate only, not with {self.metric}")
         by_segment = (Source.TRAFFIC, Source.OUTCOME, Source.EXTERNAL)
         if self.segment is not None and self.measured.source not in by_segment:
-            raise ValueError("`segment` works with metrics of traffic, outcomes and sources only, "
-                             f"not with {self.metric}")
+            raise ValueError(
+                "`segment` works with metrics of traffic, outcomes and "
+                f"sources only, not with {self.metric}")
         if (self.metric == STATUS_RATE) is (self.status is None):
             raise ValueError(
                 f"{STATUS_RATE} needs `status`: a code such as 404, a class such as 4xx, or a list"
@@ -233,33 +239,41 @@ class CheckSpec(Condition):
     @model_validator(mode="after")
     def _minutes_fit(self) -> CheckSpec:
         if self.direction is not None and not (self.is_by_minutes or self.is_of_mean):
-            raise ValueError("`direction` works with `test: mann_whitney`, and with response_bytes "
-                             "and outcome.NAME by evidence (which needs `range`)")
+            raise ValueError(
+                "`direction` works with `test: mann_whitney`, and with "
+                "response_bytes and outcome.NAME by evidence "
+                "(which needs `range`)")
         if self.ranks is not None and not self.is_by_minutes:
             raise ValueError("`ranks` works with `test: mann_whitney` only")
         if not self.is_by_minutes:
             return self
         if METRICS[self.metric].source not in BY_MINUTES:
-            raise ValueError(f"`test: mann_whitney` does not work with {self.metric}, only with "
-                             "metrics of traffic, health and processes")
+            raise ValueError(
+                f"`test: mann_whitney` does not work with {self.metric}, "
+                "only with metrics of traffic, health and processes")
         if (self.ratio_to_baseline or 0) < 1:
-            raise ValueError("`test: mann_whitney` needs ratio_to_baseline of 1 or more: the ratio "
-                             "of means from which on a difference counts")
+            raise ValueError(
+                "`test: mann_whitney` needs ratio_to_baseline of 1 or more: "
+                "the ratio of means from which on a difference counts")
         is_other = self.ranks is not None and self.ranks.effect != "mean_ratio"
         if is_other and self.ratio_to_baseline != 1:
-            raise ValueError("with another effect than mean_ratio, ratio_to_baseline must be 1: "
-                             "the bound is ranks.allowed_increase")
+            raise ValueError(
+                "with another effect than mean_ratio, ratio_to_baseline "
+                "must be 1: the bound is ranks.allowed_increase")
         return self
 
     @model_validator(mode="after")
     def _test_fits(self) -> CheckSpec:
         if self.test == "sequential" and not self.is_to_baseline:
-            raise ValueError("`test: sequential` needs ratio_to_baseline or "
-                             "difference_to_baseline: it compares the two systems")
+            raise ValueError(
+                "`test: sequential` needs ratio_to_baseline or "
+                "difference_to_baseline: it compares the two systems")
         if self.test == "sequential" and not is_by_bucket(self.metric):
             allowed = sorted({*BY_BUCKET, OUTCOME_ERRORS, RESPONSE_BYTES})
-            raise ValueError(f"`test: sequential` does not work with {self.metric}, only with "
-                             f"{', '.join(allowed)}, outcome.NAME")
+            known = ", ".join(allowed)
+            raise ValueError(
+                f"`test: sequential` does not work with {self.metric}, "
+                f"only with {known}, outcome.NAME")
         check_mean(self)
         if self.is_of_mean:
             return self

@@ -35,14 +35,15 @@ def warnings(plan: Plan) -> list[str]:
                 found.append(f"stage {stage.title}: a rollback does not undo {hook.title}")
         for load in stage.hooks.during:
             if load.of == "candidate" and limit is not None:
+                takes = f"takes some of the {limit} requests at once"
                 found.append(
-                    f"stage {stage.title}: {load.text} goes past the gateway, and takes some of "
-                    f"the {limit} requests at once that the candidate serves; `of: gateway` "
-                    "keeps the limit")
+                    f"stage {stage.title}: {load.text} goes past the gateway, "
+                    f"and {takes} that the candidate serves; "
+                    "`of: gateway` keeps the limit")
             if load.measured:
                 found.append(
-                    f"stage {stage.title}: {load.text} counts as users' requests in metrics, "
-                    "gates and triggers")
+                    f"stage {stage.title}: {load.text} counts as users' "
+                    "requests in metrics, gates and triggers")
     return found
 
 
@@ -79,8 +80,8 @@ def _of_load(plan: Plan, load: LoadSpec, path: Location) -> Iterator[Found]:
     checks = plan.suites.get(load.load)
     if checks is not None and not paths_of(checks):
         yield (*path, "load"), (
-            f"suite {load.load!r} has no check of kind load or soak, whose paths the load asks; "
-            "add one, or name another suite")
+            f"suite {load.load!r} has no check of kind load or soak, "
+            "whose paths the load asks; add one, or name another suite")
 
 
 def _missing(path: Location, kind: str, name: str, known: dict[str, object] | object) \

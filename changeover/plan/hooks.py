@@ -33,16 +33,21 @@ class HookSpec(Part):
     @model_validator(mode="after")
     def _one_way(self) -> HookSpec:
         if (self.lever is None) == (self.suite is None):
-            raise ValueError("exactly one of `lever` and `suite` is required; a `load` belongs "
-                             "into `during`")
+            raise ValueError(
+                "exactly one of `lever` and `suite` is required; "
+                "a `load` belongs into `during`")
+        # said even where nothing undoes it: nobody finds that out in a rollback
         if self.lever is not None and self.undo is None:
-            raise ValueError("a hook with `lever` needs `undo`: the lever by which a rollback "
-                             f"undoes it, or `{NO_UNDO}` where nothing does")
+            raise ValueError(
+                "a hook with `lever` needs `undo`: the lever by which a "
+                f"rollback undoes it, or `{NO_UNDO}` where nothing does")
         if self.suite is not None and self.undo is not None:
             raise ValueError("`undo` belongs to a `lever`; a suite has nothing to undo")
         if self.retry_after > LONGEST_WAIT:
-            raise ValueError(f"retry_after {format_duration(self.retry_after)} is too long; "
-                             f"allowed are 0s to {format_duration(LONGEST_WAIT)}")
+            given = format_duration(self.retry_after)
+            most = format_duration(LONGEST_WAIT)
+            raise ValueError(
+                f"retry_after {given} is too long; allowed are 0s to {most}")
         return self
 
     @property
@@ -73,8 +78,9 @@ class LoadSpec(Part):
     @model_validator(mode="after")
     def _can_be_measured(self) -> LoadSpec:
         if self.measured and self.of != "gateway":
-            raise ValueError("`measured: true` needs `of: gateway`: what does not go through the "
-                             "gateway is in no metric")
+            raise ValueError(
+                "`measured: true` needs `of: gateway`: "
+                "what does not go through the gateway is in no metric")
         return self
 
     @property

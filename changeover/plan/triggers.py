@@ -164,11 +164,14 @@ class TriggerSpec(Condition):
     @model_validator(mode="after")
     def _urgency_fits(self) -> TriggerSpec:
         if not self.urgent and self.action is not TriggerAction.ROLLBACK:
-            raise ValueError(f"`urgent: false` belongs to `action: rollback`, not to "
-                             f"{self.action}; remove it")
+            raise ValueError(
+                "`urgent: false` belongs to `action: rollback`, "
+                f"not to {self.action}; remove it")
         if self.segment is not None and not self.urgent:
-            raise ValueError("`urgent: false` does not work with `segment`: a segment's users go "
-                             "back alone and at once; remove one of them")
+            raise ValueError(
+                "`urgent: false` does not work with `segment`: "
+                "a segment's users go back alone and at once; "
+                "remove one of them")
         return self
 
     @model_validator(mode="after")
@@ -177,19 +180,24 @@ class TriggerSpec(Condition):
             return self
         for name in ("over", "test", "clear_at", "path"):
             if getattr(self, name) is not None:
-                raise ValueError(f"`{name}` does not work with `budget`, which has windows and "
-                                 "burn rates of its own; remove it")
+                raise ValueError(
+                    f"`{name}` does not work with `budget`, which has "
+                    "windows and burn rates of its own; remove it")
         if not can_burn(self.metric):
             known = ", ".join(sorted(filter(can_burn, METRICS)))
-            raise ValueError(f"`budget` does not work with {self.metric}, only with shares of bad "
-                             f"requests: {known}")
+            raise ValueError(
+                f"`budget` does not work with {self.metric}, "
+                f"only with shares of bad requests: {known}")
+        objective = f"{self.budget.objective * 100:g}%"
         for each in self.burning:
             share = each.burn * self.budget.allowed
             if share > 1:
+                most = 1 / self.budget.allowed
                 raise ValueError(
-                    f"burn {each.burn:g} of objective {self.budget.objective * 100:g}% would need "
-                    f"{share:.0%} of the requests to be bad, so that it could never fire; give "
-                    f"`windows` with a burn of at most {1 / self.budget.allowed:.4g}")
+                    f"burn {each.burn:g} of objective {objective} would need "
+                    f"{share:.0%} of the requests to be bad, "
+                    "so that it could never fire; "
+                    f"give `windows` with a burn of at most {most:.4g}")
         return self
 
     @model_validator(mode="after")
@@ -198,20 +206,26 @@ class TriggerSpec(Condition):
             return self
         if not self.is_sequential:
             if "for_" not in self.model_fields_set:
-                raise ValueError("`for` is required: how long it must be true; 0s means at once")
+                raise ValueError(
+                    "`for` is required: how long it must be true; "
+                    "0s means at once")
             return self
         if not self.is_to_baseline:
-            raise ValueError("`test: sequential` needs ratio_to_baseline or "
-                             "difference_to_baseline: it compares the two systems")
-        if self.metric not in BY_BUCKET:
-            raise ValueError(f"`test: sequential` does not work with {self.metric}, only with "
-                             f"{', '.join(sorted(BY_BUCKET))}")
-        least = 1 if self.bound_name == "ratio_to_baseline" else 0
-        if self.bound_values[0] <= least:
             raise ValueError(
-                f"{self.bound_name} {self.bound_values[0]:g}: with enough requests any difference "
-                f"is shown, however small; allow some margin, above {least}, or set "
-                "`test: threshold`")
+                "`test: sequential` needs ratio_to_baseline or "
+                "difference_to_baseline: it compares the two systems")
+        if self.metric not in BY_BUCKET:
+            known = ", ".join(sorted(BY_BUCKET))
+            raise ValueError(
+                f"`test: sequential` does not work with {self.metric}, "
+                f"only with {known}")
+        least = 1 if self.bound_name == "ratio_to_baseline" else 0
+        bound = self.bound_values[0]
+        if bound <= least:
+            raise ValueError(
+                f"{self.bound_name} {bound:g}: with enough requests "
+                "any difference is shown, however small; "
+                f"allow some margin, above {least}, or set `test: threshold`")
         return self
 
     @model_validator(mode="after")
@@ -219,13 +233,16 @@ class TriggerSpec(Condition):
         if self.clear_at is None:
             return self
         if self.bound_name == "between":
-            raise ValueError("`clear_at` does not work with `between`: it is over when the value "
-                             "is outside for `clear_for`; remove clear_at")
+            raise ValueError(
+                "`clear_at` does not work with `between`: it is over when "
+                "the value is outside for `clear_for`; remove clear_at")
         back, bound = self._parsed_clear_at(), self.bound_values[0]
         is_inside = back <= bound if self.bound_name in _TOO_HIGH else back >= bound
         if not is_inside:
             side = "at most" if self.bound_name in _TOO_HIGH else "at least"
             given = getattr(self, self.bound_name)
-            raise ValueError(f"clear_at {self.clear_at}: the trigger would be over while it still "
-                             f"fires; it must be {side} {given}, the value of {self.bound_name}")
+            raise ValueError(
+                f"clear_at {self.clear_at}: the trigger would be over while "
+                f"it still fires; it must be {side} {given}, "
+                f"the value of {self.bound_name}")
         return self

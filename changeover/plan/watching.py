@@ -42,34 +42,45 @@ def unwatched(plan: Plan) -> list[str]:
     found = [_blind(plan, each) for each in _BEHAVIOURS
              if not plan.guardrails.is_on(each.guardrail) and not each.metrics & read]
     if not plan.triggers:
-        found.append("the plan has no trigger: between gates only guardrails watch, and they "
-                     "notice only a candidate that fails nearly all requests")
+        found.append(
+            "the plan has no trigger: between gates only guardrails watch, "
+            "and they notice only a candidate that fails nearly all requests")
     elif not any(trigger.action == "rollback" for trigger in plan.triggers):
-        found.append("no trigger rolls back: between gates only guardrails do, when the candidate "
-                     "fails nearly all requests")
+        found.append(
+            "no trigger rolls back: between gates only guardrails do, "
+            "when the candidate fails nearly all requests")
     return found + _wrong_content(plan, read) + _resources(plan, read)
 
 
 def _blind(plan: Plan, each: _Behaviour) -> str:
     reason = plan.guardrails.turned_off[each.guardrail]
     own = sorted(each.metrics - _COMPARED)
-    return (f"nothing would notice a candidate that {each.what}: guardrail {each.guardrail} is off "
-            f"({reason}), and no gate or trigger reads {' or '.join(own)}"
-            + (", or compares answers" if each.metrics & _COMPARED else ""))
+    off = f"guardrail {each.guardrail} is off ({reason})"
+    unread = f"no gate or trigger reads {' or '.join(own)}"
+    # who compares answers would see it, too
+    if each.metrics & _COMPARED:
+        unread += ", or compares answers"
+    return f"nothing would notice a candidate that {each.what}: " \
+        f"{off}, and {unread}"
 
 
 def _wrong_content(plan: Plan, read: frozenset[str]) -> list[str]:
     if plan.shadow is None:
-        return ["the plan has no shadow: nothing compares the answers, so nobody notices wrong "
-                "content"]
+        return [
+            "the plan has no shadow: nothing compares the answers, "
+            "so nobody notices wrong content"]
     is_off = not plan.guardrails.is_on(Guardrail.REGRESSIONS)
     if is_off and not read & _COMPARED:
-        return ["nothing reads what shadow comparison finds: guardrail regressions is off "
-                f"({plan.guardrails.turned_off[Guardrail.REGRESSIONS]}), and no gate or trigger "
-                "reads similarity, match_rate or divergence_rate"]
+        reason = plan.guardrails.turned_off[Guardrail.REGRESSIONS]
+        return [
+            "nothing reads what shadow comparison finds: "
+            f"guardrail regressions is off ({reason}), and no gate or "
+            "trigger reads similarity, match_rate or divergence_rate"]
     if not plan.shadow.noise and not read & _COMPARED:
-        return ["shadow.noise is 0: differences cannot be separated from noise, so guardrail "
-                "regressions never asks; set a share, or add a gate on match_rate"]
+        return [
+            "shadow.noise is 0: differences cannot be separated from noise, "
+            "so guardrail regressions never asks; "
+            "set a share, or add a gate on match_rate"]
     return []
 
 

@@ -108,8 +108,9 @@ def refuse_other(carrier: Carrier | None, flow_run_id: str) -> None:
         raise CarriedElsewhere(
             f"not continued because flow run {carrier.flow_run_id} carries {carrier.subject}")
     if carrier.end is not None:
-        raise CarriedElsewhere(f"not continued because of {carrier.subject} "
-                               f"{what(carrier.end, carrier.said)}")
+        ended = what(carrier.end, carrier.said)
+        raise CarriedElsewhere(
+            f"not continued because of {carrier.subject} {ended}")
 
 
 def note_end(store: Store, carrier: Carrier, ended: Ended, *, text: str, now: datetime) -> bool:

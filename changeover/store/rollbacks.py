@@ -168,10 +168,13 @@ def acquire_lease(
         # void when it is our own, or when its run is known to do nothing more
         is_void = row.flow_run_id in (flow_run_id, after) or _has_ended(session, row)
         if is_held and not is_void:
+            other = f"flow run {row.flow_run_id} carries rollback {rollback_id}"
+            again = f"run `rollback/main` again after {row.lease_until:%T} UTC"
             raise CarriedElsewhere(
-                f"not continued because flow run {row.flow_run_id} carries rollback {rollback_id}",
-                next_step="Everyone is at the baseline. The other run goes on by itself; if it "
-                f"says nothing more, run `rollback/main` again after {row.lease_until:%T} UTC")
+                f"not continued because {other}",
+                next_step="Everyone is at the baseline. "
+                "The other run goes on by itself; "
+                f"if it says nothing more, {again}")
         row.is_handed_over, row.flow_run_id, row.lease_until = True, flow_run_id, now + lease
         if row.ended_at is None:
             _carried(session, row, now)
