@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Integer, String
+from sqlalchemy import Integer, String, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from changeover.domain.routing import ON_USERS, Lead, RoutingState
+from changeover.domain.routing import ON_USERS, Lead, Mode, RoutingState
 from changeover.errors import AheadOfLeader
 from changeover.store.base import Base
 
@@ -53,3 +53,19 @@ def note_in(
         session.merge(FollowedRow(
             migration=wished.migration, leader=lead.migration, epoch=wished.epoch,
             leader_epoch=lead.epoch))
+
+
+def keep_in(session: Session, present: RoutingState, wished: RoutingState) -> None:
+    """Carry what was noted into the epoch of a return in steps, within its first step.
+
+    Its users are the same ones, and some of them stay for a while: should a leader be rolled back
+    meanwhile, or have been, they must all follow at once.
+    """
+    is_first = wished.mode is Mode.RETURNING and wished.epoch != present.epoch
+    if not is_first:
+        return
+    noted = FollowedRow
+    session.execute(
+        update(noted)
+        .where(noted.migration == present.migration, noted.epoch == present.epoch)
+        .values(epoch=wished.epoch))

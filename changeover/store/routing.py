@@ -152,6 +152,7 @@ def change(
                 return present
             _keep_behind(session, present, wished, change)
             if _swap(session, present, wished, now):
+                followed.keep_in(session, present, wished)
                 event = _event(present, wished, change, author, now=now)
                 audit.append(session, migration, event)
                 return wished

@@ -58,6 +58,13 @@ def roll_back(at: Site, reason: str = "") -> RoutingState:
     return state
 
 
+def step_back(at: Site) -> RoutingState:
+    """Make a step of a return: half of those who are left."""
+    present = routing.read(at.store, at.migration)
+    change = Change(mode=Mode.RETURNING, weight=present.weight // 2)
+    return routing.change(at.store, at.migration, change, ANN, now=clock.now())
+
+
 def wait(at: Site, key: str) -> str:
     return members.why_wait(at.store, at.plan, at.plan.stage(key))
 
@@ -158,6 +165,34 @@ def test_those_of_higher_order_go_back_first_and_are_waited_for_a_moment(
     roll_back(mail)
     assert due(shop) == "follows the rollback of orders: trigger errors"
     assert due(mail) is None
+
+
+def test_a_follower_on_its_way_back_in_steps_goes_at_once_when_its_leader_goes(
+    store: Store,
+) -> None:
+    """The first step has given it a new epoch, and most of its users are still moved.
+
+    It makes no difference whether the leader went before that step or after it, nor whether the
+    leader returns in steps itself.
+    """
+    orders, shop = site(store, "orders", 1), site(store, "follower", 2)
+    move(orders, "gradual-10")
+    move(shop, "gradual-10")
+    step_back(shop)
+    assert members.overtaken(store, "follower") == []
+    # its users still need the leader's candidate
+    assert members.with_users(store, "orders") == ["follower"]
+    step_back(orders)
+    (found,) = members.overtaken(store, "follower")
+    assert found.leader == "orders"
+    following = Following(shop)
+    following.look(routing.read(store, "follower"))
+    assert following.due(routing.read(store, "follower")) is not None
+    step_back(shop)
+    assert members.overtaken(store, "follower") == [found]
+    roll_back(shop)
+    assert members.overtaken(store, "follower") == []
+    assert members.left_behind(store, "orders") == []
 
 
 def test_the_rollback_of_a_follower_takes_no_leader_along(store: Store) -> None:
