@@ -138,7 +138,7 @@ async def _promote(
         has lost users and must soak again with all of them.
     """
     # decided is not done yet: the next stage may not begin now
-    await until_allowed(run, following(run.site.plan, stage))
+    await until_allowed(run, following(run, stage))
     # a segment was taken back since the gate was judged: the verdict is of more users
     if soaks_again(run, stage, round_):
         return None
@@ -149,5 +149,5 @@ async def _promote(
         return None
     # paused or frozen in between: the promotion waits for its end
     while not promote_stage(run, stage, decision.reason):
-        await until_allowed(run, following(run.site.plan, stage))
+        await until_allowed(run, following(run, stage))
     return decision

@@ -28,7 +28,6 @@ async def soak(run: CutoverRun, stage: str) -> None:
         StaleEpoch: A rollback came first.
         Pause: The soak is not over; the worker starts the run again when it is.
     """
-    following = waiting.following(run.site.plan, stage)
     while True:
         run.current_state()
         record = cutovers.stage(run.site.store, run.id, stage)
@@ -36,7 +35,7 @@ async def soak(run: CutoverRun, stage: str) -> None:
         is_over = record is None or now >= record.soak_until
         # gates are judged when users may be moved, so that the verdict is fresh
         wait = (
-            waiting.why_wait(run, following, now) if is_over
+            waiting.why_wait(run, waiting.following(run, stage), now) if is_over
             else waiting.why_paused(run, now))
         if wait is not None:
             await _sleep(run, wait)

@@ -42,7 +42,7 @@ async def after_stage(run: CutoverRun, stage: str) -> StageDecision | None:
 async def _carry_out_all(run: CutoverRun, stage: str, when: When) -> StageDecision | None:
     plan = run.site.plan
     # what comes after a stage waits for what the next stage waits for
-    awaited = following(plan, stage)
+    awaited = following(run, stage)
     if when is When.BEFORE:
         awaited = plan.stage(stage)
     # asked anew each time: an answer, or another process, may have changed what is due

@@ -17,7 +17,7 @@ from changeover.domain.rollout import Cutover
 from changeover.errors import InvalidInput
 from changeover.plan.units import format_duration, parse_duration
 from changeover.procedures import steering
-from changeover.store import cutovers, instructions, members
+from changeover.store import cutovers, instructions, members, upcoming
 
 
 @click.command(epilog="\b\nExample:\n  changeover pause --reason 'the provider has trouble'")
@@ -164,7 +164,7 @@ def _show(session: Session, cutover: Cutover, text: str) -> None:
     if not is_woken:
         later = "the observer wakes the run as soon as it does"
         lines.append(f"note: Prefect does not answer; {later}")
-    stage = cutovers.next_stage(site.store, cutover.id, site.plan)
+    stage = upcoming.next_stage(site.store, cutover.id, site.plan)
     if stage is not None:
         why = members.why_wait(site.store, site.plan, stage)
         if why:

@@ -15,7 +15,7 @@ from changeover.procedures import waiting
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import FlowRun
 from changeover.site.site import Site
-from changeover.store import cutovers, freezes, members
+from changeover.store import cutovers, freezes, members, upcoming
 from changeover.store import instructions as stored
 
 
@@ -113,7 +113,7 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     if run is None or not waiting.is_asleep(run, now):
         return None
     if run.state_name == waiting.BEHIND:
-        stage = cutovers.next_stage(site.store, cutover.id, site.plan)
+        stage = upcoming.next_stage(site.store, cutover.id, site.plan)
         why = members.why_wait(site.store, site.plan, stage)
         return None if why else run
     # nothing stops it any more, see above

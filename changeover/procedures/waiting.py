@@ -15,7 +15,7 @@ from changeover.plan.windows import WindowSpec, next_open
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import FlowRun
 from changeover.site.site import Site
-from changeover.store import audit, freezes, members
+from changeover.store import audit, freezes, members, upcoming
 from changeover.store import instructions as stored
 
 PAUSED, FROZEN, OUTSIDE, BEHIND = "Paused", "Frozen", "OutsideHours", "WaitingForGroup"
@@ -104,11 +104,12 @@ def windows_of(plan: Plan, stage: Stage | None) -> tuple[WindowSpec, ...]:
     return own or tuple(plan.allowed)
 
 
-def following(plan: Plan, key: str) -> Stage | None:
-    """Return the stage after the one called `key`; None after the last."""
-    stages = plan.stages()
-    index = plan.stage(key).index + 1
-    return stages[index] if index < len(stages) else None
+def following(run: CutoverRun, key: str) -> Stage | None:
+    """Return the stage after the one called `key`, without those that people left out.
+
+    None after the last.
+    """
+    return upcoming.stage_after(run.site.store, run.id, run.site.plan, key)
 
 
 def _outside(windows: tuple[WindowSpec, ...], now: datetime) -> Wait | None:

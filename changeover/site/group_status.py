@@ -8,7 +8,7 @@ from typing import Any
 from changeover.domain.members import Member
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.plan.model import Plan
-from changeover.store import cutovers, members, routing
+from changeover.store import cutovers, members, routing, upcoming
 from changeover.store.engine import Store
 
 
@@ -70,7 +70,7 @@ def _waits(store: Store, plan: Plan, cutover: Cutover | None) -> str | None:
         return None
     if routing.read(store, plan.migration).epoch != cutover.epoch:
         return None  # rolled back: it begins no stage any more
-    stage = cutovers.next_stage(store, cutover.id, plan)
+    stage = upcoming.next_stage(store, cutover.id, plan)
     text = members.why_wait(store, plan, stage)
     if stage is None or not text:
         return None

@@ -13,7 +13,7 @@ from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, Stage
 from changeover.domain.routing import ROLLED_BACK, Mode
 from changeover.domain.run_ends import Carrier
 from changeover.errors import CutoverActive, InvalidInput, Refused
-from changeover.plan.model import Plan, Stage
+from changeover.plan.model import Stage
 from changeover.store import audit, carriers
 from changeover.store.base import Base, RowId, all_records, first_record, to_record
 from changeover.store.engine import Store
@@ -210,15 +210,6 @@ def stages(store: Store, cutover_id: int) -> list[StageRecord]:
     """Return the stages entered so far, in order."""
     query = select(StageRow).where(StageRow.cutover_id == cutover_id).order_by(StageRow.index)
     return all_records(store, StageRecord, query)
-
-
-def next_stage(store: Store, cutover_id: int, plan: Plan) -> Stage | None:
-    """Return the stage after the newest one that was entered or skipped; None after the last."""
-    known = stages(store, cutover_id)
-    ahead = plan.stages()
-    if known:
-        ahead = ahead[plan.stage(known[-1].key).index + 1:]
-    return ahead[0] if ahead else None
 
 
 def extend_soak(

@@ -14,7 +14,7 @@ from changeover.domain.routing import Change, Mode
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan, Stage
-from changeover.store import audit, cutovers, instructions, plans, routing
+from changeover.store import audit, cutovers, instructions, plans, routing, upcoming
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.store.conftest import shop
@@ -144,6 +144,25 @@ def test_a_later_stage_is_left_out_when_enough_people_say_so(
     assert [event.kind for event in audit.events(store, "shop")].count("stage.skipped") == 1
     with pytest.raises(Refused, match="was entered already"):
         instructions.skip(store, given(InstructionKind.SKIP, HOUR, stage=STAGES[0].key))
+
+
+def test_what_is_left_out_is_not_waited_for(store: Store, cutover: Cutover) -> None:
+    """Neither its hours nor its group keep the stage before it, or the one after it."""
+    plan = shop()
+    ahead = STAGES[1]
+    approvers = max(1, instructions.enough(store, cutover.id, ahead))
+
+    def next_key() -> str | None:
+        found = upcoming.next_stage(store, cutover.id, plan)
+        return found.key if found else None
+
+    assert next_key() == ahead.key
+    for number in range(approvers):
+        assert next_key() == ahead.key
+        instructions.skip(store, given(
+            InstructionKind.SKIP, HOUR, actor=f"person {number}", stage=ahead.key))
+    assert next_key() == STAGES[2].key
+    assert upcoming.stage_after(store, cutover.id, plan, STAGES[-1].key) is None
 
 
 def test_a_stage_that_was_entered_just_before_is_left_all_the_same(
