@@ -54,12 +54,16 @@ def propose(site: Site, plan: Plan) -> Amendment:
     if plan.migration != site.migration:
         raise Refused(f"the plan is of migration {plan.migration}, not of {site.migration}")
     entered = [each.key for each in cutovers.stages(site.store, cutover.id)]
+    # a hook may have acted before the first user of its stage was moved
     begun = [key for key in hook_log.begun(site, cutover.id) if key not in entered]
-    problems = refusals(site.plan, plan, entered) + hook_refusals(site.plan, plan, begun)
+    problems = refusals(site.plan, plan, entered)
+    problems += hook_refusals(site.plan, plan, begun)
     if problems:
+        listed = "\n  ".join(problems)
         raise Refused(
-            "the plan was not amended:\n  " + "\n  ".join(problems),
-            next_step="Leave these as they are, or end the cutover first (`changeover rollback`)")
+            f"the plan was not amended:\n  {listed}",
+            next_step="Leave these as they are, "
+            "or end the cutover first (`changeover rollback`)")
     found = tuple(changes(site.plan, plan))
     if not found:
         raise Refused("nothing was changed because the plan is the one that runs")
@@ -83,12 +87,14 @@ def agree(
             since the plans were compared.
         StaleEpoch: A rollback came first.
     """
+    # by its digest: who agrees to one plan has not agreed to another
     digest = plans.digest_of(proposed.plan)
+    said = Instruction(
+        proposed.cutover.id, InstructionKind.AMEND, author.actor,
+        author.reason, clock.now(), digest)
+    present = plans.digest_of(site.plan)
+    new = plans.NewPlan(
+        proposed.plan, source, present, proposed.changes, proposed.entered)
     agreed = instructions.amend(
-        site.store,
-        Instruction(proposed.cutover.id, InstructionKind.AMEND, author.actor, author.reason,
-                    clock.now(), digest),
-        plans.NewPlan(proposed.plan, source, plans.digest_of(site.plan), proposed.changes,
-                      proposed.entered),
-        needed=proposed.needed, token=token)
+        site.store, said, new, needed=proposed.needed, token=token)
     return replace(proposed, agreed=tuple(agreed))

@@ -21,8 +21,10 @@ LONGEST = 600
 
 def announcement(site: Site, asked: Approval) -> Message:
     """Return the message that a person is asked."""
-    title = f"{_where(site)} waits for approval of {_title(site.plan, asked.stage)}"
-    return _message(site, asked, ("", Severity.WARNING, title), asked.asked_at)
+    stage = _title(site.plan, asked.stage)
+    title = f"{_where(site)} waits for approval of {stage}"
+    about = "", Severity.WARNING, title
+    return _message(site, asked, about, asked.asked_at)
 
 
 def put_reminders(site: Site, *, now: datetime) -> int:
@@ -40,8 +42,9 @@ def put_reminders(site: Site, *, now: datetime) -> int:
 
 def _reminders(site: Site, asked: Approval, now: datetime) -> list[Message]:
     waited = now - asked.asked_at
-    what = f"{_where(site)} has waited for {format_duration(_rounded(waited))} for an answer " \
-        f"about {_title(site.plan, asked.stage)}"
+    lasting = format_duration(_rounded(waited))
+    stage = _title(site.plan, asked.stage)
+    what = f"{_where(site)} has waited for {lasting} for an answer about {stage}"
     found = []
     for part, severity in due(site.plan.patience, waited):
         found.append(_message(site, asked, (f"-{part}", severity, what), now))
@@ -87,8 +90,9 @@ def _message(
     lines += _evidence(site, asked)
     if asked.ordinal > 1:
         lines.append(f"Approver {asked.ordinal}: somebody else has agreed already.")
+    key = f"approval-{asked.id}{part}"
     return Message(
-        site.migration, key=f"approval-{asked.id}{part}", severity=severity, title=title,
+        site.migration, key=key, severity=severity, title=title,
         body="\n".join(lines), at=now)
 
 
@@ -112,7 +116,9 @@ def _evidence(site: Site, asked: Approval) -> list[str]:
 
 def _where(site: Site) -> str:
     environment = site.environment
-    return site.migration if environment == BASE else f"{site.migration} ({environment})"
+    if environment == BASE:
+        return site.migration
+    return f"{site.migration} ({environment})"
 
 
 def _title(plan: Plan, subject: str) -> str:
@@ -124,4 +130,5 @@ def _title(plan: Plan, subject: str) -> str:
 def _rounded(waited: timedelta) -> timedelta:
     """Return whole minutes, and whole hours from a day on."""
     step = 3600 if waited > timedelta(days=1) else 60
-    return timedelta(seconds=max(60, int(waited.total_seconds() // step) * step))
+    seconds = int(waited.total_seconds() // step) * step
+    return timedelta(seconds=max(60, seconds))

@@ -40,22 +40,26 @@ def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
     """
     # before anybody is asked: a question after a rollback would be answered for nothing
     run.current_state()
-    return approvals.ask(run.site.store, Approval(
-        cutover_id=run.id, stage=question.subject, round=question.round, ordinal=ordinal,
-        epoch=run.epoch, question=question.text(ordinal), asked_at=clock.now(),
-        flow_run_id=run.flow_run_id))
+    asked = Approval(
+        cutover_id=run.id, stage=question.subject, round=question.round,
+        ordinal=ordinal, epoch=run.epoch, question=question.text(ordinal),
+        asked_at=clock.now(), flow_run_id=run.flow_run_id)
+    return approvals.ask(run.site.store, asked)
 
 
 def who_may(run: CutoverRun, question: Question) -> tuple[Rules, list[str]]:
     """Return who may answer by the plan in force, and who started what they are asked about."""
+    site, subject = run.site, question.subject
     begun_by = starting.starters(
-        run.site.store, run.id, question.subject, str(run.flow_run_id))
-    return rules_of(run.site.plan, question.subject), begun_by
+        site.store, run.id, subject, str(run.flow_run_id))
+    return rules_of(site.plan, subject), begun_by
 
 
 def is_last(question: Question, answered: Approval) -> bool:
     """Whether nobody else needs to be asked: all have agreed, or one has not."""
-    return answered.decision is not StageAction.PROMOTE or answered.ordinal >= question.needed
+    if answered.decision is not StageAction.PROMOTE:
+        return True
+    return answered.ordinal >= question.needed
 
 
 def decision_of(answered: Approval) -> StageDecision:

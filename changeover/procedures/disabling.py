@@ -18,6 +18,8 @@ from changeover.store import flags
 
 SUBJECT = "disable-baseline"
 NOTHING_TO_DISABLE = StageDecision("", StageAction.HOLD, "the plan disables nothing")
+_FINAL = "final configuration"
+"""Name of the step, and what flags and levers are set and pulled for."""
 
 
 def question(run: CutoverRun) -> Question | None:
@@ -26,11 +28,13 @@ def question(run: CutoverRun) -> Question | None:
     if spec is None:
         return None
     room = capacity.room(run.site.store, run.site.plan, now=clock.now())
+    levers = ", ".join(spec.levers)
     text = (
-        f"## Take the baseline of {run.migration} out of use?\n\nEveryone is on the candidate. "
-        f"Levers: {', '.join(spec.levers)}.\n\n**Way back**, when it is in use again: "
-        f"{room.text}.\n\n- **promote**: pull them; a rollback pulls the "
-        "restore levers first.\n- **hold**: leave the baseline as it is and go on.\n"
+        f"## Take the baseline of {run.migration} out of use?\n\n"
+        f"Everyone is on the candidate. Levers: {levers}.\n\n"
+        f"**Way back**, when it is in use again: {room.text}.\n\n"
+        "- **promote**: pull them; a rollback pulls the restore levers first.\n"
+        "- **hold**: leave the baseline as it is and go on.\n"
         "- **rollback**: everyone back to the baseline now.\n"
     )
     return Question(SUBJECT, lambda _ordinal: text, spec.approval.approvers)
@@ -47,15 +51,17 @@ def configure_finally(run: CutoverRun) -> str:
 
     def configure() -> Found:
         # and once more where they are written: a rollback may come until then
-        wanted = NewValues(spec.flags, run.site.environment, expected_epoch=run.epoch)
+        wanted = NewValues(
+            spec.flags, run.site.environment, expected_epoch=run.epoch)
+        author = Author(run.subject, _FINAL)
         changed = flags.set_values(
-            run.site.store, run.migration, wanted, Author(run.subject, "final configuration"),
-            now=clock.now())
-        _pull(run, "final configuration", spec.levers)
-        return f"flags set: {', '.join(changed) or 'none'}; levers: " \
-            f"{', '.join(spec.levers) or 'none'}", {}
+            run.site.store, run.migration, wanted, author, now=clock.now())
+        _pull(run, _FINAL, spec.levers)
+        names = ", ".join(changed) or "none"
+        levers = ", ".join(spec.levers) or "none"
+        return f"flags set: {names}; levers: {levers}", {}
 
-    return _result(run.once("final configuration", configure))
+    return _result(run.once(_FINAL, configure))
 
 
 def disable(run: CutoverRun) -> str:
@@ -108,14 +114,19 @@ def _pull(run: CutoverRun, step_name: str, names: list[str]) -> None:
     for name in names:
         # asked before each lever and after the last: see 2. above
         run.current_state()
-        problem = pull_lever(run.site, name, actor="cutover/main",
-                             occasion=f"{run.subject} {step_name}")
-        problems += [problem] if problem else []
+        occasion = f"{run.subject} {step_name}"
+        problem = pull_lever(
+            run.site, name, actor="cutover/main", occasion=occasion)
+        if problem:
+            problems.append(problem)
     run.current_state()
     if problems:
-        raise ChangeoverError("; ".join(problems), next_step="A person must do it")
+        raise ChangeoverError(
+            "; ".join(problems), next_step="A person must do it")
 
 
 def _result(found: Step) -> str:
     """Return what a step did; a failed one shows in the criteria and stops nothing."""
-    return found.detail if found.status is StepStatus.DONE else f"failed: {found.detail}"
+    if found.status is not StepStatus.DONE:
+        return f"failed: {found.detail}"
+    return found.detail

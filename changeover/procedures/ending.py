@@ -29,10 +29,13 @@ def close(run: CutoverRun, status: CutoverStatus, reason: str) -> Cutover:
     # first: a stage that is open in a cutover that has ended would soak for ever
     if status is CutoverStatus.ROLLED_BACK:
         stages.close_open(run, reason)
-    ended = cutovers.finish(run.site.store, run.id, status, outcome=reason, now=clock.now())
+    ended = cutovers.finish(
+        run.site.store, run.id, status, outcome=reason, now=clock.now())
+    # as it ended, which need not be what was asked for: the first end stands
     said, severity = _SAID[ended.status]
-    notify(run.site, f"cutover {run.id} of {run.migration} {said}", ended.outcome, severity,
-           key=f"cutover-{run.id}-ended")
+    title = f"cutover {run.id} of {run.migration} {said}"
+    key = f"cutover-{run.id}-ended"
+    notify(run.site, title, ended.outcome, severity, key=key)
     return ended
 
 

@@ -41,15 +41,19 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
     def check() -> Found:
         # asked again and again: requests that were under way end within seconds
         problems = clock.poll_until(
-            lambda: _problems(site, began), operator.not_, seconds=VERIFY_SECONDS, pause=0.5)
+            lambda: _problems(site, began), operator.not_,
+            seconds=VERIFY_SECONDS, pause=0.5)
         problems += problems_of(suite)
         if problems:
-            raise ChangeoverError("; ".join(problems), next_step="A person must check it")
+            raise ChangeoverError(
+                "; ".join(problems), next_step="A person must check it")
         start, end = _quiet(site)
-        counted = site.metrics.window("baseline", start=start, end=end).requests
-        return f"the gateway serves everyone from the baseline ({counted} requests counted there " \
-            f"in the last {MEASURED.total_seconds():g} s, none at the candidate), and the " \
-            "baseline is well", {}
+        window = site.metrics.window("baseline", start=start, end=end)
+        seconds = f"{MEASURED.total_seconds():g} s"
+        said = ("the gateway serves everyone from the baseline "
+                f"({window.requests} requests counted there in the last {seconds}, "
+                "none at the candidate), and the baseline is well")
+        return said, {}
 
     return run.once("verify", check).detail
 
@@ -102,7 +106,8 @@ def _still_sent(site: Site, began: datetime) -> list[str]:
     still = site.metrics.window("candidate", start=start, end=end).requests
     if not still:
         return []
-    return [f"the gateway sent {still} requests to the candidate from {start:%T} to {end:%T} UTC"]
+    when = f"from {start:%T} to {end:%T} UTC"
+    return [f"the gateway sent {still} requests to the candidate {when}"]
 
 
 def _problems(site: Site, began: datetime) -> list[str]:
@@ -127,8 +132,8 @@ def _not_empty(site: Site) -> list[str]:
         if problem:
             problems.append(problem)
         elif found > queue.at_most:
-            problems.append(f"queue {queue.path} of the {queue.of} has {found!r}, more "
-                            f"than {queue.at_most}")
+            name = f"queue {queue.path} of the {queue.of}"
+            problems.append(f"{name} has {found!r}, more than {queue.at_most}")
     return problems
 
 
