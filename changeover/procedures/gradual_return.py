@@ -46,10 +46,12 @@ def begin(site: Site, cause: Cause, *, is_baseline_back: bool = False) -> Rollba
         is_baseline_back: The caller has brought a baseline that was out of use back.
 
     Raises:
-        Refused: The plan does not say how users return, or the baseline was retired.
+        Refused: The plan does not say how users return, the baseline was retired, or the home's
+            gateway is another migration's.
         Unreachable: The baseline was out of use and does not come back.
         StoreError: The store cannot be used.
     """
+    site.refuse_elsewhere("not rolled back in steps")
     spec = site.plan.rollback.return_
     if spec is None:
         raise Refused(_NO_STEPS, next_step=_ADD_STEPS)

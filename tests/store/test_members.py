@@ -9,7 +9,7 @@ import pytest
 
 from changeover import clock
 from changeover.domain.audit import Author
-from changeover.domain.rollbacks import Rollback, RollbackSeverity
+from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.stages import change_for
@@ -17,6 +17,7 @@ from changeover.errors import AheadOfLeader, InvalidPlan, Refused
 from changeover.observer.following import Following, reason_of
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
+from changeover.procedures import gradual_return, rollback
 from changeover.procedures import members as procedures
 from changeover.site.home import Home
 from changeover.site.site import Site
@@ -193,6 +194,23 @@ def test_a_follower_on_its_way_back_in_steps_goes_at_once_when_its_leader_goes(
     roll_back(shop)
     assert members.overtaken(store, "follower") == []
     assert members.left_behind(store, "orders") == []
+
+
+def test_a_return_in_steps_is_refused_from_another_members_home(
+    store: Store, tmp_path: Path
+) -> None:
+    """As a rollback at once is: the routes of this home are the other member's."""
+    orders, shop = site(store, "orders", 1), site(store, "follower", 2)
+    for each in (orders, shop):
+        move(each, "gradual-10")
+    before = routing.read(store, "follower")
+    home = Home(tmp_path)
+    home.save_settings({"migration": "orders"})
+    there = Site(home, shop.plan, store)
+    for begin in (gradual_return.begin, rollback.start):
+        with pytest.raises(Refused, match="this home serves orders, not follower"):
+            begin(there, Cause("ann", "slow"))
+    assert routing.read(store, "follower") == before
 
 
 def test_the_rollback_of_a_follower_takes_no_leader_along(store: Store) -> None:
