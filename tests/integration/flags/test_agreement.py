@@ -63,6 +63,7 @@ SAFE = {"new": False, "pilot": False, "apology": True}
 WAYS = {
     Mode.BASELINE_ONLY: [], Mode.SHADOW: [Mode.SHADOW], Mode.PARALLEL: [Mode.PARALLEL],
     Mode.GRADUAL: [Mode.GRADUAL], Mode.CANDIDATE_ONLY: [Mode.GRADUAL, Mode.CANDIDATE_ONLY],
+    Mode.RETURNING: [Mode.GRADUAL, Mode.RETURNING],
     Mode.EMERGENCY_ROLLBACK: [Mode.GRADUAL, Mode.EMERGENCY_ROLLBACK],
 }
 
@@ -90,7 +91,10 @@ class Everyone:
 
     def go(self, mode: Mode) -> RoutingState:
         """Bring everyone to a mode, from baseline_only; a rollback is a real one."""
-        if routing.read(self.store, "bench").mode is not Mode.BASELINE_ONLY:
+        present = routing.read(self.store, "bench").mode
+        if present is Mode.RETURNING:  # the only way on
+            self._change(Mode.EMERGENCY_ROLLBACK)
+        if present is not Mode.BASELINE_ONLY:
             self._change(Mode.BASELINE_ONLY)
         if flags.drift(self.store, "bench").keys() & FLAGS.keys():  # left by a rollback
             flags.change(
@@ -109,10 +113,10 @@ class Everyone:
             site = Site(home, self.plan, self.store, self.bench.gateway)
             rollback.start(site, Cause("t", "a test"))
             return
-        routing.change(
-            self.store, "bench",
-            Change(mode=mode, weight=3_700, segments=("beta", "vip"), is_by_person=True),
-            Author("t", "t"), now=now())
+        change = Change(mode=mode, weight=3_700, segments=("beta", "vip"), is_by_person=True)
+        if mode is Mode.RETURNING:  # half of the share and of the segments' users are back
+            change = Change(mode=mode, weight=1_850, segment_weight=5_000)
+        routing.change(self.store, "bench", change, Author("t", "t"), now=now())
 
     def _wait(self) -> None:
         """Wait until console and provider have what the store has."""
@@ -205,7 +209,8 @@ def test_ten_thousand_users_get_one_answer_from_everyone(everyone: Everyone, mod
     for (key, _), answer in zip(SAMPLE, everyone.by_explanation(), strict=True):
         assert answer == {**explained[key], "is_stale": False}
     assert systems.count("candidate") == {
-        Mode.GRADUAL: 3_818, Mode.CANDIDATE_ONLY: 10_000}.get(mode, 0)
+        Mode.GRADUAL: 3_818, Mode.RETURNING: 1_879,
+        Mode.CANDIDATE_ONLY: 10_000}.get(mode, 0)
     if mode is Mode.EMERGENCY_ROLLBACK:
         assert all(found["apology"] is True for found in remote)
 
