@@ -107,6 +107,7 @@ class _Prepared:
         counts = question.counts
         expected = usual or expect(counts, question.past)
         if question.margin == 1 or question.is_slow:
+            # slow requests carry their margin in the threshold that they were counted by
             return cls(question, expected, counts, expected)
         # At the margin, both systems' events have the same law after this.
         thinned = thin(counts, question.split, question.margin)
@@ -133,11 +134,13 @@ class _Prepared:
             tilt = self.tilt(SLOW_RATIOS)
             return tilt + math.log(SLOW_WEIGHT), {"tilt": tilt}
         parts = {"tilt": self.tilt(ERROR_RATIOS), "first": self.first()}
+        # a mixture of e-values is one; its weights add up to less than 1
         weighted = [(FIRST_WEIGHT, parts["first"]), (TILT_WEIGHT, parts["tilt"])]
         return log_weighted(weighted), parts
 
     def better(self) -> float | None:
         """Return the logarithm of the e-value of being below the margin."""
+        # fewer events than at the margin are what speaks for a pass
         ratios = _better_ratios(self.question)
         return self.tilt(ratios) if ratios else None
 

@@ -54,6 +54,7 @@ def expect(counts: Counts, past: Counts) -> Expected:
         past: What happened before it, while everyone was on the baseline.
     """
     known = past
+    # both systems together, so that it does not depend on the split
     if not is_enough(past):
         known = past + counts
     share, strength = _usual(*_reals(known))
@@ -87,6 +88,7 @@ def with_history(
     """
     requests, events = _reals(before)
     foreseen = usual.shares * requests
+    # each system apart: what the candidate did to its users before is taken out
     for arm in (is_candidate, ~is_candidate):
         seen = float(events[arm].sum())
         if not seen:

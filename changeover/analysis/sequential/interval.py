@@ -48,12 +48,14 @@ def ratio_of(counts: Counts, past: Counts, chosen: NDArray[np.bool_]) -> Ratio |
         past: Sums of the time before it.
         chosen: Whether each bucket is the candidate's.
     """
+    # what each bucket would have had if it went on as before: who always errs is no harm
     foreseen = expect(counts, past).shares * counts.requests
     mine = _level(counts.events[chosen], foreseen[chosen])
     theirs = _level(counts.events[~chosen], foreseen[~chosen])
     if mine is None or theirs is None or not counts.events.any():
         return None
     value = mine[0] / theirs[0]
+    # on the logarithm, so that a small ratio has no interval below 0
     reach = math.exp(NORMAL * math.sqrt(mine[1] + theirs[1]))
     return Ratio(value, value / reach, value * reach)
 
@@ -69,6 +71,7 @@ def spread_of(counts: Counts, chosen: NDArray[np.bool_]) -> float:
     total, bad = int(requests.sum()), int(events.sum())
     if not bad:
         return 1.0
+    # a system whose buckets all have the same share has Poisson's variance, and no more
     residual = events - requests * (bad / total)
     return max(1.0, float((residual * residual).sum()) / bad)
 
@@ -81,5 +84,6 @@ def _level(
     if not expected:
         return None
     residual = events - foreseen * (found / expected)
+    # two buckets that agree by chance are no proof that all do
     variance = max(float((residual * residual).sum()), found + 0.5)
     return (found + 0.5) / expected, variance / (found + 0.5) ** 2

@@ -25,6 +25,7 @@ def pack_stage(sums: StageSums, checks: Sequence[CheckSpec]) -> bytes:
     judged = [each for each in checks if not is_timed(each) or condition_of(each) in sums.bounds]
     names = {name for check in judged for name in needed_of(check, sums.bounds)}
     names.add(Counter.REQUESTS)  # whether the split came out as planned is asked of all users
+    # one flat mapping, since `pack` compresses equal bytes of all parts together
     content = {}
     for kind, slices in ((_PAST, [sums.past]), (_STAGE, sums.parts)):
         for number, each in enumerate(slices):
@@ -67,6 +68,7 @@ def _opened(content: bytes, weight: int) -> tuple[Slice, list[Slice]]:
         sums.setdefault((kind, int(number), int(first), int(last)), {})[name] = found
     past: list[Slice] = []
     parts: list[Slice] = []
+    # by their number, as they were: evidence begins with each of them
     for (kind, _, start, end), counted in sorted(sums.items(), key=lambda each: each[0]):
         if kind == _PAST:
             past.append(Slice(0, start, end, counted))

@@ -95,13 +95,16 @@ def _known(view: View) -> _Known | None:
         return None
     alike = step if values.scale.is_falling else -step
     number = counts.requests.astype(np.float64)
+    # without the gap, both systems' values tell of their users alike
     own = np.where(chosen, counts.events - gap.value * number, counts.events)
     residual = own - foreseen.means * number
     # what happened to everybody is in each bucket's mean of the stage, and goes on
     level = float(residual.sum() / number.sum())
+    # how far a bucket is believed to be what the stage saw of it
     part = foreseen.between / (values.within + foreseen.between * number)
     means = foreseen.means + level + part * (residual - level * number)
     both = (counts + past).requests
+    # who reported more often than others goes on doing so, at the stage's level
     rates = both * (number.sum() / view.seconds / both.sum())
     return _Known(view, values, rates, means, np.sqrt(part * values.within), alike,
                   *_possible(gap, alike, OFF_BY * step))
@@ -113,6 +116,7 @@ def _possible(gap: Gap, alike: float, spread: float) -> tuple[float, Gap]:
     away = gap.value - alike
     log_alike = -0.5 * (away / gap.error) ** 2 - math.log(gap.error)
     log_other = -0.5 * (away / wide) ** 2 - math.log(wide)
+    # capped: beyond it the answer is 1, and the exponential overflows
     odds = USUALLY_ALIKE / (1 - USUALLY_ALIKE) * math.exp(min(50.0, log_alike - log_other))
     weight = spread**2 / wide**2
     other = Gap(alike + weight * away, gap.error * math.sqrt(weight))
@@ -131,6 +135,7 @@ def _decided_after(known: _Known, weight: int, number: int, *, is_new: bool) -> 
     """Return after how many seconds more a future decides; infinite when not in time."""
     random = np.random.default_rng((SEED, number))
     is_alike = random.uniform() < known.chance_alike
+    # half of the prior is a point, so it is drawn apart
     gap = known.alike if is_alike else random.normal(known.gap.value, known.gap.error)
     means = random.normal(known.means, known.errors)
     split = Split(weight)
@@ -162,6 +167,7 @@ def _first_decided(
 ) -> float:
     """Return the first time that decides; what is decided once hardly becomes undecided again."""
     low, high = -1, len(sums)
+    # by halves: twelve evaluations would take three times as long as four
     while high - low > 1:
         middle = (low + high) // 2
         if _is_decided(view, replace(question, counts=sums[middle])):

@@ -57,6 +57,7 @@ def mean_interval(
     gap, scale = gap_of(counts, past, values.within, split.is_candidate), values.scale
     if gap is None:
         return None
+    # in the baseline's present level, so that people can compare it with their charts
     others = ~split.is_candidate
     number = int(counts.requests[others].sum())
     level = float(counts.events[others].sum()) / number
@@ -68,6 +69,7 @@ def mean_interval(
     if scale.added:
         return {"of": "difference",
                 **{name: each - theirs for name, each in zip(names, found, strict=True)}}
+    # a multiple of nothing says nothing
     if theirs <= 0:
         return None
     return {"of": "ratio", **{name: each / theirs for name, each in zip(names, found, strict=True)}}

@@ -86,8 +86,10 @@ def foresee(
         usual: Mean and variance of the buckets' means, where the past tells them and they are
             known already.
     """
+    # a past that is too short is lengthened by both systems together, never by one
     known = past if is_known(past) else past + counts
     usual_mean, between = usual or usual_of(known, within)
+    # a bucket without a past has weight 0 below; here it must only not divide by 0
     number = np.maximum(past.requests, 1).astype(np.float64)
     # how far a bucket's past mean may be from its mean in the stage
     off = within / number + _drift(counts, past, within)
@@ -117,9 +119,11 @@ def within_of(counts: Counts, past: Counts, squares: float) -> float:
     """
     explained, freedom = 0.0, 0
     for each in (counts, past):
+        # a bucket without values explains nothing and has no freedom
         used = each.requests > 0
         number, total = each.requests[used], each.events[used].astype(np.float64)
         explained += float((total * total / number).sum())
+        # each bucket's mean costs one
         freedom += int(number.sum()) - len(number)
     if freedom < FEWEST_WITHIN:
         both = counts + past
@@ -157,6 +161,7 @@ def _spread(values: Reals, by_chance: Reals) -> tuple[float, float]:
     Exact ones weigh more, but none much more than the usual one: a single busy user says nothing
     of how users differ.
     """
+    # the median keeps one very busy bucket from counting for all
     weight = 1 / (by_chance + float(np.median(by_chance)))
     usual = float((weight * values).sum() / weight.sum())
     spread = (values - usual) ** 2 - by_chance
@@ -178,6 +183,7 @@ def shifted(
         shifts: How far the candidate's mean may be shifted, in units of the sums.
     """
     is_candidate, share = split
+    # only buckets with values have a factor that is not 1
     used = np.flatnonzero(counts.requests)
     if not len(used):
         return np.zeros(len(shifts))
@@ -292,6 +298,7 @@ def _level(
     total = float((weight * number).sum())
     residual = counts.events[used] - foreseen.means[used] * number
     level = float((weight * residual).sum()) / total
+    # around the system's own level: a shift of its mean is no spread
     residual -= level * number
     # the law's own variance is the least: few buckets alike by chance are no certainty
     squares = max(float((weight * residual) @ (weight * residual)), total)

@@ -23,6 +23,7 @@ class Memo:
         """Return what the past alone lets expect; None where it has too few events."""
         key = events, of
         if key not in self._usual:
+            # the past of a stage never changes: it ended when users were moved
             counts = past.counts(events, of)
             self._usual[key] = expect(counts, counts) if is_enough(counts) else None
         return self._usual[key]
@@ -48,6 +49,7 @@ def _row(part: Slice, usual: Expected | None, counters: tuple[str, str]) -> Real
     expected: Reals = counts.requests.astype(np.float64)
     if usual is not None:
         expected *= usual.shares
+    # a bucket counts once, however many bad requests one of its users had
     hit = counts.events > 0
     sums = []
     for numbers in (counts.events, expected, hit):

@@ -172,6 +172,7 @@ def possible_ratios(
         Probabilities, shape (41,), sum 1; levels as multiples of the expected rates, shape (41,).
     """
     prior = np.exp(-0.5 * (np.log(RATIOS) / OFF_BY) ** 2)
+    # the point "like the baseline" has a weight of its own, apart from its neighbours
     is_alike = np.isclose(RATIOS, 1.0)
     prior[is_alike] = 0
     prior *= (1 - USUALLY_ALIKE) / prior.sum()
@@ -182,9 +183,11 @@ def possible_ratios(
     events = float(counts.events.sum())
     ratios = RATIOS * alike
     levels: Reals = (events + STEADY) / (ratios * mine + theirs + STEADY)
+    # each ratio with the level that suits it best: an incident hits both systems
     logs = np.array([
         _log_likelihood(counts, expected, np.where(chosen, ratio * level, level))
         for ratio, level in zip(ratios, levels, strict=True)])
+    # less the highest first: the plain products are below the smallest float
     weights = prior * np.exp(logs - logs.max())
     probabilities: Reals = weights / weights.sum()
     return probabilities, levels
@@ -221,6 +224,7 @@ class _Futures:
     def __init__(self, view: View) -> None:
         question = view.question
         known = question.past + question.counts
+        # buckets that nobody uses change no answer, and cost most of the time
         self._used = np.flatnonzero(known.requests)
         self._view = view
         self._counts, self._past = self._part(question.counts), self._part(question.past)
@@ -252,6 +256,7 @@ class _Futures:
             weight: As above.
         """
         view = self._view
+        # the same futures at each look, so that the answer does not flicker
         random = np.random.default_rng((SEED, number))
         index = int(random.choice(len(RATIOS), p=self._chances))
         shares = self._drawn_shares(index, random) * self._levels[index]
@@ -264,6 +269,7 @@ class _Futures:
     def _drawn(self, seconds: float, shares: Reals, random: np.random.Generator) -> Counts:
         """Return what the buckets do in a time."""
         requests = random.poisson(self._rates * seconds)
+        # rare events: Poisson is the binomial law, and drawn much faster
         events = np.minimum(random.poisson(requests * shares), requests)
         return Counts(requests.astype(np.int64), events.astype(np.int64))
 
@@ -290,6 +296,7 @@ class _Futures:
             part = (times[middle] - before) / (times[high] - before)
             first = Counts(random.binomial(left.requests, part),
                            random.binomial(left.events, part))
+            # the halves are drawn anew at each step; their sum stays what was drawn for the end
             if self._is_decided(replace(question, counts=begun + first)):
                 high, left = middle, first
             else:

@@ -49,5 +49,6 @@ def into_parts(slices: Iterable[Slice], end: int) -> list[Slice]:
     parts = []
     for key in sorted(found):
         several = found[key]
+        # a single slice stays the same object, for what is known of it already
         parts.append(several[0] if len(several) == 1 else merged(several))
     return parts

@@ -73,10 +73,12 @@ class Scale:
             chance: In [0, 1), from what names the value: rounds up that often.
             is_candidate: Whether it is the candidate's, whose values lose the margin.
         """
+        # before the range cuts it off: else a value beyond its end would keep its margin
         if is_candidate:
             value = value / self.ratio - self.added
         if self.is_log:
             value = math.log1p(max(0.0, value))
+        # rounded up as often as the rest says, so that the mean of many is right
         part = (value - self.low) / (self.high - self.low)
         return min(UNITS, int(min(1.0, max(0.0, part)) * UNITS + chance))
 
@@ -93,6 +95,7 @@ class Scale:
         Args:
             level: The usual mean, in units.
         """
+        # by the level, since a ratio moves a small value less than a large one
         usual = self.value(level, is_candidate=False)
         moved = self.value(level, is_candidate=True)
         if self.is_log:
@@ -104,6 +107,7 @@ def scale_of(check: CheckSpec) -> Scale | None:
     """Return how the values of a check count; None where it is not about a mean by evidence."""
     if not check.is_of_mean:
         return None
+    # a bound is written as people say it: 0.95 times, or 8 less
     bound, is_falling = check.bound_values[0], check.direction == "decrease"
     ratio, added = bound, 0.0
     if check.bound_name != "ratio_to_baseline":
@@ -116,5 +120,6 @@ def scale_of(check: CheckSpec) -> Scale | None:
 
 def chance_of(name: str) -> float:
     """Return a number in [0, 1) that a name always has, whichever system it was about."""
+    # by the outcome's own name: reported twice, it is rounded the same way
     number: int = xxhash.xxh32_intdigest(name.encode("utf-8", "surrogatepass"), seed=2)
     return number / 2.0**32

@@ -59,6 +59,7 @@ def log_bar_later(alpha: float, hour: int, hours: int, *, is_whole_hour: bool) -
         hours: Hours of the clock that the stage may take; the same all the time.
         is_whole_hour: Whether it is the first minute of that hour.
     """
+    # whole hours and minutes have shares of their own, so neither costs the other
     share = WHOLE_HOURS if is_whole_hour else (1 - WHOLE_HOURS) / MINUTES
     if hour < hours:
         share *= IN_TIME / hours
@@ -128,6 +129,7 @@ def _promising(
     parts = sums.parts
     if len(parts) < 2:
         return []
+    # sums of each part once; those since each start by adding up from the end
     rows = np.array([sums.memo.row(each, *counters) for each in parts])
     since = rows[::-1].cumsum(axis=0)[::-1]
     bars = np.array([_bar_of(each, sums) for each in parts])
@@ -135,6 +137,7 @@ def _promising(
     for rough in _rough(question, since):
         # The first part begins with the stage: it is the stage's own question.
         room = rough[1:] - PROMISING * bars[1:]
+        # stable, so that a recomputed verdict weighs the same starts
         best = np.argsort(-room, kind="stable")[:MOST_OF_EACH]
         chosen.update(int(index) + 1 for index in best if room[index] >= 0)
     return sorted(chosen)
@@ -150,6 +153,7 @@ def _rough(question: Question, since: Reals) -> list[Reals]:
     """Return the logarithms of rough likelihood ratios since each part, shape (n_parts,) each."""
     own, all_, own_expected, expected, own_hit, hit = since.T
     margin = question.margin
+    # the newest part may have begun a moment ago
     with np.errstate(invalid="ignore"):  # a part without any request
         share = np.nan_to_num(own_expected / expected, nan=question.split.share)
     if question.is_slow:
