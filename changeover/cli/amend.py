@@ -38,7 +38,6 @@ def amend(
     stay moved. Each approver runs the command; verdicts say which plan they were made with.
     """
     from changeover.cli.proving import token_if_needed  # `plan check` needs no store
-    from changeover.domain.approvers import rules_of
     from changeover.procedures import amending, members
 
     site = session.site
@@ -57,10 +56,7 @@ def amend(
     asked = f"Let cutover {proposed.cutover.id} go on with this?"
     if not yes and not click.confirm(asked):
         raise Refused("nothing was changed because you did not want it")
-    # the stage that runs now decides who may agree
-    present = proposed.entered[-1] if proposed.entered else ""
-    rules = rules_of(site.plan, present)
-    token = token_if_needed(session, approver, rules)
+    token = token_if_needed(session, approver, proposed.rules)
     found = amending.agree(
         site, proposed, Author(approver, reason),
         source=str(file.absolute()), token=token)

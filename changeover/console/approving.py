@@ -23,6 +23,7 @@ from changeover.store import approvals, console_sessions, cutovers, routing
 from changeover.store.console_sessions import SignedIn
 
 COOKIE, BEGUN = "changeover_session", "changeover_sign_in"
+MOST_FIELDS = 20
 MOST_COMMENT = 2000
 
 
@@ -195,7 +196,8 @@ class People:
         """Whether a form is of this page: it has the session's token, and no other origin."""
         origin = request.headers.get("origin")
         is_here = origin in (None, self._address(request))
-        return is_here and hmac.compare_digest(form.get("csrf", ""), _csrf(key))
+        return is_here and hmac.compare_digest(
+            form.get("csrf", "").encode(), _csrf(key).encode())
 
     def _address(self, request: Request) -> str:
         # behind a proxy only the plan knows what browsers call this console
@@ -229,5 +231,8 @@ def _answer(who: SignedIn, form: dict[str, str]) -> Answer:
 
 async def _form(request: Request) -> dict[str, str]:
     body: Any = (await request.body()).decode("utf-8", "replace")
-    fields = parse_qs(body, max_num_fields=20)
+    try:
+        fields = parse_qs(body, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise InvalidInput("the form has too many fields", allowed=str(MOST_FIELDS)) from None
     return {name: values[0] for name, values in fields.items()}

@@ -86,7 +86,8 @@ class Provider:
             Unreachable: The provider does not answer.
         """
         begun = self._begun.pop(state, None)
-        if begun is None or not secrets.compare_digest(begun.browser, browser):
+        if begun is None or not secrets.compare_digest(
+                begun.browser.encode(), browser.encode()):
             raise Refused(
                 f"{_NOBODY} because this browser did not begin it",
                 next_step=_AGAIN)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from changeover.domain.rollout import StageAction
 from changeover.plan.model import PhaseKind, Plan
-from changeover.plan.people import ApprovalSpec, ApproversSpec, person
+from changeover.plan.people import ApprovalSpec, ApproversSpec, listed, person
 
 FROM_STAGE = "from-"
 """What a question begins with that is about beginning with a stage."""
+CAPACITY, FINAL = "capacity-", "final"
+"""What a question begins with that is about the size of the baseline, and its place in the end."""
 RETIRE = "retire"
 STARTING = "start"
 """What a code is about that shows who starts something."""
@@ -37,7 +40,7 @@ class Rules:
 
     def allows(self, name: str) -> bool:
         """Whether a person is listed, or everybody is."""
-        return self.names is None or person(name) in {person(each) for each in self.names}
+        return self.names is None or listed(name) in {listed(each) for each in self.names}
 
     def needed_with(self, starters: Collection[str]) -> int:
         """Return how many must agree.
@@ -97,7 +100,8 @@ def rules_of(plan: Plan, subject: str = "") -> Rules:
 
     Args:
         plan: The plan in force.
-        subject: What it is about: a stage's key, `retire`, `from-gradual-50`; empty: the migration.
+        subject: What it is about: a stage's key, a hook's or a capacity's question around one,
+            `retire`, `from-gradual-50`; empty: the migration.
     """
     if subject.startswith(FROM_STAGE):
         return _passed_over(plan, subject.removeprefix(FROM_STAGE))
@@ -138,6 +142,33 @@ def together(rules: Iterable[Rules]) -> Rules:
         max([1, *(each.needed for each in all_rules)]))
 
 
+def to_amend(plan: Plan, other: Plan, present: str) -> Rules:
+    """Return who may agree that a running cutover goes on with another plan.
+
+    Whoever could loosen the rules of a question must be one of those who may answer it.
+
+    Args:
+        plan: The plan in force.
+        other: The plan that is to replace it.
+        present: Key of the stage that was entered last; empty before the first one.
+    """
+    found = [rules_of(plan, present)]
+    for subject in ("", *(each.key for each in plan.stages()), *AROUND, RETIRE):
+        rules = rules_of(plan, subject)
+        if rules != rules_of(other, subject):
+            found.append(rules)
+    return together(found)
+
+
+def _stage_of(plan: Plan, subject: str) -> str:
+    """Return the key of the stage that a question around one is about; others as they are."""
+    place = subject.removeprefix(CAPACITY)
+    if place == FINAL and place != subject:
+        return plan.stages()[-1].key
+    around = re.fullmatch(r"(?:before|after)-(.+)-\d+", place)
+    return around[1] if around else subject
+
+
 def _passed_over(plan: Plan, key: str) -> Rules:
     """Return the rules of beginning with a stage: those of every stage before it."""
     found = []
@@ -151,6 +182,7 @@ def _passed_over(plan: Plan, key: str) -> Rules:
 
 def _spec(plan: Plan, subject: str) -> ApprovalSpec | None:
     """Return what the plan says about one question."""
+    subject = _stage_of(plan, subject)
     if subject in AROUND:
         disable = plan.cutover.disable_baseline
         return disable.approval if disable else None

@@ -15,6 +15,20 @@ def person(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
+def listed(name: str) -> str:
+    """Return a name as it is looked up in a list of those who may approve.
+
+    Stricter than `person`: only blanks and capitals make no other one. Two accounts whose names
+    only look or fold alike (`straße`, `strasse`) are two people here.
+    """
+    plain = ""
+    for each in name:
+        # the sign of Kelvin is a capital of its own whose small letter is a plain k
+        is_plain = each.isascii() or not each.lower().isascii()
+        plain += each.lower() if is_plain else each
+    return " ".join(unicodedata.normalize("NFC", plain).split())
+
+
 PersonName = Annotated[str, Field(min_length=2, max_length=100, pattern=r"^\S(.*\S)?$")]
 Names = Annotated[list[PersonName], Field(min_length=1, max_length=100)]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from changeover import clock
+from changeover.domain.approvers import Rules, to_amend
 from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover
@@ -14,7 +15,7 @@ from changeover.plan.amending import changes, hook_refusals, refusals
 from changeover.plan.model import Plan
 from changeover.procedures import hook_log, steering
 from changeover.site.site import Site
-from changeover.store import cutovers, instructions, plans
+from changeover.store import cutovers, instructions, plans, starting
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Amendment:
         plan: The plan that it is to go on with.
         changes: What differs, one line each.
         entered: Keys of the stages that had been entered when the plans were compared.
-        needed: How many people must agree: as many as approve the present stage.
+        needed: How many people must agree: as many as approve the present stage, or any stage
+            whose approvals it changes.
+        rules: Who may, and what it takes.
         agreed: Who has.
     """
 
@@ -35,6 +38,7 @@ class Amendment:
     changes: tuple[str, ...]
     entered: tuple[str, ...]
     needed: int
+    rules: Rules = field(default_factory=Rules)
     agreed: tuple[str, ...] = ()
 
     @property
@@ -69,8 +73,11 @@ def propose(site: Site, plan: Plan) -> Amendment:
         raise Refused("nothing was changed because the plan is the one that runs")
     # the people who would be asked next: it is their stage whose rules may change
     present = site.plan.stage(entered[-1]) if entered else None
-    needed = instructions.enough(site.store, cutover.id, present)
-    return Amendment(cutover, plan, found, tuple(entered), needed)
+    rules = to_amend(site.plan, plan, present.key if present else "")
+    begun_by = starting.starters(site.store, cutover.id)
+    needed = max(
+        instructions.enough(site.store, cutover.id, present), rules.needed_with(begun_by))
+    return Amendment(cutover, plan, found, tuple(entered), needed, rules)
 
 
 def agree(

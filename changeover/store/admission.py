@@ -45,6 +45,7 @@ class Said:
         token: The token that was found by its text.
         once: The same for the same form that is read again after a kill; empty: said anew.
         is_proven: Whether they have shown who they are in another way.
+        rules: Who may say it, where that is not what the plan says of `subject`.
     """
 
     migration: str
@@ -56,6 +57,7 @@ class Said:
     token: ApproverToken | None = None
     once: str = ""
     is_proven: bool = False
+    rules: Rules | None = None
 
 
 def refusal_in(
@@ -68,7 +70,9 @@ def refusal_in(
     audit.lock(session, said.migration)
     if known := _known(session, said):
         return _error(said, known)
-    rules = approvers.rules_of(plans.plan_in(session, said.migration), said.subject)
+    rules = said.rules
+    if rules is None:
+        rules = approvers.rules_of(plans.plan_in(session, said.migration), said.subject)
     is_proven, why = _proof(session, said, rules, now)
     is_guess = bool(why) and bool(said.code)
     problem = approvers.refusal(

@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import instructions
-from changeover.domain.approvers import RETIRE, rules_of
+from changeover.domain.approvers import RETIRE, rules_of, to_amend
 from changeover.domain.instructions import Instruction, InstructionKind, people
 from changeover.domain.rollout import CutoverStatus, StageStatus
 from changeover.domain.tokens import ApproverToken
@@ -186,9 +186,7 @@ def amend(
     """Agree to another plan for a running cutover; it counts once enough people have.
 
     An agreement is to the change from the plan in force: after any amendment all are asked anew.
-
-    Returns:
-        Who has agreed.
+    Returns who has agreed.
 
     Raises:
         Refused: The cutover has ended, another plan is in force than this one replaces, or a stage
@@ -202,7 +200,10 @@ def amend(
         _refuse_entered_since(session, cutover.id, new)
         times = plans.times_amended_in(session, cutover.migration)
         present = new.entered[-1] if new.entered else ""
-        refused = _not_admitted(session, cutover, given, present, token=token)
+        rules = to_amend(plans.plan_in(session, cutover.migration), new.plan, present)
+        who = Said(cutover.migration, present, given.actor, token=token, rules=rules)
+        refused = admission.refusal_in(
+            session, who, starters_in(session, cutover.id), now=given.at)
         said = replace(given, round=times)
         agreed = [] if refused else _agree(session, cutover, said)
         if len(agreed) >= needed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,18 @@ def test_who_answers_several_questions_at_once_may_answer_each(
     one = together(rules)
     assert one.allows(name) == all(each.allows(name) for each in rules)
     assert one.needed == max(each.needed for each in rules)
+
+
+@pytest.mark.parametrize(("typed", "in_the_plan", "is_listed"), [
+    (" ANN@Example.com ", "ann@example.com", True), ("\u00c9VA", "\u00e9va", True),
+    ("e\u0301va", "\u00e9va", True), ("bob@stra\u00dfe.de", "bob@strasse.de", False),
+    ("\ufb01ona", "fiona", False), ("\u212aim", "kim", False), ("b\uff4fb", "bob", False)])
+def test_an_account_whose_name_only_looks_alike_is_not_the_listed_one(
+    typed: str, in_the_plan: str, is_listed: bool
+) -> None:
+    """A provider may give such names to strangers; both still count as one person for four eyes."""
+    assert Rules((in_the_plan,)).allows(typed) is is_listed
+    assert person(typed) == person(in_the_plan)
 
 
 def test_people_are_told_who_may_answer() -> None:

@@ -252,6 +252,28 @@ def test_who_ends_a_soak_leaves_a_stage_out_or_amends_shows_a_token(
     assert len(refusals(store)) == 3
 
 
+def test_nobody_but_its_approvers_amends_who_approves_a_later_stage(store: Store) -> None:
+    """Whoever runs an early stage could else name themselves for the last one."""
+    asked = asking(store, "", "{approvers: 2, names: [ann, bob], tokens: true}")
+    before, loose = plans.digest(store, "shop"), parse_plan(GOOD, "x")
+    new = plans.NewPlan(loose, "x", before, ["who approves full"])
+
+    def agree(who: str, token: ApproverToken | None = None) -> list[str]:
+        return instructions.amend(store, Instruction(
+            asked.cutover_id, InstructionKind.AMEND, who, "so", NOW, plans.digest_of(loose)),
+            new, needed=2, token=token)
+
+    with pytest.raises(ApprovalRefused, match="mallory is not listed"):
+        agree("mallory")
+    with pytest.raises(ApprovalRefused, match="has not shown who they are"):
+        agree("ann")
+    assert plans.digest(store, "shop") == before
+    assert len(refusals(store)) == 2
+    assert agree("ann", make(store, "ann")[0]) == ["ann"]
+    assert agree("bob", make(store, "bob")[0]) == ["ann", "bob"]
+    assert plans.digest(store, "shop") == plans.digest_of(loose)
+
+
 def started(store: Store, asked: Approval, who: str, code: str = "") -> None:
     starting.start(store, Instruction(
         asked.cutover_id, InstructionKind.START, who, "so", NOW), code)

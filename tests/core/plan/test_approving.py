@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from changeover.domain.approvers import Rules, rules_of
+from changeover.domain.approvers import Rules, rules_of, to_amend
 from changeover.plan.load import parse_plan
 from tests.core.plan.test_load import GOOD, problems
 
@@ -64,6 +64,29 @@ def test_a_stage_has_its_own_names_or_the_plans() -> None:
     assert rules_of(plan) == Rules(("ann", "bob"), True, True, 1)
     # nobody is listed for both of the stages that are passed over, but gradual-10 asks alone
     assert rules_of(plan, "from-full") == Rules(("cleo", "dora"), True, True, 1)
+
+
+STRICT = GOOD.replace("approval: {approvers: 2}",
+                      "approval: {approvers: 2, names: [ann, bob], tokens: true}")
+
+
+@pytest.mark.parametrize("subject", [
+    "before-full-1", "after-full-12", "capacity-before-full-1", "capacity-final"])
+def test_a_question_around_a_stage_has_the_stages_rules(subject: str) -> None:
+    """A hook that failed, or a baseline that grew too small, is no way around its approvers."""
+    plan = parse_plan(STRICT, "x")
+    assert rules_of(plan, subject) == rules_of(plan, "full")
+    assert rules_of(plan, "full") == Rules(("ann", "bob"), True, False, 2)
+    assert rules_of(plan, "before-gradual-10-1") == rules_of(plan, "gradual-10") == Rules()
+
+
+def test_who_loosens_the_rules_of_a_question_is_one_who_may_answer_it() -> None:
+    """Else whoever approves an early stage could name the approvers of the last one."""
+    strict, loose = parse_plan(STRICT, "x"), parse_plan(GOOD, "x")
+    assert to_amend(strict, loose, "") == rules_of(strict, "full")
+    assert to_amend(strict, loose, "gradual-10") == rules_of(strict, "full")
+    assert to_amend(strict, strict, "gradual-10") == rules_of(strict, "gradual-10")
+    assert to_amend(strict, strict, "full") == rules_of(strict, "full")
 
 
 def test_without_configuration_anybody_may_answer() -> None:
