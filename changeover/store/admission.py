@@ -87,10 +87,9 @@ def unproven_in(session: Session, said: Said, *, now: datetime) -> ApprovalRefus
     """Return why a person has not shown who they are, audited; None when they have, or need not."""
     audit.lock(session, said.migration)
     plan = plans.plan_in(session, said.migration)
-    if not any(each.tokens for each in approvers.all_rules(plan)):
-        return None
-    is_proven, why = _proof(session, said, Rules(tokens=True), now)
-    if is_proven:
+    needs = any(each.tokens for each in approvers.all_rules(plan))
+    is_proven, why = _proof(session, said, Rules(tokens=needs), now)
+    if is_proven or not (needs or why):
         return None
     reason = why or _reason(Problem.UNPROVEN, said, Rules())
     return _refused(session, said, reason, now, is_wrong_code=bool(why))
@@ -116,13 +115,15 @@ def _refused(
 
 def _proof(session: Session, said: Said, rules: Rules, now: datetime) -> tuple[bool, str]:
     """Return whether a person has shown who they are, or why what they gave shows nothing."""
-    if said.is_proven or not rules.tokens:
+    # also where no code is wanted: it stays readable in Prefect all the same
+    is_token = bool(said.code) and approver_tokens.revoke_in(session, said.code, now=now)
+    if not is_token and (said.is_proven or not rules.tokens):
         return said.is_proven, ""
     if said.token is not None:
         return _by_token(session, said, said.token, now)
     if not said.code:
         return False, ""
-    if approver_tokens.revoke_in(session, said.code, now=now):
+    if is_token:
         return False, ("a token was typed in place of a code; others can read it here, so it was "
                        "revoked. `changeover approver rotate` makes another")
     if _is_limited(session, said, now):

@@ -252,6 +252,20 @@ def test_who_ends_a_soak_leaves_a_stage_out_or_amends_shows_a_token(
     assert len(refusals(store)) == 3
 
 
+def test_a_token_given_as_a_code_is_revoked_where_none_is_wanted_too(store: Store) -> None:
+    """Parameters and forms are readable in Prefect, whatever the plan asks for."""
+    asked = asking(store, "", "{}")
+    for who, say in (("ann", lambda code: started(store, asked, "ann", code)),
+                     ("bob", lambda code: answer(store, asked, "bob", code=code))):
+        _, text_ = make(store, who)
+        with pytest.raises(ApprovalRefused, match="it was revoked"):
+            say(text_)
+        assert approver_tokens.find(store, "shop", text_, now=NOW) is None
+    assert is_open(store)
+    started(store, asked, "ann")
+    assert answer(store, asked, "bob").approver == "bob"
+
+
 def test_nobody_but_its_approvers_amends_who_approves_a_later_stage(store: Store) -> None:
     """Whoever runs an early stage could else name themselves for the last one."""
     asked = asking(store, "", "{approvers: 2, names: [ann, bob], tokens: true}")
