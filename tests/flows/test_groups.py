@@ -89,7 +89,7 @@ def killed_rollback(site: SopSite, reason: str) -> None:
     """Begin a rollback as a command whose process is killed once the store says it."""
     child = os.fork()
     if child == 0:
-        rollback._publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        rollback.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
         rollback.start(Site.open(site.home.root), Cause("ann", reason))
         os._exit(1)
     _, status = os.waitpid(child, 0)
