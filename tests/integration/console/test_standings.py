@@ -35,6 +35,15 @@ def soaking(console: Served) -> Iterator[Served]:
     yield console
     cutovers.finish(console.store, cutover.id, status=CutoverStatus.STOPPED,
                     outcome="the test is over", now=clock.now())
+    # what one test left is shown for a moment, and would be the next one's
+    wait_for(lambda: not shown(console), seconds=30, what="nothing is judged any more")
+
+
+def shown(console: Served) -> bool:
+    """Whether the page or the status, which are kept for a second, show any gate."""
+    client = console.client()
+    gates = client.get("/v1/status").json()["gates"]
+    return bool(gates) or "What gate slo" in client.get("/").text
 
 
 def check(verdict: Verdict, reason: str, **changes: Any) -> dict[str, Any]:
@@ -128,7 +137,7 @@ def test_a_cutover_that_ended_in_its_stage_has_no_standing(soaking: Served) -> N
     cutovers.finish(soaking.store, cutover, status=CutoverStatus.STOPPED, outcome="stopped",
                     now=clock.now())
     assert scraped(soaking) == {}
-    assert soaking.client().get("/v1/status").json()["gates"] == []
+    wait_for(lambda: not shown(soaking), seconds=30, what="no gate")
 
 
 def test_metrics_say_how_each_check_stands(soaking: Served) -> None:
@@ -158,7 +167,10 @@ def test_what_nobody_judged_of_late_is_said_to_be_old(soaking: Served) -> None:
     judged(soaking, *checks(), ago=timedelta(minutes=3))
     page_with(soaking, "Nobody has judged it since")
     assert scraped(soaking) == {}
-    found = soaking.client().get("/v1/status").json()
+    wait_for(lambda: shown(soaking), seconds=30, what="the gate")
+    found = wait_for(
+        lambda: (seen := soaking.client().get("/v1/status").json())["gates"] and seen,
+        what="the status is new")
     assert found["gates"][0]["is_old"]
     assert "and not since): would pass: error_rate" in status.as_text(found)
 
