@@ -121,8 +121,11 @@ def rules_of(plan: Plan, subject: str = "") -> Rules:
 
 def all_rules(plan: Plan) -> list[Rules]:
     """Return the rules of every question that the plan may put."""
-    subjects = [stage.key for stage in plan.stages() if stage.approvers]
-    return [rules_of(plan, subject) for subject in ("", *subjects, *AROUND, RETIRE)]
+    return [rules_of(plan, subject) for subject in _subjects(plan)]
+
+
+def _subjects(plan: Plan) -> list[str]:
+    return ["", *(stage.key for stage in plan.stages()), *AROUND, RETIRE]
 
 
 def together(rules: Iterable[Rules]) -> Rules:
@@ -153,7 +156,7 @@ def to_amend(plan: Plan, other: Plan, present: str) -> Rules:
         present: Key of the stage that was entered last; empty before the first one.
     """
     found = [rules_of(plan, present)]
-    for subject in ("", *(each.key for each in plan.stages()), *AROUND, RETIRE):
+    for subject in _subjects(plan):
         rules = rules_of(plan, subject)
         if rules != rules_of(other, subject):
             found.append(rules)

@@ -31,6 +31,16 @@ class Question:
     round: int = 1
 
 
+def numbered(text: str, needed: int) -> Callable[[int], str]:
+    """Return a question's text for each of several approvers: it says which of them it asks.
+
+    Args:
+        text: Markdown above the form.
+        needed: How many different people must agree.
+    """
+    return lambda ordinal: f"{text.rstrip()}\n\nApprover {ordinal} of {needed}."
+
+
 def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
     """Put the question to the approver of a number; asked again, the first question stands.
 

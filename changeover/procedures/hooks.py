@@ -16,7 +16,7 @@ from changeover.domain.procedures import StepStatus
 from changeover.domain.rollout import PASSED
 from changeover.errors import EnvironmentProblem, StaleEpoch
 from changeover.procedures import preparation
-from changeover.procedures.approvals import Question
+from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.levers import pull_lever
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.suites import SuiteResult
@@ -158,10 +158,7 @@ def question(run: CutoverRun, hook: Hook, times: int) -> Question:
         "- **hold**: try it again; everybody stays where they are meanwhile.\n"
         "- **rollback**: everyone back to the baseline now; the hooks that ran are undone.\n")
 
-    def asked(ordinal: int) -> str:
-        return f"{text}\nApprover {ordinal} of {needed}."
-
-    return Question(hook.subject, asked, needed, times)
+    return Question(hook.subject, numbered(text, needed), needed, times)
 
 
 def undo_levers(run: CutoverRun) -> list[str]:

@@ -6,7 +6,7 @@ from changeover import clock
 from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Stage
-from changeover.procedures.approvals import Question
+from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.steps import CutoverRun
 from changeover.store import cutovers, instructions
 
@@ -70,10 +70,7 @@ def question(run: CutoverRun, key: str) -> Question:
         "*promote* begins there; *hold* and *rollback* begin nothing, "
         "everybody stays at the baseline.")
 
-    def asked(ordinal: int) -> str:
-        return f"{text}\n\nApprover {ordinal} of {needed}."
-
-    return Question(f"from-{key}", asked, needed)
+    return Question(f"from-{key}", numbered(text, needed), needed)
 
 
 def pass_over(run: CutoverRun, key: str, reason: str) -> None:

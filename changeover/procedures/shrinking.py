@@ -10,7 +10,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.domain.capacity import SMALLER, STILL_FITS, Fit, Room, Shrink, shrinking
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollout import StageAction
-from changeover.procedures.approvals import Question
+from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.steps import CutoverRun
 from changeover.site import capacity
 from changeover.store import approvals
@@ -97,10 +97,7 @@ def question(run: CutoverRun, what: Shrinking, found: Room, round_: int) -> Ques
         "- **hold**: it was measured meanwhile, look again; everybody stays where they are.\n"
         "- **rollback**: everyone back to the baseline now, while it has its size.\n")
 
-    def asked(ordinal: int) -> str:
-        return f"{text}\nApprover {ordinal} of {needed}."
-
-    return Question(what.subject, asked, needed, round_)
+    return Question(what.subject, numbered(text, needed), needed, round_)
 
 
 def finally_shrinking(run: CutoverRun) -> Shrinking:

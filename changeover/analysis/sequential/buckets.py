@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from changeover.domain.routing import BUCKETS
 
 Numbers = NDArray[np.int64]
 Reals = NDArray[np.float64]
+Share = TypeVar("Share", float, Reals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class Split:
     def is_candidate(self) -> NDArray[np.bool_]:
         """Whether each bucket is the candidate's, shape (10_000,)."""
         return _below(self.weight)
+
+
+def share_at(share: Share, margin: float) -> Share:
+    """Return the candidate's share of bad requests where its rate is `margin` times the baseline's.
+
+    Args:
+        share: Its share where both rates are the same, 0..1.
+        margin: At least 1.
+    """
+    return share * margin / (share * margin + 1 - share)
 
 
 @lru_cache(maxsize=16)

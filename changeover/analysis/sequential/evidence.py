@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.analysis.sequential.buckets import Arm, Counts, Split, arms
+from changeover.analysis.sequential.buckets import Arm, Counts, Split, arms, share_at
 from changeover.analysis.sequential.e_values import (
     first_errors,
     log_mean,
@@ -124,7 +124,7 @@ class _Prepared:
         """Return the logarithm of the mean e-value of first errors."""
         split, margin = self.question.split, self.question.margin
         # With harm up to the margin, the candidate's share of first errors is at most this.
-        allowed = split.share * margin / (split.share * margin + 1 - split.share)
+        allowed = share_at(split.share, margin)
         return log_mean(first_errors(
             self.question.counts, self.expected, split.is_candidate, allowed))
 

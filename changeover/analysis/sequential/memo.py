@@ -28,13 +28,13 @@ class Memo:
             self._usual[key] = expect(counts, counts) if is_enough(counts) else None
         return self._usual[key]
 
-    def row(self, part: Slice, events: str, of: str) -> Reals:
+    def row(self, part: Slice, past: Slice, counters: tuple[str, str]) -> Reals:
         """Return a part's rough sums, shape (6,): bad requests, those expected, and buckets with
         any, each of the candidate and of both systems."""
         # The part is kept beside its sums, so that no other object gets its id.
-        key = id(part), events, of
+        key = id(part), *counters
         if key not in self._rows:
-            self._rows[key] = part, _row(part, self._usual.get((events, of)), (events, of))
+            self._rows[key] = part, _row(part, self.usual(past, *counters), counters)
         return self._rows[key][1]
 
     def forget(self, parts: Sequence[Slice]) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from changeover.analysis.sequential.buckets import Reals, Split, add
+from changeover.analysis.sequential.buckets import Reals, add, share_at
 from changeover.analysis.sequential.evidence import ERROR_RATIOS, SLOW_RATIOS, Question
 from changeover.analysis.sequential.expected import Expected, with_history
 from changeover.analysis.sequential.parts import HOUR, MINUTE
@@ -130,7 +130,7 @@ def _promising(
     if len(parts) < 2:
         return []
     # sums of each part once; those since each start by adding up from the end
-    rows = np.array([sums.memo.row(each, *counters) for each in parts])
+    rows = np.array([sums.memo.row(each, sums.past, counters) for each in parts])
     since = rows[::-1].cumsum(axis=0)[::-1]
     bars = np.array([_bar_of(each, sums) for each in parts])
     chosen: set[int] = set()
@@ -158,14 +158,10 @@ def _rough(question: Question, since: Reals) -> list[Reals]:
         share = np.nan_to_num(own_expected / expected, nan=question.split.share)
     if question.is_slow:
         return [_likeliest(own, all_, share, SLOW_RATIOS)]
-    allowed = share * margin / (share * margin + 1 - share)
-    by_split = _with_margin(question.split, margin)
+    allowed = share_at(share, margin)
+    by_split = share_at(question.split.share, margin)
     return [_likeliest(own, all_, allowed, ERROR_RATIOS),
             _likeliest(own_hit, hit, np.full_like(share, by_split), ERROR_RATIOS)]
-
-
-def _with_margin(split: Split, margin: float) -> float:
-    return split.share * margin / (split.share * margin + 1 - split.share)
 
 
 def _likeliest(own: Reals, both: Reals, share: Reals, ratios: Sequence[float]) -> Reals:
