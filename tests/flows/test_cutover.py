@@ -160,7 +160,7 @@ def test_second_cutover_and_late_approval_change_nothing(at_baseline: Site) -> N
 
 
 def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
-    """A candidate that fails every second request is left behind by the gate; users see none."""
+    """A candidate that fails half of its requests is left behind by the gate; users see none."""
     found, failed = at_baseline, at_baseline.failed()
     _fault(found, "half")
     ended = found.wait_ended(found.start("gradual"))

@@ -50,17 +50,15 @@ def sums_for(moment: Moment, gate: str, check: CheckSpec) -> Sums:
     if moment.spec is None:
         return Sums(None, "the plan has no such stage")
     start = moment.record.entered_at + settles_for(moment.plan, moment.spec)
+    hours = hours_of(moment.spec)
     # its own sums first, then those of the stage's other gates
     ordered = sorted(moment.gates, key=lambda each: each.gate != gate)
     for known in ordered:
         found = _stored(moment, known, check)
         if found is not None and abs(found.start - min(start, found.end)) < timedelta(seconds=1):
-            asked = replace(found, checks=moment.checks, hours=hours_of(moment.spec))
+            asked = replace(found, checks=moment.checks, hours=hours)
             return Sums(asked, "sums stored with the verdict")
-    kept = _kept(moment, check, min(start, moment.end))
-    if kept.sums is None:
-        return kept
-    return replace(kept, sums=replace(kept.sums, hours=hours_of(moment.spec)))
+    return _kept(moment, check, min(start, moment.end), hours)
 
 
 def _stored(moment: Moment, known: GateVerdict, check: CheckSpec) -> StageSums | None:
@@ -88,8 +86,8 @@ def _with_bounds(
         yield each, {} if bound is None else {bound.condition: bound}
 
 
-def _kept(moment: Moment, check: CheckSpec, start: datetime) -> Sums:
-    """Return the sums from the slices that are kept."""
+def _kept(moment: Moment, check: CheckSpec, start: datetime, hours: int) -> Sums:
+    """Return the sums from the slices that are kept; `hours` as of `StageSums`."""
     site, weight = moment.site, moment.weight
     # all users on one system: there is nothing to compare, and that is the answer
     if not 0 < weight < BUCKETS:
@@ -118,7 +116,8 @@ def _kept(moment: Moment, check: CheckSpec, start: datetime) -> Sums:
     if missing > HOUR:
         basis += f", without the first {format_duration(_whole(missing))}, which are pruned"
     past = site.bucket_sums.past(entered)
-    return Sums(StageSums(weight, parts, past, start, moment.end, moment.checks, bounds), basis)
+    sums = StageSums(weight, parts, past, start, moment.end, moment.checks, bounds, hours)
+    return Sums(sums, basis)
 
 
 def why_not_counted(
