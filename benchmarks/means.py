@@ -2,11 +2,12 @@
 
     python -m benchmarks.means                 # about ten minutes on two cores
     python -m benchmarks.means --stages 1000   # so many stages at the margin of each kind
+    python -m benchmarks.means --stages 500 --at-margin    # false alarms alone
 
 Users' order values are log-normal (sigma 1) around means of their own (sigma 0.7), their rates too
 (sigma 1.5), so that a few users make most of the orders. The range of the check ends at the 99th
 percentile. Each stage lasts an hour after an hour of the baseline and is looked at every two
-minutes.
+minutes, with the evidence of the whole stage and that of later starts.
 Nothing here knows the method that is measured.
 """
 
@@ -16,19 +17,21 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
 
 from benchmarks.verdicts import upper
 from benchmarks.workers import SEED, many
-from changeover.analysis.sequential.buckets import Counts, Split
-from changeover.analysis.sequential.evidence import Question, weigh
-from changeover.analysis.sequential.judging import ALPHA, LOG_PASS
-from changeover.analysis.sequential.means import Values, within_of
-from changeover.analysis.sequential.scales import UNITS, Scale
-from changeover.analysis.sequential.slices import pack
-from changeover.analysis.sequential.starts import log_bar
+from changeover.analysis.sequential.judging import judge_by_buckets
+from changeover.analysis.sequential.memo import Memo
+from changeover.analysis.sequential.parts import into_parts
+from changeover.analysis.sequential.scales import UNITS, scale_of
+from changeover.analysis.sequential.slices import REPORTED_TO, Counter, Slice, pack
+from changeover.analysis.sequential.stage_sums import StageSums
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec
 
 BUCKETS = 10_000
 MARGIN = 0.95
@@ -36,7 +39,12 @@ LOOKS = 30
 OWN, CHANCE, BUSY = 0.7, 1.0, 1.5
 """Spreads of the logarithms: of users' means, of single values, of users' rates."""
 HIGH = math.exp(2.326 * math.hypot(OWN, CHANCE))
-SCALE = Scale("outcome.order_value", 0.0, HIGH, ratio=MARGIN, is_falling=True)
+CHECK = CheckSpec.model_validate({
+    "metric": "outcome.order_value", "ratio_to_baseline": MARGIN, "direction": "decrease",
+    "range": [0, HIGH]})
+SCALE = scale_of(CHECK)
+BEGIN = 1_790_000_000 // 3600 * 3600
+"""Each stage begins with an hour of the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +91,13 @@ class _Users:
         self._rates = rates / rates.sum()
         self._buckets = random.integers(0, BUCKETS, kind.users)
         self.means = random.normal(0, OWN, kind.users)
-        self.squares = 0.0
 
-    def span(self, seconds: float, times: float | None) -> tuple[Counts, np.ndarray]:
-        """Return number and sum of a time's values; and of each system their number and mean.
+    def span(self, start: int, seconds: int, times: float | None) -> tuple[Slice, np.ndarray]:
+        """Return a time's values by bucket; and of each system their number and sum.
 
         Args:
-            seconds: How long.
+            start: When it begins, Unix seconds.
+            seconds: How long it is.
             times: The candidate's values as multiples of what the baseline's would be; None while
                 everyone is on the baseline, whose values have no margin to lose.
         """
@@ -102,32 +110,42 @@ class _Users:
         value = np.where(is_mine, value * (times or 1.0), value)
         part = np.clip(np.where(is_mine, value / MARGIN, value) / HIGH, 0, 1)
         units = np.minimum(UNITS, np.floor(part * UNITS + random.uniform(size=number)))
-        self.squares += float((units * units).sum())
+        squares = np.zeros(BUCKETS, np.int64)
+        squares[0] = int((units * units).sum())
+        counts = np.bincount(owner, minlength=BUCKETS).astype(np.int64)
         plain = np.array([[each.sum(), value[each].sum()] for each in (is_mine, ~is_mine)])
-        return Counts(np.bincount(owner, minlength=BUCKETS).astype(np.int64),
-                      np.bincount(owner, units, BUCKETS).astype(np.int64)), plain
+        weight = 0 if times is None else self._kind.weight
+        return Slice(weight, start, start + seconds, {
+            Counter.REQUESTS: counts, SCALE.of: counts, SCALE.squares: squares,
+            SCALE.events: np.bincount(owner, units, BUCKETS).astype(np.int64),
+        }, gateway=REPORTED_TO), plain
 
 
 def seen(kind: Kind, times: float, run: int) -> Seen:
     """Return what becomes of a stage whose candidate has `times` the baseline's values."""
     random = np.random.default_rng((SEED, run, kind.users, kind.weight, int(times * 1000)))
     people = _Users(kind, random)
-    past = people.span(3600, None)[0] if kind.has_past else Counts.none()
+    past = Slice(0, BEGIN - 3600, BEGIN, {})
+    if kind.has_past:
+        past, _ = people.span(BEGIN - 3600, 3600, None)
     people.means = people.means + random.normal(0, kind.drift, kind.users)
-    if not kind.has_past:
-        people.squares = 0.0
-    total, plain = Counts.none(), np.zeros((2, 2))
-    failed, ever = False, False
-    for _ in range(LOOKS):
-        counts, each = people.span(3600 / LOOKS, times)
-        total, plain = total + counts, plain + each
-        values = Values(SCALE, within_of(total, past, people.squares))
-        found = weigh(Question(total, past, Split(kind.weight), values=values))
-        failed = failed or found.log_worse >= log_bar(0, ALPHA)
+    plain, memo, slices = np.zeros((2, 2)), Memo(), []
+    failed, passed, ever = False, False, False
+    length = 3600 // LOOKS
+    for number in range(LOOKS):
+        start = BEGIN + number * length
+        newest, each = people.span(start, length, times)
+        plain = plain + each
+        slices.append(newest)
+        first, end = (datetime.fromtimestamp(at, UTC) for at in (BEGIN, start + length))
+        parts = into_parts(slices, start + length)
+        sums = StageSums(kind.weight, parts, past, first, end, 1, memo=memo)
+        verdict = judge_by_buckets(CHECK, sums).verdict
+        failed = failed or verdict is Verdict.FAIL
+        passed = verdict is Verdict.PASS
         is_lower = _is_lower(plain)
         ever = ever or is_lower
-    is_better = found.log_better is not None and found.log_better >= LOG_PASS
-    return Seen(failed, is_better and not failed, ever, is_lower)
+    return Seen(failed, passed and not failed, ever, is_lower)
 
 
 def _is_lower(plain: np.ndarray) -> bool:
@@ -168,6 +186,17 @@ def show_kinds(stages: int) -> None:
           f"(at most {upper(*totals):.2%})")
 
 
+def show_margin(stages: int) -> None:
+    """Print how often a stage whose candidate is exactly at its margin fails."""
+    totals = [0, 0]
+    for kind in KINDS:
+        bad = sum(each.failed for each in many(partial(seen, kind, MARGIN), stages))
+        totals = [totals[0] + bad, totals[1] + stages]
+        print(f"{kind.name:42}{bad:4} of {stages} failed at the margin "
+              f"(at most {upper(bad, stages):.2%})", flush=True)
+    print(f"all kinds: {totals[0]} of {totals[1]} (at most {upper(*totals):.2%})")
+
+
 def _share(found: Sequence[Seen], name: str) -> float:
     return float(np.mean([getattr(each, name) for each in found]))
 
@@ -196,6 +225,9 @@ def main(arguments: Sequence[str]) -> None:
     stages = 200
     if "--stages" in arguments:
         stages = int(arguments[arguments.index("--stages") + 1])
+    if "--at-margin" in arguments:
+        show_margin(stages)
+        return
     show_size()
     show_kinds(stages)
 

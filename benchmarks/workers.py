@@ -24,6 +24,6 @@ def random_of(kind: Kind, run: int, purpose: str = "") -> np.random.Generator:
 
 
 def many(work: Callable[[int], Found], stages: int) -> list[Found]:
-    """Return the work's results for the stages 0, 1, …, on all cores."""
-    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+    """Return the work's results for the stages 0, 1, …, on all cores that `taskset` leaves."""
+    with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
         return pool.map(work, range(stages), chunksize=max(1, stages // 40))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from changeover.analysis.check_words import (
@@ -210,8 +211,14 @@ def _certainty(verdict: object, found: Mapping[str, Any]) -> str:
     if verdict == Verdict.INCONCLUSIVE:
         return "undecided"
     # the plan may call missing data a failure: then there is no harm to speak of
-    is_shown = "log_worse" in found and found["log_worse"] >= found["log_bar"]
-    return "harm is shown" if is_shown else "too little data"
+    if "log_worse" in found and found["log_worse"] >= found["log_bar"]:
+        return "harm is shown"
+    before = found.get("before")
+    # a fail stays a fail, although the evidence may have fallen since
+    if before and before["log_worse"] >= before["log_bar"]:
+        at = datetime.fromisoformat(before["at"])
+        return f"harm was shown at {text.clock_time(at)} UTC"
+    return "too little data"
 
 
 def _left_out(check: Mapping[str, Any]) -> str:

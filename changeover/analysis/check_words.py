@@ -36,12 +36,18 @@ def interval_text(check: Mapping[str, Any]) -> str:
 def evidence_text(check: Mapping[str, Any]) -> str:
     """Return how far the evidence is: `harm -0.52 of 4.61, health 1.90 of 3.00`.
 
+    An earlier look that stood higher is beside it: `harm 4.5 of 4.6 (before 4.7 of 4.6)`.
+
     Logarithms of e-values, each beside what it needs. Empty where a check is judged otherwise.
     """
     found = check.get("sequential") or {}
     if "log_worse" not in found:
         return ""
     text = f"harm {found['log_worse']:.2f} of {found['log_bar']:.2f}"
+    before = found.get("before")
+    # each start has a bar of its own: both are said
+    if before:
+        text += f" (before {before['log_worse']:.2f} of {before['log_bar']:.2f})"
     better = found["stage"]["log_better"]
     if better is None:
         return text

@@ -15,6 +15,7 @@ from changeover.analysis.intervals import with_interval
 from changeover.analysis.mann_whitney.minutes import Minutes, judge_by_minutes
 from changeover.analysis.sequential.judging import judge_by_buckets, spread_in
 from changeover.analysis.sequential.keeping import pack_stage
+from changeover.analysis.sequential.peak import peak_before
 from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.rollout import StageRecord
 from changeover.plan.conditions import CheckSpec
@@ -24,6 +25,7 @@ from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.external import ReadSources, Window, ask_now, judge_externals
 from changeover.procedures.outlooks import OutlookOf, Thorough
 from changeover.site.site import Site
+from changeover.store import standings
 
 SETTLE = timedelta(seconds=2)
 """Samples of the last seconds are still being completed by the observer; windows end before."""
@@ -58,6 +60,7 @@ def judge_now(
     if by_buckets:
         read_sums = read_sums or partial(stage_sums, site, record, end=end)
         sums = read_sums()
+    known = _looked_before(site, record, gate)
     windows = [_window(site, record, check, end) for check in checks]
     read = read_sources or partial(ask_now, site)
     external = judge_externals(checks, windows, read, since=record.entered_at)
@@ -66,15 +69,24 @@ def judge_now(
     for index, check in enumerate(checks):
         result = external.get(index) or _measured(site, check, windows[index], sums)
         if sums is not None and check.is_sequential:
-            judged = judge_by_buckets(check, sums)
-            result = _with_shown(judged, result)
-            result = look_ahead(check, result, sums)
+            judged = judge_by_buckets(check, sums, peak_before(check, sums, known))
+            result = look_ahead(check, _with_shown(judged, result), sums)
         elif check.is_by_minutes:
             result = _by_minutes(site, check, result)
         results.append(as_asked(check, result))
     found = judge_gate(gate, results)
     # stored with the verdict: whoever doubts it reaches it again from these
     return found if sums is None else replace(found, sums=pack_stage(sums, by_buckets))
+
+
+def _looked_before(
+    site: Site, record: StageRecord, gate: str
+) -> list[dict[str, Any]]:
+    """Return what the newest look found of a gate's checks; it knows the highest before it."""
+    for each in standings.of_stage(site.store, record.cutover_id, record.key):
+        if each.gate == gate:
+            return each.evidence
+    return []
 
 
 def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any]]:

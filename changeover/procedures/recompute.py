@@ -10,9 +10,11 @@ from typing import Any
 from changeover.analysis.check import as_asked, evaluate
 from changeover.analysis.external import judge_again
 from changeover.analysis.mann_whitney import minutes as mann_whitney
-from changeover.analysis.sequential.judging import METHOD, judge_by_buckets
+from changeover.analysis.sequential.judging import judge_by_buckets
 from changeover.analysis.sequential.keeping import unpack_stage
+from changeover.analysis.sequential.peak import before_in
 from changeover.analysis.sequential.slow import is_timed
+from changeover.analysis.sequential.stage_sums import METHOD
 from changeover.analysis.window import Measured
 from changeover.domain.rollout import GateVerdict
 from changeover.domain.verdict import Verdict
@@ -104,7 +106,8 @@ def _by_buckets(
     check: CheckSpec, stored: Mapping[str, Any], sums: bytes
 ) -> dict[str, Any]:
     stage = unpack_stage(sums, stored)
-    judged = judge_by_buckets(check, stage)
+    # the sums of an earlier look are not kept: what it found is taken as it was stored
+    judged = judge_by_buckets(check, stage, before_in(stored))
     found = as_asked(check, judged).as_evidence()
     if is_timed(check):
         # the quantiles are shown beside it, and decide nothing

@@ -17,6 +17,7 @@ from changeover.cli.verdict import verdict as verdict_command
 from changeover.domain.rollout import StageAction
 from changeover.domain.slices import LogPlace
 from changeover.domain.verdict import Verdict
+from changeover.observer.standings import Standings
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.recompute import recompute
@@ -178,6 +179,33 @@ def test_verdict_is_reached_again_after_its_slices_are_gone(run: CutoverRun) -> 
     again = recompute(*found)
     assert [each.problem for each in again] == [""] * 3
     assert again[0].again == known.evidence[0]
+
+
+def test_harm_that_was_shown_while_the_stage_soaked_fails_it_at_the_end(
+    run: CutoverRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The observer saw it; an hour of health makes it no pass, and the verdict comes out again."""
+    measure(run, (0.05, 0.01))
+    observer = Standings(run.site)
+    (firing,) = observer.evaluate()
+    assert firing.trigger == "gate slo"
+    later = NOW + timedelta(hours=1)
+    live_at(monkeypatch, later)
+    healthy = [traffic(5000, NOW.timestamp() + 60 * n, (0.001, 0.02), 5 + n) for n in range(10)]
+    slices.save(run.site.store, run.migration, [packed(each) for each in healthy],
+                LogPlace(1, 2), gateway="main")
+    observer.evaluate()
+    known = verdict_of(run)
+    assert known.verdict is Verdict.FAIL
+    sequential = known.evidence[0]["sequential"]
+    assert sequential["log_worse"] < sequential["log_bar"]
+    assert sequential["before"]["log_worse"] == firing.evidence["sequential"]["log_worse"]
+    assert "times the baseline's was shown at" in known.reason
+    assert check_row(known.evidence[0]).remark.startswith("harm was shown at ")
+    found = verdicts.get(run.site.store, known.id)
+    assert found is not None
+    assert [each.problem for each in recompute(*found)] == [""] * 3
+    assert "(before " in printed(run, verdict_command, str(known.id))
 
 
 def test_verdict_that_was_changed_afterwards_is_found_out(run: CutoverRun) -> None:

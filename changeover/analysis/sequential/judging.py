@@ -21,6 +21,7 @@ from changeover.analysis.sequential.interval import ratio_of, spread_of
 from changeover.analysis.sequential.mean_sums import values_of
 from changeover.analysis.sequential.mean_words import mean_interval, mean_numbers, mean_values
 from changeover.analysis.sequential.outlook import View
+from changeover.analysis.sequential.peak import Peak
 from changeover.analysis.sequential.slices import OF_OUTCOMES
 from changeover.analysis.sequential.slow import (
     condition_of,
@@ -28,7 +29,7 @@ from changeover.analysis.sequential.slow import (
     needed_requests,
     slow_times,
 )
-from changeover.analysis.sequential.stage_sums import StageSums
+from changeover.analysis.sequential.stage_sums import METHOD, StageSums
 from changeover.analysis.sequential.starts import log_bar, promising_starts
 from changeover.domain.routing import BUCKETS
 from changeover.domain.slices import SlowBound
@@ -37,8 +38,6 @@ from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import Metric, Source, format_value
 from changeover.plan.subsets import in_words
 
-METHOD = "sequential 2"
-"""Name and version of the method, for whoever recomputes a verdict."""
 LOG_PASS = math.log(20)
 """Evidence that lets pass: a candidate at the margin gets so far once in 20."""
 LEAST_SHARE = 1e-5
@@ -47,7 +46,10 @@ LEAST_SHARE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was found: the evidence of the whole stage, and the start that speaks loudest."""
+    """What was found: the evidence of the whole stage, and the start that speaks loudest.
+
+    `before` is an earlier look at the same stage, where that one stood higher.
+    """
 
     evidence: Evidence
     margin: float
@@ -55,10 +57,19 @@ class _Found:
     log_worse: float
     log_bar: float
     log_pass: float
+    before: Peak | None = None
 
     @property
     def is_worse(self) -> bool:
-        return self.log_worse >= self.log_bar
+        # a fail stays a fail: what was shown once was shown
+        was_worse = self.before is not None and self.before.is_shown
+        return self.log_worse >= self.log_bar or was_worse
+
+    def beside(self, before: Peak | None) -> _Found:
+        """Return it with an earlier look, if that stood higher."""
+        excess = self.log_worse - self.log_bar
+        is_higher = before is not None and before.excess > excess
+        return replace(self, before=before) if is_higher else self
 
     @property
     def is_better(self) -> bool:
@@ -66,13 +77,25 @@ class _Found:
         return better is not None and better >= self.log_pass
 
 
-def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
+def judge_by_buckets(
+    check: CheckSpec, sums: StageSums, before: Peak | None = None
+) -> CheckResult:
     """Return the verdict of a check whose metric is counted by bucket.
 
     Args:
         check: A check with a bound that is relative to the baseline.
         sums: What was counted.
+        before: The highest of the earlier looks at this stage, where there were any.
     """
+    found = _judged(check, sums, before)
+    if before is None or "log_worse" in (found.sequential or {}):
+        return found
+    # nobody can be compared at present: what was seen before is kept for later looks
+    known = {**(found.sequential or {}), "before": before.document()}
+    return replace(found, sequential=known)
+
+
+def _judged(check: CheckSpec, sums: StageSums, before: Peak | None) -> CheckResult:
     if not 0 < sums.weight < BUCKETS:
         return _unknown(check, sums, "all users are on one system, so that there is nobody to "
                                      "compare them with")
@@ -85,7 +108,7 @@ def judge_by_buckets(check: CheckSpec, sums: StageSums) -> CheckResult:
     why_not = why_incomparable(check, sums, split)
     if why_not is not None:
         return _unknown(check, sums, why_not)
-    found = _weigh(check, sums, split)
+    found = _weigh(check, sums, split).beside(before)
     verdict, reason = _say(check, found, bound)
     evidence = found.evidence
     values = mean_values(check, evidence)
@@ -204,9 +227,12 @@ def _say(check: CheckSpec, found: _Found, bound: SlowBound | None) -> tuple[Verd
         metric, evidence, bound, in_words(check.subset))
     more = _excess(check, metric)
     if found.is_worse:
-        once = math.exp(min(found.log_worse, 700.0))
+        log_worse, shown = found.log_worse, "is shown"
+        if found.before is not None:
+            log_worse, shown = found.before.log_worse, f"was shown at {found.before.words}"
+        once = math.exp(min(log_worse, 700.0))
         return Verdict.FAIL, (
-            f"{numbers}: {more} is shown. Looked at all the time, a healthy stage shows this at "
+            f"{numbers}: {more} {shown}. Looked at all the time, a healthy stage shows this at "
             f"most once in {_rounded(once)}")
     if evidence.candidate.requests < check.min_samples:
         return Verdict.INCONCLUSIVE, (
@@ -263,8 +289,11 @@ def _unknown(check: CheckSpec, sums: StageSums, why: str) -> CheckResult:
 def _document(
     check: CheckSpec, sums: StageSums, found: _Found, bound: SlowBound | None
 ) -> dict[str, Any]:
+    before = found.before
     return {
         **({} if bound is None else {"slow": asdict(bound)}),
+        # only where it stood higher: most verdicts have none
+        **({} if before is None else {"before": before.document()}),
         **_circumstances(check, sums), "margin": found.margin, "start": found.start,
         "log_worse": found.log_worse, "log_bar": found.log_bar, "log_pass": found.log_pass,
         "stage": found.evidence.document(),

@@ -14,6 +14,8 @@ from changeover.plan.subsets import counted_in
 
 ALPHA = 0.01
 """Chance that any check of a healthy stage fails, however often it is looked at."""
+METHOD = "sequential 2"
+"""Name and version of the method, for whoever recomputes a verdict."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from changeover.analysis.sequential.buckets import Counts, Split
 from changeover.analysis.sequential.counters import COUNTED
 from changeover.analysis.sequential.evidence import Question, weigh
 from changeover.analysis.sequential.judging import judge_by_buckets
+from changeover.analysis.sequential.keeping import pack_stage, unpack_stage
+from changeover.analysis.sequential.peak import before_in, peak_before, peak_in
 from changeover.analysis.sequential.slices import Counter, Slice, merged
 from changeover.analysis.sequential.slow import bound_of, condition_of
 from changeover.analysis.sequential.stage_sums import StageSums
@@ -122,6 +127,81 @@ def test_a_further_error_of_the_candidate_takes_back_nearly_nothing(
     first, then = (weigh(Question(each, past, TENTH, margin)) for each in (before, after))
     assert then.parts["first"] >= first.parts["first"]
     assert then.log_worse >= first.log_worse - 0.1 * (more + 1)
+
+
+def looked(
+    asked: CheckSpec, hours: list[Slice], past: Slice, before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what one look stores of a check, and what it gives again from what was stored.
+
+    Args:
+        asked: The check.
+        hours: What was counted of the stage.
+        past: What was counted before it.
+        before: What the look before stored.
+    """
+    stage = replace(sums(hours, past, TENTH.weight), end=NOON + timedelta(hours=len(hours)))
+    peak = peak_before(asked, stage, [before] if before else [])
+    found = judge_by_buckets(asked, stage, peak).as_evidence()
+    stored = json.loads(json.dumps(found))
+    again = unpack_stage(pack_stage(stage, [asked]), stored)
+    assert judge_by_buckets(asked, again, before_in(stored)).as_evidence() == found
+    return {**found, "check": asked.model_dump(mode="json", exclude_defaults=True)}
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0, 3.0]), st.integers(0, 20)), min_size=1, max_size=3))
+def test_a_fail_stays_a_fail_whatever_is_counted_next(
+    seed: int, later: list[tuple[float, int]]
+) -> None:
+    """Further errors of the candidate, none at all for hours, or both; to the last bit again."""
+    people, chance = users(seed), np.random.default_rng(seed)
+    past, bad = traffic(people, 50_000, seed + 1), traffic(people, 50_000, seed + 2, times=8.0)
+    hours, before = [minute(bad, 0)], minute(past, 0)
+    found = looked(check(), hours, before)
+    assume(found["verdict"] == Verdict.FAIL)
+    highest = found["sequential"]["log_worse"] - found["sequential"]["log_bar"]
+    mine = np.flatnonzero(bad.requests[:TENTH.weight])
+    for number, (times, more) in enumerate(later, 1):
+        next_ = traffic(people, 30_000, seed + 2 + number, times=times)
+        np.add.at(next_.events, chance.choice(mine, more), 1)
+        hours.append(minute(Counts(np.maximum(next_.requests, next_.events), next_.events), number))
+        found = looked(check(), list(hours), before, found)
+        assert found["verdict"] == Verdict.FAIL
+        peak = peak_in(found)
+        assert peak is not None
+        assert peak.excess >= highest
+        highest = peak.excess
+
+
+def test_harm_that_went_away_was_shown_and_the_reason_says_when() -> None:
+    """The evidence has fallen below its bar since; the verdict has not."""
+    people = users(1)
+    past = minute(traffic(people, 50_000, 2), 0)
+    bad = minute(traffic(people, 50_000, 3, times=8.0), 0)
+    well = [minute(traffic(people, 200_000, 3 + n, times=0.2), n) for n in range(1, 4)]
+    first = looked(check(), [bad], past)
+    alone, then = looked(check(), [bad, *well], past), looked(check(), [bad, *well], past, first)
+    assert (first["verdict"], alone["verdict"], then["verdict"]) == (
+        Verdict.FAIL, Verdict.PASS, Verdict.FAIL)
+    assert "is shown" in first["reason"]
+    assert "times the baseline's was shown at 2026-01-02 13:00:00 UTC" in then["reason"]
+    assert then["sequential"]["before"]["log_worse"] == first["sequential"]["log_worse"]
+
+
+def test_what_asked_something_else_is_no_look_before() -> None:
+    """Another margin, split, number of checks or beginning: the evidence is of another question."""
+    people = users(1)
+    past, bad = (minute(traffic(people, 50_000, seed, times=times), 0)
+                 for seed, times in ((2, 1.0), (3, 8.0)))
+    first = looked(check(), [bad], past)
+    stage = sums([bad], past, TENTH.weight)
+    assert peak_before(check(), stage, [first]) is not None
+    others = [replace(stage, weight=2000), replace(stage, checks=2),
+              replace(stage, start=NOON + timedelta(seconds=1))]
+    assert [peak_before(check(), each, [first]) for each in others] == [None] * 3
+    assert peak_before(check(ratio_to_baseline=3), stage, [first]) is None
 
 
 @pytest.mark.parametrize(("one", "other"), [
