@@ -52,7 +52,8 @@ def routes(console: Console) -> APIRouter:
                 responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Everything as Prometheus text, format 0.0.4."""
-        text = await asyncio.to_thread(meter.text)
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(meter.thread, meter.kept)
         return Response(text, media_type=exposition.MEDIA_TYPE)
 
     return router

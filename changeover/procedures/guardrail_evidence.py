@@ -16,6 +16,7 @@ from changeover.domain.routing import BUCKETS
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
 from changeover.procedures.steps import CutoverRun
+from changeover.site.site import Site
 from changeover.store import cutovers, routing, verdicts
 
 BEFORE = timedelta(hours=24)
@@ -60,7 +61,7 @@ def judge_guardrails(
         before=window("baseline", start - BEFORE, start),
         share=_share(spec) if seen.has_share else None,
         regressions=seen.regressions,
-        groups=_groups(run, record, end) if seen.has_share else None,
+        groups=user_groups(run.site, start, end) if seen.has_share else None,
         accepted=_accepted(run),
         start=start, end=end,
     )
@@ -76,12 +77,21 @@ def _share(spec: Stage) -> float | None:
     return float(spec.percent) / 100 if is_split else None
 
 
-def _groups(run: CutoverRun, record: StageRecord, end: datetime) -> tuple[int, int] | None:
-    """Return how many groups of users came to the candidate, and to both systems."""
-    weight = routing.read(run.site.store, run.migration).weight
+def user_groups(site: Site, start: datetime, end: datetime) -> tuple[int, int] | None:
+    """Return how many groups of users came to the candidate, and to both systems.
+
+    Args:
+        site: The migration.
+        start: When the stage began.
+        end: Slices that began later are left out.
+
+    Returns:
+        None where nothing is split.
+    """
+    weight = routing.read(site.store, site.migration).weight
     if not 0 < weight < BUCKETS:
         return None
-    hours = run.site.bucket_sums.of_stage(weight, start=min(record.entered_at, end), end=end)
+    hours = site.bucket_sums.of_stage(weight, start=min(start, end), end=end)
     total = add(each.counts(Counter.ERRORS) for each in hours)
     mine, theirs = arms(total, Split(weight).is_candidate)
     return mine.buckets, mine.buckets + theirs.buckets

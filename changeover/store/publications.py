@@ -8,7 +8,7 @@ from sqlalchemy import Index, select
 from sqlalchemy.orm import Mapped
 
 from changeover.domain.publications import Publication
-from changeover.store.base import Base, Name, RowId, all_records, first_record, to_row
+from changeover.store.base import Base, Name, RowId, all_records, first_record, to_record, to_row
 from changeover.store.engine import Store
 
 
@@ -38,6 +38,19 @@ def all_of(store: Store, migration: str) -> list[Publication]:
     query = select(PublicationRow).where(PublicationRow.migration == migration)
     return all_records(store, Publication, query.order_by(PublicationRow.id))
 
+
+def after(
+    store: Store, migration: str, row_id: int, *, since: datetime
+) -> list[tuple[int, Publication]]:
+    """Return attempts with their ids, in order: those after an id that began at `since` or later.
+
+    By the id, since an attempt is saved when it ends: a long one comes after shorter ones.
+    """
+    query = select(PublicationRow).where(
+        PublicationRow.migration == migration, PublicationRow.id > row_id,
+        PublicationRow.at >= since).order_by(PublicationRow.id)
+    with store.read() as session:
+        return [(row.id, to_record(Publication, row)) for row in session.scalars(query)]
 
 
 def latest(store: Store, migration: str) -> Publication | None:

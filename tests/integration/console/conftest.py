@@ -115,4 +115,17 @@ def started(
     return served
 
 
-__all__ = ["Serve", "Served"]
+def metrics_of(console: Served, token: str | None = None) -> str:
+    """Return the text of `/metrics` as it is made from now on: it is kept for a second."""
+    client, since = console.client(token), clock.now().timestamp()
+
+    def made_since() -> str | None:
+        text = client.get("/metrics").raise_for_status().text
+        made = text.partition("\nchangeover_exposition_timestamp_seconds{")[2]
+        at = float(made.partition("\n")[0].rpartition(" ")[2])
+        return text if at >= since else None
+
+    return str(wait_for(made_since, seconds=30, what="a text that is made anew"))
+
+
+__all__ = ["Serve", "Served", "metrics_of"]

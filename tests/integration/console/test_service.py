@@ -38,7 +38,7 @@ from changeover.store import (
 )
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
-from tests.integration.console.conftest import Serve, Served, started
+from tests.integration.console.conftest import Serve, Served, metrics_of, started
 from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
@@ -255,6 +255,7 @@ def test_metrics_are_prometheus_text_of_what_is_stored(serve: Serve) -> None:
         }
 
     def value(metric: str, /, **labels: str) -> float | None:
+        labels["migration"] = "bench"
         return scraped().get((f"changeover_{metric}", frozenset(labels.items())))
 
     wait_for(lambda: value("requests_total", system="candidate") == 10, seconds=30)
@@ -263,7 +264,7 @@ def test_metrics_are_prometheus_text_of_what_is_stored(serve: Serve) -> None:
     assert value("request_duration_seconds_bucket", system="candidate", le="0.005") == 8
     assert value("request_duration_seconds_count", system="candidate") == 10
     assert value("mode", mode="gradual") == 1 and value("mode", mode="shadow") == 0
-    assert value("candidate_percent") == 25
+    assert value("candidate_ratio") == 0.25
     assert value("gateway_in_sync") == 0
     assert value("outcomes_total", system="candidate", result="success") == 1
     assert value("outcome_quality", system="candidate", name="confidence") == 0.5
@@ -355,12 +356,13 @@ def test_page_and_metrics_say_how_triggers_stand(serve: Serve) -> None:
     trigger_standings.save(console.store, "bench", [TriggerStanding(
         "bench", "bad", now, Stands.FIRING, now, 0.25, "<b>many</b> failed", {}, {})])
     client = console.client()
-    page, scraped = client.get("/").text, client.get("/metrics").text
+    page, scraped = client.get("/").text, metrics_of(console)
     for part in ('<span class="chip fail">firing</span>', "25.000 %", "&lt;b&gt;many&lt;/b&gt;",
                  "nobody has judged it yet"):
         assert part in page
-    assert 'changeover_trigger_standing{action="alert",trigger="bad"} 2.0' in scraped
-    assert 'changeover_trigger_value{action="alert",trigger="bad"} 0.25' in scraped
+    labels = '{action="alert",migration="bench",trigger="bad"}'
+    for name, number in (("standing", 2.0), ("value", 0.25), ("nearness_ratio", 2.5)):
+        assert f"changeover_trigger_{name}{labels} {number}" in scraped
     assert 'trigger="unseen"' not in scraped
     found = client.get("/v1/status").json()["triggers"]
     assert [each["stands"] for each in found] == ["firing", "armed"]

@@ -18,7 +18,7 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.hooks import HookSpec
 from changeover.site import status
 from changeover.store import cutovers, heartbeats, standings, steps
-from tests.integration.console.conftest import Served
+from tests.integration.console.conftest import Served, metrics_of
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
@@ -94,7 +94,7 @@ def page_with(console: Served, part: str) -> str:
 def scraped(console: Served) -> dict[tuple[str, ...], float]:
     """Return the gauges of checks by name, number of the check, metric and what follows."""
     found = {}
-    for family in text_string_to_metric_families(console.client().get("/metrics").text):
+    for family in text_string_to_metric_families(metrics_of(console)):
         if family.name.startswith("changeover_check_"):
             for sample in family.samples:
                 labels = sample.labels
@@ -143,13 +143,21 @@ def test_a_cutover_that_ended_in_its_stage_has_no_standing(soaking: Served) -> N
 def test_metrics_say_how_each_check_stands(soaking: Served) -> None:
     """Evidence only where there is some; two checks of one metric are two series."""
     judged(soaking, *checks())
+    found = scraped(soaking)
+    numbers = {}
+    for key, value in found.items():
+        # of every check: how many samples, and of those with one the baseline's value
+        if key[0] not in ("samples", "baseline_value"):
+            numbers[key] = value
     first, second = ("1", "error_rate", "rollback"), ("2", "error_rate", "show")
     third = "3", "latency_p95", "rollback"
     fourth = "4", "external.failed_payments", "rollback"
-    assert scraped(soaking) == {
+    assert found["samples", *first] == 4000
+    assert found["baseline_value", *second] == 0.002
+    assert numbers == {
         ("value", *first): 0.001, ("standing", *first): 1,
         ("value", *second): 0.001, ("standing", *second): 0,
-        ("low", *second): 0.25, ("high", *second): 1, ("seconds_left", *second): 2400,
+        ("low", *second): 0.25, ("high", *second): 1, ("remaining_seconds", *second): 2400,
         ("log_worse", *second): -1.5, ("log_better", *second): 0.75,
         ("value", *third): 0.25, ("standing", *third): -1, ("log_worse", *third): 9.25,
         ("value", *fourth): 0.015, ("standing", *fourth): 1,
@@ -159,7 +167,8 @@ def test_metrics_say_how_each_check_stands(soaking: Served) -> None:
 def test_a_check_without_data_has_a_standing_and_no_value(soaking: Served) -> None:
     """A value of 0 would look like a good one."""
     judged(soaking, check(Verdict.INCONCLUSIVE, "0 of at least 100 samples", value=None))
-    assert scraped(soaking) == {("standing", "1", "error_rate", "rollback"): 0}
+    label = "1", "error_rate", "rollback"
+    assert scraped(soaking) == {("standing", *label): 0, ("samples", *label): 4000}
 
 
 def test_what_nobody_judged_of_late_is_said_to_be_old(soaking: Served) -> None:

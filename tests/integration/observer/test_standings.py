@@ -75,8 +75,8 @@ def test_status_page_and_metrics_say_what_the_gate_would_say_now(begun: Begun) -
         "gradual-50", "error_rate", "undecided")
     assert "gate slo: undecided: error_rate of candidate" in status.as_text(found)
     assert '<span class="chip inconclusive">undecided</span>' in shown
-    labels = ('{check="1",gate="slo",metric="error_rate",on_fail="rollback",stage="gradual-50",'
-              'subset=""}')
+    labels = ('{check="1",gate="slo",metric="error_rate",migration="bench",on_fail="rollback",'
+              'stage="gradual-50",subset=""}')
     assert f"changeover_check_standing{labels} 0.0" in exposed
     for name in ("value", "log_worse", "log_better"):
         assert f"changeover_check_{name}{labels} " in exposed

@@ -1,0 +1,132 @@
+"""What is counted between scrapes. Counters begin with this process, as Prometheus expects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+
+from changeover import clock
+from changeover.analysis.histogram import Histogram, bounds_of, merge
+from changeover.analysis.window import GATEWAY, SHADOW, Sample
+from changeover.console.exposition.family import Buckets
+from changeover.domain.publications import Publication
+from changeover.domain.routing import System
+from changeover.store import publications, samples
+from changeover.store.engine import Store
+
+SETTLED_SECONDS = 5
+"""Seconds are counted when they are this old: the observer has completed them."""
+# upper bounds in seconds: fine where most answers are, up to the longest that users wait for
+REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# most publications take some hundredths of a second; a gateway that is stuck, a minute
+PUBLISH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+COUNTED = ("client_errors", "user_errors", "redirects", "answers", "empty_answers", "answer_bytes")
+"""Fields of a sample that are counted by system."""
+
+
+class Counters:
+    """Sums since the console began.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        began: When the console began.
+    """
+
+    def __init__(self, store: Store, migration: str, began: datetime) -> None:
+        self._store, self._migration = store, migration
+        self._began, self._from = began, int(began.timestamp())
+        self._newest_publication = 0
+        self.requests: Counter[str] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.others: Counter[tuple[str, str]] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.compared: Counter[str] = Counter()
+        self.latency: dict[str, Histogram] = {str(name): Histogram() for name in System}
+        self.publish_failures = 0
+        self.publish_seconds: list[float] = [0.0] * (len(PUBLISH_BUCKETS) + 1)
+        self.publish_sum = 0.0
+
+    def count(self, now: datetime) -> None:
+        """Add what is complete since the last time.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        self._count_samples(int(now.timestamp()) - SETTLED_SECONDS)
+        known = publications.after(
+            self._store, self._migration, self._newest_publication, since=self._began)
+        for row_id, each in known:
+            self._newest_publication = row_id
+            self._count_publication(each)
+
+    def published(self) -> Buckets:
+        """Return the durations of confirmed publications."""
+        found, below = [], 0.0
+        limits = [*map(str, PUBLISH_BUCKETS), "+Inf"]
+        for limit, number in zip(limits, self.publish_seconds, strict=True):
+            below += number
+            found.append((limit, below))
+        return found, self.publish_sum
+
+    def _count_samples(self, before: int) -> None:
+        if before <= self._from:
+            return
+        since = clock.from_timestamp(self._from)
+        for sample in samples.recent(self._store, self._migration, since=since):
+            # not complete yet: the next scrape counts it
+            if sample.at < before:
+                self._count_sample(sample)
+        self._from = before
+
+    def _count_sample(self, sample: Sample) -> None:
+        system = sample.system
+        if system == GATEWAY:
+            self.refused.update(sample.errors)
+        if system == SHADOW:
+            self.compared["match"] += sample.matched
+            self.compared["divergence"] += sample.compared - sample.matched
+        # rows of comparisons and of the gateway have no durations
+        if system not in self.latency:
+            return
+        self.requests[system] += sample.requests
+        for name in COUNTED:
+            self.others[system, name] += getattr(sample, name)
+        for kind, number in sample.errors.items():
+            self.errors[system, kind] += number
+        both = self.latency[system], sample.latency
+        self.latency[system] = merge(both)
+
+    def _count_publication(self, each: Publication) -> None:
+        # how long an attempt took that failed says nothing of the gateway's speed
+        if not each.is_confirmed:
+            self.publish_failures += 1
+            return
+        place = len(PUBLISH_BUCKETS)
+        for number, limit in enumerate(PUBLISH_BUCKETS):
+            if each.seconds <= limit:
+                place = number
+                break
+        self.publish_seconds[place] += 1
+        self.publish_sum += each.seconds
+
+
+def buckets_of(histogram: Histogram, limits: Iterable[float] = REQUEST_BUCKETS) -> Buckets:
+    """Return the cumulative counts by upper bound in seconds, and the sum in seconds."""
+    bins = []
+    # by the middle of each bin: single durations are not kept
+    total = 0.0
+    for index, count in histogram.counts.items():
+        lower, upper = bounds_of(index)
+        bins.append((upper, count))
+        total += (lower + upper) / 2 * count
+    found: list[tuple[str, float]] = []
+    for limit in limits:
+        # a bin counts where all of it lies below; rounding must not push it over
+        most = limit * 1e6 + 1e-3
+        below = sum(count for upper, count in bins if upper <= most)
+        found.append((str(limit), below))
+    found.append(("+Inf", histogram.total))
+    # bins are in microseconds
+    return found, total / 1e6

@@ -1,0 +1,59 @@
+"""What every part of a scrape reads: the site, the present moment, what was counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from changeover.console.context import Console, Fresh
+from changeover.console.exposition.counters import Counters
+from changeover.domain.rollout import Cutover, CutoverStatus
+from changeover.domain.routing import RoutingState
+from changeover.site.site import Site
+from changeover.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One scrape's view of a migration.
+
+    Args:
+        console: The console that is asked.
+        counters: What was counted since the console began.
+        fresh: Values that cost something, kept for several scrapes.
+        state: The routing state.
+        cutover: The newest cutover; None before the first.
+        now: The present moment.
+        took: Seconds that the scrape before took; None before the first.
+    """
+
+    console: Console
+    counters: Counters
+    fresh: Fresh
+    state: RoutingState
+    cutover: Cutover | None
+    now: datetime
+    took: float | None = None
+
+    @property
+    def site(self) -> Site:
+        """The migration on this machine."""
+        return self.console.site
+
+    @property
+    def store(self) -> Store:
+        """Its store."""
+        return self.console.site.store
+
+    @property
+    def migration(self) -> str:
+        """Its name."""
+        return self.console.site.migration
+
+    @property
+    def running(self) -> Cutover | None:
+        """The cutover that runs; None when none does."""
+        cutover = self.cutover
+        if cutover is None or cutover.status is not CutoverStatus.RUNNING:
+            return None
+        return cutover

@@ -1,0 +1,66 @@
+"""What runs: services' signs of life, the way back, the exposition itself."""
+
+from __future__ import annotations
+
+from changeover import __version__
+from changeover.console.exposition.family import LEFT_OUT, Bound, Family, Scrape
+from changeover.console.exposition.scene import Scene
+from changeover.domain.capacity import Fit
+from changeover.site import capacity_status
+from changeover.store import heartbeats
+
+ROOM_SECONDS = 30
+"""What the baseline bears is read from a month of minutes: not for each scrape."""
+
+BUILD = Family(
+    "build_info", "1; the version of Changeover that answers.", ("version",),
+    Bound("version that answers", 1))
+SYSTEMS = Family(
+    "migration_info", "1; what the two systems are called.", ("baseline", "candidate"),
+    Bound("migration", 1))
+MADE = Family(
+    "exposition_timestamp_seconds", "When this text was made, as Unix time.")
+TOOK = Family("exposition_duration_seconds", "How long the one before it took to make.")
+AGE = Family(
+    "service_age_seconds", "Since a service's last sign of life.", ("service",),
+    Bound("service", 20))
+WAY_BACK = Family(
+    "way_back",
+    "1 for whether a rollback would fit, while a lever has made the baseline smaller.", ("fit",),
+    Bound("answer", len(Fit)))
+CAPACITY = Family(
+    "way_back_capacity_requests_per_second", "What the baseline bears then; absent if not known.")
+ARRIVING = Family(
+    "way_back_arriving_requests_per_second",
+    "What arrives at both systems in the busiest minute of late, then.")
+FAMILIES = (BUILD, SYSTEMS, MADE, TOOK, AGE, WAY_BACK, CAPACITY, ARRIVING, LEFT_OUT)
+
+
+def collect(scene: Scene, scrape: Scrape) -> None:
+    """Add signs of life, versions, and whether a rollback would fit."""
+    scrape.add(BUILD, 1.0, __version__)
+    scrape.add(MADE, scene.now.timestamp())
+    scrape.add(TOOK, scene.took)
+    systems = scene.site.plan.systems
+    scrape.add(SYSTEMS, 1.0, systems.baseline.name, systems.candidate.name)
+    for beat in heartbeats.of(scene.store, scene.migration):
+        silent = (scene.now - beat.at).total_seconds()
+        scrape.add(AGE, max(0.0, silent), beat.service)
+    _add_way_back(scene, scrape)
+
+
+def _add_way_back(scene: Scene, scrape: Scrape) -> None:
+    site, now = scene.site, scene.now
+
+    def judged() -> dict[str, object] | None:
+        return capacity_status.collect(site.store, site.plan, now=now)
+
+    room = scene.fresh.get("way back", ROOM_SECONDS, judged)
+    # nothing has made the baseline smaller: there is nothing to say
+    if room is None:
+        return
+    scrape.add_state(WAY_BACK, map(str, Fit), str(room["fit"]))
+    for family, name in ((CAPACITY, "capacity_per_second"), (ARRIVING, "arriving_per_second")):
+        value = room[name]
+        if isinstance(value, int | float):
+            scrape.add(family, float(value))
