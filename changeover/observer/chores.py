@@ -46,16 +46,16 @@ class Chores:
     """
 
     def __init__(self, site: Site, api: PrefectApi | None, log: LogOnce) -> None:
-        self._site, self._api, self._log = site, api, log
+        self._site, self.api, self._log = site, api, log
         self._throttle = Throttle()
 
     def recover_runs(self, stop: threading.Event) -> None:
         """Recover runs and hand over rollbacks until `stop`; asks again while Prefect is away."""
-        if self._api is None:
+        if self.api is None:
             stop.wait()
             return
-        recovery = Recovery(self._site, self._api)
-        workers = WorkerWatch(self._site, self._api, clock.now())
+        recovery = Recovery(self._site, self.api)
+        workers = WorkerWatch(self._site, self.api, clock.now())
         while not stop.wait(SWEEP_SECONDS):
             try:
                 is_idle = not recovery.has_work()
@@ -68,10 +68,10 @@ class Chores:
 
     def show_gates(self, stop: threading.Event) -> None:
         """Show in Prefect's page how the gates stand, until `stop`."""
-        if self._api is None:
+        if self.api is None:
             stop.wait()
             return
-        StandingTable(self._site, self._api, self._log).watch(stop)
+        StandingTable(self._site, self.api, self._log).watch(stop)
 
     def _sweep(self, recovery: Recovery, workers: WorkerWatch) -> None:
         recovery.sweep(clock.now())

@@ -22,6 +22,7 @@ from changeover.domain.messages import Severity
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
+from changeover.observer import telling
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
@@ -127,6 +128,7 @@ class Observer:
             *([("evidence", self._weigh_evidence)] if self.evidence.is_needed else []),
             ("table of the gates", lambda: self.chores.show_gates(self.stop)),
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
+            *telling.parts(self.site, self.chores.api, self.log, self.stop),
             ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),
             *([("baseline", self._watch_baseline)] if self.plan.cutover.disable_baseline else []),

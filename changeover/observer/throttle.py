@@ -35,7 +35,7 @@ class LogOnce:
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
 
-    def run(self, part: str, action: Callable[[], None]) -> None:
+    def run(self, part: str, action: Callable[[], object]) -> None:
         """Run a part; log its failure, and that it works again. The caller goes on either way."""
         try:
             action()

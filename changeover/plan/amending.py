@@ -11,7 +11,7 @@ from changeover.plan.units import without_secrets
 
 AMENDABLE = frozenset({
     "gates", "phases", "triggers", "guardrails", "comparison", "shadow", "notify", "patience",
-    "allowed", "approvers", "sources", "suites", "health", "retention",
+    "allowed", "approvers", "sources", "suites", "health", "retention", "webhooks",
 })
 """Parts that no user who was moved notices."""
 DIGEST_SHOWN = 12

@@ -46,6 +46,7 @@ from changeover.plan.routing import ConsoleSpec, RoutingSpec
 from changeover.plan.sources import AnySource
 from changeover.plan.suites import AnyCheck
 from changeover.plan.triggers import TriggerSpec
+from changeover.plan.webhooks import WebhookSpec
 from changeover.plan.windows import WindowSpec
 
 
@@ -236,6 +237,8 @@ class Plan(Part):
     levers: dict[Name, LeverSpec] = {}
     suites: dict[Name, Annotated[list[AnyCheck], Field(min_length=1)]] = {}
     notify: list[NotifySpec] = []
+    webhooks: dict[Name, WebhookSpec] = Field(
+        default={}, description="Programs that are told of every decision.")
     health: HealthSpec = Field(default_factory=HealthSpec)
     patience: PatienceSpec = Field(default_factory=PatienceSpec)
     retention: RetentionSpec = Field(default_factory=RetentionSpec)

@@ -239,6 +239,10 @@ class PrefectApi:
         self._call("POST", "/artifacts/", {
             **content, "type": "table", "key": key, "flow_run_id": flow_run_id})
 
+    def emit(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Put events into Prefect's feed; it ignores those whose id it has already."""
+        self._call("POST", "/events", list(events))
+
     def resume(self, run_id: str, answers: dict[str, Any]) -> None:
         """Answer a suspended run's form.
 
@@ -254,7 +258,7 @@ class PrefectApi:
             )
 
     def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, **missing: Any
+        self, method: str, path: str, body: Any = None, **missing: Any
     ) -> Any:
         import httpx
 
@@ -275,7 +279,7 @@ class PrefectApi:
                 "logs/prefect-server.log; traffic stays as it is",
             ) from error
 
-    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    def _request(self, method: str, path: str, body: Any) -> httpx.Response:
         """Send a request, again while the server says that its database is busy (503)."""
         deadline = time.monotonic() + self._timeout
         # only 503: every other answer is an answer

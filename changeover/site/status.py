@@ -27,6 +27,7 @@ from changeover.site import (
     capacity_status,
     group_status,
     hook_status,
+    relay_status,
     return_status,
     trigger_status,
 )
@@ -66,7 +67,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
     of the present stage would say now, `is_old` when nobody judged them of late),
     `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by the gateway
-    itself, in the same time, by reason), `triggers` (how each stands: `trigger_status`), `services`
+    itself, in the same time, by reason), `triggers` (`trigger_status`), `receivers` (`relay_status`), `services`
     (seconds since their last sign of life),
     `ended_runs` (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
@@ -81,7 +82,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     return {
         "migration": migration,
         "routing": _routing(state),
-        **_way_back(site, state, now),
+        **_beside(site, state, now),
         "gateway": site.gateway.serving(state).text, "freeze": _freeze(store, migration, now),
         **_of_cutover(store, cutover, now), **_group(site, cutover, now),
         "ended_runs": _ended_runs(ended, state.describe()),
@@ -97,9 +98,10 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _way_back(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
+def _beside(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
     return {"returning": return_status.collect(site.store, state, now=now),
-            "way_back": capacity_status.collect(site.store, site.plan, now=now)}
+            "way_back": capacity_status.collect(site.store, site.plan, now=now),
+            "receivers": relay_status.collect(site.store, site.migration)}
 
 
 def _routing(state: RoutingState) -> dict[str, Any]:
@@ -221,6 +223,7 @@ def as_text(status: dict[str, Any]) -> str:
     if status["refused"]["reasons"]:
         lines.append(f"gateway: {refused_text(status['refused'])}")
     lines += map(trigger_status.as_text, status["triggers"])
+    lines += relay_status.lines(status["receivers"])
     for name, age in status["services"].items():
         lines.append(f"{name}: last sign of life {age} s ago")
     if status["rollback"]:

@@ -70,7 +70,8 @@ def ask(store: Store, question: Approval) -> Approval:
             session.flush()
             audit.append(session, cutover.migration, NewEvent(
                 actor=f"cutover {cutover.id}", kind="approval.asked", at=question.asked_at,
-                data={"approval": row.id, "stage": row.stage, "ordinal": row.ordinal}))
+                data={"approval": row.id, "stage": row.stage, "ordinal": row.ordinal,
+                      "cutover": cutover.id, "flow_run_id": question.flow_run_id}))
         # a run that replaces a killed one asks again: the answer then goes to the run that lives
         row.flow_run_id = question.flow_run_id or row.flow_run_id
         return to_record(Approval, row)

@@ -22,7 +22,7 @@ from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
 
-AMENDED = "plan.amended"
+REGISTERED, AMENDED = "plan.registered", "plan.amended"
 
 
 class MigrationRow(Base):
@@ -69,7 +69,7 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
             session.flush()
             session.add(_first_state(plan.migration, now))
         audit.append(session, plan.migration, NewEvent(
-            actor="up", kind="plan.registered", at=now, data={"digest": own, "source": source}))
+            actor="up", kind=REGISTERED, at=now, data={"digest": own, "source": source}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from changeover import clock
 from changeover.checks.health import machine, systems
 from changeover.checks.health.result import Health
 from changeover.checks.health.way_back import way_back
+from changeover.checks.health.webhooks import receives
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
 from changeover.domain.routing import System
@@ -49,6 +50,8 @@ def checks_of(site: Site) -> dict[str, Check]:
     }
     if any(lever.shrinks for lever in plan.levers.values()):
         found["way back"] = partial(way_back, site)
+    for name, webhook in plan.webhooks.items():
+        found[f"webhook {name}"] = partial(receives, site, name, webhook)
     if spec.limits:
         found["limits"] = partial(_limits, site)
     for name in System:
