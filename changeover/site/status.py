@@ -67,9 +67,9 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
     of the present stage would say now, `is_old` when nobody judged them of late),
     `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by the gateway
-    itself, in the same time, by reason), `triggers` (`trigger_status`), `receivers` (`relay_status`), `services`
-    (seconds since their last sign of life),
-    `ended_runs` (what no flow run carries on, with what happened and what can be done),
+    itself, in the same time, by reason), `triggers` (`trigger_status`),
+    `receivers` (`relay_status`), `services` (seconds since their last sign of life), `ended_runs`
+    (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
