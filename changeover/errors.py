@@ -20,7 +20,8 @@
     └── EnvironmentProblem     7  port in use, unwritable directory, missing program
 
 Exit code 0 means done (a cutover: promoted), 3 means the cutover was rolled back, 130 that it was
-interrupted with Ctrl-C. Texts have four parts: what is wrong, where, what is allowed, what next.
+interrupted with Ctrl-C. `changeover wait` also ends with 8 (timed out) and 9 (what it waited for
+cannot come any more). Texts have four parts: what is wrong, where, what is allowed, what next.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_ROLLED_BACK = 3
+EXIT_TIMED_OUT = 8
+EXIT_IMPOSSIBLE = 9
 EXIT_INTERRUPTED = 130
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from difflib import get_close_matches
@@ -18,6 +19,12 @@ COMMANDS = {
         "Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests."),
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
     "status": ("status.status_command", "Show where the migration stands."),
+    "wait": (
+        "waiting.wait_command",
+        "Wait until people are asked, a stage is entered, or the cutover has ended."),
+    "health": (
+        "health.health",
+        "Examine everything that the migration depends on; what is not well stands last."),
     "history": ("status.history", "Show what was decided and changed, by whom and why."),
     "verdict": (
         "verdict.verdict",
@@ -101,7 +108,7 @@ COMMANDS = {
 called, so that a rollback, and `--help`, start at once."""
 
 
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
+OBJECTS_BETWEEN_COLLECTIONS = 200_000
 """Python's own limit is some hundred: see `main`."""
 
 
@@ -151,7 +158,7 @@ Examples:
 \b
 Exit codes: 0 done or promoted, 1 failed, 2 wrong input, 3 rolled back, 4 refused,
 5 the store cannot be used, 6 something does not answer, 7 the machine lacks something,
-130 interrupted.
+8 waited in vain, 9 what was waited for cannot come any more, 130 interrupted.
 """)
 @click.version_option(__version__)
 def cli() -> None:
@@ -175,6 +182,10 @@ def main(arguments: list[str] | None = None) -> int:
     # Imports make many objects that live as long as the command: searching them for garbage again
     # and again costs a short command a twentieth of its time.
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    if arguments is None:
+        # the process ends with this command: the interpreter would search all that was imported
+        # for garbage once more, a sixth of the time of a short command
+        atexit.register(gc.freeze)
     try:
         _check(sys.argv[1:] if arguments is None else arguments)
         # not standalone: click would end the process, with exit codes of its own

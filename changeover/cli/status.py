@@ -13,16 +13,58 @@ from changeover.domain.audit import AuditEvent
 from changeover.errors import EXIT_FAILED
 from changeover.site import status as status_of
 from changeover.site.home import HOME_VARIABLE, Home
-from changeover.store import audit
+from changeover.site.site import Site
+from changeover.store import audit, plans
 from changeover.store.engine import Store
 
 
-@click.command("status", epilog="\b\nExample:\n  changeover status --output json")
+@click.command("status", epilog="\b\nExamples:\n  changeover status\n"
+               "  changeover status --output json\n"
+               "  changeover status --watch              refreshed every 2 s until Ctrl-C\n"
+               "  changeover status --watch --every 30s > log\n"
+               "  changeover status --group              all members of the migration's group\n"
+               "\b\n--watch ends with Ctrl-C and exit code 0. With --output json it prints one\n"
+               "document a line.")
 @site_command
-def status_command(session: Session) -> None:
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C, in place on a terminal.")
+@click.option("--every", default="2", show_default=True, metavar="TIME",
+              help="With --watch: seconds between two refreshes, or a duration as 1m.")
+@click.option("--group", "is_group", is_flag=True,
+              help="The whole group that the migration belongs to.")
+def status_command(session: Session, watch: bool, every: str, is_group: bool) -> int:
     """Show where the migration stands."""
-    data = status_of.collect(session.site, now=clock.now())
-    session.show(status_of.as_text(data), data)
+    if not watch:
+        text, data = _status(session.site, is_group)
+        session.show(text, data)
+        return 0
+    # who looks once need not import what refreshes
+    from changeover.cli.refreshing import Refreshing, View, seconds_of
+
+    seconds = seconds_of(every, "--every")
+
+    def look() -> View:
+        return View(*_status(_fresh(session.site), is_group))
+
+    return Refreshing(look, seconds, is_json=session.output == "json").run()
+
+
+def _status(site: Site, is_group: bool) -> tuple[str, dict[str, Any]]:
+    """Return the status for people and for programs."""
+    now = clock.now()
+    if is_group:
+        # only a group's status needs its members' plans
+        from changeover.site import group_screen
+
+        found = group_screen.collect(site, now=now)
+        return group_screen.as_text(found), found
+    data = status_of.collect(site, now=now)
+    return status_of.as_text(data), data
+
+
+def _fresh(site: Site) -> Site:
+    """Return the site with the plan that is in force now: somebody may have amended it."""
+    plan = plans.load(site.store, site.migration)
+    return Site(site.home, plan, site.store, site.gateway)
 
 
 @click.command(epilog="\b\nExamples:\n  changeover history\n  changeover history --verify")

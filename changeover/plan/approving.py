@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from changeover.plan.document import Location
+from changeover.plan.location import Location
 from changeover.plan.model import PhaseKind, Plan
 from changeover.plan.people import ApprovalSpec, ApproversSpec, person
 

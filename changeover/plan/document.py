@@ -15,10 +15,10 @@ import yaml
 
 from changeover.errors import InvalidPlan
 from changeover.plan import yaml12
+from changeover.plan.location import Location
 
 MOST_NODES = 50_000
 DEEPEST = 50
-Location = tuple[str | int, ...]
 
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")

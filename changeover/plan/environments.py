@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from changeover.plan.document import Location, dotted
+from changeover.plan.document import dotted
+from changeover.plan.location import Location
 from changeover.plan.paths import MISSING, follow
 
 Document = dict[str, Any]

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from changeover.plan.conditions import CheckSpec
-from changeover.plan.document import Location
 from changeover.plan.groups import with_members
+from changeover.plan.location import Location
 from changeover.plan.metrics import EXTERNAL
 from changeover.plan.sources import (
     MOST_POINTS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from changeover.plan.document import Location
 from changeover.plan.hooks import NO_UNDO, HookSpec, HooksSpec, LoadSpec, paths_of
+from changeover.plan.location import Location
 from changeover.plan.model import Plan
 
 Found = tuple[Location, str]

@@ -17,9 +17,10 @@ from pydantic_core import ErrorDetails
 
 from changeover.errors import InvalidPlan
 from changeover.plan import environments, rules
-from changeover.plan.document import Lines, Location, read
+from changeover.plan.document import Lines, read
 from changeover.plan.external import declared, undefined
 from changeover.plan.groups import PLAIN, place_in_document
+from changeover.plan.location import Location
 from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.sources import SOURCE_KINDS

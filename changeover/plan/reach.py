@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from changeover.plan import units
 from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
-from changeover.plan.document import Location
+from changeover.plan.location import Location
 from changeover.plan.metrics import QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
 from changeover.plan.triggers import TriggerSpec

@@ -14,7 +14,6 @@ from itertools import pairwise
 from changeover.plan import approving, hook_rules, together, units, way_back
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
-from changeover.plan.document import Location
 from changeover.plan.empty_stages import (
     ratios_without_baseline,
     silent_checks,
@@ -23,6 +22,7 @@ from changeover.plan.empty_stages import (
 from changeover.plan.external import problems as external_problems
 from changeover.plan.flags import plan_faults
 from changeover.plan.guardrails import GATE
+from changeover.plan.location import Location
 from changeover.plan.means import means_by_threshold
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import PhaseKind, PhaseSpec, Plan, Stage

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from changeover.plan.document import Location
+from changeover.plan.location import Location
 from changeover.plan.members import FINISHED, WaitSpec, reach_of_stage
 
 if TYPE_CHECKING:

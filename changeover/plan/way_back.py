@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from changeover.plan.document import Location
 from changeover.plan.hook_rules import hooks_of
+from changeover.plan.location import Location
 from changeover.plan.model import PhaseKind, Plan
 
 Found = tuple[Location, str]

@@ -89,7 +89,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "waiting_for": waiting,
         "guardrails": guardrails,
         **hook_status.collect(store, migration, cutover, now=now),
-        **_measured(store, migration, now),
+        **measured(store, migration, now),
         "services": _services(store, migration, now),
         "rollback": _rollback(store, migration),
         "triggers": trigger_status.triggers(store, site.plan, now=now),
@@ -123,7 +123,7 @@ def _of_cutover(store: Store, cutover: Cutover | None, now: datetime) -> dict[st
         return {"cutover": None, "pause": None, "procedure": None, "stages": [], "gates": []}
     return {
         "cutover": _cutover(cutover),
-        "pause": _pause(store, cutover),
+        "pause": pause_of(store, cutover),
         "procedure": _newest_step(store, cutover),
         "stages": _stages(store, cutover),
         "gates": gates(store, cutover, now=now),
@@ -134,7 +134,7 @@ def _group(site: Site, cutover: Cutover | None, now: datetime) -> dict[str, Any]
     return {"group": group_status.collect(site.store, site.plan, cutover, now=now)}
 
 
-def _pause(store: Store, cutover: Cutover) -> dict[str, str] | None:
+def pause_of(store: Store, cutover: Cutover) -> dict[str, str] | None:
     """Return who paused the cutover, since when and why; None while it goes on."""
     if cutover.status is not CutoverStatus.RUNNING:
         return None
@@ -152,7 +152,7 @@ def _stages(store: Store, cutover: Cutover) -> list[dict[str, Any]]:
     ]
 
 
-def _measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
+def measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
     """Return the numbers of the last seconds; what the gateway refused is of neither system."""
     windows = {}
     for system in System:

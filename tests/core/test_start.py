@@ -27,7 +27,8 @@ import json, sys
 from changeover.cli.main import main
 for line in sys.stdin:
     code = main(json.loads(line))
-    print("ran:", code, *{name.partition(".")[0] for name in sys.modules})
+    packages = {name.partition(".")[0] for name in sys.modules}
+    print("ran:", code, *packages, *(name for name in sys.modules if ".dialects." in name))
 """
 STARTS_MUCH = {"up", "demo", "validate"}
 """They start processes or make requests, whatever they are asked."""
@@ -61,6 +62,12 @@ def test_looking_imports_no_more_than_the_store(home: Path) -> None:
              "flags list", "explain alice", "token list", "backup list", "env")
     found = imported(*([*look.split(), "--home", str(home)] for look in looks))
     assert not found & HEAVY
+
+
+def test_status_reads_no_yaml_and_one_dialect_of_sql_only(home: Path) -> None:
+    """A script may ask every second: what it needs not is a tenth of its start."""
+    found = imported(["status", "--home", str(home)])
+    assert not found & {"yaml", "sqlalchemy.dialects.postgresql"}
 
 
 def test_a_decision_that_is_refused_imports_no_more_than_the_store(home: Path) -> None:
