@@ -102,6 +102,9 @@ COMMANDS = {
     "explain": (
         "flags.explain",
         "Say which system a user gets, what each flag is for them, and why."),
+    "automations": (
+        "automations.automations_command",
+        "Show or apply automations of Prefect: notify people, roll back on an event."),
     "token": ("token.token", "Tokens with which applications write to the console."),
 }
 """Where each command is, and its help in one line. A command's module is read only when it is

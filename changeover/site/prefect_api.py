@@ -243,6 +243,23 @@ class PrefectApi:
         """Put events into Prefect's feed; it ignores those whose id it has already."""
         self._call("POST", "/events", list(events))
 
+    def block_id(self, name: str) -> str | None:
+        """Return the id of a block called `TYPE/NAME`, or None."""
+        kind, _, own = name.partition("/")
+        path = f"/block_types/slug/{kind}/block_documents/name/{own}"
+        found = self._call("GET", path, missing=None)
+        return str(found["id"]) if found else None
+
+    def put_automation(self, document: Mapping[str, Any]) -> bool:
+        """Create an automation, or replace the one of its name; return whether it is new."""
+        query = {"automations": {"name": {"any_": [document["name"]]}}, "limit": 1}
+        known = self._call("POST", "/automations/filter", query)
+        if known:
+            self._call("PUT", f"/automations/{known[0]['id']}", document)
+            return False
+        self._call("POST", "/automations/", document)
+        return True
+
     def resume(self, run_id: str, answers: dict[str, Any]) -> None:
         """Answer a suspended run's form.
 
