@@ -21,7 +21,8 @@ from changeover.domain.verdict import Verdict
 from changeover.plan.model import PhaseKind, Plan
 from changeover.shadow import scores
 from changeover.site import capacity, group_status, trigger_status
-from changeover.store import audit, firings, publications, routing
+from changeover.store import audit, firings, outages, publications, routing
+from changeover.store.covering import MINUTE
 from changeover.store.engine import Store
 from reports import measures, reading, timeline
 from reports.headline import Story, headline
@@ -96,7 +97,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         start=span.start,
         end=span.end,
         chart_end=span.chart_end,
-        outage=_outage(finest, figures, span),
+        outage=_outage(store, plan, finest, figures, span),
         figures=figures,
         stages=stages, group=group_status.collect(store, plan, cutover, now=facts.now),
         timeline=timeline.moments(events, titles, **shown),
@@ -234,7 +235,8 @@ def _series(
 
 
 def _outage(
-    finest: Mapping[str, Sequence[Sample]], figures: Sequence[Figures], span: Span
+    store: Store, plan: Plan, finest: Mapping[str, Sequence[Sample]],
+    figures: Sequence[Figures], span: Span,
 ) -> Outage:
     """Return what users noticed: times from the samples, counts as exact as the figures'."""
     first, last = math.ceil(span.start.timestamp()), int(span.end.timestamp())
@@ -245,6 +247,13 @@ def _outage(
             if row.at < last and row.at + row.resolution > first:
                 inside.append(row)
     found = measures.outage(inside)
+    # an hour in which somebody saw an error says nothing of how long that was
+    if found.resolution_seconds > MINUTE:
+        minutes = outages.failing_minutes(
+            store, plan.migration, start=span.start, end=span.end)
+        found = replace(
+            found, resolution_seconds=MINUTE, seconds_with_errors=MINUTE * minutes.with_errors,
+            down_seconds=MINUTE * minutes.down)
     return replace(
         found,
         requests=sum(row.window.requests for row in figures),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from changeover.analysis.window import Sample, combine
 from changeover.domain.approvers import rules_of
@@ -19,13 +19,15 @@ from changeover.plan.model import Plan, Stage
 from changeover.store import approvals, cutovers, rollbacks, samples, validations, verdicts
 from changeover.store import outcomes as reported
 from changeover.store import steps as step_log
+from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
-from reports import outcomes
+from reports import measures, outcomes
 from reports.model import SYSTEMS, Figures, RollbackView, StageStanding, StageView
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Criterion, Procedure, ProcedureStep
 
-MINUTE = 60
+HOURS_FROM = timedelta(hours=measures.POINTS)
+"""Longer spans are read by the hour: a chart has as many points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,15 @@ def span_of(
 
 
 def finest_samples(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
-    """Return each system's samples in the span: seconds where all are stored, minutes otherwise.
+    """Return each system's samples in the span: seconds where all are stored, else minutes.
 
-    Never both in one answer: they would overlap, and a chart of uneven spans jumps.
+    Of weeks they are hours, since a chart cannot show more. Never two lengths in one answer: they
+    would overlap, and a chart of uneven spans jumps.
     """
     first, last = int(span.start.timestamp()), span.chart_end.timestamp()
-    minutes = _minutes(store, plan, span)
+    if last - first > HOURS_FROM.total_seconds():
+        return _in_steps(store, plan, span, HOUR)
+    minutes = _in_steps(store, plan, span, MINUTE)
     # longer than seconds are kept: the first of them are gone
     if last - first > plan.retention.seconds.total_seconds():
         return minutes
@@ -110,10 +115,14 @@ def _reaches_back(seconds: Sequence[Sample], minutes: Sequence[Sample]) -> bool:
     return bool(seconds) and seconds[0].at < minutes[0].at + MINUTE
 
 
-def _minutes(store: Store, plan: Plan, span: Span) -> dict[str, list[Sample]]:
-    start = span.start.replace(second=0, microsecond=0)
-    count = max(1, -int(-(span.chart_end - start).total_seconds() // MINUTE))
-    end = start + timedelta(seconds=count * MINUTE - 1)  # `series` then makes `count` whole minutes
+def _in_steps(
+    store: Store, plan: Plan, span: Span, size: int
+) -> dict[str, list[Sample]]:
+    """Return each system's samples of whole minutes or hours, by their seconds."""
+    first = int(span.start.timestamp()) // size * size
+    count = max(1, -int(-(span.chart_end.timestamp() - first) // size))
+    start = datetime.fromtimestamp(first, UTC)
+    end = start + timedelta(seconds=count * size - 1)  # `series` then makes `count` whole steps
     found = {}
     for system in SYSTEMS:
         found[system] = samples.series(

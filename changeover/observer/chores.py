@@ -19,7 +19,7 @@ from changeover.procedures.announcing import put_reminders
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import health_results, samples, slices
+from changeover.store import health_results, hours, samples, slices
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -121,6 +121,7 @@ class Chores:
         retention, now = self._site.plan.retention, clock.now()
         # summed up first: what is removed afterwards lives on in the sums
         samples.rollup(store, migration, now=now)
+        hours.rollup(store, migration, now=now)
         samples.prune(store, migration, retention, now=now)
         BucketSums(store, migration).sum_up(now)
         slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from changeover.analysis.window import Window, combine, of_subset
 from changeover.plan.conditions import CheckSpec
 from changeover.store import comparisons, place_counts, samples
+from changeover.store.covering import MINUTE
 from changeover.store.engine import Store
-from changeover.store.samples import MINUTE
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from changeover.plan.procedures import RetentionSpec
 from changeover.plan.subsets import subset_of_segment
 from changeover.store import outcomes
 from changeover.store.base import Base, NameKey
+from changeover.store.covering import HOUR, MINUTE, SECOND, SIZES, covering
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
 from changeover.store.measured import COMPARED, document, opened
@@ -41,7 +42,7 @@ from changeover.store.upserts import add_in, replace_in
 
 
 class SampleRow(Base):
-    """What one gateway measured of one system in one second (resolution 1) or minute (60).
+    """What one gateway measured of one system in a second (resolution 1), minute or hour (3600).
 
     `measured` has the fields of a sample that are not what they are when nothing was measured, so
     a new metric needs no new column. Comparisons have their own: they are added to in place.
@@ -61,7 +62,6 @@ class SampleRow(Base):
     similarity: Mapped[float]
 
 
-MINUTE = 60
 KEY = ("migration", "system", "resolution", "at", "gateway")
 """What makes a row of samples the same row."""
 MINUTES_AT_ONCE = 5
@@ -75,7 +75,7 @@ def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
     if not samples:
         return
     with store.begin(is_durable=False) as session:
-        _upsert(session, migration, samples)
+        write_in(session, migration, samples)
 
 
 def rollup(store: Store, migration: str, *, now: datetime) -> int:
@@ -111,7 +111,7 @@ def _rollup(store: Store, migration: str, start: int, end: int) -> int:
             replace(_sum(system, at, MINUTE, group), gateway=gateway)
             for (gateway, system, at), group in groups.items()
         ]
-        _upsert(session, migration, minutes)
+        write_in(session, migration, minutes)
     return len(minutes)
 
 
@@ -128,8 +128,8 @@ def window(
 ) -> Window:
     """Return what was measured of a system in [start, end).
 
-    Whole minutes inside are read from their rollups where there are any, the rest from seconds,
-    so that 48 hours cost some thousand rows. Nothing is counted twice.
+    Whole hours and minutes inside are read from their sums where there are any, the rest from
+    seconds, so that 48 hours cost some hundred rows. Nothing is counted twice.
 
     Args:
         store: The store.
@@ -157,15 +157,21 @@ def series(
 ) -> list[Sample]:
     """Return a system's measurements in [start, end) merged into at most `points` samples.
 
-    Steps longer than half a minute are whole minutes, since a minute's rollup cannot be divided.
+    Steps longer than half a minute are whole minutes, since a minute's sum cannot be divided;
+    those longer than half an hour are whole hours.
     """
     first, last = int(start.timestamp()), int(end.timestamp()) + 1
     step = max(1, -(-(last - first) // points))
-    # half a minute and more: minute rows would fall into the steps unevenly
-    if step > MINUTE // 2:
+    # an hour would fall into one of several shorter steps
+    sizes: tuple[int, ...] = (MINUTE, SECOND)
+    # half of it and more: minute rows would fall into the steps unevenly
+    if step > HOUR // 2:
+        sizes = SIZES
+        step, first = -(-step // HOUR) * HOUR, first // HOUR * HOUR
+    elif step > MINUTE // 2:
         step, first = -(-step // MINUTE) * MINUTE, first // MINUTE * MINUTE
     with store.read() as session:
-        rows = _covering(session, migration, system, range(first, last))
+        rows = _covering(session, migration, system, range(first, last), sizes=sizes)
     groups: dict[int, list[Sample]] = defaultdict(list)
     for row in rows:
         groups[first + (row.at - first) // step * step].append(row)
@@ -182,7 +188,9 @@ def prune(store: Store, migration: str, retention: RetentionSpec, *, now: dateti
         seconds_before = min(seconds_before, open_minute)
     minutes_before = int((now - retention.minutes).timestamp())
     deleted = _delete(store, migration, 1, seconds_before)
-    return deleted + _delete(store, migration, MINUTE, minutes_before)
+    deleted += _delete(store, migration, MINUTE, minutes_before)
+    # an hour that began before holds minutes that are kept
+    return deleted + _delete(store, migration, HOUR, minutes_before - HOUR)
 
 
 def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
@@ -211,7 +219,8 @@ def measured_until(store: Store, migration: str) -> datetime | None:
     return None if newest is None else clock.from_timestamp(newest + 1)
 
 
-def _upsert(session: Session, migration: str, samples: Sequence[Sample]) -> None:
+def write_in(session: Session, migration: str, samples: Sequence[Sample]) -> None:
+    """Keep samples in the caller's transaction; those that were written before are replaced."""
     values = [_values(migration, sample) for sample in samples]
     replace_in(session, SampleRow, values, KEY)
 
@@ -250,6 +259,13 @@ def _rows(session: Session, part: _Part) -> list[Sample]:
     return [_sample(row) for row in session.execute(_select(_COLUMNS, part))]
 
 
+def read_span(
+    session: Session, migration: str, resolution: int, span: range
+) -> list[Sample]:
+    """Return all systems' rows of one resolution that began in a span, oldest first."""
+    return _rows(session, _Part(migration, None, resolution, span.start, span.stop))
+
+
 def read_rows(
     session: Session, migration: str, system: str, resolution: int, *, span: range
 ) -> list[Sample]:
@@ -286,27 +302,14 @@ def _select(columns: Sequence[Any], part: _Part) -> Select[Any]:
 
 
 def _covering(
-    session: Session, migration: str, system: str, span: range, *, read: Reader = _rows
+    session: Session, migration: str, system: str, span: range, *, read: Reader = _rows,
+    sizes: Sequence[int] = SIZES,
 ) -> list[Sample]:
-    """Return minute rows for whole minutes inside a span of seconds and second rows elsewhere."""
-    first, last = span.start, span.stop
-
+    """Return the rows that make up a span of seconds: hours, minutes and seconds, each once."""
     def rows(resolution: int, start: int, end: int) -> list[Sample]:
         return read(session, _Part(migration, system, resolution, start, end))
 
-    minute_start, minute_end = -(-first // MINUTE) * MINUTE, last // MINUTE * MINUTE
-    # a span shorter than two minutes may hold no whole one
-    minutes = rows(MINUTE, minute_start, minute_end) if minute_end > minute_start else []
-    if not minutes:
-        return rows(1, first, last)
-    covered = {sample.at for sample in minutes}
-    lowest, highest = min(covered), max(covered) + MINUTE
-    # before the first and after the last minute that is there, seconds are read
-    seconds = rows(1, first, lowest) + rows(1, highest, last)
-    if len(covered) * MINUTE < highest - lowest:  # a minute without rollup in between
-        between = rows(1, lowest, highest)
-        seconds += [sample for sample in between if sample.at // MINUTE * MINUTE not in covered]
-    return sorted([*minutes, *seconds], key=lambda sample: sample.at)
+    return covering(rows, span, sizes)
 
 
 _COLUMNS = tuple(
@@ -322,6 +325,11 @@ def _sample(row: Row[Any]) -> Sample:
     )
 
 
+def sum_of(system: str, gateway: str, span: range, group: list[Sample]) -> Sample:
+    """Return several samples of a gateway as one that covers a span."""
+    return replace(_sum(system, span.start, len(span), group), gateway=gateway)
+
+
 def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
     """Return several samples as one."""
     total = combine(group, seconds=resolution)
@@ -332,20 +340,21 @@ def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
 def add_compared_in(
     session: Session, migration: str, compared: Iterable[tuple[int, bool, float]]
 ) -> None:
-    """Add comparisons to the seconds that they count for, and to minutes summed up already.
+    """Add comparisons to the seconds that they count for, and to what is summed up already.
 
     Args:
         session: An open write transaction.
         migration: Name of the migration.
         compared: Unix second, whether the answers match, their similarity 0..1.
     """
-    summed_up = summed_up_until(session, migration)
+    summed_up = {size: summed_up_until(session, migration, size) for size in (MINUTE, HOUR)}
     sums: dict[tuple[int, int], list[float]] = {}
     for at, is_match, similarity in compared:
         keys = [(1, at)]
-        # that minute is summed up already and is not read again: it must be added to as well
-        if at < summed_up:
-            keys.append((MINUTE, at // MINUTE * MINUTE))
+        for size, until in summed_up.items():
+            # summed up already and not read again: it must be added to as well
+            if at < until:
+                keys.append((size, at // size * size))
         for key in keys:
             known = sums.setdefault(key, [0, 0, 0.0])
             known[0] += 1
@@ -360,14 +369,14 @@ def add_compared_in(
     add_in(session, SampleRow, values, key=KEY, numbers=COMPARED)
 
 
-def summed_up_until(session: Session, migration: str) -> int:
-    """Return the end of the newest minute that was rolled up; 0 before the first."""
+def summed_up_until(session: Session, migration: str, size: int = MINUTE) -> int:
+    """Return the end of the newest minute, or hour, that was summed up; 0 before the first."""
     newest = session.scalar(
         select(func.max(SampleRow.at)).where(
-            SampleRow.migration == migration, SampleRow.resolution == MINUTE
+            SampleRow.migration == migration, SampleRow.resolution == size
         )
     )
-    return 0 if newest is None else int(newest) + MINUTE
+    return 0 if newest is None else int(newest) + size
 
 
 def _first_open_minute(session: Session, migration: str) -> int | None:

@@ -18,6 +18,7 @@ from sqlalchemy import Text, cast, func, select
 from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.store import outcomes
+from changeover.store.covering import HOUR
 from changeover.store.engine import Store
 from changeover.store.outcomes import OutcomeSumRow, one_resolution
 from changeover.store.samples import SampleRow, read_rows
@@ -48,7 +49,9 @@ def oldest(store: Store, migration: str, resolution: int | None = None) -> datet
         migration: Name of the migration.
         resolution: Seconds (1) or minutes (60) only; None: either.
     """
-    query = select(func.min(SampleRow.at)).where(SampleRow.migration == migration)
+    # an hour may begin before the first minute that it holds
+    query = select(func.min(SampleRow.at)).where(
+        SampleRow.migration == migration, SampleRow.resolution < HOUR)
     if resolution is not None:
         query = query.where(SampleRow.resolution == resolution)
     with store.read() as session:
