@@ -40,7 +40,10 @@ def nearness(
     bound = spec.bound_values[0]
     if spec.bound_name in _TOO_HIGH:
         return _share(found, bound)
-    # too low is bad: the nearer, the smaller the value
+    metric = spec.measured
+    # too low is bad: of what cannot rise above 1, how much of what may be missing is missing
+    if metric.unit == "share" or metric.name == "up":
+        return _share(1 - found, 1 - bound)
     return _share(bound, found)
 
 
@@ -71,6 +74,6 @@ def _share(value: float | None, bound: float | None) -> float | None:
     if value is None or bound is None:
         return None
     if bound <= 0:
-        # at a bound of 0 there is no part of the way: it is reached, or it is not
-        return MOST if value > bound else float(value == bound)
+        # there is no part of the way to a bound of 0: it is passed, or nothing is wrong
+        return MOST if value > bound else 0.0
     return max(0.0, min(MOST, value / bound))

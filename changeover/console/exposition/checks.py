@@ -18,7 +18,7 @@ from changeover.site import status
 from changeover.store import cutovers, verdicts
 
 STANDS = {Verdict.PASS: 1.0, Verdict.INCONCLUSIVE: 0.0, Verdict.FAIL: -1.0}
-SPLIT_SECONDS = 30
+SPLIT_SECONDS = 10
 """Whose users came is read from the sums of all buckets: not for each scrape."""
 _LABELS = ("stage", "gate", "check", "metric", "subset", "on_fail")
 _CHECK = Bound("check of the present stage", 500)

@@ -23,11 +23,14 @@ def trigger(**fields: Any) -> TriggerSpec:
 @pytest.mark.parametrize(("bound", "value", "expected"), [
     ({"above": "10%"}, 0.05, 0.5), ({"above": "10%"}, 0.1, 1.0), ({"above": "10%"}, 0.3, 3.0),
     ({"at_least": "10%"}, 0.0, 0.0),
-    ({"metric": "up", "below": 0.5}, 1.0, 0.5), ({"metric": "up", "below": 0.5}, 0.25, 2.0),
-    ({"metric": "up", "below": 0.5}, 0.0, MOST),
+    ({"metric": "up", "below": 0.5}, 1.0, 0.0), ({"metric": "up", "below": 0.5}, 0.75, 0.5),
+    ({"metric": "up", "below": 0.5}, 0.25, 1.5), ({"metric": "up", "below": 1}, 1.0, 0.0),
+    ({"metric": "up", "below": 1}, 0.9, MOST),
+    ({"metric": "request_rate", "below": 5}, 10.0, 0.5),
+    ({"metric": "request_rate", "below": 5}, 0.0, MOST),
     ({"between": ["10%", "20%"]}, 0.05, 0.5), ({"between": ["10%", "20%"]}, 0.15, 1.0),
     ({"between": ["10%", "20%"]}, 0.4, 0.5),
-    ({"above": 0}, 0.0, 1.0), ({"above": 0}, 0.001, MOST),
+    ({"above": 0}, 0.0, 0.0), ({"above": 0}, 0.001, MOST),
 ], ids=str)
 def test_a_bound_is_a_distance(bound: dict[str, Any], value: float, expected: float) -> None:
     """0 is far away, 1 is at the bound, more is beyond; low values are near where low is bad."""
