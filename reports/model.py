@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from changeover.analysis.window import Measurements, Window
+from changeover.domain.event_words import MarkKind, Tone
 from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, TriggerFiring
@@ -23,9 +24,6 @@ from changeover.plan.statuses import STATUS_RATE
 from changeover.shadow.findings import Findings
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
-
-Tone = Literal["plain", "good", "warn", "bad"]
-"""How a moment is shown: never by colour alone, each tone has its own sign."""
 
 SYSTEMS = ("baseline", "candidate")
 OF_SYSTEMS = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
@@ -154,7 +152,7 @@ class Mark:
     """A decision as a vertical line in the charts."""
 
     at: datetime
-    kind: Literal["promotion", "hold", "rollback", "trigger"]
+    kind: MarkKind
     label: str
 
 

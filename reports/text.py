@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
+from changeover.domain.event_words import one_line as one_line
 from changeover.plan.metrics import METRICS, Unit, format_value, metric_of
 from changeover.plan.units import format_percent, format_size
 
@@ -32,8 +33,6 @@ ERROR_CLASSES = {
     "no_answer": "no answer otherwise",
 }
 
-# what str.splitlines takes for the end of a line, and tabs; thin and no-break spaces are not in it
-_BREAKS = re.compile(r"[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -150,11 +149,6 @@ def window(evidence_start: object, evidence_end: object) -> str:
         )
     except ValueError:
         return "no window"
-
-
-def one_line(value: object) -> str:
-    """Return a text without line ends and tabs; thin and no-break spaces stay."""
-    return _BREAKS.sub(" ", str(value)).strip()
 
 
 def markdown(value: object) -> str:

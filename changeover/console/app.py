@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
-from changeover.console import claiming, describing, evaluating, page, problems, reading, reporting
+from changeover.console import claiming, describing, evaluating, problems, reading, reporting
 from changeover.console.auth import Limits
 from changeover.console.context import Console
 from changeover.console.models import ClaimIn, OutcomeIn
+from changeover.console.pages import routes as pages
 from changeover.console.problems import Problem
 from changeover.errors import ChangeoverError
 from changeover.store import heartbeats, outcomes
@@ -26,7 +27,8 @@ MORE_SECONDS = 0.2
 """Pause between two parts of what is pruned, in which others write."""
 
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
-    claiming.routes, reporting.routes, reading.health_routes, reading.routes, page.routes,
+    claiming.routes, reporting.routes, reading.health_routes, reading.routes, pages.routes,
+    pages.asset_routes,
     # further parts of the console stand here: a function from a Console to its APIRouter
 )
 

@@ -158,17 +158,19 @@ def series(
     """Return a system's measurements in [start, end) merged into at most `points` samples.
 
     Steps longer than half a minute are whole minutes, since a minute's sum cannot be divided;
-    those longer than half an hour are whole hours.
+    those longer than half an hour are whole hours. Shorter ones are made of seconds alone, of
+    which old ones are deleted.
     """
     first, last = int(start.timestamp()), int(end.timestamp()) + 1
     step = max(1, -(-(last - first) // points))
-    # an hour would fall into one of several shorter steps
-    sizes: tuple[int, ...] = (MINUTE, SECOND)
-    # half of it and more: minute rows would fall into the steps unevenly
+    # what is longer than a step would fall into one of several
+    sizes: tuple[int, ...] = (SECOND,)
+    # half of it and more: rows would fall into the steps unevenly
     if step > HOUR // 2:
         sizes = SIZES
         step, first = -(-step // HOUR) * HOUR, first // HOUR * HOUR
     elif step > MINUTE // 2:
+        sizes = (MINUTE, SECOND)
         step, first = -(-step // MINUTE) * MINUTE, first // MINUTE * MINUTE
     with store.read() as session:
         rows = _covering(session, migration, system, range(first, last), sizes=sizes)

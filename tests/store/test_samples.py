@@ -114,6 +114,16 @@ def test_samples_of_two_gateways_are_one_point_of_a_trend(store: Store) -> None:
             (FIRST + number, 18, 1000 * number) for number in range(120)]
 
 
+def test_points_of_seconds_stay_seconds_after_their_minutes_were_summed_up(store: Store) -> None:
+    """Else a minute's sum would stand in one second, sixty times too high."""
+    samples.write(store, "invoices", [replace(SAMPLE, at=FIRST + n) for n in range(120)])
+    span = {"start": START, "end": END, "points": 121}
+    before = samples.series(store, "invoices", "candidate", **span)
+    samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
+    assert samples.series(store, "invoices", "candidate", **span) == before
+    assert {each.requests for each in before} == {SAMPLE.requests}
+
+
 @pytest.mark.parametrize("is_summed_up", [False, True], ids=["seconds", "minutes"])
 def test_window_of_a_segment_has_its_requests_only(store: Store, is_summed_up: bool) -> None:
     """In seconds and in minutes; of a segment that was not counted nothing is known."""

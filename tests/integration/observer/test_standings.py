@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from changeover import clock
-from changeover.console import page
-from changeover.console.context import Console, Fresh
+from changeover.console.context import Console
 from changeover.console.exposition import Meter
+from changeover.console.pages import overview, rendering
+from changeover.console.pages.kept import Kept
+from changeover.console.pages.ranges import DEFAULT
+from changeover.console.pages.view import Look
 from changeover.domain.rollout import Standing
 from changeover.domain.routing import Mode
 from changeover.domain.verdict import Verdict
@@ -68,7 +71,9 @@ def test_status_page_and_metrics_say_what_the_gate_would_say_now(begun: Begun) -
         site = watched.site()
         found = status.collect(site, now=clock.now())
         console = Console(site, is_local=True)
-        shown, exposed = page.render(console, Fresh()), Meter(console).text().decode()
+        look = Look(site, DEFAULT, clock.now(), Kept())
+        shown = rendering.render(overview.VIEW, look).sections["gates"]
+        exposed = Meter(console).text().decode()
     (gate,) = found["gates"]
     (check,) = gate["checks"]
     assert (gate["stage"], check["metric"], check["standing"]) == (

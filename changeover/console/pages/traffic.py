@@ -1,0 +1,129 @@
+"""Charts of what was measured of both systems."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from changeover.analysis.window import Sample, Window, combine
+from changeover.console.pages import marks
+from changeover.console.pages.charts import Chart, Line, Value, aligned, with_gaps
+from changeover.console.pages.ranges import MOST_POINTS
+from changeover.console.pages.view import Look
+from changeover.domain.routing import System
+from changeover.store import samples, series
+
+SHARE_OF_RANGE = 300
+"""A chart is made anew when it would move by this part of its width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart of one number of both systems.
+
+    Args:
+        name: Of the chart.
+        title: For people.
+        unit: Of the shown values.
+        value: Returns the number from a window, in the shown unit; None for unknown.
+        least_top: The axis reaches at least here.
+    """
+
+    name: str
+    title: str
+    unit: str
+    value: Callable[[Window], Value]
+    least_top: float = 1.0
+
+
+def metric(name: str, scale: float) -> Callable[[Window], Value]:
+    """Return how a metric is read from a window, times a scale."""
+    def value(window: Window) -> Value:
+        found = window.measure(name).value
+        return None if found is None else found * scale
+
+    return value
+
+
+def _memory(window: Window) -> Value:
+    return None if window.memory_bytes is None else window.memory_bytes / 1e6
+
+
+REQUESTS = Panel("requests", "Requests per second", "/s", metric("request_rate", 1))
+ERRORS = Panel("errors", "Failed requests", "%", metric("error_rate", 100))
+P50 = Panel("p50", "Median duration", "ms", metric("latency_p50", 1000))
+P95 = Panel("p95", "p95 of the duration", "ms", metric("latency_p95", 1000))
+P99 = Panel("p99", "p99 of the duration", "ms", metric("latency_p99", 1000))
+MEMORY = Panel("memory", "Memory", "MB", _memory)
+CORES = Panel("cores", "Processor", "cores", lambda each: each.cpu_cores, 0.1)
+
+
+def charts(look: Look, panels: Sequence[Panel]) -> list[Chart]:
+    """Return the charts of some panels, those without any data left out.
+
+    Args:
+        look: Of which migration, how far back.
+        panels: Which charts.
+    """
+    start = begin(look)
+    read = {system: _windows(look, start, system) for system in System}
+    decided = marks.marks(look, start.timestamp())
+    span = start.timestamp(), look.now.timestamp()
+    found = []
+    for panel in panels:
+        chart = _chart(panel, read)
+        if chart is not None:
+            found.append(replace(chart, marks=decided, span=span))
+    return found
+
+
+def begin(look: Look) -> datetime:
+    """Return where the range begins."""
+    oldest = None
+    # asked for only where it decides
+    if look.range.length is None:
+        oldest = look.kept.get(
+            "oldest", 60, look.now.timestamp(),
+            lambda: series.oldest(look.site.store, look.migration))
+    return look.range.start(look.now, oldest)
+
+
+def good_for(look: Look) -> float:
+    """Return for how many seconds a chart of this range is good."""
+    length = (look.now - begin(look)).total_seconds()
+    return max(1.5, length / SHARE_OF_RANGE)
+
+
+def _windows(look: Look, start: datetime, system: System) -> dict[int, Window]:
+    """Return what was measured of a system, by the second in which each window begins."""
+    def read() -> dict[int, Window]:
+        rows = samples.series(
+            look.site.store, look.migration, system, start=start, end=look.now,
+            points=MOST_POINTS)
+        return {row.at: _window(row) for row in rows}
+
+    key = "series", system, look.range.name
+    return look.kept.get(key, good_for(look), look.now.timestamp(), read)
+
+
+def _window(row: Sample) -> Window:
+    return combine([row], seconds=row.resolution)
+
+
+def _chart(panel: Panel, read: dict[System, dict[int, Window]]) -> Chart | None:
+    values, lines = [], []
+    for windows in read.values():
+        values.append({at: panel.value(window) for at, window in windows.items()})
+    times, aligned_values = aligned(values)
+    if not any(value is not None for each in aligned_values for value in each):
+        return None
+    step = min((b - a for a, b in itertools.pairwise(times)), default=1)
+    # a hole in the measurements is a hole in the line
+    whole = with_gaps(times, step)
+    places = {at: index for index, at in enumerate(times)}
+    for system, column in zip(read, aligned_values, strict=True):
+        full = [column[places[at]] if at in places else None for at in whole]
+        lines.append(Line(str(system), str(system), full))
+    return Chart(panel.name, panel.title, panel.unit, whole, lines, least_top=panel.least_top)

@@ -1,0 +1,47 @@
+"""Times and names as people read them on the pages. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_DAY = timedelta(days=1)
+
+
+def parsed(at: datetime | str) -> datetime:
+    """Return a moment that may be written as ISO 8601."""
+    return datetime.fromisoformat(at) if isinstance(at, str) else at
+
+
+def clock_time(at: datetime | str) -> str:
+    """Return a moment of today, as `14:03:07`."""
+    return parsed(at).astimezone(UTC).strftime("%H:%M:%S")
+
+
+def moment(at: datetime | str) -> str:
+    """Return a moment with its day, as `2026-11-29 14:03:07`."""
+    return parsed(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def about(duration: timedelta) -> str:
+    """Return a duration with the digits that matter: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    seconds = max(0, round(duration.total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def since(at: datetime | str, now: datetime) -> str:
+    """Return how long ago something was, as `12 min ago`."""
+    return f"{about(now - parsed(at))} ago"
+
+
+def spaced(name: object) -> str:
+    """Return the name of a mode or a kind as words: `rolled back` for `rolled_back`."""
+    return str(name).replace("_", " ")

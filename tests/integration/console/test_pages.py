@@ -1,0 +1,247 @@
+"""The pages in a real browser: live, for every eye, and honest about what they do not know."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from changeover import clock
+from changeover.analysis.window import Sample
+from changeover.console.pages.live import MOST_STREAMS
+from changeover.console.pages.views import VIEWS
+from changeover.domain.routing import Mode
+from changeover.domain.tokens import Scope
+from changeover.store import samples
+from tests.integration.console.conftest import Serve, Served
+from tests.support.axe import chromium, findings, new_page, overflowing
+from tests.support.processes import wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.browser]
+
+ADDRESSES = {view.name: f"/pages/{view.name}" for view in VIEWS}
+
+@pytest.fixture(autouse=True)
+def closed(browser: Any) -> Iterator[None]:
+    """Close each test's pages, whose streams would count in the next test's."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+def measure(served: Served, seconds: int = 90, *, until: Any = None, failed: int = 0) -> None:
+    """Store seconds of traffic of both systems that end now."""
+    end = int((until or clock.now()).timestamp())
+    rows = []
+    for system in ("baseline", "candidate"):
+        for at in range(end - seconds, end):
+            rows.append(Sample(
+                system, at, requests=20, probes=1, probes_up=1, memory_bytes=50_000_000,
+                errors={"status_5xx": failed} if system == "candidate" and failed else {}))
+    samples.write(served.store, served.plan.migration, rows)
+
+
+def test_every_page_at_every_size_in_light_and_dark(console: Served, browser: Any) -> None:
+    """No barrier that axe knows, nothing that sticks out, no complaint of the browser."""
+    console.move(Mode.GRADUAL, 500)
+    measure(console)
+    faults = []
+    for name, address in ADDRESSES.items():
+        for size, scheme in (("desk", "light"), ("desk", "dark"), ("phone", "light")):
+            page, complaints = new_page(browser, size=size, scheme=scheme)
+            page.goto(console.url + address)
+            page.wait_for_selector("#live.on, #live.old")
+            found = [*complaints, *findings(page)]
+            if overflowing(page):
+                found.append(f"{overflowing(page)} pixels stick out")
+            faults += [f"{name} {size} {scheme}: {each}" for each in found]
+            page.context.close()
+    assert faults == []
+
+
+def test_a_change_is_seen_without_loading_again_and_what_is_open_stays(
+    console: Served, browser: Any
+) -> None:
+    """The share, its chart and the decision come by themselves."""
+    page, complaints = new_page(browser)
+    measure(console)
+    page.goto(console.url)
+    page.wait_for_selector("#c-requests .uplot")
+    page.locator("#c-requests summary").click()
+    page.wait_for_selector("#c-requests .values tr >> nth=2")
+    page.evaluate("window.isTheSame = true")
+    console.move(Mode.GRADUAL, 4200)
+    page.wait_for_selector("#s-now :text('42 %')")
+    page.wait_for_selector("#s-decisions :text('42 %')")
+    assert page.evaluate("window.isTheSame")
+    assert page.locator("#c-requests details[open]").count() == 1
+    assert complaints == []
+
+
+def test_charts_are_read_with_the_keyboard_and_by_their_words(
+    console: Served, browser: Any
+) -> None:
+    """The arrow keys say the values of a moment; the label says the whole in words."""
+    measure(console)
+    page, _ = new_page(browser)
+    page.goto(f"{console.url}/?range=10m")
+    page.wait_for_selector("#c-requests .uplot")
+    plot = page.locator("#c-requests .plot")
+    assert "baseline: always 20 /s" in (plot.get_attribute("aria-label") or "")
+    plot.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#said:text('baseline 20 /s, candidate 20 /s')", state="attached")
+
+
+def test_old_data_is_said(console: Served, browser: Any) -> None:
+    """Figures from before are not shown as the present ones."""
+    page, _ = new_page(browser)
+    served = console
+    page.clock.install(time=clock.now() + timedelta(seconds=0))
+    measure(served)
+    page.goto(served.url)
+    page.wait_for_selector("#live.on")
+    page.clock.fast_forward(45_000)
+    # its stream is alive and says nothing newer
+    page.wait_for_selector("#live.old")
+    assert "no data for" in page.inner_text("#live") or "no connection" in page.inner_text("#live")
+
+
+def test_a_page_outlives_the_console_and_its_renderer(serve: Serve, browser: Any) -> None:
+    """Killed and started again: the page says so, comes back by itself and shows what is new."""
+    served = serve()
+    served.move(Mode.GRADUAL, 500)
+    measure(served)
+    page, _ = new_page(browser)
+    page.goto(served.url)
+    page.wait_for_selector("#live.on")
+    assert served.process is not None
+    # first the process that renders: nobody notices
+    for child in psutil.Process(served.process.pid).children(recursive=True):
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.send_signal(signal.SIGKILL)
+    served.move(Mode.GRADUAL, 700)
+    page.wait_for_selector("#s-now :text('7 %')")
+    renderers = [each.pid for each in psutil.Process(served.process.pid).children(recursive=True)]
+    os.kill(served.process.pid, signal.SIGKILL)
+    page.wait_for_selector("#live.old:has-text('no connection for')")
+    # what rendered for it ends with it
+    wait_for(lambda: not any(_runs(pid) for pid in renderers), what="the renderer's end")
+    served.move(Mode.GRADUAL, 900)
+    served.start()
+    page.wait_for_selector("#s-now :text('9 %')")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_page_without_scripts_has_the_figures(console: Served, browser: Any) -> None:
+    """It is loaded again and again; once the renderer runs, the answer is whole."""
+    measure(console)
+    page, _ = new_page(browser, java_script_enabled=False)
+
+    def is_whole() -> bool:
+        page.goto(console.url)
+        return "requests per second" in page.inner_text("#s-systems")
+
+    wait_for(is_whole, what="the figures")
+    assert page.inner_text("#s-now .next")
+
+
+def test_what_a_page_may_load_is_only_the_consoles(console: Served) -> None:
+    """Nothing inline, nothing from elsewhere, no frame; its files may be kept for a year."""
+    client = console.client()
+    found = client.get("/")
+    policy = found.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert found.headers["x-frame-options"] == "DENY"
+    assert "unsafe" not in policy
+    assert "://" not in found.text.partition("<main")[0]
+    for name in ("pages.js", "pages.css", "uplot.js", "uplot.css", "icon.svg"):
+        place = found.text.split(f"/{name}")[0].rsplit('"', 1)[1] + f"/{name}"
+        asset = client.get(place)
+        assert asset.headers["cache-control"].endswith("immutable")
+        assert client.get(place.replace("/assets/", "/assets/0")).status_code == 404
+
+
+@pytest.mark.parametrize(("path", "allowed"), [
+    ("/pages/nothing", "overview"), ("/live/nothing", "overview"), ("/?range=2h", "10m, 1h"),
+    ("/live/overview?range=x", "10m, 1h"), ("/?since=1", "range")])
+def test_an_unknown_page_or_range_is_refused_with_those_there_are(
+    console: Served, path: str, allowed: str
+) -> None:
+    found = console.client().get(path)
+    assert found.status_code in (400, 422)
+    assert allowed in found.json()["allowed"]
+
+
+def test_elsewhere_pages_and_their_stream_need_a_token_and_their_files_do_not(
+    serve: Serve
+) -> None:
+    """A console that others can reach shows nothing to strangers."""
+    served = replace(serve(), host="0.0.0.0")  # noqa: S104
+    served.kill()
+    served.start()
+    stranger, reader = served.client(), served.client(served.token(Scope.READ))
+    for path in ("/", "/pages/overview", "/live/overview"):
+        assert stranger.get(path).status_code == 401
+    page = reader.get("/")
+    assert page.status_code == 200
+    icon = page.text.split('<link rel="icon" href="')[1].split('"')[0]
+    assert stranger.get(icon).status_code == 200
+
+
+def test_too_many_open_pages_are_refused_and_all_get_the_same(console: Served) -> None:
+    """The limit is said; those that are open go on."""
+    with httpx.Client(
+        base_url=console.url, timeout=60,
+        limits=httpx.Limits(max_connections=MOST_STREAMS + 5),
+    ) as client:
+        streams, refused, first = [], None, set()
+        try:
+            for _ in range(MOST_STREAMS + 1):
+                stream = client.stream("GET", "/live/overview")
+                answer = stream.__enter__()
+                streams.append(stream)
+                if answer.status_code != 200:
+                    refused = answer
+                    break
+                opened = answer
+            for line in opened.iter_lines():
+                if line.startswith("data: "):
+                    first |= json.loads(line.removeprefix("data: "))["sections"].keys()
+                    break
+        finally:
+            for stream in streams:
+                stream.__exit__(None, None, None)
+    assert refused is not None
+    assert refused.status_code == 429
+    assert len(streams) > MOST_STREAMS - 20
+    assert "now" in first
+    # they are closed: others may look again
+    again = console.client()
+    wait_for(lambda: _opens(again), what="a free place")
+
+
+def _opens(client: httpx.Client) -> bool:
+    with client.stream("GET", "/live/overview") as answer:
+        return answer.status_code == 200
