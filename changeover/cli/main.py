@@ -32,6 +32,9 @@ COMMANDS = {
     "backtest": (
         "backtest.backtest",
         "Say what another plan's gates and triggers would have decided, by what is kept."),
+    "export": (
+        "export.export",
+        "Write verdicts, samples, comparisons, outcomes and the audit as files for analysts."),
     "env": ("status.env", "Print the variables that `prefect` and `changeover` need in a shell."),
     "approve": (
         "approve.approve",
