@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -15,29 +14,26 @@ from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.stages import change_for, shadow_buckets
-from changeover.errors import InvalidInput, PublishFailed, Refused, StoreBusy
+from changeover.errors import InvalidInput, Refused
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.procedures import (
     baseline,
-    gradual_return,
+    by_hand,
+    going_back,
     hook_log,
     members,
     retirement_note,
-    rollback,
-    traffic,
     waiting,
 )
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import carriers, cutovers, flags, heartbeats, returns, routing
+from changeover.store import carriers, cutovers, routing
 
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 EVERYONE = 10_000
 """All buckets."""
-SILENT_AFTER = timedelta(seconds=15)
-"""The observer gives a sign of life every 5 s."""
 
 
 @click.command(epilog="\b\nExamples:\n  changeover advance\n  changeover advance --percent 25")
@@ -125,62 +121,18 @@ def rollback_command(session: Session, reason: str, break_glass: bool, gradual: 
         raise InvalidInput(
             "--gradual does not work with --break-glass, which is at once",
             allowed="one of them")
+    cause = Cause(session.actor, reason)
     if gradual:
-        _return_in_steps(session, reason)
+        done = going_back.in_steps(session.site, cause)
+        session.show(done.text, done.data)
         return
     if break_glass:
         entry = _break_glass(session, reason)
         later = "the observer records it in the store"
         session.show(f"everyone is at the baseline (break glass); {later}", entry)
         return
-    try:
-        started = rollback.start(session.site, Cause(session.actor, reason))
-    except StoreBusy as busy:
-        # users first: the store follows, see decision record 18
-        entry = _move_first(session, reason, busy)
-        later = f"the observer records it there later ({busy.what})"
-        session.show(
-            f"everyone is at the baseline; the store is busy, {later}", entry)
-        return
-    # users may still be on the candidate, so this is an error although the state is changed
-    if started.publication is None:
-        what = "the routing state says rollback, but the gateway"
-        raise PublishFailed(
-            f"{what}: {started.problem}",
-            next_step="Try again with --break-glass")
-    text = started.state.describe()
-    data = {"state": text, "epoch": started.state.epoch}
-    session.show(f"everyone is at the baseline: {text}", data)
-
-
-def _return_in_steps(session: Session, reason: str) -> None:
-    """Begin to send users back in steps, which the observer carries on.
-
-    Raises:
-        Refused: No observer runs, or the plan does not say how users return.
-    """
-    site, now = session.site, clock.now()
-    known = heartbeats.of(site.store, site.migration)
-    beats = {beat.service: beat.at for beat in known}
-    # the observer takes the steps: without it nobody would come back
-    if "observer" not in beats or now - beats["observer"] > SILENT_AFTER:
-        why = "no observer runs, which would make them"
-        raise Refused(
-            f"not rolled back in steps because {why}",
-            next_step="Bring everyone back at once with `changeover rollback`")
-    started = gradual_return.begin(site, Cause(session.actor, reason))
-    steps = returns.schedule(site.store, started.state)
-    state = started.state
-    text = f"users return to the baseline: {state.describe()}"
-    until = None
-    if steps:
-        until = steps.end.isoformat()
-        text += f"; the last users return at {steps.end:%T} UTC"
-    # the state is changed all the same: the observer publishes it
-    if started.problem:
-        text += f" (not confirmed yet: {started.problem})"
-    session.show(text, {
-        "state": state.describe(), "epoch": state.epoch, "until": until})
+    done = going_back.at_once(session.site, cause)
+    session.show(done.text, done.data)
 
 
 def _break_glass(session: Session, reason: str) -> dict[str, Any]:
@@ -202,22 +154,6 @@ def _break_glass(session: Session, reason: str) -> dict[str, Any]:
     return gateway.break_glass(reason=reason, actor=actor, now=now)
 
 
-def _move_first(session: Session, reason: str, busy: StoreBusy) -> dict[str, Any]:
-    """Send everyone to the baseline although the store is busy; it must be there for them.
-
-    Raises:
-        StoreBusy: The baseline was taken out of use: bringing it back needs the store.
-        Refused: It was retired and is not well.
-    """
-    site = session.site
-    # bringing it back needs the store: this way out is not open
-    if baseline.is_out_of_use(site):
-        raise busy
-    retirement_note.refuse(site.gateway.files)
-    return site.gateway.break_glass(
-        reason=reason, actor=session.actor, busy=busy.what, now=clock.now())
-
-
 @click.command(epilog="\b\nExample:\n  changeover recover --reason 'bug 42 is fixed'")
 @click.option("--reason", required=True, help="Why it is safe again.")
 @site_command
@@ -226,8 +162,8 @@ def recover(session: Session, reason: str) -> None:
 
     Flags stay as the rollback set them; the output names those.
     """
-    change = Change(mode=Mode.BASELINE_ONLY, is_by_person=True)
-    _apply(session, change, reason, notes=_safe_flags_left(session.site))
+    done = by_hand.recover(session.site, Author(session.actor, reason))
+    session.show(done.lines, done.data)
 
 
 @click.command(epilog="\b\nExample:\n  changeover maintenance on --reason 'moving the database'")
@@ -236,8 +172,9 @@ def recover(session: Session, reason: str) -> None:
 @site_command
 def maintenance(session: Session, switch: str, reason: str) -> None:
     """Answer users with 503 and the reason, or let them through again."""
-    change = Change(maintenance=switch == "on", maintenance_reason=reason)
-    _apply(session, change, reason)
+    author = Author(session.actor, reason)
+    done = by_hand.maintenance(session.site, author, is_on=switch == "on")
+    session.show(done.lines, done.data)
 
 
 @click.command("shadow", epilog="\b\nExamples:\n  changeover shadow 5%     copy a twentieth\n"
@@ -264,27 +201,11 @@ def shadow_command(session: Session, sample: str, reason: str) -> None:
     _apply(session, change, reason)
 
 
-def _safe_flags_left(site: Site) -> list[str]:
-    """Return a note for each safe flag that is not what the plan says."""
-    changed = flags.drift(site.store, site.migration, site.environment)
-    notes = []
-    for name in site.plan.rollback.safe_flags:
-        # a flag that the plan does not have cannot be reset
-        if name in changed and changed[name][0] is not flags.GONE:
-            command = f"changeover flags reset {name}"
-            notes.append(
-                f"flag {name} stays as the rollback set it: `{command}` ends that")
-    return notes
-
-
 def _apply(session: Session, change: Change, reason: str, *, notes: Sequence[str] = ()) -> None:
     """Change the routing state as the present user, publish, and show it with the notes."""
-    state = traffic.move(session.site, change, Author(session.actor, reason))
-    text = state.describe()
-    lines = [text]
-    lines += [f"note: {note}" for note in notes]
-    data = {"state": text, "version": state.version, "notes": list(notes)}
-    session.show("\n".join(lines), data)
+    author = Author(session.actor, reason)
+    done = by_hand.moved(session.site, change, author, notes=tuple(notes))
+    session.show(done.lines, done.data)
 
 
 def _refuse_in_cutover(site: Site, what: str) -> None:

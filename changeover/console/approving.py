@@ -17,10 +17,10 @@ from changeover.console.context import Console
 from changeover.console.sign_in import CALLBACK, UNFINISHED, Provider
 from changeover.domain.approvers import rules_of
 from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
+from changeover.domain.sessions import SignedIn
 from changeover.errors import ApprovalRefused, ChangeoverError, InvalidInput, Refused
 from changeover.procedures import proving
 from changeover.store import approvals, console_sessions, cutovers, routing
-from changeover.store.console_sessions import SignedIn
 
 COOKIE, BEGUN = "changeover_session", "changeover_sign_in"
 MOST_FIELDS = 20

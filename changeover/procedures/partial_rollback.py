@@ -17,23 +17,23 @@ from changeover.site.site import Site
 from changeover.store import messages, routing
 
 
-def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
-    """Move one segment, or the last stage's users, back to the baseline; once for a flow run.
+def move_back(
+    site: Site, scope: str, reason: str, occasion: str, *, actor: str = "rollback/main"
+) -> str:
+    """Move one segment, or the last stage's users, back; return the routing state in one phrase.
 
     Args:
         site: The migration.
         scope: `segment:NAME`, or `stage` for one stage back.
         reason: What happened.
-        flow_run_id: The run that does it.
-
-    Returns:
-        The routing state in one phrase.
+        occasion: Names this rollback, which is done once: the flow run or the form.
+        actor: Who decided.
 
     Raises:
         Refused: There is nothing smaller to go back to.
         PublishFailed: The gateway did not confirm.
     """
-    run = Procedure(site, f"partial-{flow_run_id}", flow_run_id)
+    run = Procedure(site, f"partial-{occasion}", occasion)
     # kept before anything moves: after a kill one stage back is not one more stage back
     aimed = run.once("what is left", lambda: _aim(site, scope))
     if aimed.status is not StepStatus.DONE:
@@ -43,7 +43,7 @@ def move_back(site: Site, scope: str, reason: str, flow_run_id: str) -> str:
     target = rollback.Reduced(**{**aimed.data, **lists})
 
     def move() -> Found:
-        cause = Cause("rollback/main", reason)
+        cause = Cause(actor, reason)
         state = rollback.reduce(
             site, target, scope=scope, occasion=run.subject, cause=cause)
         said = f"{scope} is back at the baseline: {state.describe()}"

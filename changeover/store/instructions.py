@@ -108,7 +108,7 @@ def extend(store: Store, given: Instruction) -> Instruction:
 
 
 def promote_now(
-    store: Store, given: Instruction, stage: Stage, token: ApproverToken | None = None
+    store: Store, given: Instruction, stage: Stage, proof: ApproverToken | bool | None = None
 ) -> list[str]:
     """Agree that a stage's soak is over; it is once enough people have, and return who has.
 
@@ -123,7 +123,7 @@ def promote_now(
         cutover = _running(session, given.cutover_id)
         row = _soaking(session, given)
         _said_before(session, given)
-        refused = _not_admitted(session, cutover, given, stage.key, token=token)
+        refused = _not_admitted(session, cutover, given, stage.key, proof=proof)
         agreed = [] if refused else _agree(session, cutover, given)
         if len(agreed) >= _enough_in(session, cutover, stage):
             # a soak that is over already keeps its end
@@ -148,7 +148,7 @@ def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -
             raise Refused(
                 f"stage {given.stage} was not skipped because it was entered already",
                 next_step="`changeover promote-now` ends the soak of the present stage")
-        refused = _not_admitted(session, cutover, given, given.stage, token=token)
+        refused = _not_admitted(session, cutover, given, given.stage, proof=token)
         agreed = [] if refused else _agree(session, cutover, given)
     if refused:
         raise refused
@@ -223,7 +223,7 @@ def _refuse_entered_since(session: Session, cutover_id: int, new: plans.NewPlan)
 
 
 def needed(stage: Stage) -> int:
-    """Return how many people must agree to end a stage's soak early, or to leave it out."""
+    """Return how many people must agree about a stage."""
     return max(1, stage.approvers)
 
 
@@ -262,12 +262,12 @@ def starters_in(
 
 def _not_admitted(
     session: Session, cutover: CutoverRow, given: Instruction, subject: str,
-    *, token: ApproverToken | None,
+    *, proof: ApproverToken | bool | None,
 ) -> ApprovalRefused | None:
     """Return why this person's word does not count by the plan, audited; None when it does."""
-    said = Said(cutover.migration, subject, given.actor, token=token)
-    starters = starters_in(session, cutover.id)
-    return admission.refusal_in(session, said, starters, now=given.at)
+    token = proof if isinstance(proof, ApproverToken) else None
+    said = Said(cutover.migration, subject, given.actor, token=token, is_proven=proof is True)
+    return admission.refusal_in(session, said, starters_in(session, cutover.id), now=given.at)
 
 
 def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> bool:

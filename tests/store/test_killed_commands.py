@@ -28,9 +28,9 @@ from tests.support.killing import each_kill, in_child
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-STEERING = ("store/instructions.py", "cli/steer.py")
+STEERING = ("store/instructions.py", "cli/steer.py", "procedures/by_hand.py")
 WAKING = (*STEERING, "procedures/steering.py")  # how the run is woken is the same for all
-FREEZING = ("store/freezes.py", "cli/freeze.py")
+FREEZING = ("store/freezes.py", "cli/freeze.py", "procedures/by_hand.py")
 AMENDING = ("store/instructions.py", "store/plans.py", "cli/amend.py", "procedures/amending.py")
 SECOND = ("--approver", "bob", "--reason", "it was proved")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from changeover.cli.freeze import parse_until
 from changeover.errors import InvalidInput, InvalidPlan
 from changeover.plan.load import parse_plan
+from changeover.plan.until import parse_until
 from tests.core.plan.test_load import GOOD, problems
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -119,7 +119,7 @@ WRONG_ENDS = [
 def test_a_freeze_until_no_moment_is_refused_with_the_forms_there_are(text: str) -> None:
     """Also one without a zone, and one that says two of them."""
     with pytest.raises(InvalidInput, match="says no end") as refused:
-        parse_until(text, NOW)
+        parse_until(text, NOW, where="--until")
     assert "2026-12-27 08:00 Europe/Warsaw" in refused.value.allowed
 
 
@@ -127,7 +127,7 @@ def test_a_freeze_until_no_moment_is_refused_with_the_forms_there_are(text: str)
 def test_a_freeze_until_a_moment_that_is_over_is_refused(text: str) -> None:
     """Also until this very moment."""
     with pytest.raises(InvalidInput, match="is over already"):
-        parse_until(text, NOW)
+        parse_until(text, NOW, where="--until")
 
 
 @pytest.mark.parametrize(("text", "end"), [
@@ -138,7 +138,7 @@ def test_a_freeze_until_a_moment_that_is_over_is_refused(text: str) -> None:
 ])
 def test_the_end_of_a_freeze_is_a_duration_or_a_time_with_its_zone(text: str, end: str) -> None:
     """By the clock on the wall there, also in summer."""
-    assert parse_until(text, NOW) == datetime.fromisoformat(end)
+    assert parse_until(text, NOW, where="--until") == datetime.fromisoformat(end)
 
 
 like_times = st.from_regex(
@@ -150,6 +150,6 @@ like_times = st.from_regex(
 def test_whatever_is_said_it_is_an_end_to_come_or_refused(text: str) -> None:
     """Nothing else ever happens."""
     try:
-        assert parse_until(text, NOW) > NOW
+        assert parse_until(text, NOW, where="--until") > NOW
     except InvalidInput as refused:
         assert refused.where == "--until"
