@@ -9,13 +9,13 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, reason_option, site_command
-from changeover.cli.runs import describe_end
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.domain.stages import change_for, shadow_buckets
 from changeover.errors import InvalidInput, Refused
 from changeover.gateway.publish import Gateway
+from changeover.observer.carrying import describe_end
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
 from changeover.procedures import (

@@ -6,14 +6,8 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, site_command
-from changeover.domain import run_ends
 from changeover.domain.audit import Author
-from changeover.domain.run_ends import Carrier
-from changeover.errors import Unreachable
 from changeover.observer import continuing
-from changeover.observer.carrying import ended_now
-from changeover.site.site import Site
-from changeover.store import routing
 
 
 @click.command("continue", epilog="\b\nExample:\n  changeover continue")
@@ -53,23 +47,3 @@ def end_command(session: Session, reason: str) -> None:
         lines.append(line)
         data.append({"subject": carrier.subject, "end": str(ended.end)})
     session.show("\n".join(lines), data)
-
-
-def describe_end(site: Site, carrier: Carrier | None) -> str:
-    """Return how a run ended before its work was done, and what to do; empty while it goes on.
-
-    Prefect is asked; when it does not answer, what the observer noted last counts.
-    """
-    if carrier is None:
-        return ""
-    ended = carrier.ended
-    try:
-        ended = ended_now(site, site.prefect, carrier, now=clock.now())
-    except Unreachable:
-        # the observer has seen nothing either: as far as is known, it goes on
-        if ended is None:
-            return ""
-    if ended is None:
-        return ""
-    where = routing.read(site.store, carrier.migration).describe()
-    return run_ends.sentence(carrier.subject, ended, where)

@@ -11,6 +11,7 @@ from changeover.cli.saying import approver_option, why_option
 from changeover.domain.approvers import rules_of
 from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.plan.until import longer_by
 from changeover.procedures import by_hand, steering
 from changeover.procedures.by_hand import Done
 from changeover.store import instructions
@@ -45,7 +46,7 @@ def extend(session: Session, duration: str, reason: str) -> None:
 
     The same duration for the same reason counts once; give another reason to extend once more.
     """
-    by = by_hand.longer_by(duration, where="DURATION")
+    by = longer_by(duration, where="DURATION")
     author = Author(session.actor, reason)
     _show(session, by_hand.extend(session.site, author, by))
 

@@ -11,7 +11,16 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import APIRouter, FastAPI
 
 from changeover import __version__, clock
-from changeover.console import claiming, describing, evaluating, problems, reading, reporting
+from changeover.console import (
+    acting,
+    claiming,
+    describing,
+    evaluating,
+    problems,
+    reading,
+    reporting,
+    signing,
+)
 from changeover.console.auth import Limits
 from changeover.console.context import Console
 from changeover.console.models import ClaimIn, OutcomeIn
@@ -29,6 +38,7 @@ MORE_SECONDS = 0.2
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
     claiming.routes, reporting.routes, reading.health_routes, reading.routes, pages.routes,
     pages.asset_routes,
+    signing.routes, acting.routes,
     # further parts of the console stand here: a function from a Console to its APIRouter
 )
 
@@ -50,11 +60,6 @@ def application(console: Console) -> FastAPI:
     )
     for routes in ROUTES:
         app.include_router(routes(console))
-    if console.site.plan.console.oidc is not None:
-        # what signs in takes memory that other consoles need not have
-        from changeover.console import approving
-
-        app.include_router(approving.routes(console))
     # Starlette's own routes: flags are asked for thousands of times a second
     app.router.routes += evaluating.routes(console)
     problems.install(app)

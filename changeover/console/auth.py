@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from changeover import clock
 from changeover.console.problems import problem
+from changeover.console.sessions import Sessions
 from changeover.domain.tokens import Scope as TokenScope
 from changeover.domain.tokens import Token, TokenState
 from changeover.errors import InvalidInput
@@ -54,11 +56,12 @@ class Auth:
 
     Args:
         site: The migration whose tokens count.
+        sessions: Who signed in: they read without a token.
         reads_freely: Whether reading needs no token: nobody but this machine can ask.
     """
 
-    def __init__(self, site: Site, *, reads_freely: bool) -> None:
-        self.site, self.reads_freely = site, reads_freely
+    def __init__(self, site: Site, sessions: Sessions, *, reads_freely: bool) -> None:
+        self.site, self.sessions, self.reads_freely = site, sessions, reads_freely
         self._known: OrderedDict[bytes, tuple[Token, float]] = OrderedDict()
 
     def route(self, scope: TokenScope | None) -> type[APIRoute]:
@@ -101,6 +104,12 @@ class Auth:
             if is_reading and self.reads_freely:
                 return
             header = request.headers.get("authorization", "")
+            # a cookie comes by itself: it opens what only reads, and never a write
+            if is_reading and not header and await self._is_reader(request):
+                return
+            if is_reading and not header and _is_navigation(request):
+                place = quote(_place(request), safe="")
+                raise HTTPException(303, "sign in", {"Location": f"/sign-in?next={place}"})
             text = _text_of(header, may_be_password=is_reading)
             token = await self._find(text) if text else None
             if token is None:
@@ -115,6 +124,16 @@ class Auth:
             request.state.actor = token.name
 
         return check
+
+    async def _is_reader(self, request: Request) -> bool:
+        """Whether a request is of somebody's session, or of a wall screen's."""
+        if request.method not in ("GET", "HEAD") or not request.cookies:
+            return False
+        found = await asyncio.to_thread(self.sessions.reader, request)
+        if found is None:
+            return False
+        request.state.actor = found.name
+        return True
 
     async def _find(self, text: str) -> Token | None:
         # the key of the cache is a hash: a dump of the memory shows no token
@@ -137,6 +156,17 @@ class Auth:
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         return token
+
+
+def _is_navigation(request: Request) -> bool:
+    """Whether a person opens a page; programs and scripts get a problem as ever."""
+    is_page = request.headers.get("sec-fetch-mode") == "navigate"
+    return is_page and request.method == "GET"
+
+
+def _place(request: Request) -> str:
+    query = request.url.query
+    return request.url.path + (f"?{query}" if query else "")
 
 
 def _check_query(request: Request, known: frozenset[str]) -> None:

@@ -12,6 +12,7 @@ from changeover import clock
 from changeover.console.auth import Auth
 from changeover.console.batching import Batcher
 from changeover.console.models import OutcomeIn
+from changeover.console.sessions import Sessions
 from changeover.domain.claims import Claim, Refusal
 from changeover.errors import InvalidInput
 from changeover.procedures.outcome_counting import counting_of
@@ -50,7 +51,8 @@ class Console:
 
     def __init__(self, site: Site, *, is_local: bool) -> None:
         self.site, self.is_local = site, is_local
-        self.auth = Auth(site, reads_freely=is_local)
+        self.sessions = Sessions(site, is_local=is_local)
+        self.auth = Auth(site, self.sessions, reads_freely=is_local)
         self.counts = Counts()
         self.began = clock.now()
         self.claims: Batcher[ClaimRequest, Claim | Refusal] = Batcher(

@@ -74,11 +74,21 @@ def problem(
     return Response(body, status, media_type=MEDIA_TYPE, headers=headers)
 
 
+def status_of(error: ChangeoverError) -> int:
+    """Return the status with which one of our errors is answered."""
+    return _kind_of(error)[0]
+
+
+def _kind_of(error: ChangeoverError) -> tuple[int, str]:
+    for kind, status, title in _STATUS:
+        if isinstance(error, kind):
+            return status, title
+    return 500, "failed"
+
+
 def of_error(error: ChangeoverError) -> Response:
     """Return one of our errors as a problem."""
-    status, title = next(
-        ((status, title) for kind, status, title in _STATUS if isinstance(error, kind)),
-        (500, "failed"))
+    status, title = _kind_of(error)
     # busy for a moment: clients that know the header come back
     headers = {"Retry-After": "1"} if status == 503 else None
     # the where of a broken store may be a path: it is for the log, not for every client

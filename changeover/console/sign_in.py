@@ -11,7 +11,7 @@ import secrets
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from authlib.common.errors import AuthlibBaseError
@@ -21,27 +21,31 @@ from joserfc.errors import JoseError
 from requests import RequestException
 
 from changeover.errors import EnvironmentProblem, Refused, Unreachable
-from changeover.plan.oidc import OidcSpec
+from changeover.plan.oidc import CALLBACK, UNFINISHED, OidcSpec
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 """Signatures by the provider's key pair; never `none`, never with the client's secret."""
-CALLBACK = "/sign-in/back"
-UNFINISHED = timedelta(minutes=10)
 MOST_UNFINISHED = 1000
 LEEWAY_SECONDS = 60
 SECONDS = 10.0
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+"""What the provider's configuration must have."""
 _NOBODY, _AGAIN = "nobody was signed in", "Sign in again"
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A sign-in that has not ended. `browser` is what the browser that began it keeps."""
+    """A sign-in that has not ended.
+
+    `browser` is what the browser that began it keeps, `former` the session that it had until then.
+    """
 
     browser: str
     nonce: str
     verifier: str
     address: str
     at: datetime
+    former: str
 
 
 class Provider:
@@ -51,11 +55,12 @@ class Provider:
         self.spec = spec
         self._begun: OrderedDict[str, Begun] = OrderedDict()
 
-    def begin(self, address: str, *, now: datetime) -> tuple[str, str]:
+    def begin(self, address: str, former: str, *, now: datetime) -> tuple[str, str]:
         """Begin to sign somebody in.
 
         Args:
             address: The console's address in the browser.
+            former: The session that the browser has until then; empty for none.
             now: The present moment.
 
         Returns:
@@ -63,7 +68,8 @@ class Provider:
 
         Raises:
             Unreachable: The provider does not answer.
-            EnvironmentProblem: The secret is not in the environment.
+            EnvironmentProblem: The secret is not in the environment, or the provider's own
+                configuration lacks something.
         """
         found, keeps = self._configuration(), secrets.token_urlsafe(32)
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
@@ -71,14 +77,17 @@ class Provider:
         with self._session(address) as session:
             url, state = session.create_authorization_url(
                 place, code_verifier=verifier, nonce=nonce)
-        self._begun[state] = Begun(keeps, nonce, verifier, address, now)
+        self._begun[state] = Begun(
+            keeps, nonce, verifier, address, now, former)
         # whoever begins without end pushes out the oldest, and fills no memory
         while len(self._begun) > MOST_UNFINISHED:
             self._begun.popitem(last=False)
         return url, keeps
 
-    def end(self, state: str, code: str, browser: str, *, now: datetime) -> str:
-        """Return the name of the person who came back from the provider.
+    def end(
+        self, state: str, code: str, browser: str, *, now: datetime
+    ) -> tuple[str, str]:
+        """Return who came back from the provider, and the session that their browser had before.
 
         Raises:
             Refused: This browser did not begin it, it took too long, or the provider's word about
@@ -102,8 +111,9 @@ class Provider:
                     grant_type="authorization_code", code=code,
                     code_verifier=begun.verifier, timeout=SECONDS)
             id_token = str(token.get("id_token", ""))
-            return self._name(id_token, found, begun.nonce)
-        except (AuthlibBaseError, JoseError, ValueError) as error:
+            return self._name(id_token, found, begun.nonce), begun.former
+        # keys and tokens are the provider's to write, in whatever form
+        except (AuthlibBaseError, JoseError, ValueError, KeyError, TypeError) as error:
             # the kind alone: the text may hold the token
             why = f"the provider's answer does not hold: {type(error).__name__}"
             raise Refused(
@@ -122,6 +132,7 @@ class Provider:
             exp={"essential": True}, sub={"essential": True},
             nonce={"essential": True, "value": nonce},
         ).validate(claims)
+        self._refuse_other_party(claims)
         name = claims.get(spec.claim)
         if not isinstance(name, str) or not 2 <= len(name) <= 100:
             raise Refused(f"{_NOBODY} because the provider gave no {spec.claim}")
@@ -134,6 +145,20 @@ class Provider:
                 next_step="Verify it there, and sign in again")
         return name
 
+    def _refuse_other_party(self, claims: dict[str, Any]) -> None:
+        """Refuse an ID token that was made for another client and only names this one as well.
+
+        Source: OpenID Connect Core 1.0, 3.1.3.7, rules 4 and 5.
+        """
+        audience, party = claims.get("aud"), claims.get("azp")
+        is_shared = isinstance(audience, list) and len(audience) > 1
+        if party is None and not is_shared:
+            return
+        if party != self.spec.client_id:
+            raise Refused(
+                f"{_NOBODY} because the ID token was made for another client",
+                next_step=_AGAIN)
+
     def _configuration(self) -> dict[str, Any]:
         """Return what the provider says about itself; its issuer must be the plan's."""
         address = f"{self.spec.issuer}/.well-known/openid-configuration"
@@ -143,7 +168,23 @@ class Provider:
             raise Refused(
                 f"{_NOBODY} because {address} is another issuer's",
                 where="console.oidc.issuer", allowed=issuer[:200])
+        for name in _ENDPOINTS:
+            self._refuse_unsafe(name, found.get(name), address)
         return found
+
+    def _refuse_unsafe(self, name: str, place: object, address: str) -> None:
+        """Refuse a configuration without an address that is needed, or with one that is not safe.
+        """
+        start = "https://"
+        # on this machine nobody is on the way
+        if self.spec.issuer.startswith("http://"):
+            start = "http"
+        if isinstance(place, str) and place.startswith(start):
+            return
+        what = f"the provider's configuration has no {name} that begins with https://"
+        raise EnvironmentProblem(
+            f"{_NOBODY} because {what}", where=address,
+            next_step="Look at `console.oidc.issuer`, or ask who runs the provider")
 
     def _keys(self, found: dict[str, Any]) -> Any:
         return jwk.KeySet.import_key_set(self._get(str(found["jwks_uri"])))  # type: ignore[arg-type]

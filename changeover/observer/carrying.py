@@ -9,10 +9,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from changeover import clock
 from changeover.domain import run_ends
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import Carrier, End, Ended, PrefectState, Sight, Work, work_of
 from changeover.domain.suites import SuiteVerdict
+from changeover.errors import Unreachable
 from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing, validations
@@ -217,3 +219,23 @@ def _is_history(store: Store, carrier: Carrier) -> bool:
     newest = cutovers.latest(store, carrier.migration)
     return newest is None or carrier.subject != f"{Work.RETIREMENT} {newest.id}" \
         or newest.status is not CutoverStatus.PROMOTED
+
+
+def describe_end(site: Site, carrier: Carrier | None) -> str:
+    """Return how a run ended before its work was done, and what to do; empty while it goes on.
+
+    Prefect is asked; when it does not answer, what the observer noted last counts.
+    """
+    if carrier is None:
+        return ""
+    ended = carrier.ended
+    try:
+        ended = ended_now(site, site.prefect, carrier, now=clock.now())
+    except Unreachable:
+        # the observer has seen nothing either: as far as is known, it goes on
+        if ended is None:
+            return ""
+    if ended is None:
+        return ""
+    where = routing.read(site.store, carrier.migration).describe()
+    return run_ends.sentence(carrier.subject, ended, where)

@@ -12,6 +12,11 @@ from pydantic import AfterValidator, Field
 from changeover.plan.fields import Duration, HttpUrl, Part
 from changeover.plan.suites import Variable
 
+CALLBACK = "/sign-in/back"
+"""Where the provider sends browsers back to, behind the console's address."""
+UNFINISHED = timedelta(minutes=10)
+"""How long somebody may take at the provider."""
+
 
 def _safe(text: str) -> str:
     """Return an issuer whose keys nobody on the way can replace."""
@@ -41,7 +46,7 @@ class OidcSpec(Part):
         "email", pattern=r"^[a-z][a-z_]{0,62}$",
         description="Claim that is the name in `approvers.names`; `email` must be verified.")
     address: HttpUrl | None = Field(
-        None, description="The console's address in people's browsers; default: where it listens.")
+        None, description="The console's address in people's browsers; default: `console.address`.")
     session: Duration = Field(
         timedelta(hours=8), gt=timedelta(0), le=timedelta(days=1),
         description="How long somebody stays signed in.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from changeover.plan.fields import Address, HeaderName, Name, Origin, Part
+from changeover.plan.fields import Address, HeaderName, HttpUrl, Name, Origin, Part
 from changeover.plan.oidc import OidcSpec
 
 
@@ -53,4 +53,16 @@ class ConsoleSpec(Part):
         [], max_length=100, description="Pages that may ask for flags from a browser (OFREP)."
     )
     oidc: OidcSpec | None = Field(
-        None, description="Where people sign in who approve at the console's page.")
+        None, description="Where people sign in who act on the console's page.")
+    address: HttpUrl | None = Field(
+        None, description="The console's address in people's browsers; default: where it listens.")
+
+    @property
+    def public(self) -> str:
+        """What browsers call the console, without a slash; empty: only where it listens is known.
+        """
+        address = self.address
+        # the older key, from when only the provider needed to know
+        if address is None and self.oidc is not None:
+            address = self.oidc.address
+        return (address or "").rstrip("/")

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from changeover.errors import InvalidInput
 from changeover.plan.units import parse_duration
 
 FORMS = "a time as 2026-12-27T08:00+01:00, '2026-12-27 08:00 Europe/Warsaw', or a duration as 2d"
+
+
+def longer_by(text: str, *, where: str) -> timedelta:
+    """Return by how much a soak is to be extended.
+
+    Raises:
+        InvalidInput: It is no duration, or not more than nothing.
+    """
+    try:
+        by = parse_duration(text)
+    except ValueError as error:
+        raise InvalidInput(str(error), where=where) from error
+    if by <= timedelta(0):
+        raise InvalidInput(
+            f"a soak cannot be extended by {text}",
+            where=where, allowed="more than 0")
+    return by
 
 
 def parse_until(text: str, now: datetime, *, where: str) -> datetime:

@@ -16,8 +16,7 @@ from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover, StageRecord
 from changeover.domain.routing import Change, Mode
 from changeover.domain.tokens import ApproverToken
-from changeover.errors import InvalidInput
-from changeover.plan.units import format_duration, parse_duration
+from changeover.plan.units import format_duration
 from changeover.procedures import steering, traffic
 from changeover.site.site import Site
 from changeover.store import cutovers, flags, freezes, instructions, members, upcoming
@@ -94,23 +93,6 @@ def extend(site: Site, by: Author, longer: timedelta) -> Done:
     until = f"until {now.soak_until:%F %T} UTC"
     said = f"{stage.key} soaks longer by {format_duration(longer)}, {until}"
     return steered(site, cutover, said)
-
-
-def longer_by(text: str, *, where: str) -> timedelta:
-    """Return by how much a soak is to be extended.
-
-    Raises:
-        InvalidInput: It is no duration, or not more than nothing.
-    """
-    try:
-        by = parse_duration(text)
-    except ValueError as error:
-        raise InvalidInput(str(error), where=where) from error
-    if by <= timedelta(0):
-        raise InvalidInput(
-            f"a soak cannot be extended by {text}",
-            where=where, allowed="more than 0")
-    return by
 
 
 def promote_now(

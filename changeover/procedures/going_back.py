@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from changeover import clock
-from changeover.domain.rollbacks import Cause, scope_of
+from changeover.domain.going_back import ALL, STEPS
+from changeover.domain.rollbacks import Cause
 from changeover.errors import PublishFailed, Refused, StoreBusy
-from changeover.plan.model import Plan
 from changeover.procedures import (
     baseline,
     gradual_return,
@@ -20,19 +20,8 @@ from changeover.procedures.by_hand import Done
 from changeover.site.site import Site
 from changeover.store import heartbeats, returns
 
-ALL, STEPS, STAGE = "all", "steps", "stage"
-"""Scopes of a rollback, besides those of segments."""
 SILENT_AFTER = timedelta(seconds=15)
 """The observer gives a sign of life every 5 s."""
-
-
-def scopes(plan: Plan) -> list[str]:
-    """Return all that can be rolled back by a plan: `all`, `steps`, `stage`, `segment:beta`."""
-    found = [ALL]
-    if plan.rollback.return_ is not None:
-        found.append(STEPS)
-    # routes with a split of their own will stand here, as `route:NAME`
-    return [*found, STAGE, *map(scope_of, plan.routing.segments)]
 
 
 def by_scope(site: Site, scope: str, cause: Cause, occasion: str) -> Done:
@@ -40,7 +29,7 @@ def by_scope(site: Site, scope: str, cause: Cause, occasion: str) -> Done:
 
     Args:
         site: The migration.
-        scope: One of `scopes`.
+        scope: One of `domain.going_back.scopes`.
         cause: Who decided, and what happened.
         occasion: Names this rollback: a part goes back once for each.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from changeover import clock
+from changeover.domain.going_back import Reduced, smaller
 from changeover.domain.messages import Message, Severity
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Cause, scope_of
@@ -40,7 +41,7 @@ def move_back(
         raise Refused(aimed.detail)
     # JSON has lists where the record has tuples
     lists = {name: tuple(aimed.data.get(name, ())) for name in ("segments", "kept")}
-    target = rollback.Reduced(**{**aimed.data, **lists})
+    target = Reduced(**{**aimed.data, **lists})
 
     def move() -> Found:
         cause = Cause(actor, reason)
@@ -85,7 +86,7 @@ def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> 
     # said twice, by a trigger and a person: the second one changes nothing
     if segment in state.kept:
         raise Refused(f"segment {segment} is at the baseline: {state.describe()}")
-    target = rollback.smaller(site.plan, state, scope)
+    target = smaller(site.plan, state, scope)
     is_confirmed = True
     try:
         state = rollback.reduce(
@@ -106,7 +107,7 @@ def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> 
 def _aim(site: Site, scope: str) -> Found:
     """Return what is left to the candidate after a part of the users went back."""
     state = routing.read(site.store, site.migration)
-    left = rollback.smaller(site.plan, state, scope)
+    left = smaller(site.plan, state, scope)
     segments = ", ".join(left.segments) or "no segment"
     said = f"{left.weight / 100:g} % and {segments} stay"
     return said, asdict(left)

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from changeover import clock
 from changeover.domain.audit import Author, NewEvent
+from changeover.domain.going_back import Reduced
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
-from changeover.errors import InvalidInput, PublishFailed, Refused
+from changeover.errors import PublishFailed
 from changeover.flags.state import NewValues
-from changeover.plan.model import PhaseKind, Plan
 from changeover.procedures import baseline, traffic
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, flags, rollbacks, routing
@@ -116,21 +116,6 @@ def publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:
         return None, str(failure)
 
 
-@dataclass(frozen=True, slots=True)
-class Reduced:
-    """What is left to the candidate after a part of the users went back."""
-
-    weight: int
-    segments: tuple[str, ...]
-    epoch: int
-    kept: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, state: RoutingState) -> Reduced:
-        """Return what a state leaves to the candidate."""
-        return cls(state.weight, state.segments, state.epoch, state.kept)
-
-
 def reduce(
     site: Site, target: Reduced, *, scope: str, cause: Cause, occasion: str
 ) -> RoutingState:
@@ -184,41 +169,3 @@ def _soak_anew(site: Site, now: datetime) -> None:
         cutovers.extend_soak(
             store, running.id, record.key,
             rechecks=record.rechecks + 1, until=until)
-
-
-def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
-    """Return what is left after a part of the users went back: one segment, or the last stage.
-
-    Args:
-        plan: The migration's plan.
-        state: The present routing state.
-        scope: `segment:NAME`, or `stage` for one stage back.
-
-    Raises:
-        InvalidInput: `scope` is not understood.
-        Refused: There is nothing smaller to go back to; roll back all then.
-    """
-    kind, _, name = scope.partition(":")
-    if kind == "segment" and name in plan.routing.segments:
-        if state.mode is not Mode.GRADUAL:
-            why = (f"not done because the routing state is {state.describe()}, "
-                   "which knows no segments")
-            raise Refused(why, next_step="Use scope `stage` or `all`")
-        left = tuple(each for each in state.segments if each != name)
-        # added to those that were kept before: each segment goes back by itself
-        kept = tuple(sorted({*state.kept, name}))
-        return Reduced(state.weight, left, state.epoch, kept)
-    if scope != "stage":
-        known = ", ".join(f"segment:{each}" for each in plan.routing.segments)
-        raise InvalidInput(
-            f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
-    lower = None
-    # the last one that has fewer: stages are in order, and their shares grow
-    for stage in plan.stages():
-        is_partial = stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)
-        if is_partial and stage.weight < state.weight:
-            lower = stage
-    if lower is None:
-        why = "not done because no stage has fewer users"
-        raise Refused(why, next_step="Use scope `all`")
-    return Reduced(lower.weight, lower.segments, state.epoch, state.kept)

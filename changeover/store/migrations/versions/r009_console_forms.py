@@ -1,7 +1,7 @@
 """How people signed in at the console, and the forms that they sent there
 
-Revision ID: r008
-Revises: r007
+Revision ID: r009
+Revises: r008
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "r008"
-down_revision = "r007"
+revision = "r009"
+down_revision = "r008"
 branch_labels = None
 depends_on = None
 
