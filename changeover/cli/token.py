@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from changeover.cli.common import Session, site_command
 from changeover.domain.tokens import Scope, Token
 from changeover.errors import InvalidInput
 from changeover.plan.units import parse_duration
+from changeover.site.site import Site
 from changeover.store import tokens
 
 
@@ -21,19 +23,29 @@ def token() -> None:
 
 
 @token.command(epilog="\b\nExamples:\n  changeover token create worker --scope write\n"
-               "  changeover token create grafana --scope read --expires 90d")
+               "  changeover token create grafana --scope read --expires 90d\n"
+               "  changeover token create wall --scope read --link")
 @click.argument("name")
 @click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), default="write",
               show_default=True, help="What it may do; each includes the ones before it.")
 @click.option("--expires", help="How long it is valid, as 90d; default: until it is revoked.")
+@click.option("--link", is_flag=True, help="As a link for a screen on a wall; with `read` only.")
 @site_command
-def create(session: Session, name: str, scope: str, expires: str | None) -> None:
+def create(
+    session: Session, name: str, scope: str, expires: str | None, link: bool
+) -> None:
     """Make a token for the migration's console and show it, this once: only its hash is saved."""
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise InvalidInput(
             f"{name!r} is not a name",
             where="NAME", allowed="1 to 63 characters")
     site, now = session.site, clock.now()
+    address = _address(site) if link else ""
+    # browsers and proxies keep addresses: nothing that may write belongs into one
+    if link and scope != Scope.READ:
+        raise InvalidInput(
+            f"a link with a token that may {scope} would be read by others",
+            where="--link", allowed="--scope read")
     longest = lifetime(expires)
     wanted = Token(
         site.migration, name, Scope(scope),
@@ -42,10 +54,27 @@ def create(session: Session, name: str, scope: str, expires: str | None) -> None
     made, text = tokens.create(site.store, wanted)
     # on standard error, so that the token alone can go into a file or a variable
     click.echo("save it now: it is not shown again", err=True)
-    session.show(text, {
-        "id": made.id, "name": name, "scope": scope,
-        "token": text, "expires_at": made.expires_at,
-    })
+    data: dict[str, Any] = {"id": made.id, "name": name, "scope": scope}
+    data |= {"token": text, "expires_at": made.expires_at}
+    if link:
+        text = f"{address}/wall?token={text}"
+        data["link"] = text
+    session.show(text, data)
+
+
+def _address(site: Site) -> str:
+    """Return what browsers call the console.
+
+    Raises:
+        InvalidInput: Nobody has said it, and none was started.
+    """
+    started = str(site.home.settings().get("console_url") or "")
+    found = site.plan.console.public or started.rstrip("/")
+    if not found:
+        raise InvalidInput(
+            "nobody knows the console's address", where="--link",
+            next_step="Write `console: {address: https://...}` in the plan, or run `changeover up`")
+    return found
 
 
 @token.command("list", epilog="\b\nExample:\n  changeover token list")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,8 +23,10 @@ from changeover.console import actions, carrying_out, people, situation
 from changeover.console.actions import Action, Group, Situation
 from changeover.console.carrying_out import Order
 from changeover.console.context import Console
+from changeover.console.limiting import Attempts
 from changeover.console.sessions import form_of
 from changeover.domain.approvers import rules_of
+from changeover.domain.audit import NewEvent
 from changeover.domain.sessions import SignedIn
 from changeover.errors import (
     ChangeoverError,
@@ -33,7 +36,7 @@ from changeover.errors import (
     StoreBusy,
     StoreError,
 )
-from changeover.store import approvals, console_forms
+from changeover.store import approvals, audit, console_forms
 from changeover.store.console_forms import Form
 from changeover.store.console_sessions import digest
 from changeover.store.write_queue import first_in_line
@@ -81,6 +84,7 @@ class Desk:
     def __init__(self, console: Console) -> None:
         self.console, self.sessions = console, console.sessions
         self.site = carrying_out.patient(console.site)
+        self.refusals = Attempts()
 
     def overview(self, request: Request) -> Response:
         """Return the list of actions, each with why it is not possible now."""
@@ -177,10 +181,18 @@ class Desk:
 
     def _refuse_unentitled(self, who: SignedIn, action: Action) -> None:
         may = self.sessions.rights(who)
-        if not may.allows(action.needs):
-            raise HTTPException(
-                403, f"{who.name} may {may}; {action.title} needs {action.needs}. "
-                "The plan's `approvers` and the tokens' scopes say who may act.")
+        if may.allows(action.needs):
+            return
+        now, at = clock.now(), time.monotonic()
+        # audited, but not without end: somebody could fill the audit by trying
+        if not self.refusals.wait(who.name, at):
+            self.refusals.count(who.name, at)
+            facts = {"action": action.name, "by": who.by, "may": str(may)}
+            audit.record(self.site.store, self.site.migration, NewEvent(
+                actor=who.name, kind="console.refused", at=now, data=facts))
+        raise HTTPException(
+            403, f"{who.name} may {may}; {action.title} needs {action.needs}. "
+            "The plan's `approvers` and the tokens' scopes say who may act.")
 
     def _look_again(
         self, request: Request, action: Action, form: dict[str, str]

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from html import escape
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from changeover.console import page
 from changeover.console.context import Console
+from changeover.console.pages import assets
+from changeover.console.pages.views import VIEWS
 from changeover.console.problems import status_of
 from changeover.console.sessions import csrf
 from changeover.domain.sessions import SignedIn
 from changeover.errors import ChangeoverError
 
+TEMPLATES = Path(__file__).with_name("templates")
+POLICY = "; ".join((
+    "default-src 'none'", "style-src 'self'", "img-src 'self'",
+    "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"))
+"""Of pages with forms: no script at all, and forms go to this console alone."""
 _HEADERS = {
+    "Content-Security-Policy": POLICY,
     # with `no-referrer` browsers would say of our own forms that they come from nowhere
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -41,19 +50,24 @@ def shown(
     """
     sessions = console.sessions
     who = sessions.who(request)
-    common = {
-        "style": page.style(), "migration": console.site.migration,
-        "who": who, "may": str(sessions.rights(who)) if who else "",
-        "csrf": csrf(sessions.key(request)) if who else "",
-    }
-    text = page.templates().get_template(template).render(**common, **values)
-    return HTMLResponse(text, status, headers())
+    text = _rendered(
+        console, template, who=who, may=str(sessions.rights(who)) if who else "",
+        csrf=csrf(sessions.key(request)) if who else "", **values)
+    return HTMLResponse(text, status, _HEADERS)
 
 
-def headers() -> dict[str, str]:
-    """Return the headers of a page with forms, which go to this console alone."""
-    policy = page.policy().replace("form-action 'none'", "form-action 'self'")
-    return {"Content-Security-Policy": policy, **_HEADERS}
+def _rendered(console: Console, template: str, **values: Any) -> str:
+    return templates().get_template(template).render(
+        plan=console.site.plan, asset=assets.address, views=VIEWS, **values)
+
+
+@cache
+def templates() -> Environment:
+    """Return where the templates of people's pages are."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True,
+        # a name that a template misspells is an error, not an empty place
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def arrived(console: Console, place: str) -> HTMLResponse:
@@ -62,13 +76,8 @@ def arrived(console: Console, place: str) -> HTMLResponse:
     A browser that came from elsewhere sends no strict cookie, also where it is redirected to. What
     this page asks for is asked by the console's own page, and has the cookie.
     """
-    safe = escape(place, quote=True)
-    text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
-        f'{escape(console.site.migration)}</title>'
-        f'<meta http-equiv="refresh" content="0; url={safe}"></head>'
-        f'<body><main><h1>One moment</h1><p><a href="{safe}">Go on</a></p></main></body></html>')
-    return HTMLResponse(text, headers=headers())
+    text = _rendered(console, "arrived.html.j2", place=place, who=None, may="", csrf="")
+    return HTMLResponse(text, headers=_HEADERS)
 
 
 def local(place: str) -> str:
@@ -103,10 +112,10 @@ def _refused(
     console: Console, request: Request, status: int, why: str, more: Any = None
 ) -> Response:
     # nothing is looked up any more: the store may be what does not answer
-    text = page.templates().get_template("refused.html.j2").render(
-        style=page.style(), migration=console.site.migration, why=why, who=None,
-        may="", csrf="", place=local(request.url.path))
-    return HTMLResponse(text, status, {**headers(), **dict(more or {})})
+    text = _rendered(
+        console, "refused.html.j2", why=why, who=None, may="", csrf="",
+        place=local(request.url.path))
+    return HTMLResponse(text, status, {**_HEADERS, **dict(more or {})})
 
 
 def who_acts(console: Console, request: Request) -> SignedIn:

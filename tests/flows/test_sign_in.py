@@ -18,6 +18,7 @@ from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.store import approvals, audit, cutovers, instructions, routing
 from changeover.store.admission import REFUSED
 from tests.integration.conftest import make_plan
+from tests.support.browsing import filled, opened, send
 from tests.support.processes import free_port, running, wait_for
 from tests.support.sop_site import PrefectServer, SopSite, sop_site
 
@@ -74,13 +75,12 @@ def browser(site: SopSite) -> Iterator[Browser]:
         stack.enter_context(running(
             command, site.home.logs / "console.log", OIDC_SECRET=SECRET))
         wait_for(lambda: httpx.get(f"{url}/health").is_success, seconds=60, what="the console")
-        yield lambda: stack.enter_context(
-            httpx.Client(base_url=url, timeout=60, trust_env=False))
+        yield lambda: stack.enter_context(opened(url))
 
 
 def back_from_provider(client: httpx.Client, sub: str) -> str:
     """Begin to sign in, and return the address with which the provider sends the browser back."""
-    begun = client.get("/sign-in")
+    begun = client.get("/sign-in/provider")
     assert begun.status_code == 303
     asked = parse_qs(urlsplit(begun.headers["location"]).query)
     assert asked["code_challenge_method"] == ["S256"]
@@ -92,13 +92,15 @@ def back_from_provider(client: httpx.Client, sub: str) -> str:
 
 
 def sign_in(client: httpx.Client, sub: str) -> httpx.Response:
-    return client.get(back_from_provider(client, sub), follow_redirects=True)
+    """Sign somebody in; return the page on which they answer, or why they are not."""
+    back = client.get(back_from_provider(client, sub))
+    return client.get("/actions/answer?decision=promote") if back.is_success else back
 
 
 def answer(client: httpx.Client, decision: str = "promote", **changed: str) -> httpx.Response:
     """Fill in the page's form."""
-    found = dict(re.findall(r'name="(csrf|question)" value="([^"]*)"', client.get("/approve").text))
-    return client.post("/approve", data={**found, "decision": decision, **changed})
+    form = filled(client, "answer", decision=decision)
+    return send(client, "answer", {**form, "reason": "read it", **changed})
 
 
 def until_asked(site: SopSite, run: str) -> None:
@@ -130,21 +132,24 @@ def test_who_signed_in_and_is_listed_approves_at_the_console(
     assert answer(bob).status_code == 401
     assert "mallory@example.com" in sign_in(mallory, "mallory").text
     refused = answer(mallory)
-    assert refused.status_code == 409
-    assert "mallory@example.com is not listed as an approver" in refused.text
+    assert refused.status_code == 403
+    assert "mallory@example.com may read" in refused.text
     sign_in(ann, "ann")
     assert "four eyes: another person must agree" in answer(ann).text
     assert "has not verified the e-mail address" in sign_in(eve, "eve").text
     assert answer(eve).status_code == 401
     # the question stays open, and each refusal is in the audit
     assert approvals.open_for(site.store, "bench") is not None
-    events = [each for each in audit.events(site.store, "bench") if each.kind == REFUSED]
+    kinds = (REFUSED, "console.refused")
+    events = [each for each in audit.events(site.store, "bench") if each.kind in kinds]
     assert [each.actor for each in events] == ["mallory@example.com", "ann@example.com"]
 
     page = sign_in(bob, "bob")
     assert "who may answer: ann@example.com, Bob@Example.com" in page.text
     assert answer(bob, csrf="0" * 64).status_code == 403
-    assert answer(bob, decision="perhaps").status_code == 409
+    refused = answer(bob, decision="promote", seen="0")
+    assert refused.status_code == 409
+    assert "Meanwhile something has changed" in refused.text
     taken = answer(bob)
     assert taken.status_code == 200, taken.text
     until_asked(site, run)
@@ -163,23 +168,23 @@ def test_a_session_is_of_one_browser_and_ends_for_good(site: SopSite, browser: B
     assert other.get(address).status_code == 403
     assert bob.get(address).status_code == 403  # what was tried once is over
     kept = bob.get(back_from_provider(bob, "bob")).headers.get_list("set-cookie")
-    (session,) = [each for each in kept if each.startswith("changeover_session=")]
+    (session,) = [each for each in kept if each.startswith("changeover_session_bench=")]
     assert "HttpOnly" in session
-    assert "SameSite=lax" in session
+    assert "SameSite=strict" in session
     value = session.partition("=")[2].partition(";")[0]
     with site.store.read() as stored:
         rows = stored.connection().exec_driver_sql("SELECT * FROM console_session").all()
     assert value not in str(rows)
-    shown = bob.get("/approve")
+    shown = bob.get("/actions")
     assert "bob@example.com" in shown.text
     assert "form-action 'self'" in shown.headers["content-security-policy"]
     csrf = re.findall(r'name="csrf" value="([^"]*)"', shown.text)[0]
     elsewhere = {"origin": "https://elsewhere.example"}
     refused = bob.post("/sign-out", data={"csrf": csrf}, headers=elsewhere)
     assert refused.status_code == 403
-    other.cookies.set("changeover_session", value)
-    assert "bob@example.com" in other.get("/approve").text
+    other.cookies.set("changeover_session_bench", value)
+    assert "bob@example.com" in other.get("/actions").text
     bob.post("/sign-out", data={"csrf": csrf})
-    assert "bob@example.com" not in other.get("/approve").text
+    assert other.get("/actions").status_code == 303
     log = (site.home.logs / "console.log").read_text()
     assert value not in log and SECRET not in log
