@@ -11,7 +11,7 @@ import httpx
 from tests.support.processes import LONGEST_PAUSE
 
 _FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
-_FORM = re.compile(r'<form method="post" action="([^"]+)">(.*?)</form>', re.DOTALL)
+_FORM = re.compile(r'<form[^>]* method="post" action="([^"]+)">(.*?)</form>', re.DOTALL)
 
 
 def opened(url: str) -> httpx.Client:
