@@ -19,6 +19,9 @@ COMMANDS = {
         "Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests."),
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
     "status": ("status.status_command", "Show where the migration stands."),
+    "watch": (
+        "watch.watch",
+        "Watch the migration: both systems, the stage and its soak, triggers, and what waits."),
     "wait": (
         "waiting.wait_command",
         "Wait until people are asked, a stage is entered, or the cutover has ended."),

@@ -62,7 +62,7 @@ class Refreshing:
         self.newest = self.look()
         try:
             with _ended_by_signal():
-                if self.is_json or not sys.stdout.isatty():
+                if self.is_json or not _can_be_moved_in():
                     self._in_lines()
                 else:
                     self._in_place()
@@ -148,6 +148,12 @@ class Refreshing:
         return foot
 
 
+def _can_be_moved_in() -> bool:
+    """Whether output is a terminal in which the cursor can be moved."""
+    kind = os.environ.get("TERM", "dumb")
+    return sys.stdout.isatty() and kind not in ("dumb", "unknown", "")
+
+
 def _forget_output() -> None:
     """Let the interpreter end without a word although nobody reads its output any more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -181,7 +187,7 @@ def seconds_of(text: str, where: str) -> float:
     found = duration_of(text, where)
     if not SHORTEST <= found <= LONGEST:
         raise InvalidInput(
-            f"{text} s is no time between two refreshes", where=where,
+            f"{text} is no time between two refreshes", where=where,
             allowed=f"{SHORTEST:g} to {LONGEST:g} seconds")
     return found
 
@@ -200,9 +206,9 @@ def duration_of(text: str, where: str) -> float:
     except ValueError:
         try:
             found = parse_duration(text).total_seconds()
-        except ValueError as error:
-            raise InvalidInput(str(error), where=where) from error
+        except ValueError:
+            found = 0.0
     if not 0 < found < float("inf"):
         raise InvalidInput(
-            f"{text} is no time", where=where, allowed="more than 0, as 15, 90s or 2h")
+            f"{text!r} is no time", where=where, allowed="more than 0, as 15, 90s or 2h")
     return found

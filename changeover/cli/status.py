@@ -9,6 +9,7 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, home_option, pass_session, site_command
+from changeover.cli.printable import printable
 from changeover.domain.audit import AuditEvent
 from changeover.errors import EXIT_FAILED
 from changeover.site import status as status_of
@@ -43,7 +44,7 @@ def status_command(session: Session, watch: bool, every: str, is_group: bool) ->
     seconds = seconds_of(every, "--every")
 
     def look() -> View:
-        return View(*_status(_fresh(session.site), is_group))
+        return View(*_status(fresh(session.site), is_group))
 
     return Refreshing(look, seconds, is_json=session.output == "json").run()
 
@@ -56,12 +57,12 @@ def _status(site: Site, is_group: bool) -> tuple[str, dict[str, Any]]:
         from changeover.site import group_screen
 
         found = group_screen.collect(site, now=now)
-        return group_screen.as_text(found), found
+        return printable(group_screen.as_text(found)), found
     data = status_of.collect(site, now=now)
-    return status_of.as_text(data), data
+    return printable(status_of.as_text(data)), data
 
 
-def _fresh(site: Site) -> Site:
+def fresh(site: Site) -> Site:
     """Return the site with the plan that is in force now: somebody may have amended it."""
     plan = plans.load(site.store, site.migration)
     return Site(site.home, plan, site.store, site.gateway)
@@ -84,7 +85,8 @@ def history(session: Session, limit: int, verify: bool) -> int:
     shown = events[-limit:] if limit > 0 else events
     lines = [_line(event) for event in shown]
     data = [_as_data(event) for event in shown]
-    session.show("\n".join(lines) or "nothing happened yet", data)
+    text = printable("\n".join(lines))
+    session.show(text or "nothing happened yet", data)
     return 0
 
 

@@ -9,6 +9,7 @@ import click
 
 from changeover.cli.bars import spinner
 from changeover.cli.common import Session, site_command
+from changeover.cli.printable import printable
 from changeover.cli.refreshing import duration_of
 from changeover.domain.awaited import STAGE, Answer, Awaited, Seen, answer
 from changeover.errors import EXIT_IMPOSSIBLE, EXIT_OK, EXIT_TIMED_OUT, InvalidInput, StoreError
@@ -63,7 +64,7 @@ def wait_command(
     text = _text(wanted, found, seen)
     data = {"for": wanted, "is_met": found is Answer.MET, "result": str(found)}
     data |= {"cutover": seen.cutover, "text": text, "waited_seconds": round(passed, 1)}
-    session.show(text, data)
+    session.show(printable(text), data)
     return CODES[found]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -53,6 +54,28 @@ def test_status_in_a_pipe_is_one_document_a_line(prepare: Prepare) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 0
+
+
+def test_watch_ends_by_itself_and_leaves_the_terminal_as_it_was(prepare: Prepare) -> None:
+    """A live screen for so long; in a pipe as many plain lines."""
+    home = prepare().home.root
+    with in_terminal(home, "watch", "0.2", "1", NO_COLOR="1") as terminal:
+        assert terminal.ended() == 0
+    assert "requests/s" in terminal.seen and "Ctrl-C ends" in terminal.seen
+    assert terminal.seen.count("\x1b[?1049h") == terminal.seen.count("\x1b[?1049l") == 1
+    # bold is no colour; red, green and the like are
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7][;m]", terminal.seen)
+    with in_terminal(home, "watch", "0.2", TERM="dumb") as terminal:
+        terminal.read_until("| candidate ")
+        assert terminal.interrupt() == 0
+    assert "\x1b" not in terminal.seen
+    lines = changeover(home, "watch", "0.2", "0.5").splitlines()
+    assert len(lines) >= 2 and all("bench: baseline_only" in line for line in lines)
+
+
+@pytest.mark.parametrize("arguments", [["0"], ["soon"], ["2", "never"], ["2d"]])
+def test_watch_refuses_what_is_no_time(prepare: Prepare, arguments: list[str]) -> None:
+    assert "Allowed: " in changeover(prepare().home.root, "watch", *arguments, code=2)
 
 
 def test_a_group_is_on_one_screen(prepare: Prepare) -> None:
