@@ -17,8 +17,8 @@ from changeover.errors import ChangeoverError
 
 LOG = logging.getLogger("changeover.console.pages")
 LOOK_SECONDS = 1.0
-SHARE_OF_TIME = 4
-"""Between two looks there are so many times the seconds that one takes."""
+PAUSES = 4
+"""Between two looks there are so many times the seconds of CPU that one costs."""
 QUIET_SECONDS = 15.0
 """A stream says at least so often that it is there."""
 MOST_STREAMS = 200
@@ -143,15 +143,17 @@ class Hub:
 
     async def _look(self, channel: Channel) -> None:
         while True:
-            began = time.monotonic()
+            began, cost = time.monotonic(), 0.0
             try:
-                channel.take(await self._renderer.render(channel.view, channel.range))
+                rendered = await self._renderer.render(channel.view, channel.range)
+                channel.take(rendered)
+                cost = rendered.cost
             # what cannot be read now may be read in a second
             except ChangeoverError as error:
                 LOG.warning("page %s: %s", channel.view, error)
                 channel.fail(error.what)
             took = time.monotonic() - began
-            await asyncio.sleep(max(LOOK_SECONDS - took, SHARE_OF_TIME * took))
+            await asyncio.sleep(max(LOOK_SECONDS - took, PAUSES * cost))
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> bool:

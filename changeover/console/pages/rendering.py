@@ -32,6 +32,7 @@ class Rendered:
         sections: HTML by the section's name.
         charts: What the script draws, by the chart's name.
         page: The whole page, where it was asked for.
+        cost: Seconds of CPU that it took.
     """
 
     at: float
@@ -39,6 +40,7 @@ class Rendered:
     sections: dict[str, str]
     charts: dict[str, dict[str, Any]] = field(default_factory=dict)
     page: str = ""
+    cost: float = 0.0
 
 
 def render(view: View, look: Look, *, whole: bool = False) -> Rendered:

@@ -16,6 +16,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 from changeover import clock
@@ -120,5 +121,7 @@ def _end_with(parent: int) -> None:
 
 
 def _render(view: str, chosen: str, whole: bool) -> Rendered:
+    began = time.process_time()
     look = Look(_Opened.site, range_of(chosen), clock.now(), _Opened.kept)
-    return rendering.render(view_of(view), look, whole=whole)
+    rendered = rendering.render(view_of(view), look, whole=whole)
+    return replace(rendered, cost=time.process_time() - began)

@@ -146,6 +146,47 @@ def test_a_page_outlives_the_console_and_its_renderer(serve: Serve, browser: Any
     page.wait_for_selector("#s-now :text('9 %')")
 
 
+STREAM = """
+window.EventSource = class extends EventTarget {
+  constructor() { super(); this.readyState = 1; window.stream = this; }
+  close() {}
+};
+"""
+"""Stands in for the connection, so that a test can say a day's events in seconds."""
+
+
+def test_a_page_that_is_left_open_for_long_does_not_grow(console: Served, browser: Any) -> None:
+    """As many looks as it takes to see growth: neither elements nor memory become more."""
+    measure(console)
+    events = []
+    with httpx.stream("GET", f"{console.url}/live/overview", timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                events.append(line.removeprefix("data: "))
+                break
+    page, complaints = new_page(browser)
+    page.add_init_script(STREAM)
+    page.goto(console.url)
+    page.wait_for_function("window.stream")
+    says = """([event, times]) => {
+        for (let each = 0; each < times; each++)
+            window.stream.dispatchEvent(new MessageEvent("look", {data: event}));
+        return document.querySelectorAll("*").length;
+    }"""
+    memory = page.context.new_cdp_session(page)
+
+    def used() -> float:
+        memory.send("HeapProfiler.collectGarbage")
+        return float(memory.send("Runtime.getHeapUsage")["usedSize"])
+
+    elements = page.evaluate(says, [events[0], 50])
+    before = used()
+    assert page.evaluate(says, [events[0], 500]) == elements
+    # 500 looks that each kept a kilobyte would be seen
+    assert used() - before < 400_000
+    assert complaints == []
+
+
 def _runs(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
