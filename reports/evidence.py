@@ -44,7 +44,10 @@ _SECRET = re.compile(r"token|secret|passw|authorization|credential|api_?key|webh
 _MASK = "(not shown)"
 
 
-def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) -> ReportData:
+def collect(
+    store: Store, plan: Plan, cutover_id: int | None, *, now: datetime,
+    since: datetime | None = None,
+) -> ReportData:
     """Return everything that the report of a cutover says.
 
     Args:
@@ -53,6 +56,7 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
         cutover_id: The cutover; None for the newest, or for the migration as it stands when it
             never had one.
         now: The present moment.
+        since: Numbers, charts and timeline begin here, when the cutover began before.
 
     Raises:
         InvalidInput: No such cutover, or one of another migration.
@@ -61,6 +65,9 @@ def collect(store: Store, plan: Plan, cutover_id: int | None, *, now: datetime) 
     events = audit.events(store, plan.migration)
     undone = reading.rollbacks_of(store, plan, cutover)
     span = reading.span_of(cutover, events, undone, now)
+    if since is not None:
+        # a cutover that ended before has nothing in this time, which begins at its end then
+        span = replace(span, start=min(max(span.start, since), span.end))
     return _report(store, plan, _Facts(cutover, events, undone, span, now))
 
 

@@ -28,6 +28,7 @@ from reports import (
     text,
 )
 from reports.model import ReportData
+from reports.page import Page
 
 # it becomes part of a path, so it must not lead out of the directory
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
@@ -43,6 +44,11 @@ def render_html(data: ReportData) -> str:
         metrics=_metrics(data),
         plan=_yaml(data.plan),
     )
+
+
+def render_page(page: Page) -> str:
+    """Return a report of any kind as one page that needs nothing else."""
+    return environment().get_template("page.html.j2").render(page=page)
 
 
 def _metrics(data: ReportData) -> list[Metric]:
@@ -146,5 +152,7 @@ def environment() -> Environment:
         outcome_cells=outcomes.cells,
         as_yaml=_yaml,
         code=_with_code,
+        # drawn by us, all texts in it escaped: it is markup, not text
+        drawn=Markup,
     )
     return environment

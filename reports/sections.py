@@ -16,6 +16,7 @@ from changeover.plan.metrics import METRICS, Metric
 from changeover.plan.statuses import STATUS_RATE
 from reports import text
 from reports.model import OF_SYSTEMS, Figures, Moment, ReportData
+from reports.page import Tile
 
 _NO_ROW = ("error_rate", "server_error_rate", "user_error_rate", STATUS_RATE)
 """Metrics whose counts stand in the table of figures, so that they need no row of their own."""
@@ -186,15 +187,6 @@ def timeline_cells(moment: Moment) -> tuple[str, ...]:
         f"{moment.at:%Y-%m-%d %H:%M:%S}", text.SIGNS[moment.tone], f"{moment.title}{times}",
         moment.actor, moment.detail,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One of the few numbers at the top of the page."""
-
-    label: str
-    value: str
-    note: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,9 @@ COMMANDS = {
     "end": (
         "runs.end_command",
         "End work whose flow run has ended, as it stands; users stay where they are."),
+    "report": (
+        "reports.command.report",
+        "Write a report: where the cutover stands, the day, what differs, lessons learned."),
     "rollback": (
         "decide.rollback_command",
         "Send everyone back to the baseline, now; the rest of the SOP follows by itself."),
@@ -137,11 +140,12 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
         place, _ = COMMANDS.get(cmd_name, ("", ""))
-        name, _, attribute = place.partition(".")
-        if not name:
+        module, _, attribute = place.rpartition(".")
+        if not module:
             return None
-        module = import_module(f"changeover.cli.{name}")
-        found: click.Command = getattr(module, attribute)
+        # one of a layer above has its whole path: it is found by name, nothing here imports it
+        path = module if "." in module else f"changeover.cli.{module}"
+        found: click.Command = getattr(import_module(path), attribute)
         return found
 
     def resolve_command(

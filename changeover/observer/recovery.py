@@ -37,7 +37,9 @@ from changeover.store import carriers, cutovers, heartbeats, messages, rollbacks
 
 LOG = logging.getLogger("changeover.recovery")
 
-DURABLE_FLOWS = ("cutover", "shadow", "beta", "gradual", "full", "deprecation", "rollback")
+DURABLE_FLOWS = (
+    "cutover", "shadow", "beta", "gradual", "full", "deprecation", "rollback", "daily-summary")
+"""Flows whose runs are repeated when their process vanished; what is done is not done again."""
 CRASH_SETTLES = timedelta(seconds=5)
 """Younger states may still change by themselves: see 1. above."""
 SIGN_OF_LIFE_WITHIN = timedelta(seconds=60)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.comparisons import Compared, Rescored
-from changeover.store import divergences, place_counts, samples
+from changeover.store import compared_sums, divergences, place_counts
 from changeover.store.base import Base, Name, NameKey, RowId
 from changeover.store.divergences import DivergenceRow
 from changeover.store.engine import Store
@@ -98,7 +98,7 @@ def write(
                 # what was found beyond the limit may lie anywhere; `$` counts for every path
                 found = {*one.found, "$"} if one.omitted else one.found.keys()
                 places.append((at, found))
-            samples.add_compared_in(session, migration, scores)
+            compared_sums.add_compared_in(session, migration, scores)
             divergences.count_in(session, migration, batch)
             place_counts.add(session, migration, places)
         _add_coverage(session, migration, batch, coverage)

@@ -9,13 +9,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
-
 from changeover.analysis.window import Sample
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
 from changeover.store.samples import (
-    SampleRow,
+    first_from,
     read_span,
     sum_of,
     summed_up_until,
@@ -49,10 +47,8 @@ def rollup(store: Store, migration: str, *, now: datetime) -> int:
 def _next_hour(store: Store, migration: str, after: int) -> int | None:
     """Return the start of the first hour from `after` on that has minutes."""
     with store.read() as session:
-        found = session.scalar(select(func.min(SampleRow.at)).where(
-            SampleRow.migration == migration, SampleRow.resolution == MINUTE,
-            SampleRow.at >= after))
-    return None if found is None else int(found) // HOUR * HOUR
+        found = first_from(session, migration, MINUTE, after)
+    return None if found is None else found // HOUR * HOUR
 
 
 def _sum_up(store: Store, migration: str, start: int) -> None:

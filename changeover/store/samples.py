@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ from changeover.store.covering import HOUR, MINUTE, SECOND, SIZES, covering
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
 from changeover.store.measured import COMPARED, document, opened
-from changeover.store.upserts import add_in, replace_in
+from changeover.store.upserts import replace_in
 
 
 class SampleRow(Base):
@@ -64,6 +64,9 @@ class SampleRow(Base):
 
 KEY = ("migration", "system", "resolution", "at", "gateway")
 """What makes a row of samples the same row."""
+SAMPLED = (str(System.BASELINE), str(System.CANDIDATE), GATEWAY, SHADOW)
+"""All names under which there are samples. One by one each is found by the primary key; together
+every row of the migration would be looked at."""
 MINUTES_AT_ONCE = 5
 """Minutes that one transaction sums."""
 PRUNED_AT_ONCE = 2_000
@@ -117,9 +120,25 @@ def _rollup(store: Store, migration: str, start: int, end: int) -> int:
 
 def _next_second(session: Session, migration: str, after: int) -> int | None:
     """Return the start of the first minute from `after` on that has seconds."""
-    found = session.scalar(select(func.min(SampleRow.at)).where(
-        SampleRow.migration == migration, SampleRow.resolution == 1, SampleRow.at >= after))
-    return None if found is None else int(found) // MINUTE * MINUTE
+    found = first_from(session, migration, SECOND, after)
+    return None if found is None else found // MINUTE * MINUTE
+
+
+def first_from(session: Session, migration: str, size: int, after: int) -> int | None:
+    """Return when the first row of a resolution began, from `after` on; None without any."""
+    starts = []
+    for system in SAMPLED:
+        row = session.scalar(_of(migration, system, size).where(
+            SampleRow.at >= after).order_by(SampleRow.at).limit(1))
+        starts += [] if row is None else [int(row)]
+    return min(starts, default=None)
+
+
+def _of(migration: str, system: str, size: int) -> Select[tuple[int]]:
+    """Return the times of a system's rows, as the primary key finds them without a search."""
+    return select(SampleRow.at).where(
+        SampleRow.migration == migration, SampleRow.system == system,
+        SampleRow.resolution == size)
 
 
 def window(
@@ -223,11 +242,12 @@ def measured_until(store: Store, migration: str) -> datetime | None:
 
 def write_in(session: Session, migration: str, samples: Sequence[Sample]) -> None:
     """Keep samples in the caller's transaction; those that were written before are replaced."""
-    values = [_values(migration, sample) for sample in samples]
+    values = [values_of(migration, sample) for sample in samples]
     replace_in(session, SampleRow, values, KEY)
 
 
-def _values(migration: str, sample: Sample) -> dict[str, Any]:
+def values_of(migration: str, sample: Sample) -> dict[str, Any]:
+    """Return a sample as a row."""
     return {
         "migration": migration,
         "system": sample.system,
@@ -339,46 +359,14 @@ def _sum(system: str, at: int, resolution: int, group: list[Sample]) -> Sample:
     return Sample(system, at, resolution, watched=total.watched, listened=total.listened, **sums)
 
 
-def add_compared_in(
-    session: Session, migration: str, compared: Iterable[tuple[int, bool, float]]
-) -> None:
-    """Add comparisons to the seconds that they count for, and to what is summed up already.
-
-    Args:
-        session: An open write transaction.
-        migration: Name of the migration.
-        compared: Unix second, whether the answers match, their similarity 0..1.
-    """
-    summed_up = {size: summed_up_until(session, migration, size) for size in (MINUTE, HOUR)}
-    sums: dict[tuple[int, int], list[float]] = {}
-    for at, is_match, similarity in compared:
-        keys = [(1, at)]
-        for size, until in summed_up.items():
-            # summed up already and not read again: it must be added to as well
-            if at < until:
-                keys.append((size, at // size * size))
-        for key in keys:
-            known = sums.setdefault(key, [0, 0, 0.0])
-            known[0] += 1
-            known[1] += is_match
-            known[2] += similarity
-    values = []
-    for (resolution, at), (number, matched, similarity) in sums.items():
-        sample = Sample(
-            SHADOW, at, resolution, compared=int(number),
-            matched=int(matched), similarity=similarity)
-        values.append(_values(migration, sample))
-    add_in(session, SampleRow, values, key=KEY, numbers=COMPARED)
-
-
 def summed_up_until(session: Session, migration: str, size: int = MINUTE) -> int:
     """Return the end of the newest minute, or hour, that was summed up; 0 before the first."""
-    newest = session.scalar(
-        select(func.max(SampleRow.at)).where(
-            SampleRow.migration == migration, SampleRow.resolution == size
-        )
-    )
-    return 0 if newest is None else int(newest) + size
+    ends = [0]
+    for system in SAMPLED:
+        row = session.scalar(
+            _of(migration, system, size).order_by(SampleRow.at.desc()).limit(1))
+        ends += [] if row is None else [int(row) + size]
+    return max(ends)
 
 
 def _first_open_minute(session: Session, migration: str) -> int | None:

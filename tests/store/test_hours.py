@@ -13,7 +13,7 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample, Window
 from changeover.plan.procedures import RetentionSpec
-from changeover.store import hours, outages, samples
+from changeover.store import compared_sums, hours, outages, samples
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
 from changeover.store.samples import SampleRow
@@ -84,9 +84,9 @@ def test_comparison_that_is_known_late_is_in_its_hour(store: Store) -> None:
         *minutes("candidate"),
         Sample(SHADOW, FIRST, MINUTE, compared=5, matched=4, similarity=4.5)])
     hours.rollup(store, "invoices", now=LATER)
-    at = FIRST + HOUR + 61
+    late = [(FIRST + HOUR + 61, True, 1.0), (FIRST + 3, False, 0.5)]
     with store.begin() as session:
-        samples.add_compared_in(session, "invoices", [(at, True, 1.0), (FIRST + 3, False, 0.5)])
+        compared_sums.add_compared_in(session, "invoices", late)
     found = samples.window(store, "invoices", "candidate", start=START, end=END)
     assert (found.compared, found.matched, found.similarity) == (7, 5, 6.0)
 

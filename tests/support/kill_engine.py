@@ -131,12 +131,14 @@ def _prepare() -> dict[str, Any]:
     _between(instructions, "leave_out", lambda store, cutover, stage, **_: stage.key)
     _between(messages, "put", lambda store, message, **_: message.key)
     from flows.cutover import cutover
+    from flows.daily_summary import daily_summary
     from flows.deprecation import deprecation
     from flows.phases import gradual
     from flows.rollback import rollback
     from flows.validation import validation
 
-    return {flow.name: flow for flow in (cutover, deprecation, gradual, rollback, validation)}
+    every = (cutover, daily_summary, deprecation, gradual, rollback, validation)
+    return {flow.name: flow for flow in every}
 
 
 def _register(home: Home) -> int:
