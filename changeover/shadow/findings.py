@@ -86,7 +86,7 @@ def judged(
         rules: The plan's rules in words.
         latencies: Seconds of (baseline, candidate) for the same requests.
     """
-    verdicts = judge_places([_counts(place, coverage) for place in known])
+    verdicts = judge_places([counts_of(place, coverage) for place in known])
     found = []
     for place, verdict in zip(known, verdicts, strict=True):
         advice, applied = suggest(place, verdict), at_place(rules, place.field)
@@ -99,7 +99,13 @@ def _urgency(each: Finding) -> tuple[int, float]:
     return _RANK.index(each.verdict.judgement), -each.verdict.rate
 
 
-def _counts(place: Place, coverage: dict[str, int]) -> PlaceCounts:
+def counts_of(place: Place, coverage: dict[str, int]) -> PlaceCounts:
+    """Return what a place is judged by.
+
+    Args:
+        place: A place that differs.
+        coverage: How many copied requests had which outcome.
+    """
     return PlaceCounts(
         place.field, coverage.get("compared", 0), place.diverged, coverage.get("paired", 0),
         place.only_candidate, place.only_baseline, place.both,

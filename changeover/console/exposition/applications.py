@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from changeover.console.exposition.family import SYSTEM, Bound, Family, Kind, Scrape
 from changeover.console.exposition.scene import Scene
 from changeover.domain.claims import Status, Why
 from changeover.domain.routing import System
-from changeover.store import claims, flags, samples
+from changeover.store import claims, flags
 
-RECENT = timedelta(minutes=5)
-"""Outcomes are rarer than requests: some seconds of them would say little."""
 PERCENTILES = ("50", "95", "99")
 
 CLAIMS = Family(
@@ -56,8 +52,7 @@ def collect(scene: Scene, scrape: Scrape) -> None:
 
 
 def _add_outcomes(scene: Scene, scrape: Scrape, system: str) -> None:
-    found = samples.window(
-        scene.store, scene.migration, system, start=scene.now - RECENT, end=scene.now)
+    found = scene.recent(system)
     scrape.add(FAILED, found.measure("outcome_error_rate").value, system)
     for percentile in PERCENTILES:
         value = found.measure(f"outcome_duration_p{percentile}").value

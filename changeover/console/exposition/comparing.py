@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
 
-from changeover.comparison.noise import Judgement
+from changeover.comparison.noise import Judgement, judge_places
 from changeover.console.exposition.family import Bound, Family, Kind, Scrape
 from changeover.console.exposition.scene import Scene
 from changeover.domain.comparisons import Place
 from changeover.domain.routing import System
 from changeover.shadow import findings
-from changeover.store import comparisons, divergences, samples
+from changeover.store import comparisons, divergences
 
-RECENT = timedelta(minutes=5)
-KEPT_SECONDS = 15
+KEPT_SECONDS = 30
 """Thousands of rows: read for several scrapes at once."""
 
 OUTCOMES = Family(
@@ -47,8 +46,7 @@ def collect(scene: Scene, scrape: Scrape) -> None:
         scrape.add(OUTCOMES, number, outcome)
     for result in ("match", "divergence"):
         scrape.add(COMPARED, scene.counters.compared[result], result)
-    window = samples.window(
-        store, migration, System.CANDIDATE, start=scene.now - RECENT, end=scene.now)
+    window = scene.recent(System.CANDIDATE)
     scrape.add(MATCH, window.measure("match_rate").value)
     scrape.add(SIMILARITY, window.measure("similarity").value)
 
@@ -67,8 +65,6 @@ def _differing(
 ) -> tuple[int, int, dict[str, int]]:
     """Return divergences, places that differ, and places by judgement."""
     numbers = [place.diverged for place in found]
-    judged: dict[str, int] = {}
-    for each in findings.judged(found, coverage, (), ()).findings:
-        name = str(each.verdict.judgement)
-        judged[name] = judged.get(name, 0) + 1
+    verdicts = judge_places([findings.counts_of(place, coverage) for place in found])
+    judged = Counter(str(each.judgement) for each in verdicts)
     return sum(numbers), sum(number > 0 for number in numbers), judged

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from changeover.analysis.window import Window
 from changeover.console.context import Console, Fresh
 from changeover.console.exposition.counters import Counters
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import RoutingState
 from changeover.site.site import Site
+from changeover.store import samples
 from changeover.store.engine import Store
+
+RECENT = timedelta(minutes=5)
+"""Outcomes and comparisons are rarer than requests: some seconds of them would say little."""
+RECENT_SECONDS = 10
+"""Hundreds of rows: read for several scrapes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +64,13 @@ class Scene:
         if cutover is None or cutover.status is not CutoverStatus.RUNNING:
             return None
         return cutover
+
+    def recent(self, system: str) -> Window:
+        """Return what was measured of a system in the last five minutes, some seconds ago."""
+        start, end = self.now - RECENT, self.now
+
+        def window() -> Window:
+            return samples.window(
+                self.store, self.migration, system, start=start, end=end)
+
+        return self.fresh.get(f"recent {system}", RECENT_SECONDS, window)
