@@ -3,17 +3,22 @@
 Such a test cannot be made in a migration: it looks once, at the right time, for the harm that
 there is. It has the same past of each bucket. Three statistics stand for it, each with the bar that
 healthy stages of the same kind exceed once in a hundred at that time; the strongest of them counts.
+For independent requests the best such test is known, and its power is calculated.
+
+    python -m benchmarks.detection --stages 400 --independent
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.stages import HEALTHY, Harm, Kind, Reals, Users, requests_of, span, users_of
 from benchmarks.workers import many, random_of
@@ -120,30 +125,74 @@ def fixed_horizon(
     return found
 
 
-def show_detection(stages: int) -> None:
+def exact_power(kind: Kind, ratio: float, seconds: int) -> float:
+    """Return the power at 1 % of the best test of independent requests that looks once.
+
+    How many of all bad requests are the candidate's is binomial, whatever the rate is; the test is
+    exact by deciding at its limit by lot (uniformly most powerful; Lehmann, Romano 2005, 4.4).
+
+    Args:
+        kind: Of independent requests.
+        ratio: How many times the baseline's rate the candidate's is.
+        seconds: When it looks.
+    """
+    own = kind.weight / 10_000
+    expected = kind.per_second * seconds * kind.share * (own * ratio + 1 - own)
+    around = 8 * math.sqrt(expected)
+    bad = np.arange(max(0, int(expected - around)), int(expected + around) + 20)
+    limit = stats.binom.isf(ALPHA, bad, own)
+    at_limit = stats.binom.pmf(limit, bad, own)
+    by_lot = np.clip((ALPHA - stats.binom.sf(limit, bad, own)) / at_limit, 0, 1)
+    harmed = own * ratio / (own * ratio + 1 - own)
+    found = stats.binom.sf(limit, bad, harmed) + by_lot * stats.binom.pmf(limit, bad, harmed)
+    return float((stats.poisson.pmf(bad, expected) * found).sum())
+
+
+def exact_horizon(kind: Kind, ratio: float, power: float) -> float:
+    """Return the first second at which that test has such a power."""
+    for seconds in range(STEP, WATCHED + 1, STEP):
+        if exact_power(kind, ratio, seconds) >= power:
+            return float(seconds)
+    return math.inf
+
+
+def show_detection(stages: int, groups: Sequence[int] = (0, 2_000, 20_000)) -> None:
     """Print after how long harm is shown in 50, 80 and 95 % of stages, beside the fixed test.
 
     Args:
         stages: Harmed stages of each kind; as many healthy ones, at least 300, set the bars.
+        groups: Numbers of users; 0 for independent requests.
     """
     print(f"\nharm shown after seconds, 10 % of 200/s, {stages} stages of each kind; in brackets "
           "a test\nthat knew the harm and when to look, and at 80 and 95 % how many times as long")
     print(f"{'':48}{'50 %':>14}{'80 %':>21}{'95 %':>21}")
-    for users in (0, 2_000, 20_000):
+    for users in groups:
         for case in CASES:
+            # independent requests know no difference between the two kinds of harm
+            if not users and case.harm.added:
+                continue
             kind = Kind(users, case.share, per_second=200, is_slow=case.is_slow)
             harmed = many(partial(looks, kind, case, case.harm), stages)
-            healthy = many(partial(looks, kind, case, HEALTHY), max(300, stages))
-            row = "".join(cell(harmed, healthy, power) for power in POWERS)
+            fixed = _fixed(kind, case, harmed, stages)
+            row = "".join(
+                cell(shown_after(harmed, power), at, power)
+                for power, at in zip(POWERS, fixed, strict=True))
             label = f"{case.name}, {f'{users:,} users' if users else 'independent'}"
             print(f"{label:48}{row}", flush=True)
 
 
-def cell(
-    harmed: Sequence[Mapping[str, Reals]], healthy: Sequence[Mapping[str, Reals]], power: float,
-) -> str:
+def _fixed(
+    kind: Kind, case: Case, harmed: Sequence[Mapping[str, Reals]], stages: int
+) -> list[float]:
+    """Return the seconds after which a test that knew the harm has each power."""
+    if not kind.users:
+        return [exact_horizon(kind, case.ratio, power) for power in POWERS]
+    healthy = many(partial(looks, kind, case, HEALTHY), max(300, stages))
+    return [fixed_horizon(harmed, healthy, power) for power in POWERS]
+
+
+def cell(ours: float, fixed: float, power: float) -> str:
     """Return one cell of the table."""
-    ours, fixed = shown_after(harmed, power), fixed_horizon(harmed, healthy, power)
     if math.isinf(ours):
         return f"{'never':>8}{f'({fixed:.0f})':>7}" + " " * 6
     ratio = "" if power == POWERS[0] else f"{ours / fixed:5.2f}x"
@@ -213,3 +262,11 @@ def show_late_harm(stages: int) -> None:
         first = first if hours else median
         print(f"after {hours:4.1f} healthy hours: shown after {median:5.0f} s "
               f"({median / first:.2f} of that at once)", flush=True)
+
+
+if __name__ == "__main__":
+    asked = int(sys.argv[sys.argv.index("--stages") + 1]) if "--stages" in sys.argv else 150
+    if "--independent" in sys.argv:
+        show_detection(asked, (0,))
+    else:
+        show_detection(asked)

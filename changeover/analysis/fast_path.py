@@ -2,7 +2,8 @@
 
 Two rules, each over the requests that ended since the candidate's last success:
 
-- **errors**: for at least a second every request failed: at least five, of three users or more.
+- **errors**: for at least a second every request failed: at least five, of three users or more;
+  more where the baseline fails requests as well, since then several in a row are no news.
 - **down**: the last two health probes failed, and so did every request since then: at least
   three. Two witnesses need fewer requests and no second.
 
@@ -12,10 +13,13 @@ a step of the clock can only make it quiet: what is not within three seconds doe
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
 FEWEST_REQUESTS, FEWEST_USERS = 5, 3
+REQUESTS_BY_CHANCE, USERS_BY_CHANCE = 1e-9, 1e-3
+"""So rare must it be that as many requests, or users, of a system like the baseline all fail."""
 LASTING_SECONDS = 1.0
 RECENT_SECONDS = 3.0
 FEWEST_BESIDE_PROBES, FEWEST_PROBES = 3, 2
@@ -96,21 +100,27 @@ class FastPath:
             return None
         # A log that is read late tells of the past, and not of now.
         is_now = abs(now - self._failed[-1].at) <= RECENT_SECONDS
-        if not is_now or not self._is_baseline_well(now):
+        if not is_now:
             return None
-        found = self._errors() if "errors" in self.guardrails else None
+        recent = self._of_baseline(now)
+        if not self._is_baseline_well(recent, now):
+            return None
+        found = self._errors(recent) if "errors" in self.guardrails else None
         if found is None and "down" in self.guardrails:
             found = self._down(now)
         self._is_raised = found is not None
         return found
 
-    def _errors(self) -> Alarm | None:
+    def _errors(self, of_baseline: list[Ended]) -> Alarm | None:
         failed = list(self._failed)
         users = _users_of(failed)
         seconds = failed[-1].at - failed[0].at
         # A single user's requests may all fail for a reason of that user's own.
-        is_few_users = 0 < users < FEWEST_USERS
-        is_few = len(failed) < FEWEST_REQUESTS or is_few_users
+        share = _share_failed(of_baseline)
+        needed = max(FEWEST_REQUESTS, _in_a_row(share, REQUESTS_BY_CHANCE))
+        needed_users = max(FEWEST_USERS, _in_a_row(share, USERS_BY_CHANCE))
+        is_few_users = 0 < users < needed_users
+        is_few = len(failed) < needed or is_few_users
         if is_few or seconds < LASTING_SECONDS:
             return None
         return self._alarm("errors", failed, "all failed")
@@ -136,20 +146,39 @@ class FastPath:
                   f"users in {seconds:.1f} s, {what}")
         return Alarm(guardrail, reason, failed[-1].at, len(failed), users, seconds)
 
-    def _is_baseline_well(self, now: float) -> bool:
-        """Whether the baseline answers, by its requests or, without enough, by its probes."""
+    def _of_baseline(self, now: float) -> list[Ended]:
+        """Return the baseline's last requests; none where they are too few to tell."""
         recent = []
         for each in self._baseline:
             if 0 <= now - each.at <= BASELINE_SECONDS:
                 recent.append(each)
-        if len(recent) >= BASELINE_ENOUGH:
-            bad = sum(each.is_failed for each in recent)
-            return bad <= BASELINE_BAD * len(recent)
+        return recent if len(recent) >= BASELINE_ENOUGH else []
+
+    def _is_baseline_well(self, recent: list[Ended], now: float) -> bool:
+        """Whether the baseline answers, by its requests or, without enough, by its probes."""
+        if recent:
+            return _share_failed(recent) <= BASELINE_BAD
         probes = self._probes["baseline"]
         if not probes:
             return False
         at, is_up = probes[-1]
         return is_up and 0 <= now - at <= BASELINE_SECONDS
+
+
+def _share_failed(requests: list[Ended]) -> float:
+    """Return the share of requests that failed, 0..1; 0 of none."""
+    bad = sum(each.is_failed for each in requests)
+    return bad / max(1, len(requests))
+
+
+def _in_a_row(share: float, chance: float) -> int:
+    """Return how many failures in a row have such a chance: of 1e-9, 13 where 20 % fail.
+
+    Args:
+        share: Share of failures, 0 or more and below 1.
+        chance: Above 0 and below 1.
+    """
+    return math.ceil(math.log(chance) / math.log(share)) if share else 0
 
 
 def _no_probes() -> dict[str, deque[tuple[float, bool]]]:

@@ -62,6 +62,21 @@ def test_check_holds_exactly_up_to_its_bound(
     assert judged(requests(1000, failed), **bound).verdict is verdict
 
 
+@pytest.mark.parametrize(("bound", "verdict", "words"), [
+    ({"below": "1%"}, PASS, "error_rate of candidate in segment beta 0.300 % is below 1.000 %"),
+    ({"below": "0.1%"}, FAIL, "in segment beta 0.300 % is at or above 0.100 %"),
+    ({"ratio_to_baseline": 2, "test": "threshold"}, UNKNOWN,
+     "of the baseline in segment beta, of whose users all are on the candidate: 0 of at least"),
+])
+def test_segment_that_moved_as_a_whole_is_judged_by_fixed_bounds_alone(
+    bound: dict[str, object], verdict: Verdict, words: str
+) -> None:
+    """They need no baseline; a ratio has nobody left to compare with, and says so."""
+    found = judged(requests(1000, 3), requests(0), segment="beta", **bound)
+    assert found.verdict is verdict
+    assert words in found.reason
+
+
 def test_check_reason_names_value_relation_bound_and_samples() -> None:
     """A person reads from the reason alone why a check failed."""
     reason = judged(requests(1000, 3), below="0.1%").reason

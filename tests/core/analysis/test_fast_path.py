@@ -96,6 +96,22 @@ def test_nothing_is_done_when_the_baseline_fails_too_or_is_unknown() -> None:
     assert fail(failing, every(0.1, 5)) is None
 
 
+@pytest.mark.parametrize(("failed", "requests", "users"), [
+    (0, 5, 3), (1, 6, 3), (5, 9, 3), (10, 13, 5), (25, 30, 10)])
+def test_more_must_fail_where_failures_are_usual(failed: int, requests: int, users: int) -> None:
+    """A system that fails one in five fails five in a row every few thousand requests."""
+    def alarm(number: int, of: int) -> Alarm | None:
+        path = well()
+        for index in range(50):
+            path.add("baseline", Ended(START, index < failed))
+        # 1.5 seconds in all: long enough, and within the last three
+        return fail(path, [1.5 * n / (number - 1) for n in range(number)], users=of)
+
+    assert alarm(requests, users) is not None
+    assert alarm(requests - 1, users) is None
+    assert alarm(requests, users - 1) is None
+
+
 def test_candidate_that_is_down_is_found_by_its_probes_at_little_traffic() -> None:
     """Two failed probes, and three failed requests."""
     path = well()
