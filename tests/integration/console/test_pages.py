@@ -13,14 +13,16 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 
 from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.console.pages.live import MOST_STREAMS
 from changeover.console.pages.views import VIEWS
+from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
-from changeover.store import samples
+from changeover.store import rollbacks, samples
 from tests.integration.console.conftest import Serve, Served
 from tests.support.axe import chromium, findings, new_page, overflowing
 from tests.support.processes import wait_for
@@ -131,19 +133,68 @@ def test_a_page_outlives_the_console_and_its_renderer(serve: Serve, browser: Any
     page.wait_for_selector("#live.on")
     assert served.process is not None
     # first the process that renders: nobody notices
-    for child in psutil.Process(served.process.pid).children(recursive=True):
-        if "spawn_main" in " ".join(child.cmdline()):
-            child.send_signal(signal.SIGKILL)
+    for child in renderers(served):
+        child.send_signal(signal.SIGKILL)
     served.move(Mode.GRADUAL, 700)
     page.wait_for_selector("#s-now :text('7 %')")
-    renderers = [each.pid for each in psutil.Process(served.process.pid).children(recursive=True)]
+    children = [each.pid for each in renderers(served)]
     os.kill(served.process.pid, signal.SIGKILL)
     page.wait_for_selector("#live.old:has-text('no connection for')")
     # what rendered for it ends with it
-    wait_for(lambda: not any(_runs(pid) for pid in renderers), what="the renderer's end")
+    wait_for(lambda: not any(_runs(pid) for pid in children), what="the renderer's end")
     served.move(Mode.GRADUAL, 900)
     served.start()
     page.wait_for_selector("#s-now :text('9 %')")
+
+
+def faults(page: Any, complaints: list[str], state: str) -> list[str]:
+    """Return what is wrong with a page in a state, at the desk and on a phone."""
+    found = list(complaints)
+    for width in (1400, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        found += findings(page)
+        if overflowing(page):
+            found.append(f"{overflowing(page)} pixels stick out at {width}")
+    return [f"{state}: {each}" for each in found]
+
+
+def test_every_state_is_designed(serve: Serve, browser: Any) -> None:
+    """Empty, loading, rolled back and a store that cannot be read: each says what it is."""
+    served = serve()
+    page, complaints = new_page(browser)
+    page.goto(served.url)
+    page.wait_for_selector("#live:has-text('nothing measured yet')")
+    wrong = faults(page, complaints, "empty")
+    # its renderer hangs: the page is sent without figures, which come when there are some
+    (renderer,) = renderers(served)
+    renderer.suspend()
+    page.goto(served.url)
+    page.wait_for_selector("#s-now:has-text('The first figures come within seconds')")
+    wrong += faults(page, complaints, "loading")
+    renderer.resume()
+    page.wait_for_selector("#s-now .next")
+    served.move(Mode.GRADUAL, 500)
+    state = served.move(Mode.EMERGENCY_ROLLBACK)
+    rollbacks.begin(served.store, Rollback(
+        served.plan.migration, state.epoch, "wrong totals", RollbackSeverity.HIGH,
+        scope="everyone", actor="ann", started_at=clock.now()))
+    page.wait_for_selector("#s-banners :text('Rolled back')")
+    wrong += faults(page, complaints, "rolled back")
+    with served.store.begin() as session:
+        session.execute(text("ALTER TABLE routing_state RENAME TO away"))
+    page.wait_for_selector("#problem:not([hidden])")
+    wrong += faults(page, complaints, "error")
+    with served.store.begin() as session:
+        session.execute(text("ALTER TABLE away RENAME TO routing_state"))
+    page.wait_for_selector("#problem[hidden]", state="attached")
+    assert wrong == []
+
+
+def renderers(served: Served) -> list[psutil.Process]:
+    """Return the processes that render for a console."""
+    assert served.process is not None
+    children = psutil.Process(served.process.pid).children(recursive=True)
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
 
 
 STREAM = """
