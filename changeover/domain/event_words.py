@@ -63,6 +63,8 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "notify.failed": ("a notification failed", "warn"),
     "baseline.retired": ("baseline retired", "good"),
     "break_glass.used": ("break glass: baseline by hand", "bad"),
+    "way_back.at_risk": ("the way back is at risk", "bad"),
+    "way_back.well": ("the way back is well again", "good"),
     "rollback.gateway_first": ("users moved before the store knew", "bad"),
 }
 _TONES: dict[tuple[str, str], Tone] = {

@@ -16,6 +16,7 @@ from changeover.observer.standing_table import StandingTable
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.workers import WorkerWatch
 from changeover.procedures.announcing import put_reminders
+from changeover.procedures.way_back_notice import can_shrink, tell_of_way_back
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
@@ -30,6 +31,8 @@ WORKER_SECONDS = 10.0
 SCHEDULES_SECONDS = 60.0
 MESSAGES_SECONDS = 1.0
 REMINDERS_SECONDS = 10.0
+WAY_BACK_SECONDS = 20.0
+"""A month of minutes may be read: not each second."""
 CHECKPOINT_SECONDS = 2.0
 """How often the store's write-ahead log is copied: some hundred pages each time."""
 LONG_LOG_PAGES = 64_000
@@ -95,6 +98,19 @@ class Chores:
 
     def _remind(self) -> None:
         put_reminders(self._site, now=clock.now())
+
+    def watch_way_back(self, stop: threading.Event) -> None:
+        """Notify people when a rollback would no longer fit, or fits again, until `stop`."""
+        if not can_shrink(self._site.plan):
+            stop.wait()
+            return
+        while True:
+            self._log.run("way back", self._tell_of_way_back)
+            if stop.wait(WAY_BACK_SECONDS):
+                return
+
+    def _tell_of_way_back(self) -> None:
+        tell_of_way_back(self._site, now=clock.now())
 
     def copy_store_log(self, stop: threading.Event) -> None:
         """Copy the store's write-ahead log at its own pace, so that no writer has to."""

@@ -128,6 +128,7 @@ class Observer:
             *([("evidence", self._weigh_evidence)] if self.evidence.is_needed else []),
             ("table of the gates", lambda: self.chores.show_gates(self.stop)),
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
+            ("way back", lambda: self.chores.watch_way_back(self.stop)),
             *telling.parts(self.site, self.chores.api, self.log, self.stop),
             ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),

@@ -137,6 +137,12 @@ TRAFFIC = {
     "back_pressure.normal": Kind(
         "It is well again.",
         "level of at levers reason"),
+    "way_back.at_risk": Kind(
+        "The baseline was made smaller: a rollback would not fit, or nobody knows.",
+        "reason"),
+    "way_back.well": Kind(
+        "A rollback fits again.",
+        "reason"),
 }
 BESIDE = {
     "flags.set": Kind(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import String, UniqueConstraint, select
@@ -131,6 +132,13 @@ def newest_of(store: Store, migration: str, kind: str) -> AuditEvent | None:
     with store.read() as session:
         row = session.scalar(query)
         return _event(row) if row else None
+
+
+def newest_kind_in(session: Session, migration: str, kinds: Sequence[str]) -> str | None:
+    """Return which of some kinds the newest event of any of them has; None when there is none."""
+    query = select(AuditRow.kind).where(
+        AuditRow.migration == migration, AuditRow.kind.in_(kinds))
+    return session.scalar(query.order_by(AuditRow.seq.desc()).limit(1))
 
 
 def of_kind(store: Store, migration: str, kind: str) -> list[AuditEvent]:
