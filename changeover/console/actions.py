@@ -6,6 +6,7 @@ the rules are those of the procedures that the commands call as well.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from changeover.plan.until import FORMS, longer_by, parse_until
 
 Values = Mapping[str, str]
 MOST_TEXT, MOST_REASON = 200, 2000
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def checked(action: Action, situation: Situation, given: Values) -> dict[str, st
         value = given.get(each.name, "").strip()
         if not value and each.is_needed:
             raise InvalidInput(f"{each.label} is missing", where=each.name)
+        _refuse_unreadable(value, each.name)
         if len(value) > MOST_TEXT:
             raise InvalidInput(
                 f"{each.label} is too long", where=each.name,
@@ -131,11 +134,27 @@ def reason_of(given: Values) -> str:
         InvalidInput: There is no reason, or it is too long.
     """
     reason = given.get("reason", "").strip()
+    _refuse_unreadable(reason, "reason")
     if not 0 < len(reason) <= MOST_REASON:
         raise InvalidInput(
             "a reason is missing" if not reason else "the reason is too long",
             where="reason", allowed=f"1 to {MOST_REASON} characters")
     return reason
+
+
+def _refuse_unreadable(text: str, where: str) -> None:
+    """Refuse what cannot be stored everywhere, or is shown as something else than it is.
+
+    Raises:
+        InvalidInput: It has such characters.
+    """
+    for each in text:
+        is_control = unicodedata.category(each) in ("Cc", "Cs")
+        # they have the words after them shown in another order
+        if is_control or each in _TURNING:
+            raise InvalidInput(
+                f"the character U+{ord(each):04X} is not allowed", where=where,
+                allowed="text in one line")
 
 
 def _no_cutover(situation: Situation) -> str:
