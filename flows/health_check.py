@@ -32,7 +32,8 @@ async def health_check(migration: str | None = None) -> State:
         await acreate_table_artifact(
             table=[row.as_cells() for row in results],
             key=f"{site.migration.replace('_', '-')}-health",
-            description="Newest health check, worst first",
+            description=f"Health of everything that {site.migration} stands on, worst first; what "
+            "to do is in docs/runbooks/health.md",
         )
         status = worst_status(results)
         worst = results[0].detail

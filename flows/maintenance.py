@@ -7,12 +7,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from changeover.errors import ChangeoverError
+from flows.fields import Reason
 from tasks.flow_runs import open_site
 from tasks.traffic import set_maintenance
 
 
 @flow(name="maintenance", flow_run_name="maintenance on={on}")
-async def maintenance(on: bool, reason: str, migration: str | None = None) -> State:
+async def maintenance(on: bool, reason: Reason, migration: str | None = None) -> State:
     """Answer every user with 503 and the reason, or let them through again.
 
     Args:

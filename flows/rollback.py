@@ -12,6 +12,7 @@ from changeover.errors import CarriedElsewhere, ChangeoverError
 from changeover.procedures.notices import notify
 from changeover.procedures.rollback_steps import Wanted
 from changeover.procedures.steps import RollbackRun
+from flows.fields import Reason, Scope
 from tasks.flow_runs import open_site
 from tasks.rehearse import rehearsed
 from tasks.report import publish_report
@@ -32,11 +33,11 @@ from tasks.validate import run_verification
 
 @flow(name="rollback", flow_run_name="rollback: {reason}")
 async def rollback(
-    reason: str,
+    reason: Reason,
     migration: str | None = None,
     *,
     severity: RollbackSeverity = RollbackSeverity.HIGH,
-    scope: str = "all",
+    scope: Scope = "all",
     rehearsal: bool = False,
     rollback_id: int | None = None,
 ) -> State:
@@ -48,10 +49,10 @@ async def rollback(
     Args:
         reason: What happened, one sentence.
         migration: Name of the migration; empty takes the one that was started last.
-        severity: How bad it is: critical, high or medium.
-        scope: all; or a part of the users: segment:NAME, or stage for one stage back.
+        severity: How bad it is.
+        scope: Who goes back: all users, those of the newest stage, or one segment as segment:NAME.
         rehearsal: Do everything against a copy of the state and a gateway of its own.
-        rollback_id: Given by the observer when step 1 is done.
+        rollback_id: Leave it empty: the observer gives it when step 1 is done.
     """
     try:
         site = await open_site(migration)

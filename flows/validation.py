@@ -10,6 +10,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from changeover.errors import ChangeoverError
+from flows.fields import Suite
 from tasks.flow_runs import open_site, root_run_id
 from tasks.validate import (
     assign_suite,
@@ -27,11 +28,11 @@ BESIDE_EACH_OTHER: Any = ThreadPoolTaskRunner(max_workers=4)
     name="validation", flow_run_name="validation: {suite}",
     task_runner=BESIDE_EACH_OTHER,
 )
-async def validation(suite: str = "staging", migration: str | None = None) -> State:
+async def validation(suite: Suite = "staging", migration: str | None = None) -> State:
     """Run the checks of a suite; failed unless every one passed.
 
     Args:
-        suite: Name of a suite of the plan: staging, pre_cutover, post_cutover, post_rollback.
+        suite: Which suite of the plan: one of the usual ones, or any other that it has.
         migration: Name of the migration; empty takes the one that was started last.
     """
     try:

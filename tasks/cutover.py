@@ -12,7 +12,7 @@ from changeover.domain.rollout import CutoverStatus, StageAction
 from changeover.domain.routing import Mode
 from changeover.errors import CutoverActive, Refused, StaleEpoch
 from changeover.observer.carrying import ended_now
-from changeover.procedures import ending
+from changeover.procedures import ending, traces
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS, Site
@@ -37,14 +37,18 @@ def begin_cutover(site: Site, flow: str = "cutover") -> CutoverRun:
         CutoverActive: Another cutover of the migration has not ended, and its run goes on.
         Refused: The routing state allows no cutover.
     """
-    own = root_run_id()
+    own, now = root_run_id(), clock.now()
     try:
         cutover = cutovers.begin(
-            site.store, site.migration, flow_run_id=own, now=clock.now(), flow=flow)
+            site.store, site.migration, flow_run_id=own, now=now, flow=flow)
     except CutoverActive as other:
         # asked only then: mostly the run begins its own cutover
         return _continue(site, flow, own, other)
-    return CutoverRun(site, cutover, own)
+    run = CutoverRun(site, cutover, own)
+    # not when the run was woken again
+    if cutover.started_at == now:
+        traces.began_cutover(run)
+    return run
 
 
 def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverRun:

@@ -10,7 +10,7 @@ import psutil
 from prefect.context import FlowRunContext
 
 from blocks.plan import PlanBlock, block_name
-from changeover import clock
+from changeover import clock, telemetry
 from changeover.errors import InvalidInput
 from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
@@ -28,6 +28,7 @@ async def open_site(migration: str | None) -> Site:
         InvalidInput: No such migration was registered with this Prefect server.
         StoreError: The store cannot be used.
     """
+    telemetry.start("flow")
     name = block_name(migration) if migration else "current"
     try:
         block: PlanBlock = await PlanBlock.aload(name)

@@ -41,7 +41,7 @@ async def rehearsed(site: Site) -> State:
     await acreate_markdown_artifact(
         # Prefect's keys have small letters, digits and hyphens
         key=f"{site.migration}-rehearsal".replace("_", "-"),
-        description="Newest rehearsal of the rollback",
+        description=f"Newest rehearsal of a rollback of {site.migration}: no user was moved",
         markdown="\n".join(lines))
     return ended(found)
 

@@ -44,16 +44,19 @@ async def update_progress(run: CutoverRun) -> None:
     done = 0
     for stage in cutovers.stages(site.store, run.id):
         done += stage.status in PASSED
-    percent = 100.0 * done / max(1, len(site.plan.stages()))
+    known = len(site.plan.stages())
+    percent = 100.0 * done / max(1, known)
     key, url = _key(site), report_address(site, run.id)
+    name = f"cutover {run.id} of {site.migration}"
     await acreate_progress_artifact(
         progress=percent, key=f"{key}-bar",
-        description=f"Stages promoted in cutover {run.id}",
+        description=f"{done} of {known} stages of {name} are over; at 100 % every user is on the "
+        "candidate",
     )
     await acreate_markdown_artifact(
         markdown=progress_markdown(progress, report_url=url),
         key=f"{key}-progress",
-        description=f"Where cutover {run.id} stands",
+        description=f"Where {name} stands: its stages, and what it waits for; written at each step",
     )
 
 
@@ -68,7 +71,8 @@ async def publish_gate_table(run: CutoverRun, stage: str) -> None:
     await acreate_markdown_artifact(
         markdown=f"# Gate of {title}\n\n{table}",
         key=f"{_key(run.site)}-gate-{stage}",
-        description=f"Gate of stage {stage} in cutover {run.id}",
+        description=f"Why {title} of cutover {run.id} may go on or not: each check, by what was "
+        "measured until its soak ended",
     )
 
 
@@ -99,9 +103,10 @@ async def publish_report(site: Site, cutover_id: int | None) -> str:
 
 async def _show_report(site: Site, cutover_id: int | None, markdown: str) -> None:
     """Show the report and its address in Prefect's page."""
-    what, key = "Report of the newest cutover", _key(site)
+    about, key = "the newest cutover", _key(site)
     if cutover_id:
-        what = f"Report of cutover {cutover_id}"
+        about = f"cutover {cutover_id}"
+    what = f"Report of {about} of {site.migration}: what was decided, by whom, what was measured"
     # without an address nobody serves the file, and a link would lead nowhere
     if site.reports_url:
         await acreate_link_artifact(

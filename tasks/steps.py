@@ -18,6 +18,7 @@ from prefect.states import Scheduled
 from changeover import clock
 from changeover.errors import AheadOfLeader, StoreError, Unreachable
 from tasks.flow_runs import root_run_id
+from tasks.timing import timed
 
 RETRY_AFTER = timedelta(seconds=5)
 STAY_AWAKE = timedelta(seconds=5)
@@ -44,6 +45,15 @@ def step(
         name: What the step is called in Prefect's page.
         task_run_name: The same with the task's parameters in it, as `promote: {stage}`.
     """
+    def declared(function: Callable[_Args, _Result]) -> Task[_Args, _Result]:
+        return _task(name, task_run_name)(timed(function, name))
+
+    return declared
+
+
+def _task(
+    name: str, task_run_name: str | None
+) -> Callable[[Callable[_Args, _Result]], Task[_Args, _Result]]:
     return task(
         name=name,
         task_run_name=task_run_name,

@@ -12,7 +12,7 @@ from changeover.domain.routing import Change, RoutingState
 from changeover.domain.stages import change_for
 from changeover.errors import Unreachable
 from changeover.plan.model import Stage
-from changeover.procedures import partial_rollback, traffic
+from changeover.procedures import partial_rollback, traces, traffic
 from changeover.procedures.steps import CutoverRun, Found
 from changeover.site.site import Site
 from changeover.store import cutovers, routing
@@ -34,10 +34,11 @@ def move_traffic(run: CutoverRun, stage: str) -> str:
     # its users are there already: moving them again would undo what a rollback of a part did
     if cutovers.stage(run.site.store, run.id, stage) is not None:
         return state.describe()
-    spec = run.site.plan.stage(stage)
+    spec, begun = run.site.plan.stage(stage), clock.now()
     state = _give_share(run, spec, f"stage {spec.title} begins")
     # after the gateway's confirmation: no second of the soak is without users
     cutovers.enter_stage(run.site.store, run.id, spec, now=clock.now())
+    traces.began_stage(run, stage, begun)
     return state.describe()
 
 

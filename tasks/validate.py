@@ -154,7 +154,7 @@ async def _publish(site: Site, run: SuiteRun, checks: list[SuiteCheck]) -> None:
     )
     report_files.save(site.store, report)
     key = f"{site.migration}-suite-{run.suite}".replace("_", "-")
-    what = f"Suite {run.suite}: {run.verdict}"
+    what = f"Suite {run.suite} of {site.migration}: {run.verdict}; each check with its reason"
     await acreate_markdown_artifact(
         markdown=render_markdown(run, checks), key=key, description=what)
     if site.reports_url:

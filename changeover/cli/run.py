@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from changeover import telemetry
 from changeover.cli.common import (
     FILE,
     FOLDER,
@@ -115,7 +116,7 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     plan, path = session.load_plan(), session.plan_file or Path()
     home = Home.resolve(session.home)
     home.create()
-    for warning in rules.warnings(plan):
+    for warning in [*rules.warnings(plan), *_not_told(plan)]:
         _show(f"note: {warning}")
     stack = Stack(home, plan, Settings(path.absolute(), **addresses), _show)
     # before anything is written: another `up` may run with this home and its own store
@@ -133,6 +134,17 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
         with kept(stack.keeper):  # where that cannot be done
             while True:
                 time.sleep(1)
+
+
+def _not_told(plan: Plan) -> list[str]:
+    """Return who will not hear of anything, because the environment here lacks something."""
+    from changeover.notify.webhooks import problem_of
+
+    found = [telemetry.problem()] if telemetry.problem() else []
+    for name, spec in plan.webhooks.items():
+        if problem := problem_of(spec):
+            found.append(f"webhook {name}: {problem}")
+    return found
 
 
 def _show(text: str) -> None:

@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
     parser.add_argument("--port", type=int, required=True, help="Port to listen on.")
     arguments = parser.parse_args()
-    log_to_stderr()
+    log_to_stderr("console")
     home, is_local = Home(arguments.home), is_loopback(arguments.host)
     if not is_local:
         LOG.warning("listening on %s: every read needs a token, too; put TLS in front",

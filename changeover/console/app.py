@@ -20,6 +20,7 @@ from changeover.console import (
     reading,
     reporting,
     signing,
+    tracing,
 )
 from changeover.console.auth import Limits
 from changeover.console.context import Console
@@ -67,6 +68,7 @@ def application(console: Console) -> FastAPI:
     if console.site.plan.console.origins:
         app.add_middleware(evaluating.Origins, origins=console.site.plan.console.origins)
     app.add_middleware(Limits, is_local=console.is_local)
+    tracing.add_to(app)
     _complete_document(app)
     return app
 

@@ -22,7 +22,7 @@ def main() -> int:
         "load", __doc__,
         "Started by `changeover up` when a stage of the plan has load (`hooks.during`).")
     arguments = parser.parse_args()
-    log_to_stderr()
+    log_to_stderr("load")
     home = Home(arguments.home)
     try:
         store = Store.open(home.store_url)

@@ -26,7 +26,7 @@ def main() -> int:
         "Started by `changeover up`; traffic rolls back by itself only while it runs.")
     parser.add_argument("--api-url", default="", help="Prefect's API; empty: no recovery.")
     arguments = parser.parse_args()
-    log_to_stderr()
+    log_to_stderr("observer")
     for chatty in ("httpx", "alembic"):  # a line for each request, several times a second
         logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Home(arguments.home)

@@ -69,7 +69,8 @@ class StandingTable:
         key = f"{site.migration}-now-{stage}".replace("_", "-")
         self._api.show_table(
             key, rows, flow_run_id=cutover.flow_run_id,
-            description=f"How the gates of stage {stage} stand in cutover {cutover.id}")
+            description=f"What the gates of stage {stage} in cutover {cutover.id} would say if its "
+            "soak ended now, every 30 s; nothing is decided by it")
         self._shown = rows
 
 

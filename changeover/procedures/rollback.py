@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from changeover import clock
+from changeover import clock, telemetry
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.going_back import Reduced
 from changeover.domain.publications import Publication
@@ -17,7 +17,7 @@ from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import PublishFailed
 from changeover.flags.state import NewValues
-from changeover.procedures import baseline, traffic
+from changeover.procedures import baseline, traces, traffic
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, flags, rollbacks, routing
 from changeover.store.write_queue import first_in_line
@@ -73,13 +73,17 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     A kill between the steps is mended by calling again: the observer republishes what the gateway
     does not serve, and opens the row that is missing.
     """
-    store, plan = site.store, site.plan
+    store, plan, begun = site.store, site.plan, clock.now()
     to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK)
     # before all writers that wait: users are at the candidate until this is done
     with first_in_line():
         state = routing.change(store, site.migration, to_baseline, cause, now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
-        publication, problem = publish(site, state)
+        # from the decision, which was before the record that names the trace
+        with telemetry.span(
+            "move everyone to the baseline", traces.of_rollback(site, state.epoch), begun=begun
+        ):
+            publication, problem = publish(site, state)
     # last: traffic must not wait for flags
     safe = NewValues(plan.rollback.safe_flags, site.environment, may_mirror=True)
     author = Author(cause.actor, f"rollback {rollback.id}")
@@ -104,7 +108,10 @@ def open_record(
         migration=site.migration, epoch=state.epoch, reason=cause.reason,
         severity=cause.severity, scope="all", actor=cause.actor,
         started_at=clock.now(), cutover_id=cutover_id, flow_run_id=flow_run_id)
-    return rollbacks.begin(site.store, record)
+    found = rollbacks.begin(site.store, record)
+    if found.started_at == record.started_at:
+        traces.began_rollback(site, state, cause.reason)
+    return found
 
 
 def publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:

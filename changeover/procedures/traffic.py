@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import time
 
-from changeover import clock
+from changeover import clock, telemetry
 from changeover.domain.audit import Author
 from changeover.domain.publications import Publication
 from changeover.domain.routing import Change, RoutingState
 from changeover.domain.stages import has_share
 from changeover.errors import PublishFailed, StoreError
 from changeover.plan.model import Stage
-from changeover.procedures import members
+from changeover.procedures import members, traces
 from changeover.site.site import Site
 from changeover.store import publications, routing
 
@@ -70,6 +70,13 @@ def publish(site: Site, state: RoutingState) -> Publication:
         PublishFailed: The gateway did not confirm it.
         StoreError: It is confirmed, but that could not be recorded.
     """
+    with telemetry.span(
+        "publish", traces.of_state(site, state), attributes=traces.facts(state)
+    ):
+        return _publish(site, state)
+
+
+def _publish(site: Site, state: RoutingState) -> Publication:
     began, at = time.monotonic(), clock.now()
     try:
         publication = site.gateway.publish(site.plan, state)

@@ -31,7 +31,7 @@ def main() -> int:
         "shadow", __doc__,
         "Started by `changeover up` when the plan has a `shadow` part.")
     arguments = parser.parse_args()
-    log_to_stderr()
+    log_to_stderr("shadow")
     home = Home(arguments.home)
     # A collection writes to every object, after which the fork no longer shares it.
     gc.freeze()

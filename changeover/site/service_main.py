@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from changeover import telemetry
 from changeover.errors import StoreError
 from changeover.site.site import Site
 from changeover.store import plans
@@ -57,7 +58,17 @@ def end_when_amended(site: Site) -> None:
     threading.Thread(target=watch, name="plan", daemon=True).start()
 
 
-def log_to_stderr() -> None:
-    """Write log lines with their time to standard error."""
+def log_to_stderr(service: str) -> None:
+    """Write log lines with their time to standard error, and begin to send traces.
+
+    Args:
+        service: Its name, as `observer`.
+    """
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    telemetry.start(service)
+    if telemetry.is_on():
+        from changeover.telemetry.logs import add_trace
+
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(add_trace)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from prefect.utilities.callables import parameter_schema
 
 from blocks import ALL_BLOCKS
 from changeover import errors
@@ -47,6 +48,24 @@ def test_every_deployment_fits_its_flow(deployment: dict) -> None:
     taken = inspect.signature(flow.fn).parameters
     assert set(deployment.get("parameters", {})) <= set(taken)
     assert deployment["description"] and deployment["tags"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
+def test_every_field_of_a_form_explains_itself_and_offers_what_can_be_chosen(
+    deployment: dict
+) -> None:
+    """A person who starts a run in Prefect's page has nothing else to read."""
+    path, name = deployment["entrypoint"].split(":")
+    flow = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    schema = parameter_schema(flow.fn).model_dump()
+    for field, shown in schema["properties"].items():
+        assert shown.get("description", "").endswith("."), field
+        choices = [each for each in shown.get("anyOf", [shown]) if "enum" in each or "$ref" in each]
+        assert bool(choices) == (field in ("scope", "suite", "severity")), field
+    # what has no default must be filled in, and the page says so
+    taken = inspect.signature(flow.fn).parameters.values()
+    assert set(schema["required"]) == {
+        each.name for each in taken if each.default is each.empty}
 
 
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda b: b.__name__)
