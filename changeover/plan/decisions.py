@@ -218,6 +218,7 @@ KINDS = {**CUTOVER, **STAGES, **TRAFFIC, **BESIDE}
 NOT_TOLD = {
     "step.begun": "`step.done` or `step.failed` follows",
     "people.told": "`approval.asked` came before it",
+    "console.acts": "a form was sent; what it does follows under its own name",
     "claim.handed_over": "one for each of perhaps a million items",
     "token.created": "about access, not about the migration",
     "token.revoked": "about access, not about the migration",
