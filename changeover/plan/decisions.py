@@ -225,6 +225,7 @@ NOT_TOLD = {
     "approver.token": "about access, not about the migration",
     "approver.removed": "about access, not about the migration",
     "approver.code": "about access, not about the migration",
+    "console.refused": "about access, not about the migration",
     "console.signed_in": "about access, not about the migration",
 }
 """The audit's other kinds, and why nobody else is told of them."""
