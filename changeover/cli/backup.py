@@ -16,6 +16,7 @@ from changeover.backup import make as making
 from changeover.backup import restore as restoring
 from changeover.backup.items import Progress as Step
 from changeover.backup.manifest import Backup
+from changeover.cli import completing
 from changeover.cli.common import (
     FOLDER,
     Session,
@@ -71,7 +72,7 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
                       "  changeover backup verify NAME --scratch postgresql://me@127.0.0.1/postgres"
                       "\n\b\nPasswords come from the URL, PGPASSWORD or ~/.pgpass.\n"
                       "Exit codes: 0 good, 1 an item is not.")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.backups)
 @site_command
 @folder_option
 @click.option("--scratch", help="PostgreSQL server where scratch databases may be made.")
@@ -94,7 +95,7 @@ def verify(session: Session, name: str, folder: Path | None, scratch: str | None
                       "  changeover backup restore NAME changeover-store --to /tmp/store.db\n"
                       "  changeover backup restore NAME orders --to postgresql://me@127.0.0.1/empty"
                       "\n\b\nNothing is ever overwritten: --to is new, or an empty database.")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.backups)
 @click.argument("item")
 @click.option("--to", required=True, help="New file or folder, or URL of an empty database.")
 @home_option

@@ -95,13 +95,26 @@ def shared_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, expose_value=False, callback=_save, **settings)
 
 
+def _completed(kind: str) -> Callable[..., list[str]]:
+    """Return what completes an option's value when Tab is pressed, imported only then."""
+    def complete(*asked: Any) -> list[str]:
+        from changeover.cli import completing
+
+        found: list[str] = getattr(completing, kind)(*asked)
+        return found
+
+    return complete
+
+
 home_option = shared_option(
     "--home", type=FOLDER, envvar="CHANGEOVER_HOME",
     help="Home directory of `changeover up`; default .changeover.")
 migration_option = shared_option(
-    "--migration", help="Name of the migration; default: the one that was started last.")
+    "--migration", shell_complete=_completed("migrations"),
+    help="Name of the migration; default: the one that was started last.")
 environment_option = shared_option(
-    "--env", "environment", help="One of the plan's environments, as testing or production.")
+    "--env", "environment", shell_complete=_completed("environments"),
+    help="One of the plan's environments, as testing or production.")
 output_option = shared_option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="Text for people or JSON for programs.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from changeover import clock
+from changeover.cli import completing
 from changeover.cli.common import (
     FILE,
     Session,
@@ -71,6 +72,7 @@ def _segments(
 @click.option("--usual", default="0.1%", show_default=True, callback=_share,
               help="Usual share of bad requests, with --rate.")
 @click.option("--segment", "segments", multiple=True, callback=_segments, metavar="NAME=SHARE",
+              shell_complete=completing.segments,
               help="Share of the users in a segment that a check is about, with --rate.")
 @click.option("--times", type=click.FloatRange(min=1, min_open=True), default=5,
               show_default=True, help="Harm to look for: so many times as many bad requests.")

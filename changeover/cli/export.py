@@ -10,7 +10,13 @@ import click
 
 from changeover import clock
 from changeover.cli.bars import is_shown, several
-from changeover.cli.common import FOLDER, Session, site_command
+from changeover.cli.common import (
+    FOLDER,
+    Session,
+    home_option,
+    migration_option,
+    pass_session,
+)
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.frames.columns import TABLES
 
@@ -43,10 +49,10 @@ def parse_moment(text: str, where: str, now: datetime) -> datetime:
 @click.command("export", epilog="""
 \b
 Examples:
-  changeover export --to exported
-  changeover export samples comparisons --since 7d --to exported --format parquet
-  changeover export audit --since 2026-03-01 --until 2026-04-01 --to march
-  changeover export outcomes --with-keys --to exported --force
+  changeover export --output exported
+  changeover export samples comparisons --since 7d --output exported --format parquet
+  changeover export audit --since 2026-03-01 --until 2026-04-01 --output march
+  changeover export outcomes --with-keys --output exported --force
 \b
 Tables, columns, units and types: docs/frames.md. A file is written as a whole or not at all.
 In CSV, a text that a spreadsheet would take for a formula gets an apostrophe before it.
@@ -54,8 +60,9 @@ Exit codes: 0 written, 2 a file is there already or wrong input, 5 the store can
 7 the folder cannot be written, or what writes Parquet is not installed.
 """)
 @click.argument("tables", nargs=-1, metavar="[TABLE]...", type=click.Choice(list(TABLES)))
-@site_command
-@click.option("--to", "folder", type=FOLDER, required=True, help="Folder for the files.")
+@home_option
+@migration_option
+@click.option("--output", "folder", type=FOLDER, required=True, help="Folder for the files.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True,
               help="Parquet needs `pip install 'changeover[parquet]'`.")
 @click.option("--since", metavar="TIME", help="From when on: a time, a date, or 7d (ago).")
@@ -65,10 +72,14 @@ Exit codes: 0 written, 2 a file is there already or wrong input, 5 the store can
 @click.option("--with-keys", is_flag=True,
               help="Also what may say which user something was about: paths, ids, examples.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--json", "is_json", is_flag=True, help="Say what was written as JSON.")
+@pass_session
 def export(session: Session, /, tables: tuple[str, ...], **asked: Any) -> None:
     """Write verdicts, samples, comparisons, outcomes and the audit as files for analysts."""
     from changeover.frames import writing
 
+    # `--output` is the folder here
+    session.output = "json" if asked["is_json"] else "text"
     writing.check_format(asked["form"])
     wanted = _wanted(session, asked)
     folder: Path = asked["folder"]
@@ -109,7 +120,7 @@ def _make(folder: Path) -> None:
     except OSError as error:
         raise EnvironmentProblem(
             f"the folder cannot be made: {error.strerror or error}", where=str(folder),
-            next_step="Give another with --to DIR") from error
+            next_step="Give another with --output DIR") from error
 
 
 def _write(session: Session, name: str, path: Path, wanted: Wanted) -> int:

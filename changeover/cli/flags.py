@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from changeover import clock
+from changeover.cli import completing
 from changeover.cli.common import Command, Session, environment_option, site_command
 from changeover.domain.audit import Author
 from changeover.errors import InvalidInput
@@ -30,7 +31,7 @@ from changeover.store import flags as stored
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
               help="An attribute of the user, read as JSON if it is; a segment's is named as its "
               "header.")
-@click.option("--flag", help="Only this flag; default: all.")
+@click.option("--flag", shell_complete=completing.flags, help="Only this flag; default: all.")
 @environment_option
 @site_command
 def explain(
@@ -76,7 +77,7 @@ def _line(flag: FlagState) -> str:
 
 
 @flags.command("show", epilog="\b\nExample:\n  changeover flags show use_open_ocr")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.flags)
 @environment_option
 @site_command
 def show_command(session: Session, name: str) -> None:
@@ -97,7 +98,7 @@ def show_command(session: Session, name: str) -> None:
 
 
 @flags.command("history", epilog="\b\nExample:\n  changeover flags history use_open_ocr")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.flags)
 @site_command
 def history_command(session: Session, name: str) -> None:
     """Show who changed a flag, when and why, from what to what."""
@@ -125,7 +126,7 @@ def _changing(command: Command) -> Command:
 
 @flags.command("set", epilog="\b\nExamples:\n  changeover flags set enable_ai true --reason 'go'\n"
                "  changeover flags set log_level DEBUG --env testing --version 3 --reason 'bug 42'")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.flags)
 @click.argument("value")
 @_changing
 def set_command(session: Session, name: str, value: str, **asked: Any) -> None:
@@ -141,7 +142,7 @@ def set_command(session: Session, name: str, value: str, **asked: Any) -> None:
 
 @flags.command("roll-out", epilog="\b\nExample:\n"
                "  changeover flags roll-out use_open_ocr 25 --reason 'stage 2'")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.flags)
 @click.argument("percent")
 @click.option("--variant", help="Which variant; default: the one besides the flag's default.")
 @_changing
@@ -158,7 +159,7 @@ def roll_out(
 
 @flags.command("reset", epilog="\b\nExample:\n"
                "  changeover flags reset use_open_ocr --reason 'the test is over'")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.flags)
 @_changing
 def reset(session: Session, name: str, **asked: Any) -> None:
     """Go back to what the plan says."""

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from changeover import __version__
 from changeover.errors import EXIT_INTERRUPTED, ChangeoverError, InvalidInput
@@ -99,6 +100,9 @@ COMMANDS = {
         "(exit code 1: they differ)."),
     "validate": ("validate.validate", "Run the checks of a suite and show every failure at once."),
     "plan": ("plan.plan", "Check plans, and teach editors to complete them."),
+    "completion": (
+        "completion.completion",
+        "Print what bash, zsh or fish needs to complete commands, options, stages and flags."),
     "store": ("status.store_group", "Bring the database to this version."),
     "backup": ("backup.backup_group", "Back up what a cutover could harm, and get it back."),
     "cleanup": (
@@ -147,6 +151,15 @@ class Commands(click.Group):
         path = module if "." in module else f"changeover.cli.{module}"
         found: click.Command = getattr(import_module(path), attribute)
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what a shell offers, without reading every command's module."""
+        found = []
+        for name in self.list_commands(ctx):
+            if name.startswith(incomplete):
+                found.append(CompletionItem(name, help=COMMANDS[name][1]))
+        # options of the group itself, as --version
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -41,9 +41,9 @@ DEMO_PORTS = (8100, 8101, 8102)
 @click.command(epilog="""
 \b
 Examples:
-  changeover demo                             approve in Prefect's page
-  changeover demo --approve                   nobody has to do anything
-  changeover demo --approve --fault errors@50 see the automatic rollback (exit code 3)
+  changeover demo                              approve in Prefect's page
+  changeover demo --approve                    nobody has to do anything
+  changeover demo --approve --fault errors@50  see the automatic rollback (exit code 3)
 """)
 @click.option("--approve", is_flag=True, help="Answer the approvals by itself.")
 @click.option("--fault", metavar="KIND@STAGE",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from changeover import clock
+from changeover.cli import completing
 from changeover.cli.common import Session, site_command
 from changeover.cli.proving import token_if_needed
 from changeover.cli.saying import approver_option, why_option
@@ -73,7 +74,7 @@ def promote_now(session: Session, approver: str, reason: str) -> None:
 
 @click.command("skip-stage", epilog="\b\nExample:\n  changeover skip-stage gradual-25 "
                "--approver alice --reason 'proved in the pilot'")
-@click.argument("stage")
+@click.argument("stage", shell_complete=completing.stages)
 @approver_option
 @why_option
 @site_command

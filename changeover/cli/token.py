@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from changeover import clock
+from changeover.cli import completing
 from changeover.cli.common import Session, site_command
 from changeover.domain.tokens import Scope, Token
 from changeover.errors import InvalidInput
@@ -104,7 +105,7 @@ def _line(each: Token, now: datetime) -> str:
 
 
 @token.command(epilog="\b\nExample:\n  changeover token revoke 3f9a51c0d2e4")
-@click.argument("token_id")
+@click.argument("token_id", shell_complete=completing.token_ids)
 @site_command
 def revoke(session: Session, token_id: str) -> None:
     """Make a token invalid, within two seconds everywhere and for ever."""

@@ -15,6 +15,7 @@ from changeover.checks.suites.junit import junit_xml
 from changeover.checks.suites.result import CheckRun, as_stored
 from changeover.checks.suites.run import checks_of, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
+from changeover.cli import completing
 from changeover.cli.common import (
     FILE,
     Session,
@@ -36,7 +37,7 @@ _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
                "  changeover validate pre_cutover --junit results.xml\n"
                "  changeover validate post_cutover --output json\n"
                "\b\nExit codes: 0 every check passed, 1 one failed or could not be decided.")
-@click.argument("suite")
+@click.argument("suite", shell_complete=completing.suites)
 @site_command
 @unstarted_plan_option
 @environment_option

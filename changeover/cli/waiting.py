@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import click
 
+from changeover.cli import completing
 from changeover.cli.bars import spinner
 from changeover.cli.common import Session, site_command
 from changeover.cli.printable import printable
 from changeover.cli.refreshing import duration_of
-from changeover.domain.awaited import STAGE, Answer, Awaited, Seen, answer
+from changeover.domain.awaited import Answer, Awaited, Seen, answer
 from changeover.errors import EXIT_IMPOSSIBLE, EXIT_OK, EXIT_TIMED_OUT, InvalidInput, StoreError
 from changeover.site.awaiting import look
 from changeover.site.site import Site
@@ -28,7 +29,7 @@ Examples:
   changeover wait --for waiting && say "somebody has to approve"
   changeover wait --for promoted --timeout 2h
   changeover wait --for rolled-back --output json
-  changeover wait --for stage:gradual-50 --timeout 7d
+  changeover wait --for gradual-50 --timeout 7d
   changeover wait --for started && changeover wait --for ended
 \b
 started      a cutover runs
@@ -36,7 +37,7 @@ waiting      people are asked
 promoted     the cutover has ended well
 rolled-back  everyone is back at the baseline
 ended        the cutover has ended, however
-stage:KEY    this stage was entered
+STAGE        this stage was entered, as gradual-50
 \b
 Looks at the cutover that runs, else at the newest one: what it has reached already is met
 at once. Just after a cutover was started in Prefect, wait for `started` first.
@@ -44,7 +45,8 @@ Exit codes: 0 met, 2 wrong input, 5 the store cannot be used, 8 timed out,
 9 it cannot come any more (waiting for promoted, and it was rolled back), 130 interrupted.
 """)
 @click.option("--for", "wanted", required=True, metavar="WHAT",
-              help="started, waiting, promoted, rolled-back, ended, or stage:KEY.")
+              shell_complete=completing.awaited,
+              help="started, waiting, promoted, rolled-back, ended, or a stage.")
 @click.option("--timeout", metavar="TIME", help="Longest wait, as 90s or 2h; default: no end.")
 @click.option("--cutover", type=int, metavar="ID",
               help="Number of the cutover, also of one that has not begun; default: the newest.")
@@ -70,18 +72,13 @@ def wait_command(
 
 def _check(session: Session, wanted: str) -> None:
     """Refuse to wait for what does not exist."""
-    words = ", ".join(Awaited)
-    if not wanted.startswith(STAGE):
-        if wanted not in set(Awaited):
-            raise InvalidInput(
-                f"nobody can wait for {wanted!r}", where="--for",
-                allowed=f"{words}, or stage:KEY")
+    if wanted in set(Awaited):
         return
     keys = [stage.key for stage in session.site.plan.stages()]
-    if wanted.removeprefix(STAGE) not in keys:
+    if wanted not in keys:
         raise InvalidInput(
-            f"the plan has no stage {wanted.removeprefix(STAGE)!r}",
-            where="--for", allowed=", ".join(keys))
+            f"nobody can wait for {wanted!r}", where="--for",
+            allowed=", ".join([*Awaited, *keys]))
 
 
 def _text(wanted: str, found: Answer, seen: Seen) -> str:

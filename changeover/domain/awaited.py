@@ -8,9 +8,6 @@ from enum import StrEnum
 
 from changeover.domain.rollout import CutoverStatus, StageStatus
 
-STAGE = "stage:"
-"""What a wait for a stage begins with: `stage:gradual-50`."""
-
 
 class Awaited(StrEnum):
     """What can be waited for, beside a stage."""
@@ -79,11 +76,11 @@ def answer(wanted: str, seen: Seen) -> Answer:
     """Return whether what is waited for is met, may still come, or cannot come any more.
 
     Args:
-        wanted: One of `Awaited`, or `stage:KEY`.
+        wanted: One of `Awaited`, or the key of a stage: no stage has one of those names.
         seen: What is known now.
     """
-    if wanted.startswith(STAGE):
-        return _of_stage(seen.stages.get(wanted.removeprefix(STAGE)), seen)
+    if wanted not in set(Awaited):
+        return _of_stage(seen.stages.get(wanted), seen)
     if _MET[Awaited(wanted)](seen):
         return Answer.MET
     # a cutover that has not begun may still do anything; one that runs cannot be too late to start

@@ -131,7 +131,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     there = [str(path) for path in paths if path.exists() or path.is_symlink()]
     if there:
         raise InvalidInput(
-            f"{', '.join(there)} would be replaced", where="--to",
+            f"{', '.join(there)} would be replaced", where="--output",
             next_step="Give another folder, or --force")
 
 

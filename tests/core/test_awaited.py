@@ -46,7 +46,7 @@ def test_each_wait_is_answered_for_each_state(name: str) -> None:
     ("beta-5", ENDED_WELL, NEVER), ("full", BACK, NEVER), ("full", NOTHING, NOT_YET)])
 def test_a_stage_is_met_once_it_was_entered(key: str, seen: Seen, expected: Answer) -> None:
     """One that people left out, or that a rollback came before, is not waited for."""
-    assert answer(f"stage:{key}", seen) is expected
+    assert answer(key, seen) is expected
 
 
 @MANY

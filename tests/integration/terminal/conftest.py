@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,6 +71,10 @@ class Terminal:
         except OSError:  # the other end is closed: the program is gone
             return ""
 
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.screen, keys.encode())
+
     def interrupt(self) -> int:
         """Press Ctrl-C and return the exit code."""
         self.process.send_signal(signal.SIGINT)
@@ -89,20 +96,29 @@ class Terminal:
 
 @contextmanager
 def in_terminal(home: Path, *arguments: str, columns: int = 80, **env: str) -> Iterator[Terminal]:
-    """Run a command in a pseudo-terminal of so many columns and 40 lines."""
-    import fcntl
-    import struct
-    import termios
+    """Run a command of ours in a pseudo-terminal of so many columns and 40 lines."""
+    command = [sys.executable, "-m", "changeover.cli", *arguments, "--home", str(home)]
+    with opened(command, columns=columns, **env) as terminal:
+        yield terminal
 
+
+def _take_terminal() -> None:
+    """Make standard input the terminal that controls this process: shells insist on it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@contextmanager
+def opened(command: list[str], *, columns: int = 80, **env: str) -> Iterator[Terminal]:
+    """Run any program in a pseudo-terminal; end it when the block ends."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", **env}
+    # they would be believed before the terminal itself
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
-    command = [sys.executable, "-m", "changeover.cli", *arguments, "--home", str(home)]
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, env=environment,
-        start_new_session=True)
+        start_new_session=True, preexec_fn=_take_terminal)
     os.close(theirs)
     try:
         yield Terminal(process, ours)

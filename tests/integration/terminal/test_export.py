@@ -28,16 +28,16 @@ def test_all_tables_are_written_once_and_replaced_only_on_demand(
     site, folder = prepare(), tmp_path / "new" / "exported"
     home = site.home.root
     audit.record(site.store, "bench", NewEvent("=cmd|' /C calc'!A1", "x", {}, clock.now()))
-    said = json.loads(changeover(home, "export", "--to", str(folder), "--output", "json"))
+    said = json.loads(changeover(home, "export", "--output", str(folder), "--json"))
     assert said["rows"] == dict.fromkeys(TABLES, 0) | {"audit": 2}
     assert {path.name for path in folder.iterdir()} == {f"{name}.csv" for name in TABLES}
     with (folder / "audit.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     # a spreadsheet that opens it starts no program
     assert rows[1]["actor"] == "'=cmd|' /C calc'!A1"
-    refused = changeover(home, "export", "audit", "--to", str(folder), code=2)
+    refused = changeover(home, "export", "audit", "--output", str(folder), code=2)
     assert "audit.csv would be replaced" in refused and "--force" in refused
-    changeover(home, "export", "audit", "--to", str(folder), "--force", "--format", "parquet")
+    changeover(home, "export", "audit", "--output", str(folder), "--force", "--format", "parquet")
     read = pd.read_parquet(folder / "audit.parquet")
     assert list(read["hash"]) == list(frames.audit(site)["hash"])
 
@@ -50,7 +50,7 @@ def test_wrong_input_writes_nothing(
     prepare: Prepare, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     text = changeover(
-        prepare().home.root, "export", *arguments, "--to", str(tmp_path / "none"), code=2)
+        prepare().home.root, "export", *arguments, "--output", str(tmp_path / "none"), code=2)
     assert said in text
     assert not (tmp_path / "none").exists()
 

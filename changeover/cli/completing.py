@@ -1,0 +1,96 @@
+"""What the shell offers when a person presses Tab: names that the plan and the store know.
+
+Nothing is said when they cannot be read: a person who types wants no error in the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from changeover.cli.common import Session
+from changeover.errors import ChangeoverError
+
+if TYPE_CHECKING:
+    from changeover.site.site import Site
+
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _from(read: Callable[[click.Context], Iterable[str]]) -> Complete:
+    """Return what completes with the names that are read."""
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        try:
+            return [name for name in read(context) if name.startswith(begun)]
+        except (ChangeoverError, OSError, ValueError):
+            return []
+
+    return complete
+
+
+def _of_site(read: Callable[[Site], Iterable[str]]) -> Complete:
+    return _from(lambda context: read(context.ensure_object(Session).site))
+
+
+def _stages(site: Site) -> list[str]:
+    return [stage.key for stage in site.plan.stages()]
+
+
+def _awaited(site: Site) -> list[str]:
+    from changeover.domain.awaited import Awaited
+
+    return [*Awaited, *_stages(site)]
+
+
+def _migrations(context: click.Context) -> list[str]:
+    from changeover.store import plans
+
+    session = context.ensure_object(Session)
+    # the one that is being typed is none yet
+    session.migration = None
+    return plans.names(session.site.store)
+
+
+def _environments(context: click.Context) -> Iterable[str]:
+    session = context.ensure_object(Session)
+    file = session.plan_file or context.params.get("file")
+    # the environment that is being typed is none yet
+    session.environment = None
+    if file is None:
+        return session.site.plan.environments
+    from changeover.plan.load import load_plan
+
+    return load_plan(file).environments
+
+
+def _segments(context: click.Context) -> list[str]:
+    from changeover.plan.load import load_plan
+
+    file = context.params.get("file")
+    # a share follows the name
+    return [f"{name}=" for name in load_plan(file).routing.segments] if file else []
+
+
+def _tokens(site: Site) -> list[str]:
+    from changeover.store import tokens
+
+    return [each.id for each in tokens.every(site.store, site.migration)]
+
+
+def _backups(site: Site) -> list[str]:
+    from changeover.backup import from_plan, make
+
+    return [each.name for each in make.backups(from_plan.target_of(site))]
+
+
+stages = _of_site(_stages)
+awaited = _of_site(_awaited)
+flags = _of_site(lambda site: site.plan.flags)
+suites = _of_site(lambda site: site.plan.suites)
+token_ids = _of_site(_tokens)
+backups = _of_site(_backups)
+migrations = _from(_migrations)
+environments = _from(_environments)
+segments = _from(_segments)
