@@ -23,10 +23,10 @@ from changeover.store import routing
 DECISION = "/v1/decision/"
 
 
-def routes(console: Console) -> APIRouter:
-    """Return the routes that only read."""
+def routes(console: Console, meter: exposition.Meter | None = None) -> APIRouter:
+    """Return the routes that only read; `meter` makes the text of `/metrics`."""
     router = APIRouter(tags=["read"], route_class=console.auth.route(Scope.READ))
-    fresh, meter = Fresh(), exposition.Meter(console)
+    fresh, counted = Fresh(), meter or exposition.Meter(console)
 
     @router.get(DECISION + "{key:path}", summary="Which system a user gets, and why")
     async def decision(
@@ -53,7 +53,7 @@ def routes(console: Console) -> APIRouter:
     async def metrics() -> Response:
         """Everything as Prometheus text, format 0.0.4."""
         loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(meter.thread, meter.kept)
+        text = await loop.run_in_executor(counted.thread, counted.kept)
         return Response(text, media_type=exposition.MEDIA_TYPE)
 
     return router

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -44,6 +45,7 @@ class Counters:
         self.refused: Counter[str] = Counter()
         self.compared: Counter[str] = Counter()
         self.latency: dict[str, Histogram] = {str(name): Histogram() for name in System}
+        self._waiting: dict[tuple[int, int], datetime] = {}
         self.publish_failures = 0
         self.publish_seconds: list[float] = [0.0] * (len(PUBLISH_BUCKETS) + 1)
         self.publish_sum = 0.0
@@ -62,7 +64,7 @@ class Counters:
             self._count_publication(each)
 
     def published(self) -> Buckets:
-        """Return the durations of confirmed publications."""
+        """Return how long decisions took to be confirmed, from the first attempt on."""
         found, below = [], 0.0
         limits = [*map(str, PUBLISH_BUCKETS), "+Inf"]
         for limit, number in zip(limits, self.publish_seconds, strict=True):
@@ -99,17 +101,19 @@ class Counters:
         self.latency[system] = merge(both)
 
     def _count_publication(self, each: Publication) -> None:
-        # how long an attempt took that failed says nothing of the gateway's speed
+        state = each.epoch, each.version
         if not each.is_confirmed:
             self.publish_failures += 1
+            # the decision has waited since its first attempt
+            self._waiting.setdefault(state, each.at)
             return
-        place = len(PUBLISH_BUCKETS)
-        for number, limit in enumerate(PUBLISH_BUCKETS):
-            if each.seconds <= limit:
-                place = number
-                break
+        since = self._waiting.pop(state, each.at)
+        # what was decided before is not confirmed any more: a later state is served
+        self._waiting = {known: at for known, at in self._waiting.items() if known > state}
+        seconds = each.seconds + (each.at - since).total_seconds()
+        place = bisect_left(PUBLISH_BUCKETS, seconds)
         self.publish_seconds[place] += 1
-        self.publish_sum += each.seconds
+        self.publish_sum += seconds
 
 
 def buckets_of(histogram: Histogram, limits: Iterable[float] = REQUEST_BUCKETS) -> Buckets:

@@ -20,7 +20,8 @@ VERSION = Family("routing_version", "Version of the routing state.")
 EPOCH = Family("routing_epoch", "Epoch of the routing state: how many rollbacks there were.")
 IN_SYNC = Family("gateway_in_sync", "1 when the gateway serves the present routing state.")
 PUBLISH = Family(
-    "publish_duration_seconds", "From a decision to its confirmation by the gateway.",
+    "publish_duration_seconds",
+    "From a decision to its confirmation by the gateway, attempts that failed included.",
     kind=Kind.HISTOGRAM)
 FAILURES = Family(
     "publish_failures", "Decisions that the gateway did not confirm; the same failure counts once.",

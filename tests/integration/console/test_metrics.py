@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-from collections import Counter
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
+from changeover.console import context, reading
+from changeover.console.context import Console
+from changeover.console.exposition import Meter
 from changeover.console.exposition.catalogue import FAMILIES
 from changeover.domain.comparisons import Compared, Example
 from changeover.domain.publications import Publication
@@ -22,22 +30,27 @@ from changeover.domain.rollout import Approval, GateVerdict, Standing
 from changeover.domain.routing import Mode
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
+from changeover.site.home import Home
+from changeover.site.site import Site
 from changeover.store import (
     approvals,
     comparisons,
     cutovers,
+    plans,
     publications,
     samples,
     standings,
     trigger_standings,
     verdicts,
 )
+from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, metrics_of
 
 pytestmark = pytest.mark.integration
 
 CHECKS, TRIGGERS, PLACES, REASONS = 50, 20, 500, 300
+COMPARED = (("result", "divergence"),)
 
 
 def scraped(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -99,8 +112,10 @@ def test_a_full_scrape_is_clean_and_bounded(serve: Serve) -> None:
     for _ in range(60):
         text = metrics_of(console)
         found = scraped(text)
-        if found.get("requests_total", {}).get((("system", "candidate"),)) == 30:
+        requests = found["requests_total"].get((("system", "candidate"),))
+        if (requests, found["comparisons_total"][COMPARED]) == (30, PLACES):
             break
+    assert found["comparisons_total"] == {COMPARED: PLACES, (("result", "match"),): 0}
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
@@ -124,9 +139,13 @@ def test_the_stage_its_question_and_the_gateway_are_shown(console: Served) -> No
     cutover = cutovers.begin(store, "bench", flow_run_id=str(uuid4()), now=now)
     stage = console.plan.stages()[0]
     record = cutovers.enter_stage(store, cutover.id, stage, now=now)
-    for seconds, is_confirmed in ((0.03, True), (0.7, True), (60.0, False)):
-        publications.save(store, Publication(
-            "bench", 0, 1, now, is_confirmed, seconds, "" if is_confirmed else "silent"))
+    # the second one is confirmed at the third attempt, 8 s after the first
+    for version, after, seconds, error in (
+            (1, 0, 0.03, ""), (2, 1, 5.0, "silent"), (2, 7, 1.0, "busy"), (2, 8, 1.0, ""),
+            (3, 9, 60.0, "silent")):
+        at = now + timedelta(seconds=after)
+        publications.save(
+            store, Publication("bench", 0, version, at, not error, seconds, error))
     seen = scraped(metrics_of(console))
     assert seen["stage_info"] == {(("phase", "gradual"), ("stage", "gradual-50")): 1}
     assert seen["stage"][(("status", "soaking"),)] == 1
@@ -135,8 +154,10 @@ def test_the_stage_its_question_and_the_gateway_are_shown(console: Served) -> No
     assert seen["cutover"][(("status", "running"),)] == 1
     assert seen["approvals_waiting"] == {(): 0}
     buckets = seen["publish_duration_seconds_bucket"]
-    assert [buckets[(("le", limit),)] for limit in ("0.025", "0.05", "1.0", "+Inf")] == [0, 1, 2, 2]
-    assert seen["publish_failures_total"] == {(): 1}
+    found = [buckets[(("le", limit),)] for limit in ("0.025", "0.05", "5.0", "10.0", "+Inf")]
+    assert found == [0, 1, 1, 2, 2]
+    assert seen["publish_duration_seconds_sum"] == {(): pytest.approx(8.03)}
+    assert seen["publish_failures_total"] == {(): 3}
     assert seen["publish_newest_confirmed"] == {(): 0}
     cutovers.wait_for_approval(store, cutover.id, stage.key)
     verdicts.save(store, GateVerdict(
@@ -158,8 +179,51 @@ def guardrail(bound: str, verdict: str) -> dict[str, Any]:
             "reason": "because", "value": None, "samples": 0}
 
 
-def test_many_scrapes_at_once_cost_one(console: Served) -> None:
-    """The text is kept for a second, whoever asks."""
-    client = console.client()
-    texts = Counter(client.get("/metrics").text for _ in range(20))
-    assert len(texts) < 20
+@pytest.fixture
+def meter(tmp_path: Path) -> Iterator[tuple[Console, Meter]]:
+    """A console in this process, and what makes its text."""
+    home = Home(tmp_path / "home")
+    home.create()
+    store = Store.open(home.store_url, create=True)
+    plan = make_plan()
+    plans.register(store, plan, source="test", now=clock.now())
+    console = Console(Site(home, plan, store), is_local=True)
+    yield console, Meter(console)
+    store.close()
+
+
+def test_the_text_is_kept_for_a_second(
+    meter: tuple[Console, Meter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several servers that scrape at once cost one look at the store."""
+    _, counted = meter
+    at = 100.0
+    monkeypatch.setattr(context.time, "monotonic", lambda: at)
+    first = counted.kept()
+    at = 100.9
+    assert counted.kept() is first
+    at = 101.1
+    assert counted.kept() is not first
+
+
+def test_a_scrape_that_takes_long_holds_up_nobody(meter: tuple[Console, Meter]) -> None:
+    """Scrapes have one thread of their own: others are answered while it is busy."""
+    console, counted = meter
+    app, is_free = FastAPI(), threading.Event()
+    app.include_router(reading.routes(console, counted))
+    counted.thread.submit(is_free.wait)
+
+    async def ask() -> tuple[list[bool], list[int]]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            # more than the threads that all other routes share
+            scrapes = [asyncio.create_task(client.get("/metrics")) for _ in range(60)]
+            answers = [await client.get("/v1/decision/alice") for _ in range(3)]
+            waited = [each.done() for each in scrapes]
+            is_free.set()
+            answers += await asyncio.gather(*scrapes)
+        return waited, [each.status_code for each in answers]
+
+    waited, codes = asyncio.run(ask())
+    assert not any(waited)
+    assert set(codes) == {200}
