@@ -16,6 +16,7 @@ from changeover.plan.paths import LONGEST_PATTERN, is_in_body
 from changeover.shadow.rules_in_words import RuleInWords, at_place
 
 _RANK = [Judgement.REGRESSION, Judgement.INCONCLUSIVE, Judgement.NOISE, Judgement.QUIET]
+_NOT_IN_YAML = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 NEARLY = 0.01
 """For numbers that differ by this share at most, a tolerance is suggested."""
 
@@ -24,13 +25,33 @@ NEARLY = 0.01
 class Finding:
     """One place that differs: the counts, the judgement, examples, and what to do about it.
 
-    `rules` are the plan's rules that apply there, in words, with their owner and reason.
+    `rules` are the plan's rules that apply there, in words, with their owner and reason. `rule` is
+    one that would allow the difference, as it is written under `comparison`; empty for none.
     """
 
     place: Place
     verdict: PlaceVerdict
     suggestion: str
     rules: tuple[str, ...] = ()
+    rule: str = ""
+
+    @property
+    def as_yaml(self) -> str:
+        """The rule as a part of a plan; empty where none is suggested."""
+        return f"comparison:\n  {self.rule}\n" if self.rule else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about a difference: why, and the rule that would allow it, if any would."""
+
+    why: str
+    rule: str = ""
+
+    @property
+    def text(self) -> str:
+        """Both in one line."""
+        return "; ".join(filter(None, (self.why, self.rule)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +110,8 @@ def judged(
     verdicts = judge_places([counts_of(place, coverage) for place in known])
     found = []
     for place, verdict in zip(known, verdicts, strict=True):
-        advice, applied = suggest(place, verdict), at_place(rules, place.field)
-        found.append(Finding(place, verdict, advice, applied))
+        advice, applied = advise(place, verdict), at_place(rules, place.field)
+        found.append(Finding(place, verdict, advice.text, applied, advice.rule))
     found.sort(key=_urgency)
     return Findings(tuple(found), coverage, _medians(latencies))
 
@@ -122,31 +143,36 @@ def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None
 
 
 def suggest(place: Place, verdict: PlaceVerdict) -> str:
-    """Return one line of advice: a rule that would allow it, or that it is a regression.
+    """Return one line of advice: a rule that would allow it, or that it is a regression."""
+    return advise(place, verdict).text
+
+
+def advise(place: Place, verdict: PlaceVerdict) -> Advice:
+    """Return a rule that would allow a difference, or why none does.
 
     A rule is written as under `comparison` in a plan.
     """
     kinds = set(place.counts)
     is_noise = verdict.judgement is Judgement.NOISE
     if kinds == {"error"}:
-        return _who_fails(place)
+        return Advice(_who_fails(place))
     if not (place.diverged or is_noise):
-        return "nothing to do"
+        return Advice("nothing to do")
     if not is_in_body(place.field):
-        return _outside_bodies(place.field, is_noise=is_noise)
+        return Advice(_outside_bodies(place.field, is_noise=is_noise))
     path = _written(place.field)
     if path is None:
-        return "the path is too long for a rule; write one for a place above it"
+        return Advice("the path is too long for a rule; write one for a place above it")
     if is_noise:
-        return f"noise: the baseline differs from itself too; ignore: [{path}]"
+        return Advice("noise: the baseline differs from itself too", f"ignore: [{path}]")
     if kinds == {"order"}:
-        return f"only the order differs; arrays: {{{path}: {{as: set}}}}"
+        return Advice("only the order differs", f"arrays: {{{path}: {{as: set}}}}")
     # A tolerance is advised only where all examples would pass by it.
     pairs = list(_example_values(place))
-    for fits, advice in _ADVICE:
+    for fits, why, rule in _ADVICE:
         if pairs and all(fits(a, b) for a, b in pairs):
-            return advice.format(path=path)
-    return "a regression unless a rule says why it may differ"
+            return Advice(why, rule.format(path=path))
+    return Advice("a regression unless a rule says why it may differ")
 
 
 def _outside_bodies(place: str, *, is_noise: bool) -> str:
@@ -170,8 +196,11 @@ def _written(place: str) -> str | None:
     if len(place) >= min(LONGEST_PATTERN, LONGEST_PLACE):
         return None
     # YAML would read brackets and quotes as its own: such a place is written as a JSON text.
-    is_plain = re.fullmatch(r"[\w$.-]+", place) is not None
-    return place if is_plain else json.dumps(place, ensure_ascii=False)
+    if re.fullmatch(r"[\w$.-]+", place) is not None:
+        return place
+    written = json.dumps(place, ensure_ascii=False)
+    # JSON takes these as they are, YAML folds them as ends of lines or refuses them
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def _who_fails(place: Place) -> str:
@@ -206,17 +235,16 @@ def _texts(test: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:
     return lambda a, b: isinstance(a, str) and isinstance(b, str) and test(a, b)
 
 
-_ADVICE: list[tuple[Callable[[Any, Any], bool], str]] = [
+_ADVICE: list[tuple[Callable[[Any, Any], bool], str, str]] = [
     (lambda a, b: {type(a), type(b)} == {int, float} and a == b,
-     "the same number of another type; rules: [{{path: {path}, type_tolerant: true}}]"),
-    (_is_near, "numbers within 1 %; numeric: {{{path}: {{relative: 0.01}}}}"),
+     "the same number of another type", "rules: [{{path: {path}, type_tolerant: true}}]"),
+    (_is_near, "numbers within 1 %", "numeric: {{{path}: {{relative: 0.01}}}}"),
     (_texts(lambda a, b: a.casefold() == b.casefold()),
-     "only upper and lower case; text: {{{path}: {{ignore_case: true}}}}"),
+     "only upper and lower case", "text: {{{path}: {{ignore_case: true}}}}"),
     (_texts(lambda a, b: a.split() == b.split()),
-     "only blanks; text: {{{path}: {{ignore_whitespace: true}}}}"),
+     "only blanks", "text: {{{path}: {{ignore_whitespace: true}}}}"),
     (_texts(lambda a, b: re.sub(r"\d", "0", a) == re.sub(r"\d", "0", b)),
-     "only digits, as in times and ids; ignore: [{path}]"),
-    (lambda a, b: a is None and b is None,
-     "null on one side, missing on the other; "
+     "only digits, as in times and ids", "ignore: [{path}]"),
+    (lambda a, b: a is None and b is None, "null on one side, missing on the other",
      "rules: [{{path: {path}, null_equals_missing: true}}]"),
 ]

@@ -129,6 +129,13 @@ def newest(store: Store, migration: str) -> int:
         return session.scalar(query) or 0
 
 
+def newest_at(store: Store, migration: str) -> datetime | None:
+    """Return the time of the newest comparison's request; None before the first."""
+    query = select(ComparisonRow.at).where(ComparisonRow.migration == migration)
+    with store.read() as session:
+        return session.scalar(query.order_by(ComparisonRow.id.desc()).limit(1))
+
+
 def saved_answers(
     store: Store, migration: str, *, after: int = 0, until: int | None = None, most: int = 500
 ) -> list[tuple[int, Compared]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from changeover.analysis.window import Sample, Window, combine
+from changeover.analysis.window import SHADOW, Sample, Window, combine
 from changeover.console.pages import marks
 from changeover.console.pages.charts import Chart, Line, Value, aligned, with_gaps
 from changeover.console.pages.ranges import MOST_POINTS
@@ -15,6 +15,10 @@ from changeover.console.pages.view import Look
 from changeover.domain.routing import System
 from changeover.store import samples, series
 
+_LINES = {SHADOW: ("answers of both", "ink")}
+"""Name and colour of what is of no system alone."""
+_POINTS = {SHADOW: 120}
+"""Comparisons are few: the share of two or three of them says nothing."""
 SHARE_OF_RANGE = 300
 """A chart is made anew when it would move by this part of its width."""
 
@@ -29,6 +33,7 @@ class Panel:
         unit: Of the shown values.
         value: Returns the number from a window, in the shown unit; None for unknown.
         least_top: The axis reaches at least here.
+        floor: Where the axis begins; None where the values decide.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Panel:
     unit: str
     value: Callable[[Window], Value]
     least_top: float = 1.0
+    floor: float | None = 0.0
 
 
 def metric(name: str, scale: float) -> Callable[[Window], Value]:
@@ -60,15 +66,18 @@ MEMORY = Panel("memory", "Memory", "MB", _memory)
 CORES = Panel("cores", "Processor", "cores", lambda each: each.cpu_cores, 0.1)
 
 
-def charts(look: Look, panels: Sequence[Panel]) -> list[Chart]:
+def charts(
+    look: Look, panels: Sequence[Panel], of: Sequence[str] = tuple(System)
+) -> list[Chart]:
     """Return the charts of some panels, those without any data left out.
 
     Args:
         look: Of which migration, how far back.
         panels: Which charts.
+        of: Of which systems; `SHADOW` for what is of both together.
     """
     start = begin(look)
-    read = {system: _windows(look, start, system) for system in System}
+    read = {system: _windows(look, start, system) for system in of}
     decided = marks.marks(look, start.timestamp())
     span = start.timestamp(), look.now.timestamp()
     found = []
@@ -96,12 +105,12 @@ def good_for(look: Look) -> float:
     return max(1.5, length / SHARE_OF_RANGE)
 
 
-def _windows(look: Look, start: datetime, system: System) -> dict[int, Window]:
+def _windows(look: Look, start: datetime, system: str) -> dict[int, Window]:
     """Return what was measured of a system, by the second in which each window begins."""
     def read() -> dict[int, Window]:
         rows = samples.series(
             look.site.store, look.migration, system, start=start, end=look.now,
-            points=MOST_POINTS)
+            points=_POINTS.get(system, MOST_POINTS))
         return {row.at: _window(row) for row in rows}
 
     key = "series", system, look.range.name
@@ -112,7 +121,7 @@ def _window(row: Sample) -> Window:
     return combine([row], seconds=row.resolution)
 
 
-def _chart(panel: Panel, read: dict[System, dict[int, Window]]) -> Chart | None:
+def _chart(panel: Panel, read: dict[str, dict[int, Window]]) -> Chart | None:
     values, lines = [], []
     for windows in read.values():
         values.append({at: panel.value(window) for at, window in windows.items()})
@@ -125,5 +134,8 @@ def _chart(panel: Panel, read: dict[System, dict[int, Window]]) -> Chart | None:
     places = {at: index for index, at in enumerate(times)}
     for system, column in zip(read, aligned_values, strict=True):
         full = [column[places[at]] if at in places else None for at in whole]
-        lines.append(Line(str(system), str(system), full))
-    return Chart(panel.name, panel.title, panel.unit, whole, lines, least_top=panel.least_top)
+        name, colour = _LINES.get(system, (str(system), str(system)))
+        lines.append(Line(name, colour, full))
+    return Chart(
+        panel.name, panel.title, panel.unit, whole, lines,
+        least_top=panel.least_top, floor=panel.floor)

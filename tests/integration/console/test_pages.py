@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,14 +23,27 @@ from changeover.console.pages.views import VIEWS
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
+from changeover.site.home import Home
 from changeover.store import rollbacks, samples
-from tests.integration.console.conftest import Serve, Served
+from tests.integration.console import page_story
+from tests.integration.console.conftest import Serve, Served, started
 from tests.support.axe import chromium, findings, new_page, overflowing
 from tests.support.processes import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 ADDRESSES = {view.name: f"/pages/{view.name}" for view in VIEWS}
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A console whose plan and store have something for every page."""
+    with ExitStack() as stack:
+        home = Home(tmp_path_factory.mktemp("pages") / "home")
+        served = started(stack, home, page_story.plan_with_everything())
+        page_story.fill(served.store, served.plan)
+        yield served
+
 
 @pytest.fixture(autouse=True)
 def closed(browser: Any) -> Iterator[None]:
@@ -59,12 +73,14 @@ def measure(served: Served, seconds: int = 90, *, until: Any = None, failed: int
 
 def test_every_page_at_every_size_in_light_and_dark(console: Served, browser: Any) -> None:
     """No barrier that axe knows, nothing that sticks out, no complaint of the browser."""
-    console.move(Mode.GRADUAL, 500)
+    console.move(Mode.GRADUAL, 500, shadow_sample=5000)
     measure(console)
     faults = []
     for name, address in ADDRESSES.items():
         for size, scheme in (("desk", "light"), ("desk", "dark"), ("phone", "light")):
             page, complaints = new_page(browser, size=size, scheme=scheme)
+            # all of them take longer than figures are new
+            measure(console, 10)
             page.goto(console.url + address)
             page.wait_for_selector("#live.on, #live.old")
             found = [*complaints, *findings(page)]
@@ -91,6 +107,36 @@ def test_a_change_is_seen_without_loading_again_and_what_is_open_stays(
     page.wait_for_selector("#s-decisions :text('42 %')")
     assert page.evaluate("window.isTheSame")
     assert page.locator("#c-requests details[open]").count() == 1
+    assert complaints == []
+
+
+def test_what_differs_is_shown_as_text_and_its_rule_is_copied(
+    console: Served, browser: Any
+) -> None:
+    """Both values side by side, whatever they hold, and one click takes the YAML."""
+    page, complaints = new_page(browser, permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{console.url}/pages/comparison")
+    first = page.locator(".place", has_text="$.total").first
+    assert first.locator("td").all_inner_texts()[1:3] == ["12.5", "12.51"]
+    first.locator("button").click()
+    page.wait_for_selector("#said:text('copied')", state="attached")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "comparison:\n  numeric: {$.total: {relative: 0.01}}\n"
+    assert page_story.HOSTILE in page.inner_text("#s-places")
+    assert page.locator("#content img").count() == 0
+    assert complaints == []
+
+
+def test_all_migrations_of_the_store_are_on_one_list(console: Served, browser: Any) -> None:
+    """Also those whose console is somewhere else, and those that nobody watches."""
+    page, complaints = new_page(browser)
+    page.goto(f"{console.url}/pages/migrations")
+    rows = page.locator("#s-list tbody tr")
+    page.wait_for_selector("#s-list tbody tr >> nth=2")
+    found = {each.split()[0]: each for each in rows.all_inner_texts()}
+    assert found.keys() == {"bench", "invoices", "payments"}
+    assert "all silent since" in found["invoices"]
+    assert "none has run of late" in found["payments"]
     assert complaints == []
 
 

@@ -62,7 +62,7 @@
       width, height: 190,
       cursor: {sync: {key: "time"}, drag: {x: false, y: false}},
       scales: {x: {time: true, range: (_u, low, high) => charts.get(data.name)?.data.span ?? [low, high]}, y: {range: (_u, low, high) => {
-        const least = floor ?? low, most = Math.max(high ?? top, top);
+        const most = Math.max(high ?? top, top), least = floor ?? Math.min(low ?? 0, most - 1);
         return [least - (most - least) * 0.02, most + (most - least) * 0.06];
       }}},
       axes: [{...axis, space: 70, values: (_u, ticks, _a, _s, step) => ticks.map((each) => tick(each, step))}, {...axis, size: 62, values: (_u, ticks) =>
@@ -239,7 +239,15 @@
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-copy]");
     if (!button) return;
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const place = document.getElementById(button.dataset.copy);
+    // browsers copy by themselves only on this machine or with TLS: else it is marked, to be copied
+    if (!navigator.clipboard) {
+      getSelection().selectAllChildren(place);
+      say("marked, copy it with Ctrl and C");
+      button.textContent = "Marked: press Ctrl+C";
+      return;
+    }
+    await navigator.clipboard.writeText(place.textContent);
     say("copied");
     button.textContent = "Copied";
   });

@@ -1,0 +1,75 @@
+"""A store with some of everything that the pages show, also what is meant to do harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+from changeover import clock
+from changeover.domain.comparisons import Compared, Example
+from changeover.domain.rollout import CutoverStatus
+from changeover.plan.model import Plan
+from changeover.store import comparisons, cutovers, heartbeats, plans
+from changeover.store.engine import Store
+from tests.integration.conftest import make_plan
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+SHOWN = {
+    "$.total": ("changed", "12.5", "12.51"), "$.items": ("order", "[1, 2]", "[2, 1]"),
+    f"$['{HOSTILE}']": ("changed", f'"{HOSTILE}{"long " * 60}"', None),
+    "$.name": ("changed", '"Ann"', '"ann"'), "status": ("changed", "200", "500")}
+"""Kind and both values by place."""
+
+
+def plan_with_everything() -> Plan:
+    """Return a plan with a shadow, gates of several kinds, and a rule."""
+    return make_plan(
+        shadow={"sample": "50%"},
+        comparison={"rules": [{"path": "$.eta", "within": "2s", "owner": "ana",
+                               "reason": "clocks differ", "expires": "2099-01-31"}]},
+        gates={"slo": [
+            {"metric": "error_rate", "below": "0.5%"},
+            {"metric": "error_rate", "ratio_to_baseline": 1.1},
+            {"metric": "latency_p95", "ratio_to_baseline": 1.1},
+            {"metric": "match_rate", "at_least": "99%"}]},
+        phases=[{"phase": "gradual", "stages": [
+            {"percent": 50, "soak": "1h", "gates": ["slo"]}]}])
+
+
+def compare(store: Store, migration: str, number: int = 200) -> None:
+    """Store comparisons of which some differ, one place as noise."""
+    now = clock.now()
+    batch = []
+    for index in range(number):
+        found: dict[str, Example] = {}
+        for place, (kind, baseline, candidate) in SHOWN.items():
+            if index % (3 + len(found)) == 0:
+                found[place] = Example(f"GET /orders/{index}", place, kind, baseline, candidate)
+        batch.append(Compared(
+            now - timedelta(seconds=number - index), f"GET /orders/{index}", f"id-{index}",
+            0.9 if found else 1.0, not found, 0.01, 0.02, found=found,
+            noisy=frozenset({"$.name"}) if index % 3 == 0 else frozenset(),
+            ignored=frozenset({"$.eta"})))
+    coverage = {"seen": number + 30, "dropped: host busy": 20, "dropped: queue full": 10}
+    comparisons.write(store, migration, batch, coverage)
+
+
+def register_others(store: Store) -> None:
+    """Store two more migrations, one of them with a cutover, whose observer is silent."""
+    now = clock.now()
+    for name in ("invoices", "payments"):
+        plan = make_plan().model_copy(update={"migration": name})
+        plans.register(store, plan, source="test", now=now)
+    heartbeats.beat(
+        store, "invoices/observer", pid=1, now=now - timedelta(minutes=5))
+    begun = cutovers.begin(store, "invoices", flow_run_id=str(uuid4()), now=now)
+    cutovers.enter_stage(store, begun.id, plan.stages()[0], now=now)
+    cutovers.finish(
+        store, begun.id, status=CutoverStatus.STOPPED, outcome=HOSTILE, now=now)
+
+
+
+def fill(store: Store, plan: Plan) -> None:
+    """Store something for every page."""
+    compare(store, plan.migration)
+    register_others(store)
