@@ -18,6 +18,7 @@ from changeover.site.site import Site
 from changeover.store import plans
 
 LOG = logging.getLogger("changeover.service")
+_LINE = "%(asctime)s %(levelname)s %(message)s"
 PLAN_SECONDS = 5.0
 """How often a service looks whether its plan is still in force."""
 
@@ -64,11 +65,11 @@ def log_to_stderr(service: str) -> None:
     Args:
         service: Its name, as `observer`.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=_LINE)
+    own = logging.getLogger().handlers[:]
     telemetry.start(service)
     if telemetry.is_on():
-        from changeover.telemetry.logs import add_trace
+        from changeover.telemetry.logs import WithTrace
 
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(add_trace)
+        for handler in own:
+            handler.setFormatter(WithTrace(_LINE))

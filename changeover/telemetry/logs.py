@@ -68,12 +68,11 @@ def _exporter(name: str) -> Any:
     return OTLPLogExporter()
 
 
-def add_trace(record: logging.LogRecord) -> bool:
-    """Write the present trace behind a log line's text; a filter of handlers."""
-    present = trace.get_current_span().get_span_context()
-    text = record.getMessage()
-    named = f" trace_id={present.trace_id:032x}"
-    # a line passes the filters of several handlers
-    if present.is_valid and not text.endswith(named):
-        record.msg, record.args = f"{text}{named}", ()
-    return True
+class WithTrace(logging.Formatter):
+    """Writes the present trace behind a log line; the line itself stays as it is for others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line as it is written."""
+        text = super().format(record)
+        present = trace.get_current_span().get_span_context()
+        return f"{text} trace_id={present.trace_id:032x}" if present.is_valid else text

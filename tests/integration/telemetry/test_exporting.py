@@ -16,10 +16,10 @@ pytestmark = pytest.mark.integration
 WORK = """
 import logging
 from changeover import telemetry
+from changeover.site.service_main import log_to_stderr
 from changeover.telemetry.traces import trace_of
 
-logging.basicConfig(level=logging.INFO)
-telemetry.start("test")
+log_to_stderr("test")
 whole, part = trace_of("a", "cutover", 1), trace_of("a", "cutover", 1, "beta")
 part = trace_of("a", "cutover", 1, "beta", follows=whole)
 with telemetry.span("the cause"):
@@ -64,6 +64,7 @@ def test_spans_of_one_work_are_one_trace_and_its_log_lines_name_it() -> None:
     assert attributes(root)["changeover.cutover"] == "1"
     (line,) = [each for each in server.logs if each.body.string_value == "within the stage"]
     assert (line.trace_id, line.span_id) == (root.trace_id, root.span_id)
+    assert f"within the stage trace_id={root.trace_id.hex()}\n" in done.stderr
 
 
 def test_a_collector_that_hangs_holds_up_neither_the_work_nor_its_end() -> None:
