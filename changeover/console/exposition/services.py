@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from changeover import __version__
-from changeover.console.exposition.family import LEFT_OUT, Bound, Family, Scrape
+from changeover.console.exposition.family import LEFT_OUT, Bound, Family, Kind, Scrape
 from changeover.console.exposition.scene import Scene
 from changeover.domain.capacity import Fit
 from changeover.site import capacity_status
-from changeover.store import heartbeats
+from changeover.store import heartbeats, relays
 
 ROOM_SECONDS = 30
 """What the baseline bears is read from a month of minutes: not for each scrape."""
@@ -33,7 +33,20 @@ CAPACITY = Family(
 ARRIVING = Family(
     "way_back_arriving_requests_per_second",
     "What arrives at both systems in the busiest minute of late, then.")
-FAMILIES = (BUILD, SYSTEMS, MADE, TOOK, AGE, WAY_BACK, CAPACITY, ARRIVING, LEFT_OUT)
+_RECEIVER = Bound("webhook of the plan, and Prefect", 50)
+UNTOLD = Family(
+    "receiver_waiting_events", "Events of the audit that Prefect or a webhook does not have yet.",
+    ("receiver",), _RECEIVER)
+FAILING = Family(
+    "receiver_failing_seconds", "Since when it has taken no event; 0 while it takes them.",
+    ("receiver",), _RECEIVER)
+GIVEN_UP = Family(
+    "receiver_given_up_events", "Events that were given up for it.", ("receiver",), _RECEIVER,
+    Kind.COUNTER)
+FAMILIES = (
+    BUILD, SYSTEMS, MADE, TOOK, AGE, WAY_BACK, CAPACITY, ARRIVING, UNTOLD, FAILING, GIVEN_UP,
+    LEFT_OUT,
+)
 
 
 def collect(scene: Scene, scrape: Scrape) -> None:
@@ -47,6 +60,19 @@ def collect(scene: Scene, scrape: Scrape) -> None:
         silent = (scene.now - beat.at).total_seconds()
         scrape.add(AGE, max(0.0, silent), beat.service)
     _add_way_back(scene, scrape)
+    _add_receivers(scene, scrape)
+
+
+def _add_receivers(scene: Scene, scrape: Scrape) -> None:
+    """Add how far everybody has come who is told of decisions."""
+    head = relays.head_seq(scene.store, scene.migration)
+    for relay in relays.all_of(scene.store, scene.migration):
+        failing = 0.0
+        if relay.failing_since is not None:
+            failing = max(0.0, (scene.now - relay.failing_since).total_seconds())
+        scrape.add(UNTOLD, max(0, head - relay.seq), relay.target)
+        scrape.add(FAILING, failing, relay.target)
+        scrape.add(GIVEN_UP, relay.given_up, relay.target)
 
 
 def _add_way_back(scene: Scene, scrape: Scrape) -> None:
