@@ -25,12 +25,17 @@ Row = tuple[str, str, str]
 
 def of_systems(look: Look) -> list[Row]:
     """Return everything that is measured of both systems now."""
+    return of_traffic(look) + of_outcomes(look)
+
+
+def of_traffic(look: Look) -> list[Row]:
+    """Return what the gateway, probes and processes tell of both systems now."""
     reads = _windows(look, TRAFFIC_OVER)
     rows = [_metric_row(name, reads) for name in _metrics(OF_SYSTEMS)]
     # the gateway's: the same for both
     if reads[0].refused:
         rows.append(_metric_row("refused_rate", reads))
-    return rows + of_outcomes(look)
+    return rows
 
 
 def of_outcomes(look: Look) -> list[Row]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
-from changeover.analysis.window import SHADOW, Sample, Window, combine
+from changeover.analysis.window import (
+    GATEWAY,
+    SHADOW,
+    Measurements,
+    Sample,
+    Window,
+    combine,
+    of_gateway,
+)
 from changeover.console.pages import marks
 from changeover.console.pages.charts import Chart, Line, Value, aligned, with_gaps
 from changeover.console.pages.ranges import MOST_POINTS
@@ -23,9 +31,13 @@ SHARE_OF_RANGE = 300
 """A chart is made anew when it would move by this part of its width."""
 
 
+def _unknown(_window: Window) -> Value:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A chart of one number of both systems.
+    """A chart of one number of both systems, or of lines that its page makes.
 
     Args:
         name: Of the chart.
@@ -39,9 +51,24 @@ class Panel:
     name: str
     title: str
     unit: str
-    value: Callable[[Window], Value]
+    value: Callable[[Window], Value] = field(default=_unknown)
     least_top: float = 1.0
     floor: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A line before its times are those of its chart.
+
+    Args:
+        name: What it shows, for the legend.
+        colour: As of `charts.Line`.
+        values: By Unix second.
+    """
+
+    name: str
+    colour: str
+    values: Mapping[int, Value]
 
 
 def metric(name: str, scale: float) -> Callable[[Window], Value]:
@@ -63,6 +90,7 @@ P50 = Panel("p50", "Median duration", "ms", metric("latency_p50", 1000))
 P95 = Panel("p95", "p95 of the duration", "ms", metric("latency_p95", 1000))
 P99 = Panel("p99", "p99 of the duration", "ms", metric("latency_p99", 1000))
 MEMORY = Panel("memory", "Memory", "MB", _memory)
+UP = Panel("up", "Health probes answered", "%", metric("up", 100), 100)
 CORES = Panel("cores", "Processor", "cores", lambda each: each.cpu_cores, 0.1)
 
 
@@ -76,16 +104,41 @@ def charts(
         panels: Which charts.
         of: Of which systems; `SHADOW` for what is of both together.
     """
-    start = begin(look)
-    read = {system: _windows(look, start, system) for system in of}
-    decided = marks.marks(look, start.timestamp())
-    span = start.timestamp(), look.now.timestamp()
+    read = {system: windows(look, system) for system in of}
     found = []
     for panel in panels:
-        chart = _chart(panel, read)
-        if chart is not None:
-            found.append(replace(chart, marks=decided, span=span))
-    return found
+        lines = []
+        for system, measured in read.items():
+            values = {at: panel.value(window) for at, window in measured.items()}
+            name, colour = _LINES.get(system, (str(system), str(system)))
+            lines.append(Values(name, colour, values))
+        found.append(over_time(panel, lines))
+    return framed(look, found)
+
+
+def framed(look: Look, found: Sequence[Chart | None]) -> list[Chart]:
+    """Return charts with the range as their axis and the decisions in it; None is left out."""
+    start = begin(look).timestamp()
+    decided, span = marks.marks(look, start), (start, look.now.timestamp())
+    return [replace(each, marks=decided, span=span) for each in found if each is not None]
+
+
+def over_time(panel: Panel, lines: Sequence[Values]) -> Chart | None:
+    """Return a chart of lines, with a hole where nothing was measured; None without any value."""
+    times, columns = aligned([each.values for each in lines])
+    if not any(value is not None for each in columns for value in each):
+        return None
+    step = min((b - a for a, b in itertools.pairwise(times)), default=1)
+    # a hole in the measurements is a hole in the line
+    whole = with_gaps(times, step)
+    places = {at: index for index, at in enumerate(times)}
+    drawn = []
+    for line, column in zip(lines, columns, strict=True):
+        full = [column[places[at]] if at in places else None for at in whole]
+        drawn.append(Line(line.name, line.colour, full))
+    return Chart(
+        panel.name, panel.title, panel.unit, whole, drawn,
+        least_top=panel.least_top, floor=panel.floor)
 
 
 def begin(look: Look) -> datetime:
@@ -105,37 +158,40 @@ def good_for(look: Look) -> float:
     return max(1.5, length / SHARE_OF_RANGE)
 
 
-def _windows(look: Look, start: datetime, system: str) -> dict[int, Window]:
-    """Return what was measured of a system, by the second in which each window begins."""
+def windows(look: Look, system: str) -> dict[int, Window]:
+    """Return what was measured of a system, by the second in which each window begins.
+
+    Args:
+        look: Of which migration, how far back.
+        system: One of the systems, or `GATEWAY`: what arrived there and what it refused.
+    """
     def read() -> dict[int, Window]:
         rows = samples.series(
-            look.site.store, look.migration, system, start=start, end=look.now,
+            look.site.store, look.migration, system, start=begin(look), end=look.now,
             points=_POINTS.get(system, MOST_POINTS))
         return {row.at: _window(row) for row in rows}
 
-    key = "series", system, look.range.name
+    key = "series", str(system), look.range.name
     return look.kept.get(key, good_for(look), look.now.timestamp(), read)
 
 
+def total(look: Look, system: str) -> Window:
+    """Return what was measured of a system in the whole range: the sum of its windows."""
+    def summed() -> Window:
+        rows = [_row(system, at, each) for at, each in windows(look, system).items()]
+        return combine(rows, seconds=(look.now - begin(look)).total_seconds())
+
+    key = "total", str(system), look.range.name
+    return look.kept.get(key, good_for(look), look.now.timestamp(), summed)
+
+
 def _window(row: Sample) -> Window:
-    return combine([row], seconds=row.resolution)
+    read = of_gateway(row) if row.system == GATEWAY else row
+    return combine([read], seconds=row.resolution)
 
 
-def _chart(panel: Panel, read: dict[str, dict[int, Window]]) -> Chart | None:
-    values, lines = [], []
-    for windows in read.values():
-        values.append({at: panel.value(window) for at, window in windows.items()})
-    times, aligned_values = aligned(values)
-    if not any(value is not None for each in aligned_values for value in each):
-        return None
-    step = min((b - a for a, b in itertools.pairwise(times)), default=1)
-    # a hole in the measurements is a hole in the line
-    whole = with_gaps(times, step)
-    places = {at: index for index, at in enumerate(times)}
-    for system, column in zip(read, aligned_values, strict=True):
-        full = [column[places[at]] if at in places else None for at in whole]
-        name, colour = _LINES.get(system, (str(system), str(system)))
-        lines.append(Line(name, colour, full))
-    return Chart(
-        panel.name, panel.title, panel.unit, whole, lines,
-        least_top=panel.least_top, floor=panel.floor)
+def _row(system: str, at: int, window: Window) -> Sample:
+    """Return a window as the sample that it was."""
+    sums = {each.name: getattr(window, each.name) for each in fields(Measurements)}
+    return Sample(
+        system, at, int(window.seconds), watched=window.watched, listened=window.listened, **sums)

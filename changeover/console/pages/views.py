@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from changeover.console.pages import comparison, migrations, overview
+from changeover.console.pages import comparison, migrations, overview, system_health
 from changeover.console.pages.view import View
 from changeover.errors import InvalidInput
 
 VIEWS: tuple[View, ...] = (
     overview.VIEW,
+    system_health.VIEW,
     comparison.VIEW,
     migrations.VIEW,
     # further pages stand here
