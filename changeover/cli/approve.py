@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from changeover.cli.bars import spinner
 from changeover.cli.common import Session, site_command
 from changeover.cli.proving import token_if_needed
 from changeover.domain.approvers import rules_of
@@ -29,6 +30,9 @@ def approve(session: Session, **answer: str) -> None:
     person, decision = answer["approver"], StageAction(answer["decision"])
     token_if_needed(session, person, rules_of(site.plan, asked.stage))
     given = Answer(decision, person, answer["comment"], "cli")
-    done = answering.give(answering.Asking(site, asked, describe_end), given)
+    asking = answering.Asking(site, asked, describe_end)
+    # its process starts first
+    with spinner("the flow takes the answer", is_hidden=session.output == "json"):
+        done = answering.give(asking, given)
     data = {"stage": asked.stage, "decision": answer["decision"]}
     session.show(done.text, data | {"is_taken": done.is_taken})

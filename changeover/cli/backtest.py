@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from changeover import clock
+from changeover.cli.bars import several
 from changeover.cli.common import FILE, Session, environment_option, shared_option, site_command
 from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.plan.units import parse_duration
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 5
 """Firings of a trigger that are shown with their time; JSON has all."""
-Progress = Callable[[str, int, int], None]
 
 
 def _since(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
@@ -66,31 +65,11 @@ def backtest(session: Session, since: timedelta, is_json: bool) -> int:
         session.output = "json"
     plan = session.load_plan()
     now = clock.now()
-    with _bar(is_hidden=session.output == "json") as progress:
+    with several(is_hidden=session.output == "json") as progress:
         asked = Asked(plan, now - since, now)
         found = run(session.site, asked, progress)
     session.show(_text(found), found.document())
     return EXIT_FAILED if found.is_other else EXIT_OK
-
-
-@contextmanager
-def _bar(*, is_hidden: bool) -> Iterator[Progress]:
-    """Show how far the work is, on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    # on standard error: what is found may go into a file
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=is_hidden) as bars:
-        tasks = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
-        yield progress
 
 
 def _text(found: Backtest) -> str:

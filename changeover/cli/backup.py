@@ -17,6 +17,7 @@ from changeover.backup import restore as restoring
 from changeover.backup.items import Progress as Step
 from changeover.backup.manifest import Backup
 from changeover.cli import completing
+from changeover.cli.bars import several, spinner
 from changeover.cli.common import (
     FOLDER,
     Session,
@@ -51,7 +52,7 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
     items = from_plan.items_of(site)
     place = folder or from_plan.target_of(site)
     name = name or f"{site.migration}-{now:%Y%m%d-%H%M%S}"
-    with _bars() as advance:
+    with _bars(session) as advance:
         made = making.make_backup(
             items, place, name=name, now=now, report=advance)
         # verified at once: a backup that cannot be restored is found while there is time
@@ -80,7 +81,7 @@ def verify(session: Session, name: str, folder: Path | None, scratch: str | None
     """Check a backup: checksums, and every item restored into a scratch place."""
     path = _path(session, name, folder)
     servers = _servers(session)
-    with _bars() as advance:
+    with _bars(session) as advance:
         checked = check.verify(
             path, servers=servers, scratch=scratch, report=advance)
     items = [asdict(item) for item in checked.items]
@@ -104,7 +105,10 @@ def verify(session: Session, name: str, folder: Path | None, scratch: str | None
 @pass_session
 def restore(session: Session, *, name: str, item: str, to: str, folder: Path | None) -> None:
     """Restore one item of a backup to a new place."""
-    click.echo(restoring.restore(_path(session, name, folder), item, to))
+    path = _path(session, name, folder)
+    with spinner(f"restoring {item}"):
+        text = restoring.restore(path, item, to)
+    click.echo(text)
 
 
 @backup_group.command("list", epilog="\b\nExample:\n  changeover backup list --output json")
@@ -171,26 +175,7 @@ def _servers(session: Session) -> dict[str, str]:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[Step], None]]:
+def _bars(session: Session) -> Iterator[Callable[[Step], None]]:
     """Show a bar for each item on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    item = TextColumn("{task.description}")
-    size_of_it = TextColumn("{task.fields[size]}")
-    columns = item, BarColumn(), size_of_it, TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def advance(step: Step) -> None:
-            if step.item not in bars:
-                bar = progress.add_task(step.item, total=None, size="")
-                bars[step.item] = bar
-            # how much there is may not be known before the end
-            total = step.total or None
-            size = f"{step.done}/{total or '?'} {step.unit}"
-            progress.update(
-                bars[step.item], total=total, completed=step.done, size=size)
-
-        yield advance
+    with several(unit="done", is_hidden=session.output == "json") as report:
+        yield lambda step: report(f"{step.item} ({step.unit})", step.done, step.total)

@@ -80,6 +80,9 @@ def spinner(text: str, *, is_hidden: bool = False) -> Iterator[Callable[[str], N
         yield lambda newer: None
         return
     from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Console(stderr=True).status(text) as status:
-        yield lambda newer: status.update(newer)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(text, total=None)
+        yield lambda newer: shown.update(task, description=newer)

@@ -11,6 +11,7 @@ from changeover import cleanup as cleaning
 from changeover import clock
 from changeover.cleanup import Cleanup
 from changeover.cleanup.start import candidate_start
+from changeover.cli.bars import spinner
 from changeover.cli.common import (
     Session,
     environment_option,
@@ -76,10 +77,12 @@ def _task_of(session: Session) -> Cleanup:
 def _clean(session: Session, task: Cleanup, name: str | None) -> int:
     """List, or move when there is a name."""
     moved: list[str] = []
-    if name is None:
-        survey = cleaning.survey(task)
-    else:
-        survey, moved = cleaning.quarantine(task, name)
+    doing = "looking for files" if name is None else "moving files"
+    with spinner(doing, is_hidden=session.output == "json"):
+        if name is None:
+            survey = cleaning.survey(task)
+        else:
+            survey, moved = cleaning.quarantine(task, name)
     known = cleaning.quarantines(task.roots, base=task.base)
     found = [each.path for each in survey.found]
     refused = [asdict(each) for each in survey.refused]
@@ -121,7 +124,8 @@ def as_text(
 
 
 def _undo(session: Session, task: Cleanup, name: str) -> int:
-    back = cleaning.bring_back(task.roots, name, base=task.base)
+    with spinner("bringing files back", is_hidden=session.output == "json"):
+        back = cleaning.bring_back(task.roots, name, base=task.base)
     lines = [f"not back: {each.path}: {each.reason}" for each in back.refused]
     lines.append(f"{len(back.restored)} files and folders are back")
     refused = [asdict(each) for each in back.refused]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from changeover import clock
+from changeover.cli.bars import bar, several
 from changeover.cli.common import (
     FILE,
     Session,
@@ -49,7 +50,9 @@ def divergences(session: Session, limit: int, again: bool) -> None:
         plan = session.load_plan() if session.plan_file else site.plan
         today = clock.now().date()
         judge = Judge.of(plan.shadow, plan.comparison, today=today)
-        done, left = scores.score_again(site.store, site.plan, judge)
+        with several(unit="pairs") as report:
+            done, left = scores.score_again(
+                site.store, site.plan, judge, lambda number: report("scoring again", number, 0))
         text = f"{done} saved pairs were scored again"
         if left:
             why = "too much of them is masked"
@@ -111,21 +114,11 @@ def _replay(
     """Send the requests to both systems, with a bar; return what was compared and left out."""
     import asyncio
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from changeover.shadow import replay
 
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress("{task.description}", *columns, console=console) as progress:
-        bar = progress.add_task("replaying", total=len(recorded))
-
-        def advance() -> None:
-            progress.advance(bar)
-
+    with bar("replaying", len(recorded)) as advance:
         sending = replay.run(
-            plan, recorded, concurrency=concurrency, on_done=advance)
+            plan, recorded, concurrency=concurrency, on_done=lambda: advance(1))
         return asyncio.run(sending)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from changeover import clock
 from changeover.cli import completing
+from changeover.cli.bars import bar
 from changeover.cli.common import (
     FILE,
     Session,
@@ -96,13 +96,10 @@ def estimate(session: Session, /, file: Path, **said: Any) -> None:
     habits_of = _stated(said) if said["rate"] else _measured(session)
     harm, found = Harm(said["times"], said["slower"]), []
     is_hidden = session.output == "json"
-    with click.progressbar(
-        length=len(wanted), label="drawing futures",
-        file=sys.stderr, hidden=is_hidden,
-    ) as bar:
+    with bar("drawing futures", len(wanted), is_hidden=is_hidden) as advance:
         for each in estimates(plan, habits_of, harm):
             found.append(each)
-            bar.update(1)
+            advance(1)
     text = "\n".join([*_lines(found), *untold])
     session.show(text, [_data(each) for each in found])
 

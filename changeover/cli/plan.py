@@ -13,6 +13,7 @@ from changeover import clock
 from changeover.cleanup import check_patterns
 from changeover.cli import asking
 from changeover.cli.amend import amend
+from changeover.cli.bars import spinner
 from changeover.cli.common import (
     FILE,
     Session,
@@ -66,13 +67,17 @@ def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...
     notes = rules.warnings(found)
     notes += expired(found.flags, clock.now().date())
     notes += missing
-    notes += filter(None, map(probe.note, probe.probe_all(plans)))
+    is_hidden = session.output == "json"
+    # systems that do not answer are waited for
+    with spinner("asking the systems", is_hidden=is_hidden):
+        notes += filter(None, map(probe.note, probe.probe_all(plans)))
     lines = _plan_lines(file, found)
     lines += [f"  note: {note}" for note in notes]
     keys = [stage.key for stage in found.stages()]
     data: dict[str, Any] = {"migration": found.migration}
     data |= {"stages": keys, "notes": notes}
-    readings = asking.ask_every(plans, folder) if is_asking else []
+    with spinner("asking the sources", is_hidden=is_hidden):
+        readings = asking.ask_every(plans, folder) if is_asking else []
     lines += [f"  {line}" for line in asking.lines(readings)]
     if is_asking:
         data["sources"] = asking.as_data(readings)

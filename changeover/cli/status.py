@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from changeover import clock
+from changeover.cli.bars import spinner
 from changeover.cli.common import Session, home_option, pass_session, site_command
 from changeover.cli.printable import printable
 from changeover.domain.audit import AuditEvent
@@ -77,7 +78,8 @@ def history(session: Session, limit: int, verify: bool) -> int:
     store, name = session.site.store, session.site.migration
     events = audit.events(store, name)
     if verify:
-        problems = audit.verify(store, name)
+        with spinner("checking the chain", is_hidden=session.output == "json"):
+            problems = audit.verify(store, name)
         text = "\n".join(problems) or f"intact: {len(events)} events"
         session.show(text, {"events": len(events), "problems": problems})
         return EXIT_FAILED if problems else 0
@@ -132,6 +134,7 @@ def upgrade(session: Session) -> None:
     """Bring the store's tables to this program's version."""
     # the same call that makes a new store: it brings an old one up to date
     url = Home.resolve(session.home).store_url
-    store = Store.open(url, create=True)
+    with spinner("bringing the tables up to date"):
+        store = Store.open(url, create=True)
     click.echo(f"{store.url} is up to date")
     store.close()

@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from changeover import clock
 from changeover.checks.suites.junit import junit_xml
@@ -16,6 +14,7 @@ from changeover.checks.suites.result import CheckRun, as_stored
 from changeover.checks.suites.run import checks_of, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
 from changeover.cli import completing
+from changeover.cli.bars import several
 from changeover.cli.common import (
     FILE,
     Session,
@@ -29,6 +28,8 @@ from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.site.site import Site
 from changeover.store import validations
 
+WHOLE = 1000
+"""Steps of a bar: a check says only which share of it is done."""
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 
@@ -50,9 +51,9 @@ def validate(session: Session, suite: str, junit: Path | None) -> int:
     # a plan that was not started has no store to save results in
     if session.plan_file is not None:
         target = CheckTarget(session.load_plan(), session.plan_file.absolute().parent)
-        runs = _run_with_bars(target, suite)
+        runs = _run_with_bars(session, target, suite)
     else:
-        runs = _run_with_bars(CheckTarget.of(session.site), suite)
+        runs = _run_with_bars(session, CheckTarget.of(session.site), suite)
         _save(session.site, suite, runs)
     results = [as_stored(0, run) for run in runs]
     if junit is not None:
@@ -64,19 +65,16 @@ def validate(session: Session, suite: str, junit: Path | None) -> int:
     return EXIT_OK if verdict is Verdict.PASS else EXIT_FAILED
 
 
-def _run_with_bars(target: CheckTarget, suite: str) -> list[CheckRun]:
+def _run_with_bars(session: Session, target: CheckTarget, suite: str) -> list[CheckRun]:
     """Run the suite with a bar on standard error for each check."""
-    named = TextColumn("{task.description}")
-    columns = named, BarColumn(), TimeElapsedColumn()
-    # standard output is for the results alone
-    console = Console(stderr=True)
-    with Progress(*columns, console=console) as progress:
-        bars: list[TaskID] = []
-        for name, _ in checks_of(target.plan, suite):
-            bars.append(progress.add_task(name, total=1.0))
+    names = [name for name, _ in checks_of(target.plan, suite)]
+    with several(is_hidden=session.output == "json") as report:
+        # all of them at once: a person sees what is still to come
+        for number, name in enumerate(names, 1):
+            report(f"{number} {name}", 0, WHOLE)
 
         def advance(number: int, share: float) -> None:
-            progress.update(bars[number], completed=share)
+            report(f"{number + 1} {names[number]}", round(share * WHOLE), WHOLE)
 
         return run_suite(target, suite, advance)
 

@@ -15,6 +15,7 @@ from changeover.analysis.check_words import (
     interval_text,
     outlook_text,
 )
+from changeover.cli.bars import spinner
 from changeover.cli.common import Session, site_command
 from changeover.domain.rollout import GateVerdict
 from changeover.errors import EXIT_FAILED, InvalidInput
@@ -52,7 +53,9 @@ def verdict(session: Session, number: int | None, is_recomputed: bool) -> int:
     # numpy takes long to import, and no other command needs it
     from changeover.procedures.recompute import recompute
 
-    return _show_recomputed(session, known, recompute(known, sums))
+    with spinner("reaching it again", is_hidden=session.output == "json"):
+        again = recompute(known, sums)
+    return _show_recomputed(session, known, again)
 
 
 def _list(session: Session) -> None:

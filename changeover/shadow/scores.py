@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from changeover import clock
@@ -29,11 +30,20 @@ def collect(store: Store, migration: str) -> Findings:
     return judged(known, coverage, rules, comparisons.latencies(store, migration))
 
 
-def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
+def score_again(
+    store: Store, plan: Plan, judge: Judge,
+    report: Callable[[int], None] = lambda number: None,
+) -> tuple[int, int]:
     """Judge the saved pairs by the plan's rules as they are now.
 
     Their counts are replaced. All other counts stay: pairs that matched are not saved, nor are all
     that differ. Comparisons that arrive in the meantime stay as they are.
+
+    Args:
+        store: The store.
+        plan: The plan.
+        judge: The rules as they are now.
+        report: Told how many pairs were judged so far.
 
     Returns:
         How many were scored again, and how many could not be, because too much is masked.
@@ -49,4 +59,5 @@ def score_again(store: Store, plan: Plan, judge: Judge) -> tuple[int, int]:
                 again.append(found)
         done += comparisons.replace_scores(store, plan.migration, again)
         after, number = batch[-1][0], number + len(batch)
+        report(number)
     return done, number - done
