@@ -28,6 +28,12 @@ same within one `format`:
     audit              {events, head_hash, problems[]}: intact when `problems` is empty
     differences        what differs between the answers: {findings[{place, verdict,
                        suggestion}], coverage{outcome: n}, latency[2]}; null without shadow
+    checks[]           every check over time: {gate, metric, of, bound, bounds[], measure (what
+                       stands against the bound: value, ratio, difference, evidence), points[{at,
+                       stage, verdict, value, baseline, low, high, harm, harm_bar, health,
+                       health_bar, basis (`verdict` or `samples`)}]}
+    decided[]          when each check of each stage would have passed and failed: {stage, gate,
+                       check, passed_at, passed_after, failed_at, failed_after, verdict, moments}
     way_back           whether a rollback would fit, while the baseline is smaller than it was
     procedure          what was done around the stages: {steps[{name, status, detail, at,
                        seconds}], criteria[{text, is_met, detail}]}; null without a cutover

@@ -24,7 +24,7 @@ from changeover.site import capacity, group_status, trigger_status
 from changeover.store import audit, firings, outages, publications, routing
 from changeover.store.covering import MINUTE
 from changeover.store.engine import Store
-from reports import measures, reading, timeline
+from reports import check_reading, check_series, measures, reading, timeline
 from reports.headline import Story, headline
 from reports.model import (
     Asked,
@@ -101,9 +101,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         headline=headline(Story(cutover, stages, undone, firings, names, state, facts.now)),
         cutover=cutover,
         routing=state,
-        start=span.start,
-        end=span.end,
-        chart_end=span.chart_end,
+        start=span.start, end=span.end, chart_end=span.chart_end,
         outage=_outage(store, plan, finest, figures, span),
         figures=figures,
         stages=stages, group=group_status.collect(store, plan, cutover, now=facts.now),
@@ -121,6 +119,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         outcomes=reading.outcome_figures(store, plan, start=span.start, end=span.end),
         triggers=tuple(trigger_status.triggers(store, plan, now=facts.now)),
         way_back=_room_now(store, plan, facts.now),
+        **_checks_over_time(store, plan, stages, span),
     )
 
 
@@ -230,6 +229,15 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
         environment.update(dict.fromkeys(environment, _MASK))
     masked: dict[str, Any] = _masked(content)
     return masked
+
+
+def _checks_over_time(
+    store: Store, plan: Plan, stages: Sequence[StageView], span: Span
+) -> dict[str, Any]:
+    """Return every check over time, and when each would have decided."""
+    checks = check_reading.collect(store, plan, stages, end=span.end)
+    entered = {stage.key: stage.entered_at for stage in stages if stage.entered_at}
+    return {"checks": checks, "decided": check_series.decided(checks, entered)}
 
 
 def _series(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,7 +44,8 @@ def line_chart(
     figure, axes = canvas(scene)
     values, said = [], []
     for line in lines:
-        numbers = [value for _, value in line.points]
+        # a point that is no number is a gap
+        numbers = [value for _, value in line.points if not math.isnan(value)]
         if not numbers:
             continue
         values += numbers

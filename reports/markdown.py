@@ -8,7 +8,7 @@ from typing import Any
 
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.plan import yaml12
-from reports import differences, members, outcomes, procedure, tables, text
+from reports import check_charts, differences, members, outcomes, procedure, tables, text
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (
     TRIGGER_HEAD,
@@ -35,6 +35,11 @@ def render(data: ReportData) -> str:
     for stage in data.stages:
         if stage.evaluations or stage.approvals:
             sections.append(_stage(stage))
+    if data.decided:
+        titles = {stage.key: stage.title for stage in data.stages}
+        rows = check_charts.rows(data.decided, titles)
+        sections.append(_section(
+            "Evidence over time", text.markdown_table(check_charts.HEAD, rows)))
     if data.differences:
         sections.append(_section("What differs", differences.as_markdown(data.differences)))
     if data.outcomes:

@@ -22,6 +22,7 @@ from changeover.domain.rollout import Approval, Cutover, GateVerdict
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.statuses import STATUS_RATE
 from changeover.shadow.findings import Findings
+from reports.check_series import CheckSeries, Decided
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
 
@@ -279,6 +280,10 @@ class ReportData:
     group: Mapping[str, Any] | None = None
     way_back: str = ""
     """Whether a rollback would fit, while something has made the baseline smaller."""
+    checks: tuple[CheckSeries, ...] = ()
+    """Every check over time against its bound."""
+    decided: tuple[Decided, ...] = ()
+    """When each check of each stage would have passed or failed."""
 
 
 @dataclass(frozen=True, slots=True)

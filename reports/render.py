@@ -18,6 +18,7 @@ from changeover.plan.metrics import METRICS, Metric
 from reports import (
     as_json,
     charts,
+    check_charts,
     differences,
     markdown,
     members,
@@ -41,6 +42,9 @@ def render_html(data: ReportData) -> str:
         # drawn by us, all texts in it escaped: it is markup, not text
         charts=[(chart, Markup(chart.svg)) for chart in charts.draw(data)],  # noqa: S704
         tiles=sections.tiles(data),
+        check_charts=_check_charts(data),
+        decided=check_charts.rows(
+            data.decided, {stage.key: stage.title for stage in data.stages}),
         metrics=_metrics(data),
         plan=_yaml(data.plan),
     )
@@ -49,6 +53,14 @@ def render_html(data: ReportData) -> str:
 def render_page(page: Page) -> str:
     """Return a report of any kind as one page that needs nothing else."""
     return environment().get_template("page.html.j2").render(page=page)
+
+
+def _check_charts(data: ReportData) -> list[tuple[charts.Chart, Markup]]:
+    if data.end <= data.start:
+        return []
+    drawn = check_charts.draw(charts.scene_of(data), data.checks)
+    # drawn by us, all texts in it escaped: it is markup, not text
+    return [(chart, Markup(chart.svg)) for chart in drawn]  # noqa: S704
 
 
 def _metrics(data: ReportData) -> list[Metric]:
@@ -140,7 +152,8 @@ def environment() -> Environment:
     environment.globals.update(
         text=text, sections=sections, check_row=tables.check_row, differences=differences,
         procedure=procedure, members=members,
-        outcome_head=outcomes.HEAD, trigger_head=sections.TRIGGER_HEAD,
+        outcome_head=outcomes.HEAD, decided_head=check_charts.HEAD,
+        trigger_head=sections.TRIGGER_HEAD,
     )
     environment.filters.update(
         approval_cells=sections.approval_cells,

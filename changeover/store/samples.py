@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover import clock
 from changeover.analysis.window import (
     GATEWAY,
+    MAIN_GATEWAY,
     SHADOW,
     Measurements,
     Sample,
@@ -196,7 +197,14 @@ def series(
     groups: dict[int, list[Sample]] = defaultdict(list)
     for row in rows:
         groups[first + (row.at - first) // step * step].append(row)
-    return [_sum(system, at, step, groups[at]) for at in sorted(groups)]
+    found = []
+    for at in sorted(groups):
+        group = groups[at]
+        # a row as long as a step, of the one gateway that there is, is the sum already
+        is_sum = len(group) == 1 and group[0].resolution == step
+        found.append(replace(group[0], gateway=MAIN_GATEWAY) if is_sum
+                     else _sum(system, at, step, group))
+    return found
 
 
 def prune(store: Store, migration: str, retention: RetentionSpec, *, now: datetime) -> int:
