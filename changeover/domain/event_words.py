@@ -56,6 +56,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "suite.pass": ("suite {suite} passed", "good"),
     "suite.fail": ("suite {suite} failed", "bad"),
     "suite.inconclusive": ("suite {suite} could not be decided", "warn"),
+    "flag.changed": ("flag {flag} changed", "plain"),
     "flags.set": ("flags set: {flags}", "plain"),
     "run.ended": ("no flow run carries on {subject}", "warn"),
     "run.back": ("a flow run carries on {subject} again", "good"),

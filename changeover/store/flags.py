@@ -66,8 +66,8 @@ GONE: Any = None
 def read(store: Store, migration: str, environment: str = BASE) -> dict[str, FlagState]:
     """Return every flag of an environment, those that it inherits included."""
     with store.read() as session:
-        return {name: _state(row) for name, row in _rows(session, migration, environment).items()
-                if row.value is not GONE}
+        rows = _rows(session, migration, environment)
+        return {name: state_of(row) for name, row in rows.items() if row.value is not GONE}
 
 
 def values(store: Store, migration: str, environment: str = BASE) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def change(
         audit.lock(session, migration)
         scope = _Scope(session, migration, edit.environment, now)
         row = _expected(scope.rows(), edit, migration)
-        present = _state(row)
+        present = state_of(row)
         document = edit.wish(present)
         # the wish is decided under the lock, by the value that it replaces
         if is_same(row.value, document):
@@ -193,7 +193,7 @@ def change(
             actor=author.actor, kind="flag.changed", at=now,
             data={"flag": edit.name, "environment": edit.environment, "old": present.document,
                   "new": document, "version": row.version, "reason": author.reason}))
-        return _state(row)
+        return state_of(row)
 
 
 def _expected(rows: Mapping[str, FlagRow], edit: FlagEdit, migration: str) -> FlagRow:
@@ -370,7 +370,8 @@ def _own_rows(session: Session, migration: str, environment: str) -> dict[str, F
     return {row.name: row for row in session.scalars(query)}
 
 
-def _state(row: FlagRow) -> FlagState:
+def state_of(row: FlagRow) -> FlagState:
+    """Return a flag's row as the rest of the program knows it."""
     return FlagState(row.name, row.environment, row.value, row.plan_value, row.version,
                      row.changed_at, row.changed_by)
 

@@ -36,21 +36,31 @@ def marks(look: Look, start: float) -> list[Mark]:
 
 def share_chart(look: Look, start: float) -> Chart:
     """Return the decided share of users on the candidate over time."""
-    times, shares, now = [start], [0.0], look.now.timestamp()
+    times, values, now = [start], [0.0], look.now.timestamp()
     for event in events(look, SHARE_KINDS):
         weight = event.data.get("weight")
         if weight is None:
             continue
         # the newest change before the range is the share with which it begins
         if event.at.timestamp() <= start:
-            shares = [int(weight) / 100]
+            values = [int(weight) / 100]
         else:
             times.append(event.at.timestamp())
-            shares.append(int(weight) / 100)
-    line = Line("decided share", "candidate", [*shares, shares[-1]], is_stepped=True)
+            values.append(int(weight) / 100)
+    line = Line("decided share", "candidate", [*values, values[-1]], is_stepped=True)
     return Chart(
         "share", "Users on the candidate", "%", [*times, now], [line],
         marks(look, start), least_top=100, span=(start, now))
+
+
+def shares(look: Look) -> list[tuple[float, float]]:
+    """Return each change of the decided share: Unix seconds, and percent from then on."""
+    found = [(0.0, 0.0)]
+    for event in events(look, SHARE_KINDS):
+        weight = event.data.get("weight")
+        if weight is not None:
+            found.append((event.at.timestamp(), int(weight) / 100))
+    return found
 
 
 def titles_of(look: Look) -> dict[str, str]:

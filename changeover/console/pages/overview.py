@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover.console.pages import figures, marks, traffic
+from changeover.console.pages import figures, marks, standing_triggers, traffic
 from changeover.console.pages.charts import Chart
-from changeover.console.pages.nearness import near_to
 from changeover.console.pages.upcoming import stands, upcoming
 from changeover.console.pages.view import Look, View
-from changeover.console.pages.words import about, parsed
+from changeover.console.pages.words import about
 from changeover.domain.event_words import words_of
 from changeover.domain.rollout import PASSED, StageStatus
 from changeover.domain.routing import Mode
@@ -22,7 +21,6 @@ from changeover.store import (
     audit,
     claims,
     cutovers,
-    firings,
     routing,
 )
 from changeover.store import (
@@ -46,7 +44,7 @@ def collect(look: Look) -> dict[str, Any]:
         "rail": _rail(look, status),
         "asked_at": _asked_at(look) if status["waiting_for"] else None,
         "standings": figures.standings(status["gates"]),
-        "triggers": _triggers(look, status["triggers"]),
+        "triggers": standing_triggers.rows(look, status["triggers"]),
         "figures": figures.of_systems(look),
         "claims": claims.open_claims(site.store, site.migration, now=now),
         "events": _events(look),
@@ -114,23 +112,6 @@ def _soaking(
 def _asked_at(look: Look) -> datetime | None:
     asked = approvals.open_for(look.site.store, look.migration)
     return asked.asked_at if asked else None
-
-
-def _triggers(look: Look, standings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return how the triggers stand and how near each is to firing, with its last firing."""
-    fired = {}
-    since = look.now - timedelta(days=1)
-    # oldest first: the newest of a trigger stays
-    for each in firings.all_of(look.site.store, look.migration, since=since):
-        fired[each.trigger] = each
-    specs = {spec.name: spec for spec in look.site.plan.triggers}
-    rows = []
-    for row in standings:
-        near = near_to(specs[row["trigger"]], row)
-        known = row["since"]
-        rows.append({**row, "near": near, "fired": fired.get(row["trigger"]),
-                     "since": parsed(known) if known else None})
-    return rows
 
 
 def _events(look: Look) -> list[dict[str, Any]]:

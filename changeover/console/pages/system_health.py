@@ -19,7 +19,7 @@ PANELS = (traffic.REQUESTS, traffic.ERRORS, traffic.P50, traffic.P95, traffic.P9
           traffic.MEMORY, traffic.CORES, traffic.UP)
 REFUSED = Panel("refused", "Refused by the gateway", "%", traffic.metric("refused_rate", 100))
 MACHINE = Panel("machine", "The machine: memory and disk used", "%", least_top=100)
-OF_MACHINE = {"memory": "ink", "disk": "bound"}
+OF_MACHINE = {"memory": "ink", "disk": "warn"}
 """Checks whose result is a percentage of what the machine has, with the colour of each."""
 MOST_REPAIRS = 12
 CAPACITY_SECONDS = 30.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from changeover.analysis.summing import combined
 from changeover.analysis.window import (
     GATEWAY,
     SHADOW,
-    Measurements,
     Sample,
     Window,
     combine,
@@ -178,8 +178,7 @@ def windows(look: Look, system: str) -> dict[int, Window]:
 def total(look: Look, system: str) -> Window:
     """Return what was measured of a system in the whole range: the sum of its windows."""
     def summed() -> Window:
-        rows = [_row(system, at, each) for at, each in windows(look, system).items()]
-        return combine(rows, seconds=(look.now - begin(look)).total_seconds())
+        return combined(list(windows(look, system).values()))
 
     key = "total", str(system), look.range.name
     return look.kept.get(key, good_for(look), look.now.timestamp(), summed)
@@ -188,10 +187,3 @@ def total(look: Look, system: str) -> Window:
 def _window(row: Sample) -> Window:
     read = of_gateway(row) if row.system == GATEWAY else row
     return combine([read], seconds=row.resolution)
-
-
-def _row(system: str, at: int, window: Window) -> Sample:
-    """Return a window as the sample that it was."""
-    sums = {each.name: getattr(window, each.name) for each in fields(Measurements)}
-    return Sample(
-        system, at, int(window.seconds), watched=window.watched, listened=window.listened, **sums)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from changeover.console.pages import comparison, migrations, overview, system_health
+from changeover.console.pages import (
+    comparison,
+    feature_flags,
+    migrations,
+    overview,
+    system_health,
+)
 from changeover.console.pages.view import View
 from changeover.errors import InvalidInput
 
 VIEWS: tuple[View, ...] = (
     overview.VIEW,
     system_health.VIEW,
+    feature_flags.VIEW,
     comparison.VIEW,
     migrations.VIEW,
     # further pages stand here
