@@ -37,14 +37,15 @@ FAMILIES = (CLAIMS, OPEN, REPORTED, FAILED, DURATION, QUALITY, FLAGS, CHANGED)
 def collect(scene: Scene, scrape: Scrape) -> None:
     """Add claims, outcomes and flags."""
     store, counts = scene.store, scene.console.counts
-    for result, number in sorted(counts.claims.items()):
-        scrape.add(CLAIMS, number, result)
+    # 0 from the beginning: an alert sees the first one come
+    for result in ("granted", *map(str, Why)):
+        scrape.add(CLAIMS, counts.claims.get(result, 0), result)
     known = claims.open_claims(store, scene.migration, now=scene.now)
     for name, number in known.items():
         scrape.add(OPEN, number, name)
-    for (system, result), number in sorted(counts.outcomes.items()):
-        scrape.add(REPORTED, number, system, result)
     for name in map(str, System):
+        for result in ("success", "failure"):
+            scrape.add(REPORTED, counts.outcomes.get((name, result), 0), name, result)
         _add_outcomes(scene, scrape, name)
     environment = scene.site.environment
     scrape.add(FLAGS, len(flags.read(store, scene.migration, environment)))

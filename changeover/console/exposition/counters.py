@@ -9,7 +9,7 @@ from datetime import datetime
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram, bounds_of, merge
-from changeover.analysis.window import GATEWAY, SHADOW, Sample
+from changeover.analysis.window import GATEWAY, SHADOW, ErrorClass, Sample
 from changeover.console.exposition.family import Buckets
 from changeover.domain.publications import Publication
 from changeover.domain.routing import System
@@ -40,7 +40,9 @@ class Counters:
         self._began, self._from = began, int(began.timestamp())
         self._newest_publication = 0
         self.requests: Counter[str] = Counter()
-        self.errors: Counter[tuple[str, str]] = Counter()
+        # 0 from the beginning: an alert sees the first one come
+        self.errors: Counter[tuple[str, str]] = Counter(
+            {(str(name), str(kind)): 0 for name in System for kind in ErrorClass})
         self.others: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
         self.compared: Counter[str] = Counter()
