@@ -11,6 +11,7 @@ from changeover import clock
 from changeover.analysis.gate import GateResult, fails_its_gate
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.trigger import Firing
+from changeover.domain.courses import spacing
 from changeover.domain.rollout import StageRecord, StageStatus, Standing
 from changeover.domain.routing import TRIED
 from changeover.domain.verdict import Verdict
@@ -71,9 +72,11 @@ class Standings:
             for each in evidence:
                 # the minutes recompute a verdict; a standing is replaced within seconds
                 each.pop("by_minutes", None)
-            standings.save(self._site.store, Standing(
+            standing = Standing(
                 record.cutover_id, record.key, gate, clock.now(), result.verdict, result.reason,
-                evidence))
+                evidence)
+            apart = spacing(plan.stage(record.key).soak, standing.at - record.entered_at)
+            standings.save(self._site.store, standing, apart=apart)
             firing = self._early_failure(record, result)
             if firing is not None:
                 found.append(firing)

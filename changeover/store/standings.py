@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.rollout import Standing
+from changeover.store import courses
 from changeover.store.base import Base, to_record
 from changeover.store.engine import Store
 from changeover.store.upserts import replace_in
@@ -30,8 +31,14 @@ class StandingRow(Base):
 KEY = ("cutover_id", "stage", "gate")
 
 
-def save(store: Store, standing: Standing) -> None:
-    """Save how a gate stands, in the place of what was known before."""
+def save(store: Store, standing: Standing, *, apart: timedelta | None = None) -> None:
+    """Save how a gate stands, in the place of what was known before.
+
+    Args:
+        store: The store.
+        standing: How it stands.
+        apart: Keep it also in the gate's course, whose moments are so far apart; None: do not.
+    """
     values = {
         "cutover_id": standing.cutover_id, "stage": standing.stage, "gate": standing.gate,
         "at": standing.at, "verdict": str(standing.verdict), "reason": standing.reason,
@@ -40,6 +47,8 @@ def save(store: Store, standing: Standing) -> None:
     # replaced within seconds: it need not survive a power failure
     with store.begin(is_durable=False) as session:
         replace_in(session, StandingRow, [values], KEY)
+        if apart is not None:
+            courses.add_in(session, standing, apart)
 
 
 def of_stage(store: Store, cutover_id: int, stage: str) -> list[Standing]:

@@ -24,7 +24,7 @@ from changeover.procedures.recompute import recompute
 from changeover.procedures.steps import CutoverRun
 from changeover.site.bucket_sums import packed
 from changeover.site.site import Site
-from changeover.store import cutovers, slices, verdicts
+from changeover.store import courses, cutovers, slices, verdicts
 from reports.tables import check_row, verdict_text
 from tests.integration.conftest import make_plan
 from tests.support.clocks import live_at
@@ -195,6 +195,10 @@ def test_harm_that_was_shown_while_the_stage_soaked_fails_it_at_the_end(
     slices.save(run.site.store, run.migration, [packed(each) for each in healthy],
                 LogPlace(1, 2), gateway="main")
     observer.evaluate()
+    # what people see as a line: harm that was shown, and later was not
+    first, second = courses.since(run.site.store, run.migration, NOW - timedelta(minutes=1))
+    assert first.checks[0]["worse"] >= first.checks[0]["bar"]
+    assert second.checks[0]["worse"] < second.checks[0]["bar"]
     known = verdict_of(run)
     assert known.verdict is Verdict.FAIL
     sequential = known.evidence[0]["sequential"]

@@ -21,7 +21,8 @@ class Line:
 
     Args:
         name: What it shows, for the legend.
-        colour: Which of the page's colours: `baseline`, `candidate`, `ink`, `bound`.
+        colour: Which of the page's colours: `baseline`, `candidate`, `ink`, `bound`,
+            `good`, `goal` (a bound that is to be reached).
         values: By the chart's times.
         is_stepped: Whether a value holds until the next one.
     """

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from changeover.console.pages import assets, words
+from changeover.console.pages.evidence import places
 from changeover.console.pages.ranges import RANGES, Range
 from changeover.console.pages.view import Look, View
 from changeover.console.pages.views import VIEWS
@@ -78,7 +79,8 @@ def shell(
     template = templates().get_template(f"{view.name}/page.html.j2")
     return template.render(
         view=view, views=VIEWS, range=chosen, ranges=RANGES, plan=plan,
-        sections=sections, asset=assets.address, systems=list(System))
+        sections=sections, asset=assets.address, systems=list(System),
+        places=places(plan.gates))
 
 
 @cache

@@ -8,6 +8,7 @@ from changeover.console.pages import (
     migrations,
     overview,
     system_health,
+    verdicts,
 )
 from changeover.console.pages.view import View
 from changeover.errors import InvalidInput
@@ -17,6 +18,7 @@ VIEWS: tuple[View, ...] = (
     system_health.VIEW,
     feature_flags.VIEW,
     comparison.VIEW,
+    verdicts.VIEW,
     migrations.VIEW,
     # further pages stand here
 )

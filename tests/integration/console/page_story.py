@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from changeover import clock
 from changeover.domain.comparisons import Compared, Example
-from changeover.domain.rollout import CutoverStatus
+from changeover.domain.rollout import CutoverStatus, GateVerdict, Standing
+from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan
-from changeover.store import comparisons, cutovers, heartbeats, plans
+from changeover.store import comparisons, cutovers, heartbeats, plans, standings, verdicts
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 
@@ -69,7 +71,48 @@ def register_others(store: Store) -> None:
 
 
 
+def evidence(step: int) -> list[dict[str, Any]]:
+    """Return what the four checks of the plan found, more of it the later it is."""
+    usual = {"of": "candidate", "min_samples": 100, "samples": 40 * step, "reason": "so it is",
+             "verdict": "inconclusive", "baseline_value": None, "baseline_samples": None}
+    compared = {**usual, "baseline_value": 0.002, "baseline_samples": 40 * step}
+    weighed = {"log_worse": 0.05 * step - 1, "log_bar": 4.6, "log_pass": 3.0,
+               "stage": {"log_better": 0.04 * step - 2}}
+    ratio = {"of": "ratio", "value": 0.9 + 0.3 / step, "low": 0.9 - 1 / step,
+             "high": 0.9 + 2 / step}
+    return [
+        {**usual, "metric": "error_rate", "bound": "below 0.500 %", "value": 0.001 + 0.01 / step,
+         "verdict": "pass", "interval": {"of": "value", "low": 0, "high": 0.004}},
+        {**compared, "metric": "error_rate", "bound": "at most 1.1 × baseline", "value": 0.0021,
+         "sequential": weighed, "interval": ratio, "reason": f"no harm is shown {HOSTILE}",
+         "outlook": {"text": "about 40 minutes more at this traffic", "seconds": 2400.0}},
+        {**compared, "metric": "latency_p95", "bound": "at most 1.1 × baseline", "value": 0.25,
+         "baseline_value": 0.2, "interval": ratio,
+         "sequential": {**weighed, "log_worse": 0.1 * step},
+         "verdict": "fail" if step > 46 else "inconclusive"},
+        {**usual, "metric": "match_rate", "bound": "at least 99.000 %", "value": 0.995,
+         "verdict": "pass"}]
+
+
+def judge(store: Store, plan: Plan) -> None:
+    """Store a stage that soaks, how its gate stood for ten minutes, and two verdicts."""
+    now = clock.now()
+    begun = cutovers.begin(store, plan.migration, flow_run_id=str(uuid4()), now=now)
+    stage = plan.stages()[0]
+    cutovers.enter_stage(store, begun.id, stage, now=now - timedelta(minutes=10))
+    for step in range(1, 61):
+        at = now - timedelta(seconds=10 * (60 - step))
+        standings.save(store, Standing(
+            begun.id, stage.key, "slo", at, Verdict.INCONCLUSIVE, "not yet", evidence(step)),
+            apart=timedelta(seconds=5))
+    for attempt in (1, 2):
+        verdicts.save(store, GateVerdict(
+            begun.id, stage.key, "slo", 1, attempt, Verdict.INCONCLUSIVE, f"not yet {HOSTILE}",
+            now, evidence(60)))
+
+
 def fill(store: Store, plan: Plan) -> None:
     """Store something for every page."""
     compare(store, plan.migration)
     register_others(store)
+    judge(store, plan)

@@ -9,7 +9,7 @@
   const colour = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(
       {baseline: "--baseline", candidate: "--candidate", bound: "--bad", ink: "--muted",
-       good: "--good", warn: "--warn", bad: "--bad", plain: "--edge", line: "--line"}[name]
+       good: "--good", goal: "--good", warn: "--warn", bad: "--bad", plain: "--edge", line: "--line"}[name]
       || "--ink").trim();
 
   const text = (value, unit) => value == null ? "no data" : `${Number(value.toPrecision(4))} ${unit}`;
@@ -70,7 +70,7 @@
       series: [{label: "time", value: (_u, at) => at == null ? "now" : day(at)},
         ...data.lines.map((line) => ({
           label: line.name, stroke: colour(line.colour), width: 1.6,
-          dash: line.colour === "baseline" ? [6, 3] : line.colour === "bound" ? [2, 3] : undefined,
+          dash: line.colour === "baseline" ? [6, 3] : ["bound", "goal"].includes(line.colour) ? [2, 3] : undefined,
           paths: line.stepped ? uPlot.paths.stepped({align: 1}) : undefined,
           points: {show: (_u, _i, from, to) => to - from < 3}, spanGaps: false,
           value: (_u, value) => text(value, data.unit)}))],
